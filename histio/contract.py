@@ -1,0 +1,298 @@
+"""The published JSON Schema: derived from the marshmallow schemas, kept in a file, and held against documents."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator, ValidationError
+from marshmallow import Schema
+from marshmallow.fields import Nested
+
+from histio.fields import JsonSchema, UtcTimestamp, WireField, shown
+from histio.report import Code, Problem
+
+if TYPE_CHECKING:
+    from histio.schemas import RecordSchema, RunSchema
+
+VERSION = "1.0"
+"""The newest format that this histio reads, and the one it writes."""
+
+_FILE = f"history-{VERSION}.schema.json"
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+# What a validator's keyword means in the codes of the format; every other keyword is `schema`.
+_CODES: dict[str, Code] = {
+    "minimum": "out-of-range",
+    "maximum": "out-of-range",
+    "minLength": "out-of-range",
+    "maxLength": "out-of-range",
+}
+
+_EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example="2025-12-09T12:00:00Z")
+
+
+def pointer(*steps: str | int) -> str:
+    """The RFC 6901 pointer that goes down *steps*."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
+
+
+@functools.cache
+def published() -> JsonSchema:
+    """The published schema, from the installed package or the checkout."""
+    package = Path(__file__).parent
+    places = (package / _FILE, package.parent / "schemas" / _FILE)
+    text = next(path.read_text("utf-8") for path in places if path.exists())
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def derive(schema_classes: Sequence[type[RunSchema]], *, identifier: str) -> JsonSchema:
+    """The JSON Schema of documents and stream lines with these kinds of run.
+
+    Args:
+        schema_classes: In the order of their lists in a document.
+        identifier: The ``$id``.
+    """
+    definitions: dict[str, JsonSchema] = {}
+    lists = {}
+    examples = {}
+    for cls in schema_classes:
+        meta, schema = cls.Meta, cls(load_instance=False)
+        definitions[meta.kind] = _record(schema, definitions)
+        examples[meta.kind] = example(schema)
+        lists[meta.collection] = _documented(
+            {"type": "array", "items": {"$ref": f"#/$defs/{meta.kind}"}},
+            _title(meta.collection),
+            f"Ordered by {meta.timestamp} and uuid when exported; any order is read.",
+            [examples[meta.kind]],
+        )
+    exported_at = _member("exported_at", _EXPORTED_AT, definitions)
+    definitions |= _stream(examples, exported_at)
+    return {
+        "$schema": _DRAFT,
+        "$id": identifier,
+        "title": "History",
+        "description": "An application's history as one document, or line by line as a stream.",
+        **_object({"version": _version(), "exported_at": exported_at, **lists}, required=["version"]),
+        "anyOf": [{"required": [collection]} for collection in lists],
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _object(properties: JsonSchema, required: Iterable[str]) -> JsonSchema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _title(name: str) -> str:
+    return re.sub(r"\bUuid\b", "UUID", name.replace("_", " ").capitalize())
+
+
+def _version() -> JsonSchema:
+    return {
+        "const": VERSION,
+        "title": "Version",
+        "description": "The version of the format.",
+        "examples": [VERSION],
+    }
+
+
+def _record(schema: RecordSchema, definitions: dict[str, JsonSchema]) -> JsonSchema:
+    """The JSON Schema of one record; what it refers to goes into *definitions*."""
+    properties = {}
+    for name, field in schema.load_fields.items():
+        if isinstance(field, Nested):
+            entry = _name(field.schema)
+            definitions[entry] = _record(field.schema, definitions)  # type: ignore[arg-type]
+            rule = {"type": "array", "items": {"$ref": f"#/$defs/{entry}"}}
+            description = field.metadata.get("description", "")
+            properties[name] = _documented(rule, _title(name), description, [example(field.schema)])
+        else:
+            properties[name] = _member(name, field, definitions)
+    required = [name for name, field in schema.load_fields.items() if field.required]
+    shape = _object(properties, required)
+    either = [{"anyOf": [{"required": [name]} for name in group]} for group in schema.alternatives()]
+    described = {"title": _title(_name(schema)), "description": _first_line(schema)}
+    return {**described, **shape, **({"allOf": either} if either else {})}
+
+
+def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
+    assert isinstance(field, WireField)  # noqa: S101 - other fields have no rule for the wire
+    rule = field.assertions()
+    if field.definition is not None:
+        shared = {"title": _title(field.definition), "description": _first_line(field), **rule}
+        # A column may narrow the rule; what differs from the shared one is spelled out.
+        if definitions.setdefault(field.definition, shared) == shared:
+            rule = {"$ref": f"#/$defs/{field.definition}"}
+    if field.allow_none:
+        rule = {"anyOf": [rule, {"type": "null"}]} if "$ref" in rule else {**rule, "type": [rule["type"], "null"]}
+    return {**rule, "title": _title(name), **field.metadata}
+
+
+def _first_line(documented: object) -> str:
+    return (type(documented).__doc__ or "").strip().partition("\n")[0]
+
+
+def _name(schema: object) -> str:
+    """The name of a schema's definition: ProductionConsumptionSchema gives production_consumption."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(schema).__name__.removesuffix("Schema")).lower()
+
+
+def _documented(rule: JsonSchema, title: str, description: str, example: Any) -> JsonSchema:
+    return {**rule, "title": title, "description": description, "examples": [example]}
+
+
+def example(schema: Schema) -> dict[str, Any]:
+    """A record made of the examples that the fields of *schema* give."""
+    return {
+        name: [example(field.schema)] if isinstance(field, Nested) else field.metadata["examples"][0]
+        for name, field in schema.load_fields.items()
+    }
+
+
+def _stream(examples: dict[str, Any], exported_at: JsonSchema) -> dict[str, JsonSchema]:
+    """The definitions of a sealed stream's lines; *examples* holds one run of each kind."""
+    kinds = list(examples)
+    sha256: JsonSchema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
+    digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+    several = {"type": "array", "items": {"enum": kinds}, "uniqueItems": True}
+    counts = {
+        kind: _documented({"type": "integer", "minimum": 0}, _title(kind), "How many runs of this kind.", 1)
+        for kind in kinds
+    }
+    header = {
+        "version": _version(),
+        "exported_at": exported_at,
+        "kinds": _documented(several, "Kinds", "The kinds of run in the stream.", kinds),
+        "sealed": _documented(
+            {"type": "boolean"}, "Sealed", "False announces a stream without trailer; left out: true.", False
+        ),
+        "follows": _documented(sha256, "Follows", "The sha256 of the stream that this one continues.", digest),
+    }
+    trailer = {
+        "counts": _documented(_object(counts, []), "Counts", "Runs by kind.", dict.fromkeys(kinds, 1)),
+        "sha256": _documented(sha256, "SHA-256", "Of the bytes of all run lines, line ends included.", digest),
+        "header_sha256": _documented(sha256, "Header SHA-256", "Of the bytes of the header line.", digest),
+    }
+    ends = {
+        "header": ("The first line of a stream.", _object(header, ["version"])),
+        "trailer": ("The last line of a sealed stream.", _object(trailer, trailer)),
+    }
+    definitions = {
+        name: {"title": _title(name), "description": description, **rule}
+        for name, (description, rule) in ends.items()
+    }
+    problems = _documented({"type": "array"}, "Problems", "Why the run was rejected; not read again.", [])
+
+    def line(name: str, description: str, shown: Any, **beside: JsonSchema) -> JsonSchema:
+        member = _documented({"$ref": f"#/$defs/{name}"}, _title(name), description, shown)
+        return _object({name: member, **beside}, [name])
+
+    lines = [
+        *(
+            line(name, description, {member: part["examples"][0] for member, part in rule["properties"].items()})
+            for name, (description, rule) in ends.items()
+        ),
+        *(line(kind, "One run.", shown, problems=problems) for kind, shown in examples.items()),
+    ]
+    definitions["stream_line"] = {
+        "title": "Stream line",
+        "description": "One line of a stream: its header, one run, or its trailer.",
+        "anyOf": lines,
+    }
+    return definitions
+
+
+class Contract:
+    """A JSON Schema, held against documents and records.
+
+    Args:
+        schema: As `published` or `derive` give it.
+    """
+
+    def __init__(self, schema: JsonSchema) -> None:
+        self.schema = schema
+        self._envelope = Draft202012Validator(_without_items(schema))
+        self._records = {
+            name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
+            for name in schema["$defs"]["header"]["properties"]["kinds"]["items"]["enum"]
+        }
+
+    def envelope(self, document: object) -> list[Problem]:
+        """What is wrong with *document*, its runs aside."""
+        return _explain(self._envelope, document, ())
+
+    def accepts(self, kind: str, record: object) -> bool:
+        """Whether *record* has the form of a run of *kind*."""
+        try:
+            return self._records[kind].is_valid(record)
+        except _UNSPEAKABLE:
+            return False
+
+    def explain(self, kind: str, record: object, at: tuple[str | int, ...]) -> list[Problem]:
+        """What is wrong with the form of *record*, which stands at the steps *at* of its document."""
+        return _explain(self._records[kind], record, at)
+
+
+def _without_items(schema: JsonSchema) -> JsonSchema:
+    properties = {
+        name: {key: value for key, value in rule.items() if key != "items"}
+        for name, rule in schema["properties"].items()
+    }
+    return {**schema, "properties": properties}
+
+
+# jsonschema puts every instance that it refuses into words: one nested too deeply, or an integer of
+# thousands of digits, then raises.
+_UNSPEAKABLE = (RecursionError, ValueError)
+
+
+def _explain(validator: Any, instance: object, at: tuple[str | int, ...]) -> list[Problem]:
+    problems = []
+    try:
+        for error in validator.iter_errors(instance):
+            for steps, message in _faults(error):
+                where = pointer(*at, *error.absolute_path, *steps)
+                code = "version" if where == "/version" else _CODES.get(str(error.validator), "schema")
+                problems.append(Problem("error", code, message, where))
+    except _UNSPEAKABLE as error:
+        problems.append(Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at)))
+    return problems
+
+
+def _faults(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The steps below the error's own place, and a sentence, for each fault of one validation error."""
+    rule: Any = error.validator_value
+    instance: Any = error.instance
+    if error.validator == "required":
+        # One error is raised for each missing member; its text begins with the name.
+        missing = [name for name in rule if name not in instance and error.message.startswith(repr(name))]
+        yield from (((name,), "Missing.") for name in missing)
+    elif error.validator == "additionalProperties":
+        unknown = [name for name in instance if name not in error.schema["properties"]]  # type: ignore[index]
+        yield from (((name,), "Unknown member.") for name in unknown)
+    elif error.validator == "const":
+        yield (), _version_message(instance)
+    elif error.validator == "type":
+        kinds = " or ".join([rule] if isinstance(rule, str) else rule)
+        yield (), f"Must be {kinds}, not {shown(instance)}."
+    elif error.validator == "anyOf" and all(sub.validator == "required" for sub in error.context or ()):
+        names = " or ".join(name for sub in error.context or () for name in sub.validator_value)
+        yield (), f"Must have {names}."
+    else:
+        yield (), f"Breaks the rule {error.validator}: {shown(rule)}."
+
+
+def _version_message(version: object) -> str:
+    match = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})", version) if isinstance(version, str) else None
+    if match and (int(match[1]), int(match[2])) > tuple(map(int, VERSION.split("."))):
+        return f"Format {match[0]} is newer than {VERSION}, the newest that this histio reads."
+    return f'Must be "{VERSION}", not {shown(version)}.'

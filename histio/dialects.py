@@ -1,0 +1,183 @@
+"""What differs between databases: transactions, snapshots, and which errors are a row's own fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.engine import Connection, Engine
+
+from histio.errors import BindingError
+
+_MYSQL = {"mysql", "mariadb"}
+
+# MariaDB and MySQL error numbers that speak of a row's content: null, duplicate, foreign key, range, length,
+# bad value, CHECK (MariaDB, MySQL), SIGNAL from a trigger.
+# https://mariadb.com/kb/en/mariadb-error-code-reference/
+_MYSQL_ROW_FAULTS = {1048, 1062, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1451, 1452, 1586, 1644, 3819, 4025}
+
+# SQLSTATE classes that speak of a row's content: data exception, integrity constraint violation,
+# RAISE in a trigger, WITH CHECK OPTION. https://www.postgresql.org/docs/current/errcodes-appendix.html
+_SQLSTATE_ROW_FAULTS = ("22", "23", "P0001", "44")
+
+
+def create_engine(url: str | sa.URL, **options: Any) -> Engine:
+    """SQLAlchemy's `create_engine`, with SQLite set up to keep its promises.
+
+    On SQLite, foreign keys are enforced, and transactions begin when SQLAlchemy says so: the driver's own
+    habit of beginning late makes RELEASE SAVEPOINT commit.
+    """
+    engine = sa.create_engine(url, **options)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.isolation_level = None
+    dbapi_connection.execute("PRAGMA foreign_keys = ON")
+
+
+def snapshot_options(engine: Engine) -> dict[str, Any]:
+    """Execution options under which all SELECTs of a transaction see one moment."""
+    if engine.dialect.name == "postgresql" or engine.dialect.name in _MYSQL:
+        return {"isolation_level": "REPEATABLE READ"}
+    return {}
+
+
+def ensure_transaction(connection: Connection, *, lock: bool = False) -> None:
+    """Make sure that *connection* is in a transaction in which savepoints and rollback mean something.
+
+    Args:
+        connection: Its transaction is begun where SQLAlchemy or the driver has not begun it yet.
+        lock: On SQLite, take the write lock now, so that what is read stays true until it is written.
+            Only for a connection that has done nothing yet.
+
+    Raises:
+        BindingError: The connection is in autocommit mode.
+    """
+    if not connection.in_transaction():
+        connection.begin()
+    driver = connection.connection.dbapi_connection
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" or _autocommits(driver):
+        raise BindingError(
+            "the connection is in AUTOCOMMIT mode, where nothing can be rolled back: "
+            "hand over a connection or session with transactions"
+        )
+    if connection.dialect.name != "sqlite":
+        return
+    if lock and driver.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("ROLLBACK")
+    if not driver.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if lock else "BEGIN")
+
+
+def _autocommits(driver: Any) -> bool:
+    if hasattr(driver, "in_transaction"):  # SQLite: an engine without transactions has not begun one by now
+        return driver.isolation_level is None and not driver.in_transaction
+    if hasattr(driver, "get_autocommit"):
+        return bool(driver.get_autocommit())
+    return getattr(driver, "autocommit", False) is True
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
+    """A savepoint that is rolled back when the block raises, and released otherwise.
+
+    Where the server has already ended the transaction (a deadlock, a lost connection), the rollback fails
+    too; the error that goes up is the first one.
+    """
+    nested = connection.begin_nested()
+    try:
+        yield nested
+    except BaseException as error:
+        try:
+            nested.rollback()
+        except exc.SQLAlchemyError:
+            error.add_note("The savepoint was gone: the database had ended the transaction.")
+        raise
+    if nested.is_active:
+        nested.commit()
+
+
+def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None:
+    """Let the deferrable constraints of *tables* speak now rather than at COMMIT.
+
+    PostgreSQL only, where a savepoint that is rolled back leaves the transaction's own deferral as it was.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: One of them is violated.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    names = [
+        constraint.name
+        for table in tables
+        for constraint in table.constraints
+        if getattr(constraint, "deferrable", None) and constraint.name
+    ]
+    if not names:
+        return
+    quote = connection.dialect.identifier_preparer.quote
+    nested = connection.begin_nested()
+    try:
+        connection.exec_driver_sql(f"SET CONSTRAINTS {', '.join(quote(str(name)) for name in names)} IMMEDIATE")
+    finally:
+        nested.rollback()
+
+
+def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
+    """The constraint that a row of *tables* violated; None where the error is no row's fault.
+
+    The name is the database's own where it tells one; SQLite tells columns, from which it is looked up.
+    """
+    if not isinstance(error, exc.DBAPIError):
+        # Values that a type or the driver could not convert never reached the database.
+        own = isinstance(error, (exc.StatementError, OverflowError, UnicodeError))
+        return str(getattr(error, "orig", error)).splitlines()[0] if own else None
+    cause: Any = error.orig
+    if error.connection_invalidated:
+        return None
+    sqlstate = getattr(cause, "sqlstate", None)
+    if sqlstate is not None:
+        return _postgresql_fault(cause, sqlstate)
+    if hasattr(cause, "sqlite_errorname"):
+        integrity = isinstance(error, (exc.IntegrityError, exc.DataError))
+        return _sqlite_fault(str(cause), tables) if integrity else None
+    if cause.args and cause.args[0] in _MYSQL_ROW_FAULTS:
+        return _mysql_fault(str(cause.args[-1]))
+    return None
+
+
+def _postgresql_fault(cause: Any, sqlstate: str) -> str | None:
+    if not sqlstate.startswith(_SQLSTATE_ROW_FAULTS):
+        return None
+    told = cause.diag.constraint_name or (cause.diag.column_name and f"NOT NULL {cause.diag.column_name}")
+    return str(told or cause.diag.message_primary)
+
+
+def _mysql_fault(message: str) -> str:
+    named = re.search(r"CONSTRAINT `([^`]+)`|for key '(?:[^'.]+\.)?([^']+)'", message)
+    column = re.search(r"[Cc]olumn '([^']+)'|Field '([^']+)'", message)
+    if named:
+        return named[1] or named[2]
+    return f"{message}" if column is None else f"{column[1] or column[2]}: {message}"
+
+
+def _sqlite_fault(message: str, tables: Collection[sa.Table]) -> str:
+    rule, _, subject = message.partition(" constraint failed")
+    subject = subject.removeprefix(": ")
+    if rule == "CHECK" and subject:
+        return subject
+    if rule == "UNIQUE":
+        columns = {name.strip() for name in subject.split(",")}
+        for table in tables:
+            for unique in (*table.constraints, *table.indexes):
+                if isinstance(unique, (sa.UniqueConstraint, sa.Index)) and {str(c) for c in unique.columns} == columns:
+                    return str(unique.name)
+    return f"{rule} {subject}".strip()

@@ -1,0 +1,55 @@
+"""What histio raises. Everything derives from `HistioError`."""
+
+from __future__ import annotations
+
+from histio.report import Problem
+
+_SHOWN = 20
+
+
+class HistioError(Exception):
+    """The base of every error that histio raises of its own."""
+
+
+class NotConfiguredError(HistioError):
+    """No database was named: not as an argument, not by `configure`, not in the environment."""
+
+    def __str__(self) -> str:
+        return "no database: pass session=…, call histio.configure(…), or set HISTIO_DATABASE_URL"
+
+
+class BindingError(HistioError):
+    """A schema does not fit its model, or a database cannot be used as it was handed over."""
+
+
+class ProblemsError(HistioError):
+    """An error that is a list of problems.
+
+    Attributes:
+        problems: All of them; the text shows the first twenty.
+    """
+
+    summary = "{count} problems"
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        lines = [self.summary.format(count=len(self.problems))]
+        lines += [f"  {problem}" for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            lines.append(f"  … and {len(self.problems) - _SHOWN} more")
+        return "\n".join(lines)
+
+
+class DocumentError(ProblemsError):
+    """The document as a whole cannot be read; no run of it was looked at."""
+
+    summary = "not a history document:"
+
+
+class ExportError(ProblemsError):
+    """Rows that the format cannot hold, one problem for each fault; nothing was left out silently."""
+
+    summary = "rows that cannot be exported, {count} faults:"

@@ -1,0 +1,134 @@
+"""What happened, as values: problems, counts and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+Code = Literal[
+    "schema",
+    "precision",
+    "out-of-range",
+    "version",
+    "unknown-reference",
+    "ambiguous-reference",
+    "mismatched-reference",
+    "duplicate",
+    "duplicate-in-document",
+    "duplicate-member",
+    "conflict",
+    "constraint",
+    "truncated",
+    "corrupt",
+]
+"""The stable names of everything that can be wrong. The README lists what each means."""
+
+
+class Fault(str):
+    """A marshmallow error message that carries its problem code.
+
+    To marshmallow, and to hosts that use the schemas directly, it is the message alone.
+    """
+
+    __slots__ = ("code",)
+
+    code: Code
+
+    def __new__(cls, message: str, code: Code = "schema") -> Fault:
+        """Make the message *message* say *code*."""
+        fault = super().__new__(cls, message)
+        fault.code = code
+        return fault
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a document, and where.
+
+    Attributes:
+        severity: An ``error`` rejects its run; a ``warning`` does not.
+        code: Which rule was broken; stable across releases.
+        message: One sentence for people.
+        pointer: RFC 6901 pointer into the document; empty for the whole of it.
+        kind: The run's kind, such as ``production_run``; None for the document itself.
+        uuid: The run's UUID where it could be read.
+        index: The run's 0-based place in its list.
+        line: The 1-based line of a stream; None in a document.
+        hint: What may have been meant; None when nothing comes close.
+    """
+
+    severity: Severity
+    code: Code
+    message: str
+    pointer: str = ""
+    kind: str | None = None
+    uuid: str | None = None
+    index: int | None = None
+    line: int | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.pointer or 'document'}: {self.message}{hint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many runs came to which end."""
+
+    imported: int = 0
+    updated: int = 0
+    skipped: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """One use of a ``rename`` rule: the member at *pointer* said *old* and was read as *new*."""
+
+    pointer: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did, run by run where something was wrong.
+
+    Attributes:
+        imported: Runs written.
+        updated: Runs that existed and were changed.
+        skipped: Runs that existed and were left alone.
+        rejected: Runs with at least one error; nothing of them was written.
+        by_kind: The same four counts for each kind.
+        problems: The errors, in the document's order.
+        warnings: What was imported although something about it is odd.
+        problem_count: How many errors there were, also where *problems* was cut short.
+        warning_count: How many warnings there were, likewise.
+        renamed: Every use of the ``rename`` option.
+        truncated: The input ended before its end.
+        dry_run: The report tells what would have happened.
+    """
+
+    imported: int = 0
+    updated: int = 0
+    skipped: int = 0
+    rejected: int = 0
+    by_kind: Mapping[str, Counts] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    problem_count: int = 0
+    warning_count: int = 0
+    renamed: tuple[Renaming, ...] = ()
+    truncated: bool = False
+    dry_run: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain dicts, lists, strings and numbers, ready for JSON."""
+        plain = asdict(self)
+        for name in ("problems", "warnings", "renamed"):
+            plain[name] = list(plain[name])
+        return plain

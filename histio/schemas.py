@@ -1,0 +1,225 @@
+"""The kinds of run that histio knows by itself, each described by one marshmallow schema.
+
+A schema names its model; its fields say which members are columns, which are slugs of related rows and
+which are ledgers. Export, checks, writing and the published JSON Schema all derive from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from marshmallow import ValidationError, post_load, validates_schema
+from marshmallow.fields import Field, Nested
+from marshmallow_sqlalchemy import SQLAlchemySchema
+from sqlalchemy.orm import ColumnProperty
+
+from histio import instances, models
+from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp, WireField
+from histio.report import Fault
+
+
+class RecordSchema(SQLAlchemySchema[Any]):
+    """One record and one row: the base of runs and of ledger entries.
+
+    ``dump(row)`` gives the record; a row that the format cannot hold raises ValidationError.
+    ``load(record, session=session)`` gives a row with its references resolved in one SELECT per related
+    model: the existing row of the same UUID, changed, or a new one that is in no session until it is added.
+    ``load(record, transient=True)`` asks no database; its related rows hold nothing but their keys.
+    """
+
+    class Meta:
+        load_instance = True
+
+    def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
+        """Fit the field to the column of its model; let nested schemas load plain values."""
+        if isinstance(field_obj, Nested):
+            field_obj.schema._load_instance = False  # type: ignore[attr-defined]  # noqa: SLF001
+        elif isinstance(field_obj, WireField) and self.opts.model is not None:
+            column = sa.inspect(self.opts.model).attrs.get(field_obj.attribute or field_name)
+            if isinstance(column, ColumnProperty):
+                field_obj.fit(column.columns[0].type)
+
+    @classmethod
+    def alternatives(cls) -> list[list[str]]:
+        """Groups of optional slugs of the same relationship: of each, a record needs at least one."""
+        groups: dict[str, list[str]] = {}
+        for name, field in cls._declared_fields.items():
+            if isinstance(field, Slug) and field.relationship is not None and not field.required:
+                groups.setdefault(field.relationship, []).append(name)
+        return [group for group in groups.values() if len(group) > 1]
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _need_one_alternative(self, _data: Any, original: Any, *, partial: Any = None, **_: Any) -> None:
+        for group in self.alternatives() if isinstance(original, Mapping) and not partial else ():
+            if not any(name in original for name in group):
+                raise ValidationError([Fault(f"Missing; one of {', '.join(group)} is required.")], group[0])
+
+    @post_load(pass_collection=True)
+    def make_instance(self, data: Any, *, many: bool, **_: Any) -> Any:
+        """Turn what was loaded into rows, all of them with one SELECT per model."""
+        if not self._load_instance:
+            return data
+        session = None if self.transient else self.session
+        rows = instances.make(self, data if many else [data], session=session, instance=self.instance)
+        return rows if many else rows[0]
+
+
+class RunSchema(RecordSchema):
+    """A kind of run. ``Meta`` names its ``model``, ``kind``, ``collection`` and ``timestamp``.
+
+    ``kind`` is the singular name (the key of a stream's line), ``collection`` the name of the list in a
+    document, ``timestamp`` the field that orders the runs.
+    """
+
+
+def _uuid(what: str) -> RunUUID:
+    return RunUUID(
+        required=True, description=f"Identifies {what} across databases.", example="7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
+    )
+
+
+def _created_at() -> UtcTimestamp:
+    return UtcTimestamp(
+        description="When the row was recorded; left out: the time of the import.", example="2025-12-08T10:02:11.120000Z"
+    )
+
+
+def _updated_at() -> UtcTimestamp:
+    return UtcTimestamp(
+        description="When the row was last changed; left out: the time of the import.",
+        example="2025-12-08T10:02:11.120000Z",
+    )
+
+
+def _money(description: str, example: str) -> FixedDecimal:
+    return FixedDecimal(required=True, description=description, example=example)
+
+
+def _ledger(schema: type[RecordSchema], description: str) -> Nested:
+    return Nested(schema, many=True, metadata={"description": description, "examples": [[]]})
+
+
+class ProductionConsumptionSchema(RecordSchema):
+    """What a production run used of one ingredient."""
+
+    class Meta(RecordSchema.Meta):
+        model = models.ProductionConsumption
+
+    uuid = _uuid("the ledger entry")
+    ingredient_slug = Slug(
+        snapshot_of="Ingredient",
+        required=True,
+        description="The ingredient at the time. It may have been renamed or deleted since.",
+        example="flour",
+    )
+    quantity_consumed = FixedDecimal(
+        positive=True, required=True, description="How much was used, in the unit.", example="4.000"
+    )
+    unit = Text(required=True, description="The unit of the quantity, as the application names it.", example="cups")
+    total_cost = _money("What the quantity cost.", "2.5000")
+    created_at = _created_at()
+    updated_at = _updated_at()
+
+
+class ProductionRunSchema(RunSchema):
+    """Batches of one recipe, made at one time, with the ingredients they used."""
+
+    class Meta(RunSchema.Meta):
+        model = models.ProductionRun
+        kind = "production_run"
+        collection = "production_runs"
+        timestamp = "produced_at"
+
+    uuid = _uuid("the run")
+    recipe_slug = Slug("recipe", required=True, description="The recipe that was made.", example="chocolate-chip-cookies")
+    finished_unit_slug = Slug(
+        "finished_unit",
+        agrees="recipe",
+        required=True,
+        description="What the recipe yielded.",
+        example="chocolate-chip-cookie",
+    )
+    num_batches = Integer(minimum=1, required=True, description="How many batches were made.", example=2)
+    expected_yield = Integer(minimum=0, required=True, description="How many units were planned.", example=96)
+    actual_yield = Integer(minimum=0, required=True, description="How many units came out.", example=92)
+    produced_at = UtcTimestamp(required=True, description="When the run was made.", example="2025-12-08T10:00:00Z")
+    notes = Text(allow_none=True, description="Free text; null and left out are the same.", example="Test batch")
+    total_ingredient_cost = _money("What all ingredients of the run cost.", "5.2500")
+    per_unit_cost = _money("What one unit cost.", "0.0571")
+    created_at = _created_at()
+    updated_at = _updated_at()
+    consumptions = _ledger(ProductionConsumptionSchema, "The ingredients used, in the order they were recorded.")
+
+
+class AssemblyFinishedUnitConsumptionSchema(RecordSchema):
+    """What an assembly run used of one finished unit."""
+
+    class Meta(RecordSchema.Meta):
+        model = models.AssemblyFinishedUnitConsumption
+
+    uuid = _uuid("the ledger entry")
+    finished_unit_slug = Slug(
+        "finished_unit", required=True, description="The unit that was used.", example="chocolate-chip-cookie"
+    )
+    quantity_consumed = Integer(minimum=1, required=True, description="How many units were used.", example=60)
+    unit_cost_at_consumption = _money("What one unit cost at the time.", "0.0571")
+    total_cost = _money("What the quantity cost.", "3.4260")
+    created_at = _created_at()
+    updated_at = _updated_at()
+
+
+class AssemblyPackagingConsumptionSchema(RecordSchema):
+    """What an assembly run used of one packaging product."""
+
+    class Meta(RecordSchema.Meta):
+        model = models.AssemblyPackagingConsumption
+
+    uuid = _uuid("the ledger entry")
+    product_slug = Slug(
+        "product",
+        description="The product that was used. Without it, the one product of the ingredient.",
+        example="cellophane-bag-100ct",
+    )
+    ingredient_slug = Slug(
+        "product", key="ingredient.slug", description="The ingredient of the product.", example="cellophane-bag"
+    )
+    quantity_consumed = FixedDecimal(
+        positive=True, required=True, description="How much was used, in the unit.", example="5.000"
+    )
+    unit = Text(required=True, description="The unit of the quantity, as the application names it.", example="each")
+    total_cost = _money("What the quantity cost.", "1.2500")
+    created_at = _created_at()
+    updated_at = _updated_at()
+
+
+class AssemblyRunSchema(RunSchema):
+    """Finished goods put together at one time, with the units and packaging they used."""
+
+    class Meta(RunSchema.Meta):
+        model = models.AssemblyRun
+        kind = "assembly_run"
+        collection = "assembly_runs"
+        timestamp = "assembled_at"
+
+    uuid = _uuid("the run")
+    finished_good_slug = Slug(
+        "finished_good", required=True, description="What was put together.", example="cookie-gift-bag"
+    )
+    quantity_assembled = Integer(minimum=1, required=True, description="How many were put together.", example=5)
+    assembled_at = UtcTimestamp(required=True, description="When the run was made.", example="2025-12-09T09:30:00Z")
+    notes = Text(allow_none=True, description="Free text; null and left out are the same.", example="Gift order")
+    total_component_cost = _money("What all units and packaging of the run cost.", "12.5000")
+    per_unit_cost = _money("What one finished good cost.", "2.5000")
+    created_at = _created_at()
+    updated_at = _updated_at()
+    finished_unit_consumptions = _ledger(
+        AssemblyFinishedUnitConsumptionSchema, "The finished units used, in the order they were recorded."
+    )
+    packaging_consumptions = _ledger(
+        AssemblyPackagingConsumptionSchema, "The packaging used, in the order it was recorded."
+    )
+
+
+BUNDLED: tuple[type[RunSchema], ...] = (ProductionRunSchema, AssemblyRunSchema)
