@@ -1,4 +1,4 @@
-"""The published JSON Schema: derived from the marshmallow schemas, kept in a file, and held against documents."""
+"""The published JSON Schema: derived from the schemas, kept in a file, and held against documents."""
 
 from __future__ import annotations
 
@@ -133,7 +133,11 @@ def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSc
         if definitions.setdefault(field.definition, shared) == shared:
             rule = {"$ref": f"#/$defs/{field.definition}"}
     if field.allow_none:
-        rule = {"anyOf": [rule, {"type": "null"}]} if "$ref" in rule else {**rule, "type": [rule["type"], "null"]}
+        rule = (
+            {"anyOf": [rule, {"type": "null"}]}
+            if "$ref" in rule
+            else {**rule, "type": [rule["type"], "null"]}
+        )
     return {**rule, "title": _title(name), **field.metadata}
 
 
@@ -173,13 +177,20 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema) -> dict[str, Json
         "exported_at": exported_at,
         "kinds": _documented(several, "Kinds", "The kinds of run in the stream.", kinds),
         "sealed": _documented(
-            {"type": "boolean"}, "Sealed", "False announces a stream without trailer; left out: true.", False
+            {"type": "boolean"},
+            "Sealed",
+            "False announces a stream without trailer; left out: true.",
+            example=False,
         ),
-        "follows": _documented(sha256, "Follows", "The sha256 of the stream that this one continues.", digest),
+        "follows": _documented(
+            sha256, "Follows", "The sha256 of the stream that this one continues.", digest
+        ),
     }
     trailer = {
         "counts": _documented(_object(counts, []), "Counts", "Runs by kind.", dict.fromkeys(kinds, 1)),
-        "sha256": _documented(sha256, "SHA-256", "Of the bytes of all run lines, line ends included.", digest),
+        "sha256": _documented(
+            sha256, "SHA-256", "Of the bytes of all run lines, line ends included.", digest
+        ),
         "header_sha256": _documented(sha256, "Header SHA-256", "Of the bytes of the header line.", digest),
     }
     ends = {
@@ -198,7 +209,11 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema) -> dict[str, Json
 
     lines = [
         *(
-            line(name, description, {member: part["examples"][0] for member, part in rule["properties"].items()})
+            line(
+                name,
+                description,
+                {member: part["examples"][0] for member, part in rule["properties"].items()},
+            )
             for name, (description, rule) in ends.items()
         ),
         *(line(kind, "One run.", shown, problems=problems) for kind, shown in examples.items()),
@@ -285,7 +300,8 @@ def _faults(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
         kinds = " or ".join([rule] if isinstance(rule, str) else rule)
         yield (), f"Must be {kinds}, not {shown(instance)}."
     elif error.validator == "anyOf" and all(sub.validator == "required" for sub in error.context or ()):
-        names = " or ".join(name for sub in error.context or () for name in sub.validator_value)
+        wanted: list[Any] = [sub.validator_value for sub in error.context or ()]
+        names = " or ".join(name for names in wanted for name in names)
         yield (), f"Must have {names}."
     else:
         yield (), f"Breaks the rule {error.validator}: {shown(rule)}."

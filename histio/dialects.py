@@ -18,7 +18,24 @@ _MYSQL = {"mysql", "mariadb"}
 # MariaDB and MySQL error numbers that speak of a row's content: null, duplicate, foreign key, range, length,
 # bad value, CHECK (MariaDB, MySQL), SIGNAL from a trigger.
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
-_MYSQL_ROW_FAULTS = {1048, 1062, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1451, 1452, 1586, 1644, 3819, 4025}
+_MYSQL_ROW_FAULTS = {
+    1048,
+    1062,
+    1216,
+    1217,
+    1264,
+    1265,
+    1292,
+    1364,
+    1366,
+    1406,
+    1451,
+    1452,
+    1586,
+    1644,
+    3819,
+    4025,
+}
 
 # SQLSTATE classes that speak of a row's content: data exception, integrity constraint violation,
 # RAISE in a trigger, WITH CHECK OPTION. https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -34,7 +51,7 @@ def create_engine(url: str | sa.URL, **options: Any) -> Engine:
     engine = sa.create_engine(url, **options)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -43,20 +60,34 @@ def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
     dbapi_connection.execute("PRAGMA foreign_keys = ON")
 
 
-def snapshot_options(engine: Engine) -> dict[str, Any]:
-    """Execution options under which all SELECTs of a transaction see one moment."""
-    if engine.dialect.name == "postgresql" or engine.dialect.name in _MYSQL:
-        return {"isolation_level": "REPEATABLE READ"}
-    return {}
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("histio_begin", "BEGIN"))
 
 
-def ensure_transaction(connection: Connection, *, lock: bool = False) -> None:
-    """Make sure that *connection* is in a transaction in which savepoints and rollback mean something.
+def reading_options(bind: Engine | Connection) -> dict[str, Any]:
+    """Execution options under which all SELECTs of a transaction on *bind* see one moment.
 
-    Args:
-        connection: Its transaction is begun where SQLAlchemy or the driver has not begun it yet.
-        lock: On SQLite, take the write lock now, so that what is read stays true until it is written.
-            Only for a connection that has done nothing yet.
+    Nothing can be said of a Connection, which may be in a transaction already; SQLite needs nothing said.
+    """
+    several_moments = bind.dialect.name == "postgresql" or bind.dialect.name in _MYSQL
+    return {"isolation_level": "REPEATABLE READ"} if several_moments and isinstance(bind, Engine) else {}
+
+
+def writing_options(bind: Engine | Connection) -> dict[str, Any]:
+    """Execution options under which what a transaction on *bind* reads stays true until it writes.
+
+    SQLite takes its write lock at once; elsewhere, constraints speak when another client was faster.
+    """
+    return {"histio_begin": "BEGIN IMMEDIATE"} if bind.dialect.name == "sqlite" else {}
+
+
+def latest(connection: Connection, statement: sa.Select[Any]) -> sa.Select[Any]:
+    """*statement* made to see what is committed now, also where the transaction reads an older snapshot."""
+    return statement.with_for_update(read=True) if connection.dialect.name in _MYSQL else statement
+
+
+def ensure_transaction(connection: Connection) -> None:
+    """Begin the transaction of *connection* where SQLAlchemy or the driver has not done so yet.
 
     Raises:
         BindingError: The connection is in autocommit mode.
@@ -69,12 +100,9 @@ def ensure_transaction(connection: Connection, *, lock: bool = False) -> None:
             "the connection is in AUTOCOMMIT mode, where nothing can be rolled back: "
             "hand over a connection or session with transactions"
         )
-    if connection.dialect.name != "sqlite":
-        return
-    if lock and driver.in_transaction:  # type: ignore[union-attr]
-        connection.exec_driver_sql("ROLLBACK")
-    if not driver.in_transaction:  # type: ignore[union-attr]
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if lock else "BEGIN")
+    # The driver's own habit is to begin with the first change, after which RELEASE SAVEPOINT would commit.
+    if connection.dialect.name == "sqlite" and not getattr(driver, "in_transaction", True):
+        _begin_sqlite(connection)
 
 
 def _autocommits(driver: Any) -> bool:
@@ -126,7 +154,9 @@ def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None
     quote = connection.dialect.identifier_preparer.quote
     nested = connection.begin_nested()
     try:
-        connection.exec_driver_sql(f"SET CONSTRAINTS {', '.join(quote(str(name)) for name in names)} IMMEDIATE")
+        connection.exec_driver_sql(
+            f"SET CONSTRAINTS {', '.join(quote(str(name)) for name in names)} IMMEDIATE"
+        )
     finally:
         nested.rollback()
 
@@ -178,6 +208,9 @@ def _sqlite_fault(message: str, tables: Collection[sa.Table]) -> str:
         columns = {name.strip() for name in subject.split(",")}
         for table in tables:
             for unique in (*table.constraints, *table.indexes):
-                if isinstance(unique, (sa.UniqueConstraint, sa.Index)) and {str(c) for c in unique.columns} == columns:
+                if (
+                    isinstance(unique, (sa.UniqueConstraint, sa.Index))
+                    and {str(c) for c in unique.columns} == columns
+                ):
                     return str(unique.name)
     return f"{rule} {subject}".strip()

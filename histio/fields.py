@@ -35,10 +35,9 @@ JsonSchema = dict[str, Any]
 def shown(value: object) -> str:
     """*value* in at most some sixty characters, safe to print."""
     try:
-        text = _REPR.repr(value)
+        return _REPR.repr(value)
     except ValueError:  # an integer of more digits than Python prints
-        text = f"<{type(value).__name__}>"
-    return text.encode("ascii", "backslashreplace").decode("ascii")
+        return f"<{type(value).__name__}>"
 
 
 _REPR = reprlib.Repr()
@@ -98,10 +97,13 @@ class WireField(Field[Any]):
         try:
             self.check(wire)
         except ValidationError as error:
-            raise ValidationError([Fault(f"{m} The row has {shown(value)}.", m.code) for m in error.messages]) from None
+            [fault] = cast("list[Fault]", error.messages)
+            raise ValidationError([Fault(f"{fault} The row has {shown(value)}.", fault.code)]) from None
         return wire
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
         self.check(value)
         return self.from_wire(value)
 
@@ -117,7 +119,7 @@ class Text(WireField):
         kwargs: As for `WireField`.
     """
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "Not a string.",
         "form": "Holds a NUL character or a lone surrogate.",
         "out-of-range": "Must be at most {maximum} characters, not {length}.",
@@ -170,7 +172,7 @@ class Slug(Text):
     """
 
     definition = "slug"
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "form": "Has control characters, white space around it, or a lone surrogate.",
         "out-of-range": "Must be 1 to {maximum} characters, not {length}.",
     }
@@ -194,7 +196,12 @@ class Slug(Text):
     _malformed = f"^[{_SPACE}]|[{_SPACE}]$|[{_CONTROL}]"
 
     def assertions(self) -> JsonSchema:
-        return {"type": "string", "minLength": 1, "maxLength": self.max_length, "not": {"pattern": self._malformed}}
+        return {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": self.max_length,
+            "not": {"pattern": self._malformed},
+        }
 
     def well_formed(self, text: str) -> bool:
         return re.search(self._malformed, text) is None
@@ -212,7 +219,7 @@ class RunUUID(WireField):
     """A UUID in hyphenated form; upper case is read and lower case written."""
 
     definition = "uuid"
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Not a hyphenated UUID."}
+    default_error_messages = {"invalid": "Not a hyphenated UUID."}
     _pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
     def assertions(self) -> JsonSchema:
@@ -238,7 +245,7 @@ class Integer(WireField):
         kwargs: As for `WireField`.
     """
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "Not an integer.",
         "out-of-range": "Must be from {minimum} to {maximum}.",
     }
@@ -249,7 +256,13 @@ class Integer(WireField):
         self.maximum = maximum
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        bits = 15 if isinstance(column_type, sa.SmallInteger) else 63 if isinstance(column_type, sa.BigInteger) else 31
+        bits = (
+            15
+            if isinstance(column_type, sa.SmallInteger)
+            else 63
+            if isinstance(column_type, sa.BigInteger)
+            else 31
+        )
         self.minimum = max(-(2**bits), -(2**bits) if self.minimum is None else self.minimum)
         self.maximum = min(2**bits - 1, 2**bits - 1 if self.maximum is None else self.maximum)
 
@@ -290,7 +303,7 @@ class FixedDecimal(WireField):
         kwargs: As for `WireField`.
     """
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": 'Not a decimal string such as "5.25".',
         "precision": "Must have at most {scale} digits after the point.",
         "out-of-range": "Must be {bounds}.",
@@ -372,7 +385,7 @@ class UtcTimestamp(WireField):
     """
 
     definition = "timestamp"
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": 'Not an RFC 3339 timestamp such as "2025-12-08T10:00:00Z".',
         "precision": "Must have at most six digits after the second's point.",
         "out-of-range": "Must be in the years 1000 to 9998, 1001 to 9997 with an offset.",

@@ -37,12 +37,19 @@ def make(
     if session is None:
         return [_build(table, record, instance, None) for record in records]
     resolver = Resolver(session.execute, table.all(), entities=True)
-    resolver.prime(table, records)
-    errors = {index: found for index, record in enumerate(records) if (found := _unresolved(table, record, resolver))}
+    resolver.collect(table, records)
+    resolver.fetch()
+    errors = {
+        index: found
+        for index, record in enumerate(records)
+        if (found := _unresolved(table, record, resolver))
+    }
     if errors:
-        raise ValidationError(errors if schema.many else errors[0])  # type: ignore[arg-type]
+        raise ValidationError(errors if schema.many else errors[0])
     known = {} if instance else _known(table, [record.get(table.uuid) for record in records], session)
-    return [_build(table, record, instance or known.get(record.get(table.uuid)), resolver) for record in records]
+    return [
+        _build(table, record, instance or known.get(record.get(table.uuid)), resolver) for record in records
+    ]
 
 
 def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
@@ -53,7 +60,9 @@ def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, A
                 errors.setdefault(finding.member, []).append(finding.fault)
     for ledger in table.ledgers:
         entries = enumerate(record.get(ledger.member) or ())
-        if inner := {index: found for index, entry in entries if (found := _unresolved(ledger.table, entry, resolver))}:
+        if inner := {
+            index: found for index, entry in entries if (found := _unresolved(ledger.table, entry, resolver))
+        }:
             errors[ledger.member] = inner
     return errors
 
@@ -64,7 +73,9 @@ def _known(table: Table, uuids: list[Any], session: Session) -> dict[Any, Any]:
     ledgers = [selectinload(ledger.relationship.class_attribute) for ledger in table.ledgers]
     known = {}
     for start in range(0, len(uuids), CHUNK):
-        statement = sa.select(table.mapper.class_, attribute).where(attribute.in_(uuids[start : start + CHUNK]))
+        statement = sa.select(table.mapper.class_, attribute).where(
+            attribute.in_(uuids[start : start + CHUNK])
+        )
         known.update({uuid: row for row, uuid in session.execute(statement.options(*ledgers))})
     return known
 
@@ -83,7 +94,10 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
             uuid = ledger.table.mapper.get_property_by_column(ledger.table.uuid_column).key
             known = {getattr(entry, uuid): entry for entry in getattr(row, ledger.member)}
             entries = record[ledger.member]
-            made = [_build(ledger.table, entry, known.get(entry.get(ledger.table.uuid)), resolver) for entry in entries]
+            made = [
+                _build(ledger.table, entry, known.get(entry.get(ledger.table.uuid)), resolver)
+                for entry in entries
+            ]
             setattr(row, ledger.relationship.key, made)
     return row
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ class Table:
     @property
     def rows(self) -> sa.Table:
         """The Core table."""
-        return self.columns[self.uuid].table  # type: ignore[return-value]
+        return self.columns[self.uuid].table
 
     @property
     def uuid_column(self) -> sa.Column[Any]:
@@ -133,7 +133,7 @@ class Kind:
         return field
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def kind_of(schema_class: type[RunSchema]) -> Kind:
     """The kind that *schema_class* describes.
 
@@ -146,11 +146,13 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
         raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
     table = table_of(schema_class)
     if not isinstance(table.schema.fields.get(meta.timestamp), UtcTimestamp):
-        raise BindingError(f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp of the schema")
+        raise BindingError(
+            f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp of the schema"
+        )
     return Kind(meta.kind, meta.collection, table, meta.timestamp)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def table_of(schema_class: type[RecordSchema]) -> Table:
     """The table that *schema_class* describes, with its ledgers.
 
@@ -205,7 +207,7 @@ def _pairs(relationship: RelationshipProperty[Any]) -> tuple[Columns, Columns]:
     return local, remote
 
 
-def _ledger(mapper: Mapper[Any], name: str, schema_class: type[Any]) -> Ledger:
+def _ledger(mapper: Mapper[Any], name: str, schema_class: Hashable) -> Ledger:
     relationship = _relationship(mapper, name)
     owner, local = _pairs(relationship)
     return Ledger(name, relationship, table_of(schema_class), owner, local)
@@ -220,7 +222,9 @@ def _reference(mapper: Mapper[Any], name: str, fields: Mapping[str, Slug]) -> Re
     if agrees is not None:
         _, own = _pairs(_relationship(mapper, agrees))
         theirs, _ = _pairs(_relationship(relationship.mapper, agrees))
-        return Reference(relationship, {n: f.key for n, f in fields.items()}, local, remote, (agrees, theirs, own))
+        return Reference(
+            relationship, {n: f.key for n, f in fields.items()}, local, remote, (agrees, theirs, own)
+        )
     return Reference(relationship, {n: f.key for n, f in fields.items()}, local, remote)
 
 

@@ -30,7 +30,7 @@ class ExactString(sa.types.TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        length = self.impl_instance.length
+        length = getattr(self.impl, "length", None)
         if dialect.name in _MYSQL:
             collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_bin"
             return mysql.VARCHAR(length, charset="utf8mb4", collation=collation)
@@ -78,7 +78,11 @@ class Base(DeclarativeBase):
     def __table_args__(cls) -> tuple[Any, ...]:  # noqa: N805
         return (
             *cls.constraints,
-            {f"{name}_{option}": value for name in _MYSQL for option, value in (("charset", "utf8mb4"), ("engine", "InnoDB"))},
+            {
+                f"{name}_{option}": value
+                for name in _MYSQL
+                for option, value in (("charset", "utf8mb4"), ("engine", "InnoDB"))
+            },
         )
 
 
@@ -173,7 +177,9 @@ class ProductionRun(Base):
 
     recipe: Mapped[Recipe] = relationship()
     finished_unit: Mapped[FinishedUnit] = relationship()
-    consumptions: Mapped[list[ProductionConsumption]] = _ledger("production_run", order_by="ProductionConsumption.id")
+    consumptions: Mapped[list[ProductionConsumption]] = _ledger(
+        "production_run", order_by="ProductionConsumption.id"
+    )
 
 
 class ProductionConsumption(Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Severity = Literal["error", "warning"]
 
@@ -37,7 +37,7 @@ class Fault(str):
 
     code: Code
 
-    def __new__(cls, message: str, code: Code = "schema") -> Fault:
+    def __new__(cls, message: str, code: Code = "schema") -> Self:
         """Make the message *message* say *code*."""
         fault = super().__new__(cls, message)
         fault.code = code

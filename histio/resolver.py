@@ -51,6 +51,7 @@ class _Lookup:
     mapper: Mapper[Any]
     paths: dict[str, None] = field(default_factory=dict)
     columns: dict[sa.Column[Any], None] = field(default_factory=dict)
+    wanted: set[Key] = field(default_factory=set)
     found: dict[Key, list[Found]] = field(default_factory=dict)
     population: dict[str, list[str]] = field(default_factory=dict)
     hints: dict[Key, str | None] = field(default_factory=dict)
@@ -80,10 +81,12 @@ class Resolver:
     Args:
         execute: The `execute` of a Connection or Session.
         tables: The tables whose records will be resolved.
-        entities: Whether `Found.row` should be the ORM object; needs a Session. Snapshots are then left alone.
+        entities: Whether `Found.row` should be the ORM object; needs a Session. Snapshots are left alone.
     """
 
-    def __init__(self, execute: Callable[..., Any], tables: Iterable[Table], *, entities: bool = False) -> None:
+    def __init__(
+        self, execute: Callable[..., Any], tables: Iterable[Table], *, entities: bool = False
+    ) -> None:
         self._execute = execute
         self._entities = entities
         self._lookups: dict[type[Any], _Lookup] = {}
@@ -102,16 +105,20 @@ class Resolver:
     def _lookup(self, model: type[Any]) -> _Lookup:
         return self._lookups.setdefault(model, _Lookup(sa.inspect(model)))
 
-    def prime(self, table: Table, records: Iterable[Values]) -> None:
-        """Look up every slug of *records* and of their ledgers that was not looked up before."""
-        wanted: dict[type[Any], set[Key]] = {model: set() for model in self._lookups}
+    def collect(self, table: Table, records: Iterable[Values]) -> None:
+        """Note every slug of *records* and of their ledgers that was not looked up before."""
         for model, key in _wanted(table, records):
-            if model in wanted and key not in self._lookups[model].found:
-                wanted[model].add(key)
-        for model, keys in wanted.items():
-            self._fetch(self._lookups[model], keys)
+            if model in self._lookups and key not in self._lookups[model].found:
+                self._lookups[model].wanted.add(key)
 
-    def _fetch(self, lookup: _Lookup, wanted: set[Key]) -> None:
+    def fetch(self) -> None:
+        """Look up what was collected, in one SELECT per related model and chunk."""
+        for lookup in self._lookups.values():
+            self._fetch(lookup)
+
+    def _fetch(self, lookup: _Lookup) -> None:
+        wanted = frozenset(lookup.wanted)
+        lookup.wanted.clear()
         lookup.found |= {key: [] for key in wanted}
         width, remaining, seen = len(lookup.columns), iter(sorted(wanted)), set()
         while chunk := list(islice(remaining, CHUNK)):
@@ -140,10 +147,12 @@ class Resolver:
     def resolve(self, reference: Reference, record: Values) -> tuple[Found | None, list[Finding]]:
         """The row that *record* names, None where it names none, and what is wrong with the reference.
 
-        The slugs of *record* must have been primed. A record without any of the slugs, which its form
+        The slugs of *record* must have been fetched. A record without any of the slugs, which its form
         does not allow, gives None and no finding.
         """
-        present = [(member, path) for member, path in reference.slugs.items() if record.get(member) is not None]
+        present = [
+            (member, path) for member, path in reference.slugs.items() if record.get(member) is not None
+        ]
         if not present:
             return None, []
         (member, path), *others = present
@@ -153,11 +162,17 @@ class Resolver:
         name = reference.model.__name__
         if not rows:
             return None, [
-                Finding(member, Fault(f"{name} not found: {slug}", "unknown-reference"), self._hint(lookup, path, slug))
+                Finding(
+                    member,
+                    Fault(f"{name} not found: {slug}", "unknown-reference"),
+                    self._hint(lookup, path, slug),
+                )
             ]
         if len(rows) > 1:
             return None, [
-                Finding(member, Fault(f"{name} is ambiguous: {len(rows)} rows have {slug}", "ambiguous-reference"))
+                Finding(
+                    member, Fault(f"{name} is ambiguous: {len(rows)} rows have {slug}", "ambiguous-reference")
+                )
             ]
         return rows[0], [
             Finding(

@@ -7,7 +7,7 @@ which are ledgers. Export, checks, writing and the published JSON Schema all der
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from marshmallow import ValidationError, post_load, validates_schema
@@ -73,16 +73,24 @@ class RunSchema(RecordSchema):
     document, ``timestamp`` the field that orders the runs.
     """
 
+    class Meta(RecordSchema.Meta):
+        kind: ClassVar[str]
+        collection: ClassVar[str]
+        timestamp: ClassVar[str]
+
 
 def _uuid(what: str) -> RunUUID:
     return RunUUID(
-        required=True, description=f"Identifies {what} across databases.", example="7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
+        required=True,
+        description=f"Identifies {what} across databases.",
+        example="7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11",
     )
 
 
 def _created_at() -> UtcTimestamp:
     return UtcTimestamp(
-        description="When the row was recorded; left out: the time of the import.", example="2025-12-08T10:02:11.120000Z"
+        description="When the row was recorded; left out: the time of the import.",
+        example="2025-12-08T10:02:11.120000Z",
     )
 
 
@@ -117,7 +125,9 @@ class ProductionConsumptionSchema(RecordSchema):
     quantity_consumed = FixedDecimal(
         positive=True, required=True, description="How much was used, in the unit.", example="4.000"
     )
-    unit = Text(required=True, description="The unit of the quantity, as the application names it.", example="cups")
+    unit = Text(
+        required=True, description="The unit of the quantity, as the application names it.", example="cups"
+    )
     total_cost = _money("What the quantity cost.", "2.5000")
     created_at = _created_at()
     updated_at = _updated_at()
@@ -133,7 +143,9 @@ class ProductionRunSchema(RunSchema):
         timestamp = "produced_at"
 
     uuid = _uuid("the run")
-    recipe_slug = Slug("recipe", required=True, description="The recipe that was made.", example="chocolate-chip-cookies")
+    recipe_slug = Slug(
+        "recipe", required=True, description="The recipe that was made.", example="chocolate-chip-cookies"
+    )
     finished_unit_slug = Slug(
         "finished_unit",
         agrees="recipe",
@@ -144,13 +156,19 @@ class ProductionRunSchema(RunSchema):
     num_batches = Integer(minimum=1, required=True, description="How many batches were made.", example=2)
     expected_yield = Integer(minimum=0, required=True, description="How many units were planned.", example=96)
     actual_yield = Integer(minimum=0, required=True, description="How many units came out.", example=92)
-    produced_at = UtcTimestamp(required=True, description="When the run was made.", example="2025-12-08T10:00:00Z")
-    notes = Text(allow_none=True, description="Free text; null and left out are the same.", example="Test batch")
+    produced_at = UtcTimestamp(
+        required=True, description="When the run was made.", example="2025-12-08T10:00:00Z"
+    )
+    notes = Text(
+        allow_none=True, description="Free text; null and left out are the same.", example="Test batch"
+    )
     total_ingredient_cost = _money("What all ingredients of the run cost.", "5.2500")
     per_unit_cost = _money("What one unit cost.", "0.0571")
     created_at = _created_at()
     updated_at = _updated_at()
-    consumptions = _ledger(ProductionConsumptionSchema, "The ingredients used, in the order they were recorded.")
+    consumptions = _ledger(
+        ProductionConsumptionSchema, "The ingredients used, in the order they were recorded."
+    )
 
 
 class AssemblyFinishedUnitConsumptionSchema(RecordSchema):
@@ -183,12 +201,17 @@ class AssemblyPackagingConsumptionSchema(RecordSchema):
         example="cellophane-bag-100ct",
     )
     ingredient_slug = Slug(
-        "product", key="ingredient.slug", description="The ingredient of the product.", example="cellophane-bag"
+        "product",
+        key="ingredient.slug",
+        description="The ingredient of the product.",
+        example="cellophane-bag",
     )
     quantity_consumed = FixedDecimal(
         positive=True, required=True, description="How much was used, in the unit.", example="5.000"
     )
-    unit = Text(required=True, description="The unit of the quantity, as the application names it.", example="each")
+    unit = Text(
+        required=True, description="The unit of the quantity, as the application names it.", example="each"
+    )
     total_cost = _money("What the quantity cost.", "1.2500")
     created_at = _created_at()
     updated_at = _updated_at()
@@ -207,9 +230,15 @@ class AssemblyRunSchema(RunSchema):
     finished_good_slug = Slug(
         "finished_good", required=True, description="What was put together.", example="cookie-gift-bag"
     )
-    quantity_assembled = Integer(minimum=1, required=True, description="How many were put together.", example=5)
-    assembled_at = UtcTimestamp(required=True, description="When the run was made.", example="2025-12-09T09:30:00Z")
-    notes = Text(allow_none=True, description="Free text; null and left out are the same.", example="Gift order")
+    quantity_assembled = Integer(
+        minimum=1, required=True, description="How many were put together.", example=5
+    )
+    assembled_at = UtcTimestamp(
+        required=True, description="When the run was made.", example="2025-12-09T09:30:00Z"
+    )
+    notes = Text(
+        allow_none=True, description="Free text; null and left out are the same.", example="Gift order"
+    )
     total_component_cost = _money("What all units and packaging of the run cost.", "12.5000")
     per_unit_cost = _money("What one finished good cost.", "2.5000")
     created_at = _created_at()

@@ -1,0 +1,184 @@
+"""The four functions, for applications with one database and the bundled models."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
+
+import sqlalchemy as sa
+
+from histio.errors import NotConfiguredError
+from histio.history import Bind, BorrowedSession, History
+from histio.models import AssemblyRun, ProductionRun
+from histio.report import Problem
+from histio.schemas import AssemblyRunSchema, ProductionRunSchema, RunSchema
+
+_configured: Bind = None
+
+_SPEAKS_FOR_ITSELF = {"unknown-reference", "ambiguous-reference", "duplicate", "duplicate-in-document"}
+
+
+class ImportResult(TypedDict):
+    """What an import did.
+
+    Attributes:
+        imported: Runs written.
+        skipped: Runs whose UUID exists, left alone.
+        errors: One string per rejected run.
+    """
+
+    imported: int
+    skipped: int
+    errors: list[str]
+
+
+def configure(bind: Bind) -> None:
+    """Set the database that the four functions use without ``session=``.
+
+    Args:
+        bind: A URL, Engine or sessionmaker; None: back to the environment's HISTIO_DATABASE_URL.
+    """
+    global _configured  # noqa: PLW0603 - this is what configure is for
+    _configured = bind
+    _history.cache_clear()
+
+
+def export_production_history(
+    *,
+    recipe_id: int | None = None,
+    start_date: dt.date | None = None,
+    end_date: dt.date | None = None,
+    session: BorrowedSession | None = None,
+) -> dict[str, Any]:
+    """Production runs as a document, by time.
+
+    Args:
+        recipe_id: Only runs of this recipe; None: of all.
+        start_date: The earliest ``produced_at``; a naive time is UTC, a bare date its first moment.
+        end_date: The latest ``produced_at``; a naive time is UTC, a bare date includes its whole day.
+        session: The session to use, never committed; None: the configured database.
+
+    Raises:
+        NotConfiguredError: There is no session and no configured database.
+        ExportError: Rows that the format cannot hold, all of them named.
+    """
+    where = None if recipe_id is None else ProductionRun.recipe_id == recipe_id
+    return _export(ProductionRunSchema, where, start_date, end_date, session)
+
+
+def import_production_history(
+    data: Mapping[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
+) -> ImportResult:
+    """Write the production runs of a document; its assembly runs are ignored.
+
+    Args:
+        data: A document; never changed.
+        skip_duplicates: Whether a run whose UUID exists is skipped or an error.
+        session: The session to use, never committed; None: the configured database, committed.
+
+    Raises:
+        NotConfiguredError: There is no session and no configured database.
+        DocumentError: The document as a whole cannot be read.
+    """
+    return _import(ProductionRunSchema, data, skip_duplicates=skip_duplicates, session=session)
+
+
+def export_assembly_history(
+    *,
+    finished_good_id: int | None = None,
+    start_date: dt.date | None = None,
+    end_date: dt.date | None = None,
+    session: BorrowedSession | None = None,
+) -> dict[str, Any]:
+    """Assembly runs as a document, by time.
+
+    Args:
+        finished_good_id: Only runs of this finished good; None: of all.
+        start_date: The earliest ``assembled_at``; a naive time is UTC, a bare date its first moment.
+        end_date: The latest ``assembled_at``; a naive time is UTC, a bare date includes its whole day.
+        session: The session to use, never committed; None: the configured database.
+
+    Raises:
+        NotConfiguredError: There is no session and no configured database.
+        ExportError: Rows that the format cannot hold, all of them named.
+    """
+    where = None if finished_good_id is None else AssemblyRun.finished_good_id == finished_good_id
+    return _export(AssemblyRunSchema, where, start_date, end_date, session)
+
+
+def import_assembly_history(
+    data: Mapping[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
+) -> ImportResult:
+    """Write the assembly runs of a document; its production runs are ignored.
+
+    Args:
+        data: A document; never changed.
+        skip_duplicates: Whether a run whose UUID exists is skipped or an error.
+        session: The session to use, never committed; None: the configured database, committed.
+
+    Raises:
+        NotConfiguredError: There is no session and no configured database.
+        DocumentError: The document as a whole cannot be read.
+    """
+    return _import(AssemblyRunSchema, data, skip_duplicates=skip_duplicates, session=session)
+
+
+@functools.lru_cache(maxsize=2)
+def _history(url: str | None) -> History:
+    """The history of the configured database, or of *url* where nothing is configured."""
+    return History(url if _configured is None else _configured)
+
+
+def _default(session: BorrowedSession | None) -> History:
+    url = os.environ.get("HISTIO_DATABASE_URL") or None
+    if session is None and _configured is None and url is None:
+        raise NotConfiguredError
+    return _history(None if session is not None else url)
+
+
+def _export(
+    schema: type[RunSchema],
+    where: sa.ColumnElement[bool] | None,
+    start_date: dt.date | None,
+    end_date: dt.date | None,
+    session: BorrowedSession | None,
+) -> dict[str, Any]:
+    return _default(session).export_document(
+        kinds=schema.Meta.kind, since=start_date, until=end_date, where=where, session=session
+    )
+
+
+def _import(
+    schema: type[RunSchema],
+    data: Mapping[str, Any],
+    *,
+    skip_duplicates: bool,
+    session: BorrowedSession | None,
+) -> ImportResult:
+    if isinstance(data, Mapping):
+        lists = {each.Meta.collection for each in (ProductionRunSchema, AssemblyRunSchema)}
+        own: dict[str, Any] = {} if lists.isdisjoint(data) else {schema.Meta.collection: []}
+        data = own | {
+            name: data[name] for name in data if name == schema.Meta.collection or name not in lists
+        }
+    report = _default(session).import_document(
+        data, on_duplicate="skip" if skip_duplicates else "error", session=session
+    )
+    return {"imported": report.imported, "skipped": report.skipped, "errors": list(_by_run(report.problems))}
+
+
+def _by_run(problems: Iterable[Problem]) -> Iterable[str]:
+    texts: dict[int | None, list[str]] = {}
+    for problem in problems:
+        texts.setdefault(problem.index, []).append(_text(problem))
+    return ["; ".join(of_run) for of_run in texts.values()]
+
+
+def _text(problem: Problem) -> str:
+    if problem.code in _SPEAKS_FOR_ITSELF:
+        return problem.message
+    where = "/".join(problem.pointer.split("/")[3:])
+    return f"Error importing {problem.uuid}: {where and where + ': '}{problem.message}"

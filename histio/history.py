@@ -1,0 +1,252 @@
+"""`History`: kinds of run, bound to a database."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from histio.contract import VERSION, Contract, derive, published
+from histio.dialects import create_engine, ensure_transaction, reading_options, writing_options
+from histio.errors import BindingError, NotConfiguredError
+from histio.exporter import export_runs
+from histio.importer import Import, OnDuplicate, Renames
+from histio.kinds import Kind, kind_of
+from histio.report import ImportReport, Problem
+from histio.schemas import BUNDLED, RunSchema
+
+BorrowedSession: TypeAlias = Session | scoped_session[Any] | Connection
+Bind: TypeAlias = str | sa.URL | Engine | sessionmaker[Any] | BorrowedSession | None
+Where: TypeAlias = sa.ColumnElement[bool] | Mapping[str, sa.ColumnElement[bool]]
+
+
+class History:
+    """The history of an application: its kinds of run, in its database.
+
+    Immutable, and safe to share between threads unless *bind* itself is not.
+
+    Every method takes ``session=``: a Session, scoped_session or Connection to use instead of the bound
+    database. What is handed over is used and never committed, rolled back or closed; pending work is
+    flushed first, as any query would, unless the session says ``autoflush=False``. With an engine, URL or
+    sessionmaker, histio opens and commits transactions of its own.
+
+    Args:
+        bind: The database. None: every call names its session.
+        kinds: Schemas of the kinds of run; none: production runs and assembly runs as bundled.
+
+    Raises:
+        BindingError: A schema does not fit its model, or *bind* is of no use.
+    """
+
+    def __init__(self, bind: Bind = None, /, *kinds: type[RunSchema]) -> None:
+        schemas = kinds or BUNDLED
+        self._kinds = {kind.name: kind for kind in map(kind_of, schemas)}
+        self._schemas = schemas
+        self._bind = _checked(bind)
+        self._contract = Contract(self.json_schema())
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of the kinds, in the order of their lists in a document."""
+        return tuple(self._kinds)
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
+        if tuple(self._schemas) == BUNDLED:
+            return published()
+        return derive(self._schemas, identifier=f"urn:histio:history:{VERSION}:{'+'.join(self._kinds)}")
+
+    def export_document(
+        self,
+        *,
+        kinds: str | Sequence[str] | None = None,
+        since: dt.date | None = None,
+        until: dt.date | None = None,
+        where: Where | None = None,
+        exported_at: dt.datetime | None = None,
+        session: BorrowedSession | None = None,
+    ) -> dict[str, Any]:
+        """All runs as one document, ready for `json.dump`.
+
+        Args:
+            kinds: Names of the kinds to export; None: all.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            where: A criterion for the one kind asked for, or a mapping from kind to criterion.
+            exported_at: Goes into the document; aware. None: now.
+            session: To be used instead of the bound database.
+
+        Raises:
+            ExportError: Rows that the format cannot hold, all of them named.
+        """
+        stamp = dt.datetime.now(dt.UTC) if exported_at is None else exported_at
+        if stamp.tzinfo is None:
+            raise ValueError("exported_at must be aware: add tzinfo=datetime.UTC")
+        chosen = self._chosen(kinds)
+        criteria = _by_kind(where, chosen)
+        document: dict[str, Any] = {
+            "version": VERSION,
+            "exported_at": stamp.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z",
+        }
+        with self._reading(session) as connection:
+            for kind in chosen:
+                runs = export_runs(connection, kind, since=since, until=until, where=criteria.get(kind.name))
+                document[kind.collection] = list(runs)
+        return document
+
+    def iter_runs(
+        self,
+        kind: str,
+        /,
+        *,
+        since: dt.date | None = None,
+        until: dt.date | None = None,
+        where: sa.ColumnElement[bool] | None = None,
+        session: BorrowedSession | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The runs of one kind, one record after the other, in constant memory.
+
+        The connection is held until the iterator is exhausted or closed. Options as for `export_document`.
+
+        Raises:
+            ExportError: After the last run, when rows could not be exported.
+        """
+        chosen = self._chosen(kind)
+        return self._iterate(chosen, session, since=since, until=until, where=where)
+
+    def _iterate(
+        self, chosen: list[Kind], session: BorrowedSession | None, **filters: Any
+    ) -> Iterator[dict[str, Any]]:
+        with self._reading(session) as connection:
+            yield from export_runs(connection, chosen[0], **filters)
+
+    def import_document(
+        self,
+        document: Mapping[str, Any],
+        *,
+        on_duplicate: OnDuplicate = "skip",
+        atomic: bool = False,
+        dry_run: bool = False,
+        rename: Renames | None = None,
+        session: BorrowedSession | None = None,
+    ) -> ImportReport:
+        """Write the runs of *document* that the database lacks.
+
+        Every run stands alone: one that cannot be imported is rejected with all its problems, the others
+        go in. One transaction; in a session that was handed over, savepoints inside the caller's.
+
+        Args:
+            document: As `export_document` gives it; never changed.
+            on_duplicate: A run whose UUID exists is left alone (``skip``), a problem (``error``), or left
+                alone if its content is the same and a ``conflict`` otherwise (``verify``).
+            atomic: Any rejected run means that nothing is written.
+            dry_run: Do everything, constraints included, and roll back.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            session: To be used instead of the bound database.
+
+        Raises:
+            DocumentError: The document as a whole cannot be read.
+            sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a deadlock.
+        """
+        if on_duplicate not in ("skip", "error", "verify"):
+            raise ValueError(f'on_duplicate must be "skip", "error" or "verify", not {on_duplicate!r}')
+        with self._writing(session) as connection:
+            work = self._import(connection, on_duplicate=on_duplicate, rename=rename)
+            return work.run(document, atomic=atomic, dry_run=dry_run)
+
+    def check(
+        self,
+        document: object,
+        *,
+        rename: Renames | None = None,
+        session: BorrowedSession | None = None,
+    ) -> list[Problem]:
+        """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing."""
+        with self._reading(session) as connection:
+            return self._import(connection, rename=rename).check(document)
+
+    def _import(self, connection: Connection, **options: Any) -> Import:
+        return Import(connection, list(self._kinds.values()), self._contract, **options)
+
+    def _chosen(self, names: str | Sequence[str] | None) -> list[Kind]:
+        wanted = self._kinds if names is None else [names] if isinstance(names, str) else names
+        unknown = [name for name in wanted if name not in self._kinds]
+        if unknown:
+            raise ValueError(f"no such kind: {', '.join(unknown)}; this history has {', '.join(self._kinds)}")
+        return [kind for name, kind in self._kinds.items() if name in wanted]
+
+    @contextmanager
+    def _reading(self, session: BorrowedSession | None) -> Iterator[Connection]:
+        """A connection on which all SELECTs see one moment, where that is histio's to say."""
+        bind = self._bind if session is None else _checked(session)
+        if isinstance(bind, sessionmaker):
+            with bind() as own:
+                yield self._connection(own, reading_options(own.get_bind(self._mapper)))
+        else:
+            yield self._borrowed(bind)
+
+    @contextmanager
+    def _writing(self, session: BorrowedSession | None) -> Iterator[Connection]:
+        """A connection whose transaction is committed after the block, unless it was handed over."""
+        bind = self._bind if session is None else _checked(session)
+        if isinstance(bind, sessionmaker):
+            with bind() as own:
+                yield self._connection(own, writing_options(own.get_bind(self._mapper)))
+                own.commit()
+        else:
+            yield self._borrowed(bind)
+
+    @property
+    def _mapper(self) -> Any:
+        return next(iter(self._kinds.values())).table.mapper
+
+    def _borrowed(self, bind: Session | Connection | None) -> Connection:
+        if bind is None:
+            raise NotConfiguredError
+        if isinstance(bind, Connection):
+            ensure_transaction(bind)
+            return bind
+        if bind.autoflush:
+            bind.flush()
+        return self._connection(bind, {})
+
+    def _connection(self, session: Session, options: dict[str, Any]) -> Connection:
+        connection = session.connection({"mapper": self._mapper}, execution_options=options)
+        ensure_transaction(connection)
+        return connection
+
+
+def _checked(bind: Any) -> sessionmaker[Any] | Session | Connection | None:
+    """*bind* as one of three: a maker of sessions of histio's own, a session, or a connection."""
+    if isinstance(bind, scoped_session):
+        return bind()  # type: ignore[no-any-return]
+    if isinstance(bind, (str, sa.URL)):
+        bind = create_engine(bind)
+    if isinstance(bind, Engine):
+        return sessionmaker(bind)
+    if bind is None or isinstance(bind, (sessionmaker, Session, Connection)):
+        return bind
+    raise BindingError(
+        f"cannot use {type(bind).__name__} as a database: "
+        "a URL, Engine, Connection, sessionmaker, Session or scoped_session is needed"
+    )
+
+
+def _by_kind(where: Where | None, kinds: list[Kind]) -> Mapping[str, sa.ColumnElement[bool]]:
+    """Criteria by kind name."""
+    if where is None:
+        return {}
+    names = [kind.name for kind in kinds]
+    if not isinstance(where, Mapping):
+        if len(names) != 1:
+            raise ValueError(f"where: give a mapping from kind to criterion for the kinds {', '.join(names)}")
+        return {names[0]: where}
+    unknown = [name for name in where if name not in names]
+    if unknown:
+        raise ValueError(f"where: not among the kinds exported: {', '.join(unknown)}")
+    return where
