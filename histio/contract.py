@@ -312,3 +312,9 @@ def _version_message(version: object) -> str:
     if match and (int(match[1]), int(match[2])) > tuple(map(int, VERSION.split("."))):
         return f"Format {match[0]} is newer than {VERSION}, the newest that this histio reads."
     return f'Must be "{VERSION}", not {shown(version)}.'
+
+
+if __name__ == "__main__":
+    from histio.schemas import BUNDLED
+
+    print(json.dumps(derive(BUNDLED, identifier=f"urn:histio:history:{VERSION}"), indent=2))  # noqa: T201

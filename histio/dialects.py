@@ -173,9 +173,8 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
     cause: Any = error.orig
     if error.connection_invalidated:
         return None
-    sqlstate = getattr(cause, "sqlstate", None)
-    if sqlstate is not None:
-        return _postgresql_fault(cause, sqlstate)
+    if hasattr(cause, "diag"):
+        return _postgresql_fault(cause.diag)
     if hasattr(cause, "sqlite_errorname"):
         integrity = isinstance(error, (exc.IntegrityError, exc.DataError))
         return _sqlite_fault(str(cause), tables) if integrity else None
@@ -184,11 +183,11 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
     return None
 
 
-def _postgresql_fault(cause: Any, sqlstate: str) -> str | None:
-    if not sqlstate.startswith(_SQLSTATE_ROW_FAULTS):
+def _postgresql_fault(diagnosis: Any) -> str | None:
+    if not (diagnosis.sqlstate or "").startswith(_SQLSTATE_ROW_FAULTS):
         return None
-    told = cause.diag.constraint_name or (cause.diag.column_name and f"NOT NULL {cause.diag.column_name}")
-    return str(told or cause.diag.message_primary)
+    told = diagnosis.constraint_name or (diagnosis.column_name and f"NOT NULL {diagnosis.column_name}")
+    return str(told or diagnosis.message_primary)
 
 
 def _mysql_fault(message: str) -> str:

@@ -129,14 +129,14 @@ class Import:
         self._resolve(runs)
         first: dict[tuple[Table, str], _Run] = {}
         for run in runs:
+            self._note_repeated_entries(run)
             for table, uuid, steps in run.uuids():
                 seen = first.setdefault((table, uuid), run)
                 if seen is not run:
-                    fault = Fault(
-                        f"Duplicate UUID: {uuid}, first in {pointer(*seen.steps)}", "duplicate-in-document"
-                    )
-                    run.note(fault, *steps, table.uuid, warning=table is run.kind.table)
-            self._note_repeated_entries(run)
+                    fault = Fault(f"Duplicate UUID: {uuid}, first in {pointer(*seen.steps)}", "duplicate-in-document")
+                    run.note(fault, *steps, table.uuid, warning=not steps)
+                    if not steps:
+                        break  # the run comes again, and so do its entries
         return [problem for run in runs for problem in (*run.problems, *run.warnings)]
 
     def run(self, document: object, *, atomic: bool = False, dry_run: bool = False) -> ImportReport:
@@ -273,7 +273,9 @@ class Import:
                 stored = kind.table.schema.load(page.records[run.uuid])
                 differences = "; ".join(_differences(kind.table, run.values, stored, ()))
             else:
-                differences = str(unreadable.get(run.uuid, "it cannot be read"))
+                # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
+                unseen = "another client has just written it; import again to compare"
+                differences = str(unreadable.get(run.uuid, unseen))
             if differences:
                 run.note(Fault(f"Differs from the stored run: {differences}", "conflict"))
 
@@ -399,7 +401,7 @@ def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
 
 
 def _defaults(table: Table) -> dict[str, Any]:
-    """By column key, what an optional member that is left out stands for, the same in the whole import.
+    """By column key, what an optional member that is left out stands for in the whole import.
 
     Where the database knows better (a server default), the column is left to it.
     """

@@ -1,0 +1,35 @@
+# Every target sets itself up: a virtual environment in .venv, which the next call reuses.
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/installed
+
+.PHONY: demo test check format schema clean
+
+demo: $(INSTALLED)
+	$(VENV)/bin/histio demo
+
+test: $(INSTALLED)
+	$(VENV)/bin/pytest
+
+check: $(INSTALLED)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+format: $(INSTALLED)
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+# The published schema is derived from the marshmallow schemas; a test holds the two together.
+schema: $(INSTALLED)
+	$(VENV)/bin/python -m histio.contract > schemas/history-1.0.schema.json
+
+clean:
+	rm -rf $(VENV) dist
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "histio needs Python 3.11 or newer: make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(VENV)/bin/pip install --quiet --editable '.[postgresql,mariadb]' --group dev
+	touch $@

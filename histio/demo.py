@@ -1,0 +1,442 @@
+"""The demonstration: a bakery's year leaves one database and comes back whole in another."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import random
+import tempfile
+import textwrap
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from histio.dialects import create_engine
+from histio.history import History
+from histio.models import (
+    AssemblyFinishedUnitConsumption,
+    AssemblyPackagingConsumption,
+    AssemblyRun,
+    Base,
+    FinishedGood,
+    FinishedUnit,
+    Ingredient,
+    Product,
+    ProductionConsumption,
+    ProductionRun,
+    Recipe,
+)
+from histio.report import ImportReport, Problem
+
+FILES = ("source.db", "target.db", "history.json", "broken.json")
+"""What the demonstration leaves in its folder."""
+
+_SEED = 1912
+_YEAR = dt.datetime(2025, 1, 1)  # noqa: DTZ001 - the bundled models store naive UTC
+_EXPORTED_AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+_PRODUCTION_RUNS = 1_700
+_ASSEMBLY_RUNS = 300
+_COLUMNS = 80
+
+# Slug: unit of measure, cost of one.
+_INGREDIENTS = {
+    "flour": ("kg", "1.15"),
+    "butter": ("kg", "8.9"),
+    "sugar": ("kg", "1.3"),
+    "egg": ("each", "0.31"),
+    "milk": ("l", "1.09"),
+    "cream": ("l", "4.75"),
+    "dark-chocolate-70%": ("kg", "14.2"),
+    "vanilla-bean": ("each", "2.4"),
+    "抹茶": ("g", "0.29"),
+    "saffron": ("g", "9.5"),
+}
+_SAFFRON = "saffron"  # struck off the catalog at the end of the year
+_CREME_BRULEE = "crème-brûlée"
+_SAFFRON_BUNS = "lussekatter"  # baked in December
+
+# Recipe: finished unit, how many a batch gives, ingredients of a batch.
+_RECIPES = {
+    "chocolate-chip-cookies": (
+        "chocolate-chip-cookie",
+        48,
+        {"flour": "0.6", "butter": "0.45", "sugar": "0.5", "egg": "4", "dark-chocolate-70%": "0.55"},
+    ),
+    _CREME_BRULEE: (
+        "crème-brûlée-ramekin",
+        8,
+        {"cream": "1", "egg": "6", "sugar": "0.12", "vanilla-bean": "1.5"},
+    ),
+    "pain-de-mie": (
+        "loaf",
+        6,
+        {"flour": "3.2", "milk": "1.1", "butter": "0.3", "sugar": "0.125", "egg": "2"},
+    ),
+    "抹茶ケーキ": (
+        "抹茶ケーキ-slice",
+        12,
+        {"flour": "0.25", "egg": "5", "sugar": "0.18", "cream": "0.4", "抹茶": "18"},
+    ),
+    "birthday-cake-🎂": (
+        "birthday-cake-🎂",
+        1,
+        {"flour": "0.4", "butter": "0.25", "sugar": "0.35", "egg": "4", "cream": "0.3"},
+    ),
+    _SAFFRON_BUNS: (
+        "lussekatt",
+        30,
+        {"flour": "1", "butter": "0.175", "sugar": "0.2", "milk": "0.5", "egg": "1", _SAFFRON: "1"},
+    ),
+}
+
+# Product: its ingredient, cost of one.
+_PACKAGING = {
+    "cellophane-bag-100ct": ("cellophane-bag", "0.08"),
+    "cake-box-white": ("cake-box", "0.65"),
+    "ribbon-red-50m": ("ribbon", "0.012"),
+}
+
+# Finished good: units and packaging of one.
+_GOODS = {
+    "cookie-gift-bag": (
+        {"chocolate-chip-cookie": 12},
+        {"cellophane-bag-100ct": "1", "ribbon-red-50m": "0.4"},
+    ),
+    "party-box-🎉": ({"birthday-cake-🎂": 1, "lussekatt": 6}, {"cake-box-white": "1"}),
+    "café-sampler": ({"抹茶ケーキ-slice": 2, "chocolate-chip-cookie": 4, "loaf": 1}, {"cake-box-white": "2"}),
+}
+
+_NOTES = (
+    None,
+    None,
+    None,
+    "",
+    "Oven ran hot",
+    'Table 4, "no nuts"\nsigned: Zoë 👩🏽‍🍳',
+    "ﬁ ½ \u200b\t\\ مرحبا",
+)
+_LONG_NOTE = "Everything went wrong. " * 217 + "All of it"  # 5,000 characters
+
+
+def prepare(directory: Path) -> None:
+    """Make *directory* fit for the demonstration; none of `FILES` may be there yet.
+
+    Raises:
+        OSError: It cannot be used; nothing was changed.
+    """
+    for name in FILES:
+        if os.path.lexists(directory / name):
+            raise FileExistsError(f"{directory / name} exists and will not be overwritten.")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise OSError(f"{directory} cannot be used as a folder: {error.strerror}.") from error
+
+
+def run(directory: Path) -> None:
+    """Play the demonstration in *directory*, which `prepare` accepted, and print what happens."""
+    with ExitStack() as stack:
+        engines = [
+            create_engine(sa.URL.create("sqlite", database=str(directory / name))) for name in FILES[:2]
+        ]
+        for engine in engines:
+            stack.callback(engine.dispose)
+        _play(directory, *engines)
+
+
+def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> None:
+    print("A bakery's year leaves one database and comes back whole in another.")
+    print("The lines marked >>> do the same in Python, beside the files.\n")
+    clock = _Clock()
+    entries = _fill(source_engine)
+    _stock(target_engine)
+    clock.step(f"1 Fill source.db: {_PRODUCTION_RUNS:,} production runs, {_ASSEMBLY_RUNS} assembly runs,")
+    _say(f"{entries:,} ledger entries; target.db: the same catalog, other row ids, no runs")
+
+    source, target = History(source_engine), History(target_engine)
+    document = source.export_document(exported_at=_EXPORTED_AT)
+    exported = _write(directory / "history.json", document)
+    clock.step("2 Export to history.json")
+    _say(
+        ">>> import datetime as dt, histio, json, pathlib",
+        ">>> new_year = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)",
+        '>>> source = histio.History("sqlite:///source.db")',
+        ">>> document = source.export_document(exported_at=new_year)",
+        ">>> text = json.dumps(document, ensure_ascii=False, indent=2)",
+        '>>> pathlib.Path("history.json").write_text(text, "utf-8")',
+        f"{_runs(document):,} runs, {len(exported):,} bytes",
+    )
+
+    report = target.import_document(document)
+    clock.step("3 Import into target.db")
+    _say(
+        '>>> target = histio.History("sqlite:///target.db")',
+        ">>> report = target.import_document(document)",
+        _counts(report),
+    )
+    _show({problem.code: problem for problem in report.warnings}.values())
+
+    returned = _text(target.export_document(exported_at=_EXPORTED_AT))
+    clock.step("4 Export from target.db and compare with history.json")
+    _say(
+        ">>> target.export_document(exported_at=new_year) == document",
+        f"sha256 {_digest(exported)} and {_digest(returned)}: "
+        + ("identical, byte for byte" if returned == exported else "NOT THE SAME"),
+    )
+
+    report = target.import_document(document)
+    clock.step("5 Import once more")
+    _say(">>> report = target.import_document(document)", _counts(report))
+
+    broken = _broken(document)
+    _write(directory / "broken.json", broken)
+    report = target.import_document(broken)
+    clock.step(f"6 Import broken.json: {_runs(broken)} new runs, all but one of them damaged")
+    _say(
+        '>>> text = pathlib.Path("broken.json").read_text("utf-8")',
+        ">>> report = target.import_document(json.loads(text))",
+        _counts(report),
+        ">>> for problem in report.problems: print(problem.code, problem)",
+    )
+    _show(report.problems)
+
+
+class _Clock:
+    """Prints the steps, each with the seconds since the one before."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def step(self, title: str) -> None:
+        now = time.perf_counter()
+        seconds = f"{now - self._since:.1f} s"
+        print(f"{title:{_COLUMNS - 8}}{seconds:>8}")
+        self._since = now
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(f"  {line}")
+
+
+def _show(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        _say(
+            *textwrap.wrap(
+                f"{problem.code} {problem}",
+                _COLUMNS - 2,
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+
+
+def _counts(report: ImportReport) -> str:
+    names = ("imported", "skipped", "rejected")
+    counts = [f"{getattr(report, name):,} {name}" for name in names]
+    return ", ".join([*counts, f"{report.warning_count} warnings"])
+
+
+def _runs(document: dict[str, Any]) -> int:
+    return sum(len(document[collection]) for collection in ("production_runs", "assembly_runs"))
+
+
+def _text(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, indent=2).encode()
+
+
+def _write(path: Path, document: dict[str, Any]) -> bytes:
+    content = _text(document)
+    path.write_bytes(content)
+    return content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _catalog() -> list[Any]:
+    """New rows of everything that runs refer to."""
+
+    def name(slug: str) -> str:
+        return slug.replace("-", " ").capitalize()
+
+    rows: list[Any] = [Ingredient(slug=slug, display_name=name(slug)) for slug in _INGREDIENTS]
+    for slug, (unit, _, _) in _RECIPES.items():
+        recipe = Recipe(slug=slug, name=name(slug))
+        rows += [recipe, FinishedUnit(slug=unit, display_name=name(unit), recipe=recipe)]
+    for slug, (kind, _) in _PACKAGING.items():
+        ingredient = Ingredient(slug=kind, display_name=name(kind))
+        rows += [ingredient, Product(slug=slug, product_name=name(slug), ingredient=ingredient)]
+    return rows + [FinishedGood(slug=slug, display_name=name(slug)) for slug in _GOODS]
+
+
+def _stock(engine: Engine) -> None:
+    """Make the tables and fill the catalog as it is at the end of the year, in another order."""
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add_all(reversed(_catalog()))
+        session.flush()
+        _strike_off_saffron(session)
+        session.commit()
+
+
+def _strike_off_saffron(session: Session) -> None:
+    session.execute(sa.delete(Ingredient).where(Ingredient.slug == _SAFFRON))
+
+
+def _fill(engine: Engine) -> int:
+    """Make the tables, the catalog and the year's runs; gives the number of ledger entries."""
+    Base.metadata.create_all(engine)
+    ledgers = (ProductionConsumption, AssemblyFinishedUnitConsumption, AssemblyPackagingConsumption)
+    with Session(engine) as session:
+        catalog = _catalog()
+        session.add_all(catalog)
+        session.flush()
+        ids = {(type(row), row.slug): row.id for row in catalog}
+        session.add_all(_year(ids))
+        session.flush()
+        _strike_off_saffron(session)
+        session.commit()
+        return sum(session.scalar(sa.select(sa.func.count()).select_from(model)) or 0 for model in ledgers)
+
+
+def _year(ids: dict[tuple[type[Base], str], int]) -> Iterator[Base]:
+    """The runs of the year with their ledgers, the same ones in every call."""
+    chance = random.Random(_SEED)
+    for number in range(_PRODUCTION_RUNS):
+        yield _production_run(chance, number, ids)
+    for _ in range(_ASSEMBLY_RUNS):
+        yield _assembly_run(chance, ids)
+
+
+def _production_run(chance: random.Random, number: int, ids: dict[Any, int]) -> ProductionRun:
+    at = _moment(chance)
+    recipe = chance.choice([slug for slug in _RECIPES if slug != _SAFFRON_BUNS or at.month == 12])
+    unit, yields, ingredients = _RECIPES[recipe]
+    batches = chance.randint(1, 4)
+    expected = batches * yields
+    actual = expected - chance.randint(0, expected // 10)
+    free = number % 90 == 0  # flour from a friend, and all the rest
+    entries = [
+        _used(chance, Decimal(amount) * batches, *_INGREDIENTS[slug], free=free) | {"ingredient_slug": slug}
+        for slug, amount in ingredients.items()
+        if number % 120 != 0  # nobody kept the books
+    ]
+    return ProductionRun(
+        **_recorded(chance, at),
+        recipe_id=ids[Recipe, recipe],
+        # Now and then the loaf stands in the books where the recipe's own unit should.
+        finished_unit_id=ids[FinishedUnit, "loaf" if number % 400 == 200 else unit],
+        num_batches=batches,
+        expected_yield=expected,
+        actual_yield=actual,
+        produced_at=at,
+        notes=_LONG_NOTE if number % 500 == 250 else chance.choice(_NOTES),
+        **_costs(entries, actual, "total_ingredient_cost"),
+        consumptions=[ProductionConsumption(**_recorded(chance, at), **entry) for entry in entries],
+    )
+
+
+def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> AssemblyRun:
+    at = _moment(chance)
+    good = chance.choice(list(_GOODS))
+    units, packaging = _GOODS[good]
+    quantity = chance.randint(1, 25)
+    made = []
+    for slug, each in units.items():
+        cost = _money(Decimal(chance.randrange(500, 90_000)) / 10_000)
+        made.append(
+            {
+                "finished_unit_id": ids[FinishedUnit, slug],
+                "quantity_consumed": each * quantity,
+                "unit_cost_at_consumption": cost,
+                "total_cost": cost * each * quantity,
+            }
+        )
+    packed = [
+        _used(chance, Decimal(each) * quantity, "each", _PACKAGING[slug][1])
+        | {"product_id": ids[Product, slug]}
+        for slug, each in packaging.items()
+    ]
+    return AssemblyRun(
+        **_recorded(chance, at),
+        finished_good_id=ids[FinishedGood, good],
+        quantity_assembled=quantity,
+        assembled_at=at,
+        notes=chance.choice(_NOTES),
+        **_costs([*made, *packed], quantity, "total_component_cost"),
+        finished_unit_consumptions=[
+            AssemblyFinishedUnitConsumption(**_recorded(chance, at), **entry) for entry in made
+        ],
+        packaging_consumptions=[
+            AssemblyPackagingConsumption(**_recorded(chance, at), **entry) for entry in packed
+        ],
+    )
+
+
+def _moment(chance: random.Random) -> dt.datetime:
+    """A moment of the year; every tenth clock shows microseconds."""
+    microseconds = chance.randrange(1_000_000) if chance.random() < 0.1 else 0
+    minutes = chance.randrange(365 * 24 * 60)
+    return _YEAR + dt.timedelta(minutes=minutes, microseconds=microseconds)
+
+
+def _recorded(chance: random.Random, at: dt.datetime) -> dict[str, Any]:
+    recorded = at + dt.timedelta(seconds=chance.randrange(3600))
+    return {"uuid": _uuid(chance), "created_at": recorded, "updated_at": recorded}
+
+
+def _uuid(chance: random.Random) -> str:
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
+
+
+def _used(
+    chance: random.Random, quantity: Decimal, unit: str, price: str, *, free: bool = False
+) -> dict[str, Any]:
+    """The quantity that was really used, and what it cost."""
+    quantity = (quantity * chance.randint(95, 110) / 100).quantize(Decimal("0.001"))
+    cost = Decimal(0) if free else quantity * Decimal(price)
+    return {"quantity_consumed": quantity, "unit": unit, "total_cost": _money(cost)}
+
+
+def _costs(entries: list[dict[str, Any]], made: int, total_name: str) -> dict[str, Decimal]:
+    total = sum((entry["total_cost"] for entry in entries), Decimal(0))
+    return {total_name: total, "per_unit_cost": _money(total / made)}
+
+
+def _money(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.0001"))
+
+
+def _broken(document: dict[str, Any]) -> dict[str, Any]:
+    """Seven new runs, made from runs of *document*; all but the last are damaged, each in its own way."""
+    chance = random.Random(_SEED + 1)
+    originals = [run for run in document["production_runs"] if run["recipe_slug"] == _CREME_BRULEE][:7]
+    runs = [
+        original
+        | {
+            "uuid": _uuid(chance),
+            "consumptions": [entry | {"uuid": _uuid(chance)} for entry in original["consumptions"]],
+        }
+        for original in originals
+    ]
+    runs[0]["recipe_slug"] = "creme-brulee"
+    runs[1]["total_ingredient_cost"] = "12.34567"
+    runs[2]["actual_yield"] = -3
+    del runs[3]["produced_at"]
+    runs[4]["oven"] = "the left one"
+    runs[5]["consumptions"][0]["uuid"] = originals[0]["consumptions"][0]["uuid"]
+    return document | {"production_runs": runs, "assembly_runs": []}

@@ -1,0 +1,140 @@
+"""Databases to test on: SQLite always, PostgreSQL and MariaDB where their servers run."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+import histio
+from histio.models import Base
+from tests.bakery import stock
+
+SERVERS = {
+    "postgresql": os.environ.get(
+        "HISTIO_TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+    ),
+    "mariadb": os.environ.get("HISTIO_TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306/test"),
+}
+
+
+class Databases:
+    """Empty databases with the bundled tables, made once and emptied for every test."""
+
+    def __init__(self, directory: os.PathLike[str]) -> None:
+        self._directory = directory
+        self._engines: dict[tuple[str, int], Engine] = {}
+        self._created: list[tuple[Engine, str]] = []
+
+    def __call__(self, dialect: str, number: int = 0) -> Engine:
+        if (dialect, number) not in self._engines:
+            engine = self._engines[dialect, number] = self._create(dialect, number)
+            Base.metadata.create_all(engine)
+        engine = self._engines[dialect, number]
+        with engine.begin() as connection:
+            for table in reversed(Base.metadata.sorted_tables):
+                connection.execute(sa.delete(table))
+        return engine
+
+    def _create(self, dialect: str, number: int) -> Engine:
+        if dialect == "sqlite":
+            return histio.create_engine(f"sqlite:///{self._directory}/{number}.db")
+        server = histio.create_engine(SERVERS[dialect], isolation_level="AUTOCOMMIT")
+        name = f"histio_{uuid.uuid4().hex}"
+        try:
+            with server.connect() as connection:
+                connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        except sa.exc.OperationalError as error:
+            message = f"no {dialect} server at {sa.make_url(SERVERS[dialect])!r}: {error.orig}"
+            if os.environ.get("CI"):
+                pytest.fail(message)
+            pytest.skip(message)
+        self._created.append((server, name))
+        return histio.create_engine(sa.make_url(SERVERS[dialect]).set(database=name))
+
+    def drop(self) -> None:
+        for engine in self._engines.values():
+            engine.dispose()
+        for server, name in self._created:
+            with server.connect() as connection:
+                connection.exec_driver_sql(f"DROP DATABASE {name}")
+            server.dispose()
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    made = Databases(tmp_path_factory.mktemp("databases"))
+    yield made
+    made.drop()
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def dialect(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(databases: Databases, dialect: str) -> Engine:
+    """A database with a catalog and no runs; the test runs on every dialect."""
+    return stocked(databases(dialect))
+
+
+@pytest.fixture
+def other_engine(databases: Databases, dialect: str) -> Engine:
+    """A second database of the same dialect, with the same catalog."""
+    return stocked(databases(dialect, 1))
+
+
+@pytest.fixture
+def sqlite(databases: Databases) -> Engine:
+    """A SQLite database with a catalog and no runs, for what is the same everywhere."""
+    return stocked(databases("sqlite"))
+
+
+@pytest.fixture
+def history(engine: Engine) -> histio.History:
+    return histio.History(engine)
+
+
+def stocked(engine: Engine) -> Engine:
+    with Session(engine) as session:
+        session.add_all(stock())
+        session.commit()
+    return engine
+
+
+class Statements:
+    """The statements an engine executes, savepoints and transactions aside."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+
+    def clear(self) -> None:
+        self.all.clear()
+
+    def matching(self, text: str) -> list[str]:
+        return [statement for statement in self.all if text in statement]
+
+
+@pytest.fixture
+def count_statements() -> Iterator[Callable[[Engine], Statements]]:
+    listening: list[tuple[Engine, Callable[..., None]]] = []
+
+    def count(engine: Engine) -> Statements:
+        statements = Statements()
+
+        def note(_connection, _cursor, statement, *_) -> None:
+            statements.all.append(statement)
+
+        sa.event.listen(engine, "before_cursor_execute", note)
+        listening.append((engine, note))
+        return statements
+
+    yield count
+    for engine, note in listening:
+        sa.event.remove(engine, "before_cursor_execute", note)
