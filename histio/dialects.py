@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import Session
 
 from histio.errors import BindingError
 
@@ -52,12 +53,19 @@ def create_engine(url: str | sa.URL, **options: Any) -> Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
+        sa.event.listen(engine, "checkin", _end_failed_commit)
     return engine
 
 
 def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
     dbapi_connection.isolation_level = None
     dbapi_connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _end_failed_commit(dbapi_connection: Any, _record: Any) -> None:
+    # As in `commit`, for sessions of the application's own.
+    if dbapi_connection is not None:
+        dbapi_connection.rollback()
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -111,6 +119,21 @@ def _autocommits(driver: Any) -> bool:
     if hasattr(driver, "get_autocommit"):
         return bool(driver.get_autocommit())
     return getattr(driver, "autocommit", False) is True
+
+
+def commit(session: Session, connection: Connection) -> None:
+    """Commit *session*, whose connection is *connection*; when that fails, really roll back.
+
+    A COMMIT that finds SQLite locked leaves the transaction open, SQLAlchemy takes it for ended, and the next
+    user of the pooled connection would commit it.
+    """
+    driver = connection.connection.dbapi_connection
+    try:
+        session.commit()
+    except exc.OperationalError:
+        if connection.dialect.name == "sqlite":
+            driver.rollback()  # type: ignore[union-attr]
+        raise
 
 
 @contextmanager

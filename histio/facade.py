@@ -42,8 +42,9 @@ def configure(bind: Bind) -> None:
         bind: A URL, Engine or sessionmaker; None: back to the environment's HISTIO_DATABASE_URL.
     """
     global _configured  # noqa: PLW0603 - this is what configure is for
+    if _configured is not None:
+        _history(_configured).close()
     _configured = bind
-    _history.cache_clear()
 
 
 def export_production_history(
@@ -126,17 +127,19 @@ def import_assembly_history(
     return _import(AssemblyRunSchema, data, skip_duplicates=skip_duplicates, session=session)
 
 
-@functools.lru_cache(maxsize=2)
-def _history(url: str | None) -> History:
-    """The history of the configured database, or of *url* where nothing is configured."""
-    return History(url if _configured is None else _configured)
+@functools.cache
+def _history(bind: Bind) -> History:
+    return History(bind)
 
 
-def _default(session: BorrowedSession | None) -> History:
-    url = os.environ.get("HISTIO_DATABASE_URL") or None
-    if session is None and _configured is None and url is None:
+def _bound(session: BorrowedSession | None) -> History:
+    """The history to use: any with *session*, else the configured database's, else the environment's."""
+    if session is not None:
+        return _history(None)
+    bind = os.environ.get("HISTIO_DATABASE_URL") or None if _configured is None else _configured
+    if bind is None:
         raise NotConfiguredError
-    return _history(None if session is not None else url)
+    return _history(bind)
 
 
 def _export(
@@ -146,7 +149,7 @@ def _export(
     end_date: dt.date | None,
     session: BorrowedSession | None,
 ) -> dict[str, Any]:
-    return _default(session).export_document(
+    return _bound(session).export_document(
         kinds=schema.Meta.kind, since=start_date, until=end_date, where=where, session=session
     )
 
@@ -164,7 +167,7 @@ def _import(
         data = own | {
             name: data[name] for name in data if name == schema.Meta.collection or name not in lists
         }
-    report = _default(session).import_document(
+    report = _bound(session).import_document(
         data, on_duplicate="skip" if skip_duplicates else "error", session=session
     )
     return {"imported": report.imported, "skipped": report.skipped, "errors": list(_by_run(report.problems))}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from histio.contract import VERSION, Contract, derive, published
-from histio.dialects import create_engine, ensure_transaction, reading_options, writing_options
+from histio.dialects import commit, create_engine, ensure_transaction, reading_options, writing_options
 from histio.errors import BindingError, NotConfiguredError
 from histio.exporter import export_runs
+from histio.fields import shown
 from histio.importer import Import, OnDuplicate, Renames
 from histio.kinds import Kind, kind_of
 from histio.report import ImportReport, Problem
@@ -36,7 +37,8 @@ class History:
     sessionmaker, histio opens and commits transactions of its own.
 
     Args:
-        bind: The database. None: every call names its session.
+        bind: The database. None: every call names its session. With a URL, `close` the history in the
+            end, or use it in a ``with`` block.
         kinds: Schemas of the kinds of run; none: production runs and assembly runs as bundled.
 
     Raises:
@@ -47,8 +49,20 @@ class History:
         schemas = kinds or BUNDLED
         self._kinds = {kind.name: kind for kind in map(kind_of, schemas)}
         self._schemas = schemas
-        self._bind = _checked(bind)
+        self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
+        self._bind = _checked(self._engine or bind)
         self._contract = Contract(self.json_schema())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to a database that was given by its URL; other binds are the caller's."""
+        if self._engine is not None:
+            self._engine.dispose()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -196,8 +210,9 @@ class History:
         bind = self._bind if session is None else _checked(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
-                yield self._connection(own, writing_options(own.get_bind(self._mapper)))
-                own.commit()
+                connection = self._connection(own, writing_options(own.get_bind(self._mapper)))
+                yield connection
+                commit(own, connection)
         else:
             yield self._borrowed(bind)
 
@@ -205,15 +220,16 @@ class History:
     def _mapper(self) -> Any:
         return next(iter(self._kinds.values())).table.mapper
 
-    def _borrowed(self, bind: Session | Connection | None) -> Connection:
+    def _borrowed(self, bind: BorrowedSession | None) -> Connection:
         if bind is None:
             raise NotConfiguredError
         if isinstance(bind, Connection):
             ensure_transaction(bind)
             return bind
-        if bind.autoflush:
-            bind.flush()
-        return self._connection(bind, {})
+        session: Session = bind() if isinstance(bind, scoped_session) else bind
+        if session.autoflush:
+            session.flush()
+        return self._connection(session, {})
 
     def _connection(self, session: Session, options: dict[str, Any]) -> Connection:
         connection = session.connection({"mapper": self._mapper}, execution_options=options)
@@ -221,18 +237,14 @@ class History:
         return connection
 
 
-def _checked(bind: Any) -> sessionmaker[Any] | Session | Connection | None:
-    """*bind* as one of three: a maker of sessions of histio's own, a session, or a connection."""
-    if isinstance(bind, scoped_session):
-        return bind()  # type: ignore[no-any-return]
-    if isinstance(bind, (str, sa.URL)):
-        bind = create_engine(bind)
+def _checked(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
+    """*bind*, with a sessionmaker in place of an engine."""
     if isinstance(bind, Engine):
         return sessionmaker(bind)
-    if bind is None or isinstance(bind, (sessionmaker, Session, Connection)):
+    if bind is None or isinstance(bind, (sessionmaker, Session, scoped_session, Connection)):
         return bind
     raise BindingError(
-        f"cannot use {type(bind).__name__} as a database: "
+        f"cannot use {shown(bind)} as a database: "
         "a URL, Engine, Connection, sessionmaker, Session or scoped_session is needed"
     )
 

@@ -133,7 +133,9 @@ class Import:
             for table, uuid, steps in run.uuids():
                 seen = first.setdefault((table, uuid), run)
                 if seen is not run:
-                    fault = Fault(f"Duplicate UUID: {uuid}, first in {pointer(*seen.steps)}", "duplicate-in-document")
+                    fault = Fault(
+                        f"Duplicate UUID: {uuid}, first in {pointer(*seen.steps)}", "duplicate-in-document"
+                    )
                     run.note(fault, *steps, table.uuid, warning=not steps)
                     if not steps:
                         break  # the run comes again, and so do its entries

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper, Session, selectinload
+from sqlalchemy.orm.attributes import flag_modified
 
 from histio.kinds import Reference, Table, table_of
 from histio.resolver import CHUNK, Resolver
@@ -19,13 +20,19 @@ Values = Mapping[str, Any]
 
 
 def make(
-    schema: RecordSchema, records: Sequence[Values], *, session: Session | None, instance: Any = None
+    schema: RecordSchema,
+    data: Values | Sequence[Values],
+    *,
+    many: bool,
+    session: Session | None,
+    instance: Any = None,
 ) -> list[Any]:
-    """A row for each of *records*: the known row of its UUID, changed, or a new one in no session.
+    """A row for each record: the known row of its UUID, changed, or a new one in no session.
 
     Args:
         schema: The schema that loaded the values.
-        records: Loaded values.
+        data: Loaded values: of one record, or a list of them.
+        many: Whether it is a list.
         session: Where references are resolved and known rows found; None: related rows are made up,
             with nothing but their keys.
         instance: The row to change, for a single record.
@@ -34,6 +41,7 @@ def make(
         ValidationError: References that lead to no row, or to several, at their members.
     """
     table = table_of(type(schema))
+    records = cast("Sequence[Values]", data if many else [data])
     if session is None:
         return [_build(table, record, instance, None) for record in records]
     resolver = Resolver(session.execute, table.all(), entities=True)
@@ -45,7 +53,7 @@ def make(
         if (found := _unresolved(table, record, resolver))
     }
     if errors:
-        raise ValidationError(errors if schema.many else errors[0])
+        raise ValidationError(errors if many else errors[0])
     known = {} if instance else _known(table, [record.get(table.uuid) for record in records], session)
     return [
         _build(table, record, instance or known.get(record.get(table.uuid)), resolver) for record in records
@@ -84,7 +92,10 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
     row = table.mapper.class_() if row is None else row
     for member, column in table.columns.items():
         if member in record:
-            setattr(row, table.mapper.get_property_by_column(column).key, record[member])
+            key = table.mapper.get_property_by_column(column).key
+            setattr(row, key, record[member])
+            if column.onupdate is not None:
+                flag_modified(row, key)  # or the model's onupdate would speak where the record has spoken
     for reference in table.references:
         if any(record.get(member) is not None for member in reference.slugs):
             found = resolver.resolve(reference, record)[0] if resolver else None

@@ -62,7 +62,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
         if not self._load_instance:
             return data
         session = None if self.transient else self.session
-        rows = instances.make(self, data if many else [data], session=session, instance=self.instance)
+        rows = instances.make(self, data, many=many, session=session, instance=self.instance)
         return rows if many else rows[0]
 
 

@@ -18,8 +18,10 @@ from tests.test_importer import ends, rows, told
 
 RULES = {
     "sqlite": (
-        ("CREATE TRIGGER rule BEFORE INSERT ON production_runs WHEN NEW.num_batches = 13 "
-        "BEGIN SELECT RAISE(ABORT, 'thirteen'); END"),
+        (
+            "CREATE TRIGGER rule BEFORE INSERT ON production_runs WHEN NEW.num_batches = 13 "
+            "BEGIN SELECT RAISE(ABORT, 'thirteen'); END"
+        ),
         "DROP TRIGGER rule",
         "thirteen",
     ),
@@ -267,3 +269,17 @@ def test_the_reports_are_plain_json(ruled):
     engine, _ = ruled
     report = History(engine).import_document(document(production_run(num_batches=13)))
     assert json.loads(json.dumps(report.to_dict()))["problems"][0]["code"] == "constraint"
+
+
+@pytest.mark.parametrize("make_engine", [sa.create_engine, histio.create_engine])
+def test_a_commit_that_finds_sqlite_locked_is_raised_and_leaves_no_transaction_behind(sqlite, make_engine):
+    engine = make_engine(sqlite.url, connect_args={"timeout": 0.1})
+    history = History(engine)
+    with sqlite.connect() as reader:
+        reading = reader.execute(sa.text("SELECT id FROM recipes"))
+        with pytest.raises(sa.exc.OperationalError, match="locked"):
+            history.import_document(document(production_run(1)))
+        reading.close()
+    assert ends(history.import_document(document(production_run(2)))) == (1, 0, 0)
+    assert [run["uuid"] for run in history.iter_runs("production_run")] == [number(2)]
+    engine.dispose()

@@ -1,0 +1,311 @@
+"""Every row, in order, once; and a constant number of statements."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import weakref
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from histio import ExportError, History
+from histio.models import (
+    AssemblyRun,
+    FinishedGood,
+    Ingredient,
+    Product,
+    ProductionConsumption,
+    ProductionRun,
+    Recipe,
+)
+from tests.bakery import assembly_run, consumption, document, number, packaging, production_run
+
+MOMENT = dt.datetime(2025, 12, 9, 12, tzinfo=dt.UTC)
+
+
+def days(count, *, first=1):
+    """A run a day from the first of January 2025, in shuffled order."""
+    day = dt.datetime(2025, 1, 1, 10)  # noqa: DTZ001
+    runs = [
+        production_run(first + n, produced_at=(day + dt.timedelta(days=n)).isoformat() + "Z")
+        for n in range(count)
+    ]
+    return runs[1::2] + runs[::2]
+
+
+def exported(history, **options):
+    return [run["produced_at"][:10] for run in history.export_document(**options)["production_runs"]]
+
+
+def test_an_empty_history_is_a_document_with_empty_lists(history):
+    assert history.export_document(exported_at=MOMENT) == {
+        "version": "1.0",
+        "exported_at": "2025-12-09T12:00:00Z",
+        "production_runs": [],
+        "assembly_runs": [],
+    }
+
+
+def test_runs_are_ordered_by_time_then_uuid(history):
+    runs = [
+        production_run(uuid="b0000000-0000-4000-8000-000000000000", consumptions=[]),
+        production_run(uuid="00000000-0000-4000-8000-00000000000a", consumptions=[]),
+        production_run(uuid="0a000000-0000-4000-8000-000000000000", consumptions=[]),
+        production_run(3, produced_at="2025-12-08T10:00:00.000001Z"),
+        production_run(4, produced_at="2025-12-08T09:59:59.999999Z"),
+    ]
+    history.import_document(document(*runs))
+    order = [run["uuid"][:2] + run["uuid"][-1] for run in history.iter_runs("production_run")]
+    assert order == ["004", "00a", "0a0", "b00", "003"]
+
+
+@pytest.mark.parametrize("count", [199, 200, 201, 400, 450])
+def test_pages_neither_lose_nor_repeat_runs(sqlite, count):
+    history = History(sqlite)
+    history.import_document(document(*(production_run(n, consumptions=[]) for n in range(count))))
+    assert [run["uuid"] for run in history.iter_runs("production_run")] == [number(n) for n in range(count)]
+
+
+def test_exports_of_the_same_rows_are_the_same_bytes(history):
+    history.import_document(document(*days(30), assembly=[assembly_run(n) for n in range(30)]))
+    one, two = (json.dumps(history.export_document(exported_at=MOMENT)) for _ in range(2))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("options", "first", "last"),
+    [
+        ({}, "2025-01-01", "2025-01-10"),
+        ({"since": dt.datetime(2025, 1, 3, 10, tzinfo=dt.UTC)}, "2025-01-03", "2025-01-10"),
+        ({"since": dt.datetime(2025, 1, 3, 10, 0, 0, 1, tzinfo=dt.UTC)}, "2025-01-04", "2025-01-10"),
+        ({"since": dt.datetime(2025, 1, 3, 10)}, "2025-01-03", "2025-01-10"),  # noqa: DTZ001
+        (
+            {"since": dt.datetime(2025, 1, 3, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))},
+            "2025-01-03",
+            "2025-01-10",
+        ),
+        ({"since": dt.date(2025, 1, 3)}, "2025-01-03", "2025-01-10"),
+        ({"until": dt.datetime(2025, 1, 5, 10, tzinfo=dt.UTC)}, "2025-01-01", "2025-01-05"),
+        ({"until": dt.datetime(2025, 1, 5, 9, tzinfo=dt.UTC)}, "2025-01-01", "2025-01-04"),
+        ({"until": dt.date(2025, 1, 5)}, "2025-01-01", "2025-01-05"),
+        ({"until": dt.date.max}, "2025-01-01", "2025-01-10"),
+        ({"since": dt.date(2025, 1, 4), "until": dt.date(2025, 1, 6)}, "2025-01-04", "2025-01-06"),
+    ],
+)
+def test_bounds_are_inclusive(history, options, first, last):
+    history.import_document(document(*days(10)))
+    found = exported(history, **options)
+    assert (found[0], found[-1]) == (first, last)
+    assert len(found) == int(last[-2:]) - int(first[-2:]) + 1
+
+
+def test_a_criterion_for_the_one_kind_asked_for(history):
+    history.import_document(
+        document(production_run(1), production_run(2, num_batches=9), assembly=[assembly_run(3)])
+    )
+    found = history.export_document(kinds="production_run", where=ProductionRun.num_batches > 5)
+    assert [run["uuid"] for run in found["production_runs"]] == [number(2)]
+    assert "assembly_runs" not in found
+
+
+def test_criteria_by_kind(history):
+    history.import_document(
+        document(production_run(1), production_run(2, num_batches=9), assembly=[assembly_run(3)])
+    )
+    found = history.export_document(where={"production_run": ProductionRun.num_batches > 5})
+    assert (len(found["production_runs"]), len(found["assembly_runs"])) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"kinds": "production"}, "no such kind: production; this history has production_run, assembly_run"),
+        ({"where": ProductionRun.num_batches > 5}, "mapping from kind to criterion"),
+        (
+            {"kinds": ["production_run"], "where": {"assembly_run": AssemblyRun.id > 0}},
+            "not among the kinds exported",
+        ),
+        ({"exported_at": dt.datetime(2025, 1, 1)}, "aware"),  # noqa: DTZ001
+    ],
+)
+def test_options_that_make_no_sense_are_refused(sqlite, options, why):
+    with pytest.raises(ValueError, match=why):
+        History(sqlite).export_document(**options)
+
+
+def test_a_deleted_ingredient_does_not_lose_its_ledger_entry(engine, history):
+    history.import_document(document(production_run()))
+    with Session(engine) as session:
+        session.execute(sa.delete(Ingredient).where(Ingredient.slug == "flour"))
+        session.commit()
+    assert next(history.iter_runs("production_run"))["consumptions"][0]["ingredient_slug"] == "flour"
+
+
+def test_a_renamed_recipe_travels_under_its_new_slug(engine, history):
+    history.import_document(document(production_run()))
+    with Session(engine) as session:
+        session.execute(sa.update(Recipe).where(Recipe.slug == "cookies").values(slug="kekse"))
+        session.commit()
+    assert next(history.iter_runs("production_run"))["recipe_slug"] == "kekse"
+
+
+def test_costs_of_zero_are_zeros_with_the_columns_scale(history):
+    run = production_run(
+        per_unit_cost="0",
+        total_ingredient_cost="0.0",
+        consumptions=[consumption(quantity_consumed="1", total_cost="0")],
+    )
+    history.import_document(document(run))
+    found = next(history.iter_runs("production_run"))
+    assert (found["per_unit_cost"], found["total_ingredient_cost"]) == ("0.0000", "0.0000")
+    assert (found["consumptions"][0]["quantity_consumed"], found["consumptions"][0]["total_cost"]) == (
+        "1.000",
+        "0.0000",
+    )
+
+
+def test_rows_the_format_cannot_hold_are_all_named_and_the_others_still_come(sqlite):
+    history = History(sqlite)
+    history.import_document(document(*days(4), assembly=[assembly_run(9)]))
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        for column, value, n in (
+            ("per_unit_cost", -1, 1),
+            ("num_batches", 0, 1),
+            ("produced_at", "0999-01-01 00:00:00.000000", 3),
+        ):
+            connection.execute(
+                sa.text(f"UPDATE production_runs SET {column} = :v WHERE uuid = :u"),
+                {"v": value, "u": number(n)},
+            )
+        connection.execute(
+            sa.text("UPDATE production_consumptions SET ingredient_slug = ' ' WHERE uuid = :u"),
+            {"u": number(1_000_001)},
+        )
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = OFF")
+    got = []
+    with pytest.raises(ExportError, match="4 faults") as caught:
+        got.extend(history.iter_runs("production_run"))
+    assert [run["uuid"] for run in got] == [number(2), number(4)]
+    assert sorted((problem.uuid, problem.pointer) for problem in caught.value.problems) == [
+        (number(1), "/consumptions/0/ingredient_slug"),
+        (number(1), "/num_batches"),
+        (number(1), "/per_unit_cost"),
+        (number(3), "/produced_at"),
+    ]
+
+
+def test_twelve_thousand_runs_are_exported_as_twelve_thousand(sqlite):
+    with Session(sqlite) as session:
+        recipe = session.scalars(sa.select(Recipe)).first()
+        unit = session.scalar(sa.text("SELECT id FROM finished_units"))
+        at = dt.datetime(2025, 1, 1)  # noqa: DTZ001
+        session.execute(
+            sa.insert(ProductionRun),
+            [
+                {
+                    "recipe_id": recipe.id,
+                    "finished_unit_id": unit,
+                    "num_batches": 1,
+                    "expected_yield": 1,
+                    "actual_yield": 1,
+                    "produced_at": at + dt.timedelta(minutes=n),
+                    "total_ingredient_cost": Decimal(1),
+                    "per_unit_cost": Decimal(1),
+                }
+                for n in range(12_000)
+            ],
+        )
+        session.commit()
+    assert sum(1 for _ in History(sqlite).iter_runs("production_run")) == 12_000
+
+
+@pytest.mark.parametrize("count", [1_000, 10_000])
+def test_statements_grow_by_the_page_and_not_by_the_run(sqlite, count_statements, count):
+    runs = [
+        production_run(n, consumptions=[consumption(10**6 + n), consumption(2 * 10**6 + n)])
+        for n in range(count)
+    ]
+    goods = [assembly_run(n) for n in range(count // 10)]
+    statements = count_statements(sqlite)
+    History(sqlite).import_document(document(*runs, assembly=goods))
+    batches = -(-count // 500) + -(-count // 5000)
+    assert len(statements.matching("SELECT")) <= 10 + 2 * batches
+    assert len(statements.matching("INSERT")) == 2 * -(-count // 500) + 3
+    statements.clear()
+    History(sqlite).export_document()
+    # A page is a SELECT of runs and one of each ledger; the last full page asks once in vain.
+    assert len(statements.matching("SELECT")) == 2 * (count // 200) + 1 + 3 * -(-count // 10 // 200)
+
+
+def test_references_are_resolved_in_one_select_per_model(sqlite, count_statements):
+    statements = count_statements(sqlite)
+    runs = [production_run(n, recipe_slug=f"unknown-{n % 40}") for n in range(700)]
+    packages = [
+        packaging(5),
+        {**packaging(6), "product_slug": "x"},
+        {k: v for k, v in packaging(7).items() if k != "product_slug"},
+    ]
+    History(sqlite).check(document(*runs, assembly=[assembly_run(1, packaging_consumptions=packages)]))
+    hints = [statement for statement in statements.all if "DISTINCT" in statement]
+    for table in ("recipes", "finished_units", "products", "finished_goods"):
+        assert len([s for s in statements.matching(f"FROM {table}") if s not in hints]) == 1
+    assert len(hints) == 2
+
+
+def test_iteration_keeps_no_more_than_a_page_alive(sqlite):
+    history = History(sqlite)
+    history.import_document(document(*days(900)))
+    alive, most = weakref.WeakSet(), []
+
+    def note(target, _context):
+        alive.add(target)
+        most.append(len(alive))
+
+    sa.event.listen(ProductionConsumption, "load", note)
+    assert sum(1 for _ in history.iter_runs("production_run")) == 900
+    sa.event.remove(ProductionConsumption, "load", note)
+    assert len(most) == 900
+    assert max(most) <= 2 * 200
+
+
+def test_an_iterator_that_is_abandoned_gives_its_connection_back(engine, history):
+    history.import_document(document(*days(3)))
+    runs = history.iter_runs("production_run")
+    next(runs)
+    assert engine.pool.checkedout() == 1
+    runs.close()
+    assert engine.pool.checkedout() == 0
+
+
+def test_an_export_sees_one_moment(engine, history, dialect):
+    history.import_document(document(*days(300)))
+    raw = engine.raw_connection()
+    raw.cursor().execute({"sqlite": "PRAGMA journal_mode = WAL"}.get(dialect, "SELECT 1"))
+    raw.close()
+    runs = history.iter_runs("production_run")
+    next(runs)
+    with engine.begin() as writer:
+        writer.execute(sa.delete(ProductionConsumption))
+    assert sum(len(run["consumptions"]) for run in runs) == 299
+    assert sum(len(run["consumptions"]) for run in history.iter_runs("production_run")) == 0
+
+
+def test_two_products_of_one_ingredient_are_told_apart(engine, history):
+    with Session(engine) as session:
+        bag = session.scalars(sa.select(Ingredient).where(Ingredient.slug == "bag")).one()
+        session.add_all(
+            [
+                Product(product_name="500", slug="bag-500", ingredient=bag),
+                FinishedGood(display_name="x", slug="x"),
+            ]
+        )
+        session.commit()
+    given = document(
+        assembly=[assembly_run(packaging_consumptions=[packaging(8), packaging(9, product_slug="bag-500")])]
+    )
+    history.import_document(given)
+    assert list(history.iter_runs("assembly_run")) == given["assembly_runs"]
