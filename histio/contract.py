@@ -293,7 +293,7 @@ def _faults(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
         yield from (((name,), "Missing.") for name in missing)
     elif error.validator == "additionalProperties":
         unknown = [name for name in instance if name not in error.schema["properties"]]  # type: ignore[index]
-        yield from (((name,), "Unknown member.") for name in unknown)
+        yield from (((name,), "Unknown field.") for name in unknown)
     elif error.validator == "const":
         yield (), _version_message(instance)
     elif error.validator == "type":

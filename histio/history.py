@@ -16,9 +16,10 @@ from histio.dialects import commit, create_engine, ensure_transaction, reading_o
 from histio.errors import BindingError, NotConfiguredError
 from histio.exporter import export_runs
 from histio.fields import shown
-from histio.importer import Import, OnDuplicate, Renames
+from histio.importer import Import, OnDuplicate
 from histio.kinds import Kind, kind_of
 from histio.report import ImportReport, Problem
+from histio.runs import Renames
 from histio.schemas import BUNDLED, RunSchema
 
 BorrowedSession: TypeAlias = Session | scoped_session[Any] | Connection

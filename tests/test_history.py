@@ -204,7 +204,7 @@ def test_errors_and_reports_pickle(sqlite):
 def test_a_history_of_one_kind_refuses_the_list_of_another(sqlite):
     history = History(sqlite, ProductionRunSchema)
     assert history.kinds == ("production_run",)
-    with pytest.raises(DocumentError, match="/assembly_runs: Unknown member"):
+    with pytest.raises(DocumentError, match="/assembly_runs: Unknown field"):
         history.import_document(document(production_run()))
     given = {"version": "1.0", "production_runs": [production_run()]}
     assert ends(history.import_document(given)) == (1, 0, 0)

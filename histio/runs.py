@@ -1,0 +1,163 @@
+"""Records → runs on their way in: read once, with everything that is wrong with their form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from marshmallow import ValidationError
+
+from histio.contract import Contract, pointer
+from histio.fields import Slug, shown
+from histio.kinds import Kind, Table
+from histio.report import Fault, Problem, Renaming
+
+Outcome = Literal["imported", "skipped", "rejected"]
+Renames = Mapping[str, Mapping[str, str]]
+Steps = tuple[str | int, ...]
+Values = dict[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One run on its way in.
+
+    Attributes:
+        values: What of the record has the right form, as the columns take it.
+        well_formed: All of it has.
+        outcome: None while it is on its way.
+    """
+
+    kind: Kind
+    index: int
+    values: Values = field(default_factory=dict)
+    well_formed: bool = False
+    outcome: Outcome | None = None
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    @property
+    def uuid(self) -> str | None:
+        """The run's UUID where it could be read."""
+        return self.values.get(self.kind.table.uuid)
+
+    @property
+    def steps(self) -> Steps:
+        """Where the run stands in its document."""
+        return (self.kind.collection, self.index)
+
+    def note(self, fault: Fault, *steps: str | int, hint: str | None = None, warning: bool = False) -> None:
+        """Write down what is wrong at *steps* below the run."""
+        where = pointer(*self.steps, *steps)
+        at = self.kind.name, self.uuid, self.index
+        problem = Problem("warning" if warning else "error", fault.code, str(fault), where, *at, hint=hint)
+        (self.warnings if warning else self.problems).append(problem)
+
+    def entries(self) -> Iterator[tuple[Table, str, Steps]]:
+        """Table, UUID and place of every ledger entry."""
+        return _entries(self.kind.table, self.values, ())
+
+    def uuids(self) -> Iterator[tuple[Table, str, Steps]]:
+        """Table, UUID and place of the run and of every ledger entry."""
+        if self.uuid is not None:
+            yield self.kind.table, self.uuid, ()
+        yield from self.entries()
+
+
+def _entries(table: Table, values: Values, steps: Steps) -> Iterator[tuple[Table, str, Steps]]:
+    for ledger in table.ledgers:
+        for index, entry in enumerate(values.get(ledger.member) or ()):
+            at = (*steps, ledger.member, index)
+            if ledger.table.uuid in entry:
+                yield ledger.table, entry[ledger.table.uuid], at
+            yield from _entries(ledger.table, entry, at)
+
+
+class Reader:
+    """Reads the runs of documents.
+
+    Args:
+        kinds: The kinds of run a document may carry.
+        contract: The JSON Schema of such documents.
+        rename: By member name, slugs to read as other slugs.
+
+    Attributes:
+        renamed: Every use of *rename*.
+
+    Raises:
+        ValueError: *rename* names no slug of the kinds, or makes what is no slug.
+    """
+
+    def __init__(self, kinds: Sequence[Kind], contract: Contract, rename: Renames) -> None:
+        self._kinds = kinds
+        self._contract = contract
+        self._rename = _checked(rename, kinds)
+        self.renamed: list[Renaming] = []
+
+    def read(self, document: Any) -> list[Run]:
+        """The runs of *document*, in its order."""
+        return [
+            self._read_run(kind, index, record)
+            for kind in self._kinds
+            for index, record in enumerate(document.get(kind.collection) or ())
+        ]
+
+    def _read_run(self, kind: Kind, index: int, record: Any) -> Run:
+        """Form: marshmallow says what is wrong; the JSON Schema speaks for what marshmallow would take."""
+        run = Run(kind, index)
+        try:
+            run.values = kind.table.schema.load(record)
+        except ValidationError as error:
+            run.values = error.valid_data if isinstance(error.valid_data, dict) else {}
+            for steps, fault in _flat(error.messages, ()):
+                run.note(fault, *steps)
+        else:
+            if not self._contract.accepts(kind.name, record):
+                run.problems += [
+                    replace(problem, kind=kind.name, uuid=run.uuid, index=index)
+                    for problem in self._contract.explain(kind.name, record, run.steps)
+                ]
+        run.well_formed = not run.problems
+        self._apply_renames(run, kind.table, run.values, ())
+        return run
+
+    def _apply_renames(self, run: Run, table: Table, values: Values, steps: Steps) -> None:
+        for member, names in self._rename.items():
+            old = values.get(member)
+            if old is not None and old in names:
+                values[member] = names[old]
+                self.renamed.append(Renaming(pointer(*run.steps, *steps, member), old, names[old]))
+        for ledger in table.ledgers if self._rename else ():
+            for index, entry in enumerate(values.get(ledger.member) or ()):
+                self._apply_renames(run, ledger.table, entry, (*steps, ledger.member, index))
+
+
+def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
+    """*rename*, when its names are slugs of the kinds and its new values are slugs at all."""
+    fields: dict[str, Slug] = {}
+    for kind in kinds:
+        for table in kind.table.all():
+            fields |= {name: each for name, each in table.schema.fields.items() if isinstance(each, Slug)}
+    for member, names in rename.items():
+        if member not in fields:
+            raise ValueError(
+                f"rename: {member!r} is no slug of these kinds; they have {', '.join(sorted(fields))}"
+            )
+        for new in names.values():
+            try:
+                fields[member].check(new)
+            except ValidationError as error:
+                raise ValueError(f"rename: {member}: {shown(new)}: {error.messages[0]}") from None
+    return rename
+
+
+def _flat(messages: Any, steps: Steps) -> Iterator[tuple[Steps, Fault]]:
+    """Nested messages of marshmallow's, each with its place."""
+    if isinstance(messages, Mapping):
+        for step, inner in messages.items():
+            # marshmallow's name for what concerns a record as a whole.
+            yield from _flat(inner, steps if step == "_schema" else (*steps, step))
+    else:
+        for message in messages:
+            yield steps, message if isinstance(message, Fault) else Fault(str(message))

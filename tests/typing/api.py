@@ -1,0 +1,43 @@
+"""The public API as type checkers see it. mypy reads this file; nothing runs it."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, assert_type
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+import histio
+from histio.models import ProductionRun
+
+
+def binds(engine: Engine, maker: sessionmaker[Session], session: Session) -> None:
+    for bind in ("sqlite://", engine, maker, session, None):
+        assert_type(histio.History(bind), histio.History)
+    with histio.History("sqlite://", histio.ProductionRunSchema) as history:
+        assert_type(history.kinds, tuple[str, ...])
+    histio.History(5)  # type: ignore[arg-type]
+    histio.configure(session)
+
+
+def way_out(history: histio.History, session: Session) -> None:
+    assert_type(history.export_document(since=dt.date(2025, 1, 1), session=session), dict[str, Any])
+    where = ProductionRun.num_batches > 1
+    assert_type(history.iter_runs("production_run", where=where), Iterator[dict[str, Any]])
+    history.export_document(where={"production_run": where}, kinds=["production_run"])
+    history.export_document(session)  # type: ignore[misc]
+
+
+def way_in(history: histio.History, document: dict[str, Any]) -> None:
+    report = history.import_document(document, on_duplicate="verify", atomic=True, dry_run=True)
+    assert_type(report, histio.ImportReport)
+    assert_type(report.problems, tuple[histio.Problem, ...])
+    assert_type(history.check(document), list[histio.Problem])
+    report.imported = 5  # type: ignore[misc]
+    history.import_document(document, on_duplicate="sometimes")  # type: ignore[arg-type]
+
+
+def four_functions(document: dict[str, Any]) -> None:
+    assert_type(histio.export_production_history(recipe_id=1, end_date=dt.date.today()), dict[str, Any])
+    result = histio.import_assembly_history(document, skip_duplicates=False)
+    assert_type(result["errors"], list[str])
