@@ -7,20 +7,23 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from jsonschema import Draft202012Validator, ValidationError
-from marshmallow import Schema
+import jsonschema
+from jsonschema import Draft202012Validator
+from marshmallow import Schema, ValidationError
 from marshmallow.fields import Nested
 
 from histio.fields import JsonSchema, UtcTimestamp, WireField, shown
-from histio.report import Code, Problem
+from histio.report import Code, Fault, Problem
 
 if TYPE_CHECKING:
     from histio.schemas import RecordSchema, RunSchema
 
 VERSION = "1.0"
 """The newest format that this histio reads, and the one it writes."""
+
+PUBLISHED_ID = f"urn:histio:history:{VERSION}"
 
 _FILE = f"history-{VERSION}.schema.json"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -50,12 +53,12 @@ def published() -> JsonSchema:
     return json.loads(text)  # type: ignore[no-any-return]
 
 
-def derive(schema_classes: Sequence[type[RunSchema]], *, identifier: str) -> JsonSchema:
+def derive(schema_classes: Sequence[type[RunSchema]], *, identifier: str = PUBLISHED_ID) -> JsonSchema:
     """The JSON Schema of documents and stream lines with these kinds of run.
 
     Args:
         schema_classes: In the order of their lists in a document.
-        identifier: The ``$id``.
+        identifier: The ``$id``; that of the published schema belongs to the bundled kinds.
     """
     definitions: dict[str, JsonSchema] = {}
     lists = {}
@@ -78,9 +81,14 @@ def derive(schema_classes: Sequence[type[RunSchema]], *, identifier: str) -> Jso
         "title": "History",
         "description": "An application's history as one document, or line by line as a stream.",
         **_object({"version": _version(), "exported_at": exported_at, **lists}, required=["version"]),
-        "anyOf": [{"required": [collection]} for collection in lists],
+        "anyOf": _one_of(lists),
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def _one_of(names: Iterable[str]) -> list[JsonSchema]:
+    """Branches of which each requires one name; strict validators want to see it among the properties."""
+    return [{"properties": {name: True}, "required": [name]} for name in names]
 
 
 def _object(properties: JsonSchema, required: Iterable[str]) -> JsonSchema:
@@ -119,7 +127,7 @@ def _record(schema: RecordSchema, definitions: dict[str, JsonSchema]) -> JsonSch
             properties[name] = _member(name, field, definitions)
     required = [name for name, field in schema.load_fields.items() if field.required]
     shape = _object(properties, required)
-    either = [{"anyOf": [{"required": [name]} for name in group]} for group in schema.alternatives()]
+    either = [{"anyOf": _one_of(group)} for group in schema.alternatives()]
     described = {"title": _title(_name(schema)), "description": _first_line(schema)}
     return {**described, **shape, **({"allOf": either} if either else {})}
 
@@ -243,7 +251,11 @@ class Contract:
 
     def envelope(self, document: object) -> list[Problem]:
         """What is wrong with *document*, its runs aside."""
-        return _explain(self._envelope, document, ())
+        problems = _explain(self._envelope, document, ())
+        if not any(problem.pointer == "/exported_at" for problem in problems):
+            return problems
+        others = [problem for problem in problems if problem.pointer != "/exported_at"]
+        return [*others, _exported_at_problem(document)]
 
     def accepts(self, kind: str, record: object) -> bool:
         """Whether *record* has the form of a run of *kind*."""
@@ -271,26 +283,37 @@ _UNSPEAKABLE = (RecursionError, ValueError)
 
 
 def _explain(validator: Any, instance: object, at: tuple[str | int, ...]) -> list[Problem]:
-    problems = []
+    problems: dict[str, Problem] = {}
     try:
-        for error in validator.iter_errors(instance):
+        # A value of the wrong type breaks the other rules of its place too, which is no second fault.
+        for error in sorted(validator.iter_errors(instance), key=lambda error: error.validator != "type"):
             for steps, message in _faults(error):
                 where = pointer(*at, *error.absolute_path, *steps)
                 code = "version" if where == "/version" else _CODES.get(str(error.validator), "schema")
-                problems.append(Problem("error", code, message, where))
+                problems.setdefault(where, Problem("error", code, message, where))
     except _UNSPEAKABLE as error:
-        problems.append(Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at)))
-    return problems
+        return [Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at))]
+    return list(problems.values())
 
 
-def _faults(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
+def _exported_at_problem(document: Any) -> Problem:
+    """What the field says of an ``exported_at`` that the JSON Schema refuses."""
+    try:
+        _EXPORTED_AT.check(document["exported_at"])
+    except ValidationError as error:
+        [fault] = cast("list[Fault]", error.messages)
+        return Problem("error", fault.code, str(fault), "/exported_at")
+    raise AssertionError("the field and its JSON Schema disagree")
+
+
+def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
     """The steps below the error's own place, and a sentence, for each fault of one validation error."""
     rule: Any = error.validator_value
     instance: Any = error.instance
     if error.validator == "required":
         # One error is raised for each missing member; its text begins with the name.
         missing = [name for name in rule if name not in instance and error.message.startswith(repr(name))]
-        yield from (((name,), "Missing.") for name in missing)
+        yield from (((name,), "Missing data for required field.") for name in missing)
     elif error.validator == "additionalProperties":
         unknown = [name for name in instance if name not in error.schema["properties"]]  # type: ignore[index]
         yield from (((name,), "Unknown field.") for name in unknown)
@@ -312,9 +335,3 @@ def _version_message(version: object) -> str:
     if match and (int(match[1]), int(match[2])) > tuple(map(int, VERSION.split("."))):
         return f"Format {match[0]} is newer than {VERSION}, the newest that this histio reads."
     return f'Must be "{VERSION}", not {shown(version)}.'
-
-
-if __name__ == "__main__":
-    from histio.schemas import BUNDLED
-
-    print(json.dumps(derive(BUNDLED, identifier=f"urn:histio:history:{VERSION}"), indent=2))  # noqa: T201

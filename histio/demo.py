@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
 import random
-import tempfile
 import textwrap
 import time
 import uuid
@@ -21,21 +19,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from histio import models
 from histio.dialects import create_engine
 from histio.history import History
-from histio.models import (
-    AssemblyFinishedUnitConsumption,
-    AssemblyPackagingConsumption,
-    AssemblyRun,
-    Base,
-    FinishedGood,
-    FinishedUnit,
-    Ingredient,
-    Product,
-    ProductionConsumption,
-    ProductionRun,
-    Recipe,
-)
 from histio.report import ImportReport, Problem
 
 FILES = ("source.db", "target.db", "history.json", "broken.json")
@@ -48,56 +34,29 @@ _PRODUCTION_RUNS = 1_700
 _ASSEMBLY_RUNS = 300
 _COLUMNS = 80
 
-# Slug: unit of measure, cost of one.
+# Ingredient: unit of measure, cost of one.
 _INGREDIENTS = {
     "flour": ("kg", "1.15"),
     "butter": ("kg", "8.9"),
     "sugar": ("kg", "1.3"),
     "egg": ("each", "0.31"),
-    "milk": ("l", "1.09"),
     "cream": ("l", "4.75"),
-    "dark-chocolate-70%": ("kg", "14.2"),
-    "vanilla-bean": ("each", "2.4"),
+    "chocolate-70%": ("kg", "14.2"),
     "抹茶": ("g", "0.29"),
     "saffron": ("g", "9.5"),
 }
-_SAFFRON = "saffron"  # struck off the catalog at the end of the year
-_CREME_BRULEE = "crème-brûlée"
-_SAFFRON_BUNS = "lussekatter"  # baked in December
+_STRUCK_OFF = "saffron"  # from the catalog, at the end of the year
 
 # Recipe: finished unit, how many a batch gives, ingredients of a batch.
 _RECIPES = {
-    "chocolate-chip-cookies": (
-        "chocolate-chip-cookie",
-        48,
-        {"flour": "0.6", "butter": "0.45", "sugar": "0.5", "egg": "4", "dark-chocolate-70%": "0.55"},
-    ),
-    _CREME_BRULEE: (
-        "crème-brûlée-ramekin",
-        8,
-        {"cream": "1", "egg": "6", "sugar": "0.12", "vanilla-bean": "1.5"},
-    ),
-    "pain-de-mie": (
-        "loaf",
-        6,
-        {"flour": "3.2", "milk": "1.1", "butter": "0.3", "sugar": "0.125", "egg": "2"},
-    ),
-    "抹茶ケーキ": (
-        "抹茶ケーキ-slice",
-        12,
-        {"flour": "0.25", "egg": "5", "sugar": "0.18", "cream": "0.4", "抹茶": "18"},
-    ),
-    "birthday-cake-🎂": (
-        "birthday-cake-🎂",
-        1,
-        {"flour": "0.4", "butter": "0.25", "sugar": "0.35", "egg": "4", "cream": "0.3"},
-    ),
-    _SAFFRON_BUNS: (
-        "lussekatt",
-        30,
-        {"flour": "1", "butter": "0.175", "sugar": "0.2", "milk": "0.5", "egg": "1", _SAFFRON: "1"},
-    ),
+    "chocolate-chip-cookies": ("cookie", 48, {"flour": "0.6", "butter": "0.45", "chocolate-70%": "0.55"}),
+    "crème-brûlée": ("crème-brûlée-ramekin", 8, {"cream": "1", "egg": "6"}),
+    "pain-de-mie": ("loaf", 6, {"flour": "3.2", "butter": "0.3"}),
+    "抹茶ケーキ": ("抹茶ケーキ-slice", 12, {"flour": "0.25", "egg": "5", "抹茶": "18"}),
+    "birthday-cake-🎂": ("birthday-cake-🎂-whole", 1, {"flour": "0.4", "egg": "4", "cream": "0.3"}),
+    "lussekatter": ("lussekatt", 30, {"flour": "1", "sugar": "0.2", "saffron": "1"}),
 }
+_SEASONS = {"lussekatter": {12}}  # months; all others are baked all year round
 
 # Product: its ingredient, cost of one.
 _PACKAGING = {
@@ -108,61 +67,41 @@ _PACKAGING = {
 
 # Finished good: units and packaging of one.
 _GOODS = {
-    "cookie-gift-bag": (
-        {"chocolate-chip-cookie": 12},
-        {"cellophane-bag-100ct": "1", "ribbon-red-50m": "0.4"},
-    ),
-    "party-box-🎉": ({"birthday-cake-🎂": 1, "lussekatt": 6}, {"cake-box-white": "1"}),
-    "café-sampler": ({"抹茶ケーキ-slice": 2, "chocolate-chip-cookie": 4, "loaf": 1}, {"cake-box-white": "2"}),
+    "cookie-gift-bag": ({"cookie": 12}, {"cellophane-bag-100ct": "1", "ribbon-red-50m": "0.4"}),
+    "party-box-🎉": ({"birthday-cake-🎂-whole": 1, "lussekatt": 6}, {"cake-box-white": "1"}),
+    "café-sampler": ({"抹茶ケーキ-slice": 2, "loaf": 1}, {"cake-box-white": "2"}),
 }
 
-_NOTES = (
-    None,
-    None,
-    None,
-    "",
-    "Oven ran hot",
-    'Table 4, "no nuts"\nsigned: Zoë 👩🏽‍🍳',
-    "ﬁ ½ \u200b\t\\ مرحبا",
-)
+_NOTES = (None, None, None, "", "Oven ran hot", 'Table 4, "no nuts"\nsigned: Zoë 👩🏽‍🍳', "\u200b½\t\\ مرحبا")
 _LONG_NOTE = "Everything went wrong. " * 217 + "All of it"  # 5,000 characters
 
+# Every so many production runs, something is odd.
+_FREE, _WITHOUT_LEDGER, _MISTAKEN_UNIT, _LONG_NOTED = 89, 113, 397, 499
 
-def prepare(directory: Path) -> None:
-    """Make *directory* fit for the demonstration; none of `FILES` may be there yet.
 
-    Raises:
-        OSError: It cannot be used; nothing was changed.
+def run(directory: Path) -> bool:
+    """Play the demonstration in *directory*, which has none of `FILES`, and print what happens.
+
+    Returns:
+        Whether the history came back as it had left.
     """
-    for name in FILES:
-        if os.path.lexists(directory / name):
-            raise FileExistsError(f"{directory / name} exists and will not be overwritten.")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError as error:
-        raise OSError(f"{directory} cannot be used as a folder: {error.strerror}.") from error
-
-
-def run(directory: Path) -> None:
-    """Play the demonstration in *directory*, which `prepare` accepted, and print what happens."""
     with ExitStack() as stack:
         engines = [
             create_engine(sa.URL.create("sqlite", database=str(directory / name))) for name in FILES[:2]
         ]
         for engine in engines:
             stack.callback(engine.dispose)
-        _play(directory, *engines)
+        return _play(directory, *engines)
 
 
-def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> None:
+def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> bool:
     print("A bakery's year leaves one database and comes back whole in another.")
     print("The lines marked >>> do the same in Python, beside the files.\n")
     clock = _Clock()
-    entries = _fill(source_engine)
-    _stock(target_engine)
-    clock.step(f"1 Fill source.db: {_PRODUCTION_RUNS:,} production runs, {_ASSEMBLY_RUNS} assembly runs,")
-    _say(f"{entries:,} ledger entries; target.db: the same catalog, other row ids, no runs")
+    _fill(source_engine, _catalog(), with_runs=True)
+    _fill(target_engine, reversed(_catalog()), with_runs=False)
+    clock.step("1 Fill source.db with a catalog and a year of runs;")
+    _say("target.db gets the same catalog under other row ids, and no runs")
 
     source, target = History(source_engine), History(target_engine)
     document = source.export_document(exported_at=_EXPORTED_AT)
@@ -175,7 +114,7 @@ def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> None
         ">>> document = source.export_document(exported_at=new_year)",
         ">>> text = json.dumps(document, ensure_ascii=False, indent=2)",
         '>>> pathlib.Path("history.json").write_text(text, "utf-8")',
-        f"{_runs(document):,} runs, {len(exported):,} bytes",
+        f"{', '.join(_sizes(document))}; {len(exported) / 1e6:.1f} MB",
     )
 
     report = target.import_document(document)
@@ -202,7 +141,7 @@ def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> None
     broken = _broken(document)
     _write(directory / "broken.json", broken)
     report = target.import_document(broken)
-    clock.step(f"6 Import broken.json: {_runs(broken)} new runs, all but one of them damaged")
+    clock.step("6 Import broken.json: new runs, all but one of them damaged")
     _say(
         '>>> text = pathlib.Path("broken.json").read_text("utf-8")',
         ">>> report = target.import_document(json.loads(text))",
@@ -210,6 +149,7 @@ def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> None
         ">>> for problem in report.problems: print(problem.code, problem)",
     )
     _show(report.problems)
+    return returned == exported
 
 
 class _Clock:
@@ -249,8 +189,13 @@ def _counts(report: ImportReport) -> str:
     return ", ".join([*counts, f"{report.warning_count} warnings"])
 
 
-def _runs(document: dict[str, Any]) -> int:
-    return sum(len(document[collection]) for collection in ("production_runs", "assembly_runs"))
+def _sizes(document: dict[str, Any]) -> Iterator[str]:
+    entries = 0
+    for name, runs in document.items():
+        if isinstance(runs, list):
+            yield f"{len(runs):,} {name.replace('_', ' ')}"
+            entries += sum(len(ledger) for run in runs for ledger in run.values() if isinstance(ledger, list))
+    yield f"{entries:,} ledger entries"
 
 
 def _text(document: dict[str, Any]) -> bytes:
@@ -273,84 +218,68 @@ def _catalog() -> list[Any]:
     def name(slug: str) -> str:
         return slug.replace("-", " ").capitalize()
 
-    rows: list[Any] = [Ingredient(slug=slug, display_name=name(slug)) for slug in _INGREDIENTS]
+    rows: list[Any] = [models.Ingredient(slug=slug, display_name=name(slug)) for slug in _INGREDIENTS]
     for slug, (unit, _, _) in _RECIPES.items():
-        recipe = Recipe(slug=slug, name=name(slug))
-        rows += [recipe, FinishedUnit(slug=unit, display_name=name(unit), recipe=recipe)]
+        recipe = models.Recipe(slug=slug, name=name(slug))
+        rows += [recipe, models.FinishedUnit(slug=unit, display_name=name(unit), recipe=recipe)]
     for slug, (kind, _) in _PACKAGING.items():
-        ingredient = Ingredient(slug=kind, display_name=name(kind))
-        rows += [ingredient, Product(slug=slug, product_name=name(slug), ingredient=ingredient)]
-    return rows + [FinishedGood(slug=slug, display_name=name(slug)) for slug in _GOODS]
+        ingredient = models.Ingredient(slug=kind, display_name=name(kind))
+        rows += [ingredient, models.Product(slug=slug, product_name=name(slug), ingredient=ingredient)]
+    return rows + [models.FinishedGood(slug=slug, display_name=name(slug)) for slug in _GOODS]
 
 
-def _stock(engine: Engine) -> None:
-    """Make the tables and fill the catalog as it is at the end of the year, in another order."""
-    Base.metadata.create_all(engine)
+def _fill(engine: Engine, catalog: Iterable[Any], *, with_runs: bool) -> None:
+    """Make the tables and fill them; the ingredient that was struck off is gone in the end."""
+    models.Base.metadata.create_all(engine)
     with Session(engine) as session:
-        session.add_all(reversed(_catalog()))
+        rows = list(catalog)
+        session.add_all(rows)
         session.flush()
-        _strike_off_saffron(session)
+        ids = {(type(row), row.slug): row.id for row in rows}
+        session.add_all(_year(ids) if with_runs else ())
+        session.flush()
+        session.execute(sa.delete(models.Ingredient).where(models.Ingredient.slug == _STRUCK_OFF))
         session.commit()
 
 
-def _strike_off_saffron(session: Session) -> None:
-    session.execute(sa.delete(Ingredient).where(Ingredient.slug == _SAFFRON))
-
-
-def _fill(engine: Engine) -> int:
-    """Make the tables, the catalog and the year's runs; gives the number of ledger entries."""
-    Base.metadata.create_all(engine)
-    ledgers = (ProductionConsumption, AssemblyFinishedUnitConsumption, AssemblyPackagingConsumption)
-    with Session(engine) as session:
-        catalog = _catalog()
-        session.add_all(catalog)
-        session.flush()
-        ids = {(type(row), row.slug): row.id for row in catalog}
-        session.add_all(_year(ids))
-        session.flush()
-        _strike_off_saffron(session)
-        session.commit()
-        return sum(session.scalar(sa.select(sa.func.count()).select_from(model)) or 0 for model in ledgers)
-
-
-def _year(ids: dict[tuple[type[Base], str], int]) -> Iterator[Base]:
+def _year(ids: dict[tuple[type[models.Base], str], int]) -> Iterator[models.Base]:
     """The runs of the year with their ledgers, the same ones in every call."""
     chance = random.Random(_SEED)
-    for number in range(_PRODUCTION_RUNS):
+    for number in range(1, _PRODUCTION_RUNS + 1):
         yield _production_run(chance, number, ids)
     for _ in range(_ASSEMBLY_RUNS):
         yield _assembly_run(chance, ids)
 
 
-def _production_run(chance: random.Random, number: int, ids: dict[Any, int]) -> ProductionRun:
+def _production_run(chance: random.Random, number: int, ids: dict[Any, int]) -> models.ProductionRun:
     at = _moment(chance)
-    recipe = chance.choice([slug for slug in _RECIPES if slug != _SAFFRON_BUNS or at.month == 12])
+    recipe = chance.choice([slug for slug in _RECIPES if at.month in _SEASONS.get(slug, {at.month})])
     unit, yields, ingredients = _RECIPES[recipe]
     batches = chance.randint(1, 4)
     expected = batches * yields
     actual = expected - chance.randint(0, expected // 10)
-    free = number % 90 == 0  # flour from a friend, and all the rest
+    free = number % _FREE == 0  # flour from a friend, and all the rest
     entries = [
         _used(chance, Decimal(amount) * batches, *_INGREDIENTS[slug], free=free) | {"ingredient_slug": slug}
         for slug, amount in ingredients.items()
-        if number % 120 != 0  # nobody kept the books
+        if number % _WITHOUT_LEDGER != 0  # nobody kept the books
     ]
-    return ProductionRun(
+    return models.ProductionRun(
         **_recorded(chance, at),
-        recipe_id=ids[Recipe, recipe],
+        recipe_id=ids[models.Recipe, recipe],
         # Now and then the loaf stands in the books where the recipe's own unit should.
-        finished_unit_id=ids[FinishedUnit, "loaf" if number % 400 == 200 else unit],
+        finished_unit_id=ids[models.FinishedUnit, "loaf" if number % _MISTAKEN_UNIT == 0 else unit],
         num_batches=batches,
         expected_yield=expected,
         actual_yield=actual,
         produced_at=at,
-        notes=_LONG_NOTE if number % 500 == 250 else chance.choice(_NOTES),
+        notes=_LONG_NOTE if number % _LONG_NOTED == 0 else chance.choice(_NOTES),
         **_costs(entries, actual, "total_ingredient_cost"),
-        consumptions=[ProductionConsumption(**_recorded(chance, at), **entry) for entry in entries],
+        consumptions=[models.ProductionConsumption(**_recorded(chance, at), **entry) for entry in entries],
     )
 
 
-def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> AssemblyRun:
+def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> models.AssemblyRun:
     at = _moment(chance)
     good = chance.choice(list(_GOODS))
     units, packaging = _GOODS[good]
@@ -360,7 +289,7 @@ def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> AssemblyRun:
         cost = _money(Decimal(chance.randrange(500, 90_000)) / 10_000)
         made.append(
             {
-                "finished_unit_id": ids[FinishedUnit, slug],
+                "finished_unit_id": ids[models.FinishedUnit, slug],
                 "quantity_consumed": each * quantity,
                 "unit_cost_at_consumption": cost,
                 "total_cost": cost * each * quantity,
@@ -368,28 +297,28 @@ def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> AssemblyRun:
         )
     packed = [
         _used(chance, Decimal(each) * quantity, "each", _PACKAGING[slug][1])
-        | {"product_id": ids[Product, slug]}
+        | {"product_id": ids[models.Product, slug]}
         for slug, each in packaging.items()
     ]
-    return AssemblyRun(
+    return models.AssemblyRun(
         **_recorded(chance, at),
-        finished_good_id=ids[FinishedGood, good],
+        finished_good_id=ids[models.FinishedGood, good],
         quantity_assembled=quantity,
         assembled_at=at,
         notes=chance.choice(_NOTES),
         **_costs([*made, *packed], quantity, "total_component_cost"),
         finished_unit_consumptions=[
-            AssemblyFinishedUnitConsumption(**_recorded(chance, at), **entry) for entry in made
+            models.AssemblyFinishedUnitConsumption(**_recorded(chance, at), **entry) for entry in made
         ],
         packaging_consumptions=[
-            AssemblyPackagingConsumption(**_recorded(chance, at), **entry) for entry in packed
+            models.AssemblyPackagingConsumption(**_recorded(chance, at), **entry) for entry in packed
         ],
     )
 
 
 def _moment(chance: random.Random) -> dt.datetime:
-    """A moment of the year; every tenth clock shows microseconds."""
-    microseconds = chance.randrange(1_000_000) if chance.random() < 0.1 else 0
+    """A moment of the year; one clock in ten shows microseconds."""
+    microseconds = chance.randrange(1_000_000) if chance.randrange(10) == 0 else 0
     minutes = chance.randrange(365 * 24 * 60)
     return _YEAR + dt.timedelta(minutes=minutes, microseconds=microseconds)
 
@@ -424,7 +353,7 @@ def _money(amount: Decimal) -> Decimal:
 def _broken(document: dict[str, Any]) -> dict[str, Any]:
     """Seven new runs, made from runs of *document*; all but the last are damaged, each in its own way."""
     chance = random.Random(_SEED + 1)
-    originals = [run for run in document["production_runs"] if run["recipe_slug"] == _CREME_BRULEE][:7]
+    originals = [run for run in document["production_runs"] if run["recipe_slug"] == "crème-brûlée"][:7]
     runs = [
         original
         | {

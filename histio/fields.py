@@ -378,7 +378,7 @@ _ZONE = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 
 
 class UtcTimestamp(WireField):
-    """An instant as RFC 3339 with capital ``T`` and ``Z``, dumped in UTC.
+    """An instant as RFC 3339 with capital T and Z, dumped in UTC.
 
     Loads any offset and converts; a timestamp without one is read as UTC. Columns without time zone get
     naive UTC, columns with one get aware UTC.
@@ -403,7 +403,12 @@ class UtcTimestamp(WireField):
         return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
 
     def to_wire(self, value: dt.datetime) -> str:
-        return self.to_column(value).replace(tzinfo=None).isoformat() + "Z"
+        if not isinstance(value, dt.datetime):
+            raise TypeError
+        try:
+            return self.to_column(value).replace(tzinfo=None).isoformat() + "Z"
+        except OverflowError:  # the offset leads out of the calendar
+            return value.isoformat()
 
     def from_wire(self, value: str) -> dt.datetime:
         return self.to_column(dt.datetime.fromisoformat(value))
@@ -422,6 +427,6 @@ class UtcTimestamp(WireField):
         shortened = re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", value)
         if re.fullmatch(self._pattern, shortened) and not re.search(self._refused, shortened):
             raise self.make_error("precision")
-        # 2000 and 2400 are leap years of the same calendar as any other four digits in their cycle.
-        moved = re.sub("^[0-9]{4}", lambda year: str(int(year[0]) % 400 + 2000), value)
+        # The calendar repeats every 400 years.
+        moved = re.sub("^[0-9]{4}", lambda year: str(int(year[0]) % 400 + 2000), shortened)
         raise self.make_error("out-of-range" if re.fullmatch(self._pattern, moved) else "invalid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from histio.contract import VERSION, Contract, derive, published
+from histio.contract import PUBLISHED_ID, VERSION, Contract, derive, published
 from histio.dialects import commit, create_engine, ensure_transaction, reading_options, writing_options
 from histio.errors import BindingError, NotConfiguredError
 from histio.exporter import export_runs
@@ -73,8 +74,8 @@ class History:
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
         if tuple(self._schemas) == BUNDLED:
-            return published()
-        return derive(self._schemas, identifier=f"urn:histio:history:{VERSION}:{'+'.join(self._kinds)}")
+            return copy.deepcopy(published())
+        return derive(self._schemas, identifier=f"{PUBLISHED_ID}:{'+'.join(self._kinds)}")
 
     def export_document(
         self,

@@ -97,7 +97,7 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
             if column.onupdate is not None:
                 flag_modified(row, key)  # or the model's onupdate would speak where the record has spoken
     for reference in table.references:
-        if any(record.get(member) is not None for member in reference.slugs):
+        if reference.named_by(record):
             found = resolver.resolve(reference, record)[0] if resolver else None
             setattr(row, reference.relationship.key, found.row if found else _made_up(reference, record))
     for ledger in table.ledgers:
@@ -115,9 +115,8 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
 
 def _made_up(reference: Reference, record: Values) -> Any:
     row = reference.model()
-    for member, path in reference.slugs.items():
-        if record.get(member) is not None:
-            _set(row, reference.relationship.mapper, path, record[member])
+    for member, path in reference.named_by(record):
+        _set(row, reference.relationship.mapper, path, record[member])
     return row
 
 

@@ -49,6 +49,10 @@ class Reference:
         """The related model."""
         return self.relationship.mapper.class_
 
+    def named_by(self, record: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Member and key path of each slug that *record* has, in the order they are tried."""
+        return [(member, path) for member, path in self.slugs.items() if record.get(member) is not None]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:

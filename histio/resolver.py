@@ -150,9 +150,7 @@ class Resolver:
         The slugs of *record* must have been fetched. A record without any of the slugs, which its form
         does not allow, gives None and no finding.
         """
-        present = [
-            (member, path) for member, path in reference.slugs.items() if record.get(member) is not None
-        ]
+        present = reference.named_by(record)
         if not present:
             return None, []
         (member, path), *others = present
@@ -216,9 +214,7 @@ def _wanted(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any]
             if record.get(snapshot.member) is not None:
                 yield snapshot.model, (snapshot.key, record[snapshot.member])
         for reference in table.references:
-            for member, path in reference.slugs.items():
-                if record.get(member) is not None:
-                    yield reference.model, (path, record[member])
-                    break
+            for member, path in reference.named_by(record)[:1]:
+                yield reference.model, (path, record[member])
         for ledger in table.ledgers:
             yield from _wanted(ledger.table, record.get(ledger.member) or ())

@@ -86,12 +86,15 @@ def _defaults(table: Table) -> dict[str, Any]:
 
 def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[Finding]:
     """Warnings for related rows that belong to another row than the one their record names."""
-    for reference in table.references:
-        found = related.get(reference.relationship.key)
-        if found is None or reference.agrees is None or reference.agrees[0] not in related:
+    references = {reference.relationship.key: reference for reference in table.references}
+    for name, found in related.items():
+        agrees = references[name].agrees
+        if agrees is None or agrees[0] not in related:
             continue
-        other, theirs, own = reference.agrees
+        other, theirs, own = agrees
         if [found.columns[column] for column in theirs] != [related[other].columns[column] for column in own]:
-            member = next(name for name in reference.slugs if values.get(name) is not None)
-            message = f"{reference.model.__name__} {values[member]} belongs to another {other}"
-            yield Finding(member, Fault(message, "mismatched-reference"), warning=True)
+            (member, _), *_ = references[name].named_by(values)
+            (wanted, _), *_ = references[other].named_by(values)
+            model = references[name].model.__name__
+            text = f"{model} {values[member]} belongs to another {other} than {values[wanted]}"
+            yield Finding(member, Fault(text, "mismatched-reference"), warning=True)

@@ -110,7 +110,7 @@ class Reader:
             run.values = kind.table.schema.load(record)
         except ValidationError as error:
             run.values = error.valid_data if isinstance(error.valid_data, dict) else {}
-            for steps, fault in _flat(error.messages, ()):
+            for steps, fault in _flat(error.messages, record, ()):
                 run.note(fault, *steps)
         else:
             if not self._contract.accepts(kind.name, record):
@@ -152,12 +152,16 @@ def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
     return rename
 
 
-def _flat(messages: Any, steps: Steps) -> Iterator[tuple[Steps, Fault]]:
-    """Nested messages of marshmallow's, each with its place."""
-    if isinstance(messages, Mapping):
-        for step, inner in messages.items():
-            # marshmallow's name for what concerns a record as a whole.
-            yield from _flat(inner, steps if step == "_schema" else (*steps, step))
-    else:
+def _flat(messages: Any, record: Any, steps: Steps) -> Iterator[tuple[Steps, Fault]]:
+    """Nested messages of marshmallow's about *record*, each with its place."""
+    if not isinstance(messages, Mapping):
         for message in messages:
             yield steps, message if isinstance(message, Fault) else Fault(str(message))
+        return
+    for step, inner in messages.items():
+        member = record.get(step) if isinstance(record, Mapping) else None
+        if step == "_schema" and member is None:  # marshmallow's name for a record as a whole
+            yield from _flat(inner, record, steps)
+        else:
+            within = record[step] if isinstance(record, (list, tuple)) else member
+            yield from _flat(inner, within, (*steps, step))

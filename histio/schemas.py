@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from marshmallow import ValidationError, post_load, validates_schema
+from marshmallow import Schema, ValidationError, post_load, validates_schema
 from marshmallow.fields import Field, Nested
 from marshmallow_sqlalchemy import SQLAlchemySchema
 from sqlalchemy.orm import ColumnProperty
@@ -40,6 +40,13 @@ class RecordSchema(SQLAlchemySchema[Any]):
             column = sa.inspect(self.opts.model).attrs.get(field_obj.attribute or field_name)
             if isinstance(column, ColumnProperty):
                 field_obj.fit(column.columns[0].type)
+
+    def load(self, data: Any, **options: Any) -> Any:
+        """As marshmallow-sqlalchemy's, with ``session``, ``instance`` and ``transient``."""
+        if self._load_instance:
+            return super().load(data, **options)
+        # Plain values need no session, and not what marshmallow-sqlalchemy does to every record for one.
+        return Schema.load(self, data, **options)
 
     @classmethod
     def alternatives(cls) -> list[list[str]]:

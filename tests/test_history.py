@@ -153,9 +153,10 @@ def test_rollback_on_a_plain_sqlite_engine_means_rollback(sqlite, make_engine):
 
 def test_autocommit_is_refused(engine):
     own = sa.create_engine(engine.url, isolation_level="AUTOCOMMIT")
-    for bind in (own.connect(), own, engine.execution_options(isolation_level="AUTOCOMMIT")):
-        with pytest.raises(BindingError, match="AUTOCOMMIT"):
-            History(bind).import_document(document(production_run()))
+    with own.connect() as connection:
+        for bind in (connection, own, engine.execution_options(isolation_level="AUTOCOMMIT")):
+            with pytest.raises(BindingError, match="AUTOCOMMIT"):
+                History(bind).import_document(document(production_run()))
     own.dispose()
     assert rows(engine) == 0
 
