@@ -5,13 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import random
 import textwrap
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from histio import models
+from histio import bakery, models
 from histio.dialects import create_engine
 from histio.history import History
 from histio.report import ImportReport, Problem
@@ -27,56 +24,8 @@ from histio.report import ImportReport, Problem
 FILES = ("source.db", "target.db", "history.json", "broken.json")
 """What the demonstration leaves in its folder."""
 
-_SEED = 1912
-_YEAR = dt.datetime(2025, 1, 1)  # noqa: DTZ001 - the bundled models store naive UTC
-_EXPORTED_AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-_PRODUCTION_RUNS = 1_700
-_ASSEMBLY_RUNS = 300
+EXPORTED_AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _COLUMNS = 80
-
-# Ingredient: unit of measure, cost of one.
-_INGREDIENTS = {
-    "flour": ("kg", "1.15"),
-    "butter": ("kg", "8.9"),
-    "sugar": ("kg", "1.3"),
-    "egg": ("each", "0.31"),
-    "cream": ("l", "4.75"),
-    "chocolate-70%": ("kg", "14.2"),
-    "抹茶": ("g", "0.29"),
-    "saffron": ("g", "9.5"),
-}
-_STRUCK_OFF = "saffron"  # from the catalog, at the end of the year
-
-# Recipe: finished unit, how many a batch gives, ingredients of a batch.
-_RECIPES = {
-    "chocolate-chip-cookies": ("cookie", 48, {"flour": "0.6", "butter": "0.45", "chocolate-70%": "0.55"}),
-    "crème-brûlée": ("crème-brûlée-ramekin", 8, {"cream": "1", "egg": "6"}),
-    "pain-de-mie": ("loaf", 6, {"flour": "3.2", "butter": "0.3"}),
-    "抹茶ケーキ": ("抹茶ケーキ-slice", 12, {"flour": "0.25", "egg": "5", "抹茶": "18"}),
-    "birthday-cake-🎂": ("birthday-cake-🎂-whole", 1, {"flour": "0.4", "egg": "4", "cream": "0.3"}),
-    "lussekatter": ("lussekatt", 30, {"flour": "1", "sugar": "0.2", "saffron": "1"}),
-}
-_SEASONS = {"lussekatter": {12}}  # months; all others are baked all year round
-
-# Product: its ingredient, cost of one.
-_PACKAGING = {
-    "cellophane-bag-100ct": ("cellophane-bag", "0.08"),
-    "cake-box-white": ("cake-box", "0.65"),
-    "ribbon-red-50m": ("ribbon", "0.012"),
-}
-
-# Finished good: units and packaging of one.
-_GOODS = {
-    "cookie-gift-bag": ({"cookie": 12}, {"cellophane-bag-100ct": "1", "ribbon-red-50m": "0.4"}),
-    "party-box-🎉": ({"birthday-cake-🎂-whole": 1, "lussekatt": 6}, {"cake-box-white": "1"}),
-    "café-sampler": ({"抹茶ケーキ-slice": 2, "loaf": 1}, {"cake-box-white": "2"}),
-}
-
-_NOTES = (None, None, None, "", "Oven ran hot", 'Table 4, "no nuts"\nsigned: Zoë 👩🏽‍🍳', "\u200b½\t\\ مرحبا")
-_LONG_NOTE = "Everything went wrong. " * 217 + "All of it"  # 5,000 characters
-
-# Every so many production runs, something is odd.
-_FREE, _WITHOUT_LEDGER, _MISTAKEN_UNIT, _LONG_NOTED = 89, 113, 397, 499
 
 
 def run(directory: Path) -> bool:
@@ -98,13 +47,13 @@ def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> bool
     print("A bakery's year leaves one database and comes back whole in another.")
     print("The lines marked >>> do the same in Python, beside the files.\n")
     clock = _Clock()
-    _fill(source_engine, _catalog(), with_runs=True)
-    _fill(target_engine, reversed(_catalog()), with_runs=False)
+    _fill(source_engine, bakery.catalog(), with_runs=True)
+    _fill(target_engine, reversed(bakery.catalog()), with_runs=False)
     clock.step("1 Fill source.db with a catalog and a year of runs;")
     _say("target.db gets the same catalog under other row ids, and no runs")
 
     source, target = History(source_engine), History(target_engine)
-    document = source.export_document(exported_at=_EXPORTED_AT)
+    document = source.export_document(exported_at=EXPORTED_AT)
     exported = _write(directory / "history.json", document)
     clock.step("2 Export to history.json")
     _say(
@@ -126,7 +75,7 @@ def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> bool
     )
     _show({problem.code: problem for problem in report.warnings}.values())
 
-    returned = _text(target.export_document(exported_at=_EXPORTED_AT))
+    returned = _text(target.export_document(exported_at=EXPORTED_AT))
     clock.step("4 Export from target.db and compare with history.json")
     _say(
         ">>> target.export_document(exported_at=new_year) == document",
@@ -138,7 +87,7 @@ def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> bool
     clock.step("5 Import once more")
     _say(">>> report = target.import_document(document)", _counts(report))
 
-    broken = _broken(document)
+    broken = bakery.broken(document)
     _write(directory / "broken.json", broken)
     report = target.import_document(broken)
     clock.step("6 Import broken.json: new runs, all but one of them damaged")
@@ -212,22 +161,6 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _catalog() -> list[Any]:
-    """New rows of everything that runs refer to."""
-
-    def name(slug: str) -> str:
-        return slug.replace("-", " ").capitalize()
-
-    rows: list[Any] = [models.Ingredient(slug=slug, display_name=name(slug)) for slug in _INGREDIENTS]
-    for slug, (unit, _, _) in _RECIPES.items():
-        recipe = models.Recipe(slug=slug, name=name(slug))
-        rows += [recipe, models.FinishedUnit(slug=unit, display_name=name(unit), recipe=recipe)]
-    for slug, (kind, _) in _PACKAGING.items():
-        ingredient = models.Ingredient(slug=kind, display_name=name(kind))
-        rows += [ingredient, models.Product(slug=slug, product_name=name(slug), ingredient=ingredient)]
-    return rows + [models.FinishedGood(slug=slug, display_name=name(slug)) for slug in _GOODS]
-
-
 def _fill(engine: Engine, catalog: Iterable[Any], *, with_runs: bool) -> None:
     """Make the tables and fill them; the ingredient that was struck off is gone in the end."""
     models.Base.metadata.create_all(engine)
@@ -236,136 +169,7 @@ def _fill(engine: Engine, catalog: Iterable[Any], *, with_runs: bool) -> None:
         session.add_all(rows)
         session.flush()
         ids = {(type(row), row.slug): row.id for row in rows}
-        session.add_all(_year(ids) if with_runs else ())
+        session.add_all(bakery.year(ids) if with_runs else ())
         session.flush()
-        session.execute(sa.delete(models.Ingredient).where(models.Ingredient.slug == _STRUCK_OFF))
+        session.execute(sa.delete(models.Ingredient).where(models.Ingredient.slug == bakery.STRUCK_OFF))
         session.commit()
-
-
-def _year(ids: dict[tuple[type[models.Base], str], int]) -> Iterator[models.Base]:
-    """The runs of the year with their ledgers, the same ones in every call."""
-    chance = random.Random(_SEED)
-    for number in range(1, _PRODUCTION_RUNS + 1):
-        yield _production_run(chance, number, ids)
-    for _ in range(_ASSEMBLY_RUNS):
-        yield _assembly_run(chance, ids)
-
-
-def _production_run(chance: random.Random, number: int, ids: dict[Any, int]) -> models.ProductionRun:
-    at = _moment(chance)
-    recipe = chance.choice([slug for slug in _RECIPES if at.month in _SEASONS.get(slug, {at.month})])
-    unit, yields, ingredients = _RECIPES[recipe]
-    batches = chance.randint(1, 4)
-    expected = batches * yields
-    actual = expected - chance.randint(0, expected // 10)
-    free = number % _FREE == 0  # flour from a friend, and all the rest
-    entries = [
-        _used(chance, Decimal(amount) * batches, *_INGREDIENTS[slug], free=free) | {"ingredient_slug": slug}
-        for slug, amount in ingredients.items()
-        if number % _WITHOUT_LEDGER != 0  # nobody kept the books
-    ]
-    return models.ProductionRun(
-        **_recorded(chance, at),
-        recipe_id=ids[models.Recipe, recipe],
-        # Now and then the loaf stands in the books where the recipe's own unit should.
-        finished_unit_id=ids[models.FinishedUnit, "loaf" if number % _MISTAKEN_UNIT == 0 else unit],
-        num_batches=batches,
-        expected_yield=expected,
-        actual_yield=actual,
-        produced_at=at,
-        notes=_LONG_NOTE if number % _LONG_NOTED == 0 else chance.choice(_NOTES),
-        **_costs(entries, actual, "total_ingredient_cost"),
-        consumptions=[models.ProductionConsumption(**_recorded(chance, at), **entry) for entry in entries],
-    )
-
-
-def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> models.AssemblyRun:
-    at = _moment(chance)
-    good = chance.choice(list(_GOODS))
-    units, packaging = _GOODS[good]
-    quantity = chance.randint(1, 25)
-    made = []
-    for slug, each in units.items():
-        cost = _money(Decimal(chance.randrange(500, 90_000)) / 10_000)
-        made.append(
-            {
-                "finished_unit_id": ids[models.FinishedUnit, slug],
-                "quantity_consumed": each * quantity,
-                "unit_cost_at_consumption": cost,
-                "total_cost": cost * each * quantity,
-            }
-        )
-    packed = [
-        _used(chance, Decimal(each) * quantity, "each", _PACKAGING[slug][1])
-        | {"product_id": ids[models.Product, slug]}
-        for slug, each in packaging.items()
-    ]
-    return models.AssemblyRun(
-        **_recorded(chance, at),
-        finished_good_id=ids[models.FinishedGood, good],
-        quantity_assembled=quantity,
-        assembled_at=at,
-        notes=chance.choice(_NOTES),
-        **_costs([*made, *packed], quantity, "total_component_cost"),
-        finished_unit_consumptions=[
-            models.AssemblyFinishedUnitConsumption(**_recorded(chance, at), **entry) for entry in made
-        ],
-        packaging_consumptions=[
-            models.AssemblyPackagingConsumption(**_recorded(chance, at), **entry) for entry in packed
-        ],
-    )
-
-
-def _moment(chance: random.Random) -> dt.datetime:
-    """A moment of the year; one clock in ten shows microseconds."""
-    microseconds = chance.randrange(1_000_000) if chance.randrange(10) == 0 else 0
-    minutes = chance.randrange(365 * 24 * 60)
-    return _YEAR + dt.timedelta(minutes=minutes, microseconds=microseconds)
-
-
-def _recorded(chance: random.Random, at: dt.datetime) -> dict[str, Any]:
-    recorded = at + dt.timedelta(seconds=chance.randrange(3600))
-    return {"uuid": _uuid(chance), "created_at": recorded, "updated_at": recorded}
-
-
-def _uuid(chance: random.Random) -> str:
-    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
-
-
-def _used(
-    chance: random.Random, quantity: Decimal, unit: str, price: str, *, free: bool = False
-) -> dict[str, Any]:
-    """The quantity that was really used, and what it cost."""
-    quantity = (quantity * chance.randint(95, 110) / 100).quantize(Decimal("0.001"))
-    cost = Decimal(0) if free else quantity * Decimal(price)
-    return {"quantity_consumed": quantity, "unit": unit, "total_cost": _money(cost)}
-
-
-def _costs(entries: list[dict[str, Any]], made: int, total_name: str) -> dict[str, Decimal]:
-    total = sum((entry["total_cost"] for entry in entries), Decimal(0))
-    return {total_name: total, "per_unit_cost": _money(total / made)}
-
-
-def _money(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.0001"))
-
-
-def _broken(document: dict[str, Any]) -> dict[str, Any]:
-    """Seven new runs, made from runs of *document*; all but the last are damaged, each in its own way."""
-    chance = random.Random(_SEED + 1)
-    originals = [run for run in document["production_runs"] if run["recipe_slug"] == "crème-brûlée"][:7]
-    runs = [
-        original
-        | {
-            "uuid": _uuid(chance),
-            "consumptions": [entry | {"uuid": _uuid(chance)} for entry in original["consumptions"]],
-        }
-        for original in originals
-    ]
-    runs[0]["recipe_slug"] = "creme-brulee"
-    runs[1]["total_ingredient_cost"] = "12.34567"
-    runs[2]["actual_yield"] = -3
-    del runs[3]["produced_at"]
-    runs[4]["oven"] = "the left one"
-    runs[5]["consumptions"][0]["uuid"] = originals[0]["consumptions"][0]["uuid"]
-    return document | {"production_runs": runs, "assembly_runs": []}

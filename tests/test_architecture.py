@@ -11,7 +11,7 @@ import histio
 PACKAGE = Path(histio.__file__).parent
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 GROUND = {"errors", "fields", "report"}
-SURFACE = {"__init__", "__main__", "cli", "demo", "facade", "history"}
+SURFACE = {"__init__", "__main__", "bakery", "cli", "demo", "facade", "history"}
 
 
 def imports(module: str) -> set[str]:

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 import histio
-from histio import cli, demo
+from histio import bakery, cli, demo
 from histio.models import AssemblyRun, Base, ProductionRun
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +66,7 @@ def opened(path):
 
 def exported(path, **options):
     with opened(path) as engine:
-        return histio.History(engine).export_document(exported_at=demo._EXPORTED_AT, **options)
+        return histio.History(engine).export_document(exported_at=demo.EXPORTED_AT, **options)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def document(folder):
 
 @pytest.fixture
 def a_short_year(monkeypatch):
-    monkeypatch.setattr(demo, "_PRODUCTION_RUNS", 150)
+    monkeypatch.setattr(bakery, "PRODUCTION_RUNS", 150)
     monkeypatch.setattr(demo, "_ASSEMBLY_RUNS", 10)
 
 
@@ -170,7 +170,7 @@ def test_the_demonstration_shows_what_is_wrong_with_a_damaged_run(played, code, 
 
 def test_every_year_is_the_same(document, tmp_path):
     with opened(tmp_path / "again.db") as engine:
-        demo._fill(engine, demo._catalog(), with_runs=True)
+        demo._fill(engine, bakery.catalog(), with_runs=True)
     assert exported(tmp_path / "again.db") == document
 
 
@@ -233,7 +233,7 @@ def test_a_folder_may_have_a_name_that_means_something_in_a_url(a_short_year, tm
 
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     script = (
-        "from histio import cli, demo; demo._PRODUCTION_RUNS = 150; "
+        "from histio import bakery, cli; bakery.PRODUCTION_RUNS = 150; "
         "import sys; sys.stdout.reconfigure(encoding='ascii'); sys.exit(cli.main(['demo']))"
     )
     result = run_python("-c", script, cwd=tmp_path)
