@@ -93,7 +93,7 @@ def document(folder):
 @pytest.fixture
 def a_short_year(monkeypatch):
     monkeypatch.setattr(bakery, "PRODUCTION_RUNS", 150)
-    monkeypatch.setattr(demo, "_ASSEMBLY_RUNS", 10)
+    monkeypatch.setattr(bakery, "ASSEMBLY_RUNS", 10)
 
 
 def test_the_demonstration_succeeds_and_complains_of_nothing(played):
