@@ -50,6 +50,6 @@ class DocumentError(ProblemsError):
 
 
 class ExportError(ProblemsError):
-    """Rows that the format cannot hold, one problem for each fault; nothing was left out silently."""
+    """Rows that the format cannot hold, one problem for each fault, its pointer into the run."""
 
     summary = "rows that cannot be exported, {count} faults:"

@@ -55,7 +55,7 @@ def _write(
         if len(rows) == 1:
             yield start, fault
             return
-        _log.debug("%d runs refused by %s: trying halves", len(rows), fault)
+        _log.debug("%d runs refused by a constraint: trying halves", len(rows))
     else:
         return
     half = len(rows) // 2
