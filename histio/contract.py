@@ -283,17 +283,16 @@ _UNSPEAKABLE = (RecursionError, ValueError)
 
 
 def _explain(validator: Any, instance: object, at: tuple[str | int, ...]) -> list[Problem]:
-    problems: dict[str, Problem] = {}
+    problems = []
     try:
-        # A value of the wrong type breaks the other rules of its place too, which is no second fault.
-        for error in sorted(validator.iter_errors(instance), key=lambda error: error.validator != "type"):
+        for error in validator.iter_errors(instance):
             for steps, message in _faults(error):
                 where = pointer(*at, *error.absolute_path, *steps)
                 code = "version" if where == "/version" else _CODES.get(str(error.validator), "schema")
-                problems.setdefault(where, Problem("error", code, message, where))
+                problems.append(Problem("error", code, message, where))
     except _UNSPEAKABLE as error:
-        return [Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at))]
-    return list(problems.values())
+        problems.append(Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at)))
+    return problems
 
 
 def _exported_at_problem(document: Any) -> Problem:

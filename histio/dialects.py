@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -10,37 +11,59 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from histio.errors import BindingError
 
 _MYSQL = {"mysql", "mariadb"}
 
 # MariaDB and MySQL error numbers that speak of a row's content: null, duplicate, foreign key, range, length,
-# bad value, CHECK (MariaDB, MySQL), SIGNAL from a trigger.
+# bad value, view and partition rules, SIGNAL from a trigger, CHECK (MySQL, MariaDB).
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
-_MYSQL_ROW_FAULTS = {
-    1048,
-    1062,
-    1216,
-    1217,
-    1264,
-    1265,
-    1292,
-    1364,
-    1366,
-    1406,
-    1451,
-    1452,
-    1586,
-    1644,
-    3819,
-    4025,
-}
+_MYSQL_ROW_FAULTS = frozenset(
+    (
+        1048,
+        1062,
+        1216,
+        1217,
+        1264,
+        1265,
+        1292,
+        1364,
+        1366,
+        1369,
+        1406,
+        1451,
+        1452,
+        1526,
+        1586,
+        1644,
+        3819,
+        4025,
+    )
+)
 
-# SQLSTATE classes that speak of a row's content: data exception, integrity constraint violation,
-# RAISE in a trigger, WITH CHECK OPTION. https://www.postgresql.org/docs/current/errcodes-appendix.html
-_SQLSTATE_ROW_FAULTS = ("22", "23", "P0001", "44")
+# SQLSTATE classes that speak of a row's content: data exception, integrity constraint violation, WITH CHECK
+# OPTION, RAISE in a trigger; and those of the implementation that PostgreSQL itself uses for other things.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_SQLSTATE_ROW_FAULTS = ("22", "23", "44", "45", "P0")
+_SQLSTATE_SYSTEM = ("53", "54", "55", "57", "58", "72", "XX")
+
+# How a connection tells the character set in which it speaks, and the one that carries every character.
+_CHARACTER_SETS = {
+    "postgresql": ("SHOW client_encoding", "UTF8"),
+    "mysql": ("SELECT concat_ws(' ', @@character_set_client, @@character_set_results)", "utf8mb4 utf8mb4"),
+}
+_CHARACTER_SETS["mariadb"] = _CHARACTER_SETS["mysql"]
+
+
+# SQLAlchemy's spelling of a time in SQLite.
+_TEMPLATE = "0000-00-00 00:00:00.000000"
+_WIDTH = len(_TEMPLATE)
+
+
+class RowFaultError(Exception):
+    """A row broke a rule that the database did not speak of itself."""
 
 
 def create_engine(url: str | sa.URL, **options: Any) -> Engine:
@@ -98,7 +121,7 @@ def ensure_transaction(connection: Connection) -> None:
     """Begin the transaction of *connection* where SQLAlchemy or the driver has not done so yet.
 
     Raises:
-        BindingError: The connection is in autocommit mode.
+        BindingError: The connection is in autocommit mode, or its character set would alter text.
     """
     if not connection.in_transaction():
         connection.begin()
@@ -111,6 +134,11 @@ def ensure_transaction(connection: Connection) -> None:
     # The driver's own habit is to begin with the first change, after which RELEASE SAVEPOINT would commit.
     if connection.dialect.name == "sqlite" and not getattr(driver, "in_transaction", True):
         _begin_sqlite(connection)
+    question, whole = _CHARACTER_SETS.get(connection.dialect.name, ("", ""))
+    told = connection.exec_driver_sql(question).scalar_one() if question else whole
+    if told != whole:
+        needed = whole.split()[0]
+        raise BindingError(f"the connection speaks {told}, which alters characters: let it speak {needed}")
 
 
 def _autocommits(driver: Any) -> bool:
@@ -140,48 +168,95 @@ def commit(session: Session, connection: Connection) -> None:
 def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
     """A savepoint that is rolled back when the block raises, and released otherwise.
 
-    Where the server has already ended the transaction (a deadlock, a lost connection), the rollback fails
-    too; the error that goes up is the first one.
+    Where the database has ended the whole transaction (a deadlock, a full disk, ON CONFLICT ROLLBACK), the
+    savepoint is gone; the error that goes up is the first one. On SQLite, where each statement that follows
+    would commit by itself, the transaction is then ended for SQLAlchemy too.
     """
     nested = connection.begin_nested()
     try:
         yield nested
-    except BaseException as error:
+    except BaseException:
         try:
-            nested.rollback()
+            if nested.is_active:
+                nested.rollback()
         except exc.SQLAlchemyError:
-            error.add_note("The savepoint was gone: the database had ended the transaction.")
+            root = connection.get_transaction()
+            if connection.dialect.name == "sqlite" and root is not None:
+                root.rollback()
         raise
     if nested.is_active:
         nested.commit()
 
 
 def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None:
-    """Let the deferrable constraints of *tables* speak now rather than at COMMIT.
-
-    PostgreSQL only, where a savepoint that is rolled back leaves the transaction's own deferral as it was.
+    """Let the deferred constraints of the transaction speak now rather than at COMMIT.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: One of them is violated.
+        sqlalchemy.exc.IntegrityError: One is violated.
+        RowFaultError: A foreign key of *tables* is violated (SQLite).
     """
-    if connection.dialect.name != "postgresql":
-        return
-    names = [
-        constraint.name
-        for table in tables
-        for constraint in table.constraints
-        if getattr(constraint, "deferrable", None) and constraint.name
-    ]
-    if not names:
-        return
-    quote = connection.dialect.identifier_preparer.quote
-    nested = connection.begin_nested()
-    try:
-        connection.exec_driver_sql(
-            f"SET CONSTRAINTS {', '.join(quote(str(name)) for name in names)} IMMEDIATE"
+    if connection.dialect.name == "postgresql":
+        # A savepoint that is rolled back leaves the transaction's own deferral as it was.
+        nested = connection.begin_nested()
+        try:
+            connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+        finally:
+            nested.rollback()
+    elif connection.dialect.name == "sqlite":
+        made = sa.table("sqlite_master", sa.column("name"), sa.column("sql"))
+        names = [table.name for table in tables]
+        deferring = sa.select(made.c.name).where(made.c.name.in_(names), made.c.sql.ilike("%DEFERRED%"))
+        for name in connection.scalars(deferring).all():
+            quoted = connection.dialect.identifier_preparer.quote(name)
+            if connection.exec_driver_sql(f"PRAGMA foreign_key_check({quoted})").first():
+                raise RowFaultError(f"FOREIGN KEY of {name}")
+
+
+def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
+    """An expression that sorts like the times in *column*, and can be read and compared as it is stored.
+
+    SQLite keeps times as text. Written by others, they may be in other spellings than SQLAlchemy's, which
+    are made alike here; where there are none, the index still serves.
+    """
+    if connection.dialect.name != "sqlite":
+        return column.expression
+    text: sa.ColumnElement[Any] = sa.type_coerce(column, sa.String)
+    other = sa.select(sa.literal(1)).where(
+        sa.or_(sa.func.length(text) != _WIDTH, sa.func.substr(text, 11, 1) != " ")
+    )
+    if connection.execute(other.limit(1)).first() is None:
+        return text
+    spaced = sa.func.replace(text, "T", " ", type_=sa.String)
+    return spaced.concat(sa.func.substr(_TEMPLATE, sa.func.length(spaced) + 1))
+
+
+def as_sorted(connection: Connection, value: dt.datetime) -> Any:
+    """*value* as `sort_key` gives it."""
+    return value.isoformat(" ", "microseconds") if connection.dialect.name == "sqlite" else value
+
+
+def unreadable(connection: Connection, column: sa.Column[Any]) -> sa.ColumnElement[bool] | None:
+    """What is true of values in *column* that SQLAlchemy would round or could not read.
+
+    None where there can be none; SQLite stores anything in any column.
+    """
+    if connection.dialect.name != "sqlite":
+        return None
+    kind = sa.func.typeof(column)
+    if isinstance(column.type, sa.Numeric) and column.type.scale is not None:
+        raw = sa.type_coerce(column, sa.Float)
+        return sa.or_(kind == "text", kind == "blob", sa.func.round(raw, column.type.scale) != raw)
+    if isinstance(column.type, sa.DateTime):
+        raw_text = sa.type_coerce(column, sa.String)
+        date = sa.func.substr(raw_text, 1, 10)
+        fine = (
+            kind == "text",
+            sa.func.length(raw_text) <= _WIDTH,
+            raw_text >= "0001",
+            sa.func.date(raw_text, "+0 days") == date,
         )
-    finally:
-        nested.rollback()
+        return sa.and_(column.is_not(None), sa.not_(sa.func.coalesce(sa.and_(*fine), sa.false())))
+    return None
 
 
 def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
@@ -189,36 +264,50 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
 
     The name is the database's own where it tells one; SQLite tells columns, from which it is looked up.
     """
+    if isinstance(error, RowFaultError):
+        return str(error)
     if not isinstance(error, exc.DBAPIError):
         # Values that a type or the driver could not convert never reached the database.
         own = isinstance(error, (exc.StatementError, OverflowError, UnicodeError))
         return str(getattr(error, "orig", error)).splitlines()[0] if own else None
     cause: Any = error.orig
-    if error.connection_invalidated:
-        return None
     if hasattr(cause, "diag"):
         return _postgresql_fault(cause.diag)
     if hasattr(cause, "sqlite_errorname"):
         integrity = isinstance(error, (exc.IntegrityError, exc.DataError))
         return _sqlite_fault(str(cause), tables) if integrity else None
-    if cause.args and cause.args[0] in _MYSQL_ROW_FAULTS:
-        return _mysql_fault(str(cause.args[-1]))
-    return None
+    return _mysql_fault(cause)
+
+
+def unique_on(column: sa.Column[Any]) -> set[str]:
+    """The names of the constraints and indexes that make *column* unique by itself."""
+    rules: list[Any] = [*column.table.constraints, *column.table.indexes]
+    unique = [
+        rule for rule in rules if isinstance(rule, sa.UniqueConstraint) or getattr(rule, "unique", False)
+    ]
+    return {str(rule.name) for rule in unique if list(rule.columns) == [column]}
 
 
 def _postgresql_fault(diagnosis: Any) -> str | None:
-    if not (diagnosis.sqlstate or "").startswith(_SQLSTATE_ROW_FAULTS):
+    state = diagnosis.sqlstate or ""
+    # Classes from 5 and from I on are the implementation's; what PostgreSQL does not use, a trigger made up.
+    made_up = state[:1] >= "5" and not "A" <= state[:1] <= "H" and not state.startswith(_SQLSTATE_SYSTEM)
+    if not (state.startswith(_SQLSTATE_ROW_FAULTS) or made_up):
         return None
     told = diagnosis.constraint_name or (diagnosis.column_name and f"NOT NULL {diagnosis.column_name}")
     return str(told or diagnosis.message_primary)
 
 
-def _mysql_fault(message: str) -> str:
+def _mysql_fault(cause: Any) -> str | None:
+    told_by_trigger = (getattr(cause, "sqlstate", None) or "").startswith("45")
+    if not told_by_trigger and (not cause.args or cause.args[0] not in _MYSQL_ROW_FAULTS):
+        return None
+    message = str(cause.args[-1])
     named = re.search(r"CONSTRAINT `([^`]+)`|for key '(?:[^'.]+\.)?([^']+)'", message)
     column = re.search(r"[Cc]olumn '([^']+)'|Field '([^']+)'", message)
     if named:
         return named[1] or named[2]
-    return f"{message}" if column is None else f"{column[1] or column[2]}: {message}"
+    return message if column is None else f"{column[1] or column[2]}: {message}"
 
 
 def _sqlite_fault(message: str, tables: Collection[sa.Table]) -> str:

@@ -12,10 +12,7 @@ class HistioError(Exception):
 
 
 class NotConfiguredError(HistioError):
-    """No database was named: not as an argument, not by `configure`, not in the environment."""
-
-    def __str__(self) -> str:
-        return "no database: pass session=…, call histio.configure(…), or set HISTIO_DATABASE_URL"
+    """No database was named."""
 
 
 class BindingError(HistioError):

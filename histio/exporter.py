@@ -14,8 +14,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
 from histio.contract import pointer
+from histio.dialects import as_sorted, savepoint, sort_key, unreadable
 from histio.errors import ExportError
-from histio.kinds import Kind, Table
+from histio.fields import shown
+from histio.kinds import Kind, Ledger, Table
 from histio.report import Problem
 
 PAGE = 200
@@ -27,12 +29,12 @@ class Page:
     """Some runs, in order.
 
     Attributes:
-        records: By UUID.
+        records: Their records.
         problems: What the format cannot hold; the rows concerned are not among the records.
-        last: Timestamp and UUID, as stored, of the last row of a full page; None when nothing can follow.
+        last: Sort key and UUID of the last row of a full page; None when nothing can follow.
     """
 
-    records: dict[str, dict[str, Any]]
+    records: list[dict[str, Any]]
     problems: list[Problem]
     last: tuple[Any, Any] | None
 
@@ -57,42 +59,95 @@ def export_runs(
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
-    timestamp, uuid = _attribute(kind.table, kind.timestamp), _attribute(kind.table, kind.table.uuid)
-    criteria = [] if where is None else [where]
-    if since is not None:
-        criteria.append(timestamp >= kind.timestamp_field.to_column(_instant(since)))
-    if until is not None:
-        last = _instant(until)
-        if not isinstance(until, dt.datetime):
-            last += dt.timedelta(days=1, microseconds=-1)
-        criteria.append(timestamp <= kind.timestamp_field.to_column(last))
-
-    statement = _select(kind).where(*criteria).order_by(timestamp, uuid).limit(PAGE)
+    uuid = _attribute(kind.table, kind.table.uuid)
+    with savepoint(connection):
+        time = sort_key(connection, _attribute(kind.table, kind.timestamp))
+        criteria = [] if where is None else [where]
+        bounds = []
+        if since is not None:
+            bounds.append(time >= _bound(connection, kind, since))
+        if until is not None:
+            bounds.append(time <= _bound(connection, kind, until, end=True))
+        problems = list(_unreadable(connection, kind, criteria, bounds))
+        if problems:
+            criteria.append(sa.not_(sa.or_(*_damages(connection, kind.table))))
+    statement = (
+        _select(kind)
+        .add_columns(time.label("sorted_by"), uuid.label("identity"))
+        .where(*criteria, *bounds)
+        .order_by(time, uuid)
+        .limit(PAGE)
+    )
     page = _dump(connection, kind, statement)
-    problems = page.problems
-    yield from page.records.values()
+    problems += page.problems
+    yield from page.records
     while page.last is not None:
         at, last = page.last
-        following = statement.where(timestamp >= at, sa.or_(timestamp > at, uuid > last))
+        following = statement.where(time >= at, sa.or_(time > at, uuid > last))
         page = _dump(connection, kind, following)
         problems += page.problems
-        yield from page.records.values()
+        yield from page.records
     if problems:
         raise ExportError(tuple(problems))
 
 
 def export_known(connection: Connection, kind: Kind, uuids: Collection[str]) -> Page:
-    """The records of *kind* with these UUIDs, as one page."""
-    return _dump(connection, kind, _select(kind).where(_attribute(kind.table, kind.table.uuid).in_(uuids)))
+    """The records of *kind* with these UUIDs, as one page in any order."""
+    uuid = _attribute(kind.table, kind.table.uuid)
+    return _dump(connection, kind, _select(kind).add_columns(sa.null(), sa.null()).where(uuid.in_(uuids)))
 
 
-def _instant(value: dt.date) -> dt.datetime:
-    """*value* itself, or the first moment of a bare date."""
-    return (
-        value
-        if isinstance(value, dt.datetime)
-        else dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    )
+def _bound(connection: Connection, kind: Kind, value: dt.date, *, end: bool = False) -> Any:
+    """The moment of *value*, or the first (or last) of a bare date, as `sort_key` gives it."""
+    if not isinstance(value, dt.date):
+        raise TypeError(f"since and until are dates or datetimes, not {shown(value)}")
+    if not isinstance(value, dt.datetime):
+        value = dt.datetime.combine(value, dt.time.max if end else dt.time.min)
+    return as_sorted(connection, kind.timestamp_field.to_column(value))
+
+
+def _unreadable(
+    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]
+) -> Iterator[Problem]:
+    """A problem for each stored value that would be altered, or stop everything, when it is loaded."""
+    run = _attribute(kind.table, kind.table.uuid)
+    # A run whose time cannot be read is in no span of time, and must not be passed over for that.
+    timeless = unreadable(connection, kind.table.columns[kind.timestamp])
+    within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
+    for path, table in _paths(kind.table):
+        bad = _bad_columns(connection, table)
+        if not bad:
+            continue
+        entry = _attribute(table, table.uuid)
+        statement = sa.select(run, entry, *bad.values()).where(sa.or_(*bad.values()), *within)
+        for step in path:
+            statement = statement.join(step.relationship.class_attribute)
+        for uuid, own, *flags in connection.execute(statement):
+            for member, flag in zip(bad, flags, strict=True):
+                if flag:
+                    text = f"{kind.name} {uuid}: {member} of {own} is stored as what cannot be read exactly."
+                    where = pointer(*(step.member for step in path), member)
+                    yield Problem("error", "schema", text, where, kind.name, str(uuid))
+
+
+def _paths(table: Table, path: tuple[Ledger, ...] = ()) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
+    yield path, table
+    for ledger in table.ledgers:
+        yield from _paths(ledger.table, (*path, ledger))
+
+
+def _bad_columns(connection: Connection, table: Table) -> dict[str, sa.ColumnElement[bool]]:
+    found = {member: unreadable(connection, column) for member, column in table.columns.items()}
+    return {member: predicate for member, predicate in found.items() if predicate is not None}
+
+
+def _damages(connection: Connection, table: Table) -> list[sa.ColumnElement[bool]]:
+    """What is true of rows that have unreadable values, in themselves or in their ledgers."""
+    own = [sa.func.coalesce(predicate, sa.false()) for predicate in _bad_columns(connection, table).values()]
+    return own + [
+        ledger.relationship.class_attribute.any(sa.or_(*_damages(connection, ledger.table)))
+        for ledger in table.ledgers
+    ]
 
 
 def _attribute(table: Table, member: str) -> InstrumentedAttribute[Any]:
@@ -122,33 +177,25 @@ def _eager(table: Table) -> list[Any]:
 
 
 def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page:
-    records: dict[str, dict[str, Any]] = {}
+    records: list[dict[str, Any]] = []
     problems: list[Problem] = []
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
-    with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
-        rows = session.scalars(statement).all()
-        for row in rows:
+    with (
+        savepoint(connection),
+        Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session,
+    ):
+        rows = session.execute(statement).all()
+        for row, _, _ in rows:
             try:
-                record = kind.table.schema.dump(row)
+                records.append(kind.table.schema.dump(row))
             except ValidationError:
                 problems += _unholdable(kind, row)
-            else:
-                records[record[kind.table.uuid]] = record
-        last = (
-            (_value(kind, rows[-1], kind.timestamp), _value(kind, rows[-1], kind.table.uuid))
-            if rows
-            else None
-        )
-    return Page(records, problems, last if len(rows) == PAGE else None)
-
-
-def _value(kind: Kind, row: Any, member: str) -> Any:
-    return getattr(row, _attribute(kind.table, member).key)
+    return Page(records, problems, (rows[-1][1], rows[-1][2]) if len(rows) == PAGE else None)
 
 
 def _unholdable(kind: Kind, row: Any) -> Iterator[Problem]:
     """Every member of *row* and its ledgers that the format cannot hold."""
-    uuid = str(_value(kind, row, kind.table.uuid))
+    uuid = str(getattr(row, _attribute(kind.table, kind.table.uuid).key))
     for steps, message in _faults(kind.table.schema, row):
         yield Problem(
             "error", message.code, f"{kind.name} {uuid}: {message}", pointer(*steps), kind.name, uuid

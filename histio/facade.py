@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from histio.models import AssemblyRun, ProductionRun
 from histio.report import Problem
 from histio.schemas import AssemblyRunSchema, ProductionRunSchema, RunSchema
 
-_configured: Bind = None
+_configured: History | None = None
 
 _SPEAKS_FOR_ITSELF = {"unknown-reference", "ambiguous-reference", "duplicate", "duplicate-in-document"}
 
@@ -40,11 +40,15 @@ def configure(bind: Bind) -> None:
 
     Args:
         bind: A URL, Engine or sessionmaker; None: back to the environment's HISTIO_DATABASE_URL.
+
+    Raises:
+        BindingError: *bind* is no database.
     """
     global _configured  # noqa: PLW0603 - this is what configure is for
+    made = None if bind is None else History(bind)
     if _configured is not None:
-        _history(_configured).close()
-    _configured = bind
+        _configured.close()
+    _configured = made
 
 
 def export_production_history(
@@ -71,7 +75,7 @@ def export_production_history(
 
 
 def import_production_history(
-    data: Mapping[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
+    data: dict[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
 ) -> ImportResult:
     """Write the production runs of a document; its assembly runs are ignored.
 
@@ -111,7 +115,7 @@ def export_assembly_history(
 
 
 def import_assembly_history(
-    data: Mapping[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
+    data: dict[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
 ) -> ImportResult:
     """Write the assembly runs of a document; its production runs are ignored.
 
@@ -128,18 +132,20 @@ def import_assembly_history(
 
 
 @functools.cache
-def _history(bind: Bind) -> History:
-    return History(bind)
+def _history(url: str | None) -> History:
+    return History(url)
 
 
 def _bound(session: BorrowedSession | None) -> History:
     """The history to use: any with *session*, else the configured database's, else the environment's."""
     if session is not None:
         return _history(None)
-    bind = os.environ.get("HISTIO_DATABASE_URL") or None if _configured is None else _configured
-    if bind is None:
-        raise NotConfiguredError
-    return _history(bind)
+    url = os.environ.get("HISTIO_DATABASE_URL")
+    if _configured is None and not url:
+        raise NotConfiguredError(
+            "no database: pass session=…, call histio.configure(…), or set HISTIO_DATABASE_URL"
+        )
+    return _configured or _history(url)
 
 
 def _export(
@@ -156,12 +162,12 @@ def _export(
 
 def _import(
     schema: type[RunSchema],
-    data: Mapping[str, Any],
+    data: dict[str, Any],
     *,
     skip_duplicates: bool,
     session: BorrowedSession | None,
 ) -> ImportResult:
-    if isinstance(data, Mapping):
+    if isinstance(data, dict):
         lists = {each.Meta.collection for each in (ProductionRunSchema, AssemblyRunSchema)}
         own: dict[str, Any] = {} if lists.isdisjoint(data) else {schema.Meta.collection: []}
         data = own | {
@@ -183,5 +189,6 @@ def _by_run(problems: Iterable[Problem]) -> Iterable[str]:
 def _text(problem: Problem) -> str:
     if problem.code in _SPEAKS_FOR_ITSELF:
         return problem.message
-    where = "/".join(problem.pointer.split("/")[3:])
-    return f"Error importing {problem.uuid}: {where and where + ': '}{problem.message}"
+    steps = problem.pointer.split("/")[1:]
+    run, where = problem.uuid or "/".join(steps[:2]), "/".join(steps[2:])
+    return f"Error importing {run}: {where and where + ': '}{problem.message}"

@@ -216,17 +216,26 @@ class Slug(Text):
 
 
 class RunUUID(WireField):
-    """A UUID in hyphenated form; upper case is read and lower case written."""
+    """A UUID in hyphenated form; upper case is read and lower case written.
+
+    A row whose text is in any other spelling does not dump: no look-up would find it, and the same UUID
+    could be stored twice.
+    """
 
     definition = "uuid"
-    default_error_messages = {"invalid": "Not a hyphenated UUID."}
+    default_error_messages = {
+        "invalid": "Not a hyphenated UUID.",
+        "stored": "Not stored as a hyphenated UUID in lower case.",
+    }
     _pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
     def assertions(self) -> JsonSchema:
         return {"type": "string", "pattern": self._pattern, "maxLength": 36}
 
     def to_wire(self, value: Any) -> str:
-        return str(uuid.UUID(value) if isinstance(value, str) else value)
+        if isinstance(value, str) and value != str(uuid.UUID(value)):
+            raise self.make_error("stored")
+        return str(value)
 
     def from_wire(self, value: str) -> str:
         return value.lower()
@@ -234,6 +243,14 @@ class RunUUID(WireField):
     def check(self, value: Any) -> None:
         if not isinstance(value, str) or not re.fullmatch(self._pattern, value) or len(value) != 36:  # noqa: PLR2004
             raise self.make_error("invalid")
+
+
+# Bits beside the sign; a plain INTEGER has 32 on PostgreSQL and MariaDB.
+_BITS: tuple[tuple[type[TypeEngine[Any]], int], ...] = (
+    (sa.SmallInteger, 15),
+    (sa.BigInteger, 63),
+    (TypeEngine, 31),
+)
 
 
 class Integer(WireField):
@@ -256,15 +273,9 @@ class Integer(WireField):
         self.maximum = maximum
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        bits = (
-            15
-            if isinstance(column_type, sa.SmallInteger)
-            else 63
-            if isinstance(column_type, sa.BigInteger)
-            else 31
-        )
-        self.minimum = max(-(2**bits), -(2**bits) if self.minimum is None else self.minimum)
-        self.maximum = min(2**bits - 1, 2**bits - 1 if self.maximum is None else self.maximum)
+        bits = next(bits for kind, bits in _BITS if isinstance(column_type, kind))
+        self.minimum = -(2**bits) if self.minimum is None else max(-(2**bits), self.minimum)
+        self.maximum = 2**bits - 1 if self.maximum is None else min(2**bits - 1, self.maximum)
 
     def assertions(self) -> JsonSchema:
         bounds = {"minimum": self.minimum, "maximum": self.maximum}

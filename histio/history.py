@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
 
@@ -16,7 +17,7 @@ from histio.contract import PUBLISHED_ID, VERSION, Contract, derive, published
 from histio.dialects import commit, create_engine, ensure_transaction, reading_options, writing_options
 from histio.errors import BindingError, NotConfiguredError
 from histio.exporter import export_runs
-from histio.fields import shown
+from histio.fields import UtcTimestamp, shown
 from histio.importer import Import, OnDuplicate
 from histio.kinds import Kind, kind_of
 from histio.report import ImportReport, Problem
@@ -35,8 +36,11 @@ class History:
 
     Every method takes ``session=``: a Session, scoped_session or Connection to use instead of the bound
     database. What is handed over is used and never committed, rolled back or closed; pending work is
-    flushed first, as any query would, unless the session says ``autoflush=False``. With an engine, URL or
-    sessionmaker, histio opens and commits transactions of its own.
+    flushed first, as any query would, unless the session says ``autoflush=False``. Exports see every row:
+    criteria that a session adds to its queries are not applied.
+
+    With an engine, URL or sessionmaker, histio opens and commits transactions of its own. An in-memory SQLite
+    database has but one connection: hand over the session that is using it.
 
     Args:
         bind: The database. None: every call names its session. With a URL, `close` the history in the
@@ -50,6 +54,8 @@ class History:
     def __init__(self, bind: Bind = None, /, *kinds: type[RunSchema]) -> None:
         schemas = kinds or BUNDLED
         self._kinds = {kind.name: kind for kind in map(kind_of, schemas)}
+        if len({kind.collection for kind in self._kinds.values()}) < len(schemas):
+            raise BindingError("two of the kinds have the same kind or collection")
         self._schemas = schemas
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         self._bind = _checked(self._engine or bind)
@@ -100,14 +106,15 @@ class History:
         Raises:
             ExportError: Rows that the format cannot hold, all of them named.
         """
-        stamp = dt.datetime.now(dt.UTC) if exported_at is None else exported_at
-        if stamp.tzinfo is None:
-            raise ValueError("exported_at must be aware: add tzinfo=datetime.UTC")
+        if exported_at is not None and getattr(exported_at, "tzinfo", None) is None:
+            raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
         chosen = self._chosen(kinds)
+        if not chosen:
+            raise ValueError(f"no kinds: this history has {', '.join(self._kinds)}")
         criteria = _by_kind(where, chosen)
         document: dict[str, Any] = {
             "version": VERSION,
-            "exported_at": stamp.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z",
+            "exported_at": UtcTimestamp().to_wire(exported_at or dt.datetime.now(dt.UTC)),
         }
         with self._reading(session) as connection:
             for kind in chosen:
@@ -143,7 +150,7 @@ class History:
 
     def import_document(
         self,
-        document: Mapping[str, Any],
+        document: dict[str, Any],
         *,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
@@ -167,13 +174,16 @@ class History:
 
         Raises:
             DocumentError: The document as a whole cannot be read.
-            sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a deadlock.
+            sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a full disk.
         """
         if on_duplicate not in ("skip", "error", "verify"):
             raise ValueError(f'on_duplicate must be "skip", "error" or "verify", not {on_duplicate!r}')
-        with self._writing(session) as connection:
-            work = self._import(connection, on_duplicate=on_duplicate, rename=rename)
-            return work.run(document, atomic=atomic, dry_run=dry_run)
+        with self._writing(session) as (connection, finish):
+            work = self._work(connection, on_duplicate=on_duplicate, rename=rename)
+            report = work.run(document, atomic=atomic, dry_run=dry_run)
+            if report.imported and not dry_run:
+                finish()
+        return report
 
     def check(
         self,
@@ -184,9 +194,9 @@ class History:
     ) -> list[Problem]:
         """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing."""
         with self._reading(session) as connection:
-            return self._import(connection, rename=rename).check(document)
+            return self._work(connection, rename=rename).check(document)
 
-    def _import(self, connection: Connection, **options: Any) -> Import:
+    def _work(self, connection: Connection, **options: Any) -> Import:
         return Import(connection, list(self._kinds.values()), self._contract, **options)
 
     def _chosen(self, names: str | Sequence[str] | None) -> list[Kind]:
@@ -207,16 +217,15 @@ class History:
             yield self._borrowed(bind)
 
     @contextmanager
-    def _writing(self, session: BorrowedSession | None) -> Iterator[Connection]:
-        """A connection whose transaction is committed after the block, unless it was handed over."""
+    def _writing(self, session: BorrowedSession | None) -> Iterator[tuple[Connection, Callable[[], None]]]:
+        """A connection, and what commits its transaction, unless it was handed over."""
         bind = self._bind if session is None else _checked(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
                 connection = self._connection(own, writing_options(own.get_bind(self._mapper)))
-                yield connection
-                commit(own, connection)
+                yield connection, functools.partial(commit, own, connection)
         else:
-            yield self._borrowed(bind)
+            yield self._borrowed(bind), lambda: None
 
     @property
     def _mapper(self) -> Any:
@@ -224,7 +233,7 @@ class History:
 
     def _borrowed(self, bind: BorrowedSession | None) -> Connection:
         if bind is None:
-            raise NotConfiguredError
+            raise NotConfiguredError("this history was made without a database: pass session=…")
         if isinstance(bind, Connection):
             ensure_transaction(bind)
             return bind

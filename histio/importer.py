@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from histio.comparison import differences
 from histio.contract import Contract, pointer
-from histio.dialects import latest, savepoint
+from histio.dialects import RowFaultError, check_deferred, latest, savepoint, unique_on
 from histio.errors import DocumentError
 from histio.exporter import PAGE, export_known
 from histio.kinds import Kind, Table
@@ -53,6 +53,8 @@ class Import:
         self._contract = contract
         self._on_duplicate = on_duplicate
         self._reader = Reader(kinds, contract, rename or {})
+        self._tables = [table.rows for kind in kinds for table in kind.table.all()]
+        self._deferred = True
         resolver = Resolver(
             connection.execute, itertools.chain.from_iterable(kind.table.all() for kind in kinds)
         )
@@ -65,10 +67,13 @@ class Import:
         if problems:
             return problems
         runs = self._reader.read(document)
-        self._builder.build(runs)
+        with savepoint(self._connection):
+            self._builder.build(runs)
         first: dict[tuple[Table, str], Run] = {}
         for run in runs:
-            self._note_repeated_entries(run)
+            self._note_entries(run)
+            if run.problems:
+                continue  # it will not go in, and leaves its UUIDs to others
             for table, uuid, steps in run.uuids():
                 seen = first.setdefault((table, uuid), run)
                 if seen is not run:
@@ -92,6 +97,7 @@ class Import:
             raise DocumentError(tuple(problems))
         runs = self._reader.read(document)
         with savepoint(self._connection) as nested:
+            self._deferred = self._nothing_is_deferred()
             pending = runs
             while pending:
                 pending = self._import(pending)
@@ -107,6 +113,16 @@ class Import:
             report.rejected,
         )
         return report
+
+    def _nothing_is_deferred(self) -> bool:
+        """Whether deferred constraints may be checked: not where the caller's own work still breaks them."""
+        try:
+            with savepoint(self._connection):
+                check_deferred(self._connection, self._tables)
+        except (sa.exc.IntegrityError, RowFaultError):
+            _log.warning("the session's own work breaks a deferred constraint: those are left to its COMMIT")
+            return False
+        return True
 
     def _import(self, runs: list[Run]) -> list[Run]:
         """Bring *runs* to their ends; give back those that share a UUID with one that was tried now.
@@ -172,12 +188,13 @@ class Import:
 
     def _verify(self, kind: Kind, runs: list[Run]) -> None:
         page = export_known(self._connection, kind, [str(run.uuid) for run in runs])
+        records = {record[kind.table.uuid]: record for record in page.records}
         unreadable = {problem.uuid: problem for problem in page.problems}
         # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
         unseen = "another client has just written it; import again to compare"
         for run in runs:
-            if run.uuid in page.records:
-                stored = kind.table.schema.load(page.records[run.uuid])
+            if run.uuid in records:
+                stored = kind.table.schema.load(records[run.uuid])
                 conflict = "; ".join(differences(kind.table, run.values, stored))
             else:
                 conflict = str(unreadable.get(run.uuid, unseen))
@@ -188,40 +205,43 @@ class Import:
         """Note ledger entries whose UUID exists under another run, or comes twice in their own."""
         sought: dict[Table, list[str]] = {}
         for run in runs:
-            self._note_repeated_entries(run)
             for table, uuid, _ in run.entries():
                 sought.setdefault(table, []).append(uuid)
-        known = {table: self._known(table, uuids) for table, uuids in sought.items()}
+        known = {(table, uuid) for table, uuids in sought.items() for uuid in self._known(table, uuids)}
         for run in runs:
-            for table, uuid, steps in run.entries():
-                if uuid in known[table]:
-                    code: Code = "duplicate-in-document" if (table, uuid) in self._written else "duplicate"
-                    run.note(
-                        Fault(f"Duplicate UUID: {uuid}, an entry of another run", code), *steps, table.uuid
-                    )
+            self._note_entries(run, known)
 
-    @staticmethod
-    def _note_repeated_entries(run: Run) -> None:
+    def _note_entries(self, run: Run, known: Collection[tuple[Table, str]] = ()) -> None:
         seen = set()
         for table, uuid, steps in run.entries():
-            if (table, uuid) in seen:
-                run.note(
-                    Fault(f"Duplicate UUID: {uuid}, twice in its run", "duplicate-in-document"),
-                    *steps,
-                    table.uuid,
-                )
-            seen.add((table, uuid))
+            code: Code = "duplicate-in-document"
+            if (table, uuid) in known:
+                text = f"Duplicate UUID: {uuid}, an entry of another run"
+                code = code if (table, uuid) in self._written else "duplicate"
+            elif (table, uuid) in seen:
+                text = f"Duplicate UUID: {uuid}, twice in its run"
+            else:
+                seen.add((table, uuid))
+                continue
+            run.note(Fault(text, code), *steps, table.uuid)
 
     def _write(self, kind: Kind, rows: dict[Run, Row]) -> None:
         runs = list(rows)
-        for index, constraint in write(self._connection, kind.table, list(rows.values())):
+        identity = unique_on(kind.table.uuid_column)
+        entries = {name for table in kind.table.all() for name in unique_on(table.uuid_column)} - identity
+        for index, constraint in write(
+            self._connection, kind.table, list(rows.values()), deferred=self._deferred
+        ):
             run = runs[index]
-            # Another client may have written the run since it was looked up.
-            if self._known(kind.table, [run.uuid], now=True):
+            # Another client may have written the run since it was looked up; where this transaction reads an
+            # older moment, the constraint alone tells.
+            if constraint in identity or self._known(kind.table, [run.uuid], now=True):
                 self._settle(kind, [run])
-            else:
-                run.note(Fault(f"The database refuses the run: {constraint}", "constraint"))
-                run.outcome = "rejected"
+                continue
+            duplicate = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
+            refused = Fault(f"Cannot be written: {constraint}", "constraint")
+            run.note(duplicate if constraint in entries else refused)
+            run.outcome = "rejected"
         for run in runs:
             if run.outcome is None:
                 run.outcome = "imported"

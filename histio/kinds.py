@@ -222,14 +222,13 @@ def _reference(mapper: Mapper[Any], name: str, fields: Mapping[str, Slug]) -> Re
     local, remote = _pairs(relationship)
     for field in fields.values():
         _key_column(relationship.mapper, field.key)
-    agrees = next((field.agrees for field in fields.values() if field.agrees is not None), None)
-    if agrees is not None:
-        _, own = _pairs(_relationship(mapper, agrees))
-        theirs, _ = _pairs(_relationship(relationship.mapper, agrees))
-        return Reference(
-            relationship, {n: f.key for n, f in fields.items()}, local, remote, (agrees, theirs, own)
-        )
-    return Reference(relationship, {n: f.key for n, f in fields.items()}, local, remote)
+    other = next((field.agrees for field in fields.values() if field.agrees is not None), None)
+    agrees = None
+    if other is not None:
+        _, own = _pairs(_relationship(mapper, other))
+        theirs, _ = _pairs(_relationship(relationship.mapper, other))
+        agrees = (other, theirs, own)
+    return Reference(relationship, {name: field.key for name, field in fields.items()}, local, remote, agrees)
 
 
 def _key_column(mapper: Mapper[Any], path: str) -> sa.Column[Any]:

@@ -139,11 +139,15 @@ def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
     for kind in kinds:
         for table in kind.table.all():
             fields |= {name: each for name, each in table.schema.fields.items() if isinstance(each, Slug)}
+    if not isinstance(rename, Mapping):
+        raise TypeError(f"rename is a mapping from members to mappings of slugs, not {shown(rename)}")
     for member, names in rename.items():
         if member not in fields:
             raise ValueError(
                 f"rename: {member!r} is no slug of these kinds; they have {', '.join(sorted(fields))}"
             )
+        if not isinstance(names, Mapping):
+            raise TypeError(f"rename: {member} needs a mapping from old to new slugs, not {shown(names)}")
         for new in names.values():
             try:
                 fields[member].check(new)

@@ -44,7 +44,11 @@ class RecordSchema(SQLAlchemySchema[Any]):
     def load(self, data: Any, **options: Any) -> Any:
         """As marshmallow-sqlalchemy's, with ``session``, ``instance`` and ``transient``."""
         if self._load_instance:
-            return super().load(data, **options)
+            transient = self._transient
+            try:
+                return super().load(data, **options)
+            finally:
+                self._transient = transient  # for this load only
         # Plain values need no session, and not what marshmallow-sqlalchemy does to every record for one.
         return Schema.load(self, data, **options)
 

@@ -233,13 +233,13 @@ def test_statements_grow_by_the_page_and_not_by_the_run(sqlite, count_statements
     goods = [assembly_run(n) for n in range(50)]
     statements = count_statements(sqlite)
     History(sqlite).import_document(document(*runs, assembly=goods))
-    batches = -(-count // 500) + -(-count // 5000)
-    assert len(statements.matching("SELECT")) <= 10 + 2 * batches
+    assert len(statements.matching("SELECT")) <= 15 + 2 * (count // 500) + 3 * -(-count // 5000)
     assert len(statements.matching("INSERT")) == 2 * (count // 500) + 3
     statements.clear()
     History(sqlite).export_document()
-    # A page is a SELECT of runs and one of each ledger; the last full page asks once in vain.
-    assert len(statements.matching("SELECT")) == 2 * (count // 200) + 1 + 3
+    # A page is a SELECT of runs and one of each ledger; the last full page asks once in vain. Before them,
+    # one for each table and one for each timestamp look for what others have stored in SQLite.
+    assert len(statements.matching("SELECT")) == 2 * (count // 200) + 1 + 3 + 5 + 2
 
 
 def test_references_are_resolved_in_one_select_per_model(sqlite, count_statements):
@@ -312,3 +312,114 @@ def test_two_products_of_one_ingredient_are_told_apart(engine, history):
     )
     history.import_document(given)
     assert list(history.iter_runs("assembly_run")) == given["assembly_runs"]
+
+
+# --- what others have stored -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_hundred(sqlite):
+    """Three hundred runs of one moment, more than a page."""
+    history = History(sqlite)
+    history.import_document(document(*(production_run(n, consumptions=[]) for n in range(1, 301))))
+    return history
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "2025-12-08 10:00:00",
+        "2025-12-08T10:00:00",
+        "2025-12-08T10:00:00.000000",
+        "2025-12-08 10:00",
+        "2025-12-08 10:00:00.0",
+    ],
+)
+def test_times_in_another_spelling_of_sqlites_lose_no_run(sqlite, three_hundred, spelling):
+    with sqlite.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE production_runs SET produced_at = :at WHERE id % 3 > 0"), {"at": spelling}
+        )
+    assert [run["uuid"] for run in three_hundred.iter_runs("production_run")] == [
+        number(n) for n in range(1, 301)
+    ]
+    moment = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
+    assert len(three_hundred.export_document(since=moment, until=moment)["production_runs"]) == 300
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("total_ingredient_cost", 5.25001),
+        ("total_ingredient_cost", "NaN"),
+        ("per_unit_cost", "much"),
+        ("produced_at", "yesterday"),
+        ("produced_at", 1733652000),
+        ("produced_at", "2025-02-30 10:00:00.000000"),
+        ("created_at", "2025-12-08 10:00:00.1234567"),
+    ],
+)
+def test_what_sqlite_stores_in_spite_of_its_type_is_named_and_not_rounded(
+    sqlite, three_hundred, column, value
+):
+    with sqlite.begin() as connection:
+        connection.execute(
+            sa.text(f"UPDATE production_runs SET {column} = :value WHERE uuid = :uuid"),
+            {"value": value, "uuid": number(7)},
+        )
+    with pytest.raises(ExportError) as caught:
+        three_hundred.export_document(since=dt.date(2000, 1, 1))
+    assert [(problem.uuid, problem.pointer) for problem in caught.value.problems] == [
+        (number(7), f"/{column}")
+    ]
+    got = []
+    with pytest.raises(ExportError):
+        got.extend(three_hundred.iter_runs("production_run"))
+    assert len(got) == 299
+
+
+def test_unreadable_ledger_entries_are_named_too(sqlite):
+    history = History(sqlite)
+    history.import_document(document(production_run(1), production_run(2)))
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE production_consumptions SET quantity_consumed = 0.00049 + id WHERE id = 2"
+        )
+    with pytest.raises(ExportError, match=number(1_000_002)) as caught:
+        history.export_document()
+    assert [problem.pointer for problem in caught.value.problems] == ["/consumptions/quantity_consumed"]
+
+
+@pytest.mark.parametrize(
+    "stored", ["AAAAAAAA-0000-4000-8000-00000000000A", "aaaaaaaa0000400080000000000000aa", "x"]
+)
+def test_a_uuid_stored_in_another_spelling_is_named(engine, history, stored):
+    history.import_document(document(production_run(1), production_run(2)))
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(ProductionRun).where(ProductionRun.uuid == number(1)).values(uuid=stored)
+        )
+    with pytest.raises(ExportError) as caught:
+        history.export_document()
+    assert [(problem.uuid, problem.pointer) for problem in caught.value.problems] == [(stored, "/uuid")]
+
+
+@pytest.mark.parametrize("bound", ["2025-01-01", 2025])
+def test_bounds_that_are_no_dates_are_refused(sqlite, bound):
+    with pytest.raises(TypeError, match="since and until are dates or datetimes"):
+        History(sqlite).export_document(since=bound)
+
+
+def test_a_select_that_fails_leaves_the_callers_transaction_alive(engine):
+    with Session(engine) as session:
+        session.add(Recipe(name="mine", slug="mine"))
+        history = History(session)
+        for read in (
+            lambda: history.export_document(kinds="production_run", where=sa.text("no_such_column = 1")),
+            lambda: list(history.iter_runs("production_run", where=sa.text("no_such_column = 1"))),
+        ):
+            with pytest.raises(sa.exc.DBAPIError):
+                read()
+        session.commit()
+    with Session(engine) as session:
+        assert session.scalars(sa.select(Recipe.slug).where(Recipe.slug == "mine")).all() == ["mine"]

@@ -84,7 +84,7 @@ def test_errors_read_as_they_always_did_one_string_for_each_run(configured):
         f"Error importing {number(5)}: unknown: Unknown field.",
         "Recipe not found: x",
     ]
-    assert result["errors"][4].startswith("Error importing None: ")
+    assert result["errors"][4].startswith("Error importing production_runs/5: uuid: ")
     assert len(result["errors"]) == 5
 
 
@@ -187,3 +187,10 @@ def test_a_packaging_of_unknown_ingredient_can_still_name_its_product(configured
         session.commit()
     run = assembly_run(1, packaging_consumptions=[packaging(2, product_slug="p", ingredient_slug="i")])
     assert histio.import_assembly_history(document(assembly=[run]))["errors"] == []
+
+
+@pytest.mark.parametrize("bad", ["nonsense://x", 5])
+def test_a_bad_configuration_is_refused_and_changes_nothing(configured, bad):
+    with pytest.raises((sa.exc.ArgumentError, histio.BindingError)):
+        histio.configure(bad)
+    assert histio.export_production_history()["production_runs"] == []

@@ -189,7 +189,7 @@ def test_what_is_no_database_is_refused(bad):
 
 
 def test_without_a_database_every_call_needs_a_session():
-    with pytest.raises(NotConfiguredError, match="HISTIO_DATABASE_URL"):
+    with pytest.raises(NotConfiguredError, match="made without a database"):
         History().export_document()
 
 
@@ -259,3 +259,19 @@ def test_another_kind_needs_nothing_but_a_schema(engine):
     assert ends(report) == (1, 0, 1)
     assert "uq_recipes_slug" in report.problems[0].message
     assert one in list(history.iter_runs("recipe"))
+
+
+def test_the_json_schema_can_be_changed_without_harm(sqlite):
+    History(sqlite).json_schema()["properties"].clear()
+    assert History(sqlite).json_schema()["properties"]
+
+
+def test_two_kinds_of_one_name_are_refused():
+    with pytest.raises(BindingError, match="same kind or collection"):
+        History(None, ProductionRunSchema, ProductionRunSchema)
+
+
+@pytest.mark.parametrize(("kinds", "moment"), [([], None), (None, "2025-01-01"), ("production_run", 5)])
+def test_an_export_of_nothing_or_at_no_time_is_refused(sqlite, kinds, moment):
+    with pytest.raises(ValueError, match=r"no kinds|aware datetime"):
+        History(sqlite).export_document(kinds=kinds, exported_at=moment)

@@ -349,7 +349,7 @@ class TestVerify:
             per_unit_cost="0.05710",
             produced_at="2025-12-08T11:00:00+01:00",
             num_batches=2.0,
-            consumptions=[consumption(8), consumption(7, quantity_consumed="4")],
+            consumptions=[consumption(7, quantity_consumed="4"), consumption(8)],
         )
         assert ends(stored.import_document(document(run), on_duplicate="verify")) == (0, 1, 0)
 
@@ -547,3 +547,54 @@ def test_data_never_reaches_the_log(sqlite, caplog):
     assert "1 imported" in caplog.text
     assert "private" not in caplog.text
     assert "secret" not in caplog.text
+
+
+# --- found by review ---------------------------------------------------------------------------------
+
+
+def test_ledger_order_is_content_to_verify(history):
+    entries = [consumption(7), consumption(8)]
+    history.import_document(document(production_run(1, consumptions=entries)))
+    report = history.import_document(
+        document(production_run(1, consumptions=entries[::-1])), on_duplicate="verify"
+    )
+    assert "/consumptions is in another order" in report.problems[0].message
+
+
+def test_a_document_verifies_against_what_its_own_import_wrote(history):
+    given = document(assembly=[assembly_run(packaging_consumptions=[packaging(1, ingredient_slug="other")])])
+    assert len(history.import_document(given).warnings) == 1
+    assert ends(history.import_document(given, on_duplicate="verify")) == (0, 1, 0)
+
+
+def test_a_conflict_shows_values_as_they_look_on_the_wire(history):
+    history.import_document(document(production_run(1)))
+    run = production_run(1, produced_at="2025-12-08T10:00:01Z", per_unit_cost="1")
+    [problem] = history.import_document(document(run), on_duplicate="verify").problems
+    assert "/produced_at is '2025-12-08T10:00:01Z', stored '2025-12-08T10:00:00Z'" in problem.message
+    assert "/per_unit_cost is '1.0000', stored '0.0571'" in problem.message
+
+
+def test_check_frees_the_uuids_of_runs_that_will_not_go_in(history):
+    given = document(
+        production_run(1, recipe_slug="gone", consumptions=[consumption(9)]),
+        production_run(2, consumptions=[consumption(9)]),
+    )
+    assert told(history.check(given)) == [("/production_runs/0/recipe_slug", "unknown-reference")]
+
+
+def test_one_fault_of_a_ledger_entry_is_told_once(history):
+    history.import_document(document(production_run(1, consumptions=[consumption(9)])))
+    report = history.import_document(
+        document(production_run(2, consumptions=[consumption(9), consumption(8), consumption(8)]))
+    )
+    assert told(report.problems) == [
+        ("/production_runs/0/consumptions/0/uuid", "duplicate"),
+        ("/production_runs/0/consumptions/2/uuid", "duplicate-in-document"),
+    ]
+
+
+@pytest.mark.parametrize("rename", [["x"], {"recipe_slug": "x"}])
+def test_a_rename_of_another_shape_is_refused(sqlite, rename):
+    with pytest.raises(TypeError, match="mapping"):
+        History(sqlite).import_document(document(), rename=rename)

@@ -148,3 +148,10 @@ def test_a_row_the_format_cannot_hold_does_not_dump():
     row.per_unit_cost = None
     with pytest.raises(ValidationError, match="null"):
         ProductionRunSchema().dump(row)
+
+
+def test_a_transient_load_does_not_stick_to_the_schema(sqlite):
+    schema = ProductionRunSchema()
+    schema.load(production_run(), transient=True)
+    with Session(sqlite) as session, pytest.raises(ValidationError, match="not found"):
+        schema.load(production_run(recipe_slug="gone"), session=session)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import orm
 from sqlalchemy.orm import Session
 
 import histio
 from histio import History
-from histio.models import Base, ProductionConsumption, ProductionRun
+from histio.models import Base, ProductionConsumption, ProductionRun, Recipe
 from tests.bakery import assembly_run, consumption, document, number, production_run
 from tests.conftest import stocked
 from tests.test_importer import ends, rows, told
@@ -283,3 +285,262 @@ def test_a_commit_that_finds_sqlite_locked_is_raised_and_leaves_no_transaction_b
     assert ends(history.import_document(document(production_run(2)))) == (1, 0, 0)
     assert [run["uuid"] for run in history.iter_runs("production_run")] == [number(2)]
     engine.dispose()
+
+
+# --- databases that do more than refuse --------------------------------------------------------------
+
+
+TRIGGERS = {
+    "sqlite": (
+        ["CREATE TRIGGER odd BEFORE INSERT ON production_runs WHEN NEW.notes = 'bad' BEGIN {action}; END"],
+        ["DROP TRIGGER odd"],
+    ),
+    "postgresql": (
+        [
+            """CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF NEW.notes = 'bad' THEN {action}; END IF; RETURN NEW; END $$""",
+            "CREATE TRIGGER odd BEFORE INSERT ON production_runs FOR EACH ROW EXECUTE FUNCTION odd()",
+        ],
+        ["DROP TRIGGER odd ON production_runs", "DROP FUNCTION odd"],
+    ),
+    "mariadb": (
+        [
+            """CREATE TRIGGER odd BEFORE INSERT ON production_runs FOR EACH ROW
+               IF NEW.notes = 'bad' THEN {action}; END IF"""
+        ],
+        ["DROP TRIGGER odd"],
+    ),
+}
+
+
+@pytest.fixture
+def trigger(engine, dialect):
+    """Makes a trigger on production_runs that does the dialect's action for runs whose notes are "bad"."""
+    create, drop = TRIGGERS[dialect]
+
+    def run(statements, **actions):
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement.format(action=actions.get(dialect)))
+
+    yield lambda **actions: run(create, **actions)
+    run(drop)
+
+
+BAD_IN_THE_MIDDLE = document(production_run(1), production_run(2, notes="bad"), production_run(3))
+
+
+def test_a_trigger_may_refuse_a_run_with_an_error_of_its_own(engine, history, trigger):
+    trigger(
+        sqlite="SELECT RAISE(ABORT, 'my own reason')",
+        postgresql="RAISE EXCEPTION 'my own reason' USING ERRCODE = 'U0001'",
+        mariadb="SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 30001, MESSAGE_TEXT = 'my own reason'",
+    )
+    report = history.import_document(BAD_IN_THE_MIDDLE)
+    assert ends(report) == (2, 0, 1)
+    assert "my own reason" in report.problems[0].message
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("entries", [[], [consumption(77)]])
+def test_a_run_that_the_database_drops_in_silence_is_rejected_and_not_called_imported(
+    engine, history, trigger, entries
+):
+    trigger(sqlite="SELECT RAISE(IGNORE)", postgresql="RETURN NULL")
+    runs = [production_run(1), production_run(2, notes="bad", consumptions=entries), production_run(3)]
+    report = history.import_document(document(*runs))
+    assert (ends(report), rows(engine)) == ((2, 0, 1), 2)
+    assert "did not keep" in report.problems[0].message
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+@pytest.mark.parametrize("make_engine", [sa.create_engine, histio.create_engine])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_constraint_that_ends_the_transaction_is_raised_and_leaves_nothing_behind(
+    engine, trigger, make_engine, dry_run
+):
+    trigger(sqlite="SELECT RAISE(ROLLBACK, 'all gone')")
+    own = make_engine(engine.url)
+    with pytest.raises(sa.exc.IntegrityError, match="all gone"):
+        History(own).import_document(BAD_IN_THE_MIDDLE, dry_run=dry_run)
+    with Session(own) as session:
+        session.add(Recipe(name="mine", slug="mine"))
+        with pytest.raises(sa.exc.IntegrityError, match="all gone"):
+            History(session).import_document(BAD_IN_THE_MIDDLE, dry_run=dry_run)
+        session.add(Recipe(name="later", slug="later"))
+        with pytest.raises(sa.exc.SQLAlchemyError):
+            session.commit()
+    own.dispose()
+    assert rows(engine) == 0
+    assert rows(engine, Recipe) == 2
+
+
+def test_a_deferred_constraint_that_only_the_database_knows_is_found_and_the_dry_run_tells(databases):
+    engine = stocked(databases("postgresql", 8))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "ALTER TABLE production_runs DROP CONSTRAINT IF EXISTS one_note, "
+            "ADD CONSTRAINT one_note UNIQUE (notes) DEFERRABLE INITIALLY DEFERRED"
+        )
+    given = document(*(production_run(n, notes=notes) for n, notes in ((1, "a"), (2, "a"), (3, "b"))))
+    dry = History(engine).import_document(given, dry_run=True)
+    real = History(engine).import_document(given)
+    assert ends(real) == (2, 0, 1)
+    assert "one_note" in real.problems[0].message
+    assert dry.to_dict() | {"dry_run": False} == real.to_dict()
+
+
+def test_a_deferred_constraint_that_the_caller_breaks_is_not_blamed_on_the_runs(databases):
+    engine = stocked(databases("postgresql", 8))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "ALTER TABLE production_runs DROP CONSTRAINT IF EXISTS one_note, "
+            "ADD CONSTRAINT one_note UNIQUE (notes) DEFERRABLE INITIALLY DEFERRED"
+        )
+    with Session(engine) as session:
+        History(session).import_document(document(production_run(1, notes="a"), production_run(2, notes="b")))
+        session.execute(sa.update(ProductionRun).values(notes="same"))
+        assert ends(History(session).import_document(document(production_run(3)))) == (1, 0, 0)
+        with pytest.raises(sa.exc.IntegrityError, match="one_note"):
+            session.commit()
+
+
+def test_a_deferred_foreign_key_of_sqlites_is_found_and_the_dry_run_tells(tmp_path):
+    engine = histio.create_engine(f"sqlite:///{tmp_path}/deferred.db")
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "ALTER TABLE production_runs ADD COLUMN place TEXT DEFAULT NULL "
+            "REFERENCES recipes (slug) DEFERRABLE INITIALLY DEFERRED"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER odd AFTER INSERT ON production_runs WHEN NEW.notes = 'bad' "
+            "BEGIN UPDATE production_runs SET place = 'nowhere' WHERE id = NEW.id; END"
+        )
+    stocked(engine)
+    dry = History(engine).import_document(BAD_IN_THE_MIDDLE, dry_run=True)
+    real = History(engine).import_document(BAD_IN_THE_MIDDLE)
+    engine.dispose()
+    assert ends(real) == (2, 0, 1)
+    assert "FOREIGN KEY of production_runs" in real.problems[0].message
+    assert dry.to_dict() | {"dry_run": False} == real.to_dict()
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize(
+    ("on_duplicate", "end"), [("skip", (1, 1, 0)), ("error", (1, 0, 1)), ("verify", (1, 0, 1))]
+)
+def test_a_rival_that_the_transaction_cannot_see_is_a_duplicate_all_the_same(
+    databases, level, on_duplicate, end
+):
+    engine = stocked(databases("postgresql"))
+    with engine.connect().execution_options(isolation_level=level) as connection:
+        connection.execute(sa.select(Recipe.id))
+        History(engine).import_document(document(production_run(1)))
+        runs = document(production_run(1), production_run(2))
+        assert ends(History(connection).import_document(runs, on_duplicate=on_duplicate)) == end
+
+
+@pytest.mark.parametrize(
+    ("server", "option"),
+    [
+        ("mariadb", {"charset": "latin1"}),
+        ("mariadb", {"charset": "utf8mb3"}),
+        ("postgresql", {"client_encoding": "latin1"}),
+    ],
+)
+def test_a_connection_that_would_alter_text_is_refused(databases, server, option):
+    engine = histio.create_engine(databases(server).url.update_query_dict(option))
+    with pytest.raises(histio.BindingError, match="alters characters"):
+        History(engine).export_document()
+    with pytest.raises(histio.BindingError, match="alters characters"):
+        History(engine).import_document(document(production_run()))
+    engine.dispose()
+
+
+def test_a_dry_run_ends_without_a_commit(sqlite):
+    with sqlite.connect() as reader:
+        reading = reader.execute(sa.text("SELECT id FROM recipes"))
+        report = History(sqlite).import_document(document(production_run()), dry_run=True)
+        reading.close()
+    assert ends(report) == (1, 0, 0)
+
+
+def test_a_full_disk_is_raised_and_the_caller_cannot_commit_the_rest(tmp_path):
+    engine = histio.create_engine(f"sqlite:///{tmp_path}/full.db")
+    Base.metadata.create_all(engine)
+    stocked(engine)
+    runs = document(*(production_run(n, notes="x" * 5_000) for n in range(200)))
+    with Session(engine) as session:
+        pages = session.scalar(sa.text("PRAGMA page_count"))
+        session.execute(sa.text(f"PRAGMA max_page_count = {pages + 20}"))
+        session.add(Recipe(name="mine", slug="mine"))
+        with pytest.raises(sa.exc.OperationalError, match="full"):
+            History(session).import_document(runs)
+        with pytest.raises(sa.exc.SQLAlchemyError):
+            session.commit()
+    with pytest.raises(sa.exc.OperationalError, match="full"):
+        History(engine).import_document(runs)
+    assert (rows(engine), rows(engine, Recipe)) == (0, 2)
+    engine.dispose()
+
+
+def test_a_missing_table_is_raised_as_it_is(engine):
+    with engine.connect() as connection:
+        hidden = connection.execution_options(schema_translate_map={None: "no_such_schema"})
+        with pytest.raises(sa.exc.DBAPIError):
+            History(hidden).import_document(document(production_run()))
+        connection.rollback()
+
+
+def test_a_failed_commit_of_the_applications_own_leaves_no_transaction_in_the_pool(sqlite):
+    engine = histio.create_engine(sqlite.url, connect_args={"timeout": 0.1})
+    with sqlite.connect() as reader:
+        reading = reader.execute(sa.text("SELECT id FROM recipes"))
+        with Session(engine) as session:
+            session.add(Recipe(name="half", slug="half"))
+            with pytest.raises(sa.exc.OperationalError, match="locked"):
+                session.commit()
+        reading.close()
+    with Session(engine) as session:
+        assert session.scalars(sa.select(Recipe.slug).where(Recipe.slug == "half")).all() == []
+    engine.dispose()
+
+
+class Host(orm.DeclarativeBase):
+    """An application's own models."""
+
+
+class Shift(Host):
+    """A run whose optional column has a default that only the database knows."""
+
+    __tablename__ = "shifts"
+
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    uuid: orm.Mapped[str] = orm.mapped_column(sa.String(36), unique=True)
+    at: orm.Mapped[dt.datetime]
+    place: orm.Mapped[str] = orm.mapped_column(sa.String(20), server_default="the oven")
+
+
+class ShiftSchema(histio.RunSchema):
+    class Meta(histio.RunSchema.Meta):
+        model = Shift
+        kind = "shift"
+        collection = "shifts"
+        timestamp = "at"
+
+    uuid = histio.RunUUID(required=True)
+    at = histio.UtcTimestamp(required=True)
+    place = histio.Text()
+
+
+def test_a_default_that_only_the_database_knows_fills_what_is_left_out(tmp_path):
+    engine = histio.create_engine(f"sqlite:///{tmp_path}/host.db")
+    Host.metadata.create_all(engine)
+    shifts = [{"uuid": number(n), "at": "2025-01-01T00:00:00Z"} for n in range(4)]
+    shifts[1]["place"] = shifts[3]["place"] = "the counter"
+    history = History(engine, ShiftSchema)
+    assert ends(history.import_document({"version": "1.0", "shifts": shifts})) == (4, 0, 0)
+    places = [run["place"] for run in history.iter_runs("shift")]
+    engine.dispose()
+    assert places == ["the oven", "the counter", "the oven", "the counter"]
