@@ -245,15 +245,18 @@ def unreadable(connection: Connection, column: sa.Column[Any]) -> sa.ColumnEleme
     kind = sa.func.typeof(column)
     if isinstance(column.type, sa.Numeric) and column.type.scale is not None:
         raw = sa.type_coerce(column, sa.Float)
-        return sa.or_(kind == "text", kind == "blob", sa.func.round(raw, column.type.scale) != raw)
+        # Beyond what a float's last digit may differ by.
+        rounded = sa.func.abs(sa.func.round(raw, column.type.scale) - raw) > sa.func.abs(raw) * 3e-16
+        return sa.or_(kind == "text", kind == "blob", rounded)
     if isinstance(column.type, sa.DateTime):
         raw_text = sa.type_coerce(column, sa.String)
-        date = sa.func.substr(raw_text, 1, 10)
+        date, time = sa.func.substr(raw_text, 1, 10), sa.func.substr(raw_text, 12)
         fine = (
             kind == "text",
             sa.func.length(raw_text) <= _WIDTH,
             raw_text >= "0001",
-            sa.func.date(raw_text, "+0 days") == date,
+            sa.func.date(date, "+0 days") == date,  # a day that the month lacks becomes another
+            sa.or_(time == "", sa.func.time(time).is_not(None)),
         )
         return sa.and_(column.is_not(None), sa.not_(sa.func.coalesce(sa.and_(*fine), sa.false())))
     return None

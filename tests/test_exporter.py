@@ -356,6 +356,7 @@ def test_times_in_another_spelling_of_sqlites_lose_no_run(sqlite, three_hundred,
         ("produced_at", "yesterday"),
         ("produced_at", 1733652000),
         ("produced_at", "2025-02-30 10:00:00.000000"),
+        ("produced_at", "2025-12-08 25:00:00"),
         ("created_at", "2025-12-08 10:00:00.1234567"),
     ],
 )
