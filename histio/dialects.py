@@ -43,6 +43,9 @@ _MYSQL_ROW_FAULTS = frozenset(
     )
 )
 
+# The servers' own numbers stay below; what is above, a trigger has made up.
+_MYSQL_MADE_UP = 20_000
+
 # SQLSTATE classes that speak of a row's content: data exception, integrity constraint violation, WITH CHECK
 # OPTION, RAISE in a trigger; and those of the implementation that PostgreSQL itself uses for other things.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -302,8 +305,8 @@ def _postgresql_fault(diagnosis: Any) -> str | None:
 
 
 def _mysql_fault(cause: Any) -> str | None:
-    told_by_trigger = (getattr(cause, "sqlstate", None) or "").startswith("45")
-    if not told_by_trigger and (not cause.args or cause.args[0] not in _MYSQL_ROW_FAULTS):
+    number = cause.args[0] if cause.args else None
+    if not isinstance(number, int) or (number not in _MYSQL_ROW_FAULTS and number < _MYSQL_MADE_UP):
         return None
     message = str(cause.args[-1])
     named = re.search(r"CONSTRAINT `([^`]+)`|for key '(?:[^'.]+\.)?([^']+)'", message)
