@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from histio.contract import pointer
-from histio.fields import WireField, shown
 from histio.kinds import Table
 from histio.runs import Steps, Values
+from histio.wire import WireField, shown
 
 
 def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) -> Iterator[str]:

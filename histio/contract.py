@@ -14,8 +14,9 @@ from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
 from marshmallow.fields import Nested
 
-from histio.fields import JsonSchema, UtcTimestamp, WireField, shown
+from histio.fields import UtcTimestamp
 from histio.report import Code, Fault, Problem
+from histio.wire import JsonSchema, WireField, shown
 
 if TYPE_CHECKING:
     from histio.schemas import RecordSchema, RunSchema

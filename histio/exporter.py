@@ -16,9 +16,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinl
 from histio.contract import pointer
 from histio.dialects import as_sorted, savepoint, sort_key, unreadable
 from histio.errors import ExportError
-from histio.fields import shown
 from histio.kinds import Kind, Ledger, Table
 from histio.report import Problem
+from histio.wire import shown
 
 PAGE = 200
 """Runs per page: within the 100 to 250 that measured best."""

@@ -17,12 +17,13 @@ from histio.contract import PUBLISHED_ID, VERSION, Contract, derive, published
 from histio.dialects import commit, create_engine, ensure_transaction, reading_options, writing_options
 from histio.errors import BindingError, NotConfiguredError
 from histio.exporter import export_runs
-from histio.fields import UtcTimestamp, shown
+from histio.fields import UtcTimestamp
 from histio.importer import Import, OnDuplicate
 from histio.kinds import Kind, kind_of
 from histio.report import ImportReport, Problem
 from histio.runs import Renames
 from histio.schemas import BUNDLED, RunSchema
+from histio.wire import shown
 
 BorrowedSession: TypeAlias = Session | scoped_session[Any] | Connection
 Bind: TypeAlias = str | sa.URL | Engine | sessionmaker[Any] | BorrowedSession | None

@@ -9,9 +9,10 @@ from typing import Any, Literal
 from marshmallow import ValidationError
 
 from histio.contract import Contract, pointer
-from histio.fields import Slug, shown
+from histio.fields import Slug
 from histio.kinds import Kind, Table
 from histio.report import Fault, Problem, Renaming
+from histio.wire import shown
 
 Outcome = Literal["imported", "skipped", "rejected"]
 Renames = Mapping[str, Mapping[str, str]]

@@ -16,8 +16,9 @@ from marshmallow_sqlalchemy import SQLAlchemySchema
 from sqlalchemy.orm import ColumnProperty
 
 from histio import instances, models
-from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp, WireField
+from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
 from histio.report import Fault
+from histio.wire import WireField
 
 
 class RecordSchema(SQLAlchemySchema[Any]):

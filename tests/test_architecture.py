@@ -10,7 +10,7 @@ import histio
 
 PACKAGE = Path(histio.__file__).parent
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-GROUND = {"errors", "fields", "report"}
+GROUND = {"errors", "fields", "report", "wire"}
 SURFACE = {"__init__", "__main__", "bakery", "cli", "demo", "facade", "history"}
 
 

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 from marshmallow import ValidationError
 
-from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp, WireField, shown
+from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
 from histio.report import Fault
+from histio.wire import WireField, shown
 
 UUID = "7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
 INDIA = dt.timezone(dt.timedelta(hours=5, minutes=30))
