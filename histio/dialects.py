@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -189,6 +190,21 @@ def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
         raise
     if nested.is_active:
         nested.commit()
+
+
+@contextmanager
+def quiet_pipelines() -> Iterator[None]:
+    """Keep psycopg from also logging, once for each failed executemany, the error that it raises."""
+
+    def told_twice(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("error ignored terminating")
+
+    logger = logging.getLogger("psycopg")
+    logger.addFilter(told_twice)
+    try:
+        yield
+    finally:
+        logger.removeFilter(told_twice)
 
 
 def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None:

@@ -229,13 +229,20 @@ class Import:
         runs = list(rows)
         identity = unique_on(kind.table.uuid_column)
         entries = {name for table in kind.table.all() for name in unique_on(table.uuid_column)} - identity
-        for index, constraint in write(
-            self._connection, kind.table, list(rows.values()), deferred=self._deferred
-        ):
-            run = runs[index]
+        key = kind.table.uuid_column.key
+
+        def rivals(some: Sequence[Row]) -> set[Row]:
+            known = self._known(kind.table, [row.parameters[key] for row in some], now=True)
+            return {row for row in some if row.parameters[key] in known}
+
+        failures = write(
+            self._connection, kind.table, list(rows.values()), deferred=self._deferred, rivals=rivals
+        )
+        for place, constraint in failures:
+            run = runs[place]
             # Another client may have written the run since it was looked up; where this transaction reads an
             # older moment, the constraint alone tells.
-            if constraint in identity or self._known(kind.table, [run.uuid], now=True):
+            if constraint in identity or rivals([rows[run]]):
                 self._settle(kind, [run])
                 continue
             duplicate = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")

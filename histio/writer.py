@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.dialects import RowFaultError, check_deferred, row_fault, savepoint
+from histio.dialects import RowFaultError, check_deferred, quiet_pipelines, row_fault, savepoint
 from histio.kinds import Table
 
 _log = logging.getLogger("histio")
@@ -28,48 +28,61 @@ class Row:
     ledgers: tuple[list[Row], ...]
 
 
-def write(
-    connection: Connection, table: Table, rows: Sequence[Row], *, deferred: bool = True
-) -> Iterator[tuple[int, str]]:
-    """Write *rows* with their ledgers; give the index and the violated constraint of each that cannot be.
+Placed = Sequence[tuple[int, Row]]
+"""Rows, each with its place among those that were to be written."""
 
-    A batch that fails is halved until the guilty row stands alone, so the others are written.
+
+def write(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Row],
+    *,
+    deferred: bool,
+    rivals: Callable[[Sequence[Row]], Collection[Row]],
+) -> Iterator[tuple[int, str]]:
+    """Write *rows* with their ledgers; give the place and the violated constraint of each that cannot be.
+
+    From a batch that fails, what rivals wrote is taken out. If none did, it is halved until the guilty row
+    stands alone, so the others are written.
 
     Args:
         connection: In a transaction.
         table: The table of the runs.
         rows: The runs' rows.
         deferred: Whether deferred constraints are checked now.
+        rivals: Tells which of some rows another client has written meanwhile.
 
     Raises:
         sqlalchemy.exc.DBAPIError: What is no row's fault: a deadlock, a lock timeout, a lost connection.
     """
-    for start in range(0, len(rows), BATCH):
-        yield from _write(connection, table, rows[start : start + BATCH], start, deferred=deferred)
-
-
-def _write(
-    connection: Connection, table: Table, rows: Sequence[Row], start: int, *, deferred: bool
-) -> Iterator[tuple[int, str]]:
     tables = [each.rows for each in table.all()]
-    try:
-        with savepoint(connection):
-            _insert(connection, table, rows)
-            if deferred:
-                check_deferred(connection, tables)
-    except Exception as error:
-        fault = row_fault(error, tables)
-        if fault is None or not connection.in_transaction():
-            raise
-        if len(rows) == 1:
-            yield start, fault
+
+    def attempt(batch: Placed) -> Iterator[tuple[int, str]]:
+        try:
+            with quiet_pipelines(), savepoint(connection):
+                _insert(connection, table, [row for _, row in batch])
+                if deferred:
+                    check_deferred(connection, tables)
+        except Exception as error:
+            fault = row_fault(error, tables)
+            if fault is None or not connection.in_transaction():
+                raise
+        else:
             return
-        _log.debug("%d runs refused by a constraint: trying halves", len(rows))
-    else:
-        return
-    half = len(rows) // 2
-    yield from _write(connection, table, rows[:half], start, deferred=deferred)
-    yield from _write(connection, table, rows[half:], start + half, deferred=deferred)
+        if len(batch) == 1:
+            yield batch[0][0], fault
+            return
+        _log.debug("%d runs refused by a constraint: trying fewer", len(batch))
+        written = rivals([row for _, row in batch])
+        yield from ((place, fault) for place, row in batch if row in written)
+        rest = [(place, row) for place, row in batch if row not in written]
+        half = len(rest) if written else len(rest) // 2
+        for part in filter(None, (rest[:half], rest[half:])):
+            yield from attempt(part)
+
+    placed = list(enumerate(rows))
+    for start in range(0, len(placed), BATCH):
+        yield from attempt(placed[start : start + BATCH])
 
 
 def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:

@@ -62,6 +62,13 @@ def test_a_constraint_is_pinned_to_the_guilty_runs_and_named(ruled):
     assert rows(engine) == rows(engine, ProductionConsumption) == 116
 
 
+def test_nothing_but_the_report_tells_of_a_refused_run(ruled, caplog):
+    engine, _ = ruled
+    runs = [production_run(n, num_batches=13 if n == 3 else 1) for n in range(8)]
+    History(engine).import_document(document(*runs))
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
 def test_the_order_of_ledgers_survives_the_halving(ruled):
     engine, _ = ruled
     entries = {n: [consumption(n * 100 + m) for m in (3, 1, 2)] for n in range(1, 9)}
@@ -150,14 +157,14 @@ def test_a_deferred_constraint_is_found_inside_the_savepoint(databases):
 
 
 class Rival:
-    """Another client that writes a run just before histio does."""
+    """Another client that writes runs just before histio does."""
 
-    def __init__(self, engine, run):
-        self.history, self.run, self.reports = History(engine), run, []
+    def __init__(self, engine, *runs):
+        self.history, self.runs, self.reports = History(engine), runs, []
 
     def __call__(self, _connection, _cursor, statement, *_):
         if statement.startswith("INSERT INTO production_runs") and not self.reports:
-            self.reports.append(self.history.import_document(document(self.run)))
+            self.reports.append(self.history.import_document(document(*self.runs)))
 
 
 @pytest.mark.parametrize("server", ["postgresql", "mariadb"])
@@ -544,3 +551,15 @@ def test_a_default_that_only_the_database_knows_fills_what_is_left_out(tmp_path)
     places = [run["place"] for run in history.iter_runs("shift")]
     engine.dispose()
     assert places == ["the oven", "the counter", "the oven", "the counter"]
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_a_rival_that_wrote_the_whole_batch_costs_no_halving(databases, count_statements, server):
+    engine = stocked(databases(server))
+    own = histio.create_engine(engine.url)
+    runs = [production_run(n) for n in range(64)]
+    sa.event.listen(own, "before_cursor_execute", Rival(engine, *runs))
+    statements = count_statements(own)
+    assert ends(History(own).import_document(document(*runs))) == (0, 64, 0)
+    assert len(statements.matching("INSERT")) == 1
+    own.dispose()
