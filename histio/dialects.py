@@ -303,11 +303,13 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
 
 def unique_on(column: sa.Column[Any]) -> set[str]:
     """The names of the constraints and indexes that make *column* unique by itself."""
-    rules: list[Any] = [*column.table.constraints, *column.table.indexes]
-    unique = [
-        rule for rule in rules if isinstance(rule, sa.UniqueConstraint) or getattr(rule, "unique", False)
-    ]
-    return {str(rule.name) for rule in unique if list(rule.columns) == [column]}
+    return {str(rule.name) for rule in _unique_rules(column.table) if list(rule.columns) == [column]}
+
+
+def _unique_rules(table: Any) -> list[Any]:
+    """The unique constraints and indexes of *table*."""
+    rules = (*table.constraints, *table.indexes)
+    return [rule for rule in rules if isinstance(rule, sa.UniqueConstraint) or getattr(rule, "unique", False)]
 
 
 def _postgresql_fault(diagnosis: Any) -> str | None:
@@ -339,11 +341,7 @@ def _sqlite_fault(message: str, tables: Collection[sa.Table]) -> str:
         return subject
     if rule == "UNIQUE":
         columns = {name.strip() for name in subject.split(",")}
-        for table in tables:
-            for unique in (*table.constraints, *table.indexes):
-                if (
-                    isinstance(unique, (sa.UniqueConstraint, sa.Index))
-                    and {str(c) for c in unique.columns} == columns
-                ):
-                    return str(unique.name)
+        for unique in (unique for table in tables for unique in _unique_rules(table)):
+            if {str(column) for column in unique.columns} == columns:
+                return str(unique.name)
     return f"{rule} {subject}".strip()

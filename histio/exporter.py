@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from marshmallow import ValidationError
 from marshmallow.fields import Nested
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from histio.contract import pointer
 from histio.dialects import as_sorted, savepoint, sort_key, unreadable
@@ -59,9 +59,9 @@ def export_runs(
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
-    uuid = _attribute(kind.table, kind.table.uuid)
+    uuid = kind.table.attribute(kind.table.uuid)
     with savepoint(connection):
-        time = sort_key(connection, _attribute(kind.table, kind.timestamp))
+        time = sort_key(connection, kind.table.attribute(kind.timestamp))
         criteria = [] if where is None else [where]
         bounds = []
         if since is not None:
@@ -93,7 +93,7 @@ def export_runs(
 
 def export_known(connection: Connection, kind: Kind, uuids: Collection[str]) -> Page:
     """The records of *kind* with these UUIDs, as one page in any order."""
-    uuid = _attribute(kind.table, kind.table.uuid)
+    uuid = kind.table.attribute(kind.table.uuid)
     return _dump(connection, kind, _select(kind).add_columns(sa.null(), sa.null()).where(uuid.in_(uuids)))
 
 
@@ -110,7 +110,7 @@ def _unreadable(
     connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]
 ) -> Iterator[Problem]:
     """A problem for each stored value that would be altered, or stop everything, when it is loaded."""
-    run = _attribute(kind.table, kind.table.uuid)
+    run = kind.table.attribute(kind.table.uuid)
     # A run whose time cannot be read is in no span of time, and must not be passed over for that.
     timeless = unreadable(connection, kind.table.columns[kind.timestamp])
     within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
@@ -118,7 +118,7 @@ def _unreadable(
         bad = _bad_columns(connection, table)
         if not bad:
             continue
-        entry = _attribute(table, table.uuid)
+        entry = table.attribute(table.uuid)
         statement = sa.select(run, entry, *bad.values()).where(sa.or_(*bad.values()), *within)
         for step in path:
             statement = statement.join(step.relationship.class_attribute)
@@ -148,11 +148,6 @@ def _damages(connection: Connection, table: Table) -> list[sa.ColumnElement[bool
         ledger.relationship.class_attribute.any(sa.or_(*_damages(connection, ledger.table)))
         for ledger in table.ledgers
     ]
-
-
-def _attribute(table: Table, member: str) -> InstrumentedAttribute[Any]:
-    key = table.mapper.get_property_by_column(table.columns[member]).key
-    return getattr(table.mapper.class_, key)  # type: ignore[no-any-return]
 
 
 def _select(kind: Kind) -> sa.Select[Any]:
@@ -195,7 +190,7 @@ def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page
 
 def _unholdable(kind: Kind, row: Any) -> Iterator[Problem]:
     """Every member of *row* and its ledgers that the format cannot hold."""
-    uuid = str(getattr(row, _attribute(kind.table, kind.table.uuid).key))
+    uuid = str(getattr(row, kind.table.attribute(kind.table.uuid).key))
     for steps, message in _faults(kind.table.schema, row):
         yield Problem(
             "error", message.code, f"{kind.name} {uuid}: {message}", pointer(*steps), kind.name, uuid

@@ -57,10 +57,11 @@ class History:
         self._kinds = {kind.name: kind for kind in map(kind_of, schemas)}
         if len({kind.collection for kind in self._kinds.values()}) < len(schemas):
             raise BindingError("two of the kinds have the same kind or collection")
-        self._schemas = schemas
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         self._bind = _checked(self._engine or bind)
-        self._contract = Contract(self.json_schema())
+        own_id = f"{PUBLISHED_ID}:{'+'.join(self._kinds)}"
+        bundled = tuple(schemas) == BUNDLED
+        self._contract = Contract(published() if bundled else derive(schemas, identifier=own_id))
 
     def __enter__(self) -> Self:
         return self
@@ -80,9 +81,7 @@ class History:
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
-        if tuple(self._schemas) == BUNDLED:
-            return copy.deepcopy(published())
-        return derive(self._schemas, identifier=f"{PUBLISHED_ID}:{'+'.join(self._kinds)}")
+        return copy.deepcopy(self._contract.schema)
 
     def export_document(
         self,

@@ -97,7 +97,7 @@ class Import:
             raise DocumentError(tuple(problems))
         runs = self._reader.read(document)
         with savepoint(self._connection) as nested:
-            self._deferred = self._nothing_is_deferred()
+            self._deferred = self._may_check_deferred()
             pending = runs
             while pending:
                 pending = self._import(pending)
@@ -114,7 +114,7 @@ class Import:
         )
         return report
 
-    def _nothing_is_deferred(self) -> bool:
+    def _may_check_deferred(self) -> bool:
         """Whether deferred constraints may be checked: not where the caller's own work still breaks them."""
         try:
             with savepoint(self._connection):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
@@ -11,12 +11,10 @@ from sqlalchemy.orm import Mapper, Session, selectinload
 from sqlalchemy.orm.attributes import flag_modified
 
 from histio.kinds import Reference, Table, table_of
-from histio.resolver import CHUNK, Resolver
+from histio.resolver import CHUNK, Resolver, Values
 
 if TYPE_CHECKING:
     from histio.schemas import RecordSchema
-
-Values = Mapping[str, Any]
 
 
 def make(
@@ -77,7 +75,7 @@ def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, A
 
 def _known(table: Table, uuids: list[Any], session: Session) -> dict[Any, Any]:
     """Rows by UUID, with their ledgers, in one SELECT per table and chunk."""
-    attribute = getattr(table.mapper.class_, table.mapper.get_property_by_column(table.uuid_column).key)
+    attribute = table.attribute(table.uuid)
     ledgers = [selectinload(ledger.relationship.class_attribute) for ledger in table.ledgers]
     known = {}
     for start in range(0, len(uuids), CHUNK):
@@ -92,7 +90,7 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
     row = table.mapper.class_() if row is None else row
     for member, column in table.columns.items():
         if member in record:
-            key = table.mapper.get_property_by_column(column).key
+            key = table.attribute(member).key
             setattr(row, key, record[member])
             if column.onupdate is not None:
                 flag_modified(row, key)  # or the model's onupdate would speak where the record has spoken
@@ -102,7 +100,7 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
             setattr(row, reference.relationship.key, found.row if found else _made_up(reference, record))
     for ledger in table.ledgers:
         if ledger.member in record:
-            uuid = ledger.table.mapper.get_property_by_column(ledger.table.uuid_column).key
+            uuid = ledger.table.attribute(ledger.table.uuid).key
             known = {getattr(entry, uuid): entry for entry in getattr(row, ledger.member)}
             entries = record[ledger.member]
             made = [

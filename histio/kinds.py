@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from marshmallow.fields import Nested
-from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty
+from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
 
 from histio.errors import BindingError
 from histio.fields import RunUUID, Slug, UtcTimestamp
@@ -105,6 +105,11 @@ class Table:
     def uuid_column(self) -> sa.Column[Any]:
         """The column that identifies a record."""
         return self.columns[self.uuid]
+
+    def attribute(self, member: str) -> InstrumentedAttribute[Any]:
+        """The model's attribute of a plain member."""
+        key = self.mapper.get_property_by_column(self.columns[member]).key
+        return getattr(self.mapper.class_, key)  # type: ignore[no-any-return]
 
     def all(self) -> Iterator[Table]:
         """This table and those of its ledgers, owners first."""
