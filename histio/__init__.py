@@ -10,15 +10,33 @@ from histio.facade import (
     import_assembly_history,
     import_production_history,
 )
-from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
+from histio.fields import (
+    Boolean,
+    Choice,
+    Date,
+    FixedDecimal,
+    Integer,
+    Json,
+    Number,
+    RunRef,
+    RunUUID,
+    Slug,
+    SlugList,
+    Text,
+    UtcTimestamp,
+)
 from histio.history import History
+from histio.records import RecordSchema, RunSchema
 from histio.report import Counts, ImportReport, Problem, Renaming
-from histio.schemas import AssemblyRunSchema, ProductionRunSchema, RecordSchema, RunSchema
+from histio.schemas import AssemblyRunSchema, ProductionRunSchema
 
 __all__ = [
     "AssemblyRunSchema",
     "BindingError",
+    "Boolean",
+    "Choice",
     "Counts",
+    "Date",
     "DocumentError",
     "ExportError",
     "FixedDecimal",
@@ -27,14 +45,18 @@ __all__ = [
     "ImportReport",
     "ImportResult",
     "Integer",
+    "Json",
     "NotConfiguredError",
+    "Number",
     "Problem",
     "ProductionRunSchema",
     "RecordSchema",
     "Renaming",
+    "RunRef",
     "RunSchema",
     "RunUUID",
     "Slug",
+    "SlugList",
     "Text",
     "UtcTimestamp",
     "configure",

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from histio.contract import pointer
-from histio.kinds import Table
+from histio.kinds import Ledger, Table
 from histio.runs import Steps, Values
-from histio.wire import WireField, shown
+from histio.wire import shown
 
 
 def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) -> Iterator[str]:
@@ -16,31 +16,44 @@ def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) 
 
     Of slugs that are alternatives, only the one that resolves counts.
     """
-    ledgers = {ledger.member: ledger.table for ledger in table.ledgers}
-    ignored = {member for reference in table.references for member, _ in reference.named_by(given)[1:]}
+    ledgers = {ledger.member: ledger for ledger in table.ledgers}
+    ignored = {member for reference in table.references for member in reference.named_by(given)[1:]}
     for member, value in given.items():
+        at = (*steps, table.names[member])
         if member in ledgers:
-            yield from _entry_differences(ledgers[member], value, stored[member], (*steps, member))
+            yield from _entry_differences(ledgers[member], value, stored.get(member), at)
         elif member not in ignored and value != stored.get(member):
-            ours, theirs = (_wire(table, member, each) for each in (value, stored.get(member)))
-            yield f"{pointer(*steps, member)} is {ours}, stored {theirs}"
+            ours, theirs = (shown(table.wire(member, each)) for each in (value, stored.get(member)))
+            yield f"{pointer(*at)} is {ours}, stored {theirs}"
 
 
-def _entry_differences(
-    table: Table, given: list[Values], stored: list[Values], steps: Steps
-) -> Iterator[str]:
-    there = {entry[table.uuid]: entry for entry in stored}
-    here = {entry[table.uuid]: entry for entry in given}
-    for index, entry in enumerate(given):
-        if entry[table.uuid] in there:
-            yield from differences(table, entry, there[entry[table.uuid]], (*steps, index))
+def _entry_differences(ledger: Ledger, given: Any, stored: Any, steps: Steps) -> Iterator[str]:
+    table = ledger.table
+    ours, theirs = (
+        list(value or ()) if ledger.many else [value] * (value is not None) for value in (given, stored)
+    )
+    if table.identity is None:
+        yield from _by_place(ledger, ours, theirs, steps)
+        return
+    there = {entry[table.identity]: entry for entry in theirs}
+    here = {entry[table.identity]: entry for entry in ours}
+    for index, entry in enumerate(ours):
+        at = (*steps, index) if ledger.many else steps
+        if entry[table.identity] in there:
+            yield from differences(table, entry, there[entry[table.identity]], at)
         else:
-            yield f"{pointer(*steps, index)} is not stored"
-    yield from (f"{pointer(*steps)} lacks the stored entry {uuid}" for uuid in there if uuid not in here)
-    if [uuid for uuid in here if uuid in there] != [uuid for uuid in there if uuid in here]:
+            yield f"{pointer(*at)} is not stored"
+    lacking = (table.wire(table.identity, identity) for identity in there if identity not in here)
+    yield from (f"{pointer(*steps)} lacks the stored entry {identity}" for identity in lacking)
+    if [identity for identity in here if identity in there] != [
+        identity for identity in there if identity in here
+    ]:
         yield f"{pointer(*steps)} is in another order"
 
 
-def _wire(table: Table, member: str, value: Any) -> str:
-    field = table.schema.fields[member]
-    return shown(value if value is None or not isinstance(field, WireField) else field.to_wire(value))
+def _by_place(ledger: Ledger, ours: list[Values], theirs: list[Values], steps: Steps) -> Iterator[str]:
+    """Entries that nothing identifies are compared in their order."""
+    if len(ours) != len(theirs):
+        yield f"{pointer(*steps)} has {len(ours)} entries, stored {len(theirs)}"
+    for index, (entry, other) in enumerate(zip(ours, theirs, strict=False)):
+        yield from differences(ledger.table, entry, other, (*steps, index) if ledger.many else steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,19 +13,21 @@ from typing import TYPE_CHECKING, Any, cast
 import jsonschema
 from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
-from marshmallow.fields import Nested
 
-from histio.fields import UtcTimestamp
+from histio.assertions import assertions_of
+from histio.fields import RunUUID, UtcTimestamp
 from histio.report import Code, Fault, Problem
-from histio.wire import JsonSchema, WireField, shown
+from histio.versions import parts
+from histio.wire import JsonSchema, WireField, is_list, nested_in, shown, wire_name
 
 if TYPE_CHECKING:
-    from histio.schemas import RecordSchema, RunSchema
+    from histio.records import RecordSchema, RunSchema
 
 VERSION = "1.0"
 """The newest format that this histio reads, and the one it writes."""
 
-PUBLISHED_ID = f"urn:histio:history:{VERSION}"
+URN = "urn:histio:history"
+PUBLISHED_ID = f"{URN}:{VERSION}"
 
 _FILE = f"history-{VERSION}.schema.json"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -54,34 +57,41 @@ def published() -> JsonSchema:
     return json.loads(text)  # type: ignore[no-any-return]
 
 
-def derive(schema_classes: Sequence[type[RunSchema]], *, identifier: str = PUBLISHED_ID) -> JsonSchema:
+def derive(
+    schema_classes: Sequence[type[RunSchema]], *, identifier: str = PUBLISHED_ID, version: str = VERSION
+) -> JsonSchema:
     """The JSON Schema of documents and stream lines with these kinds of run.
 
     Args:
         schema_classes: In the order of their lists in a document.
         identifier: The ``$id``; that of the published schema belongs to the bundled kinds.
+        version: The version of the format.
+
+    Raises:
+        BindingError: A field says nothing of its JSON.
     """
     definitions: dict[str, JsonSchema] = {}
     lists = {}
     examples = {}
     for cls in schema_classes:
         meta, schema = cls.Meta, cls(load_instance=False)
-        definitions[meta.kind] = _record(schema, definitions)
+        definitions[meta.kind] = _record(schema, definitions, meta.kind)
         examples[meta.kind] = example(schema)
         lists[meta.collection] = _documented(
             {"type": "array", "items": {"$ref": f"#/$defs/{meta.kind}"}},
             _title(meta.collection),
-            f"Ordered by {meta.timestamp} and uuid when exported; any order is read.",
+            f"Ordered by {' and '.join(filter(None, (meta.timestamp, _identity(schema))))} when exported; "
+            "any order is read.",
             [examples[meta.kind]],
         )
     exported_at = _member("exported_at", _EXPORTED_AT, definitions)
-    definitions |= _stream(examples, exported_at)
+    definitions |= _stream(examples, exported_at, version)
     return {
         "$schema": _DRAFT,
         "$id": identifier,
         "title": "History",
         "description": "An application's history as one document, or line by line as a stream.",
-        **_object({"version": _version(), "exported_at": exported_at, **lists}, required=["version"]),
+        **_object({"version": _version(version), "exported_at": exported_at, **lists}, required=["version"]),
         "anyOf": _one_of(lists),
         "$defs": dict(sorted(definitions.items())),
     }
@@ -105,53 +115,89 @@ def _title(name: str) -> str:
     return re.sub(r"\bUuid\b", "UUID", name.replace("_", " ").capitalize())
 
 
-def _version() -> JsonSchema:
+def _version(version: str) -> JsonSchema:
     return {
-        "const": VERSION,
+        "const": version,
         "title": "Version",
         "description": "The version of the format.",
-        "examples": [VERSION],
+        "examples": [version],
     }
 
 
-def _record(schema: RecordSchema, definitions: dict[str, JsonSchema]) -> JsonSchema:
-    """The JSON Schema of one record; what it refers to goes into *definitions*."""
+def _identity(schema: RecordSchema) -> str:
+    """The name of the member that identifies a run."""
+    named = schema.Meta.identity
+    uuids = (name for name, field in schema.load_fields.items() if isinstance(field, RunUUID))
+    name = next(uuids) if named is None else named
+    return wire_name(name, schema.load_fields[name])
+
+
+def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> JsonSchema:
+    """The JSON Schema of one record, defined as *name*; what it refers to goes into *definitions*."""
     properties = {}
-    for name, field in schema.load_fields.items():
-        if isinstance(field, Nested):
-            entry = _name(field.schema)
-            definitions[entry] = _record(field.schema, definitions)  # type: ignore[arg-type]
-            rule = {"type": "array", "items": {"$ref": f"#/$defs/{entry}"}}
-            description = field.metadata.get("description", "")
-            properties[name] = _documented(rule, _title(name), description, [example(field.schema)])
-        else:
-            properties[name] = _member(name, field, definitions)
-    required = [name for name, field in schema.load_fields.items() if field.required]
+    members = {wire_name(each, field): field for each, field in schema.fields.items()}
+    for member, field in members.items():
+        nested = nested_in(field)
+        if nested is None:
+            properties[member] = _member(member, field, definitions)
+            continue
+        inner = _record(nested.schema, definitions, _name(nested.schema))
+        entry = _define(definitions, _name(nested.schema), f"{name}_{member}", inner)
+        rule: JsonSchema = {"$ref": f"#/$defs/{entry}"}
+        if is_list(field):
+            rule = {"type": "array", "items": rule}
+        description = field.metadata.get("description", "")
+        shown = [example(nested.schema)] if is_list(field) else example(nested.schema)
+        properties[member] = _documented(_or_null(rule, field), _title(member), description, shown)
+    required = [member for member, field in members.items() if field.required]
     shape = _object(properties, required)
-    either = [{"anyOf": _one_of(group)} for group in schema.alternatives()]
+    groups = [{"anyOf": _one_of(group)} for group in _groups(schema, "alternatives")]
+    groups += [{"oneOf": [_not_null(member) for member in group]} for group in _groups(schema, "choices")]
     described = {"title": _title(_name(schema)), "description": _first_line(schema)}
-    return {**described, **shape, **({"allOf": either} if either else {})}
+    return {**described, **shape, **({"allOf": groups} if groups else {})}
+
+
+def _groups(schema: Schema, name: str) -> list[list[str]]:
+    found = getattr(schema, name, None)
+    return [] if found is None else found()
+
+
+def _define(definitions: dict[str, JsonSchema], name: str, other: str, rule: JsonSchema) -> str:
+    """The name under which *definitions* keep *rule*: the *other* one where another rule has the first."""
+    free = name if definitions.setdefault(name, rule) == rule else other
+    definitions[free] = rule
+    return free
+
+
+def _not_null(member: str) -> JsonSchema:
+    return {"properties": {member: {"not": {"type": "null"}}}, "required": [member]}
+
+
+def _or_null(rule: JsonSchema, field: Any) -> JsonSchema:
+    if not field.allow_none:
+        return rule
+    if isinstance(rule.get("type"), str) and "enum" not in rule:
+        return {**rule, "type": [rule["type"], "null"]}
+    return {"anyOf": [rule, {"type": "null"}]} if rule else rule
 
 
 def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
-    assert isinstance(field, WireField)  # noqa: S101 - other fields have no rule for the wire
-    rule = field.assertions()
-    if field.definition is not None:
-        shared = {"title": _title(field.definition), "description": _first_line(field), **rule}
+    own = field.rule if isinstance(field, WireField) else field
+    rule = assertions_of(name, field)
+    definition = getattr(own, "definition", None)
+    if definition is not None:
+        shared = {"title": _title(definition), "description": _first_line(own), **rule}
         # A column may narrow the rule; what differs from the shared one is spelled out.
-        if definitions.setdefault(field.definition, shared) == shared:
-            rule = {"$ref": f"#/$defs/{field.definition}"}
-    if field.allow_none:
-        rule = (
-            {"anyOf": [rule, {"type": "null"}]}
-            if "$ref" in rule
-            else {**rule, "type": [rule["type"], "null"]}
-        )
-    return {**rule, "title": _title(name), **field.metadata}
+        if definitions.setdefault(definition, shared) == shared:
+            rule = {"$ref": f"#/$defs/{definition}"}
+    metadata = {key: value for key, value in field.metadata.items() if key != "json_schema"}
+    if field.dump_only:
+        metadata = {"readOnly": True, **metadata}
+    return {**_or_null(rule, field), "title": _title(name), **metadata}
 
 
 def _first_line(documented: object) -> str:
-    return (type(documented).__doc__ or "").strip().partition("\n")[0]
+    return (inspect.getdoc(type(documented)) or "").partition("\n")[0]
 
 
 def _name(schema: object) -> str:
@@ -165,13 +211,18 @@ def _documented(rule: JsonSchema, title: str, description: str, example: Any) ->
 
 def example(schema: Schema) -> dict[str, Any]:
     """A record made of the examples that the fields of *schema* give."""
-    return {
-        name: [example(field.schema)] if isinstance(field, Nested) else field.metadata["examples"][0]
-        for name, field in schema.load_fields.items()
-    }
+    record = {}
+    for name, field in schema.load_fields.items():
+        nested = nested_in(field)
+        if nested is not None:
+            shown = example(nested.schema)
+            record[wire_name(name, field)] = [shown] if is_list(field) else shown
+        elif field.metadata.get("examples"):
+            record[wire_name(name, field)] = field.metadata["examples"][0]
+    return record
 
 
-def _stream(examples: dict[str, Any], exported_at: JsonSchema) -> dict[str, JsonSchema]:
+def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> dict[str, JsonSchema]:
     """The definitions of a sealed stream's lines; *examples* holds one run of each kind."""
     kinds = list(examples)
     sha256: JsonSchema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
@@ -182,7 +233,7 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema) -> dict[str, Json
         for kind in kinds
     }
     header = {
-        "version": _version(),
+        "version": _version(version),
         "exported_at": exported_at,
         "kinds": _documented(several, "Kinds", "The kinds of run in the stream.", kinds),
         "sealed": _documented(
@@ -240,10 +291,12 @@ class Contract:
 
     Args:
         schema: As `published` or `derive` give it.
+        older: Older versions that are read too.
     """
 
-    def __init__(self, schema: JsonSchema) -> None:
+    def __init__(self, schema: JsonSchema, *, older: Iterable[str] = ()) -> None:
         self.schema = schema
+        self._older = frozenset(older)
         self._envelope = Draft202012Validator(_without_items(schema))
         self._records = {
             name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
@@ -252,6 +305,8 @@ class Contract:
 
     def envelope(self, document: object) -> list[Problem]:
         """What is wrong with *document*, its runs aside."""
+        if isinstance(document, dict) and any(document.get("version") == older for older in self._older):
+            document = {**document, "version": self.schema["properties"]["version"]["const"]}
         problems = _explain(self._envelope, document, ())
         if not any(problem.pointer == "/exported_at" for problem in problems):
             return problems
@@ -318,7 +373,7 @@ def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...]
         unknown = [name for name in instance if name not in error.schema["properties"]]  # type: ignore[index]
         yield from (((name,), "Unknown field.") for name in unknown)
     elif error.validator == "const":
-        yield (), _version_message(instance)
+        yield (), _version_message(instance, rule)
     elif error.validator == "type":
         kinds = " or ".join([rule] if isinstance(rule, str) else rule)
         yield (), f"Must be {kinds}, not {shown(instance)}."
@@ -330,8 +385,8 @@ def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...]
         yield (), f"Breaks the rule {error.validator}: {shown(rule)}."
 
 
-def _version_message(version: object) -> str:
-    match = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})", version) if isinstance(version, str) else None
-    if match and (int(match[1]), int(match[2])) > tuple(map(int, VERSION.split("."))):
-        return f"Format {match[0]} is newer than {VERSION}, the newest that this histio reads."
-    return f'Must be "{VERSION}", not {shown(version)}.'
+def _version_message(version: object, newest: str) -> str:
+    given = parts(version)
+    if given and given > (parts(newest) or given):
+        return f"Format {version} is newer than {newest}, the newest that this histio reads."
+    return f'Must be "{newest}", not {shown(version)}.'

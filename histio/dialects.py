@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import functools
 import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.types import TypeEngine
 
 from histio.errors import BindingError
+from histio.fields.numbers import FLOAT_DIGITS
+from histio.kinds import Kind
+from histio.mapping import underlying, unique_rules
+from histio.report import Fault
 
 _MYSQL = {"mysql", "mariadb"}
 
@@ -237,7 +244,7 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
     SQLite keeps times as text. Written by others, they may be in other spellings than SQLAlchemy's, which
     are made alike here; where there are none, the index still serves.
     """
-    if connection.dialect.name != "sqlite":
+    if not _is_text_time(connection, column.type):
         return column.expression
     text: sa.ColumnElement[Any] = sa.type_coerce(column, sa.String)
     other = sa.select(sa.literal(1)).where(
@@ -249,9 +256,27 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
     return spaced.concat(sa.func.substr(_TEMPLATE, sa.func.length(spaced) + 1))
 
 
-def as_sorted(connection: Connection, value: dt.datetime) -> Any:
+def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
     """*value* as `sort_key` gives it."""
-    return value.isoformat(" ", "microseconds") if connection.dialect.name == "sqlite" else value
+    return value.isoformat(" ", "microseconds") if _is_text_time(connection, column.type) else value
+
+
+def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
+    return connection.dialect.name == "sqlite" and isinstance(underlying(column_type), sa.DateTime)
+
+
+def order_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
+    """An expression that sorts *column* alike in every database: text by code point, UUIDs by their digits."""
+    stored = underlying(column.type)
+    name = connection.dialect.name
+    if name in _MYSQL and isinstance(stored, sa.Uuid):
+        return sa.cast(column, sa.String(36))  # MariaDB's own type sorts by the parts' age
+    length = getattr(stored, "length", None)
+    if not isinstance(stored, sa.String) or length in (32, 36):
+        return column.expression
+    if name in _MYSQL:
+        return sa.cast(column, sa.LargeBinary)
+    return sa.collate(column, "BINARY" if name == "sqlite" else "C")
 
 
 def unreadable(connection: Connection, column: sa.Column[Any]) -> sa.ColumnElement[bool] | None:
@@ -267,18 +292,112 @@ def unreadable(connection: Connection, column: sa.Column[Any]) -> sa.ColumnEleme
         # Beyond what a float's last digit may differ by.
         rounded = sa.func.abs(sa.func.round(raw, column.type.scale) - raw) > sa.func.abs(raw) * 3e-16
         return sa.or_(kind == "text", kind == "blob", rounded)
-    if isinstance(column.type, sa.DateTime):
-        raw_text = sa.type_coerce(column, sa.String)
-        date, time = sa.func.substr(raw_text, 1, 10), sa.func.substr(raw_text, 12)
-        fine = (
-            kind == "text",
-            sa.func.length(raw_text) <= _WIDTH,
-            raw_text >= "0001",
-            sa.func.date(date, "+0 days") == date,  # a day that the month lacks becomes another
-            sa.or_(time == "", sa.func.time(time).is_not(None)),
-        )
-        return sa.and_(column.is_not(None), sa.not_(sa.func.coalesce(sa.and_(*fine), sa.false())))
-    return None
+    if isinstance(column.type, sa.Boolean):
+        return sa.type_coerce(column, sa.Integer).not_in([0, 1])
+    if not isinstance(column.type, sa.DateTime | sa.Date):
+        return None
+    raw_text = sa.type_coerce(column, sa.String)
+    date, time = sa.func.substr(raw_text, 1, 10), sa.func.substr(raw_text, 12)
+    fine = (
+        kind == "text",
+        sa.func.length(raw_text) <= (_WIDTH if isinstance(column.type, sa.DateTime) else len("0000-00-00")),
+        raw_text >= "0001",
+        sa.func.date(date, "+0 days") == date,  # a day that the month lacks becomes another
+        sa.or_(time == "", sa.func.time(time).is_not(None)),
+    )
+    return sa.and_(column.is_not(None), sa.not_(sa.func.coalesce(sa.and_(*fine), sa.false())))
+
+
+Limit: TypeAlias = Callable[[Any], Fault | None]
+"""What is wrong with a value that a column's type allows and a database does not keep as it is."""
+
+
+def limits(dialect: sa.Dialect, columns: Mapping[str, sa.Column[Any]]) -> dict[str, Limit]:
+    """By member, what a database of *dialect* would round or drop in silence."""
+    found = {name: _limit(dialect, column) for name, column in columns.items()}
+    return {name: limit for name, limit in found.items() if limit is not None}
+
+
+def _limit(dialect: sa.Dialect, column: sa.Column[Any]) -> Limit | None:
+    stored = underlying(column.type.dialect_impl(dialect))
+    if dialect.name in _MYSQL and isinstance(stored, sa.DateTime) and not getattr(stored, "fsp", None):
+        return _whole_seconds
+    if not isinstance(stored, sa.Numeric) or isinstance(stored, sa.Float):
+        return None
+    if dialect.name == "sqlite" and (stored.precision or FLOAT_DIGITS + 1) > FLOAT_DIGITS:
+        return _within_floats
+    # MariaDB and MySQL read NUMERIC as NUMERIC(10, 0).
+    return _whole_number if dialect.name in _MYSQL and stored.precision is None else None
+
+
+def _whole_seconds(value: Any) -> Fault | None:
+    if not getattr(value, "microsecond", 0):
+        return None
+    return Fault("The database keeps whole seconds only in this column.", "precision")
+
+
+def _within_floats(value: Any) -> Fault | None:
+    if len(Decimal(str(value)).normalize().as_tuple().digits) <= FLOAT_DIGITS:
+        return None
+    return Fault(f"SQLite keeps {FLOAT_DIGITS} digits of a decimal.", "precision")
+
+
+def _whole_number(value: Any) -> Fault | None:
+    if value == int(value) and abs(value) < 10**10:
+        return None
+    return Fault("The database keeps ten digits and no fraction in this column.", "precision")
+
+
+@functools.cache
+def check_kind(kind: Kind, dialect_name: str) -> None:
+    """Raise BindingError where a database of this dialect cannot hold the decimals of *kind*."""
+    if dialect_name != "sqlite":
+        return
+    for table in kind.table.all():
+        for member, column in table.columns.items():
+            width = getattr(table.fields[member], "precision", None) or 0
+            if isinstance(underlying(column.type), sa.Numeric) and width > FLOAT_DIGITS:
+                raise BindingError(
+                    f"{table.mapper.class_.__name__}.{member}: SQLite keeps decimals as floats, which carry "
+                    f"{FLOAT_DIGITS} digits, and this one has {width}: write FixedDecimal(precision="
+                    f"{FLOAT_DIGITS}, scale=…), or keep it as text by a TypeDecorator"
+                )
+
+
+@contextmanager
+def strict(connection: Connection) -> Iterator[None]:
+    """A block in which MariaDB and MySQL refuse what they would otherwise cut to fit."""
+    if connection.dialect.name not in _MYSQL:
+        yield
+        return
+    mode = connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar_one()
+    lenient = "STRICT_ALL_TABLES" not in mode.split(",")
+    setting = sa.text("SET SESSION sql_mode = :mode")
+    if lenient:
+        connection.execute(setting, {"mode": f"{mode},STRICT_ALL_TABLES".lstrip(",")})
+    try:
+        yield
+    finally:
+        if lenient and not connection.invalidated:
+            connection.execute(setting, {"mode": mode})
+
+
+def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
+    """Let the sequence of a key, of which rows were written with values of their own, go on behind them.
+
+    MariaDB and SQLite do so by themselves.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    quote = connection.dialect.identifier_preparer.quote
+    schema = connection.schema_for_object(column.table)
+    table = ".".join(quote(part) for part in (schema, column.table.name) if part)
+    sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
+    highest = connection.execute(sa.select(sa.func.max(column))).scalar()
+    if sequence is not None and highest is not None:
+        # Never backwards: others may have been given higher ones.
+        ahead = sa.text(f"SELECT setval(:name, greatest(:highest, (SELECT last_value FROM {sequence})))")  # noqa: S608
+        connection.execute(ahead, {"name": sequence, "highest": highest})
 
 
 def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
@@ -293,23 +412,26 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
         own = isinstance(error, (exc.StatementError, OverflowError, UnicodeError))
         return str(getattr(error, "orig", error)).splitlines()[0] if own else None
     cause: Any = error.orig
-    if hasattr(cause, "diag"):
-        return _postgresql_fault(cause.diag)
+    diagnosis = getattr(cause, "diag", None) or _asyncpg_diagnosis(cause)
+    if diagnosis is not None:
+        return _postgresql_fault(diagnosis)
     if hasattr(cause, "sqlite_errorname"):
         integrity = isinstance(error, (exc.IntegrityError, exc.DataError))
         return _sqlite_fault(str(cause), tables) if integrity else None
     return _mysql_fault(cause)
 
 
-def unique_on(column: sa.Column[Any]) -> set[str]:
-    """The names of the constraints and indexes that make *column* unique by itself."""
-    return {str(rule.name) for rule in _unique_rules(column.table) if list(rule.columns) == [column]}
-
-
-def _unique_rules(table: Any) -> list[Any]:
-    """The unique constraints and indexes of *table*."""
-    rules = (*table.constraints, *table.indexes)
-    return [rule for rule in rules if isinstance(rule, sa.UniqueConstraint) or getattr(rule, "unique", False)]
+def _asyncpg_diagnosis(cause: Any) -> Any:
+    """What asyncpg says of an error, under psycopg's names; None for an error of another driver."""
+    told = getattr(cause, "__cause__", None)
+    if not hasattr(told, "sqlstate"):
+        return None
+    return SimpleNamespace(
+        sqlstate=told.sqlstate,
+        constraint_name=getattr(told, "constraint_name", None),
+        column_name=getattr(told, "column_name", None),
+        message_primary=getattr(told, "message", None) or str(told),
+    )
 
 
 def _postgresql_fault(diagnosis: Any) -> str | None:
@@ -341,7 +463,7 @@ def _sqlite_fault(message: str, tables: Collection[sa.Table]) -> str:
         return subject
     if rule == "UNIQUE":
         columns = {name.strip() for name in subject.split(",")}
-        for unique in (unique for table in tables for unique in _unique_rules(table)):
+        for unique in (unique for table in tables for unique in unique_rules(table)):
             if {str(column) for column in unique.columns} == columns:
                 return str(unique.name)
     return f"{rule} {subject}".strip()

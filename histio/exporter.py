@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
-from marshmallow.fields import Nested
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from histio.contract import pointer
-from histio.dialects import as_sorted, savepoint, sort_key, unreadable
+from histio.dialects import as_sorted, order_key, savepoint, sort_key, unreadable
 from histio.errors import ExportError
-from histio.kinds import Kind, Ledger, Table
-from histio.report import Problem
-from histio.wire import shown
+from histio.fields import UtcTimestamp
+from histio.kinds import Kind, Ledger, Links, Reference, Table
+from histio.mapping import Relation, attribute, is_among
+from histio.records import RecordSchema
+from histio.report import Fault, Problem
+from histio.resolver import CHUNK
+from histio.wire import faults_in, is_list, nested_in, shown, wire_name
 
 PAGE = 200
 """Runs per page: within the 100 to 250 that measured best."""
@@ -47,7 +52,7 @@ def export_runs(
     until: dt.date | None = None,
     where: sa.ColumnElement[bool] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The records of *kind*, by (timestamp, uuid).
+    """The records of *kind*, by (timestamp, identity); those without a time come first.
 
     Args:
         connection: In a transaction; only read from.
@@ -59,42 +64,63 @@ def export_runs(
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
-    uuid = kind.table.attribute(kind.table.uuid)
+    identity = order_key(connection, kind.table.attribute(kind.table.identity or ""))
+    criteria = [] if where is None else [where]
     with savepoint(connection):
-        time = sort_key(connection, kind.table.attribute(kind.timestamp))
-        criteria = [] if where is None else [where]
+        time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
         bounds = []
         if since is not None:
-            bounds.append(time >= _bound(connection, kind, since))
+            bounds.append(_timed(kind, time) >= _bound(connection, kind, since))
         if until is not None:
-            bounds.append(time <= _bound(connection, kind, until, end=True))
+            bounds.append(_timed(kind, time) <= _bound(connection, kind, until, end=True))
         problems = list(_unreadable(connection, kind, criteria, bounds))
         if problems:
             criteria.append(sa.not_(sa.or_(*_damages(connection, kind.table))))
-    statement = (
-        _select(kind)
-        .add_columns(time.label("sorted_by"), uuid.label("identity"))
-        .where(*criteria, *bounds)
-        .order_by(time, uuid)
-        .limit(PAGE)
-    )
-    page = _dump(connection, kind, statement)
-    problems += page.problems
-    yield from page.records
-    while page.last is not None:
-        at, last = page.last
-        following = statement.where(time >= at, sa.or_(time > at, uuid > last))
-        page = _dump(connection, kind, following)
+    for span, at in _spans(kind, time, bounded=bool(bounds)):
+        ordered = [identity] if at is None else [at, identity]
+        statement = (
+            _select(kind)
+            .add_columns((sa.null() if at is None else at).label("sorted_by"), identity.label("identity"))
+            .where(*criteria, *bounds, *span)
+            .order_by(*ordered)
+            .limit(PAGE)
+        )
+        page = _dump(connection, kind, statement)
         problems += page.problems
         yield from page.records
+        while page.last is not None:
+            moment, last = page.last
+            beyond = [identity > last] if at is None else [at >= moment, sa.or_(at > moment, identity > last)]
+            page = _dump(connection, kind, statement.where(*beyond))
+            problems += page.problems
+            yield from page.records
     if problems:
         raise ExportError(tuple(problems))
 
 
-def export_known(connection: Connection, kind: Kind, uuids: Collection[str]) -> Page:
-    """The records of *kind* with these UUIDs, as one page in any order."""
-    uuid = kind.table.attribute(kind.table.uuid)
-    return _dump(connection, kind, _select(kind).add_columns(sa.null(), sa.null()).where(uuid.in_(uuids)))
+def _timed(kind: Kind, time: Any) -> Any:
+    if time is None:
+        raise ValueError(f"since and until: nothing tells the time of a {kind.name}")
+    return time
+
+
+def _spans(kind: Kind, time: Any, *, bounded: bool) -> Iterator[tuple[list[Any], Any]]:
+    """Criteria and sort key of each span of runs: those without a time come first, by identity."""
+    if time is None:
+        yield [], None
+        return
+    nullable = kind.table.columns[kind.timestamp or ""].nullable
+    if nullable and not bounded:
+        yield [time.is_(None)], None
+    yield [time.is_not(None)] if nullable else [], time
+
+
+def export_known(connection: Connection, kind: Kind, identities: Collection[Any]) -> Page:
+    """The records of *kind* with these identities, as one page in any order."""
+    identity = kind.table.attribute(kind.table.identity or "")
+    return _dump(
+        connection, kind, _select(kind).add_columns(sa.null(), identity).where(identity.in_(identities))
+    )
 
 
 def _bound(connection: Connection, kind: Kind, value: dt.date, *, end: bool = False) -> Any:
@@ -103,31 +129,56 @@ def _bound(connection: Connection, kind: Kind, value: dt.date, *, end: bool = Fa
         raise TypeError(f"since and until are dates or datetimes, not {shown(value)}")
     if not isinstance(value, dt.datetime):
         value = dt.datetime.combine(value, dt.time.max if end else dt.time.min)
-    return as_sorted(connection, kind.timestamp_field.to_column(value))
+    field = kind.table.fields[kind.timestamp or ""]
+    if isinstance(field, UtcTimestamp):
+        return as_sorted(connection, kind.table.columns[kind.timestamp or ""], field.to_column(value))
+    utc = value if value.tzinfo is None else value.astimezone(dt.UTC)
+    if not end and utc.time() > dt.time.min:
+        utc += dt.timedelta(days=1)  # the first day that begins no earlier
+    return as_sorted(connection, kind.table.columns[kind.timestamp or ""], utc.date())
 
 
 def _unreadable(
     connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]
 ) -> Iterator[Problem]:
     """A problem for each stored value that would be altered, or stop everything, when it is loaded."""
-    run = kind.table.attribute(kind.table.uuid)
+    run = kind.table.attribute(kind.table.identity or "")
     # A run whose time cannot be read is in no span of time, and must not be passed over for that.
-    timeless = unreadable(connection, kind.table.columns[kind.timestamp])
+    timed = kind.table.columns.get(kind.timestamp or "")
+    timeless = None if timed is None else unreadable(connection, timed)
     within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
     for path, table in _paths(kind.table):
         bad = _bad_columns(connection, table)
         if not bad:
             continue
-        entry = table.attribute(table.uuid)
-        statement = sa.select(run, entry, *bad.values()).where(sa.or_(*bad.values()), *within)
+        own = run if table.identity is None else table.attribute(table.identity)
+        statement = sa.select(run, own, *bad.values()).where(sa.or_(*bad.values()), *within)
         for step in path:
-            statement = statement.join(step.relationship.class_attribute)
-        for uuid, own, *flags in connection.execute(statement):
+            statement = _joined(statement, step)
+        for uuid, entry, *flags in connection.execute(statement):
             for member, flag in zip(bad, flags, strict=True):
                 if flag:
-                    text = f"{kind.name} {uuid}: {member} of {own} is stored as what cannot be read exactly."
-                    where = pointer(*(step.member for step in path), member)
-                    yield Problem("error", "schema", text, where, kind.name, str(uuid))
+                    told = kind.table.wire(kind.table.identity or "", uuid)
+                    name = table.names[member]
+                    of = told if table.identity is None else table.wire(table.identity, entry)
+                    text = f"{kind.name} {told}: {name} of {of} is stored as what cannot be read exactly."
+                    where = pointer(*names_of(kind.table, path), name)
+                    yield Problem("error", "schema", text, where, kind.name, str(told))
+
+
+def _joined(statement: sa.Select[Any], ledger: Ledger) -> sa.Select[Any]:
+    """*statement* with the rows of *ledger* joined to those of its owner."""
+    if ledger.relation.relationship is not None:
+        return statement.join(ledger.relation.relationship.class_attribute)
+    pairs = zip(ledger.relation.local, ledger.relation.remote, strict=True)
+    return statement.join(ledger.relation.model, sa.and_(*(local == remote for local, remote in pairs)))
+
+
+def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
+    """The names of the *path* from *table* down its ledgers."""
+    for ledger in path:
+        yield table.names[ledger.member]
+        table = ledger.table
 
 
 def _paths(table: Table, path: tuple[Ledger, ...] = ()) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
@@ -145,8 +196,15 @@ def _damages(connection: Connection, table: Table) -> list[sa.ColumnElement[bool
     """What is true of rows that have unreadable values, in themselves or in their ledgers."""
     own = [sa.func.coalesce(predicate, sa.false()) for predicate in _bad_columns(connection, table).values()]
     return own + [
-        ledger.relationship.class_attribute.any(sa.or_(*_damages(connection, ledger.table)))
+        sa.exists().where(
+            *(
+                local == remote
+                for local, remote in zip(ledger.relation.local, ledger.relation.remote, strict=True)
+            ),
+            sa.or_(*damages),
+        )
         for ledger in table.ledgers
+        if (damages := _damages(connection, ledger.table))
     ]
 
 
@@ -157,30 +215,100 @@ def _select(kind: Kind) -> sa.Select[Any]:
 def _eager(table: Table) -> list[Any]:
     """Load related rows by join and ledgers by one SELECT each, so that no dump asks for more."""
     options: list[Any] = []
-    for reference in table.references:
-        for path in reference.slugs.values():
-            option = joinedload(reference.relationship.class_attribute)
-            model = reference.relationship.mapper
-            for step in path.split(".")[:-1]:
-                option = option.joinedload(model.relationships[step].class_attribute)
-                model = model.relationships[step].mapper
-            options.append(option)
-    for ledger in table.ledgers:
-        option = selectinload(ledger.relationship.class_attribute)
-        options.append(option.options(*_eager(ledger.table)))
+    for relation, load, below in (
+        *((each.relation, joinedload, _to_keys(each)) for each in table.references),
+        *((each.relation, selectinload, _to_keys(each)) for each in table.links),
+        *((each.relation, selectinload, _eager(each.table)) for each in table.ledgers),
+    ):
+        if relation.relationship is not None and not relation.apart:
+            options.append(load(relation.relationship.class_attribute).options(*below))
     return options
+
+
+def _to_keys(named: Reference | Links) -> list[Any]:
+    """Load, by join, what the key of a related row is made of."""
+    chains = [named.chain] if isinstance(named, Links) else named.slugs.values()
+    options = []
+    for path in (path for key, *_ in chains for path in key if "." in path):
+        model, option = named.relation.mapper, None
+        for step in path.split(".")[:-1]:
+            step_to = model.relationships[step].class_attribute
+            option = joinedload(step_to) if option is None else option.joinedload(step_to)
+            model = model.relationships[step].mapper
+        options.append(option)
+    return options
+
+
+def _complete(session: Session, table: Table, rows: list[Any]) -> None:
+    """Fetch what the mapper cannot load along with *rows*, in one SELECT for each relation."""
+    for relation, below in (
+        *((each.relation, _to_keys(each)) for each in (*table.references, *table.links)),
+        *((each.relation, _eager(each.table)) for each in table.ledgers),
+    ):
+        if relation.apart:
+            _fetch(session, relation, rows, below)
+    for ledger in table.ledgers:
+        entries = [ledger.relation.follow(row) for row in rows] if _has_parts(ledger.table) else []
+        flat = (
+            list(itertools.chain.from_iterable(entries))
+            if ledger.many
+            else [e for e in entries if e is not None]
+        )
+        if flat:
+            _complete(session, ledger.table, flat)
+
+
+def _has_parts(table: Table) -> bool:
+    """Whether something below *table* must be fetched apart."""
+    named = (*table.references, *table.links, *table.ledgers)
+    return any(each.relation.apart for each in named) or any(_has_parts(each.table) for each in table.ledgers)
+
+
+def _fetch(session: Session, relation: Relation, rows: list[Any], options: list[Any]) -> None:
+    keys = [relation.key(row) for row in rows]
+    wanted = list({key for key in keys if None not in key})
+    found: dict[Any, list[Any]] = {}
+    for start in range(0, len(wanted), CHUNK):
+        statement = _related(relation, wanted[start : start + CHUNK]).options(*options)
+        for related, *key in session.execute(statement):
+            found.setdefault(tuple(key), []).append(related)
+    for row, key in zip(rows, keys, strict=True):
+        of_row = found.get(key, [])
+        relation.keep(row, of_row if relation.many else next(iter(of_row), None))
+
+
+def _related(relation: Relation, keys: list[tuple[Any, ...]]) -> sa.Select[Any]:
+    """A SELECT of related rows, each with the key of the row that they belong to."""
+    if relation.link is None or relation.relationship is None:
+        return relation.select(keys).add_columns(*relation.remote)
+    owner = relation.relationship.parent
+    local = [attribute(owner, column) for column in relation.local]
+    statement = sa.select(relation.model, *local).select_from(owner.class_)
+    return statement.join(relation.relationship.class_attribute).where(is_among(local, keys))
+
+
+@contextmanager
+def reading_session(connection: Connection) -> Iterator[Session]:
+    """A session of histio's own on *connection*: it leaves the caller's objects alone and forgets its own.
+
+    Listeners that add criteria to every query, such as those that hide deleted rows, are not asked.
+    """
+    with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
+        session.dispatch.do_orm_execute = ()  # type: ignore[attr-defined]
+        yield session
 
 
 def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page:
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
-    with (
-        savepoint(connection),
-        Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session,
-    ):
+    with savepoint(connection), reading_session(connection) as session:
         rows = session.execute(statement).all()
+        _complete(session, kind.table, [row for row, _, _ in rows])
         for row, _, _ in rows:
+            if type(row) is not kind.table.mapper.class_:
+                problems.append(_of_a_subclass(kind, row))
+                continue
             try:
                 records.append(kind.table.schema.dump(row))
             except ValidationError:
@@ -188,23 +316,42 @@ def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page
     return Page(records, problems, (rows[-1][1], rows[-1][2]) if len(rows) == PAGE else None)
 
 
+def _identity_of(kind: Kind, row: Any) -> str:
+    value = getattr(row, kind.table.attribute(kind.table.identity or "").key)
+    try:
+        return str(kind.table.wire(kind.table.identity or "", value))
+    except (ValidationError, ValueError):
+        return str(value)
+
+
+def _of_a_subclass(kind: Kind, row: Any) -> Problem:
+    model, uuid = type(row).__name__, _identity_of(kind, row)
+    text = (
+        f"{kind.name} {uuid}: is a {model}, of which this kind describes only a part: "
+        f"make {model} a kind of its own, and leave its rows out here by where=."
+    )
+    return Problem("error", "schema", text, "", kind.name, uuid)
+
+
 def _unholdable(kind: Kind, row: Any) -> Iterator[Problem]:
     """Every member of *row* and its ledgers that the format cannot hold."""
-    uuid = str(getattr(row, kind.table.attribute(kind.table.uuid).key))
+    uuid = _identity_of(kind, row)
     for steps, message in _faults(kind.table.schema, row):
-        yield Problem(
-            "error", message.code, f"{kind.name} {uuid}: {message}", pointer(*steps), kind.name, uuid
-        )
+        text = f"{kind.name} {uuid}: {message}"
+        yield Problem("error", message.code, text, pointer(*steps), kind.name, uuid)
 
 
-def _faults(schema: Any, row: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def _faults(schema: Any, row: Any) -> Iterator[tuple[tuple[str | int, ...], Fault]]:
     for name, field in schema.dump_fields.items():
-        if isinstance(field, Nested):
-            for index, entry in enumerate(getattr(row, name)):
-                for steps, message in _faults(field.schema, entry):
-                    yield (name, index, *steps), message
+        nested, wire = nested_in(field), wire_name(name, field)
+        if nested is not None and isinstance(nested.schema, RecordSchema):
+            entries = schema.get_attribute(row, field.attribute or name, None)
+            if entries is not None:
+                for index, entry in enumerate(entries) if is_list(field) else [(None, entries)]:
+                    at = (wire,) if index is None else (wire, index)
+                    yield from (((*at, *steps), message) for steps, message in _faults(nested.schema, entry))
             continue
         try:
             field.serialize(name, row, accessor=schema.get_attribute)
         except ValidationError as error:
-            yield from (((name,), message) for message in error.messages)
+            yield from faults_in(error.messages, wire)

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from histio.errors import NotConfiguredError
 from histio.history import Bind, BorrowedSession, History
 from histio.models import AssemblyRun, ProductionRun
+from histio.records import RunSchema
 from histio.report import Problem
-from histio.schemas import AssemblyRunSchema, ProductionRunSchema, RunSchema
+from histio.schemas import AssemblyRunSchema, ProductionRunSchema
 
 _configured: History | None = None
 

@@ -13,16 +13,28 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from histio.contract import PUBLISHED_ID, VERSION, Contract, derive, published
-from histio.dialects import commit, create_engine, ensure_transaction, reading_options, writing_options
+from histio.contract import URN, VERSION, Contract, derive, published
+from histio.dependencies import in_order
+from histio.dialects import (
+    check_kind,
+    commit,
+    create_engine,
+    ensure_transaction,
+    reading_options,
+    writing_options,
+)
 from histio.errors import BindingError, NotConfiguredError
 from histio.exporter import export_runs
 from histio.fields import UtcTimestamp
 from histio.importer import Import, OnDuplicate
 from histio.kinds import Kind, kind_of
+from histio.records import RunSchema
 from histio.report import ImportReport, Problem
+from histio.rows import Constants, check_values
 from histio.runs import Renames
-from histio.schemas import BUNDLED, RunSchema
+from histio.schemas import BUNDLED
+from histio.unit_of_work import Listeners, listeners_of
+from histio.versions import Upgrades, Versions
 from histio.wire import shown
 
 BorrowedSession: TypeAlias = Session | scoped_session[Any] | Connection
@@ -46,22 +58,46 @@ class History:
     Args:
         bind: The database. None: every call names its session. With a URL, `close` the history in the
             end, or use it in a ``with`` block.
-        kinds: Schemas of the kinds of run; none: production runs and assembly runs as bundled.
+        kinds: Schemas of the kinds of run; none: production runs and assembly runs as bundled. Kinds whose
+            runs refer to each other are put in the order in which they can be imported.
+        version: Of the format of these kinds; None: that of the published schema.
+        upgrades: How records of older versions of the format are brought up: by version, a function that
+            turns a record into one of the next version, or a mapping from kind to such a function. It gets a
+            copy.
+        values: What an import fills columns with that the format leaves out, by attribute, in every table
+            that has the column: values, or functions without arguments that give one for each import.
+            References are looked for among rows with the same values (``{"tenant_id": 7}``).
 
     Raises:
-        BindingError: A schema does not fit its model, or *bind* is of no use.
+        BindingError: A schema does not fit its model, *bind* is of no use, or an option makes no sense.
     """
 
-    def __init__(self, bind: Bind = None, /, *kinds: type[RunSchema]) -> None:
+    def __init__(
+        self,
+        bind: Bind = None,
+        /,
+        *kinds: type[RunSchema],
+        version: str | None = None,
+        upgrades: Upgrades | None = None,
+        values: Constants | None = None,
+    ) -> None:
         schemas = kinds or BUNDLED
-        self._kinds = {kind.name: kind for kind in map(kind_of, schemas)}
-        if len({kind.collection for kind in self._kinds.values()}) < len(schemas):
+        found = {kind_of(schema): schema for schema in schemas}
+        ordered = in_order(list(found))
+        self._kinds = {kind.name: kind for kind in ordered}
+        if len(self._kinds) < len(schemas) or len({kind.collection for kind in ordered}) < len(schemas):
             raise BindingError("two of the kinds have the same kind or collection")
+        self._versions = Versions(version or VERSION, upgrades or {})
+        self._values = dict(values or {})
+        check_values(self._values, ordered)
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         self._bind = _checked(self._engine or bind)
-        own_id = f"{PUBLISHED_ID}:{'+'.join(self._kinds)}"
-        bundled = tuple(schemas) == BUNDLED
-        self._contract = Contract(published() if bundled else derive(schemas, identifier=own_id))
+        in_their_order = tuple(found[kind] for kind in ordered)
+        schema = _json_schema(in_their_order, self._versions.current)
+        self._contract = Contract(schema, older=self._versions.upgrades)
+        dialect = _dialect_of(self._bind)
+        if dialect is not None:
+            self._check_dialect(dialect)
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +149,7 @@ class History:
             raise ValueError(f"no kinds: this history has {', '.join(self._kinds)}")
         criteria = _by_kind(where, chosen)
         document: dict[str, Any] = {
-            "version": VERSION,
+            "version": self._versions.current,
             "exported_at": UtcTimestamp().to_wire(exported_at or dt.datetime.now(dt.UTC)),
         }
         with self._reading(session) as connection:
@@ -178,8 +214,8 @@ class History:
         """
         if on_duplicate not in ("skip", "error", "verify"):
             raise ValueError(f'on_duplicate must be "skip", "error" or "verify", not {on_duplicate!r}')
-        with self._writing(session) as (connection, finish):
-            work = self._work(connection, on_duplicate=on_duplicate, rename=rename)
+        with self._writing(session) as (connection, listeners, finish):
+            work = self._work(connection, listeners=listeners, on_duplicate=on_duplicate, rename=rename)
             report = work.run(document, atomic=atomic, dry_run=dry_run)
             if report.imported and not dry_run:
                 finish()
@@ -194,10 +230,16 @@ class History:
     ) -> list[Problem]:
         """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing."""
         with self._reading(session) as connection:
-            return self._work(connection, rename=rename).check(document)
+            return self._work(connection, listeners={}, rename=rename).check(document)
 
     def _work(self, connection: Connection, **options: Any) -> Import:
-        return Import(connection, list(self._kinds.values()), self._contract, **options)
+        given = {"versions": self._versions, "values": self._values}
+        return Import(connection, list(self._kinds.values()), self._contract, **given, **options)
+
+    def _check_dialect(self, dialect: sa.Dialect) -> None:
+        """Raise BindingError where a database of *dialect* cannot hold what the fields say."""
+        for kind in self._kinds.values():
+            check_kind(kind, dialect.name)
 
     def _chosen(self, names: str | Sequence[str] | None) -> list[Kind]:
         wanted = self._kinds if names is None else [names] if isinstance(names, str) else names
@@ -212,40 +254,72 @@ class History:
         bind = self._bind if session is None else _checked(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
-                yield self._connection(own, reading_options(own.get_bind(self._mapper)))
+                yield self._connection(own, reading_options)
         else:
-            yield self._borrowed(bind)
+            yield self._borrowed(bind)[0]
 
     @contextmanager
-    def _writing(self, session: BorrowedSession | None) -> Iterator[tuple[Connection, Callable[[], None]]]:
-        """A connection, and what commits its transaction, unless it was handed over."""
+    def _writing(
+        self, session: BorrowedSession | None
+    ) -> Iterator[tuple[Connection, Listeners, Callable[[], None]]]:
+        """A connection, listeners of its session, and what commits unless the session was handed over."""
         bind = self._bind if session is None else _checked(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
-                connection = self._connection(own, writing_options(own.get_bind(self._mapper)))
-                yield connection, functools.partial(commit, own, connection)
+                connection = self._connection(own, writing_options)
+                yield connection, listeners_of(own), functools.partial(commit, own, connection)
         else:
-            yield self._borrowed(bind), lambda: None
+            connection, lent = self._borrowed(bind)
+            yield connection, listeners_of(lent), lambda: None
 
     @property
     def _mapper(self) -> Any:
         return next(iter(self._kinds.values())).table.mapper
 
-    def _borrowed(self, bind: BorrowedSession | None) -> Connection:
+    def _borrowed(self, bind: BorrowedSession | None) -> tuple[Connection, Session | None]:
         if bind is None:
             raise NotConfiguredError("this history was made without a database: pass session=…")
         if isinstance(bind, Connection):
+            self._check_dialect(bind.dialect)
             ensure_transaction(bind)
-            return bind
+            return bind, None
         session: Session = bind() if isinstance(bind, scoped_session) else bind
         if session.autoflush:
             session.flush()
-        return self._connection(session, {})
+        return self._connection(session, lambda _bind: {}), session
 
-    def _connection(self, session: Session, options: dict[str, Any]) -> Connection:
-        connection = session.connection({"mapper": self._mapper}, execution_options=options)
+    def _connection(
+        self, session: Session, options: Callable[[Engine | Connection], dict[str, Any]]
+    ) -> Connection:
+        """The connection of *session* to the database of the kinds.
+
+        Raises:
+            BindingError: The session keeps them in several databases, or this one cannot hold the kinds.
+        """
+        mappers = [table.mapper for kind in self._kinds.values() for table in kind.table.all()]
+        binds = [session.get_bind(mapper) for mapper in mappers]
+        if len({getattr(bind, "engine", bind) for bind in binds}) > 1:
+            names = ", ".join(mapper.class_.__name__ for mapper in mappers)
+            raise BindingError(f"the session keeps {names} in several databases: make a History for each")
+        self._check_dialect(binds[0].dialect)
+        connection = session.connection({"mapper": self._mapper}, execution_options=options(binds[0]))
         ensure_transaction(connection)
         return connection
+
+
+def _json_schema(schemas: tuple[type[RunSchema], ...], version: str) -> dict[str, Any]:
+    """The published schema where these kinds say nothing else, and otherwise one of their own."""
+    own = derive(schemas, version=version)
+    if version == VERSION and own == published():
+        return published()
+    return own | {"$id": f"{URN}:{version}:{'+'.join(schema.Meta.kind for schema in schemas)}"}
+
+
+def _dialect_of(bind: Any) -> sa.Dialect | None:
+    """The dialect of *bind*, where it can be told without asking a session."""
+    if isinstance(bind, sessionmaker):
+        bind = bind.kw.get("bind")
+    return bind.dialect if isinstance(bind, Engine | Connection) else None
 
 
 def _checked(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.comparison import differences
 from histio.contract import Contract, pointer
-from histio.dialects import RowFaultError, check_deferred, latest, savepoint, unique_on
+from histio.dependencies import Dependencies
+from histio.dialects import (
+    RowFaultError,
+    advance_sequence,
+    check_deferred,
+    latest,
+    limits,
+    savepoint,
+    strict,
+)
 from histio.errors import DocumentError
 from histio.exporter import PAGE, export_known
+from histio.fields import RunUUID
 from histio.kinds import Kind, Table
+from histio.mapping import is_unique, unique_on, unique_rules
 from histio.report import Code, Counts, Fault, ImportReport, Problem
 from histio.resolver import CHUNK, Resolver
-from histio.rows import RowBuilder
+from histio.rows import Constants, RowBuilder
 from histio.runs import Reader, Renames, Run
-from histio.writer import Row, write
+from histio.unit_of_work import Listeners, insert_by_unit_of_work, reasons
+from histio.versions import Versions
+from histio.writer import Row, insert_in_bulk, write
 
 _log = logging.getLogger("histio")
 
@@ -35,8 +49,11 @@ class Import:
         connection: In a transaction; what is written stays in it.
         kinds: The kinds of run a document may carry.
         contract: The JSON Schema of such documents.
-        on_duplicate: What to do with a run whose UUID exists.
-        rename: By member name, slugs to read as other slugs.
+        versions: The versions of the format that are read.
+        values: By attribute, what columns are filled with that the format leaves out.
+        listeners: Of the session that was handed over, for kinds that the unit of work writes.
+        on_duplicate: What to do with a run whose identity exists.
+        rename: By name on the wire, slugs to read as other slugs.
     """
 
     def __init__(
@@ -45,6 +62,9 @@ class Import:
         kinds: Sequence[Kind],
         contract: Contract,
         *,
+        versions: Versions,
+        values: Constants,
+        listeners: Listeners,
         on_duplicate: OnDuplicate = "skip",
         rename: Renames | None = None,
     ) -> None:
@@ -52,14 +72,23 @@ class Import:
         self._kinds = kinds
         self._contract = contract
         self._on_duplicate = on_duplicate
-        self._reader = Reader(kinds, contract, rename or {})
-        self._tables = [table.rows for kind in kinds for table in kind.table.all()]
+        self._reader = Reader(kinds, contract, versions, rename or {})
+        self._values = {name: value() if callable(value) else value for name, value in values.items()}
+        self._dependencies = Dependencies(kinds)
+        tables = [table for kind in kinds for table in kind.table.all()]
+        self._tables = [rows for table in tables for rows in table.core_tables]
         self._deferred = True
-        resolver = Resolver(
-            connection.execute, itertools.chain.from_iterable(kind.table.all() for kind in kinds)
+        self._resolver = Resolver(connection.execute, tables, scope=self._values)
+        limit = functools.partial(limits, connection.dialect)
+        self._builder = RowBuilder(
+            kinds,
+            self._resolver,
+            values=self._values,
+            limits={table: limit(table.columns) for table in tables},
         )
-        self._builder = RowBuilder(kinds, resolver)
-        self._written: set[tuple[Table, str]] = set()
+        self._unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, listeners))}
+        self._by_unit_of_work = insert_by_unit_of_work(listeners)
+        self._written: set[tuple[Table, Any]] = set()
 
     def check(self, document: object) -> list[Problem]:
         """What is wrong with *document*: form, references, and UUIDs that come twice. Writes nothing."""
@@ -67,23 +96,29 @@ class Import:
         if problems:
             return problems
         runs = self._reader.read(document)
+        first: dict[tuple[Table, Any], Run] = {}
         with savepoint(self._connection):
-            self._builder.build(runs)
-        first: dict[tuple[Table, str], Run] = {}
-        for run in runs:
-            self._note_entries(run)
-            if run.problems:
-                continue  # it will not go in, and leaves its UUIDs to others
-            for table, uuid, steps in run.uuids():
-                seen = first.setdefault((table, uuid), run)
-                if seen is not run:
-                    fault = Fault(
-                        f"Duplicate UUID: {uuid}, first in {pointer(*seen.steps)}", "duplicate-in-document"
-                    )
-                    run.note(fault, *steps, table.uuid, warning=not steps)
-                    if not steps:
-                        break  # the run comes again, and so do its entries
+            for wave in self._dependencies.waves(runs):
+                self._builder.build(wave)
+                for run in wave:
+                    self._note_entries(run)
+                    if run.problems:
+                        continue  # it will not go in, and leaves its identities to others
+                    self._note_repeated(run, first)
+                    for sought in self._dependencies.keys_of(run):
+                        self._resolver.promise(run.kind.table.mapper.class_, sought)
         return [problem for run in runs for problem in (*run.problems, *run.warnings)]
+
+    def _note_repeated(self, run: Run, first: dict[tuple[Table, Any], Run]) -> None:
+        for table, identity, steps in run.identities():
+            seen = first.setdefault((table, identity), run)
+            if seen is not run:
+                text = f"{_duplicate(table, identity)}, first in {pointer(*seen.steps)}"
+                run.note(
+                    Fault(text, "duplicate-in-document"), *steps, _identity_name(table), warning=not steps
+                )
+                if not steps:
+                    break  # the run comes again, and so do its entries
 
     def run(self, document: object, *, atomic: bool = False, dry_run: bool = False) -> ImportReport:
         """Write what *document* holds and the database lacks, and say what became of every run.
@@ -98,12 +133,16 @@ class Import:
         runs = self._reader.read(document)
         with savepoint(self._connection) as nested:
             self._deferred = self._may_check_deferred()
-            pending = runs
-            while pending:
-                pending = self._import(pending)
+            with strict(self._connection):
+                for wave in self._dependencies.waves(runs):
+                    pending = wave
+                    while pending:
+                        pending = self._import(pending)
             withheld = atomic and any(run.outcome == "rejected" for run in runs)
             if dry_run or withheld:
                 nested.rollback()
+            else:
+                self._advance_sequences()
         report = self._report(runs, withheld=withheld, dry_run=dry_run)
         _log.info(
             "%s: %d imported, %d skipped, %d rejected",
@@ -124,8 +163,21 @@ class Import:
             return False
         return True
 
+    def _advance_sequences(self) -> None:
+        """Keys that came with the document must not be given away again."""
+        for table in {table for table, _ in self._written}:
+            given = table.rows.autoincrement_column
+            if given is not None and given in table.columns.values():
+                try:
+                    with savepoint(self._connection):
+                        advance_sequence(self._connection, given)
+                except sa.exc.ProgrammingError:
+                    _log.warning(
+                        "the sequence of %s could not be moved behind the keys that were imported", given
+                    )
+
     def _import(self, runs: list[Run]) -> list[Run]:
-        """Bring *runs* to their ends; give back those that share a UUID with one that was tried now.
+        """Bring *runs* to their ends; give back those that share an identity with one that was tried now.
 
         Those are looked at again: what became of the other decides what they are.
         """
@@ -134,9 +186,9 @@ class Import:
         self._classify_entries(fresh)
         accepted: list[Run] = []
         again: list[Run] = []
-        taken: set[tuple[Table, str]] = set()
+        taken: set[tuple[Table, Any]] = set()
         for run in fresh:
-            own = {(table, uuid) for table, uuid, _ in run.uuids()}
+            own = {(table, identity) for table, identity, _ in run.identities() if _is_shared(table)}
             if run.well_formed and taken & own:
                 run.problems.clear()
                 run.warnings.clear()
@@ -151,44 +203,55 @@ class Import:
         return again
 
     def _classify(self, runs: list[Run]) -> list[Run]:
-        """Settle the well-formed runs whose UUID exists; give back the others."""
+        """Settle the well-formed runs whose identity exists; give back the others."""
         fresh = []
         for kind in self._kinds:
             of_kind = [run for run in runs if run.kind is kind]
-            known = self._known(kind.table, [run.uuid for run in of_kind if run.well_formed])
-            self._settle(kind, [run for run in of_kind if run.well_formed and run.uuid in known])
+            known = self._known(kind.table, [run.identity for run in of_kind if run.well_formed])
+            self._settle(kind, [run for run in of_kind if run.well_formed and run.identity in known])
             fresh += [run for run in of_kind if run.outcome is None]
         return fresh
 
-    def _known(self, table: Table, uuids: Iterable[str | None], *, now: bool = False) -> set[str]:
-        """Which of *uuids* exist; *now*: also what others committed since this transaction began."""
-        known: set[str] = set()
-        remaining = iter(uuids)
+    def _known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
+        """Which of *identities* exist; *now*: also what others committed since this transaction began."""
+        column = table.identity_column
+        assert column is not None  # noqa: S101 - the caller has identities
+        within = [other == value for other, value in self._scope(column).items()]
+        known: set[Any] = set()
+        remaining = iter(identities)
         while chunk := list(itertools.islice(remaining, CHUNK)):
-            statement = sa.select(table.uuid_column).where(table.uuid_column.in_(chunk))
+            statement = sa.select(column).where(column.in_(chunk), *within)
             known.update(
                 self._connection.execute(latest(self._connection, statement) if now else statement).scalars()
             )
         return known
 
+    def _scope(self, column: sa.Column[Any]) -> dict[sa.Column[Any], Any]:
+        """Where *column* is unique only beside others that the host fills (a tenant's key): their values."""
+        for rule in () if is_unique(column) else unique_rules(column.table):
+            others = [other for other in rule.columns if other is not column]
+            if len(others) < len(rule.columns) and all(other.key in self._values for other in others):
+                return {other: self._values[other.key] for other in others}
+        return {}
+
     def _settle(self, kind: Kind, runs: list[Run]) -> None:
-        """Deal with runs whose UUID exists as the caller wishes."""
-        uuid = kind.table.uuid
+        """Deal with runs whose identity exists as the caller wishes."""
         if self._on_duplicate == "verify":
             for start in range(0, len(runs), PAGE):
                 self._verify(kind, runs[start : start + PAGE])
         for run in runs:
-            again = (kind.table, run.uuid) in self._written
-            fault = Fault(f"Duplicate UUID: {run.uuid}", "duplicate-in-document" if again else "duplicate")
+            again = (kind.table, run.identity) in self._written
+            code: Code = "duplicate-in-document" if again else "duplicate"
+            fault = Fault(_duplicate(kind.table, run.identity), code)
             if self._on_duplicate == "error":
-                run.note(fault, uuid)
+                run.note(fault, _identity_name(kind.table))
             elif again:
-                run.note(fault, uuid, warning=True)
+                run.note(fault, _identity_name(kind.table), warning=True)
             run.outcome = "rejected" if run.problems else "skipped"
 
     def _verify(self, kind: Kind, runs: list[Run]) -> None:
-        page = export_known(self._connection, kind, [str(run.uuid) for run in runs])
-        records = {record[kind.table.uuid]: record for record in page.records}
+        page = export_known(self._connection, kind, [run.identity for run in runs])
+        records = {str(record[_identity_name(kind.table)]): record for record in page.records}
         unreadable = {problem.uuid: problem for problem in page.problems}
         # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
         unseen = "another client has just written it; import again to compare"
@@ -202,41 +265,54 @@ class Import:
                 run.note(Fault(f"Differs from the stored run: {conflict}", "conflict"))
 
     def _classify_entries(self, runs: list[Run]) -> None:
-        """Note ledger entries whose UUID exists under another run, or comes twice in their own."""
-        sought: dict[Table, list[str]] = {}
+        """Note ledger entries whose identity exists under another run, or comes twice in their own."""
+        sought: dict[Table, list[Any]] = {}
         for run in runs:
-            for table, uuid, _ in run.entries():
-                sought.setdefault(table, []).append(uuid)
-        known = {(table, uuid) for table, uuids in sought.items() for uuid in self._known(table, uuids)}
+            for table, identity, _ in run.entries():
+                if _is_shared(table):
+                    sought.setdefault(table, []).append(identity)
+        known = {(table, found) for table, wanted in sought.items() for found in self._known(table, wanted)}
         for run in runs:
             self._note_entries(run, known)
 
-    def _note_entries(self, run: Run, known: Collection[tuple[Table, str]] = ()) -> None:
+    def _note_entries(self, run: Run, known: Collection[tuple[Table, Any]] = ()) -> None:
         seen = set()
-        for table, uuid, steps in run.entries():
+        for table, identity, steps in run.entries():
             code: Code = "duplicate-in-document"
-            if (table, uuid) in known:
-                text = f"Duplicate UUID: {uuid}, an entry of another run"
-                code = code if (table, uuid) in self._written else "duplicate"
-            elif (table, uuid) in seen:
-                text = f"Duplicate UUID: {uuid}, twice in its run"
+            if (table, identity) in known:
+                text = f"{_duplicate(table, identity)}, an entry of another run"
+                code = code if (table, identity) in self._written else "duplicate"
+            elif (table, identity) in seen:
+                text = f"{_duplicate(table, identity)}, twice in its run"
             else:
-                seen.add((table, uuid))
+                seen.add((table, identity))
                 continue
-            run.note(Fault(text, code), *steps, table.uuid)
+            run.note(Fault(text, code), *steps, _identity_name(table))
 
     def _write(self, kind: Kind, rows: dict[Run, Row]) -> None:
         runs = list(rows)
-        identity = unique_on(kind.table.uuid_column)
-        entries = {name for table in kind.table.all() for name in unique_on(table.uuid_column)} - identity
-        key = kind.table.uuid_column.key
+        column = kind.table.identity_column
+        assert column is not None  # noqa: S101 - kind_of made sure
+        identity = unique_on(column)
+        entries = {
+            name
+            for table in kind.table.all()
+            if table.identity_column is not None and _is_shared(table)
+            for name in unique_on(table.identity_column)
+        } - identity
 
         def rivals(some: Sequence[Row]) -> set[Row]:
-            known = self._known(kind.table, [row.parameters[key] for row in some], now=True)
-            return {row for row in some if row.parameters[key] in known}
+            known = self._known(kind.table, [row.parameters[column.key] for row in some], now=True)
+            return {row for row in some if row.parameters[column.key] in known}
 
+        insert = self._by_unit_of_work if kind.name in self._unit_of_work else insert_in_bulk
         failures = write(
-            self._connection, kind.table, list(rows.values()), deferred=self._deferred, rivals=rivals
+            self._connection,
+            kind.table,
+            list(rows.values()),
+            deferred=self._deferred,
+            rivals=rivals,
+            insert=insert,
         )
         for place, constraint in failures:
             run = runs[place]
@@ -252,7 +328,9 @@ class Import:
         for run in runs:
             if run.outcome is None:
                 run.outcome = "imported"
-                self._written.update((table, uuid) for table, uuid, _ in run.uuids())
+                self._written.update((table, each) for table, each, _ in run.identities())
+        if runs:
+            self._resolver.forget_missing(kind.table.mapper.class_)
 
     def _report(self, runs: list[Run], *, withheld: bool, dry_run: bool) -> ImportReport:
         by_kind = {}
@@ -272,5 +350,22 @@ class Import:
             problem_count=len(problems),
             warning_count=len(warnings),
             renamed=tuple(self._reader.renamed),
+            unit_of_work=self._unit_of_work,
             dry_run=dry_run,
         )
+
+
+def _is_shared(table: Table) -> bool:
+    """Whether no two records of a table, in whatever runs, may have the same identity."""
+    column = table.identity_column
+    return column is not None and (
+        isinstance(table.fields[table.identity or ""], RunUUID) or is_unique(column)
+    )
+
+
+def _identity_name(table: Table) -> str:
+    return table.names[table.identity or ""]
+
+
+def _duplicate(table: Table, identity: Any) -> str:
+    return f"Duplicate {table.identity_name}: {table.wire(table.identity or '', identity)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
@@ -10,11 +10,13 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper, Session, selectinload
 from sqlalchemy.orm.attributes import flag_modified
 
+from histio.errors import BindingError
 from histio.kinds import Reference, Table, table_of
+from histio.mapping import attribute, construct
 from histio.resolver import CHUNK, Resolver, Values
 
 if TYPE_CHECKING:
-    from histio.schemas import RecordSchema
+    from histio.records import RecordSchema
 
 
 def make(
@@ -52,78 +54,120 @@ def make(
     }
     if errors:
         raise ValidationError(errors if many else errors[0])
-    known = {} if instance else _known(table, [record.get(table.uuid) for record in records], session)
+    known = {} if instance else _known(table, records, session)
     return [
-        _build(table, record, instance or known.get(record.get(table.uuid)), resolver) for record in records
+        _build(table, record, instance or known.get(_identity(table, record)), resolver) for record in records
     ]
+
+
+def _identity(table: Table, record: Values) -> Any:
+    return None if table.identity is None else record.get(table.identity)
 
 
 def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
     errors: dict[Any, Any] = {}
-    for reference in table.references:
-        for finding in resolver.resolve(reference, record)[1]:
-            if not finding.warning:
-                errors.setdefault(finding.member, []).append(finding.fault)
-    for ledger in table.ledgers:
-        entries = enumerate(record.get(ledger.member) or ())
-        if inner := {
-            index: found for index, entry in entries if (found := _unresolved(ledger.table, entry, resolver))
-        }:
-            errors[ledger.member] = inner
+    for finding in resolver.findings(table, record):
+        if not finding.warning:
+            errors.setdefault(table.names[finding.member], []).append(finding.fault)
+    for ledger, steps, entry in table.entries(record):
+        if inner := _unresolved(ledger.table, entry, resolver):
+            at = errors
+            for step in steps[:-1]:
+                at = at.setdefault(step, {})
+            at[steps[-1]] = inner
     return errors
 
 
-def _known(table: Table, uuids: list[Any], session: Session) -> dict[Any, Any]:
-    """Rows by UUID, with their ledgers, in one SELECT per table and chunk."""
-    attribute = table.attribute(table.uuid)
-    ledgers = [selectinload(ledger.relationship.class_attribute) for ledger in table.ledgers]
+def _known(table: Table, records: Iterable[Values], session: Session) -> dict[Any, Any]:
+    """Rows by identity, with their ledgers, in one SELECT per table and chunk."""
+    if table.identity is None:
+        return {}
+    attribute = table.attribute(table.identity)
+    identities = [_identity(table, record) for record in records]
+    ledgers = [
+        selectinload(ledger.relation.relationship.class_attribute)
+        for ledger in table.ledgers
+        if ledger.relation.relationship is not None and not ledger.relation.apart
+    ]
     known = {}
-    for start in range(0, len(uuids), CHUNK):
+    for start in range(0, len(identities), CHUNK):
         statement = sa.select(table.mapper.class_, attribute).where(
-            attribute.in_(uuids[start : start + CHUNK])
+            attribute.in_(identities[start : start + CHUNK])
         )
-        known.update({uuid: row for row, uuid in session.execute(statement.options(*ledgers))})
+        known.update({identity: row for row, identity in session.execute(statement.options(*ledgers))})
     return known
 
 
 def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) -> Any:
-    row = table.mapper.class_() if row is None else row
-    for member, column in table.columns.items():
-        if member in record:
-            key = table.attribute(member).key
-            setattr(row, key, record[member])
-            if column.onupdate is not None:
-                flag_modified(row, key)  # or the model's onupdate would speak where the record has spoken
+    members = [member for member in table.columns if member in record and member not in table.computed]
+    values = {table.attribute(member).key: record[member] for member in members}
     for reference in table.references:
         if reference.named_by(record):
             found = resolver.resolve(reference, record)[0] if resolver else None
-            setattr(row, reference.relationship.key, found.row if found else _made_up(reference, record))
+            related = found.row if found else _made_up(reference, record)
+            _relate(values, table, reference, related)
+        elif any(member in record for member in reference.slugs):
+            _relate(values, table, reference, None)
+    for links in table.links:
+        if links.member in record and resolver:
+            values[links.relation.name] = [found.row for found in resolver.linked(links, record)[0]]
     for ledger in table.ledgers:
         if ledger.member in record:
-            uuid = ledger.table.attribute(ledger.table.uuid).key
-            known = {getattr(entry, uuid): entry for entry in getattr(row, ledger.member)}
-            entries = record[ledger.member]
+            if ledger.relation.relationship is None:
+                raise BindingError(
+                    f"{table.mapper.class_.__name__} has no relationship {ledger.relation.name!r}"
+                )
+            own = [] if row is None else ledger.relation.follow(row)
+            stored = own if ledger.many else filter(None, [own])
+            known = {_stored_identity(ledger.table, entry): entry for entry in stored}
+            known.pop(None, None)
             made = [
-                _build(ledger.table, entry, known.get(entry.get(ledger.table.uuid)), resolver)
-                for entry in entries
+                _build(ledger.table, entry, known.get(_identity(ledger.table, entry)), resolver)
+                for _, entry in ledger.entries(record, ledger.member)
             ]
-            setattr(row, ledger.relationship.key, made)
+            values[ledger.relation.name] = made if ledger.many else next(iter(made), None)
+    if row is None:
+        return construct(table.mapper.class_, values)
+    for key, value in values.items():
+        setattr(row, key, value)
+    for member in members:
+        if table.columns[member].onupdate is not None:
+            # Or the model's onupdate would speak where the record has spoken.
+            flag_modified(row, table.attribute(member).key)
     return row
+
+
+def _stored_identity(table: Table, row: Any) -> Any:
+    return None if table.identity is None else getattr(row, table.attribute(table.identity).key)
+
+
+def _relate(values: dict[str, Any], table: Table, reference: Reference, related: Any) -> None:
+    """Note the *related* row, or, where only a foreign key leads to it, the values of its columns."""
+    way = reference.relation
+    if way.relationship is not None:
+        values[way.name] = related
+        return
+    for local, remote in zip(way.local, way.remote, strict=True):
+        value = None if related is None else getattr(related, attribute(way.mapper, remote).key)
+        values[attribute(table.mapper, local).key] = value
 
 
 def _made_up(reference: Reference, record: Values) -> Any:
-    row = reference.model()
-    for member, path in reference.named_by(record):
-        _set(row, reference.relationship.mapper, path, record[member])
+    row = construct(reference.relation.model, {})
+    for member in reference.named_by(record):
+        key, *_ = reference.slugs[member]
+        values = record[member] if len(key) > 1 else [record[member]]
+        for path, value in zip(key, values, strict=True):
+            _set(row, reference.relation.mapper, path, value)
     return row
 
 
-def _set(row: Any, mapper: Mapper[Any], path: str, value: str) -> None:
+def _set(row: Any, mapper: Mapper[Any], path: str, value: Any) -> None:
     step, _, rest = path.partition(".")
     if rest:
         related = mapper.relationships[step].mapper
         if getattr(row, step) is None:
-            setattr(row, step, related.class_())
+            setattr(row, step, construct(related.class_, {}))
         _set(getattr(row, step), related, rest, value)
     else:
         setattr(row, step, value)

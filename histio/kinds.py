@@ -2,27 +2,38 @@
 
 Everything else derives from what stands here: which tables a run fills, in which order, which members are
 columns, which resolve to related rows, and which are ledgers.
+
+A *member* is a value by its name in what the schema loads; `Table.names` has its name on the wire.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from marshmallow.fields import Nested
-from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
+from marshmallow.fields import Field
+from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
 from histio.errors import BindingError
-from histio.fields import RunUUID, Slug, UtcTimestamp
+from histio.fields import Date, RunUUID, Slug, UtcTimestamp
+from histio.fields.references import Key
+from histio.mapping import (
+    Columns,
+    Relation,
+    attribute,
+    column_of,
+    find_column,
+    mapper_of,
+    no_such,
+    relation,
+)
+from histio.wire import WireField, is_list, nested_in, wire_name
 
 if TYPE_CHECKING:
-    from histio.schemas import RecordSchema, RunSchema
-
-Columns = tuple[sa.Column[Any], ...]
+    from histio.records import RecordSchema, RunSchema
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,28 +41,28 @@ class Reference:
     """The related row that one or several slugs of a record name.
 
     Attributes:
-        relationship: From the record's model to the related one.
-        slugs: Member names and the related model's key paths; the first present one resolves.
-        local: The columns that are filled …
-        remote: … with these columns of the related row.
+        relation: From the record's model to the related one.
+        slugs: Members, each with the keys in which it is looked for; the first present member resolves.
         agrees: The reference of the same record whose row the related row should belong to, and the
             columns of the two rows that should then be equal.
     """
 
-    relationship: RelationshipProperty[Any]
-    slugs: Mapping[str, str]
-    local: Columns
-    remote: Columns
+    relation: Relation
+    slugs: Mapping[str, tuple[Key, ...]]
     agrees: tuple[str, Columns, Columns] | None = None
 
-    @property
-    def model(self) -> type[Any]:
-        """The related model."""
-        return self.relationship.mapper.class_
+    def named_by(self, record: Mapping[str, Any]) -> list[str]:
+        """Each member of *record* that names the row, in the order they are tried."""
+        return [member for member in self.slugs if record.get(member) is not None]
 
-    def named_by(self, record: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Member and key path of each slug that *record* has, in the order they are tried."""
-        return [(member, path) for member, path in self.slugs.items() if record.get(member) is not None]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Links:
+    """The related rows that a list of slugs names, tied to the record's row by an association table."""
+
+    member: str
+    relation: Relation
+    chain: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,18 +71,28 @@ class Snapshot:
 
     member: str
     model: type[Any]
-    key: str
+    key: Key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """The nested records of one member, and the columns that tie their rows to the owner's row."""
+    """The nested records of one member, and the columns that are filled from the owner's row."""
 
     member: str
-    relationship: RelationshipProperty[Any]
+    relation: Relation
     table: Table
+    many: bool
     owner: Columns
     local: Columns
+
+    def entries(self, record: Mapping[str, Any], name: str) -> list[tuple[tuple[str | int, ...], Any]]:
+        """The entries of *record*, each with the steps that lead to it; the first step is *name*."""
+        found = record.get(self.member)
+        if found is None:
+            return []
+        return (
+            [((name, index), entry) for index, entry in enumerate(found)] if self.many else [((name,), found)]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,35 +102,65 @@ class Table:
     Attributes:
         schema: The marshmallow schema, which loads plain values.
         mapper: The mapper of its model.
-        uuid: The name of the member that identifies a record.
+        identity: The member that identifies a record; None for ledger entries that have none.
+        fields: The field of each member.
+        names: The name of each member on the wire.
         columns: The column of each plain member, in the schema's order.
+        computed: Plain members whose columns the database computes: read, compared and not written.
         references: What slugs resolve to.
+        links: What lists of slugs resolve to.
         snapshots: Slugs kept as text, to be looked after.
         ledgers: Nested records.
     """
 
     schema: RecordSchema
     mapper: Mapper[Any]
-    uuid: str
+    identity: str | None
+    fields: Mapping[str, Field[Any]]
+    names: Mapping[str, str]
     columns: Mapping[str, sa.Column[Any]]
+    computed: frozenset[str]
     references: tuple[Reference, ...]
+    links: tuple[Links, ...]
     snapshots: tuple[Snapshot, ...]
     ledgers: tuple[Ledger, ...]
 
     @property
     def rows(self) -> sa.Table:
-        """The Core table."""
-        return self.columns[self.uuid].table
+        """The Core table; where the model has several, the one of its own."""
+        return self.mapper.local_table  # type: ignore[return-value]
 
     @property
-    def uuid_column(self) -> sa.Column[Any]:
+    def core_tables(self) -> list[sa.Table]:
+        """All Core tables that a record fills, its ledgers aside."""
+        linking = [links.relation.remote[0].table for links in self.links]
+        return [*self.mapper.tables, *linking]  # type: ignore[list-item]
+
+    @property
+    def identity_column(self) -> sa.Column[Any] | None:
         """The column that identifies a record."""
-        return self.columns[self.uuid]
+        return None if self.identity is None else self.columns[self.identity]
+
+    @property
+    def identity_name(self) -> str:
+        """What the identity is called in a message."""
+        field = None if self.identity is None else self.fields[self.identity]
+        return "UUID" if isinstance(field, RunUUID) else self.names.get(self.identity or "", "identity")
 
     def attribute(self, member: str) -> InstrumentedAttribute[Any]:
         """The model's attribute of a plain member."""
-        key = self.mapper.get_property_by_column(self.columns[member]).key
-        return getattr(self.mapper.class_, key)  # type: ignore[no-any-return]
+        return attribute(self.mapper, self.columns[member])
+
+    def wire(self, member: str, value: Any) -> Any:
+        """A loaded *value* of a plain member or slug, as it stands in a record."""
+        field = self.fields[member]
+        return field.to_wire(value) if isinstance(field, WireField) and value is not None else value
+
+    def entries(self, record: Mapping[str, Any]) -> Iterator[tuple[Ledger, tuple[str | int, ...], Any]]:
+        """Every ledger entry of *record*, with the steps that lead to it."""
+        for ledger in self.ledgers:
+            for steps, entry in ledger.entries(record, self.names[ledger.member]):
+                yield ledger, steps, entry
 
     def all(self) -> Iterator[Table]:
         """This table and those of its ledgers, owners first."""
@@ -126,20 +177,20 @@ class Kind:
         name: Singular, such as ``production_run``: the key of a stream's line.
         collection: The name of its list in a document, such as ``production_runs``.
         table: The run's table; ledgers hang below it.
-        timestamp: The name of the member that orders the runs.
+        timestamp: The member that orders the runs; None: their identity does.
     """
 
     name: str
     collection: str
     table: Table
-    timestamp: str
+    timestamp: str | None
 
-    @property
-    def timestamp_field(self) -> UtcTimestamp:
-        """The field of the member that orders the runs."""
-        field = self.table.schema.fields[self.timestamp]
-        assert isinstance(field, UtcTimestamp)  # noqa: S101 - kind_of made sure
-        return field
+    def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference]]:
+        """The references of this kind's records to rows that are runs of the *other*."""
+        for table in self.table.all():
+            for reference in table.references:
+                if reference.relation.mapper.common_parent(other.table.mapper):
+                    yield table, reference
 
 
 @functools.cache
@@ -154,11 +205,20 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
     if missing:
         raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
     table = table_of(schema_class)
-    if not isinstance(table.schema.fields.get(meta.timestamp), UtcTimestamp):
+    if table.identity is None:
         raise BindingError(
-            f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp of the schema"
+            f"{schema_class.__name__} must have one RunUUID field; it has 0, and no Meta.identity that names "
+            "another member"
         )
-    return Kind(meta.kind, meta.collection, table, meta.timestamp)
+    timestamp = None
+    if meta.timestamp is not None:
+        timestamp = _member(table.schema, meta.timestamp)
+        if not isinstance(table.fields.get(timestamp), UtcTimestamp | Date):
+            raise BindingError(
+                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp or Date of the "
+                "schema; None if nothing but their identity orders the runs"
+            )
+    return Kind(meta.kind, meta.collection, table, timestamp)
 
 
 @functools.cache
@@ -168,83 +228,113 @@ def table_of(schema_class: type[RecordSchema]) -> Table:
     Raises:
         BindingError: The schema and its model do not fit.
     """
-    schema = schema_class(load_instance=False)
-    mapper: Mapper[Any] = sa.inspect(schema.opts.model)
+    try:
+        return _table(schema_class(load_instance=False))
+    except RecursionError:
+        raise BindingError(f"{schema_class.__name__} is nested in itself") from None
+
+
+def _member(schema: RecordSchema, name: str) -> str:
+    """The member that the field *name* is."""
+    field = schema.fields.get(name)
+    return name if field is None else field.attribute or name
+
+
+def _table(schema: RecordSchema) -> Table:
+    mapper = mapper_of(schema.opts.model)
     columns: dict[str, sa.Column[Any]] = {}
     slugs: dict[str, dict[str, Slug]] = {}
-    snapshots, ledgers, uuids = [], [], []
-    for name, field in schema.fields.items():
-        if isinstance(field, Nested):
-            ledgers.append(_ledger(mapper, name, type(field.schema)))
+    links, snapshots, ledgers = [], [], []
+    for name, field in schema.load_fields.items():
+        member, nested = field.attribute or name, nested_in(field)
+        if nested is not None and find_column(mapper, member) is None:
+            ledgers.append(_ledger(mapper, member, nested.schema, many=is_list(field)))  # type: ignore[arg-type]
         elif isinstance(field, Slug) and field.relationship is not None:
-            slugs.setdefault(field.relationship, {})[name] = field
+            if field.many:
+                links.append(Links(member, relation(mapper, field.relationship), field.chain))
+            else:
+                slugs.setdefault(field.relationship, {})[member] = field
         else:
-            columns[name] = _column(mapper, field.attribute or name)
-            if isinstance(field, RunUUID):
-                uuids.append(name)
+            columns[member] = _column(mapper, member)
             if isinstance(field, Slug) and field.snapshot_of is not None:
-                snapshots += _snapshots(mapper, name, field)
-    if len(uuids) != 1:
-        raise BindingError(f"{schema_class.__name__} must have one RunUUID field; it has {len(uuids)}")
-    references = tuple(_reference(mapper, relationship, fields) for relationship, fields in slugs.items())
-    return Table(schema, mapper, uuids[0], columns, references, tuple(snapshots), tuple(ledgers))
-
-
-def _relationship(mapper: Mapper[Any], name: str) -> RelationshipProperty[Any]:
-    found = mapper.relationships.get(name)
-    if found is None:
-        raise BindingError(_no_such(mapper, "relationship", name, mapper.relationships.keys()))
-    return found
+                snapshots += _snapshots(mapper, member, field)
+    return Table(
+        schema,
+        mapper,
+        _identity(schema, columns),
+        {field.attribute or name: field for name, field in schema.fields.items()},
+        {field.attribute or name: wire_name(name, field) for name, field in schema.fields.items()},
+        columns,
+        frozenset(member for member, column in columns.items() if column.computed is not None),
+        tuple(_reference(mapper, name, fields) for name, fields in slugs.items()),
+        tuple(links),
+        tuple(snapshots),
+        tuple(ledgers),
+    )
 
 
 def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
-    found = mapper.attrs.get(name)
-    if not isinstance(found, ColumnProperty):
-        raise BindingError(_no_such(mapper, "column", name, mapper.column_attrs.keys()))
-    return found.columns[0]  # type: ignore[return-value]
+    column = find_column(mapper, name)
+    if column is None:
+        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
+        if hasattr(mapper.class_, name):
+            text += "; what is no column can be exported with dump_only=True"
+        raise BindingError(text)
+    if column.identity is not None and column.identity.always:
+        raise BindingError(f"{mapper.class_.__name__}.{name} is GENERATED ALWAYS, and could not be imported")
+    return column
 
 
-def _no_such(mapper: Mapper[Any], what: str, name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names)
-    meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"{mapper.class_.__name__} has no {what} {name!r}{meant}"
+def _identity(schema: RecordSchema, columns: Mapping[str, sa.Column[Any]]) -> str | None:
+    name = schema.Meta.identity
+    if name is None:
+        uuids = [
+            field.attribute or name
+            for name, field in schema.load_fields.items()
+            if isinstance(field, RunUUID)
+        ]
+        if len(uuids) > 1:
+            raise BindingError(
+                f"{type(schema).__name__} must have one RunUUID field; it has {len(uuids)}: "
+                "let Meta.identity say which one identifies a record"
+            )
+        return uuids[0] if uuids else None
+    field = schema.load_fields.get(name)
+    member = _member(schema, name)
+    if member not in columns or field is None or not field.required or field.allow_none:
+        raise BindingError(
+            f"{type(schema).__name__}.Meta.identity: {name!r} must be a required member with a column"
+        )
+    return member
 
 
-def _pairs(relationship: RelationshipProperty[Any]) -> tuple[Columns, Columns]:
-    """The local and the remote columns of a relationship without an association table."""
-    local, remote = zip(*(relationship.local_remote_pairs or ()), strict=True)
-    return local, remote
-
-
-def _ledger(mapper: Mapper[Any], name: str, schema_class: Hashable) -> Ledger:
-    relationship = _relationship(mapper, name)
-    owner, local = _pairs(relationship)
-    return Ledger(name, relationship, table_of(schema_class), owner, local)
+def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool) -> Ledger:
+    table = _table(schema)
+    found = relation(mapper, name, target=table.mapper)
+    if found.many is not many:
+        wrong = (
+            "leads to several rows: Nested(…, many=True)" if found.many else "leads to one row: many=False"
+        )
+        raise BindingError(f"{mapper.class_.__name__}.{name} {wrong}")
+    owned = schema.Meta.from_owner
+    owner = tuple(_column(mapper, theirs) for theirs in owned.values())
+    local = tuple(_column(table.mapper, own) for own in owned)
+    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local))
 
 
 def _reference(mapper: Mapper[Any], name: str, fields: Mapping[str, Slug]) -> Reference:
-    relationship = _relationship(mapper, name)
-    local, remote = _pairs(relationship)
-    for field in fields.values():
-        _key_column(relationship.mapper, field.key)
+    found = relation(mapper, name)
     other = next((field.agrees for field in fields.values() if field.agrees is not None), None)
     agrees = None
     if other is not None:
-        _, own = _pairs(_relationship(mapper, other))
-        theirs, _ = _pairs(_relationship(relationship.mapper, other))
-        agrees = (other, theirs, own)
-    return Reference(relationship, {name: field.key for name, field in fields.items()}, local, remote, agrees)
-
-
-def _key_column(mapper: Mapper[Any], path: str) -> sa.Column[Any]:
-    *steps, last = path.split(".")
-    for step in steps:
-        mapper = _relationship(mapper, step).mapper
-    return _column(mapper, last)
+        own = relation(mapper, other).remote
+        agrees = (other, relation(found.mapper, other).local, own)
+    return Reference(found, {member: field.chain for member, field in fields.items()}, agrees)
 
 
 def _snapshots(mapper: Mapper[Any], name: str, field: Slug) -> list[Snapshot]:
     models = [m.class_ for m in mapper.registry.mappers if m.class_.__name__ == field.snapshot_of]
     for model in models:
-        _key_column(sa.inspect(model), field.key)
+        for path in field.key:
+            column_of(mapper_of(model), path)
     return [Snapshot(name, model, field.key) for model in models]

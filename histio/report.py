@@ -54,7 +54,7 @@ class Problem:
         message: One sentence for people.
         pointer: RFC 6901 pointer into the document; empty for the whole of it.
         kind: The run's kind, such as ``production_run``; None for the document itself.
-        uuid: The run's UUID where it could be read.
+        uuid: The run's UUID, or what else identifies it in a host's format, where it could be read.
         index: The run's 0-based place in its list.
         line: The 1-based line of a stream; None in a document.
         hint: What may have been meant; None when nothing comes close.
@@ -109,6 +109,8 @@ class ImportReport:
         problem_count: How many errors there were, also where *problems* was cut short.
         warning_count: How many warnings there were, likewise.
         renamed: Every use of the ``rename`` option.
+        unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; the
+            kinds that are not here were written in bulk.
         truncated: The input ended before its end.
         dry_run: The report tells what would have happened.
     """
@@ -123,6 +125,7 @@ class ImportReport:
     problem_count: int = 0
     warning_count: int = 0
     renamed: tuple[Renaming, ...] = ()
+    unit_of_work: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     truncated: bool = False
     dry_run: bool = False
 
@@ -131,4 +134,5 @@ class ImportReport:
         plain = asdict(self)
         for name in ("problems", "warnings", "renamed"):
             plain[name] = list(plain[name])
+        plain["unit_of_work"] = {kind: list(why) for kind, why in self.unit_of_work.items()}
         return plain

@@ -11,12 +11,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, aliased
 
-from histio.kinds import Reference, Snapshot, Table
+from histio.fields.references import Key
+from histio.kinds import Links, Reference, Snapshot, Table
+from histio.mapping import attribute, find_column, is_among
 from histio.report import Fault
+from histio.wire import shown
 
 Values = Mapping[str, Any]
-Key = tuple[str, str]
-"""A key path and the slug looked for along it."""
+Sought = tuple[Key, Any]
+"""A key and the value looked for in it: for a key of several columns, a tuple."""
 
 CHUNK = 5_000
 """How many values one IN list holds: every driver takes that many parameters."""
@@ -27,10 +30,10 @@ _POPULATION = 2_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """A related row: the columns that references need, its keys by path, and the ORM object if wanted."""
+    """A related row: the columns that references need, the values of its keys, and the ORM object if wanted."""
 
     columns: Mapping[sa.Column[Any], Any]
-    keys: Mapping[str, str | None]
+    keys: Mapping[Key, Any]
     row: Any = None
 
 
@@ -49,28 +52,30 @@ class _Lookup:
     """All that is asked of one related model, and all that was answered."""
 
     mapper: Mapper[Any]
-    paths: dict[str, None] = field(default_factory=dict)
+    scope: Mapping[str, Any]
+    keys: dict[Key, None] = field(default_factory=dict)
     columns: dict[sa.Column[Any], None] = field(default_factory=dict)
-    wanted: set[Key] = field(default_factory=set)
-    found: dict[Key, list[Found]] = field(default_factory=dict)
-    population: dict[str, list[str]] = field(default_factory=dict)
-    hints: dict[Key, str | None] = field(default_factory=dict)
+    wanted: set[Sought] = field(default_factory=set)
+    found: dict[Sought, list[Found]] = field(default_factory=dict)
+    promised: set[Sought] = field(default_factory=set)
+    population: dict[Key, list[str]] = field(default_factory=dict)
+    hints: dict[Sought, str | None] = field(default_factory=dict)
 
-    def select(self) -> tuple[sa.Select[Any], list[Any]]:
-        """A SELECT of the columns and keys, not yet narrowed, and the expressions of the keys."""
+    def select(self) -> tuple[sa.Select[Any], dict[str, Any]]:
+        """A SELECT of the columns and of what the keys are made of, and the expression of each path."""
         model = self.mapper.class_
-        columns = [getattr(model, self.mapper.get_property_by_column(column).key) for column in self.columns]
-        statement = sa.select(*columns).select_from(model)
-        keys = []
-        for path in self.paths:
+        statement = sa.select(*(attribute(self.mapper, column) for column in self.columns)).select_from(model)
+        paths: dict[str, Any] = {}
+        for path in dict.fromkeys(path for key in self.keys for path in key):
             *steps, last = path.split(".")
             entity = model
             for step in steps:
-                attribute = getattr(entity, step)
-                entity = aliased(attribute.property.mapper.class_)
-                statement = statement.outerjoin(attribute.of_type(entity))
-            keys.append(getattr(entity, last))
-        return statement.add_columns(*keys), keys
+                relationship = getattr(entity, step)
+                entity = aliased(relationship.property.mapper.class_)
+                statement = statement.outerjoin(relationship.of_type(entity))
+            paths[path] = getattr(entity, last)
+        within = [getattr(model, name) == value for name, value in self.scope.items()]
+        return statement.add_columns(*paths.values()).where(*within), paths
 
 
 class Resolver:
@@ -82,105 +87,153 @@ class Resolver:
         execute: The `execute` of a Connection or Session.
         tables: The tables whose records will be resolved.
         entities: Whether `Found.row` should be the ORM object; needs a Session. Snapshots are left alone.
+        scope: Values by attribute; related models that have the attribute are looked for among rows with
+            that value.
     """
 
     def __init__(
-        self, execute: Callable[..., Any], tables: Iterable[Table], *, entities: bool = False
+        self,
+        execute: Callable[..., Any],
+        tables: Iterable[Table],
+        *,
+        entities: bool = False,
+        scope: Mapping[str, Any] | None = None,
     ) -> None:
         self._execute = execute
         self._entities = entities
+        self._scope = scope or {}
         self._lookups: dict[type[Any], _Lookup] = {}
         for table in tables:
             for snapshot in () if entities else table.snapshots:
-                self._lookup(snapshot.model).paths[snapshot.key] = None
+                self._lookup(sa.inspect(snapshot.model)).keys[snapshot.key] = None
+            for links in table.links:
+                lookup = self._lookup(links.relation.mapper)
+                lookup.keys |= dict.fromkeys(links.chain)
+                lookup.columns |= dict.fromkeys(links.relation.link[1] if links.relation.link else ())
             for reference in table.references:
-                lookup = self._lookup(reference.model)
-                lookup.paths |= dict.fromkeys(reference.slugs.values())
-                lookup.columns |= dict.fromkeys(reference.remote)
+                lookup = self._lookup(reference.relation.mapper)
+                lookup.keys |= {key: None for chain in reference.slugs.values() for key in chain}
+                lookup.columns |= dict.fromkeys(reference.relation.remote)
                 if reference.agrees is not None:
                     other, theirs, own = reference.agrees
                     lookup.columns |= dict.fromkeys(theirs)
-                    self._lookup(_by_relationship(table, other).model).columns |= dict.fromkeys(own)
+                    by_name = {each.relation.name: each for each in table.references}
+                    self._lookup(by_name[other].relation.mapper).columns |= dict.fromkeys(own)
 
-    def _lookup(self, model: type[Any]) -> _Lookup:
-        return self._lookups.setdefault(model, _Lookup(sa.inspect(model)))
+    def _lookup(self, mapper: Mapper[Any]) -> _Lookup:
+        if mapper.class_ not in self._lookups:
+            scope = {
+                name: value for name, value in self._scope.items() if find_column(mapper, name) is not None
+            }
+            self._lookups[mapper.class_] = _Lookup(mapper, scope)
+        return self._lookups[mapper.class_]
 
     def collect(self, table: Table, records: Iterable[Values]) -> None:
         """Note every slug of *records* and of their ledgers that was not looked up before."""
-        for model, key in _wanted(table, records):
-            if model in self._lookups and key not in self._lookups[model].found:
-                self._lookups[model].wanted.add(key)
+        for model, sought in _wanted(table, records):
+            if model in self._lookups and sought not in self._lookups[model].found:
+                self._lookups[model].wanted.add(sought)
 
     def fetch(self) -> None:
         """Look up what was collected, in one SELECT per related model and chunk."""
         for lookup in self._lookups.values():
             self._fetch(lookup)
 
+    def forget_missing(self, model: type[Any]) -> None:
+        """Look again for rows of *model* that were not there: some have been written since."""
+        for looked_for, lookup in self._lookups.items():
+            if issubclass(model, looked_for):
+                lookup.found = {sought: rows for sought, rows in lookup.found.items() if rows}
+
+    def promise(self, model: type[Any], sought: Sought) -> None:
+        """Take a row of *model* for found although it is not there yet."""
+        if model in self._lookups:
+            self._lookups[model].promised.add(sought)
+
     def _fetch(self, lookup: _Lookup) -> None:
         wanted = frozenset(lookup.wanted)
         lookup.wanted.clear()
-        lookup.found |= {key: [] for key in wanted}
-        width, remaining, seen = len(lookup.columns), iter(sorted(wanted)), set()
+        lookup.found |= {sought: [] for sought in wanted}
+        width, remaining, seen = len(lookup.columns), iter(sorted(wanted, key=repr)), set()
         while chunk := list(islice(remaining, CHUNK)):
-            statement, keys = lookup.select()
-            sought = [
-                key.in_([slug for at, slug in chunk if at == path])
-                for path, key in zip(lookup.paths, keys, strict=True)
-                if any(at == path for at, _ in chunk)
-            ]
-            statement = statement.where(sa.or_(*sought))
+            statement, paths = lookup.select()
+            places = {path: width + place for place, path in enumerate(paths)}
+            among = []
+            for key in lookup.keys:
+                values = [value if len(key) > 1 else (value,) for at, value in chunk if at == key]
+                among += [is_among([paths[path] for path in key], values)] if values else []
+            statement = statement.where(sa.or_(*among))
             if self._entities:
                 statement = statement.add_columns(lookup.mapper.class_)
             for row in self._execute(statement):
+                parts = {key: tuple(row[places[path]] for path in key) for key in lookup.keys}
                 found = Found(
                     dict(zip(lookup.columns, row, strict=False)),
-                    dict(zip(lookup.paths, row[width:], strict=False)),
+                    {key: values if len(values) > 1 else values[0] for key, values in parts.items()},
                     row[-1] if self._entities else None,
                 )
-                for path, slug in found.keys.items():
+                for sought in found.keys.items():
                     # One row may come back in two chunks, by two of its keys.
-                    once = (path, slug, tuple(found.columns.values()))
-                    if (path, slug) in wanted and once not in seen:
+                    once = (sought, tuple(found.columns.values()))
+                    if sought in wanted and once not in seen:
                         seen.add(once)
-                        lookup.found[path, slug].append(found)  # type: ignore[index]
+                        lookup.found[sought].append(found)
 
     def resolve(self, reference: Reference, record: Values) -> tuple[Found | None, list[Finding]]:
         """The row that *record* names, None where it names none, and what is wrong with the reference.
 
-        The slugs of *record* must have been fetched. A record without any of the slugs, which its form
-        does not allow, gives None and no finding.
+        The slugs of *record* must have been fetched. A record without any of the slugs gives None and no
+        finding: its form, or the choice that it has, is somebody else's matter.
         """
         present = reference.named_by(record)
         if not present:
             return None, []
-        (member, path), *others = present
-        lookup = self._lookups[reference.model]
-        slug = record[member]
-        rows = lookup.found[path, slug]
-        name = reference.model.__name__
-        if not rows:
-            return None, [
-                Finding(
-                    member,
-                    Fault(f"{name} not found: {slug}", "unknown-reference"),
-                    self._hint(lookup, path, slug),
-                )
-            ]
-        if len(rows) > 1:
-            return None, [
-                Finding(
-                    member, Fault(f"{name} is ambiguous: {len(rows)} rows have {slug}", "ambiguous-reference")
-                )
-            ]
-        return rows[0], [
-            Finding(
-                other,
-                Fault(f"{name} {slug} has {rows[0].keys[at]}, not {record[other]}", "mismatched-reference"),
-                warning=True,
-            )
-            for other, at in others
-            if rows[0].keys[at] != record[other]
+        member, *others = present
+        found, findings = self._find(
+            reference.relation.mapper, reference.slugs[member], record[member], member
+        )
+        if found is not None:
+            name = reference.relation.model.__name__
+            for other in others:
+                value = found.keys[reference.slugs[other][0]]
+                if value != record[other]:
+                    text = f"{name} {shown_key(record[member])} has {shown_key(value)}, not {shown_key(record[other])}"
+                    findings.append(Finding(other, Fault(text, "mismatched-reference"), warning=True))
+        return found, findings
+
+    def linked(self, links: Links, record: Values) -> tuple[list[Found], list[Finding]]:
+        """The rows that a list of slugs names, and what is wrong with it."""
+        each = [
+            self._find(links.relation.mapper, links.chain, value, links.member)
+            for value in record.get(links.member) or ()
         ]
+        return [found for found, _ in each if found], [
+            finding for _, findings in each for finding in findings
+        ]
+
+    def _find(
+        self, mapper: Mapper[Any], chain: tuple[Key, ...], value: Any, member: str
+    ) -> tuple[Found | None, list[Finding]]:
+        """The row that has *value* in the first key of *chain* in which any row has it."""
+        lookup = self._lookups[mapper.class_]
+        rows = next(filter(None, (lookup.found[key, value] for key in chain)), [])
+        name = mapper.class_.__name__
+        if not rows and any((key, value) in lookup.promised for key in chain):
+            return None, []
+        if not rows:
+            fault = Fault(f"{name} not found: {shown_key(value)}", "unknown-reference")
+            return None, [Finding(member, fault, self._hint(lookup, chain[0], value))]
+        if len(rows) > 1:
+            text = f"{name} is ambiguous: {len(rows)} rows have {shown_key(value)}"
+            return None, [Finding(member, Fault(text, "ambiguous-reference"))]
+        return rows[0], []
+
+    def findings(self, table: Table, record: Values) -> Iterator[Finding]:
+        """All that is wrong with the references of *record*, its ledgers aside."""
+        for reference in table.references:
+            yield from self.resolve(reference, record)[1]
+        for links in table.links:
+            yield from self.linked(links, record)[1]
 
     def look_after(self, snapshot: Snapshot, record: Values) -> list[Finding]:
         """A warning where the row that *snapshot* was copied from does not exist."""
@@ -191,30 +244,40 @@ class Resolver:
         fault = Fault(f"{snapshot.model.__name__} not found: {slug}", "unknown-reference")
         return [Finding(snapshot.member, fault, self._hint(lookup, snapshot.key, slug), warning=True)]
 
-    def _hint(self, lookup: _Lookup, path: str, slug: str) -> str | None:
+    def _hint(self, lookup: _Lookup, key: Key, value: Any) -> str | None:
         """Close matches among the first keys of the table, for the first few slugs that are asked."""
-        if (path, slug) not in lookup.hints and len(lookup.hints) < _HINTED:
-            if path not in lookup.population:
-                statement, keys = lookup.select()
-                key = keys[list(lookup.paths).index(path)]
-                population = self._execute(statement.with_only_columns(key).distinct().limit(_POPULATION))
-                lookup.population[path] = [known for known in population.scalars() if known is not None]
-            close = difflib.get_close_matches(slug, lookup.population[path])
-            lookup.hints[path, slug] = f"did you mean {' or '.join(close)}?" if close else None
-        return lookup.hints.get((path, slug))
+        if not isinstance(value, str):
+            return None
+        if (key, value) not in lookup.hints and len(lookup.hints) < _HINTED:
+            if key not in lookup.population:
+                statement, paths = lookup.select()
+                column = paths[key[0]]
+                population = self._execute(statement.with_only_columns(column).distinct().limit(_POPULATION))
+                lookup.population[key] = [known for known in population.scalars() if isinstance(known, str)]
+            close = difflib.get_close_matches(value, lookup.population[key])
+            lookup.hints[key, value] = f"did you mean {' or '.join(close)}?" if close else None
+        return lookup.hints.get((key, value))
 
 
-def _by_relationship(table: Table, name: str) -> Reference:
-    return next(reference for reference in table.references if reference.relationship.key == name)
+def shown_key(value: Any) -> str:
+    """A key as a message shows it."""
+    if isinstance(value, tuple):
+        return " ".join(map(shown_key, value))
+    return value if isinstance(value, str) else shown(value) if isinstance(value, bytes) else str(value)
 
 
-def _wanted(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], Key]]:
+def _wanted(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], Sought]]:
     for record in records:
         for snapshot in table.snapshots:
             if record.get(snapshot.member) is not None:
                 yield snapshot.model, (snapshot.key, record[snapshot.member])
         for reference in table.references:
-            for member, path in reference.named_by(record)[:1]:
-                yield reference.model, (path, record[member])
-        for ledger in table.ledgers:
-            yield from _wanted(ledger.table, record.get(ledger.member) or ())
+            for member in reference.named_by(record)[:1]:
+                for key in reference.slugs[member]:
+                    yield reference.relation.model, (key, record[member])
+        for links in table.links:
+            for value in record.get(links.member) or ():
+                for key in links.chain:
+                    yield links.relation.model, (key, value)
+        for ledger, _, entry in table.entries(record):
+            yield from _wanted(ledger.table, [entry])

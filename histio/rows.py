@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-
+from histio.dialects import Limit
+from histio.errors import BindingError
+from histio.fields import UtcTimestamp
 from histio.kinds import Kind, Table
+from histio.mapping import find_column
 from histio.report import Fault
-from histio.resolver import Finding, Found, Resolver
+from histio.resolver import Finding, Found, Resolver, shown_key
 from histio.runs import Run, Steps, Values
 from histio.writer import Row
+
+Constants = Mapping[str, Any]
+"""By attribute, values of columns that the format leaves out, or functions without arguments that give them."""
 
 
 class RowBuilder:
@@ -20,12 +26,27 @@ class RowBuilder:
     Args:
         kinds: The kinds of run.
         resolver: Finds related rows.
+        values: By attribute, what columns are filled with that the format leaves out.
+        limits: By table and member, what the database cannot keep of what the format allows.
     """
 
-    def __init__(self, kinds: Sequence[Kind], resolver: Resolver) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        resolver: Resolver,
+        *,
+        values: Constants,
+        limits: Mapping[Table, Mapping[str, Limit]],
+    ) -> None:
         self._kinds = kinds
         self._resolver = resolver
-        self._defaults = {table: _defaults(table) for kind in kinds for table in kind.table.all()}
+        self._limits = limits
+        now = dt.datetime.now(dt.UTC)
+        self._defaults = {
+            table: _defaults(table, now) | _filled(table, values)
+            for kind in kinds
+            for table in kind.table.all()
+        }
 
     def build(self, runs: Sequence[Run]) -> dict[Run, Row]:
         """The rows of *runs*, with one SELECT per related model; what does not resolve is noted."""
@@ -36,65 +57,108 @@ class RowBuilder:
 
     def _row(self, run: Run, table: Table, values: Values, steps: Steps) -> Row:
         """The parameters of a record and its ledgers; what does not resolve is noted."""
-        parameters = self._defaults[table] | {
-            column.key: values[member] for member, column in table.columns.items() if member in values
+        parameters = {key: make() for key, make in self._defaults[table].items()} | {
+            column.key: values[member]
+            for member, column in table.columns.items()
+            if member in values and member not in table.computed
         }
         related: dict[str, Found] = {}
         findings: list[Finding] = []
         for reference in table.references:
             found, faults = self._resolver.resolve(reference, values)
             findings += faults
+            relation = reference.relation
             if found is not None:
-                related[reference.relationship.key] = found
-                pairs = zip(reference.local, reference.remote, strict=True)
-                parameters |= {local.key: found.columns[remote] for local, remote in pairs}
+                related[relation.name] = found
+                parameters |= {
+                    local.key: found.columns[remote]
+                    for local, remote in zip(relation.local, relation.remote, strict=True)
+                }
+            elif not reference.named_by(values):
+                parameters = {local.key: None for local in relation.local if local.nullable} | parameters
+        linked = []
+        for links in table.links:
+            rows, faults = self._resolver.linked(links, values)
+            findings += faults
+            linked.append([tuple(row.columns[column] for column in links.relation.link[1]) for row in rows])  # type: ignore[index]
         findings += _disagreements(table, values, related)
+        findings += _excesses(values, self._limits[table])
         for snapshot in table.snapshots:
             findings += self._resolver.look_after(snapshot, values)
         for finding in findings:
-            run.note(finding.fault, *steps, finding.member, hint=finding.hint, warning=finding.warning)
-        return Row(
-            parameters,
-            tuple(
-                [
-                    self._row(run, ledger.table, entry, (*steps, ledger.member, index))
-                    for index, entry in enumerate(values.get(ledger.member) or ())
-                ]
-                for ledger in table.ledgers
-            ),
-        )
+            at = (*steps, table.names[finding.member])
+            run.note(finding.fault, *at, hint=finding.hint, warning=finding.warning)
+        ledgers: tuple[list[Row], ...] = tuple([] for _ in table.ledgers)
+        places = {ledger: place for place, ledger in enumerate(table.ledgers)}
+        for ledger, below, entry in table.entries(values):
+            ledgers[places[ledger]].append(self._row(run, ledger.table, entry, (*steps, *below)))
+        return Row(parameters, ledgers, tuple(linked))
 
 
-def _defaults(table: Table) -> dict[str, Any]:
-    """By column key, what an optional member that is left out stands for in the whole import.
+def _defaults(table: Table, now: dt.datetime) -> dict[str, Callable[[], Any]]:
+    """By column key, what an optional member that is left out stands for.
 
-    Where the database knows better (a server default), the column is left to it.
+    Where the column has a default of its own, in Python or in the database, it is left to that.
     """
-    defaults = {}
+    defaults: dict[str, Callable[[], Any]] = {}
     for member, column in table.columns.items():
-        if table.schema.fields[member].required:
+        field = table.fields[member]
+        if field.required or column.default is not None or column.server_default is not None:
             continue
-        default = column.default
-        if isinstance(default, sa.ColumnDefault) and default.is_scalar:
-            defaults[column.key] = default.arg
-        elif isinstance(default, sa.ColumnDefault) and default.is_callable:
-            defaults[column.key] = default.arg(None)
-        elif default is None and column.nullable and column.server_default is None:
-            defaults[column.key] = None
+        if isinstance(field, UtcTimestamp) and not field.allow_none:
+            defaults[column.key] = lambda moment=field.to_column(now): moment  # type: ignore[misc]
+        elif column.nullable and member not in table.computed:
+            defaults[column.key] = lambda: None
     return defaults
+
+
+def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
+    """By column key, what the host fills in."""
+    filled: dict[str, Callable[[], Any]] = {}
+    for name, value in values.items():
+        column = find_column(table.mapper, name)
+        if column is not None and name not in table.columns:
+            filled[column.key] = value if callable(value) else lambda value=value: value  # type: ignore[misc]
+    mapper = table.mapper
+    if mapper.polymorphic_on is not None and mapper.polymorphic_on.key is not None:
+        filled.setdefault(mapper.polymorphic_on.key, lambda: mapper.polymorphic_identity)
+    version, generate = mapper.version_id_col, mapper.version_id_generator
+    if version is not None and callable(generate) and version not in table.columns.values():
+        filled.setdefault(version.key, lambda: generate(None))
+    return filled
+
+
+def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
+    """Raise BindingError where a name of *values* is no column that the format leaves out."""
+    tables = [table for kind in kinds for table in kind.table.all()]
+    for name in values:
+        having = [table for table in tables if find_column(table.mapper, name) is not None]
+        if not having:
+            raise BindingError(f"values: no model of these kinds has a column {name!r}")
+        if all(name in table.columns for table in having):
+            raise BindingError(f"values: {name!r} is a member of the format already")
+
+
+def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[Finding]:
+    """What the database would round or cut."""
+    for member, limit in limits.items():
+        value = values.get(member)
+        fault = None if value is None else limit(value)
+        if fault is not None:
+            yield Finding(member, fault)
 
 
 def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[Finding]:
     """Warnings for related rows that belong to another row than the one their record names."""
-    references = {reference.relationship.key: reference for reference in table.references}
+    references = {reference.relation.name: reference for reference in table.references}
     for name, found in related.items():
         agrees = references[name].agrees
         if agrees is None or agrees[0] not in related:
             continue
         other, theirs, own = agrees
         if [found.columns[column] for column in theirs] != [related[other].columns[column] for column in own]:
-            (member, _), *_ = references[name].named_by(values)
-            (wanted, _), *_ = references[other].named_by(values)
-            model = references[name].model.__name__
-            text = f"{model} {values[member]} belongs to another {other} than {values[wanted]}"
+            member, *_ = references[name].named_by(values)
+            wanted, *_ = references[other].named_by(values)
+            model = references[name].relation.model.__name__
+            text = f"{model} {shown_key(values[member])} belongs to another {other} than {shown_key(values[wanted])}"
             yield Finding(member, Fault(text, "mismatched-reference"), warning=True)

@@ -12,6 +12,7 @@ from histio.contract import Contract, pointer
 from histio.fields import Slug
 from histio.kinds import Kind, Table
 from histio.report import Fault, Problem, Renaming
+from histio.versions import Versions
 from histio.wire import shown
 
 Outcome = Literal["imported", "skipped", "rejected"]
@@ -39,9 +40,15 @@ class Run:
     warnings: list[Problem] = field(default_factory=list)
 
     @property
+    def identity(self) -> Any:
+        """What identifies the run, as its column takes it; None where it could not be read."""
+        return self.values.get(self.kind.table.identity or "")
+
+    @property
     def uuid(self) -> str | None:
-        """The run's UUID where it could be read."""
-        return self.values.get(self.kind.table.uuid)
+        """The run's identity in words."""
+        wire = self.kind.table.wire(self.kind.table.identity or "", self.identity)
+        return None if wire is None else str(wire)
 
     @property
     def steps(self) -> Steps:
@@ -55,24 +62,23 @@ class Run:
         problem = Problem("warning" if warning else "error", fault.code, str(fault), where, *at, hint=hint)
         (self.warnings if warning else self.problems).append(problem)
 
-    def entries(self) -> Iterator[tuple[Table, str, Steps]]:
-        """Table, UUID and place of every ledger entry."""
+    def entries(self) -> Iterator[tuple[Table, Any, Steps]]:
+        """Table, identity and place of every ledger entry that has an identity."""
         return _entries(self.kind.table, self.values, ())
 
-    def uuids(self) -> Iterator[tuple[Table, str, Steps]]:
-        """Table, UUID and place of the run and of every ledger entry."""
-        if self.uuid is not None:
-            yield self.kind.table, self.uuid, ()
+    def identities(self) -> Iterator[tuple[Table, Any, Steps]]:
+        """Table, identity and place of the run and of every ledger entry."""
+        if self.identity is not None:
+            yield self.kind.table, self.identity, ()
         yield from self.entries()
 
 
-def _entries(table: Table, values: Values, steps: Steps) -> Iterator[tuple[Table, str, Steps]]:
-    for ledger in table.ledgers:
-        for index, entry in enumerate(values.get(ledger.member) or ()):
-            at = (*steps, ledger.member, index)
-            if ledger.table.uuid in entry:
-                yield ledger.table, entry[ledger.table.uuid], at
-            yield from _entries(ledger.table, entry, at)
+def _entries(table: Table, values: Values, steps: Steps) -> Iterator[tuple[Table, Any, Steps]]:
+    for ledger, below, entry in table.entries(values):
+        at = (*steps, *below)
+        if ledger.table.identity is not None and ledger.table.identity in entry:
+            yield ledger.table, entry[ledger.table.identity], at
+        yield from _entries(ledger.table, entry, at)
 
 
 class Reader:
@@ -81,7 +87,8 @@ class Reader:
     Args:
         kinds: The kinds of run a document may carry.
         contract: The JSON Schema of such documents.
-        rename: By member name, slugs to read as other slugs.
+        versions: The versions of the format that are read.
+        rename: By name on the wire, slugs to read as other slugs.
 
     Attributes:
         renamed: Every use of *rename*.
@@ -90,23 +97,30 @@ class Reader:
         ValueError: *rename* names no slug of the kinds, or makes what is no slug.
     """
 
-    def __init__(self, kinds: Sequence[Kind], contract: Contract, rename: Renames) -> None:
+    def __init__(
+        self, kinds: Sequence[Kind], contract: Contract, versions: Versions, rename: Renames
+    ) -> None:
         self._kinds = kinds
         self._contract = contract
+        self._versions = versions
         self._rename = _checked(rename, kinds)
         self.renamed: list[Renaming] = []
 
     def read(self, document: Any) -> list[Run]:
         """The runs of *document*, in its order."""
         return [
-            self._read_run(kind, index, record)
+            self._read_run(kind, index, record, document["version"])
             for kind in self._kinds
             for index, record in enumerate(document.get(kind.collection) or ())
         ]
 
-    def _read_run(self, kind: Kind, index: int, record: Any) -> Run:
+    def _read_run(self, kind: Kind, index: int, record: Any, version: str) -> Run:
         """Form: marshmallow says what is wrong; the JSON Schema speaks for what marshmallow would take."""
         run = Run(kind, index)
+        record, fault = self._versions.upgrade(kind.name, record, version)
+        if fault is not None:
+            run.note(fault)
+            return run
         try:
             run.values = kind.table.schema.load(record)
         except ValidationError as error:
@@ -124,14 +138,13 @@ class Reader:
         return run
 
     def _apply_renames(self, run: Run, table: Table, values: Values, steps: Steps) -> None:
-        for member, names in self._rename.items():
-            old = values.get(member)
-            if old is not None and old in names:
+        for member, name in table.names.items() if self._rename else ():
+            old, names = values.get(member), self._rename.get(name)
+            if names is not None and isinstance(old, str) and old in names:
                 values[member] = names[old]
-                self.renamed.append(Renaming(pointer(*run.steps, *steps, member), old, names[old]))
-        for ledger in table.ledgers if self._rename else ():
-            for index, entry in enumerate(values.get(ledger.member) or ()):
-                self._apply_renames(run, ledger.table, entry, (*steps, ledger.member, index))
+                self.renamed.append(Renaming(pointer(*run.steps, *steps, name), old, names[old]))
+        for ledger, below, entry in table.entries(values) if self._rename else ():
+            self._apply_renames(run, ledger.table, entry, (*steps, *below))
 
 
 def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
@@ -139,7 +152,9 @@ def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
     fields: dict[str, Slug] = {}
     for kind in kinds:
         for table in kind.table.all():
-            fields |= {name: each for name, each in table.schema.fields.items() if isinstance(each, Slug)}
+            fields |= {
+                table.names[member]: each for member, each in table.fields.items() if isinstance(each, Slug)
+            }
     if not isinstance(rename, Mapping):
         raise TypeError(f"rename is a mapping from members to mappings of slugs, not {shown(rename)}")
     for member, names in rename.items():

@@ -6,89 +6,13 @@ which are ledgers. Export, checks, writing and the published JSON Schema all der
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from marshmallow.fields import Nested
 
-import sqlalchemy as sa
-from marshmallow import Schema, ValidationError, post_load, validates_schema
-from marshmallow.fields import Field, Nested
-from marshmallow_sqlalchemy import SQLAlchemySchema
-from sqlalchemy.orm import ColumnProperty
-
-from histio import instances, models
+from histio import models
 from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
-from histio.report import Fault
-from histio.wire import WireField
+from histio.records import RecordSchema, RunSchema
 
-
-class RecordSchema(SQLAlchemySchema[Any]):
-    """One record and one row: the base of runs and of ledger entries.
-
-    ``dump(row)`` gives the record; a row that the format cannot hold raises ValidationError.
-    ``load(record, session=session)`` gives a row with its references resolved in one SELECT per related
-    model: the existing row of the same UUID, changed, or a new one that is in no session until it is added.
-    ``load(record, transient=True)`` asks no database; its related rows hold nothing but their keys.
-    """
-
-    class Meta:
-        load_instance = True
-
-    def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
-        """Fit the field to the column of its model; let nested schemas load plain values."""
-        if isinstance(field_obj, Nested):
-            field_obj.schema._load_instance = False  # type: ignore[attr-defined]  # noqa: SLF001
-        elif isinstance(field_obj, WireField) and self.opts.model is not None:
-            column = sa.inspect(self.opts.model).attrs.get(field_obj.attribute or field_name)
-            if isinstance(column, ColumnProperty):
-                field_obj.fit(column.columns[0].type)
-
-    def load(self, data: Any, **options: Any) -> Any:
-        """As marshmallow-sqlalchemy's, with ``session``, ``instance`` and ``transient``."""
-        if self._load_instance:
-            transient = self._transient
-            try:
-                return super().load(data, **options)
-            finally:
-                self._transient = transient  # for this load only
-        # Plain values need no session, and not what marshmallow-sqlalchemy does to every record for one.
-        return Schema.load(self, data, **options)
-
-    @classmethod
-    def alternatives(cls) -> list[list[str]]:
-        """Groups of optional slugs of the same relationship: of each, a record needs at least one."""
-        groups: dict[str, list[str]] = {}
-        for name, field in cls._declared_fields.items():
-            if isinstance(field, Slug) and field.relationship is not None and not field.required:
-                groups.setdefault(field.relationship, []).append(name)
-        return [group for group in groups.values() if len(group) > 1]
-
-    @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def _need_one_alternative(self, _data: Any, original: Any, *, partial: Any = None, **_: Any) -> None:
-        for group in self.alternatives() if isinstance(original, Mapping) and not partial else ():
-            if not any(name in original for name in group):
-                raise ValidationError([Fault(f"Missing; one of {', '.join(group)} is required.")], group[0])
-
-    @post_load(pass_collection=True)
-    def make_instance(self, data: Any, *, many: bool, **_: Any) -> Any:
-        """Turn what was loaded into rows, all of them with one SELECT per model."""
-        if not self._load_instance:
-            return data
-        session = None if self.transient else self.session
-        rows = instances.make(self, data, many=many, session=session, instance=self.instance)
-        return rows if many else rows[0]
-
-
-class RunSchema(RecordSchema):
-    """A kind of run. ``Meta`` names its ``model``, ``kind``, ``collection`` and ``timestamp``.
-
-    ``kind`` is the singular name (the key of a stream's line), ``collection`` the name of the list in a
-    document, ``timestamp`` the field that orders the runs.
-    """
-
-    class Meta(RecordSchema.Meta):
-        kind: ClassVar[str]
-        collection: ClassVar[str]
-        timestamp: ClassVar[str]
+_RECORDED = ("created_at", "updated_at")
 
 
 def _uuid(what: str) -> RunUUID:
@@ -126,6 +50,7 @@ class ProductionConsumptionSchema(RecordSchema):
 
     class Meta(RecordSchema.Meta):
         model = models.ProductionConsumption
+        optional = _RECORDED
 
     uuid = _uuid("the ledger entry")
     ingredient_slug = Slug(
@@ -153,6 +78,7 @@ class ProductionRunSchema(RunSchema):
         kind = "production_run"
         collection = "production_runs"
         timestamp = "produced_at"
+        optional = ("notes", *_RECORDED)
 
     uuid = _uuid("the run")
     recipe_slug = Slug(
@@ -188,6 +114,7 @@ class AssemblyFinishedUnitConsumptionSchema(RecordSchema):
 
     class Meta(RecordSchema.Meta):
         model = models.AssemblyFinishedUnitConsumption
+        optional = _RECORDED
 
     uuid = _uuid("the ledger entry")
     finished_unit_slug = Slug(
@@ -205,6 +132,7 @@ class AssemblyPackagingConsumptionSchema(RecordSchema):
 
     class Meta(RecordSchema.Meta):
         model = models.AssemblyPackagingConsumption
+        optional = ("ingredient_slug", *_RECORDED)
 
     uuid = _uuid("the ledger entry")
     product_slug = Slug(
@@ -237,6 +165,7 @@ class AssemblyRunSchema(RunSchema):
         kind = "assembly_run"
         collection = "assembly_runs"
         timestamp = "assembled_at"
+        optional = ("notes", *_RECORDED)
 
     uuid = _uuid("the run")
     finished_good_slug = Slug(

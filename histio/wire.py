@@ -7,13 +7,14 @@ it dumps (a row the format cannot hold is an error, never a wrong value), and as
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 from marshmallow import ValidationError
-from marshmallow.fields import Field
+from marshmallow.fields import Field, List, Nested
 from sqlalchemy.types import TypeEngine
 
+from histio.errors import BindingError
 from histio.report import Code, Fault
 
 JsonSchema = dict[str, Any]
@@ -32,6 +33,32 @@ _REPR.maxstring = _REPR.maxother = 60
 _REPR.maxlevel = 2
 
 
+def wire_name(name: str, field: Field[Any]) -> str:
+    """The name that the field *name* of a schema has in a record."""
+    return name if field.data_key is None else field.data_key
+
+
+def nested_in(field: Field[Any]) -> Nested | None:
+    """The field of a nested schema: *field* itself, or what it is a list of."""
+    inner = field.inner if isinstance(field, List) else field
+    return inner if isinstance(inner, Nested) else None
+
+
+def is_list(field: Field[Any]) -> bool:
+    """Whether a nested *field* holds several records."""
+    return isinstance(field, List) or (isinstance(field, Nested) and bool(field.many or field.schema.many))
+
+
+def faults_in(messages: Any, *steps: str | int) -> Iterator[tuple[tuple[str | int, ...], Fault]]:
+    """The messages of a `ValidationError`, nested as they may be, each with the steps that lead to it."""
+    if isinstance(messages, Mapping):
+        for step, inner in messages.items():
+            yield from faults_in(inner, *steps, step)
+    else:
+        for message in messages:
+            yield steps, message if isinstance(message, Fault) else Fault(str(message))
+
+
 _CODES = {"precision", "out-of-range"}
 
 
@@ -44,7 +71,7 @@ class WireField(Field[Any]):
         kwargs: As for any marshmallow field.
     """
 
-    definition: ClassVar[str | None] = None
+    definition: str | None = None
     """The name under which the JSON Schema keeps this rule, for rules without parameters."""
 
     def __init__(self, *, description: str = "", example: Any = None, **kwargs: Any) -> None:
@@ -57,7 +84,20 @@ class WireField(Field[Any]):
         return ValidationError([Fault(message, cast("Code", key) if key in _CODES else "schema")])
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        """Take scale, length and range from the column that stores the value."""
+        """Take scale, length and range from the column that stores the value.
+
+        Raises:
+            BindingError: The column cannot hold what the field says.
+        """
+
+    def unfit(self, column_type: TypeEngine[Any], advice: str) -> BindingError:
+        """The error that the column cannot hold the field's values, and what to write instead."""
+        return BindingError(f"a {type(self).__name__} cannot be kept in {column_type!r}: {advice}")
+
+    @property
+    def rule(self) -> WireField:
+        """The field whose rule this one has: itself, unless it borrows another's."""
+        return self
 
     def assertions(self) -> JsonSchema:
         """The rule as JSON Schema keywords, null aside."""
@@ -87,7 +127,7 @@ class WireField(Field[Any]):
         try:
             self.check(wire)
         except ValidationError as error:
-            [fault] = cast("list[Fault]", error.messages)
+            [(_, fault), *_] = faults_in(error.messages)
             raise ValidationError([Fault(f"{fault} The row has {shown(value)}.", fault.code)]) from None
         return wire
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.dialects import RowFaultError, check_deferred, quiet_pipelines, row_fault, savepoint
 from histio.kinds import Table
+from histio.mapping import Columns
 
 _log = logging.getLogger("histio")
 
@@ -22,11 +23,21 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A row to be written: parameters by column key, and for each ledger of the table its rows."""
+    """A row to be written.
+
+    Attributes:
+        parameters: Values by column key.
+        ledgers: For each ledger of the table, its rows.
+        links: For each `Links` of the table, the keys of the related rows.
+    """
 
     parameters: dict[str, Any]
     ledgers: tuple[list[Row], ...]
+    links: tuple[list[tuple[Any, ...]], ...] = ()
 
+
+Insert: TypeAlias = Callable[[Connection, Table, Sequence[Row]], None]
+"""Writes rows of a table with their ledgers, all or none."""
 
 Placed = Sequence[tuple[int, Row]]
 """Rows, each with its place among those that were to be written."""
@@ -39,6 +50,7 @@ def write(
     *,
     deferred: bool,
     rivals: Callable[[Sequence[Row]], Collection[Row]],
+    insert: Insert,
 ) -> Iterator[tuple[int, str]]:
     """Write *rows* with their ledgers; give the place and the violated constraint of each that cannot be.
 
@@ -51,16 +63,17 @@ def write(
         rows: The runs' rows.
         deferred: Whether deferred constraints are checked now.
         rivals: Tells which of some rows another client has written meanwhile.
+        insert: How rows are written: in bulk, or by the unit of work.
 
     Raises:
         sqlalchemy.exc.DBAPIError: What is no row's fault: a deadlock, a lock timeout, a lost connection.
     """
-    tables = [each.rows for each in table.all()]
+    tables = [rows for each in table.all() for rows in each.core_tables]
 
     def attempt(batch: Placed) -> Iterator[tuple[int, str]]:
         try:
             with quiet_pipelines(), savepoint(connection):
-                _insert(connection, table, [row for _, row in batch])
+                insert(connection, table, [row for _, row in batch])
                 if deferred:
                     check_deferred(connection, tables)
         except Exception as error:
@@ -85,36 +98,61 @@ def write(
         yield from attempt(placed[start : start + BATCH])
 
 
-def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-    rows = list(rows)
-    # All rows of one executemany have the columns of its first.
-    for _, group in groupby(rows, key=lambda row: row.parameters.keys()):
-        alike = [row.parameters for row in group]
-        result = connection.execute(
-            sa.insert(table.rows), alike, execution_options={"preserve_rowcount": True}
-        )
-        if result.rowcount not in (len(alike), -1):
-            raise RowFaultError("the database did not keep every row")
-    if not any(entries for row in rows for entries in row.ledgers):
+def insert_in_bulk(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Write *rows* and their ledgers with one executemany per table."""
+    _execute(connection, table.rows, [row.parameters for row in rows])
+    if not any(below for row in rows for below in (*row.ledgers, *row.links)):
         return
     owners = _owners(connection, table, rows)
-    for position, ledger in enumerate(table.ledgers):
-        entries = []
-        for row in rows:
-            owner = owners.get(row.parameters[table.uuid_column.key])
-            if owner is None:
-                raise RowFaultError("the database did not keep the row as it was")
-            keys = {
-                local.key: owner[column] for local, column in zip(ledger.local, ledger.owner, strict=True)
-            }
-            entries += [Row(entry.parameters | keys, entry.ledgers) for entry in row.ledgers[position]]
+    for place, links in enumerate(table.links):
+        linking, (columns, _) = links.relation, links.relation.link or ((), ())
+        pairs = [
+            _filled(linking.remote, linking.local, owner)
+            | _filled(columns, columns, dict(zip(columns, key, strict=True)))
+            for row, owner in zip(rows, owners, strict=True)
+            for key in row.links[place]
+        ]
+        _execute(connection, linking.remote[0].table, pairs)
+    for place, ledger in enumerate(table.ledgers):
+        entries = [
+            Row(entry.parameters | _filled(ledger.local, ledger.owner, owner), entry.ledgers, entry.links)
+            for row, owner in zip(rows, owners, strict=True)
+            for entry in row.ledgers[place]
+        ]
         if entries:
-            _insert(connection, ledger.table, entries)
+            insert_in_bulk(connection, ledger.table, entries)
 
 
-def _owners(connection: Connection, table: Table, rows: list[Row]) -> dict[Any, dict[sa.Column[Any], Any]]:
-    """The keys that the database gave the rows, by UUID."""
-    columns = list(dict.fromkeys(column for ledger in table.ledgers for column in ledger.owner))
-    uuids = [row.parameters[table.uuid_column.key] for row in rows]
-    found = connection.execute(sa.select(table.uuid_column, *columns).where(table.uuid_column.in_(uuids)))
-    return {uuid: dict(zip(columns, keys, strict=True)) for uuid, *keys in found}
+def _filled(columns: Columns, sources: Columns, values: Mapping[sa.Column[Any], Any]) -> dict[str, Any]:
+    return {column.key: values[source] for column, source in zip(columns, sources, strict=True)}
+
+
+def _execute(connection: Connection, table: Any, parameters: Sequence[dict[str, Any]]) -> None:
+    # All rows of one executemany have the columns of its first.
+    for _, group in groupby(parameters, key=dict.keys):
+        alike = list(group)
+        result = connection.execute(sa.insert(table), alike, execution_options={"preserve_rowcount": True})
+        if result.rowcount not in (len(alike), -1):
+            raise RowFaultError("the database did not keep every row")
+
+
+def owner_columns(table: Table) -> Columns:
+    """The columns of a row that its ledgers and links are filled with."""
+    ledgers = (column for ledger in table.ledgers for column in ledger.owner)
+    links = (column for links in table.links for column in links.relation.local)
+    return tuple(dict.fromkeys((*ledgers, *links)))
+
+
+def _owners(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Mapping[sa.Column[Any], Any]]:
+    """The owner columns of each row; what the database gave the rows is looked up by their identity."""
+    columns = owner_columns(table)
+    if all(column.key in row.parameters for column in columns for row in rows):
+        return [{column: row.parameters[column.key] for column in columns} for row in rows]
+    identity = table.identity_column
+    assert identity is not None  # noqa: S101 - without one, the unit of work writes
+    wanted = [row.parameters[identity.key] for row in rows]
+    found = connection.execute(sa.select(identity, *columns).where(identity.in_(wanted)))
+    keys = {known: dict(zip(columns, values, strict=True)) for known, *values in found}
+    if not all(each in keys for each in wanted):
+        raise RowFaultError("the database did not keep the row as it was")
+    return [keys[each] for each in wanted]

@@ -1,0 +1,109 @@
+"""Runs that refer to other runs: which have to be written first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from histio.errors import BindingError
+from histio.kinds import Kind, Reference, Table
+from histio.mapping import find_column
+from histio.resolver import Sought
+from histio.runs import Run, Values
+
+
+def in_order(kinds: Sequence[Kind]) -> list[Kind]:
+    """*kinds*, each after those whose runs it refers to, otherwise in the order given.
+
+    Raises:
+        BindingError: They refer to each other in a circle.
+    """
+    left, placed = list(kinds), []
+    while left:
+        free = next((kind for kind in left if not any(_refers(kind, other) for other in left)), None)
+        if free is None:
+            names = ", ".join(kind.name for kind in left)
+            raise BindingError(f"these kinds refer to each other in a circle, so none can be first: {names}")
+        left.remove(free)
+        placed.append(free)
+    return placed
+
+
+def _refers(kind: Kind, other: Kind) -> bool:
+    return kind is not other and any(kind.refers_to(other))
+
+
+class Dependencies:
+    """What runs of some kinds say of each other.
+
+    Args:
+        kinds: The kinds of run.
+    """
+
+    def __init__(self, kinds: Sequence[Kind]) -> None:
+        self._references: dict[Kind, list[tuple[Table, Reference, Kind]]] = {
+            kind: [(table, reference, other) for other in kinds for table, reference in kind.refers_to(other)]
+            for kind in kinds
+        }
+        # For each kind, by key: the member of its runs that others may name.
+        self._named: dict[Kind, dict[tuple[str, ...], str]] = {kind: {} for kind in kinds}
+        for _, reference, other in (each for found in self._references.values() for each in found):
+            for key in (key for chain in reference.slugs.values() for key in chain):
+                column = find_column(other.table.mapper, key[0]) if len(key) == 1 else None
+                for member, own in other.table.columns.items():
+                    if own is column:
+                        self._named[other][key] = member
+
+    def keys_of(self, run: Run) -> Iterator[Sought]:
+        """The keys by which other runs may name *run*."""
+        for key, member in self._named[run.kind].items():
+            if run.values.get(member) is not None:
+                yield key, run.values[member]
+
+    def waves(self, runs: Sequence[Run]) -> Iterator[list[Run]]:
+        """*runs* in groups, each of which refers only to runs of those before it, or to none in a circle."""
+        if not any(self._references.values()):
+            yield list(runs)
+            return
+        known = {(run.kind, *sought): run for run in runs for sought in self.keys_of(run)}
+        depths = _depths({run: list(self._named_by(run, known)) for run in runs})
+        groups: dict[int, list[Run]] = {}
+        for run in runs:
+            groups.setdefault(depths[run], []).append(run)
+        yield from (groups[depth] for depth in sorted(groups))
+
+    def _named_by(self, run: Run, known: dict[Any, Run]) -> Iterator[Run]:
+        for table, reference, other in self._references[run.kind]:
+            for record in _records(run.kind.table, run.values, table):
+                for member in reference.named_by(record)[:1]:
+                    for key in reference.slugs[member]:
+                        target = known.get((other, key, record[member]))
+                        if target is not None and target is not run:
+                            yield target
+
+
+def _records(table: Table, values: Values, wanted: Table) -> Iterator[Values]:
+    """The records of the *wanted* table in a run."""
+    if table is wanted:
+        yield values
+    for ledger, _, entry in table.entries(values):
+        yield from _records(ledger.table, entry, wanted)
+
+
+def _depths(targets: dict[Run, list[Run]]) -> dict[Run, int]:
+    """How many runs stand in a row before each; references that close a circle do not count."""
+    depths: dict[Run, int] = {}
+    for start in targets:
+        path = [(start, iter(targets[start]))] if start not in depths else []
+        on_path = {start}
+        while path:
+            run, remaining = path[-1]
+            below = next((each for each in remaining if each not in depths and each not in on_path), None)
+            if below is not None:
+                on_path.add(below)
+                path.append((below, iter(targets[below])))
+            else:
+                path.pop()
+                on_path.discard(run)
+                depths[run] = 1 + max((depths[each] for each in targets[run] if each in depths), default=-1)
+    return depths

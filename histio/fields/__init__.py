@@ -1,0 +1,26 @@
+"""marshmallow fields with the wire rules of the format.
+
+Patterns are portable across ECMA 262, Rust and Python. Python's ``$`` also matches before a final newline,
+so a ``not`` pattern excludes line ends where nothing else does.
+"""
+
+from histio.fields.numbers import Boolean, FixedDecimal, Integer, Number
+from histio.fields.references import RunRef, Slug, SlugList
+from histio.fields.texts import Choice, Json, RunUUID, Text
+from histio.fields.times import Date, UtcTimestamp
+
+__all__ = [
+    "Boolean",
+    "Choice",
+    "Date",
+    "FixedDecimal",
+    "Integer",
+    "Json",
+    "Number",
+    "RunRef",
+    "RunUUID",
+    "Slug",
+    "SlugList",
+    "Text",
+    "UtcTimestamp",
+]

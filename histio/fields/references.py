@@ -1,0 +1,282 @@
+"""Fields that name related rows, by their natural keys."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from marshmallow import ValidationError
+from sqlalchemy.orm import Mapper
+
+from histio.errors import BindingError
+from histio.fields.numbers import FixedDecimal, Integer
+from histio.fields.texts import RunUUID, Text
+from histio.fields.times import Date, UtcTimestamp
+from histio.mapping import Relation, column_of, relation, underlying
+from histio.wire import JsonSchema, WireField
+
+Key = tuple[str, ...]
+"""What identifies a related row: paths of columns, several for a key of several columns."""
+
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+# Unicode White_Space beyond the control characters (PropList.txt, Unicode 15).
+_SPACE = " \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_LONGEST = 200
+
+
+class _SlugText(Text):
+    """A non-empty text without control characters or white space around it."""
+
+    definition = "slug"
+    default_error_messages = {
+        "form": "Has control characters, white space around it, or a lone surrogate.",
+        "out-of-range": "Must be 1 to {maximum} characters, not {length}.",
+    }
+    min_length = 1
+
+    _malformed = f"^[{_SPACE}]|[{_SPACE}]$|[{_CONTROL}]"
+
+    def assertions(self) -> JsonSchema:
+        return {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": self.max_length,
+            "not": {"pattern": self._malformed},
+        }
+
+    def well_formed(self, text: str) -> bool:
+        return re.search(self._malformed, text) is None
+
+
+class Slug(_SlugText):
+    """The natural key of a related row, or a snapshot of one.
+
+    Several slugs of one relationship are alternatives, tried in the order of declaration; at least one
+    must be present. With ``allow_none``, null means that there is no related row.
+
+    Args:
+        relationship: The model's relationship that the slug resolves to, or the column of its foreign key;
+            None for a slug kept as text.
+        key: The related model's attribute that holds the key; a dotted path follows relationships. A tuple
+            of several is a key of several columns, on the wire an object with a member for each. The wire
+            form of a key that is no text is that of its column.
+        fallback: Further keys, in which an import looks where none has the value of the first. Exports
+            always write *key*.
+        agrees: A relationship of the run and of the related row that should lead to the same row;
+            where it does not, the import warns of a ``mismatched-reference``.
+        choice: Of all the references of the record with the same *choice*, exactly one is not null.
+        snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import
+            warns where no such row exists (any more); None: nobody looks.
+        kwargs: As for `WireField`.
+    """
+
+    default_error_messages = {
+        "dangling": "No row has the key that is stored.",
+        "parts": "Not an object with the members {names}.",
+    }
+    many = False
+
+    def __init__(
+        self,
+        relationship: str | None = None,
+        *,
+        key: str | Key = "slug",
+        fallback: str | Sequence[str] = (),
+        agrees: str | None = None,
+        choice: str | None = None,
+        snapshot_of: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if choice is not None:
+            kwargs.setdefault("allow_none", True)
+        super().__init__(max_length=_LONGEST, **kwargs)
+        self.relationship = relationship
+        self.key: Key = (key,) if isinstance(key, str) else tuple(key)
+        self.fallback: tuple[Key, ...] = tuple(
+            (path,) for path in ((fallback,) if isinstance(fallback, str) else fallback)
+        )
+        self.agrees = agrees
+        self.choice = choice
+        self.snapshot_of = snapshot_of
+        self._relation: Relation | None = None
+        self._rules: dict[str, WireField] = {}
+        self._own: WireField | None = None
+
+    @property
+    def rule(self) -> WireField:
+        """The field whose rule a key of one column has."""
+        return self if self._own is None else self._own
+
+    @property
+    def chain(self) -> tuple[Key, ...]:
+        """The keys in which the slug is looked for, in that order."""
+        return (self.key, *self.fallback)
+
+    def fit_key(self, mapper: Mapper[Any]) -> None:
+        """Take the relation of *mapper*'s model, and the wire form of the key from its columns.
+
+        Raises:
+            BindingError: There is no such relation or key.
+        """
+        assert self.relationship is not None  # noqa: S101 - others have no key
+        found = relation(mapper, self.relationship)
+        if found.many is not self.many or (self.many and found.link is None):
+            wanted = "is no relationship over an association table" if self.many else "leads to several rows"
+            raise BindingError(f"{mapper.class_.__name__}.{found.name} {wanted}")
+        rules = {path: self._rule(column_of(found.mapper, path)) for key in self.chain for path in key}
+        if self.fallback and len({type(rule) for rule in rules.values()}) > 1:
+            raise BindingError(f"the keys {', '.join(rules)} are of different types")
+        self._relation, self._rules = found, rules
+        if len(self.key) > 1:
+            self.definition = None
+        elif rules[self.key[0]].assertions() != super().assertions():
+            self._own = rules[self.key[0]]
+
+    def _rule(self, column: sa.Column[Any]) -> WireField:
+        """The field of a key's column."""
+        stored = underlying(column.type)
+        kinds: tuple[tuple[type[Any], WireField], ...] = (
+            (sa.Uuid, RunUUID()),
+            (sa.types._Binary, RunUUID()),  # noqa: SLF001 - what BINARY and LargeBinary share
+            (sa.Integer, Integer()),
+            (sa.Numeric, FixedDecimal(signed=True)),
+            (sa.DateTime, UtcTimestamp()),
+            (sa.Date, Date()),
+            (sa.String, _SlugText(max_length=max(_LONGEST, getattr(stored, "length", None) or 0))),
+        )
+        rule = next((field for kind, field in kinds if isinstance(stored, kind)), None)
+        if rule is None:
+            raise BindingError(f"{column}: a {stored!r} cannot be a key")
+        if not isinstance(rule, Text):
+            rule.fit(column.type)
+        return rule
+
+    def assertions(self) -> JsonSchema:
+        if len(self.key) > 1:
+            return {
+                "type": "object",
+                "properties": {path: self._rules[path].assertions() for path in self.key},
+                "required": list(self.key),
+                "additionalProperties": False,
+            }
+        return super().assertions() if self._own is None else self._own.assertions()
+
+    def check(self, value: Any) -> None:
+        if len(self.key) == 1:
+            if self._own is None:
+                super().check(value)
+            else:
+                self._own.check(value)
+            return
+        if not isinstance(value, dict) or set(value) != set(self.key):
+            raise self.make_error("parts", names=", ".join(self.key))
+        for path in self.key:
+            try:
+                self._rules[path].check(value[path])
+            except ValidationError as error:
+                raise ValidationError({path: error.messages}) from None
+
+    def to_wire(self, value: Any) -> Any:
+        if len(self.key) == 1:
+            return value if self._own is None else self._own.to_wire(value)
+        return {path: self._rules[path].to_wire(each) for path, each in zip(self.key, value, strict=True)}
+
+    def from_wire(self, value: Any) -> Any:
+        if len(self.key) == 1:
+            return value if self._own is None else self._own.from_wire(value)
+        return tuple(self._rules[path].from_wire(value[path]) for path in self.key)
+
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
+        """The key of the related row; None where there is no related row."""
+        if self._relation is None:
+            return super().get_value(obj, attr, accessor, default)
+        row = self._relation.follow(obj)
+        if row is not None:
+            return self._key_of(row)
+        if None not in self._relation.key(obj):
+            raise self.make_error("dangling")
+        return None
+
+    def _key_of(self, row: Any) -> Any:
+        parts = tuple(_value(row, path) for path in self.key)
+        if None in parts:
+            raise self.make_error("null")
+        return parts if len(parts) > 1 else parts[0]
+
+
+def _value(row: Any, path: str) -> Any:
+    for name in path.split("."):
+        row = getattr(row, name, None)
+    return row
+
+
+class RunRef(Slug):
+    """The UUID of another run, of the same kind or another, which may stand in the same document.
+
+    Runs are imported after those that they refer to.
+
+    Args:
+        relationship: The model's relationship that leads to the run, or the column of its foreign key.
+        key: The attribute of the other model that holds the UUID.
+        kwargs: As for `Slug`.
+    """
+
+    def __init__(self, relationship: str, *, key: str = "uuid", **kwargs: Any) -> None:
+        super().__init__(relationship, key=key, **kwargs)
+
+    def _rule(self, column: sa.Column[Any]) -> WireField:
+        rule = RunUUID()
+        rule.fit(column.type)
+        return rule
+
+
+class SlugList(Slug):
+    """The natural keys of all rows that an association table relates, in sorted order.
+
+    Args:
+        relationship: A relationship over an association table that has no model of its own.
+        kwargs: As for `Slug`.
+    """
+
+    default_error_messages = {"list": "Not a list.", "twice": "Holds {value} twice."}
+    many = True
+
+    definition = None
+
+    @property
+    def rule(self) -> WireField:
+        """A list has a rule of its own."""
+        return self
+
+    def assertions(self) -> JsonSchema:
+        return {"type": "array", "items": super().assertions(), "uniqueItems": True}
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, list):
+            raise self.make_error("list")
+        for place, each in enumerate(value):
+            try:
+                super().check(each)
+            except ValidationError as error:
+                raise ValidationError({place: error.messages}) from None
+        for each, times in Counter(map(_sortable, value)).items():
+            if times > 1:
+                raise self.make_error("twice", value=each)
+
+    def to_wire(self, value: Any) -> Any:
+        return sorted((super(SlugList, self).to_wire(each) for each in value), key=_sortable)
+
+    def from_wire(self, value: Any) -> Any:
+        return sorted((super(SlugList, self).from_wire(each) for each in value), key=repr)
+
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
+        """The keys of the related rows."""
+        assert self._relation is not None  # noqa: S101 - a list is always of related rows
+        return [self._key_of(row) for row in self._relation.follow(obj)]
+
+
+def _sortable(wire: Any) -> Any:
+    return tuple(wire.values()) if isinstance(wire, dict) else wire

@@ -1,0 +1,226 @@
+"""Fields whose values are text, or whatever else JSON can say."""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from histio.mapping import is_decorated, python_form, underlying
+from histio.wire import JsonSchema, WireField
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_NUL = r"^[^\x00]*$"
+
+
+class Text(WireField):
+    """A string without NUL, which PostgreSQL cannot store, and without lone surrogates, which no driver can.
+
+    Args:
+        max_length: In code points; None: what the column holds.
+        kwargs: As for `WireField`.
+    """
+
+    default_error_messages = {
+        "invalid": "Not a string.",
+        "form": "Holds a NUL character or a lone surrogate.",
+        "out-of-range": "Must be at most {maximum} characters, not {length}.",
+    }
+    min_length = 0
+
+    def __init__(self, *, max_length: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_length = max_length
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        stored = underlying(column_type)
+        if python_form(column_type, ["text"]) is None or not (
+            isinstance(stored, sa.String) or is_decorated(column_type)
+        ):
+            raise self.unfit(column_type, "declare the field that fits the column's type")
+        length = getattr(stored, "length", None)
+        if length is not None:
+            self.max_length = min(length, self.max_length or length)
+
+    def assertions(self) -> JsonSchema:
+        schema: JsonSchema = {"type": "string", "pattern": _NO_NUL}
+        return schema if self.max_length is None else {**schema, "maxLength": self.max_length}
+
+    def to_wire(self, value: Any) -> Any:
+        return value
+
+    def well_formed(self, text: str) -> bool:
+        return "\x00" not in text
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        maximum = len(value) if self.max_length is None else self.max_length
+        if not self.min_length <= len(value) <= maximum:
+            raise self.make_error("out-of-range", maximum=maximum, length=len(value))
+        if not self.well_formed(value) or _SURROGATE.search(value):
+            raise self.make_error("form")
+
+
+# A UUID as the columns of the world keep it.
+_AN_UUID = uuid.UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
+_FORMS: tuple[Callable[[uuid.UUID], Any], ...] = (
+    lambda value: value,
+    str,
+    lambda value: value.hex,
+    lambda value: value.bytes,
+)
+_HYPHENATED, _HEX, _BYTES = 36, 32, 16
+
+
+class RunUUID(WireField):
+    """A UUID in hyphenated form; upper case is read and lower case written.
+
+    The column may keep it as text (of 36 characters, or of 32 without hyphens), as `sqlalchemy.Uuid`, as 16
+    bytes, or by a decorator of the host's. A row whose text is in any other spelling does not dump: no
+    look-up would find it, and the same UUID could be stored twice.
+    """
+
+    definition = "uuid"
+    default_error_messages = {
+        "invalid": "Not a hyphenated UUID.",
+        "stored": "Not stored as a UUID in lower case.",
+    }
+    _pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+    _as_kept: Callable[[uuid.UUID], Any] = str
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        stored = underlying(column_type)
+        forms = {form(_AN_UUID): form for form in _FORMS}
+        if is_decorated(column_type) or isinstance(stored, sa.Uuid):
+            found = python_form(column_type, list(forms))
+        elif isinstance(stored, sa.types._Binary):  # noqa: SLF001 - what BINARY and LargeBinary share
+            found = _AN_UUID.bytes if getattr(stored, "length", None) in (None, _BYTES) else None
+        else:
+            length = getattr(stored, "length", None) or _HYPHENATED
+            found = _AN_UUID.hex if length == _HEX else str(_AN_UUID) if length >= _HYPHENATED else None
+            found = found if isinstance(stored, sa.String) else None
+        if found is None:
+            raise self.unfit(
+                column_type, "it takes String(36), String(32), Uuid, BINARY(16), or a decorator of these"
+            )
+        self._as_kept = forms[found]
+
+    def assertions(self) -> JsonSchema:
+        return {"type": "string", "pattern": self._pattern, "maxLength": _HYPHENATED}
+
+    def to_wire(self, value: Any) -> str:
+        if isinstance(value, bytes | bytearray | memoryview):
+            return str(uuid.UUID(bytes=bytes(value)))
+        if isinstance(value, str):
+            read = uuid.UUID(value)
+            if value not in (str(read), self._as_kept(read)):
+                raise self.make_error("stored")
+            return str(read)
+        return str(value)
+
+    def from_wire(self, value: str) -> Any:
+        return self._as_kept(uuid.UUID(value))
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str) or not re.fullmatch(self._pattern, value) or len(value) != _HYPHENATED:
+            raise self.make_error("invalid")
+
+
+class Choice(WireField):
+    """One of a set of texts. For a column of an `enum.Enum`, what the database keeps: by default its names.
+
+    Args:
+        choices: The texts; none: those of the column.
+        kwargs: As for `WireField`.
+    """
+
+    default_error_messages = {"invalid": "Must be one of: {choices}."}
+
+    def __init__(self, *choices: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.choices = choices
+        self._members: Mapping[str, enum.Enum] = {}
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        stored = underlying(column_type)
+        if isinstance(stored, sa.Enum):
+            self.choices = self.choices or tuple(stored.enums)
+            if stored.enum_class is not None:
+                self._members = dict(zip(stored.enums, stored.enum_class.__members__.values(), strict=True))
+        elif not isinstance(stored, sa.String):
+            raise self.unfit(column_type, "it takes Enum or String")
+        elif not self.choices:
+            raise self.unfit(column_type, 'name the choices: Choice("small", "large")')
+
+    def assertions(self) -> JsonSchema:
+        return {"enum": list(self.choices)}
+
+    def to_wire(self, value: Any) -> Any:
+        names = [name for name, member in self._members.items() if member is value]
+        return names[0] if names else value
+
+    def from_wire(self, value: str) -> Any:
+        return self._members.get(value, value)
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str) or value not in self.choices:
+            raise self.make_error("invalid", choices=", ".join(self.choices))
+
+
+class Json(WireField):
+    """Any JSON value, for columns of `sqlalchemy.JSON`; the members of its objects are dumped in sorted order.
+
+    Its strings and names hold no NUL and no lone surrogate.
+    """
+
+    definition = "json"
+    default_error_messages = {"invalid": "Holds a NUL, a lone surrogate, or what JSON cannot say."}
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        if not isinstance(underlying(column_type), sa.JSON) and not is_decorated(column_type):
+            raise self.unfit(column_type, "it takes JSON")
+
+    def assertions(self) -> JsonSchema:
+        within = {"$ref": f"#/$defs/{self.definition}"}
+        return {
+            "anyOf": [
+                {"type": ["null", "boolean", "number"]},
+                {"type": "string", "pattern": _NO_NUL},
+                {"type": "array", "items": within},
+                {"type": "object", "propertyNames": {"pattern": _NO_NUL}, "additionalProperties": within},
+            ]
+        }
+
+    def to_wire(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: self.to_wire(value[name]) for name in sorted(value)}
+        return [self.to_wire(each) for each in value] if isinstance(value, list | tuple) else value
+
+    def check(self, value: Any) -> None:
+        try:
+            fine = _is_json(value)
+        except RecursionError:
+            fine = False
+        if not fine:
+            raise self.make_error("invalid")
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_json(name) for name in value) and all(
+            map(_is_json, value.values())
+        )
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, str):
+        return "\x00" not in value and not _SURROGATE.search(value)
+    return (
+        value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+    )

@@ -1,0 +1,286 @@
+"""The base of every schema: one record and one row, whatever the host's models look like."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+import sqlalchemy as sa
+from marshmallow import Schema, ValidationError, post_load, validates_schema
+from marshmallow.fields import Field, Nested
+from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
+from sqlalchemy.orm import Mapper
+
+from histio import instances
+from histio.errors import BindingError
+from histio.fields import (
+    Boolean,
+    Choice,
+    Date,
+    FixedDecimal,
+    Integer,
+    Json,
+    Number,
+    RunUUID,
+    Slug,
+    Text,
+    UtcTimestamp,
+)
+from histio.mapping import Relation, find_column, mapper_of, relation
+from histio.report import Fault
+from histio.wire import WireField, nested_in, wire_name
+
+
+class Converter(ModelConverter):
+    """Gives ``auto_field()`` the histio field of the column's type."""
+
+    SQLA_TYPE_MAPPING: ClassVar[dict[Any, Any]] = {
+        sa.Uuid: RunUUID,
+        sa.Enum: Choice,
+        sa.JSON: Json,
+        sa.Boolean: Boolean,
+        sa.Float: Number,
+        sa.Numeric: FixedDecimal,
+        sa.Integer: Integer,
+        sa.DateTime: UtcTimestamp,
+        sa.Date: Date,
+        sa.String: Text,
+    }
+
+    def _add_column_kwargs(self, kwargs: dict[str, Any], column: sa.Column[Any]) -> None:
+        """Required unless the database can do without; lengths and ranges come from `WireField.fit`."""
+        kwargs["allow_none"] = bool(column.nullable)
+        filled = column.default is not None or column.server_default is not None
+        kwargs["required"] = not column.nullable and not filled and column.computed is None
+        if isinstance(column.type, sa.Numeric):
+            kwargs["signed"] = True
+
+
+class RecordSchema(SQLAlchemySchema[Any]):
+    """One record and one row: the base of runs and of ledger entries.
+
+    ``dump(row)`` gives the record; a row that the format cannot hold raises ValidationError.
+    ``load(record, session=session)`` gives a row with its references resolved in one SELECT per related
+    model: the existing row of the same UUID, changed, or a new one that is in no session until it is added.
+    ``load(record, transient=True)`` asks no database; its related rows hold nothing but their keys.
+
+    ``Meta`` is inherited, also where a subclass does not say so. Beside marshmallow's options it knows:
+
+    - ``model``: the mapped class; see `bind`.
+    - ``identity``: the member that identifies a record; None: its one `RunUUID`. A run needs one, a ledger
+      entry does not.
+    - ``order``: of a ledger's entries, the member or attribute that orders them; None: their growing key.
+    - ``optional``: members that are left out where the model has no such column.
+    - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
+      ``{"finished_unit_id": "finished_unit_id"}``.
+    """
+
+    class Meta:
+        load_instance = True
+        model_converter = Converter
+        identity: ClassVar[str | None] = None
+        order: ClassVar[str | None] = None
+        optional: ClassVar[tuple[str, ...]] = ()
+        from_owner: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own, inherited = cls.__dict__.get("Meta"), super(cls, cls).Meta
+        if own is not None and not issubclass(own, inherited):
+            cls.Meta = type("Meta", (own, inherited), {})  # type: ignore[misc, assignment]
+
+    @classmethod
+    def bind(cls, model: type[Any]) -> type[Self]:
+        """This schema for another *model*, with ledgers and references found through its mapper.
+
+        Raises:
+            BindingError: The model lacks what the schema needs.
+        """
+        return _bound(cls, model)
+
+    def __init__(self, *, exclude: Any = (), **options: Any) -> None:
+        self._ledgers: dict[str, tuple[Relation, Callable[[Any], Any]]] = {}
+        super().__init__(exclude={*exclude, *self._absent()}, **options)
+        for fields in (self.fields, self.load_fields, self.dump_fields):
+            for name in [name for name, field in fields.items() if nested_in(field)]:
+                fields[name] = fields.pop(name)  # ledgers come last
+
+    def _absent(self) -> set[str]:
+        """The optional members whose columns the model lacks."""
+        if self.opts.model is None:
+            return set()
+        mapper = mapper_of(self.opts.model)
+        return {
+            name
+            for name in self.Meta.optional
+            if (field := self._declared_fields.get(name)) is not None and not _has(mapper, name, field)
+        }
+
+    def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
+        """Fit the field to its column or relation, and bind a ledger's schema to the related model."""
+        name, nested = field_obj.attribute or field_name, nested_in(field_obj)
+        mapper = None if self.opts.model is None else mapper_of(self.opts.model)
+        try:
+            if mapper is not None and nested is not None and find_column(mapper, name) is None:
+                self._bind_ledger(mapper, name, nested)
+            elif mapper is not None and isinstance(field_obj, Slug) and field_obj.relationship is not None:
+                field_obj.fit_key(mapper)
+            elif mapper is not None and isinstance(field_obj, WireField) and not field_obj.dump_only:
+                column = find_column(mapper, name)
+                if column is not None:
+                    field_obj.fit(column.type)
+        except BindingError as error:
+            raise BindingError(f"{type(self).__name__}.{field_name}: {error}") from error
+        if nested is not None and isinstance(nested.schema, RecordSchema):
+            nested.schema._load_instance = False  # noqa: SLF001 - nested records load as plain values
+
+    def _bind_ledger(self, mapper: Mapper[Any], name: str, nested: Nested) -> None:
+        schema: Any = nested.schema
+        if not isinstance(schema, RecordSchema):
+            raise BindingError(f"a ledger needs a RecordSchema, not {type(schema).__name__}")
+        own = schema.opts.model
+        related = relation(mapper, name, target=None if own is None else mapper_of(own))
+        if own is not related.model:
+            nested.nested = type(schema).bind(related.model)
+            nested._schema = None  # noqa: SLF001 - marshmallow keeps what it made of the other class
+        if related.many:
+            self._ledgers[name] = related, order_of(nested.schema, related)  # type: ignore[arg-type]
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        """As marshmallow's, with ledgers in the order of their recording."""
+        if attr not in self._ledgers or not isinstance(obj, self.opts.model or ()):
+            return super().get_attribute(obj, attr, default)
+        related, order = self._ledgers[attr]
+        return sorted(related.follow(obj), key=order)
+
+    def load(self, data: Any, **options: Any) -> Any:
+        """As marshmallow-sqlalchemy's; members that are only dumped are read over."""
+        data = self._without_dump_only(data)
+        if self._load_instance:
+            transient = self._transient
+            try:
+                return super().load(data, **options)
+            finally:
+                self._transient = transient  # for this load only
+        # Plain values need no session, and not what marshmallow-sqlalchemy does to every record for one.
+        return Schema.load(self, data, **options)
+
+    def _without_dump_only(self, data: Any) -> Any:
+        names = {wire_name(name, field) for name, field in self.dump_fields.items() if field.dump_only}
+        if not names:
+            return data
+        if isinstance(data, list | tuple):
+            return [self._without_dump_only(each) for each in data]
+        if not isinstance(data, Mapping):
+            return data
+        return {name: value for name, value in data.items() if name not in names}
+
+    def alternatives(self) -> list[list[str]]:
+        """Groups of optional slugs of the same relationship: of each, a record needs at least one."""
+        groups: dict[str, list[str]] = {}
+        for name, field in self.load_fields.items():
+            if isinstance(field, Slug) and field.relationship and not field.required and not field.allow_none:
+                groups.setdefault(field.relationship, []).append(wire_name(name, field))
+        return [group for group in groups.values() if len(group) > 1]
+
+    def choices(self) -> list[list[str]]:
+        """Groups of references: of each, a record has exactly one that is not null."""
+        groups: dict[str, list[str]] = {}
+        for name, field in self.load_fields.items():
+            if isinstance(field, Slug) and field.choice is not None:
+                groups.setdefault(field.choice, []).append(wire_name(name, field))
+        return list(groups.values())
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _need_one_alternative(self, _data: Any, original: Any, *, partial: Any = None, **_: Any) -> None:
+        if not isinstance(original, Mapping) or partial:
+            return
+        errors = {
+            group[0]: [Fault(f"Missing; one of {', '.join(group)} is required.")]
+            for group in self.alternatives()
+            if not any(name in original for name in group)
+        }
+        for group in self.choices():
+            given = [name for name in group if original.get(name) is not None]
+            if len(given) != 1:
+                text = f"Exactly one of {', '.join(group)} must not be null, not {len(given)}."
+                errors[(given or group)[-1]] = [Fault(text)]
+        if errors:
+            raise ValidationError(errors)  # type: ignore[arg-type]
+
+    @post_load(pass_collection=True)
+    def make_instance(self, data: Any, *, many: bool, **_: Any) -> Any:
+        """Turn what was loaded into rows, all of them with one SELECT per model."""
+        if not self._load_instance:
+            return data
+        session = None if self.transient else self.session
+        rows = instances.make(self, data, many=many, session=session, instance=self.instance)
+        return rows if many else rows[0]
+
+
+class RunSchema(RecordSchema):
+    """A kind of run. ``Meta`` names its ``model``, ``kind``, ``collection`` and ``timestamp``.
+
+    ``kind`` is the singular name (the key of a stream's line), ``collection`` the name of the list in a
+    document, ``timestamp`` the `UtcTimestamp` or `Date` that orders the runs; None: their identity does.
+    """
+
+    class Meta(RecordSchema.Meta):
+        kind: ClassVar[str]
+        collection: ClassVar[str]
+        timestamp: ClassVar[str | None]
+
+
+@functools.cache
+def _bound(cls: type[Any], model: type[Any]) -> Any:
+    mapper_of(model)
+    meta = type("Meta", (cls.Meta,), {"model": model, "register": False})
+    bound = type(cls.__name__, (cls,), {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__})
+    bound()  # what does not fit is told now
+    return bound
+
+
+def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:
+    if isinstance(field, Slug) and field.relationship is not None:
+        try:
+            field.__deepcopy__({}).fit_key(mapper)  # type: ignore[arg-type]
+        except BindingError:
+            return False
+        return True
+    return find_column(mapper, field.attribute or name) is not None
+
+
+def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Any], Any]:
+    """A sort key for the rows of a ledger whose entries *schema* describes.
+
+    Raises:
+        BindingError: Nothing orders them.
+    """
+    mapper = mapper_of(schema.opts.model)
+    name = schema.Meta.order
+    if name is None:
+        growing = [column for column in mapper.primary_key if column not in owner.remote]
+        [key, *others] = growing or mapper.primary_key
+        if others or key.foreign_keys or not isinstance(key.type, sa.Integer):
+            name = schema.Meta.identity or next(
+                (name for name, field in schema.fields.items() if isinstance(field, RunUUID)), None
+            )
+        else:
+            name = mapper.get_property_by_column(key).key
+    if name is None:
+        raise BindingError(
+            f"the primary key of {mapper.class_.__name__} does not grow: name what orders its rows, "
+            f"such as Meta.order = {next(iter(schema.fields))!r}"
+        )
+    field = schema.fields.get(name)
+    if isinstance(field, Slug) and field.relationship is not None:
+        return lambda row: _after_none(field.to_wire(field.get_value(row, name)))
+    attribute = name if field is None else field.attribute or name
+    if find_column(mapper, attribute) is None:
+        raise BindingError(f"Meta.order: {mapper.class_.__name__} has no column {attribute!r}")
+    return lambda row: _after_none(getattr(row, attribute))
+
+
+def _after_none(value: Any) -> tuple[bool, Any]:
+    return value is not None, value

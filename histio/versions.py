@@ -1,0 +1,66 @@
+"""The version of a format, and how records of older ones are brought up to it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from histio.errors import BindingError
+from histio.report import Fault
+
+Upgrade: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+Upgrades: TypeAlias = Mapping[str, Upgrade | Mapping[str, Upgrade]]
+
+
+def parts(version: object) -> tuple[int, int] | None:
+    """Major and minor number of *version*; None where it has another form."""
+    match = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})", version) if isinstance(version, str) else None
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The versions that a history reads.
+
+    Attributes:
+        current: The newest, which it writes.
+        upgrades: By older version, what brings a record of it to the next version: a function for all kinds,
+            or a mapping from kind to function.
+
+    Raises:
+        BindingError: A version has another form than ``major.minor``, or is not older than the current one.
+    """
+
+    current: str
+    upgrades: Upgrades = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for version in (self.current, *self.upgrades):
+            if parts(version) is None:
+                raise BindingError(f"a version looks like '2.1', not {version!r}")
+        late = [version for version in self.upgrades if _order(version) >= _order(self.current)]
+        if late:
+            raise BindingError(f"upgrades: {', '.join(late)} is not older than {self.current}")
+
+    def upgrade(self, kind: str, record: Any, version: str) -> tuple[Any, Fault | None]:
+        """*record* of *version* as the current one has it, and why that failed; *record* is not changed."""
+        if version == self.current or not isinstance(record, dict):
+            return record, None
+        upgraded = copy.deepcopy(record)
+        for step in sorted(self.upgrades, key=_order):
+            if _order(step) < _order(version):
+                continue
+            change = self.upgrades[step]
+            function = change.get(kind) if isinstance(change, Mapping) else change
+            try:
+                upgraded = upgraded if function is None else function(upgraded)
+            except Exception as error:  # noqa: BLE001 - a host's function may raise whatever it likes
+                return record, Fault(f"Cannot be brought up from {step}: {type(error).__name__}: {error}")
+        return upgraded, None
+
+
+def _order(version: str) -> tuple[int, int]:
+    return parts(version) or (0, 0)
