@@ -38,9 +38,18 @@ def listeners_of(session: Session | None) -> Listeners:
 def reasons(kind: Kind, listeners: Listeners) -> tuple[str, ...]:
     """Why runs of *kind* have to be written by the unit of work; none: they are written in bulk."""
     found = [f"the session has {_a(event)} listener" for event in listeners]
-    for table in kind.table.all():
-        found += [f"{table.mapper.class_.__name__} {reason}" for reason in _of_table(table)]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys([*found, *_of_tree(kind.table, frozenset())]))
+
+
+def _of_tree(table: Table, given: frozenset[Any]) -> Iterator[str]:
+    """Reasons of *table* and its ledgers; *given* are the columns that its owner fills."""
+    name = table.mapper.class_.__name__
+    yield from (f"{name} {reason}" for reason in _of_table(table))
+    unknown = set(owner_columns(table)) - set(table.columns.values()) - given
+    if table.identity is None and unknown:
+        yield f"{name} has ledgers, and nothing that identifies a row in the format"
+    for ledger in table.ledgers:
+        yield from _of_tree(ledger.table, frozenset(ledger.local))
 
 
 def _a(event: str) -> str:
@@ -70,9 +79,6 @@ def _of_table(table: Table) -> Iterator[str]:
         way = ledger.relation.relationship
         if way is not None and way.direction is RelationshipDirection.MANYTOONE:
             yield f"keeps the key of {ledger.relation.name}"
-    unknown = set(owner_columns(table)) - set(table.columns.values())
-    if table.identity is None and unknown:
-        yield "has ledgers, and nothing that identifies a row in the format"
 
 
 def _of_construction(table: Table) -> Iterator[str]:

@@ -27,7 +27,7 @@ def _form(column_type: TypeEngine[Any], *candidates: Any) -> Any:
     if is_decorated(column_type):
         return python_form(column_type, candidates)
     stored = underlying(column_type)
-    wanted = (Decimal if stored.asdecimal else float) if isinstance(stored, sa.Numeric) else None
+    wanted = (Decimal if stored.asdecimal else float) if isinstance(stored, sa.Numeric | sa.Float) else None
     return next((candidate for candidate in candidates if type(candidate) is wanted), None)
 
 
