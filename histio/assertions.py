@@ -85,8 +85,9 @@ def _validated(validator: Any, rule: JsonSchema) -> JsonSchema:
         return _given({low: validator.min, high: validator.max})
     if isinstance(validator, validate.Length):
         noun = "Items" if rule.get("type") == "array" else "Length"
-        low, high = (validator.min, validator.max) if validator.equal is None else [validator.equal] * 2
-        return _given({f"min{noun}": low, f"max{noun}": high})
+        exact = validator.equal
+        least, most = (validator.min, validator.max) if exact is None else (exact, exact)
+        return _given({f"min{noun}": least, f"max{noun}": most})
     return {}
 
 

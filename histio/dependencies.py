@@ -93,8 +93,8 @@ def _records(table: Table, values: Values, wanted: Table) -> Iterator[Values]:
 def _depths(targets: dict[Run, list[Run]]) -> dict[Run, int]:
     """How many runs stand in a row before each; references that close a circle do not count."""
     depths: dict[Run, int] = {}
-    for start in targets:
-        path = [(start, iter(targets[start]))] if start not in depths else []
+    for start, first in targets.items():
+        path = [(start, iter(first))] if start not in depths else []
         on_path = {start}
         while path:
             run, remaining = path[-1]

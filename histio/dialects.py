@@ -58,6 +58,7 @@ _MYSQL_MADE_UP = 20_000
 # OPTION, RAISE in a trigger; and those of the implementation that PostgreSQL itself uses for other things.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SQLSTATE_ROW_FAULTS = ("22", "23", "44", "45", "P0")
+_SQLSTATE_DATA = "22000"
 _SQLSTATE_SYSTEM = ("53", "54", "55", "57", "58", "72", "XX")
 
 # How a connection tells the character set in which it speaks, and the one that carries every character.
@@ -84,16 +85,21 @@ def create_engine(url: str | sa.URL, **options: Any) -> Engine:
     habit of beginning late makes RELEASE SAVEPOINT commit.
     """
     engine = sa.create_engine(url, **options)
+    set_up(engine)
+    return engine
+
+
+def set_up(engine: Engine) -> None:
+    """Let *engine*, which may be an AsyncEngine's, keep what `create_engine` promises."""
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         sa.event.listen(engine, "checkin", _end_failed_commit)
-    return engine
 
 
 def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
     dbapi_connection.isolation_level = None
-    dbapi_connection.execute("PRAGMA foreign_keys = ON")
+    dbapi_connection.execute("PRAGMA foreign_keys = ON").close()
 
 
 def _end_failed_commit(dbapi_connection: Any, _record: Any) -> None:
@@ -136,7 +142,9 @@ def ensure_transaction(connection: Connection) -> None:
     """
     if not connection.in_transaction():
         connection.begin()
-    driver = connection.connection.dbapi_connection
+    # Of a transaction in SQLite, SQLAlchemy's adapter of an asyncio driver tells nothing; the driver does.
+    pooled = connection.connection
+    driver = pooled.driver_connection if connection.dialect.name == "sqlite" else pooled.dbapi_connection
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" or _autocommits(driver):
         raise BindingError(
             "the connection is in AUTOCOMMIT mode, where nothing can be rolled back: "
@@ -266,7 +274,7 @@ def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
 
 
 def order_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
-    """An expression that sorts *column* alike in every database: text by code point, UUIDs by their digits."""
+    """An expression that sorts *column* alike everywhere: text by code point, UUIDs by their digits."""
     stored = underlying(column.type)
     name = connection.dialect.name
     if name in _MYSQL and isinstance(stored, sa.Uuid):
@@ -423,11 +431,13 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
 
 def _asyncpg_diagnosis(cause: Any) -> Any:
     """What asyncpg says of an error, under psycopg's names; None for an error of another driver."""
-    told = getattr(cause, "__cause__", None)
-    if not hasattr(told, "sqlstate"):
+    told: Any = getattr(cause, "__cause__", None)
+    # A value that asyncpg cannot convert is a ValueError without a state: it never reached the database.
+    unsent = isinstance(told, ValueError) and hasattr(cause, "sqlstate")
+    if not unsent and not hasattr(told, "sqlstate"):
         return None
     return SimpleNamespace(
-        sqlstate=told.sqlstate,
+        sqlstate=_SQLSTATE_DATA if unsent else told.sqlstate,
         constraint_name=getattr(told, "constraint_name", None),
         column_name=getattr(told, "column_name", None),
         message_primary=getattr(told, "message", None) or str(told),

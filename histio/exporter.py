@@ -212,17 +212,20 @@ def _select(kind: Kind) -> sa.Select[Any]:
     return sa.select(kind.table.mapper.class_).options(*_eager(kind.table))
 
 
+def _relations(table: Table) -> Iterator[tuple[Relation, Any, list[Any]]]:
+    """Each relation of *table*, how it is loaded along with the rows, and what is loaded below it."""
+    yield from ((each.relation, joinedload, _to_keys(each)) for each in table.references)
+    yield from ((each.relation, selectinload, _to_keys(each)) for each in table.links)
+    yield from ((each.relation, selectinload, _eager(each.table)) for each in table.ledgers)
+
+
 def _eager(table: Table) -> list[Any]:
     """Load related rows by join and ledgers by one SELECT each, so that no dump asks for more."""
-    options: list[Any] = []
-    for relation, load, below in (
-        *((each.relation, joinedload, _to_keys(each)) for each in table.references),
-        *((each.relation, selectinload, _to_keys(each)) for each in table.links),
-        *((each.relation, selectinload, _eager(each.table)) for each in table.ledgers),
-    ):
-        if relation.relationship is not None and not relation.apart:
-            options.append(load(relation.relationship.class_attribute).options(*below))
-    return options
+    return [
+        load(relation.relationship.class_attribute).options(*below)
+        for relation, load, below in _relations(table)
+        if relation.relationship is not None and not relation.apart
+    ]
 
 
 def _to_keys(named: Reference | Links) -> list[Any]:
@@ -241,10 +244,7 @@ def _to_keys(named: Reference | Links) -> list[Any]:
 
 def _complete(session: Session, table: Table, rows: list[Any]) -> None:
     """Fetch what the mapper cannot load along with *rows*, in one SELECT for each relation."""
-    for relation, below in (
-        *((each.relation, _to_keys(each)) for each in (*table.references, *table.links)),
-        *((each.relation, _eager(each.table)) for each in table.ledgers),
-    ):
+    for relation, _, below in _relations(table):
         if relation.apart:
             _fetch(session, relation, rows, below)
     for ledger in table.ledgers:
@@ -260,18 +260,19 @@ def _complete(session: Session, table: Table, rows: list[Any]) -> None:
 
 def _has_parts(table: Table) -> bool:
     """Whether something below *table* must be fetched apart."""
-    named = (*table.references, *table.links, *table.ledgers)
-    return any(each.relation.apart for each in named) or any(_has_parts(each.table) for each in table.ledgers)
+    return any(relation.apart for relation, _, _ in _relations(table)) or any(
+        _has_parts(ledger.table) for ledger in table.ledgers
+    )
 
 
 def _fetch(session: Session, relation: Relation, rows: list[Any], options: list[Any]) -> None:
     keys = [relation.key(row) for row in rows]
     wanted = list({key for key in keys if None not in key})
-    found: dict[Any, list[Any]] = {}
+    found: dict[tuple[Any, ...], list[Any]] = {}
     for start in range(0, len(wanted), CHUNK):
         statement = _related(relation, wanted[start : start + CHUNK]).options(*options)
-        for related, *key in session.execute(statement):
-            found.setdefault(tuple(key), []).append(related)
+        for related, *own in session.execute(statement):
+            found.setdefault(tuple(own), []).append(related)
     for row, key in zip(rows, keys, strict=True):
         of_row = found.get(key, [])
         relation.keep(row, of_row if relation.many else next(iter(of_row), None))

@@ -91,6 +91,8 @@ class History:
         self._values = dict(values or {})
         check_values(self._values, ordered)
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
+        if self._engine is not None and self._engine.dialect.is_async:
+            raise BindingError(f"{self._engine.url!r} is for asyncio: use AsyncHistory")
         self._bind = _checked(self._engine or bind)
         in_their_order = tuple(found[kind] for kind in ordered)
         schema = _json_schema(in_their_order, self._versions.current)
@@ -233,8 +235,10 @@ class History:
             return self._work(connection, listeners={}, rename=rename).check(document)
 
     def _work(self, connection: Connection, **options: Any) -> Import:
-        given = {"versions": self._versions, "values": self._values}
-        return Import(connection, list(self._kinds.values()), self._contract, **given, **options)
+        kinds = list(self._kinds.values())
+        return Import(
+            connection, kinds, self._contract, versions=self._versions, values=self._values, **options
+        )
 
     def _check_dialect(self, dialect: sa.Dialect) -> None:
         """Raise BindingError where a database of *dialect* cannot hold what the fields say."""
@@ -328,6 +332,8 @@ def _checked(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
         return sessionmaker(bind)
     if bind is None or isinstance(bind, (sessionmaker, Session, scoped_session, Connection)):
         return bind
+    if any(each.__module__.startswith("sqlalchemy.ext.asyncio") for each in type(bind).__mro__):
+        raise BindingError(f"{shown(bind)} is for asyncio: use AsyncHistory")
     raise BindingError(
         f"cannot use {shown(bind)} as a database: "
         "a URL, Engine, Connection, sessionmaker, Session or scoped_session is needed"

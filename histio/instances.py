@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper, Session, selectinload
 from sqlalchemy.orm.attributes import flag_modified
 
 from histio.errors import BindingError
-from histio.kinds import Reference, Table, table_of
+from histio.kinds import Ledger, Reference, Table, table_of
 from histio.mapping import attribute, construct
 from histio.resolver import CHUNK, Resolver, Values
 
@@ -101,31 +101,10 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
 def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) -> Any:
     members = [member for member in table.columns if member in record and member not in table.computed]
     values = {table.attribute(member).key: record[member] for member in members}
-    for reference in table.references:
-        if reference.named_by(record):
-            found = resolver.resolve(reference, record)[0] if resolver else None
-            related = found.row if found else _made_up(reference, record)
-            _relate(values, table, reference, related)
-        elif any(member in record for member in reference.slugs):
-            _relate(values, table, reference, None)
-    for links in table.links:
-        if links.member in record and resolver:
-            values[links.relation.name] = [found.row for found in resolver.linked(links, record)[0]]
+    _add_related(values, table, record, resolver)
     for ledger in table.ledgers:
         if ledger.member in record:
-            if ledger.relation.relationship is None:
-                raise BindingError(
-                    f"{table.mapper.class_.__name__} has no relationship {ledger.relation.name!r}"
-                )
-            own = [] if row is None else ledger.relation.follow(row)
-            stored = own if ledger.many else filter(None, [own])
-            known = {_stored_identity(ledger.table, entry): entry for entry in stored}
-            known.pop(None, None)
-            made = [
-                _build(ledger.table, entry, known.get(_identity(ledger.table, entry)), resolver)
-                for _, entry in ledger.entries(record, ledger.member)
-            ]
-            values[ledger.relation.name] = made if ledger.many else next(iter(made), None)
+            values[ledger.relation.name] = _entries(table, ledger, record, row, resolver)
     if row is None:
         return construct(table.mapper.class_, values)
     for key, value in values.items():
@@ -135,6 +114,33 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
             # Or the model's onupdate would speak where the record has spoken.
             flag_modified(row, table.attribute(member).key)
     return row
+
+
+def _add_related(values: dict[str, Any], table: Table, record: Values, resolver: Resolver | None) -> None:
+    for reference in table.references:
+        if reference.named_by(record):
+            found = resolver.resolve(reference, record)[0] if resolver else None
+            _relate(values, table, reference, found.row if found else _made_up(reference, record))
+        elif any(member in record for member in reference.slugs):
+            _relate(values, table, reference, None)
+    for links in table.links:
+        if links.member in record and resolver:
+            values[links.relation.name] = [found.row for found in resolver.linked(links, record)[0]]
+
+
+def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: Resolver | None) -> Any:
+    """The rows of a ledger: those of *row* that the record knows, changed, and new ones."""
+    if ledger.relation.relationship is None:
+        raise BindingError(f"{table.mapper.class_.__name__} has no relationship {ledger.relation.name!r}")
+    own = None if row is None else ledger.relation.follow(row)
+    stored = own or () if ledger.many else filter(None, [own])
+    known = {_stored_identity(ledger.table, entry): entry for entry in stored}
+    known.pop(None, None)
+    made = [
+        _build(ledger.table, entry, known.get(_identity(ledger.table, entry)), resolver)
+        for _, entry in ledger.entries(record, ledger.member)
+    ]
+    return made if ledger.many else next(iter(made), None)
 
 
 def _stored_identity(table: Table, row: Any) -> Any:

@@ -215,8 +215,8 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
         timestamp = _member(table.schema, meta.timestamp)
         if not isinstance(table.fields.get(timestamp), UtcTimestamp | Date):
             raise BindingError(
-                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp or Date of the "
-                "schema; None if nothing but their identity orders the runs"
+                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp or Date of "
+                "the schema; None: nothing but their identity orders the runs"
             )
     return Kind(meta.kind, meta.collection, table, timestamp)
 

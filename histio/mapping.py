@@ -19,7 +19,7 @@ from histio.errors import BindingError
 
 Columns = tuple[sa.Column[Any], ...]
 
-_DIALECT = DefaultDialect()
+_DIALECT: sa.Dialect = DefaultDialect()
 
 # Loading strategies that no option can replace: their rows are fetched apart.
 _APART = {"dynamic", "write_only"}
@@ -34,8 +34,8 @@ def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
 
 def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
     """The first of *candidates* that *column_type* takes and gives back the same; None: none of them."""
-    write = column_type.bind_processor(_DIALECT) or (lambda value: value)
-    read = column_type.result_processor(_DIALECT, None) or (lambda value: value)
+    write = column_type.bind_processor(_DIALECT) or _same
+    read = column_type.result_processor(_DIALECT, None) or _same
     for candidate in candidates:
         try:
             returned = read(write(candidate))
@@ -44,6 +44,10 @@ def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
         if type(returned) is type(candidate) and returned == candidate:
             return candidate
     return None
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def is_decorated(column_type: TypeEngine[Any]) -> bool:
@@ -80,7 +84,7 @@ class Relation:
     @property
     def model(self) -> type[Any]:
         """The related model."""
-        return self.mapper.class_  # type: ignore[no-any-return]
+        return self.mapper.class_
 
     @property
     def apart(self) -> bool:

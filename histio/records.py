@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import sqlalchemy as sa
 from marshmallow import Schema, ValidationError, post_load, validates_schema
@@ -35,7 +36,7 @@ from histio.wire import WireField, nested_in, wire_name
 class Converter(ModelConverter):
     """Gives ``auto_field()`` the histio field of the column's type."""
 
-    SQLA_TYPE_MAPPING: ClassVar[dict[Any, Any]] = {
+    SQLA_TYPE_MAPPING: dict[Any, Any] = {  # noqa: RUF012 - as in marshmallow-sqlalchemy
         sa.Uuid: RunUUID,
         sa.Enum: Choice,
         sa.JSON: Json,
@@ -97,11 +98,11 @@ class RecordSchema(SQLAlchemySchema[Any]):
         Raises:
             BindingError: The model lacks what the schema needs.
         """
-        return _bound(cls, model)
+        return cast("type[Self]", _bound(cls, model))  # type: ignore[arg-type]
 
     def __init__(self, *, exclude: Any = (), **options: Any) -> None:
         self._ledgers: dict[str, tuple[Relation, Callable[[Any], Any]]] = {}
-        super().__init__(exclude={*exclude, *self._absent()}, **options)
+        super().__init__(exclude={*exclude, *self._absent()}, **options)  # type: ignore[no-untyped-call]
         for fields in (self.fields, self.load_fields, self.dump_fields):
             for name in [name for name, field in fields.items() if nested_in(field)]:
                 fields[name] = fields.pop(name)  # ledgers come last
@@ -145,7 +146,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
             nested.nested = type(schema).bind(related.model)
             nested._schema = None  # noqa: SLF001 - marshmallow keeps what it made of the other class
         if related.many:
-            self._ledgers[name] = related, order_of(nested.schema, related)  # type: ignore[arg-type]
+            self._ledgers[name] = related, order_of(cast("RecordSchema", nested.schema), related)
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """As marshmallow's, with ledgers in the order of their recording."""
@@ -207,7 +208,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
                 text = f"Exactly one of {', '.join(group)} must not be null, not {len(given)}."
                 errors[(given or group)[-1]] = [Fault(text)]
         if errors:
-            raise ValidationError(errors)  # type: ignore[arg-type]
+            raise ValidationError(errors)
 
     @post_load(pass_collection=True)
     def make_instance(self, data: Any, *, many: bool, **_: Any) -> Any:
@@ -224,6 +225,7 @@ class RunSchema(RecordSchema):
 
     ``kind`` is the singular name (the key of a stream's line), ``collection`` the name of the list in a
     document, ``timestamp`` the `UtcTimestamp` or `Date` that orders the runs; None: their identity does.
+    Where it names a column of the model and no member, the inherited timestamp is kept in that column.
     """
 
     class Meta(RecordSchema.Meta):
@@ -231,9 +233,17 @@ class RunSchema(RecordSchema):
         collection: ClassVar[str]
         timestamp: ClassVar[str | None]
 
+    def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
+        """As `RecordSchema`'s, after the inherited timestamp was given its column."""
+        named = [vars(meta)["timestamp"] for meta in self.Meta.__mro__ if "timestamp" in vars(meta)]
+        inherited = next((name for name in named if name in self.declared_fields), None)
+        if field_name == inherited != named[0] and field_obj.attribute is None:
+            field_obj.attribute = named[0]
+        super().on_bind_field(field_name, field_obj)
+
 
 @functools.cache
-def _bound(cls: type[Any], model: type[Any]) -> Any:
+def _bound(cls: Any, model: Any) -> Any:
     mapper_of(model)
     meta = type("Meta", (cls.Meta,), {"model": model, "register": False})
     bound = type(cls.__name__, (cls,), {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__})
@@ -244,7 +254,7 @@ def _bound(cls: type[Any], model: type[Any]) -> Any:
 def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:
     if isinstance(field, Slug) and field.relationship is not None:
         try:
-            field.__deepcopy__({}).fit_key(mapper)  # type: ignore[arg-type]
+            copy.copy(field).fit_key(mapper)
         except BindingError:
             return False
         return True

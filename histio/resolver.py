@@ -30,7 +30,7 @@ _POPULATION = 2_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """A related row: the columns that references need, the values of its keys, and the ORM object if wanted."""
+    """A related row: the columns that references need, its keys, and the ORM object if wanted."""
 
     columns: Mapping[sa.Column[Any], Any]
     keys: Mapping[Key, Any]
@@ -193,11 +193,11 @@ class Resolver:
             reference.relation.mapper, reference.slugs[member], record[member], member
         )
         if found is not None:
-            name = reference.relation.model.__name__
+            named = f"{reference.relation.model.__name__} {shown_key(record[member])}"
             for other in others:
                 value = found.keys[reference.slugs[other][0]]
                 if value != record[other]:
-                    text = f"{name} {shown_key(record[member])} has {shown_key(value)}, not {shown_key(record[other])}"
+                    text = f"{named} has {shown_key(value)}, not {shown_key(record[other])}"
                     findings.append(Finding(other, Fault(text, "mismatched-reference"), warning=True))
         return found, findings
 
@@ -268,16 +268,19 @@ def shown_key(value: Any) -> str:
 
 def _wanted(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], Sought]]:
     for record in records:
-        for snapshot in table.snapshots:
-            if record.get(snapshot.member) is not None:
-                yield snapshot.model, (snapshot.key, record[snapshot.member])
-        for reference in table.references:
-            for member in reference.named_by(record)[:1]:
-                for key in reference.slugs[member]:
-                    yield reference.relation.model, (key, record[member])
-        for links in table.links:
-            for value in record.get(links.member) or ():
-                for key in links.chain:
-                    yield links.relation.model, (key, value)
+        for model, chain, value in _named(table, record):
+            yield from ((model, (key, value)) for key in chain)
         for ledger, _, entry in table.entries(record):
             yield from _wanted(ledger.table, [entry])
+
+
+def _named(table: Table, record: Values) -> Iterator[tuple[type[Any], tuple[Key, ...], Any]]:
+    """Each related model that *record* names, the keys to look in, and the value; its ledgers aside."""
+    for snapshot in table.snapshots:
+        if record.get(snapshot.member) is not None:
+            yield snapshot.model, (snapshot.key,), record[snapshot.member]
+    for reference in table.references:
+        for member in reference.named_by(record)[:1]:
+            yield reference.relation.model, reference.slugs[member], record[member]
+    for links in table.links:
+        yield from ((links.relation.model, links.chain, value) for value in record.get(links.member) or ())

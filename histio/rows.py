@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import sqlalchemy as sa
 
 from histio.dialects import Limit
 from histio.errors import BindingError
@@ -17,7 +20,7 @@ from histio.runs import Run, Steps, Values
 from histio.writer import Row
 
 Constants = Mapping[str, Any]
-"""By attribute, values of columns that the format leaves out, or functions without arguments that give them."""
+"""By attribute, values of columns that the format leaves out, or functions that give one for each import."""
 
 
 class RowBuilder:
@@ -106,7 +109,7 @@ def _defaults(table: Table, now: dt.datetime) -> dict[str, Callable[[], Any]]:
         if field.required or column.default is not None or column.server_default is not None:
             continue
         if isinstance(field, UtcTimestamp) and not field.allow_none:
-            defaults[column.key] = lambda moment=field.to_column(now): moment  # type: ignore[misc]
+            defaults[column.key] = functools.partial(field.to_column, now)
         elif column.nullable and member not in table.computed:
             defaults[column.key] = lambda: None
     return defaults
@@ -118,14 +121,18 @@ def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
     for name, value in values.items():
         column = find_column(table.mapper, name)
         if column is not None and name not in table.columns:
-            filled[column.key] = value if callable(value) else lambda value=value: value  # type: ignore[misc]
+            filled[column.key] = functools.partial(_same, value)
     mapper = table.mapper
-    if mapper.polymorphic_on is not None and mapper.polymorphic_on.key is not None:
+    if isinstance(mapper.polymorphic_on, sa.Column):
         filled.setdefault(mapper.polymorphic_on.key, lambda: mapper.polymorphic_identity)
     version, generate = mapper.version_id_col, mapper.version_id_generator
-    if version is not None and callable(generate) and version not in table.columns.values():
+    if isinstance(version, sa.Column) and callable(generate) and version not in table.columns.values():
         filled.setdefault(version.key, lambda: generate(None))
     return filled
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
@@ -160,5 +167,6 @@ def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -
             member, *_ = references[name].named_by(values)
             wanted, *_ = references[other].named_by(values)
             model = references[name].relation.model.__name__
-            text = f"{model} {shown_key(values[member])} belongs to another {other} than {shown_key(values[wanted])}"
+            named, by = shown_key(values[member]), shown_key(values[wanted])
+            text = f"{model} {named} belongs to another {other} than {by}"
             yield Finding(member, Fault(text, "mismatched-reference"), warning=True)

@@ -165,7 +165,7 @@ def _key(relation: Relation, row: Row) -> tuple[Any, ...]:
 def _add(
     session: Session, related: _Related, table: Table, rows: Sequence[Row], extra: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write *rows*, each with *extra* values by attribute; ledgers without relationship follow their owners."""
+    """Write *rows*, each with *extra* values by attribute; ledgers without relationship follow."""
     made = [_object(related, table, row, more) for row, more in zip(rows, extra, strict=True)]
     session.add_all(made)
     session.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,9 @@ from sqlalchemy.orm import Session
 import histio
 from histio.models import Base
 from tests.bakery import stock
+
+_HOSTS = 100
+"""From this number on, databases are for models other than the bundled ones."""
 
 SERVERS = {
     "postgresql": os.environ.get(
@@ -40,6 +44,25 @@ class Databases:
             for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(sa.delete(table))
         return engine
+
+    def of_host(self, dialect: str) -> Callable[..., Engine]:
+        """A function that empties a database and makes the tables of *metadata* there, and these rows."""
+
+        def create(metadata: sa.MetaData, *rows: Any, number: int = 0) -> Engine:
+            place = _HOSTS + number
+            if (dialect, place) not in self._engines:
+                self._engines[dialect, place] = self._create(dialect, place)
+            engine = self._engines[dialect, place]
+            found = sa.MetaData()
+            found.reflect(engine)
+            found.drop_all(engine)
+            metadata.create_all(engine)
+            with Session(engine) as session:
+                session.add_all(rows)
+                session.commit()
+            return engine
+
+        return create
 
     def _create(self, dialect: str, number: int) -> Engine:
         if dialect == "sqlite":
@@ -106,6 +129,18 @@ def stocked(engine: Engine) -> Engine:
         session.add_all(stock())
         session.commit()
     return engine
+
+
+@pytest.fixture
+def create(databases: Databases, dialect: str) -> Callable[..., Engine]:
+    """Makes the tables of a host's own models in an empty database; the test runs on every dialect."""
+    return databases.of_host(dialect)
+
+
+@pytest.fixture
+def sqlite_of(databases: Databases) -> Callable[..., Engine]:
+    """Makes the tables of a host's own models in SQLite, for what is the same everywhere."""
+    return databases.of_host("sqlite")
 
 
 class Statements:

@@ -59,12 +59,11 @@ class Integer(WireField):
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
+        low, high = self.minimum, self.maximum
         if isinstance(stored, sa.Integer):
             low, high = _range(stored)
         elif isinstance(stored, sa.Numeric) and stored.precision is not None and not stored.scale:
             low, high = 1 - 10**stored.precision, 10**stored.precision - 1
-        else:
-            low, high = self.minimum, self.maximum
         if not isinstance(stored, sa.Integer | sa.Numeric) and not is_decorated(column_type):
             raise self.unfit(column_type, "it takes Integer")
         if is_decorated(column_type) and python_form(column_type, [1]) is None:
@@ -154,7 +153,7 @@ class FixedDecimal(WireField):
             if self.scale is None or self.precision > FLOAT_DIGITS:
                 raise self.unfit(
                     column_type,
-                    f"floats carry {FLOAT_DIGITS} digits: write FixedDecimal(precision=…, scale=…) within them",
+                    f"floats carry {FLOAT_DIGITS} digits: write FixedDecimal(precision=…, scale=…)",
                 )
 
     def _fit_integer(self, stored: TypeEngine[Any], minor_units: int) -> None:

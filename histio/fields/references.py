@@ -30,7 +30,7 @@ _LONGEST = 200
 class _SlugText(Text):
     """A non-empty text without control characters or white space around it."""
 
-    definition = "slug"
+    definition: str | None = "slug"
     default_error_messages = {
         "form": "Has control characters, white space around it, or a lone surrogate.",
         "out-of-range": "Must be 1 to {maximum} characters, not {length}.",

@@ -175,7 +175,7 @@ class Choice(WireField):
 
 
 class Json(WireField):
-    """Any JSON value, for columns of `sqlalchemy.JSON`; the members of its objects are dumped in sorted order.
+    """Any JSON value, for columns of `sqlalchemy.JSON`; members of objects are dumped in sorted order.
 
     Its strings and names hold no NUL and no lone surrogate.
     """

@@ -128,7 +128,7 @@ class Date(WireField):
     def assertions(self) -> JsonSchema:
         return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
 
-    def to_wire(self, value: dt.date) -> str:
+    def to_wire(self, value: Any) -> str:
         if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
             raise TypeError
         return value.isoformat()
