@@ -1,5 +1,6 @@
 """histio moves an application's history between databases as portable, checked JSON."""
 
+from histio.async_history import AsyncHistory
 from histio.dialects import create_engine
 from histio.errors import BindingError, DocumentError, ExportError, HistioError, NotConfiguredError
 from histio.facade import (
@@ -32,6 +33,7 @@ from histio.schemas import AssemblyRunSchema, ProductionRunSchema
 
 __all__ = [
     "AssemblyRunSchema",
+    "AsyncHistory",
     "BindingError",
     "Boolean",
     "Choice",

@@ -1,10 +1,11 @@
 """The public API as type checkers see it. mypy reads this file; nothing runs it."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, assert_type
 
 from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
 import histio
@@ -41,3 +42,27 @@ def four_functions(document: dict[str, Any]) -> None:
     assert_type(histio.export_production_history(recipe_id=1, end_date=dt.date(2025, 1, 1)), dict[str, Any])
     result = histio.import_assembly_history(document, skip_duplicates=False)
     assert_type(result["errors"], list[str])
+
+
+async def for_asyncio(
+    engine: AsyncEngine,
+    maker: async_sessionmaker[AsyncSession],
+    session: AsyncSession,
+    connection: AsyncConnection,
+    document: dict[str, Any],
+) -> None:
+    for bind in ("sqlite+aiosqlite://", engine, maker, session, connection, None):
+        assert_type(histio.AsyncHistory(bind), histio.AsyncHistory)
+    async with histio.AsyncHistory(engine, histio.ProductionRunSchema, version="2.0") as history:
+        assert_type(history.kinds, tuple[str, ...])
+    assert_type(await history.export_document(session=session), dict[str, Any])
+    assert_type(history.iter_runs("production_run"), AsyncGenerator[dict[str, Any], None])
+    assert_type(await history.import_document(document, session=connection), histio.ImportReport)
+    assert_type(await history.check(document), list[histio.Problem])
+    histio.AsyncHistory(5)  # type: ignore[arg-type]
+    histio.History(engine)  # type: ignore[arg-type]
+
+
+async def not_for_asyncio(engine: Engine, session: Session, history: histio.AsyncHistory) -> None:
+    histio.AsyncHistory(engine)  # type: ignore[arg-type]
+    await history.export_document(session=session)  # type: ignore[arg-type]
