@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,8 @@ from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
 
 from histio.assertions import assertions_of
-from histio.fields import RunUUID, UtcTimestamp
+from histio.fields import UtcTimestamp
+from histio.kinds import identity_field
 from histio.report import Code, Fault, Problem
 from histio.versions import parts
 from histio.wire import JsonSchema, WireField, is_list, nested_in, shown, wire_name
@@ -70,7 +72,9 @@ def derive(
     Raises:
         BindingError: A field says nothing of its JSON.
     """
-    definitions: dict[str, JsonSchema] = {}
+    definitions: dict[str, JsonSchema] = {
+        cls.Meta.kind: {} for cls in schema_classes
+    }  # those names are taken
     lists = {}
     examples = {}
     for cls in schema_classes:
@@ -112,7 +116,7 @@ def _object(properties: JsonSchema, required: Iterable[str]) -> JsonSchema:
 
 
 def _title(name: str) -> str:
-    return re.sub(r"\bUuid\b", "UUID", name.replace("_", " ").capitalize())
+    return re.sub(r"\buuid\b", "UUID", name.replace("_", " ").capitalize(), flags=re.IGNORECASE)
 
 
 def _version(version: str) -> JsonSchema:
@@ -126,9 +130,7 @@ def _version(version: str) -> JsonSchema:
 
 def _identity(schema: RecordSchema) -> str:
     """The name of the member that identifies a run."""
-    named = schema.Meta.identity
-    uuids = (name for name, field in schema.load_fields.items() if isinstance(field, RunUUID))
-    name = next(uuids) if named is None else named
+    name = identity_field(schema) or ""
     return wire_name(name, schema.load_fields[name])
 
 
@@ -163,8 +165,9 @@ def _groups(schema: Schema, name: str) -> list[list[str]]:
 
 
 def _define(definitions: dict[str, JsonSchema], name: str, other: str, rule: JsonSchema) -> str:
-    """The name under which *definitions* keep *rule*: the *other* one where another rule has the first."""
-    free = name if definitions.setdefault(name, rule) == rule else other
+    """The name under which *definitions* keep *rule*: the *other* one where the first is taken."""
+    names = itertools.chain((name, other), (f"{other}_{n}" for n in itertools.count(2)))
+    free = next(each for each in names if definitions.get(each, rule) == rule)
     definitions[free] = rule
     return free
 
@@ -182,6 +185,9 @@ def _or_null(rule: JsonSchema, field: Any) -> JsonSchema:
 
 
 def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
+    metadata = {key: value for key, value in field.metadata.items() if key != "json_schema"}
+    if field.dump_only:  # whatever it is, an import reads over it
+        return {"readOnly": True, "title": _title(name), **metadata}
     own = field.rule if isinstance(field, WireField) else field
     rule = assertions_of(name, field)
     definition = getattr(own, "definition", None)
@@ -190,9 +196,6 @@ def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSc
         # A column may narrow the rule; what differs from the shared one is spelled out.
         if definitions.setdefault(definition, shared) == shared:
             rule = {"$ref": f"#/$defs/{definition}"}
-    metadata = {key: value for key, value in field.metadata.items() if key != "json_schema"}
-    if field.dump_only:
-        metadata = {"readOnly": True, **metadata}
     return {**_or_null(rule, field), "title": _title(name), **metadata}
 
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session, aliased, joinedload, selectinload, undefer
 
 from histio.contract import pointer
 from histio.dialects import as_sorted, order_key, savepoint, sort_key, unreadable
 from histio.errors import ExportError
-from histio.fields import UtcTimestamp
+from histio.fields import RunUUID, UtcTimestamp
 from histio.kinds import Kind, Ledger, Links, Reference, Table
-from histio.mapping import Relation, attribute, is_among
+from histio.mapping import Relation, attribute, is_among, is_unique
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
 from histio.resolver import CHUNK
+from histio.sessions import own_session
 from histio.wire import faults_in, is_list, nested_in, shown, wire_name
 
 PAGE = 200
@@ -64,7 +64,8 @@ def export_runs(
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
-    identity = order_key(connection, kind.table.attribute(kind.table.identity or ""))
+    of_uuids = isinstance(kind.table.fields[kind.table.identity or ""], RunUUID)
+    identity = order_key(connection, kind.table.attribute(kind.table.identity or ""), of_uuids=of_uuids)
     criteria = [] if where is None else [where]
     with savepoint(connection):
         time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
@@ -74,8 +75,10 @@ def export_runs(
         if until is not None:
             bounds.append(_timed(kind, time) <= _bound(connection, kind, until, end=True))
         problems = list(_unreadable(connection, kind, criteria, bounds))
-        if problems:
-            criteria.append(sa.not_(sa.or_(*_damages(connection, kind.table))))
+        unreadable_found = bool(problems)
+        problems += _ambiguous(connection, kind, [*criteria, *bounds])
+        if unreadable_found:
+            criteria.append(sa.not_(sa.or_(*_damages(connection, kind.table, kind.table.mapper.class_))))
     for span, at in _spans(kind, time, bounded=bool(bounds)):
         ordered = [identity] if at is None else [at, identity]
         statement = (
@@ -115,12 +118,18 @@ def _spans(kind: Kind, time: Any, *, bounded: bool) -> Iterator[tuple[list[Any],
     yield [time.is_not(None)] if nullable else [], time
 
 
-def export_known(connection: Connection, kind: Kind, identities: Collection[Any]) -> Page:
-    """The records of *kind* with these identities, as one page in any order."""
+def export_known(
+    connection: Connection,
+    kind: Kind,
+    identities: Collection[Any],
+    *,
+    within: Mapping[sa.Column[Any], Any],
+) -> Page:
+    """The records of *kind* with these identities, *within* rows with these values; one page in any order."""
     identity = kind.table.attribute(kind.table.identity or "")
-    return _dump(
-        connection, kind, _select(kind).add_columns(sa.null(), identity).where(identity.in_(identities))
-    )
+    scope = [column == value for column, value in within.items()]
+    statement = _select(kind).add_columns(sa.null(), identity).where(identity.in_(identities), *scope)
+    return _dump(connection, kind, statement)
 
 
 def _bound(connection: Connection, kind: Kind, value: dt.date, *, end: bool = False) -> Any:
@@ -144,18 +153,21 @@ def _unreadable(
     """A problem for each stored value that would be altered, or stop everything, when it is loaded."""
     run = kind.table.attribute(kind.table.identity or "")
     # A run whose time cannot be read is in no span of time, and must not be passed over for that.
-    timed = kind.table.columns.get(kind.timestamp or "")
-    timeless = None if timed is None else unreadable(connection, timed)
+    timed = kind.timestamp is not None
+    timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
     within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
     for path, table in _paths(kind.table):
-        bad = _bad_columns(connection, table)
+        statement, entity = sa.select(run), kind.table.mapper.class_
+        for ledger in path:
+            owner, entity = entity, aliased(ledger.relation.model)
+            statement = statement.join(entity, sa.and_(*_tied(ledger, owner, entity)))
+        bad = _bad_values(connection, table, entity)
         if not bad:
             continue
-        own = run if table.identity is None else table.attribute(table.identity)
-        statement = sa.select(run, own, *bad.values()).where(sa.or_(*bad.values()), *within)
-        for step in path:
-            statement = _joined(statement, step)
-        for uuid, entry, *flags in connection.execute(statement):
+        own = run if table.identity is None else _of(entity, table, table.identity)
+        for uuid, entry, *flags in connection.execute(
+            statement.add_columns(own, *bad.values()).where(sa.or_(*bad.values()), *within)
+        ):
             for member, flag in zip(bad, flags, strict=True):
                 if flag:
                     told = kind.table.wire(kind.table.identity or "", uuid)
@@ -166,12 +178,17 @@ def _unreadable(
                     yield Problem("error", "schema", text, where, kind.name, str(told))
 
 
-def _joined(statement: sa.Select[Any], ledger: Ledger) -> sa.Select[Any]:
-    """*statement* with the rows of *ledger* joined to those of its owner."""
-    if ledger.relation.relationship is not None:
-        return statement.join(ledger.relation.relationship.class_attribute)
-    pairs = zip(ledger.relation.local, ledger.relation.remote, strict=True)
-    return statement.join(ledger.relation.model, sa.and_(*(local == remote for local, remote in pairs)))
+def _of(entity: Any, table: Table, member: str) -> Any:
+    """The *member* of *entity*, an alias of the model of *table*."""
+    return getattr(entity, table.attribute(member).key)
+
+
+def _tied(ledger: Ledger, owner: Any, entity: Any) -> Iterator[Any]:
+    """What is true of the rows of *entity* that belong to those of *owner*."""
+    mappers = sa.inspect(owner).mapper, ledger.table.mapper
+    for pair in zip(ledger.relation.local, ledger.relation.remote, strict=True):
+        own, theirs = (attribute(mapper, column).key for mapper, column in zip(mappers, pair, strict=True))
+        yield getattr(owner, own) == getattr(entity, theirs)
 
 
 def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
@@ -181,31 +198,39 @@ def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
         table = ledger.table
 
 
+def _ambiguous(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
+    """A problem for each identity that several rows have; pages could pass one of them over."""
+    identity = kind.table.attribute(kind.table.identity or "")
+    if is_unique(kind.table.columns[kind.table.identity or ""]):
+        return
+    statement = sa.select(identity, sa.func.count()).where(*criteria).group_by(identity)
+    for value, count in connection.execute(statement.having(sa.func.count() > 1)):
+        uuid = str(kind.table.wire(kind.table.identity or "", value))
+        name = kind.table.names[kind.table.identity or ""]
+        text = f"{kind.name} {uuid}: {count} rows have this {name}, which should identify one."
+        yield Problem("error", "schema", text, pointer(name), kind.name, uuid)
+
+
 def _paths(table: Table, path: tuple[Ledger, ...] = ()) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
     yield path, table
     for ledger in table.ledgers:
         yield from _paths(ledger.table, (*path, ledger))
 
 
-def _bad_columns(connection: Connection, table: Table) -> dict[str, sa.ColumnElement[bool]]:
-    found = {member: unreadable(connection, column) for member, column in table.columns.items()}
+def _bad_values(connection: Connection, table: Table, entity: Any) -> dict[str, sa.ColumnElement[bool]]:
+    found = {member: unreadable(connection, _of(entity, table, member)) for member in table.columns}
     return {member: predicate for member, predicate in found.items() if predicate is not None}
 
 
-def _damages(connection: Connection, table: Table) -> list[sa.ColumnElement[bool]]:
+def _damages(connection: Connection, table: Table, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
     """What is true of rows that have unreadable values, in themselves or in their ledgers."""
-    own = [sa.func.coalesce(predicate, sa.false()) for predicate in _bad_columns(connection, table).values()]
-    return own + [
-        sa.exists().where(
-            *(
-                local == remote
-                for local, remote in zip(ledger.relation.local, ledger.relation.remote, strict=True)
-            ),
-            sa.or_(*damages),
-        )
-        for ledger in table.ledgers
-        if (damages := _damages(connection, ledger.table))
-    ]
+    for predicate in _bad_values(connection, table, entity).values():
+        yield sa.func.coalesce(predicate, sa.false())
+    for ledger in table.ledgers:
+        below = aliased(ledger.relation.model)
+        damages = list(_damages(connection, ledger.table, below))
+        if damages:
+            yield sa.exists().where(*_tied(ledger, entity, below), sa.or_(*damages))
 
 
 def _select(kind: Kind) -> sa.Select[Any]:
@@ -221,7 +246,8 @@ def _relations(table: Table) -> Iterator[tuple[Relation, Any, list[Any]]]:
 
 def _eager(table: Table) -> list[Any]:
     """Load related rows by join and ledgers by one SELECT each, so that no dump asks for more."""
-    return [
+    own = [table.attribute(member) for member in table.columns]
+    return [undefer(each) for each in own if each.property.deferred] + [
         load(relation.relationship.class_attribute).options(*below)
         for relation, load, below in _relations(table)
         if relation.relationship is not None and not relation.apart
@@ -231,14 +257,17 @@ def _eager(table: Table) -> list[Any]:
 def _to_keys(named: Reference | Links) -> list[Any]:
     """Load, by join, what the key of a related row is made of."""
     chains = [named.chain] if isinstance(named, Links) else named.slugs.values()
-    options = []
-    for path in (path for key, *_ in chains for path in key if "." in path):
+    options: list[Any] = []
+    for path in (path for key, *_ in chains for path in key):
         model, option = named.relation.mapper, None
         for step in path.split(".")[:-1]:
             step_to = model.relationships[step].class_attribute
             option = joinedload(step_to) if option is None else option.joinedload(step_to)
             model = model.relationships[step].mapper
-        options.append(option)
+        last = getattr(model.class_, path.rpartition(".")[2])
+        if last.property.deferred:
+            option = undefer(last) if option is None else option.undefer(last)
+        options += [] if option is None else [option]
     return options
 
 
@@ -288,22 +317,44 @@ def _related(relation: Relation, keys: list[tuple[Any, ...]]) -> sa.Select[Any]:
     return statement.join(relation.relationship.class_attribute).where(is_among(local, keys))
 
 
-@contextmanager
-def reading_session(connection: Connection) -> Iterator[Session]:
-    """A session of histio's own on *connection*: it leaves the caller's objects alone and forgets its own.
-
-    Listeners that add criteria to every query, such as those that hide deleted rows, are not asked.
-    """
-    with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
-        session.dispatch.do_orm_execute = ()  # type: ignore[attr-defined]
-        yield session
-
-
 def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page:
+    try:
+        return _dump_together(connection, kind, statement)
+    except sa.exc.DBAPIError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the types of a host may refuse a stored value in any way
+        return _dump_apart(connection, kind, statement, error)
+
+
+def _dump_apart(connection: Connection, kind: Kind, statement: sa.Select[Any], error: Exception) -> Page:
+    """A page of which some row cannot be read: each of its runs by itself."""
+    identity = kind.table.attribute(kind.table.identity or "")
+    keys = connection.execute(statement.with_only_columns(*statement.selected_columns[-2:], identity)).all()
+    records: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for *_, one in keys:
+        alone = _select(kind).add_columns(sa.null(), sa.null()).where(identity == one)
+        try:
+            page = _dump_together(connection, kind, alone)
+        except sa.exc.DBAPIError:
+            raise
+        except Exception as own:  # noqa: BLE001
+            uuid = str(kind.table.wire(kind.table.identity or "", one))
+            text = f"{kind.name} {uuid}: cannot be read: {type(own).__name__}: {own}"
+            problems.append(Problem("error", "schema", text, "", kind.name, uuid))
+        else:
+            records += page.records
+            problems += page.problems
+    if not problems:
+        raise error  # no single row is at fault
+    return Page(records, problems, (keys[-1][0], keys[-1][1]) if len(keys) == PAGE else None)
+
+
+def _dump_together(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page:
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
-    with savepoint(connection), reading_session(connection) as session:
+    with savepoint(connection), own_session(connection) as session:
         rows = session.execute(statement).all()
         _complete(session, kind.table, [row for row, _, _ in rows])
         for row, _, _ in rows:
@@ -346,7 +397,11 @@ def _faults(schema: Any, row: Any) -> Iterator[tuple[tuple[str | int, ...], Faul
     for name, field in schema.dump_fields.items():
         nested, wire = nested_in(field), wire_name(name, field)
         if nested is not None and isinstance(nested.schema, RecordSchema):
-            entries = schema.get_attribute(row, field.attribute or name, None)
+            try:
+                entries = schema.get_attribute(row, field.attribute or name, None)
+            except ValidationError as error:
+                yield from faults_in(error.messages, wire)
+                continue
             if entries is not None:
                 for index, entry in enumerate(entries) if is_list(field) else [(None, entries)]:
                     at = (wire,) if index is None else (wire, index)

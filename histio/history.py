@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
@@ -33,7 +34,7 @@ from histio.report import ImportReport, Problem
 from histio.rows import Constants, check_values
 from histio.runs import Renames
 from histio.schemas import BUNDLED
-from histio.unit_of_work import Listeners, listeners_of
+from histio.sessions import Habits, habits_of
 from histio.versions import Upgrades, Versions
 from histio.wire import shown
 
@@ -82,12 +83,16 @@ class History:
         values: Constants | None = None,
     ) -> None:
         schemas = kinds or BUNDLED
+        given: tuple[Any, ...] = schemas
+        for each in given:
+            if not (inspect.isclass(each) and issubclass(each, RunSchema)):
+                raise BindingError(f"a kind is a subclass of RunSchema, not {shown(each)}")
         found = {kind_of(schema): schema for schema in schemas}
         ordered = in_order(list(found))
         self._kinds = {kind.name: kind for kind in ordered}
         if len(self._kinds) < len(schemas) or len({kind.collection for kind in ordered}) < len(schemas):
             raise BindingError("two of the kinds have the same kind or collection")
-        self._versions = Versions(version or VERSION, upgrades or {})
+        self._versions = Versions(version or VERSION, upgrades or {}, kinds=tuple(self._kinds))
         self._values = dict(values or {})
         check_values(self._values, ordered)
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
@@ -95,8 +100,8 @@ class History:
             raise BindingError(f"{self._engine.url!r} is for asyncio: use AsyncHistory")
         self._bind = _checked(self._engine or bind)
         in_their_order = tuple(found[kind] for kind in ordered)
-        schema = _json_schema(in_their_order, self._versions.current)
-        self._contract = Contract(schema, older=self._versions.upgrades)
+        rules = _json_schema(in_their_order, self._versions.current)
+        self._contract = Contract(rules, older=self._versions.upgrades)
         dialect = _dialect_of(self._bind)
         if dialect is not None:
             self._check_dialect(dialect)
@@ -216,8 +221,8 @@ class History:
         """
         if on_duplicate not in ("skip", "error", "verify"):
             raise ValueError(f'on_duplicate must be "skip", "error" or "verify", not {on_duplicate!r}')
-        with self._writing(session) as (connection, listeners, finish):
-            work = self._work(connection, listeners=listeners, on_duplicate=on_duplicate, rename=rename)
+        with self._writing(session) as (connection, habits, finish):
+            work = self._work(connection, habits=habits, on_duplicate=on_duplicate, rename=rename)
             report = work.run(document, atomic=atomic, dry_run=dry_run)
             if report.imported and not dry_run:
                 finish()
@@ -232,7 +237,7 @@ class History:
     ) -> list[Problem]:
         """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing."""
         with self._reading(session) as connection:
-            return self._work(connection, listeners={}, rename=rename).check(document)
+            return self._work(connection, habits=Habits(), rename=rename).check(document)
 
     def _work(self, connection: Connection, **options: Any) -> Import:
         kinds = list(self._kinds.values())
@@ -243,7 +248,7 @@ class History:
     def _check_dialect(self, dialect: sa.Dialect) -> None:
         """Raise BindingError where a database of *dialect* cannot hold what the fields say."""
         for kind in self._kinds.values():
-            check_kind(kind, dialect.name)
+            check_kind(kind, dialect)
 
     def _chosen(self, names: str | Sequence[str] | None) -> list[Kind]:
         wanted = self._kinds if names is None else [names] if isinstance(names, str) else names
@@ -265,16 +270,16 @@ class History:
     @contextmanager
     def _writing(
         self, session: BorrowedSession | None
-    ) -> Iterator[tuple[Connection, Listeners, Callable[[], None]]]:
-        """A connection, listeners of its session, and what commits unless the session was handed over."""
+    ) -> Iterator[tuple[Connection, Habits, Callable[[], None]]]:
+        """A connection, habits of its session, and what commits unless the session was handed over."""
         bind = self._bind if session is None else _checked(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
                 connection = self._connection(own, writing_options)
-                yield connection, listeners_of(own), functools.partial(commit, own, connection)
+                yield connection, habits_of(own), functools.partial(commit, own, connection)
         else:
             connection, lent = self._borrowed(bind)
-            yield connection, listeners_of(lent), lambda: None
+            yield connection, habits_of(lent), lambda: None
 
     @property
     def _mapper(self) -> Any:
@@ -300,7 +305,8 @@ class History:
         Raises:
             BindingError: The session keeps them in several databases, or this one cannot hold the kinds.
         """
-        mappers = [table.mapper for kind in self._kinds.values() for table in kind.table.all()]
+        tables = [table for kind in self._kinds.values() for table in kind.table.all()]
+        mappers = [each for table in tables for each in table.mappers()]
         binds = [session.get_bind(mapper) for mapper in mappers]
         if len({getattr(bind, "engine", bind) for bind in binds}) > 1:
             names = ", ".join(mapper.class_.__name__ for mapper in mappers)

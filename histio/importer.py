@@ -19,6 +19,8 @@ from histio.dialects import (
     RowFaultError,
     advance_sequence,
     check_deferred,
+    check_engines,
+    hides_rivals,
     latest,
     limits,
     savepoint,
@@ -26,14 +28,14 @@ from histio.dialects import (
 )
 from histio.errors import DocumentError
 from histio.exporter import PAGE, export_known
-from histio.fields import RunUUID
 from histio.kinds import Kind, Table
 from histio.mapping import is_unique, unique_on, unique_rules
 from histio.report import Code, Counts, Fault, ImportReport, Problem
 from histio.resolver import CHUNK, Resolver
 from histio.rows import Constants, RowBuilder
 from histio.runs import Reader, Renames, Run
-from histio.unit_of_work import Listeners, insert_by_unit_of_work, reasons
+from histio.sessions import Habits
+from histio.unit_of_work import insert_by_unit_of_work, reasons
 from histio.versions import Versions
 from histio.writer import Row, insert_in_bulk, write
 
@@ -51,7 +53,7 @@ class Import:
         contract: The JSON Schema of such documents.
         versions: The versions of the format that are read.
         values: By attribute, what columns are filled with that the format leaves out.
-        listeners: Of the session that was handed over, for kinds that the unit of work writes.
+        habits: Of the session that is used, for kinds that the unit of work writes.
         on_duplicate: What to do with a run whose identity exists.
         rename: By name on the wire, slugs to read as other slugs.
     """
@@ -64,7 +66,7 @@ class Import:
         *,
         versions: Versions,
         values: Constants,
-        listeners: Listeners,
+        habits: Habits,
         on_duplicate: OnDuplicate = "skip",
         rename: Renames | None = None,
     ) -> None:
@@ -86,8 +88,8 @@ class Import:
             values=self._values,
             limits={table: limit(table.columns) for table in tables},
         )
-        self._unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, listeners))}
-        self._by_unit_of_work = insert_by_unit_of_work(listeners)
+        self._unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
+        self._by_unit_of_work = insert_by_unit_of_work(habits)
         self._written: set[tuple[Table, Any]] = set()
 
     def check(self, document: object) -> list[Problem]:
@@ -132,7 +134,11 @@ class Import:
             raise DocumentError(tuple(problems))
         runs = self._reader.read(document)
         with savepoint(self._connection) as nested:
+            check_engines(self._connection, self._tables)
             self._deferred = self._may_check_deferred()
+            for run in runs:
+                for sought in self._dependencies.keys_of(run):
+                    self._resolver.stands(run.kind.table.mapper.class_, sought, pointer(*run.steps))
             with strict(self._connection):
                 for wave in self._dependencies.waves(runs):
                     pending = wave
@@ -165,7 +171,9 @@ class Import:
 
     def _advance_sequences(self) -> None:
         """Keys that came with the document must not be given away again."""
-        for table in {table for table, _ in self._written}:
+        written = {table for table, _ in self._written}
+        kinds = [kind for kind in self._kinds if kind.table in written]
+        for table in (table for kind in kinds for table in kind.table.all()):
             given = table.rows.autoincrement_column
             if given is not None and given in table.columns.values():
                 try:
@@ -183,12 +191,12 @@ class Import:
         """
         fresh = self._classify(runs)
         rows = self._builder.build(fresh)
-        self._classify_entries(fresh)
+        fresh = self._classify_entries(fresh)
         accepted: list[Run] = []
         again: list[Run] = []
         taken: set[tuple[Table, Any]] = set()
         for run in fresh:
-            own = {(table, identity) for table, identity, _ in run.identities() if _is_shared(table)}
+            own = {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
             if run.well_formed and taken & own:
                 run.problems.clear()
                 run.warnings.clear()
@@ -208,9 +216,27 @@ class Import:
         for kind in self._kinds:
             of_kind = [run for run in runs if run.kind is kind]
             known = self._known(kind.table, [run.identity for run in of_kind if run.well_formed])
-            self._settle(kind, [run for run in of_kind if run.well_formed and run.identity in known])
+            for run in self._of_others(kind, [run for run in of_kind if run.identity in known]):
+                text = f"{_duplicate(kind.table, run.identity)}, of a row that is no {kind.name}"
+                run.note(Fault(text, "duplicate"), _identity_name(kind.table))
+                run.outcome = "rejected"
+            known_here = [run for run in of_kind if run.outcome is None and run.well_formed]
+            self._settle(kind, [run for run in known_here if run.identity in known])
             fresh += [run for run in of_kind if run.outcome is None]
         return fresh
+
+    def _of_others(self, kind: Kind, runs: list[Run]) -> list[Run]:
+        """Those of *runs* whose identity exists, but by inheritance on a row of another kind."""
+        mapper = kind.table.mapper
+        if mapper.inherits is None or not isinstance(mapper.polymorphic_on, sa.Column):
+            return []
+        column = kind.table.columns[kind.table.identity or ""]
+        identities = [run.identity for run in runs]
+        statement = sa.select(column).where(
+            column.in_(identities), mapper.polymorphic_on != mapper.polymorphic_identity
+        )
+        others = set(self._connection.execute(statement).scalars()) if runs else set()
+        return [run for run in runs if run.identity in others]
 
     def _known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
         """Which of *identities* exist; *now*: also what others committed since this transaction began."""
@@ -250,11 +276,12 @@ class Import:
             run.outcome = "rejected" if run.problems else "skipped"
 
     def _verify(self, kind: Kind, runs: list[Run]) -> None:
-        page = export_known(self._connection, kind, [run.identity for run in runs])
+        within = self._scope(kind.table.columns[kind.table.identity or ""])
+        page = export_known(self._connection, kind, [run.identity for run in runs], within=within)
         records = {str(record[_identity_name(kind.table)]): record for record in page.records}
         unreadable = {problem.uuid: problem for problem in page.problems}
         # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
-        unseen = "another client has just written it; import again to compare"
+        unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
         for run in runs:
             if run.uuid in records:
                 stored = kind.table.schema.load(records[run.uuid])
@@ -264,16 +291,23 @@ class Import:
             if conflict:
                 run.note(Fault(f"Differs from the stored run: {conflict}", "conflict"))
 
-    def _classify_entries(self, runs: list[Run]) -> None:
-        """Note ledger entries whose identity exists under another run, or comes twice in their own."""
+    def _classify_entries(self, runs: list[Run]) -> list[Run]:
+        """Note ledger entries whose identity exists under another run, or comes twice in their own.
+
+        Runs that another client has written, with their entries, since they were looked up are settled; the
+        others are given back.
+        """
         sought: dict[Table, list[Any]] = {}
         for run in runs:
             for table, identity, _ in run.entries():
-                if _is_shared(table):
+                if table.is_shared:
                     sought.setdefault(table, []).append(identity)
         known = {(table, found) for table, wanted in sought.items() for found in self._known(table, wanted)}
+        if known:
+            runs = self._classify(runs)
         for run in runs:
             self._note_entries(run, known)
+        return runs
 
     def _note_entries(self, run: Run, known: Collection[tuple[Table, Any]] = ()) -> None:
         seen = set()
@@ -297,7 +331,7 @@ class Import:
         entries = {
             name
             for table in kind.table.all()
-            if table.identity_column is not None and _is_shared(table)
+            if table.identity_column is not None and table.is_shared
             for name in unique_on(table.identity_column)
         } - identity
 
@@ -305,7 +339,9 @@ class Import:
             known = self._known(kind.table, [row.parameters[column.key] for row in some], now=True)
             return {row for row in some if row.parameters[column.key] in known}
 
-        insert = self._by_unit_of_work if kind.name in self._unit_of_work else insert_in_bulk
+        by_unit_of_work = kind.name in self._unit_of_work
+        bulk = functools.partial(insert_in_bulk, within=tuple(self._scope(column)))
+        insert = self._by_unit_of_work if by_unit_of_work else bulk
         failures = write(
             self._connection,
             kind.table,
@@ -318,11 +354,12 @@ class Import:
             run = runs[place]
             # Another client may have written the run since it was looked up; where this transaction reads an
             # older moment, the constraint alone tells.
-            if constraint in identity or rivals([rows[run]]):
+            if rivals([rows[run]]) or (constraint in identity and hides_rivals(self._connection)):
                 self._settle(kind, [run])
                 continue
             duplicate = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
-            refused = Fault(f"Cannot be written: {constraint}", "constraint")
+            same = " (the database takes the identity of another row for the same)" * (constraint in identity)
+            refused = Fault(f"Cannot be written: {constraint}{same}", "constraint")
             run.note(duplicate if constraint in entries else refused)
             run.outcome = "rejected"
         for run in runs:
@@ -353,14 +390,6 @@ class Import:
             unit_of_work=self._unit_of_work,
             dry_run=dry_run,
         )
-
-
-def _is_shared(table: Table) -> bool:
-    """Whether no two records of a table, in whatever runs, may have the same identity."""
-    column = table.identity_column
-    return column is not None and (
-        isinstance(table.fields[table.identity or ""], RunUUID) or is_unique(column)
-    )
 
 
 def _identity_name(table: Table) -> str:

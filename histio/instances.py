@@ -12,7 +12,7 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from histio.errors import BindingError
 from histio.kinds import Ledger, Reference, Table, table_of
-from histio.mapping import attribute, construct
+from histio.mapping import assign, attribute, construct
 from histio.resolver import CHUNK, Resolver, Values
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
     if row is None:
         return construct(table.mapper.class_, values)
     for key, value in values.items():
-        setattr(row, key, value)
+        assign(row, key, value)
     for member in members:
         if table.columns[member].onupdate is not None:
             # Or the model's onupdate would speak where the record has spoken.
@@ -130,8 +130,9 @@ def _add_related(values: dict[str, Any], table: Table, record: Values, resolver:
 
 def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: Resolver | None) -> Any:
     """The rows of a ledger: those of *row* that the record knows, changed, and new ones."""
-    if ledger.relation.relationship is None:
-        raise BindingError(f"{table.mapper.class_.__name__} has no relationship {ledger.relation.name!r}")
+    if ledger.relation.writable is None:
+        name = table.mapper.class_.__name__
+        raise BindingError(f"{name} has no relationship {ledger.relation.name!r} that can be assigned to")
     own = None if row is None else ledger.relation.follow(row)
     stored = own or () if ledger.many else filter(None, [own])
     known = {_stored_identity(ledger.table, entry): entry for entry in stored}
@@ -150,7 +151,7 @@ def _stored_identity(table: Table, row: Any) -> Any:
 def _relate(values: dict[str, Any], table: Table, reference: Reference, related: Any) -> None:
     """Note the *related* row, or, where only a foreign key leads to it, the values of its columns."""
     way = reference.relation
-    if way.relationship is not None:
+    if way.writable is not None:
         values[way.name] = related
         return
     for local, remote in zip(way.local, way.remote, strict=True):

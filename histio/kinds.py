@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from histio.mapping import (
     attribute,
     column_of,
     find_column,
+    is_unique,
     mapper_of,
     no_such,
     relation,
@@ -76,7 +78,13 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """The nested records of one member, and the columns that are filled from the owner's row."""
+    """The nested records of one member, and what ties their rows to the owner's.
+
+    Attributes:
+        owner: Columns of the owner's row …
+        local: … and the columns of the entry that are filled with them.
+        constants: What further columns must hold for the relationship to lead to the entry.
+    """
 
     member: str
     relation: Relation
@@ -84,6 +92,7 @@ class Ledger:
     many: bool
     owner: Columns
     local: Columns
+    constants: Mapping[sa.Column[Any], Any]
 
     def entries(self, record: Mapping[str, Any], name: str) -> list[tuple[tuple[str | int, ...], Any]]:
         """The entries of *record*, each with the steps that lead to it; the first step is *name*."""
@@ -142,6 +151,14 @@ class Table:
         return None if self.identity is None else self.columns[self.identity]
 
     @property
+    def is_shared(self) -> bool:
+        """Whether no two records, in whatever runs, may have the same identity."""
+        column = self.identity_column
+        return column is not None and (
+            isinstance(self.fields[self.identity or ""], RunUUID) or is_unique(column)
+        )
+
+    @property
     def identity_name(self) -> str:
         """What the identity is called in a message."""
         field = None if self.identity is None else self.fields[self.identity]
@@ -161,6 +178,12 @@ class Table:
         for ledger in self.ledgers:
             for steps, entry in ledger.entries(record, self.names[ledger.member]):
                 yield ledger, steps, entry
+
+    def mappers(self) -> Iterator[Mapper[Any]]:
+        """Those of the model and of all that its records refer to."""
+        yield self.mapper
+        yield from (reference.relation.mapper for reference in self.references)
+        yield from (links.relation.mapper for links in self.links)
 
     def all(self) -> Iterator[Table]:
         """This table and those of its ledgers, owners first."""
@@ -193,6 +216,22 @@ class Kind:
                     yield table, reference
 
 
+# What documents and streams have beside their runs.
+_TAKEN_KINDS = {
+    "header",
+    "trailer",
+    "unreadable",
+    "problems",
+    "stream_line",
+    "slug",
+    "uuid",
+    "timestamp",
+    "date",
+    "json",
+}
+_TAKEN_COLLECTIONS = {"version", "exported_at"}
+
+
 @functools.cache
 def kind_of(schema_class: type[RunSchema]) -> Kind:
     """The kind that *schema_class* describes.
@@ -204,6 +243,12 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
     missing = [name for name in ("model", "kind", "collection", "timestamp") if not hasattr(meta, name)]
     if missing:
         raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
+    for name, taken in (("kind", _TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
+        value = getattr(meta, name)
+        if not isinstance(value, str) or not value.isidentifier() or value in taken:
+            raise BindingError(
+                f"{schema_class.__name__}.Meta.{name} must be a name of its own, not {value!r}"
+            )
     table = table_of(schema_class)
     if table.identity is None:
         raise BindingError(
@@ -234,6 +279,15 @@ def table_of(schema_class: type[RecordSchema]) -> Table:
         raise BindingError(f"{schema_class.__name__} is nested in itself") from None
 
 
+@contextmanager
+def told_of(schema: RecordSchema, name: str) -> Iterator[None]:
+    """A block whose BindingErrors are told as those of the field *name*."""
+    try:
+        yield
+    except BindingError as error:
+        raise BindingError(f"{type(schema).__name__}.{name}: {error}") from error
+
+
 def _member(schema: RecordSchema, name: str) -> str:
     """The member that the field *name* is."""
     field = schema.fields.get(name)
@@ -244,26 +298,32 @@ def _table(schema: RecordSchema) -> Table:
     mapper = mapper_of(schema.opts.model)
     columns: dict[str, sa.Column[Any]] = {}
     slugs: dict[str, dict[str, Slug]] = {}
-    links, snapshots, ledgers = [], [], []
+    links: list[Links] = []
+    snapshots: list[Snapshot] = []
+    ledgers: list[Ledger] = []
     for name, field in schema.load_fields.items():
         member, nested = field.attribute or name, nested_in(field)
-        if nested is not None and find_column(mapper, member) is None:
-            ledgers.append(_ledger(mapper, member, nested.schema, many=is_list(field)))  # type: ignore[arg-type]
-        elif isinstance(field, Slug) and field.relationship is not None:
-            if field.many:
-                links.append(Links(member, relation(mapper, field.relationship), field.chain))
+        with told_of(schema, name):
+            if nested is not None and find_column(mapper, member) is None:
+                ledgers.append(_ledger(mapper, member, nested.schema, many=is_list(field)))  # type: ignore[arg-type]
+            elif isinstance(field, Slug) and field.relationship is not None:
+                if field.many:
+                    links.append(Links(member, relation(mapper, field.relationship), field.chain))
+                else:
+                    slugs.setdefault(field.relationship, {})[member] = field
             else:
-                slugs.setdefault(field.relationship, {})[member] = field
-        else:
-            columns[member] = _column(mapper, member)
-            if isinstance(field, Slug) and field.snapshot_of is not None:
-                snapshots += _snapshots(mapper, member, field)
+                columns[member] = _column(mapper, member)
+                _check_null(field, columns[member])
+                if isinstance(field, Slug) and field.snapshot_of is not None:
+                    snapshots += _snapshots(mapper, member, field)
+    _check_apart(schema, ledgers)
+    fields = [*schema.dump_fields.items(), *schema.load_fields.items()]  # those only dumped give way
     return Table(
         schema,
         mapper,
         _identity(schema, columns),
-        {field.attribute or name: field for name, field in schema.fields.items()},
-        {field.attribute or name: wire_name(name, field) for name, field in schema.fields.items()},
+        {field.attribute or name: field for name, field in fields},
+        {field.attribute or name: wire_name(name, field) for name, field in fields},
         columns,
         frozenset(member for member, column in columns.items() if column.computed is not None),
         tuple(_reference(mapper, name, fields) for name, fields in slugs.items()),
@@ -271,6 +331,25 @@ def _table(schema: RecordSchema) -> Table:
         tuple(snapshots),
         tuple(ledgers),
     )
+
+
+def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
+    """Raise BindingError where what is left out would be stored as a null that could not be exported."""
+    stands_in = column.default, column.server_default, column.computed
+    may_be_null = column.nullable and stands_in == (None, None, None) and not isinstance(field, UtcTimestamp)
+    if may_be_null and not (field.required or field.allow_none):
+        raise BindingError("its column takes null and the member may be left out: say allow_none=True")
+
+
+def _check_apart(schema: RecordSchema, ledgers: list[Ledger]) -> None:
+    """Raise BindingError where two ledgers would hold the same rows."""
+    seen: dict[Any, str] = {}
+    for ledger in ledgers:
+        rows = ledger.table.mapper, ledger.local, tuple(ledger.constants.items())
+        if rows in seen:
+            names = f"{seen[rows]} and {ledger.member}"
+            raise BindingError(f"{type(schema).__name__}: {names} hold the same rows")
+        seen[rows] = ledger.member
 
 
 def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
@@ -286,26 +365,35 @@ def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
 
 
 def _identity(schema: RecordSchema, columns: Mapping[str, sa.Column[Any]]) -> str | None:
-    name = schema.Meta.identity
+    name = identity_field(schema)
     if name is None:
-        uuids = [
-            field.attribute or name
-            for name, field in schema.load_fields.items()
-            if isinstance(field, RunUUID)
-        ]
-        if len(uuids) > 1:
-            raise BindingError(
-                f"{type(schema).__name__} must have one RunUUID field; it has {len(uuids)}: "
-                "let Meta.identity say which one identifies a record"
-            )
-        return uuids[0] if uuids else None
-    field = schema.load_fields.get(name)
+        return None
     member = _member(schema, name)
-    if member not in columns or field is None or not field.required or field.allow_none:
-        raise BindingError(
-            f"{type(schema).__name__}.Meta.identity: {name!r} must be a required member with a column"
-        )
+    if member not in columns:
+        raise BindingError(f"{type(schema).__name__}.Meta.identity: {name!r} is no member with a column")
     return member
+
+
+def identity_field(schema: RecordSchema) -> str | None:
+    """The name of the field that identifies a record; None for ledger entries that have none.
+
+    Raises:
+        BindingError: Several could, or the one that is named cannot.
+    """
+    named = schema.Meta.identity
+    if named is not None:
+        field = schema.load_fields.get(named)
+        if field is None or not field.required or field.allow_none:
+            raise BindingError(f"{type(schema).__name__}.Meta.identity: {named!r} is no required member")
+        return named
+    uuids = [name for name, field in schema.load_fields.items() if isinstance(field, RunUUID)]
+    called = [name for name in uuids if wire_name(name, schema.load_fields[name]) == "uuid"]
+    if len(uuids) > 1 and not called:
+        raise BindingError(
+            f"{type(schema).__name__} must have one RunUUID field; it has {len(uuids)}: "
+            "let Meta.identity say which one identifies a record"
+        )
+    return next(iter(called or uuids), None)
 
 
 def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool) -> Ledger:
@@ -319,7 +407,36 @@ def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool)
     owned = schema.Meta.from_owner
     owner = tuple(_column(mapper, theirs) for theirs in owned.values())
     local = tuple(_column(table.mapper, own) for own in owned)
-    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local))
+    further = {column: value for column, value in _constants(found) if column not in table.columns.values()}
+    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further)
+
+
+def _constants(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
+    """What the join of a ledger says beyond the equality of keys.
+
+    Raises:
+        BindingError: It says more than that columns of the entry have some value.
+    """
+    if way.relationship is None:
+        return
+    joined = way.relationship.primaryjoin
+    pairs = {frozenset(pair) for pair in zip(way.local, way.remote, strict=True)}
+    for clause in joined.clauses if isinstance(joined, sa.BooleanClauseList) else [joined]:
+        sides = (getattr(clause, "left", None), getattr(clause, "right", None))
+        plain = [_plain(side) for side in sides]
+        if frozenset(plain) in pairs:
+            continue
+        column, value = sides
+        if not (
+            isinstance(column, sa.Column) and isinstance(value, sa.BindParameter) and value.value is not None
+        ):
+            raise BindingError(f"the join of {way.name} says more than that keys are equal: {clause}")
+        yield _plain(column), value.value
+
+
+def _plain(column: Any) -> Any:
+    """*column* without what relationships annotate it with."""
+    return column._deannotate() if hasattr(column, "_deannotate") else column  # noqa: SLF001
 
 
 def _reference(mapper: Mapper[Any], name: str, fields: Mapping[str, Slug]) -> Reference:

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
+from sqlalchemy.orm.attributes import init_collection
+from sqlalchemy.orm.collections import collection_adapter
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from histio.errors import BindingError
@@ -87,6 +89,11 @@ class Relation:
         return self.mapper.class_
 
     @property
+    def writable(self) -> RelationshipProperty[Any] | None:
+        """The relationship, where assigning to it has an effect."""
+        return None if self.relationship is None or self.relationship.viewonly else self.relationship
+
+    @property
     def apart(self) -> bool:
         """Whether the related rows have to be fetched by a SELECT of histio's own."""
         return self.relationship is None or self.relationship.lazy in _APART
@@ -94,7 +101,9 @@ class Relation:
     def follow(self, row: Any) -> Any:
         """The related row or rows of *row*; for those fetched apart, what `keep` was given."""
         if not self.apart:
-            return getattr(row, self.name)
+            found = getattr(row, self.name)
+            # Of a mapped dictionary or set, its members.
+            return list(collection_adapter(found)) if self.many and not isinstance(found, list) else found
         state = sa.inspect(row)
         if self not in state.info:
             found = self._fetched(state.session, row)
@@ -131,19 +140,35 @@ def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.Colu
 def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
     """A new object of *model* with *values* by attribute, through its own ``__init__``.
 
-    What ``__init__`` insists on is passed to it, None where *values* lack it; the rest is set afterwards.
+    What ``__init__`` insists on is passed to it, None where *values* lack it; the rest is set afterwards. An
+    ``__init__`` that insists on what is no attribute is passed over, as when SQLAlchemy loads a row.
     """
+    mapper = mapper_of(model)
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     demanded = {
         name: values.get(name)
         for name, parameter in inspect.signature(model).parameters.items()
         if parameter.kind in kinds and parameter.default is inspect.Parameter.empty
     }
-    row = model(**demanded)
+    known = demanded.keys() <= set(mapper.all_orm_descriptors.keys())
+    row = model(**demanded) if known else mapper.class_manager.new_instance()
     for name, value in values.items():
-        if name not in demanded:
-            setattr(row, name, value)
+        if name not in demanded or not known:
+            assign(row, name, value)
     return row
+
+
+def assign(row: Any, name: str, value: Any) -> None:
+    """Set the attribute *name*; to a collection of another class than list, its members."""
+    relationship = sa.inspect(row).mapper.relationships.get(name)
+    if relationship is None or relationship.collection_class in (None, list):
+        setattr(row, name, value)
+        return
+    made = sa.inspect(row).transient
+    adapter = init_collection(row, name) if made else collection_adapter(getattr(row, name))
+    adapter.clear_with_event()
+    for member in value:
+        adapter.append_with_event(member)
 
 
 def attribute(mapper: Mapper[Any], column: sa.Column[Any]) -> InstrumentedAttribute[Any]:
@@ -168,7 +193,9 @@ def column_of(mapper: Mapper[Any], path: str) -> sa.Column[Any]:
     """
     *steps, last = path.split(".")
     for step in steps:
-        mapper = relation(mapper, step).mapper
+        if step not in mapper.relationships:
+            raise BindingError(no_such(mapper, "relationship", step, mapper.relationships.keys()))
+        mapper = mapper.relationships[step].mapper
     column = find_column(mapper, last)
     if column is None:
         raise BindingError(no_such(mapper, "column", last, mapper.column_attrs.keys()))
@@ -194,7 +221,8 @@ def relation(mapper: Mapper[Any], name: str, *, target: Mapper[Any] | None = Non
     column = find_column(mapper, name)
     if column is not None and column.foreign_keys:
         return _by_foreign_key(mapper, name, column)
-    backwards = [] if target is None else _constraints(target.local_table, mapper.local_table)
+    led = target is None or any(each.mapper is target for each in mapper.relationships)
+    backwards = [] if target is None or led else _constraints(target.local_table, mapper.local_table)
     if target is not None and len(backwards) == 1:
         remote, local = _columns(backwards[0])
         return Relation(name, target, local, remote, many=True, relationship=None)
@@ -240,13 +268,22 @@ def unique_rules(table: Any) -> list[Any]:
 
 
 def unique_on(column: sa.Column[Any]) -> set[str]:
-    """The names of the constraints and indexes that make *column* unique by itself."""
-    return {str(rule.name) for rule in unique_rules(column.table) if list(rule.columns) == [column]}
+    """The names of the constraints and indexes that make *column* unique by itself.
+
+    Where the host gives none, those that PostgreSQL and MariaDB give.
+    """
+    table, names = column.table, set()
+    for rule in unique_rules(table):
+        if list(rule.columns) == [column]:
+            own = {f"{table.name}_{column.name}_key", column.name}
+            names |= own if rule.name is None else {str(rule.name)}
+    return names
 
 
 def is_unique(column: sa.Column[Any]) -> bool:
     """Whether no two rows may have the same value in *column*."""
-    return bool(unique_on(column)) or list(column.table.primary_key.columns) == [column]
+    rules = [column.table.primary_key, *unique_rules(column.table)]
+    return any(list(rule.columns) == [column] for rule in rules)
 
 
 def no_such(mapper: Mapper[Any], what: str, name: str, names: Iterable[str]) -> str:

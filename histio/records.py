@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import sqlalchemy as sa
-from marshmallow import Schema, ValidationError, post_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 from marshmallow.fields import Field, Nested
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
 from sqlalchemy.orm import Mapper
@@ -28,7 +28,8 @@ from histio.fields import (
     Text,
     UtcTimestamp,
 )
-from histio.mapping import Relation, find_column, mapper_of, relation
+from histio.kinds import identity_field, told_of
+from histio.mapping import Relation, find_column, mapper_of, relation, underlying
 from histio.report import Fault
 from histio.wire import WireField, nested_in, wire_name
 
@@ -48,6 +49,13 @@ class Converter(ModelConverter):
         sa.Date: Date,
         sa.String: Text,
     }
+
+    def _get_field_class_for_data_type(self, data_type: Any) -> Any:
+        stored = underlying(data_type)
+        for kind, field in self.SQLA_TYPE_MAPPING.items():
+            if isinstance(stored, kind):
+                return field
+        raise BindingError(f"auto_field() has no field for {data_type!r}: declare one")
 
     def _add_column_kwargs(self, kwargs: dict[str, Any], column: sa.Column[Any]) -> None:
         """Required unless the database can do without; lengths and ranges come from `WireField.fit`."""
@@ -69,8 +77,8 @@ class RecordSchema(SQLAlchemySchema[Any]):
     ``Meta`` is inherited, also where a subclass does not say so. Beside marshmallow's options it knows:
 
     - ``model``: the mapped class; see `bind`.
-    - ``identity``: the member that identifies a record; None: its one `RunUUID`. A run needs one, a ledger
-      entry does not.
+    - ``identity``: the member that identifies a record; None: the `RunUUID` that is called ``uuid``, or the
+      only one. A run needs an identity, a ledger entry does not.
     - ``order``: of a ledger's entries, the member or attribute that orders them; None: their growing key.
     - ``optional``: members that are left out where the model has no such column.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
@@ -103,9 +111,9 @@ class RecordSchema(SQLAlchemySchema[Any]):
     def __init__(self, *, exclude: Any = (), **options: Any) -> None:
         self._ledgers: dict[str, tuple[Relation, Callable[[Any], Any]]] = {}
         super().__init__(exclude={*exclude, *self._absent()}, **options)  # type: ignore[no-untyped-call]
-        for fields in (self.fields, self.load_fields, self.dump_fields):
-            for name in [name for name, field in fields.items() if nested_in(field)]:
-                fields[name] = fields.pop(name)  # ledgers come last
+        for those in (self.fields, self.load_fields, self.dump_fields):
+            for name in [name for name, field in those.items() if nested_in(field)]:
+                those[name] = those.pop(name)  # ledgers come last
 
     def _absent(self) -> set[str]:
         """The optional members whose columns the model lacks."""
@@ -122,17 +130,15 @@ class RecordSchema(SQLAlchemySchema[Any]):
         """Fit the field to its column or relation, and bind a ledger's schema to the related model."""
         name, nested = field_obj.attribute or field_name, nested_in(field_obj)
         mapper = None if self.opts.model is None else mapper_of(self.opts.model)
-        try:
+        with told_of(self, field_name):
             if mapper is not None and nested is not None and find_column(mapper, name) is None:
                 self._bind_ledger(mapper, name, nested)
             elif mapper is not None and isinstance(field_obj, Slug) and field_obj.relationship is not None:
                 field_obj.fit_key(mapper)
-            elif mapper is not None and isinstance(field_obj, WireField) and not field_obj.dump_only:
+            elif mapper is not None and not field_obj.dump_only:
                 column = find_column(mapper, name)
                 if column is not None:
-                    field_obj.fit(column.type)
-        except BindingError as error:
-            raise BindingError(f"{type(self).__name__}.{field_name}: {error}") from error
+                    _fit(field_obj, column)
         if nested is not None and isinstance(nested.schema, RecordSchema):
             nested.schema._load_instance = False  # noqa: SLF001 - nested records load as plain values
 
@@ -145,15 +151,21 @@ class RecordSchema(SQLAlchemySchema[Any]):
         if own is not related.model:
             nested.nested = type(schema).bind(related.model)
             nested._schema = None  # noqa: SLF001 - marshmallow keeps what it made of the other class
-        if related.many:
-            self._ledgers[name] = related, order_of(cast("RecordSchema", nested.schema), related)
+        order = order_of(cast("RecordSchema", nested.schema), related) if related.many else _after_none
+        self._ledgers[name] = related, order
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """As marshmallow's, with ledgers in the order of their recording."""
         if attr not in self._ledgers or not isinstance(obj, self.opts.model or ()):
             return super().get_attribute(obj, attr, default)
         related, order = self._ledgers[attr]
-        return sorted(related.follow(obj), key=order)
+        found = related.follow(obj)
+        for entry in found if related.many else filter(None, [found]):
+            if type(entry) is not related.model:
+                kind, described = type(entry).__name__, related.model.__name__
+                text = f"The row is a {kind}, of which the schema of {described} describes only a part."
+                raise ValidationError([Fault(text)])
+        return sorted(found, key=order) if related.many else found
 
     def load(self, data: Any, **options: Any) -> Any:
         """As marshmallow-sqlalchemy's; members that are only dumped are read over."""
@@ -251,6 +263,37 @@ def _bound(cls: Any, model: Any) -> Any:
     return bound
 
 
+def _fit(field: Field[Any], column: sa.Column[Any]) -> None:
+    """Fit *field* to its column; a field of marshmallow's own must be one that keeps what it reads.
+
+    Raises:
+        BindingError: It is not.
+    """
+    if isinstance(field, WireField):
+        field.fit(column.type)
+    elif type(field).__module__.startswith("marshmallow."):
+        better = next((name for kind, name in _BETTER if isinstance(field, kind)), None)
+        if better is not None:
+            raise BindingError(
+                f"{type(field).__name__} would lose or alter values of the column: use {better}"
+            )
+        if isinstance(field, fields.UUID) and not isinstance(underlying(column.type), sa.Uuid):
+            raise BindingError("UUID needs a column of Uuid: use histio.RunUUID")
+        if isinstance(field, fields.String) and not isinstance(field, fields.UUID):
+            rule = Text()
+            rule.fit(column.type)
+            if rule.max_length is not None:
+                field.validators.append(validate.Length(max=rule.max_length))
+
+
+_BETTER = (
+    (fields.DateTime, "histio.UtcTimestamp"),
+    (fields.Integer, "histio.Integer"),
+    (fields.Float, "histio.Number or histio.FixedDecimal"),
+    (fields.Decimal, "histio.FixedDecimal"),
+)
+
+
 def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:
     if isinstance(field, Slug) and field.relationship is not None:
         try:
@@ -273,9 +316,7 @@ def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Any], Any]:
         growing = [column for column in mapper.primary_key if column not in owner.remote]
         [key, *others] = growing or mapper.primary_key
         if others or key.foreign_keys or not isinstance(key.type, sa.Integer):
-            name = schema.Meta.identity or next(
-                (name for name, field in schema.fields.items() if isinstance(field, RunUUID)), None
-            )
+            name = identity_field(schema)
         else:
             name = mapper.get_property_by_column(key).key
     if name is None:
@@ -284,12 +325,17 @@ def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Any], Any]:
             f"such as Meta.order = {next(iter(schema.fields))!r}"
         )
     field = schema.fields.get(name)
+    keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     if isinstance(field, Slug) and field.relationship is not None:
-        return lambda row: _after_none(field.to_wire(field.get_value(row, name)))
+        return lambda row: (_after_none(field.to_wire(field.get_value(row, name))), _values(row, keys))
     attribute = name if field is None else field.attribute or name
     if find_column(mapper, attribute) is None:
         raise BindingError(f"Meta.order: {mapper.class_.__name__} has no column {attribute!r}")
-    return lambda row: _after_none(getattr(row, attribute))
+    return lambda row: (_after_none(getattr(row, attribute)), _values(row, keys))
+
+
+def _values(row: Any, keys: list[str]) -> list[Any]:
+    return [_after_none(getattr(row, key)) for key in keys]
 
 
 def _after_none(value: Any) -> tuple[bool, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Mapper, aliased
 
 from histio.fields.references import Key
 from histio.kinds import Links, Reference, Snapshot, Table
-from histio.mapping import attribute, find_column, is_among
+from histio.mapping import attribute, find_column, is_among, underlying
 from histio.report import Fault
 from histio.wire import shown
 
@@ -25,6 +26,7 @@ CHUNK = 5_000
 """How many values one IN list holds: every driver takes that many parameters."""
 
 _HINTED = 25
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # close matches of those mean nothing
 _POPULATION = 2_000
 
 
@@ -56,8 +58,10 @@ class _Lookup:
     keys: dict[Key, None] = field(default_factory=dict)
     columns: dict[sa.Column[Any], None] = field(default_factory=dict)
     wanted: set[Sought] = field(default_factory=set)
+    missing: set[Sought] = field(default_factory=set)
     found: dict[Sought, list[Found]] = field(default_factory=dict)
     promised: set[Sought] = field(default_factory=set)
+    standing: dict[Sought, str] = field(default_factory=dict)
     population: dict[Key, list[str]] = field(default_factory=dict)
     hints: dict[Sought, str | None] = field(default_factory=dict)
 
@@ -143,12 +147,19 @@ class Resolver:
         """Look again for rows of *model* that were not there: some have been written since."""
         for looked_for, lookup in self._lookups.items():
             if issubclass(model, looked_for):
-                lookup.found = {sought: rows for sought, rows in lookup.found.items() if rows}
+                for sought in lookup.missing:
+                    del lookup.found[sought]
+                lookup.missing.clear()
 
     def promise(self, model: type[Any], sought: Sought) -> None:
         """Take a row of *model* for found although it is not there yet."""
         if model in self._lookups:
             self._lookups[model].promised.add(sought)
+
+    def stands(self, model: type[Any], sought: Sought, where: str) -> None:
+        """Know that a row of *model* stands in the document, so that a hint can say where."""
+        if model in self._lookups:
+            self._lookups[model].standing[sought] = where
 
     def _fetch(self, lookup: _Lookup) -> None:
         wanted = frozenset(lookup.wanted)
@@ -166,7 +177,10 @@ class Resolver:
             if self._entities:
                 statement = statement.add_columns(lookup.mapper.class_)
             for row in self._execute(statement):
-                parts = {key: tuple(row[places[path]] for path in key) for key in lookup.keys}
+                parts = {
+                    key: tuple(unpadded(paths[path], row[places[path]]) for path in key)
+                    for key in lookup.keys
+                }
                 found = Found(
                     dict(zip(lookup.columns, row, strict=False)),
                     {key: values if len(values) > 1 else values[0] for key, values in parts.items()},
@@ -178,6 +192,7 @@ class Resolver:
                     if sought in wanted and once not in seen:
                         seen.add(once)
                         lookup.found[sought].append(found)
+        lookup.missing |= {sought for sought in wanted if not lookup.found[sought]}
 
     def resolve(self, reference: Reference, record: Values) -> tuple[Found | None, list[Finding]]:
         """The row that *record* names, None where it names none, and what is wrong with the reference.
@@ -246,7 +261,9 @@ class Resolver:
 
     def _hint(self, lookup: _Lookup, key: Key, value: Any) -> str | None:
         """Close matches among the first keys of the table, for the first few slugs that are asked."""
-        if not isinstance(value, str):
+        if (key, value) in lookup.standing:
+            return f"{lookup.standing[key, value]} has it, but is rejected or refers back in a circle"
+        if not isinstance(value, str) or _UUID.fullmatch(value):
             return None
         if (key, value) not in lookup.hints and len(lookup.hints) < _HINTED:
             if key not in lookup.population:
@@ -257,6 +274,15 @@ class Resolver:
             close = difflib.get_close_matches(value, lookup.population[key])
             lookup.hints[key, value] = f"did you mean {' or '.join(close)}?" if close else None
         return lookup.hints.get((key, value))
+
+
+def unpadded(column: Any, value: Any) -> Any:
+    """*value* without the spaces that a column of CHAR(n) has put behind it."""
+    return (
+        value.rstrip(" ")
+        if isinstance(value, str) and isinstance(underlying(column.type), sa.CHAR)
+        else value
+    )
 
 
 def shown_key(value: Any) -> str:

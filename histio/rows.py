@@ -13,7 +13,7 @@ from histio.dialects import Limit
 from histio.errors import BindingError
 from histio.fields import UtcTimestamp
 from histio.kinds import Kind, Table
-from histio.mapping import find_column
+from histio.mapping import find_column, underlying
 from histio.report import Fault
 from histio.resolver import Finding, Found, Resolver, shown_key
 from histio.runs import Run, Steps, Values
@@ -63,7 +63,7 @@ class RowBuilder:
         parameters = {key: make() for key, make in self._defaults[table].items()} | {
             column.key: values[member]
             for member, column in table.columns.items()
-            if member in values and member not in table.computed
+            if member in values and member not in table.computed and not _is_no_json(column, values[member])
         }
         related: dict[str, Found] = {}
         findings: list[Finding] = []
@@ -110,7 +110,7 @@ def _defaults(table: Table, now: dt.datetime) -> dict[str, Callable[[], Any]]:
             continue
         if isinstance(field, UtcTimestamp) and not field.allow_none:
             defaults[column.key] = functools.partial(field.to_column, now)
-        elif column.nullable and member not in table.computed:
+        elif column.nullable and member not in table.computed and not _is_no_json(column, None):
             defaults[column.key] = lambda: None
     return defaults
 
@@ -129,6 +129,11 @@ def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
     if isinstance(version, sa.Column) and callable(generate) and version not in table.columns.values():
         filled.setdefault(version.key, lambda: generate(None))
     return filled
+
+
+def _is_no_json(column: sa.Column[Any], value: Any) -> bool:
+    """Whether *value* is to be SQL's NULL in a column where None, if it is given, means JSON's null."""
+    return value is None and column.nullable is True and isinstance(underlying(column.type), sa.JSON)
 
 
 def _same(value: Any) -> Any:

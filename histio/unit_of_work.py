@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapper, RelationshipDirection, Session
 
-from histio.kinds import Kind, Table
-from histio.mapping import Relation, attribute, construct, is_among
+from histio.dialects import RowFaultError
+from histio.kinds import Kind, Ledger, Table
+from histio.mapping import Columns, Relation, attribute, construct, is_among
 from histio.resolver import CHUNK
+from histio.sessions import Habits, own_session
 from histio.writer import Insert, Row, owner_columns
 
-Listeners: TypeAlias = Mapping[str, Sequence[Callable[..., Any]]]
-"""By event, listeners of a session."""
 
-_EVENTS = (
-    "before_flush",
-    "after_flush",
-    "after_flush_postexec",
-    "before_attach",
-    "after_attach",
-    "transient_to_pending",
-    "pending_to_persistent",
-)
-
-
-def listeners_of(session: Session | None) -> Listeners:
-    """The listeners of *session* that writing by the unit of work calls; None: those of all sessions."""
-    dispatch = (session or Session()).dispatch
-    return {event: found for event in _EVENTS if (found := tuple(getattr(dispatch, event)))}
-
-
-def reasons(kind: Kind, listeners: Listeners) -> tuple[str, ...]:
+def reasons(kind: Kind, habits: Habits) -> tuple[str, ...]:
     """Why runs of *kind* have to be written by the unit of work; none: they are written in bulk."""
-    found = [f"the session has {_a(event)} listener" for event in listeners]
+    found = [f"the session has {_a(event)} listener" for event in habits.listeners]
     return tuple(dict.fromkeys([*found, *_of_tree(kind.table, frozenset())]))
 
 
@@ -70,7 +53,7 @@ def _of_table(table: Table) -> Iterator[str]:
     yield from (
         f"has a set listener on {prop.key}"
         for prop in mapper.column_attrs
-        if prop.key not in mapper.validators and list(getattr(mapper.class_, prop.key).dispatch.set)
+        if prop.key not in mapper.validators and _set_listeners(mapper.class_, prop.key)
     )
     yield from _of_construction(table)
     if len(mapper.tables) > 1:
@@ -79,6 +62,11 @@ def _of_table(table: Table) -> Iterator[str]:
         way = ledger.relation.relationship
         if way is not None and way.direction is RelationshipDirection.MANYTOONE:
             yield f"keeps the key of {ledger.relation.name}"
+
+
+def _set_listeners(model: type[Any], key: str) -> list[Any]:
+    attribute = getattr(model, key, None)  # a column that inheritance uses may have none
+    return [] if attribute is None else list(attribute.dispatch.set)
 
 
 def _of_construction(table: Table) -> Iterator[str]:
@@ -104,130 +92,116 @@ def _only_there(table: Table, column: Any) -> bool:
     return column.default is None and column.server_default is None and column not in table.columns.values()
 
 
-def insert_by_unit_of_work(listeners: Listeners) -> Insert:
+def insert_by_unit_of_work(habits: Habits) -> Insert:
     """A way to write rows: as ORM objects, in a session of histio's own on the same connection.
 
-    Listeners of the models fire, and those *listeners* of the caller's session; what the caller has pending
-    stays as it is.
+    Listeners of the models fire, and those of the session's *habits*; what the caller has pending stays as it
+    is. What the host's code raises is the rows' fault.
     """
 
     def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
-            for event, functions in listeners.items():
-                own = tuple(getattr(session.dispatch, event))
-                for function in functions:
-                    if function not in own:
-                        sa.event.listen(session, event, function)
-            related = _Related(session)
-            related.load(table, rows)
-            _add(session, related, table, rows, [{} for _ in rows])
+        with own_session(connection, habits) as session:
+            try:
+                _Work(session).write(table, rows)
+            except sa.exc.SQLAlchemyError:
+                raise
+            except Exception as error:
+                raise RowFaultError(f"{type(error).__name__}: {error}") from error
 
     return insert
 
 
-class _Related:
-    """Rows that are referred to, as objects of one session."""
+class _Work:
+    """Rows made into objects of one session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._rows: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
+        self._related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
+        self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
 
-    def load(self, table: Table, rows: Iterable[Row]) -> None:
+    def write(self, table: Table, rows: Sequence[Row]) -> None:
+        """Write *rows*; ledgers that no relationship ties to their owners follow those."""
+        self._load_related(table, rows)
+        self._session.add_all([self._object(table, row, {}) for row in rows])
+        self._session.flush()
+        while self._apart:
+            apart, self._apart = self._apart, []
+            for owners, ledger, owner, entries in apart:
+                keys = _further(ledger) | {
+                    attribute(ledger.table.mapper, local).key: getattr(
+                        owner, attribute(owners.mapper, own).key
+                    )
+                    for local, own in zip(ledger.local, ledger.owner, strict=True)
+                }
+                self._session.add_all([self._object(ledger.table, entry, keys) for entry in entries])
+            self._session.flush()
+
+    def _load_related(self, table: Table, rows: Iterable[Row]) -> None:
         """Fetch what *rows* and their ledgers refer to, a set at a time."""
         rows = list(rows)
         for reference in table.references:
-            self._fetch(
-                reference.relation, reference.relation.remote, (_key(reference.relation, row) for row in rows)
-            )
+            keys = [_key(reference.relation, row) for row in rows]
+            self._fetch(reference.relation, reference.relation.remote, keys)
         for place, links in enumerate(table.links):
             _, remote = links.relation.link or ((), ())
             self._fetch(links.relation, remote, (key for row in rows for key in row.links[place]))
         for place, ledger in enumerate(table.ledgers):
-            self.load(ledger.table, (entry for row in rows for entry in row.ledgers[place]))
+            self._load_related(ledger.table, (entry for row in rows for entry in row.ledgers[place]))
 
-    def _fetch(self, relation: Relation, remote: Any, keys: Iterable[tuple[Any, ...]]) -> None:
+    def _fetch(self, relation: Relation, remote: Columns, keys: Iterable[tuple[Any, ...]]) -> None:
         wanted = list({key for key in keys if None not in key})
         columns = [attribute(relation.mapper, column) for column in remote]
         for start in range(0, len(wanted), CHUNK):
             among = is_among(columns, wanted[start : start + CHUNK])
             for row, *key in self._session.execute(sa.select(relation.model, *columns).where(among)):
-                self._rows[relation, tuple(key)] = row
+                self._related[relation, tuple(key)] = row
 
-    def get(self, relation: Relation, key: tuple[Any, ...]) -> Any:
-        """The object at *key*."""
-        return self._rows.get((relation, key))
+    def _object(self, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
+        """The object of *row*, with *extra* values by attribute."""
+        values = {**_by_attribute(table.mapper, row.parameters), **extra}
+        for reference in table.references:
+            found = self._related.get((reference.relation, _key(reference.relation, row)))
+            if reference.relation.writable is not None and found is not None:
+                values[reference.relation.name] = found
+        for place, links in enumerate(table.links):
+            values[links.relation.name] = [self._related[links.relation, key] for key in row.links[place]]
+        apart = []
+        for place, ledger in enumerate(table.ledgers):
+            keys = _from_owner(table, ledger, values)
+            if keys is None or not _keeps_order(ledger):
+                apart.append((ledger, row.ledgers[place]))
+                continue
+            entries = [self._object(ledger.table, entry, keys) for entry in row.ledgers[place]]
+            values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
+        made = construct(table.mapper.class_, values)
+        self._apart += [(table, ledger, made, entries) for ledger, entries in apart if entries]
+        return made
 
 
 def _key(relation: Relation, row: Row) -> tuple[Any, ...]:
     return tuple(row.parameters.get(column.key) for column in relation.local)
 
 
-def _add(
-    session: Session, related: _Related, table: Table, rows: Sequence[Row], extra: Sequence[Mapping[str, Any]]
-) -> None:
-    """Write *rows*, each with *extra* values by attribute; ledgers without relationship follow."""
-    made = [_object(related, table, row, more) for row, more in zip(rows, extra, strict=True)]
-    session.add_all(made)
-    session.flush()
-    _add_apart(session, related, table, rows, made)
+def _from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an entry is filled with beyond the relationship's columns; None: only the written row knows."""
+    filled = _further(ledger)
+    for local, own in list(zip(ledger.local, ledger.owner, strict=True))[len(ledger.relation.local) :]:
+        name = attribute(table.mapper, own).key
+        if name not in values:
+            return None
+        filled[attribute(ledger.table.mapper, local).key] = values[name]
+    return filled
 
 
-def _add_apart(
-    session: Session, related: _Related, table: Table, rows: Sequence[Row], made: Sequence[Any]
-) -> None:
-    for place, ledger in enumerate(table.ledgers):
-        entries = [entry for row in rows for entry in row.ledgers[place]]
-        if not entries:
-            continue
-        if ledger.relation.relationship is None:
-            filled = [
-                {
-                    attribute(ledger.table.mapper, local).key: getattr(
-                        owner, attribute(table.mapper, column).key
-                    )
-                    for local, column in zip(ledger.local, ledger.owner, strict=True)
-                }
-                for owner, row in zip(made, rows, strict=True)
-                for _ in row.ledgers[place]
-            ]
-            _add(session, related, ledger.table, entries, filled)
-        else:
-            below = [
-                getattr(owner, ledger.relation.name)
-                for owner, row in zip(made, rows, strict=True)
-                if row.ledgers[place]
-            ]
-            objects = [each for entry in below for each in (entry if ledger.many else [entry])]
-            _add_apart(session, related, ledger.table, entries, objects)
+def _further(ledger: Ledger) -> dict[str, Any]:
+    return {attribute(ledger.table.mapper, column).key: value for column, value in ledger.constants.items()}
 
 
-def _object(related: _Related, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
-    mapper = table.mapper
-    values = {**_by_attribute(mapper, row.parameters), **extra}
-    for reference in table.references:
-        way = reference.relation.relationship
-        if way is not None and not way.viewonly:
-            values[way.key] = related.get(reference.relation, _key(reference.relation, row))
-    for place, links in enumerate(table.links):
-        values[links.relation.name] = [related.get(links.relation, key) for key in row.links[place]]
-    for place, ledger in enumerate(table.ledgers):
-        if ledger.relation.relationship is None:
-            continue
-        entries = [
-            _object(related, ledger.table, entry, _from_owner(table, ledger, values))
-            for entry in row.ledgers[place]
-        ]
-        values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
-    return construct(mapper.class_, values)
-
-
-def _from_owner(table: Table, ledger: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entry is filled with from its owner beyond the relationship's own columns."""
-    pairs = list(zip(ledger.local, ledger.owner, strict=True))[len(ledger.relation.local) :]
-    return {
-        attribute(ledger.table.mapper, local).key: values.get(attribute(table.mapper, owner).key)
-        for local, owner in pairs
-    }
+def _keeps_order(ledger: Ledger) -> bool:
+    """Whether entries that are assigned to the relationship are written in their order: a set's are not."""
+    way = ledger.relation.writable
+    made: Any = None if way is None or way.collection_class is None else way.collection_class()
+    return way is not None and not isinstance(made, set)
 
 
 def _by_attribute(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:

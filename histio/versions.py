@@ -29,13 +29,16 @@ class Versions:
         current: The newest, which it writes.
         upgrades: By older version, what brings a record of it to the next version: a function for all kinds,
             or a mapping from kind to function.
+        kinds: The names of the kinds.
 
     Raises:
-        BindingError: A version has another form than ``major.minor``, or is not older than the current one.
+        BindingError: A version has another form than ``major.minor``, or is not older than the current one;
+            an upgrade is no function, or for no kind.
     """
 
     current: str
     upgrades: Upgrades = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for version in (self.current, *self.upgrades):
@@ -44,6 +47,13 @@ class Versions:
         late = [version for version in self.upgrades if _order(version) >= _order(self.current)]
         if late:
             raise BindingError(f"upgrades: {', '.join(late)} is not older than {self.current}")
+        for version, change in self.upgrades.items():
+            functions = change if isinstance(change, Mapping) else dict.fromkeys(self.kinds, change)
+            for kind, function in functions.items():
+                if kind not in self.kinds or not callable(function):
+                    raise BindingError(
+                        f"upgrades: {version}: {kind} needs to be a kind, and {function!r} a function"
+                    )
 
     def upgrade(self, kind: str, record: Any, version: str) -> tuple[Any, Fault | None]:
         """*record* of *version* as the current one has it, and why that failed; *record* is not changed."""

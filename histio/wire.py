@@ -75,8 +75,9 @@ class WireField(Field[Any]):
     """The name under which the JSON Schema keeps this rule, for rules without parameters."""
 
     def __init__(self, *, description: str = "", example: Any = None, **kwargs: Any) -> None:
-        metadata = {"description": description, "examples": [example]}
-        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
+        told = {"description": description} if description else {}
+        shown = {} if example is None else {"examples": [example]}
+        super().__init__(metadata=told | shown | kwargs.pop("metadata", {}), **kwargs)
 
     def make_error(self, key: str, **kwargs: Any) -> ValidationError:
         """As marshmallow's, but the message carries its problem code, which *key* names."""
@@ -93,6 +94,9 @@ class WireField(Field[Any]):
     def unfit(self, column_type: TypeEngine[Any], advice: str) -> BindingError:
         """The error that the column cannot hold the field's values, and what to write instead."""
         return BindingError(f"a {type(self).__name__} cannot be kept in {column_type!r}: {advice}")
+
+    padded = False
+    """Whether the database puts spaces behind the text."""
 
     @property
     def rule(self) -> WireField:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from histio.dialects import RowFaultError, check_deferred, quiet_pipelines, row_fault, savepoint
 from histio.kinds import Table
-from histio.mapping import Columns
+from histio.mapping import Columns, is_among
 
 _log = logging.getLogger("histio")
 
@@ -98,12 +98,17 @@ def write(
         yield from attempt(placed[start : start + BATCH])
 
 
-def insert_in_bulk(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Write *rows* and their ledgers with one executemany per table."""
+def insert_in_bulk(
+    connection: Connection, table: Table, rows: Sequence[Row], *, within: Columns = ()
+) -> None:
+    """Write *rows* and their ledgers with one executemany per table.
+
+    *within* are columns beside which the identity of a row is unique where it is not by itself.
+    """
     _execute(connection, table.rows, [row.parameters for row in rows])
     if not any(below for row in rows for below in (*row.ledgers, *row.links)):
         return
-    owners = _owners(connection, table, rows)
+    owners = _owners(connection, table, rows, within)
     for place, links in enumerate(table.links):
         linking, (columns, _) = links.relation, links.relation.link or ((), ())
         pairs = [
@@ -114,13 +119,19 @@ def insert_in_bulk(connection: Connection, table: Table, rows: Sequence[Row]) ->
         ]
         _execute(connection, linking.remote[0].table, pairs)
     for place, ledger in enumerate(table.ledgers):
+        further = {column.key: value for column, value in ledger.constants.items()}
         entries = [
-            Row(entry.parameters | _filled(ledger.local, ledger.owner, owner), entry.ledgers, entry.links)
+            Row(
+                entry.parameters | further | _filled(ledger.local, ledger.owner, owner),
+                entry.ledgers,
+                entry.links,
+            )
             for row, owner in zip(rows, owners, strict=True)
             for entry in row.ledgers[place]
         ]
         if entries:
-            insert_in_bulk(connection, ledger.table, entries)
+            beside = () if ledger.table.is_shared else ledger.local
+            insert_in_bulk(connection, ledger.table, entries, within=beside)
 
 
 def _filled(columns: Columns, sources: Columns, values: Mapping[sa.Column[Any], Any]) -> dict[str, Any]:
@@ -143,16 +154,21 @@ def owner_columns(table: Table) -> Columns:
     return tuple(dict.fromkeys((*ledgers, *links)))
 
 
-def _owners(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Mapping[sa.Column[Any], Any]]:
+def _owners(
+    connection: Connection, table: Table, rows: Sequence[Row], within: Columns
+) -> list[Mapping[sa.Column[Any], Any]]:
     """The owner columns of each row; what the database gave the rows is looked up by their identity."""
     columns = owner_columns(table)
     if all(column.key in row.parameters for column in columns for row in rows):
         return [{column: row.parameters[column.key] for column in columns} for row in rows]
     identity = table.identity_column
     assert identity is not None  # noqa: S101 - without one, the unit of work writes
-    wanted = [row.parameters[identity.key] for row in rows]
-    found = connection.execute(sa.select(identity, *columns).where(identity.in_(wanted)))
-    keys = {known: dict(zip(columns, values, strict=True)) for known, *values in found}
+    known = (identity, *within)
+    wanted = [tuple(row.parameters[column.key] for column in known) for row in rows]
+    found = connection.execute(sa.select(*known, *columns).where(is_among(known, wanted)))
+    keys = {
+        tuple(values[: len(known)]): dict(zip(columns, values[len(known) :], strict=True)) for values in found
+    }
     if not all(each in keys for each in wanted):
         raise RowFaultError("the database did not keep the row as it was")
     return [keys[each] for each in wanted]

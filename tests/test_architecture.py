@@ -9,13 +9,14 @@ import pytest
 import histio
 
 PACKAGE = Path(histio.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py")) + ["fields"]
+PACKAGES = {"dialects", "fields"}
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py")) + sorted(PACKAGES)
 GROUND = {"errors", "fields", "mapping", "report", "wire"}
-SURFACE = {"__init__", "__main__", "bakery", "cli", "demo", "facade", "history"}
+SURFACE = {"__init__", "__main__", "async_history", "bakery", "cli", "demo", "facade", "history"}
 
 
 def trees(module: str) -> list[ast.Module]:
-    paths = [PACKAGE / f"{module}.py"] if module != "fields" else sorted((PACKAGE / module).glob("*.py"))
+    paths = sorted((PACKAGE / module).glob("*.py")) or [PACKAGE / f"{module}.py"]
     return [ast.parse(path.read_text()) for path in paths]
 
 

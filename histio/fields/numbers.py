@@ -130,6 +130,7 @@ class FixedDecimal(WireField):
         self.scale = scale if minor_units is None else minor_units
         self.minor_units = minor_units
         self._as_kept: Callable[[Decimal], Any] = Decimal
+        self._shortest = False  # a column without scale keeps zeros at the end or drops them, as it likes
         self.positive = positive
         self.signed = signed
 
@@ -147,6 +148,7 @@ class FixedDecimal(WireField):
             self.precision = stored.precision if self.precision is None else self.precision
             scale = stored.scale if stored.precision is None else stored.scale or 0
             self.scale = scale if self.scale is None else self.scale
+            self._shortest = self.scale is None
         if isinstance(form, float):
             self._as_kept = float
             self.precision = FLOAT_DIGITS if self.precision is None else self.precision
@@ -180,6 +182,8 @@ class FixedDecimal(WireField):
         number = Decimal(str(value)) or Decimal(0)
         if self.minor_units is not None:
             number = Decimal(int(value)).scaleb(-self.minor_units)
+        if self._shortest and number.is_finite():
+            number = number.normalize()
         text = f"{number:f}" if self.scale is None else f"{number:.{self.scale}f}"
         # Where formatting would round, the value as it is makes the check say what is wrong.
         return text if Decimal(text) == number else f"{number:f}"

@@ -75,6 +75,7 @@ class Slug(_SlugText):
 
     default_error_messages = {
         "dangling": "No row has the key that is stored.",
+        "keyless": "The related row has no {path}.",
         "parts": "Not an object with the members {names}.",
     }
     many = False
@@ -123,7 +124,7 @@ class Slug(_SlugText):
         """
         assert self.relationship is not None  # noqa: S101 - others have no key
         found = relation(mapper, self.relationship)
-        if found.many is not self.many or (self.many and found.link is None):
+        if found.many is not self.many or (self.many and not (found.link and found.writable)):
             wanted = "is no relationship over an association table" if self.many else "leads to several rows"
             raise BindingError(f"{mapper.class_.__name__}.{found.name} {wanted}")
         rules = {path: self._rule(column_of(found.mapper, path)) for key in self.chain for path in key}
@@ -132,7 +133,7 @@ class Slug(_SlugText):
         self._relation, self._rules = found, rules
         if len(self.key) > 1:
             self.definition = None
-        elif rules[self.key[0]].assertions() != super().assertions():
+        elif rules[self.key[0]].assertions() != super().assertions() or rules[self.key[0]].padded:
             self._own = rules[self.key[0]]
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
@@ -145,13 +146,18 @@ class Slug(_SlugText):
             (sa.Numeric, FixedDecimal(signed=True)),
             (sa.DateTime, UtcTimestamp()),
             (sa.Date, Date()),
-            (sa.String, _SlugText(max_length=max(_LONGEST, getattr(stored, "length", None) or 0))),
+            (sa.String, self._text(stored)),
         )
         rule = next((field for kind, field in kinds if isinstance(stored, kind)), None)
         if rule is None:
             raise BindingError(f"{column}: a {stored!r} cannot be a key")
         if not isinstance(rule, Text):
             rule.fit(column.type)
+        return rule
+
+    def _text(self, stored: Any) -> WireField:
+        rule = _SlugText(max_length=max(_LONGEST, getattr(stored, "length", None) or 0))
+        rule.padded = isinstance(stored, sa.CHAR)
         return rule
 
     def assertions(self) -> JsonSchema:
@@ -203,7 +209,7 @@ class Slug(_SlugText):
     def _key_of(self, row: Any) -> Any:
         parts = tuple(_value(row, path) for path in self.key)
         if None in parts:
-            raise self.make_error("null")
+            raise self.make_error("keyless", path=" and ".join(self.key))
         return parts if len(parts) > 1 else parts[0]
 
 

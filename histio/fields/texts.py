@@ -7,6 +7,7 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,10 +18,13 @@ from histio.wire import JsonSchema, WireField
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
+_NO_SPACE_BEHIND = r"^([^\x00]*[^\x00 ])?$"
 
 
 class Text(WireField):
     """A string without NUL, which PostgreSQL cannot store, and without lone surrogates, which no driver can.
+
+    In a column of CHAR(n), which databases pad or strip, it ends in no space.
 
     Args:
         max_length: In code points; None: what the column holds.
@@ -30,6 +34,7 @@ class Text(WireField):
     default_error_messages = {
         "invalid": "Not a string.",
         "form": "Holds a NUL character or a lone surrogate.",
+        "padded": "Ends in a space, which the column does not keep.",
         "out-of-range": "Must be at most {maximum} characters, not {length}.",
     }
     min_length = 0
@@ -47,13 +52,14 @@ class Text(WireField):
         length = getattr(stored, "length", None)
         if length is not None:
             self.max_length = min(length, self.max_length or length)
+        self.padded = isinstance(stored, sa.CHAR)
 
     def assertions(self) -> JsonSchema:
-        schema: JsonSchema = {"type": "string", "pattern": _NO_NUL}
+        schema: JsonSchema = {"type": "string", "pattern": _NO_SPACE_BEHIND if self.padded else _NO_NUL}
         return schema if self.max_length is None else {**schema, "maxLength": self.max_length}
 
     def to_wire(self, value: Any) -> Any:
-        return value
+        return value.rstrip(" ") if self.padded else value
 
     def well_formed(self, text: str) -> bool:
         return "\x00" not in text
@@ -66,6 +72,8 @@ class Text(WireField):
             raise self.make_error("out-of-range", maximum=maximum, length=len(value))
         if not self.well_formed(value) or _SURROGATE.search(value):
             raise self.make_error("form")
+        if self.padded and value.endswith(" "):
+            raise self.make_error("padded")
 
 
 # A UUID as the columns of the world keep it.
@@ -153,11 +161,16 @@ class Choice(WireField):
         if isinstance(stored, sa.Enum):
             self.choices = self.choices or tuple(stored.enums)
             if stored.enum_class is not None:
-                self._members = dict(zip(stored.enums, stored.enum_class.__members__.values(), strict=True))
+                members = list(stored.enum_class)
+                if len(members) != len(stored.enums):  # aliases have names of their own
+                    members = list(stored.enum_class.__members__.values())
+                self._members = dict(zip(stored.enums, members, strict=True))
         elif not isinstance(stored, sa.String):
             raise self.unfit(column_type, "it takes Enum or String")
         elif not self.choices:
             raise self.unfit(column_type, 'name the choices: Choice("small", "large")')
+        elif is_decorated(column_type) and python_form(column_type, self.choices) is None:
+            raise self.unfit(column_type, "its decorator takes no text")
 
     def assertions(self) -> JsonSchema:
         return {"enum": list(self.choices)}
@@ -175,8 +188,10 @@ class Choice(WireField):
 
 
 class Json(WireField):
-    """Any JSON value, for columns of `sqlalchemy.JSON`; members of objects are dumped in sorted order.
+    """Any JSON value, for columns of `sqlalchemy.JSON`.
 
+    Members of objects are dumped in sorted order, numbers without a fraction as integers: databases that
+    keep JSON as values know no other. SQL's NULL and JSON's null are the same.
     Its strings and names hold no NUL and no lone surrogate.
     """
 
@@ -201,6 +216,8 @@ class Json(WireField):
     def to_wire(self, value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: self.to_wire(value[name]) for name in sorted(value)}
+        if isinstance(value, float) and value.is_integer():
+            return int(Decimal(repr(value)))  # as databases that keep JSON as values give it back
         return [self.to_wire(each) for each in value] if isinstance(value, list | tuple) else value
 
     def check(self, value: Any) -> None:

@@ -1,0 +1,47 @@
+"""What differs between databases: transactions, snapshots, limits, and which errors are a row's own fault."""
+
+from histio.dialects.faults import RowFaultError, row_fault
+from histio.dialects.limits import Limit, check_kind, limits
+from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
+from histio.dialects.transactions import (
+    advance_sequence,
+    check_deferred,
+    check_engines,
+    commit,
+    create_engine,
+    ensure_transaction,
+    hides_rivals,
+    latest,
+    quiet_pipelines,
+    reading_options,
+    savepoint,
+    set_up,
+    strict,
+    writing_options,
+)
+
+__all__ = [
+    "Limit",
+    "RowFaultError",
+    "advance_sequence",
+    "as_sorted",
+    "check_deferred",
+    "check_engines",
+    "check_kind",
+    "commit",
+    "create_engine",
+    "ensure_transaction",
+    "hides_rivals",
+    "latest",
+    "limits",
+    "order_key",
+    "quiet_pipelines",
+    "reading_options",
+    "row_fault",
+    "savepoint",
+    "set_up",
+    "sort_key",
+    "strict",
+    "unreadable",
+    "writing_options",
+]

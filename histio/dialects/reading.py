@@ -1,0 +1,90 @@
+"""How stored values are sorted alike everywhere, and which of them cannot be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.types import TypeEngine
+
+from histio.dialects.names import MYSQL
+from histio.mapping import underlying
+
+# SQLAlchemy's spelling of a time in SQLite.
+_TEMPLATE = "0000-00-00 00:00:00.000000"
+
+
+_WIDTH = len(_TEMPLATE)
+
+
+def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
+    """An expression that sorts like the times in *column*, and can be read and compared as it is stored.
+
+    SQLite keeps times as text. Written by others, they may be in other spellings than SQLAlchemy's, which
+    are made alike here; where there are none, the index still serves.
+    """
+    if not _is_text_time(connection, column.type):
+        return column.expression
+    text: sa.ColumnElement[Any] = sa.type_coerce(column, sa.String)
+    other = sa.select(sa.literal(1)).where(
+        sa.or_(sa.func.length(text) != _WIDTH, sa.func.substr(text, 11, 1) != " ")
+    )
+    if connection.execute(other.limit(1)).first() is None:
+        return text
+    spaced = sa.func.replace(text, "T", " ", type_=sa.String)
+    return spaced.concat(sa.func.substr(_TEMPLATE, sa.func.length(spaced) + 1))
+
+
+def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
+    """*value* as `sort_key` gives it."""
+    return value.isoformat(" ", "microseconds") if _is_text_time(connection, column.type) else value
+
+
+def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
+    return connection.dialect.name == "sqlite" and isinstance(underlying(column_type), sa.DateTime)
+
+
+def order_key(
+    connection: Connection, column: InstrumentedAttribute[Any], *, of_uuids: bool
+) -> sa.ColumnElement[Any]:
+    """An expression that sorts *column* alike everywhere: text by code point, UUIDs by their digits."""
+    stored = underlying(column.type.dialect_impl(connection.dialect))
+    name = connection.dialect.name
+    if name in MYSQL and isinstance(stored, sa.Uuid):
+        return sa.cast(column, sa.String(36))  # MariaDB's own type sorts by the parts' age
+    if not isinstance(stored, sa.String) or of_uuids:
+        return column.expression
+    if name in MYSQL:
+        return sa.cast(column, sa.LargeBinary)
+    return sa.collate(column, "BINARY" if name == "sqlite" else "C")
+
+
+def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
+    """What is true of values in *column* that SQLAlchemy would round or could not read.
+
+    None where there can be none; SQLite stores anything in any column.
+    """
+    if connection.dialect.name != "sqlite":
+        return None
+    kind = sa.func.typeof(column)
+    if isinstance(column.type, sa.Numeric) and column.type.scale is not None:
+        raw = sa.type_coerce(column, sa.Float)
+        # Beyond what a float's last digit may differ by.
+        rounded = sa.func.abs(sa.func.round(raw, column.type.scale) - raw) > sa.func.abs(raw) * 3e-16
+        return sa.or_(kind == "text", kind == "blob", rounded)
+    if isinstance(column.type, sa.Boolean):
+        return sa.type_coerce(column, sa.Integer).not_in([0, 1])
+    if not isinstance(column.type, sa.DateTime | sa.Date):
+        return None
+    raw_text = sa.type_coerce(column, sa.String)
+    date, time = sa.func.substr(raw_text, 1, 10), sa.func.substr(raw_text, 12)
+    fine = (
+        kind == "text",
+        sa.func.length(raw_text) <= (_WIDTH if isinstance(column.type, sa.DateTime) else len("0000-00-00")),
+        raw_text >= "0001",
+        sa.func.date(date, "+0 days") == date,  # a day that the month lacks becomes another
+        sa.or_(time == "", sa.func.time(time).is_not(None)),
+    )
+    return sa.and_(column.is_not(None), sa.not_(sa.func.coalesce(sa.and_(*fine), sa.false())))
