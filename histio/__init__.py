@@ -1,6 +1,6 @@
 """histio moves an application's history between databases as portable, checked JSON."""
 
-from histio.async_history import AsyncHistory
+from histio.async_history import AsyncHistory, create_async_engine
 from histio.dialects import create_engine
 from histio.errors import BindingError, DocumentError, ExportError, HistioError, NotConfiguredError
 from histio.facade import (
@@ -29,9 +29,17 @@ from histio.fields import (
 from histio.history import History
 from histio.records import RecordSchema, RunSchema
 from histio.report import Counts, ImportReport, Problem, Renaming
-from histio.schemas import AssemblyRunSchema, ProductionRunSchema
+from histio.schemas import (
+    AssemblyFinishedUnitConsumptionSchema,
+    AssemblyPackagingConsumptionSchema,
+    AssemblyRunSchema,
+    ProductionConsumptionSchema,
+    ProductionRunSchema,
+)
 
 __all__ = [
+    "AssemblyFinishedUnitConsumptionSchema",
+    "AssemblyPackagingConsumptionSchema",
     "AssemblyRunSchema",
     "AsyncHistory",
     "BindingError",
@@ -51,6 +59,7 @@ __all__ = [
     "NotConfiguredError",
     "Number",
     "Problem",
+    "ProductionConsumptionSchema",
     "ProductionRunSchema",
     "RecordSchema",
     "Renaming",
@@ -62,6 +71,7 @@ __all__ = [
     "Text",
     "UtcTimestamp",
     "configure",
+    "create_async_engine",
     "create_engine",
     "export_assembly_history",
     "export_production_history",

@@ -26,13 +26,13 @@ from histio.wire import shown
 try:
     # Before 2.1, SQLAlchemy misses it only when it is needed.
     import greenlet as _greenlet  # type: ignore[import-untyped]  # noqa: F401
+    from sqlalchemy.ext import asyncio as sa_asyncio
     from sqlalchemy.ext.asyncio import (
         AsyncConnection,
         AsyncEngine,
         AsyncSession,
         async_scoped_session,
         async_sessionmaker,
-        create_async_engine,
     )
 except ImportError as error:
     _missing: ImportError | None = error
@@ -84,7 +84,7 @@ class AsyncHistory:
     ) -> None:
         if _missing is not None:
             raise ImportError("AsyncHistory needs greenlet: install histio[asyncio]") from _missing
-        self._engine = _engine(bind) if isinstance(bind, (str, sa.URL)) else None
+        self._engine = create_async_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         bound: Any = self._engine or bind
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))
         self._lent = None if own else _checked(bound)
@@ -101,6 +101,11 @@ class AsyncHistory:
         """Close the connections to a database that was given by its URL; other binds are the caller's."""
         if self._engine is not None:
             await self._engine.dispose()
+
+    @property
+    def version(self) -> str:
+        """The version of the format that this history writes."""
+        return self._history.version
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -243,9 +248,14 @@ def _page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[str, A
     return page, None
 
 
-def _engine(url: str | sa.URL) -> AsyncEngine:
+def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:
+    """SQLAlchemy's `create_async_engine`, with SQLite set up as by `create_engine`.
+
+    Raises:
+        BindingError: *url* names no asyncio driver.
+    """
     try:
-        engine = create_async_engine(url)
+        engine = sa_asyncio.create_async_engine(url, **options)
     except sa.exc.InvalidRequestError as error:
         raise BindingError(
             f"{sa.make_url(url)!r} is not for asyncio: name an asyncio driver, or use History"

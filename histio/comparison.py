@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,15 +46,25 @@ def _entry_differences(ledger: Ledger, given: Any, stored: Any, steps: Steps) ->
             yield f"{pointer(*at)} is not stored"
     lacking = (table.wire(table.identity, identity) for identity in there if identity not in here)
     yield from (f"{pointer(*steps)} lacks the stored entry {identity}" for identity in lacking)
-    if [identity for identity in here if identity in there] != [
-        identity for identity in there if identity in here
-    ]:
+    ours_there, theirs_here = (
+        [each for each in some if each in other] for some, other in ((here, there), (there, here))
+    )
+    if ledger.order is None and ours_there != theirs_here:
         yield f"{pointer(*steps)} is in another order"
 
 
 def _by_place(ledger: Ledger, ours: list[Values], theirs: list[Values], steps: Steps) -> Iterator[str]:
-    """Entries that nothing identifies are compared in their order."""
+    """Entries that nothing identifies are compared in their order; where a member gives it, in that."""
     if len(ours) != len(theirs):
         yield f"{pointer(*steps)} has {len(ours)} entries, stored {len(theirs)}"
-    for index, (entry, other) in enumerate(zip(ours, theirs, strict=False)):
+    placed = list(enumerate(ours))
+    if ledger.order is not None:
+        placed.sort(key=lambda each: _order(ledger, each[1]))
+        theirs = sorted(theirs, key=functools.partial(_order, ledger))
+    for (index, entry), other in zip(placed, theirs, strict=False):
         yield from differences(ledger.table, entry, other, (*steps, index) if ledger.many else steps)
+
+
+def _order(ledger: Ledger, entry: Values) -> str:
+    """What is alike for entries of the same place."""
+    return repr(ledger.table.wire(ledger.order or "", entry.get(ledger.order or "")))

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
 
 from histio.assertions import assertions_of
-from histio.fields import UtcTimestamp
+from histio.fields import Json, UtcTimestamp
 from histio.kinds import identity_field
 from histio.report import Code, Fault, Problem
 from histio.versions import parts
@@ -178,7 +178,7 @@ def _not_null(member: str) -> JsonSchema:
 
 def _or_null(rule: JsonSchema, field: Any) -> JsonSchema:
     if not field.allow_none:
-        return rule
+        return {**rule, "not": {"type": "null"}} if isinstance(field, Json) else rule
     if isinstance(rule.get("type"), str) and "enum" not in rule:
         return {**rule, "type": [rule["type"], "null"]}
     return {"anyOf": [rule, {"type": "null"}]} if rule else rule

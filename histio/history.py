@@ -122,6 +122,11 @@ class History:
         """The names of the kinds, in the order of their lists in a document."""
         return tuple(self._kinds)
 
+    @property
+    def version(self) -> str:
+        """The version of the format that this history writes."""
+        return self._versions.current
+
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
         return copy.deepcopy(self._contract.schema)
@@ -309,7 +314,7 @@ class History:
         mappers = [each for table in tables for each in table.mappers()]
         binds = [session.get_bind(mapper) for mapper in mappers]
         if len({getattr(bind, "engine", bind) for bind in binds}) > 1:
-            names = ", ".join(mapper.class_.__name__ for mapper in mappers)
+            names = ", ".join(dict.fromkeys(mapper.class_.__name__ for mapper in mappers))
             raise BindingError(f"the session keeps {names} in several databases: make a History for each")
         self._check_dialect(binds[0].dialect)
         connection = session.connection({"mapper": self._mapper}, execution_options=options(binds[0]))

@@ -231,6 +231,8 @@ class Import:
         if mapper.inherits is None or not isinstance(mapper.polymorphic_on, sa.Column):
             return []
         column = kind.table.columns[kind.table.identity or ""]
+        if column.table is not mapper.polymorphic_on.table:
+            return []  # the kind has the table for itself
         identities = [run.identity for run in runs]
         statement = sa.select(column).where(
             column.in_(identities), mapper.polymorphic_on != mapper.polymorphic_identity

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
+from sqlalchemy.sql import operators
 
 from histio.errors import BindingError
 from histio.fields import Date, RunUUID, Slug, UtcTimestamp
@@ -84,6 +85,7 @@ class Ledger:
         owner: Columns of the owner's row …
         local: … and the columns of the entry that are filled with them.
         constants: What further columns must hold for the relationship to lead to the entry.
+        order: The member that orders the entries; None: they are in the order of their recording.
     """
 
     member: str
@@ -93,6 +95,7 @@ class Ledger:
     owner: Columns
     local: Columns
     constants: Mapping[sa.Column[Any], Any]
+    order: str | None
 
     def entries(self, record: Mapping[str, Any], name: str) -> list[tuple[tuple[str | int, ...], Any]]:
         """The entries of *record*, each with the steps that lead to it; the first step is *name*."""
@@ -149,6 +152,12 @@ class Table:
     def identity_column(self) -> sa.Column[Any] | None:
         """The column that identifies a record."""
         return None if self.identity is None else self.columns[self.identity]
+
+    @property
+    def growing_key(self) -> sa.Column[Any] | None:
+        """The primary key, where the database counts it up."""
+        column = getattr(self.rows, "autoincrement_column", None)
+        return column if column is not None and column not in self.columns.values() else None
 
     @property
     def is_shared(self) -> bool:
@@ -393,7 +402,34 @@ def identity_field(schema: RecordSchema) -> str | None:
             f"{type(schema).__name__} must have one RunUUID field; it has {len(uuids)}: "
             "let Meta.identity say which one identifies a record"
         )
-    return next(iter(called or uuids), None)
+    name = next(iter(called or uuids), None)
+    if name is not None and not schema.load_fields[name].required:
+        raise BindingError(
+            f"{type(schema).__name__}.{name} identifies a record, so it must be required: say required=True"
+        )
+    return name
+
+
+def order_name(schema: RecordSchema, owner: Relation) -> str:
+    """The field or attribute that orders the entries of a ledger.
+
+    Raises:
+        BindingError: There is none.
+    """
+    if schema.Meta.order is not None:
+        return schema.Meta.order
+    mapper = mapper_of(schema.opts.model)
+    beside = [column for column in mapper.primary_key if column not in owner.remote]
+    [key, *others] = beside or mapper.primary_key
+    if not others and not key.foreign_keys and isinstance(key.type, sa.Integer):
+        return str(mapper.get_property_by_column(key).key)
+    name = identity_field(schema)
+    if name is None:
+        raise BindingError(
+            f"the primary key of {mapper.class_.__name__} does not grow: name what orders its rows, "
+            f"such as Meta.order = {next(iter(schema.fields))!r}"
+        )
+    return name
 
 
 def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool) -> Ledger:
@@ -408,7 +444,9 @@ def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool)
     owner = tuple(_column(mapper, theirs) for theirs in owned.values())
     local = tuple(_column(table.mapper, own) for own in owned)
     further = {column: value for column, value in _constants(found) if column not in table.columns.values()}
-    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further)
+    order = _member(schema, order_name(schema, found)) if many else None
+    told = order if order in table.fields else None
+    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, told)
 
 
 def _constants(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
@@ -421,17 +459,17 @@ def _constants(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
         return
     joined = way.relationship.primaryjoin
     pairs = {frozenset(pair) for pair in zip(way.local, way.remote, strict=True)}
-    for clause in joined.clauses if isinstance(joined, sa.BooleanClauseList) else [joined]:
+    several = isinstance(joined, sa.BooleanClauseList) and joined.operator is operators.and_
+    for clause in joined.clauses if several else [joined]:
         sides = (getattr(clause, "left", None), getattr(clause, "right", None))
-        plain = [_plain(side) for side in sides]
-        if frozenset(plain) in pairs:
+        plain = frozenset(_plain(side) for side in sides if isinstance(side, sa.Column))
+        if plain in pairs and getattr(clause, "operator", None) is operators.eq:
             continue
         column, value = sides
-        if not (
-            isinstance(column, sa.Column) and isinstance(value, sa.BindParameter) and value.value is not None
-        ):
+        equal = getattr(clause, "operator", None) is operators.eq and isinstance(value, sa.BindParameter)
+        if not equal or not isinstance(column, sa.Column) or value.value is None:  # type: ignore[union-attr]
             raise BindingError(f"the join of {way.name} says more than that keys are equal: {clause}")
-        yield _plain(column), value.value
+        yield _plain(column), value.value  # type: ignore[union-attr]
 
 
 def _plain(column: Any) -> Any:

@@ -34,6 +34,15 @@ def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
     return column_type
 
 
+def declared(column_type: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
+    """The type below all decorators as the host declared it for databases of *dialect*."""
+    while True:
+        column_type = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001
+        if not isinstance(column_type, TypeDecorator):
+            return column_type
+        column_type = column_type.load_dialect_impl(dialect)
+
+
 def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
     """The first of *candidates* that *column_type* takes and gives back the same; None: none of them."""
     write = column_type.bind_processor(_DIALECT) or _same

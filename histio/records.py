@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, cast
@@ -28,7 +29,7 @@ from histio.fields import (
     Text,
     UtcTimestamp,
 )
-from histio.kinds import identity_field, told_of
+from histio.kinds import order_name, told_of
 from histio.mapping import Relation, find_column, mapper_of, relation, underlying
 from histio.report import Fault
 from histio.wire import WireField, nested_in, wire_name
@@ -283,7 +284,7 @@ def _fit(field: Field[Any], column: sa.Column[Any]) -> None:
             rule = Text()
             rule.fit(column.type)
             if rule.max_length is not None:
-                field.validators.append(validate.Length(max=rule.max_length))
+                field.validators = [*field.validators, validate.Length(max=rule.max_length)]
 
 
 _BETTER = (
@@ -310,20 +311,7 @@ def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Any], Any]:
     Raises:
         BindingError: Nothing orders them.
     """
-    mapper = mapper_of(schema.opts.model)
-    name = schema.Meta.order
-    if name is None:
-        growing = [column for column in mapper.primary_key if column not in owner.remote]
-        [key, *others] = growing or mapper.primary_key
-        if others or key.foreign_keys or not isinstance(key.type, sa.Integer):
-            name = identity_field(schema)
-        else:
-            name = mapper.get_property_by_column(key).key
-    if name is None:
-        raise BindingError(
-            f"the primary key of {mapper.class_.__name__} does not grow: name what orders its rows, "
-            f"such as Meta.order = {next(iter(schema.fields))!r}"
-        )
+    mapper, name = mapper_of(schema.opts.model), order_name(schema, owner)
     field = schema.fields.get(name)
     keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     if isinstance(field, Slug) and field.relationship is not None:
@@ -339,4 +327,5 @@ def _values(row: Any, keys: list[str]) -> list[Any]:
 
 
 def _after_none(value: Any) -> tuple[bool, Any]:
-    return value is not None, value
+    """Something that sorts as *value* does, None first; an enum sorts by its names."""
+    return value is not None, value.name if isinstance(value, enum.Enum) else value

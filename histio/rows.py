@@ -13,7 +13,7 @@ from histio.dialects import Limit
 from histio.errors import BindingError
 from histio.fields import UtcTimestamp
 from histio.kinds import Kind, Table
-from histio.mapping import find_column, underlying
+from histio.mapping import find_column
 from histio.report import Fault
 from histio.resolver import Finding, Found, Resolver, shown_key
 from histio.runs import Run, Steps, Values
@@ -61,9 +61,9 @@ class RowBuilder:
     def _row(self, run: Run, table: Table, values: Values, steps: Steps) -> Row:
         """The parameters of a record and its ledgers; what does not resolve is noted."""
         parameters = {key: make() for key, make in self._defaults[table].items()} | {
-            column.key: values[member]
+            column.key: _parameter(column, values[member])
             for member, column in table.columns.items()
-            if member in values and member not in table.computed and not _is_no_json(column, values[member])
+            if member in values and member not in table.computed
         }
         related: dict[str, Found] = {}
         findings: list[Finding] = []
@@ -110,8 +110,8 @@ def _defaults(table: Table, now: dt.datetime) -> dict[str, Callable[[], Any]]:
             continue
         if isinstance(field, UtcTimestamp) and not field.allow_none:
             defaults[column.key] = functools.partial(field.to_column, now)
-        elif column.nullable and member not in table.computed and not _is_no_json(column, None):
-            defaults[column.key] = lambda: None
+        elif column.nullable and member not in table.computed:
+            defaults[column.key] = functools.partial(_parameter, column, None)
     return defaults
 
 
@@ -131,9 +131,10 @@ def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
     return filled
 
 
-def _is_no_json(column: sa.Column[Any], value: Any) -> bool:
-    """Whether *value* is to be SQL's NULL in a column where None, if it is given, means JSON's null."""
-    return value is None and column.nullable is True and isinstance(underlying(column.type), sa.JSON)
+def _parameter(column: sa.Column[Any], value: Any) -> Any:
+    """*value*; in a column of JSON, where None would be JSON's null, SQL's NULL."""
+    as_json = value is None and isinstance(column.type, sa.JSON) and not column.type.none_as_null
+    return sa.null() if as_json and column.nullable else value
 
 
 def _same(value: Any) -> Any:

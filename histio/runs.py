@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -104,6 +105,11 @@ class Reader:
         self._contract = contract
         self._versions = versions
         self._rename = _checked(rename, kinds)
+        self._hooked = {
+            kind
+            for kind in kinds
+            if any(table.schema._hooks["pre_load"] for table in kind.table.all())  # noqa: SLF001
+        }
         self.renamed: list[Renaming] = []
 
     def read(self, document: Any) -> list[Run]:
@@ -122,7 +128,11 @@ class Reader:
             run.note(fault)
             return run
         try:
-            run.values = kind.table.schema.load(record)
+            # A hook of the host's may change what it is given.
+            given = copy.deepcopy(record) if kind in self._hooked else record
+            run.values = kind.table.schema.load(given)
+        except RecursionError:
+            run.note(Fault("Nested too deeply."))
         except ValidationError as error:
             run.values = error.valid_data if isinstance(error.valid_data, dict) else {}
             for steps, fault in _flat(error.messages, record, ()):
@@ -139,12 +149,22 @@ class Reader:
 
     def _apply_renames(self, run: Run, table: Table, values: Values, steps: Steps) -> None:
         for member, name in table.names.items() if self._rename else ():
-            old, names = values.get(member), self._rename.get(name)
-            if names is not None and isinstance(old, str) and old in names:
-                values[member] = names[old]
-                self.renamed.append(Renaming(pointer(*run.steps, *steps, name), old, names[old]))
+            field, names = table.fields[member], self._rename.get(name)
+            if names is None or not isinstance(field, Slug) or values.get(member) is None:
+                continue
+            old = field.to_wire(values[member])
+            new: Any = [names.get(each, each) for each in old] if field.many else _looked_up(names, old)
+            if new != old:
+                values[member] = field.from_wire(new)
+                where = pointer(*run.steps, *steps, name)
+                for before, after in zip(old, new, strict=True) if field.many else [(old, new)]:
+                    self.renamed += [Renaming(where, before, after)] if before != after else []
         for ledger, below, entry in table.entries(values) if self._rename else ():
             self._apply_renames(run, ledger.table, entry, (*steps, *below))
+
+
+def _looked_up(names: Mapping[str, str], wire: Any) -> Any:
+    return names.get(wire, wire) if isinstance(wire, str) else wire
 
 
 def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
@@ -166,7 +186,7 @@ def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
             raise TypeError(f"rename: {member} needs a mapping from old to new slugs, not {shown(names)}")
         for new in names.values():
             try:
-                fields[member].check(new)
+                fields[member].check([new] if fields[member].many else new)
             except ValidationError as error:
                 raise ValueError(f"rename: {member}: {shown(new)}: {error.messages[0]}") from None
     return rename

@@ -53,7 +53,7 @@ def own_session(connection: Connection, habits: Habits | None = None) -> Iterato
         session.dispatch.do_orm_execute = ()  # type: ignore[attr-defined]
         for event, listeners in habits.listeners.items() if habits else ():
             for listener in set(listeners).difference(getattr(session.dispatch, event)):
-                sa.event.listen(session, event, listener)
+                sa.event.listen(session, event, listener, raw=True)  # it is wrapped already
         if habits:
             session.info.update(habits.info)
         yield session

@@ -29,8 +29,8 @@ def _of_tree(table: Table, given: frozenset[Any]) -> Iterator[str]:
     name = table.mapper.class_.__name__
     yield from (f"{name} {reason}" for reason in _of_table(table))
     unknown = set(owner_columns(table)) - set(table.columns.values()) - given
-    if table.identity is None and unknown:
-        yield f"{name} has ledgers, and nothing that identifies a row in the format"
+    if table.identity is None and unknown and table.growing_key is None:
+        yield f"{name} has ledgers, and neither an identity nor a key that grows"
     for ledger in table.ledgers:
         yield from _of_tree(ledger.table, frozenset(ledger.local))
 
@@ -55,6 +55,11 @@ def _of_table(table: Table) -> Iterator[str]:
         for prop in mapper.column_attrs
         if prop.key not in mapper.validators and _set_listeners(mapper.class_, prop.key)
     )
+    yield from (
+        f"has a listener on {name}"
+        for name in mapper.relationships.keys()  # noqa: SIM118 - no dict
+        if _collection_listeners(mapper, name)
+    )
     yield from _of_construction(table)
     if len(mapper.tables) > 1:
         yield "is mapped to several tables"
@@ -62,6 +67,14 @@ def _of_table(table: Table) -> Iterator[str]:
         way = ledger.relation.relationship
         if way is not None and way.direction is RelationshipDirection.MANYTOONE:
             yield f"keeps the key of {ledger.relation.name}"
+
+
+def _collection_listeners(mapper: Mapper[Any], name: str) -> bool:
+    """Whether a host listens to what is put into a relationship, as SQLAlchemy does itself."""
+    dispatch = getattr(mapper.class_, name).dispatch
+    own = ("sqlalchemy.orm.unitofwork", "sqlalchemy.orm.attributes")
+    found = (listener for event in ("append", "set", "bulk_replace") for listener in getattr(dispatch, event))
+    return name not in mapper.validators and any(listener.__module__ not in own for listener in found)
 
 
 def _set_listeners(model: type[Any], key: str) -> list[Any]:
@@ -118,12 +131,14 @@ class _Work:
         self._session = session
         self._related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
         self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
+        self._counters: list[tuple[Mapper[Any], Any, Any]] = []
 
     def write(self, table: Table, rows: Sequence[Row]) -> None:
         """Write *rows*; ledgers that no relationship ties to their owners follow those."""
         self._load_related(table, rows)
         self._session.add_all([self._object(table, row, {}) for row in rows])
         self._session.flush()
+        self._set_counters()
         while self._apart:
             apart, self._apart = self._apart, []
             for owners, ledger, owner, entries in apart:
@@ -135,6 +150,16 @@ class _Work:
                 }
                 self._session.add_all([self._object(ledger.table, entry, keys) for entry in entries])
             self._session.flush()
+            self._set_counters()
+
+    def _set_counters(self) -> None:
+        """Set the counters of versions that the records give: the unit of work begins them anew."""
+        for mapper, row, value in self._counters:
+            counter: Any = mapper.version_id_col
+            key = zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
+            kept = sa.update(counter.table).where(*(column == each for column, each in key))
+            self._session.connection().execute(kept.values({counter.key: value}))
+        self._counters.clear()
 
     def _load_related(self, table: Table, rows: Iterable[Row]) -> None:
         """Fetch what *rows* and their ledgers refer to, a set at a time."""
@@ -174,6 +199,9 @@ class _Work:
             entries = [self._object(ledger.table, entry, keys) for entry in row.ledgers[place]]
             values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
         made = construct(table.mapper.class_, values)
+        counter = table.mapper.version_id_col
+        if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
+            self._counters.append((table.mapper, made, row.parameters[counter.key]))
         self._apart += [(table, ledger, made, entries) for ledger, entries in apart if entries]
         return made
 
@@ -211,4 +239,10 @@ def _by_attribute(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> dict[st
         for column in prop.columns
         if isinstance(column, sa.Column)
     }
-    return {keys[name]: value for name, value in parameters.items() if name in keys}
+    # A new object's attribute that is not set is SQL's NULL.
+    null = sa.sql.elements.Null
+    return {
+        keys[name]: value
+        for name, value in parameters.items()
+        if name in keys and not isinstance(value, null)
+    }

@@ -59,16 +59,16 @@ class Versions:
         """*record* of *version* as the current one has it, and why that failed; *record* is not changed."""
         if version == self.current or not isinstance(record, dict):
             return record, None
-        upgraded = copy.deepcopy(record)
-        for step in sorted(self.upgrades, key=_order):
-            if _order(step) < _order(version):
-                continue
-            change = self.upgrades[step]
-            function = change.get(kind) if isinstance(change, Mapping) else change
-            try:
-                upgraded = upgraded if function is None else function(upgraded)
-            except Exception as error:  # noqa: BLE001 - a host's function may raise whatever it likes
-                return record, Fault(f"Cannot be brought up from {step}: {type(error).__name__}: {error}")
+        step = version
+        try:
+            upgraded = copy.deepcopy(record)
+            for step in sorted(self.upgrades, key=_order):
+                change = self.upgrades[step]
+                function = change.get(kind) if isinstance(change, Mapping) else change
+                if function is not None and _order(step) >= _order(version):
+                    upgraded = function(upgraded)
+        except Exception as error:  # noqa: BLE001 - a host's function may raise whatever it likes
+            return record, Fault(f"Cannot be brought up from {step}: {type(error).__name__}: {error}")
         return upgraded, None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -35,6 +36,9 @@ class Row:
     ledgers: tuple[list[Row], ...]
     links: tuple[list[tuple[Any, ...]], ...] = ()
 
+
+Keys: TypeAlias = Mapping[sa.Column[Any], Any]
+"""The columns of a row that its ledgers and links are filled with."""
 
 Insert: TypeAlias = Callable[[Connection, Table, Sequence[Row]], None]
 """Writes rows of a table with their ledgers, all or none."""
@@ -105,15 +109,16 @@ def insert_in_bulk(
 
     *within* are columns beside which the identity of a row is unique where it is not by itself.
     """
-    _execute(connection, table.rows, [row.parameters for row in rows])
+    parameters = [row.parameters for row in rows]
     if not any(below for row in rows for below in (*row.ledgers, *row.links)):
+        _execute(connection, table.rows, parameters)
         return
-    owners = _owners(connection, table, rows, within)
+    owners = _write_owners(connection, table, parameters, within)
     for place, links in enumerate(table.links):
-        linking, (columns, _) = links.relation, links.relation.link or ((), ())
+        linking, (there, _) = links.relation, links.relation.link or ((), ())
         pairs = [
             _filled(linking.remote, linking.local, owner)
-            | _filled(columns, columns, dict(zip(columns, key, strict=True)))
+            | _filled(there, there, dict(zip(there, key, strict=True)))
             for row, owner in zip(rows, owners, strict=True)
             for key in row.links[place]
         ]
@@ -130,7 +135,7 @@ def insert_in_bulk(
             for entry in row.ledgers[place]
         ]
         if entries:
-            beside = () if ledger.table.is_shared else ledger.local
+            beside = () if ledger.table.is_shared else ledger.relation.remote
             insert_in_bulk(connection, ledger.table, entries, within=beside)
 
 
@@ -154,21 +159,25 @@ def owner_columns(table: Table) -> Columns:
     return tuple(dict.fromkeys((*ledgers, *links)))
 
 
-def _owners(
-    connection: Connection, table: Table, rows: Sequence[Row], within: Columns
-) -> list[Mapping[sa.Column[Any], Any]]:
-    """The owner columns of each row; what the database gave the rows is looked up by their identity."""
+def _write_owners(
+    connection: Connection, table: Table, parameters: Sequence[dict[str, Any]], within: Columns
+) -> list[Keys]:
+    """Write rows and give their keys: known before, or found by their identity or their order."""
+    _execute(connection, table.rows, parameters)
     columns = owner_columns(table)
-    if all(column.key in row.parameters for column in columns for row in rows):
-        return [{column: row.parameters[column.key] for column in columns} for row in rows]
-    identity = table.identity_column
-    assert identity is not None  # noqa: S101 - without one, the unit of work writes
-    known = (identity, *within)
-    wanted = [tuple(row.parameters[column.key] for column in known) for row in rows]
-    found = connection.execute(sa.select(*known, *columns).where(is_among(known, wanted)))
-    keys = {
-        tuple(values[: len(known)]): dict(zip(columns, values[len(known) :], strict=True)) for values in found
-    }
-    if not all(each in keys for each in wanted):
-        raise RowFaultError("the database did not keep the row as it was")
-    return [keys[each] for each in wanted]
+    if all(column.key in each for column in columns for each in parameters):
+        return [{column: each[column.key] for column in columns} for each in parameters]
+    identity, growing = table.identity_column, table.growing_key
+    # Their owners are new as well, so no other rows are tied to those, and their own key grows as they come.
+    known = within if identity is None else (identity, *within)
+    order = () if growing is None else (growing,)
+    wanted = [tuple(each[column.key] for column in known) for each in parameters]
+    found = connection.execute(
+        sa.select(*known, *columns).where(is_among(known, list(dict.fromkeys(wanted)))).order_by(*order)
+    )
+    rows: dict[tuple[Any, ...], deque[Keys]] = defaultdict(deque)
+    for row in found:
+        rows[tuple(row[: len(known)])].append(dict(zip(columns, row[len(known) :], strict=True)))
+    if Counter({key: len(some) for key, some in rows.items()}) != Counter(wanted):
+        raise RowFaultError("the database did not keep every row as it was")
+    return [rows[key].popleft() for key in wanted]

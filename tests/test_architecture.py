@@ -9,10 +9,10 @@ import pytest
 import histio
 
 PACKAGE = Path(histio.__file__).parent
-PACKAGES = {"dialects", "fields"}
+PACKAGES = {"dialects", "fields", "testing"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py")) + sorted(PACKAGES)
 GROUND = {"errors", "fields", "mapping", "report", "wire"}
-SURFACE = {"__init__", "__main__", "async_history", "bakery", "cli", "demo", "facade", "history"}
+SURFACE = {"__init__", "__main__", "async_history", "bakery", "cli", "demo", "facade", "history", "testing"}
 
 
 def trees(module: str) -> list[ast.Module]:
@@ -46,11 +46,7 @@ def test_only_dialects_and_models_name_a_database(module):
         for node in nodes
         if hasattr(node, "body") and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
     ]
-    strings = {
-        node.value
-        for node in nodes
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     code = strings - set(documented)
     assert not [text for text in code if re.search("sqlite|postgres|mysql|mariadb", text, re.IGNORECASE)]
 

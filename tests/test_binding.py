@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import enum
 import json
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -11,14 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 from jsonschema import Draft202012Validator
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields
 from marshmallow.fields import Nested
 from sqlalchemy import orm
-from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
-from histio import AssemblyRunSchema, BindingError, ExportError, History, ProductionRunSchema
+from histio import AssemblyRunSchema, BindingError, History, ProductionRunSchema
 from tests import shop
 from tests.bakery import TIME, document, number, production_run, without
 from tests.shop import line, order, orders

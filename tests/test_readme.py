@@ -1,7 +1,6 @@
 """The README is true: every block of code in it runs, and every code of a problem is named."""
 
 import functools
-import io
 import json
 import os
 import re
@@ -10,30 +9,20 @@ import subprocess
 import sys
 import tomllib
 import typing
-from contextlib import redirect_stdout
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 
 import histio
 from histio.report import Code
+from tests.markdown import ROOT, Page
 
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text("utf-8")
+PAGE = Page("README.md")
 PUBLISHED = ROOT / "schemas" / "history-1.0.schema.json"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
-# Language, code, and the line it begins on.
-BLOCKS = [
-    (found[1], found[2], TEXT.count("\n", 0, found.start(2)) + 1)
-    for found in re.finditer(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-]
-PYTHON = [(code, line) for language, code, line in BLOCKS if language == "python"]
 COMMANDS = [
-    command for language, code, _ in BLOCKS if language == "sh" for command in code.strip().split("\n")
+    command for block in PAGE.blocks if block.language == "sh" for command in block.code.strip().split("\n")
 ]
 NPX = "npx -y -p ajv-cli@5 ajv"
 
@@ -49,48 +38,32 @@ def run(command, **options):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder where all Python blocks ran, one after the other; what they left and printed."""
-    folder = tmp_path_factory.mktemp("readme")
-    names = {"__name__": "readme"}
-    output = io.StringIO()
-    with pytest.MonkeyPatch.context() as monkeypatch, redirect_stdout(output):
-        monkeypatch.chdir(folder)
-        monkeypatch.delenv("HISTIO_DATABASE_URL", raising=False)
-        for code, line in PYTHON:
-            # Line numbers in a traceback are those of the README.
-            exec(compile("\n" * (line - 1) + code, ROOT / "README.md", "exec"), names)
-    yield SimpleNamespace(folder=folder, names=names, printed=output.getvalue().splitlines())
-    histio.configure(None)
-    for engine in filter(lambda value: isinstance(value, sa.Engine), names.values()):
-        engine.dispose()
+    yield from PAGE.run(tmp_path_factory.mktemp("readme"))
 
 
 def test_every_python_block_prints_what_it_says(desk):
-    promised = re.findall(r"^ *print\(.*\)  # (.*)$", "".join(code for code, _ in PYTHON), re.MULTILINE)
-    assert desk.printed == promised
+    assert desk.printed == PAGE.promised
 
 
 def test_every_print_says_what_it_prints():
-    lines = [line for code, _ in PYTHON for line in code.splitlines() if "print(" in line]
-    assert [line for line in lines if "  # " not in line] == []
+    assert PAGE.unsaid == []
 
 
 def test_the_four_functions_and_history_are_all_shown():
-    shown = "".join(code for code, _ in PYTHON)
     wanted = [name for name in histio.__all__ if name.endswith("_history")] + [
         f"history.{name}" for name in ("export_document", "import_document", "iter_runs")
     ]
-    assert [name for name in wanted if f"{name}(" not in shown] == []
+    assert [name for name in wanted if f"{name}(" not in PAGE.python] == []
 
 
-@pytest.mark.parametrize("code", [code for language, code, _ in BLOCKS if language == "json"])
+@pytest.mark.parametrize("code", [block.code for block in PAGE.blocks if block.language == "json"])
 def test_every_json_block_is_valid(code):
     validator = Draft202012Validator(json.loads(PUBLISHED.read_text("utf-8")))
     assert list(validator.iter_errors(json.loads(code))) == []
 
 
 def test_every_block_is_of_a_kind_that_is_tested():
-    assert {language for language, *_ in BLOCKS} == {"python", "json", "sh"}
+    assert {block.language for block in PAGE.blocks} == {"python", "json", "sh"}
 
 
 def is_a_target(command, _folder):
@@ -166,32 +139,30 @@ def test_ajv_refuses_a_history_that_is_none(desk):
 
 @pytest.mark.parametrize("code", typing.get_args(Code))
 def test_every_code_of_a_problem_is_named(code):
-    assert f"`{code}`" in TEXT
+    assert f"`{code}`" in PAGE.text
 
 
 def test_no_other_code_of_a_problem_is_named():
-    table = TEXT.partition("| code | meaning |")[2].partition("\n\n")[0]
-    codes = re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)
-    assert set(codes) <= set(typing.get_args(Code))
+    codes = {code.strip("`") for code, _ in PAGE.table("Problems")}
+    assert codes <= set(typing.get_args(Code))
 
 
 @pytest.mark.parametrize("extra", PROJECT["optional-dependencies"])
 def test_every_extra_is_named(extra):
-    assert f"`histio[{extra}]`" in TEXT
+    assert f"`histio[{extra}]`" in PAGE.text
 
 
 def test_the_python_that_is_needed_is_named():
-    assert f"Python {PROJECT['requires-python'].removeprefix('>=')}" in TEXT
+    assert f"Python {PROJECT['requires-python'].removeprefix('>=')}" in PAGE.text
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:tests|schemas)/[^`]+)`", TEXT))))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:tests|schemas)/[^`]+)`", PAGE.text))))
 def test_every_file_that_is_named_exists(path):
     assert (ROOT / path).is_file()
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([\w.]+)\)", TEXT))
-def test_every_link_to_a_file_leads_somewhere(path):
-    assert (ROOT / path).is_file()
+def test_every_link_leads_somewhere():
+    assert PAGE.missing == []
 
 
 @pytest.mark.parametrize("name", histio.__all__)

@@ -16,7 +16,7 @@ from histio.dialects.names import MYSQL
 from histio.errors import BindingError
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.kinds import Kind
-from histio.mapping import is_decorated, underlying
+from histio.mapping import declared, is_decorated
 from histio.report import Fault
 from histio.wire import shown
 
@@ -38,9 +38,9 @@ def limits(dialect: sa.Dialect, columns: Mapping[str, sa.Column[Any]]) -> dict[s
 
 
 def _limit(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> Limit | None:
-    impl = column_type.dialect_impl(dialect)
-    below = _stored_limit(underlying(impl), dialect)
-    return functools.partial(_translated, impl, dialect, below) if is_decorated(impl) else below
+    own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
+    below = _stored_limit(declared(own, dialect), dialect)
+    return functools.partial(_translated, own, dialect, below) if is_decorated(own) else below
 
 
 def _stored_limit(stored: TypeEngine[Any], dialect: sa.Dialect) -> Limit | None:
@@ -107,7 +107,7 @@ def _second_digits(stored: Any, dialect: sa.Dialect) -> int:
         kept = getattr(stored, "precision", None)
         return _MICRO if kept is None else kept
     storage = getattr(stored, "_storage_format", "%(microsecond)")
-    return _MICRO if dialect.name != "sqlite" or "%(microsecond)" in storage else 0
+    return _MICRO if "%(microsecond)" in storage else 0
 
 
 def _fraction(digits: int, value: Any) -> Fault | None:
@@ -138,7 +138,7 @@ def check_kind(kind: Kind, dialect: sa.Dialect) -> None:
     for table in kind.table.all():
         for member, column in table.columns.items():
             width = getattr(table.fields[member], "precision", None) or 0
-            stored = underlying(column.type.dialect_impl(dialect))
+            stored = declared(column.type, dialect)
             if isinstance(stored, sa.Numeric) and width > FLOAT_DIGITS:
                 raise BindingError(
                     f"{table.mapper.class_.__name__}.{member}: SQLite keeps decimals as floats, which carry "

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
 from histio.dialects.names import MYSQL
-from histio.mapping import underlying
+from histio.mapping import declared
 
 # SQLAlchemy's spelling of a time in SQLite.
 _TEMPLATE = "0000-00-00 00:00:00.000000"
 
 
 _WIDTH = len(_TEMPLATE)
+_STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
 def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
@@ -39,18 +41,22 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
     """*value* as `sort_key` gives it."""
-    return value.isoformat(" ", "microseconds") if _is_text_time(connection, column.type) else value
+    if not _is_text_time(connection, column.type):
+        return value
+    return value.replace(tzinfo=None).isoformat(" ", "microseconds")  # SQLite keeps no offset
 
 
 def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
-    return connection.dialect.name == "sqlite" and isinstance(underlying(column_type), sa.DateTime)
+    stored = declared(column_type, connection.dialect)
+    usual = getattr(stored, "_storage_format", _STORAGE) == _STORAGE
+    return connection.dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
 
 
 def order_key(
     connection: Connection, column: InstrumentedAttribute[Any], *, of_uuids: bool
 ) -> sa.ColumnElement[Any]:
     """An expression that sorts *column* alike everywhere: text by code point, UUIDs by their digits."""
-    stored = underlying(column.type.dialect_impl(connection.dialect))
+    stored = declared(column.type, connection.dialect)
     name = connection.dialect.name
     if name in MYSQL and isinstance(stored, sa.Uuid):
         return sa.cast(column, sa.String(36))  # MariaDB's own type sorts by the parts' age
@@ -76,13 +82,13 @@ def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa
         return sa.or_(kind == "text", kind == "blob", rounded)
     if isinstance(column.type, sa.Boolean):
         return sa.type_coerce(column, sa.Integer).not_in([0, 1])
-    if not isinstance(column.type, sa.DateTime | sa.Date):
+    if not isinstance(column.type, sa.Date) and not _is_text_time(connection, column.type):
         return None
     raw_text = sa.type_coerce(column, sa.String)
     date, time = sa.func.substr(raw_text, 1, 10), sa.func.substr(raw_text, 12)
     fine = (
         kind == "text",
-        sa.func.length(raw_text) <= (_WIDTH if isinstance(column.type, sa.DateTime) else len("0000-00-00")),
+        sa.func.length(raw_text) <= (len("0000-00-00") if isinstance(column.type, sa.Date) else _WIDTH),
         raw_text >= "0001",
         sa.func.date(date, "+0 days") == date,  # a day that the month lacks becomes another
         sa.or_(time == "", sa.func.time(time).is_not(None)),

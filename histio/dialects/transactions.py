@@ -224,21 +224,24 @@ def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None
                 raise RowFaultError(f"FOREIGN KEY of {name}")
 
 
+_STRICT = ("STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO")
+
+
 @contextmanager
 def strict(connection: Connection) -> Iterator[None]:
-    """A block in which MariaDB and MySQL refuse what they would otherwise cut to fit."""
+    """A block in which MariaDB and MySQL refuse what they would cut to fit, and keep a key of zero."""
     if connection.dialect.name not in MYSQL:
         yield
         return
     mode = connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar_one()
-    lenient = "STRICT_ALL_TABLES" not in mode.split(",")
+    wanted = [name for name in _STRICT if name not in mode.split(",")]
     setting = sa.text("SET SESSION sql_mode = :mode")
-    if lenient:
-        connection.execute(setting, {"mode": f"{mode},STRICT_ALL_TABLES".lstrip(",")})
+    if wanted:
+        connection.execute(setting, {"mode": ",".join(filter(None, [mode, *wanted]))})
     try:
         yield
     finally:
-        if lenient and not connection.invalidated:
+        if wanted and not connection.invalidated:
             connection.execute(setting, {"mode": mode})
 
 

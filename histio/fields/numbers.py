@@ -175,7 +175,7 @@ class FixedDecimal(WireField):
         whole = "[0-9]*" if self.whole_digits is None else f"[0-9]{{0,{self.whole_digits - 1}}}"
         whole = "0" if self.whole_digits == 0 else f"(0|[1-9]{whole})"
         fraction = "[0-9]+" if self.scale is None else f"[0-9]{{1,{self.scale}}}0*" if self.scale else "0+"
-        refused = r"\n|^[0.]*$" if self.positive else r"\n"
+        refused = rf"\n|^{sign}[0.]*$" if self.positive else r"\n"
         return {"type": "string", "pattern": rf"^{sign}{whole}(\.{fraction})?$", "not": {"pattern": refused}}
 
     def to_wire(self, value: Any) -> str:
@@ -212,7 +212,7 @@ class FixedDecimal(WireField):
 class Number(WireField):
     """A measured value as a JSON number: what a double holds, without infinities and NaN.
 
-    For what is counted or paid, use `FixedDecimal`.
+    As in most languages that read JSON, an integer beyond 2**53 is read as the nearest double.
 
     Args:
         kwargs: As for `WireField`.

@@ -191,12 +191,19 @@ class Json(WireField):
     """Any JSON value, for columns of `sqlalchemy.JSON`.
 
     Members of objects are dumped in sorted order, numbers without a fraction as integers: databases that
-    keep JSON as values know no other. SQL's NULL and JSON's null are the same.
+    keep JSON as values know no other. SQL's NULL and JSON's null are the same; null is allowed unless
+    ``allow_none=False``.
     Its strings and names hold no NUL and no lone surrogate.
     """
 
     definition = "json"
     default_error_messages = {"invalid": "Holds a NUL, a lone surrogate, or what JSON cannot say."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_none": True} | kwargs)
+
+    def from_wire(self, value: Any) -> Any:
+        return self.to_wire(value)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         if not isinstance(underlying(column_type), sa.JSON) and not is_decorated(column_type):

@@ -1,0 +1,1 @@
+"""A bakery's service, whose history can be downloaded, uploaded and checked."""

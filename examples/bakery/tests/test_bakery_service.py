@@ -1,0 +1,404 @@
+"""The service from outside: what is downloaded, uploaded and refused."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import gc
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from typing import Any
+
+import histio
+import httpx
+import pytest
+import sqlalchemy as sa
+from histio import testing
+from jsonschema import Draft202012Validator
+from sqlalchemy.orm import Session
+
+from bakery_service import stream
+from bakery_service.app import create_app, download, exported
+from bakery_service.history import KINDS, VERSION
+from bakery_service.models import Bake, Base, Loss, LossReason, Pastry, Recipe, Tasting, Usage
+
+pytestmark = pytest.mark.anyio
+
+Serve = Callable[..., Awaitable[httpx.AsyncClient]]
+
+BRANCH = "Oven Lane"
+COUNTED = "counted"
+FIRST = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
+HEADER = json.dumps({"header": {"version": VERSION, "sealed": False}})
+
+
+def number(n: int) -> uuid.UUID:
+    """A UUID that is easy to read in a failure."""
+    return uuid.UUID(int=n)
+
+
+def bakes(session: Session, count: int) -> list[Bake]:
+    """New bakes of the branch, one a day."""
+    pastry = session.scalars(sa.select(Pastry)).one()
+    return [
+        Bake(
+            branch=BRANCH,
+            recipe=pastry.recipe,
+            finished_unit=pastry,
+            finished_at=FIRST + dt.timedelta(days=day),
+            num_batches=2,
+            expected_yield=24,
+            actual_yield=23,
+            remarks="Crème — 🥐",
+            total_ingredient_cost=Decimal("5.25"),
+            per_unit_cost=Decimal("0.2188"),
+            consumptions=[
+                Usage(ingredient_slug=slug, quantity_consumed=Decimal(4), unit="kg", total_cost=Decimal(2))
+                for slug in ("flour", "butter")
+            ],
+            losses=[Loss(reason=reason, pieces=day + 1) for reason in (LossReason.EATEN, LossReason.BURNT)],
+        )
+        for day in range(count)
+    ]
+
+
+def tasted(bake: Bake) -> Tasting:
+    return Tasting(bake=bake, tasted_on=bake.finished_at.date(), taster="Ada", stars=5)
+
+
+def baked(engine: sa.Engine) -> sa.Engine:
+    """A database with three bakes, the first of which was tasted."""
+    with Session(engine) as session:
+        made = bakes(session, 3)
+        session.add_all([*made, tasted(made[0])])
+        session.commit()
+    return engine
+
+
+def run(n: int = 1, **members: Any) -> dict[str, Any]:
+    """A production run as it stands in a document."""
+    return {
+        "uuid": str(number(n)),
+        "recipe_slug": "Hot cross buns",
+        "finished_unit_slug": "bun",
+        "num_batches": 2,
+        "expected_yield": 24,
+        "actual_yield": 23,
+        "produced_at": "2025-12-08T10:00:00Z",
+        "total_ingredient_cost": "5.25",
+        "per_unit_cost": "0.2188",
+        "losses": [{"reason": "burnt", "pieces": 1}],
+    } | members
+
+
+def tasting(n: int = 99, **members: Any) -> str:
+    """A line with a tasting of the first run."""
+    record = {"uuid": str(number(n)), "production_run": str(number(1)), "tasted_on": "2025-12-09"}
+    return json.dumps({"tasting": record | {"taster": "Ada", "stars": 5} | members})
+
+
+def body(*lines: Any) -> bytes:
+    """A stream of *lines*: text as it is, production runs as JSON."""
+    texts = (line if isinstance(line, str) else json.dumps({"production_run": line}) for line in lines)
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+def count(engine: sa.Engine, model: type[Any] = Bake) -> int:
+    with Session(engine) as session:
+        return session.scalar(sa.select(sa.func.count()).select_from(model)) or 0
+
+
+def stock(engine: sa.Engine, branch: str) -> None:
+    """Give *branch* a recipe, and what it yields."""
+    with Session(engine) as session:
+        buns = Recipe(branch=branch, name="Hot cross buns")
+        session.add(Pastry(branch=branch, slug="bun", recipe=buns))
+        session.commit()
+
+
+@pytest.fixture
+def new_database(new_engine) -> Callable[[], sa.Engine]:
+    """Makes databases with the branch's catalog, but no runs."""
+
+    def make() -> sa.Engine:
+        engine = new_engine()
+        Base.metadata.create_all(engine)
+        stock(engine, BRANCH)
+        return engine
+
+    return make
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Starts services, of a branch on a database, and stops them in the end."""
+    async with AsyncExitStack() as running:
+
+        async def start(engine: sa.Engine, branch: str = BRANCH) -> httpx.AsyncClient:
+            driver = {"sqlite": "sqlite+aiosqlite"}.get(engine.dialect.name, engine.url.drivername)
+            url = engine.url.set(drivername=driver).render_as_string(hide_password=False)
+            app = create_app(url, branch)
+            await running.enter_async_context(app.router.lifespan_context(app))
+            transport = httpx.ASGITransport(app)
+            return await running.enter_async_context(
+                httpx.AsyncClient(transport=transport, base_url="http://bakery")
+            )
+
+        yield start
+
+
+async def test_what_is_downloaded_here_and_uploaded_there_is_downloaded_there_alike(new_database, serve):
+    here, there = baked(new_database()), new_database()
+    downloaded = await (await serve(here)).get("/history.jsonl")
+    [header, *lines] = downloaded.text.splitlines()
+    assert [next(iter(json.loads(line))) for line in lines] == ["production_run"] * 3 + ["tasting"]
+    assert json.loads(header)["header"].items() >= {"version": VERSION, "sealed": False}.items()
+
+    other = await serve(there)
+    answer = (await other.post("/history.jsonl", content=downloaded.content)).json()
+    assert (answer["committed"], answer["imported"], answer["rejected"]) == (True, 4, 0)
+    assert (await other.get("/history.jsonl")).text.splitlines()[1:] == lines
+    assert count(there, Usage) == count(there, Loss) == 6
+
+
+async def test_the_schema_that_is_served_validates_documents_and_lines(new_database, serve):
+    client = await serve(baked(new_database()))
+    response = await client.get("/history.schema.json")
+    assert response.headers["content-type"] == "application/schema+json"
+    schema = response.json()
+    document = (await client.get("/history.json")).json()
+    Draft202012Validator(schema).validate(document)
+    assert [len(document[name]) for name in ("production_runs", "tastings")] == [3, 1]
+    a_line = Draft202012Validator({"$ref": "#/$defs/stream_line", "$defs": schema["$defs"]})
+    for line in (await client.get("/history.jsonl")).iter_lines():
+        a_line.validate(json.loads(line))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "days"),
+    [
+        ({}, [8, 9, 10]),
+        ({"since": "2025-12-09"}, [9, 10]),
+        ({"until": "2025-12-09"}, [8, 9]),
+        ({"until": "2025-12-09T00:00:00Z"}, [8]),
+        ({"since": "2025-12-09T10:00:00Z", "until": "2025-12-09T10:00:00Z"}, [9]),
+    ],
+)
+async def test_bounds_are_inclusive_and_a_day_is_a_whole_day(new_database, serve, bounds, days):
+    client = await serve(baked(new_database()))
+    lines = (await client.get("/history.jsonl", params=bounds)).iter_lines()
+    runs = [record["production_run"] for record in map(json.loads, lines) if "production_run" in record]
+    assert [int(run["produced_at"][8:10]) for run in runs] == days
+    document = (await client.get("/history.json", params=bounds)).json()
+    assert document["production_runs"] == runs
+
+
+async def test_a_bound_that_is_no_time_is_refused(new_database, serve):
+    client = await serve(new_database())
+    assert (await client.get("/history.jsonl", params={"since": "yesterday"})).status_code == 422
+
+
+async def test_a_download_sees_one_moment(new_database, serve):
+    """What is recorded while the first lines are being sent is not in it."""
+    engine = baked(new_database())
+    client = await serve(engine)
+    bakery = client._transport.app.state.bakery
+    lines = exported(bakery, since=None, until=None)
+    first = [await anext(lines) for _ in range(2)]
+    with Session(engine) as session:
+        session.add(tasted(bakes(session, 1)[0]))
+        session.commit()
+    rest = [line async for line in lines]
+    assert len(first + rest) == 1 + 3 + 1
+    assert (count(engine), count(engine, Tasting)) == (4, 2)
+
+
+async def test_a_download_that_is_broken_off_gives_its_connection_back(new_database, serve):
+    client = await serve(baked(new_database()))
+    bakery = client._transport.app.state.bakery
+    taken: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)
+
+    async def leave() -> dict[str, Any]:
+        for _ in range(3):
+            await taken.get()
+        return {"type": "http.disconnect"}
+
+    response = await download(bakery)
+    await response({"type": "http", "asgi": {"spec_version": "2.3"}}, leave, taken.put)
+    assert bakery.engine.pool.checkedout() == 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("{", "no JSON"),
+        ("", "no JSON"),
+        ("[]", "no JSON object"),
+        ("{}", "an object with one member is needed"),
+        ('{"assembly_run": {}}', "unknown kind: 'assembly_run'"),
+        ('{"trailer": {}}', "unknown kind: 'trailer'"),
+        ("[" * 5000, "no JSON"),
+        ("x" * 1_000_001, "longer than 1000000 bytes"),
+    ],
+)
+async def test_a_line_that_cannot_be_read_is_named_and_nothing_is_written(
+    new_database, serve, monkeypatch, bad, message
+):
+    monkeypatch.setattr(stream, "BATCH", 1)
+    engine = new_database()
+    client = await serve(engine)
+    response = await client.post(
+        "/history.jsonl?partial=true", content=body(HEADER, run(1), run(2), bad, run(3))
+    )
+    assert response.status_code == 422
+    assert response.json() == {"committed": False, "line": 4, "message": message}
+    assert count(engine) == 0
+
+
+@pytest.mark.parametrize("content", [b"", body(run()), body('{"header": {"version": "1.0"}}')])
+async def test_a_stream_begins_with_the_header_of_an_unsealed_one(new_database, serve, content):
+    response = await (await serve(new_database())).post("/history.jsonl", content=content)
+    assert (response.status_code, response.json()["line"]) == (422, 1)
+
+
+async def test_a_newer_format_is_refused_by_name(new_database, serve):
+    content = body('{"header": {"version": "7.0", "sealed": false}}')
+    response = await (await serve(new_database())).post("/history.jsonl", content=content)
+    assert response.status_code == 422
+    assert [problem["code"] for problem in response.json()["problems"]] == ["version"]
+
+
+async def test_a_recipe_that_is_missing_withholds_the_upload_and_the_answer_says_what_was_meant(
+    new_database, serve
+):
+    engine = new_database()
+    content = body(HEADER, run(1), run(2, recipe_slug="Hot cross bun"), run(3))
+    response = await (await serve(engine)).post("/history.jsonl", content=content)
+    assert response.status_code == 422
+    answer = response.json()
+    assert (answer["committed"], answer["imported"], answer["rejected"]) == (False, 2, 1)
+    [problem] = answer["problems"]
+    assert (problem["line"], problem["pointer"]) == (3, "/production_run/recipe_slug")
+    assert (problem["code"], problem["message"]) == (
+        "unknown-reference",
+        "Recipe not found: Hot cross bun",
+    )
+    assert "Hot cross buns" in problem["hint"]
+    assert count(engine) == 0
+
+
+async def test_a_partial_upload_takes_what_is_fine(new_database, serve):
+    engine = new_database()
+    content = body(HEADER, run(1), run(2, recipe_slug="Hot cross bun"), tasting(), tasting(98, stars=6))
+    response = await (await serve(engine)).post("/history.jsonl?partial=true", content=content)
+    assert response.status_code == 200
+    answer = response.json()
+    assert (answer["committed"], answer["imported"], answer["rejected"]) == (True, 2, 2)
+    assert [problem["line"] for problem in answer["problems"]] == [3, 5]
+    assert (count(engine), count(engine, Tasting)) == (1, 1)
+
+
+async def test_runs_that_are_known_are_skipped(new_database, serve):
+    engine = new_database()
+    client = await serve(engine)
+    await client.post("/history.jsonl", content=body(HEADER, run(1)))
+    again = await client.post("/history.jsonl", content=body(HEADER, run(1), run(2)))
+    assert again.json().items() >= {"committed": True, "imported": 1, "skipped": 1}.items()
+    assert count(engine) == 2
+
+
+async def test_a_mended_reject_may_still_say_why_it_was_rejected(new_database, serve):
+    engine = new_database()
+    line = json.dumps({"production_run": run(), "problems": [{"code": "schema"}]})
+    response = await (await serve(engine)).post("/history.jsonl", content=body(HEADER, line))
+    assert response.json()["imported"] == count(engine) == 1
+
+
+async def test_an_answer_can_quote_what_utf_8_cannot_say(new_database, serve):
+    content = body(HEADER, run() | {"\ud800": 1})
+    response = await (await serve(new_database())).post("/history.jsonl", content=content)
+    assert [problem["pointer"] for problem in response.json()["problems"]] == ["/production_run/\ud800"]
+
+
+async def test_a_branch_has_recipes_and_runs_of_its_own(new_database, serve):
+    engine = baked(new_database())
+    other = await serve(engine, "Mill Street")
+    assert len((await other.get("/history.jsonl")).text.splitlines()) == 1
+    missing = (await other.post("/history.jsonl", content=body(HEADER, run(7)))).json()
+    assert missing["problems"][0]["message"] == "Recipe not found: Hot cross buns"
+    stock(engine, "Mill Street")
+    assert (await other.post("/history.jsonl", content=body(HEADER, run(7)))).json()["imported"] == 1
+    assert len((await other.get("/history.jsonl")).text.splitlines()) == 2
+    with Session(engine) as session:
+        [bake] = session.scalars(sa.select(Bake).where(Bake.branch == "Mill Street"))
+        assert bake.recipe.branch == "Mill Street"
+
+
+@pytest.fixture
+def runs_alive() -> Iterator[Callable[[], int]]:
+    """Counts the records, in memory now, that have COUNTED for their notes."""
+    gc.collect()
+    gc.freeze()
+
+    def count_now() -> int:
+        gc.collect()
+        return sum(type(each) is dict and each.get("notes") == COUNTED for each in gc.get_objects())
+
+    yield count_now
+    gc.unfreeze()
+
+
+async def test_an_upload_holds_one_batch_of_runs_at_most(new_database, serve, monkeypatch, runs_alive):
+    monkeypatch.setattr(stream, "BATCH", 20)
+    engine = new_database()
+    alive = []
+
+    async def content() -> AsyncIterator[bytes]:
+        yield body(HEADER)
+        for n in range(1, 101):
+            yield body(run(n, notes=COUNTED))
+            alive.append(runs_alive())
+
+    answer = (await (await serve(engine)).post("/history.jsonl", content=content())).json()
+    assert answer["imported"] == count(engine) == 100
+    assert 0 < max(alive) <= 20
+
+
+async def test_a_document_is_imported_as_a_whole_or_not_at_all(new_database, serve):
+    engine = new_database()
+    client = await serve(engine)
+    document = {"version": VERSION, "production_runs": [run(1), run(2, recipe_slug="Hot cross bun")]}
+
+    withheld = await client.post("/history.json", json=document)
+    assert (withheld.status_code, withheld.json()["rejected"], count(engine)) == (422, 1, 0)
+    assert "Hot cross buns" in withheld.json()["problems"][0]["hint"]
+
+    partial = await client.post("/history.json?partial=true", json=document)
+    assert (partial.status_code, partial.json()["imported"], count(engine)) == (200, 1, 1)
+
+
+async def test_a_dry_run_says_what_would_happen(new_database, serve):
+    engine = new_database()
+    client = await serve(engine)
+    document = {"version": VERSION, "production_runs": [run()]}
+    dry = (await client.post("/history.json?dry_run=true", json=document)).json()
+    assert (dry["imported"], count(engine)) == (1, 0)
+    assert (await client.post("/history.json", json=document)).json() == dry | {"dry_run": False}
+
+
+async def test_what_is_no_history_is_refused_with_its_problems(new_database, serve):
+    response = await (await serve(new_database())).post("/history.json", json={"bread": 1})
+    assert response.status_code == 422
+    assert response.json()["problems"]
+
+
+def test_the_binding_keeps_what_histio_promises(new_database):
+    def make_runs(session: Session, count: int) -> None:
+        made = bakes(session, count - count // 2)
+        session.add_all([*made, *map(tasted, made[: count // 2])])
+
+    history = histio.History(new_database(), *KINDS, version=VERSION, values={"branch": BRANCH})
+    assert testing.check_host(history, make_runs=make_runs) == []

@@ -1,0 +1,51 @@
+"""All cases, a sentence and a function each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from histio.history import History
+from histio.testing.references import unknown_references
+from histio.testing.runs import importing_again, made_runs, round_trip
+from histio.testing.scene import MakeRuns
+from histio.testing.statements import nothing_stays, statements_of_exports, statements_of_imports
+from histio.testing.verdicts import published_schema, same_verdict
+
+Check: TypeAlias = Callable[[History, MakeRuns], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that is checked; `str` gives it as a sentence, a call checks it.
+
+    Raises:
+        AssertionError: It does not hold; the text says what to look at.
+        unittest.SkipTest: What could be checked holds; the reason says what could not, and why.
+    """
+
+    sentence: str
+    check: Check
+    history: History
+    make_runs: MakeRuns
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def __call__(self) -> None:
+        """Check it, in a transaction that is rolled back."""
+        self.check(self.history, self.make_runs)
+
+
+CASES: Mapping[str, Check] = {
+    "make_runs makes as many runs as it is asked for, all of them different": made_runs,
+    "runs that are exported, deleted and imported are what they were": round_trip,
+    "runs that exist are skipped, and what differs is a conflict": importing_again,
+    "a reference to no row is a problem at its place, and its run is not written": unknown_references,
+    "a dry run and a rollback leave nothing behind": nothing_stays,
+    "the number of statements of an export does not grow by the run": statements_of_exports,
+    "the number of statements of an import does not grow by the run": statements_of_imports,
+    "the JSON Schema is valid and closed, and takes what is exported": published_schema,
+    "the JSON Schema and the marshmallow schemas give the same verdict": same_verdict,
+}

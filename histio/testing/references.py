@@ -1,0 +1,119 @@
+"""The case of references that lead nowhere."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import secrets
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from histio.contract import pointer
+from histio.fields import Date, FixedDecimal, Integer, RunUUID, Slug, UtcTimestamp
+from histio.history import History
+from histio.kinds import Table
+from histio.testing.claims import FEW, demand, field_at
+from histio.testing.scene import Document, MakeRuns, Scene, Steps, at, records_of, scene
+from histio.wire import WireField, shown
+
+
+def unknown_references(history: History, make_runs: MakeRuns) -> None:
+    """Check that no run goes in whose references lead nowhere."""
+    with scene(history, make_runs, FEW) as stage:
+        document = stage.export()
+        stage.clear()
+        before = stage.counts()
+        for table, steps, member in _references(stage, document):
+            broken = copy.deepcopy(document)
+            record = at(broken, steps)
+            name, warning = _break(table, member, record)
+            where = pointer(*steps, name)
+            with stage.undone():
+                report = stage.run(broken)
+                told = [each.pointer for each in (report.warnings if warning else report.problems)]
+                demand(
+                    where in told,
+                    f"{where} is {shown(record[name])}, which names no row, and the import does not say so: "
+                    f"look at {field_at(table, name)}, its relationship and its key.",
+                    tuple(map(str, (*report.problems, *report.warnings))),
+                )
+                rejected = {(problem.kind, problem.index) for problem in report.problems}
+                wanted: Counter[str] = Counter(before)
+                for kind, place, run in stage.runs_in(broken):
+                    if (kind.name, place) not in rejected:
+                        wanted.update(each.rows.fullname for each, _, _ in records_of(kind.table, run))
+                counts, owned = (
+                    stage.counts(),
+                    {each.rows.fullname for each, _, _ in stage.records_in(broken)},
+                )
+                odd = {each: counts[each] - wanted[each] for each in owned if counts[each] != wanted[each]}
+                demand(
+                    not odd,
+                    f"{where} names no row, and rows of the rejected runs were written all the same, or rows "
+                    "of the others were not:",
+                    tuple(f"{each}: {number:+} rows" for each, number in odd.items()),
+                )
+
+
+def _references(stage: Scene, document: Document) -> Iterator[tuple[Table, Steps, str]]:
+    """For each member that names related rows, a record that has it, or could."""
+    found: dict[tuple[int, str], tuple[bool, Table, Steps, str]] = {}
+    for table, steps, record in stage.records_in(document):
+        for member in naming(table):
+            given = bool(record.get(table.names[member]))
+            if given or getattr(table.fields[member], "choice", None) is None:
+                best = found.setdefault((id(table), member), (given, table, steps, member))
+                if given and not best[0]:
+                    found[id(table), member] = (given, table, steps, member)
+    for _, table, steps, member in found.values():
+        rivals = _before(table, member)
+        if not any(table.fields[rival].required for rival in rivals):
+            yield table, steps, member
+
+
+def _before(table: Table, member: str) -> list[str]:
+    """The alternatives of *member* that would resolve in its place."""
+    slugs = next((list(each.slugs) for each in table.references if member in each.slugs), [member])
+    return slugs[: slugs.index(member)]
+
+
+def _break(table: Table, member: str, record: Any) -> tuple[str, bool]:
+    """Let *member* of *record* name no row; give its name, and whether that is but a warning."""
+    for rival in _before(table, member):
+        record.pop(table.names[rival], None)
+    name = table.names[member]
+    record[name] = unknown(table.fields[member])
+    return name, any(each.member == member for each in table.snapshots)
+
+
+def naming(table: Table) -> list[str]:
+    """The members of *table* that name related rows."""
+    slugs = [member for reference in table.references for member in reference.slugs]
+    return [*slugs, *(links.member for links in table.links), *(each.member for each in table.snapshots)]
+
+
+def unknown(field: Any) -> Any:
+    """A value of the form that *field* asks for, and that no row will have."""
+    if not isinstance(field, Slug):
+        return _unknown(field)
+    one = _unknown(field.rule)
+    if len(field.key) > 1:
+        one = {path: _unknown(rule) for path, rule in field._rules.items() if path in field.key}  # noqa: SLF001 - the kit is histio's own
+    return [one] if field.many else one
+
+
+def _unknown(rule: WireField) -> Any:
+    if isinstance(rule, RunUUID):
+        return str(uuid.uuid4())
+    if isinstance(rule, Integer):
+        low, high = rule.minimum or 0, rule.maximum or 2**31 - 1
+        return high - secrets.randbelow(min(high - low, 2**16))
+    if isinstance(rule, FixedDecimal):
+        digits = min(rule.whole_digits or 9, 9)
+        return str(secrets.randbelow(10**digits)) if digits else f"0.{secrets.randbelow(9) + 1}"
+    if isinstance(rule, UtcTimestamp | Date):
+        day = (dt.date(1000, 1, 1) + dt.timedelta(days=secrets.randbelow(300_000))).isoformat()
+        return day if isinstance(rule, Date) else f"{day}T00:00:00Z"
+    return f"unknown-{uuid.uuid4().hex}"

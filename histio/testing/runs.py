@@ -1,0 +1,152 @@
+"""Cases of the runs that a host makes: there are enough of them, and they come back as they were."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from histio.contract import pointer
+from histio.history import History
+from histio.kinds import Table
+from histio.testing.claims import FEW, demand, demand_whole, field_at, skip
+from histio.testing.references import naming
+from histio.testing.scene import Document, MakeRuns, Scene, Steps, at, records_of, scene
+from histio.wire import shown
+
+
+def made_runs(history: History, make_runs: MakeRuns) -> None:
+    """Check that the other cases have something to work on."""
+    with scene(history, make_runs, FEW) as stage:
+        made = sum(len(each) for each in stage.identities.values())
+        demand(
+            made == FEW, f"make_runs(session, {FEW}) made {made} runs: all cases need the number asked for."
+        )
+        document = stage.export()
+        seen: dict[str, str] = {}
+        for kind, place, record in stage.runs_in(document):
+            where = pointer(kind.collection, place)
+            same = seen.setdefault(kind.name + _content(kind.table, record), where)
+            demand(
+                same == where,
+                f"make_runs makes runs that say the same, {same} and {where}: a value that is lost, or "
+                "comes to another run, would not be noticed. Let all runs be different.",
+            )
+        skip(list(_unsaid(stage, document)))
+
+
+def _content(table: Table, record: Any) -> str:
+    """*record* without what is new in every row."""
+    kept = copy.deepcopy(record)
+    for below, _, entry in records_of(table, kept):
+        for member, column in below.columns.items():
+            if member == below.identity or column.default is not None or column.server_default is not None:
+                entry.pop(below.names[member], None)
+    return json.dumps(kept)
+
+
+def _unsaid(stage: Scene, document: Document) -> Iterator[str]:
+    """Kinds, ledgers and references of which the runs say nothing."""
+    found: dict[int, list[Any]] = {}
+    for table, _, record in stage.records_in(document):
+        found.setdefault(id(table), []).append(record)
+    for kind in stage.kinds:
+        if id(kind.table) not in found:
+            yield f"no {kind.name} was made, so nothing is proved of them"
+            continue
+        for table in kind.table.all():
+            records = found.get(id(table), [])
+            for name in [
+                *map(table.names.get, naming(table)),
+                *(table.names[e.member] for e in table.ledgers),
+            ]:
+                if records and not any(record.get(name) for record in records):
+                    yield f"no run has {field_at(table, str(name))}, so nothing is proved of it"
+
+
+def round_trip(history: History, make_runs: MakeRuns) -> None:
+    """Check that what is exported comes back."""
+    with scene(history, make_runs, FEW) as stage:
+        first = stage.export()
+        stage.clear()
+        demand_whole(stage.run(first), first)
+        again = stage.export()
+        changed = list(_changes(stage, first, again))
+        demand(
+            json.dumps(again) == json.dumps(first),
+            "Runs that were exported, deleted and imported are not what they were. Look at how these "
+            "fields load and dump, and at what models, listeners and triggers do to a row that is written:",
+            tuple(changed) or ("the order of runs, entries or members",),
+        )
+
+
+def _changes(stage: Scene, first: Document, again: Document) -> Iterator[str]:
+    before, after = (
+        {steps: (table, record) for table, steps, record in stage.records_in(document)}
+        for document in (first, again)
+    )
+    for steps, (table, record) in before.items():
+        if steps not in after:
+            yield f"{pointer(*steps)} is gone"
+            continue
+        nested = {table.names[ledger.member] for ledger in table.ledgers}
+        for name, value in record.items():
+            other = after[steps][1].get(name)
+            if name not in nested and json.dumps(value) != json.dumps(other):
+                what = f"{pointer(*steps, name)} was {shown(value)} and is {shown(other)}"
+                yield f"{what}: {field_at(table, name)}"
+    yield from (f"{pointer(*steps)} is new" for steps in after if steps not in before)
+
+
+def importing_again(history: History, make_runs: MakeRuns) -> None:
+    """Check what becomes of runs that exist."""
+    with scene(history, make_runs, FEW) as stage:
+        document = stage.export()
+        report = stage.run(document)
+        demand(
+            (report.skipped, report.problems) == (FEW, ()),
+            f"Of {FEW} runs that exist, {report.skipped} were skipped and {report.imported} imported again: "
+            "look at the member that identifies a run, and at how its column keeps it.",
+            tuple(map(str, report.problems)),
+        )
+        report = stage.run(document, on_duplicate="verify")
+        demand(
+            (report.skipped, report.problems) == (FEW, ()),
+            'on_duplicate="verify" finds that runs differ from themselves. Look at how these fields load and '
+            "dump:",
+            tuple(map(str, report.problems)),
+        )
+        report = stage.run(document, on_duplicate="error")
+        codes = Counter(problem.code for problem in report.problems)
+        demand(
+            (report.rejected, codes) == (FEW, {"duplicate": FEW}),
+            f'on_duplicate="error" rejected {report.rejected} of {FEW} runs that exist.',
+            tuple(map(str, report.problems)),
+        )
+        missed = [
+            f"{field_at(table, name)}: {shown(old)} and {shown(new)} load as the same value"
+            for table, name, old, new in _unnoticed(stage, document)
+        ]
+        demand(not missed, 'on_duplicate="verify" does not notice another value of these:', tuple(missed))
+
+
+def _unnoticed(stage: Scene, document: Document) -> Iterator[tuple[Table, str, Any, Any]]:
+    """Table, name, stored and other value of each member that may change without a conflict."""
+    values: dict[tuple[int, str], dict[str, tuple[Table, Steps, Any]]] = {}
+    for table, steps, record in stage.records_in(document):
+        for name in (table.names[member] for member in table.columns if member != table.identity):
+            if name in record:
+                told = json.dumps(record[name])
+                values.setdefault((id(table), name), {}).setdefault(told, (table, steps, record[name]))
+    for (_, name), found in values.items():
+        if len(found) > 1:
+            (table, steps, old), (_, _, new), *_ = found.values()
+            collection, place = str(steps[0]), steps[1]
+            changed = copy.deepcopy(document)
+            at(changed, steps)[name] = new
+            alone = {"version": document["version"], collection: [at(changed, (collection, place))]}
+            report = stage.run(alone, on_duplicate="verify")
+            if not report.problems:
+                yield table, name, old, new

@@ -1,0 +1,293 @@
+"""The stage of one case: runs of the host's making, in a transaction that is rolled back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from histio.dialects import ensure_transaction
+from histio.errors import ExportError, NotConfiguredError
+from histio.history import History
+from histio.kinds import Kind, Table
+from histio.mapping import is_among
+from histio.report import ImportReport
+
+MakeRuns: TypeAlias = Callable[[Any, int], object]
+"""Adds a number of runs to a session."""
+
+Document: TypeAlias = dict[str, Any]
+Steps: TypeAlias = tuple[str | int, ...]
+
+# Every export of a case says the same moment, so that documents can be compared.
+_MOMENT = dt.datetime(2025, 12, 9, 12, tzinfo=dt.UTC)
+
+_COMMITTED = "make_runs has ended the transaction of a session that is not its own: let it not commit."
+
+
+def kinds_of(history: History) -> list[Kind]:
+    """The kinds of *history*, in the order of their lists in a document."""
+    return list(history._kinds.values())  # noqa: SLF001 - the kit is histio's own
+
+
+def records_of(table: Table, record: Any, *steps: str | int) -> Iterator[tuple[Table, Steps, Any]]:
+    """*record* and all nested ledger entries, each with its table and the steps that lead to it."""
+    yield table, steps, record
+    for ledger in table.ledgers:
+        name = table.names[ledger.member]
+        entries = record.get(name) or ()
+        for place, entry in enumerate(entries if ledger.many else [entries] if entries else []):
+            yield from records_of(ledger.table, entry, *steps, *((name, place) if ledger.many else (name,)))
+
+
+def at(document: Any, steps: Steps) -> Any:
+    """What stands at *steps* of *document*."""
+    for step in steps:
+        document = document[step]
+    return document
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Runs that were made for one case.
+
+    Attributes:
+        history: Of the host.
+        session: In which the runs were made.
+        connection: Of that session.
+        identities: Of the runs that were made, by kind, as their columns keep them.
+    """
+
+    history: History
+    session: Session
+    connection: Connection
+    identities: Mapping[str, list[Any]]
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of the history."""
+        return kinds_of(self.history)
+
+    def export(self, kind: Kind | None = None) -> Document:
+        """The runs that were made, of one *kind* or of all, as a document that has been JSON text."""
+        chosen = self.kinds if kind is None else [kind]
+        where = {each.name: _identity(each).in_(self.identities[each.name]) for each in chosen}
+        try:
+            document = self.history.export_document(
+                kinds=list(where), where=where, exported_at=_MOMENT, session=self.session
+            )
+        except ExportError as error:
+            raise AssertionError(f"Runs that make_runs has made cannot be exported: {error}") from error
+        try:
+            return json.loads(json.dumps(document, allow_nan=False))  # type: ignore[no-any-return]
+        except (TypeError, ValueError) as error:
+            raise AssertionError(f"A field dumps what is no JSON: {error}.") from error
+
+    def run(self, document: Document, **options: Any) -> ImportReport:
+        """Import *document*."""
+        return self.history.import_document(document, session=self.session, **options)
+
+    def runs_in(self, document: Document) -> Iterator[tuple[Kind, int, Any]]:
+        """Kind, place and record of each run of *document*."""
+        for kind in self.kinds:
+            for place, record in enumerate(document.get(kind.collection, ())):
+                yield kind, place, record
+
+    def records_in(self, document: Document) -> Iterator[tuple[Table, Steps, Any]]:
+        """Table, steps and record of each run of *document* and of each ledger entry."""
+        for kind, place, record in self.runs_in(document):
+            yield from records_of(kind.table, record, kind.collection, place)
+
+    def clear(self) -> None:
+        """Delete the runs that were made, and nothing else: ledgers and associations before their owners."""
+        doomed: dict[sa.Table, list[sa.ColumnElement[bool]]] = {}
+        for kind in self.kinds:
+            self._release(kind)
+            self._doom(doomed, kind.table, _identity(kind).in_(self.identities[kind.name]))
+        for table in reversed(sa.schema.sort_tables(doomed)):
+            for criterion in doomed[table]:
+                self.connection.execute(sa.delete(table).where(criterion))
+
+    def _release(self, kind: Kind) -> None:
+        """Let runs of one kind no longer refer to each other: not every database deletes them at once."""
+        for table, reference in kind.refers_to(kind):
+            nullable = [column for column in reference.relation.local if column.nullable]
+            if table is kind.table and nullable:
+                made = _identity(kind).in_(self.identities[kind.name])
+                released = sa.update(table.rows).where(made)
+                self.connection.execute(released.values(dict.fromkeys(nullable)))
+
+    def _doom(
+        self,
+        doomed: dict[sa.Table, list[sa.ColumnElement[bool]]],
+        table: Table,
+        criterion: sa.ColumnElement[bool],
+    ) -> None:
+        """Note what picks the rows of *table* that meet *criterion*, and all that belongs to them."""
+        relations = [*(each.relation for each in table.links), *(each.relation for each in table.ledgers)]
+        groups = [list(core.primary_key) for core in table.mapper.tables]
+        groups += [list(relation.local) for relation in relations]
+        wanted = list(dict.fromkeys(column for group in groups for column in group))
+        statement = sa.select(*wanted).select_from(table.mapper.persist_selectable).where(criterion)
+        rows = [dict(zip(wanted, row, strict=True)) for row in self.connection.execute(statement)]
+
+        def among(columns: Any, sources: Any) -> sa.ColumnElement[bool]:
+            keys = {tuple(row[source] for source in sources) for row in rows}
+            return is_among(columns, [key for key in keys if None not in key])
+
+        for core in table.mapper.tables:
+            key = list(core.primary_key)
+            doomed.setdefault(core, []).append(among(key, key))  # type: ignore[arg-type]
+        for links in table.links:
+            between: Any = links.relation.remote[0].table
+            doomed.setdefault(between, []).append(among(links.relation.remote, links.relation.local))
+        for ledger in table.ledgers:
+            self._doom(doomed, ledger.table, among(ledger.relation.remote, ledger.relation.local))
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each table of the host's metadata has, where the database has it."""
+        cores = [core for kind in self.kinds for table in kind.table.all() for core in table.core_tables]
+        tables = {each.fullname: each for core in cores for each in core.metadata.tables.values()}
+        inspector = sa.inspect(self.connection)
+        existing = {
+            (schema, name)
+            for schema in {each.schema for each in tables.values()}
+            for name in inspector.get_table_names(schema)
+        }
+        return {
+            name: self.connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+            for name, table in tables.items()
+            if (table.schema, table.name) in existing
+        }
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """A block after which everything is as it was before."""
+        nested = self.connection.begin_nested()
+        try:
+            yield
+        finally:
+            if nested.is_active:
+                nested.rollback()
+
+    @contextmanager
+    def statements(self) -> Iterator[Counter[str]]:
+        """How often each statement of the block was executed, parameters and their number aside."""
+        seen: Counter[str] = Counter()
+
+        def note(
+            _connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, *_: Any
+        ) -> None:
+            compiled = getattr(context, "compiled", None)
+            # What was compiled does not know yet how many values an IN list has.
+            text = statement if compiled is None else str(compiled)
+            seen[re.sub(r"__\[POSTCOMPILE_\w+\]|(?<=sa_savepoint_)\d+", "…", text)] += 1
+
+        sa.event.listen(self.connection, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            sa.event.remove(self.connection, "before_cursor_execute", note)
+
+
+@contextmanager
+def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
+    """A scene with *count* runs, gone with the block."""
+    with _session(history) as session:
+        connection = session.connection({"mapper": history._mapper})  # noqa: SLF001 - the kit is histio's own
+        before = {kind.name: _identities(connection, kind) for kind in kinds_of(history)}
+        try:
+            make_runs(session, count)
+            session.flush()
+        except sa.exc.DBAPIError as error:
+            raise AssertionError(f"The database refuses what make_runs makes: {error.orig}") from error
+        if connection.closed:
+            raise AssertionError(_COMMITTED)
+        made = {}
+        for kind in kinds_of(history):
+            there = set(before[kind.name])
+            made[kind.name] = [each for each in _identities(connection, kind) if each not in there]
+        yield Scene(history, session, connection, made)
+
+
+def _identity(kind: Kind) -> Any:
+    return kind.table.attribute(kind.table.identity or "")
+
+
+def _identities(connection: Connection, kind: Kind) -> list[Any]:
+    return list(connection.scalars(sa.select(_identity(kind))))
+
+
+@contextmanager
+def _session(history: History) -> Iterator[Session]:
+    """A session of the host's kind, in a transaction that is rolled back after the block."""
+    bind, mapper = history._bind, history._mapper  # noqa: SLF001 - the kit is histio's own
+    if bind is None:
+        raise NotConfiguredError("this history was made without a database: bind one to the test database")
+    if isinstance(bind, sessionmaker):
+        with bind() as first:
+            own = first.get_bind(mapper)
+        with _begun(own) as connection:
+            options: dict[str, Any] = {"join_transaction_mode": "create_savepoint", "twophase": False}
+            with bind(bind=connection, binds=None, **options) as session:
+                if session.get_bind(mapper) is connection:
+                    yield session
+                    return
+        with bind() as session, _within(session, mapper):  # it finds its database by rules of its own
+            yield session
+    elif isinstance(bind, Connection):
+        with (
+            _begun(bind) as connection,
+            Session(connection, join_transaction_mode="create_savepoint") as session,
+        ):
+            yield session
+    else:
+        session = bind() if isinstance(bind, scoped_session) else bind
+        with _within(session, mapper):
+            yield session
+
+
+@contextmanager
+def _begun(bind: Engine | Connection) -> Iterator[Connection]:
+    """A connection in a transaction: a new one, or a savepoint of the one that *bind* is in."""
+    if isinstance(bind, Engine):
+        with bind.connect() as connection:
+            ensure_transaction(connection)
+            yield connection
+        return
+    outer = bind.in_transaction()
+    ensure_transaction(bind)
+    nested = bind.begin_nested()
+    try:
+        yield bind
+    finally:
+        if nested.is_active:
+            nested.rollback()
+        if not outer:
+            bind.rollback()
+
+
+@contextmanager
+def _within(session: Session, mapper: Any) -> Iterator[None]:
+    """A savepoint of a *session* that somebody else may be using."""
+    outer = session.in_transaction()
+    ensure_transaction(session.connection({"mapper": mapper}))
+    nested = session.begin_nested()
+    try:
+        yield
+        if not nested.is_active:
+            raise AssertionError(_COMMITTED)
+    finally:
+        if nested.is_active:
+            nested.rollback()
+        if not outer:
+            session.rollback()

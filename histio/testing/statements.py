@@ -1,0 +1,125 @@
+"""Cases of what is asked of the database, and of what stays in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from histio.history import History
+from histio.kinds import Kind
+from histio.testing.claims import FEW, MANY, demand, demand_whole, skip
+from histio.testing.scene import Document, MakeRuns, Scene, scene
+
+
+def nothing_stays(history: History, make_runs: MakeRuns) -> None:
+    """Check that what is rolled back is gone."""
+    with scene(history, make_runs, FEW) as stage:
+        document = stage.export()
+        stage.clear()
+        before = stage.counts()
+        trial = stage.run(document, dry_run=True)
+        _demand_counts(before, stage.counts(), "a dry run")
+        with stage.undone():
+            report = stage.run(document)
+            demand_whole(report, document)
+            demand(
+                stage.counts() != before, "The import says that it wrote runs, and no table has more rows."
+            )
+        _demand_counts(before, stage.counts(), "an import that was rolled back")
+        demand(
+            replace(trial, dry_run=False) == report,
+            "A dry run says something else than the import:",
+            (f"dry run: {trial}", f"import: {report}"),
+        )
+
+
+def _demand_counts(before: Mapping[str, int], after: Mapping[str, int], what: str) -> None:
+    demand(
+        before == after,
+        f"After {what}, the tables have other numbers of rows. Look for listeners and triggers that write "
+        "elsewhere, and for tables whose engine knows no transactions:",
+        tuple(f"{name}: {before[name]} → {after[name]}" for name in before if before[name] != after[name]),
+    )
+
+
+def statements_of_exports(history: History, make_runs: MakeRuns) -> None:
+    """Check that no run of an export asks the database for something of its own."""
+
+    def executed(stage: Scene, kind: Kind) -> Counter[str]:
+        with stage.statements() as seen:
+            stage.export(kind)
+        return seen
+
+    _demand_constant(
+        "exporting",
+        _by_kind(history, make_runs, FEW, executed),
+        _by_kind(history, make_runs, MANY, executed),
+        "Look at fields that follow relationships by themselves (Method, Function, properties).",
+    )
+
+
+def statements_of_imports(history: History, make_runs: MakeRuns) -> None:
+    """Check that no run of an import asks the database for something of its own, where that is promised."""
+    reasons: dict[str, str] = {}
+
+    def executed(stage: Scene, kind: Kind) -> Counter[str]:
+        document = documents[id(stage)]
+        only = {name: document[name] for name in ("version", kind.collection)}
+        with stage.statements() as seen:
+            report = stage.run(only)
+        demand_whole(report, only)
+        if any(kind.refers_to(kind)):
+            reasons[kind.name] = "its runs refer to each other, and go in one generation after the other"
+        elif kind.name in report.unit_of_work:
+            why = "; ".join(report.unit_of_work[kind.name])
+            reasons[kind.name] = f"the unit of work writes its rows one by one, because {why}"
+        return Counter() if kind.name in reasons else seen
+
+    documents: dict[int, Document] = {}
+
+    def prepare(stage: Scene) -> None:
+        documents[id(stage)] = stage.export()
+        stage.clear()
+
+    small, large = (_by_kind(history, make_runs, count, executed, prepare) for count in (FEW, MANY))
+    _demand_constant("importing", small, large, "Look at triggers, and at listeners of the engine.")
+    skip([f"statements of importing {name} were not counted: {why}" for name, why in reasons.items()])
+
+
+def _by_kind(
+    history: History,
+    make_runs: MakeRuns,
+    count: int,
+    executed: Callable[[Scene, Kind], Counter[str]],
+    prepare: Callable[[Scene], None] = lambda _: None,
+) -> dict[str, tuple[int, Counter[str]]]:
+    """By kind, how many runs there are and what is executed for them."""
+    with scene(history, make_runs, count) as stage:
+        prepare(stage)
+        return {kind.name: (len(stage.identities[kind.name]), executed(stage, kind)) for kind in stage.kinds}
+
+
+def _demand_constant(
+    doing: str,
+    small: Mapping[str, tuple[int, Counter[str]]],
+    large: Mapping[str, tuple[int, Counter[str]]],
+    advice: str,
+) -> None:
+    for kind, (many, of_many) in large.items():
+        few, of_few = small[kind]
+        # One more may be that of a ledger which the few runs do not have.
+        grown = {text: number for text, number in of_many.items() if number > of_few[text] + 1}
+        demand(
+            not grown or many == few,
+            f"The number of statements of {doing} grows by the run. {advice} For {few} and for {many} runs "
+            f"of the kind {kind}, there were:",
+            tuple(f"{of_few[text]} and {number} of: {_shown(text)}" for text, number in grown.items()),
+        )
+
+
+def _shown(text: str) -> str:
+    """A statement on one line, cut where it is long."""
+    line = " ".join(text.split())
+    head, found, tail = line.partition(" FROM ")
+    return f"{head[:60]}… FROM {tail[:240]}" if found else line[:300]
