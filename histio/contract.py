@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
 
 from histio.assertions import assertions_of
+from histio.binding import identity_field
 from histio.fields import Json, UtcTimestamp
-from histio.kinds import identity_field
 from histio.report import Code, Fault, Problem
 from histio.versions import parts
 from histio.wire import JsonSchema, WireField, is_list, nested_in, shown, wire_name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Session, aliased, joinedload, selectinload, undefer
 
 from histio.contract import pointer
-from histio.dialects import as_sorted, order_key, savepoint, sort_key, unreadable
+from histio.damage import ambiguous_identities, damages, unreadable_values
+from histio.dialects import as_sorted, order_key, savepoint, sort_key
 from histio.errors import ExportError
 from histio.fields import RunUUID, UtcTimestamp
-from histio.kinds import Kind, Ledger, Links, Reference, Table
-from histio.mapping import Relation, attribute, is_among, is_unique
+from histio.kinds import Kind
+from histio.loading import complete, eager
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
-from histio.resolver import CHUNK
 from histio.sessions import own_session
 from histio.wire import faults_in, is_list, nested_in, shown, wire_name
 
@@ -74,11 +72,11 @@ def export_runs(
             bounds.append(_timed(kind, time) >= _bound(connection, kind, since))
         if until is not None:
             bounds.append(_timed(kind, time) <= _bound(connection, kind, until, end=True))
-        problems = list(_unreadable(connection, kind, criteria, bounds))
+        problems = list(unreadable_values(connection, kind, criteria, bounds))
         unreadable_found = bool(problems)
-        problems += _ambiguous(connection, kind, [*criteria, *bounds])
+        problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
         if unreadable_found:
-            criteria.append(sa.not_(sa.or_(*_damages(connection, kind.table, kind.table.mapper.class_))))
+            criteria.append(sa.not_(sa.or_(*damages(connection, kind.table, kind.table.mapper.class_))))
     for span, at in _spans(kind, time, bounded=bool(bounds)):
         ordered = [identity] if at is None else [at, identity]
         statement = (
@@ -147,174 +145,8 @@ def _bound(connection: Connection, kind: Kind, value: dt.date, *, end: bool = Fa
     return as_sorted(connection, kind.table.columns[kind.timestamp or ""], utc.date())
 
 
-def _unreadable(
-    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]
-) -> Iterator[Problem]:
-    """A problem for each stored value that would be altered, or stop everything, when it is loaded."""
-    run = kind.table.attribute(kind.table.identity or "")
-    # A run whose time cannot be read is in no span of time, and must not be passed over for that.
-    timed = kind.timestamp is not None
-    timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
-    within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
-    for path, table in _paths(kind.table):
-        statement, entity = sa.select(run), kind.table.mapper.class_
-        for ledger in path:
-            owner, entity = entity, aliased(ledger.relation.model)
-            statement = statement.join(entity, sa.and_(*_tied(ledger, owner, entity)))
-        bad = _bad_values(connection, table, entity)
-        if not bad:
-            continue
-        own = run if table.identity is None else _of(entity, table, table.identity)
-        for uuid, entry, *flags in connection.execute(
-            statement.add_columns(own, *bad.values()).where(sa.or_(*bad.values()), *within)
-        ):
-            for member, flag in zip(bad, flags, strict=True):
-                if flag:
-                    told = kind.table.wire(kind.table.identity or "", uuid)
-                    name = table.names[member]
-                    of = told if table.identity is None else table.wire(table.identity, entry)
-                    text = f"{kind.name} {told}: {name} of {of} is stored as what cannot be read exactly."
-                    where = pointer(*names_of(kind.table, path), name)
-                    yield Problem("error", "schema", text, where, kind.name, str(told))
-
-
-def _of(entity: Any, table: Table, member: str) -> Any:
-    """The *member* of *entity*, an alias of the model of *table*."""
-    return getattr(entity, table.attribute(member).key)
-
-
-def _tied(ledger: Ledger, owner: Any, entity: Any) -> Iterator[Any]:
-    """What is true of the rows of *entity* that belong to those of *owner*."""
-    mappers = sa.inspect(owner).mapper, ledger.table.mapper
-    for pair in zip(ledger.relation.local, ledger.relation.remote, strict=True):
-        own, theirs = (attribute(mapper, column).key for mapper, column in zip(mappers, pair, strict=True))
-        yield getattr(owner, own) == getattr(entity, theirs)
-
-
-def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
-    """The names of the *path* from *table* down its ledgers."""
-    for ledger in path:
-        yield table.names[ledger.member]
-        table = ledger.table
-
-
-def _ambiguous(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
-    """A problem for each identity that several rows have; pages could pass one of them over."""
-    identity = kind.table.attribute(kind.table.identity or "")
-    if is_unique(kind.table.columns[kind.table.identity or ""]):
-        return
-    statement = sa.select(identity, sa.func.count()).where(*criteria).group_by(identity)
-    for value, count in connection.execute(statement.having(sa.func.count() > 1)):
-        uuid = str(kind.table.wire(kind.table.identity or "", value))
-        name = kind.table.names[kind.table.identity or ""]
-        text = f"{kind.name} {uuid}: {count} rows have this {name}, which should identify one."
-        yield Problem("error", "schema", text, pointer(name), kind.name, uuid)
-
-
-def _paths(table: Table, path: tuple[Ledger, ...] = ()) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
-    yield path, table
-    for ledger in table.ledgers:
-        yield from _paths(ledger.table, (*path, ledger))
-
-
-def _bad_values(connection: Connection, table: Table, entity: Any) -> dict[str, sa.ColumnElement[bool]]:
-    found = {member: unreadable(connection, _of(entity, table, member)) for member in table.columns}
-    return {member: predicate for member, predicate in found.items() if predicate is not None}
-
-
-def _damages(connection: Connection, table: Table, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
-    """What is true of rows that have unreadable values, in themselves or in their ledgers."""
-    for predicate in _bad_values(connection, table, entity).values():
-        yield sa.func.coalesce(predicate, sa.false())
-    for ledger in table.ledgers:
-        below = aliased(ledger.relation.model)
-        damages = list(_damages(connection, ledger.table, below))
-        if damages:
-            yield sa.exists().where(*_tied(ledger, entity, below), sa.or_(*damages))
-
-
 def _select(kind: Kind) -> sa.Select[Any]:
-    return sa.select(kind.table.mapper.class_).options(*_eager(kind.table))
-
-
-def _relations(table: Table) -> Iterator[tuple[Relation, Any, list[Any]]]:
-    """Each relation of *table*, how it is loaded along with the rows, and what is loaded below it."""
-    yield from ((each.relation, joinedload, _to_keys(each)) for each in table.references)
-    yield from ((each.relation, selectinload, _to_keys(each)) for each in table.links)
-    yield from ((each.relation, selectinload, _eager(each.table)) for each in table.ledgers)
-
-
-def _eager(table: Table) -> list[Any]:
-    """Load related rows by join and ledgers by one SELECT each, so that no dump asks for more."""
-    own = [table.attribute(member) for member in table.columns]
-    return [undefer(each) for each in own if each.property.deferred] + [
-        load(relation.relationship.class_attribute).options(*below)
-        for relation, load, below in _relations(table)
-        if relation.relationship is not None and not relation.apart
-    ]
-
-
-def _to_keys(named: Reference | Links) -> list[Any]:
-    """Load, by join, what the key of a related row is made of."""
-    chains = [named.chain] if isinstance(named, Links) else named.slugs.values()
-    options: list[Any] = []
-    for path in (path for key, *_ in chains for path in key):
-        model, option = named.relation.mapper, None
-        for step in path.split(".")[:-1]:
-            step_to = model.relationships[step].class_attribute
-            option = joinedload(step_to) if option is None else option.joinedload(step_to)
-            model = model.relationships[step].mapper
-        last = getattr(model.class_, path.rpartition(".")[2])
-        if last.property.deferred:
-            option = undefer(last) if option is None else option.undefer(last)
-        options += [] if option is None else [option]
-    return options
-
-
-def _complete(session: Session, table: Table, rows: list[Any]) -> None:
-    """Fetch what the mapper cannot load along with *rows*, in one SELECT for each relation."""
-    for relation, _, below in _relations(table):
-        if relation.apart:
-            _fetch(session, relation, rows, below)
-    for ledger in table.ledgers:
-        entries = [ledger.relation.follow(row) for row in rows] if _has_parts(ledger.table) else []
-        flat = (
-            list(itertools.chain.from_iterable(entries))
-            if ledger.many
-            else [e for e in entries if e is not None]
-        )
-        if flat:
-            _complete(session, ledger.table, flat)
-
-
-def _has_parts(table: Table) -> bool:
-    """Whether something below *table* must be fetched apart."""
-    return any(relation.apart for relation, _, _ in _relations(table)) or any(
-        _has_parts(ledger.table) for ledger in table.ledgers
-    )
-
-
-def _fetch(session: Session, relation: Relation, rows: list[Any], options: list[Any]) -> None:
-    keys = [relation.key(row) for row in rows]
-    wanted = list({key for key in keys if None not in key})
-    found: dict[tuple[Any, ...], list[Any]] = {}
-    for start in range(0, len(wanted), CHUNK):
-        statement = _related(relation, wanted[start : start + CHUNK]).options(*options)
-        for related, *own in session.execute(statement):
-            found.setdefault(tuple(own), []).append(related)
-    for row, key in zip(rows, keys, strict=True):
-        of_row = found.get(key, [])
-        relation.keep(row, of_row if relation.many else next(iter(of_row), None))
-
-
-def _related(relation: Relation, keys: list[tuple[Any, ...]]) -> sa.Select[Any]:
-    """A SELECT of related rows, each with the key of the row that they belong to."""
-    if relation.link is None or relation.relationship is None:
-        return relation.select(keys).add_columns(*relation.remote)
-    owner = relation.relationship.parent
-    local = [attribute(owner, column) for column in relation.local]
-    statement = sa.select(relation.model, *local).select_from(owner.class_)
-    return statement.join(relation.relationship.class_attribute).where(is_among(local, keys))
+    return sa.select(kind.table.mapper.class_).options(*eager(kind.table))
 
 
 def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page:
@@ -356,7 +188,7 @@ def _dump_together(connection: Connection, kind: Kind, statement: sa.Select[Any]
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
     with savepoint(connection), own_session(connection) as session:
         rows = session.execute(statement).all()
-        _complete(session, kind.table, [row for row, _, _ in rows])
+        complete(session, kind.table, [row for row, _, _ in rows])
         for row, _, _ in rows:
             if type(row) is not kind.table.mapper.class_:
                 problems.append(_of_a_subclass(kind, row))

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+from histio.binding import kind_of
 from histio.contract import URN, VERSION, Contract, derive, published
 from histio.dependencies import in_order
 from histio.dialects import (
@@ -28,7 +29,7 @@ from histio.errors import BindingError, NotConfiguredError
 from histio.exporter import export_runs
 from histio.fields import UtcTimestamp
 from histio.importer import Import, OnDuplicate
-from histio.kinds import Kind, kind_of
+from histio.kinds import Kind
 from histio.records import RunSchema
 from histio.report import ImportReport, Problem
 from histio.rows import Constants, check_values

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -21,17 +20,17 @@ from histio.dialects import (
     check_deferred,
     check_engines,
     hides_rivals,
-    latest,
     limits,
     savepoint,
     strict,
 )
 from histio.errors import DocumentError
 from histio.exporter import PAGE, export_known
+from histio.identities import Identities
 from histio.kinds import Kind, Table
-from histio.mapping import is_unique, unique_on, unique_rules
+from histio.mapping import unique_on
 from histio.report import Code, Counts, Fault, ImportReport, Problem
-from histio.resolver import CHUNK, Resolver
+from histio.resolver import Resolver
 from histio.rows import Constants, RowBuilder
 from histio.runs import Reader, Renames, Run
 from histio.sessions import Habits
@@ -90,6 +89,7 @@ class Import:
         )
         self._unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
         self._by_unit_of_work = insert_by_unit_of_work(habits)
+        self._identities = Identities(connection, self._values)
         self._written: set[tuple[Table, Any]] = set()
 
     def check(self, document: object) -> list[Problem]:
@@ -215,8 +215,8 @@ class Import:
         fresh = []
         for kind in self._kinds:
             of_kind = [run for run in runs if run.kind is kind]
-            known = self._known(kind.table, [run.identity for run in of_kind if run.well_formed])
-            for run in self._of_others(kind, [run for run in of_kind if run.identity in known]):
+            known = self._identities.known(kind.table, [run.identity for run in of_kind if run.well_formed])
+            for run in self._identities.of_others(kind, [run for run in of_kind if run.identity in known]):
                 text = f"{_duplicate(kind.table, run.identity)}, of a row that is no {kind.name}"
                 run.note(Fault(text, "duplicate"), _identity_name(kind.table))
                 run.outcome = "rejected"
@@ -224,43 +224,6 @@ class Import:
             self._settle(kind, [run for run in known_here if run.identity in known])
             fresh += [run for run in of_kind if run.outcome is None]
         return fresh
-
-    def _of_others(self, kind: Kind, runs: list[Run]) -> list[Run]:
-        """Those of *runs* whose identity exists, but by inheritance on a row of another kind."""
-        mapper = kind.table.mapper
-        if mapper.inherits is None or not isinstance(mapper.polymorphic_on, sa.Column):
-            return []
-        column = kind.table.columns[kind.table.identity or ""]
-        if column.table is not mapper.polymorphic_on.table:
-            return []  # the kind has the table for itself
-        identities = [run.identity for run in runs]
-        statement = sa.select(column).where(
-            column.in_(identities), mapper.polymorphic_on != mapper.polymorphic_identity
-        )
-        others = set(self._connection.execute(statement).scalars()) if runs else set()
-        return [run for run in runs if run.identity in others]
-
-    def _known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
-        """Which of *identities* exist; *now*: also what others committed since this transaction began."""
-        column = table.identity_column
-        assert column is not None  # noqa: S101 - the caller has identities
-        within = [other == value for other, value in self._scope(column).items()]
-        known: set[Any] = set()
-        remaining = iter(identities)
-        while chunk := list(itertools.islice(remaining, CHUNK)):
-            statement = sa.select(column).where(column.in_(chunk), *within)
-            known.update(
-                self._connection.execute(latest(self._connection, statement) if now else statement).scalars()
-            )
-        return known
-
-    def _scope(self, column: sa.Column[Any]) -> dict[sa.Column[Any], Any]:
-        """Where *column* is unique only beside others that the host fills (a tenant's key): their values."""
-        for rule in () if is_unique(column) else unique_rules(column.table):
-            others = [other for other in rule.columns if other is not column]
-            if len(others) < len(rule.columns) and all(other.key in self._values for other in others):
-                return {other: self._values[other.key] for other in others}
-        return {}
 
     def _settle(self, kind: Kind, runs: list[Run]) -> None:
         """Deal with runs whose identity exists as the caller wishes."""
@@ -278,7 +241,7 @@ class Import:
             run.outcome = "rejected" if run.problems else "skipped"
 
     def _verify(self, kind: Kind, runs: list[Run]) -> None:
-        within = self._scope(kind.table.columns[kind.table.identity or ""])
+        within = self._identities.scope(kind.table)
         page = export_known(self._connection, kind, [run.identity for run in runs], within=within)
         records = {str(record[_identity_name(kind.table)]): record for record in page.records}
         unreadable = {problem.uuid: problem for problem in page.problems}
@@ -304,7 +267,11 @@ class Import:
             for table, identity, _ in run.entries():
                 if table.is_shared:
                     sought.setdefault(table, []).append(identity)
-        known = {(table, found) for table, wanted in sought.items() for found in self._known(table, wanted)}
+        known = {
+            (table, found)
+            for table, wanted in sought.items()
+            for found in self._identities.known(table, wanted)
+        }
         if known:
             runs = self._classify(runs)
         for run in runs:
@@ -338,11 +305,11 @@ class Import:
         } - identity
 
         def rivals(some: Sequence[Row]) -> set[Row]:
-            known = self._known(kind.table, [row.parameters[column.key] for row in some], now=True)
+            known = self._identities.known(kind.table, [row.parameters[column.key] for row in some], now=True)
             return {row for row in some if row.parameters[column.key] in known}
 
         by_unit_of_work = kind.name in self._unit_of_work
-        bulk = functools.partial(insert_in_bulk, within=tuple(self._scope(column)))
+        bulk = functools.partial(insert_in_bulk, within=tuple(self._identities.scope(kind.table)))
         insert = self._by_unit_of_work if by_unit_of_work else bulk
         failures = write(
             self._connection,

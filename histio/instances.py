@@ -10,8 +10,9 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper, Session, selectinload
 from sqlalchemy.orm.attributes import flag_modified
 
+from histio.binding import table_of
 from histio.errors import BindingError
-from histio.kinds import Ledger, Reference, Table, table_of
+from histio.kinds import Ledger, Reference, Table
 from histio.mapping import assign, attribute, construct
 from histio.resolver import CHUNK, Resolver, Values
 

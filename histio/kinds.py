@@ -1,4 +1,4 @@
-"""A marshmallow schema, read as the description of a kind of run.
+"""What a kind of run is: its tables, references and ledgers.
 
 Everything else derives from what stands here: which tables a run fills, in which order, which members are
 columns, which resolve to related rows, and which are ledgers.
@@ -8,35 +8,26 @@ A *member* is a value by its name in what the schema loads; `Table.names` has it
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
-from sqlalchemy.sql import operators
 
-from histio.errors import BindingError
-from histio.fields import Date, RunUUID, Slug, UtcTimestamp
+from histio.fields import RunUUID
 from histio.fields.references import Key
 from histio.mapping import (
     Columns,
     Relation,
     attribute,
-    column_of,
-    find_column,
     is_unique,
-    mapper_of,
-    no_such,
-    relation,
 )
-from histio.wire import WireField, is_list, nested_in, wire_name
+from histio.wire import WireField
 
 if TYPE_CHECKING:
-    from histio.records import RecordSchema, RunSchema
+    from histio.records import RecordSchema
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,273 +214,3 @@ class Kind:
             for reference in table.references:
                 if reference.relation.mapper.common_parent(other.table.mapper):
                     yield table, reference
-
-
-# What documents and streams have beside their runs.
-_TAKEN_KINDS = {
-    "header",
-    "trailer",
-    "unreadable",
-    "problems",
-    "stream_line",
-    "slug",
-    "uuid",
-    "timestamp",
-    "date",
-    "json",
-}
-_TAKEN_COLLECTIONS = {"version", "exported_at"}
-
-
-@functools.cache
-def kind_of(schema_class: type[RunSchema]) -> Kind:
-    """The kind that *schema_class* describes.
-
-    Raises:
-        BindingError: The schema and its model do not fit.
-    """
-    meta = schema_class.Meta
-    missing = [name for name in ("model", "kind", "collection", "timestamp") if not hasattr(meta, name)]
-    if missing:
-        raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
-    for name, taken in (("kind", _TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
-        value = getattr(meta, name)
-        if not isinstance(value, str) or not value.isidentifier() or value in taken:
-            raise BindingError(
-                f"{schema_class.__name__}.Meta.{name} must be a name of its own, not {value!r}"
-            )
-    table = table_of(schema_class)
-    if table.identity is None:
-        raise BindingError(
-            f"{schema_class.__name__} must have one RunUUID field; it has 0, and no Meta.identity that names "
-            "another member"
-        )
-    timestamp = None
-    if meta.timestamp is not None:
-        timestamp = _member(table.schema, meta.timestamp)
-        if not isinstance(table.fields.get(timestamp), UtcTimestamp | Date):
-            raise BindingError(
-                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp or Date of "
-                "the schema; None: nothing but their identity orders the runs"
-            )
-    return Kind(meta.kind, meta.collection, table, timestamp)
-
-
-@functools.cache
-def table_of(schema_class: type[RecordSchema]) -> Table:
-    """The table that *schema_class* describes, with its ledgers.
-
-    Raises:
-        BindingError: The schema and its model do not fit.
-    """
-    try:
-        return _table(schema_class(load_instance=False))
-    except RecursionError:
-        raise BindingError(f"{schema_class.__name__} is nested in itself") from None
-
-
-@contextmanager
-def told_of(schema: RecordSchema, name: str) -> Iterator[None]:
-    """A block whose BindingErrors are told as those of the field *name*."""
-    try:
-        yield
-    except BindingError as error:
-        raise BindingError(f"{type(schema).__name__}.{name}: {error}") from error
-
-
-def _member(schema: RecordSchema, name: str) -> str:
-    """The member that the field *name* is."""
-    field = schema.fields.get(name)
-    return name if field is None else field.attribute or name
-
-
-def _table(schema: RecordSchema) -> Table:
-    mapper = mapper_of(schema.opts.model)
-    columns: dict[str, sa.Column[Any]] = {}
-    slugs: dict[str, dict[str, Slug]] = {}
-    links: list[Links] = []
-    snapshots: list[Snapshot] = []
-    ledgers: list[Ledger] = []
-    for name, field in schema.load_fields.items():
-        member, nested = field.attribute or name, nested_in(field)
-        with told_of(schema, name):
-            if nested is not None and find_column(mapper, member) is None:
-                ledgers.append(_ledger(mapper, member, nested.schema, many=is_list(field)))  # type: ignore[arg-type]
-            elif isinstance(field, Slug) and field.relationship is not None:
-                if field.many:
-                    links.append(Links(member, relation(mapper, field.relationship), field.chain))
-                else:
-                    slugs.setdefault(field.relationship, {})[member] = field
-            else:
-                columns[member] = _column(mapper, member)
-                _check_null(field, columns[member])
-                if isinstance(field, Slug) and field.snapshot_of is not None:
-                    snapshots += _snapshots(mapper, member, field)
-    _check_apart(schema, ledgers)
-    fields = [*schema.dump_fields.items(), *schema.load_fields.items()]  # those only dumped give way
-    return Table(
-        schema,
-        mapper,
-        _identity(schema, columns),
-        {field.attribute or name: field for name, field in fields},
-        {field.attribute or name: wire_name(name, field) for name, field in fields},
-        columns,
-        frozenset(member for member, column in columns.items() if column.computed is not None),
-        tuple(_reference(mapper, name, fields) for name, fields in slugs.items()),
-        tuple(links),
-        tuple(snapshots),
-        tuple(ledgers),
-    )
-
-
-def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
-    """Raise BindingError where what is left out would be stored as a null that could not be exported."""
-    stands_in = column.default, column.server_default, column.computed
-    may_be_null = column.nullable and stands_in == (None, None, None) and not isinstance(field, UtcTimestamp)
-    if may_be_null and not (field.required or field.allow_none):
-        raise BindingError("its column takes null and the member may be left out: say allow_none=True")
-
-
-def _check_apart(schema: RecordSchema, ledgers: list[Ledger]) -> None:
-    """Raise BindingError where two ledgers would hold the same rows."""
-    seen: dict[Any, str] = {}
-    for ledger in ledgers:
-        rows = ledger.table.mapper, ledger.local, tuple(ledger.constants.items())
-        if rows in seen:
-            names = f"{seen[rows]} and {ledger.member}"
-            raise BindingError(f"{type(schema).__name__}: {names} hold the same rows")
-        seen[rows] = ledger.member
-
-
-def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
-    column = find_column(mapper, name)
-    if column is None:
-        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
-        if hasattr(mapper.class_, name):
-            text += "; what is no column can be exported with dump_only=True"
-        raise BindingError(text)
-    if column.identity is not None and column.identity.always:
-        raise BindingError(f"{mapper.class_.__name__}.{name} is GENERATED ALWAYS, and could not be imported")
-    return column
-
-
-def _identity(schema: RecordSchema, columns: Mapping[str, sa.Column[Any]]) -> str | None:
-    name = identity_field(schema)
-    if name is None:
-        return None
-    member = _member(schema, name)
-    if member not in columns:
-        raise BindingError(f"{type(schema).__name__}.Meta.identity: {name!r} is no member with a column")
-    return member
-
-
-def identity_field(schema: RecordSchema) -> str | None:
-    """The name of the field that identifies a record; None for ledger entries that have none.
-
-    Raises:
-        BindingError: Several could, or the one that is named cannot.
-    """
-    named = schema.Meta.identity
-    if named is not None:
-        field = schema.load_fields.get(named)
-        if field is None or not field.required or field.allow_none:
-            raise BindingError(f"{type(schema).__name__}.Meta.identity: {named!r} is no required member")
-        return named
-    uuids = [name for name, field in schema.load_fields.items() if isinstance(field, RunUUID)]
-    called = [name for name in uuids if wire_name(name, schema.load_fields[name]) == "uuid"]
-    if len(uuids) > 1 and not called:
-        raise BindingError(
-            f"{type(schema).__name__} must have one RunUUID field; it has {len(uuids)}: "
-            "let Meta.identity say which one identifies a record"
-        )
-    name = next(iter(called or uuids), None)
-    if name is not None and not schema.load_fields[name].required:
-        raise BindingError(
-            f"{type(schema).__name__}.{name} identifies a record, so it must be required: say required=True"
-        )
-    return name
-
-
-def order_name(schema: RecordSchema, owner: Relation) -> str:
-    """The field or attribute that orders the entries of a ledger.
-
-    Raises:
-        BindingError: There is none.
-    """
-    if schema.Meta.order is not None:
-        return schema.Meta.order
-    mapper = mapper_of(schema.opts.model)
-    beside = [column for column in mapper.primary_key if column not in owner.remote]
-    [key, *others] = beside or mapper.primary_key
-    if not others and not key.foreign_keys and isinstance(key.type, sa.Integer):
-        return str(mapper.get_property_by_column(key).key)
-    name = identity_field(schema)
-    if name is None:
-        raise BindingError(
-            f"the primary key of {mapper.class_.__name__} does not grow: name what orders its rows, "
-            f"such as Meta.order = {next(iter(schema.fields))!r}"
-        )
-    return name
-
-
-def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool) -> Ledger:
-    table = _table(schema)
-    found = relation(mapper, name, target=table.mapper)
-    if found.many is not many:
-        wrong = (
-            "leads to several rows: Nested(…, many=True)" if found.many else "leads to one row: many=False"
-        )
-        raise BindingError(f"{mapper.class_.__name__}.{name} {wrong}")
-    owned = schema.Meta.from_owner
-    owner = tuple(_column(mapper, theirs) for theirs in owned.values())
-    local = tuple(_column(table.mapper, own) for own in owned)
-    further = {column: value for column, value in _constants(found) if column not in table.columns.values()}
-    order = _member(schema, order_name(schema, found)) if many else None
-    told = order if order in table.fields else None
-    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, told)
-
-
-def _constants(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
-    """What the join of a ledger says beyond the equality of keys.
-
-    Raises:
-        BindingError: It says more than that columns of the entry have some value.
-    """
-    if way.relationship is None:
-        return
-    joined = way.relationship.primaryjoin
-    pairs = {frozenset(pair) for pair in zip(way.local, way.remote, strict=True)}
-    several = isinstance(joined, sa.BooleanClauseList) and joined.operator is operators.and_
-    for clause in joined.clauses if several else [joined]:
-        sides = (getattr(clause, "left", None), getattr(clause, "right", None))
-        plain = frozenset(_plain(side) for side in sides if isinstance(side, sa.Column))
-        if plain in pairs and getattr(clause, "operator", None) is operators.eq:
-            continue
-        column, value = sides
-        equal = getattr(clause, "operator", None) is operators.eq and isinstance(value, sa.BindParameter)
-        if not equal or not isinstance(column, sa.Column) or value.value is None:  # type: ignore[union-attr]
-            raise BindingError(f"the join of {way.name} says more than that keys are equal: {clause}")
-        yield _plain(column), value.value  # type: ignore[union-attr]
-
-
-def _plain(column: Any) -> Any:
-    """*column* without what relationships annotate it with."""
-    return column._deannotate() if hasattr(column, "_deannotate") else column  # noqa: SLF001
-
-
-def _reference(mapper: Mapper[Any], name: str, fields: Mapping[str, Slug]) -> Reference:
-    found = relation(mapper, name)
-    other = next((field.agrees for field in fields.values() if field.agrees is not None), None)
-    agrees = None
-    if other is not None:
-        own = relation(mapper, other).remote
-        agrees = (other, relation(found.mapper, other).local, own)
-    return Reference(found, {member: field.chain for member, field in fields.items()}, agrees)
-
-
-def _snapshots(mapper: Mapper[Any], name: str, field: Slug) -> list[Snapshot]:
-    models = [m.class_ for m in mapper.registry.mappers if m.class_.__name__ == field.snapshot_of]
-    for model in models:
-        for path in field.key:
-            column_of(mapper_of(model), path)
-    return [Snapshot(name, model, field.key) for model in models]

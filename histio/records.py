@@ -15,6 +15,7 @@ from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
 from sqlalchemy.orm import Mapper
 
 from histio import instances
+from histio.binding import order_name, told_of
 from histio.errors import BindingError
 from histio.fields import (
     Boolean,
@@ -29,7 +30,6 @@ from histio.fields import (
     Text,
     UtcTimestamp,
 )
-from histio.kinds import order_name, told_of
 from histio.mapping import Relation, find_column, mapper_of, relation, underlying
 from histio.report import Fault
 from histio.wire import WireField, nested_in, wire_name
