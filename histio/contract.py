@@ -179,7 +179,8 @@ def _not_null(member: str) -> JsonSchema:
 def _or_null(rule: JsonSchema, field: Any) -> JsonSchema:
     if not field.allow_none:
         return {**rule, "not": {"type": "null"}} if isinstance(field, Json) else rule
-    if isinstance(rule.get("type"), str) and "enum" not in rule:
+    # What excludes a pattern would exclude null too: no pattern speaks of what is no text.
+    if isinstance(rule.get("type"), str) and not {"enum", "not"} & rule.keys():
         return {**rule, "type": [rule["type"], "null"]}
     return {"anyOf": [rule, {"type": "null"}]} if rule else rule
 

@@ -183,6 +183,27 @@ def test_a_value_leaves_and_comes_back_as_the_same_bytes(create, column_type, fi
 
 
 @pytest.mark.parametrize(
+    ("column_type", "field"),
+    [
+        (sa.Numeric(10, 2), histio.FixedDecimal),
+        (sa.Integer(), histio.Integer),
+        (sa.Double(), histio.Number),
+        (sa.Boolean(), histio.Boolean),
+        (sa.Date(), histio.Date),
+        (mysql.DATETIME(fsp=3), histio.UtcTimestamp),
+        (sa.CHAR(5), histio.Text),
+        (sa.String(32), histio.RunUUID),
+        (sa.Enum(Size), histio.Choice),
+        (sa.JSON(), histio.Json),
+    ],
+)
+def test_null_is_valid_to_every_validator_where_it_is_allowed(column_type, field):
+    _, kind = host(column_type, field(allow_none=True), nullable=True)
+    assert Draft202012Validator(History(None, kind).json_schema()).is_valid(things(None))
+    assert kind(load_instance=False).load(things(None)["things"][0])["value"] is None
+
+
+@pytest.mark.parametrize(
     "column_type",
     [sa.String(36), sa.String(32), sa.Uuid(), sa.Uuid(as_uuid=False), sa.LargeBinary(16), Guid()],
 )
