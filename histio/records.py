@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import sqlalchemy as sa
@@ -115,6 +115,9 @@ class RecordSchema(SQLAlchemySchema[Any]):
         for those in (self.fields, self.load_fields, self.dump_fields):
             for name in [name for name, field in those.items() if nested_in(field)]:
                 those[name] = those.pop(name)  # ledgers come last
+        for name, *others in self._groups():
+            if not others and not getattr(self.load_fields[name], "many", False):
+                self.load_fields[name].required = True  # nothing else names the row, and it may not be null
 
     def _absent(self) -> set[str]:
         """The optional members whose columns the model lacks."""
@@ -192,11 +195,15 @@ class RecordSchema(SQLAlchemySchema[Any]):
 
     def alternatives(self) -> list[list[str]]:
         """Groups of optional slugs of the same relationship: of each, a record needs at least one."""
+        groups = ([wire_name(name, self.load_fields[name]) for name in group] for group in self._groups())
+        return [group for group in groups if len(group) > 1]
+
+    def _groups(self) -> Iterable[list[str]]:
         groups: dict[str, list[str]] = {}
         for name, field in self.load_fields.items():
             if isinstance(field, Slug) and field.relationship and not field.required and not field.allow_none:
-                groups.setdefault(field.relationship, []).append(wire_name(name, field))
-        return [group for group in groups.values() if len(group) > 1]
+                groups.setdefault(field.relationship, []).append(name)
+        return groups.values()
 
     def choices(self) -> list[list[str]]:
         """Groups of references: of each, a record has exactly one that is not null."""

@@ -214,8 +214,8 @@ class BakeryRunSchema(ProductionRunSchema):
     class Meta(ProductionRunSchema.Meta):
         timestamp = "finished_at"
 
-    recipe_slug = histio.Slug("recipe", key="title", required=True)
-    finished_unit_slug = histio.Slug("finished_unit", agrees="recipe", required=True)
+    recipe_slug = histio.Slug("recipe", key="title")
+    finished_unit_slug = histio.Slug("finished_unit", agrees="recipe")
     losses = Nested(LossSchema, many=True)
 
 
@@ -281,6 +281,13 @@ def test_limits_come_from_the_hosts_columns(sqlite_of, members, pointer, code):
     history = History(sqlite_of(Base.metadata, *bakery()), BakeryRunSchema.bind(Run))
     given = {"version": "1.0", "production_runs": [baked(**members)]}
     assert told(history.import_document(given).problems) == [(f"/production_runs/0{pointer}", code)]
+    assert not Draft202012Validator(history.json_schema()).is_valid(given)
+
+
+def test_a_slug_that_stands_alone_is_required_to_every_validator(sqlite_of):
+    history = History(sqlite_of(Base.metadata, *bakery()), BakeryRunSchema.bind(Run))
+    given = {"version": "1.0", "production_runs": [without(baked(), "recipe_slug")]}
+    assert told(history.import_document(given).problems) == [("/production_runs/0/recipe_slug", "schema")]
     assert not Draft202012Validator(history.json_schema()).is_valid(given)
 
 

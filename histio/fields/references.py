@@ -55,7 +55,8 @@ class Slug(_SlugText):
     """The natural key of a related row, or a snapshot of one.
 
     Several slugs of one relationship are alternatives, tried in the order of declaration; at least one
-    must be present. With ``allow_none``, null means that there is no related row.
+    must be present, so a slug that stands alone is required. With ``allow_none``, null means that there is no
+    related row.
 
     Args:
         relationship: The model's relationship that the slug resolves to, or the column of its foreign key;
