@@ -63,7 +63,7 @@ class Converter(ModelConverter):
         kwargs["allow_none"] = bool(column.nullable)
         filled = column.default is not None or column.server_default is not None
         kwargs["required"] = not column.nullable and not filled and column.computed is None
-        if isinstance(column.type, sa.Numeric):
+        if self._get_field_class_for_data_type(column.type) is FixedDecimal:
             kwargs["signed"] = True
 
 
