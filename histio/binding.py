@@ -16,7 +16,7 @@ from histio.errors import BindingError
 from histio.fields import Date, RunUUID, Slug, UtcTimestamp
 from histio.kinds import Kind, Ledger, Links, Reference, Snapshot, Table
 from histio.mapping import Relation, column_of, find_column, mapper_of, no_such, relation
-from histio.wire import is_list, nested_in, wire_name
+from histio.wire import WireField, is_list, nested_in, wire_name
 
 if TYPE_CHECKING:
     from histio.records import RecordSchema, RunSchema
@@ -122,6 +122,11 @@ def _table(schema: RecordSchema) -> Table:
                 if isinstance(field, Slug) and field.snapshot_of is not None:
                     snapshots += _snapshots(mapper, member, field)
     _check_apart(schema, ledgers)
+    for name, field in schema.dump_fields.items():
+        source = (field.attribute or name).partition(".")[0]
+        if field.dump_only and isinstance(field, WireField) and not hasattr(mapper.class_, source):
+            with told_of(schema, name):
+                raise BindingError(no_such(mapper, "attribute", source, dir(mapper.class_)))
     fields = [*schema.dump_fields.items(), *schema.load_fields.items()]  # those only dumped give way
     return Table(
         schema,

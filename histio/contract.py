@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -86,7 +87,7 @@ def derive(
             _title(meta.collection),
             f"Ordered by {' and '.join(filter(None, (meta.timestamp, _identity(schema))))} when exported; "
             "any order is read.",
-            [examples[meta.kind]],
+            examples[meta.kind] and [examples[meta.kind]],
         )
     exported_at = _member("exported_at", _EXPORTED_AT, definitions)
     definitions |= _stream(examples, exported_at, version)
@@ -149,13 +150,14 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
         if is_list(field):
             rule = {"type": "array", "items": rule}
         description = field.metadata.get("description", "")
-        shown = [example(nested.schema)] if is_list(field) else example(nested.schema)
+        shown: Any = example(nested.schema)
+        shown = [shown] if is_list(field) and shown is not None else shown
         properties[member] = _documented(_or_null(rule, field), _title(member), description, shown)
     required = [member for member, field in members.items() if field.required]
     shape = _object(properties, required)
     groups = [{"anyOf": _one_of(group)} for group in _groups(schema, "alternatives")]
     groups += [{"oneOf": [_not_null(member) for member in group]} for group in _groups(schema, "choices")]
-    described = {"title": _title(_name(schema)), "description": _first_line(schema)}
+    described = _documented({}, _title(_name(schema)), _first_line(schema), None)
     return {**described, **shape, **({"allOf": groups} if groups else {})}
 
 
@@ -201,7 +203,10 @@ def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSc
 
 
 def _first_line(documented: object) -> str:
-    return (inspect.getdoc(type(documented)) or "").partition("\n")[0]
+    text = inspect.getdoc(type(documented)) or ""
+    # What a schema without words of its own inherits speaks of histio.
+    bases = (cls for cls in type(documented).__mro__ if cls.__module__ == "histio.records")
+    return "" if text in map(inspect.getdoc, bases) else text.partition("\n")[0]
 
 
 def _name(schema: object) -> str:
@@ -210,19 +215,21 @@ def _name(schema: object) -> str:
 
 
 def _documented(rule: JsonSchema, title: str, description: str, example: Any) -> JsonSchema:
-    return {**rule, "title": title, "description": description, "examples": [example]}
+    told = {"description": description} if description else {}
+    shown = {} if example is None else {"examples": [example]}
+    return {**rule, "title": title, **told, **shown}
 
 
-def example(schema: Schema) -> dict[str, Any]:
-    """A record made of the examples that the fields of *schema* give."""
-    record = {}
+def example(schema: Schema) -> dict[str, Any] | None:
+    """A record made of the examples that the fields of *schema* give; None: one gives none."""
+    record: dict[str, Any] = {}
     for name, field in schema.load_fields.items():
         nested = nested_in(field)
-        if nested is not None:
-            shown = example(nested.schema)
-            record[wire_name(name, field)] = [shown] if is_list(field) else shown
-        elif field.metadata.get("examples"):
-            record[wire_name(name, field)] = field.metadata["examples"][0]
+        given = field.metadata.get("examples") or [None]
+        shown = given[0] if nested is None else example(nested.schema)
+        if shown is None:
+            return None
+        record[wire_name(name, field)] = [shown] if nested is not None and is_list(field) else shown
     return record
 
 
@@ -311,11 +318,18 @@ class Contract:
         """What is wrong with *document*, its runs aside."""
         if isinstance(document, dict) and any(document.get("version") == older for older in self._older):
             document = {**document, "version": self.schema["properties"]["version"]["const"]}
-        problems = _explain(self._envelope, document, ())
+        problems = [self._with_older(problem) for problem in _explain(self._envelope, document, ())]
         if not any(problem.pointer == "/exported_at" for problem in problems):
             return problems
         others = [problem for problem in problems if problem.pointer != "/exported_at"]
         return [*others, _exported_at_problem(document)]
+
+    def _with_older(self, problem: Problem) -> Problem:
+        """*problem*; of a version, also with those that are read beside the newest."""
+        if problem.code != "version" or not self._older:
+            return problem
+        older = ", ".join(sorted(self._older))
+        return replace(problem, message=f"{problem.message} Older ones that are read: {older}.")
 
     def accepts(self, kind: str, record: object) -> bool:
         """Whether *record* has the form of a run of *kind*."""

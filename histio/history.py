@@ -92,7 +92,8 @@ class History:
         ordered = in_order(list(found))
         self._kinds = {kind.name: kind for kind in ordered}
         if len(self._kinds) < len(schemas) or len({kind.collection for kind in ordered}) < len(schemas):
-            raise BindingError("two of the kinds have the same kind or collection")
+            names = ", ".join(f"{kind.name} in {kind.collection}" for kind in ordered)
+            raise BindingError(f"two of the kinds have the same kind or collection: {names}")
         self._versions = Versions(version or VERSION, upgrades or {}, kinds=tuple(self._kinds))
         self._values = dict(values or {})
         check_values(self._values, ordered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import enum
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -32,7 +33,7 @@ from histio.fields import (
 )
 from histio.mapping import Relation, find_column, mapper_of, relation, underlying
 from histio.report import Fault
-from histio.wire import WireField, nested_in, wire_name
+from histio.wire import WireField, is_list, nested_in, wire_name
 
 
 class Converter(ModelConverter):
@@ -52,7 +53,7 @@ class Converter(ModelConverter):
     }
 
     def _get_field_class_for_data_type(self, data_type: Any) -> Any:
-        stored = underlying(data_type)
+        stored = data_type if isinstance(data_type, sa.Interval) else underlying(data_type)
         for kind, field in self.SQLA_TYPE_MAPPING.items():
             if isinstance(stored, kind):
                 return field
@@ -65,6 +66,13 @@ class Converter(ModelConverter):
         kwargs["required"] = not column.nullable and not filled and column.computed is None
         if self._get_field_class_for_data_type(column.type) is FixedDecimal:
             kwargs["signed"] = True
+
+
+# What a Meta may say, of marshmallow's options those that matter here.
+_OPTIONS = (
+    *("model", "identity", "order", "optional", "from_owner", "kind", "collection", "timestamp"),
+    *("exclude", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
+)
 
 
 class RecordSchema(SQLAlchemySchema[Any]):
@@ -97,6 +105,10 @@ class RecordSchema(SQLAlchemySchema[Any]):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         own, inherited = cls.__dict__.get("Meta"), super(cls, cls).Meta
+        for name in vars(own) if own is not None else ():
+            meant = difflib.get_close_matches(name, _OPTIONS, n=1)
+            if meant and name not in _OPTIONS and not hasattr(inherited, name):
+                raise BindingError(f"{cls.__name__}.Meta has no option {name!r}; did you mean {meant[0]!r}?")
         if own is not None and not issubclass(own, inherited):
             cls.Meta = type("Meta", (own, inherited), {})  # type: ignore[misc, assignment]
 
@@ -136,7 +148,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
         mapper = None if self.opts.model is None else mapper_of(self.opts.model)
         with told_of(self, field_name):
             if mapper is not None and nested is not None and find_column(mapper, name) is None:
-                self._bind_ledger(mapper, name, nested)
+                self._bind_ledger(mapper, name, nested, many=is_list(field_obj))
             elif mapper is not None and isinstance(field_obj, Slug) and field_obj.relationship is not None:
                 field_obj.fit_key(mapper)
             elif mapper is not None and not field_obj.dump_only:
@@ -146,7 +158,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
         if nested is not None and isinstance(nested.schema, RecordSchema):
             nested.schema._load_instance = False  # noqa: SLF001 - nested records load as plain values
 
-    def _bind_ledger(self, mapper: Mapper[Any], name: str, nested: Nested) -> None:
+    def _bind_ledger(self, mapper: Mapper[Any], name: str, nested: Nested, *, many: bool) -> None:
         schema: Any = nested.schema
         if not isinstance(schema, RecordSchema):
             raise BindingError(f"a ledger needs a RecordSchema, not {type(schema).__name__}")
@@ -155,7 +167,8 @@ class RecordSchema(SQLAlchemySchema[Any]):
         if own is not related.model:
             nested.nested = type(schema).bind(related.model)
             nested._schema = None  # noqa: SLF001 - marshmallow keeps what it made of the other class
-        order = order_of(cast("RecordSchema", nested.schema), related) if related.many else _after_none
+        ordered = related.many and many
+        order = order_of(cast("RecordSchema", nested.schema), related) if ordered else _after_none
         self._ledgers[name] = related, order
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:

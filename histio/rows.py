@@ -148,6 +148,12 @@ def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
         having = [table for table in tables if find_column(table.mapper, name) is not None]
         if not having:
             raise BindingError(f"values: no model of these kinds has a column {name!r}")
+        named = [find_column(table.mapper, name) for table in having]
+        if all(
+            any(reference.relation.local == (column,) for reference in table.references)
+            for table, column in zip(having, named, strict=True)
+        ):
+            raise BindingError(f"values: {name!r} is filled by a reference of the format")
         if all(name in table.columns for table in having):
             raise BindingError(f"values: {name!r} is a member of the format already")
 

@@ -163,8 +163,8 @@ class Reader:
             self._apply_renames(run, ledger.table, entry, (*steps, *below))
 
 
-def _looked_up(names: Mapping[str, str], wire: Any) -> Any:
-    return names.get(wire, wire) if isinstance(wire, str) else wire
+def _looked_up(names: Mapping[Any, Any], wire: Any) -> Any:
+    return names.get(wire, wire)
 
 
 def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
@@ -182,6 +182,8 @@ def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
             raise ValueError(
                 f"rename: {member!r} is no slug of these kinds; they have {', '.join(sorted(fields))}"
             )
+        if len(fields[member].key) > 1:
+            raise ValueError(f"rename: {member} is a key of several columns: change those in the document")
         if not isinstance(names, Mapping):
             raise TypeError(f"rename: {member} needs a mapping from old to new slugs, not {shown(names)}")
         for new in names.values():

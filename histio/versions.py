@@ -41,6 +41,8 @@ class Versions:
     kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.upgrades, Mapping):
+            raise BindingError(f"upgrades is a mapping from version to function, not {self.upgrades!r}")
         for version in (self.current, *self.upgrades):
             if parts(version) is None:
                 raise BindingError(f"a version looks like '2.1', not {version!r}")
@@ -50,10 +52,11 @@ class Versions:
         for version, change in self.upgrades.items():
             functions = change if isinstance(change, Mapping) else dict.fromkeys(self.kinds, change)
             for kind, function in functions.items():
-                if kind not in self.kinds or not callable(function):
-                    raise BindingError(
-                        f"upgrades: {version}: {kind} needs to be a kind, and {function!r} a function"
-                    )
+                if kind not in self.kinds:
+                    known = ", ".join(self.kinds)
+                    raise BindingError(f"upgrades: {version}: no kind {kind!r}; this history has {known}")
+                if not callable(function):
+                    raise BindingError(f"upgrades: {version}: {function!r} is no function")
 
     def upgrade(self, kind: str, record: Any, version: str) -> tuple[Any, Fault | None]:
         """*record* of *version* as the current one has it, and why that failed; *record* is not changed."""
@@ -67,6 +70,9 @@ class Versions:
                 function = change.get(kind) if isinstance(change, Mapping) else change
                 if function is not None and _order(step) >= _order(version):
                     upgraded = function(upgraded)
+                    if not isinstance(upgraded, dict):
+                        given = type(upgraded).__name__
+                        return record, Fault(f"The upgrade from {step} returned {given}, not a record.")
         except Exception as error:  # noqa: BLE001 - a host's function may raise whatever it likes
             return record, Fault(f"Cannot be brought up from {step}: {type(error).__name__}: {error}")
         return upgraded, None

@@ -364,7 +364,15 @@ class PlainSchema(Schema):
         ({"shout": histio.Text()}, "dump_only=True"),
         ({"number": histio.Text()}, r"BareSchema\.number: a Text cannot be kept in Integer\(\)"),
         ({"short": histio.Integer()}, "it takes Integer"),
-        ({"short": histio.RunRef("part")}, "RunRef|no column 'uuid'"),
+        (
+            {"short": histio.RunRef("part")},
+            r"no column 'uuid'; a RunRef is a UUID, .* write Slug\(…, key=…\)",
+        ),
+        ({"p": histio.Slug("part")}, "BarePart has no column 'slug'; key= names what is the key there"),
+        (
+            {"shot": histio.Text(dump_only=True)},
+            r"BareSchema\.shot: Bare has no attribute 'shot'; did you mean",
+        ),
         ({"number": histio.FixedDecimal()}, "minor_units=2 if the column is an integer"),
         ({"amount": histio.FixedDecimal(minor_units=2)}, "minor_units is for columns of integers"),
         ({"floating": histio.FixedDecimal()}, "floats carry 15 digits"),
@@ -418,6 +426,25 @@ def test_a_meta_that_cannot_work_says_so(options, why):
     members = {"Meta": type("Meta", (), names), "uuid": histio.RunUUID(required=True), "short": histio.Text()}
     with pytest.raises(BindingError, match=why):
         History(None, type("BareSchema", (histio.RunSchema,), members))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("identiy", "identity"), ("exlude", "exclude"), ("colection", "collection")]
+)
+def test_an_option_of_meta_that_is_misspelt_is_told_at_once(wrong, right):
+    with pytest.raises(BindingError, match=f"BadSchema.Meta has no option '{wrong}'; did you mean '{right}'"):
+        type("BadSchema", (histio.RunSchema,), {"Meta": type("Meta", (), {wrong: "x"})})
+
+
+def test_a_key_without_relationship_is_told_at_once():
+    with pytest.raises(BindingError, match="name the relationship that the key leads over"):
+        histio.Slug(key="code")
+
+
+def test_a_json_schema_says_nothing_where_the_host_says_nothing():
+    rules = History(None, BakeryRunSchema.bind(Run)).json_schema()["$defs"]
+    assert rules["loss"].keys() & {"description", "examples"} == set()
+    assert rules["production_run"]["properties"]["losses"].keys() & {"description", "examples"} == set()
 
 
 def test_a_model_without_what_the_kind_needs_is_refused_by_bind():

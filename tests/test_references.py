@@ -397,3 +397,21 @@ class HenSchema(histio.RunSchema):
 def test_kinds_in_a_circle_are_refused():
     with pytest.raises(BindingError, match="refer to each other in a circle, so none can be first: egg, hen"):
         History(None, EggSchema, HenSchema)
+
+
+def test_keys_of_every_type_can_be_renamed(sqlite_of):
+    engine = sqlite_of(shop.Base.metadata, *shop.catalog())
+    history = History(engine, shop.OrderSchema, values={"shop_id": 7})
+    history.import_document(orders(order(1)))
+    names = {"parent": {number(9): number(1)}, "tags": {"fresh": "new"}, "tag": {"gone": "old"}}
+    tagged = line(2, product=None, tag="gone", serials=[])
+    given = orders(order(2, parent=number(9), tags=["fresh", "old"], lines=[tagged]))
+    report = history.import_document(given, rename=names)
+    assert ends(report) == (1, 0, 0)
+    assert [(each.pointer, each.old, each.new) for each in report.renamed] == [
+        ("/orders/0/tags", "fresh", "new"),
+        ("/orders/0/parent", number(9), number(1)),
+        ("/orders/0/lines/0/tag", "gone", "old"),
+    ]
+    with pytest.raises(ValueError, match="warehouse is a key of several columns"):
+        history.import_document(given, rename={"warehouse": {}})

@@ -859,3 +859,8 @@ def test_without_hypothesis_the_strategies_say_what_to_install(monkeypatch):
 def test_without_hypothesis_the_kit_can_be_imported():
     program = "import sys; sys.modules['hypothesis'] = None; import histio.testing"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_kit_needs_a_history_that_is_not_of_asyncio():
+    with pytest.raises(TypeError, match="needs a History of the same kinds, not AsyncHistory"):
+        testing.cases(histio.AsyncHistory(None), make_runs=make_orders)

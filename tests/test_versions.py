@@ -73,7 +73,7 @@ def test_a_version_between_starts_at_its_own_step(history):
     [
         ("2.2", "Format 2.2 is newer than 2.1"),
         ("10.0", "Format 10.0 is newer than 2.1"),
-        ("1.1", 'Must be "2.1", not'),
+        ("1.1", 'Must be "2.1", not .* Older ones that are read: 1.0, 1.5.'),
         (2.1, 'Must be "2.1", not 2.1'),
         (None, 'Must be "2.1", not None'),
         ([], 'Must be "2.1"'),
@@ -96,6 +96,13 @@ def test_an_upgrade_that_fails_rejects_its_run_alone(history):
     ]
 
 
+def test_an_upgrade_that_returns_nothing_is_told_so(sqlite_of):
+    engine = sqlite_of(shop.Base.metadata, *shop.catalog())
+    history = History(engine, shop.OrderSchema, version="1.1", upgrades={"1.0": lambda _record: None})
+    [problem] = history.import_document(orders(order())).problems
+    assert problem.message == "The upgrade from 1.0 returned NoneType, not a record."
+
+
 def test_what_an_upgrade_makes_is_checked_like_any_record(sqlite_of):
     engine = sqlite_of(shop.Base.metadata, *shop.catalog())
     history = History(engine, shop.OrderSchema, version="1.1", upgrades={"1.0": lambda _record: {"x": 1}})
@@ -110,10 +117,15 @@ def test_what_an_upgrade_makes_is_checked_like_any_record(sqlite_of):
         ({"version": "2.1", "upgrades": {"2.1": to_cents}}, "2.1 is not older than 2.1"),
         ({"version": "2.1", "upgrades": {"2.10": to_cents}}, "2.10 is not older than 2.1"),
         ({"version": "2.1", "upgrades": {"x": to_cents}}, "a version looks like"),
-        ({"version": "2.1", "upgrades": {"2.0": 5}}, "needs to be a kind, and 5 a function"),
-        ({"version": "2.1", "upgrades": {"2.0": {"ordr": to_cents}}}, "ordr needs to be a kind"),
+        ({"version": "2.1", "upgrades": {"2.0": 5}}, "upgrades: 2.0: 5 is no function"),
+        (
+            {"version": "2.1", "upgrades": {"2.0": {"ordr": to_cents}}},
+            "no kind 'ordr'; this history has order",
+        ),
+        ({"version": "2.1", "upgrades": to_cents}, "upgrades is a mapping from version to function"),
         ({"values": {"shop": 7}}, "no model of these kinds has a column 'shop'"),
         ({"values": {"uid": 7}}, "'uid' is a member of the format already"),
+        ({"values": {"customer_id": 7}}, "'customer_id' is filled by a reference of the format"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_at_once(options, why):

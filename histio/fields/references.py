@@ -80,6 +80,7 @@ class Slug(_SlugText):
         "parts": "Not an object with the members {names}.",
     }
     many = False
+    _advice = "key= names what is the key there"
 
     def __init__(
         self,
@@ -94,6 +95,8 @@ class Slug(_SlugText):
     ) -> None:
         if choice is not None:
             kwargs.setdefault("allow_none", True)
+        if relationship is None and (key != "slug" or fallback or agrees or choice):
+            raise BindingError('name the relationship that the key leads over: Slug("recipe", key=…)')
         super().__init__(max_length=_LONGEST, **kwargs)
         self.relationship = relationship
         self.key: Key = (key,) if isinstance(key, str) else tuple(key)
@@ -128,7 +131,10 @@ class Slug(_SlugText):
         if found.many is not self.many or (self.many and not (found.link and found.writable)):
             wanted = "is no relationship over an association table" if self.many else "leads to several rows"
             raise BindingError(f"{mapper.class_.__name__}.{found.name} {wanted}")
-        rules = {path: self._rule(column_of(found.mapper, path)) for key in self.chain for path in key}
+        try:
+            rules = {path: self._rule(column_of(found.mapper, path)) for key in self.chain for path in key}
+        except BindingError as error:
+            raise BindingError(f"{error}; {self._advice}") from error
         if self.fallback and len({type(rule) for rule in rules.values()}) > 1:
             raise BindingError(f"the keys {', '.join(rules)} are of different types")
         self._relation, self._rules = found, rules
@@ -230,6 +236,8 @@ class RunRef(Slug):
         key: The attribute of the other model that holds the UUID.
         kwargs: As for `Slug`.
     """
+
+    _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
 
     def __init__(self, relationship: str, *, key: str = "uuid", **kwargs: Any) -> None:
         super().__init__(relationship, key=key, **kwargs)

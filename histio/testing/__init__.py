@@ -39,7 +39,12 @@ def cases(history: History, *, make_runs: MakeRuns) -> list[Case]:
         history: Bound to the host's test database, whose tables exist; rows in them are left alone.
         make_runs: Adds as many runs as it is asked for to a session, of any of the kinds, all different,
             with ledger entries and everything that they refer to. It need not flush, and should not commit.
+
+    Raises:
+        TypeError: *history* is none, or an AsyncHistory.
     """
+    if not isinstance(history, History):
+        raise TypeError(f"the kit needs a History of the same kinds, not {type(history).__name__}")
     return [Case(sentence, check, history, make_runs) for sentence, check in CASES.items()]
 
 
