@@ -6,7 +6,8 @@ import copy
 import difflib
 import enum
 import functools
-from collections.abc import Callable, Iterable, Mapping
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import sqlalchemy as sa
@@ -127,9 +128,16 @@ class RecordSchema(SQLAlchemySchema[Any]):
         for those in (self.fields, self.load_fields, self.dump_fields):
             for name in [name for name, field in those.items() if nested_in(field)]:
                 those[name] = those.pop(name)  # ledgers come last
-        for name, *others in self._groups():
-            if not others and not getattr(self.load_fields[name], "many", False):
-                self.load_fields[name].required = True  # nothing else names the row, and it may not be null
+        self._only_dumped = {
+            wire_name(name, field) for name, field in self.dump_fields.items() if field.dump_only
+        }
+        self._choices = self._grouped(lambda slug: slug.choice)
+        groups = self._grouped(_needed)
+        self._alternatives = [group for group in groups if len(group) > 1]
+        alone = {group[0] for group in groups if len(group) == 1}
+        for name, field in self.load_fields.items():
+            if wire_name(name, field) in alone:
+                field.required = True  # nothing else names the row, and it may not be null
 
     def _absent(self) -> set[str]:
         """The optional members whose columns the model lacks."""
@@ -197,33 +205,29 @@ class RecordSchema(SQLAlchemySchema[Any]):
         return Schema.load(self, data, **options)
 
     def _without_dump_only(self, data: Any) -> Any:
-        names = {wire_name(name, field) for name, field in self.dump_fields.items() if field.dump_only}
-        if not names:
+        if not self._only_dumped:
             return data
         if isinstance(data, list | tuple):
             return [self._without_dump_only(each) for each in data]
         if not isinstance(data, Mapping):
             return data
-        return {name: value for name, value in data.items() if name not in names}
+        return {name: value for name, value in data.items() if name not in self._only_dumped}
 
     def alternatives(self) -> list[list[str]]:
         """Groups of optional slugs of the same relationship: of each, a record needs at least one."""
-        groups = ([wire_name(name, self.load_fields[name]) for name in group] for group in self._groups())
-        return [group for group in groups if len(group) > 1]
-
-    def _groups(self) -> Iterable[list[str]]:
-        groups: dict[str, list[str]] = {}
-        for name, field in self.load_fields.items():
-            if isinstance(field, Slug) and field.relationship and not field.required and not field.allow_none:
-                groups.setdefault(field.relationship, []).append(name)
-        return groups.values()
+        return self._alternatives
 
     def choices(self) -> list[list[str]]:
         """Groups of references: of each, a record has exactly one that is not null."""
+        return self._choices
+
+    def _grouped(self, group_of: Callable[[Slug], str | None]) -> list[list[str]]:
+        """The names on the wire of the slugs, by what *group_of* says of them; None: in no group."""
         groups: dict[str, list[str]] = {}
         for name, field in self.load_fields.items():
-            if isinstance(field, Slug) and field.choice is not None:
-                groups.setdefault(field.choice, []).append(wire_name(name, field))
+            group = group_of(field) if isinstance(field, Slug) else None
+            if group is not None:
+                groups.setdefault(group, []).append(wire_name(name, field))
         return list(groups.values())
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
@@ -284,6 +288,11 @@ def _bound(cls: Any, model: Any) -> Any:
     return bound
 
 
+def _needed(slug: Slug) -> str | None:
+    """The relationship that *slug* is to lead to if no other one does; None: it may lead nowhere."""
+    return None if slug.required or slug.allow_none or slug.many else slug.relationship
+
+
 def _fit(field: Field[Any], column: sa.Column[Any]) -> None:
     """Fit *field* to its column; a field of marshmallow's own must be one that keeps what it reads.
 
@@ -334,6 +343,8 @@ def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Any], Any]:
     mapper, name = mapper_of(schema.opts.model), order_name(schema, owner)
     field = schema.fields.get(name)
     keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    if keys == [name]:
+        return operator.attrgetter(name)
     if isinstance(field, Slug) and field.relationship is not None:
         return lambda row: (_after_none(field.to_wire(field.get_value(row, name))), _values(row, keys))
     attribute = name if field is None else field.attribute or name

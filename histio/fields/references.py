@@ -214,10 +214,10 @@ class Slug(_SlugText):
         return None
 
     def _key_of(self, row: Any) -> Any:
-        parts = tuple(_value(row, path) for path in self.key)
+        parts = [_value(row, path) for path in self.key]
         if None in parts:
             raise self.make_error("keyless", path=" and ".join(self.key))
-        return parts if len(parts) > 1 else parts[0]
+        return tuple(parts) if len(parts) > 1 else parts[0]
 
 
 def _value(row: Any, path: str) -> Any:

@@ -128,13 +128,15 @@ class RunUUID(WireField):
             return str(uuid.UUID(bytes=bytes(value)))
         if isinstance(value, str):
             read = uuid.UUID(value)
-            if value not in (str(read), self._as_kept(read)):
+            canonical = str(read)
+            if value not in (canonical, canonical if self._as_kept is str else self._as_kept(read)):
                 raise self.make_error("stored")
-            return str(read)
+            return canonical
         return str(value)
 
     def from_wire(self, value: str) -> Any:
-        return self._as_kept(uuid.UUID(value))
+        # The usual form is spelled like the wire's; parsing would cost more than the rest of the field.
+        return value.lower() if self._as_kept is str else self._as_kept(uuid.UUID(value))
 
     def check(self, value: Any) -> None:
         if not isinstance(value, str) or not re.fullmatch(self._pattern, value) or len(value) != _HYPHENATED:
