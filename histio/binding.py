@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from marshmallow.exceptions import RegistryError
 from marshmallow.fields import Field
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
@@ -78,10 +79,21 @@ def table_of(schema_class: type[RecordSchema]) -> Table:
     Raises:
         BindingError: The schema and its model do not fit.
     """
+    return _table(made(schema_class))
+
+
+def made(schema_class: type[RecordSchema]) -> RecordSchema:
+    """A schema that loads plain values.
+
+    Raises:
+        BindingError: What it says does not fit its model, or itself.
+    """
     try:
-        return _table(schema_class(load_instance=False))
+        return schema_class(load_instance=False)
     except RecursionError:
         raise BindingError(f"{schema_class.__name__} is nested in itself") from None
+    except (ValueError, RegistryError) as error:  # marshmallow's words for names that do not exist
+        raise BindingError(f"{schema_class.__name__}: {error}") from error
 
 
 @contextmanager

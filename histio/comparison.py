@@ -67,4 +67,4 @@ def _by_place(ledger: Ledger, ours: list[Values], theirs: list[Values], steps: S
 
 def _order(ledger: Ledger, entry: Values) -> str:
     """What is alike for entries of the same place."""
-    return repr(ledger.table.wire(ledger.order or "", entry.get(ledger.order or "")))
+    return repr((ledger.table.wire(ledger.order or "", entry.get(ledger.order or "")), entry))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,11 +161,18 @@ def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page
 def _dump_apart(connection: Connection, kind: Kind, statement: sa.Select[Any], error: Exception) -> Page:
     """A page of which some row cannot be read: each of its runs by itself."""
     identity = kind.table.attribute(kind.table.identity or "")
-    keys = connection.execute(statement.with_only_columns(*statement.selected_columns[-2:], identity)).all()
+    try:
+        keys = connection.execute(
+            statement.with_only_columns(*statement.selected_columns[-2:], identity)
+        ).all()
+    except ValueError as own:
+        name = kind.table.names[kind.table.identity or ""]
+        text = f"{kind.name}: a stored {name} cannot be read: {own}"
+        raise ExportError((Problem("error", "schema", text, pointer(name), kind.name),)) from own
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for *_, one in keys:
-        alone = _select(kind).add_columns(sa.null(), sa.null()).where(identity == one)
+        alone = statement.where(identity == one)
         try:
             page = _dump_together(connection, kind, alone)
         except sa.exc.DBAPIError:
@@ -194,9 +201,12 @@ def _dump_together(connection: Connection, kind: Kind, statement: sa.Select[Any]
                 problems.append(_of_a_subclass(kind, row))
                 continue
             try:
-                records.append(kind.table.schema.dump(row))
-            except ValidationError:
-                problems += _unholdable(kind, row)
+                record = kind.table.schema.dump(row)
+                unclear = _told(kind, row, _choice_faults(kind.table.schema, record))
+                problems += unclear
+                records += [] if unclear else [record]
+            except ValidationError as error:
+                problems += list(_unholdable(kind, row)) or _told(kind, row, faults_in(error.messages))
     return Page(records, problems, (rows[-1][1], rows[-1][2]) if len(rows) == PAGE else None)
 
 
@@ -217,12 +227,34 @@ def _of_a_subclass(kind: Kind, row: Any) -> Problem:
     return Problem("error", "schema", text, "", kind.name, uuid)
 
 
-def _unholdable(kind: Kind, row: Any) -> Iterator[Problem]:
+def _unholdable(kind: Kind, row: Any) -> list[Problem]:
     """Every member of *row* and its ledgers that the format cannot hold."""
+    return _told(kind, row, _faults(kind.table.schema, row))
+
+
+def _told(kind: Kind, row: Any, faults: Iterable[tuple[tuple[str | int, ...], Fault]]) -> list[Problem]:
     uuid = _identity_of(kind, row)
-    for steps, message in _faults(kind.table.schema, row):
-        text = f"{kind.name} {uuid}: {message}"
-        yield Problem("error", message.code, text, pointer(*steps), kind.name, uuid)
+    return [
+        Problem("error", fault.code, f"{kind.name} {uuid}: {fault}", pointer(*steps), kind.name, uuid)
+        for steps, fault in faults
+    ]
+
+
+def _choice_faults(
+    schema: Any, record: Mapping[str, Any], *steps: str | int
+) -> Iterator[tuple[tuple[str | int, ...], Fault]]:
+    """What is wrong with the choices of a dumped *record* and its ledgers."""
+    for group in schema.choices():
+        given = [name for name in group if record.get(name) is not None]
+        if len(given) != 1:
+            text = f"Exactly one of {', '.join(group)} must not be null, not {len(given)}."
+            yield (*steps, group[-1]), Fault(text)
+    for name, field in schema.dump_fields.items():
+        nested, wire = nested_in(field), wire_name(name, field)
+        if nested is not None and isinstance(nested.schema, RecordSchema) and record.get(wire) is not None:
+            for index, entry in enumerate(record[wire]) if is_list(field) else [(None, record[wire])]:
+                at = (wire,) if index is None else (wire, index)
+                yield from _choice_faults(nested.schema, entry, *steps, *at)
 
 
 def _faults(schema: Any, row: Any) -> Iterator[tuple[tuple[str | int, ...], Fault]]:

@@ -43,7 +43,8 @@ class Identities:
     def known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
         """Which of *identities* exist; *now*: also what others committed since this transaction began."""
         within = [other == value for other, value in self.scope(table).items()]
-        return self._found(table.columns[table.identity or ""], identities, within, now=now)
+        found = self._found(table.columns[table.identity or ""], identities, within, now=now)
+        return {table.normal(identity) for identity in found}
 
     def _found(
         self, column: sa.Column[Any], identities: Iterable[Any], criteria: list[Any], *, now: bool

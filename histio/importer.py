@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 
 from histio.comparison import differences
@@ -28,7 +29,7 @@ from histio.errors import DocumentError
 from histio.exporter import PAGE, export_known
 from histio.identities import Identities
 from histio.kinds import Kind, Table
-from histio.mapping import unique_on
+from histio.mapping import attribute, unique_on
 from histio.report import Code, Counts, Fault, ImportReport, Problem
 from histio.resolver import Resolver
 from histio.rows import Constants, RowBuilder
@@ -79,7 +80,16 @@ class Import:
         tables = [table for kind in kinds for table in kind.table.all()]
         self._tables = [rows for table in tables for rows in table.core_tables]
         self._deferred = True
-        self._resolver = Resolver(connection.execute, tables, scope=self._values)
+        self._identities = Identities(connection, self._values)
+        # A run may refer to one of an earlier import, whatever that was filled with.
+        runs = {
+            kind.table.mapper.class_: {
+                attribute(kind.table.mapper, column).key: value
+                for column, value in self._identities.scope(kind.table).items()
+            }
+            for kind in kinds
+        }
+        self._resolver = Resolver(connection.execute, tables, scope=self._values, scopes=runs)
         limit = functools.partial(limits, connection.dialect)
         self._builder = RowBuilder(
             kinds,
@@ -89,7 +99,6 @@ class Import:
         )
         self._unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
         self._by_unit_of_work = insert_by_unit_of_work(habits)
-        self._identities = Identities(connection, self._values)
         self._written: set[tuple[Table, Any]] = set()
 
     def check(self, document: object) -> list[Problem]:
@@ -249,12 +258,19 @@ class Import:
         unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
         for run in runs:
             if run.uuid in records:
-                stored = kind.table.schema.load(records[run.uuid])
-                conflict = "; ".join(differences(kind.table, run.values, stored))
+                conflict = self._difference(kind, run, records[run.uuid])
             else:
                 conflict = str(unreadable.get(run.uuid, unseen))
             if conflict:
                 run.note(Fault(f"Differs from the stored run: {conflict}", "conflict"))
+
+    def _difference(self, kind: Kind, run: Run, record: dict[str, Any]) -> str:
+        """How *run* differs from the stored *record*; empty: not at all."""
+        try:
+            stored = kind.table.schema.load(record)
+        except ValidationError as error:
+            return f"what is stored cannot be loaded: {error}"
+        return "; ".join(differences(kind.table, run.values, stored))
 
     def _classify_entries(self, runs: list[Run]) -> list[Run]:
         """Note ledger entries whose identity exists under another run, or comes twice in their own.
@@ -285,10 +301,10 @@ class Import:
             if (table, identity) in known:
                 text = f"{_duplicate(table, identity)}, an entry of another run"
                 code = code if (table, identity) in self._written else "duplicate"
-            elif (table, identity) in seen:
+            elif (table, identity, where := () if table.is_shared else steps[:-2]) in seen:
                 text = f"{_duplicate(table, identity)}, twice in its run"
             else:
-                seen.add((table, identity))
+                seen.add((table, identity, where))
                 continue
             run.note(Fault(text, code), *steps, _identity_name(table))
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
-from histio.fields import RunUUID
+from histio.fields import Integer, RunUUID
 from histio.fields.references import Key
 from histio.mapping import (
     Columns,
@@ -157,6 +157,13 @@ class Table:
         return column is not None and (
             isinstance(self.fields[self.identity or ""], RunUUID) or is_unique(column)
         )
+
+    def normal(self, identity: Any) -> Any:
+        """An *identity* that a database has returned, as a record's is loaded: unpadded, in the same zone."""
+        field = self.fields[self.identity or ""]
+        if isinstance(field, RunUUID | Integer) or not isinstance(field, WireField) or identity is None:
+            return identity
+        return field.from_wire(field.to_wire(identity))
 
     @property
     def identity_name(self) -> str:

@@ -114,10 +114,10 @@ class Relation:
             # Of a mapped dictionary or set, its members.
             return list(collection_adapter(found)) if self.many and not isinstance(found, list) else found
         state = sa.inspect(row)
-        if self not in state.info:
-            found = self._fetched(state.session, row)
-            state.info[self] = found if self.many else next(iter(found), None)
-        return state.info[self]
+        if self in state.info:
+            return state.info[self]
+        fetched = self._fetched(state.session, row)
+        return fetched if self.many else next(iter(fetched), None)
 
     def keep(self, row: Any, related: Any) -> None:
         """Remember the *related* row or rows of *row*."""

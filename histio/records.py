@@ -17,7 +17,7 @@ from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
 from sqlalchemy.orm import Mapper
 
 from histio import instances
-from histio.binding import order_name, told_of
+from histio.binding import made, order_name, told_of
 from histio.errors import BindingError
 from histio.fields import (
     Boolean,
@@ -73,6 +73,8 @@ class Converter(ModelConverter):
 _OPTIONS = (
     *("model", "identity", "order", "optional", "from_owner", "kind", "collection", "timestamp"),
     *("exclude", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
+    *("additional", "ordered", "many", "load_only", "dump_only", "table", "transient", "sqla_session"),
+    *("dateformat", "datetimeformat", "timeformat", "render_module", "include_fk", "include_relationships"),
 )
 
 
@@ -110,8 +112,16 @@ class RecordSchema(SQLAlchemySchema[Any]):
             meant = difflib.get_close_matches(name, _OPTIONS, n=1)
             if meant and name not in _OPTIONS and not hasattr(inherited, name):
                 raise BindingError(f"{cls.__name__}.Meta has no option {name!r}; did you mean {meant[0]!r}?")
-        if own is not None and not issubclass(own, inherited):
-            cls.Meta = type("Meta", (own, inherited), {})  # type: ignore[misc, assignment]
+        metas = [own, *(base.Meta for base in cls.__bases__ if hasattr(base, "Meta"))]
+        apart = [each for each in dict.fromkeys(metas) if each is not None]
+        # What another one derives from is in it already.
+        apart = [
+            each
+            for each in apart
+            if not any(other is not each and issubclass(other, each) for other in apart)
+        ]
+        if apart != [own]:
+            cls.Meta = apart[0] if len(apart) == 1 else type("Meta", tuple(apart), {})  # type: ignore[misc, assignment]
 
     @classmethod
     def bind(cls, model: type[Any]) -> type[Self]:
@@ -173,8 +183,9 @@ class RecordSchema(SQLAlchemySchema[Any]):
         own = schema.opts.model
         related = relation(mapper, name, target=None if own is None else mapper_of(own))
         if own is not related.model:
-            nested.nested = type(schema).bind(related.model)
-            nested._schema = None  # noqa: SLF001 - marshmallow keeps what it made of the other class
+            names = ("only", "exclude", "many", "unknown", "partial", "load_only", "dump_only")
+            options = {name: getattr(schema, name) for name in names}
+            nested._schema = type(schema).bind(related.model)(**options)  # noqa: SLF001 - in place of the other
         ordered = related.many and many
         order = order_of(cast("RecordSchema", nested.schema), related) if ordered else _after_none
         self._ledgers[name] = related, order
@@ -284,7 +295,7 @@ def _bound(cls: Any, model: Any) -> Any:
     mapper_of(model)
     meta = type("Meta", (cls.Meta,), {"model": model, "register": False})
     bound = type(cls.__name__, (cls,), {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__})
-    bound()  # what does not fit is told now
+    made(bound)  # what does not fit is told now
     return bound
 
 
@@ -345,12 +356,22 @@ def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Any], Any]:
     keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     if keys == [name]:
         return operator.attrgetter(name)
+    grows = getattr(mapper.local_table, "autoincrement_column", None) is not None
+    # Of entries that stand in the same place, those that were recorded first; else what they say decides.
+    tie = functools.partial(_values, keys=keys) if grows else functools.partial(_said, schema)
     if isinstance(field, Slug) and field.relationship is not None:
-        return lambda row: (_after_none(field.to_wire(field.get_value(row, name))), _values(row, keys))
+        return lambda row: (_after_none(field.to_wire(field.get_value(row, name))), tie(row))
     attribute = name if field is None else field.attribute or name
     if find_column(mapper, attribute) is None:
         raise BindingError(f"Meta.order: {mapper.class_.__name__} has no column {attribute!r}")
-    return lambda row: (_after_none(getattr(row, attribute)), _values(row, keys))
+    return lambda row: (_after_none(getattr(row, attribute)), tie(row))
+
+
+def _said(schema: RecordSchema, row: Any) -> str:
+    try:
+        return repr(schema.dump(row, many=False))
+    except ValidationError:  # told when the row is dumped
+        return ""
 
 
 def _values(row: Any, keys: list[str]) -> list[Any]:

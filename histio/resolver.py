@@ -93,6 +93,7 @@ class Resolver:
         entities: Whether `Found.row` should be the ORM object; needs a Session. Snapshots are left alone.
         scope: Values by attribute; related models that have the attribute are looked for among rows with
             that value.
+        scopes: For these related models, which are kinds of run themselves, instead of *scope*.
     """
 
     def __init__(
@@ -102,10 +103,12 @@ class Resolver:
         *,
         entities: bool = False,
         scope: Mapping[str, Any] | None = None,
+        scopes: Mapping[type[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         self._execute = execute
         self._entities = entities
         self._scope = scope or {}
+        self._scopes = scopes or {}
         self._lookups: dict[type[Any], _Lookup] = {}
         for table in tables:
             for snapshot in () if entities else table.snapshots:
@@ -126,9 +129,8 @@ class Resolver:
 
     def _lookup(self, mapper: Mapper[Any]) -> _Lookup:
         if mapper.class_ not in self._lookups:
-            scope = {
-                name: value for name, value in self._scope.items() if find_column(mapper, name) is not None
-            }
+            given = self._scopes.get(mapper.class_, self._scope)
+            scope = {name: value for name, value in given.items() if find_column(mapper, name) is not None}
             self._lookups[mapper.class_] = _Lookup(mapper, scope)
         return self._lookups[mapper.class_]
 

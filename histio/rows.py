@@ -101,15 +101,20 @@ class RowBuilder:
 def _defaults(table: Table, now: dt.datetime) -> dict[str, Callable[[], Any]]:
     """By column key, what an optional member that is left out stands for.
 
-    Where the column has a default of its own, in Python or in the database, it is left to that.
+    A default that is a function, in Python or in the database, is left to the writing.
     """
     defaults: dict[str, Callable[[], Any]] = {}
     for member, column in table.columns.items():
         field = table.fields[member]
-        if field.required or column.default is not None or column.server_default is not None:
+        default = column.default
+        if field.required or column.server_default is not None:
             continue
         if isinstance(field, UtcTimestamp) and not field.allow_none:
             defaults[column.key] = functools.partial(field.to_column, now)
+        elif isinstance(default, sa.ColumnDefault) and default.is_scalar:
+            defaults[column.key] = functools.partial(_same, default.arg)
+        elif default is not None:
+            continue
         elif column.nullable and member not in table.computed:
             defaults[column.key] = functools.partial(_parameter, column, None)
     return defaults

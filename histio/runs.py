@@ -14,7 +14,7 @@ from histio.fields import Slug
 from histio.kinds import Kind, Table
 from histio.report import Fault, Problem, Renaming
 from histio.versions import Versions
-from histio.wire import shown
+from histio.wire import faults_in, shown
 
 Outcome = Literal["imported", "skipped", "rejected"]
 Renames = Mapping[str, Mapping[str, str]]
@@ -137,6 +137,8 @@ class Reader:
             run.values = error.valid_data if isinstance(error.valid_data, dict) else {}
             for steps, fault in _flat(error.messages, record, ()):
                 run.note(fault, *steps)
+        except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+            run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
         else:
             if not self._contract.accepts(kind.name, record):
                 run.problems += [
@@ -155,12 +157,23 @@ class Reader:
             old = field.to_wire(values[member])
             new: Any = [names.get(each, each) for each in old] if field.many else _looked_up(names, old)
             if new != old:
-                values[member] = field.from_wire(new)
+                values[member] = self._renamed(run, field, old, new, (*steps, name))
                 where = pointer(*run.steps, *steps, name)
                 for before, after in zip(old, new, strict=True) if field.many else [(old, new)]:
                     self.renamed += [Renaming(where, before, after)] if before != after else []
         for ledger, below, entry in table.entries(values) if self._rename else ():
             self._apply_renames(run, ledger.table, entry, (*steps, *below))
+
+    def _renamed(self, run: Run, field: Slug, old: Any, new: Any, steps: Steps) -> Any:
+        """The loaded *new*; where that breaks the rule, as two of a list that become one, the *old*."""
+        try:
+            field.check(new)
+        except ValidationError as error:
+            for _, fault in faults_in(error.messages):
+                run.note(fault, *steps)
+            run.well_formed = False
+            return field.from_wire(old)
+        return field.from_wire(new)
 
 
 def _looked_up(names: Mapping[Any, Any], wire: Any) -> Any:

@@ -116,7 +116,7 @@ def insert_by_unit_of_work(habits: Habits) -> Insert:
         with own_session(connection, habits) as session:
             try:
                 _Work(session).write(table, rows)
-            except sa.exc.SQLAlchemyError:
+            except sa.exc.StatementError:  # what the database says, or a driver
                 raise
             except Exception as error:
                 raise RowFaultError(f"{type(error).__name__}: {error}") from error

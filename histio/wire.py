@@ -130,6 +130,8 @@ class WireField(Field[Any]):
             wire = value
         try:
             self.check(wire)
+            if self.validators:
+                self._validate(self.from_wire(wire))
         except ValidationError as error:
             [(_, fault), *_] = faults_in(error.messages)
             raise ValidationError([Fault(f"{fault} The row has {shown(value)}.", fault.code)]) from None

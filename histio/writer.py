@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from histio.dialects import RowFaultError, check_deferred, quiet_pipelines, row_fault, savepoint
 from histio.kinds import Table
 from histio.mapping import Columns, is_among
+from histio.resolver import CHUNK
 
 _log = logging.getLogger("histio")
 
@@ -103,17 +104,23 @@ def write(
 
 
 def insert_in_bulk(
-    connection: Connection, table: Table, rows: Sequence[Row], *, within: Columns = ()
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Row],
+    *,
+    within: Columns = (),
+    ordered: bool = False,
 ) -> None:
     """Write *rows* and their ledgers with one executemany per table.
 
-    *within* are columns beside which the identity of a row is unique where it is not by itself.
+    *within* are columns beside which the identity of a row is unique where it is not by itself; *ordered*
+    rows are written in their order, as those of ledgers have to be.
     """
     parameters = [row.parameters for row in rows]
     if not any(below for row in rows for below in (*row.ledgers, *row.links)):
-        _execute(connection, table.rows, parameters)
+        _execute(connection, table.rows, parameters, ordered=ordered)
         return
-    owners = _write_owners(connection, table, parameters, within)
+    owners = _write_owners(connection, table, parameters, within, ordered=ordered)
     for place, links in enumerate(table.links):
         linking, (there, _) = links.relation, links.relation.link or ((), ())
         pairs = [
@@ -122,7 +129,7 @@ def insert_in_bulk(
             for row, owner in zip(rows, owners, strict=True)
             for key in row.links[place]
         ]
-        _execute(connection, linking.remote[0].table, pairs)
+        _execute(connection, linking.remote[0].table, pairs, ordered=False)
     for place, ledger in enumerate(table.ledgers):
         further = {column.key: value for column, value in ledger.constants.items()}
         entries = [
@@ -136,16 +143,19 @@ def insert_in_bulk(
         ]
         if entries:
             beside = () if ledger.table.is_shared else ledger.relation.remote
-            insert_in_bulk(connection, ledger.table, entries, within=beside)
+            insert_in_bulk(connection, ledger.table, entries, within=beside, ordered=True)
 
 
 def _filled(columns: Columns, sources: Columns, values: Mapping[sa.Column[Any], Any]) -> dict[str, Any]:
     return {column.key: values[source] for column, source in zip(columns, sources, strict=True)}
 
 
-def _execute(connection: Connection, table: Any, parameters: Sequence[dict[str, Any]]) -> None:
+def _execute(
+    connection: Connection, table: Any, parameters: Sequence[dict[str, Any]], *, ordered: bool
+) -> None:
     # All rows of one executemany have the columns of its first.
-    for _, group in groupby(parameters, key=dict.keys):
+    by_columns = parameters if ordered else sorted(parameters, key=sorted)
+    for _, group in groupby(by_columns, key=dict.keys):
         alike = list(group)
         result = connection.execute(sa.insert(table), alike, execution_options={"preserve_rowcount": True})
         if result.rowcount not in (len(alike), -1):
@@ -160,10 +170,15 @@ def owner_columns(table: Table) -> Columns:
 
 
 def _write_owners(
-    connection: Connection, table: Table, parameters: Sequence[dict[str, Any]], within: Columns
+    connection: Connection,
+    table: Table,
+    parameters: Sequence[dict[str, Any]],
+    within: Columns,
+    *,
+    ordered: bool,
 ) -> list[Keys]:
     """Write rows and give their keys: known before, or found by their identity or their order."""
-    _execute(connection, table.rows, parameters)
+    _execute(connection, table.rows, parameters, ordered=ordered)
     columns = owner_columns(table)
     if all(column.key in each for column in columns for each in parameters):
         return [{column: each[column.key] for column in columns} for each in parameters]
@@ -172,12 +187,14 @@ def _write_owners(
     known = within if identity is None else (identity, *within)
     order = () if growing is None else (growing,)
     wanted = [tuple(each[column.key] for column in known) for each in parameters]
-    found = connection.execute(
-        sa.select(*known, *columns).where(is_among(known, list(dict.fromkeys(wanted)))).order_by(*order)
-    )
+    distinct, size = list(dict.fromkeys(wanted)), CHUNK // len(known)
     rows: dict[tuple[Any, ...], deque[Keys]] = defaultdict(deque)
-    for row in found:
-        rows[tuple(row[: len(known)])].append(dict(zip(columns, row[len(known) :], strict=True)))
+    for start in range(0, len(distinct), size):
+        among = is_among(known, distinct[start : start + size])
+        for row in connection.execute(sa.select(*known, *columns).where(among).order_by(*order)):
+            own = tuple(row[: len(known)])
+            own = own if identity is None else (table.normal(own[0]), *own[1:])
+            rows[own].append(dict(zip(columns, row[len(known) :], strict=True)))
     if Counter({key: len(some) for key, some in rows.items()}) != Counter(wanted):
         raise RowFaultError("the database did not keep every row as it was")
     return [rows[key].popleft() for key in wanted]

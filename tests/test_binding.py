@@ -468,3 +468,62 @@ def test_decimals_wider_than_sqlites_floats_are_refused_for_sqlite_alone(sqlite_
         History(engine, BareSchema)
     with Session(engine) as session, pytest.raises(BindingError, match="15 digits"):
         History(None, BareSchema).export_document(session=session)
+
+
+# --- what a schema says of itself ---------------------------------------------------------------------
+
+
+class NoteSchema(histio.RecordSchema):
+    uuid = histio.RunUUID(required=True)
+    ingredient_slug = histio.Text(required=True)
+    unit = histio.Text(required=True)
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        Nested(NoteSchema, many=True, exclude=("unit",)),
+        Nested(NoteSchema(exclude=("unit",)), many=True),
+        Nested(NoteSchema(only=("uuid", "ingredient_slug"), many=True)),
+        Nested(lambda: NoteSchema(exclude=("unit",)), many=True),
+        fields.List(Nested(NoteSchema(exclude=("unit",)))),
+    ],
+    ids=["class", "instance", "only", "lambda", "list"],
+)
+def test_a_bound_ledger_keeps_what_its_schema_leaves_out(nested):
+    kind = type("NotedSchema", (BakeryRunSchema,), {"consumptions": nested}).bind(Run)
+    rules = History(None, kind).json_schema()["$defs"]["note"]["properties"]
+    assert list(rules) == ["uuid", "ingredient_slug"]
+
+
+class Dated(histio.RecordSchema):
+    class Meta:
+        optional = ("dated",)
+
+    dated = histio.Date()
+
+
+@pytest.mark.parametrize("bases", [(Dated, BakeryRunSchema), (BakeryRunSchema, Dated)])
+def test_the_options_of_all_bases_are_inherited(bases):
+    kind = type("BothSchema", bases, {})
+    assert (kind.Meta.kind, kind.Meta.timestamp) == ("production_run", "finished_at")
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"Meta": type("Meta", (), {"exclude": ("nots",)})}, "Invalid fields"),
+        ({"losses": Nested("NoSuchSchema", many=True)}, "NoSuchSchema"),
+        ({"losses": Nested(lambda: LoopSchema, many=True)}, "nested in itself"),
+    ],
+)
+def test_names_that_lead_nowhere_are_binding_errors_too(members, why):
+    with pytest.raises(BindingError, match=why):
+        type("LostSchema", (BakeryRunSchema,), members).bind(Run)
+
+
+class LoopSchema(histio.RecordSchema):
+    class Meta:
+        model = Loss
+
+    losses = Nested(lambda: LoopSchema, many=True)

@@ -598,3 +598,25 @@ def test_one_fault_of_a_ledger_entry_is_told_once(history):
 def test_a_rename_of_another_shape_is_refused(sqlite, rename):
     with pytest.raises(TypeError, match="mapping"):
         History(sqlite).import_document(document(), rename=rename)
+
+
+def test_members_left_out_here_and_there_cost_no_statement_for_each_run(sqlite, count_statements):
+    statements = count_statements(sqlite)
+    counts = []
+    for start, many in ((0, 20), (1000, 200)):
+        runs = [production_run(start + n) for n in range(1, many + 1)]
+        given = [without(run, "created_at") if n % 2 else run for n, run in enumerate(runs)]
+        for run in given[::3]:
+            run["consumptions"] = [without(entry, "updated_at") for entry in run["consumptions"]]
+        statements.clear()
+        assert History(sqlite).import_document(document(*given)).imported == many
+        counts.append(len(statements.matching("INSERT")))
+    assert counts == [2, 2]
+
+
+def test_what_is_left_out_has_one_time_in_the_whole_import(sqlite):
+    runs = [without(production_run(n), "created_at", "updated_at") for n in range(1, 9)]
+    History(sqlite).import_document(document(*runs))
+    times = {(run["created_at"], run["updated_at"]) for run in History(sqlite).iter_runs("production_run")}
+    assert len(times) == 1
+    assert len(set(*times)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import sqlite3
 from contextlib import closing
@@ -415,3 +416,29 @@ def test_keys_of_every_type_can_be_renamed(sqlite_of):
     ]
     with pytest.raises(ValueError, match="warehouse is a key of several columns"):
         history.import_document(given, rename={"warehouse": {}})
+
+
+def test_a_renaming_that_makes_one_of_two_tags_is_a_problem_and_nothing_is_written(sqlite_of):
+    history = History(sqlite_of(shop.Base.metadata, *shop.catalog()), shop.OrderSchema, values={"shop_id": 7})
+    report = history.import_document(orders(order()), rename={"tags": {"new": "old"}})
+    assert (ends(report), told(report.problems)) == ((0, 0, 1), [("/orders/0/tags", "schema")])
+    assert history.export_document()["orders"] == []
+
+
+def test_a_run_refers_to_one_of_an_earlier_import_whatever_that_was_filled_with(sqlite_of):
+    engine = sqlite_of(shop.Base.metadata, *shop.catalog())
+    shops = itertools.count(1)
+    history = History(engine, shop.OrderSchema, values={"shop_id": lambda: next(shops)})
+    assert ends(history.import_document(orders(order(1)))) == (1, 0, 0)
+    assert ends(history.import_document(orders(order(2, parent=number(1))))) == (1, 0, 0)
+
+
+def test_a_row_with_two_of_a_choice_is_named_and_not_exported(sqlite_of):
+    engine = sqlite_of(shop.Base.metadata, *shop.catalog())
+    history = History(engine, shop.OrderSchema, values={"shop_id": 7})
+    history.import_document(orders(order(1), order(2, lines=[])))
+    with engine.begin() as connection:
+        connection.execute(sa.update(shop.Line).where(shop.Line.place == 1).values(tag_id=1))
+    with pytest.raises(ExportError) as caught:
+        history.export_document()
+    assert [problem.pointer for problem in caught.value.problems] == ["/lines/0/tag"]

@@ -43,7 +43,8 @@ def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any
     """*value* as `sort_key` gives it."""
     if not _is_text_time(connection, column.type):
         return value
-    return value.replace(tzinfo=None).isoformat(" ", "microseconds")  # SQLite keeps no offset
+    process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    return value if process is None else process(value)
 
 
 def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:

@@ -258,6 +258,6 @@ def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
     highest = connection.execute(sa.select(sa.func.max(column))).scalar()
     if sequence is not None and highest is not None:
-        # Never backwards: others may have been given higher ones.
-        ahead = sa.text(f"SELECT setval(:name, greatest(:highest, (SELECT last_value FROM {sequence})))")  # noqa: S608
+        # Not backwards: others may have been given higher ones.
+        ahead = sa.text(f"SELECT setval(:name, :highest) FROM {sequence} WHERE last_value < :highest")  # noqa: S608
         connection.execute(ahead, {"name": sequence, "highest": highest})

@@ -181,7 +181,7 @@ class FixedDecimal(WireField):
     def to_wire(self, value: Any) -> str:
         number = Decimal(str(value)) or Decimal(0)
         if self.minor_units is not None:
-            number = Decimal(int(value)).scaleb(-self.minor_units)
+            number = number.scaleb(-self.minor_units)
         if self._shortest and number.is_finite():
             number = number.normalize()
         text = f"{number:f}" if self.scale is None else f"{number:.{self.scale}f}"

@@ -277,12 +277,12 @@ class SlugList(Slug):
                 super().check(each)
             except ValidationError as error:
                 raise ValidationError({place: error.messages}) from None
-        for each, times in Counter(map(_sortable, value)).items():
+        for each, times in Counter(map(self._sortable, value)).items():
             if times > 1:
                 raise self.make_error("twice", value=each)
 
     def to_wire(self, value: Any) -> Any:
-        return sorted((super(SlugList, self).to_wire(each) for each in value), key=_sortable)
+        return sorted((super(SlugList, self).to_wire(each) for each in value), key=self._sortable)
 
     def from_wire(self, value: Any) -> Any:
         return sorted((super(SlugList, self).from_wire(each) for each in value), key=repr)
@@ -292,6 +292,5 @@ class SlugList(Slug):
         assert self._relation is not None  # noqa: S101 - a list is always of related rows
         return [self._key_of(row) for row in self._relation.follow(obj)]
 
-
-def _sortable(wire: Any) -> Any:
-    return tuple(wire.values()) if isinstance(wire, dict) else wire
+    def _sortable(self, wire: Any) -> Any:
+        return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire
