@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,13 @@ def _table(schema: RecordSchema) -> Table:
                 if isinstance(field, Slug) and field.snapshot_of is not None:
                     snapshots += _snapshots(mapper, member, field)
     _check_apart(schema, ledgers)
+    keys = Counter(column.key for column in columns.values())
+    for member, column in columns.items():
+        if keys[column.key] > 1:
+            raise BindingError(
+                f"{type(schema).__name__}.{member}: several members are kept in columns called "
+                f"{column.key!r}: leave out all but one, by Meta.exclude"
+            )
     for name, field in schema.dump_fields.items():
         source = (field.attribute or name).partition(".")[0]
         if field.dump_only and isinstance(field, WireField) and not hasattr(mapper.class_, source):

@@ -122,6 +122,8 @@ class Import:
 
     def _note_repeated(self, run: Run, first: dict[tuple[Table, Any], Run]) -> None:
         for table, identity, steps in run.identities():
+            if steps and not table.is_shared:
+                continue
             seen = first.setdefault((table, identity), run)
             if seen is not run:
                 text = f"{_duplicate(table, identity)}, first in {pointer(*seen.steps)}"

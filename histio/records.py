@@ -17,7 +17,7 @@ from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
 from sqlalchemy.orm import Mapper
 
 from histio import instances
-from histio.binding import made, order_name, told_of
+from histio.binding import order_name, table_of, told_of
 from histio.errors import BindingError
 from histio.fields import (
     Boolean,
@@ -295,7 +295,7 @@ def _bound(cls: Any, model: Any) -> Any:
     mapper_of(model)
     meta = type("Meta", (cls.Meta,), {"model": model, "register": False})
     bound = type(cls.__name__, (cls,), {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__})
-    made(bound)  # what does not fit is told now
+    table_of(bound)  # what does not fit is told now
     return bound
 
 

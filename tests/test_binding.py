@@ -527,3 +527,68 @@ class LoopSchema(histio.RecordSchema):
         model = Loss
 
     losses = Nested(lambda: LoopSchema, many=True)
+
+
+class PairBase(orm.DeclarativeBase):
+    pass
+
+
+class Paper(PairBase):
+    __tablename__ = "papers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sort: Mapped[str] = mapped_column(sa.String(10))
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    base_note: Mapped[str] = mapped_column("note", sa.String(10))
+    lines: Mapped[list[PaperLine]] = relationship()
+    __mapper_args__ = {"polymorphic_on": "sort", "polymorphic_identity": "paper"}
+
+
+class Bill(Paper):
+    __tablename__ = "bills"
+
+    id: Mapped[int] = mapped_column(sa.ForeignKey("papers.id"), primary_key=True)
+    own_note: Mapped[str] = mapped_column("note", sa.String(10))
+    __mapper_args__ = {"polymorphic_identity": "bill"}
+
+
+class PaperLine(PairBase):
+    __tablename__ = "paper_lines"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    paper_id: Mapped[int] = mapped_column(sa.ForeignKey("papers.id"))
+    place: Mapped[int]
+
+
+class PaperLineSchema(histio.RecordSchema):
+    class Meta:
+        model, identity = PaperLine, "place"
+
+    place = histio.Integer(required=True)
+
+
+class PaperSchema(histio.RunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Paper, "paper", "papers", None
+
+    uuid = histio.RunUUID(required=True)
+    base_note = histio.Text(required=True)
+    lines = Nested(PaperLineSchema, many=True)
+
+
+def test_two_members_in_columns_of_one_name_are_refused():
+    schema = type("BillSchema", (PaperSchema,), {"own_note": histio.Text(required=True)})
+    with pytest.raises(
+        BindingError, match=r"BillSchema\.\w+: several members are kept in columns called 'note'"
+    ):
+        schema.bind(Bill)
+
+
+def test_entries_that_are_numbered_in_each_run_are_no_duplicates_to_check(sqlite_of):
+    history = History(sqlite_of(PairBase.metadata), PaperSchema)
+    papers = [{"uuid": number(n), "base_note": "x", "lines": [{"place": 1}, {"place": 2}]} for n in (1, 2)]
+    assert history.check({"version": "1.0", "papers": papers}) == []
+    papers[0]["lines"].append({"place": 1})
+    assert told(history.check({"version": "1.0", "papers": papers})) == [
+        ("/papers/0/lines/2/place", "duplicate-in-document")
+    ]
