@@ -135,18 +135,8 @@ def _table(schema: RecordSchema) -> Table:
                 if isinstance(field, Slug) and field.snapshot_of is not None:
                     snapshots += _snapshots(mapper, member, field)
     _check_apart(schema, ledgers)
-    keys = Counter(column.key for column in columns.values())
-    for member, column in columns.items():
-        if keys[column.key] > 1:
-            raise BindingError(
-                f"{type(schema).__name__}.{member}: several members are kept in columns called "
-                f"{column.key!r}: leave out all but one, by Meta.exclude"
-            )
-    for name, field in schema.dump_fields.items():
-        source = (field.attribute or name).partition(".")[0]
-        if field.dump_only and isinstance(field, WireField) and not hasattr(mapper.class_, source):
-            with told_of(schema, name):
-                raise BindingError(no_such(mapper, "attribute", source, dir(mapper.class_)))
+    _check_keys(schema, columns)
+    _check_dumped(schema, mapper)
     fields = [*schema.dump_fields.items(), *schema.load_fields.items()]  # those only dumped give way
     return Table(
         schema,
@@ -161,6 +151,26 @@ def _table(schema: RecordSchema) -> Table:
         tuple(snapshots),
         tuple(ledgers),
     )
+
+
+def _check_keys(schema: RecordSchema, columns: Mapping[str, sa.Column[Any]]) -> None:
+    """Raise BindingError where columns of several tables are called alike: rows are written by name."""
+    keys = Counter(column.key for column in columns.values())
+    for member, column in columns.items():
+        if keys[column.key] > 1:
+            raise BindingError(
+                f"{type(schema).__name__}.{member}: several members are kept in columns called "
+                f"{column.key!r}: leave out all but one, by Meta.exclude"
+            )
+
+
+def _check_dumped(schema: RecordSchema, mapper: Mapper[Any]) -> None:
+    """Raise BindingError where a member that is only dumped has nothing to be dumped from."""
+    for name, field in schema.dump_fields.items():
+        source = (field.attribute or name).partition(".")[0]
+        if field.dump_only and isinstance(field, WireField) and not hasattr(mapper.class_, source):
+            missing = no_such(mapper, "attribute", source, dir(mapper.class_))
+            raise BindingError(f"{type(schema).__name__}.{name}: {missing}")
 
 
 def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:

@@ -20,7 +20,7 @@ def unreadable_values(
     connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]
 ) -> Iterator[Problem]:
     """A problem for each stored value that would be altered, or stop everything, when it is loaded."""
-    run = kind.table.attribute(kind.table.identity or "")
+    run = kind.table.attribute(kind.identity)
     # A run whose time cannot be read is in no span of time, and must not be passed over for that.
     timed = kind.timestamp is not None
     timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
@@ -39,7 +39,7 @@ def unreadable_values(
         ):
             for member, flag in zip(bad, flags, strict=True):
                 if flag:
-                    told = kind.table.wire(kind.table.identity or "", uuid)
+                    told = kind.named(uuid)
                     name = table.names[member]
                     of = told if table.identity is None else table.wire(table.identity, entry)
                     text = f"{kind.name} {told}: {name} of {of} is stored as what cannot be read exactly."
@@ -69,13 +69,13 @@ def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
 
 def ambiguous_identities(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
     """A problem for each identity that several rows have; pages could pass one of them over."""
-    identity = kind.table.attribute(kind.table.identity or "")
-    if is_unique(kind.table.columns[kind.table.identity or ""]):
+    identity = kind.table.attribute(kind.identity)
+    if is_unique(kind.table.columns[kind.identity]):
         return
     statement = sa.select(identity, sa.func.count()).where(*criteria).group_by(identity)
     for value, count in connection.execute(statement.having(sa.func.count() > 1)):
-        uuid = str(kind.table.wire(kind.table.identity or "", value))
-        name = kind.table.names[kind.table.identity or ""]
+        uuid = kind.named(value)
+        name = kind.table.names[kind.identity]
         text = f"{kind.name} {uuid}: {count} rows have this {name}, which should identify one."
         yield Problem("error", "schema", text, pointer(name), kind.name, uuid)
 

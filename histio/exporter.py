@@ -62,8 +62,8 @@ def export_runs(
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
-    of_uuids = isinstance(kind.table.fields[kind.table.identity or ""], RunUUID)
-    identity = order_key(connection, kind.table.attribute(kind.table.identity or ""), of_uuids=of_uuids)
+    of_uuids = isinstance(kind.table.fields[kind.identity], RunUUID)
+    identity = order_key(connection, kind.table.attribute(kind.identity), of_uuids=of_uuids)
     criteria = [] if where is None else [where]
     with savepoint(connection):
         time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
@@ -86,17 +86,19 @@ def export_runs(
             .order_by(*ordered)
             .limit(PAGE)
         )
-        page = _dump(connection, kind, statement)
-        problems += page.problems
-        yield from page.records
-        while page.last is not None:
-            moment, last = page.last
-            beyond = [identity > last] if at is None else [at >= moment, sa.or_(at > moment, identity > last)]
-            page = _dump(connection, kind, statement.where(*beyond))
+        following: sa.Select[Any] | None = statement
+        while following is not None:
+            page = _dump(connection, kind, following)
             problems += page.problems
             yield from page.records
+            following = None if page.last is None else statement.where(*_beyond(at, identity, *page.last))
     if problems:
         raise ExportError(tuple(problems))
+
+
+def _beyond(time: Any, identity: Any, moment: Any, last: Any) -> list[Any]:
+    """What is true of the runs that come after the one with the identity *last* at that *moment*."""
+    return [identity > last] if time is None else [time >= moment, sa.or_(time > moment, identity > last)]
 
 
 def _timed(kind: Kind, time: Any) -> Any:
@@ -124,7 +126,7 @@ def export_known(
     within: Mapping[sa.Column[Any], Any],
 ) -> Page:
     """The records of *kind* with these identities, *within* rows with these values; one page in any order."""
-    identity = kind.table.attribute(kind.table.identity or "")
+    identity = kind.table.attribute(kind.identity)
     scope = [column == value for column, value in within.items()]
     statement = _select(kind).add_columns(sa.null(), identity).where(identity.in_(identities), *scope)
     return _dump(connection, kind, statement)
@@ -160,13 +162,13 @@ def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page
 
 def _dump_apart(connection: Connection, kind: Kind, statement: sa.Select[Any], error: Exception) -> Page:
     """A page of which some row cannot be read: each of its runs by itself."""
-    identity = kind.table.attribute(kind.table.identity or "")
+    identity = kind.table.attribute(kind.identity)
     try:
         keys = connection.execute(
             statement.with_only_columns(*statement.selected_columns[-2:], identity)
         ).all()
     except ValueError as own:
-        name = kind.table.names[kind.table.identity or ""]
+        name = kind.table.names[kind.identity]
         text = f"{kind.name}: a stored {name} cannot be read: {own}"
         raise ExportError((Problem("error", "schema", text, pointer(name), kind.name),)) from own
     records: list[dict[str, Any]] = []
@@ -178,7 +180,7 @@ def _dump_apart(connection: Connection, kind: Kind, statement: sa.Select[Any], e
         except sa.exc.DBAPIError:
             raise
         except Exception as own:  # noqa: BLE001
-            uuid = str(kind.table.wire(kind.table.identity or "", one))
+            uuid = kind.named(one)
             text = f"{kind.name} {uuid}: cannot be read: {type(own).__name__}: {own}"
             problems.append(Problem("error", "schema", text, "", kind.name, uuid))
         else:
@@ -211,9 +213,9 @@ def _dump_together(connection: Connection, kind: Kind, statement: sa.Select[Any]
 
 
 def _identity_of(kind: Kind, row: Any) -> str:
-    value = getattr(row, kind.table.attribute(kind.table.identity or "").key)
+    value = getattr(row, kind.table.attribute(kind.identity).key)
     try:
-        return str(kind.table.wire(kind.table.identity or "", value))
+        return kind.named(value)
     except (ValidationError, ValueError):
         return str(value)
 

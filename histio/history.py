@@ -324,6 +324,7 @@ class History:
         return connection
 
 
+@functools.cache
 def _json_schema(schemas: tuple[type[RunSchema], ...], version: str) -> dict[str, Any]:
     """The published schema where these kinds say nothing else, and otherwise one of their own."""
     own = derive(schemas, version=version)

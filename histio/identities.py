@@ -33,7 +33,7 @@ class Identities:
         mapper = kind.table.mapper
         if mapper.inherits is None or not isinstance(mapper.polymorphic_on, sa.Column):
             return []
-        column = kind.table.columns[kind.table.identity or ""]
+        column = kind.table.columns[kind.identity]
         if column.table is not mapper.polymorphic_on.table:
             return []  # the kind has the table for itself
         of_another = mapper.polymorphic_on != mapper.polymorphic_identity

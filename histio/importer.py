@@ -312,8 +312,7 @@ class Import:
 
     def _write(self, kind: Kind, rows: dict[Run, Row]) -> None:
         runs = list(rows)
-        column = kind.table.identity_column
-        assert column is not None  # noqa: S101 - kind_of made sure
+        column = kind.table.columns[kind.identity]
         identity = unique_on(column)
         entries = {
             name

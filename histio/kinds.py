@@ -215,6 +215,16 @@ class Kind:
     table: Table
     timestamp: str | None
 
+    @property
+    def identity(self) -> str:
+        """The member that identifies a run: every kind has one."""
+        assert self.table.identity is not None  # noqa: S101 - kind_of made sure
+        return self.table.identity
+
+    def named(self, identity: Any) -> str:
+        """An *identity*, as its column has it, in words."""
+        return str(self.table.wire(self.identity, identity))
+
     def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference]]:
         """The references of this kind's records to rows that are runs of the *other*."""
         for table in self.table.all():

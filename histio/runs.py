@@ -43,13 +43,12 @@ class Run:
     @property
     def identity(self) -> Any:
         """What identifies the run, as its column takes it; None where it could not be read."""
-        return self.values.get(self.kind.table.identity or "")
+        return self.values.get(self.kind.identity)
 
     @property
     def uuid(self) -> str | None:
         """The run's identity in words."""
-        wire = self.kind.table.wire(self.kind.table.identity or "", self.identity)
-        return None if wire is None else str(wire)
+        return None if self.identity is None else self.kind.named(self.identity)
 
     @property
     def steps(self) -> Steps:

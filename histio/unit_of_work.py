@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -232,13 +233,19 @@ def _keeps_order(ledger: Ledger) -> bool:
     return way is not None and not isinstance(made, set)
 
 
-def _by_attribute(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    keys = {
+@functools.cache
+def _attributes(mapper: Mapper[Any]) -> Mapping[str, str]:
+    """By column key, the attribute that it is mapped to."""
+    return {
         column.key: prop.key
         for prop in mapper.column_attrs
         for column in prop.columns
         if isinstance(column, sa.Column)
     }
+
+
+def _by_attribute(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    keys = _attributes(mapper)
     # A new object's attribute that is not set is SQL's NULL.
     null = sa.sql.elements.Null
     return {

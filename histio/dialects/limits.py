@@ -23,9 +23,7 @@ from histio.wire import shown
 # Bits of a float beyond which databases take a double.
 _SINGLE_BITS = 24
 
-
 _MICRO = 6
-
 
 Limit: TypeAlias = Callable[[Any], Fault | None]
 """What is wrong with a value that a column's type allows and a database does not keep as it is."""

@@ -17,13 +17,8 @@ from histio.dialects.names import MYSQL
 from histio.errors import BindingError
 
 # How a connection tells the character set in which it speaks, and the one that carries every character.
-_CHARACTER_SETS = {
-    "postgresql": ("SHOW client_encoding", "UTF8"),
-    "mysql": ("SELECT concat_ws(' ', @@character_set_client, @@character_set_results)", "utf8mb4 utf8mb4"),
-}
-
-
-_CHARACTER_SETS["mariadb"] = _CHARACTER_SETS["mysql"]
+_OF_MYSQL = ("SELECT concat_ws(' ', @@character_set_client, @@character_set_results)", "utf8mb4 utf8mb4")
+_CHARACTER_SETS = {"postgresql": ("SHOW client_encoding", "UTF8"), **dict.fromkeys(MYSQL, _OF_MYSQL)}
 
 
 def create_engine(url: str | sa.URL, **options: Any) -> Engine:
