@@ -1,0 +1,369 @@
+"""Where the bytes of a history come from."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import re
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Self, TypeAlias, TypeGuard
+
+from histio.files.compression import DamageError, Decompress, decompress_for
+
+__all__ = [
+    "MAX_BYTES",
+    "DamageError",
+    "FilePath",
+    "Source",
+    "filesystems",
+    "is_url",
+    "refuse_text",
+    "shown_url",
+]
+
+FilePath: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""A path, a URL, ``"-"`` for standard input or output, or an open binary file."""
+
+MAX_BYTES = 2**36
+"""Uncompressed bytes of one file, unless the caller says otherwise: 64 GiB."""
+
+_CHUNK = 2**16
+_IN_MEMORY = 2**20
+_FOREIGN = {
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"PK\x03\x04": "a zip archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+}
+_LOOK = 8
+_BOM = 3
+_FILES = (io.BytesIO, io.FileIO, io.BufferedReader, io.BufferedRandom)
+
+
+class Source:
+    """A file of history: its uncompressed bytes, as often as they are asked for.
+
+    Args:
+        path: A path, a URL, ``"-"`` for standard input, or a binary file, which is read from where it stands
+            and left open.
+        max_bytes: A file of more, uncompressed, is refused when that is read.
+
+    Attributes:
+        name: What messages call it; of a URL without what may be secret.
+        size: Bytes as stored; None where that is not known.
+
+    Raises:
+        OSError: It cannot be opened.
+        TypeError: The file is open for text.
+        ImportError: URLs need fsspec, which is not installed.
+    """
+
+    def __init__(self, path: FilePath, *, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._opened: BinaryIO | None = None
+        self.size: int | None = None
+        if path == "-":
+            self.name = "standard input"
+            file, is_seekable = self._lent(sys.stdin.buffer)
+        elif is_url(path):
+            self.name = shown_url(path)
+            file, is_seekable = self._remote(path)
+        elif isinstance(path, (str, os.PathLike)):
+            self.name = os.fspath(path)
+            file, is_seekable = self._local(self.name)
+        else:
+            name = getattr(path, "name", None)
+            self.name = name if isinstance(name, str) else "the file"
+            file, is_seekable = self._lent(path)
+        self._start = file.tell() if is_seekable else 0
+        self._file: BinaryIO | _Tape = file if is_seekable else _Tape(file)
+        self._stored = _Stored(self._file)
+        self._reader: _Reader | None = None
+        self._known: tuple[Decompress, bool] | None = None
+
+    def _local(self, path: str) -> tuple[BinaryIO, bool]:
+        # Kept open, so that another file which takes its place is not mixed with it.
+        self._opened = file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed by close()
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            self.size = status.st_size
+        return file, file.seekable()
+
+    def _remote(self, url: str) -> tuple[BinaryIO, bool]:
+        system, path = filesystems().url_to_fs(url)
+        self._opened = file = system.open(path, "rb")
+        self.size = getattr(file, "size", None)
+        # Files of unknown size say that they are seekable, and fail when they are sought.
+        return file, self.size is not None and file.seekable()
+
+    def _lent(self, file: BinaryIO) -> tuple[BinaryIO, bool]:
+        refuse_text(file)
+        is_seekable = hasattr(file, "seekable") and file.seekable()
+        if is_seekable and isinstance(file, _FILES):
+            start = file.tell()
+            self.size = file.seek(0, os.SEEK_END) - start
+            file.seek(start)
+        return file, is_seekable
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened here, and forget what was kept of the rest."""
+        self._end()
+        if isinstance(self._file, _Tape):
+            self._file.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def position(self) -> int:
+        """Bytes as stored that the current pass has taken, those it has read ahead included."""
+        return self._stored.position
+
+    def open(self, *, again: bool = False) -> io.BufferedReader:
+        """A pass from the beginning; the one before is over.
+
+        The reader hands out all there is before it raises the damage behind it, then raises at every read.
+        Only ``read()`` without a size, which asks for everything, raises at once.
+
+        Args:
+            again: It will be opened once more. What cannot be read twice by itself is kept for that, in
+                memory or a temporary file.
+
+        Raises:
+            DamageError: What is there is nothing to be read; or, by the reader, there is damage.
+            io.UnsupportedOperation: It cannot be read twice, and was opened without *again* before.
+        """
+        decompress, has_bom = self._look()
+        reader = self._pass(decompress)
+        if has_bom:
+            reader.read(_BOM)
+        if isinstance(self._file, _Tape):
+            self._file.keeps = again
+        return reader
+
+    def head(self, size: int = 2**16) -> bytes:
+        """The first bytes, up to *size* of them: fewer if the file ends or is damaged before; a pass is over.
+
+        Raises:
+            DamageError: What is there is nothing to be read.
+            io.UnsupportedOperation: It cannot be read twice, and was opened without *again* before.
+        """
+        decompress, has_bom = self._look()
+        skipped = _BOM if has_bom else 0
+        return _beginning(self._pass(decompress), size + skipped)[skipped:]
+
+    def _look(self) -> tuple[Decompress, bool]:
+        """How the file is decompressed, and whether a byte order mark comes first."""
+        if self._known is None:
+            stored = self._rewound().read(_LOOK)
+            for magic, kind in _FOREIGN.items():
+                if stored.startswith(magic):
+                    text = f"{self.name} is {kind}: histio reads plain, gzip and Zstandard files."
+                    raise DamageError("schema", text)
+            decompress = decompress_for(stored)
+            encoding = self._encoding(_beginning(self._pass(decompress), 4))
+            self._known = decompress, encoding == "utf-8-sig"
+        return self._known
+
+    def _encoding(self, beginning: bytes) -> str:
+        encoding = json.detect_encoding(beginning) if beginning.strip(b"\0") else "utf-8"
+        if not encoding.startswith("utf-8"):
+            raise DamageError("schema", f"{self.name} is {encoding.upper()}: save it as UTF-8.")
+        if b"\0" in beginning:
+            raise DamageError("schema", f"{self.name} begins with NUL bytes: it is no text.")
+        return encoding
+
+    def _pass(self, decompress: Decompress) -> _Reader:
+        pieces = decompress(self._rewound(), self.name)
+        self._reader = _Reader(_Uncompressed(_limited(pieces, self._max_bytes, self.name)))
+        return self._reader
+
+    def _rewound(self) -> io.BufferedReader:
+        self._end()
+        self._file.seek(self._start)
+        self._stored = _Stored(self._file)
+        return io.BufferedReader(self._stored, _CHUNK)
+
+    def _end(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+def is_url(path: object) -> TypeGuard[str]:
+    """Whether *path* is a URL, and no path or file."""
+    return isinstance(path, str) and "://" in path
+
+
+def shown_url(url: str) -> str:
+    """*url* without user, password and query, where secrets are."""
+    return re.sub(r"://[^/]*@", "://", url.partition("?")[0])
+
+
+def filesystems() -> Any:
+    """What opens URLs: fsspec.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        return importlib.import_module("fsspec").core
+    except ImportError as error:
+        raise ImportError("URLs need fsspec: install histio[urls]") from error
+
+
+def refuse_text(file: object) -> None:
+    """Make sure that *file* takes and gives bytes.
+
+    Raises:
+        TypeError: It is open for text.
+    """
+    # What merely wraps a text file, as temporary files do, has its encoding.
+    if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
+        raise TypeError('the file is open for text: open it in a binary mode, "rb" or "wb"')
+
+
+def _beginning(reader: _Reader, size: int) -> bytes:
+    try:
+        return reader.read(size)
+    except DamageError:
+        return b""
+
+
+class _Tape:
+    """A file that can be read once only, which can be begun again as long as what was read is kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._kept = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by close()
+        self.keeps = True
+
+    def read(self, size: int) -> bytes:
+        data = self._kept.read(size)
+        if not data:
+            data = _read_some(self._file, size)
+            if self.keeps:
+                self._kept.write(data)
+        return data
+
+    def seek(self, start: int) -> int:
+        if not self.keeps:
+            raise io.UnsupportedOperation("the input cannot be read twice: nothing of it was kept")
+        return self._kept.seek(start)
+
+    def close(self) -> None:
+        self._kept.close()
+
+
+def _read_some(file: BinaryIO | _Tape, size: int) -> bytes:
+    """What *file* has, without waiting for all of *size* bytes where that is possible."""
+    read: Any = getattr(file, "read1", file.read)
+    data: bytes = read(size)
+    return data
+
+
+class _Stored(io.RawIOBase):
+    """A file as it is stored, which counts what is read."""
+
+    def __init__(self, file: BinaryIO | _Tape) -> None:
+        super().__init__()
+        self._file = file
+        self.position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = _read_some(self._file, len(buffer))
+        buffer[: len(data)] = data
+        self.position += len(data)
+        return len(data)
+
+
+def _limited(pieces: Iterator[bytes], max_bytes: int, name: str) -> Iterator[bytes]:
+    left = max_bytes
+    for piece in pieces:
+        if len(piece) > left:
+            yield piece[:left]
+            raise DamageError("out-of-range", f"{name} is longer than max_bytes = {max_bytes} bytes.")
+        left -= len(piece)
+        yield piece
+
+
+class _Uncompressed(io.RawIOBase):
+    """Pieces of bytes as a file, which ends where they are damaged; `damage` says so then."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__()
+        self._pieces = pieces
+        self._piece = memoryview(b"")
+        self.damage: DamageError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        try:
+            while not self._piece:
+                self._piece = memoryview(next(self._pieces))
+        except StopIteration:
+            return 0
+        except DamageError as error:
+            self.damage = error
+            return 0
+        size = min(len(buffer), len(self._piece))
+        buffer[:size] = self._piece[:size]
+        self._piece = self._piece[size:]
+        return size
+
+
+class _Reader(io.BufferedReader):
+    """Raises damage when nothing is left before it.
+
+    A BufferedReader whose raw file raises would lose what it has collected for the call.
+    """
+
+    def __init__(self, file: _Uncompressed) -> None:
+        super().__init__(file, _CHUNK)
+        self._uncompressed = file
+
+    def _given(self, data: bytes, size: int | None = -1) -> bytes:
+        if not data and size != 0:
+            self._raise_damage()
+        return data
+
+    def _raise_damage(self) -> None:
+        if self._uncompressed.damage is not None:
+            raise self._uncompressed.damage
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size is None or size < 0:
+            self._raise_damage()
+        return self._given(data, size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._given(super().read1(size), size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._given(super().readline(size), size)
+
+    def peek(self, size: int = 0, /) -> bytes:
+        return self._given(super().peek(size))
+
+    def readinto(self, buffer: Any, /) -> int:
+        size = super().readinto(buffer)
+        if not size and len(buffer):
+            self._raise_damage()
+        return size
+
+    readinto1 = readinto
