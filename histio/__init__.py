@@ -27,8 +27,9 @@ from histio.fields import (
     UtcTimestamp,
 )
 from histio.history import History
+from histio.progress import Progress
 from histio.records import RecordSchema, RunSchema
-from histio.report import Counts, ImportReport, Problem, Renaming
+from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
 from histio.schemas import (
     AssemblyFinishedUnitConsumptionSchema,
     AssemblyPackagingConsumptionSchema,
@@ -48,7 +49,9 @@ __all__ = [
     "Counts",
     "Date",
     "DocumentError",
+    "EntryCounts",
     "ExportError",
+    "ExportReport",
     "FixedDecimal",
     "HistioError",
     "History",
@@ -61,6 +64,7 @@ __all__ = [
     "Problem",
     "ProductionConsumptionSchema",
     "ProductionRunSchema",
+    "Progress",
     "RecordSchema",
     "Renaming",
     "RunRef",

@@ -14,10 +14,12 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from histio.dialects import set_up
 from histio.errors import BindingError
 from histio.exporter import PAGE
+from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History, Where
 from histio.importer import OnDuplicate
+from histio.progress import Report
 from histio.records import RunSchema
-from histio.report import ImportReport, Problem
+from histio.report import ExportReport, ImportReport, Problem
 from histio.rows import Constants
 from histio.runs import Renames
 from histio.versions import Upgrades
@@ -122,6 +124,7 @@ class AsyncHistory:
         kinds: str | Sequence[str] | None = None,
         since: dt.date | None = None,
         until: dt.date | None = None,
+        changed_since: dt.date | None = None,
         where: Where | None = None,
         exported_at: dt.datetime | None = None,
         session: AsyncBorrowedSession | None = None,
@@ -132,8 +135,46 @@ class AsyncHistory:
             kinds=kinds,
             since=since,
             until=until,
+            changed_since=changed_since,
             where=where,
             exported_at=exported_at,
+            session=self._sync(session),
+        )
+
+    async def export_file(
+        self,
+        path: FilePath,
+        /,
+        *,
+        kinds: str | Sequence[str] | None = None,
+        since: dt.date | None = None,
+        until: dt.date | None = None,
+        changed_since: dt.date | None = None,
+        where: Where | None = None,
+        exported_at: dt.datetime | None = None,
+        follows: str | None = None,
+        format: str | None = None,  # noqa: A002 - the word for it
+        overwrite: bool = False,
+        progress: Report | None = None,
+        session: AsyncBorrowedSession | None = None,
+    ) -> ExportReport:
+        """Write all runs to a file, as `History.export_file` does.
+
+        Other tasks wait while the file is written to.
+        """
+        return await _in_greenlet(
+            self._history.export_file,
+            path,
+            kinds=kinds,
+            since=since,
+            until=until,
+            changed_since=changed_since,
+            where=where,
+            exported_at=exported_at,
+            follows=follows,
+            format=format,
+            overwrite=overwrite,
+            progress=progress,
             session=self._sync(session),
         )
 
@@ -144,6 +185,7 @@ class AsyncHistory:
         *,
         since: dt.date | None = None,
         until: dt.date | None = None,
+        changed_since: dt.date | None = None,
         where: sa.ColumnElement[bool] | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
@@ -155,8 +197,14 @@ class AsyncHistory:
         Raises:
             ExportError: After the last run, when rows could not be exported.
         """
-        session_ = self._sync(session)
-        runs = self._history.iter_runs(kind, since=since, until=until, where=where, session=session_)
+        runs = self._history.iter_runs(
+            kind,
+            since=since,
+            until=until,
+            changed_since=changed_since,
+            where=where,
+            session=self._sync(session),
+        )
         return _by_page(cast("Generator[dict[str, Any], None, None]", runs))
 
     async def import_document(
@@ -177,6 +225,47 @@ class AsyncHistory:
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
+            session=self._sync(session),
+        )
+
+    async def import_file(
+        self,
+        path: FilePath,
+        /,
+        *,
+        on_duplicate: OnDuplicate = "skip",
+        atomic: bool = False,
+        dry_run: bool = False,
+        rename: Renames | None = None,
+        rejects: FilePath | None = None,
+        allow_truncated: bool = False,
+        commit_every: int | None = None,
+        follows: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        max_depth: int = MAX_DEPTH,
+        progress: Report | None = None,
+        session: AsyncBorrowedSession | None = None,
+    ) -> ImportReport:
+        """Write the runs of a file that the database lacks, as `History.import_file` does.
+
+        Other tasks wait while the file is read from.
+        """
+        return await _in_greenlet(
+            self._history.import_file,
+            path,
+            on_duplicate=on_duplicate,
+            atomic=atomic,
+            dry_run=dry_run,
+            rename=rename,
+            rejects=rejects,
+            allow_truncated=allow_truncated,
+            commit_every=commit_every,
+            follows=follows,
+            max_bytes=max_bytes,
+            max_line_bytes=max_line_bytes,
+            max_depth=max_depth,
+            progress=progress,
             session=self._sync(session),
         )
 

@@ -57,6 +57,10 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
                 f"{schema_class.__name__}.Meta.{name} must be a name of its own, not {value!r}"
             )
     table = table_of(schema_class)
+    for each in table.all():
+        if each.changed is None and each.schema.Meta.changed not in (None, "updated_at"):
+            name, changed = type(each.schema).__name__, each.schema.Meta.changed
+            raise BindingError(f"{name}.Meta.changed: {changed!r} is no UtcTimestamp or Date of the schema")
     if table.identity is None:
         raise BindingError(
             f"{schema_class.__name__} must have one RunUUID field; it has 0, and no Meta.identity that names "

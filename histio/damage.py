@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 from histio.contract import pointer
 from histio.dialects import unreadable
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import attribute, is_unique
+from histio.mapping import is_unique
 from histio.report import Problem
 
 
@@ -25,11 +25,11 @@ def unreadable_values(
     timed = kind.timestamp is not None
     timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
     within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
-    for path, table in _paths(kind.table):
+    for path, table in kind.table.paths():
         statement, entity = sa.select(run), kind.table.mapper.class_
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
-            statement = statement.join(entity, sa.and_(*_tied(ledger, owner, entity)))
+            statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
         bad = _bad_values(connection, table, entity)
         if not bad:
             continue
@@ -52,14 +52,6 @@ def _of(entity: Any, table: Table, member: str) -> Any:
     return getattr(entity, table.attribute(member).key)
 
 
-def _tied(ledger: Ledger, owner: Any, entity: Any) -> Iterator[Any]:
-    """What is true of the rows of *entity* that belong to those of *owner*."""
-    mappers = sa.inspect(owner).mapper, ledger.table.mapper
-    for pair in zip(ledger.relation.local, ledger.relation.remote, strict=True):
-        own, theirs = (attribute(mapper, column).key for mapper, column in zip(mappers, pair, strict=True))
-        yield getattr(owner, own) == getattr(entity, theirs)
-
-
 def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
     """The names of the *path* from *table* down its ledgers."""
     for ledger in path:
@@ -80,12 +72,6 @@ def ambiguous_identities(connection: Connection, kind: Kind, criteria: list[Any]
         yield Problem("error", "schema", text, pointer(name), kind.name, uuid)
 
 
-def _paths(table: Table, path: tuple[Ledger, ...] = ()) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
-    yield path, table
-    for ledger in table.ledgers:
-        yield from _paths(ledger.table, (*path, ledger))
-
-
 def _bad_values(connection: Connection, table: Table, entity: Any) -> dict[str, sa.ColumnElement[bool]]:
     found = {member: unreadable(connection, _of(entity, table, member)) for member in table.columns}
     return {member: predicate for member, predicate in found.items() if predicate is not None}
@@ -99,4 +85,4 @@ def damages(connection: Connection, table: Table, entity: Any) -> Iterator[sa.Co
         below = aliased(ledger.relation.model)
         found = list(damages(connection, ledger.table, below))
         if found:
-            yield sa.exists().where(*_tied(ledger, entity, below), sa.or_(*found))
+            yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))

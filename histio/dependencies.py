@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from histio.errors import BindingError
+from histio.fields.references import Key
 from histio.kinds import Kind, Reference, Table
 from histio.mapping import find_column
 from histio.resolver import Sought
@@ -72,14 +73,19 @@ class Dependencies:
             groups.setdefault(depths[run], []).append(run)
         yield from (groups[depth] for depth in sorted(groups))
 
-    def _named_by(self, run: Run, known: dict[Any, Run]) -> Iterator[Run]:
+    def names(self, run: Run) -> Iterator[tuple[Kind, Reference, tuple[Key, ...], Any]]:
+        """What *run* says of runs: their kind, the reference, the keys to look in, and the value."""
         for table, reference, other in self._references[run.kind]:
             for record in _records(run.kind.table, run.values, table):
                 for member in reference.named_by(record)[:1]:
-                    for key in reference.slugs[member]:
-                        target = known.get((other, key, record[member]))
-                        if target is not None and target is not run:
-                            yield target
+                    yield other, reference, reference.slugs[member], record[member]
+
+    def _named_by(self, run: Run, known: dict[Any, Run]) -> Iterator[Run]:
+        for other, _, chain, value in self.names(run):
+            for key in chain:
+                target = known.get((other, key, value))
+                if target is not None and target is not run:
+                    yield target
 
 
 def _records(table: Table, values: Values, wanted: Table) -> Iterator[Values]:

@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import aliased
 
 from histio.contract import pointer
 from histio.damage import ambiguous_identities, damages, unreadable_values
 from histio.dialects import as_sorted, order_key, savepoint, sort_key
 from histio.errors import ExportError
 from histio.fields import RunUUID, UtcTimestamp
-from histio.kinds import Kind
+from histio.kinds import Kind, Table
 from histio.loading import complete, eager
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
@@ -25,6 +26,28 @@ from histio.wire import faults_in, is_list, nested_in, shown, wire_name
 
 PAGE = 200
 """Runs per page: within the 100 to 250 that measured best."""
+
+_ENTRIES = 20_000
+_GROWTH = 20
+"""A page is to hold some 20,000 ledger entries at most. The first one has one run, each that follows up to
+twenty times more while entries are few: so memory is that of the largest run, however many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which runs of a kind are exported.
+
+    Attributes:
+        since: The earliest time; a bare date is its beginning, a naive time is UTC.
+        until: The latest time; a bare date includes its whole day, a naive time is UTC.
+        changed_since: The earliest time at which the run or an entry of its ledgers was last written.
+        where: A further criterion.
+    """
+
+    since: dt.date | None = None
+    until: dt.date | None = None
+    changed_since: dt.date | None = None
+    where: sa.ColumnElement[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +65,22 @@ class Page:
     last: tuple[Any, Any] | None
 
 
-def export_runs(
-    connection: Connection,
-    kind: Kind,
-    *,
-    since: dt.date | None = None,
-    until: dt.date | None = None,
-    where: sa.ColumnElement[bool] | None = None,
-) -> Iterator[dict[str, Any]]:
+def export_runs(connection: Connection, kind: Kind, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
     """The records of *kind*, by (timestamp, identity); those without a time come first.
 
     Args:
         connection: In a transaction; only read from.
         kind: The kind of run.
-        since: The earliest time; a bare date is its beginning, a naive time is UTC.
-        until: The latest time; a bare date includes its whole day, a naive time is UTC.
-        where: A further criterion.
+        filters: Which of them.
 
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
     of_uuids = isinstance(kind.table.fields[kind.identity], RunUUID)
     identity = order_key(connection, kind.table.attribute(kind.identity), of_uuids=of_uuids)
-    criteria = [] if where is None else [where]
     with savepoint(connection):
         time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
-        bounds = []
-        if since is not None:
-            bounds.append(_timed(kind, time) >= _bound(connection, kind, since))
-        if until is not None:
-            bounds.append(_timed(kind, time) <= _bound(connection, kind, until, end=True))
+        criteria, bounds = _criteria(connection, kind, time, filters)
         problems = list(unreadable_values(connection, kind, criteria, bounds))
         unreadable_found = bool(problems)
         problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
@@ -84,16 +93,69 @@ def export_runs(
             .add_columns((sa.null() if at is None else at).label("sorted_by"), identity.label("identity"))
             .where(*criteria, *bounds, *span)
             .order_by(*ordered)
-            .limit(PAGE)
         )
         following: sa.Select[Any] | None = statement
+        size = 1
         while following is not None:
-            page = _dump(connection, kind, following)
+            page = _dump(connection, kind, following.limit(size), size)
             problems += page.problems
             yield from page.records
             following = None if page.last is None else statement.where(*_beyond(at, identity, *page.last))
+            densest = max((_entries(kind.table, record) for record in page.records), default=0)
+            size = max(1, min(PAGE, size * _GROWTH, _ENTRIES // (densest + 1)))
     if problems:
         raise ExportError(tuple(problems))
+
+
+def _entries(table: Table, record: Mapping[str, Any]) -> int:
+    """How many ledger entries *record* has, on all levels."""
+    count = 0
+    for ledger in table.ledgers:
+        found: Any = record.get(table.names[ledger.member]) or []
+        entries: list[Any] = found if ledger.many else [found]
+        count += len(entries)
+        count += sum(_entries(ledger.table, entry) for entry in entries) if ledger.table.ledgers else 0
+    return count
+
+
+def count_runs(connection: Connection, kind: Kind, filters: Filters) -> int:
+    """How many runs `export_runs` gives, unless rows cannot be exported."""
+    with savepoint(connection):
+        time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
+        criteria, bounds = _criteria(connection, kind, time, filters)
+        counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_).where(*criteria, *bounds)
+        return connection.execute(counted).scalar_one()
+
+
+def _criteria(connection: Connection, kind: Kind, time: Any, filters: Filters) -> tuple[list[Any], list[Any]]:
+    """What is true of the runs asked for, and which bounds their *time* has."""
+    bounds = []
+    if filters.since is not None:
+        bounds.append(_timed(kind, time) >= _bound(connection, kind.table, kind.timestamp, filters.since))
+    if filters.until is not None:
+        bounds.append(
+            _timed(kind, time) <= _bound(connection, kind.table, kind.timestamp, filters.until, end=True)
+        )
+    criteria = [] if filters.where is None else [filters.where]
+    if filters.changed_since is not None:
+        changed = list(_changed(connection, kind.table, kind.table.mapper.class_, filters.changed_since))
+        if not changed:
+            raise ValueError(f"changed_since: nothing tells when a {kind.name} was last written")
+        criteria.append(sa.or_(*changed))
+    return criteria, bounds
+
+
+def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date) -> Iterator[Any]:
+    """What is true of rows of *entity* that were written since *moment*, themselves or in their ledgers."""
+    member = table.changed
+    if member is not None:
+        own = getattr(entity, table.attribute(member).key)
+        yield sort_key(connection, own) >= _bound(connection, table, member, moment)
+    for ledger in table.ledgers:
+        below = aliased(ledger.relation.model)
+        found = list(_changed(connection, ledger.table, below, moment))
+        if found:
+            yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))
 
 
 def _beyond(time: Any, identity: Any, moment: Any, last: Any) -> list[Any]:
@@ -129,38 +191,42 @@ def export_known(
     identity = kind.table.attribute(kind.identity)
     scope = [column == value for column, value in within.items()]
     statement = _select(kind).add_columns(sa.null(), identity).where(identity.in_(identities), *scope)
-    return _dump(connection, kind, statement)
+    return _dump(connection, kind, statement, PAGE)
 
 
-def _bound(connection: Connection, kind: Kind, value: dt.date, *, end: bool = False) -> Any:
+def _bound(
+    connection: Connection, table: Table, member: str | None, value: dt.date, *, end: bool = False
+) -> Any:
     """The moment of *value*, or the first (or last) of a bare date, as `sort_key` gives it."""
     if not isinstance(value, dt.date):
-        raise TypeError(f"since and until are dates or datetimes, not {shown(value)}")
+        raise TypeError(f"since, until and changed_since are dates or datetimes, not {shown(value)}")
     if not isinstance(value, dt.datetime):
         value = dt.datetime.combine(value, dt.time.max if end else dt.time.min)
-    field = kind.table.fields[kind.timestamp or ""]
+    field, column = table.fields[member or ""], table.columns[member or ""]
     if isinstance(field, UtcTimestamp):
-        return as_sorted(connection, kind.table.columns[kind.timestamp or ""], field.to_column(value))
+        return as_sorted(connection, column, field.to_column(value))
     utc = value if value.tzinfo is None else value.astimezone(dt.UTC)
     if not end and utc.time() > dt.time.min:
         utc += dt.timedelta(days=1)  # the first day that begins no earlier
-    return as_sorted(connection, kind.table.columns[kind.timestamp or ""], utc.date())
+    return as_sorted(connection, column, utc.date())
 
 
 def _select(kind: Kind) -> sa.Select[Any]:
     return sa.select(kind.table.mapper.class_).options(*eager(kind.table))
 
 
-def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page:
+def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any], size: int) -> Page:
     try:
-        return _dump_together(connection, kind, statement)
+        return _dump_together(connection, kind, statement, size)
     except sa.exc.DBAPIError:
         raise
     except Exception as error:  # noqa: BLE001 - the types of a host may refuse a stored value in any way
-        return _dump_apart(connection, kind, statement, error)
+        return _dump_apart(connection, kind, statement, size, error)
 
 
-def _dump_apart(connection: Connection, kind: Kind, statement: sa.Select[Any], error: Exception) -> Page:
+def _dump_apart(
+    connection: Connection, kind: Kind, statement: sa.Select[Any], size: int, error: Exception
+) -> Page:
     """A page of which some row cannot be read: each of its runs by itself."""
     identity = kind.table.attribute(kind.identity)
     try:
@@ -176,7 +242,7 @@ def _dump_apart(connection: Connection, kind: Kind, statement: sa.Select[Any], e
     for *_, one in keys:
         alone = statement.where(identity == one)
         try:
-            page = _dump_together(connection, kind, alone)
+            page = _dump_together(connection, kind, alone, size)
         except sa.exc.DBAPIError:
             raise
         except Exception as own:  # noqa: BLE001
@@ -188,10 +254,10 @@ def _dump_apart(connection: Connection, kind: Kind, statement: sa.Select[Any], e
             problems += page.problems
     if not problems:
         raise error  # no single row is at fault
-    return Page(records, problems, (keys[-1][0], keys[-1][1]) if len(keys) == PAGE else None)
+    return Page(records, problems, (keys[-1][0], keys[-1][1]) if len(keys) == size else None)
 
 
-def _dump_together(connection: Connection, kind: Kind, statement: sa.Select[Any]) -> Page:
+def _dump_together(connection: Connection, kind: Kind, statement: sa.Select[Any], size: int) -> Page:
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
@@ -209,7 +275,7 @@ def _dump_together(connection: Connection, kind: Kind, statement: sa.Select[Any]
                 records += [] if unclear else [record]
             except ValidationError as error:
                 problems += list(_unholdable(kind, row)) or _told(kind, row, faults_in(error.messages))
-    return Page(records, problems, (rows[-1][1], rows[-1][2]) if len(rows) == PAGE else None)
+    return Page(records, problems, (rows[-1][1], rows[-1][2]) if len(rows) == size else None)
 
 
 def _identity_of(kind: Kind, row: Any) -> str:

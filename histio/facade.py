@@ -10,8 +10,9 @@ from typing import Any, TypedDict
 
 import sqlalchemy as sa
 
+from histio.database import Bind, BorrowedSession
 from histio.errors import NotConfiguredError
-from histio.history import Bind, BorrowedSession, History
+from histio.history import History
 from histio.models import AssemblyRun, ProductionRun
 from histio.records import RunSchema
 from histio.report import Problem

@@ -6,42 +6,54 @@ import copy
 import datetime as dt
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Self, TypeAlias
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self, TypeAlias, get_args
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from histio.binding import kind_of
 from histio.contract import URN, VERSION, Contract, derive, published
+from histio.database import Bind, BorrowedSession, Database
 from histio.dependencies import in_order
-from histio.dialects import (
-    check_kind,
-    commit,
-    create_engine,
-    ensure_transaction,
-    reading_options,
-    writing_options,
-)
-from histio.errors import BindingError, NotConfiguredError
-from histio.exporter import export_runs
+from histio.entries import Item, entries_of, parts_of
+from histio.errors import BindingError, DocumentError
+from histio.exporter import Filters, count_runs, export_runs
 from histio.fields import UtcTimestamp
+from histio.files import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINE_BYTES,
+    FilePath,
+    Source,
+    check_damage,
+    check_follows,
+    format_of,
+    reading,
+    rejecting,
+    stream_header,
+    target,
+    undamaged,
+    write_runs,
+)
 from histio.importer import Import, OnDuplicate
 from histio.kinds import Kind
+from histio.progress import Meter, Report
 from histio.records import RunSchema
-from histio.report import ImportReport, Problem
+from histio.report import ExportReport, ImportReport, Problem
 from histio.rows import Constants, check_values
-from histio.runs import Renames
+from histio.runs import Reader, Renames
 from histio.schemas import BUNDLED
-from histio.sessions import Habits, habits_of
+from histio.sessions import Habits
+from histio.spool import Spool
+from histio.tally import KEPT, Tally
 from histio.versions import Upgrades, Versions
 from histio.wire import shown
 
-BorrowedSession: TypeAlias = Session | scoped_session[Any] | Connection
-Bind: TypeAlias = str | sa.URL | Engine | sessionmaker[Any] | BorrowedSession | None
 Where: TypeAlias = sa.ColumnElement[bool] | Mapping[str, sa.ColumnElement[bool]]
+
+_log = logging.getLogger("histio")
 
 
 class History:
@@ -97,16 +109,10 @@ class History:
         self._versions = Versions(version or VERSION, upgrades or {}, kinds=tuple(self._kinds))
         self._values = dict(values or {})
         check_values(self._values, ordered)
-        self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
-        if self._engine is not None and self._engine.dialect.is_async:
-            raise BindingError(f"{self._engine.url!r} is for asyncio: use AsyncHistory")
-        self._bind = _checked(self._engine or bind)
         in_their_order = tuple(found[kind] for kind in ordered)
         rules = _json_schema(in_their_order, self._versions.current)
         self._contract = Contract(rules, older=self._versions.upgrades)
-        dialect = _dialect_of(self._bind)
-        if dialect is not None:
-            self._check_dialect(dialect)
+        self._database = Database(bind, ordered)
 
     def __enter__(self) -> Self:
         return self
@@ -116,8 +122,7 @@ class History:
 
     def close(self) -> None:
         """Close the connections to a database that was given by its URL; other binds are the caller's."""
-        if self._engine is not None:
-            self._engine.dispose()
+        self._database.close()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -139,6 +144,7 @@ class History:
         kinds: str | Sequence[str] | None = None,
         since: dt.date | None = None,
         until: dt.date | None = None,
+        changed_since: dt.date | None = None,
         where: Where | None = None,
         exported_at: dt.datetime | None = None,
         session: BorrowedSession | None = None,
@@ -149,6 +155,8 @@ class History:
             kinds: Names of the kinds to export; None: all.
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            changed_since: The earliest time at which a run, or an entry of its ledgers, was last written:
+                what ``updated_at`` says of it. An entry that has been removed is not seen by that.
             where: A criterion for the one kind asked for, or a mapping from kind to criterion.
             exported_at: Goes into the document; aware. None: now.
             session: To be used instead of the bound database.
@@ -156,21 +164,84 @@ class History:
         Raises:
             ExportError: Rows that the format cannot hold, all of them named.
         """
-        if exported_at is not None and getattr(exported_at, "tzinfo", None) is None:
-            raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
-        chosen = self._chosen(kinds)
-        if not chosen:
-            raise ValueError(f"no kinds: this history has {', '.join(self._kinds)}")
-        criteria = _by_kind(where, chosen)
-        document: dict[str, Any] = {
-            "version": self._versions.current,
-            "exported_at": UtcTimestamp().to_wire(exported_at or dt.datetime.now(dt.UTC)),
-        }
-        with self._reading(session) as connection:
-            for kind in chosen:
-                runs = export_runs(connection, kind, since=since, until=until, where=criteria.get(kind.name))
-                document[kind.collection] = list(runs)
+        document: dict[str, Any] = {"version": self.version, "exported_at": _moment(exported_at)}
+        chosen = self._filtered(kinds, where, since=since, until=until, changed_since=changed_since)
+        with self._database.reading(session) as connection:
+            for kind, filters in chosen.items():
+                document[kind.collection] = list(export_runs(connection, kind, filters))
         return document
+
+    def export_file(
+        self,
+        path: FilePath,
+        /,
+        *,
+        kinds: str | Sequence[str] | None = None,
+        since: dt.date | None = None,
+        until: dt.date | None = None,
+        changed_since: dt.date | None = None,
+        where: Where | None = None,
+        exported_at: dt.datetime | None = None,
+        follows: str | None = None,
+        format: str | None = None,  # noqa: A002 - the word for it
+        overwrite: bool = False,
+        progress: Report | None = None,
+        session: BorrowedSession | None = None,
+    ) -> ExportReport:
+        """Write all runs to a file, in constant memory; all of them as they are at one moment.
+
+        The file is there when it is whole: an export that fails leaves none, and the previous one as it was.
+
+        Args:
+            path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard output.
+                Its ending says what is written: a sealed stream (``.jsonl``) or a document (``.json``),
+                compressed where ``.gz`` or ``.zst`` follows.
+            kinds: This and the next five as for `export_document`.
+            since: …
+            until: …
+            changed_since: …
+            where: …
+            exported_at: …
+            follows: The ``sha256`` of the export that this one continues: goes into the stream's header.
+            format: Such as ``jsonl.zst``, where no ending says it; None: a stream there.
+            overwrite: Whether an existing file is replaced.
+            progress: Is called with a `Progress` at most ten times a second, and when all is written; what it
+                raises ends the export.
+            session: To be used instead of the bound database.
+
+        Raises:
+            ExportError: Rows that the format cannot hold, all of them named.
+            FileExistsError: There is such a file, and *overwrite* was not said.
+        """
+        form = format_of(path, format)
+        if follows is not None and form.name == "json":
+            raise ValueError("follows: a document cannot say it, only the header of a stream")
+        chosen = self._filtered(kinds, where, since=since, until=until, changed_since=changed_since)
+        collections = {kind.name: kind.collection for kind in chosen}
+        header = stream_header(self.version, _moment(exported_at), list(collections), follows=follows)
+        meter = Meter(progress)
+        with (
+            target(path, compression=form.compression, overwrite=overwrite) as file,
+            self._database.reading(session) as connection,
+        ):
+            total = None
+            if progress is not None:
+                total = sum(count_runs(connection, kind, filters) for kind, filters in chosen.items())
+            meter.begin("export", lambda: file.stored, total=total)
+            runs = (
+                (kind.name, record)
+                for kind, filters in chosen.items()
+                for record in export_runs(connection, kind, filters)
+            )
+            seal = write_runs(form.name, file, header, collections, meter.counted(runs))
+        return ExportReport(
+            exported=seal.counts.total(),
+            by_kind={name: seal.counts[name] for name in collections},
+            bytes=file.stored,
+            sha256=seal.sha256,
+            exported_at=header["exported_at"],
+            version=self.version,
+        )
 
     def iter_runs(
         self,
@@ -179,6 +250,7 @@ class History:
         *,
         since: dt.date | None = None,
         until: dt.date | None = None,
+        changed_since: dt.date | None = None,
         where: sa.ColumnElement[bool] | None = None,
         session: BorrowedSession | None = None,
     ) -> Iterator[dict[str, Any]]:
@@ -189,14 +261,14 @@ class History:
         Raises:
             ExportError: After the last run, when rows could not be exported.
         """
-        chosen = self._chosen(kind)
-        return self._iterate(chosen, session, since=since, until=until, where=where)
+        chosen = self._filtered(kind, where, since=since, until=until, changed_since=changed_since)
+        return self._iterate(*chosen.popitem(), session)
 
     def _iterate(
-        self, chosen: list[Kind], session: BorrowedSession | None, **filters: Any
+        self, kind: Kind, filters: Filters, session: BorrowedSession | None
     ) -> Iterator[dict[str, Any]]:
-        with self._reading(session) as connection:
-            yield from export_runs(connection, chosen[0], **filters)
+        with self._database.reading(session) as connection:
+            yield from export_runs(connection, kind, filters)
 
     def import_document(
         self,
@@ -215,8 +287,9 @@ class History:
 
         Args:
             document: As `export_document` gives it; never changed.
-            on_duplicate: A run whose UUID exists is left alone (``skip``), a problem (``error``), or left
-                alone if its content is the same and a ``conflict`` otherwise (``verify``).
+            on_duplicate: A run whose UUID exists is left alone (``skip``), a problem (``error``), made what
+                the document says (``update``), or left alone if its content is the same and a ``conflict``
+                otherwise (``verify``).
             atomic: Any rejected run means that nothing is written.
             dry_run: Do everything, constraints included, and roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
@@ -226,13 +299,160 @@ class History:
             DocumentError: The document as a whole cannot be read.
             sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a full disk.
         """
-        if on_duplicate not in ("skip", "error", "verify"):
-            raise ValueError(f'on_duplicate must be "skip", "error" or "verify", not {on_duplicate!r}')
-        with self._writing(session) as (connection, habits, finish):
-            work = self._work(connection, habits=habits, on_duplicate=on_duplicate, rename=rename)
-            report = work.run(document, atomic=atomic, dry_run=dry_run)
-            if report.imported and not dry_run:
-                finish()
+        problems = self._contract.envelope(document)
+        if problems:
+            raise DocumentError(tuple(problems))
+        kinds = list(self._kinds.values())
+        return self._import(
+            entries_of(document, kinds),
+            Tally(kinds),
+            reader=self._reader(document["version"], rename),
+            on_duplicate=on_duplicate,
+            atomic=atomic,
+            dry_run=dry_run,
+            session=session,
+        )
+
+    def import_file(
+        self,
+        path: FilePath,
+        /,
+        *,
+        on_duplicate: OnDuplicate = "skip",
+        atomic: bool = False,
+        dry_run: bool = False,
+        rename: Renames | None = None,
+        rejects: FilePath | None = None,
+        allow_truncated: bool = False,
+        commit_every: int | None = None,
+        follows: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        max_depth: int = MAX_DEPTH,
+        progress: Report | None = None,
+        session: BorrowedSession | None = None,
+    ) -> ImportReport:
+        """Write the runs of a file that the database lacks, in constant memory.
+
+        What the file is, a stream or a document, compressed or not, its content tells. A stream is read once,
+        in one transaction that is committed when the trailer has agreed; a document is read twice.
+
+        Args:
+            path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+            on_duplicate: This and the next three as for `import_document`.
+            atomic: …
+            dry_run: …
+            rename: …
+            rejects: A file, of any kind that *path* may be, for every run that is rejected, with its
+                problems: a stream that can be imported once it is mended. It is there, in place of a
+                previous one, when the import has ended well.
+            allow_truncated: Import what is whole of a file that breaks off, or disagrees with its seal.
+            commit_every: Read the file through first; then commit after as many runs. The same call again
+                goes on where the last one was interrupted. None: one transaction.
+            follows: What the stream's header must name as its predecessor; None: anything.
+            max_bytes: A file with more, uncompressed, is refused.
+            max_line_bytes: A longer line is no run; of a document, a longer run makes it useless.
+            max_depth: Likewise for what is nested more deeply.
+            progress: Is called with a `Progress` at most ten times a second, and at the end, before it is
+                committed; what it raises takes everything back that has not been committed.
+            session: To be used instead of the bound database.
+
+        Raises:
+            DocumentError: The file cannot be read as a whole, breaks off, or disagrees with its seal; nothing
+                was written.
+            ValueError: *commit_every* with *atomic*, *dry_run* or a session that was handed over.
+            OSError: The file cannot be read, or the rejects cannot be written.
+            sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a full disk.
+        """
+        lent = self._database.is_lent(session)
+        _check_commits(commit_every, excluded=atomic or dry_run or lent)
+        kinds = list(self._kinds.values())
+        collections = {kind.collection: kind.name for kind in kinds}
+        meter = Meter(progress)
+        with (
+            Source(path, max_bytes=max_bytes) as source,
+            reading(
+                source, self._contract, collections, max_line_bytes=max_line_bytes, max_depth=max_depth
+            ) as file,
+            rejecting(rejects, file.version, self._kinds) as rejected,
+        ):
+            check_follows(file, follows)
+            tally = Tally(kinds, limit=KEPT, rejects=rejected)
+            total = None
+            if commit_every is not None:
+                meter.begin("verify", lambda: source.position, total_bytes=source.size)
+                total = sum(1 for _ in meter.counted(file.items(again=True)))
+            if not allow_truncated:
+                check_damage(file)
+            meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
+            items = meter.counted(file.items())
+            report = self._import(
+                items if allow_truncated else undamaged(items, file),
+                tally,
+                reader=self._reader(file.version, rename),
+                on_duplicate=on_duplicate,
+                atomic=atomic,
+                dry_run=dry_run,
+                commit_every=commit_every,
+                session=session,
+            )
+        if file.damage:
+            broken = tuple(replace(problem, severity="warning") for problem in file.damage)
+            report = replace(
+                report,
+                truncated=True,
+                warnings=(*broken, *report.warnings),
+                warning_count=report.warning_count + len(broken),
+            )
+        return report
+
+    def _import(
+        self,
+        items: Iterable[Item],
+        tally: Tally,
+        *,
+        reader: Reader,
+        on_duplicate: OnDuplicate,
+        atomic: bool,
+        dry_run: bool,
+        session: BorrowedSession | None,
+        commit_every: int | None = None,
+    ) -> ImportReport:
+        """Import *items* in one transaction, or in one for so many of them."""
+        if on_duplicate not in get_args(OnDuplicate):
+            raise ValueError(f"on_duplicate must be one of {get_args(OnDuplicate)}, not {on_duplicate!r}")
+        # What a function gives is given once for each import, however many transactions it takes.
+        values = {name: value() if callable(value) else value for name, value in self._values.items()}
+        kinds = list(self._kinds.values())
+        withheld, unit_of_work = False, {}
+        parts = [items] if commit_every is None else parts_of(items, commit_every)
+        with Spool() as spool:
+            for part in parts:
+                with self._database.writing(session) as (connection, habits, finish):
+                    work = Import(
+                        connection,
+                        kinds,
+                        reader=reader,
+                        tally=tally,
+                        spool=spool,
+                        values=values,
+                        habits=habits,
+                        on_duplicate=on_duplicate,
+                    )
+                    before, unit_of_work = tally.written, work.unit_of_work
+                    last = commit_every is None or not part
+                    withheld = work.run(part, last=last, atomic=atomic, dry_run=dry_run)
+                    if tally.written > before and not (dry_run or withheld):
+                        finish()
+        report = tally.report(withheld=withheld, dry_run=dry_run, unit_of_work=unit_of_work)
+        _log.info(
+            "%s: %d imported, %d updated, %d skipped, %d rejected",
+            "dry run" if dry_run else "import",
+            report.imported,
+            report.updated,
+            report.skipped,
+            report.rejected,
+        )
         return report
 
     def check(
@@ -243,19 +463,34 @@ class History:
         session: BorrowedSession | None = None,
     ) -> list[Problem]:
         """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing."""
-        with self._reading(session) as connection:
-            return self._work(connection, habits=Habits(), rename=rename).check(document)
-
-    def _work(self, connection: Connection, **options: Any) -> Import:
+        problems = self._contract.envelope(document)
+        if problems or not isinstance(document, dict):
+            return problems
         kinds = list(self._kinds.values())
-        return Import(
-            connection, kinds, self._contract, versions=self._versions, values=self._values, **options
-        )
+        with self._database.reading(session) as connection, Spool() as spool:
+            work = Import(
+                connection,
+                kinds,
+                reader=self._reader(document["version"], rename),
+                tally=Tally(kinds),
+                spool=spool,
+                values={name: value() if callable(value) else value for name, value in self._values.items()},
+                habits=Habits(),
+            )
+            return work.check(entries_of(document, kinds))
 
-    def _check_dialect(self, dialect: sa.Dialect) -> None:
-        """Raise BindingError where a database of *dialect* cannot hold what the fields say."""
-        for kind in self._kinds.values():
-            check_kind(kind, dialect)
+    def _reader(self, version: str, rename: Renames | None) -> Reader:
+        return Reader(list(self._kinds.values()), self._contract, self._versions, version, rename or {})
+
+    def _filtered(
+        self, names: str | Sequence[str] | None, where: Where | None, **bounds: dt.date | None
+    ) -> dict[Kind, Filters]:
+        """The kinds with these *names*, and which of their runs are asked for."""
+        chosen = self._chosen(names)
+        if not chosen:
+            raise ValueError(f"no kinds: this history has {', '.join(self._kinds)}")
+        criteria = _by_kind(where, chosen)
+        return {kind: Filters(where=criteria.get(kind.name), **bounds) for kind in chosen}
 
     def _chosen(self, names: str | Sequence[str] | None) -> list[Kind]:
         wanted = self._kinds if names is None else [names] if isinstance(names, str) else names
@@ -263,65 +498,6 @@ class History:
         if unknown:
             raise ValueError(f"no such kind: {', '.join(unknown)}; this history has {', '.join(self._kinds)}")
         return [kind for name, kind in self._kinds.items() if name in wanted]
-
-    @contextmanager
-    def _reading(self, session: BorrowedSession | None) -> Iterator[Connection]:
-        """A connection on which all SELECTs see one moment, where that is histio's to say."""
-        bind = self._bind if session is None else _checked(session)
-        if isinstance(bind, sessionmaker):
-            with bind() as own:
-                yield self._connection(own, reading_options)
-        else:
-            yield self._borrowed(bind)[0]
-
-    @contextmanager
-    def _writing(
-        self, session: BorrowedSession | None
-    ) -> Iterator[tuple[Connection, Habits, Callable[[], None]]]:
-        """A connection, habits of its session, and what commits unless the session was handed over."""
-        bind = self._bind if session is None else _checked(session)
-        if isinstance(bind, sessionmaker):
-            with bind() as own:
-                connection = self._connection(own, writing_options)
-                yield connection, habits_of(own), functools.partial(commit, own, connection)
-        else:
-            connection, lent = self._borrowed(bind)
-            yield connection, habits_of(lent), lambda: None
-
-    @property
-    def _mapper(self) -> Any:
-        return next(iter(self._kinds.values())).table.mapper
-
-    def _borrowed(self, bind: BorrowedSession | None) -> tuple[Connection, Session | None]:
-        if bind is None:
-            raise NotConfiguredError("this history was made without a database: pass session=…")
-        if isinstance(bind, Connection):
-            self._check_dialect(bind.dialect)
-            ensure_transaction(bind)
-            return bind, None
-        session: Session = bind() if isinstance(bind, scoped_session) else bind
-        if session.autoflush:
-            session.flush()
-        return self._connection(session, lambda _bind: {}), session
-
-    def _connection(
-        self, session: Session, options: Callable[[Engine | Connection], dict[str, Any]]
-    ) -> Connection:
-        """The connection of *session* to the database of the kinds.
-
-        Raises:
-            BindingError: The session keeps them in several databases, or this one cannot hold the kinds.
-        """
-        tables = [table for kind in self._kinds.values() for table in kind.table.all()]
-        mappers = [each for table in tables for each in table.mappers()]
-        binds = [session.get_bind(mapper) for mapper in mappers]
-        if len({getattr(bind, "engine", bind) for bind in binds}) > 1:
-            names = ", ".join(dict.fromkeys(mapper.class_.__name__ for mapper in mappers))
-            raise BindingError(f"the session keeps {names} in several databases: make a History for each")
-        self._check_dialect(binds[0].dialect)
-        connection = session.connection({"mapper": self._mapper}, execution_options=options(binds[0]))
-        ensure_transaction(connection)
-        return connection
 
 
 @functools.cache
@@ -333,25 +509,19 @@ def _json_schema(schemas: tuple[type[RunSchema], ...], version: str) -> dict[str
     return own | {"$id": f"{URN}:{version}:{'+'.join(schema.Meta.kind for schema in schemas)}"}
 
 
-def _dialect_of(bind: Any) -> sa.Dialect | None:
-    """The dialect of *bind*, where it can be told without asking a session."""
-    if isinstance(bind, sessionmaker):
-        bind = bind.kw.get("bind")
-    return bind.dialect if isinstance(bind, Engine | Connection) else None
+def _moment(exported_at: dt.datetime | None) -> str:
+    if exported_at is not None and getattr(exported_at, "tzinfo", None) is None:
+        raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
+    return UtcTimestamp().to_wire(exported_at or dt.datetime.now(dt.UTC))
 
 
-def _checked(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
-    """*bind*, with a sessionmaker in place of an engine."""
-    if isinstance(bind, Engine):
-        return sessionmaker(bind)
-    if bind is None or isinstance(bind, (sessionmaker, Session, scoped_session, Connection)):
-        return bind
-    if any(each.__module__.startswith("sqlalchemy.ext.asyncio") for each in type(bind).__mro__):
-        raise BindingError(f"{shown(bind)} is for asyncio: use AsyncHistory")
-    raise BindingError(
-        f"cannot use {shown(bind)} as a database: "
-        "a URL, Engine, Connection, sessionmaker, Session or scoped_session is needed"
-    )
+def _check_commits(commit_every: int | None, *, excluded: bool) -> None:
+    if commit_every is None:
+        return
+    if commit_every is True or commit_every < 1:
+        raise ValueError(f"commit_every is a number of runs, 1 or more, not {shown(commit_every)}")
+    if excluded:
+        raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
 
 
 def _by_kind(where: Where | None, kinds: list[Kind]) -> Mapping[str, sa.ColumnElement[bool]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import aliased
 
 from histio.dialects import latest
 from histio.kinds import Kind, Table
@@ -45,6 +46,17 @@ class Identities:
         within = [other == value for other, value in self.scope(table).items()]
         found = self._found(table.columns[table.identity or ""], identities, within, now=now)
         return {table.normal(identity) for identity in found}
+
+    def owners(self, kind: Kind, table: Table, identities: Iterable[Any]) -> dict[Any, Any]:
+        """By identity of a stored ledger entry, that of the run of *kind* to which it belongs."""
+        path = next(path for path, below in kind.table.paths() if below is table)
+        statement, entity = sa.select(kind.table.attribute(kind.identity)), kind.table.mapper.class_
+        for ledger in path:
+            owner, entity = entity, aliased(ledger.relation.model)
+            statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
+        own = getattr(entity, table.attribute(table.identity or "").key)
+        found = self._connection.execute(statement.add_columns(own).where(own.in_(list(identities))))
+        return {table.normal(entry): kind.table.normal(run) for run, entry in found}
 
     def _found(
         self, column: sa.Column[Any], identities: Iterable[Any], criteria: list[Any], *, now: bool

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -13,7 +12,7 @@ from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 
 from histio.comparison import differences
-from histio.contract import Contract, pointer
+from histio.contract import pointer
 from histio.dependencies import Dependencies
 from histio.dialects import (
     RowFaultError,
@@ -25,57 +24,65 @@ from histio.dialects import (
     savepoint,
     strict,
 )
-from histio.errors import DocumentError
+from histio.entries import Entry, Item, Unreadable
 from histio.exporter import PAGE, export_known
 from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.mapping import attribute, unique_on
-from histio.report import Code, Counts, Fault, ImportReport, Problem
-from histio.resolver import Resolver
+from histio.report import Code, Fault, Problem
+from histio.resolver import Resolver, Sought
 from histio.rows import Constants, RowBuilder
-from histio.runs import Reader, Renames, Run
+from histio.runs import Reader, Run
 from histio.sessions import Habits
+from histio.spool import Spool
+from histio.tally import Tally
 from histio.unit_of_work import insert_by_unit_of_work, reasons
-from histio.versions import Versions
-from histio.writer import Row, insert_in_bulk, write
+from histio.writer import BATCH, Row, insert_in_bulk, write
 
 _log = logging.getLogger("histio")
 
-OnDuplicate = Literal["skip", "error", "verify"]
+OnDuplicate = Literal["skip", "error", "update", "verify"]
+
+_WINDOW = 4 * 2**20
+"""Runs are looked at in windows of one batch, or of this many characters if that is less."""
 
 
 class Import:
-    """One import of one document.
+    """One transaction of an import.
 
     Args:
         connection: In a transaction; what is written stays in it.
-        kinds: The kinds of run a document may carry.
-        contract: The JSON Schema of such documents.
-        versions: The versions of the format that are read.
+        kinds: The kinds of run that may come.
+        reader: Reads them.
+        tally: Counts what becomes of them.
+        spool: Remembers what the transactions of the same import have to know of each other.
         values: By attribute, what columns are filled with that the format leaves out.
         habits: Of the session that is used, for kinds that the unit of work writes.
         on_duplicate: What to do with a run whose identity exists.
-        rename: By name on the wire, slugs to read as other slugs.
+
+    Attributes:
+        unit_of_work: By kind, why its runs are written by the unit of work.
     """
 
     def __init__(
         self,
         connection: Connection,
         kinds: Sequence[Kind],
-        contract: Contract,
         *,
-        versions: Versions,
+        reader: Reader,
+        tally: Tally,
+        spool: Spool,
         values: Constants,
         habits: Habits,
         on_duplicate: OnDuplicate = "skip",
-        rename: Renames | None = None,
     ) -> None:
         self._connection = connection
         self._kinds = kinds
-        self._contract = contract
         self._on_duplicate = on_duplicate
-        self._reader = Reader(kinds, contract, versions, rename or {})
-        self._values = {name: value() if callable(value) else value for name, value in values.items()}
+        self._reader = reader
+        self._tally = tally
+        self._spool = spool
+        self._values = values
         self._dependencies = Dependencies(kinds)
         tables = [table for kind in kinds for table in kind.table.all()]
         self._tables = [rows for table in tables for rows in table.core_tables]
@@ -89,7 +96,9 @@ class Import:
             }
             for kind in kinds
         }
-        self._resolver = Resolver(connection.execute, tables, scope=self._values, scopes=runs)
+        self._resolver = Resolver(
+            connection.execute, tables, scope=self._values, scopes=runs, standing=self._standing
+        )
         limit = functools.partial(limits, connection.dialect)
         self._builder = RowBuilder(
             kinds,
@@ -97,16 +106,13 @@ class Import:
             values=self._values,
             limits={table: limit(table.columns) for table in tables},
         )
-        self._unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
+        self.unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
         self._by_unit_of_work = insert_by_unit_of_work(habits)
-        self._written: set[tuple[Table, Any]] = set()
+        self._written: set[Kind] = set()
 
-    def check(self, document: object) -> list[Problem]:
-        """What is wrong with *document*: form, references, and UUIDs that come twice. Writes nothing."""
-        problems = self._contract.envelope(document)
-        if problems:
-            return problems
-        runs = self._reader.read(document)
+    def check(self, entries: Iterable[Entry]) -> list[Problem]:
+        """What is wrong with *entries*: form, references, and UUIDs that come twice. Writes nothing."""
+        runs = [self._reader.read(entry) for entry in entries]
         first: dict[tuple[Table, Any], Run] = {}
         with savepoint(self._connection):
             for wave in self._dependencies.waves(runs):
@@ -133,42 +139,75 @@ class Import:
                 if not steps:
                     break  # the run comes again, and so do its entries
 
-    def run(self, document: object, *, atomic: bool = False, dry_run: bool = False) -> ImportReport:
-        """Write what *document* holds and the database lacks, and say what became of every run.
+    def run(
+        self, items: Iterable[Item], *, last: bool = True, atomic: bool = False, dry_run: bool = False
+    ) -> bool:
+        """Write what *items* hold and the database lacks, and count what becomes of every run.
+
+        Args:
+            items: In any order; what raises while they are given takes everything back.
+            last: Whether no further items will come, so that what waits for others need not wait any longer.
+            atomic: Take everything back if a run is rejected.
+            dry_run: Take everything back.
+
+        Returns:
+            Whether everything was taken back because a run was rejected.
 
         Raises:
-            DocumentError: The document as a whole cannot be read.
             sqlalchemy.exc.DBAPIError: What is no run's fault; nothing is written then.
         """
-        problems = self._contract.envelope(document)
-        if problems:
-            raise DocumentError(tuple(problems))
-        runs = self._reader.read(document)
         with savepoint(self._connection) as nested:
             check_engines(self._connection, self._tables)
             self._deferred = self._may_check_deferred()
-            for run in runs:
-                for sought in self._dependencies.keys_of(run):
-                    self._resolver.stands(run.kind.table.mapper.class_, sought, pointer(*run.steps))
             with strict(self._connection):
-                for wave in self._dependencies.waves(runs):
-                    pending = wave
-                    while pending:
-                        pending = self._import(pending)
-            withheld = atomic and any(run.outcome == "rejected" for run in runs)
+                self._take((item, None) for item in items)
+                if last:
+                    self._take_waiting()
+            withheld = atomic and self._tally.rejected > 0
             if dry_run or withheld:
                 nested.rollback()
             else:
                 self._advance_sequences()
-        report = self._report(runs, withheld=withheld, dry_run=dry_run)
-        _log.info(
-            "%s: %d imported, %d skipped, %d rejected",
-            "dry run" if dry_run else "import",
-            report.imported,
-            report.skipped,
-            report.rejected,
-        )
-        return report
+        return withheld
+
+    def _take(self, items: Iterable[tuple[Item, int | None]], *, finally_: bool = False) -> None:
+        """Bring *items* to their ends, a window at a time.
+
+        Those that name runs which are not there are put aside, with their number; *finally_* they are not.
+        """
+        for window in _windows(items):
+            numbers: dict[Run, int | None] = {}
+            for item, number in window:
+                if isinstance(item, Unreadable):
+                    self._tally.refuse(item)
+                else:
+                    numbers[self._reader.read(item)] = number
+            runs = list(numbers)
+            for run in runs:
+                for sought in self._dependencies.keys_of(run):
+                    self._spool.note(_scope(run.kind.table.mapper.class_), [(repr(sought), run.place)])
+            for wave in self._dependencies.waves(runs):
+                pending = wave
+                while pending:
+                    pending = self._import(pending, finally_=finally_)
+            for run in runs:
+                if run.outcome is None:
+                    self._spool.wait(run.entry, numbers[run])
+                else:
+                    self._tally.add(run)
+            self._resolver.let_go()
+
+    def _take_waiting(self) -> None:
+        """Try again what waits for other runs, from the end and from the beginning, as long as that helps."""
+        backwards, before = True, None
+        while self._spool.waiting and self._spool.waiting != before:
+            before = self._spool.waiting
+            self._take(self._spool.again(backwards=backwards))
+            backwards = not backwards
+        self._take(self._spool.again(backwards=False), finally_=True)
+
+    def _standing(self, model: type[Any], sought: Sought) -> str | None:
+        return self._spool.place(_scope(model), repr(sought))
 
     def _may_check_deferred(self) -> bool:
         """Whether deferred constraints may be checked: not where the caller's own work still breaks them."""
@@ -182,9 +221,7 @@ class Import:
 
     def _advance_sequences(self) -> None:
         """Keys that came with the document must not be given away again."""
-        written = {table for table, _ in self._written}
-        kinds = [kind for kind in self._kinds if kind.table in written]
-        for table in (table for kind in kinds for table in kind.table.all()):
+        for table in (table for kind in self._written for table in kind.table.all()):
             given = table.rows.autoincrement_column
             if given is not None and given in table.columns.values():
                 try:
@@ -195,10 +232,11 @@ class Import:
                         "the sequence of %s could not be moved behind the keys that were imported", given
                     )
 
-    def _import(self, runs: list[Run]) -> list[Run]:
+    def _import(self, runs: list[Run], *, finally_: bool) -> list[Run]:
         """Bring *runs* to their ends; give back those that share an identity with one that was tried now.
 
-        Those are looked at again: what became of the other decides what they are.
+        Those are looked at again: what became of the other decides what they are. Runs that name runs which
+        are not there come to no end yet, unless *finally_*.
         """
         fresh = self._classify(runs)
         rows = self._builder.build(fresh)
@@ -213,13 +251,20 @@ class Import:
                 run.warnings.clear()
                 again.append(run)
             elif run.problems:
-                run.outcome = "rejected"
+                run.outcome = None if not finally_ and self._waits(run) else "rejected"
             else:
                 accepted.append(run)
                 taken |= own
         for kind in self._kinds:
             self._write(kind, {run: rows[run] for run in accepted if run.kind is kind})
         return again
+
+    def _waits(self, run: Run) -> bool:
+        """Whether a run that *run* names may still come."""
+        return any(
+            self._resolver.lacks(reference.relation.mapper.class_, chain, value)
+            for _, reference, chain, value in self._dependencies.names(run)
+        )
 
     def _classify(self, runs: list[Run]) -> list[Run]:
         """Settle the well-formed runs whose identity exists; give back the others."""
@@ -242,7 +287,7 @@ class Import:
             for start in range(0, len(runs), PAGE):
                 self._verify(kind, runs[start : start + PAGE])
         for run in runs:
-            again = (kind.table, run.identity) in self._written
+            again = self._spool.place(kind.name, run.uuid or "") is not None
             code: Code = "duplicate-in-document" if again else "duplicate"
             fault = Fault(_duplicate(kind.table, run.identity), code)
             if self._on_duplicate == "error":
@@ -292,17 +337,36 @@ class Import:
         }
         if known:
             runs = self._classify(runs)
+        own = self._written_here(runs, known)
         for run in runs:
-            self._note_entries(run, known)
+            self._note_entries(run, known, own)
         return runs
 
-    def _note_entries(self, run: Run, known: Collection[tuple[Table, Any]] = ()) -> None:
+    def _written_here(
+        self, runs: list[Run], entries: Collection[tuple[Table, Any]]
+    ) -> set[tuple[Table, Any]]:
+        """Those of the stored *entries* that came with runs which this import has written."""
+        found = set()
+        for kind, table in {(run.kind, table) for run in runs for table, _, _ in run.entries()}:
+            stored = [identity for of, identity in entries if of is table]
+            owners = self._identities.owners(kind, table, stored) if stored else {}
+            for identity, owner in owners.items():
+                if self._spool.place(kind.name, kind.named(owner)) is not None:
+                    found.add((table, identity))
+        return found
+
+    def _note_entries(
+        self,
+        run: Run,
+        known: Collection[tuple[Table, Any]] = (),
+        written: Collection[tuple[Table, Any]] = (),
+    ) -> None:
         seen = set()
         for table, identity, steps in run.entries():
             code: Code = "duplicate-in-document"
             if (table, identity) in known:
                 text = f"{_duplicate(table, identity)}, an entry of another run"
-                code = code if (table, identity) in self._written else "duplicate"
+                code = code if (table, identity) in written else "duplicate"
             elif (table, identity, where := () if table.is_shared else steps[:-2]) in seen:
                 text = f"{_duplicate(table, identity)}, twice in its run"
             else:
@@ -325,7 +389,7 @@ class Import:
             known = self._identities.known(kind.table, [row.parameters[column.key] for row in some], now=True)
             return {row for row in some if row.parameters[column.key] in known}
 
-        by_unit_of_work = kind.name in self._unit_of_work
+        by_unit_of_work = kind.name in self.unit_of_work
         bulk = functools.partial(insert_in_bulk, within=tuple(self._identities.scope(kind.table)))
         insert = self._by_unit_of_work if by_unit_of_work else bulk
         failures = write(
@@ -351,31 +415,30 @@ class Import:
         for run in runs:
             if run.outcome is None:
                 run.outcome = "imported"
-                self._written.update((table, each) for table, each, _ in run.identities())
+                self._written.add(kind)
+        self._spool.note(
+            kind.name, [(run.uuid or "", run.place) for run in runs if run.outcome == "imported"]
+        )
         if runs:
             self._resolver.forget_missing(kind.table.mapper.class_)
 
-    def _report(self, runs: list[Run], *, withheld: bool, dry_run: bool) -> ImportReport:
-        by_kind = {}
-        for kind in self._kinds:
-            ends = Counter(run.outcome for run in runs if run.kind is kind)
-            imported = 0 if withheld else ends["imported"]
-            by_kind[kind.name] = Counts(imported=imported, skipped=ends["skipped"], rejected=ends["rejected"])
-        problems = tuple(problem for run in runs for problem in run.problems)
-        warnings = tuple(problem for run in runs for problem in run.warnings)
-        return ImportReport(
-            imported=sum(counts.imported for counts in by_kind.values()),
-            skipped=sum(counts.skipped for counts in by_kind.values()),
-            rejected=sum(counts.rejected for counts in by_kind.values()),
-            by_kind=by_kind,
-            problems=problems,
-            warnings=warnings,
-            problem_count=len(problems),
-            warning_count=len(warnings),
-            renamed=tuple(self._reader.renamed),
-            unit_of_work=self._unit_of_work,
-            dry_run=dry_run,
-        )
+
+def _windows(items: Iterable[tuple[Item, int | None]]) -> Iterator[list[tuple[Item, int | None]]]:
+    """*items* in groups of which each can be held in memory."""
+    window: list[tuple[Item, int | None]] = []
+    size = 0
+    for item, number in items:
+        window.append((item, number))
+        size += item.size if isinstance(item, Entry) else len(item.text)
+        if len(window) == BATCH or size >= _WINDOW:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
+
+
+def _scope(model: type[Any]) -> str:
+    return f"{model.__module__}.{model.__qualname__}"
 
 
 def _identity_name(table: Table) -> str:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
-from histio.fields import Integer, RunUUID
+from histio.fields import Date, Integer, RunUUID, UtcTimestamp
 from histio.fields.references import Key
 from histio.mapping import (
     Columns,
@@ -88,6 +88,15 @@ class Ledger:
     constants: Mapping[sa.Column[Any], Any]
     order: str | None
 
+    def ties(self, owner: Any, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
+        """What is true of the rows of *entity* that belong to those of *owner*; both may be aliases."""
+        mappers = sa.inspect(owner).mapper, self.table.mapper
+        for pair in zip(self.relation.local, self.relation.remote, strict=True):
+            own, theirs = (
+                attribute(mapper, column).key for mapper, column in zip(mappers, pair, strict=True)
+            )
+            yield getattr(owner, own) == getattr(entity, theirs)
+
     def entries(self, record: Mapping[str, Any], name: str) -> list[tuple[tuple[str | int, ...], Any]]:
         """The entries of *record*, each with the steps that lead to it; the first step is *name*."""
         found = record.get(self.member)
@@ -145,6 +154,14 @@ class Table:
         return None if self.identity is None else self.columns[self.identity]
 
     @property
+    def changed(self) -> str | None:
+        """The member that tells when a record was last written; None: nothing does."""
+        name = self.schema.Meta.changed or ""
+        return (
+            name if isinstance(self.fields.get(name), UtcTimestamp | Date) and name in self.columns else None
+        )
+
+    @property
     def growing_key(self) -> sa.Column[Any] | None:
         """The primary key, where the database counts it up."""
         column = getattr(self.rows, "autoincrement_column", None)
@@ -191,6 +208,12 @@ class Table:
         yield self.mapper
         yield from (reference.relation.mapper for reference in self.references)
         yield from (links.relation.mapper for links in self.links)
+
+    def paths(self, *path: Ledger) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
+        """This table and those of its ledgers, each with the ledgers that lead down to it."""
+        yield path, self
+        for ledger in self.ledgers:
+            yield from ledger.table.paths(*path, ledger)
 
     def all(self) -> Iterator[Table]:
         """This table and those of its ledgers, owners first."""

@@ -71,7 +71,7 @@ class Converter(ModelConverter):
 
 # What a Meta may say, of marshmallow's options those that matter here.
 _OPTIONS = (
-    *("model", "identity", "order", "optional", "from_owner", "kind", "collection", "timestamp"),
+    *("model", "identity", "order", "changed", "optional", "from_owner", "kind", "collection", "timestamp"),
     *("exclude", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
     *("additional", "ordered", "many", "load_only", "dump_only", "table", "transient", "sqla_session"),
     *("dateformat", "datetimeformat", "timeformat", "render_module", "include_fk", "include_relationships"),
@@ -92,6 +92,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
     - ``identity``: the member that identifies a record; None: the `RunUUID` that is called ``uuid``, or the
       only one. A run needs an identity, a ledger entry does not.
     - ``order``: of a ledger's entries, the member or attribute that orders them; None: their growing key.
+    - ``changed``: the member that tells when a row was last written, where there is one.
     - ``optional``: members that are left out where the model has no such column.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
       ``{"finished_unit_id": "finished_unit_id"}``.
@@ -102,6 +103,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
         model_converter = Converter
         identity: ClassVar[str | None] = None
         order: ClassVar[str | None] = None
+        changed: ClassVar[str | None] = "updated_at"
         optional: ClassVar[tuple[str, ...]] = ()
         from_owner: ClassVar[Mapping[str, str]] = {}
 

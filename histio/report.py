@@ -72,7 +72,9 @@ class Problem:
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.pointer or 'document'}: {self.message}{hint}"
+        line = "" if self.line is None else f"line {self.line}: "
+        where = f"{self.pointer}: " if self.pointer else "" if line else "document: "
+        return f"{line}{where}{self.message}{hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,26 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryCounts:
+    """What was done to the ledger entries of runs that were updated."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Renaming:
-    """One use of a ``rename`` rule: the member at *pointer* said *old* and was read as *new*."""
+    """One use of a ``rename`` rule: the member at *pointer* said *old* and was read as *new*.
+
+    Attributes:
+        line: The 1-based line of a stream, into which *pointer* points; None in a document.
+    """
 
     pointer: str
     old: str
     new: str
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +118,19 @@ class ImportReport:
         imported: Runs written.
         updated: Runs that existed and were changed.
         skipped: Runs that existed and were left alone.
-        rejected: Runs with at least one error; nothing of them was written.
-        by_kind: The same four counts for each kind.
-        problems: The errors, in the document's order.
-        warnings: What was imported although something about it is odd.
+        rejected: Runs with at least one error; nothing of them was written. Lines of a stream that are no run
+            are among them.
+        by_kind: The same four counts for each kind; lines that are no run have none.
+        entries: What was done to the ledger entries of updated runs.
+        problems: The errors, in the document's order; of a file at most the first 1,000.
+        warnings: What was imported although something about it is odd; likewise.
         problem_count: How many errors there were, also where *problems* was cut short.
         warning_count: How many warnings there were, likewise.
-        renamed: Every use of the ``rename`` option.
+        renamed: The uses of the ``rename`` option; likewise.
+        renamed_count: How many there were.
         unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; the
             kinds that are not here were written in bulk.
-        truncated: The input ended before its end.
+        truncated: The file was imported although it breaks off, or disagrees with its seal.
         dry_run: The report tells what would have happened.
     """
 
@@ -120,11 +139,13 @@ class ImportReport:
     skipped: int = 0
     rejected: int = 0
     by_kind: Mapping[str, Counts] = field(default_factory=dict)
+    entries: EntryCounts = EntryCounts()
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     problem_count: int = 0
     warning_count: int = 0
     renamed: tuple[Renaming, ...] = ()
+    renamed_count: int = 0
     unit_of_work: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     truncated: bool = False
     dry_run: bool = False
@@ -136,3 +157,29 @@ class ImportReport:
             plain[name] = list(plain[name])
         plain["unit_of_work"] = {kind: list(why) for kind, why in self.unit_of_work.items()}
         return plain
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote.
+
+    Attributes:
+        exported: Runs written.
+        by_kind: The same for each kind.
+        bytes: The size of the file as it is stored.
+        sha256: The digest of the runs, as the trailer of a stream has it: the same for the same rows,
+            whenever, wherever and in whatever form they are exported.
+        exported_at: The time that the file says, as it says it.
+        version: The version of the format.
+    """
+
+    exported: int
+    by_kind: Mapping[str, int]
+    bytes: int
+    sha256: str
+    exported_at: str
+    version: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain dicts, strings and numbers, ready for JSON."""
+        return asdict(self)

@@ -25,6 +25,7 @@ Sought = tuple[Key, Any]
 CHUNK = 5_000
 """How many values one IN list holds: every driver takes that many parameters."""
 
+_REMEMBERED = 50_000
 _HINTED = 25
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # close matches of those mean nothing
 _POPULATION = 2_000
@@ -61,7 +62,6 @@ class _Lookup:
     missing: set[Sought] = field(default_factory=set)
     found: dict[Sought, list[Found]] = field(default_factory=dict)
     promised: set[Sought] = field(default_factory=set)
-    standing: dict[Sought, str] = field(default_factory=dict)
     population: dict[Key, list[str]] = field(default_factory=dict)
     hints: dict[Sought, str | None] = field(default_factory=dict)
 
@@ -94,6 +94,8 @@ class Resolver:
         scope: Values by attribute; related models that have the attribute are looked for among rows with
             that value.
         scopes: For these related models, which are kinds of run themselves, instead of *scope*.
+        standing: Tells where in the document the row of a model stands that is sought, so that a hint can say
+            so; None: nowhere.
     """
 
     def __init__(
@@ -104,11 +106,13 @@ class Resolver:
         entities: bool = False,
         scope: Mapping[str, Any] | None = None,
         scopes: Mapping[type[Any], Mapping[str, Any]] | None = None,
+        standing: Callable[[type[Any], Sought], str | None] = lambda _model, _sought: None,
     ) -> None:
         self._execute = execute
         self._entities = entities
         self._scope = scope or {}
         self._scopes = scopes or {}
+        self._standing = standing
         self._lookups: dict[type[Any], _Lookup] = {}
         for table in tables:
             for snapshot in () if entities else table.snapshots:
@@ -158,10 +162,16 @@ class Resolver:
         if model in self._lookups:
             self._lookups[model].promised.add(sought)
 
-    def stands(self, model: type[Any], sought: Sought, where: str) -> None:
-        """Know that a row of *model* stands in the document, so that a hint can say where."""
-        if model in self._lookups:
-            self._lookups[model].standing[sought] = where
+    def lacks(self, model: type[Any], chain: tuple[Key, ...], value: Any) -> bool:
+        """Whether no row of *model* has *value* in any key of *chain*; it must have been fetched."""
+        return not any(self._lookups[model].found[key, value] for key in chain)
+
+    def let_go(self) -> None:
+        """Forget what was found, where that has become much."""
+        for lookup in self._lookups.values():
+            if len(lookup.found) > _REMEMBERED:
+                lookup.found.clear()
+                lookup.missing.clear()
 
     def _fetch(self, lookup: _Lookup) -> None:
         wanted = frozenset(lookup.wanted)
@@ -263,8 +273,9 @@ class Resolver:
 
     def _hint(self, lookup: _Lookup, key: Key, value: Any) -> str | None:
         """Close matches among the first keys of the table, for the first few slugs that are asked."""
-        if (key, value) in lookup.standing:
-            return f"{lookup.standing[key, value]} has it, but is rejected or refers back in a circle"
+        where = self._standing(lookup.mapper.class_, (key, value))
+        if where is not None:
+            return f"{where} has it, but is rejected or refers back in a circle"
         if not isinstance(value, str) or _UUID.fullmatch(value):
             return None
         if (key, value) not in lookup.hints and len(lookup.hints) < _HINTED:

@@ -10,13 +10,14 @@ from typing import Any, Literal
 from marshmallow import ValidationError
 
 from histio.contract import Contract, pointer
+from histio.entries import Entry
 from histio.fields import Slug
 from histio.kinds import Kind, Table
 from histio.report import Fault, Problem, Renaming
 from histio.versions import Versions
 from histio.wire import faults_in, shown
 
-Outcome = Literal["imported", "skipped", "rejected"]
+Outcome = Literal["imported", "updated", "skipped", "rejected"]
 Renames = Mapping[str, Mapping[str, str]]
 Steps = tuple[str | int, ...]
 Values = dict[str, Any]
@@ -27,18 +28,21 @@ class Run:
     """One run on its way in.
 
     Attributes:
+        entry: What was read.
         values: What of the record has the right form, as the columns take it.
         well_formed: All of it has.
+        renamed: Every use of the ``rename`` option.
         outcome: None while it is on its way.
     """
 
     kind: Kind
-    index: int
+    entry: Entry
     values: Values = field(default_factory=dict)
     well_formed: bool = False
     outcome: Outcome | None = None
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    renamed: list[Renaming] = field(default_factory=list)
 
     @property
     def identity(self) -> Any:
@@ -52,13 +56,21 @@ class Run:
 
     @property
     def steps(self) -> Steps:
-        """Where the run stands in its document."""
-        return (self.kind.collection, self.index)
+        """Where the run stands in its document, or in its line."""
+        if self.entry.line is not None:
+            return (self.kind.name,)
+        return (self.kind.collection, self.entry.index)
+
+    @property
+    def place(self) -> str:
+        """Where the run stands in the file or document, in words."""
+        where = pointer(*self.steps)
+        return where if self.entry.line is None else f"line {self.entry.line}"
 
     def note(self, fault: Fault, *steps: str | int, hint: str | None = None, warning: bool = False) -> None:
         """Write down what is wrong at *steps* below the run."""
         where = pointer(*self.steps, *steps)
-        at = self.kind.name, self.uuid, self.index
+        at = self.kind.name, self.uuid, self.entry.index, self.entry.line
         problem = Problem("warning" if warning else "error", fault.code, str(fault), where, *at, hint=hint)
         (self.warnings if warning else self.problems).append(problem)
 
@@ -82,25 +94,24 @@ def _entries(table: Table, values: Values, steps: Steps) -> Iterator[tuple[Table
 
 
 class Reader:
-    """Reads the runs of documents.
+    """Reads runs.
 
     Args:
-        kinds: The kinds of run a document may carry.
-        contract: The JSON Schema of such documents.
+        kinds: The kinds of run that may come.
+        contract: The JSON Schema of their records.
         versions: The versions of the format that are read.
+        version: That of the format in which they come.
         rename: By name on the wire, slugs to read as other slugs.
-
-    Attributes:
-        renamed: Every use of *rename*.
 
     Raises:
         ValueError: *rename* names no slug of the kinds, or makes what is no slug.
     """
 
     def __init__(
-        self, kinds: Sequence[Kind], contract: Contract, versions: Versions, rename: Renames
+        self, kinds: Sequence[Kind], contract: Contract, versions: Versions, version: str, rename: Renames
     ) -> None:
-        self._kinds = kinds
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._version = version
         self._contract = contract
         self._versions = versions
         self._rename = _checked(rename, kinds)
@@ -109,20 +120,15 @@ class Reader:
             for kind in kinds
             if any(table.schema._hooks["pre_load"] for table in kind.table.all())  # noqa: SLF001
         }
-        self.renamed: list[Renaming] = []
 
-    def read(self, document: Any) -> list[Run]:
-        """The runs of *document*, in its order."""
-        return [
-            self._read_run(kind, index, record, document["version"])
-            for kind in self._kinds
-            for index, record in enumerate(document.get(kind.collection) or ())
-        ]
+    def read(self, entry: Entry) -> Run:
+        """The run of *entry*.
 
-    def _read_run(self, kind: Kind, index: int, record: Any, version: str) -> Run:
-        """Form: marshmallow says what is wrong; the JSON Schema speaks for what marshmallow would take."""
-        run = Run(kind, index)
-        record, fault = self._versions.upgrade(kind.name, record, version)
+        marshmallow says what is wrong with its form; the JSON Schema speaks for what marshmallow would take.
+        """
+        kind = self._kinds[entry.kind]
+        run = Run(kind, entry)
+        record, fault = self._versions.upgrade(kind.name, entry.record, self._version)
         if fault is not None:
             run.note(fault)
             return run
@@ -139,9 +145,9 @@ class Reader:
         except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
             run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
         else:
-            if not self._contract.accepts(kind.name, record):
+            if not self._contract.accepts(kind.name, record, decoded=entry.size > 0):
                 run.problems += [
-                    replace(problem, kind=kind.name, uuid=run.uuid, index=index)
+                    replace(problem, kind=kind.name, uuid=run.uuid, index=entry.index, line=entry.line)
                     for problem in self._contract.explain(kind.name, record, run.steps)
                 ]
         run.well_formed = not run.problems
@@ -159,7 +165,8 @@ class Reader:
                 values[member] = self._renamed(run, field, old, new, (*steps, name))
                 where = pointer(*run.steps, *steps, name)
                 for before, after in zip(old, new, strict=True) if field.many else [(old, new)]:
-                    self.renamed += [Renaming(where, before, after)] if before != after else []
+                    used = Renaming(where, before, after, run.entry.line)
+                    run.renamed += [used] if before != after else []
         for ledger, below, entry in table.entries(values) if self._rename else ():
             self._apply_renames(run, ledger.table, entry, (*steps, *below))
 

@@ -109,7 +109,7 @@ def _anchors(text: str) -> list[str]:
 
 def _engines(values: Any) -> Iterator[sa.Engine]:
     for value in values:
-        bind = value._bind if isinstance(value, histio.History) else value
+        bind = value._database.bind if isinstance(value, histio.History) else value
         found = getattr(bind, "kw", {}).get("bind", bind)
         if isinstance(found, sa.Engine):
             yield found

@@ -9,10 +9,13 @@ import pytest
 import histio
 
 PACKAGE = Path(histio.__file__).parent
-PACKAGES = {"dialects", "fields", "testing"}
+PACKAGES = {"dialects", "fields", "files", "testing"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py")) + sorted(PACKAGES)
 GROUND = {"errors", "fields", "mapping", "report", "wire"}
-SURFACE = {"__init__", "__main__", "async_history", "bakery", "cli", "demo", "facade", "history", "testing"}
+SURFACE = {
+    *("__init__", "__main__", "async_history", "bakery", "cli", "demo", "diff", "facade", "history", "merge"),
+    "testing",
+}
 
 
 def trees(module: str) -> list[ast.Module]:

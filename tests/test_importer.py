@@ -394,9 +394,9 @@ class TestVerify:
         assert ends(report) == (0, 1, 0)
 
 
-def test_update_is_refused_until_it_exists(sqlite):
-    with pytest.raises(ValueError, match="on_duplicate must be"):
-        History(sqlite).import_document(document(), on_duplicate="update")
+def test_a_way_with_duplicates_that_does_not_exist_is_refused(sqlite):
+    with pytest.raises(ValueError, match="on_duplicate must be one of"):
+        History(sqlite).import_document(document(), on_duplicate="replace")
 
 
 # --- options -----------------------------------------------------------------------------------------

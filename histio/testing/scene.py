@@ -203,7 +203,7 @@ class Scene:
 def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
     """A scene with *count* runs, gone with the block."""
     with _session(history) as session:
-        connection = session.connection({"mapper": history._mapper})  # noqa: SLF001 - the kit is histio's own
+        connection = session.connection({"mapper": history._database.mapper})  # noqa: SLF001 - the kit is histio's own
         before = {kind.name: _identities(connection, kind) for kind in kinds_of(history)}
         try:
             make_runs(session, count)
@@ -230,7 +230,7 @@ def _identities(connection: Connection, kind: Kind) -> list[Any]:
 @contextmanager
 def _session(history: History) -> Iterator[Session]:
     """A session of the host's kind, in a transaction that is rolled back after the block."""
-    bind, mapper = history._bind, history._mapper  # noqa: SLF001 - the kit is histio's own
+    bind, mapper = history._database.bind, history._database.mapper  # noqa: SLF001 - the kit is histio's own
     if bind is None:
         raise NotConfiguredError("this history was made without a database: bind one to the test database")
     if isinstance(bind, sessionmaker):

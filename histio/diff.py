@@ -1,0 +1,272 @@
+"""What two histories say differently."""
+
+from __future__ import annotations
+
+import copy
+import heapq
+import itertools
+import json
+import operator
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeAlias
+
+from histio.contract import pointer
+from histio.exporter import export_runs
+from histio.files import FilePath
+from histio.history import History
+from histio.kinds import Kind, Ledger, Table
+from histio.ordered import Format, Place, Placed, place_of, scratch, together
+from histio.wire import WireField, shown
+
+Side = Literal["a", "b"]
+Steps: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A member that two histories have otherwise in the same run.
+
+    Attributes:
+        pointer: RFC 6901 pointer into the run; an entry of a ledger has its place in *a*, or in *b* where only
+            *b* has it. That of a whole ledger: its entries are in another order.
+        a: What the first one says, in wire form; None: nothing. Of a whole ledger, the identities of its
+            entries.
+        b: What the second one says.
+    """
+
+    pointer: str
+    a: Any
+    b: Any
+
+    def __str__(self) -> str:
+        a, b = ("nothing" if each is None else shown(each) for each in (self.a, self.b))
+        return f"{self.pointer}: {a} → {b}"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A run that two histories have differently.
+
+    Attributes:
+        kind: The name of its kind.
+        uuid: Its UUID, or what else identifies it in a host's format, in words.
+        only_in: Which of them has it; None: both.
+        changes: In what it differs, where both have it.
+    """
+
+    kind: str
+    uuid: str
+    only_in: Side | None = None
+    changes: tuple[Change, ...] = ()
+
+    def __str__(self) -> str:
+        run = f"{self.kind} {self.uuid}"
+        if self.only_in is not None:
+            return f"{run}: only in {self.only_in}"
+        return "\n  ".join([f"{run}:", *map(str, self.changes)])
+
+
+def diff(
+    a: FilePath | History, b: FilePath | History, *, history: History | None = None
+) -> Iterator[Difference]:
+    """In what two histories differ, in constant memory; nothing: they have the same runs.
+
+    Of two exports, that is so exactly if their ``sha256`` are equal. Records that people have written are
+    compared by what they mean: ``"5.25"`` is ``"5.2500"``, a member that is left out is null. Of a run that
+    comes several times in one file, the last one counts.
+
+    Kind by kind come first the runs that both have and that differ, then those that only one has; both in
+    the order of exports (the former by the later time where that is what differs). Files are read twice,
+    and need not be sorted; a database is read as it is at one moment, and until all is given its connection
+    is held.
+
+    Args:
+        a: A file, as `History.import_file` takes it, or a history, which stands for its database.
+        b: The other one.
+        history: Tells what files may hold. None: *a* or *b* where one is a history, otherwise the bundled
+            kinds.
+
+    Raises:
+        DocumentError: A file is no history, is damaged, or holds what is no run; before anything is given.
+        ExportError: Rows that the format cannot hold, after the runs of their kind that both have.
+        ValueError: The histories are of different formats.
+    """
+    histories = [each for each in (history, a, b) if isinstance(each, History)] or [History()]
+    for other in histories[1:]:
+        _check_alike(histories[0], other)
+    return _differences(a, b, histories[0])
+
+
+def _check_alike(one: History, other: History) -> None:
+    if one.version != other.version:
+        raise ValueError(f"the histories have formats of different versions: {one.version}, {other.version}")
+    described = [{_described(kind) for kind in _kinds(each)} for each in (one, other)]
+    if described[0] != described[1]:
+        kinds = " and ".join(", ".join(each.kinds) for each in (one, other))
+        raise ValueError(f"the histories have different kinds, or identify their runs differently: {kinds}")
+
+
+def _described(kind: Kind) -> tuple[str, str, str | None]:
+    names = kind.table.names
+    return kind.name, names[kind.identity], kind.timestamp and names[kind.timestamp]
+
+
+def _kinds(history: History) -> tuple[Kind, ...]:
+    return tuple(history._kinds.values())  # noqa: SLF001 - part of what a history does
+
+
+def _differences(a: FilePath | History, b: FilePath | History, history: History) -> Iterator[Difference]:
+    kinds = _kinds(history)
+    form = Format(kinds, history._contract, history._versions)  # noqa: SLF001
+    with ExitStack() as stack:
+        ours, theirs = (stack.enter_context(_runs(each, form)) for each in (a, b))
+        apart = stack.enter_context(_Apart())
+        both = heapq.merge(_of("a", ours), _of("b", theirs), key=operator.itemgetter(0))
+        for number, of_kind in itertools.groupby(both, key=lambda each: each[0].kind):
+            kind = kinds[number]
+            for uuid, found in _pairs(of_kind, apart):
+                changes = tuple(_run_changes(kind.table, found["a"], found["b"]))
+                if changes:
+                    yield Difference(kind.name, uuid, changes=changes)
+            for uuid, side in apart.rest():
+                yield Difference(kind.name, uuid, only_in=side)
+
+
+@contextmanager
+def _runs(given: FilePath | History, form: Format) -> Iterator[Iterator[Placed]]:
+    """The runs of a file or database, in the order of exports."""
+    if not isinstance(given, History):
+        with together([given], form) as files:
+            yield files.runs()
+        return
+    own = {kind.name: kind for kind in _kinds(given)}
+    with given._database.reading(None) as connection:  # noqa: SLF001
+        yield (
+            (place_of(own[kind.name], number, record), record)
+            for number, kind in enumerate(form.kinds)
+            for record in export_runs(connection, own[kind.name])
+        )
+
+
+_Sided: TypeAlias = tuple[Place, Side, Any]
+
+
+def _of(side: Side, runs: Iterator[Placed]) -> Iterator[_Sided]:
+    return ((place, side, record) for place, record in runs)
+
+
+def _pairs(runs: Iterator[_Sided], apart: _Apart) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The identities of the *runs* that both sides have, and their records by side; the others are put *apart*.
+
+    A run with another time on either side stands at two places: at the second one, its pair is found.
+    """
+    for place, at_place in itertools.groupby(runs, key=operator.itemgetter(0)):
+        found = {side: record for _, side, record in at_place}
+        if len(found) == 1:
+            [(side, record)] = found.items()
+            found |= apart.other(place, side)
+            if len(found) == 1:
+                apart.put(place, side, record)
+                continue
+        yield place.identity, found
+
+
+class _Apart:
+    """Runs of one kind and one side that have not been met on the other side yet, on disk."""
+
+    def __init__(self) -> None:
+        self._database = scratch(
+            "CREATE TABLE apart (side TEXT, time TEXT, rank TEXT, identity TEXT PRIMARY KEY, record BLOB);"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def put(self, place: Place, side: Side, record: Any) -> None:
+        """Put a run aside."""
+        row = (side, place.time, place.rank, place.identity, pickle.dumps(record))
+        self._database.execute("INSERT OR REPLACE INTO apart VALUES (?, ?, ?, ?, ?)", row)
+
+    def other(self, place: Place, side: Side) -> dict[Side, Any]:
+        """What the side that is not this one has put aside with the same identity; it is taken away."""
+        taken = "DELETE FROM apart WHERE identity = ? AND side <> ? RETURNING side, record"
+        rows = self._database.execute(taken, (place.identity, side)).fetchall()
+        return {other: pickle.loads(record) for other, record in rows}  # noqa: S301 - written above
+
+    def rest(self) -> Iterator[tuple[str, Side]]:
+        """Identities and sides of what no one has taken, in order; nothing is left then."""
+        yield from self._database.execute("SELECT identity, side FROM apart ORDER BY time, rank")
+        self._database.execute("DELETE FROM apart")
+
+
+_text = json.JSONEncoder(sort_keys=True, default=repr).encode
+"""A value such that equal texts are equal values: to Python, true is 1, and 1 is 1.0."""
+
+
+def _run_changes(table: Table, a: Any, b: Any) -> Iterator[Change]:
+    # Nearly all runs are equal as they stand, and to load them costs a hundred times more than to see that.
+    if _text(a) != _text(b):
+        yield from _changes(table, _canonical(table, a), _canonical(table, b), ())
+
+
+def _canonical(table: Table, record: Any) -> Any:
+    """*record* as an export would write it; as it is where it cannot be loaded."""
+    try:
+        return _written(table, table.schema.load(copy.deepcopy(record)), record)
+    except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+        return record
+
+
+def _written(table: Table, values: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The wire form of what was loaded from *record*, and its members that are only dumped."""
+    ledgers = {ledger.member: ledger for ledger in table.ledgers}
+    wire = {}
+    for member, name in table.names.items():
+        value, given = values.get(member), record.get(name)
+        field, ledger = table.fields[member], ledgers.get(member)
+        if member not in values:
+            wire[name] = given if field.dump_only else None
+        elif value is None:
+            wire[name] = None
+        elif ledger is None:
+            wire[name] = (
+                table.wire(member, value) if isinstance(field, WireField) else field.serialize(member, values)
+            )
+        elif ledger.many:
+            wire[name] = [
+                _written(ledger.table, *each) for each in zip(value, given or value, strict=False)
+            ]
+        else:
+            wire[name] = _written(ledger.table, value, given or value)
+    return wire
+
+
+def _changes(table: Table, a: Mapping[str, Any], b: Mapping[str, Any], steps: Steps) -> Iterator[Change]:
+    """In what two records differ that stand at *steps* below their run."""
+    ledgers = {table.names[ledger.member]: ledger for ledger in table.ledgers}
+    for name in {**a, **b}:
+        ours, theirs, at = a.get(name), b.get(name), (*steps, name)
+        if name in ledgers and all(map(_are_records, (ours, theirs))):
+            yield from _ledger_changes(ledgers[name], ours, theirs, at)
+        elif _text(ours) != _text(theirs):
+            yield Change(pointer(*at), ours, theirs)
+
+
+def _are_records(entries: Any) -> bool:
+    found = entries if isinstance(entries, list) else [entries]
+    return entries is None or all(isinstance(each, dict) for each in found)
+
+
+def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: Steps) -> Iterator[Change]:
+    """In what the entries at *steps* differ."""
+    ours, theirs = (
+        (each or []) if isinstance(each or [], list) else [each] for each in (a, b)
+    )
+    named = [_named(ledger.table, entries) for entries in (ours, theirs)]
+    ...

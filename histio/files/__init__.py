@@ -1,0 +1,25 @@
+"""History in files: bytes, and what is read from and written to them."""
+
+from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES
+from histio.files.reading import check_damage, check_follows, reading, undamaged
+from histio.files.sources import MAX_BYTES, FilePath, Source
+from histio.files.streams import stream_header
+from histio.files.targets import format_of, target
+from histio.files.writing import rejecting, write_runs
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_LINE_BYTES",
+    "FilePath",
+    "Source",
+    "check_damage",
+    "check_follows",
+    "format_of",
+    "reading",
+    "rejecting",
+    "stream_header",
+    "target",
+    "undamaged",
+    "write_runs",
+]

@@ -1,0 +1,266 @@
+"""Documents, read without ever holding more than a run of them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from histio.contract import Contract
+from histio.entries import Entry, Item
+from histio.errors import DocumentError
+from histio.files.decoding import NotJsonError, check_depth, decoder
+from histio.files.sources import DamageError, Source
+from histio.report import Problem
+
+_CHUNK = 2**18
+_CUT = re.compile(r"[-+.\w\\]*")
+"""What may stand at the end of a text that was cut where JSON is none any more."""
+
+_TAIL = 12
+"""A token that the end of the text may have cut is no longer than this, strings aside: ``-Infinity``,
+an escape."""
+
+
+class Document:
+    """A document, read twice: first as a whole, to know what it is, then run by run.
+
+    Of a member that comes twice the last one counts, as for every JSON parser.
+
+    Args:
+        source: Its bytes.
+        contract: Its JSON Schema.
+        collections: By the name of its list, each kind of run; in the order in which they are given out.
+        max_line_bytes: What is longer is no run.
+        max_depth: How deeply a run may be nested.
+
+    Attributes:
+        damage: How the document breaks off; none: it is whole.
+
+    Raises:
+        DocumentError: It is no JSON, or no document.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        contract: Contract,
+        collections: dict[str, str],
+        *,
+        max_line_bytes: int,
+        max_depth: int,
+    ) -> None:
+        self._source = source
+        self._collections = collections
+        self._limits = max_line_bytes, max_depth
+        self.damage: tuple[Problem, ...] = ()
+        self._lists: list[str] = []
+        self.header = self._scan(contract)
+
+    @property
+    def version(self) -> str:
+        """The version of the format."""
+        return str(self.header["version"])
+
+    def _scan(self, contract: Contract) -> dict[str, Any]:
+        """The members of the document; runs are passed over."""
+        members: dict[str, Any] = {}
+        whole: Any = members
+        try:
+            text = self._text()
+            if text.next() != "{":
+                whole = text.value()
+            else:
+                for name in text.members():
+                    if name in self._collections and text.next() == "[":
+                        self._lists.append(name)
+                        members[name] = []
+                        for _ in text.values():
+                            pass
+                    else:
+                        members[name] = text.value()
+            text.end()
+        except DamageError as error:
+            problem = Problem("error", error.code, error.message)
+            if error.code not in ("truncated", "corrupt") or "version" not in members:
+                raise DocumentError((problem,)) from None
+            self.damage = (problem,)
+        problems = contract.envelope(whole)
+        if problems:
+            raise DocumentError((*self.damage, *problems))
+        return members
+
+    def items(self, *, again: bool = False) -> Iterator[Item]:  # noqa: ARG002 - it is always read again
+        """The runs, in the order of their kinds."""
+        last = {name: place for place, name in enumerate(self._lists)}
+        wanted = [name for name in self._collections if name in last]
+        if [last[name] for name in wanted] == sorted(last[name] for name in wanted):
+            passes = [wanted]
+        else:
+            passes = [[name] for name in wanted]
+        for names in passes:
+            yield from self._runs({last[name] for name in names})
+
+    def _runs(self, places: set[int]) -> Iterator[Item]:
+        """The runs of the lists at these *places* among all lists."""
+        text, place = self._text(), 0
+        try:
+            for name in text.members():
+                if name not in self._collections or text.next() != "[":
+                    text.value()
+                    continue
+                for index, (record, size) in enumerate(text.values()):
+                    if place in places:
+                        yield Entry(self._collections[name], record, index, size=size)
+                place += 1
+        except DamageError:
+            if not self.damage:
+                raise
+
+    def _text(self) -> _Text:
+        return _Text(self._source, *self._limits)
+
+
+class _Text:
+    """The text of a file, of which what is being read is in memory."""
+
+    def __init__(self, source: Source, max_size: int, max_depth: int) -> None:
+        self._name = source.name
+        self._reader = source.open(again=True)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._max_size = max_size
+        self._max_depth = max_depth
+        self._text = ""
+        self._at = 0
+        self._line = 1
+        self._column = 1
+        self._bytes = 0
+
+    def _more(self) -> bool:
+        """Read on, as much again as there is; False at the end."""
+        self._line, self._column = self._position()
+        self._text = rest = self._text[self._at :]
+        self._at = 0
+        if len(rest) > self._max_size:
+            raise self._too_long()
+        data = self._reader.read(max(_CHUNK, len(rest)))
+        try:
+            self._text = rest + self._decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            if not data:
+                raise self._cut() from None
+            byte, at = error.object[error.start], self._bytes + error.start + 1
+            text = f"{self._name} is not UTF-8 (byte 0x{byte:02x} at {at}); is it Latin-1?"
+            raise DamageError("schema", text) from None
+        self._bytes += len(data)
+        return bool(data)
+
+    def _position(self) -> tuple[int, int]:
+        """The 1-based line and column of the next character."""
+        passed = self._text[: self._at]
+        column = len(passed) - passed.rfind("\n") if "\n" in passed else self._column + len(passed)
+        return self._line + passed.count("\n"), column
+
+    def _place(self) -> str:
+        line, column = self._position()
+        return f"{self._name}, line {line}, column {column}"
+
+    def _broken(self, why: str) -> DamageError:
+        return DamageError("schema", f"{self._place()}: no JSON: {why}.")
+
+    def _too_long(self) -> DamageError:
+        text = f"{self._place()}: a value is longer than max_line_bytes = {self._max_size}."
+        return DamageError("out-of-range", text)
+
+    def _cut(self) -> DamageError:
+        return DamageError("truncated", f"{self._place()}: the document ends before its end.")
+
+    def next(self) -> str:
+        """The next character that is no space; empty at the end. It is not passed."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
+                self._at += 1
+            if self._at < len(self._text) or not self._more():
+                return self._text[self._at : self._at + 1]
+
+    def value(self) -> Any:
+        """The value that comes next."""
+        return self._sized()[0]
+
+    def _sized(self) -> tuple[Any, int]:
+        if not self.next():
+            raise self._cut()
+        value, end = self._decoded()
+        # A number may go on in what has not been read yet.
+        while end == len(self._text) and self._more():
+            value, end = self._decoded()
+        text = self._text[self._at : end]
+        if len(text) > self._max_size:
+            raise self._too_long()
+        try:
+            check_depth(text, self._max_depth)
+        except NotJsonError as error:
+            raise self._broken(str(error)) from None
+        self._at = end
+        return value, len(text)
+
+    def _decoded(self) -> tuple[Any, int]:
+        """The value that comes next, and where in the text it ends."""
+        while True:
+            try:
+                return decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                is_open = error.msg.startswith("Unterminated string")
+                if (is_open or error.pos >= len(self._text) - _TAIL) and self._more():
+                    continue
+                if is_open or _CUT.fullmatch(self._text, error.pos):
+                    raise self._cut() from None
+                self._at = error.pos
+                raise self._broken(error.msg) from None
+            except RecursionError:
+                raise self._broken("nested too deeply") from None
+            except ValueError as error:  # NaN, or an integer of more digits than Python takes
+                raise self._broken(str(error)) from None
+
+    def _pass(self, wanted: str) -> str:
+        """Pass the next character, which must be one of those *wanted*."""
+        found = self.next()
+        if not found:
+            raise self._cut()
+        if found not in wanted:
+            raise self._broken(f"expecting {' or '.join(wanted)}")
+        self._at += 1
+        return found
+
+    def members(self) -> Iterator[str]:
+        """The names of the object that comes next; the caller passes each value before the next name."""
+        self._pass("{")
+        if self.next() == "}":
+            self._at += 1
+            return
+        while True:
+            if self.next() not in ('"', ""):
+                raise self._broken("expecting a name in double quotes")
+            name = self.value()
+            self._pass(":")
+            yield name
+            if self._pass(",}") == "}":
+                return
+
+    def values(self) -> Iterator[tuple[Any, int]]:
+        """The values of the list that comes next, each with the length of its text."""
+        self._pass("[")
+        if self.next() == "]":
+            self._at += 1
+            return
+        while True:
+            yield self._sized()
+            if self._pass(",]") == "]":
+                return
+
+    def end(self) -> None:
+        """Make sure that nothing comes any more."""
+        if self.next():
+            raise self._broken("more than one value")

@@ -1,0 +1,79 @@
+"""Files → runs: what a file is, told by its beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+from histio.contract import Contract
+from histio.entries import Item
+from histio.errors import DocumentError
+from histio.files.documents import Document
+from histio.files.sources import DamageError, Source
+from histio.files.streams import Stream, first_member
+from histio.report import Problem
+
+Reading: TypeAlias = Stream | Document
+
+
+@contextmanager
+def reading(
+    source: Source,
+    contract: Contract,
+    collections: Mapping[str, str],
+    *,
+    max_line_bytes: int,
+    max_depth: int,
+) -> Iterator[Reading]:
+    """The history in *source*, its header or envelope read and found right.
+
+    Args:
+        source: Where its bytes come from.
+        contract: The JSON Schema of documents and lines.
+        collections: By the name of its list, each kind of run, in their order.
+        max_line_bytes: What is longer is no run.
+        max_depth: How deeply a run may be nested.
+
+    Raises:
+        DocumentError: It is no history, or one that this histio does not read.
+    """
+    with source:
+        try:
+            options: dict[str, Any] = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
+            if _is_stream(source, contract):
+                yield Stream(source, contract, **options)
+            else:
+                yield Document(source, contract, dict(collections), **options)
+        except DamageError as error:
+            raise DocumentError((Problem("error", error.code, error.message),)) from None
+
+
+def _is_stream(source: Source, contract: Contract) -> bool:
+    member = first_member(source.head())
+    if member in ("header", "trailer", "unreadable", *contract.kinds):
+        return True
+    # Of what begins with neither, the name may say what it was meant to be.
+    return member not in contract.schema["properties"] and ".jsonl" in PurePath(source.name).suffixes
+
+
+def check_damage(file: Reading) -> None:
+    """Raise DocumentError where *file* is known to break off, or to disagree with its seal."""
+    if file.damage:
+        raise DocumentError(file.damage)
+
+
+def undamaged(items: Iterable[Item], file: Reading) -> Iterator[Item]:
+    """The *items* of *file*; raises DocumentError after the last one where it is damaged."""
+    yield from items
+    check_damage(file)
+
+
+def check_follows(file: Reading, sha256: str | None) -> None:
+    """Raise DocumentError where *file* does not name its predecessor's *sha256*; None: it need not."""
+    named = file.header.get("follows")
+    if sha256 is not None and named != sha256:
+        told = "names no predecessor" if named is None else f"follows {named}"
+        problem = Problem("error", "schema", f"The file {told}, not {sha256}.", "/header/follows", line=1)
+        raise DocumentError((problem,))

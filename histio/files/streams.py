@@ -1,0 +1,277 @@
+"""Sealed streams: a header, one run to a line, and a trailer that tells whether they are all there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from histio.contract import Contract
+from histio.entries import Entry, Item, Unreadable
+from histio.errors import DocumentError
+from histio.files.decoding import NotJsonError, decode
+from histio.files.sources import DamageError, Source
+from histio.report import Code, Fault, Problem
+from histio.wire import shown
+
+_SHOWN = 10_000
+"""How much of a line that is too long is kept, in bytes."""
+
+_FIRST_MEMBER = re.compile(rb'\s*\{\s*"([^"\\]*)"')
+
+
+def first_member(line: bytes) -> str | None:
+    """The name of the first member of the object with which *line* begins; None: there is none."""
+    found = _FIRST_MEMBER.match(line)
+    return None if found is None else found[1].decode("utf-8", "replace")
+
+
+class Seal:
+    """Counts and digests run lines.
+
+    Attributes:
+        counts: Runs by kind.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._digest = hashlib.sha256()
+
+    def add(self, line: bytes) -> None:
+        """Take in a *line*, or a part of one."""
+        self._digest.update(line)
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all lines so far."""
+        return self._digest.hexdigest()
+
+
+def stream_header(
+    version: str, exported_at: str, kinds: list[str], *, follows: str | None = None
+) -> dict[str, Any]:
+    """The header of a stream.
+
+    Raises:
+        ValueError: *follows* is no SHA-256.
+    """
+    header = {"version": version, "exported_at": exported_at, "kinds": kinds}
+    if follows is None:
+        return header
+    if not re.fullmatch("[0-9a-f]{64}", str(follows)):
+        raise ValueError(f"follows: a sha256 has 64 lower-case hexadecimal digits, unlike {shown(follows)}")
+    return {**header, "follows": follows}
+
+
+def trailer(seal: Seal, header: bytes) -> dict[str, Any]:
+    """The trailer of a stream with this *seal* and *header* line."""
+    return {
+        "counts": dict(seal.counts),
+        "sha256": seal.sha256,
+        "header_sha256": hashlib.sha256(header).hexdigest(),
+    }
+
+
+class Stream:
+    """A stream, read line by line.
+
+    Args:
+        source: Its bytes.
+        contract: The JSON Schema of its lines.
+        max_line_bytes: What is longer is no line.
+        max_depth: How deeply a line may be nested.
+
+    Attributes:
+        header: What its first line says.
+        damage: After `items`: in what the stream disagrees with its seal; none: all is there.
+
+    Raises:
+        DocumentError: It has no header, or one that this history does not read.
+    """
+
+    def __init__(self, source: Source, contract: Contract, *, max_line_bytes: int, max_depth: int) -> None:
+        self._source = source
+        self._contract = contract
+        self._kinds = contract.kinds
+        self._max_line_bytes = max_line_bytes
+        self._max_depth = max_depth
+        self.header = self._read_header()
+        self.damage: tuple[Problem, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The version of the format."""
+        return str(self.header["version"])
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether a trailer is to come."""
+        return self.header.get("sealed", True) is not False
+
+    def _read_header(self) -> dict[str, Any]:
+        head = self._source.head()
+        if not head:
+            raise DocumentError((_problem("truncated", f"{self._source.name} is empty.", 1),))
+        line, end, _ = head.partition(b"\n")
+        try:
+            member = decode(_text(line), self._max_depth)
+        except NotJsonError as error:
+            code: Code = "schema" if end else "truncated"
+            text = f"The first line of {self._source.name} is no header: {error}."
+            raise DocumentError((_problem(code, text, 1),)) from None
+        if not isinstance(member, dict) or list(member) != ["header"]:
+            text = f'The first line of {self._source.name} is no header, which is {{"header": …}} alone.'
+            raise DocumentError((_problem("schema", text, 1),))
+        problems = self._contract.header(member["header"])
+        if problems:
+            raise DocumentError(tuple(problems))
+        return member["header"]  # type: ignore[no-any-return]
+
+    def items(self, *, again: bool = False) -> Iterator[Item]:
+        """The runs, in the order of their lines; *again* where they will be asked for once more.
+
+        Raises:
+            DocumentError: The bytes are not to be read at all.
+        """
+        self.damage = ()
+        seal, found, number = Seal(), _Found(), 0
+        try:
+            for number, (line, whole) in enumerate(self._lines(seal, again=again), 1):
+                if number == 1:
+                    found.header = line
+                elif found.trailer is not None and self.is_sealed:
+                    found.beyond = found.beyond or number
+                elif first_member(line) == "trailer" and whole:
+                    found.trailer, found.end = line, number
+                elif first_member(line) == "header":
+                    seal.add(line)
+                    found.second = found.second or number
+                else:
+                    seal.add(line)
+                    yield from self._item(line, whole, number, seal)
+        except DamageError as error:
+            if error.code not in ("truncated", "corrupt"):
+                raise DocumentError((_problem(error.code, error.message, number + 1),)) from None
+            self.damage = (_problem(error.code, error.message, number + 1),)
+        else:
+            self.damage = tuple(self._disagreements(seal, found, number)) if self.is_sealed else ()
+
+    def _lines(self, seal: Seal, *, again: bool) -> Iterator[tuple[bytes, bool]]:
+        """Each line with its end, and whether it is whole: the beginning of one that is too long."""
+        reader = self._source.open(again=again)
+        limit = self._max_line_bytes + 1
+        while line := reader.readline(limit):
+            whole = len(line) < limit or line.endswith(b"\n")
+            yield line, whole
+            while not whole:
+                rest = reader.readline(2**16)
+                seal.add(rest)
+                whole = not rest or rest.endswith(b"\n")
+
+    def _item(self, line: bytes, whole: bool, number: int, seal: Seal) -> Iterator[Item]:  # noqa: FBT001
+        """The run of a *line*; nothing where a sealed stream breaks off within it."""
+        shown_line = line[:_SHOWN] if not whole else line.rstrip(b"\r\n")
+
+        def unreadable(why: str, code: Code = "schema", at: str = "") -> Unreadable:
+            return Unreadable(shown_line.decode("utf-8", "backslashreplace"), number, Fault(why, code), at)
+
+        if not whole:
+            yield unreadable(
+                f"The line is longer than max_line_bytes = {self._max_line_bytes}.", "out-of-range"
+            )
+        elif not shown_line.strip():
+            yield unreadable("The line is blank.")
+        else:
+            try:
+                members = decode(_text(line), self._max_depth)
+            except NotJsonError as error:
+                if line.endswith(b"\n") or not self.is_sealed:
+                    yield unreadable(f"The line is no JSON: {error}.")
+                return
+            kind = next((name for name in self._kinds if name in members), None) if _is(members) else None
+            if kind is not None:
+                index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
+                others = members.keys() - {kind, "problems"}
+                if others:
+                    yield unreadable("Unknown field.", at=f"/{min(others)}")
+                else:
+                    yield Entry(kind, members[kind], index, number, len(line))
+            elif _is(members) and isinstance(members.get("unreadable"), str):
+                text = members["unreadable"]
+                yield Unreadable(text, number, Fault("The line is kept as text, and was not mended."))
+            else:
+                kinds = " or ".join(self._kinds)
+                yield unreadable(f"The line is no run: one has the member {kinds}, not {_names(members)}.")
+
+    def _disagreements(self, seal: Seal, found: _Found, last: int) -> Iterator[Problem]:
+        if found.second is not None:
+            text = "A second header: streams that were put one after the other are no stream; merge them."
+            yield _problem("corrupt", text, found.second)
+        if found.trailer is None:
+            yield _problem("truncated", f"The stream ends after line {last}, without its trailer.", last)
+            return
+        if found.beyond is not None:
+            text = "The trailer is not the last line; streams put one after the other have to be merged."
+            yield _problem("corrupt", text, found.beyond)
+        if not found.trailer.endswith(b"\n"):
+            yield _problem("truncated", "The stream ends within its trailer.", found.end)
+            return
+        try:
+            members = decode(_text(found.trailer), self._max_depth)
+        except NotJsonError as error:
+            yield _problem("corrupt", f"The trailer is no JSON: {error}.", found.end)
+            return
+        problems = self._contract.trailer(members, found.end)
+        yield from problems
+        if not problems:
+            yield from self._differences(seal, found, members["trailer"])
+
+    def _differences(self, seal: Seal, found: _Found, given: Mapping[str, Any]) -> Iterator[Problem]:
+        crlf = " Its lines end in CR LF: was it converted?" if found.header.endswith(b"\r\n") else ""
+        counted = {kind: count for kind, count in given["counts"].items() if count}
+        if counted != +seal.counts:
+            text = f"The trailer counts {_counts(counted)}, the stream has {_counts(seal.counts)}."
+            yield _problem("corrupt", text, found.end, "/trailer/counts")
+        if given["sha256"] != seal.sha256:
+            text = f"The runs are not those that were sealed: their digest is another.{crlf}"
+            yield _problem("corrupt", text, found.end, "/trailer/sha256")
+        if given["header_sha256"] != hashlib.sha256(found.header).hexdigest():
+            text = f"The header is not the one that was sealed: its digest is another.{crlf}"
+            yield _problem("corrupt", text, found.end, "/trailer/header_sha256")
+
+
+class _Found:
+    """What a pass has met beside runs: two lines, and the numbers of some."""
+
+    def __init__(self) -> None:
+        self.header = b""
+        self.trailer: bytes | None = None
+        self.end = 0
+        self.beyond: int | None = None
+        self.second: int | None = None
+
+
+def _is(members: Any) -> bool:
+    return isinstance(members, dict)
+
+
+def _names(members: Any) -> str:
+    return ", ".join(map(shown, members)) if members and _is(members) else shown(members)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()) if count) or "no runs"
+
+
+def _problem(code: Code, text: str, line: int, at: str = "") -> Problem:
+    return Problem("error", code, text, at, line=line)
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        raise NotJsonError(f"not UTF-8 (byte 0x{byte:02x} at {error.start + 1}); is it Latin-1?") from None

@@ -1,0 +1,166 @@
+"""Runs → files: documents, sealed streams, and streams of what was rejected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, BinaryIO, Literal
+
+from histio.entries import Entry, Item
+from histio.errors import ExportError
+from histio.files.sources import FilePath
+from histio.files.streams import Seal, trailer
+from histio.files.targets import format_of, target
+from histio.report import Problem
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def encoded(value: Any) -> bytes:
+    """*value* as JSON in UTF-8, in the one form that digests are made of.
+
+    Raises:
+        ValueError: It holds NaN, an infinity or a lone surrogate.
+        TypeError: It holds what JSON has no word for.
+    """
+    return _encoder.encode(value).encode("utf-8")
+
+
+def line(name: str, text: bytes) -> bytes:
+    """The line of a stream whose one member has this JSON *text*."""
+    return b'{"' + name.encode() + b'":' + text + b"}\n"
+
+
+Runs = Iterable[tuple[str, Any]]
+"""Runs in their order, each as its kind and its record."""
+
+
+class _StreamWriter:
+    """Writes a sealed stream."""
+
+    def __init__(self, file: BinaryIO, header: Mapping[str, Any], _collections: Mapping[str, str]) -> None:
+        self._file = file
+        self._header = line("header", encoded(header))
+        file.write(self._header)
+
+    def add(self, kind: str, text: bytes) -> None:
+        self._file.write(line(kind, text))
+
+    def finish(self, seal: Seal) -> None:
+        self._file.write(line("trailer", encoded(trailer(seal, self._header))))
+
+
+class _DocumentWriter:
+    """Writes a document, with one run to a line."""
+
+    def __init__(self, file: BinaryIO, header: Mapping[str, Any], collections: Mapping[str, str]) -> None:
+        self._file = file
+        self._left = dict(collections)
+        self._open: str | None = None
+        file.write(encoded({name: header[name] for name in ("version", "exported_at")})[:-1])
+
+    def add(self, kind: str, text: bytes) -> None:
+        self._file.write((b",\n" if self._begin(kind) else b"\n") + text)
+
+    def _begin(self, kind: str | None) -> bool:
+        """Be in the list of *kind*, after those before it; whether it has been begun already."""
+        begun = self._open == kind
+        while self._open != kind and self._left:
+            self._close()
+            self._open = next(iter(self._left))
+            self._file.write(b',\n"' + self._left.pop(self._open).encode() + b'":[')
+        return begun
+
+    def _close(self) -> None:
+        self._file.write(b"" if self._open is None else b"\n]")
+
+    def finish(self, _seal: Seal) -> None:
+        self._begin(None)
+        self._close()
+        self._file.write(b"}\n")
+
+
+_WRITERS: dict[str, type[_StreamWriter | _DocumentWriter]] = {"jsonl": _StreamWriter, "json": _DocumentWriter}
+
+
+def write_runs(
+    form: Literal["json", "jsonl"],
+    file: BinaryIO,
+    header: Mapping[str, Any],
+    collections: Mapping[str, str],
+    runs: Runs,
+) -> Seal:
+    """Write *runs* as a document or as a sealed stream.
+
+    Args:
+        form: Which of them.
+        file: Gets the bytes.
+        header: As `stream_header` gives it.
+        collections: By kind, the name of its list.
+        runs: In the order of the kinds.
+
+    Returns:
+        The seal of the runs, whether the *form* has room for it or not.
+
+    Raises:
+        ExportError: After the last run, when some are no JSON.
+    """
+    seal, problems = Seal(), []
+    writer = _WRITERS[form](file, header, collections)
+    for kind, record in runs:
+        try:
+            text = encoded(record)
+        except (TypeError, ValueError) as error:
+            why = "a lone surrogate" if isinstance(error, UnicodeError) else str(error)
+            uuid = str(record.get("uuid"))
+            problems.append(Problem("error", "schema", f"{kind} {uuid}: is no JSON: {why}.", "", kind, uuid))
+            continue
+        seal.counts[kind] += 1
+        seal.add(line(kind, text))
+        writer.add(kind, text)
+    if problems:
+        raise ExportError(tuple(problems))
+    writer.finish(seal)
+    return seal
+
+
+class Rejects:
+    """Writes a stream, without seal, of runs that were rejected: it can be imported once it is mended.
+
+    Args:
+        file: Gets the bytes.
+        version: That of the format in which the runs came.
+        kinds: The names of the kinds.
+    """
+
+    def __init__(self, file: BinaryIO, version: str, kinds: Iterable[str]) -> None:
+        self._file = file
+        file.write(line("header", encoded({"version": version, "kinds": list(kinds), "sealed": False})))
+
+    def add(self, item: Item, problems: Iterable[Problem]) -> None:
+        """Write what was rejected, and why."""
+        told = [
+            {name: value for name, value in asdict(each).items() if value is not None} for each in problems
+        ]
+        name, value = (item.kind, item.record) if isinstance(item, Entry) else ("unreadable", item.text)
+        # What came with a lone surrogate can be told in ASCII only.
+        self._file.write(json.dumps({name: value, "problems": told}, separators=(",", ":")).encode() + b"\n")
+
+
+@contextmanager
+def rejecting(path: FilePath | None, version: str, kinds: Iterable[str]) -> Iterator[Rejects | None]:
+    """`Rejects` that are at *path*, in place of a previous file, when the block has ended well.
+
+    Raises:
+        ValueError: The name says that they are to be a document.
+    """
+    if path is None:
+        yield None
+        return
+    form = format_of(path)
+    if form.name == "json":
+        raise ValueError("rejects: they are a stream, whose name ends in .jsonl")
+    with target(path, compression=form.compression, overwrite=True) as file:
+        yield Rejects(file, version, kinds)

@@ -1,0 +1,323 @@
+"""The runs of files in the order of exports: sorted on disk where they come in another one."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime as dt
+import heapq
+import itertools
+import math
+import operator
+import pickle
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple, Self, TypeAlias
+
+from marshmallow import ValidationError, missing
+
+from histio.contract import Contract
+from histio.entries import Entry, Unreadable
+from histio.errors import DocumentError
+from histio.files import MAX_DEPTH, MAX_LINE_BYTES, FilePath, Source, check_damage, reading
+from histio.files.reading import Reading
+from histio.files.streams import Seal
+from histio.files.writing import encoded, line
+from histio.kinds import Kind
+from histio.report import Fault, Problem
+from histio.runs import Run
+from histio.tally import KEPT
+from histio.versions import Versions
+from histio.wire import faults_in
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What files of history may hold: kinds of run in their order, their JSON Schema, and the versions."""
+
+    kinds: tuple[Kind, ...]
+    contract: Contract
+    versions: Versions
+
+
+class Place(NamedTuple):
+    """Where a run stands in the order of exports.
+
+    Attributes:
+        kind: The 0-based place of its kind.
+        time: When it was, as text that sorts as times do; empty for runs without a time.
+        rank: Its identity, as text that sorts as identities do.
+        identity: The same in words.
+    """
+
+    kind: int
+    time: str
+    rank: str
+    identity: str
+
+
+Placed: TypeAlias = tuple[Place, Any]
+"""A record, after its place."""
+
+
+def place_of(kind: Kind, number: int, record: Any) -> Place:
+    """The place of a *record* of *kind*, which is the one of this *number*.
+
+    Raises:
+        ValidationError: Nothing identifies it.
+    """
+    values = _values(kind, record)
+    identity, time = (_given(values, member) for member in (kind.identity, kind.timestamp))
+    if identity is None:
+        raise ValidationError({kind.table.names[kind.identity]: [Fault("Missing data for required field.")]})
+    moment, words = "" if time is None else _sortable(time, str(time)), kind.named(identity)
+    return Place(number, moment, _sortable(identity, words), words)
+
+
+def _values(kind: Kind, record: Any) -> Mapping[str, Any]:
+    """What *record* says of its identity and its time, at least."""
+    table = kind.table
+    if table.schema._hooks["pre_load"]:  # noqa: SLF001 - only they know where it says so
+        try:
+            return table.schema.load(copy.deepcopy(record))  # type: ignore[no-any-return]
+        except ValidationError as error:
+            if isinstance(error.valid_data, dict) and kind.identity in error.valid_data:
+                return error.valid_data
+            raise
+    if not isinstance(record, Mapping):
+        raise ValidationError([Fault("Invalid input type.")])
+    values = {}
+    for member in filter(None, (kind.identity, kind.timestamp)):
+        name = table.names[member]
+        try:
+            values[member] = table.fields[member].deserialize(record.get(name, missing))
+        except ValidationError as error:
+            if member == kind.identity:
+                raise ValidationError({name: error.messages}) from None
+    return values
+
+
+def _given(values: Mapping[str, Any], member: str | None) -> Any:
+    value = None if member is None else values.get(member)
+    return None if value is missing else value
+
+
+_MIDDLE, _WIDTH, _FRACTION = 10**110, 111, 10**40
+
+
+def _sortable(value: Any, words: str) -> str:
+    """*value* as text that sorts, by code point, as databases sort the value."""
+    if isinstance(value, dt.datetime):
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds")
+    if isinstance(value, int | float | Decimal):
+        return f"{math.floor(Fraction(value) * _FRACTION) + _MIDDLE:0{_WIDTH}}"
+    return words
+
+
+_BATCH = 500
+_TABLES = """
+CREATE TABLE seen (kind INTEGER, identity TEXT, number INTEGER);
+CREATE TABLE repeated (kind INTEGER, identity TEXT, last INTEGER, PRIMARY KEY (kind, identity)) WITHOUT ROWID;
+CREATE TABLE sorted (kind INTEGER, time TEXT, rank TEXT, identity TEXT, record BLOB);
+"""
+
+
+def scratch(tables: str) -> sqlite3.Connection:
+    """A database for a while, with these *tables*: without a name, and on disk where it is not small."""
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database.executescript(f"PRAGMA journal_mode = OFF; {tables}")
+    database.execute("BEGIN")
+    return database
+
+
+class _Shelf:
+    """Keeps of runs, on disk, what puts them in order."""
+
+    def __init__(self) -> None:
+        self._database = scratch(_TABLES)
+        self._any_repeated = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def see(self, rows: Iterable[tuple[int, str, int]]) -> None:
+        """Note kind and identity of runs, each with its number."""
+        self._database.executemany("INSERT INTO seen VALUES (?, ?, ?)", rows)
+
+    def note_repeated(self) -> None:
+        """After all were seen, find out which came several times."""
+        self._database.execute(
+            "INSERT INTO repeated SELECT kind, identity, MAX(number) FROM seen "
+            "GROUP BY kind, identity HAVING COUNT(*) > 1"
+        )
+        self._database.execute("DROP TABLE seen")
+        self._any_repeated = bool(self._database.execute("SELECT 1 FROM repeated LIMIT 1").fetchall())
+
+    def is_last(self, place: Place, number: int) -> bool:
+        """Whether the run of this *number* is the last one with its identity."""
+        if not self._any_repeated:
+            return True
+        last = "SELECT last FROM repeated WHERE kind = ? AND identity = ?"
+        row = self._database.execute(last, (place.kind, place.identity)).fetchone()
+        return row is None or row[0] == number
+
+    def sort(self, runs: Iterator[Placed]) -> None:
+        """Put *runs* among those that `sorted` gives."""
+        while batch := [(*place, pickle.dumps(record)) for place, record in itertools.islice(runs, _BATCH)]:
+            self._database.executemany("INSERT INTO sorted VALUES (?, ?, ?, ?, ?)", batch)
+
+    def sorted(self) -> Iterator[Placed]:
+        """The runs that were to be sorted."""
+        self._database.execute("CREATE INDEX place ON sorted (kind, time, rank)")
+        for *place, record in self._database.execute("SELECT * FROM sorted ORDER BY kind, time, rank"):
+            yield Place(*place), pickle.loads(record)  # noqa: S301 - written above, in a file without name
+
+
+@dataclass(slots=True)
+class Part:
+    """One of several files.
+
+    Attributes:
+        name: What messages call it.
+        file: What is read.
+        first: The number of its first run among those of all files.
+        in_order: Whether its runs are in the order of exports.
+        seal: That which an export of its runs would have.
+    """
+
+    name: str
+    file: Reading
+    first: int = 0
+    in_order: bool = True
+    seal: Seal = field(default_factory=Seal)
+
+
+class Together:
+    """Files as one history.
+
+    Attributes:
+        parts: The files.
+        kinds: The names of the kinds that have runs.
+    """
+
+    def __init__(self, parts: Sequence[Part], form: Format, shelf: _Shelf) -> None:
+        self.parts = parts
+        self.kinds: set[str] = set()
+        self._versions = form.versions
+        self._kinds = {kind.name: (number, kind) for number, kind in enumerate(form.kinds)}
+        self._shelf = shelf
+
+    def verify(self) -> None:
+        """Read all through.
+
+        Raises:
+            DocumentError: A file is damaged, or holds what is no run; of that the first thousand problems.
+        """
+        sealed = any("follows" in part.file.header for part in self.parts)
+        number = 0
+        for part in self.parts:
+            part.first = number
+            problems: list[Problem] = []
+            with _naming(part.name):
+                placed = self._read(part, problems, again=True, sealed=sealed)
+                before = Place(-1, "", "", "")
+                while places := [place for place, _ in itertools.islice(placed, _BATCH)]:
+                    self._shelf.see((each.kind, each.identity, number + n) for n, each in enumerate(places))
+                    part.in_order = part.in_order and all(map(operator.le, [before, *places], places))
+                    before = places[-1]
+                    number += len(places)
+                if problems:
+                    raise DocumentError((*part.file.damage, *problems))
+                check_damage(part.file)
+        self._shelf.note_repeated()
+
+    def _read(
+        self, part: Part, problems: list[Problem], *, again: bool = False, sealed: bool = False
+    ) -> Iterator[Placed]:
+        for item in part.file.items(again=again):
+            if len(problems) >= KEPT:
+                return
+            if isinstance(item, Unreadable):
+                problems.append(item.problem)
+                continue
+            number, kind = self._kinds[item.kind]
+            if sealed:
+                with contextlib.suppress(ValueError):  # then it is no export
+                    part.seal.add(line(kind.name, encoded(item.record)))
+            record, fault = self._versions.upgrade(kind.name, item.record, part.file.version)
+            faults: list[tuple[tuple[str | int, ...], Fault]] = [] if fault is None else [((), fault)]
+            try:
+                place = place_of(kind, number, record)
+            except ValidationError as error:
+                faults += faults_in(error.messages)
+            except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+                faults.append(((), Fault(f"Cannot be loaded: {type(error).__name__}: {error}")))
+            if faults:
+                problems += _told(kind, item, faults)
+            else:
+                self.kinds.add(kind.name)
+                yield place, record
+
+    def runs(self) -> Iterator[Placed]:
+        """The runs in the order of exports; of one that comes several times, the last."""
+        for part in self.parts:
+            if not part.in_order:
+                self._shelf.sort(self._last(part))
+        in_order = [self._last(part) for part in self.parts if part.in_order]
+        return heapq.merge(*in_order, self._shelf.sorted(), key=operator.itemgetter(0))
+
+    def _last(self, part: Part) -> Iterator[Placed]:
+        for number, (place, record) in enumerate(self._read(part, []), part.first):
+            if self._shelf.is_last(place, number):
+                yield place, record
+
+
+def _told(kind: Kind, entry: Entry, faults: Iterable[tuple[tuple[str | int, ...], Fault]]) -> list[Problem]:
+    run = Run(kind, entry)
+    for steps, fault in faults:
+        run.note(fault, *steps)
+    return run.problems
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """A block whose DocumentErrors name the file."""
+    try:
+        yield
+    except DocumentError as error:
+        raise DocumentError(
+            tuple(
+                each if name in each.message else replace(each, message=f"{name}: {each.message}")
+                for each in error.problems
+            )
+        ) from None
+
+
+@contextmanager
+def together(paths: Iterable[FilePath], form: Format) -> Iterator[Together]:
+    """The files at *paths* as one history, read through and found right.
+
+    Raises:
+        DocumentError: One is no history, is damaged, or holds what is no run.
+        OSError: One cannot be read.
+    """
+    collections = {kind.collection: kind.name for kind in form.kinds}
+    with ExitStack() as stack:
+        parts = []
+        for path in paths:
+            source = stack.enter_context(Source(path))
+            opened = reading(
+                source, form.contract, collections, max_line_bytes=MAX_LINE_BYTES, max_depth=MAX_DEPTH
+            )
+            with _naming(source.name):
+                parts.append(Part(source.name, stack.enter_context(opened)))
+        one = Together(parts, form, stack.enter_context(_Shelf()))
+        one.verify()
+        yield one

@@ -1,0 +1,94 @@
+"""How far an export or import has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
+
+_T = TypeVar("_T")
+
+INTERVAL = 0.1
+"""Seconds between two calls, at least."""
+
+Phase = Literal["export", "verify", "import"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an export or import has come.
+
+    Attributes:
+        phase: What is going on; with ``commit_every`` a file is verified first.
+        runs: Runs read or written so far, in this phase.
+        bytes: Bytes of the file so far, as it is stored.
+        total: How many runs there will be; None: not known.
+        total_bytes: How many bytes there will be; None: not known.
+        seconds: Since the phase began.
+    """
+
+    phase: Phase
+    runs: int
+    bytes: int
+    total: int | None
+    total_bytes: int | None
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Runs per second."""
+        return self.runs / self.seconds if self.seconds else 0.0
+
+
+Report: TypeAlias = Callable[[Progress], object]
+
+
+class Meter:
+    """Counts runs, and tells how many there were, at most ten times a second.
+
+    Args:
+        report: Whom to tell; what it raises ends the work. None: nobody.
+    """
+
+    def __init__(self, report: Report | None) -> None:
+        self._report = report
+        self._told: float | None = None
+
+    def begin(
+        self,
+        phase: Phase,
+        position: Callable[[], int],
+        *,
+        total: int | None = None,
+        total_bytes: int | None = None,
+    ) -> None:
+        """Begin a *phase*, with what `Progress` says of it; *position* gives its bytes so far."""
+        self._phase: Phase = phase
+        self._position = position
+        self._totals = total, total_bytes
+        self._began = time.monotonic()
+        self.runs = 0
+
+    def counted(self, runs: Iterable[_T]) -> Iterator[_T]:
+        """*runs*, counted as they go by; after the last one the phase is over."""
+        for run in runs:
+            yield run
+            self.runs += 1
+            if self._report is not None and self._pause() <= 0:
+                self._tell()
+        # How it ended is never passed over, and waits where the last call was just now.
+        if self._report is not None:
+            if self._told is not None:
+                time.sleep(max(0.0, self._pause()))
+            self._tell()
+
+    def _pause(self) -> float:
+        """Seconds until there may be a call."""
+        return max(self._began, self._told or 0.0) + INTERVAL - time.monotonic()
+
+    def _tell(self) -> None:
+        if self._report is not None:
+            self._told = time.monotonic()
+            seconds = self._told - self._began
+            self._report(Progress(self._phase, self.runs, self._position(), *self._totals, seconds))

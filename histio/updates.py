@@ -1,0 +1,181 @@
+"""Stored runs and their ledgers, made what a document says of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from marshmallow import ValidationError
+from sqlalchemy.engine import Connection
+
+from histio.amending import Done, Scope, amend_by_unit_of_work
+from histio.changes import listed
+from histio.comparison import differences
+from histio.exporter import PAGE, export_known
+from histio.identities import Identities
+from histio.kinds import Kind, Table
+from histio.report import EntryCounts, Fault
+from histio.rows import RowBuilder
+from histio.runs import Run, Values
+from histio.sessions import Habits
+from histio.writer import Row, write
+
+
+def stored_values(
+    connection: Connection, kind: Kind, runs: Sequence[Run], *, within: Scope
+) -> list[Values | str]:
+    """What the database holds of each of *runs*, as its record loads; a text: why that is not known."""
+    page = export_known(connection, kind, [run.identity for run in runs], within=within)
+    records = {str(record[kind.table.names[kind.identity]]): record for record in page.records}
+    unreadable = {problem.uuid: str(problem) for problem in page.problems}
+    # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
+    unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
+    found: list[Values | str] = []
+    for run in runs:
+        try:
+            record = records.get(run.uuid or "")
+            found.append(
+                unreadable.get(run.uuid, unseen) if record is None else kind.table.schema.load(record)
+            )
+        except ValidationError as error:
+            found.append(f"what is stored cannot be loaded: {error}")
+    return found
+
+
+class Updater:
+    """Makes stored runs what a document says of them.
+
+    Args:
+        connection: In a transaction; what is written stays in it.
+        builder: Makes the rows of runs.
+        identities: Knows which entries exist.
+        habits: Of the session that is used.
+        deferred: Whether deferred constraints are checked now.
+        note_entries: Notes which entries of a run are among some that other runs have, or come twice in it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        builder: RowBuilder,
+        identities: Identities,
+        habits: Habits,
+        deferred: bool,
+        note_entries: Callable[[Run, Collection[tuple[Table, Any]]], None],
+    ) -> None:
+        self._connection = connection
+        self._builder = builder
+        self._identities = identities
+        self._habits = habits
+        self._deferred = deferred
+        self._note_entries = note_entries
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def entries(self) -> EntryCounts:
+        """What was done to the ledger entries of all runs that were updated."""
+        return EntryCounts(**self._counts)
+
+    def update(self, kind: Kind, runs: Sequence[Run]) -> Iterator[list[Run]]:
+        """Bring well-formed *runs* whose identity exists to their ends; give them back group by group.
+
+        No two of a group are the same run or share an entry, and each group finds what those before it left.
+        """
+        for start in range(0, len(runs), PAGE):
+            pending = list(runs[start : start + PAGE])
+            while pending:
+                again = self._update(kind, pending)
+                yield [run for run in pending if run.outcome is not None]
+                pending = again
+
+    def _update(self, kind: Kind, runs: list[Run]) -> list[Run]:
+        """Bring *runs* to their ends; give back those that depend on what becomes of one before them."""
+        within = self._identities.scope(kind.table)
+        self._lock(kind, runs, within)
+        differing: dict[Run, set[Any]] = {}
+        again: list[Run] = []
+        taken: set[Any] = set()
+        for run, stored in zip(runs, stored_values(self._connection, kind, runs, within=within), strict=True):
+            if taken & _identities_of(run):
+                again.append(run)
+            elif isinstance(stored, str):
+                run.note(Fault(f"Cannot be compared with the stored run: {stored}", "conflict"))
+                run.outcome = "rejected"
+            elif any(differences(kind.table, _writable(kind.table, run.values), stored)):
+                differing[run] = _identities_of(replace(run, values=stored))
+                taken |= differing[run] | _identities_of(run)
+            else:
+                run.outcome = "skipped"
+        rows = self._builder.build(list(differing))
+        self._check_entries(differing)
+        for run in differing:
+            run.outcome = "rejected" if run.problems else None
+        self._write(kind, {run: rows[run] for run in differing if run.outcome is None}, within)
+        return again
+
+    def _lock(self, kind: Kind, runs: Sequence[Run], within: Scope) -> None:
+        """Let nobody else change *runs* before this transaction ends."""
+        column = kind.table.columns[kind.identity]
+        scope = [other == value for other, value in within.items()]
+        known = sa.select(column).where(column.in_([run.identity for run in runs]), *scope)
+        self._connection.execute(known.order_by(column).with_for_update())
+
+    def _check_entries(self, runs: Mapping[Run, set[Any]]) -> None:
+        """Note entries that others have; *runs* each with the identities that are stored under it."""
+        sought: dict[Table, list[Any]] = {}
+        for table, identity, _ in (entry for run in runs for entry in run.entries()):
+            if table.is_shared:
+                sought.setdefault(table, []).append(identity)
+        known = {table: self._identities.known(table, wanted) for table, wanted in sought.items()}
+        for run, own in runs.items():
+            foreign = {
+                (table, identity)
+                for table, identity, _ in run.entries()
+                if identity in known.get(table, ()) and (table.identity_column, identity) not in own
+            }
+            self._note_entries(run, foreign)
+
+    def _write(self, kind: Kind, rows: Mapping[Run, Row], within: Scope) -> None:
+        given = {row: run.values for run, row in rows.items()}
+        done: Done = {}
+        failures = write(
+            self._connection,
+            kind.table,
+            list(given),
+            deferred=self._deferred,
+            rivals=lambda _: (),
+            insert=amend_by_unit_of_work(self._habits, given, within, done),
+        )
+        for place, constraint in failures:
+            list(rows)[place].note(Fault(f"Cannot be written: {constraint}", "constraint"))
+        for run, row in rows.items():
+            outcome = done.get(row)
+            if isinstance(outcome, str):
+                run.note(Fault(f"Cannot be updated: {outcome}", "conflict"))
+            elif outcome is not None and not run.problems:
+                self._counts += outcome
+            run.outcome = "rejected" if run.problems else "updated"
+
+
+def _identities_of(run: Run) -> set[Any]:
+    """What identifies *run* and its entries wherever they are, each with its column."""
+    own = run.kind.table
+    return {
+        (table.identity_column, identity)
+        for table, identity, _ in run.identities()
+        if table is own or table.is_shared
+    }
+
+
+def _writable(table: Table, values: Values) -> Values:
+    """*values* without what the database computes."""
+    kept = {member: value for member, value in values.items() if member not in table.computed}
+    for ledger in table.ledgers:
+        if kept.get(ledger.member) is not None:
+            entries = [_writable(ledger.table, entry) for entry in listed(ledger, kept[ledger.member])]
+            kept[ledger.member] = entries if ledger.many else entries[0]
+    return kept
