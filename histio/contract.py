@@ -290,11 +290,10 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> 
         ),
         *(line(kind, "One run.", shown, problems=problems) for kind, shown in examples.items()),
     ]
-    unreadable = _documented({"type": "string"}, "Unreadable", "The text of the line.", "{")
     definitions["stream_line"] = {
         "title": "Stream line",
-        "description": "One line of a stream: its header, one run, its trailer, or a rejected line.",
-        "anyOf": [*lines, _object({"unreadable": unreadable, "problems": problems}, ["unreadable"])],
+        "description": "One line of a stream: its header, one run, or its trailer.",
+        "anyOf": lines,
     }
     return definitions
 

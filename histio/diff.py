@@ -19,7 +19,7 @@ from histio.files import FilePath
 from histio.history import History
 from histio.kinds import Kind, Ledger, Table
 from histio.ordered import Format, Place, Placed, place_of, scratch, together
-from histio.wire import WireField, shown
+from histio.wire import WireField, shown, wire_name
 
 Side = Literal["a", "b"]
 Steps: TypeAlias = tuple[str | int, ...]
@@ -30,8 +30,8 @@ class Change:
     """A member that two histories have otherwise in the same run.
 
     Attributes:
-        pointer: RFC 6901 pointer into the run; an entry of a ledger has its place in *a*, or in *b* where only
-            *b* has it. That of a whole ledger: its entries are in another order.
+        pointer: RFC 6901 pointer into the run; an entry of a ledger has its place in *a*, or, where only *b*
+            has it, in *b*. It leads to a whole ledger where the entries are in another order.
         a: What the first one says, in wire form; None: nothing. Of a whole ledger, the identities of its
             entries.
         b: What the second one says.
@@ -158,13 +158,13 @@ def _of(side: Side, runs: Iterator[Placed]) -> Iterator[_Sided]:
     return ((place, side, record) for place, record in runs)
 
 
-def _pairs(runs: Iterator[_Sided], apart: _Apart) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The identities of the *runs* that both sides have, and their records by side; the others are put *apart*.
+def _pairs(runs: Iterator[_Sided], apart: _Apart) -> Iterator[tuple[str, dict[Side, Any]]]:
+    """The identities of the *runs* that both sides have, with the records; the others are put *apart*.
 
     A run with another time on either side stands at two places: at the second one, its pair is found.
     """
     for place, at_place in itertools.groupby(runs, key=operator.itemgetter(0)):
-        found = {side: record for _, side, record in at_place}
+        found: dict[Side, Any] = {side: record for _, side, record in at_place}
         if len(found) == 1:
             [(side, record)] = found.items()
             found |= apart.other(place, side)
@@ -195,8 +195,10 @@ class _Apart:
 
     def other(self, place: Place, side: Side) -> dict[Side, Any]:
         """What the side that is not this one has put aside with the same identity; it is taken away."""
-        taken = "DELETE FROM apart WHERE identity = ? AND side <> ? RETURNING side, record"
-        rows = self._database.execute(taken, (place.identity, side)).fetchall()
+        among = "FROM apart WHERE identity = ? AND side <> ?"
+        rows = self._database.execute(f"SELECT side, record {among}", (place.identity, side)).fetchall()
+        if rows:
+            self._database.execute(f"DELETE {among}", (place.identity, side))
         return {other: pickle.loads(record) for other, record in rows}  # noqa: S301 - written above
 
     def rest(self) -> Iterator[tuple[str, Side]]:
@@ -225,25 +227,25 @@ def _canonical(table: Table, record: Any) -> Any:
 
 def _written(table: Table, values: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """The wire form of what was loaded from *record*, and its members that are only dumped."""
+    dumped = table.schema.dump_fields.items()
+    wire = {name: record.get(name) for name in (wire_name(*each) for each in dumped if each[1].dump_only)}
     ledgers = {ledger.member: ledger for ledger in table.ledgers}
-    wire = {}
-    for member, name in table.names.items():
-        value, given = values.get(member), record.get(name)
-        field, ledger = table.fields[member], ledgers.get(member)
-        if member not in values:
-            wire[name] = given if field.dump_only else None
-        elif value is None:
+    for member, value in values.items():
+        if member not in table.names:
+            continue  # a hook of the host's has put it there
+        name, field = table.names[member], table.fields[member]
+        if value is None:
             wire[name] = None
-        elif ledger is None:
+        elif member in ledgers:
+            below, given = ledgers[member].table, record.get(name, value)
             wire[name] = (
-                table.wire(member, value) if isinstance(field, WireField) else field.serialize(member, values)
+                [_written(below, *each) for each in zip(value, given, strict=False)]
+                if ledgers[member].many
+                else _written(below, value, given)
             )
-        elif ledger.many:
-            wire[name] = [
-                _written(ledger.table, *each) for each in zip(value, given or value, strict=False)
-            ]
         else:
-            wire[name] = _written(ledger.table, value, given or value)
+            plain = isinstance(field, WireField)
+            wire[name] = table.wire(member, value) if plain else field.serialize(member, values)
     return wire
 
 
@@ -252,21 +254,54 @@ def _changes(table: Table, a: Mapping[str, Any], b: Mapping[str, Any], steps: St
     ledgers = {table.names[ledger.member]: ledger for ledger in table.ledgers}
     for name in {**a, **b}:
         ours, theirs, at = a.get(name), b.get(name), (*steps, name)
-        if name in ledgers and all(map(_are_records, (ours, theirs))):
-            yield from _ledger_changes(ledgers[name], ours, theirs, at)
+        ledger = ledgers.get(name)
+        if ledger is not None and _is_ledger(ledger, ours) and _is_ledger(ledger, theirs):
+            yield from _ledger_changes(ledger, ours, theirs, at)
         elif _text(ours) != _text(theirs):
             yield Change(pointer(*at), ours, theirs)
 
 
-def _are_records(entries: Any) -> bool:
-    found = entries if isinstance(entries, list) else [entries]
-    return entries is None or all(isinstance(each, dict) for each in found)
+def _is_ledger(ledger: Ledger, value: Any) -> bool:
+    """Whether *value*, which may be of a record that cannot be loaded, is made of entries."""
+    if value is None:
+        return True
+    if ledger.many:
+        return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+    return isinstance(value, dict)
 
 
 def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: Steps) -> Iterator[Change]:
-    """In what the entries at *steps* differ."""
-    ours, theirs = (
-        (each or []) if isinstance(each or [], list) else [each] for each in (a, b)
-    )
-    named = [_named(ledger.table, entries) for entries in (ours, theirs)]
-    ...
+    """In what the ledgers at *steps* differ, entry by entry."""
+    table = ledger.table
+    if not ledger.many:
+        both = a is not None and b is not None
+        yield from _changes(table, a, b, steps) if both else [Change(pointer(*steps), a, b)] * (a is not b)
+        return
+    here, there = _keyed(table, a or [], b or [])
+    for key, (place, entry) in here.items():
+        if key in there:
+            yield from _changes(table, entry, there[key][1], (*steps, place))
+        else:
+            yield Change(pointer(*steps, place), entry, None)
+    for key, (place, entry) in there.items():
+        if key not in here:
+            yield Change(pointer(*steps, place), None, entry)
+    if [key for key in here if key in there] != [key for key in there if key in here]:
+        identity = table.names[table.identity or ""]
+        yield Change(
+            pointer(*steps), *([entry[identity] for _, entry in each.values()] for each in (here, there))
+        )
+
+
+_Keyed: TypeAlias = dict[Any, tuple[int, dict[str, Any]]]
+
+
+def _keyed(table: Table, *ledgers: list[dict[str, Any]]) -> list[_Keyed]:
+    """The entries of *ledgers*, with their places, by what identifies them; else by the places."""
+    identity = table.names.get(table.identity or "")
+    keys: list[Any] = [[_text(entry.get(identity)) for entry in entries] for entries in ledgers if identity]
+    if not all(len(set(each)) == len(each) for each in keys) or not identity:
+        keys = [range(len(entries)) for entries in ledgers]
+    return [
+        dict(zip(own, enumerate(entries), strict=True)) for own, entries in zip(keys, ledgers, strict=True)
+    ]
