@@ -13,15 +13,24 @@ from sqlalchemy.orm import ORMExecuteState
 from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
-from histio.changes import Change, Entries, Removal, change_of, conflicts, counted, keeps_key, stored_entries
 from histio.dialects import RowFaultError, latest
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
 from histio.mapping import Columns, assign, attribute, is_among
 from histio.resolver import CHUNK
+from histio.revisions import (
+    Change,
+    Entries,
+    Removal,
+    change_of,
+    conflicts,
+    counted,
+    keeps_key,
+    stored_entries,
+)
 from histio.runs import Values
 from histio.sessions import Habits, own_session
-from histio.unit_of_work import _further, _Work
+from histio.unit_of_work import Work, further_of
 from histio.writer import Insert, Row, insert_in_bulk
 
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
@@ -57,7 +66,7 @@ def _read_latest(connection: Connection, state: ORMExecuteState) -> None:
         state.statement = latest(connection, state.statement)
 
 
-class _Amendment(_Work):
+class _Amendment(Work):
     """Objects of one session, made what rows say."""
 
     def make(self, table: Table, given: Mapping[Row, Values], within: Scope) -> Done:
@@ -75,7 +84,7 @@ class _Amendment(_Work):
             change = change_of(table, row, values, made, stored)
             done[made] = "; ".join(conflicts(change)) or Counter(counted(change))
             changes += [] if isinstance(done[made], str) else [change]
-        self._load_related(table, given)
+        self.load_related(table, given)
         self._remove(removal for change in changes for removal in change.removals())
         for change in changes:
             self._amend(change)
@@ -127,11 +136,11 @@ class _Amendment(_Work):
             key = tuple(made.parameters.get(column.key) for column in way.local)
             for column, value in zip(way.local, key, strict=True):
                 setattr(row, attribute(table.mapper, column).key, value)
-            if way.writable is not None and (way, key) in self._related:
-                setattr(row, way.name, self._related[way, key])
+            if way.writable is not None and (way, key) in self.related:
+                setattr(row, way.name, self.related[way, key])
         for links, keys in zip(table.links, made.links, strict=True):
             if links.member in change.members:
-                assign(row, links.relation.name, [self._related[links.relation, key] for key in keys])
+                assign(row, links.relation.name, [self.related[links.relation, key] for key in keys])
 
     def _keep_given(self, change: Change) -> None:
         """Let neither ``onupdate`` nor a counter of versions speak where the document has spoken."""
@@ -140,20 +149,20 @@ class _Amendment(_Work):
             if member not in change.given or member in table.computed:
                 continue
             if column is table.mapper.version_id_col:
-                self._counters.append((table.mapper, row, change.made.parameters[column.key]))
+                self.counters.append((table.mapper, row, change.made.parameters[column.key]))
             elif column.onupdate is not None or column.server_onupdate is not None:
                 flag_modified(row, table.attribute(member).key)
 
     def _amend_entries(self, change: Change, entries: Entries) -> None:
         ledger, relation = entries.ledger, entries.ledger.relation
-        keys = _further(ledger) | _keys(change.table, ledger, change.row, beyond=keeps_key(ledger))
+        keys = further_of(ledger) | _keys(change.table, ledger, change.row, beyond=keeps_key(ledger))
         new = []
         for each in entries.wanted:
             if isinstance(each, Change):
                 self._amend(each)
                 entries.rows.append(each.row)
             else:
-                new.append(self._object(ledger.table, each, keys))
+                new.append(self.object(ledger.table, each, keys))
                 entries.rows.append(new[-1])
         if not new:
             return

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
+from marshmallow import ValidationError
+from sqlalchemy.engine import Connection
+
 from histio.contract import pointer
-from histio.kinds import Ledger, Table
-from histio.runs import Steps, Values
+from histio.exporter import export_known
+from histio.kinds import Kind, Ledger, Table
+from histio.runs import Run, Steps, Values
 from histio.wire import shown
+
+
+def stored_values(
+    connection: Connection, kind: Kind, runs: Sequence[Run], *, within: Mapping[sa.Column[Any], Any]
+) -> list[Values | str]:
+    """What the database holds of each of *runs*, as its record loads; a text: why that is not known."""
+    page = export_known(connection, kind, [run.identity for run in runs], within=within)
+    records = {str(record[kind.table.names[kind.identity]]): record for record in page.records}
+    unreadable = {problem.uuid: str(problem) for problem in page.problems}
+    # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
+    unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
+    found: list[Values | str] = []
+    for run in runs:
+        try:
+            record = records.get(run.uuid or "")
+            found.append(
+                unreadable.get(run.uuid, unseen) if record is None else kind.table.schema.load(record)
+            )
+        except ValidationError as error:
+            found.append(f"what is stored cannot be loaded: {error}")
+    return found
 
 
 def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) -> Iterator[str]:

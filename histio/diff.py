@@ -6,10 +6,11 @@ import copy
 import heapq
 import itertools
 import json
+import marshal
 import operator
 import pickle
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
@@ -18,11 +19,11 @@ from histio.exporter import export_runs
 from histio.files import FilePath
 from histio.history import History
 from histio.kinds import Kind, Ledger, Table
-from histio.ordered import Format, Place, Placed, place_of, scratch, together
+from histio.ordered import Format, Place, Placed, Placer, scratch, together
 from histio.wire import WireField, shown, wire_name
 
 Side = Literal["a", "b"]
-Steps: TypeAlias = tuple[str | int, ...]
+_Steps: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,9 @@ def _differences(a: FilePath | History, b: FilePath | History, history: History)
         for number, of_kind in itertools.groupby(both, key=lambda each: each[0].kind):
             kind = kinds[number]
             for uuid, found in _pairs(of_kind, apart):
-                changes = tuple(_run_changes(kind.table, found["a"], found["b"]))
-                if changes:
-                    yield Difference(kind.name, uuid, changes=changes)
+                changed = tuple(_run_changes(kind.table, found["a"], found["b"]))
+                if changed:
+                    yield Difference(kind.name, uuid, changes=changed)
             for uuid, side in apart.rest():
                 yield Difference(kind.name, uuid, only_in=side)
 
@@ -143,12 +144,9 @@ def _runs(given: FilePath | History, form: Format) -> Iterator[Iterator[Placed]]
             yield files.runs()
         return
     own = {kind.name: kind for kind in _kinds(given)}
+    placers = [Placer(own[kind.name], number) for number, kind in enumerate(form.kinds)]
     with given._database.reading(None) as connection:  # noqa: SLF001
-        yield (
-            (place_of(own[kind.name], number, record), record)
-            for number, kind in enumerate(form.kinds)
-            for record in export_runs(connection, own[kind.name])
-        )
+        yield ((place(record), record) for place in placers for record in export_runs(connection, place.kind))
 
 
 _Sided: TypeAlias = tuple[Place, Side, Any]
@@ -212,7 +210,10 @@ _text = json.JSONEncoder(sort_keys=True, default=repr).encode
 
 
 def _run_changes(table: Table, a: Any, b: Any) -> Iterator[Change]:
-    # Nearly all runs are equal as they stand, and to load them costs a hundred times more than to see that.
+    # Nearly all runs are equal as they stand, which their texts would tell too, but three times as slowly.
+    with suppress(ValueError):
+        if marshal.dumps(a, 2) == marshal.dumps(b, 2):
+            return
     if _text(a) != _text(b):
         yield from _changes(table, _canonical(table, a), _canonical(table, b), ())
 
@@ -249,7 +250,7 @@ def _written(table: Table, values: Mapping[str, Any], record: Mapping[str, Any])
     return wire
 
 
-def _changes(table: Table, a: Mapping[str, Any], b: Mapping[str, Any], steps: Steps) -> Iterator[Change]:
+def _changes(table: Table, a: Mapping[str, Any], b: Mapping[str, Any], steps: _Steps) -> Iterator[Change]:
     """In what two records differ that stand at *steps* below their run."""
     ledgers = {table.names[ledger.member]: ledger for ledger in table.ledgers}
     for name in {**a, **b}:
@@ -270,7 +271,7 @@ def _is_ledger(ledger: Ledger, value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: Steps) -> Iterator[Change]:
+def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: _Steps) -> Iterator[Change]:
     """In what the ledgers at *steps* differ, entry by entry."""
     table = ledger.table
     if not ledger.many:

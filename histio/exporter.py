@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +29,7 @@ PAGE = 200
 """Runs per page: within the 100 to 250 that measured best."""
 
 _ENTRIES = 20_000
-_GROWTH = 20
-"""A page is to hold some 20,000 ledger entries at most. The first one has one run, each that follows up to
-twenty times more while entries are few: so memory is that of the largest run, however many there are."""
+"""A page has fewer runs where they have more ledger entries than this: memory is that of the largest run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +93,45 @@ def export_runs(connection: Connection, kind: Kind, filters: Filters = Filters()
             .where(*criteria, *bounds, *span)
             .order_by(*ordered)
         )
-        following: sa.Select[Any] | None = statement
-        size = 1
-        while following is not None:
+        following, more = statement, True
+        while more:
+            size, more = _size(connection, kind, following)
+            if not size:
+                break
             page = _dump(connection, kind, following.limit(size), size)
             problems += page.problems
             yield from page.records
-            following = None if page.last is None else statement.where(*_beyond(at, identity, *page.last))
-            densest = max((_entries(kind.table, record) for record in page.records), default=0)
-            size = max(1, min(PAGE, size * _GROWTH, _ENTRIES // (densest + 1)))
+            if page.last is None:
+                break
+            following = statement.where(*_beyond(at, identity, *page.last))
     if problems:
         raise ExportError(tuple(problems))
 
 
-def _entries(table: Table, record: Mapping[str, Any]) -> int:
-    """How many ledger entries *record* has, on all levels."""
-    count = 0
-    for ledger in table.ledgers:
-        found: Any = record.get(table.names[ledger.member]) or []
-        entries: list[Any] = found if ledger.many else [found]
-        count += len(entries)
-        count += sum(_entries(ledger.table, entry) for entry in entries) if ledger.table.ledgers else 0
-    return count
+def _size(connection: Connection, kind: Kind, runs: sa.Select[Any]) -> tuple[int, bool]:
+    """How many of *runs* make a page, and whether some may follow."""
+    counts = list(_entry_counts(kind))
+    if not counts:
+        return PAGE, True
+    counting = runs.with_only_columns(*counts, maintain_column_froms=True).limit(PAGE)
+    with savepoint(connection):
+        sizes = connection.execute(counting).all()
+    total = itertools.accumulate(sum(each) for each in sizes)
+    fitting = sum(1 for entries in total if entries <= _ENTRIES)
+    size = min(max(fitting, 1), len(sizes))
+    return size, size < len(sizes) or size == PAGE
+
+
+def _entry_counts(kind: Kind) -> Iterator[sa.ScalarSelect[Any]]:
+    """How many entries a run has, in each of its ledgers."""
+    model = kind.table.mapper.class_
+    for (first, *further), _ in itertools.islice(kind.table.paths(), 1, None):
+        entity = aliased(first.relation.model)
+        entries = sa.select(sa.func.count()).select_from(entity).where(*first.ties(model, entity))
+        for ledger in further:
+            owner, entity = entity, aliased(ledger.relation.model)
+            entries = entries.join(entity, sa.and_(*ledger.ties(owner, entity)))
+        yield entries.correlate(model).scalar_subquery()
 
 
 def count_runs(connection: Connection, kind: Kind, filters: Filters) -> int:

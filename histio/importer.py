@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 
-from histio.comparison import differences
+from histio.comparison import differences, stored_values
 from histio.contract import pointer
 from histio.dependencies import Dependencies
 from histio.dialects import (
@@ -25,7 +24,7 @@ from histio.dialects import (
     strict,
 )
 from histio.entries import Entry, Item, Unreadable
-from histio.exporter import PAGE, export_known
+from histio.exporter import PAGE
 from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.mapping import attribute, unique_on
@@ -37,6 +36,7 @@ from histio.sessions import Habits
 from histio.spool import Spool
 from histio.tally import Tally
 from histio.unit_of_work import insert_by_unit_of_work, reasons
+from histio.updates import Updater
 from histio.writer import BATCH, Row, insert_in_bulk, write
 
 _log = logging.getLogger("histio")
@@ -107,6 +107,7 @@ class Import:
             limits={table: limit(table.columns) for table in tables},
         )
         self.unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
+        self._habits = habits
         self._by_unit_of_work = insert_by_unit_of_work(habits)
         self._written: set[Kind] = set()
 
@@ -159,10 +160,13 @@ class Import:
         with savepoint(self._connection) as nested:
             check_engines(self._connection, self._tables)
             self._deferred = self._may_check_deferred()
+            self._updater = self._make_updater()
+            self._finally = False
             with strict(self._connection):
                 self._take((item, None) for item in items)
                 if last:
                     self._take_waiting()
+            self._tally.add_entries(self._updater.entries)
             withheld = atomic and self._tally.rejected > 0
             if dry_run or withheld:
                 nested.rollback()
@@ -175,6 +179,7 @@ class Import:
 
         Those that name runs which are not there are put aside, with their number; *finally_* they are not.
         """
+        self._finally = finally_
         for window in _windows(items):
             numbers: dict[Run, int | None] = {}
             for item, number in window:
@@ -277,12 +282,35 @@ class Import:
                 run.note(Fault(text, "duplicate"), _identity_name(kind.table))
                 run.outcome = "rejected"
             known_here = [run for run in of_kind if run.outcome is None and run.well_formed]
-            self._settle(kind, [run for run in known_here if run.identity in known])
-            fresh += [run for run in of_kind if run.outcome is None]
+            stored = [run for run in known_here if run.identity in known]
+            self._settle(kind, stored)
+            settled = set(stored)
+            fresh += [run for run in of_kind if run.outcome is None and run not in settled]
         return fresh
+
+    def _make_updater(self) -> Updater:
+        def note_entries(run: Run, known: Collection[tuple[Table, Any]]) -> None:
+            self._note_entries(run, known, self._written_here([run], known))
+
+        return Updater(
+            self._connection,
+            builder=self._builder,
+            identities=self._identities,
+            habits=self._habits,
+            deferred=self._deferred,
+            note_entries=note_entries,
+        )
 
     def _settle(self, kind: Kind, runs: list[Run]) -> None:
         """Deal with runs whose identity exists as the caller wishes."""
+        if self._on_duplicate == "update":
+            for run in runs:  # whatever was noted before it was known to exist is noted again
+                run.problems.clear()
+                run.warnings.clear()
+            for ended in self._updater.update(kind, runs):
+                self._note_updates(kind, ended)
+            self._resolver.forget_missing(kind.table.mapper.class_)
+            return
         if self._on_duplicate == "verify":
             for start in range(0, len(runs), PAGE):
                 self._verify(kind, runs[start : start + PAGE])
@@ -296,28 +324,26 @@ class Import:
                 run.note(fault, _identity_name(kind.table), warning=True)
             run.outcome = "rejected" if run.problems else "skipped"
 
+    def _note_updates(self, kind: Kind, runs: list[Run]) -> None:
+        """Write down which of *runs* were copies, and which are written now; let some wait for others."""
+        for run in runs:
+            if run.outcome == "rejected" and not self._finally and self._waits(run):
+                run.outcome = None
+            elif self._spool.place(kind.name, run.uuid or "") is not None:
+                fault = Fault(_duplicate(kind.table, run.identity), "duplicate-in-document")
+                run.note(fault, _identity_name(kind.table), warning=True)
+        updated = [run for run in runs if run.outcome == "updated"]
+        self._spool.note(kind.name, [(run.uuid or "", run.place) for run in updated])
+        self._written |= {kind} if updated else set()
+
     def _verify(self, kind: Kind, runs: list[Run]) -> None:
         within = self._identities.scope(kind.table)
-        page = export_known(self._connection, kind, [run.identity for run in runs], within=within)
-        records = {str(record[_identity_name(kind.table)]): record for record in page.records}
-        unreadable = {problem.uuid: problem for problem in page.problems}
-        # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
-        unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
-        for run in runs:
-            if run.uuid in records:
-                conflict = self._difference(kind, run, records[run.uuid])
-            else:
-                conflict = str(unreadable.get(run.uuid, unseen))
+        found = stored_values(self._connection, kind, runs, within=within)
+        for run, stored in zip(runs, found, strict=True):
+            told = [stored] if isinstance(stored, str) else differences(kind.table, run.values, stored)
+            conflict = "; ".join(told)
             if conflict:
                 run.note(Fault(f"Differs from the stored run: {conflict}", "conflict"))
-
-    def _difference(self, kind: Kind, run: Run, record: dict[str, Any]) -> str:
-        """How *run* differs from the stored *record*; empty: not at all."""
-        try:
-            stored = kind.table.schema.load(record)
-        except ValidationError as error:
-            return f"what is stored cannot be loaded: {error}"
-        return "; ".join(differences(kind.table, run.values, stored))
 
     def _classify_entries(self, runs: list[Run]) -> list[Run]:
         """Note ledger entries whose identity exists under another run, or comes twice in their own.

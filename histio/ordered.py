@@ -10,6 +10,7 @@ import itertools
 import math
 import operator
 import pickle
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ from marshmallow import ValidationError, missing
 from histio.contract import Contract
 from histio.entries import Entry, Unreadable
 from histio.errors import DocumentError
+from histio.fields import RunUUID, UtcTimestamp
 from histio.files import MAX_DEPTH, MAX_LINE_BYTES, FilePath, Source, check_damage, reading
 from histio.files.reading import Reading
 from histio.files.streams import Seal
@@ -64,41 +66,72 @@ Placed: TypeAlias = tuple[Place, Any]
 """A record, after its place."""
 
 
-def place_of(kind: Kind, number: int, record: Any) -> Place:
-    """The place of a *record* of *kind*, which is the one of this *number*.
-
-    Raises:
-        ValidationError: Nothing identifies it.
-    """
-    values = _values(kind, record)
-    identity, time = (_given(values, member) for member in (kind.identity, kind.timestamp))
-    if identity is None:
-        raise ValidationError({kind.table.names[kind.identity]: [Fault("Missing data for required field.")]})
-    moment, words = "" if time is None else _sortable(time, str(time)), kind.named(identity)
-    return Place(number, moment, _sortable(identity, words), words)
+_USUAL_UUID = re.compile("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}").fullmatch
+_USUAL_TIME = re.compile(r"([0-9-]{10}T[0-9:]{8})(\.[0-9]{6})?Z").fullmatch
 
 
-def _values(kind: Kind, record: Any) -> Mapping[str, Any]:
-    """What *record* says of its identity and its time, at least."""
-    table = kind.table
-    if table.schema._hooks["pre_load"]:  # noqa: SLF001 - only they know where it says so
-        try:
-            return table.schema.load(copy.deepcopy(record))  # type: ignore[no-any-return]
-        except ValidationError as error:
-            if isinstance(error.valid_data, dict) and kind.identity in error.valid_data:
-                return error.valid_data
-            raise
-    if not isinstance(record, Mapping):
-        raise ValidationError([Fault("Invalid input type.")])
-    values = {}
-    for member in filter(None, (kind.identity, kind.timestamp)):
-        name = table.names[member]
-        try:
-            values[member] = table.fields[member].deserialize(record.get(name, missing))
-        except ValidationError as error:
-            if member == kind.identity:
-                raise ValidationError({name: error.messages}) from None
-    return values
+class Placer:
+    """Tells the places of runs of *kind*, which is the one of this *number*."""
+
+    def __init__(self, kind: Kind, number: int) -> None:
+        self.kind = kind
+        self._number = number
+        table = kind.table
+        self._hooked = bool(table.schema._hooks["pre_load"])  # noqa: SLF001 - only they know what says what
+        members = [member for member in (kind.identity, kind.timestamp) if member is not None]
+        self._members = [(member, table.names[member], table.fields[member]) for member in members]
+        types = [type(field) for _, _, field in self._members]
+        self._is_usual = not self._hooked and types in ([RunUUID], [RunUUID, UtcTimestamp])
+
+    def __call__(self, record: Any) -> Place:
+        """The place of *record*.
+
+        Raises:
+            ValidationError: Nothing identifies it.
+        """
+        glanced = self._glance(record) if self._is_usual and isinstance(record, dict) else None
+        return self._read(record) if glanced is None else glanced
+
+    def _glance(self, record: dict[str, Any]) -> Place | None:
+        """The place of a *record* that says it as exports do: that is most of them, and to read is slow."""
+        uuid, *times = (record.get(name) for _, name, _ in self._members)
+        if not isinstance(uuid, str) or not _USUAL_UUID(uuid):
+            return None
+        usual = [_USUAL_TIME(time) for time in times if isinstance(time, str)]
+        if len(usual) < len(times) or None in usual:
+            return None
+        [moment] = [f"{found[1]}{found[2] or '.000000'}" for found in usual if found] or [""]
+        return Place(self._number, moment, uuid, uuid)
+
+    def _read(self, record: Any) -> Place:
+        kind = self.kind
+        values = self._values(record)
+        identity, time = (_given(values, member) for member in (kind.identity, kind.timestamp))
+        if identity is None:
+            name = kind.table.names[kind.identity]
+            raise ValidationError({name: [Fault("Missing data for required field.")]})
+        moment, words = "" if time is None else _sortable(time, str(time)), kind.named(identity)
+        return Place(self._number, moment, _sortable(identity, words), words)
+
+    def _values(self, record: Any) -> Mapping[str, Any]:
+        """What *record* says of its identity and its time, at least."""
+        if self._hooked:
+            try:
+                return self.kind.table.schema.load(copy.deepcopy(record))  # type: ignore[no-any-return]
+            except ValidationError as error:
+                if isinstance(error.valid_data, dict) and self.kind.identity in error.valid_data:
+                    return error.valid_data
+                raise
+        if not isinstance(record, Mapping):
+            raise ValidationError([Fault("Invalid input type.")])
+        values = {}
+        for member, name, own in self._members:
+            try:
+                values[member] = own.deserialize(record.get(name, missing))
+            except ValidationError as error:
+                if member == self.kind.identity:
+                    raise ValidationError({name: error.messages}) from None
+        return values
 
 
 def _given(values: Mapping[str, Any], member: str | None) -> Any:
@@ -211,7 +244,7 @@ class Together:
         self.parts = parts
         self.kinds: set[str] = set()
         self._versions = form.versions
-        self._kinds = {kind.name: (number, kind) for number, kind in enumerate(form.kinds)}
+        self._placers = {kind.name: Placer(kind, number) for number, kind in enumerate(form.kinds)}
         self._shelf = shelf
 
     def verify(self) -> None:
@@ -247,22 +280,22 @@ class Together:
             if isinstance(item, Unreadable):
                 problems.append(item.problem)
                 continue
-            number, kind = self._kinds[item.kind]
+            placer = self._placers[item.kind]
             if sealed:
                 with contextlib.suppress(ValueError):  # then it is no export
-                    part.seal.add(line(kind.name, encoded(item.record)))
-            record, fault = self._versions.upgrade(kind.name, item.record, part.file.version)
+                    part.seal.add(line(item.kind, encoded(item.record)))
+            record, fault = self._versions.upgrade(item.kind, item.record, part.file.version)
             faults: list[tuple[tuple[str | int, ...], Fault]] = [] if fault is None else [((), fault)]
             try:
-                place = place_of(kind, number, record)
+                place = placer(record)
             except ValidationError as error:
                 faults += faults_in(error.messages)
             except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
                 faults.append(((), Fault(f"Cannot be loaded: {type(error).__name__}: {error}")))
             if faults:
-                problems += _told(kind, item, faults)
+                problems += _told(placer.kind, item, faults)
             else:
-                self.kinds.add(kind.name)
+                self.kinds.add(item.kind)
                 yield place, record
 
     def runs(self) -> Iterator[Placed]:

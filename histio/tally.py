@@ -66,6 +66,13 @@ class Tally:
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.entry, run.problems)
 
+    def add_entries(self, counts: EntryCounts) -> None:
+        """Count what was done to the ledger entries of updated runs."""
+        so_far = self.entries
+        self.entries = EntryCounts(
+            so_far.added + counts.added, so_far.changed + counts.changed, so_far.removed + counts.removed
+        )
+
     def refuse(self, line: Unreadable) -> None:
         """Count a *line* that is no run."""
         self._unreadable += 1

@@ -116,7 +116,7 @@ def insert_by_unit_of_work(habits: Habits) -> Insert:
     def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         with own_session(connection, habits) as session:
             try:
-                _Work(session).write(table, rows)
+                Work(session).write(table, rows)
             except sa.exc.StatementError:  # what the database says, or a driver
                 raise
             except Exception as error:
@@ -125,44 +125,44 @@ def insert_by_unit_of_work(habits: Habits) -> Insert:
     return insert
 
 
-class _Work:
+class Work:
     """Rows made into objects of one session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
+        self.related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
         self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
-        self._counters: list[tuple[Mapper[Any], Any, Any]] = []
+        self.counters: list[tuple[Mapper[Any], Any, Any]] = []
 
     def write(self, table: Table, rows: Sequence[Row]) -> None:
         """Write *rows*; ledgers that no relationship ties to their owners follow those."""
-        self._load_related(table, rows)
-        self._session.add_all([self._object(table, row, {}) for row in rows])
+        self.load_related(table, rows)
+        self._session.add_all([self.object(table, row, {}) for row in rows])
         self._session.flush()
         self._set_counters()
         while self._apart:
             apart, self._apart = self._apart, []
             for owners, ledger, owner, entries in apart:
-                keys = _further(ledger) | {
+                keys = further_of(ledger) | {
                     attribute(ledger.table.mapper, local).key: getattr(
                         owner, attribute(owners.mapper, own).key
                     )
                     for local, own in zip(ledger.local, ledger.owner, strict=True)
                 }
-                self._session.add_all([self._object(ledger.table, entry, keys) for entry in entries])
+                self._session.add_all([self.object(ledger.table, entry, keys) for entry in entries])
             self._session.flush()
             self._set_counters()
 
     def _set_counters(self) -> None:
         """Set the counters of versions that the records give: the unit of work begins them anew."""
-        for mapper, row, value in self._counters:
+        for mapper, row, value in self.counters:
             counter: Any = mapper.version_id_col
             key = zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
             kept = sa.update(counter.table).where(*(column == each for column, each in key))
             self._session.connection().execute(kept.values({counter.key: value}))
-        self._counters.clear()
+        self.counters.clear()
 
-    def _load_related(self, table: Table, rows: Iterable[Row]) -> None:
+    def load_related(self, table: Table, rows: Iterable[Row]) -> None:
         """Fetch what *rows* and their ledgers refer to, a set at a time."""
         rows = list(rows)
         for reference in table.references:
@@ -172,7 +172,7 @@ class _Work:
             _, remote = links.relation.link or ((), ())
             self._fetch(links.relation, remote, (key for row in rows for key in row.links[place]))
         for place, ledger in enumerate(table.ledgers):
-            self._load_related(ledger.table, (entry for row in rows for entry in row.ledgers[place]))
+            self.load_related(ledger.table, (entry for row in rows for entry in row.ledgers[place]))
 
     def _fetch(self, relation: Relation, remote: Columns, keys: Iterable[tuple[Any, ...]]) -> None:
         wanted = list({key for key in keys if None not in key})
@@ -180,29 +180,29 @@ class _Work:
         for start in range(0, len(wanted), CHUNK):
             among = is_among(columns, wanted[start : start + CHUNK])
             for row, *key in self._session.execute(sa.select(relation.model, *columns).where(among)):
-                self._related[relation, tuple(key)] = row
+                self.related[relation, tuple(key)] = row
 
-    def _object(self, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
+    def object(self, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
         """The object of *row*, with *extra* values by attribute."""
         values = {**_by_attribute(table.mapper, row.parameters), **extra}
         for reference in table.references:
-            found = self._related.get((reference.relation, _key(reference.relation, row)))
+            found = self.related.get((reference.relation, _key(reference.relation, row)))
             if reference.relation.writable is not None and found is not None:
                 values[reference.relation.name] = found
         for place, links in enumerate(table.links):
-            values[links.relation.name] = [self._related[links.relation, key] for key in row.links[place]]
+            values[links.relation.name] = [self.related[links.relation, key] for key in row.links[place]]
         apart = []
         for place, ledger in enumerate(table.ledgers):
             keys = _from_owner(table, ledger, values)
             if keys is None or not _keeps_order(ledger):
                 apart.append((ledger, row.ledgers[place]))
                 continue
-            entries = [self._object(ledger.table, entry, keys) for entry in row.ledgers[place]]
+            entries = [self.object(ledger.table, entry, keys) for entry in row.ledgers[place]]
             values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
         made = construct(table.mapper.class_, values)
         counter = table.mapper.version_id_col
         if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
-            self._counters.append((table.mapper, made, row.parameters[counter.key]))
+            self.counters.append((table.mapper, made, row.parameters[counter.key]))
         self._apart += [(table, ledger, made, entries) for ledger, entries in apart if entries]
         return made
 
@@ -213,7 +213,7 @@ def _key(relation: Relation, row: Row) -> tuple[Any, ...]:
 
 def _from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict[str, Any] | None:
     """What an entry is filled with beyond the relationship's columns; None: only the written row knows."""
-    filled = _further(ledger)
+    filled = further_of(ledger)
     for local, own in list(zip(ledger.local, ledger.owner, strict=True))[len(ledger.relation.local) :]:
         name = attribute(table.mapper, own).key
         if name not in values:
@@ -222,7 +222,7 @@ def _from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict
     return filled
 
 
-def _further(ledger: Ledger) -> dict[str, Any]:
+def further_of(ledger: Ledger) -> dict[str, Any]:
     return {attribute(ledger.table.mapper, column).key: value for column, value in ledger.constants.items()}
 
 

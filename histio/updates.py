@@ -8,41 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
-from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 
 from histio.amending import Done, Scope, amend_by_unit_of_work
-from histio.changes import listed
-from histio.comparison import differences
-from histio.exporter import PAGE, export_known
+from histio.comparison import differences, stored_values
+from histio.exporter import PAGE
 from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.report import EntryCounts, Fault
+from histio.revisions import listed
 from histio.rows import RowBuilder
 from histio.runs import Run, Values
 from histio.sessions import Habits
 from histio.writer import Row, write
-
-
-def stored_values(
-    connection: Connection, kind: Kind, runs: Sequence[Run], *, within: Scope
-) -> list[Values | str]:
-    """What the database holds of each of *runs*, as its record loads; a text: why that is not known."""
-    page = export_known(connection, kind, [run.identity for run in runs], within=within)
-    records = {str(record[kind.table.names[kind.identity]]): record for record in page.records}
-    unreadable = {problem.uuid: str(problem) for problem in page.problems}
-    # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
-    unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
-    found: list[Values | str] = []
-    for run in runs:
-        try:
-            record = records.get(run.uuid or "")
-            found.append(
-                unreadable.get(run.uuid, unseen) if record is None else kind.table.schema.load(record)
-            )
-        except ValidationError as error:
-            found.append(f"what is stored cannot be loaded: {error}")
-    return found
 
 
 class Updater:

@@ -23,6 +23,11 @@ _TAIL = 12
 """A token that the end of the text may have cut is no longer than this, strings aside: ``-Infinity``,
 an escape."""
 
+_EXPONENT = len("e+")
+"""So much of a number may stand behind one that is whole: what goes on is another one."""
+
+_INK = re.compile(r"[^ \t\r\n]")
+
 
 class Document:
     """A document, read twice: first as a whole, to know what it is, then run by run.
@@ -146,12 +151,13 @@ class _Text:
         if len(rest) > self._max_size:
             raise self._too_long()
         data = self._reader.read(max(_CHUNK, len(rest)))
+        held, _ = self._decoder.getstate()
         try:
             self._text = rest + self._decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
             if not data:
                 raise self._cut() from None
-            byte, at = error.object[error.start], self._bytes + error.start + 1
+            byte, at = error.object[error.start], self._bytes - len(held) + error.start + 1
             text = f"{self._name} is not UTF-8 (byte 0x{byte:02x} at {at}); is it Latin-1?"
             raise DamageError("schema", text) from None
         self._bytes += len(data)
@@ -180,10 +186,13 @@ class _Text:
     def next(self) -> str:
         """The next character that is no space; empty at the end. It is not passed."""
         while True:
-            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
-                self._at += 1
-            if self._at < len(self._text) or not self._more():
-                return self._text[self._at : self._at + 1]
+            found = _INK.search(self._text, self._at)
+            if found is not None:
+                self._at = found.start()
+                return found[0]
+            self._at = len(self._text)
+            if not self._more():
+                return ""
 
     def value(self) -> Any:
         """The value that comes next."""
@@ -192,37 +201,40 @@ class _Text:
     def _sized(self) -> tuple[Any, int]:
         if not self.next():
             raise self._cut()
-        value, end = self._decoded()
+        value, size = self._decoded()
         # A number may go on in what has not been read yet.
-        while end == len(self._text) and self._more():
-            value, end = self._decoded()
-        text = self._text[self._at : end]
-        if len(text) > self._max_size:
+        while self._at + size >= len(self._text) - _EXPONENT and self._more():
+            value, size = self._decoded()
+        if size > self._max_size:
             raise self._too_long()
         try:
-            check_depth(text, self._max_depth)
+            check_depth(self._text[self._at : self._at + size], self._max_depth)
         except NotJsonError as error:
             raise self._broken(str(error)) from None
-        self._at = end
-        return value, len(text)
+        self._at += size
+        return value, size
 
     def _decoded(self) -> tuple[Any, int]:
-        """The value that comes next, and where in the text it ends."""
+        """The value that comes next, and the length of its text."""
         while True:
             try:
-                return decoder.raw_decode(self._text, self._at)
+                value, end = decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 is_open = error.msg.startswith("Unterminated string")
-                if (is_open or error.pos >= len(self._text) - _TAIL) and self._more():
+                is_near = error.pos >= len(self._text) - _TAIL
+                distance = error.pos - self._at  # reading on moves the text
+                if (is_open or is_near) and self._more():
                     continue
-                if is_open or _CUT.fullmatch(self._text, error.pos):
+                if is_open or (is_near and _CUT.fullmatch(self._text, self._at + distance)):
                     raise self._cut() from None
-                self._at = error.pos
+                self._at += distance
                 raise self._broken(error.msg) from None
             except RecursionError:
                 raise self._broken("nested too deeply") from None
             except ValueError as error:  # NaN, or an integer of more digits than Python takes
                 raise self._broken(str(error)) from None
+            else:
+                return value, end - self._at
 
     def _pass(self, wanted: str) -> str:
         """Pass the next character, which must be one of those *wanted*."""

@@ -41,6 +41,7 @@ def reading(
     """
     with source:
         try:
+            _check_not_empty(source)
             options: dict[str, Any] = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
             if _is_stream(source, contract):
                 yield Stream(source, contract, **options)
@@ -48,6 +49,11 @@ def reading(
                 yield Document(source, contract, dict(collections), **options)
         except DamageError as error:
             raise DocumentError((Problem("error", error.code, error.message),)) from None
+
+
+def _check_not_empty(source: Source) -> None:
+    if not source.open(again=True).read(1):  # which raises what is damaged from the beginning
+        raise DamageError("truncated", f"{source.name} is empty.")
 
 
 def _is_stream(source: Source, contract: Contract) -> bool:

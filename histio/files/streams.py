@@ -111,10 +111,7 @@ class Stream:
         return self.header.get("sealed", True) is not False
 
     def _read_header(self) -> dict[str, Any]:
-        head = self._source.head()
-        if not head:
-            raise DocumentError((_problem("truncated", f"{self._source.name} is empty.", 1),))
-        line, end, _ = head.partition(b"\n")
+        line, end, _ = self._source.head().partition(b"\n")
         try:
             member = decode(_text(line), self._max_depth)
         except NotJsonError as error:
@@ -145,7 +142,7 @@ class Stream:
                     found.beyond = found.beyond or number
                 elif first_member(line) == "trailer" and whole:
                     found.trailer, found.end = line, number
-                elif first_member(line) == "header":
+                elif first_member(line) == "header" and self.is_sealed:
                     seal.add(line)
                     found.second = found.second or number
                 else:
@@ -178,6 +175,7 @@ class Stream:
             return Unreadable(shown_line.decode("utf-8", "backslashreplace"), number, Fault(why, code), at)
 
         if not whole:
+            self._count_unread(line, seal)
             yield unreadable(
                 f"The line is longer than max_line_bytes = {self._max_line_bytes}.", "out-of-range"
             )
@@ -188,6 +186,7 @@ class Stream:
                 members = decode(_text(line), self._max_depth)
             except NotJsonError as error:
                 if line.endswith(b"\n") or not self.is_sealed:
+                    self._count_unread(line, seal)
                     yield unreadable(f"The line is no JSON: {error}.")
                 return
             kind = next((name for name in self._kinds if name in members), None) if _is(members) else None
@@ -204,6 +203,12 @@ class Stream:
             else:
                 kinds = " or ".join(self._kinds)
                 yield unreadable(f"The line is no run: one has the member {kinds}, not {_names(members)}.")
+
+    def _count_unread(self, line: bytes, seal: Seal) -> None:
+        """Count a *line* that cannot be read as what it begins as, as the trailer does."""
+        kind = first_member(line)
+        if kind in self._kinds:
+            seal.counts[kind] += 1
 
     def _disagreements(self, seal: Seal, found: _Found, last: int) -> Iterator[Problem]:
         if found.second is not None:

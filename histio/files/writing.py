@@ -62,22 +62,23 @@ class _DocumentWriter:
         file.write(encoded({name: header[name] for name in ("version", "exported_at")})[:-1])
 
     def add(self, kind: str, text: bytes) -> None:
-        self._file.write((b",\n" if self._begin(kind) else b"\n") + text)
-
-    def _begin(self, kind: str | None) -> bool:
-        """Be in the list of *kind*, after those before it; whether it has been begun already."""
         begun = self._open == kind
-        while self._open != kind and self._left:
-            self._close()
-            self._open = next(iter(self._left))
-            self._file.write(b',\n"' + self._left.pop(self._open).encode() + b'":[')
-        return begun
+        while self._open != kind:
+            self._begin_next()
+        self._file.write((b",\n" if begun else b"\n") + text)
+
+    def _begin_next(self) -> None:
+        """Be in the next list."""
+        self._close()
+        self._open = next(iter(self._left))
+        self._file.write(b',\n"' + self._left.pop(self._open).encode() + b'":[')
 
     def _close(self) -> None:
         self._file.write(b"" if self._open is None else b"\n]")
 
     def finish(self, _seal: Seal) -> None:
-        self._begin(None)
+        while self._left:
+            self._begin_next()
         self._close()
         self._file.write(b"}\n")
 
