@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check format schema clean
+.PHONY: demo test check format schema bench-memory clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/histio demo
@@ -19,6 +19,10 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+
+# Memory from few runs to many, on SQLite; benchmarks/README.md tells of other databases and sizes.
+bench-memory: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/memory.py
 
 # The published schema is derived from the marshmallow schemas; a test holds the two together.
 schema: $(INSTALLED)

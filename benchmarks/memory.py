@@ -1,8 +1,9 @@
-"""How much memory exports and imports take, from few runs to many: measured from outside, in processes of their own.
+"""How much memory exports and imports take, from few runs to many, measured from outside.
 
-For every database and size, a sealed stream of made-up runs is imported into an empty database and exported
-again. Memory is what the process needs at most beyond what it has when histio is imported and the database has
-answered once (Linux: VmHWM less VmRSS then). The export has to have the seal of the file that went in.
+For every database and size, a sealed stream of made-up runs is imported into an empty database, exported, and
+imported once more, each in a process of its own. Memory is what the process has at most (VmHWM, so this needs
+Linux) less what it has when histio is imported and the database has answered once (VmRSS). The export has to
+have the seal of the stream that went in.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def measured(action: str, url: str, path: Path, *options: str) -> tuple[int, flo
     """Runs, seconds, and MiB of one export or import in a process of its own."""
     command = [sys.executable, "-c", WORKER, action, url, str(path), *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdout.readline()
         base = memory(process, "VmRSS")
         print("go", file=process.stdin, flush=True)

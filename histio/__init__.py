@@ -2,6 +2,7 @@
 
 from histio.async_history import AsyncHistory, create_async_engine
 from histio.dialects import create_engine
+from histio.diff import Change, Difference, diff
 from histio.errors import BindingError, DocumentError, ExportError, HistioError, NotConfiguredError
 from histio.facade import (
     ImportResult,
@@ -27,6 +28,7 @@ from histio.fields import (
     UtcTimestamp,
 )
 from histio.history import History
+from histio.merge import merge
 from histio.progress import Progress
 from histio.records import RecordSchema, RunSchema
 from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
@@ -45,9 +47,11 @@ __all__ = [
     "AsyncHistory",
     "BindingError",
     "Boolean",
+    "Change",
     "Choice",
     "Counts",
     "Date",
+    "Difference",
     "DocumentError",
     "EntryCounts",
     "ExportError",
@@ -77,8 +81,10 @@ __all__ = [
     "configure",
     "create_async_engine",
     "create_engine",
+    "diff",
     "export_assembly_history",
     "export_production_history",
     "import_assembly_history",
     "import_production_history",
+    "merge",
 ]

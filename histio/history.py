@@ -196,12 +196,12 @@ class History:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard output.
                 Its ending says what is written: a sealed stream (``.jsonl``) or a document (``.json``),
                 compressed where ``.gz`` or ``.zst`` follows.
-            kinds: This and the next five as for `export_document`.
-            since: …
-            until: …
-            changed_since: …
-            where: …
-            exported_at: …
+            kinds: As for `export_document`.
+            since: Likewise.
+            until: Likewise.
+            changed_since: Likewise.
+            where: Likewise.
+            exported_at: Likewise.
             follows: The ``sha256`` of the export that this one continues: goes into the stream's header.
             format: Such as ``jsonl.zst``, where no ending says it; None: a stream there.
             overwrite: Whether an existing file is replaced.
@@ -339,10 +339,10 @@ class History:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
-            on_duplicate: This and the next three as for `import_document`.
-            atomic: …
-            dry_run: …
-            rename: …
+            on_duplicate: As for `import_document`.
+            atomic: Likewise.
+            dry_run: Likewise.
+            rename: Likewise.
             rejects: A file, of any kind that *path* may be, for every run that is rejected, with its
                 problems: a stream that can be imported once it is mended. It is there, in place of a
                 previous one, when the import has ended well.
@@ -422,7 +422,7 @@ class History:
         if on_duplicate not in get_args(OnDuplicate):
             raise ValueError(f"on_duplicate must be one of {get_args(OnDuplicate)}, not {on_duplicate!r}")
         # What a function gives is given once for each import, however many transactions it takes.
-        values = {name: value() if callable(value) else value for name, value in self._values.items()}
+        values = self._constants()
         kinds = list(self._kinds.values())
         withheld, unit_of_work = False, {}
         parts = [items] if commit_every is None else parts_of(items, commit_every)
@@ -474,13 +474,16 @@ class History:
                 reader=self._reader(document["version"], rename),
                 tally=Tally(kinds),
                 spool=spool,
-                values={name: value() if callable(value) else value for name, value in self._values.items()},
+                values=self._constants(),
                 habits=Habits(),
             )
             return work.check(entries_of(document, kinds))
 
     def _reader(self, version: str, rename: Renames | None) -> Reader:
         return Reader(list(self._kinds.values()), self._contract, self._versions, version, rename or {})
+
+    def _constants(self) -> Constants:
+        return {name: value() if callable(value) else value for name, value in self._values.items()}
 
     def _filtered(
         self, names: str | Sequence[str] | None, where: Where | None, **bounds: dt.date | None

@@ -50,9 +50,9 @@ def test_every_print_says_what_it_prints():
 
 
 def test_the_four_functions_and_history_are_all_shown():
-    wanted = [name for name in histio.__all__ if name.endswith("_history")] + [
-        f"history.{name}" for name in ("export_document", "import_document", "iter_runs")
-    ]
+    methods = ("export_document", "import_document", "export_file", "import_file", "iter_runs")
+    wanted = [name for name in histio.__all__ if name.endswith("_history")]
+    wanted += [f"history.{name}" for name in methods]
     assert [name for name in wanted if f"{name}(" not in PAGE.python] == []
 
 
@@ -63,7 +63,7 @@ def test_every_json_block_is_valid(code):
 
 
 def test_every_block_is_of_a_kind_that_is_tested():
-    assert {block.language for block in PAGE.blocks} == {"python", "json", "sh"}
+    assert {block.language for block in PAGE.blocks} == {"python", "json", "sh", "text"}
 
 
 def is_a_target(command, _folder):
