@@ -464,6 +464,35 @@ async def test_a_cancelled_import_writes_nothing_and_gives_its_connection_back(e
         assert ends(await AsyncHistory(own).import_document(given)) == (3, 0, 0)
 
 
+# --- files ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["runs.jsonl.zst", "runs.json"])
+@in_a_loop
+async def test_files_go_out_and_come_in_as_with_history(engine, url, tmp_path, name):
+    calls = []
+    async with AsyncHistory(url) as history:
+        await history.import_document(document(production_run(1), assembly=[assembly_run(1)]))
+        written = await history.export_file(tmp_path / name, progress=calls.append)
+        assert (written.by_kind, calls[-1].runs) == ({"production_run": 1, "assembly_run": 1}, 2)
+        assert written.sha256 == History(engine).export_file(tmp_path / f"sync-{name}").sha256
+        assert ends(await history.import_file(tmp_path / name, on_duplicate="verify")) == (0, 2, 0)
+        with engine.begin() as connection:
+            connection.execute(sa.delete(ProductionRun))
+        report = await history.import_file(
+            tmp_path / name, commit_every=1, rejects=tmp_path / "rejects.jsonl"
+        )
+        assert ends(report) == (1, 1, 0)
+        assert rows(engine) == 1
+
+
+@in_a_loop
+async def test_commits_in_a_session_that_was_handed_over_are_the_callers(url, tmp_path):
+    async with connected(url) as own, AsyncSession(own) as session:
+        with pytest.raises(ValueError, match="a session that was handed over"):
+            await AsyncHistory(session).import_file(tmp_path / "none.jsonl", commit_every=1)
+
+
 # --- iter_runs -----------------------------------------------------------------------------------------
 
 
