@@ -20,6 +20,7 @@ from histio.dialects import (
     check_engines,
     hides_rivals,
     limits,
+    refresh_statistics,
     savepoint,
     strict,
 )
@@ -42,6 +43,9 @@ from histio.writer import BATCH, Row, insert_in_bulk, write
 _log = logging.getLogger("histio")
 
 OnDuplicate = Literal["skip", "error", "update", "verify"]
+
+_MANY = 10_000
+"""Runs that change a database so much that its statistics are to follow at once."""
 
 _WINDOW = 4 * 2**20
 """Runs are looked at in windows of one batch, or of this many characters if that is less."""
@@ -172,6 +176,8 @@ class Import:
                 nested.rollback()
             else:
                 self._advance_sequences()
+                if last and self._tally.written >= _MANY:
+                    refresh_statistics(self._connection, self._tables)
         return withheld
 
     def _take(self, items: Iterable[tuple[Item, int | None]], *, finally_: bool = False) -> None:

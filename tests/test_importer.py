@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from histio import DocumentError, History
+from histio import DocumentError, History, importer
 from histio.models import (
     AssemblyPackagingConsumption,
     Ingredient,
@@ -30,6 +30,7 @@ from tests.bakery import (
     unit_consumption,
     without,
 )
+from tests.conftest import stocked
 
 
 def told(problems):
@@ -397,6 +398,19 @@ class TestVerify:
 def test_a_way_with_duplicates_that_does_not_exist_is_refused(sqlite):
     with pytest.raises(ValueError, match="on_duplicate must be one of"):
         History(sqlite).import_document(document(), on_duplicate="replace")
+
+
+def test_after_a_large_import_postgresql_knows_how_large_its_tables_are(databases, monkeypatch):
+    engine = stocked(databases("postgresql"))
+    monkeypatch.setattr(importer, "_MANY", 3)
+    history = History(engine)
+    known = sa.text("SELECT reltuples FROM pg_class WHERE relname = 'production_runs'")
+    history.import_document(document(production_run(1), production_run(2)))
+    with engine.connect() as connection:
+        before = connection.scalar(known)
+    history.import_document(document(*(production_run(n) for n in range(3, 8))))
+    with engine.connect() as connection:
+        assert (before != 7, connection.scalar(known)) == (True, 7)
 
 
 # --- options -----------------------------------------------------------------------------------------

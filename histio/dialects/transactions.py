@@ -240,6 +240,22 @@ def strict(connection: Connection) -> Iterator[None]:
             connection.execute(setting, {"mode": mode})
 
 
+def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> None:
+    """Let PostgreSQL look at *tables* that have grown much: until it has, it looks for few rows among all.
+
+    Others do so by themselves, and it does later; where the user may not, it only warns.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    for table in tables:
+        connection.exec_driver_sql(f"ANALYZE {_quoted(connection, table)}")
+
+
+def _quoted(connection: Connection, table: sa.Table) -> str:
+    quote = connection.dialect.identifier_preparer.quote
+    return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)
+
+
 def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     """Let the sequence of a key, of which rows were written with values of their own, go on behind them.
 
@@ -247,9 +263,7 @@ def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     """
     if connection.dialect.name != "postgresql":
         return
-    quote = connection.dialect.identifier_preparer.quote
-    schema = connection.schema_for_object(column.table)
-    table = ".".join(quote(part) for part in (schema, column.table.name) if part)
+    table = _quoted(connection, column.table)
     sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
     highest = connection.execute(sa.select(sa.func.max(column))).scalar()
     if sequence is not None and highest is not None:
