@@ -205,7 +205,7 @@ class History:
             follows: The ``sha256`` of the export that this one continues: goes into the stream's header.
             format: Such as ``jsonl.zst``, where no ending says it; None: a stream there.
             overwrite: Whether an existing file is replaced.
-            progress: Is called with a `Progress` at most ten times a second, and when all is written; what it
+            progress: Is called with a `Progress` at most ten times a second, and after the last run; what it
                 raises ends the export.
             session: To be used instead of the bound database.
 
@@ -353,8 +353,8 @@ class History:
             max_bytes: A file with more, uncompressed, is refused.
             max_line_bytes: A longer line is no run; of a document, a longer run makes it useless.
             max_depth: Likewise for what is nested more deeply.
-            progress: Is called with a `Progress` at most ten times a second, and at the end, before it is
-                committed; what it raises takes everything back that has not been committed.
+            progress: Is called with a `Progress` at most ten times a second, and after the last run; what it
+                raises takes everything back that has not been committed.
             session: To be used instead of the bound database.
 
         Raises:

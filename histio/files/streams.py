@@ -140,7 +140,7 @@ class Stream:
                     found.header = line
                 elif found.trailer is not None and self.is_sealed:
                     found.beyond = found.beyond or number
-                elif first_member(line) == "trailer" and whole:
+                elif self.is_sealed and whole and first_member(line) == "trailer":
                     found.trailer, found.end = line, number
                 elif first_member(line) == "header" and self.is_sealed:
                     seal.add(line)
@@ -190,7 +190,9 @@ class Stream:
                     yield unreadable(f"The line is no JSON: {error}.")
                 return
             kind = next((name for name in self._kinds if name in members), None) if _is(members) else None
-            if kind is not None:
+            if _is(members) and members.keys() == {"trailer"}:
+                pass  # of a stream that was sealed before it was mended
+            elif kind is not None:
                 index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
                 others = members.keys() - {kind, "problems"}
                 if others:
