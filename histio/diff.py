@@ -290,7 +290,7 @@ def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: _Steps) -> Iterator[C
     if [key for key in here if key in there] != [key for key in there if key in here]:
         identity = table.names[table.identity or ""]
         yield Change(
-            pointer(*steps), *([entry[identity] for _, entry in each.values()] for each in (here, there))
+            pointer(*steps), *([entry.get(identity) for _, entry in each.values()] for each in (here, there))
         )
 
 

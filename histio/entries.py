@@ -21,6 +21,7 @@ class Entry:
         index: Its 0-based place among the runs of its kind.
         line: The 1-based line of a stream; None in a document.
         size: The length of its text; 0 where there is none.
+        text: Its JSON, as it stands there; None where it does not stand alone.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Entry:
     index: int
     line: int | None = None
     size: int = 0
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

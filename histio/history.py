@@ -7,11 +7,13 @@ import datetime as dt
 import functools
 import inspect
 import logging
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeAlias, get_args
 
 import sqlalchemy as sa
+from marshmallow import ValidationError
 
 from histio.binding import kind_of
 from histio.contract import URN, VERSION, Contract, derive, published
@@ -30,6 +32,7 @@ from histio.files import (
     check_damage,
     check_follows,
     format_of,
+    is_same_file,
     reading,
     rejecting,
     stream_header,
@@ -164,7 +167,7 @@ class History:
         Raises:
             ExportError: Rows that the format cannot hold, all of them named.
         """
-        document: dict[str, Any] = {"version": self.version, "exported_at": _moment(exported_at)}
+        document: dict[str, Any] = {"version": self.version, "exported_at": moment(exported_at)}
         chosen = self._filtered(kinds, where, since=since, until=until, changed_since=changed_since)
         with self._database.reading(session) as connection:
             for kind, filters in chosen.items():
@@ -218,7 +221,7 @@ class History:
             raise ValueError("follows: a document cannot say it, only the header of a stream")
         chosen = self._filtered(kinds, where, since=since, until=until, changed_since=changed_since)
         collections = {kind.name: kind.collection for kind in chosen}
-        header = stream_header(self.version, _moment(exported_at), list(collections), follows=follows)
+        header = stream_header(self.version, moment(exported_at), list(collections), follows=follows)
         meter = Meter(progress)
         with (
             target(path, compression=form.compression, overwrite=overwrite) as file,
@@ -361,11 +364,18 @@ class History:
             DocumentError: The file cannot be read as a whole, breaks off, or disagrees with its seal; nothing
                 was written.
             ValueError: *commit_every* with *atomic*, *dry_run* or a session that was handed over.
-            OSError: The file cannot be read, or the rejects cannot be written.
+            OSError: The file cannot be read; or the rejects cannot be written, of which the last part is when
+                all is committed: to import again then skips what is in.
             sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a full disk.
         """
-        lent = self._database.is_lent(session)
-        _check_commits(commit_every, excluded=atomic or dry_run or lent)
+        is_own = not (atomic or dry_run or self._database.is_lent(session))
+        _check_numbers(max_bytes=max_bytes, max_line_bytes=max_line_bytes, max_depth=max_depth)
+        if commit_every is not None:
+            _check_numbers(commit_every=commit_every)
+            if not is_own:
+                raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
+        if not is_own and is_same_file(path, rejects):
+            raise ValueError("rejects: the file itself, of which what is imported may be taken back")
         kinds = list(self._kinds.values())
         collections = {kind.collection: kind.name for kind in kinds}
         meter = Meter(progress)
@@ -512,19 +522,23 @@ def _json_schema(schemas: tuple[type[RunSchema], ...], version: str) -> dict[str
     return own | {"$id": f"{URN}:{version}:{'+'.join(schema.Meta.kind for schema in schemas)}"}
 
 
-def _moment(exported_at: dt.datetime | None) -> str:
+def moment(exported_at: dt.datetime | None) -> str:
+    """*exported_at* as files say it; None: now."""
     if exported_at is not None and getattr(exported_at, "tzinfo", None) is None:
         raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
-    return UtcTimestamp().to_wire(exported_at or dt.datetime.now(dt.UTC))
+    field = UtcTimestamp()
+    wire: str = field.to_wire(exported_at or dt.datetime.now(dt.UTC))
+    try:
+        field.check(wire)
+    except ValidationError as error:
+        raise ValueError(f"exported_at: {error.messages[0]}") from None
+    return wire
 
 
-def _check_commits(commit_every: int | None, *, excluded: bool) -> None:
-    if commit_every is None:
-        return
-    if commit_every is True or commit_every < 1:
-        raise ValueError(f"commit_every is a number of runs, 1 or more, not {shown(commit_every)}")
-    if excluded:
-        raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
+def _check_numbers(**options: object) -> None:
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
+            raise ValueError(f"{name} is a number, 1 or more, not {shown(value)}")
 
 
 def _by_kind(where: Where | None, kinds: list[Kind]) -> Mapping[str, sa.ColumnElement[bool]]:

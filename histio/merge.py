@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from histio.fields import UtcTimestamp
 from histio.files import FilePath, format_of, stream_header, target, write_runs
 from histio.history import History
+from histio.history import moment as checked_moment
 from histio.ordered import Format, Together, together
 from histio.report import ExportReport
 from histio.wire import shown
@@ -56,8 +57,7 @@ def merge(
     form = format_of(out, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: a document cannot say it, only the header of a stream")
-    if exported_at is not None and exported_at.tzinfo is None:
-        raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
+    checked_moment(exported_at)
     of = history or History()
     kinds = tuple(of._kinds.values())  # noqa: SLF001 - part of what a history does
     rules = Format(kinds, of._contract, of._versions)  # noqa: SLF001

@@ -310,6 +310,8 @@ class Together:
         for number, (place, record) in enumerate(self._read(part, []), part.first):
             if self._shelf.is_last(place, number):
                 yield place, record
+        with _naming(part.name):
+            check_damage(part.file)  # it may have changed since it was read through
 
 
 def _told(kind: Kind, entry: Entry, faults: Iterable[tuple[tuple[str | int, ...], Fault]]) -> list[Problem]:

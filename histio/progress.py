@@ -52,6 +52,8 @@ class Meter:
     """
 
     def __init__(self, report: Report | None) -> None:
+        if report is not None and not callable(report):
+            raise TypeError(f"progress is a function that takes a Progress, not {report!r}")
         self._report = report
         self._told: float | None = None
 

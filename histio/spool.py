@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
@@ -38,8 +39,11 @@ class Spool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         self._database.close()
+        # What a database of the host's raises has been wrapped by SQLAlchemy.
+        if isinstance(error, sqlite3.Error):
+            raise OSError(f"a temporary file in {tempfile.gettempdir()} cannot be used: {error}") from error
 
     def note(self, scope: str, names: Iterable[tuple[str, str]]) -> None:
         """Remember *names* of a *scope*, each with its place; one that is known keeps its first."""

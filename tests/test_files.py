@@ -23,6 +23,7 @@ from jsonschema import Draft202012Validator
 from histio import DocumentError, ExportError, History, create_engine
 from histio.contract import Contract, published
 from histio.files import Source, check_damage, documents, reading
+from histio.files.decoding import check_depth
 from histio.models import Base, ProductionRun
 from tests.bakery import (
     assembly_run,
@@ -724,3 +725,31 @@ def test_a_run_may_have_thousands_of_ledger_entries(elsewhere, tmp_path, name):
     assert elsewhere.import_file(io.BytesIO(text_of(given))).imported == 2
     elsewhere.export_file(tmp_path / name, exported_at=MOMENT)
     assert (tmp_path / name).read_bytes() in (document_of(given), stream_of(given))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"production_run":"' + '\\"[]' * 300_000, '{"a":"' + "[x" * 80 + "n" * 10**7 + '"}']
+)
+def test_the_depth_of_a_line_is_told_in_one_pass_over_it(text):
+    check_depth(text, 64)
+
+
+@pytest.mark.parametrize("option", ["commit_every", "max_bytes", "max_line_bytes", "max_depth"])
+@pytest.mark.parametrize("value", [0, -1, "5", 2.5, True, 10**20])
+def test_numbers_that_make_no_sense_are_refused_by_name(sqlite, option, value):
+    with pytest.raises(ValueError, match=f"{option} is a number, 1 or more"):
+        History(sqlite).import_file("none.jsonl", **{option: value})
+
+
+@pytest.mark.parametrize("path", [None, 5, b"runs.jsonl"])
+def test_what_is_no_path_is_refused_by_a_sentence(sqlite, path):
+    with pytest.raises(TypeError, match="a path, a URL or an open binary file is needed"):
+        History(sqlite).import_file(path)
+    with pytest.raises(TypeError, match="a path, a URL or an open binary file is needed"):
+        History(sqlite).export_file(path)
+
+
+def test_a_time_that_no_import_would_read_is_not_written(sqlite, tmp_path):
+    with pytest.raises(ValueError, match="exported_at: Must be in the years 1000 to 9998"):
+        History(sqlite).export_file(tmp_path / "runs.jsonl", exported_at=dt.datetime(1, 1, 1, tzinfo=dt.UTC))
+    assert list(tmp_path.iterdir()) == []

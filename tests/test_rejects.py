@@ -265,3 +265,22 @@ def test_rejects_that_cannot_be_written_stop_the_import(sqlite, history, tmp_pat
         history.import_file(io.BytesIO(unsealed(GOOD)), rejects=tmp_path / "missing" / "rejects.jsonl")
     with sqlite.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(ProductionRun)) == 0
+
+
+def test_a_run_is_kept_as_it_stood_numbers_that_python_writes_otherwise_included(sqlite, tmp_path):
+    text = json.dumps(production_run(1)).replace('"5.2500"', "1234567.12345678901234567890")
+    text = text.replace('"num_batches": 2', '"num_batches": 1e400')
+    lines = ['{"header": {"version": "1.0", "sealed": false}}', f'{{"production_run": {text}}}', ""]
+    source, rejects = tmp_path / "in.jsonl", tmp_path / "rejects.jsonl"
+    source.write_text("\n".join(lines))
+    History(sqlite).import_file(source, rejects=rejects)
+    assert text in rejects.read_text()
+    assert History(sqlite).import_file(rejects).problem_count == 2
+
+
+@pytest.mark.parametrize("options", [{"dry_run": True}, {"atomic": True}])
+def test_rejects_never_take_the_place_of_what_was_not_kept(sqlite, tmp_path, options):
+    source = tmp_path / "runs.jsonl"
+    source.write_text('{"header": {"version": "1.0", "sealed": false}}\n')
+    with pytest.raises(ValueError, match="rejects: the file itself"):
+        History(sqlite).import_file(source, rejects=source, **options)

@@ -2,7 +2,7 @@
 
 from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES
 from histio.files.reading import check_damage, check_follows, reading, undamaged
-from histio.files.sources import MAX_BYTES, FilePath, Source
+from histio.files.sources import MAX_BYTES, FilePath, Source, is_same_file
 from histio.files.streams import stream_header
 from histio.files.targets import format_of, target
 from histio.files.writing import rejecting, write_runs
@@ -16,6 +16,7 @@ __all__ = [
     "check_damage",
     "check_follows",
     "format_of",
+    "is_same_file",
     "reading",
     "rejecting",
     "stream_header",

@@ -25,7 +25,8 @@ def _refuse(constant: str) -> NoReturn:
 decoder = json.JSONDecoder(parse_constant=_refuse)
 """Takes JSON alone: NaN and infinities, which Python would write and read, are refused."""
 
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Nothing is tried twice: neither a long string nor one without an end may cost more than to read it.
+_STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 

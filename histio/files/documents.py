@@ -116,9 +116,9 @@ class Document:
                 if name not in self._collections or text.next() != "[":
                     text.value()
                     continue
-                for index, (record, size) in enumerate(text.values()):
+                for index, (record, told) in enumerate(text.values()):
                     if place in places:
-                        yield Entry(self._collections[name], record, index, size=size)
+                        yield Entry(self._collections[name], record, index, size=len(told), text=told)
                 place += 1
         except DamageError:
             if not self.damage:
@@ -196,9 +196,9 @@ class _Text:
 
     def value(self) -> Any:
         """The value that comes next."""
-        return self._sized()[0]
+        return self._told()[0]
 
-    def _sized(self) -> tuple[Any, int]:
+    def _told(self) -> tuple[Any, str]:
         if not self.next():
             raise self._cut()
         value, size = self._decoded()
@@ -207,12 +207,13 @@ class _Text:
             value, size = self._decoded()
         if size > self._max_size:
             raise self._too_long()
+        text = self._text[self._at : self._at + size]
         try:
-            check_depth(self._text[self._at : self._at + size], self._max_depth)
+            check_depth(text, self._max_depth)
         except NotJsonError as error:
             raise self._broken(str(error)) from None
         self._at += size
-        return value, size
+        return value, text
 
     def _decoded(self) -> tuple[Any, int]:
         """The value that comes next, and the length of its text."""
@@ -261,14 +262,14 @@ class _Text:
             if self._pass(",}") == "}":
                 return
 
-    def values(self) -> Iterator[tuple[Any, int]]:
-        """The values of the list that comes next, each with the length of its text."""
+    def values(self) -> Iterator[tuple[Any, str]]:
+        """The values of the list that comes next, each with its text."""
         self._pass("[")
         if self.next() == "]":
             self._at += 1
             return
         while True:
-            yield self._sized()
+            yield self._told()
             if self._pass(",]") == "]":
                 return
 

@@ -11,6 +11,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeAlias, TypeGuard
 
 from histio.files.compression import DamageError, Decompress, decompress_for
@@ -21,6 +22,7 @@ __all__ = [
     "FilePath",
     "Source",
     "filesystems",
+    "is_same_file",
     "is_url",
     "refuse_text",
     "shown_url",
@@ -69,7 +71,8 @@ class Source:
         self.size: int | None = None
         if path == "-":
             self.name = "standard input"
-            file, is_seekable = self._lent(sys.stdin.buffer)
+            standard: Any = sys.stdin
+            file, is_seekable = self._lent(getattr(standard, "buffer", standard))
         elif is_url(path):
             self.name = shown_url(path)
             file, is_seekable = self._remote(path)
@@ -221,12 +224,20 @@ def filesystems() -> Any:
         raise ImportError("URLs need fsspec: install histio[urls]") from error
 
 
+def is_same_file(one: object, other: object) -> bool:
+    """Whether two local paths lead to one file."""
+    paths = [each for each in (one, other) if isinstance(each, (str, os.PathLike)) and not is_url(each)]
+    return len(paths) == 2 and all(map(os.path.exists, paths)) and Path(paths[0]).samefile(paths[1])  # noqa: PLR2004
+
+
 def refuse_text(file: object) -> None:
     """Make sure that *file* takes and gives bytes.
 
     Raises:
-        TypeError: It is open for text.
+        TypeError: It is open for text, or no file at all.
     """
+    if not hasattr(file, "read") and not hasattr(file, "write"):
+        raise TypeError(f"a path, a URL or an open binary file is needed, not {file!r:.60}")
     # What merely wraps a text file, as temporary files do, has its encoding.
     if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
         raise TypeError('the file is open for text: open it in a binary mode, "rb" or "wb"')

@@ -138,8 +138,11 @@ class Stream:
             for number, (line, whole) in enumerate(self._lines(seal, again=again), 1):
                 if number == 1:
                     found.header = line
-                elif found.trailer is not None and self.is_sealed:
+                elif found.trailer is not None and first_member(line) in ("header", "trailer"):
                     found.beyond = found.beyond or number
+                elif found.trailer is not None:
+                    found.beyond = found.beyond or number
+                    yield from self._item(line, whole, number, seal)
                 elif self.is_sealed and whole and first_member(line) == "trailer":
                     found.trailer, found.end = line, number
                 elif first_member(line) == "header" and self.is_sealed:
@@ -176,9 +179,8 @@ class Stream:
 
         if not whole:
             self._count_unread(line, seal)
-            yield unreadable(
-                f"The line is longer than max_line_bytes = {self._max_line_bytes}.", "out-of-range"
-            )
+            why = f"The line is longer than max_line_bytes = {self._max_line_bytes}."
+            yield unreadable(why, "out-of-range")
         elif not shown_line.strip():
             yield unreadable("The line is blank.")
         else:
@@ -198,7 +200,8 @@ class Stream:
                 if others:
                     yield unreadable("Unknown field.", at=f"/{min(others)}")
                 else:
-                    yield Entry(kind, members[kind], index, number, len(line))
+                    text = _record_text(_text(line)) if len(members) == 1 else None
+                    yield Entry(kind, members[kind], index, number, len(line), text)
             elif _is(members) and isinstance(members.get("unreadable"), str):
                 text = members["unreadable"]
                 yield Unreadable(text, number, Fault("The line is kept as text, and was not mended."))
@@ -258,6 +261,11 @@ class _Found:
         self.end = 0
         self.beyond: int | None = None
         self.second: int | None = None
+
+
+def _record_text(line: str) -> str:
+    """The text of the one member of a *line*."""
+    return line[line.index(":") + 1 : line.rindex("}")]
 
 
 def _is(members: Any) -> bool:

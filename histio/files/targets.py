@@ -42,6 +42,8 @@ def format_of(path: str | os.PathLike[str] | BinaryIO, format: str | None = None
     Raises:
         ValueError: There is no such format, or a path does not tell.
     """
+    if format is not None and not isinstance(format, str):
+        raise TypeError(f"format is a text such as jsonl.gz, not {format!r}")
     if format is not None:
         found = _ENDING.fullmatch(f".{format.removeprefix('.')}")
         if found is None:

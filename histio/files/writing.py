@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -146,8 +147,11 @@ class Rejects:
             {name: value for name, value in asdict(each).items() if value is not None} for each in problems
         ]
         name, value = (item.kind, item.record) if isinstance(item, Entry) else ("unreadable", item.text)
-        # What came with a lone surrogate can be told in ASCII only.
-        self._file.write(json.dumps({name: value, "problems": told}, separators=(",", ":")).encode() + b"\n")
+        # A run is kept as it stood: numbers that Python would write otherwise are to be mended, not lost.
+        # Line ends stand between its members only. What came with a lone surrogate can be told in ASCII only.
+        as_it_stood = item.text if isinstance(item, Entry) else None
+        text = json.dumps(value) if as_it_stood is None else re.sub(r"[\r\n]", " ", as_it_stood).strip()
+        self._file.write(f'{{"{name}":{text},"problems":{json.dumps(told)}}}\n'.encode())
 
 
 @contextmanager
