@@ -56,9 +56,7 @@ def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) 
 
 def _entry_differences(ledger: Ledger, given: Any, stored: Any, steps: Steps) -> Iterator[str]:
     table = ledger.table
-    ours, theirs = (
-        list(value or ()) if ledger.many else [value] * (value is not None) for value in (given, stored)
-    )
+    ours, theirs = ledger.listed(given), ledger.listed(stored)
     if table.identity is None:
         yield from _by_place(ledger, ours, theirs, steps)
         return

@@ -12,14 +12,15 @@ import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from histio.contract import pointer
 from histio.exporter import export_runs
 from histio.files import FilePath
 from histio.history import History
 from histio.kinds import Kind, Ledger, Table
-from histio.ordered import Format, Place, Placed, Placer, scratch, together
+from histio.ordered import Format, Place, Placed, Placer, together
+from histio.spool import Scratch
 from histio.wire import WireField, shown, wire_name
 
 Side = Literal["a", "b"]
@@ -172,19 +173,13 @@ def _pairs(runs: Iterator[_Sided], apart: _Apart) -> Iterator[tuple[str, dict[Si
         yield place.identity, found
 
 
-class _Apart:
+class _Apart(Scratch):
     """Runs of one kind and one side that have not been met on the other side yet, on disk."""
 
     def __init__(self) -> None:
-        self._database = scratch(
+        super().__init__(
             "CREATE TABLE apart (side TEXT, time TEXT, rank TEXT, identity TEXT PRIMARY KEY, record BLOB);"
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
 
     def put(self, place: Place, side: Side, record: Any) -> None:
         """Put a run aside."""

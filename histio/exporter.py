@@ -78,8 +78,7 @@ def export_runs(connection: Connection, kind: Kind, filters: Filters = Filters()
     of_uuids = isinstance(kind.table.fields[kind.identity], RunUUID)
     identity = order_key(connection, kind.table.attribute(kind.identity), of_uuids=of_uuids)
     with savepoint(connection):
-        time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
-        criteria, bounds = _criteria(connection, kind, time, filters)
+        time, criteria, bounds = _criteria(connection, kind, filters)
         problems = list(unreadable_values(connection, kind, criteria, bounds))
         unreadable_found = bool(problems)
         problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
@@ -137,14 +136,14 @@ def _entry_counts(kind: Kind) -> Iterator[sa.ScalarSelect[Any]]:
 def count_runs(connection: Connection, kind: Kind, filters: Filters) -> int:
     """How many runs `export_runs` gives, unless rows cannot be exported."""
     with savepoint(connection):
-        time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
-        criteria, bounds = _criteria(connection, kind, time, filters)
+        _, criteria, bounds = _criteria(connection, kind, filters)
         counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_).where(*criteria, *bounds)
         return connection.execute(counted).scalar_one()
 
 
-def _criteria(connection: Connection, kind: Kind, time: Any, filters: Filters) -> tuple[list[Any], list[Any]]:
-    """What is true of the runs asked for, and which bounds their *time* has."""
+def _criteria(connection: Connection, kind: Kind, filters: Filters) -> tuple[Any, list[Any], list[Any]]:
+    """What sorts the runs by time, what is true of those asked for, and which bounds their time has."""
+    time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
     bounds = []
     if filters.since is not None:
         bounds.append(_timed(kind, time) >= _bound(connection, kind.table, kind.timestamp, filters.since))
@@ -158,7 +157,7 @@ def _criteria(connection: Connection, kind: Kind, time: Any, filters: Filters) -
         if not changed:
             raise ValueError(f"changed_since: nothing tells when a {kind.name} was last written")
         criteria.append(sa.or_(*changed))
-    return criteria, bounds
+    return time, criteria, bounds
 
 
 def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date) -> Iterator[Any]:

@@ -35,6 +35,7 @@ from histio.files import (
     is_same_file,
     reading,
     rejecting,
+    report_on,
     stream_header,
     target,
     undamaged,
@@ -237,14 +238,7 @@ class History:
                 for record in export_runs(connection, kind, filters)
             )
             seal = write_runs(form.name, file, header, collections, meter.counted(runs))
-        return ExportReport(
-            exported=seal.counts.total(),
-            by_kind={name: seal.counts[name] for name in collections},
-            bytes=file.stored,
-            sha256=seal.sha256,
-            exported_at=header["exported_at"],
-            version=self.version,
-        )
+        return report_on(header, seal, file.stored)
 
     def iter_runs(
         self,

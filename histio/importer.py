@@ -200,7 +200,7 @@ class Import:
             for wave in self._dependencies.waves(runs):
                 pending = wave
                 while pending:
-                    pending = self._import(pending, finally_=finally_)
+                    pending = self._import(pending)
             for run in runs:
                 if run.outcome is None:
                     self._spool.wait(run.entry, numbers[run])
@@ -243,11 +243,11 @@ class Import:
                         "the sequence of %s could not be moved behind the keys that were imported", given
                     )
 
-    def _import(self, runs: list[Run], *, finally_: bool) -> list[Run]:
+    def _import(self, runs: list[Run]) -> list[Run]:
         """Bring *runs* to their ends; give back those that share an identity with one that was tried now.
 
         Those are looked at again: what became of the other decides what they are. Runs that name runs which
-        are not there come to no end yet, unless *finally_*.
+        are not there come to no end yet, unless nothing will come any more.
         """
         fresh = self._classify(runs)
         rows = self._builder.build(fresh)
@@ -262,7 +262,7 @@ class Import:
                 run.warnings.clear()
                 again.append(run)
             elif run.problems:
-                run.outcome = None if not finally_ and self._waits(run) else "rejected"
+                run.outcome = None if self._waits(run) else "rejected"
             else:
                 accepted.append(run)
                 taken |= own
@@ -272,7 +272,7 @@ class Import:
 
     def _waits(self, run: Run) -> bool:
         """Whether a run that *run* names may still come."""
-        return any(
+        return not self._finally and any(
             self._resolver.lacks(reference.relation.mapper.class_, chain, value)
             for _, reference, chain, value in self._dependencies.names(run)
         )
@@ -333,7 +333,7 @@ class Import:
     def _note_updates(self, kind: Kind, runs: list[Run]) -> None:
         """Write down which of *runs* were copies, and which are written now; let some wait for others."""
         for run in runs:
-            if run.outcome == "rejected" and not self._finally and self._waits(run):
+            if run.outcome == "rejected" and self._waits(run):
                 run.outcome = None
             elif self._spool.place(kind.name, run.uuid or "") is not None:
                 fault = Fault(_duplicate(kind.table, run.identity), "duplicate-in-document")

@@ -99,12 +99,12 @@ class Ledger:
 
     def entries(self, record: Mapping[str, Any], name: str) -> list[tuple[tuple[str | int, ...], Any]]:
         """The entries of *record*, each with the steps that lead to it; the first step is *name*."""
-        found = record.get(self.member)
-        if found is None:
-            return []
-        return (
-            [((name, index), entry) for index, entry in enumerate(found)] if self.many else [((name,), found)]
-        )
+        found = self.listed(record.get(self.member))
+        return [((name, index) if self.many else (name,), entry) for index, entry in enumerate(found)]
+
+    def listed(self, value: Any) -> list[Any]:
+        """The entries in the *value* of the member, of which there may be one or none."""
+        return list(value or ()) if self.many else [] if value is None else [value]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

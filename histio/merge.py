@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterable
 
 from histio.fields import UtcTimestamp
-from histio.files import FilePath, format_of, stream_header, target, write_runs
-from histio.history import History
-from histio.history import moment as checked_moment
+from histio.files import FilePath, format_of, report_on, stream_header, target, write_runs
+from histio.history import History, moment
 from histio.ordered import Format, Together, together
 from histio.report import ExportReport
 from histio.wire import shown
@@ -57,7 +56,7 @@ def merge(
     form = format_of(out, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: a document cannot say it, only the header of a stream")
-    checked_moment(exported_at)
+    given = None if exported_at is None else moment(exported_at)
     of = history or History()
     kinds = tuple(of._kinds.values())  # noqa: SLF001 - part of what a history does
     rules = Format(kinds, of._contract, of._versions)  # noqa: SLF001
@@ -67,18 +66,11 @@ def merge(
     ):
         named = _kinds(one, rules)
         collections = {kind.name: kind.collection for kind in kinds if kind.name in named}
-        moment = UtcTimestamp().to_wire(exported_at or _latest(one) or dt.datetime.now(dt.UTC))
-        header = stream_header(of.version, moment, list(collections), follows=follows or _predecessor(one))
+        at = given or _latest(one) or moment(None)
+        header = stream_header(of.version, at, list(collections), follows=follows or _predecessor(one))
         runs = ((kinds[place.kind].name, record) for place, record in one.runs())
         seal = write_runs(form.name, file, header, collections, runs)
-    return ExportReport(
-        exported=seal.counts.total(),
-        by_kind={name: seal.counts[name] for name in collections},
-        bytes=file.stored,
-        sha256=seal.sha256,
-        exported_at=moment,
-        version=of.version,
-    )
+    return report_on(header, seal, file.stored)
 
 
 def _several(paths: Iterable[FilePath]) -> list[FilePath]:
@@ -99,9 +91,10 @@ def _kinds(one: Together, rules: Format) -> set[str]:
     return found
 
 
-def _latest(one: Together) -> dt.datetime | None:
+def _latest(one: Together) -> str | None:
+    field = UtcTimestamp()
     told = [part.file.header["exported_at"] for part in one.parts if "exported_at" in part.file.header]
-    return max(map(UtcTimestamp().from_wire, told), default=None)
+    return field.to_wire(max(map(field.from_wire, told))) if told else None
 
 
 def _predecessor(one: Together) -> str | None:

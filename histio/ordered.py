@@ -11,13 +11,12 @@ import math
 import operator
 import pickle
 import re
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from marshmallow import ValidationError, missing
 
@@ -32,6 +31,7 @@ from histio.files.writing import encoded, line
 from histio.kinds import Kind
 from histio.report import Fault, Problem
 from histio.runs import Run
+from histio.spool import Scratch
 from histio.tally import KEPT
 from histio.versions import Versions
 from histio.wire import faults_in
@@ -159,26 +159,12 @@ CREATE TABLE sorted (kind INTEGER, time TEXT, rank TEXT, identity TEXT, record B
 """
 
 
-def scratch(tables: str) -> sqlite3.Connection:
-    """A database for a while, with these *tables*: without a name, and on disk where it is not small."""
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    database.executescript(f"PRAGMA journal_mode = OFF; {tables}")
-    database.execute("BEGIN")
-    return database
-
-
-class _Shelf:
+class _Shelf(Scratch):
     """Keeps of runs, on disk, what puts them in order."""
 
     def __init__(self) -> None:
-        self._database = scratch(_TABLES)
+        super().__init__(_TABLES)
         self._any_repeated = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
 
     def see(self, rows: Iterable[tuple[int, str, int]]) -> None:
         """Note kind and identity of runs, each with its number."""

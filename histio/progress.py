@@ -70,27 +70,28 @@ class Meter:
         self._position = position
         self._totals = total, total_bytes
         self._began = time.monotonic()
-        self.runs = 0
+        self._runs = 0
 
     def counted(self, runs: Iterable[_T]) -> Iterator[_T]:
         """*runs*, counted as they go by; after the last one the phase is over."""
+        if self._report is None:
+            yield from runs
+            return
         for run in runs:
             yield run
-            self.runs += 1
-            if self._report is not None and self._pause() <= 0:
-                self._tell()
+            self._runs += 1
+            if self._pause() <= 0:
+                self._tell(self._report)
         # How it ended is never passed over, and waits where the last call was just now.
-        if self._report is not None:
-            if self._told is not None:
-                time.sleep(max(0.0, self._pause()))
-            self._tell()
+        if self._told is not None:
+            time.sleep(max(0.0, self._pause()))
+        self._tell(self._report)
 
     def _pause(self) -> float:
         """Seconds until there may be a call."""
         return max(self._began, self._told or 0.0) + INTERVAL - time.monotonic()
 
-    def _tell(self) -> None:
-        if self._report is not None:
-            self._told = time.monotonic()
-            seconds = self._told - self._began
-            self._report(Progress(self._phase, self.runs, self._position(), *self._totals, seconds))
+    def _tell(self, report: Report) -> None:
+        self._told = time.monotonic()
+        seconds = self._told - self._began
+        report(Progress(self._phase, self._runs, self._position(), *self._totals, seconds))

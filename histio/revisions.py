@@ -118,13 +118,7 @@ def keeps_key(ledger: Ledger) -> bool:
 
 def stored_entries(table: Table, ledger: Ledger, row: Any) -> list[Any]:
     """The objects of the entries of *row*, in the order in which they are exported."""
-    found = table.schema.get_attribute(row, ledger.member, None)
-    return list(found) if ledger.many else [] if found is None else [found]
-
-
-def listed(ledger: Ledger, value: Any) -> list[Values]:
-    """The entries of a record's member, of which there may be one or none."""
-    return list(value or ()) if ledger.many else [] if value is None else [value]
+    return ledger.listed(table.schema.get_attribute(row, ledger.member, None))
 
 
 def change_of(table: Table, row: Any, given: Values, made: Row, stored: Values) -> Change:
@@ -134,7 +128,7 @@ def change_of(table: Table, row: Any, given: Values, made: Row, stored: Values) 
     for ledger, rows in zip(table.ledgers, made.ledgers, strict=True):
         if ledger.member not in given:
             continue
-        ours, theirs = (listed(ledger, values.get(ledger.member)) for values in (given, stored))
+        ours, theirs = (ledger.listed(values.get(ledger.member)) for values in (given, stored))
         objects, places = stored_entries(table, ledger, row), _places(ledger, ours, theirs)
         wanted = [
             own if place is None else change_of(ledger.table, objects[place], entry, own, theirs[place])

@@ -11,7 +11,6 @@ from typing import Any, Self
 from histio.entries import Entry
 
 _TABLES = """
-PRAGMA journal_mode = OFF;
 CREATE TABLE noted (scope TEXT, name TEXT, place TEXT, PRIMARY KEY (scope, name)) WITHOUT ROWID;
 CREATE TABLE waiting (round INTEGER, number INTEGER, entry BLOB, PRIMARY KEY (round, number)) WITHOUT ROWID;
 """
@@ -19,22 +18,17 @@ CREATE TABLE waiting (round INTEGER, number INTEGER, entry BLOB, PRIMARY KEY (ro
 _PAGE = 500
 
 
-class Spool:
-    """Names with the places where they stand, and entries that wait, in a temporary file.
+class Scratch:
+    """A database in a temporary file, with these *tables*.
 
-    The file has no name and is gone when the spool is closed, or the process has ended. Small ones stay in
-    memory.
+    The file has no name and is gone when the block ends, or the process. Small ones stay in memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tables: str) -> None:
         # An empty name makes a private database that spills from its cache to the disk.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.executescript(_TABLES)
+        self._database.executescript(f"PRAGMA journal_mode = OFF; {tables}")
         self._database.execute("BEGIN")
-        self._round = 0
-        self._number = 0
-        self._held: dict[int, Entry] = {}
-        self.waiting = 0
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +38,17 @@ class Spool:
         # What a database of the host's raises has been wrapped by SQLAlchemy.
         if isinstance(error, sqlite3.Error):
             raise OSError(f"a temporary file in {tempfile.gettempdir()} cannot be used: {error}") from error
+
+
+class Spool(Scratch):
+    """Names with the places where they stand, and entries that wait."""
+
+    def __init__(self) -> None:
+        super().__init__(_TABLES)
+        self._round = 0
+        self._number = 0
+        self._held: dict[int, Entry] = {}
+        self.waiting = 0
 
     def note(self, scope: str, names: Iterable[tuple[str, str]]) -> None:
         """Remember *names* of a *scope*, each with its place; one that is known keeps its first."""

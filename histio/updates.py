@@ -16,7 +16,6 @@ from histio.exporter import PAGE
 from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.report import EntryCounts, Fault
-from histio.revisions import listed
 from histio.rows import RowBuilder
 from histio.runs import Run, Values
 from histio.sessions import Habits
@@ -154,6 +153,6 @@ def _writable(table: Table, values: Values) -> Values:
     kept = {member: value for member, value in values.items() if member not in table.computed}
     for ledger in table.ledgers:
         if kept.get(ledger.member) is not None:
-            entries = [_writable(ledger.table, entry) for entry in listed(ledger, kept[ledger.member])]
+            entries = [_writable(ledger.table, entry) for entry in ledger.listed(kept[ledger.member])]
             kept[ledger.member] = entries if ledger.many else entries[0]
     return kept

@@ -5,7 +5,7 @@ from histio.files.reading import check_damage, check_follows, reading, undamaged
 from histio.files.sources import MAX_BYTES, FilePath, Source, is_same_file
 from histio.files.streams import stream_header
 from histio.files.targets import format_of, target
-from histio.files.writing import rejecting, write_runs
+from histio.files.writing import rejecting, report_on, write_runs
 
 __all__ = [
     "MAX_BYTES",
@@ -19,6 +19,7 @@ __all__ = [
     "is_same_file",
     "reading",
     "rejecting",
+    "report_on",
     "stream_header",
     "target",
     "undamaged",

@@ -136,16 +136,16 @@ class Stream:
         seal, found, number = Seal(), _Found(), 0
         try:
             for number, (line, whole) in enumerate(self._lines(seal, again=again), 1):
+                first = first_member(line) if self.is_sealed else None
                 if number == 1:
                     found.header = line
-                elif found.trailer is not None and first_member(line) in ("header", "trailer"):
-                    found.beyond = found.beyond or number
                 elif found.trailer is not None:
                     found.beyond = found.beyond or number
-                    yield from self._item(line, whole, number, seal)
-                elif self.is_sealed and whole and first_member(line) == "trailer":
+                    if first not in ("header", "trailer"):
+                        yield from self._item(line, whole, number, seal)
+                elif first == "trailer" and whole:
                     found.trailer, found.end = line, number
-                elif first_member(line) == "header" and self.is_sealed:
+                elif first == "header":
                     seal.add(line)
                     found.second = found.second or number
                 else:
@@ -185,14 +185,16 @@ class Stream:
             yield unreadable("The line is blank.")
         else:
             try:
-                members = decode(_text(line), self._max_depth)
+                text = _text(line)
+                decoded = decode(text, self._max_depth)
             except NotJsonError as error:
                 if line.endswith(b"\n") or not self.is_sealed:
                     self._count_unread(line, seal)
                     yield unreadable(f"The line is no JSON: {error}.")
                 return
-            kind = next((name for name in self._kinds if name in members), None) if _is(members) else None
-            if _is(members) and members.keys() == {"trailer"}:
+            members = decoded if isinstance(decoded, dict) else {}
+            kind = next((name for name in self._kinds if name in members), None)
+            if members.keys() == {"trailer"}:
                 pass  # of a stream that was sealed before it was mended
             elif kind is not None:
                 index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
@@ -200,14 +202,14 @@ class Stream:
                 if others:
                     yield unreadable("Unknown field.", at=f"/{min(others)}")
                 else:
-                    text = _record_text(_text(line)) if len(members) == 1 else None
-                    yield Entry(kind, members[kind], index, number, len(line), text)
-            elif _is(members) and isinstance(members.get("unreadable"), str):
-                text = members["unreadable"]
-                yield Unreadable(text, number, Fault("The line is kept as text, and was not mended."))
+                    own = _record_text(text) if len(members) == 1 else None
+                    yield Entry(kind, members[kind], index, number, len(line), own)
+            elif isinstance(members.get("unreadable"), str):
+                kept = Fault("The line is kept as text, and was not mended.")
+                yield Unreadable(members["unreadable"], number, kept)
             else:
-                kinds = " or ".join(self._kinds)
-                yield unreadable(f"The line is no run: one has the member {kinds}, not {_names(members)}.")
+                kinds, names = " or ".join(self._kinds), ", ".join(map(shown, members)) or shown(decoded)
+                yield unreadable(f"The line is no run: one has the member {kinds}, not {names}.")
 
     def _count_unread(self, line: bytes, seal: Seal) -> None:
         """Count a *line* that cannot be read as what it begins as, as the trailer does."""
@@ -266,14 +268,6 @@ class _Found:
 def _record_text(line: str) -> str:
     """The text of the one member of a *line*."""
     return line[line.index(":") + 1 : line.rindex("}")]
-
-
-def _is(members: Any) -> bool:
-    return isinstance(members, dict)
-
-
-def _names(members: Any) -> str:
-    return ", ".join(map(shown, members)) if members and _is(members) else shown(members)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

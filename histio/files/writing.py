@@ -14,7 +14,7 @@ from histio.errors import ExportError
 from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
 from histio.files.targets import format_of, target
-from histio.report import Problem
+from histio.report import ExportReport, Problem
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -126,6 +126,18 @@ def write_runs(
         raise ExportError(tuple(problems))
     writer.finish(seal)
     return seal
+
+
+def report_on(header: Mapping[str, Any], seal: Seal, stored: int) -> ExportReport:
+    """The report on a file with this *header*, the *seal* of its runs, and so many bytes as it is stored."""
+    return ExportReport(
+        exported=seal.counts.total(),
+        by_kind={name: seal.counts[name] for name in header["kinds"]},
+        bytes=stored,
+        sha256=seal.sha256,
+        exported_at=header["exported_at"],
+        version=header["version"],
+    )
 
 
 class Rejects:
