@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import ORMExecuteState
 from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
-from histio.dialects import RowFaultError, latest
+from histio.dialects import RowFaultError
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
 from histio.mapping import Columns, assign, attribute, is_among
@@ -48,9 +46,8 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
     """
 
     def amend(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        with own_session(connection, habits) as session:
-            # Others may have changed the entries before they had to wait for this transaction.
-            session.dispatch.do_orm_execute = (functools.partial(_read_latest, connection),)  # type: ignore[attr-defined]
+        # Others may have changed the entries before they had to wait for this transaction.
+        with own_session(connection, habits, now=True) as session:
             try:
                 done.update(_Amendment(session).make(table, {row: given[row] for row in rows}, within))
             except sa.exc.StatementError:  # what the database says, or a driver
@@ -59,11 +56,6 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
                 raise RowFaultError(f"{type(error).__name__}: {error}") from error
 
     return amend
-
-
-def _read_latest(connection: Connection, state: ORMExecuteState) -> None:
-    if isinstance(state.statement, sa.Select):
-        state.statement = latest(connection, state.statement)
 
 
 class _Amendment(Work):

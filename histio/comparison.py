@@ -18,13 +18,26 @@ from histio.wire import shown
 
 
 def stored_values(
-    connection: Connection, kind: Kind, runs: Sequence[Run], *, within: Mapping[sa.Column[Any], Any]
+    connection: Connection,
+    kind: Kind,
+    runs: Sequence[Run],
+    *,
+    within: Mapping[sa.Column[Any], Any],
+    now: bool = False,
 ) -> list[Values | str]:
-    """What the database holds of each of *runs*, as its record loads; a text: why that is not known."""
-    page = export_known(connection, kind, [run.identity for run in runs], within=within)
-    records = {str(record[kind.table.names[kind.identity]]): record for record in page.records}
-    unreadable = {problem.uuid: str(problem) for problem in page.problems}
-    # The row is there, but a REPEATABLE READ transaction cannot see who was faster.
+    """What the database holds of each of *runs*, as its record loads; a text: why that is not known.
+
+    *now*: what is committed now. Otherwise the transaction's own moment, where it saw the run.
+    """
+    records: dict[str, Any] = {}
+    unreadable: dict[str | None, str] = {}
+    # The row is there, but a REPEATABLE READ transaction may not see who was faster unless it looks again.
+    for latest in [True] if now else [False, True]:
+        wanted = [run.identity for run in runs if run.uuid not in records.keys() | unreadable.keys()]
+        if wanted:
+            page = export_known(connection, kind, wanted, within=within, now=latest)
+            records |= {str(record[kind.table.names[kind.identity]]): record for record in page.records}
+            unreadable |= {problem.uuid: str(problem) for problem in page.problems}
     unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
     found: list[Values | str] = []
     for run in runs:

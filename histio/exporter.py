@@ -201,12 +201,16 @@ def export_known(
     identities: Collection[Any],
     *,
     within: Mapping[sa.Column[Any], Any],
+    now: bool = False,
 ) -> Page:
-    """The records of *kind* with these identities, *within* rows with these values; one page in any order."""
+    """The records of *kind* with these identities, *within* rows with these values; one page in any order.
+
+    *now*: as they are committed now, also where the transaction reads an older moment.
+    """
     identity = kind.table.attribute(kind.identity)
     scope = [column == value for column, value in within.items()]
     statement = _select(kind).add_columns(sa.null(), identity).where(identity.in_(identities), *scope)
-    return _dump(connection, kind, statement, PAGE)
+    return _dump(connection, kind, statement, PAGE, now=now)
 
 
 def _bound(
@@ -230,9 +234,11 @@ def _select(kind: Kind) -> sa.Select[Any]:
     return sa.select(kind.table.mapper.class_).options(*eager(kind.table))
 
 
-def _dump(connection: Connection, kind: Kind, statement: sa.Select[Any], size: int) -> Page:
+def _dump(
+    connection: Connection, kind: Kind, statement: sa.Select[Any], size: int, *, now: bool = False
+) -> Page:
     try:
-        return _dump_together(connection, kind, statement, size)
+        return _dump_together(connection, kind, statement, size, now=now)
     except sa.exc.DBAPIError:
         raise
     except Exception as error:  # noqa: BLE001 - the types of a host may refuse a stored value in any way
@@ -272,11 +278,13 @@ def _dump_apart(
     return Page(records, problems, (keys[-1][0], keys[-1][1]) if len(keys) == size else None)
 
 
-def _dump_together(connection: Connection, kind: Kind, statement: sa.Select[Any], size: int) -> Page:
+def _dump_together(
+    connection: Connection, kind: Kind, statement: sa.Select[Any], size: int, *, now: bool = False
+) -> Page:
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
-    with savepoint(connection), own_session(connection) as session:
+    with savepoint(connection), own_session(connection, now=now) as session:
         rows = session.execute(statement).all()
         complete(session, kind.table, [row for row, _, _ in rows])
         for row, _, _ in rows:

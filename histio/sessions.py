@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
+
+from histio.dialects import latest
 
 _EVENTS = (
     "before_flush",
@@ -43,17 +46,25 @@ def habits_of(session: Session | None) -> Habits:
 
 
 @contextmanager
-def own_session(connection: Connection, habits: Habits | None = None) -> Iterator[Session]:
+def own_session(
+    connection: Connection, habits: Habits | None = None, *, now: bool = False
+) -> Iterator[Session]:
     """A session on *connection* that leaves the caller's objects alone and forgets its own in the end.
 
     It has the *habits* of the caller's. Listeners that add criteria to every query, such as those that hide
-    deleted rows, are not asked.
+    deleted rows, are not asked. *now*: it reads what is committed now, and lets nobody change it.
     """
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
-        session.dispatch.do_orm_execute = ()  # type: ignore[attr-defined]
+        reads = (functools.partial(_read_latest, connection),) if now else ()
+        session.dispatch.do_orm_execute = reads  # type: ignore[attr-defined]
         for event, listeners in habits.listeners.items() if habits else ():
             for listener in set(listeners).difference(getattr(session.dispatch, event)):
                 sa.event.listen(session, event, listener, raw=True)  # it is wrapped already
         if habits:
             session.info.update(habits.info)
         yield session
+
+
+def _read_latest(connection: Connection, state: ORMExecuteState) -> None:
+    if isinstance(state.statement, sa.Select):
+        state.statement = latest(connection, state.statement)

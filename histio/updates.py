@@ -76,7 +76,8 @@ class Updater:
         differing: dict[Run, set[Any]] = {}
         again: list[Run] = []
         taken: set[Any] = set()
-        for run, stored in zip(runs, stored_values(self._connection, kind, runs, within=within), strict=True):
+        found = stored_values(self._connection, kind, runs, within=within, now=True)
+        for run, stored in zip(runs, found, strict=True):
             if taken & _identities_of(run):
                 again.append(run)
             elif isinstance(stored, str):
@@ -107,7 +108,7 @@ class Updater:
         for table, identity, _ in (entry for run in runs for entry in run.entries()):
             if table.is_shared:
                 sought.setdefault(table, []).append(identity)
-        known = {table: self._identities.known(table, wanted) for table, wanted in sought.items()}
+        known = {table: self._identities.known(table, wanted, now=True) for table, wanted in sought.items()}
         for run, own in runs.items():
             foreign = {
                 (table, identity)

@@ -164,6 +164,18 @@ def test_a_run_that_another_client_writes_meanwhile_is_a_duplicate(
     assert [problem.code for problem in report.problems] == codes
 
 
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("on_duplicate", ["verify", "update"])
+def test_a_run_that_another_client_writes_meanwhile_alike_is_skipped(databases, server, on_duplicate):
+    engine = stocked(databases(server))
+    own = histio.create_engine(engine.url)
+    runs = [production_run(n) for n in (1, 2, 3)]
+    sa.event.listen(own, "before_cursor_execute", Rival(engine, *runs))
+    report = History(own).import_document(document(*runs), on_duplicate=on_duplicate)
+    own.dispose()
+    assert (report.skipped, report.rejected, report.problems) == (3, 0, ())
+
+
 def test_sqlite_takes_its_write_lock_before_it_reads(sqlite):
     history = History(sqlite)
     seen = []
