@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
+from histio.compiler.columns import DeclinedError
+from histio.compiler.texts import Texts, TooManyError, compiled_texts
 from histio.contract import pointer
 from histio.damage import ambiguous_identities, damages, unreadable_values
 from histio.dialects import as_sorted, order_key, savepoint, sort_key
@@ -23,7 +26,7 @@ from histio.loading import complete, eager
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
 from histio.sessions import own_session
-from histio.wire import faults_in, is_list, nested_in, shown, wire_name
+from histio.wire import encoded, faults_in, is_list, nested_in, shown, wire_name
 
 PAGE = 200
 """Runs per page: within the 100 to 250 that measured best."""
@@ -57,11 +60,13 @@ class Page:
         records: Their records.
         problems: What the format cannot hold; the rows concerned are not among the records.
         last: Sort key and UUID of the last row of a full page; None when nothing can follow.
+        texts: The JSON of the records, instead of those; None: they have not been made into JSON.
     """
 
     records: list[dict[str, Any]]
     problems: list[Problem]
     last: tuple[Any, Any] | None
+    texts: list[str] | None = None
 
 
 def export_runs(connection: Connection, kind: Kind, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
@@ -75,23 +80,101 @@ def export_runs(connection: Connection, kind: Kind, filters: Filters = Filters()
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
+    problems: list[Problem] = []
+    for page in _pages(connection, kind, filters, problems):
+        yield from page.records if page.texts is None else map(json.loads, page.texts)
+    if problems:
+        raise ExportError(tuple(problems))
+
+
+def export_texts(connection: Connection, kind: Kind, filters: Filters = Filters()) -> Iterator[list[str]]:
+    """The JSON of the same records, compact, page by page; likewise."""
+    problems: list[Problem] = []
+    for page in _pages(connection, kind, filters, problems):
+        yield texts_of(kind, page.records, problems) if page.texts is None else page.texts
+    if problems:
+        raise ExportError(tuple(problems))
+
+
+def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Problem]) -> list[str]:
+    """The JSON of *records*; those that are none are added to *problems*."""
+    texts = []
+    for record in records:
+        try:
+            texts.append(encoded(record))
+        except (TypeError, ValueError) as error:
+            why = "a lone surrogate" if isinstance(error, UnicodeError) else str(error)
+            uuid = str(record[kind.table.names[kind.identity]])
+            text = f"{kind.name} {uuid}: is no JSON: {why}."
+            problems.append(Problem("error", "schema", text, "", kind.name, uuid))
+    return texts
+
+
+def _pages(connection: Connection, kind: Kind, filters: Filters, problems: list[Problem]) -> Iterator[Page]:
+    """Pages of runs in their order; what cannot be exported is added to *problems*."""
     of_uuids = isinstance(kind.table.fields[kind.identity], RunUUID)
     identity = order_key(connection, kind.table.attribute(kind.identity), of_uuids=of_uuids)
     with savepoint(connection):
         time, criteria, bounds = _criteria(connection, kind, filters)
-        problems = list(unreadable_values(connection, kind, criteria, bounds))
-        unreadable_found = bool(problems)
+        texts = _texts(connection, kind)
+        if bounds:  # a run whose time cannot be read is in no span of time
+            unreadable_found = list(unreadable_values(connection, kind, criteria, bounds))
+            problems += unreadable_found
+            criteria += _undamaged(connection, kind) if unreadable_found else []
         problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
-        if unreadable_found:
-            criteria.append(sa.not_(sa.or_(*damages(connection, kind.table, kind.table.mapper.class_))))
     for span, at in _spans(kind, time, bounded=bool(bounds)):
-        ordered = [identity] if at is None else [at, identity]
-        statement = (
-            _select(kind)
-            .add_columns((sa.null() if at is None else at).label("sorted_by"), identity.label("identity"))
-            .where(*criteria, *bounds, *span)
+        runs = _Runs(connection, kind, [*criteria, *bounds, *span], at, identity)
+        yield from runs.carefully(problems) if texts is None else runs.swiftly(texts, problems)
+
+
+def _texts(connection: Connection, kind: Kind) -> Texts | None:
+    """What makes JSON of rows of *kind*; None: marshmallow has to."""
+    made = compiled_texts(kind, connection.dialect)
+    return made if isinstance(made, Texts) else None
+
+
+def _undamaged(connection: Connection, kind: Kind) -> list[Any]:
+    return [sa.not_(sa.or_(*damages(connection, kind.table, kind.table.mapper.class_)))]
+
+
+class _Runs:
+    """Runs of one kind in their order, of which *conditions* are true.
+
+    Args:
+        connection: In a transaction; only read from.
+        kind: The kind of run.
+        conditions: What is true of them.
+        at: What sorts them by their time; None: nothing does.
+        identity: What sorts those of the same time.
+    """
+
+    def __init__(
+        self, connection: Connection, kind: Kind, conditions: list[Any], at: Any, identity: Any
+    ) -> None:
+        self._connection = connection
+        self._kind = kind
+        self._conditions = conditions
+        self._at = at
+        self._identity = identity
+
+    def _in_order(self, statement: sa.Select[Any], *further: Any) -> sa.Select[Any]:
+        """*statement* of the runs of which *further* conditions are true, with what sorts them as well."""
+        ordered = [self._identity] if self._at is None else [self._at, self._identity]
+        at = sa.null() if self._at is None else self._at
+        return (
+            statement.add_columns(at.label("sorted_by"), self._identity.label("identity"))
+            .where(*self._conditions, *further)
             .order_by(*ordered)
         )
+
+    def carefully(self, problems: list[Problem], *further: Any) -> Iterator[Page]:
+        """Pages of the records that marshmallow dumps."""
+        connection, kind = self._connection, self._kind
+        with savepoint(connection):
+            found = list(unreadable_values(connection, kind, [*self._conditions, *further], []))
+        problems += found
+        further = (*further, *_undamaged(connection, kind)) if found else further
+        statement = self._in_order(_select(kind), *further)
         following, more = statement, True
         while more:
             size, more = _size(connection, kind, following)
@@ -99,12 +182,52 @@ def export_runs(connection: Connection, kind: Kind, filters: Filters = Filters()
                 break
             page = _dump(connection, kind, following.limit(size), size)
             problems += page.problems
-            yield from page.records
+            yield page
             if page.last is None:
                 break
-            following = statement.where(*_beyond(at, identity, *page.last))
-    if problems:
-        raise ExportError(tuple(problems))
+            following = statement.where(*_beyond(self._at, self._identity, *page.last))
+
+    def swiftly(self, texts: Texts, problems: list[Problem]) -> Iterator[Page]:
+        """Pages of texts; where they are not sure of a row, of marshmallow's records.
+
+        A page with too many ledger entries is tried again with fewer runs.
+        """
+        first = self._in_order(texts.select()).limit(sa.bindparam("at_most", type_=sa.Integer))
+        moment: Any = sa.bindparam("moment")
+        last_one: Any = sa.bindparam("last")
+        next_ones = first.where(*_beyond(self._at, self._identity, moment, last_one))
+        size = PAGE
+        last: tuple[Any, Any] | None = None
+        while True:
+            beyond = [] if last is None else _beyond(self._at, self._identity, *last)
+            moment_last = {} if last is None else {"moment": last[0], "last": last[1]}
+            try:
+                with savepoint(self._connection):
+                    sought = first if last is None else next_ones
+                    rows = self._connection.execute(sought, {"at_most": size} | moment_last).all()
+                    ended = (rows[-1][-2], rows[-1][-1]) if rows else None
+                    page = self._finished(texts, rows)
+            except TooManyError:
+                size = max(1, size // 4)
+                continue
+            except Exception:  # noqa: BLE001 - of what the database cannot say, the careful way knows why
+                yield from self.carefully(problems, *beyond)
+                return
+            if page is not None:
+                yield Page([], [], ended, page)
+            elif ended is not None:
+                until = sa.not_(sa.and_(*_beyond(self._at, self._identity, *ended)))
+                yield from self.carefully(problems, *beyond, until)
+            if len(rows) < size:
+                return
+            size, last = min(PAGE, 2 * size), ended
+
+    def _finished(self, texts: Texts, rows: Sequence[Any]) -> list[str] | None:
+        """The JSON of *rows*; None: of one of them, only marshmallow can say what it is."""
+        try:
+            return texts.finished(self._connection, rows, _ENTRIES)
+        except DeclinedError:
+            return None
 
 
 def _size(connection: Connection, kind: Kind, runs: sa.Select[Any]) -> tuple[int, bool]:

@@ -21,7 +21,7 @@ from histio.database import Bind, BorrowedSession, Database
 from histio.dependencies import in_order
 from histio.entries import Item, entries_of, parts_of
 from histio.errors import BindingError, DocumentError
-from histio.exporter import Filters, count_runs, export_runs
+from histio.exporter import Filters, count_runs, export_runs, export_texts
 from histio.fields import UtcTimestamp
 from histio.files import (
     MAX_BYTES,
@@ -232,12 +232,13 @@ class History:
             if progress is not None:
                 total = sum(count_runs(connection, kind, filters) for kind, filters in chosen.items())
             meter.begin("export", lambda: file.stored, total=total)
-            runs = (
-                (kind.name, record)
+            pages = (
+                (kind.name, texts)
                 for kind, filters in chosen.items()
-                for record in export_runs(connection, kind, filters)
+                for texts in export_texts(connection, kind, filters)
             )
-            seal = write_runs(form.name, file, header, collections, meter.counted(runs))
+            counted = meter.counted(pages, lambda page: len(page[1]))
+            seal = write_runs(form.name, file, header, collections, counted)
         return report_on(header, seal, file.stored)
 
     def iter_runs(

@@ -6,11 +6,13 @@ import datetime as dt
 import os
 from collections.abc import Iterable
 
+from histio.errors import ExportError
+from histio.exporter import texts_of
 from histio.fields import UtcTimestamp
 from histio.files import FilePath, format_of, report_on, stream_header, target, write_runs
 from histio.history import History, moment
 from histio.ordered import Format, Together, together
-from histio.report import ExportReport
+from histio.report import ExportReport, Problem
 from histio.wire import shown
 
 
@@ -68,8 +70,14 @@ def merge(
         collections = {kind.name: kind.collection for kind in kinds if kind.name in named}
         at = given or _latest(one) or moment(None)
         header = stream_header(of.version, at, list(collections), follows=follows or _predecessor(one))
-        runs = ((kinds[place.kind].name, record) for place, record in one.runs())
+        problems: list[Problem] = []
+        runs = (
+            (kinds[place.kind].name, texts_of(kinds[place.kind], [record], problems))
+            for place, record in one.runs()
+        )
         seal = write_runs(form.name, file, header, collections, runs)
+        if problems:
+            raise ExportError(tuple(problems))
     return report_on(header, seal, file.stored)
 
 

@@ -27,14 +27,14 @@ from histio.fields import RunUUID, UtcTimestamp
 from histio.files import MAX_DEPTH, MAX_LINE_BYTES, FilePath, Source, check_damage, reading
 from histio.files.reading import Reading
 from histio.files.streams import Seal
-from histio.files.writing import encoded, line
+from histio.files.writing import lines
 from histio.kinds import Kind
 from histio.report import Fault, Problem
 from histio.runs import Run
 from histio.spool import Scratch
 from histio.tally import KEPT
 from histio.versions import Versions
-from histio.wire import faults_in
+from histio.wire import encoded, faults_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,7 @@ class Together:
             placer = self._placers[item.kind]
             if sealed:
                 with contextlib.suppress(ValueError):  # then it is no export
-                    part.seal.add(line(item.kind, encoded(item.record)))
+                    part.seal.add(lines(item.kind, [encoded(item.record)]))
             record, fault = self._versions.upgrade(item.kind, item.record, part.file.version)
             faults: list[tuple[tuple[str | int, ...], Fault]] = [] if fault is None else [((), fault)]
             try:

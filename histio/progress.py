@@ -72,14 +72,14 @@ class Meter:
         self._began = time.monotonic()
         self._runs = 0
 
-    def counted(self, runs: Iterable[_T]) -> Iterator[_T]:
-        """*runs*, counted as they go by; after the last one the phase is over."""
+    def counted(self, runs: Iterable[_T], size: Callable[[_T], int] = lambda _: 1) -> Iterator[_T]:
+        """*runs*, counted as they go by; after the last one the phase is over. *size*: how many each is."""
         if self._report is None:
             yield from runs
             return
         for run in runs:
             yield run
-            self._runs += 1
+            self._runs += size(run)
             if self._pause() <= 0:
                 self._tell(self._report)
         # How it ended is never passed over, and waits where the last call was just now.

@@ -6,6 +6,7 @@ it dumps (a row the format cannot hold is an error, never a wrong value), and as
 
 from __future__ import annotations
 
+import json
 import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -31,6 +32,21 @@ def shown(value: object) -> str:
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 60
 _REPR.maxlevel = 2
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def encoded(value: Any) -> str:
+    """*value* as compact JSON, in the one form that digests are made of.
+
+    Raises:
+        ValueError: It holds NaN, an infinity or a lone surrogate.
+        TypeError: It holds what JSON has no word for.
+    """
+    text = _encoder.encode(value)
+    text.encode("utf-8")
+    return text
 
 
 def wire_name(name: str, field: Field[Any]) -> str:

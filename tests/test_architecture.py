@@ -9,7 +9,7 @@ import pytest
 import histio
 
 PACKAGE = Path(histio.__file__).parent
-PACKAGES = {"dialects", "fields", "files", "testing"}
+PACKAGES = {"compiler", "dialects", "fields", "files", "testing"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py")) + sorted(PACKAGES)
 GROUND = {"errors", "fields", "mapping", "report", "wire"}
 SURFACE = {

@@ -2,6 +2,7 @@
 
 from histio.dialects.faults import RowFaultError, row_fault
 from histio.dialects.limits import Limit, check_kind, limits
+from histio.dialects.raw import Form, raw
 from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
 from histio.dialects.transactions import (
     advance_sequence,
@@ -22,6 +23,7 @@ from histio.dialects.transactions import (
 )
 
 __all__ = [
+    "Form",
     "Limit",
     "RowFaultError",
     "advance_sequence",
@@ -37,6 +39,7 @@ __all__ = [
     "limits",
     "order_key",
     "quiet_pipelines",
+    "raw",
     "reading_options",
     "refresh_statistics",
     "row_fault",

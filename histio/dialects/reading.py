@@ -18,7 +18,7 @@ _TEMPLATE = "0000-00-00 00:00:00.000000"
 
 
 _WIDTH = len(_TEMPLATE)
-_STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
+STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
 def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
@@ -49,7 +49,7 @@ def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any
 
 def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
     stored = declared(column_type, connection.dialect)
-    usual = getattr(stored, "_storage_format", _STORAGE) == _STORAGE
+    usual = getattr(stored, "_storage_format", STORAGE) == STORAGE
     return connection.dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
 
 

@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, BinaryIO, Literal
 
 from histio.entries import Entry, Item
-from histio.errors import ExportError
 from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
 from histio.files.targets import format_of, target
 from histio.report import ExportReport, Problem
-
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def encoded(value: Any) -> bytes:
-    """*value* as JSON in UTF-8, in the one form that digests are made of.
-
-    Raises:
-        ValueError: It holds NaN, an infinity or a lone surrogate.
-        TypeError: It holds what JSON has no word for.
-    """
-    return _encoder.encode(value).encode("utf-8")
+from histio.wire import encoded
 
 
-def line(name: str, text: bytes) -> bytes:
-    """The line of a stream whose one member has this JSON *text*."""
-    return b'{"' + name.encode() + b'":' + text + b"}\n"
+def lines(name: str, texts: Iterable[str]) -> bytes:
+    """Lines of a stream, of which each has one member with one of these JSON *texts*."""
+    opening = f'{{"{name}":'
+    end = "}\n"
+    return f"{opening}{(end + opening).join(texts)}{end}".encode()
 
 
-Runs = Iterable[tuple[str, Any]]
-"""Runs in their order, each as its kind and its record."""
+Runs = Iterable[tuple[str, Sequence[str]]]
+"""Runs in their order: some of one kind, and the JSON of each."""
 
 
 class _StreamWriter:
@@ -43,14 +33,14 @@ class _StreamWriter:
 
     def __init__(self, file: BinaryIO, header: Mapping[str, Any], _collections: Mapping[str, str]) -> None:
         self._file = file
-        self._header = line("header", encoded(header))
+        self._header = lines("header", [encoded(header)])
         file.write(self._header)
 
-    def add(self, kind: str, text: bytes) -> None:
-        self._file.write(line(kind, text))
+    def add(self, _kind: str, _texts: Sequence[str], whole: bytes) -> None:
+        self._file.write(whole)
 
     def finish(self, seal: Seal) -> None:
-        self._file.write(line("trailer", encoded(trailer(seal, self._header))))
+        self._file.write(lines("trailer", [encoded(trailer(seal, self._header))]))
 
 
 class _DocumentWriter:
@@ -60,13 +50,13 @@ class _DocumentWriter:
         self._file = file
         self._left = dict(collections)
         self._open: str | None = None
-        file.write(encoded({name: header[name] for name in ("version", "exported_at")})[:-1])
+        file.write(encoded({name: header[name] for name in ("version", "exported_at")})[:-1].encode())
 
-    def add(self, kind: str, text: bytes) -> None:
+    def add(self, kind: str, texts: Sequence[str], _whole: bytes) -> None:
         begun = self._open == kind
         while self._open != kind:
             self._begin_next()
-        self._file.write((b",\n" if begun else b"\n") + text)
+        self._file.write((",\n" if begun else "\n").encode() + ",\n".join(texts).encode())
 
     def _begin_next(self) -> None:
         """Be in the next list."""
@@ -105,25 +95,15 @@ def write_runs(
 
     Returns:
         The seal of the runs, whether the *form* has room for it or not.
-
-    Raises:
-        ExportError: After the last run, when some are no JSON.
     """
-    seal, problems = Seal(), []
+    seal = Seal()
     writer = _WRITERS[form](file, header, collections)
-    for kind, record in runs:
-        try:
-            text = encoded(record)
-        except (TypeError, ValueError) as error:
-            why = "a lone surrogate" if isinstance(error, UnicodeError) else str(error)
-            uuid = str(record.get("uuid"))
-            problems.append(Problem("error", "schema", f"{kind} {uuid}: is no JSON: {why}.", "", kind, uuid))
-            continue
-        seal.counts[kind] += 1
-        seal.add(line(kind, text))
-        writer.add(kind, text)
-    if problems:
-        raise ExportError(tuple(problems))
+    for kind, texts in runs:
+        if texts:
+            whole = lines(kind, texts)
+            seal.counts[kind] += len(texts)
+            seal.add(whole)
+            writer.add(kind, texts, whole)
     writer.finish(seal)
     return seal
 
@@ -151,7 +131,8 @@ class Rejects:
 
     def __init__(self, file: BinaryIO, version: str, kinds: Iterable[str]) -> None:
         self._file = file
-        file.write(line("header", encoded({"version": version, "kinds": list(kinds), "sealed": False})))
+        header = {"version": version, "kinds": list(kinds), "sealed": False}
+        file.write(lines("header", [encoded(header)]))
 
     def add(self, item: Item, problems: Iterable[Problem]) -> None:
         """Write what was rejected, and why."""

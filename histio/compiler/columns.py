@@ -1,0 +1,197 @@
+"""Columns of stored values → columns of what stands in a record's JSON.
+
+A whole column is checked at once: C looks at all of its letters or numbers, and Python only at what is new.
+What marshmallow would not dump just so raises `DeclinedError`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from marshmallow.fields import Field
+
+from histio.dialects import Form
+from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
+from histio.wire import WireField, encoded
+
+Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+"""Makes what the field's place in a template takes, of as many stored values."""
+
+_REMEMBERED = 10_000
+_DIGITS = b"0123456789"
+_FLOAT_DIGITS = 15
+
+
+class DeclinedError(Exception):
+    """A value is not what the compiled way is sure of: marshmallow has to say what it is."""
+
+
+def column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:
+    """The place of a *field* in a template of ``%``, and what fills it; None: only marshmallow can.
+
+    Args:
+        field: The field.
+        form: How the values of its column arrive.
+        scale: Of a decimal's column.
+    """
+    made = _column(field, form, scale)
+    if made is None or not field.allow_none or isinstance(made[1], _Known):
+        return made
+    return "%s", functools.partial(_some_null, *made)
+
+
+def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: PLR0911
+    match field, form:
+        case Boolean(), "boolean":
+            return "%s", functools.partial(map, {False: "false", True: "true"}.__getitem__)
+        case Integer(minimum=int(low), maximum=int(high)), "integer":
+            return "%d", functools.partial(_integers, low, high)
+        case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
+            exact = digits == scale and digits + whole <= _FLOAT_DIGITS
+            return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
+        case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
+            return '"%s"', functools.partial(_digits, field)
+        case UtcTimestamp(digits=6), "moment":
+            return '"%sZ"', _Moments()
+        case Date(), "day":
+            return "%s", _Known(field)
+        case RunUUID(), "uuid" | "text":
+            return '"%s"', _uuids
+        case Choice() | Text(padded=False), "text":
+            return "%s", _Known(field)
+    return None
+
+
+def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]:
+    """JSON of *values* of which some are null."""
+    given = [value for value in values if value is not None]
+    done = iter(fill(given) if given else ())
+    return ["null" if value is None else place % next(done) for value in values]
+
+
+class _Known:
+    """JSON of values of which most recur: the *field* itself checks each one once."""
+
+    def __init__(self, field: WireField) -> None:
+        self._field = field
+        self._texts: dict[Any, str] = {}
+
+    def __call__(self, values: Sequence[Any]) -> Iterable[str]:
+        texts = self._texts
+        new = set(values).difference(texts)
+        if len(texts) + len(new) > _REMEMBERED:
+            texts = self._texts = {}
+            new = set(values)
+        for value in new:
+            if value is not None or not self._field.allow_none:
+                self._field.check(value)
+            texts[value] = encoded(value)
+        return map(texts.__getitem__, values)
+
+
+def _integers(low: int, high: int, values: Sequence[Any]) -> Sequence[int]:
+    if set(map(type, values)) != {int} or not low <= min(values) <= max(values) <= high:
+        raise DeclinedError
+    return values
+
+
+def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
+    """Decimals that are stored as floats, where each is the float of a decimal with the field's digits."""
+    if not set(map(type, values)) <= {float, int}:
+        raise DeclinedError
+    unit = 10.0 ** (field.scale or 0)
+    bound = 10.0 ** (field.whole_digits or 0)
+    lowest = min(values)
+    if not -bound < lowest <= max(values) < bound or (lowest < 0 and not field.signed):
+        raise DeclinedError
+    if field.positive and lowest <= 0:
+        raise DeclinedError
+    # A count of units is below 10**15, and what it is over a power of ten is rounded once.
+    exact = [round(value * unit) / unit for value in values]
+    if exact != list(values):
+        raise DeclinedError
+    return exact  # without zeros that have a sign
+
+
+def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:
+    """Decimals as a database that keeps them exactly spells them."""
+    scale = field.scale or 0
+    signs = "".join(values).encode("ascii").translate(None, _DIGITS + b"-" * field.signed)
+    points = len(values) if scale else 0
+    longest = max(map(len, values)) - bool(points) - field.signed
+    if signs != b"." * points or longest > scale + (field.whole_digits or 0):
+        raise DeclinedError
+    if scale and {value[-scale - 1] for value in values} != {"."}:
+        raise DeclinedError
+    if field.signed or (field.positive and f"{0:.{scale}f}" in values):
+        for value in values:
+            field.check(value)
+    return values
+
+
+_UUID = 36
+_HYPHENS = (8, 13, 18, 23)
+
+
+def _uuids(values: Sequence[str]) -> Sequence[str]:
+    letters = "".join(values).encode("ascii")
+    hyphens = b"-" * len(values)
+    if set(map(len, values)) != {_UUID} or letters.translate(None, _DIGITS + b"abcdef") != hyphens * len(
+        _HYPHENS
+    ):
+        raise DeclinedError
+    if any(letters[place::_UUID] != hyphens for place in _HYPHENS):
+        raise DeclinedError
+    return values
+
+
+_MOMENT = "0000-00-00 00:00:00.000000"
+_WIDTH = len(_MOMENT)
+_SECOND = len("0000-00-00 00:00:00")
+_HOUR = len("0000-00-00 00")
+_SIGNS = re.sub("0", "", _MOMENT).encode()
+_PLACES = [(place, sign.encode()) for place, sign in enumerate(_MOMENT) if sign != "0"]
+
+
+class _Moments:
+    """Times as ISO 8601 text → as the wire has them, without the Z."""
+
+    def __init__(self) -> None:
+        self._hours: set[str] = set()
+
+    def __call__(self, values: Sequence[str]) -> Sequence[str]:
+        widths = set(map(len, values))
+        if widths != {_WIDTH}:
+            if not widths <= {_SECOND, *range(_SECOND + 2, _WIDTH + 1)}:
+                raise DeclinedError
+            values = [
+                value + _MOMENT[_SECOND:] if len(value) == _SECOND else value.ljust(_WIDTH, "0")
+                for value in values
+            ]
+        letters, count = "".join(values).encode("ascii"), len(values)
+        if letters.translate(None, _DIGITS) != _SIGNS * count:
+            raise DeclinedError
+        if any(letters[place::_WIDTH] != sign * count for place, sign in _PLACES):
+            raise DeclinedError
+        if max(letters[_HOUR + 1 :: _WIDTH]) > ord("5") or max(letters[_HOUR + 4 :: _WIDTH]) > ord("5"):
+            raise DeclinedError
+        self._check_hours({value[:_HOUR] for value in values})
+        # Of what is between the lines, only a fraction can look like one.
+        return "\n".join(values).replace(" ", "T").replace(_MOMENT[_SECOND:], "").split("\n")
+
+    def _check_hours(self, hours: set[str]) -> None:
+        """Look at days and hours: few recur so often."""
+        for hour in hours - self._hours:
+            moment = dt.datetime.fromisoformat(hour)
+            if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+                raise DeclinedError
+        if len(self._hours) < _REMEMBERED:
+            self._hours |= hours
+
+
+_FIRST_YEAR, _LAST_YEAR = 1000, 9998
+"""As `UtcTimestamp` has them."""

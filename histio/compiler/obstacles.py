@@ -1,0 +1,82 @@
+"""Why a record has to go through marshmallow: what a host's schema or models do by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import marshmallow
+from marshmallow.fields import Field
+
+from histio.kinds import Table
+from histio.records import RecordSchema, RunSchema
+from histio.wire import WireField, nested_in
+
+Way = Literal["dump", "load"]
+
+_OWN = (RecordSchema, RunSchema)
+_METHODS = {
+    "dump": ("dump", "get_attribute", "_serialize"),
+    "load": ("load", "_deserialize", "_do_load", "make_instance", "validate"),
+}
+_HOOKS = {
+    "dump": ("pre_dump", "post_dump"),
+    "load": ("pre_load", "post_load", "validates", "validates_schema"),
+}
+
+
+def obstacles(table: Table, way: Way) -> Iterator[str]:
+    """What of the schema of *table* and its ledgers only marshmallow can do, in words."""
+    schema = table.schema
+    name = type(schema).__name__
+    yield from (f"{name} {what}" for what in _of_class(schema, way))
+    fields = schema.dump_fields if way == "dump" else schema.load_fields
+    for member, field in fields.items():
+        yield from (f"{name}.{member} {what}" for what in _of_field(field, way))
+    if way == "dump":
+        yield from _of_model(table)
+    for ledger in table.ledgers:
+        yield from obstacles(ledger.table, way)
+
+
+def _of_class(schema: RecordSchema, way: Way) -> Iterator[str]:
+    for cls in type(schema).__mro__:
+        if not cls.__module__.startswith(("histio.", "marshmallow")):
+            yield from (f"has its own {method}" for method in _METHODS[way] if method in vars(cls))
+    for hook in _HOOKS[way]:
+        for method, *_ in schema._hooks.get(hook, ()):  # noqa: SLF001 - marshmallow has no other word for it
+            if getattr(type(schema), method) is not getattr(RecordSchema, method, None):
+                yield f"has the hook {method} ({hook})"
+    if schema.get_attribute.__func__ is not RecordSchema.get_attribute and way == "dump":  # type: ignore[attr-defined]
+        yield "has its own get_attribute"
+
+
+def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
+    nested = nested_in(field)
+    if nested is None and not (
+        isinstance(field, WireField) and type(field).__module__.startswith("histio.fields")
+    ):
+        yield f"is a {type(field).__name__} of the host's"
+    if nested is not None and type(nested) is not marshmallow.fields.Nested:
+        yield f"is a {type(nested).__name__} of the host's"
+    if field.dump_only:
+        yield "is only dumped"
+    if field.load_only:
+        yield "is only loaded"
+    if field.validators:
+        yield "has validators"
+    default = field.dump_default if way == "dump" else field.load_default
+    if default is not marshmallow.missing:
+        yield f"has a {way}_default"
+    if way == "load" and (field.pre_load or field.post_load):
+        yield "has functions of its own for loading"
+
+
+def _of_model(table: Table) -> Iterator[str]:
+    """What loading objects does and reading their rows would not."""
+    for mapper in table.mappers():
+        for event in ("load", "refresh"):
+            if list(getattr(mapper.class_manager.dispatch, event)):
+                yield f"{mapper.class_.__name__} has a {event} listener"
+    if table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1:
+        yield f"{table.mapper.class_.__name__} is part of an inheritance"
