@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import jsonschema
-import jsonschema_rs
 from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
 
@@ -23,6 +23,15 @@ from histio.fields import Json, UtcTimestamp
 from histio.report import Code, Fault, Problem
 from histio.versions import parts
 from histio.wire import JsonSchema, WireField, is_list, nested_in, shown, wire_name
+
+try:
+    import orjson
+except ImportError:  # as for the next one
+    orjson = None  # type: ignore[assignment]
+try:
+    import jsonschema_rs
+except ImportError:  # a platform without a wheel
+    jsonschema_rs = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from histio.records import RecordSchema, RunSchema
@@ -43,6 +52,11 @@ _CODES: dict[str, Code] = {
     "minLength": "out-of-range",
     "maxLength": "out-of-range",
 }
+
+_EXACT = 2**53
+"""Integers below it are the same to every reader of JSON (RFC 8259, section 6)."""
+
+_log = logging.getLogger("histio")
 
 _EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example="2025-12-09T12:00:00Z")
 
@@ -309,6 +323,7 @@ class Contract:
     def __init__(self, schema: JsonSchema, *, older: Iterable[str] = ()) -> None:
         self.schema = schema
         self._older = frozenset(older)
+        self.version: str = schema["properties"]["version"]["const"]
         self.kinds: tuple[str, ...] = tuple(schema["$defs"]["header"]["properties"]["kinds"]["items"]["enum"])
         self._envelope = Draft202012Validator(_without_items(schema))
         self._records = {
@@ -316,6 +331,10 @@ class Contract:
             for name in ("header", "trailer", *self.kinds)
         }
         self._gates = {name: _gate(schema, name) for name in self.kinds}
+        self._read_alike: set[str] = set()
+        if orjson is not None:
+            refs = {name: {"$ref": f"#/$defs/{name}"} for name in self.kinds}
+            self._read_alike |= {name for name, ref in refs.items() if _reads_alike(ref, schema["$defs"])}
 
     def envelope(self, document: object) -> list[Problem]:
         """What is wrong with *document*, its runs aside."""
@@ -341,7 +360,7 @@ class Contract:
     def _explained(self, validator: Any, members: object, at: tuple[str, ...]) -> list[Problem]:
         """What is wrong with *members* that say a version and when they were exported."""
         if isinstance(members, dict) and any(members.get("version") == older for older in self._older):
-            members = {**members, "version": self.schema["properties"]["version"]["const"]}
+            members = {**members, "version": self.version}
         problems = [self._with_older(problem) for problem in _explain(validator, members, at)]
         where = pointer(*at, "exported_at")
         if not any(problem.pointer == where for problem in problems):
@@ -358,12 +377,34 @@ class Contract:
 
     def accepts(self, kind: str, record: object, *, decoded: bool = False) -> bool:
         """Whether *record* has the form of a run of *kind*; *decoded*: it was JSON text just now."""
-        gate = self._gates[kind] if decoded else None
+        # The gate speaks of JSON alone: what else Python might call a list, only jsonschema can tell.
+        if decoded and self.takes(kind, record):
+            return True
         try:
-            # The gate speaks of JSON alone: what else Python might call a list, only jsonschema can tell.
-            return (gate is not None and gate.is_valid(record)) or self._records[kind].is_valid(record)
+            return self._records[kind].is_valid(record)
         except _UNSPEAKABLE:
             return False
+
+    def takes(self, kind: str, record: object) -> bool:
+        """Whether the gate, which is fast, takes *record*, which was JSON text, for a run of *kind*.
+
+        What it takes, marshmallow takes too. Of what it does not take, it says nothing.
+        """
+        gate = self._gates[kind]
+        try:
+            return gate is not None and bool(gate.is_valid(record))
+        except _UNSPEAKABLE:
+            return False
+
+    def read(self, kind: str, text: bytes) -> Any:
+        """The run of *kind* that is JSON *text*; None where the gate is not sure that it is one."""
+        if kind not in self._read_alike:
+            return None
+        try:
+            record = orjson.loads(text)
+        except ValueError:
+            return None
+        return record if self.takes(kind, record) else None
 
     def explain(self, kind: str, record: object, at: tuple[str | int, ...]) -> list[Problem]:
         """What is wrong with the form of *record*, which stands at the steps *at* of its document."""
@@ -375,12 +416,42 @@ def _gate(schema: JsonSchema, kind: str) -> Any:
 
     jsonschema has the last word on what the gate refuses: patterns of hosts may not be portable.
     """
+    if jsonschema_rs is None:
+        _tell_of_no_gate()
+        return None
     try:
         return jsonschema_rs.validator_for(
             {"$schema": _DRAFT, "$ref": f"#/$defs/{kind}", "$defs": schema["$defs"]}
         )
     except ValueError:
         return None
+
+
+@functools.cache
+def _tell_of_no_gate() -> None:
+    _log.warning("jsonschema-rs is not installed: imports check runs with jsonschema, which takes far longer")
+
+
+def _reads_alike(rule: Any, definitions: JsonSchema, *within: str) -> bool:
+    """Whether all readers of JSON give the same for what has the form of *rule*, a part of those *within*.
+
+    Not where integers may be of any size, or values of any form and depth.
+    """
+    if "$ref" in rule:
+        name = rule["$ref"].removeprefix("#/$defs/")
+        return name not in within and _reads_alike(definitions[name], definitions, *within, name)
+    if "properties" in rule:
+        inner = list(rule["properties"].values())
+    else:
+        inner = [rule["items"]] if "items" in rule else rule.get("anyOf", [])
+    if inner:
+        return all(_reads_alike(each, definitions, *within) for each in inner)
+    kinds = rule.get("type", [])
+    if "integer" in kinds:
+        return bool(rule.get("minimum", -_EXACT) > -_EXACT and rule.get("maximum", _EXACT) < _EXACT)
+    return "enum" in rule or bool(
+        kinds and not {"object", "array"}.intersection([kinds] if isinstance(kinds, str) else kinds)
+    )
 
 
 def _without_items(schema: JsonSchema) -> JsonSchema:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from histio.contract import pointer
 from histio.kinds import Kind
 from histio.report import Fault, Problem
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """A run as it came.
 
@@ -22,6 +23,7 @@ class Entry:
         line: The 1-based line of a stream; None in a document.
         size: The length of its text; 0 where there is none.
         text: Its JSON, as it stands there; None where it does not stand alone.
+        accepted: Whether the gate has taken it already.
     """
 
     kind: str
@@ -30,6 +32,11 @@ class Entry:
     line: int | None = None
     size: int = 0
     text: str | None = None
+    accepted: bool = False
+
+    def place(self, collection: str) -> str:
+        """Where it stands in the file, or in the *collection* of the document, in words."""
+        return pointer(collection, self.index) if self.line is None else f"line {self.line}"
 
 
 @dataclass(frozen=True, slots=True)

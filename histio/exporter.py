@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
 import json
@@ -18,7 +19,7 @@ from histio.compiler.columns import DeclinedError
 from histio.compiler.texts import Texts, TooManyError, compiled_texts
 from histio.contract import pointer
 from histio.damage import ambiguous_identities, damages, unreadable_values
-from histio.dialects import as_sorted, order_key, savepoint, sort_key
+from histio.dialects import as_sorted, order_key, raw, savepoint, sort_key
 from histio.errors import ExportError
 from histio.fields import RunUUID, UtcTimestamp
 from histio.kinds import Kind, Table
@@ -334,6 +335,24 @@ def export_known(
     scope = [column == value for column, value in within.items()]
     statement = _select(kind).add_columns(sa.null(), identity).where(identity.in_(identities), *scope)
     return _dump(connection, kind, statement, PAGE, now=now)
+
+
+def known_texts(connection: Connection, kind: Kind, identities: Sequence[Any]) -> dict[str, str]:
+    """By UUID, the JSON of runs with these *identities*, but for those that marshmallow has to dump."""
+    identity = kind.table.attribute(kind.identity)
+    texts, arriving = _texts(connection, kind), raw(connection.dialect, identity.type, identity)
+    if texts is None or arriving is None:
+        return {}
+    statement = texts.select().add_columns(arriving[0].label("identity"))
+    found: dict[str, str] = {}
+    for start in range(0, len(identities), PAGE):
+        some = statement.where(identity.in_(identities[start : start + PAGE]))
+        with savepoint(connection), contextlib.suppress(DeclinedError, TooManyError):
+            with connection.execute(some) as result:
+                rows = result.cursor.fetchall()
+            made = texts.finished(connection, rows, _ENTRIES)
+            found.update(zip((row[-1] for row in rows), made, strict=True))
+    return found
 
 
 def _bound(

@@ -35,6 +35,7 @@ from histio.rows import Constants, RowBuilder
 from histio.runs import Reader, Run
 from histio.sessions import Habits
 from histio.spool import Spool
+from histio.swift import Swift
 from histio.tally import Tally
 from histio.unit_of_work import insert_by_unit_of_work, reasons
 from histio.updates import Updater
@@ -165,6 +166,7 @@ class Import:
             check_engines(self._connection, self._tables)
             self._deferred = self._may_check_deferred()
             self._updater = self._make_updater()
+            self._swift = self._make_swift()
             self._finally = False
             with strict(self._connection):
                 self._take((item, None) for item in items)
@@ -175,6 +177,7 @@ class Import:
             if dry_run or withheld:
                 nested.rollback()
             else:
+                self._written |= self._swift.written
                 self._advance_sequences()
                 if last and self._tally.written >= _MANY:
                     refresh_statistics(self._connection, self._tables)
@@ -187,12 +190,7 @@ class Import:
         """
         self._finally = finally_
         for window in _windows(items):
-            numbers: dict[Run, int | None] = {}
-            for item, number in window:
-                if isinstance(item, Unreadable):
-                    self._tally.refuse(item)
-                else:
-                    numbers[self._reader.read(item)] = number
+            numbers = {self._reader.read(entry): number for entry, number in self._take_swiftly(window)}
             runs = list(numbers)
             for run in runs:
                 for sought in self._dependencies.keys_of(run):
@@ -207,6 +205,19 @@ class Import:
                 else:
                     self._tally.add(run)
             self._resolver.let_go()
+
+    def _take_swiftly(self, window: Sequence[tuple[Item, int | None]]) -> list[tuple[Entry, int | None]]:
+        """Bring to their ends what of *window* is no run, or as it should be; give back the rest."""
+        entries: list[tuple[Entry, int | None]] = []
+        for item, number in window:
+            if isinstance(item, Unreadable):
+                self._tally.refuse(item)
+            else:
+                entries.append((item, number))
+        swift = [entry for entry, number in entries if number is None and self._swift.takes(entry)]
+        left = set(map(id, self._swift.take(swift)))
+        ended = {id(entry) for entry in swift} - left
+        return [(entry, number) for entry, number in entries if id(entry) not in ended]
 
     def _take_waiting(self) -> None:
         """Try again what waits for other runs, from the end and from the beginning, as long as that helps."""
@@ -305,6 +316,24 @@ class Import:
             habits=self._habits,
             deferred=self._deferred,
             note_entries=note_entries,
+        )
+
+    def _make_swift(self) -> Swift:
+        barred = {name: "; ".join(why) for name, why in self.unit_of_work.items()}
+        if any(True for kind in self._kinds for other in self._kinds for _ in kind.refers_to(other)):
+            barred = {kind.name: "there are kinds that refer to runs" for kind in self._kinds}
+        return Swift(
+            self._connection,
+            self._kinds,
+            reader=self._reader,
+            barred=barred,
+            builder=self._builder,
+            identities=self._identities,
+            spool=self._spool,
+            tally=self._tally,
+            skips=self._on_duplicate != "error",
+            compares=self._on_duplicate in ("verify", "update"),
+            deferred=self._deferred,
         )
 
     def _settle(self, kind: Kind, runs: list[Run]) -> None:

@@ -175,6 +175,14 @@ class Table:
             isinstance(self.fields[self.identity or ""], RunUUID) or is_unique(column)
         )
 
+    @property
+    def has_own_uuid(self) -> bool:
+        """Whether a UUID identifies each record, and no two rows of the table have the same."""
+        column = self.identity_column
+        return (
+            column is not None and isinstance(self.fields[self.identity or ""], RunUUID) and is_unique(column)
+        )
+
     def normal(self, identity: Any) -> Any:
         """An *identity* that a database has returned, as a record's is loaded: unpadded, in the same zone."""
         field = self.fields[self.identity or ""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +32,10 @@ class RowBuilder:
         resolver: Finds related rows.
         values: By attribute, what columns are filled with that the format leaves out.
         limits: By table and member, what the database cannot keep of what the format allows.
+
+    Attributes:
+        limits: The same.
+        defaults: By table and column key, what stands for what records leave out, some of them or all.
     """
 
     def __init__(
@@ -43,9 +48,9 @@ class RowBuilder:
     ) -> None:
         self._kinds = kinds
         self._resolver = resolver
-        self._limits = limits
+        self.limits = limits
         now = dt.datetime.now(dt.UTC)
-        self._defaults = {
+        self.defaults = {
             table: _defaults(table, now) | _filled(table, values)
             for kind in kinds
             for table in kind.table.all()
@@ -60,34 +65,14 @@ class RowBuilder:
 
     def _row(self, run: Run, table: Table, values: Values, steps: Steps) -> Row:
         """The parameters of a record and its ledgers; what does not resolve is noted."""
-        parameters = {key: make() for key, make in self._defaults[table].items()} | {
+        parameters = {key: make() for key, make in self.defaults[table].items()} | {
             column.key: _parameter(column, values[member])
             for member, column in table.columns.items()
             if member in values and member not in table.computed
         }
-        related: dict[str, Found] = {}
-        findings: list[Finding] = []
-        for reference in table.references:
-            found, faults = self._resolver.resolve(reference, values)
-            findings += faults
-            relation = reference.relation
-            if found is not None:
-                related[relation.name] = found
-                parameters |= {
-                    local.key: found.columns[remote]
-                    for local, remote in zip(relation.local, relation.remote, strict=True)
-                }
-            elif not reference.named_by(values):
-                parameters = {local.key: None for local in relation.local if local.nullable} | parameters
-        linked = []
-        for links in table.links:
-            rows, faults = self._resolver.linked(links, values)
-            findings += faults
-            linked.append([tuple(row.columns[column] for column in links.relation.link[1]) for row in rows])  # type: ignore[index]
-        findings += _disagreements(table, values, related)
-        findings += _excesses(values, self._limits[table])
-        for snapshot in table.snapshots:
-            findings += self._resolver.look_after(snapshot, values)
+        named = self._named(table, values)
+        findings = [*named.findings, *_excesses(values, self.limits[table])]
+        parameters = {**named.empty, **parameters, **named.filled}
         for finding in findings:
             at = (*steps, table.names[finding.member])
             run.note(finding.fault, *at, hint=finding.hint, warning=finding.warning)
@@ -95,7 +80,57 @@ class RowBuilder:
         places = {ledger: place for place, ledger in enumerate(table.ledgers)}
         for ledger, below, entry in table.entries(values):
             ledgers[places[ledger]].append(self._row(run, ledger.table, entry, (*steps, *below)))
-        return Row(parameters, ledgers, tuple(linked))
+        return Row(parameters, ledgers, named.linked)
+
+    def related(self, table: Table, records: Sequence[Values]) -> list[dict[str, Any] | None]:
+        """What the slugs of *records* fill rows with; None: there is something to be said of them."""
+        self._resolver.collect(table, records)
+        self._resolver.fetch()
+        each = [self._named(table, values) for values in records]
+        return [None if named.findings else {**named.empty, **named.filled} for named in each]
+
+    def _named(self, table: Table, values: Values) -> _Named:
+        """What the slugs of a record lead to, its ledgers aside."""
+        related: dict[str, Found] = {}
+        findings: list[Finding] = []
+        filled: dict[str, Any] = {}
+        empty: dict[str, Any] = {}
+        for reference in table.references:
+            found, faults = self._resolver.resolve(reference, values)
+            findings += faults
+            relation = reference.relation
+            if found is not None:
+                related[relation.name] = found
+                for local, remote in zip(relation.local, relation.remote, strict=True):
+                    filled[local.key] = found.columns[remote]
+            elif not reference.named_by(values):
+                empty |= {local.key: None for local in relation.local if local.nullable}
+        linked = []
+        for links in table.links:
+            rows, faults = self._resolver.linked(links, values)
+            findings += faults
+            linked.append([tuple(row.columns[column] for column in links.relation.link[1]) for row in rows])  # type: ignore[index]
+        findings += _disagreements(table, values, related)
+        for snapshot in table.snapshots:
+            findings += self._resolver.look_after(snapshot, values)
+        return _Named(filled, empty, tuple(linked), findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What the slugs of a record lead to.
+
+    Attributes:
+        filled: Values by column key.
+        empty: Columns of references that name nothing; what else fills them has precedence.
+        linked: As `Row.links`.
+        findings: What is wrong with the slugs.
+    """
+
+    filled: dict[str, Any]
+    empty: dict[str, Any]
+    linked: tuple[list[tuple[Any, ...]], ...]
+    findings: list[Finding]
 
 
 def _defaults(table: Table, now: dt.datetime) -> dict[str, Callable[[], Any]]:

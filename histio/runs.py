@@ -15,7 +15,7 @@ from histio.fields import Slug
 from histio.kinds import Kind, Table
 from histio.report import Fault, Problem, Renaming
 from histio.versions import Versions
-from histio.wire import faults_in, shown
+from histio.wire import faults_in, is_plain, shown
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
 Renames = Mapping[str, Mapping[str, str]]
@@ -64,8 +64,7 @@ class Run:
     @property
     def place(self) -> str:
         """Where the run stands in the file or document, in words."""
-        where = pointer(*self.steps)
-        return where if self.entry.line is None else f"line {self.entry.line}"
+        return self.entry.place(self.kind.collection)
 
     def note(self, fault: Fault, *steps: str | int, hint: str | None = None, warning: bool = False) -> None:
         """Write down what is wrong at *steps* below the run."""
@@ -121,6 +120,13 @@ class Reader:
             if any(table.schema._hooks["pre_load"] for table in kind.table.all())  # noqa: SLF001
         }
 
+    def takes(self, entry: Entry) -> bool:
+        """Whether the form of *entry* is right, as far as can be told without marshmallow."""
+        if self._rename or self._version != self._versions.current:
+            return False
+        plain = entry.size > 0 or is_plain(entry.record)
+        return entry.accepted or (plain and self._contract.takes(entry.kind, entry.record))
+
     def read(self, entry: Entry) -> Run:
         """The run of *entry*.
 
@@ -145,7 +151,7 @@ class Reader:
         except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
             run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
         else:
-            if not self._contract.accepts(kind.name, record, decoded=entry.size > 0):
+            if not (entry.accepted or self._contract.accepts(kind.name, record, decoded=entry.size > 0)):
                 run.problems += [
                     replace(problem, kind=kind.name, uuid=run.uuid, index=entry.index, line=entry.line)
                     for problem in self._contract.explain(kind.name, record, run.steps)

@@ -11,7 +11,7 @@ from typing import Any, Self
 from histio.entries import Entry
 
 _TABLES = """
-CREATE TABLE noted (scope TEXT, name TEXT, place TEXT, PRIMARY KEY (scope, name)) WITHOUT ROWID;
+CREATE TABLE noted (scope TEXT, name TEXT, place TEXT);
 CREATE TABLE waiting (round INTEGER, number INTEGER, entry BLOB, PRIMARY KEY (round, number)) WITHOUT ROWID;
 """
 
@@ -47,19 +47,27 @@ class Spool(Scratch):
         super().__init__(_TABLES)
         self._round = 0
         self._number = 0
+        self._scopes: set[str] = set()
+        self._indexed = False
         self._held: dict[int, Entry] = {}
         self.waiting = 0
 
     def note(self, scope: str, names: Iterable[tuple[str, str]]) -> None:
         """Remember *names* of a *scope*, each with its place; one that is known keeps its first."""
-        self._database.executemany(
-            "INSERT OR IGNORE INTO noted VALUES (?, ?, ?)", ((scope, name, place) for name, place in names)
-        )
+        noted = [(scope, name, place) for name, place in names]
+        if noted:
+            self._scopes.add(scope)
+            self._database.executemany("INSERT INTO noted VALUES (?, ?, ?)", noted)
 
     def place(self, scope: str, name: str) -> str | None:
         """Where *name* of *scope* was first noted; None: it was not."""
-        found = self._database.execute("SELECT place FROM noted WHERE scope = ? AND name = ?", (scope, name))
-        row = found.fetchone()
+        if scope not in self._scopes:
+            return None
+        if not self._indexed:  # most imports never ask, and it would cost them more than all the rest here
+            self._database.execute("CREATE INDEX named ON noted (scope, name)")
+            self._indexed = True
+        asked = "SELECT place FROM noted WHERE scope = ? AND name = ? ORDER BY rowid LIMIT 1"
+        row = self._database.execute(asked, (scope, name)).fetchone()
         return None if row is None else row[0]
 
     def wait(self, entry: Entry, number: int | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from histio.entries import Item, Unreadable
 from histio.kinds import Kind
 from histio.report import Counts, EntryCounts, ImportReport, Problem, Renaming
-from histio.runs import Run
+from histio.runs import Outcome, Run
 
 KEPT = 1_000
 """Problems, warnings and renamings of a file that its report keeps, of each."""
@@ -65,6 +65,10 @@ class Tally:
         self._keep(self._renamed, "renamed", run.renamed)
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.entry, run.problems)
+
+    def count(self, kind: str, outcome: Outcome, number: int) -> None:
+        """Count a *number* of runs of which nothing is to be said."""
+        self._ends[kind][outcome] += number
 
     def add_entries(self, counts: EntryCounts) -> None:
         """Count what was done to the ledger entries of updated runs."""

@@ -49,6 +49,16 @@ def encoded(value: Any) -> str:
     return text
 
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
+def is_plain(value: Any) -> bool:
+    """Whether *value* is made of the very types that JSON text is read as, and not of others like them."""
+    if type(value) is dict:
+        return all(type(name) is str for name in value) and all(map(is_plain, value.values()))
+    return type(value) in _PLAIN or (type(value) is list and all(map(is_plain, value)))
+
+
 def wire_name(name: str, field: Field[Any]) -> str:
     """The name that the field *name* of a schema has in a record."""
     return name if field.data_key is None else field.data_key

@@ -76,16 +76,9 @@ def write(
     tables = [rows for each in table.all() for rows in each.core_tables]
 
     def attempt(batch: Placed) -> Iterator[tuple[int, str]]:
-        try:
-            with quiet_pipelines(), savepoint(connection):
-                insert(connection, table, [row for _, row in batch])
-                if deferred:
-                    check_deferred(connection, tables)
-        except Exception as error:
-            fault = row_fault(error, tables)
-            if fault is None or not connection.in_transaction():
-                raise
-        else:
+        some = [row for _, row in batch]
+        fault = attempted(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
+        if fault is None:
             return
         if len(batch) == 1:
             yield batch[0][0], fault
@@ -101,6 +94,27 @@ def write(
     placed = list(enumerate(rows))
     for start in range(0, len(placed), BATCH):
         yield from attempt(placed[start : start + BATCH])
+
+
+def attempted(
+    connection: Connection, tables: Collection[sa.Table], insert: Callable[[], None], *, deferred: bool
+) -> str | None:
+    """Why *insert* was refused, and taken back, for a row of *tables*; None: it was not.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: What is no row's fault.
+    """
+    try:
+        with quiet_pipelines(), savepoint(connection):
+            insert()
+            if deferred:
+                check_deferred(connection, tables)
+    except Exception as error:
+        fault = row_fault(error, tables)
+        if fault is None or not connection.in_transaction():
+            raise
+        return fault
+    return None
 
 
 def insert_in_bulk(

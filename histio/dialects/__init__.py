@@ -1,5 +1,6 @@
 """What differs between databases: transactions, snapshots, limits, and which errors are a row's own fault."""
 
+from histio.dialects.bulk import Driver, binds, driver_of, insert_rows, is_plain
 from histio.dialects.faults import RowFaultError, row_fault
 from histio.dialects.limits import Limit, check_kind, limits
 from histio.dialects.raw import Form, raw
@@ -23,18 +24,23 @@ from histio.dialects.transactions import (
 )
 
 __all__ = [
+    "Driver",
     "Form",
     "Limit",
     "RowFaultError",
     "advance_sequence",
     "as_sorted",
+    "binds",
     "check_deferred",
     "check_engines",
     "check_kind",
     "commit",
     "create_engine",
+    "driver_of",
     "ensure_transaction",
     "hides_rivals",
+    "insert_rows",
+    "is_plain",
     "latest",
     "limits",
     "order_key",

@@ -1,0 +1,100 @@
+"""Columns of accepted wire values → columns of what a driver takes for them.
+
+The gate has accepted the values; what is not in its canonical form is read by the field itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from marshmallow.fields import Field
+
+from histio.dialects import Driver
+from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
+from histio.mapping import declared, is_decorated
+
+Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+"""Makes what a driver takes, of as many values."""
+
+
+def parameters(
+    field: Field[Any], column: sa.Column[Any], dialect: sa.Dialect, driver: Driver
+) -> Parameters | None:
+    """What makes *column* of the values of a *field*; None: only marshmallow and SQLAlchemy can."""
+    if is_decorated(column.type):
+        return None
+    made = _parameters(
+        field, declared(column.type, dialect), driver, native_uuids=dialect.supports_native_uuid
+    )
+    if made is None or not field.allow_none or made is _same:
+        return made
+    return functools.partial(_some_null, made)
+
+
+def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids: bool) -> Parameters | None:  # noqa: C901, PLR0911
+    match field, stored:
+        case Boolean(), sa.Boolean():
+            return _same
+        case Integer(), sa.Integer():
+            return functools.partial(map, int)
+        case FixedDecimal(), sa.Float():
+            return None
+        case FixedDecimal(minor_units=None), sa.Numeric():
+            return _floats if driver.floats else _same
+        case UtcTimestamp(digits=6), sa.DateTime():
+            return functools.partial(_moments, field, "" if field.naive else driver.zone)
+        case Date(), sa.Date():
+            return _same
+        case RunUUID(), sa.Uuid():
+            return functools.partial(map, str.lower) if native_uuids and stored.native_uuid else None
+        case RunUUID(), sa.CHAR():
+            return None
+        case RunUUID(), sa.String() if (stored.length or _UUID) >= _UUID:
+            return functools.partial(map, str.lower)
+        case (Choice(), sa.Enum()) | (Choice() | Text() | Slug(), sa.String()):
+            return _same
+    return None
+
+
+def _same(values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+def _some_null(make: Parameters, values: Sequence[Any]) -> Iterable[Any]:
+    done = iter(make([value for value in values if value is not None]))
+    return [None if value is None else next(done) for value in values]
+
+
+def _floats(values: Sequence[str]) -> list[float]:
+    return [value or 0.0 for value in map(float, values)]  # no zero has a sign
+
+
+_UUID = 36
+_SECOND = len("0000-00-00 00:00:00")
+_MICROSECOND = len("0000-00-00 00:00:00.000000")
+
+
+def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]:
+    """Times as ISO 8601 text in UTC, with a blank and six digits."""
+    if not values:
+        return []
+    if {value[-1] for value in values} != {"Z"}:
+        values = [value if value.endswith("Z") else _utc(field, value) for value in values]
+    spaced = "\n".join(values).replace("T", " ").replace("Z", "").split("\n")
+    done = [value if len(value) == _MICROSECOND else _padded(value) for value in spaced]
+    return [value + zone for value in done] if zone else done
+
+
+def _padded(value: str) -> str:
+    if len(value) > _MICROSECOND:  # zeros beyond the sixth digit
+        return value[:_MICROSECOND]
+    return value + ".000000" if len(value) == _SECOND else value.ljust(_MICROSECOND, "0")
+
+
+def _utc(field: UtcTimestamp, value: str) -> str:
+    moment: dt.datetime = field.from_wire(value)
+    return moment.replace(tzinfo=None).isoformat() + "Z"

@@ -1,0 +1,259 @@
+"""Records that the gate has accepted → rows, column by column, straight into the driver's bulk insert."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.compiler.columns import DeclinedError
+from histio.compiler.obstacles import obstacles
+from histio.compiler.parameters import Parameters, parameters
+from histio.compiler.texts import NotCompiledError
+from histio.dialects import Driver, binds, driver_of, insert_rows, is_plain, raw
+from histio.fields import RunUUID, Slug
+from histio.kinds import Kind, Ledger, Table
+from histio.resolver import CHUNK
+from histio.rows import RowBuilder
+from histio.writer import owner_columns
+
+Records: TypeAlias = Sequence[Mapping[str, Any]]
+Column: TypeAlias = Callable[[Records], Iterable[Any]]
+"""Makes the parameters of one column."""
+
+_REMEMBERED = 50_000
+_AS_IT_IS = sa.types.NullType()
+
+
+class Rows:
+    """Writes the records of one table, with their ledgers.
+
+    Args:
+        connection: To the database that takes them.
+        table: The table.
+        builder: Resolves what records refer to, and knows what stands for what they leave out.
+        owned: Columns that the row of an owner fills.
+        further: Columns that always have the same value.
+
+    Raises:
+        NotCompiledError: Only marshmallow and SQLAlchemy can do it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        table: Table,
+        builder: RowBuilder,
+        owned: Sequence[sa.Column[Any]] = (),
+        further: Mapping[sa.Column[Any], Any] | None = None,
+    ) -> None:
+        name, dialect, driver = table.mapper.class_.__name__, connection.dialect, driver_of(connection)
+        if driver is None:
+            raise NotCompiledError(f"{name}: nothing is known of the driver {dialect.driver}")
+        if builder.limits[table] or table.links or len(table.mapper.tables) > 1:
+            raise NotCompiledError(f"{name}: a limit of the database, a list of slugs, or several tables")
+        self._rows = table.rows
+        defaults = builder.defaults[table]
+        plain = {member: each for member, each in table.columns.items() if member not in table.computed}
+        self._members = [
+            _member(table, member, column, dialect, driver, defaults.get(column.key))
+            for member, column in plain.items()
+        ]
+        local = list(dict.fromkeys(each for one in table.references for each in one.relation.local))
+        self._related = _Related(dialect, table, builder, local)
+        constants = {column: functools.partial(_same, value) for column, value in (further or {}).items()}
+        given = [*plain.values(), *local, *owned]
+        filled = {table.rows.columns[key]: make for key, make in defaults.items()} | constants
+        filled = {column: make for column, make in filled.items() if column not in given}
+        self._filled = [_bound(dialect, column, make) for column, make in filled.items()]
+        self._ordered = (*given, *filled)
+        if len(set(self._ordered)) < len(self._ordered) or not is_plain(self._rows, self._ordered, dialect):
+            raise NotCompiledError(f"{name}: its INSERT fills in more than values")
+        self._keys = _Keys(dialect, table) if table.ledgers else None
+        self._ledgers = [_Below(connection, table, ledger, builder) for ledger in table.ledgers]
+
+    def write(self, connection: Connection, records: Records, owners: Sequence[Any] = ()) -> None:
+        """Write *records* with their ledgers; *owners* are the values of the columns that those fill.
+
+        Raises:
+            DeclinedError: Of one of them, only marshmallow can say what it is.
+            sqlalchemy.exc.DBAPIError: What the database says.
+            RowFaultError: It did not keep every row.
+        """
+        if not records:
+            return
+        columns = [*self._columns(records), *zip(*owners, strict=True)]
+        columns += [itertools.repeat(make(), len(records)) for make in self._filled]
+        insert_rows(connection, self._rows, self._ordered, list(zip(*columns, strict=False)))
+        if self._keys is not None:
+            keys = self._keys.of(connection, records)
+            for below in self._ledgers:
+                below.write(connection, records, keys)
+
+    def _columns(self, records: Records) -> list[Iterable[Any]]:
+        return [*(make(records) for make in self._members), *self._related.columns(records)]
+
+    def admits(self, record: Mapping[str, Any]) -> bool:
+        """Whether `write` takes *record*, as far as the database need not be asked."""
+        try:
+            self._columns([record])
+        except DeclinedError:
+            return False
+        return all(below.admits(record) for below in self._ledgers)
+
+
+def _member(
+    table: Table,
+    member: str,
+    column: sa.Column[Any],
+    dialect: sa.Dialect,
+    driver: Driver,
+    default: Callable[[], Any] | None,
+) -> Column:
+    field, name = table.fields[member], table.names[member]
+    make = parameters(field, column, dialect, driver)
+    if make is None:
+        raise NotCompiledError(f"{table.mapper.class_.__name__}.{member}: takes SQLAlchemy to be written")
+    if field.required:
+        return lambda records: make([record[name] for record in records])
+    return functools.partial(_optional, name, make, default and _bound(dialect, column, default))
+
+
+def _optional(
+    name: str, make: Parameters, default: Callable[[], Any] | None, records: Records
+) -> Iterable[Any]:
+    given = [record[name] for record in records if name in record]
+    if len(given) == len(records):
+        return make(given)
+    if default is None:
+        raise DeclinedError
+    done, absent = iter(make(given)), default()
+    return [next(done) if name in record else absent for record in records]
+
+
+def _bound(dialect: sa.Dialect, column: sa.Column[Any], make: Callable[[], Any]) -> Callable[[], Any]:
+    """What *make* gives, as the driver takes it."""
+    bind = binds(column, dialect)
+    return make if bind is None else lambda: bind(make())
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+class _Related:
+    """What rows are filled with by the slugs that their records name, remembered by those slugs."""
+
+    def __init__(
+        self, dialect: sa.Dialect, table: Table, builder: RowBuilder, local: Sequence[sa.Column[Any]]
+    ) -> None:
+        self._table = table
+        self._builder = builder
+        self._local = [(column.key, binds(column, dialect)) for column in local]
+        slugs = [member for reference in table.references for member in reference.slugs]
+        self._members = [*slugs, *(snapshot.member for snapshot in table.snapshots)]
+        for member in self._members:
+            field = table.fields[member]
+            if not isinstance(field, Slug) or field.rule is not field or len(field.key) > 1:
+                raise NotCompiledError(f"{table.mapper.class_.__name__}.{member}: is no slug of text")
+        self._names = [table.names[member] for member in self._members]
+        self._found: dict[Any, tuple[Any, ...]] = {}
+        self._odd: set[Any] = set()
+
+    def columns(self, records: Records) -> Iterable[Iterable[Any]]:
+        """The parameters of the columns of all references."""
+        if not self._names:
+            return ()
+        named = [[record.get(name) for record in records] for name in self._names]
+        keys = named[0] if len(named) == 1 else list(zip(*named, strict=True))
+        if len(self._found) + len(self._odd) > _REMEMBERED:
+            self._found.clear()
+            self._odd.clear()
+        new = set(keys).difference(self._found)
+        if new and (new & self._odd or not self._look_up(list(new))):
+            raise DeclinedError
+        return zip(*map(self._found.__getitem__, keys), strict=True) if self._local else ()
+
+    def _look_up(self, keys: list[Any]) -> bool:
+        """Whether there is nothing to be said of any of *keys*."""
+        several = keys if len(self._names) > 1 else [(key,) for key in keys]
+        given = [dict(zip(self._members, each, strict=True)) for each in several]
+        for key, values in zip(keys, self._builder.related(self._table, given), strict=True):
+            row = None if values is None else self._row(values)
+            if row is None:
+                self._odd.add(key)
+            else:
+                self._found[key] = row
+        return not self._odd.intersection(keys)
+
+    def _row(self, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        if not all(key in values for key, _ in self._local):
+            return None
+        return tuple(bind(values[key]) if bind else values[key] for key, bind in self._local)
+
+
+class _Keys:
+    """Finds, by their identity, what written rows give to those of their ledgers."""
+
+    def __init__(self, dialect: sa.Dialect, table: Table) -> None:
+        identity, name = table.identity_column, table.mapper.class_.__name__
+        arriving = None if identity is None else raw(dialect, identity.type, identity)
+        if identity is None or arriving is None or not table.has_own_uuid:
+            raise NotCompiledError(f"{name}: no UUID, unique by itself, identifies its rows")
+        self._field: Any = table.fields[table.identity or ""]
+        self._name = table.names[table.identity or ""]
+        self._identity = identity
+        self._columns = owner_columns(table)
+        self._select = sa.select(arriving[0], *(sa.type_coerce(each, _AS_IT_IS) for each in self._columns))
+
+    def of(self, connection: Connection, records: Records) -> list[dict[sa.Column[Any], Any]]:
+        """The values of each row of *records*, in their order."""
+        identities = [record[self._name].lower() for record in records]
+        found: dict[str, dict[sa.Column[Any], Any]] = {}
+        for start in range(0, len(identities), CHUNK):
+            chunk = [self._field.from_wire(each) for each in identities[start : start + CHUNK]]
+            with connection.execute(self._select.where(self._identity.in_(chunk))) as result:
+                for identity, *values in result.cursor.fetchall():
+                    found[identity] = dict(zip(self._columns, values, strict=True))
+        return [found[identity] for identity in identities]
+
+
+class _Below:
+    """Writes the entries of one ledger."""
+
+    def __init__(self, connection: Connection, owner: Table, ledger: Ledger, builder: RowBuilder) -> None:
+        self._ledger = ledger
+        self._name = owner.names[ledger.member]
+        self._rows = Rows(connection, ledger.table, builder, ledger.local, ledger.constants)
+
+    def write(
+        self, connection: Connection, records: Records, keys: Sequence[Mapping[sa.Column[Any], Any]]
+    ) -> None:
+        """Write the entries of *records*, whose rows have these *keys*."""
+        entries: list[Mapping[str, Any]] = []
+        owners: list[tuple[Any, ...]] = []
+        for record, key in zip(records, keys, strict=True):
+            some = self._ledger.listed(record.get(self._name))
+            entries += some
+            owners += [tuple([key[column] for column in self._ledger.owner])] * len(some)
+        self._rows.write(connection, entries, owners)
+
+    def admits(self, record: Mapping[str, Any]) -> bool:
+        return all(map(self._rows.admits, self._ledger.listed(record.get(self._name))))
+
+
+def compiled_rows(connection: Connection, kind: Kind, builder: RowBuilder) -> Rows | str:
+    """What writes accepted records of *kind*; a text: why marshmallow and SQLAlchemy have to."""
+    reason = next(obstacles(kind.table, "load"), None)
+    if reason is not None:
+        return reason
+    try:
+        if not isinstance(kind.table.fields[kind.identity], RunUUID) or not kind.table.has_own_uuid:
+            return f"{kind.name}: no UUID, unique by itself, identifies its runs"
+        return Rows(connection, kind.table, builder)
+    except NotCompiledError as error:
+        return str(error)

@@ -1,0 +1,112 @@
+"""Rows written in bulk, as their drivers do it fastest, without what SQLAlchemy would make of the values."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.dialects.faults import RowFaultError
+from histio.mapping import Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What a driver takes for values as they stand in a record.
+
+    Attributes:
+        floats: Decimals are floats; otherwise their digits as text.
+        zone: What stands behind a time in UTC, in a column that keeps the zone.
+    """
+
+    floats: bool = False
+    zone: str = ""
+
+
+_POSTGRESQL = Driver(zone="+00:00")
+_DRIVERS = {
+    **dict.fromkeys(("pysqlite", "aiosqlite"), Driver(floats=True)),
+    **dict.fromkeys(("pymysql", "aiomysql", "asyncmy", "mysqldb"), Driver()),
+    "psycopg": _POSTGRESQL,
+}
+
+_COPIED = 100
+"""From so many rows on, COPY is worth its round trips."""
+
+
+def driver_of(connection: Connection) -> Driver | None:
+    """What the driver of *connection* takes; None: nothing is known of it."""
+    translated = connection.get_execution_options().get("schema_translate_map")
+    return None if translated else _DRIVERS.get(connection.dialect.driver)
+
+
+def binds(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    """What makes a value of *column* what the driver takes; None: nothing needs to."""
+    return column.type.dialect_impl(dialect).bind_processor(dialect)
+
+
+def is_plain(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> bool:
+    """Whether an INSERT of these *columns* sends just their values, without functions or further defaults."""
+    keys = [column.key for column in columns]
+    compiled: Any = sa.insert(table).compile(dialect=dialect, column_keys=keys)
+    called = any(column.type._has_bind_expression for column in columns)  # noqa: SLF001 - as SQLAlchemy asks
+    return set(compiled.binds) == set(keys) and not called and not compiled.insert_prefetch
+
+
+def insert_rows(
+    connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Write *rows*, whose values the driver takes as they are.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: What the database says.
+        RowFaultError: It did not keep every row, or does not take rows in bulk.
+    """
+    if not rows:
+        return
+    copied = _DRIVERS.get(connection.dialect.driver) is _POSTGRESQL and not connection.dialect.is_async
+    written = _copy if copied and len(rows) >= _COPIED else _execute_many
+    if written(connection, table, columns, rows) not in (len(rows), -1):
+        raise RowFaultError("the database did not keep every row")
+
+
+def _execute_many(
+    connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]
+) -> int:
+    statement = _insert(connection.dialect, table, columns)
+    options = {"preserve_rowcount": True}
+    return connection.exec_driver_sql(statement, list(rows), execution_options=options).rowcount
+
+
+@functools.lru_cache(maxsize=256)
+def _insert(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
+    values = ", ".join(["?" if dialect.paramstyle == "qmark" else "%s"] * len(columns))
+    return f"INSERT INTO {_named(dialect, table, columns)} VALUES ({values})"  # noqa: S608 - names are quoted
+
+
+def _named(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
+    quote = dialect.identifier_preparer
+    names = ", ".join(quote.format_column(column) for column in columns)
+    named = f"{quote.format_table(table)} ({names})"
+    return named.replace("%", "%%") if dialect.paramstyle in ("format", "pyformat") else named
+
+
+def _copy(connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]) -> int:
+    statement = f"COPY {_named(connection.dialect, table, columns).replace('%%', '%')} FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    own: Any = connection.dialect.loaded_dbapi
+    try:
+        with driver.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                for row in rows:
+                    copy.write_row(row)
+            return int(cursor.rowcount)
+    except own.NotSupportedError as error:  # row-level security
+        raise RowFaultError(str(error)) from error
+    except own.Error as error:
+        wrapped = sa.exc.DBAPIError.instance(statement, None, error, own.Error, dialect=connection.dialect)
+        raise wrapped from error

@@ -1,0 +1,143 @@
+"""Runs that the gate has accepted, brought to their ends without marshmallow; what is odd is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from histio.compiler.columns import DeclinedError
+from histio.compiler.rows import Rows, compiled_rows
+from histio.entries import Entry
+from histio.exporter import known_texts
+from histio.identities import Identities
+from histio.kinds import Kind
+from histio.rows import RowBuilder
+from histio.runs import Reader
+from histio.spool import Spool
+from histio.tally import Tally
+from histio.writer import attempted
+
+
+class Swift:
+    """The happy path of one transaction of an import.
+
+    Args:
+        connection: In a transaction; what is written stays in it.
+        kinds: The kinds of run that may come.
+        reader: Knows the form of runs.
+        barred: By kind, why its runs may not come this way.
+        builder: Resolves what records refer to.
+        identities: Knows which runs exist.
+        spool: Remembers which runs this import has written.
+        tally: Counts what becomes of runs.
+        compares: Whether runs that exist are left alone if they are the same; otherwise they are in any case.
+        skips: Whether runs that exist are left alone at all.
+        deferred: Whether deferred constraints are checked now.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        kinds: Sequence[Kind],
+        *,
+        reader: Reader,
+        barred: Mapping[str, str],
+        builder: RowBuilder,
+        identities: Identities,
+        spool: Spool,
+        tally: Tally,
+        skips: bool,
+        compares: bool,
+        deferred: bool,
+    ) -> None:
+        self._connection = connection
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._reader = reader
+        self._barred = barred
+        self._builder = builder
+        self._identities = identities
+        self._spool = spool
+        self._tally = tally
+        self._skips = skips
+        self._compares = compares
+        self._deferred = deferred
+        self._made: dict[str, Rows | str] = {}
+        self.written: set[Kind] = set()
+
+    def rows(self, kind: Kind) -> Rows | str:
+        """What writes runs of *kind*; a text: why they have to go the careful way."""
+        if kind.name not in self._made:
+            why = self._barred.get(kind.name)
+            if why is None and self._identities.scope(kind.table):
+                why = f"{kind.name}: its UUID is unique beside other columns only"
+            self._made[kind.name] = why or compiled_rows(self._connection, kind, self._builder)
+        return self._made[kind.name]
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether *entry* may come this way."""
+        return isinstance(self.rows(self._kinds[entry.kind]), Rows) and self._reader.takes(entry)
+
+    def take(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Bring *entries* to their ends; give back those that have to go the careful way."""
+        left: list[Entry] = []
+        for kind in self._kinds.values():
+            some = [entry for entry in entries if entry.kind == kind.name]
+            rows = self.rows(kind) if some else ""
+            left += some if isinstance(rows, str) else self._take(kind, rows, some)
+        return left
+
+    def _take(self, kind: Kind, rows: Rows, entries: list[Entry]) -> list[Entry]:
+        name = kind.table.names[kind.identity]
+        field: Any = kind.table.fields[kind.identity]
+        by_identity = {field.from_wire(entry.record[name]): entry for entry in entries}
+        if len(by_identity) < len(entries):
+            return entries  # a run comes twice: the order decides
+        known = self._identities.known(kind.table, by_identity)
+        if not known:
+            return self._write(kind, rows, entries)
+        stored = {identity: entry for identity, entry in by_identity.items() if identity in known}
+        fresh = [entry for identity, entry in by_identity.items() if identity not in known]
+        return self._settle(kind, name, stored) + self._write(kind, rows, fresh)
+
+    def _settle(self, kind: Kind, name: str, stored: Mapping[object, Entry]) -> list[Entry]:
+        """Leave runs alone that exist already, where that is all there is to do."""
+        uuids = {identity: entry.record[name].lower() for identity, entry in stored.items()}
+        texts = known_texts(self._connection, kind, list(stored)) if self._compares else {}
+        left = []
+        for identity, entry in stored.items():
+            uuid = uuids[identity]
+            same = not self._compares or (entry.text is not None and entry.text == texts.get(uuid))
+            if not (self._skips and same) or self._spool.place(kind.name, uuid) is not None:
+                left.append(entry)
+        self._tally.count(kind.name, "skipped", len(stored) - len(left))
+        return left
+
+    def _write(self, kind: Kind, rows: Rows, entries: list[Entry]) -> list[Entry]:
+        """Write runs that do not exist."""
+        records = [entry.record for entry in entries]
+        tables = [each for table in kind.table.all() for each in table.core_tables]
+        try:
+            fault = attempted(
+                self._connection,
+                tables,
+                lambda: rows.write(self._connection, records),
+                deferred=self._deferred,
+            )
+        except DeclinedError:
+            admitted = [entry for entry in entries if rows.admits(entry.record)]
+            if len(admitted) == len(entries):
+                raise
+            again = self._write(kind, rows, admitted) if admitted else []
+            return [*again, *(entry for entry in entries if not rows.admits(entry.record))]
+        if fault is not None:
+            return entries  # which of them, the careful way finds out
+        name = kind.table.names[kind.identity]
+        self._spool.note(
+            kind.name, ((entry.record[name].lower(), entry.place(kind.collection)) for entry in entries)
+        )
+        self._tally.count(kind.name, "imported", len(entries))
+        if entries:
+            self.written.add(kind)
+        return []
