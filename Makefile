@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check format schema bench-memory clean
+.PHONY: demo test check format schema bench bench-memory clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/histio demo
@@ -19,6 +19,11 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+
+# Speed beside other programs, on SQLite and the servers that answer; benchmarks/README.md tells of the options.
+bench: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group bench
+	$(VENV)/bin/python benchmarks/speed.py
 
 # Memory from few runs to many, on SQLite; benchmarks/README.md tells of other databases and sizes.
 bench-memory: $(INSTALLED)

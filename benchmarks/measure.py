@@ -1,0 +1,40 @@
+"""One action of one peer, in a process of its own: python measure.py PEER ACTION URL PATH SECONDS.
+
+Prints a JSON object: the seconds of the action alone; how many SQL statements it took, where SQLAlchemy can
+tell; and the most memory that the process had, in MiB, imports included (VmHWM, so this needs Linux). SIGALRM
+ends an action that takes longer than the last argument says.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from peers import peer
+
+
+def main() -> None:
+    """Measure what the arguments say."""
+    name, action, url, path, limit = sys.argv[1:]
+    module = peer(name)
+    act = getattr(module, action)
+    statements = module.warm(url)
+    signal.alarm(int(limit))
+    began = time.perf_counter()
+    act(url, Path(path))
+    seconds = time.perf_counter() - began
+    signal.alarm(0)
+    count = None if statements is None else len(statements)
+    print(json.dumps({"seconds": seconds, "statements": count, "peak_mib": _peak()}))
+
+
+def _peak() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+if __name__ == "__main__":
+    main()
