@@ -15,6 +15,7 @@ from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
+from histio.compiler.collector import paused
 from histio.compiler.columns import DeclinedError
 from histio.compiler.texts import Texts, TooManyError, compiled_texts
 from histio.contract import pointer
@@ -203,7 +204,7 @@ class _Runs:
             beyond = [] if last is None else _beyond(self._at, self._identity, *last)
             moment_last = {} if last is None else {"moment": last[0], "last": last[1]}
             try:
-                with savepoint(self._connection):
+                with savepoint(self._connection), paused():
                     sought = first if last is None else next_ones
                     rows = self._connection.execute(sought, {"at_most": size} | moment_last).all()
                     ended = (rows[-1][-2], rows[-1][-1]) if rows else None

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.comparison import differences, stored_values
+from histio.compiler.collector import paused
 from histio.contract import pointer
 from histio.dependencies import Dependencies
 from histio.dialects import (
@@ -214,8 +215,9 @@ class Import:
                 self._tally.refuse(item)
             else:
                 entries.append((item, number))
-        swift = [entry for entry, number in entries if number is None and self._swift.takes(entry)]
-        left = set(map(id, self._swift.take(swift)))
+        swift = [entry for entry, number in entries if number is None]
+        with paused():
+            left = set(map(id, self._swift.take(swift)))
         ended = {id(entry) for entry in swift} - left
         return [(entry, number) for entry, number in entries if id(entry) not in ended]
 
@@ -486,16 +488,22 @@ class Import:
 
 def _windows(items: Iterable[tuple[Item, int | None]]) -> Iterator[list[tuple[Item, int | None]]]:
     """*items* in groups of which each can be held in memory."""
-    window: list[tuple[Item, int | None]] = []
-    size = 0
-    for item, number in items:
-        window.append((item, number))
-        size += item.size if isinstance(item, Entry) else len(item.text)
-        if len(window) == BATCH or size >= _WINDOW:
-            yield window
-            window, size = [], 0
-    if window:
+    left = iter(items)
+    while True:
+        with paused():
+            window = list(_window(left))
+        if not window:
+            return
         yield window
+
+
+def _window(items: Iterator[tuple[Item, int | None]]) -> Iterator[tuple[Item, int | None]]:
+    size = 0
+    for count, (item, number) in enumerate(items, 1):
+        yield item, number
+        size += item.size if isinstance(item, Entry) else len(item.text)
+        if count == BATCH or size >= _WINDOW:
+            return
 
 
 def _scope(model: type[Any]) -> str:

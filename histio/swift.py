@@ -53,7 +53,7 @@ class Swift:
         deferred: bool,
     ) -> None:
         self._connection = connection
-        self._kinds = {kind.name: kind for kind in kinds}
+        self._kinds = kinds
         self._reader = reader
         self._barred = barred
         self._builder = builder
@@ -75,17 +75,20 @@ class Swift:
             self._made[kind.name] = why or compiled_rows(self._connection, kind, self._builder)
         return self._made[kind.name]
 
-    def takes(self, entry: Entry) -> bool:
-        """Whether *entry* may come this way."""
-        return isinstance(self.rows(self._kinds[entry.kind]), Rows) and self._reader.takes(entry)
-
     def take(self, entries: Sequence[Entry]) -> list[Entry]:
         """Bring *entries* to their ends; give back those that have to go the careful way."""
         left: list[Entry] = []
-        for kind in self._kinds.values():
+        for kind in self._kinds:
             some = [entry for entry in entries if entry.kind == kind.name]
             rows = self.rows(kind) if some else ""
-            left += some if isinstance(rows, str) else self._take(kind, rows, some)
+            if isinstance(rows, str):
+                left += some
+            else:
+                fine = [entry for entry in some if self._reader.takes(entry)]
+                left += self._take(kind, rows, fine)
+                if len(fine) < len(some):
+                    taken = set(map(id, fine))
+                    left += [entry for entry in some if id(entry) not in taken]
         return left
 
     def _take(self, kind: Kind, rows: Rows, entries: list[Entry]) -> list[Entry]:
@@ -134,8 +137,9 @@ class Swift:
         if fault is not None:
             return entries  # which of them, the careful way finds out
         name = kind.table.names[kind.identity]
+        uuids = [entry.record[name].lower() for entry in entries]
         self._spool.note(
-            kind.name, ((entry.record[name].lower(), entry.place(kind.collection)) for entry in entries)
+            kind.name, zip(uuids, [entry.place(kind.collection) for entry in entries], strict=True)
         )
         self._tally.count(kind.name, "imported", len(entries))
         if entries:

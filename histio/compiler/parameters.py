@@ -44,7 +44,9 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
         case FixedDecimal(), sa.Float():
             return None
         case FixedDecimal(minor_units=None), sa.Numeric():
-            return _floats if driver.floats else _same
+            if not driver.floats:
+                return _same
+            return _signed_floats if field.signed else functools.partial(map, float)
         case UtcTimestamp(digits=6), sa.DateTime():
             return functools.partial(_moments, field, "" if field.naive else driver.zone)
         case Date(), sa.Date():
@@ -69,7 +71,7 @@ def _some_null(make: Parameters, values: Sequence[Any]) -> Iterable[Any]:
     return [None if value is None else next(done) for value in values]
 
 
-def _floats(values: Sequence[str]) -> list[float]:
+def _signed_floats(values: Sequence[str]) -> list[float]:
     return [value or 0.0 for value in map(float, values)]  # no zero has a sign
 
 
@@ -85,14 +87,16 @@ def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]
     if {value[-1] for value in values} != {"Z"}:
         values = [value if value.endswith("Z") else _utc(field, value) for value in values]
     spaced = "\n".join(values).replace("T", " ").replace("Z", "").split("\n")
-    done = [value if len(value) == _MICROSECOND else _padded(value) for value in spaced]
-    return [value + zone for value in done] if zone else done
-
-
-def _padded(value: str) -> str:
-    if len(value) > _MICROSECOND:  # zeros beyond the sixth digit
-        return value[:_MICROSECOND]
-    return value + ".000000" if len(value) == _SECOND else value.ljust(_MICROSECOND, "0")
+    if set(map(len, spaced)) != {_MICROSECOND}:
+        spaced = [
+            value
+            if len(value) == _MICROSECOND
+            else value + ".000000"
+            if len(value) == _SECOND
+            else value[:_MICROSECOND].ljust(_MICROSECOND, "0")  # zeros may stand beyond the sixth digit
+            for value in spaced
+        ]
+    return [value + zone for value in spaced] if zone else spaced
 
 
 def _utc(field: UtcTimestamp, value: str) -> str:

@@ -14,7 +14,7 @@ from histio.compiler.columns import DeclinedError
 from histio.compiler.obstacles import obstacles
 from histio.compiler.parameters import Parameters, parameters
 from histio.compiler.texts import NotCompiledError
-from histio.dialects import Driver, binds, driver_of, insert_rows, is_plain, raw
+from histio.dialects import Driver, binds, counts_up, driver_of, insert_rows, is_plain, next_key, raw
 from histio.fields import RunUUID, Slug
 from histio.kinds import Kind, Ledger, Table
 from histio.resolver import CHUNK
@@ -66,18 +66,24 @@ class Rows:
         local = list(dict.fromkeys(each for one in table.references for each in one.relation.local))
         self._related = _Related(dialect, table, builder, local)
         constants = {column: functools.partial(_same, value) for column, value in (further or {}).items()}
-        given = [*plain.values(), *local, *owned]
+        counted = [
+            key
+            for key in (table.growing_key,)
+            if key is not None and owner_columns(table) == (key,) and counts_up(connection, key)
+        ]
+        self._counted = _Counted(counted[0]) if counted else None
+        self._found = _Found(dialect, table) if table.ledgers and not counted else None
+        given = [*counted, *plain.values(), *local, *owned]
         filled = {table.rows.columns[key]: make for key, make in defaults.items()} | constants
         filled = {column: make for column, make in filled.items() if column not in given}
         self._filled = [_bound(dialect, column, make) for column, make in filled.items()]
         self._ordered = (*given, *filled)
         if len(set(self._ordered)) < len(self._ordered) or not is_plain(self._rows, self._ordered, dialect):
             raise NotCompiledError(f"{name}: its INSERT fills in more than values")
-        self._keys = _Keys(dialect, table) if table.ledgers else None
         self._ledgers = [_Below(connection, table, ledger, builder) for ledger in table.ledgers]
 
-    def write(self, connection: Connection, records: Records, owners: Sequence[Any] = ()) -> None:
-        """Write *records* with their ledgers; *owners* are the values of the columns that those fill.
+    def write(self, connection: Connection, records: Records, owners: Sequence[Sequence[Any]] = ()) -> None:
+        """Write *records* with their ledgers; *owners* are columns of what the rows of those fill.
 
         Raises:
             DeclinedError: Of one of them, only marshmallow can say what it is.
@@ -86,13 +92,14 @@ class Rows:
         """
         if not records:
             return
-        columns = [*self._columns(records), *zip(*owners, strict=True)]
+        keys = [] if self._counted is None else self._counted.of(connection, records)
+        columns = [*zip(*keys, strict=True), *self._columns(records), *owners]
         columns += [itertools.repeat(make(), len(records)) for make in self._filled]
-        insert_rows(connection, self._rows, self._ordered, list(zip(*columns, strict=False)))
-        if self._keys is not None:
-            keys = self._keys.of(connection, records)
-            for below in self._ledgers:
-                below.write(connection, records, keys)
+        insert_rows(connection, self._rows, self._ordered, list(zip(*columns, strict=True)))
+        if self._found is not None:
+            keys = self._found.of(connection, records)
+        for below in self._ledgers:
+            below.write(connection, records, keys)
 
     def _columns(self, records: Records) -> list[Iterable[Any]]:
         return [*(make(records) for make in self._members), *self._related.columns(records)]
@@ -196,7 +203,19 @@ class _Related:
         return tuple(bind(values[key]) if bind else values[key] for key, bind in self._local)
 
 
-class _Keys:
+class _Counted:
+    """Gives new rows their keys, where nobody else can do so before this transaction ends."""
+
+    def __init__(self, column: sa.Column[Any]) -> None:
+        self._column = column
+
+    def of(self, connection: Connection, records: Records) -> list[tuple[Any, ...]]:
+        """What the row of each of *records* is to give to those of its ledgers."""
+        first = next_key(connection, self._column)
+        return [(key,) for key in range(first, first + len(records))]
+
+
+class _Found:
     """Finds, by their identity, what written rows give to those of their ledgers."""
 
     def __init__(self, dialect: sa.Dialect, table: Table) -> None:
@@ -204,21 +223,21 @@ class _Keys:
         arriving = None if identity is None else raw(dialect, identity.type, identity)
         if identity is None or arriving is None or not table.has_own_uuid:
             raise NotCompiledError(f"{name}: no UUID, unique by itself, identifies its rows")
-        self._field: Any = table.fields[table.identity or ""]
+        field: Any = table.fields[table.identity or ""]
+        self._from_wire = field.from_wire
         self._name = table.names[table.identity or ""]
-        self._identity = identity
-        self._columns = owner_columns(table)
-        self._select = sa.select(arriving[0], *(sa.type_coerce(each, _AS_IT_IS) for each in self._columns))
+        columns = (sa.type_coerce(each, _AS_IT_IS) for each in owner_columns(table))
+        among = identity.in_(sa.bindparam("identities", expanding=True))
+        self._select = sa.select(arriving[0], *columns).where(among)
 
-    def of(self, connection: Connection, records: Records) -> list[dict[sa.Column[Any], Any]]:
-        """The values of each row of *records*, in their order."""
+    def of(self, connection: Connection, records: Records) -> list[tuple[Any, ...]]:
+        """What the row of each of *records* gives to those of its ledgers."""
         identities = [record[self._name].lower() for record in records]
-        found: dict[str, dict[sa.Column[Any], Any]] = {}
+        found: dict[str, tuple[Any, ...]] = {}
         for start in range(0, len(identities), CHUNK):
-            chunk = [self._field.from_wire(each) for each in identities[start : start + CHUNK]]
-            with connection.execute(self._select.where(self._identity.in_(chunk))) as result:
-                for identity, *values in result.cursor.fetchall():
-                    found[identity] = dict(zip(self._columns, values, strict=True))
+            chunk = list(map(self._from_wire, identities[start : start + CHUNK]))
+            with connection.execute(self._select, {"identities": chunk}) as result:
+                found.update((row[0], tuple(row[1:])) for row in result.cursor.fetchall())
         return [found[identity] for identity in identities]
 
 
@@ -228,19 +247,21 @@ class _Below:
     def __init__(self, connection: Connection, owner: Table, ledger: Ledger, builder: RowBuilder) -> None:
         self._ledger = ledger
         self._name = owner.names[ledger.member]
+        self._places = [owner_columns(owner).index(column) for column in ledger.owner]
         self._rows = Rows(connection, ledger.table, builder, ledger.local, ledger.constants)
 
-    def write(
-        self, connection: Connection, records: Records, keys: Sequence[Mapping[sa.Column[Any], Any]]
-    ) -> None:
+    def write(self, connection: Connection, records: Records, keys: Sequence[tuple[Any, ...]]) -> None:
         """Write the entries of *records*, whose rows have these *keys*."""
         entries: list[Mapping[str, Any]] = []
         owners: list[tuple[Any, ...]] = []
         for record, key in zip(records, keys, strict=True):
-            some = self._ledger.listed(record.get(self._name))
-            entries += some
-            owners += [tuple([key[column] for column in self._ledger.owner])] * len(some)
-        self._rows.write(connection, entries, owners)
+            some = record.get(self._name)
+            if some:
+                entries += some if self._ledger.many else [some]
+                owners += [key] * (len(some) if self._ledger.many else 1)
+        if entries:
+            filled = list(zip(*owners, strict=True))
+            self._rows.write(connection, entries, [filled[place] for place in self._places])
 
     def admits(self, record: Mapping[str, Any]) -> bool:
         return all(map(self._rows.admits, self._ledger.listed(record.get(self._name))))

@@ -1,6 +1,6 @@
 """What differs between databases: transactions, snapshots, limits, and which errors are a row's own fault."""
 
-from histio.dialects.bulk import Driver, binds, driver_of, insert_rows, is_plain
+from histio.dialects.bulk import Driver, binds, counts_up, driver_of, insert_rows, is_plain, next_key
 from histio.dialects.faults import RowFaultError, row_fault
 from histio.dialects.limits import Limit, check_kind, limits
 from histio.dialects.raw import Form, raw
@@ -35,6 +35,7 @@ __all__ = [
     "check_engines",
     "check_kind",
     "commit",
+    "counts_up",
     "create_engine",
     "driver_of",
     "ensure_transaction",
@@ -43,6 +44,7 @@ __all__ = [
     "is_plain",
     "latest",
     "limits",
+    "next_key",
     "order_key",
     "quiet_pipelines",
     "raw",

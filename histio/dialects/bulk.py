@@ -57,6 +57,25 @@ def is_plain(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> bool:
     return set(compiled.binds) == set(keys) and not called and not compiled.insert_prefetch
 
 
+def counts_up(connection: Connection, column: sa.Column[Any]) -> bool:
+    """Whether who writes may give the next values of *column*, a key: nobody else can at the same time.
+
+    In SQLite one transaction writes at a time, and the next key is the highest one's successor. Not with
+    AUTOINCREMENT, which remembers the keys of rows that are gone, nor where triggers may write rows as well.
+    """
+    if connection.dialect.name != "sqlite":
+        return False
+    made = sa.table("sqlite_master", sa.column("tbl_name"), sa.column("type"), sa.column("sql"))
+    otherwise = sa.or_(made.c.type == "trigger", made.c.sql.icontains("AUTOINCREMENT"))
+    found = sa.select(sa.literal(1)).where(made.c.tbl_name == column.table.name, otherwise)
+    return connection.execute(found.limit(1)).first() is None
+
+
+def next_key(connection: Connection, column: sa.Column[Any]) -> int:
+    """The next value of a key that `counts_up`."""
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0) + 1)).scalar_one())
+
+
 def insert_rows(
     connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]
 ) -> None:
