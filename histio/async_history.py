@@ -280,6 +280,10 @@ class AsyncHistory:
         given = self._sync(session)
         return await _in_greenlet(self._history.check, document, rename=rename, session=given)
 
+    async def explain(self, *, session: AsyncBorrowedSession | None = None) -> str:
+        """How runs of each kind are exported and imported, as `History.explain` tells it."""
+        return await _in_greenlet(self._history.explain, session=self._sync(session))
+
     def _sync(self, session: AsyncBorrowedSession | None) -> Session | Connection | None:
         """What *session*, or else the bind if that was handed over, is to a `History`."""
         lent = self._lent if session is None else _checked(session)

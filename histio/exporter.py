@@ -445,11 +445,7 @@ def _dump_together(
 
 
 def _identity_of(kind: Kind, row: Any) -> str:
-    value = getattr(row, kind.table.attribute(kind.identity).key)
-    try:
-        return kind.named(value)
-    except (ValidationError, ValueError):
-        return str(value)
+    return kind.named(getattr(row, kind.table.attribute(kind.identity).key))
 
 
 def _of_a_subclass(kind: Kind, row: Any) -> Problem:

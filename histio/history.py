@@ -9,6 +9,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self, TypeAlias, get_args
 
@@ -16,6 +17,8 @@ import sqlalchemy as sa
 from marshmallow import ValidationError
 
 from histio.binding import kind_of
+from histio.compiler.rows import Rows
+from histio.compiler.texts import Texts
 from histio.contract import URN, VERSION, Contract, derive, published
 from histio.database import Bind, BorrowedSession, Database
 from histio.dependencies import in_order
@@ -471,18 +474,36 @@ class History:
         problems = self._contract.envelope(document)
         if problems or not isinstance(document, dict):
             return problems
+        with self._looking(session, document["version"], rename) as work:
+            return work.check(entries_of(document, list(self._kinds.values())))
+
+    def explain(self, *, session: BorrowedSession | None = None) -> str:
+        """How runs of each kind are exported and imported, for people.
+
+        What the schema and the models leave to histio goes straight between the driver's values and JSON;
+        what they do by themselves takes marshmallow, run by run, and this tells which part of them it is.
+        Either way gives the same.
+        """
+        with self._looking(session, self.version, None) as work:
+            told = [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in self._kinds.values()]
+        return "\n".join(told)
+
+    @contextmanager
+    def _looking(
+        self, session: BorrowedSession | None, version: str, rename: Renames | None
+    ) -> Iterator[Import]:
+        """An import that writes nothing."""
         kinds = list(self._kinds.values())
         with self._database.reading(session) as connection, Spool() as spool:
-            work = Import(
+            yield Import(
                 connection,
                 kinds,
-                reader=self._reader(document["version"], rename),
+                reader=self._reader(version, rename),
                 tally=Tally(kinds),
                 spool=spool,
                 values=self._constants(),
                 habits=Habits(),
             )
-            return work.check(entries_of(document, kinds))
 
     def _reader(self, version: str, rename: Renames | None) -> Reader:
         return Reader(list(self._kinds.values()), self._contract, self._versions, version, rename or {})
@@ -506,6 +527,17 @@ class History:
         if unknown:
             raise ValueError(f"no such kind: {', '.join(unknown)}; this history has {', '.join(self._kinds)}")
         return [kind for name, kind in self._kinds.items() if name in wanted]
+
+
+def _explained(name: str, *ways: Texts | Rows | str) -> str:
+    """How runs of the kind with this *name* go out and come in."""
+    lines = []
+    for what, way in zip(("export", "import"), ways, strict=True):
+        if isinstance(way, str):
+            lines.append(f"{name}, {what}: through marshmallow, run by run: {way}")
+        else:
+            lines += [f"{name}, {what}: straight", *way.explained()]
+    return "\n".join(lines)
 
 
 @functools.cache

@@ -12,6 +12,8 @@ from sqlalchemy.engine import Connection
 
 from histio.comparison import differences, stored_values
 from histio.compiler.collector import paused
+from histio.compiler.rows import Rows
+from histio.compiler.texts import Texts, compiled_texts
 from histio.contract import pointer
 from histio.dependencies import Dependencies
 from histio.dialects import (
@@ -116,6 +118,14 @@ class Import:
         self._habits = habits
         self._by_unit_of_work = insert_by_unit_of_work(habits)
         self._written: set[Kind] = set()
+
+    def texts(self, kind: Kind) -> Texts | str:
+        """What makes JSON of stored runs of *kind*; likewise."""
+        return compiled_texts(kind, self._connection.dialect)
+
+    def rows(self, kind: Kind) -> Rows | str:
+        """What writes accepted runs of *kind*; a text: why they have to go through marshmallow."""
+        return self._make_swift().rows(kind)
 
     def check(self, entries: Iterable[Entry]) -> list[Problem]:
         """What is wrong with *entries*: form, references, and UUIDs that come twice. Writes nothing."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from marshmallow import ValidationError
 from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
@@ -253,8 +254,11 @@ class Kind:
         return self.table.identity
 
     def named(self, identity: Any) -> str:
-        """An *identity*, as its column has it, in words."""
-        return str(self.table.wire(self.identity, identity))
+        """An *identity*, as its column has it, in words; as it is where the format has none for it."""
+        try:
+            return str(self.table.wire(self.identity, identity))
+        except (ValidationError, ValueError):
+            return str(identity)
 
     def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference]]:
         """The references of this kind's records to rows that are runs of the *other*."""

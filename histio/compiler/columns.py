@@ -47,7 +47,7 @@ def column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colum
 def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: PLR0911
     match field, form:
         case Boolean(), "boolean":
-            return "%s", functools.partial(map, {False: "false", True: "true"}.__getitem__)
+            return "%s", functools.partial(map, _TRUTHS.__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
@@ -64,6 +64,9 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
         case Choice() | Text(padded=False), "text":
             return "%s", _Known(field)
     return None
+
+
+_TRUTHS = {False: "false", True: "true", "0": "false", "1": "true"}
 
 
 def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]:
@@ -94,6 +97,8 @@ class _Known:
 
 
 def _integers(low: int, high: int, values: Sequence[Any]) -> Sequence[int]:
+    if set(map(type, values)) == {str}:
+        values = list(map(int, values))
     if set(map(type, values)) != {int} or not low <= min(values) <= max(values) <= high:
         raise DeclinedError
     return values
@@ -169,7 +174,11 @@ class _Moments:
             if not widths <= {_SECOND, *range(_SECOND + 2, _WIDTH + 1)}:
                 raise DeclinedError
             values = [
-                value + _MOMENT[_SECOND:] if len(value) == _SECOND else value.ljust(_WIDTH, "0")
+                value
+                if len(value) == _WIDTH
+                else value + _MOMENT[_SECOND:]
+                if len(value) == _SECOND
+                else value.ljust(_WIDTH, "0")
                 for value in values
             ]
         letters, count = "".join(values).encode("ascii"), len(values)

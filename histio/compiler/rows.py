@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -103,6 +103,12 @@ class Rows:
 
     def _columns(self, records: Records) -> list[Iterable[Any]]:
         return [*(make(records) for make in self._members), *self._related.columns(records)]
+
+    def explained(self) -> Iterator[str]:
+        """The columns that are written of the table, and of each of its ledgers."""
+        yield f"{self._rows}: {', '.join(column.name for column in self._ordered)}"
+        for below in self._ledgers:
+            yield from below.rows.explained()
 
     def admits(self, record: Mapping[str, Any]) -> bool:
         """Whether `write` takes *record*, as far as the database need not be asked."""
@@ -248,7 +254,7 @@ class _Below:
         self._ledger = ledger
         self._name = owner.names[ledger.member]
         self._places = [owner_columns(owner).index(column) for column in ledger.owner]
-        self._rows = Rows(connection, ledger.table, builder, ledger.local, ledger.constants)
+        self.rows = Rows(connection, ledger.table, builder, ledger.local, ledger.constants)
 
     def write(self, connection: Connection, records: Records, keys: Sequence[tuple[Any, ...]]) -> None:
         """Write the entries of *records*, whose rows have these *keys*."""
@@ -261,10 +267,10 @@ class _Below:
                 owners += [key] * (len(some) if self._ledger.many else 1)
         if entries:
             filled = list(zip(*owners, strict=True))
-            self._rows.write(connection, entries, [filled[place] for place in self._places])
+            self.rows.write(connection, entries, [filled[place] for place in self._places])
 
     def admits(self, record: Mapping[str, Any]) -> bool:
-        return all(map(self._rows.admits, self._ledger.listed(record.get(self._name))))
+        return all(map(self.rows.admits, self._ledger.listed(record.get(self._name))))
 
 
 def compiled_rows(connection: Connection, kind: Kind, builder: RowBuilder) -> Rows | str:

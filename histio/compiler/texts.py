@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +15,7 @@ from sqlalchemy.orm import aliased
 from histio.binding import order_name
 from histio.compiler.columns import Column, DeclinedError, column
 from histio.compiler.obstacles import obstacles
-from histio.dialects import raw
+from histio.dialects import BETWEEN, BETWEEN_ROWS, as_one, as_one_row, is_one_of, raw
 from histio.fields import Slug
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import attribute
@@ -24,7 +23,7 @@ from histio.wire import nested_in, wire_name
 
 _AS_IT_IS = sa.types.NullType()
 
-_ALL = 2**31 - 1
+_ALL = 2**31 - 2
 
 
 class NotCompiledError(Exception):
@@ -44,16 +43,17 @@ class Texts:
 
     Attributes:
         template: The JSON of a record, with a place for each value.
+        dialect: The database's.
 
     Raises:
         NotCompiledError: Only marshmallow can dump the rows.
     """
 
     def __init__(self, dialect: sa.Dialect, table: Table) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._table = table
         self._ways: dict[str, tuple[Any, Any]] = {}
-        self._selected: list[Any] = []
+        self._selected: list[tuple[Any, bool]] = []
         self._columns: list[Column] = []
         self._ledgers: list[_Below] = []
         places = []
@@ -66,7 +66,17 @@ class Texts:
             wire = json.dumps(table.names[ledger.member], ensure_ascii=False).replace("%", "%%")
             places.append(f"{wire}:[%s]")
         self.template = f"{{{','.join(places)}}}"
-        self._selected += [sa.type_coerce(below.key, _AS_IT_IS) for below in self._ledgers]
+        self._one = as_one(dialect, self._selected)
+        values = [value for value, _ in self._selected] if self._one is None else [self._one]
+        keys = [sa.type_coerce(below.key, _AS_IT_IS) for below in self._ledgers]
+        self._statement = self._of_rows(*values, *keys)
+
+    def _of_rows(self, *columns: Any) -> sa.Select[Any]:
+        """A SELECT of *columns* of the table and of the related rows."""
+        statement = sa.select(*columns).select_from(self._table.mapper.class_)
+        for relationship, entity in self._ways.values():
+            statement = statement.outerjoin(relationship.of_type(entity))
+        return statement
 
     def _place(self, name: str, field: Any) -> str:
         """The place of *field* in the template; what fills it is noted."""
@@ -74,12 +84,12 @@ class Texts:
             key, value = self._key(field)
         else:
             key = value = self._table.attribute(field.attribute or name)
-        arriving = raw(self._dialect, key.type, value) if getattr(field, "rule", field) is field else None
+        arriving = raw(self.dialect, key.type, value) if getattr(field, "rule", field) is field else None
         made = arriving and column(field, arriving[1], getattr(key.type, "scale", None))
         if not arriving or not made:
             schema = type(self._table.schema).__name__
             raise NotCompiledError(f"{schema}.{name}: what its column holds takes marshmallow to be dumped")
-        self._selected.append(arriving[0])
+        self._selected.append((arriving[0], field.allow_none))
         self._columns.append(made[1])
         return made[0]
 
@@ -106,10 +116,20 @@ class Texts:
 
     def select(self) -> sa.Select[Any]:
         """A SELECT of what `finished` takes."""
-        statement = sa.select(*self._selected).select_from(self._table.mapper.class_)
-        for relationship, entity in self._ways.values():
-            statement = statement.outerjoin(relationship.of_type(entity))
-        return statement
+        return self._statement
+
+    def explained(self) -> Iterator[str]:
+        """The template and the SELECT of the table, and of each of its ledgers."""
+        yield self.template
+        yield str(self._statement.compile(dialect=self.dialect))
+        for below in self._ledgers:
+            yield from below.explained()
+
+    def together(self, order: Any) -> sa.Select[Any] | None:
+        """A SELECT of what `finished` takes of all rows of a group; None: they arrive apart."""
+        is_one = self._one is not None and not self._ledgers
+        row = as_one_row(self.dialect, self._one, order) if is_one else None
+        return None if row is None else self._of_rows(row)
 
     def finished(self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int) -> list[str]:
         """The JSON of *rows*, whose columns begin with those selected, with their ledgers.
@@ -120,17 +140,24 @@ class Texts:
         """
         if not rows:
             return []
-        values = list(itertools.islice(zip(*rows, strict=True), len(self._selected)))
         try:
-            filled = [fill(each) for fill, each in zip(self._columns, values, strict=False)]
-            owners = values[len(self._columns) :]
-            filled += [
-                below.texts(connection, each, limit)
-                for below, each in zip(self._ledgers, owners, strict=True)
-            ]
+            values = list(zip(*rows, strict=True))
+            columns = values[: len(self._columns)] if self._one is None else self._apart(values[0])
+            keys = values[len(self._columns) if self._one is None else 1 :]
+            filled = [fill(each) for fill, each in zip(self._columns, columns, strict=True)]
+            for below, owners in zip(self._ledgers, keys, strict=False):
+                filled.append(below.texts(connection, owners, limit))
             return list(map(self.template.__mod__, zip(*filled, strict=True)))
         except (ValidationError, TypeError, ValueError, LookupError) as error:
             raise DeclinedError from error
+
+    def _apart(self, together: Sequence[str]) -> list[Sequence[Any]]:
+        """The columns of values that have arrived as one."""
+        columns: list[Sequence[Any]] = list(zip(*(each.split(BETWEEN) for each in together), strict=True))
+        return [
+            [value[1:] if value else None for value in column] if nullable else column
+            for column, (_, nullable) in zip(columns, self._selected, strict=True)
+        ]
 
 
 class _Below:
@@ -148,27 +175,52 @@ class _Below:
         self._texts = Texts(dialect, ledger.table)
         tie = sa.type_coerce(attribute(mapper, relation.remote[0]), _AS_IT_IS)
         further = (attribute(mapper, each) == value for each, value in ledger.constants.items())
-        self._statement = (
-            self._texts.select()
-            .add_columns(tie.label("owner"))
-            .where(tie.in_(sa.bindparam("owners", expanding=True)), *further)
-            .order_by(tie, getattr(mapper.class_, growing[0]))
-            .limit(sa.bindparam("at_most", type_=sa.Integer))
-        )
+        among = (is_one_of(dialect, tie, "owners"), *further)
+        order = getattr(mapper.class_, growing[0])
+        together = self._texts.together(order)
+        if together is None:
+            ordered = self._texts.select().add_columns(tie.label("owner")).where(*among).order_by(tie, order)
+            self._statement = ordered.limit(sa.bindparam("at_most", type_=sa.Integer))
+            self._rows = self._rows_apart
+        else:
+            counted = sa.func.count().label("entries")
+            self._count = sa.select(counted).select_from(mapper.class_).where(*among)
+            self._statement = together.add_columns(counted, tie.label("owner")).where(*among).group_by(tie)
+            self._rows = self._rows_together
 
     def texts(self, connection: Connection, owners: Sequence[Any], limit: int) -> list[str]:
         """For each of *owners*, the JSON of its entries, with commas between them."""
-        at_most = limit + 1 if len(owners) > 1 else _ALL
-        with connection.execute(self._statement, {"owners": list(owners), "at_most": at_most}) as result:
-            rows = (
-                result.cursor.fetchall()
-            )  # the driver's own: no type of SQLAlchemy's makes anything of them
-        if len(rows) == at_most:
-            raise TooManyError
+        rows = self._rows(connection, list(owners), limit if len(owners) > 1 else _ALL)
         texts: dict[Any, list[str]] = {owner: [] for owner in owners}
         for row, text in zip(rows, self._texts.finished(connection, rows, limit), strict=True):
             texts[row[-1]].append(text)
         return list(map(",".join, texts.values()))
+
+    def explained(self) -> Iterator[str]:
+        """As that of `Texts`, with the SELECT that is sent."""
+        template, _, *below = self._texts.explained()
+        return iter([template, str(self._statement.compile(dialect=self._texts.dialect)), *below])
+
+    def _rows_apart(self, connection: Connection, owners: list[Any], limit: int) -> Sequence[Any]:
+        """The rows of entries, each with its owner at the end."""
+        with connection.execute(self._statement, {"owners": owners, "at_most": limit + 1}) as result:
+            # The driver's own: no type of SQLAlchemy's makes anything of their values.
+            rows: Sequence[Any] = result.cursor.fetchall()
+        if len(rows) > limit:
+            raise TooManyError
+        return rows
+
+    def _rows_together(self, connection: Connection, owners: list[Any], limit: int) -> Sequence[Any]:
+        if connection.execute(self._count, {"owners": owners}).scalar_one() > limit:
+            raise TooManyError
+        rows = []
+        with connection.execute(self._statement, {"owners": owners}) as result:
+            for together, count, owner in result.cursor.fetchall():
+                entries = together.split(BETWEEN_ROWS)
+                if len(entries) != count:  # it was cut off, or has the sign in itself
+                    raise DeclinedError
+                rows += [(entry, owner) for entry in entries]
+        return rows
 
 
 def compiled_texts(kind: Kind, dialect: sa.Dialect) -> Texts | str:

@@ -3,7 +3,7 @@
 from histio.dialects.bulk import Driver, binds, counts_up, driver_of, insert_rows, is_plain, next_key
 from histio.dialects.faults import RowFaultError, row_fault
 from histio.dialects.limits import Limit, check_kind, limits
-from histio.dialects.raw import Form, raw
+from histio.dialects.raw import BETWEEN, BETWEEN_ROWS, Form, as_one, as_one_row, is_one_of, raw
 from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
 from histio.dialects.transactions import (
     advance_sequence,
@@ -24,11 +24,15 @@ from histio.dialects.transactions import (
 )
 
 __all__ = [
+    "BETWEEN",
+    "BETWEEN_ROWS",
     "Driver",
     "Form",
     "Limit",
     "RowFaultError",
     "advance_sequence",
+    "as_one",
+    "as_one_row",
     "as_sorted",
     "binds",
     "check_deferred",
@@ -41,6 +45,7 @@ __all__ = [
     "ensure_transaction",
     "hides_rivals",
     "insert_rows",
+    "is_one_of",
     "is_plain",
     "latest",
     "limits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
@@ -12,8 +13,14 @@ from histio.dialects.reading import STORAGE
 from histio.mapping import declared, is_decorated
 
 Form: TypeAlias = Literal["boolean", "integer", "float", "digits", "moment", "day", "uuid", "text"]
-"""How a stored value arrives: a truth value or 0 or 1; a number; a float; a decimal's digits as text; a time
-or a day as ISO 8601 text, in UTC and with a blank between the two; a UUID's text; text."""
+"""How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
+digits as text; a time or a day as ISO 8601 text, in UTC and with a blank between; a UUID's text; text."""
+
+BETWEEN = "\x00"
+"""Stands between values that arrive as one: no text that the format can hold has it."""
+
+BETWEEN_ROWS = "\x01"
+"""Stands between rows that arrive as one; a text may have it, so they have to be counted."""
 
 _AS_IT_IS = sa.types.NullType()
 
@@ -41,7 +48,8 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
         return _of_sqlite(stored, form, column)
     if form == "uuid" and not (family == "postgresql" and stored.native_uuid):
         return None
-    if form in ("boolean", "integer") or (form == "text" and not isinstance(stored, sa.Enum)):
+    is_text = form == "text" and not isinstance(stored, sa.Enum)
+    if is_text or (form in ("boolean", "integer") and family == "postgresql"):
         return sa.type_coerce(column, _AS_IT_IS), form
     zoned = form == "moment" and stored.timezone and family == "postgresql"
     utc = sa.func.timezone("UTC", column) if zoned else column
@@ -53,3 +61,36 @@ def _of_sqlite(stored: Any, form: Form, column: Any) -> tuple[Any, Form] | None:
     if unusual or form == "uuid":
         return None
     return sa.type_coerce(column, _AS_IT_IS), "float" if form == "digits" else form
+
+
+def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
+    """An expression for all *columns* together, each with whether it may be null; None: they arrive apart.
+
+    The drivers of MariaDB and MySQL are written in Python and take their time for every value. What may be
+    null is nothing, or has an equals sign in front.
+    """
+    if dialect.name not in MYSQL:
+        return None
+    values = (
+        sa.func.ifnull(sa.func.concat("=", column), "") if nullable else column
+        for column, nullable in columns
+    )
+    return sa.func.concat_ws(BETWEEN, *values)
+
+
+def as_one_row(dialect: sa.Dialect, values: Any, order: Any) -> Any:
+    """What `as_one` gives for all rows of a group, as one text in their *order*; None: they arrive apart.
+
+    MariaDB cuts it off after a million bytes, MySQL after 1,024 already.
+    """
+    if not getattr(dialect, "is_mariadb", False):
+        return None
+    ordered = values.op("ORDER BY", precedence=2)(order)
+    return sa.func.group_concat(ordered.op("SEPARATOR", precedence=1)(sa.literal_column(f"'{BETWEEN_ROWS}'")))
+
+
+def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
+    """Whether *column* is among the values of the parameter with this *name*, as the driver has them."""
+    if dialect.name == "postgresql":  # one parameter, whose statement psycopg remembers
+        return column == sa.func.any(sa.bindparam(name, type_=_AS_IT_IS))
+    return column.in_(sa.bindparam(name, expanding=True))
