@@ -1,44 +1,48 @@
 """histio moves an application's history between databases as portable, checked JSON."""
 
-from histio.async_history import AsyncHistory, create_async_engine
-from histio.dialects import create_engine
-from histio.diff import Change, Difference, diff
-from histio.errors import BindingError, DocumentError, ExportError, HistioError, NotConfiguredError
-from histio.facade import (
-    ImportResult,
-    configure,
-    export_assembly_history,
-    export_production_history,
-    import_assembly_history,
-    import_production_history,
-)
-from histio.fields import (
-    Boolean,
-    Choice,
-    Date,
-    FixedDecimal,
-    Integer,
-    Json,
-    Number,
-    RunRef,
-    RunUUID,
-    Slug,
-    SlugList,
-    Text,
-    UtcTimestamp,
-)
-from histio.history import History
-from histio.merge import merge
-from histio.progress import Progress
-from histio.records import RecordSchema, RunSchema
-from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
-from histio.schemas import (
-    AssemblyFinishedUnitConsumptionSchema,
-    AssemblyPackagingConsumptionSchema,
-    AssemblyRunSchema,
-    ProductionConsumptionSchema,
-    ProductionRunSchema,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from histio.async_history import AsyncHistory, create_async_engine
+    from histio.dialects import create_engine
+    from histio.diffs import Change, Difference, diff
+    from histio.errors import BindingError, DocumentError, ExportError, HistioError, NotConfiguredError
+    from histio.facade import (
+        ImportResult,
+        configure,
+        export_assembly_history,
+        export_production_history,
+        import_assembly_history,
+        import_production_history,
+    )
+    from histio.fields import (
+        Boolean,
+        Choice,
+        Date,
+        FixedDecimal,
+        Integer,
+        Json,
+        Number,
+        RunRef,
+        RunUUID,
+        Slug,
+        SlugList,
+        Text,
+        UtcTimestamp,
+    )
+    from histio.history import History
+    from histio.merges import merge
+    from histio.progress import Progress
+    from histio.records import RecordSchema, RunSchema
+    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
+    from histio.schemas import (
+        AssemblyFinishedUnitConsumptionSchema,
+        AssemblyPackagingConsumptionSchema,
+        AssemblyRunSchema,
+        ProductionConsumptionSchema,
+        ProductionRunSchema,
+    )
 
 __all__ = [
     "AssemblyFinishedUnitConsumptionSchema",
@@ -88,3 +92,58 @@ __all__ = [
     "import_production_history",
     "merge",
 ]
+
+# Where each name is at home: `import histio` takes no time, and what is used takes its own.
+_PLACES = {
+    "histio.async_history": ("AsyncHistory", "create_async_engine"),
+    "histio.dialects": ("create_engine",),
+    "histio.diffs": ("Change", "Difference", "diff"),
+    "histio.errors": ("BindingError", "DocumentError", "ExportError", "HistioError", "NotConfiguredError"),
+    "histio.facade": (
+        "ImportResult",
+        "configure",
+        "export_assembly_history",
+        "export_production_history",
+        "import_assembly_history",
+        "import_production_history",
+    ),
+    "histio.fields": (
+        "Boolean",
+        "Choice",
+        "Date",
+        "FixedDecimal",
+        "Integer",
+        "Json",
+        "Number",
+        "RunRef",
+        "RunUUID",
+        "Slug",
+        "SlugList",
+        "Text",
+        "UtcTimestamp",
+    ),
+    "histio.history": ("History",),
+    "histio.merges": ("merge",),
+    "histio.progress": ("Progress",),
+    "histio.records": ("RecordSchema", "RunSchema"),
+    "histio.report": ("Counts", "EntryCounts", "ExportReport", "ImportReport", "Problem", "Renaming"),
+    "histio.schemas": (
+        "AssemblyFinishedUnitConsumptionSchema",
+        "AssemblyPackagingConsumptionSchema",
+        "AssemblyRunSchema",
+        "ProductionConsumptionSchema",
+        "ProductionRunSchema",
+    ),
+}
+_HOMES = {name: module for module, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,18 @@ PACKAGES = {"compiler", "dialects", "fields", "files", "testing"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py")) + sorted(PACKAGES)
 GROUND = {"errors", "fields", "mapping", "report", "wire"}
 SURFACE = {
-    *("__init__", "__main__", "async_history", "bakery", "cli", "demo", "diff", "facade", "history", "merge"),
+    *(
+        "__init__",
+        "__main__",
+        "async_history",
+        "bakery",
+        "cli",
+        "demo",
+        "diffs",
+        "facade",
+        "history",
+        "merges",
+    ),
     "testing",
 }
 
@@ -57,3 +70,22 @@ def test_only_dialects_and_models_name_a_database(module):
 def test_the_public_names_are_sorted_and_exist():
     assert histio.__all__ == sorted(histio.__all__)
     assert [name for name in histio.__all__ if not getattr(histio, name).__doc__] == []
+
+
+def test_type_checkers_are_told_the_places_where_names_are_found():
+    [block] = [node for node in trees("__init__")[0].body if isinstance(node, ast.If)]
+    told = {node.module: tuple(alias.name for alias in node.names) for node in block.body}
+    assert told == histio._PLACES
+    assert sorted(histio._HOMES) == histio.__all__
+
+
+def test_histio_itself_is_imported_in_no_time():
+    asked = "import sys; before = set(sys.modules); import histio; print(len(set(sys.modules) - before))"
+    loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    assert int(loaded) <= 15
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'histio' has no attribute 'Histroy'"):
+        histio.Histroy  # noqa: B018
+    assert set(histio.__all__) <= set(dir(histio))
