@@ -147,7 +147,8 @@ class Resolver:
     def fetch(self) -> None:
         """Look up what was collected, in one SELECT per related model and chunk."""
         for lookup in self._lookups.values():
-            self._fetch(lookup)
+            if lookup.wanted:
+                self._fetch(lookup)
 
     def forget_missing(self, model: type[Any]) -> None:
         """Look again for rows of *model* that were not there: some have been written since."""

@@ -75,10 +75,11 @@ class Rows:
         self._found = _Found(dialect, table) if table.ledgers and not counted else None
         given = [*counted, *plain.values(), *local, *owned]
         filled = {table.rows.columns[key]: make for key, make in defaults.items()} | constants
-        filled = {column: make for column, make in filled.items() if column not in given}
+        own = set(given)
+        filled = {column: make for column, make in filled.items() if column not in own}
         self._filled = [_bound(dialect, column, make) for column, make in filled.items()]
         self._ordered = (*given, *filled)
-        if len(set(self._ordered)) < len(self._ordered) or not is_plain(self._rows, self._ordered, dialect):
+        if len(own) < len(given) or not is_plain(self._rows, self._ordered, dialect):
             raise NotCompiledError(f"{name}: its INSERT fills in more than values")
         self._ledgers = [_Below(connection, table, ledger, builder) for ledger in table.ledgers]
 

@@ -49,12 +49,20 @@ def binds(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] |
     return column.type.dialect_impl(dialect).bind_processor(dialect)
 
 
+@functools.lru_cache(maxsize=256)
 def is_plain(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> bool:
     """Whether an INSERT of these *columns* sends just their values, without functions or further defaults."""
     keys = [column.key for column in columns]
     compiled: Any = sa.insert(table).compile(dialect=dialect, column_keys=keys)
     called = any(column.type._has_bind_expression for column in columns)  # noqa: SLF001 - as SQLAlchemy asks
     return set(compiled.binds) == set(keys) and not called and not compiled.insert_prefetch
+
+
+_MADE = sa.table("sqlite_master", sa.column("tbl_name"), sa.column("type"), sa.column("sql"))
+_OTHERWISE = sa.select(sa.literal(1)).where(
+    _MADE.c.tbl_name == sa.bindparam("name"),
+    sa.or_(_MADE.c.type == "trigger", _MADE.c.sql.icontains("AUTOINCREMENT")),
+)
 
 
 def counts_up(connection: Connection, column: sa.Column[Any]) -> bool:
@@ -65,10 +73,7 @@ def counts_up(connection: Connection, column: sa.Column[Any]) -> bool:
     """
     if connection.dialect.name != "sqlite":
         return False
-    made = sa.table("sqlite_master", sa.column("tbl_name"), sa.column("type"), sa.column("sql"))
-    otherwise = sa.or_(made.c.type == "trigger", made.c.sql.icontains("AUTOINCREMENT"))
-    found = sa.select(sa.literal(1)).where(made.c.tbl_name == column.table.name, otherwise)
-    return connection.execute(found.limit(1)).first() is None
+    return connection.execute(_OTHERWISE, {"name": column.table.name}).first() is None
 
 
 def next_key(connection: Connection, column: sa.Column[Any]) -> int:

@@ -195,6 +195,12 @@ def quiet_pipelines() -> Iterator[None]:
         logger.removeFilter(told_twice)
 
 
+_MADE = sa.table("sqlite_master", sa.column("name"), sa.column("sql"))
+_DEFERRING = sa.select(_MADE.c.name).where(
+    _MADE.c.name.in_(sa.bindparam("names", expanding=True)), _MADE.c.sql.ilike("%DEFERRED%")
+)
+
+
 def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None:
     """Let the deferred constraints of the transaction speak now rather than at COMMIT.
 
@@ -210,10 +216,7 @@ def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None
         finally:
             nested.rollback()
     elif connection.dialect.name == "sqlite":
-        made = sa.table("sqlite_master", sa.column("name"), sa.column("sql"))
-        names = [table.name for table in tables]
-        deferring = sa.select(made.c.name).where(made.c.name.in_(names), made.c.sql.ilike("%DEFERRED%"))
-        for name in connection.scalars(deferring).all():
+        for name in connection.scalars(_DEFERRING, {"names": [table.name for table in tables]}).all():
             quoted = connection.dialect.identifier_preparer.quote(name)
             if connection.exec_driver_sql(f"PRAGMA foreign_key_check({quoted})").first():
                 raise RowFaultError(f"FOREIGN KEY of {name}")
