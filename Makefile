@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check format schema bench bench-memory clean
+.PHONY: demo test check format schema bench bench-memory profile clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/histio demo
@@ -24,6 +24,11 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group bench
 	$(VENV)/bin/python benchmarks/speed.py
+
+# Where the time of an import and of an export goes.
+profile: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group bench
+	$(VENV)/bin/python benchmarks/stages.py
 
 # Memory from few runs to many, on SQLite; benchmarks/README.md tells of other databases and sizes.
 bench-memory: $(INSTALLED)

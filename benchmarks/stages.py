@@ -1,0 +1,93 @@
+"""Where the time of an import and of an export goes, stage by stage.
+
+By cProfile, which makes calls of Python functions look longer than they are: shares are to be compared with
+those of another day, not with the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import data
+from databases import DATABASES, Scratch, create, fill
+
+import histio
+
+# The first part of a function's place that occurs here tells its stage.
+STAGES = {
+    "orjson.loads": "parse",
+    "json/decoder.py": "parse",
+    "histio/files/decoding.py": "parse",
+    "jsonschema_rs": "check",
+    "histio/contract.py": "check",
+    "marshmallow": "check",
+    "histio/fields": "check",
+    "histio/identities.py": "classify",
+    "histio/swift.py": "classify",
+    "histio/comparison.py": "classify",
+    "histio/resolver.py": "resolve",
+    "histio/rows.py": "resolve",
+    "histio/compiler/columns.py": "dump",
+    "histio/compiler/texts.py": "dump",
+    "histio/compiler": "load",
+    "histio/files": "files",
+    "_hashlib": "files",
+    "_io.": "files",
+    "posix.fsync": "files",
+    "histio/spool.py": "account",
+    "histio/tally.py": "account",
+    "sqlite3": "database",
+    "psycopg": "database",
+    "pymysql": "database",
+    "_socket": "database",
+    "sqlalchemy": "database",
+    "histio/dialects": "database",
+    "histio/writer.py": "database",
+}
+
+
+def shares(work: Callable[[], object]) -> dict[str, float]:
+    """The share of each stage in the time that *work* takes, the greatest first."""
+    profile = cProfile.Profile()
+    profile.runcall(work)
+    spent: Counter[str] = Counter()
+    for (file, _, name), (_, _, own, *_) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        place = f"{Path(file).as_posix()} {name}"
+        spent[next((stage for part, stage in STAGES.items() if part in place), "other")] += own
+    total = spent.total()
+    return {stage: seconds / total for stage, seconds in spent.most_common()}
+
+
+def main() -> None:
+    """Print the shares of an export, of an import, and of one of runs that are all known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument("--database", choices=DATABASES, default="sqlite")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="histio-") as folder,
+        closing(Scratch(options.database)) as scratch,
+    ):
+        runs, out = Path(folder, "runs.jsonl"), Path(folder, "out.jsonl")
+        data.write(runs, data.runs(options.runs))
+        url = scratch.fresh("stages")
+        create(url)
+        fill(url)
+        with closing(histio.History(url)) as history:
+            for title, work in (
+                ("import", lambda: history.import_file(runs)),
+                ("import, all known", lambda: history.import_file(runs)),
+                ("export", lambda: history.export_file(out)),
+            ):
+                print(title, *(f"{stage} {share:.0%}" for stage, share in shares(work).items()), sep=" | ")
+
+
+if __name__ == "__main__":
+    main()
