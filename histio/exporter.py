@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
@@ -352,7 +353,7 @@ def known_texts(connection: Connection, kind: Kind, identities: Sequence[Any]) -
             with connection.execute(some) as result:
                 rows = result.cursor.fetchall()
             made = texts.finished(connection, rows, _ENTRIES)
-            found.update(zip((row[-1] for row in rows), made, strict=True))
+            found.update(zip((str(UUID(row[-1])) for row in rows), made, strict=True))
     return found
 
 

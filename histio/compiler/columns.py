@@ -61,6 +61,8 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return "%s", _Known(field)
         case RunUUID(), "uuid" | "text":
             return '"%s"', _uuids
+        case RunUUID(), "hex":
+            return '"%s"', _hyphenated
         case Choice() | Text(padded=False), "text":
             return "%s", _Known(field)
     return None
@@ -152,6 +154,10 @@ def _uuids(values: Sequence[str]) -> Sequence[str]:
     if any(letters[place::_UUID] != hyphens for place in _HYPHENS):
         raise DeclinedError
     return values
+
+
+def _hyphenated(values: Sequence[str]) -> Sequence[str]:
+    return _uuids([f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}" for each in values])
 
 
 _MOMENT = "0000-00-00 00:00:00.000000"

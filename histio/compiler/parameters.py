@@ -52,7 +52,7 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
         case Date(), sa.Date():
             return _same
         case RunUUID(), sa.Uuid():
-            return functools.partial(map, str.lower) if native_uuids and stored.native_uuid else None
+            return functools.partial(map, str.lower if native_uuids and stored.native_uuid else _hex)
         case RunUUID(), sa.CHAR():
             return None
         case RunUUID(), sa.String() if (stored.length or _UUID) >= _UUID:
@@ -73,6 +73,10 @@ def _some_null(make: Parameters, values: Sequence[Any]) -> Iterable[Any]:
 
 def _signed_floats(values: Sequence[str]) -> list[float]:
     return [value or 0.0 for value in map(float, values)]  # no zero has a sign
+
+
+def _hex(value: str) -> str:
+    return value.lower().replace("-", "")
 
 
 _UUID = 36

@@ -80,7 +80,7 @@ class Rows:
         self._filled = [_bound(dialect, column, make) for column, make in filled.items()]
         self._ordered = (*given, *filled)
         if len(own) < len(given) or not is_plain(self._rows, self._ordered, dialect):
-            raise NotCompiledError(f"{name}: its INSERT fills in more than values")
+            raise NotCompiledError(f"{name} has defaults that Python makes, or types that call functions")
         self._ledgers = [_Below(connection, table, ledger, builder) for ledger in table.ledgers]
 
     def write(self, connection: Connection, records: Records, owners: Sequence[Sequence[Any]] = ()) -> None:
@@ -232,6 +232,7 @@ class _Found:
             raise NotCompiledError(f"{name}: no UUID, unique by itself, identifies its rows")
         field: Any = table.fields[table.identity or ""]
         self._from_wire = field.from_wire
+        self._has_hyphens = arriving[1] != "hex"
         self._name = table.names[table.identity or ""]
         columns = (sa.type_coerce(each, _AS_IT_IS) for each in owner_columns(table))
         among = identity.in_(sa.bindparam("identities", expanding=True))
@@ -245,6 +246,8 @@ class _Found:
             chunk = list(map(self._from_wire, identities[start : start + CHUNK]))
             with connection.execute(self._select, {"identities": chunk}) as result:
                 found.update((row[0], tuple(row[1:])) for row in result.cursor.fetchall())
+        if not self._has_hyphens:
+            identities = [identity.replace("-", "") for identity in identities]
         return [found[identity] for identity in identities]
 
 

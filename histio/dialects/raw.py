@@ -12,9 +12,10 @@ from histio.dialects.names import MYSQL
 from histio.dialects.reading import STORAGE
 from histio.mapping import declared, is_decorated
 
-Form: TypeAlias = Literal["boolean", "integer", "float", "digits", "moment", "day", "uuid", "text"]
+Form: TypeAlias = Literal["boolean", "integer", "float", "digits", "moment", "day", "uuid", "hex", "text"]
 """How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
-digits as text; a time or a day as ISO 8601 text, in UTC and with a blank between; a UUID's text; text."""
+digits as text; a time or a day as ISO 8601 text, in UTC and with a blank between; a UUID's text, or
+that without hyphens; text."""
 
 BETWEEN = "\x00"
 """Stands between values that arrive as one: no text that the format can hold has it."""
@@ -46,8 +47,8 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
         return None
     if family == "sqlite":
         return _of_sqlite(stored, form, column)
-    if form == "uuid" and not (family == "postgresql" and stored.native_uuid):
-        return None
+    if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
+        return sa.type_coerce(column, _AS_IT_IS), "hex"
     is_text = form == "text" and not isinstance(stored, sa.Enum)
     if is_text or (form in ("boolean", "integer") and family == "postgresql"):
         return sa.type_coerce(column, _AS_IT_IS), form
@@ -57,10 +58,10 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
 
 
 def _of_sqlite(stored: Any, form: Form, column: Any) -> tuple[Any, Form] | None:
-    unusual = form == "moment" and getattr(stored, "_storage_format", STORAGE) != STORAGE
-    if unusual or form == "uuid":
+    if form == "moment" and getattr(stored, "_storage_format", STORAGE) != STORAGE:
         return None
-    return sa.type_coerce(column, _AS_IT_IS), "float" if form == "digits" else form
+    others: dict[Form, Form] = {"digits": "float", "uuid": "hex"}
+    return sa.type_coerce(column, _AS_IT_IS), others.get(form, form)
 
 
 def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
