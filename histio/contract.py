@@ -8,7 +8,7 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -331,10 +331,12 @@ class Contract:
             for name in ("header", "trailer", *self.kinds)
         }
         self._gates = {name: _gate(schema, name) for name in self.kinds}
-        self._read_alike: set[str] = set()
+        # How the gate is asked about records that orjson may read.
+        self._read_alike: dict[str, Callable[[Any], bool]] = {}
         if orjson is not None:
-            refs = {name: {"$ref": f"#/$defs/{name}"} for name in self.kinds}
-            self._read_alike |= {name for name, ref in refs.items() if _reads_alike(ref, schema["$defs"])}
+            for name, gate in self._gates.items():
+                if gate is not None and _reads_alike({"$ref": f"#/$defs/{name}"}, schema["$defs"]):
+                    self._read_alike[name] = gate.is_valid
 
     def envelope(self, document: object) -> list[Problem]:
         """What is wrong with *document*, its runs aside."""
@@ -398,13 +400,14 @@ class Contract:
 
     def read(self, kind: str, text: bytes) -> Any:
         """The run of *kind* that is JSON *text*; None where the gate is not sure that it is one."""
-        if kind not in self._read_alike:
+        is_valid = self._read_alike.get(kind)
+        if is_valid is None:
             return None
         try:
             record = orjson.loads(text)
-        except ValueError:
+            return record if is_valid(record) else None
+        except _UNSPEAKABLE:
             return None
-        return record if self.takes(kind, record) else None
 
     def explain(self, kind: str, record: object, at: tuple[str | int, ...]) -> list[Problem]:
         """What is wrong with the form of *record*, which stands at the steps *at* of its document."""
