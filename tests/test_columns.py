@@ -95,14 +95,15 @@ class Text200(sa.types.TypeDecorator):
     cache_ok = True
 
 
-def host(column_type, field, *, nullable=False):
-    """A kind whose runs have one column of *column_type*, and its metadata."""
+def host(column_type, field, *, nullable=False, **columns):
+    """A kind whose runs have one column of *column_type*, and its metadata; *columns* are left out of it."""
     base = orm.declarative_base()
     names = {
         "__tablename__": "things",
         "id": sa.Column(sa.Integer, primary_key=True),
         "uuid": sa.Column(sa.String(36), unique=True),
         "value": sa.Column(column_type, nullable=nullable),
+        **columns,
     }
     thing = type("Thing", (base,), names)
     meta = type("Meta", (), {"model": thing, "kind": "thing", "collection": "things", "timestamp": None})

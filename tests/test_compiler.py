@@ -8,6 +8,7 @@ import datetime as dt
 import io
 import json
 import re
+import uuid
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +23,7 @@ from histio import ExportError, FixedDecimal, History, ProductionRunSchema, Text
 from histio.models import Base, ProductionConsumption, ProductionRun
 from histio.testing import documents, near_documents
 from tests.bakery import consumption, document, number, production_run, stock
+from tests.test_columns import host
 from tests.test_files import stream_of
 
 SLUGS = {
@@ -491,3 +493,24 @@ def test_a_row_that_a_trigger_writes_keeps_its_key(sqlite):
     assert history.import_document(document(*runs)).imported == 3
     criterion = ProductionRun.uuid.in_([number(1), number(2), number(3)])
     assert list(history.iter_runs("production_run", where=criterion)) == runs
+
+
+DEFAULTS = {
+    "a_function": (lambda: uuid.uuid4().hex, True),
+    "a_constant": ("told", True),
+    "of_the_row": (lambda context: context.get_current_parameters()["uuid"], False),
+}
+
+
+@pytest.mark.parametrize(("default", "straight"), DEFAULTS.values(), ids=DEFAULTS)
+def test_defaults_of_columns_that_the_format_leaves_out_are_filled_in(create, dialect, default, straight):
+    metadata, kind = host(sa.String(80), Text(), place=sa.Column(sa.String(80), default=default))
+    engine = create(metadata)
+    history = History(engine, kind)
+    assert ways(history) == [True, straight]
+    given = [{"uuid": number(n), "value": "x"} for n in (1, 2)]
+    assert history.import_document({"version": "1.0", "things": given}).imported == 2
+    model = kind.Meta.model
+    with Session(engine) as session:
+        places = session.scalars(sa.select(model.place)).all()
+    assert len(set(filter(None, places))) == (2 if callable(default) else 1)

@@ -14,7 +14,7 @@ from histio.compiler.columns import DeclinedError
 from histio.compiler.obstacles import obstacles
 from histio.compiler.parameters import Parameters, parameters
 from histio.compiler.texts import NotCompiledError
-from histio.dialects import Driver, binds, counts_up, driver_of, insert_rows, is_plain, next_key, raw
+from histio.dialects import Driver, binds, counts_up, driver_of, further_columns, insert_rows, next_key, raw
 from histio.fields import RunUUID, Slug
 from histio.kinds import Kind, Ledger, Table
 from histio.resolver import CHUNK
@@ -77,10 +77,12 @@ class Rows:
         filled = {table.rows.columns[key]: make for key, make in defaults.items()} | constants
         own = set(given)
         filled = {column: make for column, make in filled.items() if column not in own}
-        self._filled = [_bound(dialect, column, make) for column, make in filled.items()]
-        self._ordered = (*given, *filled)
-        if len(own) < len(given) or not is_plain(self._rows, self._ordered, dialect):
-            raise NotCompiledError(f"{name} has defaults that Python makes, or types that call functions")
+        made = further_columns(self._rows, (*given, *filled), dialect)
+        if len(own) < len(given) or made is None:
+            raise NotCompiledError(f"{name} has types that call functions, or a column with two meanings")
+        self._filled = [_once(_bound(dialect, column, make)) for column, make in filled.items()]
+        self._filled += [_default(dialect, column) for column in made]
+        self._ordered = (*given, *filled, *made)
         self._ledgers = [_Below(connection, table, ledger, builder) for ledger in table.ledgers]
 
     def write(self, connection: Connection, records: Records, owners: Sequence[Sequence[Any]] = ()) -> None:
@@ -95,7 +97,7 @@ class Rows:
             return
         keys = [] if self._counted is None else self._counted.of(connection, records)
         columns = [*zip(*keys, strict=True), *self._columns(records), *owners]
-        columns += [itertools.repeat(make(), len(records)) for make in self._filled]
+        columns += [fill(len(records)) for fill in self._filled]
         insert_rows(connection, self._rows, self._ordered, list(zip(*columns, strict=True)))
         if self._found is not None:
             keys = self._found.of(connection, records)
@@ -153,6 +155,28 @@ def _bound(dialect: sa.Dialect, column: sa.Column[Any], make: Callable[[], Any])
     """What *make* gives, as the driver takes it."""
     bind = binds(column, dialect)
     return make if bind is None else lambda: bind(make())
+
+
+def _once(make: Callable[[], Any]) -> Callable[[int], Iterable[Any]]:
+    """As many values as there are rows, all the same."""
+    return lambda count: itertools.repeat(make(), count)
+
+
+def _default(dialect: sa.Dialect, column: sa.Column[Any]) -> Callable[[int], Iterable[Any]]:
+    """What the default of *column* gives, for each row anew where it is a function.
+
+    Raises:
+        NotCompiledError: The function looks at the row.
+    """
+    default: Any = column.default
+    if default.is_scalar:
+        return _once(_bound(dialect, column, functools.partial(_same, default.arg)))
+    # SQLAlchemy wraps what takes no context into a function of its own that does.
+    function = getattr(default.arg, "__wrapped__", None) if default.is_callable else None
+    if function is None or default.arg.__code__.co_filename != sa.sql.schema.__file__:
+        raise NotCompiledError(f"{column} has a default that looks at the row")
+    make = _bound(dialect, column, function)
+    return lambda count: [make() for _ in range(count)]
 
 
 def _same(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """What differs between databases: transactions, snapshots, limits, and which errors are a row's own fault."""
 
-from histio.dialects.bulk import Driver, binds, counts_up, driver_of, insert_rows, is_plain, next_key
+from histio.dialects.bulk import Driver, binds, counts_up, driver_of, further_columns, insert_rows, next_key
 from histio.dialects.faults import RowFaultError, row_fault
 from histio.dialects.limits import Limit, check_kind, limits
 from histio.dialects.raw import BETWEEN, BETWEEN_ROWS, Form, as_one, as_one_row, is_one_of, raw
@@ -43,10 +43,10 @@ __all__ = [
     "create_engine",
     "driver_of",
     "ensure_transaction",
+    "further_columns",
     "hides_rivals",
     "insert_rows",
     "is_one_of",
-    "is_plain",
     "latest",
     "limits",
     "next_key",

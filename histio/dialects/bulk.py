@@ -50,12 +50,13 @@ def binds(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] |
 
 
 @functools.lru_cache(maxsize=256)
-def is_plain(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> bool:
-    """Whether an INSERT of these *columns* sends just their values, without functions or further defaults."""
-    keys = [column.key for column in columns]
-    compiled: Any = sa.insert(table).compile(dialect=dialect, column_keys=keys)
-    called = any(column.type._has_bind_expression for column in columns)  # noqa: SLF001 - as SQLAlchemy asks
-    return set(compiled.binds) == set(keys) and not called and not compiled.insert_prefetch
+def further_columns(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> Columns | None:
+    """Columns that an INSERT of these *columns* fills by defaults of Python; None: it calls functions."""
+    keys = {column.key for column in columns}
+    compiled: Any = sa.insert(table).compile(dialect=dialect, column_keys=list(keys))
+    further = tuple(compiled.insert_prefetch)
+    called = any(column.type._has_bind_expression for column in (*columns, *further))  # noqa: SLF001 - as it asks
+    return None if called or set(compiled.binds) != keys | {column.key for column in further} else further
 
 
 _MADE = sa.table("sqlite_master", sa.column("tbl_name"), sa.column("type"), sa.column("sql"))
