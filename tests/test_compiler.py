@@ -241,8 +241,6 @@ def exported(history, connection):
         history.export_file(file, kinds="production_run", session=connection, exported_at=MOMENT)
     except ExportError as error:
         return sorted(map(str, error.problems))
-    except sa.exc.DataError as error:  # PostgreSQL holds times that psycopg does not
-        return str(error.orig)
     assert [json.loads(line)["production_run"] for line in file.getvalue().splitlines()[1:-1]] == runs
     return runs
 

@@ -424,3 +424,17 @@ def test_a_select_that_fails_leaves_the_callers_transaction_alive(engine):
         session.commit()
     with Session(engine) as session:
         assert session.scalars(sa.select(Recipe.slug).where(Recipe.slug == "mine")).all() == ["mine"]
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "1500-01-01 BC", "12000-01-01"])
+@pytest.mark.parametrize("column", ["produced_at", "created_at"])
+def test_a_time_that_python_does_not_know_is_named(engine, history, dialect, moment, column):
+    history.import_document(document(*days(3)))
+    with engine.begin() as connection:
+        stranger = sa.text(f"UPDATE production_runs SET {column} = :moment WHERE uuid = :uuid")
+        connection.execute(stranger, {"moment": moment, "uuid": number(2)})
+    with pytest.raises(ExportError) as caught:
+        history.export_document()
+    told = [(problem.pointer, problem.uuid) for problem in caught.value.problems]
+    assert told == [(f"/{column}", number(2))]

@@ -71,8 +71,12 @@ def order_key(
 def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
     """What is true of values in *column* that SQLAlchemy would round or could not read.
 
-    None where there can be none; SQLite stores anything in any column.
+    None where there can be none; SQLite stores anything in any column, and PostgreSQL times beyond Python's.
     """
+    if connection.dialect.name == "postgresql" and isinstance(column.type, sa.DateTime | sa.Date):
+        first: Any = sa.literal_column("'0002-01-01'")
+        last: Any = sa.literal_column("'9999-12-31'")
+        return sa.or_(column < first, column >= last)
     if connection.dialect.name != "sqlite":
         return None
     kind = sa.func.typeof(column)
