@@ -34,7 +34,9 @@ def obstacles(table: Table, way: Way) -> Iterator[str]:
     for member, field in fields.items():
         yield from (f"{name}.{member} {what}" for what in _of_field(field, way))
     if way == "dump":
-        yield from _of_model(table)
+        yield from _of_loading(table)
+    if table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1:
+        yield f"{table.mapper.class_.__name__} is part of an inheritance"
     for ledger in table.ledgers:
         yield from obstacles(ledger.table, way)
 
@@ -47,8 +49,6 @@ def _of_class(schema: RecordSchema, way: Way) -> Iterator[str]:
         for method, *_ in schema._hooks.get(hook, ()):  # noqa: SLF001 - marshmallow has no other word for it
             if getattr(type(schema), method) is not getattr(RecordSchema, method, None):
                 yield f"has the hook {method} ({hook})"
-    if schema.get_attribute.__func__ is not RecordSchema.get_attribute and way == "dump":  # type: ignore[attr-defined]
-        yield "has its own get_attribute"
 
 
 def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
@@ -72,11 +72,9 @@ def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
         yield "has functions of its own for loading"
 
 
-def _of_model(table: Table) -> Iterator[str]:
+def _of_loading(table: Table) -> Iterator[str]:
     """What loading objects does and reading their rows would not."""
     for mapper in table.mappers():
         for event in ("load", "refresh"):
             if list(getattr(mapper.class_manager.dispatch, event)):
                 yield f"{mapper.class_.__name__} has a {event} listener"
-    if table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1:
-        yield f"{table.mapper.class_.__name__} is part of an inheritance"
