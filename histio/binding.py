@@ -278,13 +278,13 @@ def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool)
     owned = schema.Meta.from_owner
     owner = tuple(_column(mapper, theirs) for theirs in owned.values())
     local = tuple(_column(table.mapper, own) for own in owned)
-    further = {column: value for column, value in _constants(found) if column not in table.columns.values()}
+    further = {column: value for column, value in constants_of(found) if column not in table.columns.values()}
     order = _member(schema, order_name(schema, found)) if many else None
     told = order if order in table.fields else None
     return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, told)
 
 
-def _constants(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
+def constants_of(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
     """What the join of a ledger says beyond the equality of keys.
 
     Raises:

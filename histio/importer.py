@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.comparison import differences, stored_values
 from histio.compiler.collector import paused
+from histio.compiler.obstacles import named_mappers
 from histio.compiler.rows import Rows
 from histio.compiler.texts import Texts, compiled_texts
 from histio.contract import pointer
@@ -332,8 +333,13 @@ class Import:
 
     def _make_swift(self) -> Swift:
         barred = {name: "; ".join(why) for name, why in self.unit_of_work.items()}
-        if any(True for kind in self._kinds for other in self._kinds for _ in kind.refers_to(other)):
-            barred = {kind.name: "there are kinds that refer to runs" for kind in self._kinds}
+        # What names rows that this import writes depends on the order in which they are written.
+        written = [table.mapper for kind in self._kinds for table in kind.table.all()]
+        named = (
+            mapper for kind in self._kinds for table in kind.table.all() for mapper in named_mappers(table)
+        )
+        if any(mapper.common_parent(each) for mapper in named for each in written):
+            barred = {kind.name: "there are slugs of rows that an import writes" for kind in self._kinds}
         return Swift(
             self._connection,
             self._kinds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -12,12 +12,17 @@ from histio.compiler.rows import Rows, compiled_rows
 from histio.entries import Entry
 from histio.exporter import known_texts
 from histio.identities import Identities
-from histio.kinds import Kind
+from histio.kinds import Kind, Table
+from histio.mapping import unique_rules
 from histio.rows import RowBuilder
 from histio.runs import Reader
 from histio.spool import Spool
 from histio.tally import Tally
 from histio.writer import attempted
+
+_UUID = 36
+_DEPTH = 50
+"""Ledgers are not nested more deeply."""
 
 
 class Swift:
@@ -63,6 +68,7 @@ class Swift:
         self._skips = skips
         self._compares = compares
         self._deferred = deferred
+        self._has_rules = _has_rules(table for kind in kinds for table in kind.table.all())
         self._made: dict[str, Rows | str] = {}
         self.written: set[Kind] = set()
 
@@ -78,31 +84,42 @@ class Swift:
     def take(self, entries: Sequence[Entry]) -> list[Entry]:
         """Bring *entries* to their ends; give back those that have to go the careful way."""
         left: list[Entry] = []
+        fresh: dict[Kind, list[Entry]] = {}
         for kind in self._kinds:
             some = [entry for entry in entries if entry.kind == kind.name]
-            rows = self.rows(kind) if some else ""
-            if isinstance(rows, str):
-                left += some
-            else:
+            if some and isinstance(self.rows(kind), Rows):
                 fine = [entry for entry in some if self._reader.takes(entry)]
-                left += self._take(kind, rows, fine)
-                if len(fine) < len(some):
-                    taken = set(map(id, fine))
-                    left += [entry for entry in some if id(entry) not in taken]
+                left += _without(some, fine) if len(fine) < len(some) else ()
+                fresh[kind], known = self._classified(kind, fine)
+                left += known
+            else:
+                left += some
+        for kind, some in fresh.items():
+            left += self._write(kind, some, left)
         return left
 
-    def _take(self, kind: Kind, rows: Rows, entries: list[Entry]) -> list[Entry]:
+    def _classified(self, kind: Kind, entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """Those of *entries* that do not exist, and those that do and are not ended by that."""
         name = kind.table.names[kind.identity]
         field: Any = kind.table.fields[kind.identity]
         by_identity = {field.from_wire(entry.record[name]): entry for entry in entries}
         if len(by_identity) < len(entries):
-            return entries  # a run comes twice: the order decides
+            return [], entries  # a run comes twice: the order decides
         known = self._identities.known(kind.table, by_identity)
         if not known:
-            return self._write(kind, rows, entries)
+            return entries, []
         stored = {identity: entry for identity, entry in by_identity.items() if identity in known}
         fresh = [entry for identity, entry in by_identity.items() if identity not in known]
-        return self._settle(kind, name, stored) + self._write(kind, rows, fresh)
+        return fresh, self._settle(kind, name, stored)
+
+    def _apart_from(self, odd: Sequence[Entry], entries: list[Entry]) -> list[Entry]:
+        """Those of *entries* that cannot be in the way of the *odd* ones, which may come before them."""
+        if not odd:
+            return entries
+        if self._has_rules:
+            return []
+        taken = {uuid for entry in odd for uuid in _texts_in(entry.record)}
+        return [entry for entry in entries if taken.isdisjoint(_texts_in(entry.record))]
 
     def _settle(self, kind: Kind, name: str, stored: Mapping[object, Entry]) -> list[Entry]:
         """Leave runs alone that exist already, where that is all there is to do."""
@@ -117,9 +134,13 @@ class Swift:
         self._tally.count(kind.name, "skipped", len(stored) - len(left))
         return left
 
-    def _write(self, kind: Kind, rows: Rows, entries: list[Entry]) -> list[Entry]:
-        """Write runs that do not exist."""
-        records = [entry.record for entry in entries]
+    def _write(self, kind: Kind, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:
+        """Write runs that do not exist; give back those that are odd, or in the way of *odd* ones."""
+        rows = self.rows(kind)
+        assert isinstance(rows, Rows)  # noqa: S101 - others were given back
+        apart = self._apart_from(odd, entries)
+        left = _without(entries, apart)
+        records = [entry.record for entry in apart]
         tables = [each for table in kind.table.all() for each in table.core_tables]
         try:
             fault = attempted(
@@ -129,19 +150,44 @@ class Swift:
                 deferred=self._deferred,
             )
         except DeclinedError:
-            admitted = [entry for entry in entries if rows.admits(entry.record)]
-            if len(admitted) == len(entries):
+            admitted = [entry for entry in apart if rows.admits(entry.record)]
+            declined = _without(apart, admitted)
+            if not declined:
                 raise
-            again = self._write(kind, rows, admitted) if admitted else []
-            return [*again, *(entry for entry in entries if not rows.admits(entry.record))]
+            return left + declined + self._write(kind, admitted, [*odd, *declined])
         if fault is not None:
             return entries  # which of them, the careful way finds out
         name = kind.table.names[kind.identity]
-        uuids = [entry.record[name].lower() for entry in entries]
-        self._spool.note(
-            kind.name, zip(uuids, [entry.place(kind.collection) for entry in entries], strict=True)
-        )
-        self._tally.count(kind.name, "imported", len(entries))
-        if entries:
+        uuids = [entry.record[name].lower() for entry in apart]
+        places = [entry.place(kind.collection) for entry in apart]
+        self._spool.note(kind.name, zip(uuids, places, strict=True))
+        self._tally.count(kind.name, "imported", len(apart))
+        if apart:
             self.written.add(kind)
-        return []
+        return left
+
+
+def _without(entries: Sequence[Entry], others: Sequence[Entry]) -> list[Entry]:
+    """Those of *entries* that are none of the *others*."""
+    those = set(map(id, others))
+    return [entry for entry in entries if id(entry) not in those]
+
+
+def _texts_in(value: Any, depth: int = _DEPTH) -> Iterator[str]:
+    """Every text of the length of a UUID in a record, in lower case, down to a *depth*."""
+    if isinstance(value, str) and len(value) == _UUID:
+        yield value.lower()
+    elif isinstance(value, dict | list | tuple) and depth:
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(each, depth - 1)
+
+
+def _has_rules(tables: Iterable[Table]) -> bool:
+    """Whether rows of *tables* can be in each other's way by more than their identity."""
+    for table in tables:
+        own = [{table.identity_column}, set(table.rows.primary_key)]
+        if any(set(rule.columns) not in own for rule in unique_rules(table.rows)):
+            return True
+        if any(type(rule).__name__ == "ExcludeConstraint" for rule in table.rows.constraints):
+            return True
+    return False

@@ -7,8 +7,11 @@ from typing import Any, Literal
 
 import marshmallow
 from marshmallow.fields import Field
+from sqlalchemy.orm import Mapper
 
+from histio.fields import Choice
 from histio.kinds import Table
+from histio.mapping import mapper_of
 from histio.records import RecordSchema, RunSchema
 from histio.wire import WireField, nested_in
 
@@ -34,6 +37,7 @@ def obstacles(table: Table, way: Way) -> Iterator[str]:
     for member, field in fields.items():
         yield from (f"{name}.{member} {what}" for what in _of_field(field, way))
     if way == "dump":
+        yield from (f"{name} has a choice of {' and '.join(group)}" for group in schema.choices())
         yield from _of_loading(table)
     if table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1:
         yield f"{table.mapper.class_.__name__} is part of an inheritance"
@@ -59,6 +63,8 @@ def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
         yield f"is a {type(field).__name__} of the host's"
     if nested is not None and type(nested) is not marshmallow.fields.Nested:
         yield f"is a {type(nested).__name__} of the host's"
+    if isinstance(field, Choice) and field.has_aliases:
+        yield "has several names for a member"
     if field.dump_only:
         yield "is only dumped"
     if field.load_only:
@@ -74,7 +80,23 @@ def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
 
 def _of_loading(table: Table) -> Iterator[str]:
     """What loading objects does and reading their rows would not."""
-    for mapper in table.mappers():
+    for mapper in dict.fromkeys([table.mapper, *named_mappers(table)]):
         for event in ("load", "refresh"):
             if list(getattr(mapper.class_manager.dispatch, event)):
                 yield f"{mapper.class_.__name__} has a {event} listener"
+    for member in table.columns:
+        if member in table.mapper.synonyms:
+            yield f"{table.mapper.class_.__name__}.{member} is a synonym"
+
+
+def named_mappers(table: Table) -> Iterator[Mapper[Any]]:
+    """Those of the rows that the slugs of a record name, and of what their keys lead over."""
+    yield from (links.relation.mapper for links in table.links)
+    yield from (mapper_of(snapshot.model) for snapshot in table.snapshots)
+    for reference in table.references:
+        yield reference.relation.mapper
+        for path in (path for chain in reference.slugs.values() for key in chain for path in key):
+            mapper = reference.relation.mapper
+            for step in path.split(".")[:-1]:
+                mapper = mapper.relationships[step].mapper
+                yield mapper

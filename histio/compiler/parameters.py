@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from marshmallow.fields import Field
 
-from histio.dialects import Driver
+from histio.dialects import Driver, has_plain_type
 from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
-from histio.mapping import declared, is_decorated
+from histio.mapping import declared
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what a driver takes, of as many values."""
@@ -25,7 +25,7 @@ def parameters(
     field: Field[Any], column: sa.Column[Any], dialect: sa.Dialect, driver: Driver
 ) -> Parameters | None:
     """What makes *column* of the values of a *field*; None: only marshmallow and SQLAlchemy can."""
-    if is_decorated(column.type):
+    if not has_plain_type(column.type, dialect):
         return None
     made = _parameters(
         field, declared(column.type, dialect), driver, native_uuids=dialect.supports_native_uuid
@@ -43,7 +43,7 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return functools.partial(map, int)
         case FixedDecimal(), sa.Float():
             return None
-        case FixedDecimal(minor_units=None), sa.Numeric():
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric():
             if not driver.floats:
                 return _same
             return _signed_floats if field.signed else functools.partial(map, float)

@@ -14,7 +14,17 @@ from histio.compiler.columns import DeclinedError
 from histio.compiler.obstacles import obstacles
 from histio.compiler.parameters import Parameters, parameters
 from histio.compiler.texts import NotCompiledError
-from histio.dialects import Driver, binds, counts_up, driver_of, further_columns, insert_rows, next_key, raw
+from histio.dialects import (
+    Driver,
+    RowFaultError,
+    binds,
+    counts_up,
+    driver_of,
+    further_columns,
+    insert_rows,
+    next_key,
+    raw,
+)
 from histio.fields import RunUUID, Slug
 from histio.kinds import Kind, Ledger, Table
 from histio.resolver import CHUNK
@@ -64,6 +74,8 @@ class Rows:
             for member, column in plain.items()
         ]
         local = list(dict.fromkeys(each for one in table.references for each in one.relation.local))
+        if defaults.keys() & {column.key for column in local}:
+            raise NotCompiledError(f"{name}: a column of a reference is filled otherwise as well")
         self._related = _Related(dialect, table, builder, local)
         constants = {column: functools.partial(_same, value) for column, value in (further or {}).items()}
         counted = [
@@ -272,6 +284,8 @@ class _Found:
                 found.update((row[0], tuple(row[1:])) for row in result.cursor.fetchall())
         if not self._has_hyphens:
             identities = [identity.replace("-", "") for identity in identities]
+        if not found.keys() >= set(identities):
+            raise RowFaultError("the database did not keep every row as it was")
         return [found[identity] for identity in identities]
 
 

@@ -12,10 +12,10 @@ from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.binding import order_name
+from histio.binding import constants_of, order_name
 from histio.compiler.columns import Column, DeclinedError, column
 from histio.compiler.obstacles import obstacles
-from histio.dialects import BETWEEN, BETWEEN_ROWS, as_one, as_one_row, is_one_of, raw
+from histio.dialects import BETWEEN, BETWEEN_ROWS, as_one, as_one_row, compares_exactly, is_one_of, raw
 from histio.fields import Slug
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import attribute
@@ -89,7 +89,8 @@ class Texts:
         if not arriving or not made:
             schema = type(self._table.schema).__name__
             raise NotCompiledError(f"{schema}.{name}: what its column holds takes marshmallow to be dumped")
-        self._selected.append((arriving[0], field.allow_none))
+        own = self._table.columns.get(field.attribute or name)
+        self._selected.append((arriving[0], own is None or bool(own.nullable)))
         self._columns.append(made[1])
         return made[0]
 
@@ -153,7 +154,9 @@ class Texts:
 
     def _apart(self, together: Sequence[str]) -> list[Sequence[Any]]:
         """The columns of values that have arrived as one."""
-        columns: list[Sequence[Any]] = list(zip(*(each.split(BETWEEN) for each in together), strict=True))
+        *columns, ends = zip(*(each.split(BETWEEN) for each in together), strict=True)
+        if any(ends):
+            raise DeclinedError
         return [
             [value[1:] if value else None for value in column] if nullable else column
             for column, (_, nullable) in zip(columns, self._selected, strict=True)
@@ -169,8 +172,13 @@ class _Below:
         if not ledger.many or relation.link is not None or len(relation.local) != 1:
             raise NotCompiledError(f"{name}: is no list of entries that one column ties to their owner")
         growing = [mapper.get_property_by_column(each).key for each in mapper.primary_key]
-        if growing != [order_name(ledger.table.schema, relation)]:
+        grows = isinstance(mapper.primary_key[0].type, sa.Integer)
+        if growing != [order_name(ledger.table.schema, relation)] or not grows:
             raise NotCompiledError(f"{name}: its entries are in another order than that of a growing key")
+        if len(dict(constants_of(relation))) != len(ledger.constants):
+            raise NotCompiledError(f"{name}: its relationship leaves out entries by one of their members")
+        if not compares_exactly(dialect, relation.remote[0].type):
+            raise NotCompiledError(f"{name}: keys of text are not compared exactly")
         self.key = attribute(owner.mapper, relation.local[0])
         self._texts = Texts(dialect, ledger.table)
         tie = sa.type_coerce(attribute(mapper, relation.remote[0]), _AS_IT_IS)
@@ -190,7 +198,8 @@ class _Below:
 
     def texts(self, connection: Connection, owners: Sequence[Any], limit: int) -> list[str]:
         """For each of *owners*, the JSON of its entries, with commas between them."""
-        rows = self._rows(connection, list(owners), limit if len(owners) > 1 else _ALL)
+        limit = limit if len(owners) > 1 else _ALL
+        rows = self._rows(connection, list(owners), limit)
         texts: dict[Any, list[str]] = {owner: [] for owner in owners}
         for row, text in zip(rows, self._texts.finished(connection, rows, limit), strict=True):
             texts[row[-1]].append(text)

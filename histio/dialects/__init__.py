@@ -3,7 +3,17 @@
 from histio.dialects.bulk import Driver, binds, counts_up, driver_of, further_columns, insert_rows, next_key
 from histio.dialects.faults import RowFaultError, row_fault
 from histio.dialects.limits import Limit, check_kind, limits
-from histio.dialects.raw import BETWEEN, BETWEEN_ROWS, Form, as_one, as_one_row, is_one_of, raw
+from histio.dialects.raw import (
+    BETWEEN,
+    BETWEEN_ROWS,
+    Form,
+    as_one,
+    as_one_row,
+    compares_exactly,
+    has_plain_type,
+    is_one_of,
+    raw,
+)
 from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
 from histio.dialects.transactions import (
     advance_sequence,
@@ -39,11 +49,13 @@ __all__ = [
     "check_engines",
     "check_kind",
     "commit",
+    "compares_exactly",
     "counts_up",
     "create_engine",
     "driver_of",
     "ensure_transaction",
     "further_columns",
+    "has_plain_type",
     "hides_rivals",
     "insert_rows",
     "is_one_of",

@@ -51,8 +51,12 @@ def binds(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] |
 
 @functools.lru_cache(maxsize=256)
 def further_columns(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> Columns | None:
-    """Columns that an INSERT of these *columns* fills by defaults of Python; None: it calls functions."""
+    """Columns that an INSERT of these *columns* fills by defaults of Python; None: it does more."""
     keys = {column.key for column in columns}
+    for column in table.primary_key:
+        given = column.key in keys or column.default is not None or column.server_default is not None
+        if not given and column is not table.autoincrement_column:
+            return None
     compiled: Any = sa.insert(table).compile(dialect=dialect, column_keys=list(keys))
     further = tuple(compiled.insert_prefetch)
     called = any(column.type._has_bind_expression for column in (*columns, *further))  # noqa: SLF001 - as it asks
@@ -61,7 +65,7 @@ def further_columns(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> C
 
 _MADE = sa.table("sqlite_master", sa.column("tbl_name"), sa.column("type"), sa.column("sql"))
 _OTHERWISE = sa.select(sa.literal(1)).where(
-    _MADE.c.tbl_name == sa.bindparam("name"),
+    sa.func.lower(_MADE.c.tbl_name) == sa.func.lower(sa.bindparam("name")),
     sa.or_(_MADE.c.type == "trigger", _MADE.c.sql.icontains("AUTOINCREMENT")),
 )
 
@@ -72,7 +76,8 @@ def counts_up(connection: Connection, column: sa.Column[Any]) -> bool:
     In SQLite one transaction writes at a time, and the next key is the highest one's successor. Not with
     AUTOINCREMENT, which remembers the keys of rows that are gone, nor where triggers may write rows as well.
     """
-    if connection.dialect.name != "sqlite":
+    rowid = column.type.compile(dialect=connection.dialect) == "INTEGER"
+    if connection.dialect.name != "sqlite" or column.table.schema is not None or not rowid:
         return False
     return connection.execute(_OTHERWISE, {"name": column.table.name}).first() is None
 
@@ -93,10 +98,24 @@ def insert_rows(
     """
     if not rows:
         return
-    copied = _DRIVERS.get(connection.dialect.driver) is _POSTGRESQL and not connection.dialect.is_async
-    written = _copy if copied and len(rows) >= _COPIED else _execute_many
+    written = _copy if len(rows) >= _COPIED and _takes_copy(connection, table) else _execute_many
     if written(connection, table, columns, rows) not in (len(rows), -1):
         raise RowFaultError("the database did not keep every row")
+
+
+_PLAIN = sa.text(
+    "SELECT relkind IN ('r', 'p') AND NOT relhasrules AND NOT relrowsecurity "
+    "FROM pg_class WHERE oid = to_regclass(:name)"
+)
+
+
+def _takes_copy(connection: Connection, table: sa.Table) -> bool:
+    """Whether COPY does to *table* what INSERT does: not to views, and rules and policies are passed over."""
+    dialect = connection.dialect
+    if _DRIVERS.get(dialect.driver) is not _POSTGRESQL or dialect.is_async:
+        return False
+    name = dialect.identifier_preparer.format_table(table).replace("%%", "%")
+    return connection.execute(_PLAIN, {"name": name}).scalar() is True
 
 
 def _execute_many(
@@ -116,8 +135,7 @@ def _insert(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
 def _named(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
     quote = dialect.identifier_preparer
     names = ", ".join(quote.format_column(column) for column in columns)
-    named = f"{quote.format_table(table)} ({names})"
-    return named.replace("%", "%%") if dialect.paramstyle in ("format", "pyformat") else named
+    return f"{quote.format_table(table)} ({names})"
 
 
 def _copy(connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]) -> int:
@@ -130,8 +148,6 @@ def _copy(connection: Connection, table: sa.Table, columns: Columns, rows: Seque
                 for row in rows:
                     copy.write_row(row)
             return int(cursor.rowcount)
-    except own.NotSupportedError as error:  # row-level security
-        raise RowFaultError(str(error)) from error
     except own.Error as error:
         wrapped = sa.exc.DBAPIError.instance(statement, None, error, own.Error, dialect=connection.dialect)
         raise wrapped from error

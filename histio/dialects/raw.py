@@ -43,7 +43,7 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     stored: Any = declared(column_type, dialect)
     family = "mysql" if dialect.name in MYSQL else dialect.name
     form = next((form for kind, form in _FORMS if isinstance(stored, kind)), None)
-    if form is None or is_decorated(column_type):
+    if form is None or not has_plain_type(column_type, dialect) or getattr(stored, "zerofill", False):
         return None
     if family == "sqlite":
         return _of_sqlite(stored, form, column)
@@ -57,6 +57,19 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     return sa.cast(utc, sa.CHAR if family == "mysql" else sa.Text), form
 
 
+def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
+    """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
+    own = type(declared(column_type, dialect)).__module__.startswith("sqlalchemy.")
+    used: Any = column_type.dialect_impl(dialect)
+    calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
+    return own and not calls and not is_decorated(column_type)
+
+
+def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
+    """Whether two values of *column_type* are the same to a database of *dialect* only if they are."""
+    return dialect.name not in MYSQL or not isinstance(declared(column_type, dialect), sa.String)
+
+
 def _of_sqlite(stored: Any, form: Form, column: Any) -> tuple[Any, Form] | None:
     if form == "moment" and getattr(stored, "_storage_format", STORAGE) != STORAGE:
         return None
@@ -68,7 +81,7 @@ def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
     """An expression for all *columns* together, each with whether it may be null; None: they arrive apart.
 
     The drivers of MariaDB and MySQL are written in Python and take their time for every value. What may be
-    null is nothing, or has an equals sign in front.
+    null is nothing, or has an equals sign in front; an empty text at the end shows that nothing was cut off.
     """
     if dialect.name not in MYSQL:
         return None
@@ -76,7 +89,7 @@ def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
         sa.func.ifnull(sa.func.concat("=", column), "") if nullable else column
         for column, nullable in columns
     )
-    return sa.func.concat_ws(BETWEEN, *values)
+    return sa.func.concat_ws(BETWEEN, *values, "")
 
 
 def as_one_row(dialect: sa.Dialect, values: Any, order: Any) -> Any:

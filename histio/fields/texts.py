@@ -174,6 +174,11 @@ class Choice(WireField):
         elif is_decorated(column_type) and python_form(column_type, self.choices) is None:
             raise self.unfit(column_type, "its decorator takes no text")
 
+    @property
+    def has_aliases(self) -> bool:
+        """Whether a member of the enum has several names."""
+        return len({id(member) for member in self._members.values()}) < len(self._members)
+
     def assertions(self) -> JsonSchema:
         return {"enum": list(self.choices)}
 
