@@ -74,7 +74,8 @@ def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
     default = field.dump_default if way == "dump" else field.load_default
     if default is not marshmallow.missing:
         yield f"has a {way}_default"
-    if way == "load" and (field.pre_load or field.post_load):
+    # Newer versions of marshmallow have these.
+    if way == "load" and (getattr(field, "pre_load", None) or getattr(field, "post_load", None)):
         yield "has functions of its own for loading"
 
 
