@@ -84,25 +84,26 @@ class Swift:
     def take(self, entries: Sequence[Entry]) -> list[Entry]:
         """Bring *entries* to their ends; give back those that have to go the careful way."""
         left: list[Entry] = []
-        fresh: dict[Kind, list[Entry]] = {}
+        fresh: list[tuple[Kind, Rows, list[Entry]]] = []
         for kind in self._kinds:
             some = [entry for entry in entries if entry.kind == kind.name]
-            if some and isinstance(self.rows(kind), Rows):
+            rows = self.rows(kind) if some else ""
+            if isinstance(rows, Rows):
                 fine = [entry for entry in some if self._reader.takes(entry)]
                 left += _without(some, fine) if len(fine) < len(some) else ()
-                fresh[kind], known = self._classified(kind, fine)
+                new, known = self._classified(kind, fine)
+                fresh.append((kind, rows, new))
                 left += known
             else:
                 left += some
-        for kind, some in fresh.items():
-            left += self._write(kind, some, left)
+        for kind, rows, new in fresh:
+            left += self._write(kind, rows, new, left)
         return left
 
     def _classified(self, kind: Kind, entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
         """Those of *entries* that do not exist, and those that do and are not ended by that."""
-        name = kind.table.names[kind.identity]
         field: Any = kind.table.fields[kind.identity]
-        by_identity = {field.from_wire(entry.record[name]): entry for entry in entries}
+        by_identity = {field.from_wire(_uuid(kind, entry)): entry for entry in entries}
         if len(by_identity) < len(entries):
             return [], entries  # a run comes twice: the order decides
         known = self._identities.known(kind.table, by_identity)
@@ -110,7 +111,7 @@ class Swift:
             return entries, []
         stored = {identity: entry for identity, entry in by_identity.items() if identity in known}
         fresh = [entry for identity, entry in by_identity.items() if identity not in known]
-        return fresh, self._settle(kind, name, stored)
+        return fresh, self._settle(kind, stored)
 
     def _apart_from(self, odd: Sequence[Entry], entries: list[Entry]) -> list[Entry]:
         """Those of *entries* that cannot be in the way of the *odd* ones, which may come before them."""
@@ -121,25 +122,24 @@ class Swift:
         taken = {uuid for entry in odd for uuid in _texts_in(entry.record)}
         return [entry for entry in entries if taken.isdisjoint(_texts_in(entry.record))]
 
-    def _settle(self, kind: Kind, name: str, stored: Mapping[object, Entry]) -> list[Entry]:
+    def _settle(self, kind: Kind, stored: Mapping[object, Entry]) -> list[Entry]:
         """Leave runs alone that exist already, where that is all there is to do."""
-        uuids = {identity: entry.record[name].lower() for identity, entry in stored.items()}
         texts = known_texts(self._connection, kind, list(stored)) if self._compares else {}
         left = []
-        for identity, entry in stored.items():
-            uuid = uuids[identity]
+        for entry in stored.values():
+            uuid = _uuid(kind, entry)
             same = not self._compares or (entry.text is not None and entry.text == texts.get(uuid))
             if not (self._skips and same) or self._spool.place(kind.name, uuid) is not None:
                 left.append(entry)
         self._tally.count(kind.name, "skipped", len(stored) - len(left))
         return left
 
-    def _write(self, kind: Kind, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:
+    def _write(self, kind: Kind, rows: Rows, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:
         """Write runs that do not exist; give back those that are odd, or in the way of *odd* ones."""
-        rows = self.rows(kind)
-        assert isinstance(rows, Rows)  # noqa: S101 - others were given back
         apart = self._apart_from(odd, entries)
         left = _without(entries, apart)
+        if not apart:
+            return left
         records = [entry.record for entry in apart]
         tables = [each for table in kind.table.all() for each in table.core_tables]
         try:
@@ -154,17 +154,19 @@ class Swift:
             declined = _without(apart, admitted)
             if not declined:
                 raise
-            return left + declined + self._write(kind, admitted, [*odd, *declined])
+            return left + declined + self._write(kind, rows, admitted, [*odd, *declined])
         if fault is not None:
             return entries  # which of them, the careful way finds out
-        name = kind.table.names[kind.identity]
-        uuids = [entry.record[name].lower() for entry in apart]
-        places = [entry.place(kind.collection) for entry in apart]
-        self._spool.note(kind.name, zip(uuids, places, strict=True))
+        self._spool.note(kind.name, ((_uuid(kind, entry), entry.place(kind.collection)) for entry in apart))
         self._tally.count(kind.name, "imported", len(apart))
-        if apart:
-            self.written.add(kind)
+        self.written.add(kind)
         return left
+
+
+def _uuid(kind: Kind, entry: Entry) -> str:
+    """The UUID of an accepted run, as the wire has it."""
+    uuid: str = entry.record[kind.table.names[kind.identity]]
+    return uuid.lower()
 
 
 def _without(entries: Sequence[Entry], others: Sequence[Entry]) -> list[Entry]:

@@ -16,6 +16,7 @@ from marshmallow.fields import Field
 
 from histio.dialects import Form
 from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
+from histio.fields.numbers import FLOAT_DIGITS
 from histio.wire import WireField, encoded
 
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
@@ -23,7 +24,6 @@ Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 _REMEMBERED = 10_000
 _DIGITS = b"0123456789"
-_FLOAT_DIGITS = 15
 
 
 class DeclinedError(Exception):
@@ -51,7 +51,7 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
-            exact = digits == scale and digits + whole <= _FLOAT_DIGITS
+            exact = digits == scale and digits + whole <= FLOAT_DIGITS
             return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
         case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
             return '"%s"', functools.partial(_digits, field)

@@ -12,12 +12,11 @@ from sqlalchemy.orm import Mapper
 from histio.fields import Choice
 from histio.kinds import Table
 from histio.mapping import mapper_of
-from histio.records import RecordSchema, RunSchema
+from histio.records import RecordSchema
 from histio.wire import WireField, nested_in
 
 Way = Literal["dump", "load"]
 
-_OWN = (RecordSchema, RunSchema)
 _METHODS = {
     "dump": ("dump", "get_attribute", "_serialize"),
     "load": ("load", "_deserialize", "_do_load", "make_instance", "validate"),

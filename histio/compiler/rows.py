@@ -17,6 +17,7 @@ from histio.compiler.texts import NotCompiledError
 from histio.dialects import (
     Driver,
     RowFaultError,
+    as_it_is,
     binds,
     counts_up,
     driver_of,
@@ -25,7 +26,7 @@ from histio.dialects import (
     next_key,
     raw,
 )
-from histio.fields import RunUUID, Slug
+from histio.fields import Slug
 from histio.kinds import Kind, Ledger, Table
 from histio.resolver import CHUNK
 from histio.rows import RowBuilder
@@ -36,7 +37,6 @@ Column: TypeAlias = Callable[[Records], Iterable[Any]]
 """Makes the parameters of one column."""
 
 _REMEMBERED = 50_000
-_AS_IT_IS = sa.types.NullType()
 
 
 class Rows:
@@ -64,8 +64,8 @@ class Rows:
         name, dialect, driver = table.mapper.class_.__name__, connection.dialect, driver_of(connection)
         if driver is None:
             raise NotCompiledError(f"{name}: nothing is known of the driver {dialect.driver}")
-        if builder.limits[table] or table.links or len(table.mapper.tables) > 1:
-            raise NotCompiledError(f"{name}: a limit of the database, a list of slugs, or several tables")
+        if builder.limits[table] or table.links:
+            raise NotCompiledError(f"{name}: a limit of the database, or a list of slugs")
         self._rows = table.rows
         defaults = builder.defaults[table]
         plain = {member: each for member, each in table.columns.items() if member not in table.computed}
@@ -270,7 +270,7 @@ class _Found:
         self._from_wire = field.from_wire
         self._has_hyphens = arriving[1] != "hex"
         self._name = table.names[table.identity or ""]
-        columns = (sa.type_coerce(each, _AS_IT_IS) for each in owner_columns(table))
+        columns = map(as_it_is, owner_columns(table))
         among = identity.in_(sa.bindparam("identities", expanding=True))
         self._select = sa.select(arriving[0], *columns).where(among)
 
@@ -321,7 +321,7 @@ def compiled_rows(connection: Connection, kind: Kind, builder: RowBuilder) -> Ro
     if reason is not None:
         return reason
     try:
-        if not isinstance(kind.table.fields[kind.identity], RunUUID) or not kind.table.has_own_uuid:
+        if not kind.table.has_own_uuid:
             return f"{kind.name}: no UUID, unique by itself, identifies its runs"
         return Rows(connection, kind.table, builder)
     except NotCompiledError as error:

@@ -15,13 +15,20 @@ from sqlalchemy.orm import aliased
 from histio.binding import constants_of, order_name
 from histio.compiler.columns import Column, DeclinedError, column
 from histio.compiler.obstacles import obstacles
-from histio.dialects import BETWEEN, BETWEEN_ROWS, as_one, as_one_row, compares_exactly, is_one_of, raw
+from histio.dialects import (
+    BETWEEN,
+    BETWEEN_ROWS,
+    as_it_is,
+    as_one,
+    as_one_row,
+    compares_exactly,
+    is_one_of,
+    raw,
+)
 from histio.fields import Slug
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import attribute
 from histio.wire import nested_in, wire_name
-
-_AS_IT_IS = sa.types.NullType()
 
 _ALL = 2**31 - 2
 
@@ -68,7 +75,7 @@ class Texts:
         self.template = f"{{{','.join(places)}}}"
         self._one = as_one(dialect, self._selected)
         values = [value for value, _ in self._selected] if self._one is None else [self._one]
-        keys = [sa.type_coerce(below.key, _AS_IT_IS) for below in self._ledgers]
+        keys = [as_it_is(below.key) for below in self._ledgers]
         self._statement = self._of_rows(*values, *keys)
 
     def _of_rows(self, *columns: Any) -> sa.Select[Any]:
@@ -181,7 +188,7 @@ class _Below:
             raise NotCompiledError(f"{name}: keys of text are not compared exactly")
         self.key = attribute(owner.mapper, relation.local[0])
         self._texts = Texts(dialect, ledger.table)
-        tie = sa.type_coerce(attribute(mapper, relation.remote[0]), _AS_IT_IS)
+        tie = as_it_is(attribute(mapper, relation.remote[0]))
         further = (attribute(mapper, each) == value for each, value in ledger.constants.items())
         among = (is_one_of(dialect, tie, "owners"), *further)
         order = getattr(mapper.class_, growing[0])

@@ -94,7 +94,7 @@ def insert_rows(
 
     Raises:
         sqlalchemy.exc.DBAPIError: What the database says.
-        RowFaultError: It did not keep every row, or does not take rows in bulk.
+        RowFaultError: It did not keep every row.
     """
     if not rows:
         return

@@ -23,8 +23,6 @@ BETWEEN = "\x00"
 BETWEEN_ROWS = "\x01"
 """Stands between rows that arrive as one; a text may have it, so they have to be counted."""
 
-_AS_IT_IS = sa.types.NullType()
-
 _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Boolean, "boolean"),
     (sa.Integer, "integer"),
@@ -38,6 +36,14 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
 )
 
 
+_RAW = sa.types.NullType()
+
+
+def as_it_is(column: Any) -> Any:
+    """An expression for *column* of which no type of SQLAlchemy's makes anything, on either way."""
+    return sa.type_coerce(column, _RAW)
+
+
 def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:
     """An expression for *column*, and how its values arrive; None: in a way of the type's own."""
     stored: Any = declared(column_type, dialect)
@@ -48,10 +54,10 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     if family == "sqlite":
         return _of_sqlite(stored, form, column)
     if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
-        return sa.type_coerce(column, _AS_IT_IS), "hex"
+        return as_it_is(column), "hex"
     is_text = form == "text" and not isinstance(stored, sa.Enum)
     if is_text or (form in ("boolean", "integer") and family == "postgresql"):
-        return sa.type_coerce(column, _AS_IT_IS), form
+        return as_it_is(column), form
     zoned = form == "moment" and stored.timezone and family == "postgresql"
     utc = sa.func.timezone("UTC", column) if zoned else column
     return sa.cast(utc, sa.CHAR if family == "mysql" else sa.Text), form
@@ -74,7 +80,7 @@ def _of_sqlite(stored: Any, form: Form, column: Any) -> tuple[Any, Form] | None:
     if form == "moment" and getattr(stored, "_storage_format", STORAGE) != STORAGE:
         return None
     others: dict[Form, Form] = {"digits": "float", "uuid": "hex"}
-    return sa.type_coerce(column, _AS_IT_IS), others.get(form, form)
+    return as_it_is(column), others.get(form, form)
 
 
 def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
@@ -106,5 +112,5 @@ def as_one_row(dialect: sa.Dialect, values: Any, order: Any) -> Any:
 def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
     """Whether *column* is among the values of the parameter with this *name*, as the driver has them."""
     if dialect.name == "postgresql":  # one parameter, whose statement psycopg remembers
-        return column == sa.func.any(sa.bindparam(name, type_=_AS_IT_IS))
+        return column == sa.func.any(sa.bindparam(name, type_=_RAW))
     return column.in_(sa.bindparam(name, expanding=True))
