@@ -12,7 +12,14 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.dialects import RowFaultError, check_deferred, quiet_pipelines, row_fault, savepoint
+from histio.dialects import (
+    RowFaultError,
+    check_deferred,
+    quiet_pipelines,
+    row_fault,
+    savepoint,
+    small_packets,
+)
 from histio.kinds import Table
 from histio.mapping import Columns, is_among
 from histio.resolver import CHUNK
@@ -105,7 +112,7 @@ def attempted(
         sqlalchemy.exc.DBAPIError: What is no row's fault.
     """
     try:
-        with quiet_pipelines(), savepoint(connection):
+        with quiet_pipelines(), small_packets(connection), savepoint(connection):
             insert()
             if deferred:
                 check_deferred(connection, tables)

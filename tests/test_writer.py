@@ -226,6 +226,24 @@ def test_a_killed_connection_is_raised_and_nothing_is_written(databases):
     assert rows(engine) == 0
 
 
+@pytest.mark.parametrize("produced_at", ["2025-11-29T10:30:00.000000Z", "2025-11-29T11:30:00+01:00"])
+def test_statements_fit_a_server_that_takes_small_ones(databases, produced_at):
+    engine = stocked(databases("mariadb"))
+    runs = [production_run(n, notes="it's " * 400, produced_at=produced_at) for n in range(400)]
+    with engine.connect() as connection:
+        setting = sa.text("SET GLOBAL max_allowed_packet = :size")
+        size = connection.execute(sa.text("SELECT @@GLOBAL.max_allowed_packet")).scalar_one()
+        connection.execute(setting, {"size": 2**19})
+        try:
+            engine.dispose()  # it holds for new connections
+            report = History(engine).import_document(document(*runs))
+        finally:
+            connection.execute(setting, {"size": size})
+            engine.dispose()
+    assert ends(report) == (400, 0, 0)
+    assert rows(engine) == 400
+
+
 def test_a_deadlock_is_raised_as_it_is_and_not_as_a_missing_savepoint(databases):
     engine = stocked(databases("mariadb"))
     History(engine).import_document(document(production_run(1), production_run(2)))

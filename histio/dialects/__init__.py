@@ -30,6 +30,7 @@ from histio.dialects.transactions import (
     refresh_statistics,
     savepoint,
     set_up,
+    small_packets,
     strict,
     writing_options,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "row_fault",
     "savepoint",
     "set_up",
+    "small_packets",
     "sort_key",
     "strict",
     "unreadable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -195,6 +195,33 @@ def quiet_pipelines() -> Iterator[None]:
         logger.removeFilter(told_twice)
 
 
+_MEGABYTE = 2**20
+"""So large do the drivers for MariaDB and MySQL make statements of many rows, whatever the server takes."""
+
+
+@contextmanager
+def small_packets(connection: Connection) -> Iterator[None]:
+    """Keep statements of many rows within the server's `max_allowed_packet`."""
+    if connection.dialect.name not in MYSQL:
+        yield
+        return
+    if (largest := connection.info.get("histio_packet")) is None:
+        largest = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+        connection.info["histio_packet"] = largest
+    if largest >= _MEGABYTE:
+        yield
+        return
+
+    def fit(_connection: Connection, cursor: Any, *_: object) -> None:
+        getattr(cursor, "_cursor", cursor).max_stmt_length = largest - 1  # the command's own byte
+
+    sa.event.listen(connection, "before_cursor_execute", fit)
+    try:
+        yield
+    finally:
+        sa.event.remove(connection, "before_cursor_execute", fit)
+
+
 _MADE = sa.table("sqlite_master", sa.column("name"), sa.column("sql"))
 _DEFERRING = sa.select(_MADE.c.name).where(
     _MADE.c.name.in_(sa.bindparam("names", expanding=True)), _MADE.c.sql.ilike("%DEFERRED%")
@@ -239,8 +266,10 @@ def strict(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        if wanted and not connection.invalidated:
-            connection.execute(setting, {"mode": mode})
+        # Where the connection is lost, the first error says why.
+        with suppress(exc.OperationalError):
+            if wanted and not connection.invalidated:
+                connection.execute(setting, {"mode": mode})
 
 
 def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> None:
