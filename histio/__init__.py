@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from histio.async_history import AsyncHistory, create_async_engine
+    from histio.checks import audit, check_file
     from histio.dialects import create_engine
     from histio.diffs import Change, Difference, diff
     from histio.errors import BindingError, DocumentError, ExportError, HistioError, NotConfiguredError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         UtcTimestamp,
     )
     from histio.history import History
+    from histio.inspection import Inspection, KindInspection, Needed, inspect_file, references
     from histio.merges import merge
     from histio.progress import Progress
     from histio.records import RecordSchema, RunSchema
@@ -65,8 +67,11 @@ __all__ = [
     "History",
     "ImportReport",
     "ImportResult",
+    "Inspection",
     "Integer",
     "Json",
+    "KindInspection",
+    "Needed",
     "NotConfiguredError",
     "Number",
     "Problem",
@@ -82,6 +87,8 @@ __all__ = [
     "SlugList",
     "Text",
     "UtcTimestamp",
+    "audit",
+    "check_file",
     "configure",
     "create_async_engine",
     "create_engine",
@@ -90,12 +97,15 @@ __all__ = [
     "export_production_history",
     "import_assembly_history",
     "import_production_history",
+    "inspect_file",
     "merge",
+    "references",
 ]
 
 # Where each name is at home: `import histio` takes no time, and what is used takes its own.
 _PLACES = {
     "histio.async_history": ("AsyncHistory", "create_async_engine"),
+    "histio.checks": ("audit", "check_file"),
     "histio.dialects": ("create_engine",),
     "histio.diffs": ("Change", "Difference", "diff"),
     "histio.errors": ("BindingError", "DocumentError", "ExportError", "HistioError", "NotConfiguredError"),
@@ -123,6 +133,7 @@ _PLACES = {
         "UtcTimestamp",
     ),
     "histio.history": ("History",),
+    "histio.inspection": ("Inspection", "KindInspection", "Needed", "inspect_file", "references"),
     "histio.merges": ("merge",),
     "histio.progress": ("Progress",),
     "histio.records": ("RecordSchema", "RunSchema"),

@@ -55,6 +55,11 @@ class Dependencies:
                     if own is column:
                         self._named[other][key] = member
 
+    @property
+    def any(self) -> bool:
+        """Whether runs of some kind name other runs."""
+        return any(self._references.values())
+
     def keys_of(self, run: Run) -> Iterator[Sought]:
         """The keys by which other runs may name *run*."""
         for key, member in self._named[run.kind].items():
@@ -63,7 +68,7 @@ class Dependencies:
 
     def waves(self, runs: Sequence[Run]) -> Iterator[list[Run]]:
         """*runs* in groups, each of which refers only to runs of those before it, or to none in a circle."""
-        if not any(self._references.values()):
+        if not self.any:
             yield list(runs)
             return
         known = {(run.kind, *sought): run for run in runs for sought in self.keys_of(run)}

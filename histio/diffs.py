@@ -19,7 +19,8 @@ from histio.exporter import export_runs
 from histio.files import FilePath
 from histio.history import History
 from histio.kinds import Kind, Ledger, Table
-from histio.ordered import Format, Place, Placed, Placer, together
+from histio.ordered import Place, Placed, Placer, together
+from histio.runs import Format
 from histio.spool import Scratch
 from histio.wire import WireField, shown, wire_name
 
@@ -105,7 +106,7 @@ def diff(
 def _check_alike(one: History, other: History) -> None:
     if one.version != other.version:
         raise ValueError(f"the histories have formats of different versions: {one.version}, {other.version}")
-    described = [{_described(kind) for kind in _kinds(each)} for each in (one, other)]
+    described = [{_described(kind) for kind in each._format.kinds} for each in (one, other)]
     if described[0] != described[1]:
         kinds = " and ".join(", ".join(each.kinds) for each in (one, other))
         raise ValueError(f"the histories have different kinds, or identify their runs differently: {kinds}")
@@ -116,19 +117,14 @@ def _described(kind: Kind) -> tuple[str, str, str | None]:
     return kind.name, names[kind.identity], kind.timestamp and names[kind.timestamp]
 
 
-def _kinds(history: History) -> tuple[Kind, ...]:
-    return tuple(history._kinds.values())  # noqa: SLF001 - part of what a history does
-
-
 def _differences(a: FilePath | History, b: FilePath | History, history: History) -> Iterator[Difference]:
-    kinds = _kinds(history)
-    form = Format(kinds, history._contract, history._versions)  # noqa: SLF001
+    form = history._format
     with ExitStack() as stack:
         ours, theirs = (stack.enter_context(_runs(each, form)) for each in (a, b))
         apart = stack.enter_context(_Apart())
         both = heapq.merge(_of("a", ours), _of("b", theirs), key=operator.itemgetter(0))
         for number, of_kind in itertools.groupby(both, key=lambda each: each[0].kind):
-            kind = kinds[number]
+            kind = form.kinds[number]
             for uuid, found in _pairs(of_kind, apart):
                 changed = tuple(_run_changes(kind.table, found["a"], found["b"]))
                 if changed:
@@ -144,9 +140,9 @@ def _runs(given: FilePath | History, form: Format) -> Iterator[Iterator[Placed]]
         with together([given], form) as files:
             yield files.runs()
         return
-    own = {kind.name: kind for kind in _kinds(given)}
+    own = {kind.name: kind for kind in given._format.kinds}
     placers = [Placer(own[kind.name], number) for number, kind in enumerate(form.kinds)]
-    with given._database.reading(None) as connection:  # noqa: SLF001
+    with given._database.reading(None) as connection:
         yield ((place(record), record) for place in placers for record in export_runs(connection, place.kind))
 
 

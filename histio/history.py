@@ -50,7 +50,7 @@ from histio.progress import Meter, Report
 from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
 from histio.rows import Constants, check_values
-from histio.runs import Reader, Renames
+from histio.runs import Format, Reader, Renames
 from histio.schemas import BUNDLED
 from histio.sessions import Habits
 from histio.spool import Spool
@@ -375,12 +375,11 @@ class History:
         if not is_own and is_same_file(path, rejects):
             raise ValueError("rejects: the file itself, of which what is imported may be taken back")
         kinds = list(self._kinds.values())
-        collections = {kind.collection: kind.name for kind in kinds}
         meter = Meter(progress)
         with (
             Source(path, max_bytes=max_bytes) as source,
             reading(
-                source, self._contract, collections, max_line_bytes=max_line_bytes, max_depth=max_depth
+                source, self._contract, kinds, max_line_bytes=max_line_bytes, max_depth=max_depth
             ) as file,
             rejecting(rejects, file.version, self._kinds) as rejected,
         ):
@@ -506,7 +505,15 @@ class History:
             )
 
     def _reader(self, version: str, rename: Renames | None) -> Reader:
-        return Reader(list(self._kinds.values()), self._contract, self._versions, version, rename or {})
+        return Reader(self._format, version, rename or {})
+
+    @property
+    def _has_database(self) -> bool:
+        return self._database.bind is not None
+
+    @property
+    def _format(self) -> Format:
+        return Format(tuple(self._kinds.values()), self._contract, self._versions)
 
     def _constants(self) -> Constants:
         return {name: value() if callable(value) else value for name, value in self._values.items()}

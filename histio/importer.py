@@ -34,7 +34,7 @@ from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.mapping import attribute, unique_on
 from histio.report import Code, Fault, Problem
-from histio.resolver import Resolver, Sought
+from histio.resolver import Finding, Resolver, Sought, Values
 from histio.rows import Constants, RowBuilder
 from histio.runs import Reader, Run
 from histio.sessions import Habits
@@ -86,7 +86,7 @@ class Import:
         on_duplicate: OnDuplicate = "skip",
     ) -> None:
         self._connection = connection
-        self._kinds = kinds
+        self.kinds = kinds
         self._on_duplicate = on_duplicate
         self._reader = reader
         self._tally = tally
@@ -128,10 +128,46 @@ class Import:
         """What writes accepted runs of *kind*; a text: why they have to go through marshmallow."""
         return self._make_swift().rows(kind)
 
-    def check(self, entries: Iterable[Entry]) -> list[Problem]:
-        """What is wrong with *entries*: form, references, and UUIDs that come twice. Writes nothing."""
+    @property
+    def refers_to_runs(self) -> bool:
+        """Whether runs of some kind name other runs."""
+        return self._dependencies.any
+
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Remember the runs of *entries*, which `check` then takes for found."""
+        for run in map(self._reader.read, entries):
+            self._note_keys(run)
+
+    def _note_keys(self, run: Run) -> None:
+        for sought in self._dependencies.keys_of(run):
+            self._spool.note(_scope(run.kind.table.mapper.class_), [(repr(sought), run.place)])
+
+    def named(self, table: Table, records: Sequence[Values]) -> list[list[Finding]]:
+        """What is wrong with the references of each of *records*, loaded ones of *table*."""
+        self._resolver.collect(table, records)
+        self._resolver.fetch()
+        found = [
+            [
+                *self._resolver.findings(table, record),
+                *(each for one in table.snapshots for each in self._resolver.look_after(one, record)),
+            ]
+            for record in records
+        ]
+        self._resolver.let_go()
+        return found
+
+    def check(self, entries: Iterable[Entry], *, repeated: bool = True) -> list[Problem]:
+        """What is wrong with *entries*: form, references, and UUIDs that come twice. Writes nothing.
+
+        *repeated*: whether the latter are told.
+        """
         runs = [self._reader.read(entry) for entry in entries]
         first: dict[tuple[Table, Any], Run] = {}
+        for other, _, chain, value in (each for run in runs for each in self._dependencies.names(run)):
+            model = other.table.mapper.class_
+            for sought in ((key, value) for key in chain):
+                if self._standing(model, sought) is not None:
+                    self._resolver.promise(model, sought)
         with savepoint(self._connection):
             for wave in self._dependencies.waves(runs):
                 self._builder.build(wave)
@@ -139,9 +175,11 @@ class Import:
                     self._note_entries(run)
                     if run.problems:
                         continue  # it will not go in, and leaves its identities to others
-                    self._note_repeated(run, first)
+                    if repeated:
+                        self._note_repeated(run, first)
                     for sought in self._dependencies.keys_of(run):
                         self._resolver.promise(run.kind.table.mapper.class_, sought)
+        self._resolver.let_go()
         return [problem for run in runs for problem in (*run.problems, *run.warnings)]
 
     def _note_repeated(self, run: Run, first: dict[tuple[Table, Any], Run]) -> None:
@@ -201,12 +239,11 @@ class Import:
         Those that name runs which are not there are put aside, with their number; *finally_* they are not.
         """
         self._finally = finally_
-        for window in _windows(items):
+        for window in windows(items):
             numbers = {self._reader.read(entry): number for entry, number in self._take_swiftly(window)}
             runs = list(numbers)
             for run in runs:
-                for sought in self._dependencies.keys_of(run):
-                    self._spool.note(_scope(run.kind.table.mapper.class_), [(repr(sought), run.place)])
+                self._note_keys(run)
             for wave in self._dependencies.waves(runs):
                 pending = wave
                 while pending:
@@ -290,7 +327,7 @@ class Import:
             else:
                 accepted.append(run)
                 taken |= own
-        for kind in self._kinds:
+        for kind in self.kinds:
             self._write(kind, {run: rows[run] for run in accepted if run.kind is kind})
         return again
 
@@ -304,7 +341,7 @@ class Import:
     def _classify(self, runs: list[Run]) -> list[Run]:
         """Settle the well-formed runs whose identity exists; give back the others."""
         fresh = []
-        for kind in self._kinds:
+        for kind in self.kinds:
             of_kind = [run for run in runs if run.kind is kind]
             known = self._identities.known(kind.table, [run.identity for run in of_kind if run.well_formed])
             for run in self._identities.of_others(kind, [run for run in of_kind if run.identity in known]):
@@ -334,15 +371,15 @@ class Import:
     def _make_swift(self) -> Swift:
         barred = {name: "; ".join(why) for name, why in self.unit_of_work.items()}
         # What names rows that this import writes depends on the order in which they are written.
-        written = [table.mapper for kind in self._kinds for table in kind.table.all()]
+        written = [table.mapper for kind in self.kinds for table in kind.table.all()]
         named = (
-            mapper for kind in self._kinds for table in kind.table.all() for mapper in named_mappers(table)
+            mapper for kind in self.kinds for table in kind.table.all() for mapper in named_mappers(table)
         )
         if any(mapper.common_parent(each) for mapper in named for each in written):
-            barred = {kind.name: "there are slugs of rows that an import writes" for kind in self._kinds}
+            barred = {kind.name: "there are slugs of rows that an import writes" for kind in self.kinds}
         return Swift(
             self._connection,
-            self._kinds,
+            self.kinds,
             reader=self._reader,
             barred=barred,
             builder=self._builder,
@@ -502,7 +539,7 @@ class Import:
             self._resolver.forget_missing(kind.table.mapper.class_)
 
 
-def _windows(items: Iterable[tuple[Item, int | None]]) -> Iterator[list[tuple[Item, int | None]]]:
+def windows(items: Iterable[tuple[Item, int | None]]) -> Iterator[list[tuple[Item, int | None]]]:
     """*items* in groups of which each can be held in memory."""
     left = iter(items)
     while True:

@@ -11,8 +11,9 @@ from histio.exporter import texts_of
 from histio.fields import UtcTimestamp
 from histio.files import FilePath, format_of, report_on, stream_header, target, write_runs
 from histio.history import History, moment
-from histio.ordered import Format, Together, together
+from histio.ordered import Together, together
 from histio.report import ExportReport, Problem
+from histio.runs import Format
 from histio.wire import shown
 
 
@@ -60,19 +61,18 @@ def merge(
         raise ValueError("follows: a document cannot say it, only the header of a stream")
     given = None if exported_at is None else moment(exported_at)
     of = history or History()
-    kinds = tuple(of._kinds.values())  # noqa: SLF001 - part of what a history does
-    rules = Format(kinds, of._contract, of._versions)  # noqa: SLF001
+    rules = of._format
     with (
         target(out, compression=form.compression, overwrite=overwrite) as file,
         together(files, rules) as one,
     ):
         named = _kinds(one, rules)
-        collections = {kind.name: kind.collection for kind in kinds if kind.name in named}
+        collections = {kind.name: kind.collection for kind in rules.kinds if kind.name in named}
         at = given or _latest(one) or moment(None)
         header = stream_header(of.version, at, list(collections), follows=follows or _predecessor(one))
         problems: list[Problem] = []
         runs = (
-            (kinds[place.kind].name, texts_of(kinds[place.kind], [record], problems))
+            (rules.kinds[place.kind].name, texts_of(rules.kinds[place.kind], [record], problems))
             for place, record in one.runs()
         )
         seal = write_runs(form.name, file, header, collections, runs)

@@ -20,30 +20,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 from marshmallow import ValidationError, missing
 
-from histio.contract import Contract
 from histio.entries import Entry, Unreadable
 from histio.errors import DocumentError
 from histio.fields import RunUUID, UtcTimestamp
-from histio.files import MAX_DEPTH, MAX_LINE_BYTES, FilePath, Source, check_damage, reading
+from histio.files import FilePath, Source, check_damage, reading
 from histio.files.reading import Reading
 from histio.files.streams import Seal
 from histio.files.writing import lines
 from histio.kinds import Kind
 from histio.report import Fault, Problem
-from histio.runs import Run
+from histio.runs import Format, Run
 from histio.spool import Scratch
 from histio.tally import KEPT
-from histio.versions import Versions
 from histio.wire import encoded, faults_in
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """What files of history may hold: kinds of run in their order, their JSON Schema, and the versions."""
-
-    kinds: tuple[Kind, ...]
-    contract: Contract
-    versions: Versions
 
 
 class Place(NamedTuple):
@@ -329,16 +318,14 @@ def together(paths: Iterable[FilePath], form: Format) -> Iterator[Together]:
         DocumentError: One is no history, is damaged, or holds what is no run.
         OSError: One cannot be read.
     """
-    collections = {kind.collection: kind.name for kind in form.kinds}
     with ExitStack() as stack:
         parts = []
         for path in paths:
             source = stack.enter_context(Source(path))
-            opened = reading(
-                source, form.contract, collections, max_line_bytes=MAX_LINE_BYTES, max_depth=MAX_DEPTH
-            )
             with _naming(source.name):
-                parts.append(Part(source.name, stack.enter_context(opened)))
+                parts.append(
+                    Part(source.name, stack.enter_context(reading(source, form.contract, form.kinds)))
+                )
         one = Together(parts, form, stack.enter_context(_Shelf()))
         one.verify()
         yield one

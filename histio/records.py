@@ -17,6 +17,7 @@ from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
 from sqlalchemy.orm import Mapper
 
 from histio import instances
+from histio.audits import Audit
 from histio.binding import order_name, table_of, told_of
 from histio.errors import BindingError
 from histio.fields import (
@@ -71,7 +72,8 @@ class Converter(ModelConverter):
 
 # What a Meta may say, of marshmallow's options those that matter here.
 _OPTIONS = (
-    *("model", "identity", "order", "changed", "optional", "from_owner", "kind", "collection", "timestamp"),
+    *("model", "identity", "order", "changed", "optional", "from_owner", "audits"),
+    *("kind", "collection", "timestamp"),
     *("exclude", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
     *("additional", "ordered", "many", "load_only", "dump_only", "table", "transient", "sqla_session"),
     *("dateformat", "datetimeformat", "timeformat", "render_module", "include_fk", "include_relationships"),
@@ -96,6 +98,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
     - ``optional``: members that are left out where the model has no such column.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
       ``{"finished_unit_id": "finished_unit_id"}``.
+    - ``audits``: rules that its numbers should keep to (`histio.audits`); breaking one is a warning.
     """
 
     class Meta:
@@ -106,6 +109,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
         changed: ClassVar[str | None] = "updated_at"
         optional: ClassVar[tuple[str, ...]] = ()
         from_owner: ClassVar[Mapping[str, str]] = {}
+        audits: ClassVar[tuple[Audit, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

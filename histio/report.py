@@ -21,6 +21,7 @@ Code = Literal[
     "duplicate-member",
     "conflict",
     "constraint",
+    "audit",
     "truncated",
     "corrupt",
 ]

@@ -173,6 +173,7 @@ class Resolver:
             if len(lookup.found) > _REMEMBERED:
                 lookup.found.clear()
                 lookup.missing.clear()
+                lookup.promised.clear()
 
     def _fetch(self, lookup: _Lookup) -> None:
         wanted = frozenset(lookup.wanted)

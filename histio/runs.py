@@ -23,6 +23,15 @@ Steps = tuple[str | int, ...]
 Values = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What files of history may hold: kinds of run in their order, their JSON Schema, and the versions."""
+
+    kinds: tuple[Kind, ...]
+    contract: Contract
+    versions: Versions
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """One run on its way in.
@@ -96,33 +105,32 @@ class Reader:
     """Reads runs.
 
     Args:
-        kinds: The kinds of run that may come.
-        contract: The JSON Schema of their records.
-        versions: The versions of the format that are read.
-        version: That of the format in which they come.
+        form: What may come.
+        version: The version of the format in which it comes.
         rename: By name on the wire, slugs to read as other slugs.
+
+    Attributes:
+        version: The same.
 
     Raises:
         ValueError: *rename* names no slug of the kinds, or makes what is no slug.
     """
 
-    def __init__(
-        self, kinds: Sequence[Kind], contract: Contract, versions: Versions, version: str, rename: Renames
-    ) -> None:
-        self._kinds = {kind.name: kind for kind in kinds}
-        self._version = version
-        self._contract = contract
-        self._versions = versions
-        self._rename = _checked(rename, kinds)
+    def __init__(self, form: Format, version: str, rename: Renames) -> None:
+        self._kinds = {kind.name: kind for kind in form.kinds}
+        self.version = version
+        self._contract = form.contract
+        self._versions = form.versions
+        self._rename = _checked(rename, form.kinds)
         self._hooked = {
             kind
-            for kind in kinds
+            for kind in form.kinds
             if any(table.schema._hooks["pre_load"] for table in kind.table.all())  # noqa: SLF001
         }
 
     def takes(self, entry: Entry) -> bool:
         """Whether the form of *entry* is right, as far as can be told without marshmallow."""
-        if self._rename or self._version != self._versions.current:
+        if self._rename or self.version != self._versions.current:
             return False
         if entry.accepted:
             return True
@@ -136,7 +144,7 @@ class Reader:
         """
         kind = self._kinds[entry.kind]
         run = Run(kind, entry)
-        record, fault = self._versions.upgrade(kind.name, entry.record, self._version)
+        record, fault = self._versions.upgrade(kind.name, entry.record, self.version)
         if fault is not None:
             run.note(fault)
             return run

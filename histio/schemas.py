@@ -9,6 +9,7 @@ from __future__ import annotations
 from marshmallow.fields import Nested
 
 from histio import models
+from histio.audits import AtMost, NotEmpty, PerUnit, Sum
 from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
 from histio.records import RecordSchema, RunSchema
 
@@ -79,6 +80,12 @@ class ProductionRunSchema(RunSchema):
         collection = "production_runs"
         timestamp = "produced_at"
         optional = ("notes", *_RECORDED)
+        audits = (
+            NotEmpty(("consumptions",)),
+            Sum("total_ingredient_cost", ("consumptions.total_cost",)),
+            PerUnit("per_unit_cost", "total_ingredient_cost", "actual_yield"),
+            AtMost("actual_yield", "expected_yield", times="2"),
+        )
 
     uuid = _uuid("the run")
     recipe_slug = Slug(
@@ -115,6 +122,7 @@ class AssemblyFinishedUnitConsumptionSchema(RecordSchema):
     class Meta(RecordSchema.Meta):
         model = models.AssemblyFinishedUnitConsumption
         optional = _RECORDED
+        audits = (PerUnit("unit_cost_at_consumption", "total_cost", "quantity_consumed"),)
 
     uuid = _uuid("the ledger entry")
     finished_unit_slug = Slug(
@@ -166,6 +174,14 @@ class AssemblyRunSchema(RunSchema):
         collection = "assembly_runs"
         timestamp = "assembled_at"
         optional = ("notes", *_RECORDED)
+        audits = (
+            NotEmpty(("finished_unit_consumptions", "packaging_consumptions")),
+            Sum(
+                "total_component_cost",
+                ("finished_unit_consumptions.total_cost", "packaging_consumptions.total_cost"),
+            ),
+            PerUnit("per_unit_cost", "total_component_cost", "quantity_assembled"),
+        )
 
     uuid = _uuid("the run")
     finished_good_slug = Slug(

@@ -43,6 +43,7 @@ class Document:
 
     Attributes:
         damage: How the document breaks off; none: it is whole.
+        repeated: The names that it has more than once.
 
     Raises:
         DocumentError: It is no JSON, or no document.
@@ -61,6 +62,7 @@ class Document:
         self._collections = collections
         self._limits = max_line_bytes, max_depth
         self.damage: tuple[Problem, ...] = ()
+        self.repeated: tuple[str, ...] = ()
         self._lists: list[str] = []
         self.header = self._scan(contract)
 
@@ -79,6 +81,7 @@ class Document:
                 whole = text.value()
             else:
                 for name in text.members():
+                    self.repeated += (name,) if name in members else ()
                     if name in self._collections and text.next() == "[":
                         self._lists.append(name)
                         members[name] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, TypeAlias
@@ -10,9 +10,11 @@ from typing import Any, TypeAlias
 from histio.contract import Contract
 from histio.entries import Item
 from histio.errors import DocumentError
+from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES
 from histio.files.documents import Document
 from histio.files.sources import DamageError, Source
 from histio.files.streams import Stream, first_member
+from histio.kinds import Kind
 from histio.report import Problem
 
 Reading: TypeAlias = Stream | Document
@@ -22,17 +24,17 @@ Reading: TypeAlias = Stream | Document
 def reading(
     source: Source,
     contract: Contract,
-    collections: Mapping[str, str],
+    kinds: Iterable[Kind],
     *,
-    max_line_bytes: int,
-    max_depth: int,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_depth: int = MAX_DEPTH,
 ) -> Iterator[Reading]:
     """The history in *source*, its header or envelope read and found right.
 
     Args:
         source: Where its bytes come from.
         contract: The JSON Schema of documents and lines.
-        collections: By the name of its list, each kind of run, in their order.
+        kinds: The kinds of run that it may have, in their order.
         max_line_bytes: What is longer is no run.
         max_depth: How deeply a run may be nested.
 
@@ -46,7 +48,7 @@ def reading(
             if _is_stream(source, contract):
                 yield Stream(source, contract, **options)
             else:
-                yield Document(source, contract, dict(collections), **options)
+                yield Document(source, contract, {kind.collection: kind.name for kind in kinds}, **options)
         except DamageError as error:
             raise DocumentError((Problem("error", error.code, error.message),)) from None
 

@@ -86,6 +86,7 @@ class Stream:
     Attributes:
         header: What its first line says.
         damage: After `items`: in what the stream disagrees with its seal; none: all is there.
+        repeated: Empty; a document has names that may come more than once.
 
     Raises:
         DocumentError: It has no header, or one that this history does not read.
@@ -102,6 +103,7 @@ class Stream:
         newest = self.version == contract.version
         self._openings = {f'{{"{kind}":'.encode(): kind for kind in contract.kinds} if newest else {}
         self.damage: tuple[Problem, ...] = ()
+        self.repeated: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:

@@ -1,0 +1,221 @@
+"""What the numbers of a run should keep to, whatever the database took: rules that schemas declare.
+
+A rule names members as they stand in a record, and an entry's by a path (``consumptions.total_cost``). It is
+silent where one of them is null, missing or no number, and where a schema has left one out.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Protocol, TypeAlias
+
+from histio.errors import BindingError
+from histio.kinds import Table
+from histio.wire import wire_name
+
+Record: TypeAlias = Mapping[str, Any]
+
+Finding: TypeAlias = tuple[str, str]
+"""The member at fault, and one sentence that says why."""
+
+
+class Audit(Protocol):
+    """A rule, which a schema names in ``Meta.audits``; ``str()`` says what it wants, with its tolerance."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names and paths of what it looks at."""
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """What is wrong with *record*, whose form is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A *total* is the sum of its *parts*, the members of entries, where there are entries at all.
+
+    Attributes:
+        total: The name of the member.
+        parts: Paths to the members of entries.
+        tolerance: How much they may be apart, as decimal text: rounding.
+    """
+
+    total: str
+    parts: tuple[str, ...]
+    tolerance: str = "0.01"
+
+    def __str__(self) -> str:
+        return f"{self.total} is the sum of {' and '.join(self.parts)}, within {self.tolerance}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The total and its parts."""
+        return (self.total, *self.parts)
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """The total, where it is not the sum."""
+        total = _number(record.get(self.total))
+        found = [_number(value) for path in self.parts for value in _values(record, path)]
+        numbers = [each for each in found if each is not None]
+        if total is None or not numbers or len(numbers) < len(found):
+            return
+        added = sum(numbers, Decimal())
+        if abs(total - added) > Decimal(self.tolerance):
+            yield self.total, f"{total}, but the entries add up to {added}."
+
+
+@dataclass(frozen=True, slots=True)
+class PerUnit:
+    """A *total* is what one *unit* is, as often as the *count* says.
+
+    Attributes:
+        unit: The name of the member that says how much one is.
+        total: That which says how much all are.
+        count: That which says how many there are; of none, nothing is said.
+        tolerance: How much one may be apart, as decimal text: rounding.
+    """
+
+    unit: str
+    total: str
+    count: str
+    tolerance: str = "0.0001"
+
+    def __str__(self) -> str:
+        return f"{self.unit} is {self.total} divided by {self.count}, within {self.tolerance}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Its three members."""
+        return (self.unit, self.total, self.count)
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """The unit, where so many of them are not the total."""
+        unit, total, count = (_number(record.get(name)) for name in self.members)
+        if unit is None or total is None or not count:
+            return
+        if abs(total - unit * count) > Decimal(self.tolerance) * abs(count):
+            share = (total / count).quantize(Decimal("0.0001"))
+            yield self.unit, f"{unit}, but {self.total} divided by {self.count} is {share}."
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """A *member* is at most so many *times* a *limit*.
+
+    Attributes:
+        member: The name of the member.
+        limit: That of another one.
+        times: A factor, as decimal text.
+    """
+
+    member: str
+    limit: str
+    times: str = "1"
+
+    def __str__(self) -> str:
+        return f"{self.member} is at most {self._of}"
+
+    @property
+    def _of(self) -> str:
+        return self.limit if Decimal(self.times) == 1 else f"{self.times} times {self.limit}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Both members."""
+        return (self.member, self.limit)
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """The member, where it is more."""
+        value, limit = (_number(record.get(name)) for name in self.members)
+        if value is not None and limit is not None and value > limit * Decimal(self.times):
+            yield self.member, f"{value} is more than {self._of}, which is {limit}."
+
+
+@dataclass(frozen=True, slots=True)
+class NotEmpty:
+    """At least one of these *ledgers* has entries.
+
+    Attributes:
+        ledgers: Their names.
+    """
+
+    ledgers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{' or '.join(self.ledgers)} has entries"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The ledgers."""
+        return self.ledgers
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """The first ledger, where all are empty."""
+        if not any(record.get(name) for name in self.ledgers):
+            yield self.ledgers[0], f"There are no entries in {' or '.join(self.ledgers)}."
+
+
+@functools.lru_cache(maxsize=256)
+def audits_of(table: Table) -> tuple[Audit, ...]:
+    """The rules for records of *table* that look at what its schema has.
+
+    Raises:
+        BindingError: A rule names what the schema never had.
+    """
+    return tuple(each for each in table.schema.Meta.audits if _applies(each, table))
+
+
+def _applies(rule: Audit, table: Table) -> bool:
+    named = [path.split(".") for path in rule.members]
+    for first, *rest in named:
+        if first not in table.names.values() and first not in _ever(type(table.schema)):
+            raise _no_such(table, rule, first)
+        ledger = next((each for each in table.ledgers if table.names[each.member] == first), None)
+        if rest and ledger is not None and rest[0] not in ledger.table.names.values():
+            raise _no_such(table, rule, ".".join([first, *rest]))
+    return all(first in table.names.values() for first, *_ in named)
+
+
+def _no_such(table: Table, rule: Audit, path: str) -> BindingError:
+    return BindingError(f"{type(table.schema).__name__}.Meta.audits: {rule}: there is no {path!r}")
+
+
+def _ever(schema: type[Any]) -> set[str]:
+    """The names on the wire of all that a schema or one that it derives from declares."""
+    declared = (getattr(base, "_declared_fields", {}) for base in schema.__mro__)
+    return {wire_name(name, field) for fields in declared for name, field in fields.items()}
+
+
+def findings(table: Table, record: Record, *steps: str | int) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
+    for rule in audits_of(table):
+        yield from (((*steps, member), text) for member, text in rule.findings(record))
+    for ledger in table.ledgers:
+        name = table.names[ledger.member]
+        for place, entry in _entries(record, name):
+            yield from findings(ledger.table, entry, *steps, name, *place)
+
+
+def _entries(record: Record, name: str) -> Iterable[tuple[tuple[int, ...], Record]]:
+    value = record.get(name)
+    if isinstance(value, Mapping):
+        return [((), value)]
+    return [((place,), entry) for place, entry in enumerate(value or ())]
+
+
+def _values(record: Record, path: str) -> list[Any]:
+    ledger, _, member = path.partition(".")
+    return [entry.get(member) for _, entry in _entries(record, ledger)]
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
