@@ -13,12 +13,14 @@ import zstandard
 from sqlalchemy.orm import Session
 
 from histio import DocumentError, History, create_engine, importer
+from histio.binding import kind_of
 from histio.contract import Contract, published
 from histio.files import MAX_DEPTH, MAX_LINE_BYTES, Source, reading, undamaged
 from histio.models import AssemblyRun, Base, Ingredient, ProductionRun
+from histio.schemas import BUNDLED
 from tests.bakery import assembly_run, document, production_run
 from tests.conftest import stocked
-from tests.test_files import KINDS, MOMENT, document_of, line, sealed, stream_of, text_of, unsealed
+from tests.test_files import MOMENT, document_of, line, sealed, stream_of, text_of, unsealed
 
 HISTORY = History()
 CONTRACT = Contract(published())
@@ -72,7 +74,10 @@ def faults(data):
     """Why *data* are refused, as far as the file alone can tell."""
     options = {"max_line_bytes": MAX_LINE_BYTES, "max_depth": MAX_DEPTH}
     try:
-        with Source(io.BytesIO(data)) as source, reading(source, CONTRACT, KINDS, **options) as file:
+        with (
+            Source(io.BytesIO(data)) as source,
+            reading(source, CONTRACT, map(kind_of, BUNDLED), **options) as file,
+        ):
             for _ in undamaged(file.items(), file):
                 pass
     except DocumentError as error:

@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from histio import DocumentError, ExportError, History, create_engine
+from histio.binding import kind_of
 from histio.contract import Contract, published
 from histio.files import Source, check_damage, documents, reading
 from histio.files.decoding import check_depth
 from histio.models import Base, ProductionRun
+from histio.schemas import BUNDLED
 from tests.bakery import (
     assembly_run,
     consumption,
@@ -585,7 +587,7 @@ def split(data, size):
     with pytest.MonkeyPatch.context() as patch, Source(io.BytesIO(data)) as source:
         patch.setattr(documents, "_CHUNK", size)
         try:
-            with reading(source, CONTRACT, KINDS, max_line_bytes=2**20, max_depth=64) as file:
+            with reading(source, CONTRACT, map(kind_of, BUNDLED), max_line_bytes=2**20, max_depth=64) as file:
                 check_damage(file)
                 runs = [(entry.kind, entry.index, entry.record) for entry in file.items()]
         except DocumentError as error:
