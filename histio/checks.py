@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from histio.audits import findings
+from histio.contract import pointer
 from histio.entries import Entry, Unreadable
 from histio.errors import DocumentError
 from histio.exporter import export_runs
 from histio.fields import RunUUID
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Source, check_damage, reading
+from histio.files.decoding import lines_before
 from histio.files.reading import Reading
 from histio.history import History
 from histio.importer import Import, windows
@@ -43,7 +45,7 @@ def check_file(
 
     Told are its form, member names that come twice in an object, UUIDs that come twice in the file, what its
     numbers should keep to (the ``audits`` of the schemas), and last whether it is whole. Where *history* has
-    a database, references are looked up there too.
+    a database, references are looked up there too. Of documents, too, `Problem.line` is a line of the file.
 
     Args:
         path: As `History.import_file` takes it.
@@ -76,7 +78,7 @@ def audit(given: FilePath | History, /, *, history: History | None = None) -> It
 
     Args:
         given: A file, as `History.import_file` takes it, whose runs of wrong form are passed over; or a
-            history, which stands for its database. There, pointers lead into a document of all runs.
+            history, which stands for its database: then pointers lead into the run, which has no index.
         history: Tells what a file may hold; None: the bundled kinds.
 
     Raises:
@@ -97,7 +99,14 @@ def audit(given: FilePath | History, /, *, history: History | None = None) -> It
             )
             for steps, text in found:
                 run.note(Fault(text, "audit"), *steps, warning=True)
-            yield from run.warnings
+            if isinstance(given, History):
+                root = pointer(*run.steps)
+                yield from (
+                    replace(each, pointer=each.pointer.removeprefix(root), index=None)
+                    for each in run.warnings
+                )
+            else:
+                yield from run.warnings
 
 
 def _stored(history: History) -> Iterator[Entry]:
@@ -136,9 +145,18 @@ def _problems(file: Reading, form: Format, seen: _Seen, references: _References 
                 yield item.problem
             else:
                 run = checked[id(item)]
-                yield from run.problems
-                yield from run.warnings
+                yield from (_with_line(item, problem) for problem in (*run.problems, *run.warnings))
     yield from file.damage
+
+
+def _with_line(entry: Entry, problem: Problem) -> Problem:
+    """*problem* of a run of a document, with the line of the file where the value begins that it is about."""
+    if entry.begins is None or entry.text is None:
+        return problem
+    _, _, *names = problem.pointer.removeprefix("/").split("/")  # the list and the place in it come first
+    steps = [name.replace("~1", "/").replace("~0", "~") for name in names]
+    within = [int(step) if step.isdecimal() else step for step in steps]
+    return replace(problem, line=entry.begins + lines_before(entry.text, within))
 
 
 def _checked(entry: Entry, form: Format, reader: Reader, seen: _Seen) -> Run:

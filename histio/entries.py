@@ -24,6 +24,7 @@ class Entry:
         size: The length of its text; 0 where there is none.
         text: Its JSON, as it stands there; None where it does not stand alone.
         accepted: Whether the gate has taken it already.
+        begins: The 1-based line of a document's file at which it begins; None: there is none.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Entry:
     size: int = 0
     text: str | None = None
     accepted: bool = False
+    begins: int | None = None
 
     def place(self, collection: str) -> str:
         """Where it stands in the file, or in the *collection* of the document, in words."""

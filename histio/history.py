@@ -507,6 +507,12 @@ class History:
     def _reader(self, version: str, rename: Renames | None) -> Reader:
         return Reader(self._format, version, rename or {})
 
+    def _bound_to(self, bind: Bind) -> History:
+        """This history in another database."""
+        other = copy.copy(self)
+        other._database = Database(bind, list(self._kinds.values()))  # noqa: SLF001 - its own
+        return other
+
     @property
     def _has_database(self) -> bool:
         return self._database.bind is not None

@@ -34,7 +34,7 @@ from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.mapping import attribute, unique_on
 from histio.report import Code, Fault, Problem
-from histio.resolver import Finding, Resolver, Sought, Values
+from histio.resolver import Finding, Found, Resolver, Sought, Values
 from histio.rows import Constants, RowBuilder
 from histio.runs import Reader, Run
 from histio.sessions import Habits
@@ -141,6 +141,21 @@ class Import:
     def _note_keys(self, run: Run) -> None:
         for sought in self._dependencies.keys_of(run):
             self._spool.note(_scope(run.kind.table.mapper.class_), [(repr(sought), run.place)])
+
+    def found(self, table: Table, record: Values) -> tuple[list[Found], list[Finding]]:
+        """The rows that a loaded *record* of *table* names, and what is wrong with its references."""
+        self._resolver.collect(table, [record])
+        self._resolver.fetch()
+        rows, findings = [], []
+        for reference in table.references:
+            row, wrong = self._resolver.resolve(reference, record)
+            rows += [] if row is None else [row]
+            findings += wrong
+        for links in table.links:
+            linked, wrong = self._resolver.linked(links, record)
+            rows += linked
+            findings += wrong
+        return rows, findings
 
     def named(self, table: Table, records: Sequence[Values]) -> list[list[Finding]]:
         """What is wrong with the references of each of *records*, loaded ones of *table*."""

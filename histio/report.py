@@ -57,7 +57,7 @@ class Problem:
         kind: The run's kind, such as ``production_run``; None for the document itself.
         uuid: The run's UUID, or what else identifies it in a host's format, where it could be read.
         index: The run's 0-based place in its list.
-        line: The 1-based line of a stream; None in a document.
+        line: The 1-based line of a stream; None in a document, unless its file was checked.
         hint: What may have been meant; None when nothing comes close.
     """
 

@@ -34,6 +34,7 @@ from histio.dialects.transactions import (
     strict,
     writing_options,
 )
+from histio.dialects.urls import missing_file, with_driver
 
 __all__ = [
     "BETWEEN",
@@ -64,6 +65,7 @@ __all__ = [
     "is_one_of",
     "latest",
     "limits",
+    "missing_file",
     "next_key",
     "order_key",
     "quiet_pipelines",
@@ -77,5 +79,6 @@ __all__ = [
     "sort_key",
     "strict",
     "unreadable",
+    "with_driver",
     "writing_options",
 ]

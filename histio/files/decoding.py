@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
@@ -58,3 +59,38 @@ def check_depth(text: str, max_depth: int) -> None:
         depth += _STEPS.get(found[0], 0)
         if depth > max_depth:
             raise NotJsonError(f"nested more than {max_depth} levels deep")
+
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def lines_before(text: str, steps: Sequence[str | int]) -> int:
+    """How many lines of JSON *text* end before the value at *steps*, or before the nearest one above it."""
+    at = _after(text, 0)
+    for step in steps:
+        found = next((place for name, place in reversed(list(_inside(text, at))) if name == step), None)
+        if found is None:
+            break
+        at = found
+    return text.count("\n", 0, at)
+
+
+def _inside(text: str, at: int) -> Iterator[tuple[str | int, int]]:
+    """The names or places of what the value that begins *at* there is made of, and where each begins."""
+    closing, number = {"{": "}", "[": "]"}.get(text[at]), 0
+    at = _after(text, at + 1)
+    while closing is not None and text[at] != closing:
+        name: str | int = number
+        if closing == "}":
+            name, at = decoder.raw_decode(text, at)
+            at = _after(text, _after(text, at) + 1)
+        yield name, at
+        _, at = decoder.raw_decode(text, at)
+        at, number = _after(text, at), number + 1
+        at = _after(text, at + 1) if text[at] == "," else at
+
+
+def _after(text: str, at: int) -> int:
+    """Where the space that begins *at* there ends."""
+    found = _SPACE.match(text, at)
+    return at if found is None else found.end()

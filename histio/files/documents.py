@@ -121,7 +121,14 @@ class Document:
                     continue
                 for index, (record, told) in enumerate(text.values()):
                     if place in places:
-                        yield Entry(self._collections[name], record, index, size=len(told), text=told)
+                        yield Entry(
+                            self._collections[name],
+                            record,
+                            index,
+                            size=len(told),
+                            text=told,
+                            begins=text.line,
+                        )
                 place += 1
         except DamageError:
             if not self.damage:
@@ -142,15 +149,17 @@ class _Text:
         self._max_depth = max_depth
         self._text = ""
         self._at = 0
-        self._line = 1
+        self.line = 1  # of the value that came last
+        self._lines = 1  # so many end, or have begun, before …
+        self._counted = 0  # … this character
         self._column = 1
         self._bytes = 0
 
     def _more(self) -> bool:
         """Read on, as much again as there is; False at the end."""
-        self._line, self._column = self._position()
+        _, self._column = self._position()
         self._text = rest = self._text[self._at :]
-        self._at = 0
+        self._at = self._counted = 0
         if len(rest) > self._max_size:
             raise self._too_long()
         data = self._reader.read(max(_CHUNK, len(rest)))
@@ -168,9 +177,10 @@ class _Text:
 
     def _position(self) -> tuple[int, int]:
         """The 1-based line and column of the next character."""
-        passed = self._text[: self._at]
-        column = len(passed) - passed.rfind("\n") if "\n" in passed else self._column + len(passed)
-        return self._line + passed.count("\n"), column
+        self._lines += self._text.count("\n", self._counted, self._at)
+        self._counted = self._at
+        end = self._text.rfind("\n", 0, self._at)
+        return self._lines, self._column + self._at if end < 0 else self._at - end
 
     def _place(self) -> str:
         line, column = self._position()
@@ -215,6 +225,7 @@ class _Text:
             check_depth(text, self._max_depth)
         except NotJsonError as error:
             raise self._broken(str(error)) from None
+        self.line, _ = self._position()
         self._at += size
         return value, text
 

@@ -1,0 +1,57 @@
+"""The commands, as one program."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import click
+
+from histio.cli import looking, moving
+
+
+def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    if not wanted:
+        return
+    try:
+        version = importlib.metadata.version("histio")
+    except importlib.metadata.PackageNotFoundError:
+        version = "(not installed)"
+    click.echo(f"histio {version}")
+    context.exit()
+
+
+class _InOrder(click.Group):
+    """Tells its commands in the order in which people need them."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
+@click.pass_context
+def app(context: click.Context, /) -> None:
+    """Move an application's history between databases as portable, checked JSON.
+
+    A history is its runs, each with its ledgers. Files are sealed streams (.jsonl) or documents (.json), and
+    may be compressed (.gz, .zst); - is standard input or output.
+
+    \b
+    Exit codes:
+      0    done
+      1    the input is bad, or what was compared differs; nothing was written
+      2    the command makes no sense, or names a file that does not exist
+      3    done, but some runs were rejected
+      4    the database or the disk failed
+      130  interrupted; nothing is half written
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for _command in (*moving.COMMANDS, *looking.COMMANDS):
+    app.add_command(_command)

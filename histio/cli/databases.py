@@ -1,0 +1,107 @@
+"""Which history a command is about: options, and what they name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+import histio
+from histio.dialects import missing_file, with_driver
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+VARIABLE = "HISTIO_DATABASE_URL"
+
+
+def database_options(command: _Command) -> _Command:
+    """Options that name a database."""
+    for option in (
+        click.option(
+            "--history",
+            "named",
+            metavar="MODULE:ATTRIBUTE",
+            help="A History of your own, or a function that makes one: with its models and its database.",
+        ),
+        click.option(
+            "--url",
+            metavar="URL",
+            help=f"The database, such as sqlite:///bakery.db.  [env var: {VARIABLE}]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def file_options(command: _Command) -> _Command:
+    """Options that may name a database, for commands that are about files."""
+    for option in (
+        click.option(
+            "--history",
+            "named",
+            metavar="MODULE:ATTRIBUTE",
+            help="A History of your own, which says what files may hold, and has a database or none.",
+        ),
+        click.option("--url", metavar="URL", help="A database, such as sqlite:///bakery.db."),
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def opened(url: str | None, named: str | None, *, new: bool = False) -> Iterator[histio.History]:
+    """The history that the options name, with its database; *new*: its file may be made.
+
+    Raises:
+        click.UsageError: They name none.
+    """
+    own = None if named is None else _imported(named)
+    if url is None and (own is None or not own._has_database):
+        url = os.environ.get(VARIABLE) or None
+        if url is None:
+            raise click.UsageError(
+                f"Which database? Say --url URL (such as sqlite:///bakery.db), set {VARIABLE}, or name a "
+                "History that has one: --history MODULE:ATTRIBUTE."
+            )
+    if url is None and own is not None:
+        yield own
+        return
+    where = with_driver(url or "")
+    missing = None if new else missing_file(where)
+    if missing is not None:
+        raise click.UsageError(f"{missing} does not exist; histio init --url {where} makes a new database.")
+    with histio.History(where) if own is None else own._bound_to(where) as history:
+        yield history
+
+
+@contextmanager
+def opened_for_files(url: str | None, named: str | None) -> Iterator[histio.History]:
+    """The history that the options name, with its database if they name one."""
+    if url is not None:
+        with opened(url, named) as history:
+            yield history
+    else:
+        yield histio.History() if named is None else _imported(named)
+
+
+def _imported(named: str) -> histio.History:
+    module, _, attribute = named.partition(":")
+    if not module or not attribute:
+        raise click.UsageError(f"--history: {named!r} is no MODULE:ATTRIBUTE, such as shop.history:history.")
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as python -m does
+    try:
+        found: Any = importlib.import_module(module)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise click.UsageError(f"--history: {error}") from error
+    finally:
+        sys.path.pop(0)
+    made = found() if callable(found) and not isinstance(found, histio.History) else found
+    if not isinstance(made, histio.History):
+        raise click.UsageError(f"--history: {named} is a {type(made).__name__}, not a History.")
+    return made
