@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+
 import histio
 from histio.dialects import missing_file, with_driver
 
