@@ -63,7 +63,7 @@ def _slugs(table: Table) -> dict[str, str]:
 def _criteria(
     table: Table, entity: Any, name: str, slug: str, work: Import
 ) -> Iterator[sa.ColumnElement[bool] | str]:
-    """What is true of the rows of *entity* that name the *slug*, by each member that could, or why none do."""
+    """What is true of the rows of *entity* that name the *slug*, by each member; or why none do."""
     member = _slugs(table).get(name)
     if member is not None:
         yield _names(table, entity, member, slug, work)

@@ -418,7 +418,11 @@ def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
 
     monkeypatch.setattr("histio.history.export_texts", interrupted)
     code, printed, errors = run(f"export out.jsonl {BAKERY}")
-    assert (code, printed, errors.strip()) == (Outcome.INTERRUPTED, "", "histio: interrupted")
+    assert (code, printed, errors.strip()) == (
+        Outcome.INTERRUPTED,
+        "",
+        "histio: interrupted; nothing is half written",
+    )
     assert sorted(path.name for path in home.iterdir()) == ["bakery.db", "branch.db", "history.jsonl"]
 
 

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import click
 
 import histio
-from histio.dialects import missing_file, with_driver
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -71,6 +70,8 @@ def opened(url: str | None, named: str | None, *, new: bool = False) -> Iterator
     if url is None and own is not None:
         yield own
         return
+    from histio.dialects import missing_file, with_driver
+
     where = with_driver(url or "")
     missing = None if new else missing_file(where)
     if missing is not None:

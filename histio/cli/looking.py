@@ -11,7 +11,6 @@ import click
 from click.shell_completion import get_completion_class
 
 import histio
-from histio.audits import audits_of
 from histio.cli.databases import database_options, file_options, opened, opened_for_files
 from histio.cli.outcomes import Outcome
 from histio.cli.screen import safe, say, say_json, say_table
@@ -248,6 +247,8 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
     """
     with opened_for_files(url, named) if file is not None else opened(url, named) as history:
         if not as_json:
+            from histio.audits import audits_of
+
             for kind in history._format.kinds:
                 for table in kind.table.all():
                     for rule in audits_of(table):

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import sqlalchemy as sa
 
 import histio
 from histio.cli.databases import database_options, file_options, opened, opened_for_files
 from histio.cli.outcomes import Outcome
 from histio.cli.screen import progress_bar, safe, say, say_json, say_problems, say_table, say_wrapped, size
-from histio.filters import naming
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
@@ -62,6 +60,8 @@ def init(url: str | None, named: str | None, *, as_json: bool) -> int:
     Examples:
       histio init --url sqlite:///branch.db
     """
+    from sqlalchemy import inspect
+
     with (
         opened(url, named, new=True) as history,
         history._database.writing(None) as (connection, _, commit),
@@ -69,7 +69,7 @@ def init(url: str | None, named: str | None, *, as_json: bool) -> int:
         tables = [table for kind in history._format.kinds for table in kind.table.all()]
         mapped: list[Any] = [each for table in tables for mapper in table.mappers() for each in mapper.tables]
         metadata = list(dict.fromkeys(each.metadata for each in mapped))
-        before = set(sa.inspect(connection).get_table_names())
+        before = set(inspect(connection).get_table_names())
         for each in metadata:
             each.create_all(connection)
         commit()
@@ -97,7 +97,7 @@ def demo(folder: Path | None) -> int:
       histio demo
       histio demo bakery
     """
-    from histio import demo as demonstration  # noqa: PLC0415 - it brings its bakery along
+    from histio import demo as demonstration
 
     with ExitStack() as stack:
         at = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histio-")))
@@ -164,6 +164,8 @@ def export(
     with opened(url, named) as history, progress_bar(shown=not (quiet or as_json)) as progress:
         filters: dict[str, Any] = {}
         if where:
+            from histio.filters import naming
+
             named_by = dict(_pair("--where", each, "([^=]+)=(.+)") for each in where)
             filters = {"where": naming(history, named_by, kinds=kinds or None)}
             kinds = tuple(filters["where"])

@@ -10,11 +10,6 @@ from itertools import islice
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 import histio
 
@@ -44,6 +39,10 @@ def say_json(value: Any, *, indent: int | None = 2) -> None:
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False) -> None:
     """A table whose numbers stand right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     rows = [list(row) for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for place, name in enumerate(columns):
@@ -76,12 +75,17 @@ def say_problems(title: str, problems: Sequence[histio.Problem], count: int) -> 
 
 def size(count: int) -> str:
     """So many bytes, for people."""
+    from rich.filesize import decimal
+
     return decimal(count)
 
 
 @contextmanager
 def progress_bar(*, shown: bool) -> Iterator[Callable[[histio.Progress], None] | None]:
     """What shows how far the work is on standard error; None: nobody would see it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     if not shown or not console.is_terminal:
         yield None
