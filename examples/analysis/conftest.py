@@ -1,0 +1,1 @@
+"""Standing beside the modules, this file puts them on pytest's path."""

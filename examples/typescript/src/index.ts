@@ -1,0 +1,7 @@
+export { CorruptError, FormatError, HistoryError, TruncatedError } from "./errors.js";
+export type * from "./format.js";
+export type { Source } from "./lines.js";
+export { HistoryStream, readStream, verifyStream, type ReadOptions } from "./reader.js";
+export { instant, KINDS, madeAt, type Kind, type Run } from "./runs.js";
+export { parseDocument, parseStreamLine } from "./validation.js";
+export { writeStream, type WriteOptions } from "./writer.js";

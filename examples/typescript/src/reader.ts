@@ -1,0 +1,120 @@
+import { CorruptError, FormatError, TruncatedError } from "./errors.js";
+import type { Header, StreamLine, Trailer } from "./format.js";
+import { readLines, type Source } from "./lines.js";
+import { KINDS, type Run } from "./runs.js";
+import { Seal } from "./seal.js";
+import { parseStreamLine } from "./validation.js";
+
+const LINE_FEED = 0x0a;
+
+export interface ReadOptions {
+  /** A longer line is refused. The default is 128 MiB, as in histio. */
+  maxLineBytes?: number;
+}
+
+/**
+ * A sealed stream, read line by line in constant memory:
+ *
+ *     const stream = readStream("history.jsonl.gz");
+ *     for await (const run of stream) keep(run);
+ *     commit(stream.trailer);
+ *
+ * Every run is valid when it is handed out. Whether all runs are there, and are those that were sealed, is known
+ * only when the loop has ended without an error: until then, do nothing that cannot be undone.
+ *
+ * @param source Plain or gzip; told by its content.
+ */
+export function readStream(source: Source, options: ReadOptions = {}): HistoryStream {
+  return new HistoryStream(source, options);
+}
+
+/**
+ * Read a stream to its end and keep nothing of it.
+ *
+ * @returns Its trailer, which agrees with it.
+ * @throws {HistoryError} It is damaged, or no sealed stream.
+ */
+export async function verifyStream(source: Source, options: ReadOptions = {}): Promise<Trailer> {
+  const stream = readStream(source, options);
+  for await (const _ of stream);
+  return stream.trailer!;
+}
+
+/** See `readStream`. A stream of a path can be iterated over again, and is then read again. */
+export class HistoryStream implements AsyncIterable<Run> {
+  /** The first line; undefined until it has been read. */
+  header: Header | undefined;
+  /** The last line; undefined until all was read and agrees with it. */
+  trailer: Trailer | undefined;
+  readonly #source: Source;
+  readonly #maxLineBytes: number;
+
+  constructor(source: Source, { maxLineBytes = 2 ** 27 }: ReadOptions) {
+    this.#source = source;
+    this.#maxLineBytes = maxLineBytes;
+  }
+
+  /**
+   * The runs, in the order of their lines.
+   *
+   * @throws {FormatError} A line is not what the schema says.
+   * @throws {TruncatedError} The stream ends before its trailer does.
+   * @throws {CorruptError} Counts or digests disagree, or lines stand where none may.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Run, void, undefined> {
+    this.header = this.trailer = undefined;
+    const seal = new Seal();
+    let number = 0;
+    let headerLine: Buffer | undefined;
+    let trailer: Trailer | undefined;
+    for await (const line of readLines(this.#source, this.#maxLineBytes)) {
+      number += 1;
+      if (trailer !== undefined) throw new CorruptError("comes after the trailer, which is the last line", number);
+      if (line.at(-1) !== LINE_FEED) throw new TruncatedError("the stream ends within this line", number);
+      const members = parseStreamLine(line, number);
+      if (headerLine === undefined) {
+        this.header = sealedHeader(members);
+        headerLine = line;
+      } else if ("header" in members) {
+        throw new CorruptError("a second header: streams that were put one after the other are no stream", number);
+      } else if ("trailer" in members) {
+        trailer = members.trailer;
+      } else {
+        const run = runOf(members);
+        seal.add(run.kind, line);
+        yield run;
+      }
+    }
+    if (headerLine === undefined) throw new TruncatedError("the file is empty", 1);
+    if (trailer === undefined) throw new TruncatedError("the stream ends here, without its trailer", number);
+    compare(trailer, seal.trailer(headerLine), number);
+    this.trailer = trailer;
+  }
+}
+
+function sealedHeader(line: StreamLine): Header {
+  if (!("header" in line)) throw new FormatError("no header, which is the first line of a stream", 1);
+  if (line.header.sealed === false) throw new FormatError("the stream is not sealed", 1, "/header/sealed");
+  return line.header;
+}
+
+function runOf(line: Exclude<StreamLine, { header: unknown } | { trailer: unknown }>): Run {
+  return "production_run" in line
+    ? { kind: "production_run", record: line.production_run }
+    : { kind: "assembly_run", record: line.assembly_run };
+}
+
+function compare(told: Trailer, found: Trailer, line: number): void {
+  for (const kind of KINDS) {
+    const [expected, actual] = [told.counts[kind] ?? 0, found.counts[kind] ?? 0];
+    if (expected !== actual) {
+      throw new CorruptError(`the trailer counts ${expected} ${kind}, the stream has ${actual}`, line);
+    }
+  }
+  if (told.sha256 !== found.sha256) {
+    throw new CorruptError("the runs are not those that were sealed: their sha256 is another", line);
+  }
+  if (told.header_sha256 !== found.header_sha256) {
+    throw new CorruptError("the header is not the one that was sealed: its sha256 is another", line);
+  }
+}

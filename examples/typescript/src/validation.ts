@@ -1,0 +1,69 @@
+import { readFileSync } from "node:fs";
+import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
+import { FormatError } from "./errors.js";
+import type { History, StreamLine } from "./format.js";
+
+const schema = JSON.parse(readFileSync(new URL("../history-1.0.schema.json", import.meta.url), "utf8"));
+
+// The schema's $id, a URN, is a name: ajv finds by it what was added, and nothing is fetched.
+const ajv = new Ajv2020({ strict: true, allErrors: true }).addSchema(schema);
+const isDocument = ajv.compile<History>({ $ref: schema.$id });
+const isStreamLine = ajv.compile<StreamLine>({ $ref: `${schema.$id}#/$defs/stream_line` });
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * The document with this JSON text.
+ *
+ * @throws {FormatError} It is none.
+ */
+export function parseDocument(text: string): History {
+  const value = parsed(text);
+  if (!isDocument(value)) throw explained(isDocument);
+  return value;
+}
+
+/**
+ * A line of a stream, from its bytes.
+ *
+ * @param number The number of the line, for errors.
+ * @throws {FormatError} It is no header, run or trailer.
+ */
+export function parseStreamLine(line: Uint8Array, number: number): StreamLine {
+  const value = parsed(decoded(line, number), number);
+  if (isStreamLine(value)) return value;
+  // ajv tells why the line is none of what it may be. Of interest is why it is not what it begins as.
+  const [member] = value instanceof Object ? Object.keys(value) : [];
+  throw explained(isStreamLine, number, `/${member}`);
+}
+
+function decoded(line: Uint8Array, number: number): string {
+  try {
+    return utf8.decode(line);
+  } catch {
+    throw new FormatError("not UTF-8", number);
+  }
+}
+
+function parsed(text: string, line?: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FormatError(`not JSON: ${(error as SyntaxError).message}`, line);
+  }
+}
+
+/** One of the errors at or below a pointer; one that says what is expected, where there is one. */
+function explained({ errors }: ValidateFunction, line?: number, below = ""): FormatError {
+  const of = (errors ?? []).filter(({ instancePath }) => `${instancePath}/`.startsWith(`${below}/`));
+  const error = of.find(({ keyword }) => keyword !== "not") ?? of[0];
+  if (error === undefined) return new FormatError("neither a header, nor one run, nor a trailer", line);
+  return new FormatError(reason(error), line, error.instancePath);
+}
+
+function reason({ keyword, message = "", params }: ErrorObject): string {
+  if (keyword === "not") return "must be spelled as the schema says";
+  if ("additionalProperty" in params) return `unknown member ${JSON.stringify(params["additionalProperty"])}`;
+  if ("allowedValue" in params) return `must be ${JSON.stringify(params["allowedValue"])}`;
+  return message;
+}
