@@ -25,9 +25,6 @@ from databases import DATABASES, Scratch, create, fill, settle, stored
 from peers import PEERS, peer
 from results import ACTIONS, Case, Measurement, Results
 
-LIMIT = 120
-"""Seconds: what needs more is left out."""
-
 _OF_STORED_RUNS = ("export", "skip", "verify")
 _MEASURE = Path(__file__).with_name("measure.py")
 
@@ -47,10 +44,11 @@ class Bench:
         scratch: Its databases.
         peers: The names of those that are measured where they work.
         results: Gets what is measured.
+        limit: Seconds: what needs more is left out.
     """
 
-    def __init__(self, scratch: Scratch, peers: Iterable[str], results: Results) -> None:
-        self._scratch, self._results = scratch, results
+    def __init__(self, scratch: Scratch, peers: Iterable[str], results: Results, *, limit: int) -> None:
+        self._scratch, self._results, self._limit = scratch, results, limit
         self._peers = [
             each for each in peers if scratch.database in getattr(peer(each), "DATABASES", DATABASES)
         ]
@@ -79,13 +77,13 @@ class Bench:
 
     def _measured(self, case: Case, full: str, folder: Path) -> Measurement:
         pace, path = (case.peer, case.action), _file(case, folder)
-        if self._pace.get(pace, 0) * case.runs > LIMIT:
-            raise LeftOutError(f"needs more than {LIMIT} s")
+        if self._pace.get(pace, 0) * case.runs > self._limit:
+            raise LeftOutError(f"needs more than {self._limit} s")
         if case.action != "export" and not path.exists():
             raise LeftOutError("its export was left out")
         url = full if case.action in _OF_STORED_RUNS else self._filled(case.peer, "empty")
         self._pace[pace] = math.inf  # until it has ended in time
-        found = _run(case.peer, case.action, url, path)
+        found = _run(case.peer, case.action, url, path, limit=self._limit)
         self._pace[pace] = found.seconds / case.runs
         _check(case, url, path)
         return found
@@ -94,7 +92,7 @@ class Bench:
         """A new database with the tables of a peer, the catalog and *runs*."""
         if _has_tables(name):
             url = self._scratch.fresh(f"{what}_own")
-            _run(name, "create", url, Path())
+            _run(name, "create", url, Path(), limit=self._limit)
         else:
             url = self._scratch.fresh(what)
             create(url)
@@ -114,11 +112,11 @@ def _file(case: Case, folder: Path) -> Path:
     return folder / f"{case.peer if own else 'runs'}.jsonl"
 
 
-def _run(name: str, action: str, url: str, path: Path) -> Measurement:
-    command = [sys.executable, str(_MEASURE), name, action, url, str(path), str(LIMIT)]
+def _run(name: str, action: str, url: str, path: Path, *, limit: int) -> Measurement:
+    command = [sys.executable, str(_MEASURE), name, action, url, str(path), str(limit)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == -signal.SIGALRM:
-        raise LeftOutError(f"needs more than {LIMIT} s")
+        raise LeftOutError(f"needs more than {limit} s")
     done.check_returncode()
     return Measurement(**json.loads(done.stdout))
 
@@ -146,6 +144,7 @@ def main() -> None:
     parser.add_argument("--database", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=120, help="seconds; what needs more is left out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets all numbers")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="gets a plot")
     options = parser.parse_args()
@@ -158,7 +157,7 @@ def main() -> None:
             continue
         with closing(scratch):
             results.servers[database] = scratch.version
-            bench = Bench(scratch, options.peers, results)
+            bench = Bench(scratch, options.peers, results, limit=options.limit)
             for count in options.runs:
                 with tempfile.TemporaryDirectory(prefix="histio-") as folder:
                     bench.measure(count, options.repeat, Path(folder))
