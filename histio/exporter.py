@@ -366,11 +366,14 @@ def _bound(
     if not isinstance(value, dt.datetime):
         value = dt.datetime.combine(value, dt.time.max if end else dt.time.min)
     field, column = table.fields[member or ""], table.columns[member or ""]
-    if isinstance(field, UtcTimestamp):
-        return as_sorted(connection, column, field.to_column(value))
-    utc = value if value.tzinfo is None else value.astimezone(dt.UTC)
-    if not end and utc.time() > dt.time.min:
-        utc += dt.timedelta(days=1)  # the first day that begins no earlier
+    try:
+        if isinstance(field, UtcTimestamp):
+            return as_sorted(connection, column, field.to_column(value))
+        utc = value if value.tzinfo is None else value.astimezone(dt.UTC)
+        if not end and utc.time() > dt.time.min:
+            utc += dt.timedelta(days=1)  # the first day that begins no earlier
+    except OverflowError:
+        raise ValueError(f"{value} is beyond the times that UTC has") from None
     return as_sorted(connection, column, utc.date())
 
 

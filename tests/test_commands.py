@@ -356,7 +356,9 @@ def test_a_host_has_the_whole_command_line_with_its_history(host, run, options):
     assert (code, json.loads(printed)["by_kind"]) == (0, {"production_run": 5})
 
 
-@pytest.mark.parametrize("named", ["ourshop", "ourshop:gone", "ourshop:kind", "nomodule:history"])
+@pytest.mark.parametrize(
+    "named", ["ourshop", "ourshop:gone", "ourshop:kind", "json:dumps", "nomodule:history"]
+)
 def test_a_history_that_is_none_is_wrong_usage(host, run, named):
     assert run("export out.jsonl --history ourshop:here")[0] == 0
     assert run(f"export other.jsonl --history {named}")[0] == Outcome.USAGE
@@ -379,6 +381,7 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         (f"export out.jsonl --where oven=left {BAKERY}", 2, "recipe_slug"),
         (f"export out.jsonl --where cookies {BAKERY}", 2, "MEMBER=SLUG"),
         (f"export out.jsonl --since yesterday {BAKERY}", 2, "2025-01-01"),
+        (f"export out.jsonl --since 0001-01-01T00:00+14:00 {BAKERY}", 2, "beyond the times"),
         (f"export no/such/folder/out.jsonl {BAKERY}", 2, "No such file or directory"),
         (f"import history.jsonl --rename cookies {BRANCH}", 2, "MEMBER:OLD=NEW"),
         (f"import history.jsonl --commit-every 0 {BRANCH}", 2, "commit-every"),

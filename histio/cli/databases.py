@@ -103,7 +103,10 @@ def _imported(named: str) -> histio.History:
         raise click.UsageError(f"--history: {error}") from error
     finally:
         sys.path.pop(0)
-    made = found() if callable(found) and not isinstance(found, histio.History) else found
+    try:
+        made = found() if callable(found) and not isinstance(found, histio.History) else found
+    except Exception as error:
+        raise click.UsageError(f"--history: {named}() fails: {type(error).__name__}: {error}") from error
     if not isinstance(made, histio.History):
         raise click.UsageError(f"--history: {named} is a {type(made).__name__}, not a History.")
     return made
