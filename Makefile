@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check format schema bench bench-memory profile clean
+.PHONY: demo test check format docs schema bench bench-memory profile clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/histio demo
@@ -19,6 +19,12 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+
+# The documentation as a site, in build/site. Warnings are errors, links that lead nowhere among them (--quiet would let
+# them pass); the banner that is silenced speaks of the future of Material for MkDocs.
+docs: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 # Speed beside other programs, on SQLite and the servers that answer; benchmarks/README.md tells of the options.
 bench: $(INSTALLED)
@@ -40,7 +46,7 @@ schema: $(INSTALLED)
 	  print(json.dumps(contract.derive(schemas.BUNDLED), indent=2))' > schemas/history-1.0.schema.json
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf $(VENV) dist build
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "histio needs Python 3.11 or newer: make PYTHON=…")'

@@ -41,12 +41,20 @@ class ProblemsError(HistioError):
 
 
 class DocumentError(ProblemsError):
-    """The document as a whole cannot be read; no run of it was looked at."""
+    """A document or file cannot be read as a whole, breaks off, or disagrees with its seal.
+
+    Attributes:
+        problems: All of them; the text shows the first twenty.
+    """
 
     summary = "not a history document:"
 
 
 class ExportError(ProblemsError):
-    """Rows that the format cannot hold, one problem for each fault, its pointer into the run."""
+    """Rows that the format cannot hold.
+
+    Attributes:
+        problems: One for each fault, its pointer into the run; the text shows the first twenty.
+    """
 
     summary = "rows that cannot be exported, {count} faults:"

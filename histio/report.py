@@ -25,7 +25,7 @@ Code = Literal[
     "truncated",
     "corrupt",
 ]
-"""The stable names of everything that can be wrong. The README lists what each means."""
+"""The stable names of everything that can be wrong. `docs/problems.md` tells cause and cure of each."""
 
 
 class Fault(str):
@@ -80,7 +80,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many runs came to which end."""
+    """How many runs came to which end.
+
+    Attributes:
+        imported: Runs written.
+        updated: Runs that existed and were changed.
+        skipped: Runs that existed and were left alone.
+        rejected: Runs with at least one error.
+    """
 
     imported: int = 0
     updated: int = 0
@@ -90,7 +97,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class EntryCounts:
-    """What was done to the ledger entries of runs that were updated."""
+    """What was done to the ledger entries of runs that were updated.
+
+    Attributes:
+        added: Entries that the document has and the database lacked.
+        changed: Entries that both have, and the document has otherwise.
+        removed: Entries that the document lacks.
+    """
 
     added: int = 0
     changed: int = 0
@@ -102,6 +115,9 @@ class Renaming:
     """One use of a ``rename`` rule: the member at *pointer* said *old* and was read as *new*.
 
     Attributes:
+        pointer: RFC 6901 pointer to the member.
+        old: The slug that stands there.
+        new: The slug that it was read as.
         line: The 1-based line of a stream, into which *pointer* points; None in a document.
     """
 

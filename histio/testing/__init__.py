@@ -1,6 +1,6 @@
 """A conformance kit: does a host's binding keep what histio promises?
 
-A host runs it in its own tests, against its own database and models::
+A host runs it in its own tests, against its own database and models:
 
     def make_runs(session, count):
         session.add_all(Order(number=f"{n}", …) for n in range(count))
