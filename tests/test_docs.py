@@ -16,6 +16,7 @@ from marshmallow import fields, validate
 
 import histio
 from histio import audits, facade, files, models, testing
+from histio.cli.outcomes import Outcome
 from histio.records import RecordSchema, RunSchema
 from histio.report import Code
 from histio.sessions import _EVENTS
@@ -232,6 +233,11 @@ def test_the_reference_has_the_bundled_models():
 def test_every_code_of_a_problem_has_a_section_and_no_other():
     sections = re.findall(r"^### `([\w-]+)`$", PAGES["problems.md"].text, re.MULTILINE)
     assert sorted(sections) == sorted(typing.get_args(Code))
+
+
+def test_the_exit_codes_are_those_of_the_command_line():
+    rows = PAGES["cli.md"].table("**Exit codes**:")
+    assert [int(code) for code, _ in rows] == sorted(Outcome)
 
 
 def test_every_attribute_of_a_problem_has_a_row():
