@@ -26,16 +26,14 @@ quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 _DAY = len("2025-01-01")
 
 
-class _Moment(click.ParamType[Any]):
-    """A date, or a date with a time, as ISO 8601 has them."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return dt.date.fromisoformat(value) if len(value) <= _DAY else dt.datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no date such as 2025-01-01 or 2025-01-01T12:00:00Z.", param, ctx)
+def _moment(context: click.Context, option: click.Parameter, text: str | None) -> dt.date | None:
+    try:
+        if text is None:
+            return None
+        return dt.date.fromisoformat(text) if len(text) <= _DAY else dt.datetime.fromisoformat(text)
+    except ValueError:
+        told = f"{text!r} is no date such as 2025-01-01 or 2025-01-01T12:00:00Z."
+        raise click.BadParameter(told, context, option) from None
 
 
 def _pair(option: str, text: str, pattern: str) -> list[str]:
@@ -121,9 +119,24 @@ def demo(folder: Path | None) -> int:
 @click.command(name="export")
 @click.argument("file")
 @database_options
-@click.option("--since", type=_Moment(), help="The earliest time of a run; UTC where it says no offset.")
-@click.option("--until", type=_Moment(), help="The latest time of a run; a bare date includes its day.")
-@click.option("--changed-since", type=_Moment(), help="Runs that were written since then, entries included.")
+@click.option(
+    "--since",
+    metavar="DATE",
+    callback=_moment,
+    help="The earliest time of a run; UTC where it says no offset.",
+)
+@click.option(
+    "--until",
+    metavar="DATE",
+    callback=_moment,
+    help="The latest time of a run; a bare date includes its day.",
+)
+@click.option(
+    "--changed-since",
+    metavar="DATE",
+    callback=_moment,
+    help="Runs that were written since then, entries included.",
+)
 @click.option("--kind", "kinds", multiple=True, help="A kind of run; may be said several times.")
 @click.option(
     "--where",
