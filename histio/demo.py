@@ -47,8 +47,8 @@ def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> bool
     print("A bakery's year leaves one database and comes back whole in another.")
     print("The lines marked >>> do the same in Python, beside the files.\n")
     clock = _Clock()
-    _fill(source_engine, bakery.catalog(), with_runs=True)
-    _fill(target_engine, reversed(bakery.catalog()), with_runs=False)
+    fill(source_engine, bakery.catalog(), with_runs=True)
+    fill(target_engine, reversed(bakery.catalog()), with_runs=False)
     clock.step("1 Fill source.db with a catalog and a year of runs;")
     _say("target.db gets the same catalog under other row ids, and no runs")
 
@@ -161,7 +161,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _fill(engine: Engine, catalog: Iterable[Any], *, with_runs: bool) -> None:
+def fill(engine: Engine, catalog: Iterable[Any], *, with_runs: bool) -> None:
     """Make the tables and fill them; the ingredient that was struck off is gone in the end."""
     models.Base.metadata.create_all(engine)
     with Session(engine) as session:

@@ -170,7 +170,7 @@ def test_the_demonstration_shows_what_is_wrong_with_a_damaged_run(played, code, 
 
 def test_every_year_is_the_same(document, tmp_path):
     with opened(tmp_path / "again.db") as engine:
-        demo._fill(engine, bakery.catalog(), with_runs=True)
+        demo.fill(engine, bakery.catalog(), with_runs=True)
     assert exported(tmp_path / "again.db") == document
 
 

@@ -18,38 +18,25 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 VARIABLE = "HISTIO_DATABASE_URL"
 
 
-def database_options(command: _Command) -> _Command:
-    """Options that name a database."""
-    for option in (
-        click.option(
-            "--history",
-            "named",
-            metavar="MODULE:ATTRIBUTE",
-            help="A History of your own, or a function that makes one: with its models and its database.",
-        ),
-        click.option(
-            "--url",
-            metavar="URL",
-            help=f"The database, such as sqlite:///bakery.db.  [env var: {VARIABLE}]",
-        ),
-    ):
-        command = option(command)
-    return command
+def _options(history: str, url: str) -> Callable[[_Command], _Command]:
+    def decorate(command: _Command) -> _Command:
+        command = click.option("--history", "named", metavar="MODULE:ATTRIBUTE", help=history)(command)
+        return click.option("--url", metavar="URL", help=url)(command)
+
+    return decorate
 
 
-def file_options(command: _Command) -> _Command:
-    """Options that may name a database, for commands that are about files."""
-    for option in (
-        click.option(
-            "--history",
-            "named",
-            metavar="MODULE:ATTRIBUTE",
-            help="A History of your own, which says what files may hold, and has a database or none.",
-        ),
-        click.option("--url", metavar="URL", help="A database, such as sqlite:///bakery.db."),
-    ):
-        command = option(command)
-    return command
+database_options = _options(
+    "A History of your own, or a function that makes one: with its models and its database.",
+    f"The database, such as sqlite:///bakery.db.  [env var: {VARIABLE}]",
+)
+"""Options that name a database."""
+
+file_options = _options(
+    "A History of your own, which says what files may hold, and has a database or none.",
+    "A database, such as sqlite:///bakery.db.",
+)
+"""The same for commands that are about files, and may do without a database."""
 
 
 @contextmanager

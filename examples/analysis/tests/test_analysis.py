@@ -14,9 +14,7 @@ from typing import Any
 
 import histio
 import pytest
-from histio import History, bakery
-from histio.models import Base
-from sqlalchemy.orm import Session
+from histio import History, bakery, demo
 
 import in_duckdb
 import in_pandas
@@ -32,13 +30,7 @@ def folder(tmp_path_factory) -> Path:
     """Where the year of `histio demo` is, as streams and as records."""
     folder = tmp_path_factory.mktemp("year")
     engine = histio.create_engine(f"sqlite:///{folder}/bakery.db")
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        catalog = bakery.catalog()
-        session.add_all(catalog)
-        session.flush()
-        session.add_all(bakery.year({(type(row), row.slug): row.id for row in catalog}))
-        session.commit()
+    demo.fill(engine, bakery.catalog(), with_runs=True)
     history = History(engine)
     history.export_file(folder / "history.jsonl")
     history.export_file(folder / "history.jsonl.gz")

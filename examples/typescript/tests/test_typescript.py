@@ -15,7 +15,7 @@ from typing import Any
 
 import histio
 import pytest
-from histio import History, bakery
+from histio import History, bakery, demo
 from histio.models import Base
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
@@ -62,14 +62,7 @@ def shown(language: str) -> list[str]:
 def engine(tmp_path_factory) -> Iterator[Engine]:
     """A bakery with a year of runs, those of `histio demo`."""
     engine = histio.create_engine(f"sqlite:///{tmp_path_factory.mktemp('bakery')}/bakery.db")
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        catalog = bakery.catalog()
-        session.add_all(catalog)
-        session.flush()
-        ids = {(type(row), row.slug): row.id for row in catalog}
-        session.add_all(bakery.year(ids))
-        session.commit()
+    demo.fill(engine, bakery.catalog(), with_runs=True)
     yield engine
     engine.dispose()
 
