@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import html
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,11 @@ from histio.report import ImportReport, Problem
 from histio.tally import KEPT
 
 _LONGEST = 300
+
+_LISTED = 1_000_000
+"""Bytes that problems and warnings may take on a page."""
+
+_ROW = 120  # bytes of markup
 
 
 def content(found: Gathered, sums: Sums, history: History, imported: ImportReport | None) -> dict[str, Any]:
@@ -91,7 +97,7 @@ def _rules(kind: KindGathered) -> Iterator[dict[str, Any]]:
 
 def _imported(report: ImportReport) -> dict[str, Any]:
     names = ("imported", "updated", "skipped", "rejected")
-    problems = [*report.problems[:KEPT], *report.warnings[:KEPT]]
+    problems = list(_fitting(map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])))
     return {
         "dry_run": report.dry_run,
         "truncated": report.truncated,
@@ -104,9 +110,19 @@ def _imported(report: ImportReport) -> dict[str, Any]:
         "problem_count": _count(report.problem_count),
         "warning_count": _count(report.warning_count),
         "left_out": _count(report.problem_count + report.warning_count - len(problems)),
-        "codes": sorted({problem.code for problem in problems}),
-        "problems": [_problem(problem) for problem in problems],
+        "codes": sorted({problem["code"] for problem in problems}),
+        "problems": problems,
     }
+
+
+def _fitting(problems: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """As many of the first *problems* as a page has room for."""
+    taken = 0
+    for problem in problems:
+        taken += _ROW + sum(len(html.escape(text).encode("utf-8", "replace")) for text in problem.values())
+        if taken > _LISTED:
+            return
+        yield problem
 
 
 def _problem(problem: Problem) -> dict[str, str]:

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -40,38 +41,55 @@ class Drawing:
     def parts(self, kind: KindGathered) -> Iterator[Part]:
         """The figures of a *kind*, subject by subject; none where there are no runs."""
         for branch in kind.root.all():
-            units = self._units(branch)
-            over_time = list(self._over_time(kind, branch, units))
-            by_slug = [each for one in branch.groupings for each in self._by_slug(branch, one, units)]
+            drawn = _Branch(self._sums, kind, branch)
+            over_time, by_slug = drawn.over_time(), drawn.by_slug()
             if branch.path:
-                parts = [Part(titled_path(branch.path), branch.description, [*over_time, *by_slug])]
+                parts = [(titled_path(branch.path), branch.description, [*over_time, *by_slug])]
             else:
-                parts = [Part("Over time", "", over_time), Part("By name", "", by_slug)]
-            yield from (part for part in parts if part.figures)
+                parts = [("Over time", "", list(over_time)), ("By name", "", list(by_slug))]
+            for title, text, figures in parts if branch.totals.records else ():
+                numbered = [replace(each, number=n) for n, each in enumerate(figures, len(self.figures))]
+                self.figures += numbered
+                if numbered:
+                    yield Part(title, text, numbered)
 
-    def _units(self, branch: Branch) -> list[str]:
-        """The units that are told apart; none where nothing says a unit."""
+
+class _Branch:
+    """Draws one *branch* of a *kind*."""
+
+    def __init__(self, sums: Sums, kind: KindGathered, branch: Branch) -> None:
+        self._sums = sums
+        self._kind = kind
+        self._branch = branch
+        self._none = Totals.none(len(branch.totals.sums))
         numbers = [each.number for each in branch.groupings]
         numbers += [] if branch.by_day is None else [branch.by_day]
-        return list(itertools.islice(self._sums.units(numbers[0]), UNITS)) if branch.unit else []
+        units = sums.units(numbers[0]) if branch.unit else ()
+        self._units = list(itertools.islice(units, UNITS))
+        self._unit_head = ["Unit"] if self._units else []
+        self._comparisons = [comparison(branch, chart, self._units) for chart in branch.charts]
 
-    def _over_time(self, kind: KindGathered, branch: Branch, units: list[str]) -> Iterator[Figure]:
+    def over_time(self) -> Iterator[Figure]:
+        """Figures over time; none where no run has a time, or where slugs say more."""
+        branch, kind = self._branch, self._kind
         if branch.by_day is None or kind.first is None or kind.last is None:
             return
         first, last = (dt.date.fromisoformat(time[:_DAY]) for time in (kind.first, kind.last))
         step = step_for(first, last)
         parts = {part: step.label(part) for part in step.parts(first, last)}
-        totals = _folded(self._sums.rows(branch.by_day), step, units)
-        subjects = [comparison(branch, chart, units) for chart in branch.charts]
+        totals = _folded(self._sums.rows(branch.by_day), step, self._units)
+        subjects = self._comparisons
         if not (branch.path and branch.groupings):
-            amounts = [amount_of(each, units, alone=True, means=True) for each in branch.amounts_present]
+            amounts = [
+                amount_of(each, self._units, alone=True, means=True) for each in branch.amounts_present
+            ]
             subjects = [count(branch), *subjects, *amounts]
         for subject in subjects:
             yield self._figure(
                 subject,
-                f"{subject.title} by {step.name}",
+                step.name,
                 axis=f"{step.axis} (UTC)" if "T" in kind.first else step.axis,
-                head=[step.axis, *(["Unit"] if units else [])],
+                head=[step.axis, *self._unit_head],
                 views=[
                     view.told(list(parts.values()), [totals[view.unit].get(part) for part in parts])
                     for view in subject.views
@@ -79,41 +97,37 @@ class Drawing:
                 rows=[
                     [text, *_unit(unit), *subject.cells(totals[unit][part], unit)]
                     for part, text in parts.items()
-                    for unit in ([*units, OTHER] if units else [None])
+                    for unit in ([*self._units, OTHER] if self._units else [None])
                     if part in totals[unit]
                 ],
                 over_time=True,
                 wide=subject.wide,
             )
 
-    def _by_slug(self, branch: Branch, grouping: Grouping, units: list[str]) -> Iterator[Figure]:
-        if not branch.totals.records:
-            return
-        name = titled(grouping.name)
-        counted = count(branch)
+    def by_slug(self) -> Iterator[Figure]:
+        """Figures by each slug."""
+        branch, counted = self._branch, count(self._branch)
         amounts = [
-            amount_of(each, units, alone=False, means=not branch.path) for each in branch.amounts_present
+            amount_of(each, self._units, alone=False, means=not branch.path)
+            for each in branch.amounts_present
         ]
         # Of what was consumed, how much says more than how often.
         told = [*amounts, counted] if branch.path else [counted, *amounts]
-        all_of_it = Subject(
-            f"By {name.lower()}",
+        everything = Subject(
+            counted.title,
             "",
             [view for each in told for view in each.views],
             [column for each in [counted, *amounts] for column in each.columns],
         )
-        for subject in [comparison(branch, chart, units) for chart in branch.charts]:
-            yield self._ranked(subject, f"{subject.title} by {name.lower()}", branch, grouping, units)
-        yield self._ranked(all_of_it, all_of_it.title, branch, grouping, units)
+        for grouping in branch.groupings if branch.totals.records else ():
+            for subject in [*self._comparisons, everything]:
+                yield self._ranked(subject, grouping)
 
-    def _ranked(
-        self, subject: Subject, title: str, branch: Branch, grouping: Grouping, units: list[str]
-    ) -> Figure:
+    def _ranked(self, subject: Subject, grouping: Grouping) -> Figure:
         """The figure of a *subject* by slug: of each view the first ones, and the rest together."""
-        rankings = [
-            _Ranking(view, len(branch.totals.sums), labelled=len(units) > 1) for view in subject.views
-        ]
-        rest: dict[str | None, Totals] = defaultdict(lambda: Totals.none(len(branch.totals.sums)))
+        units = self._units
+        rankings = [_Ranking(view, self._none, labelled=len(units) > 1) for view in subject.views]
+        rest: dict[str | None, Totals] = defaultdict(self._none.copy)
         for number, (key, unit, totals) in enumerate(self._sums.rows(grouping.number)):
             rest[_among(unit, units)].merge(totals)
             for ranking in rankings:
@@ -128,23 +142,26 @@ class Drawing:
             left = totals.without([item.totals for item in shown if _among(item.unit, units) == among])
             cells = subject.cells(left, among)
             rows += [["others", *_unit(among), *cells]] if {*cells} != {NOTHING} and left.records else []
+        name = titled(grouping.name)
         return self._figure(
             subject,
-            title,
-            axis=titled(grouping.name),
-            head=[titled(grouping.name), *(["Unit"] if units else [])],
+            name.lower(),
+            axis=name,
+            head=[name, *self._unit_head],
             views=[ranking.told() for ranking in rankings],
             rows=rows,
             note="A record with several of them counts for each." if grouping.many else "",
         )
 
-    def _figure(self, subject: Subject, title: str, *, head: list[str], **parts: Any) -> Figure:
-        columns = [each.title for each in subject.columns]
-        figure = Figure(
-            len(self.figures), title, subject.text, head=[*head, *columns], labels=len(head), **parts
+    def _figure(self, subject: Subject, by: str, *, head: list[str], **parts: Any) -> Figure:
+        return Figure(
+            title=f"{subject.title} by {by}",
+            of=titled(self._kind.kind.collection),
+            text=subject.text,
+            head=[*head, *(each.title for each in subject.columns)],
+            labels=len(head),
+            **parts,
         )
-        self.figures.append(figure)
-        return figure
 
 
 class _Item(NamedTuple):
@@ -161,16 +178,16 @@ class _Ranking:
 
     Args:
         view: Its last series decides.
-        amounts: How many amounts totals have.
+        none: The totals of no records.
         labelled: Items have units.
     """
 
-    def __init__(self, view: View, amounts: int, *, labelled: bool) -> None:
+    def __init__(self, view: View, none: Totals, *, labelled: bool) -> None:
         self._view = view
         self._labelled = labelled and view.unit is None
         self._heap: list[tuple[Decimal, int, _Item]] = []
         self._others = 0
-        self._rest = Totals.none(amounts)
+        self._rest = none.copy()
 
     def add(self, item: _Item) -> None:
         """Take in an *item*, if the view shows its unit and has a number for it."""

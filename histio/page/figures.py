@@ -15,6 +15,7 @@ NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
 
 _LONGEST = 120
+_LABEL = 60
 _DIGITS = 24
 
 Read: TypeAlias = Callable[[Totals], Decimal | None]
@@ -45,6 +46,7 @@ class View:
             {"name": name, "values": [None if each is None else _plain(read(each)) for each in totals]}
             for name, read in self.series
         ]
+        labels = [cut(each, _LABEL) for each in labels]
         return {"name": self.name, "axis": self.axis, "labels": labels, "series": series, "line": self.line}
 
 
@@ -68,8 +70,8 @@ class Figure:
     """A chart with its numbers.
 
     Attributes:
-        number: That of the figure on its page.
         title: What it shows.
+        of: The kind that it is about.
         text: More about it; may be empty.
         axis: What the chart's categories are.
         views: The ways to look at it, as the script takes them; each has a ``name``.
@@ -79,10 +81,11 @@ class Figure:
         note: What is to be known of the numbers; may be empty.
         over_time: The categories follow each other.
         wide: It takes the whole width.
+        number: That of the figure on its page.
     """
 
-    number: int
     title: str
+    of: str
     text: str
     axis: str
     views: list[dict[str, Any]]
@@ -92,6 +95,12 @@ class Figure:
     note: str = ""
     over_time: bool = False
     wide: bool = False
+    number: int = 0
+
+    @property
+    def caption(self) -> str:
+        """What it shows, of which kind."""
+        return f"{self.of}: {self.title}"
 
     @property
     def chart(self) -> dict[str, Any]:

@@ -132,8 +132,8 @@
     let shown = 0;
     for (const row of rows) {
       row.hidden =
-        (severity && row.dataset.severity !== severity) ||
-        (code && row.dataset.code !== code) ||
+        (severity && row.cells[0].textContent !== severity) ||
+        (code && row.cells[1].textContent !== code) ||
         (wanted && !row.textContent.toLowerCase().includes(wanted));
       shown += row.hidden ? 0 : 1;
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from histio.charts import Compare
-from histio.page.figures import NOTHING, Column, Read, View, label, shown_number, titled
+from histio.page.figures import NOTHING, Column, Read, View, label, shown_number, titled, titled_path
 from histio.page.gathering import Amount, Branch
 from histio.page.sums import Totals
 
@@ -42,11 +42,12 @@ def count(branch: Branch) -> Subject:
     """How many records there are."""
     name = "Entries" if branch.path else "Runs"
     column = _column(name, _records, mixes=True)
-    return Subject(name, "", [View(name, name, None, ((name, _records),))], [column], wide=True)
+    title = titled_path(branch.path) if branch.path else name
+    return Subject(title, "", [View(name, name, None, ((name, _records),))], [column], wide=True)
 
 
 def amount_of(amount: Amount, units: list[str], *, alone: bool, means: bool) -> Subject:
-    """An *amount*, added up, and with *means* also for one record; *alone* in its figure, or one of several."""
+    """An *amount*, added up, and with *means* also for one record; *alone* in its figure, or with others."""
     title, sums = titled(amount.name), functools.partial(Totals.sum, place=amount.place)
     reads: list[tuple[str, Read]] = [] if amount.is_rate else [("sum", sums)]
     if means or amount.is_rate:

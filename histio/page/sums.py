@@ -38,6 +38,10 @@ class Totals:
         """The totals of no record, which would have so many *amounts*."""
         return cls(0, [Decimal()] * amounts, [0] * amounts)
 
+    def copy(self) -> Totals:
+        """The same, apart from these."""
+        return Totals(self.records, list(self.sums), list(self.counts))
+
     def add(self, amounts: Sequence[Decimal | None]) -> None:
         """Take in one more record."""
         self.records += 1
@@ -54,7 +58,7 @@ class Totals:
 
     def without(self, others: Sequence[Totals]) -> Totals:
         """What is left of these records when *others*, which are among them, are taken away."""
-        left = Totals(self.records, self.sums, self.counts)
+        left = self.copy()
         for each in others:
             sums, counts = [own.copy_negate() for own in each.sums], [-own for own in each.counts]
             left.merge(Totals(-each.records, sums, counts))
