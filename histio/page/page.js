@@ -68,12 +68,19 @@
         },
       },
     };
+    const whole = view.series.every((each) => each.values.every((value) => Number.isInteger(value ?? 0)));
     const values = {
       beginAtZero: !line || view.series.length > 1,
       grid: { color: colour("line") },
       border: { display: false },
       title: title(view.axis),
-      ticks: { color: muted, callback: tick, maxTicksLimit: 7, maxRotation: 0 },
+      ticks: {
+        color: muted,
+        callback: tick,
+        maxTicksLimit: width < 480 && !figure.overTime ? 4 : 7,
+        maxRotation: 0,
+        ...(whole ? { precision: 0 } : {}),
+      },
     };
     return {
       type: line ? "line" : "bar",
@@ -114,7 +121,7 @@
     const view = figure.views[choice ? choice.value : 0];
     if (!figure.overTime) {
       const bars = view.labels.length * view.series.length;
-      canvas.parentElement.style.height = `${Math.max(150, 90 + 24 * view.labels.length + 6 * (bars - view.labels.length))}px`;
+      canvas.parentElement.style.height = `${Math.max(150, 90 + 18 * view.labels.length + 6 * bars)}px`;
     }
     drawn.get(canvas)?.destroy();
     drawn.set(canvas, new Chart(canvas, configuration(figure, view, canvas.parentElement.clientWidth)));
