@@ -52,5 +52,5 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "histio needs Python 3.11 or newer: make PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	$(VENV)/bin/pip install --quiet --editable '.[postgresql,mariadb,asyncio,testing,urls]' --group dev
+	$(VENV)/bin/pip install --quiet --editable '.[postgresql,mariadb,asyncio,testing,urls,report]' --group dev
 	touch $@

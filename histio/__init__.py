@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from histio.history import History
     from histio.inspection import Inspection, KindInspection, Needed, inspect_file, references
     from histio.merges import merge
+    from histio.page import report_page
     from histio.progress import Progress
     from histio.records import RecordSchema, RunSchema
     from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
@@ -100,6 +101,7 @@ __all__ = [
     "inspect_file",
     "merge",
     "references",
+    "report_page",
 ]
 
 # Where each name is at home: `import histio` takes no time, and what is used takes its own.
@@ -135,6 +137,7 @@ _PLACES = {
     "histio.history": ("History",),
     "histio.inspection": ("Inspection", "KindInspection", "Needed", "inspect_file", "references"),
     "histio.merges": ("merge",),
+    "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
     "histio.records": ("RecordSchema", "RunSchema"),
     "histio.report": ("Counts", "EntryCounts", "ExportReport", "ImportReport", "Problem", "Renaming"),

@@ -57,8 +57,8 @@ class Sum:
 
     def findings(self, record: Record) -> Iterator[Finding]:
         """The total, where it is not the sum."""
-        total = _number(record.get(self.total))
-        found = [_number(value) for path in self.parts for value in _values(record, path)]
+        total = number(record.get(self.total))
+        found = [number(value) for path in self.parts for value in _values(record, path)]
         numbers = [each for each in found if each is not None]
         if total is None or not numbers or len(numbers) < len(found):
             return
@@ -93,7 +93,7 @@ class PerUnit:
 
     def findings(self, record: Record) -> Iterator[Finding]:
         """The unit, where so many of them are not the total."""
-        unit, total, count = (_number(record.get(name)) for name in self.members)
+        unit, total, count = (number(record.get(name)) for name in self.members)
         if unit is None or total is None or not count:
             return
         if abs(total - unit * count) > Decimal(self.tolerance) * abs(count):
@@ -129,7 +129,7 @@ class AtMost:
 
     def findings(self, record: Record) -> Iterator[Finding]:
         """The member, where it is more."""
-        value, limit = (_number(record.get(name)) for name in self.members)
+        value, limit = (number(record.get(name)) for name in self.members)
         if value is not None and limit is not None and value > limit * Decimal(self.times):
             yield self.member, f"{value} is more than {self._of}, which is {limit}."
 
@@ -171,7 +171,7 @@ def audits_of(table: Table) -> tuple[Audit, ...]:
 def _applies(rule: Audit, table: Table) -> bool:
     named = [path.split(".") for path in rule.members]
     for first, *rest in named:
-        if first not in table.names.values() and first not in _ever(type(table.schema)):
+        if first not in table.names.values() and first not in ever_named(type(table.schema)):
             raise _no_such(table, rule, first)
         ledger = next((each for each in table.ledgers if table.names[each.member] == first), None)
         if rest and ledger is not None and rest[0] not in ledger.table.names.values():
@@ -183,7 +183,7 @@ def _no_such(table: Table, rule: Audit, path: str) -> BindingError:
     return BindingError(f"{type(table.schema).__name__}.Meta.audits: {rule}: there is no {path!r}")
 
 
-def _ever(schema: type[Any]) -> set[str]:
+def ever_named(schema: type[Any]) -> set[str]:
     """The names on the wire of all that a schema or one that it derives from declares."""
     declared = (getattr(base, "_declared_fields", {}) for base in schema.__mro__)
     return {wire_name(name, field) for fields in declared for name, field in fields.items()}
@@ -211,11 +211,12 @@ def _values(record: Record, path: str) -> list[Any]:
     return [entry.get(member) for _, entry in _entries(record, ledger)]
 
 
-def _number(value: Any) -> Decimal | None:
+def number(value: Any) -> Decimal | None:
+    """The *value* of a member, exactly as it stands there; None: it is no number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        number = Decimal(str(value))
+        found = Decimal(str(value))
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    return found if found.is_finite() else None

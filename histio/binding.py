@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 
 from histio.audits import audits_of
+from histio.charts import charts_of
 from histio.errors import BindingError
 from histio.fields import Date, RunUUID, Slug, UtcTimestamp
 from histio.kinds import Kind, Ledger, Links, Reference, Snapshot, Table
@@ -60,6 +61,7 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
     table = table_of(schema_class)
     for each in table.all():
         audits_of(each)  # what they cannot look at is told now
+        charts_of(each)
         if each.changed is None and each.schema.Meta.changed not in (None, "updated_at"):
             name, changed = type(each.schema).__name__, each.schema.Meta.changed
             raise BindingError(f"{name}.Meta.changed: {changed!r} is no UtcTimestamp or Date of the schema")

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapper
 from histio import instances
 from histio.audits import Audit
 from histio.binding import order_name, table_of, told_of
+from histio.charts import Compare
 from histio.errors import BindingError
 from histio.fields import (
     Boolean,
@@ -72,7 +73,7 @@ class Converter(ModelConverter):
 
 # What a Meta may say, of marshmallow's options those that matter here.
 _OPTIONS = (
-    *("model", "identity", "order", "changed", "optional", "from_owner", "audits"),
+    *("model", "identity", "order", "changed", "optional", "from_owner", "audits", "charts", "unit"),
     *("kind", "collection", "timestamp"),
     *("exclude", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
     *("additional", "ordered", "many", "load_only", "dump_only", "table", "transient", "sqla_session"),
@@ -99,6 +100,9 @@ class RecordSchema(SQLAlchemySchema[Any]):
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
       ``{"finished_unit_id": "finished_unit_id"}``.
     - ``audits``: rules that its numbers should keep to (`histio.audits`); breaking one is a warning.
+    - ``charts``: what a report shows of its numbers (`histio.charts`), beside each of them.
+    - ``unit``: the member that says what the amounts of a record are counted in, where there is one; a report
+      adds up what has the same unit. None: nothing does.
     """
 
     class Meta:
@@ -110,6 +114,8 @@ class RecordSchema(SQLAlchemySchema[Any]):
         optional: ClassVar[tuple[str, ...]] = ()
         from_owner: ClassVar[Mapping[str, str]] = {}
         audits: ClassVar[tuple[Audit, ...]] = ()
+        charts: ClassVar[tuple[Compare, ...]] = ()
+        unit: ClassVar[str | None] = "unit"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

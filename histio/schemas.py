@@ -10,6 +10,7 @@ from marshmallow.fields import Nested
 
 from histio import models
 from histio.audits import AtMost, NotEmpty, PerUnit, Sum
+from histio.charts import Compare
 from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
 from histio.records import RecordSchema, RunSchema
 
@@ -86,6 +87,7 @@ class ProductionRunSchema(RunSchema):
             PerUnit("per_unit_cost", "total_ingredient_cost", "actual_yield"),
             AtMost("actual_yield", "expected_yield", times="2"),
         )
+        charts = (Compare("expected_yield", "actual_yield"),)
 
     uuid = _uuid("the run")
     recipe_slug = Slug(

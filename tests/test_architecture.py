@@ -11,7 +11,7 @@ import pytest
 import histio
 
 PACKAGE = Path(histio.__file__).parent
-PACKAGES = {"cli", "compiler", "dialects", "fields", "files", "testing"}
+PACKAGES = {"cli", "compiler", "dialects", "fields", "files", "page", "testing"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py")) + sorted(PACKAGES)
 GROUND = {"errors", "fields", "mapping", "report", "wire"}
 SURFACE = {
@@ -29,6 +29,7 @@ SURFACE = {
         "history",
         "inspection",
         "merges",
+        "page",
     ),
     "testing",
 }

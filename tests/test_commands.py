@@ -319,6 +319,16 @@ def test_a_merge_makes_the_export_of_the_whole(home, run):
     assert run("diff whole.jsonl history.jsonl")[0] == 0
 
 
+def test_a_page_shows_a_file_a_database_or_an_import(home, run):
+    assert run("report history.jsonl -o file.html")[0] == 0
+    assert run(f"report -o database.html {BAKERY}")[0] == 0
+    assert run(f"report -o database.html {BAKERY}")[0] == Outcome.USAGE
+    file = file_of(production_run(1), production_run(2, recipe_slug="cokies"))
+    assert run(f"import {file} --report import.html {BRANCH}")[0] == Outcome.REJECTS
+    assert "Recipe not found: cokies" in Path("import.html").read_text()
+    assert "<html" in Path("file.html").read_text()[:200]
+
+
 def test_tables_are_made_once(home, run):
     code, printed, _ = run("init --url sqlite:///new.db")
     assert (code, "production_consumptions" in printed) == (0, True)

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from marshmallow import fields, validate
 
 import histio
-from histio import audits, facade, files, models, testing
+from histio import audits, charts, facade, files, models, testing
 from histio.cli.outcomes import Outcome
 from histio.records import RecordSchema, RunSchema
 from histio.report import Code
@@ -308,7 +308,7 @@ def test_every_option_of_a_history_has_a_row():
 @on(PAGES["options.md"])
 @pytest.mark.parametrize("heading", ["Every field", "Values", "References", "Meta", "History"])
 def test_every_example_can_be_made(ran, heading):
-    names = {**vars(fields), **vars(validate), **vars(histio), **vars(audits), **ran.names}
+    names = {**vars(fields), **vars(validate), **vars(histio), **vars(audits), **vars(charts), **ran.names}
     made = [example.strip("`") for *_, example in PAGES["options.md"].table(heading)]
     assert made
     for example in made:

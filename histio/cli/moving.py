@@ -213,6 +213,7 @@ def _say_export(report: histio.ExportReport, file: str, *, as_json: bool) -> Non
 )
 @click.option("--atomic", is_flag=True, help="Write nothing if any run is rejected.")
 @click.option("--rejects", metavar="FILE", help="Gets the rejected runs with their problems, to be mended.")
+@click.option("--report", "page", metavar="FILE", help="Gets a page to look at, with all that was told.")
 @click.option("--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after N runs.")
 @click.option(
     "--rename",
@@ -230,6 +231,7 @@ def import_(
     named: str | None,
     *,
     rename: tuple[str, ...],
+    page: str | None,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -247,7 +249,11 @@ def import_(
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
     with opened(url, named) as history, progress_bar(shown=not (quiet or as_json)) as progress:
+        if page is not None and (file == "-" or os.path.lexists(page)):
+            raise click.UsageError(f"--report: {page} exists, or FILE cannot be read again.")
         report = history.import_file(file, rename=_renames(rename), progress=progress, **options)
+        if page is not None:
+            histio.report_page(file, page, history=history, imported=report)
     withheld = options["atomic"] and report.rejected > 0
     if as_json:
         say_json(report.to_dict())
@@ -308,6 +314,28 @@ def _what_next(report: histio.ImportReport, file: str, *, withheld: bool, reject
 
 
 @click.command()
+@click.argument("file", required=False)
+@click.option("--output", "-o", "out", required=True, metavar="FILE", help="The page that is written.")
+@database_options
+@click.option("--force", is_flag=True, help="Replace the page where it exists.")
+def report(file: str | None, out: str, url: str | None, named: str | None, *, force: bool) -> int:
+    """Write a page to look at, about a file or a database.
+
+    One HTML file with charts and tables of runs, numbers and ledgers, and with what an audit finds. It loads
+    nothing, and can be sent to anyone. It needs histio[report].
+
+    \b
+    Examples:
+      histio report history.jsonl -o report.html
+      histio report --url sqlite:///bakery.db -o bakery.html
+    """
+    with opened_for_files(url, named) if file is not None else opened(url, named) as history:
+        histio.report_page(history if file is None else file, out, history=history, overwrite=force)
+    say(f"Wrote {safe('standard output' if out == '-' else out)}.", err=out == "-")
+    return Outcome.DONE
+
+
+@click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--output", "-o", "out", required=True, metavar="FILE", help="What is written.")
 @file_options
@@ -342,4 +370,4 @@ def merge(
     return Outcome.DONE
 
 
-COMMANDS = (demo, init, export, import_, merge)
+COMMANDS = (demo, init, export, import_, merge, report)

@@ -38,6 +38,11 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
     history.import_document(document, on_duplicate="sometimes")  # type: ignore[arg-type]
 
 
+def reports(history: histio.History) -> None:
+    assert_type(histio.report_page(history, "report.html", imported=histio.ImportReport()), None)
+    histio.report_page("history.json", "report.html", history=history, overwrite=True)
+
+
 def four_functions(document: dict[str, Any]) -> None:
     assert_type(histio.export_production_history(recipe_id=1, end_date=dt.date(2025, 1, 1)), dict[str, Any])
     result = histio.import_assembly_history(document, skip_duplicates=False)
