@@ -6,20 +6,24 @@ silent where one of them is null, missing or no number, and where a schema has l
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any, Protocol, TypeAlias
 
 from histio.errors import BindingError
 from histio.kinds import Table
-from histio.wire import wire_name
+from histio.wire import nested_in, wire_name
 
 Record: TypeAlias = Mapping[str, Any]
 
 Finding: TypeAlias = tuple[str, str]
 """The member at fault, and one sentence that says why."""
+
+_DIGITS = 2_000
+"""Enough to add up any two floats, and what any column keeps, without rounding."""
 
 
 class Audit(Protocol):
@@ -35,11 +39,11 @@ class Audit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A *total* is the sum of its *parts*, the members of entries, where there are entries at all.
+    """A *total* is the sum of its *parts*, where there are any: entries may be missing.
 
     Attributes:
         total: The name of the member.
-        parts: Paths to the members of entries.
+        parts: Paths to members of entries, or names of members.
         tolerance: How much they may be apart, as decimal text: rounding.
     """
 
@@ -97,7 +101,8 @@ class PerUnit:
         if unit is None or total is None or not count:
             return
         if abs(total - unit * count) > Decimal(self.tolerance) * abs(count):
-            share = (total / count).quantize(Decimal("0.0001"))
+            step = min(unit, Decimal(self.tolerance), key=lambda each: each.as_tuple().exponent)
+            share = (total / count).quantize(step)
             yield self.unit, f"{unit}, but {self.total} divided by {self.count} is {share}."
 
 
@@ -169,46 +174,58 @@ def audits_of(table: Table) -> tuple[Audit, ...]:
 
 
 def _applies(rule: Audit, table: Table) -> bool:
-    named = [path.split(".") for path in rule.members]
-    for first, *rest in named:
-        if first not in table.names.values() and first not in ever_named(type(table.schema)):
-            raise _no_such(table, rule, first)
-        ledger = next((each for each in table.ledgers if table.names[each.member] == first), None)
-        if rest and ledger is not None and rest[0] not in ledger.table.names.values():
-            raise _no_such(table, rule, ".".join([first, *rest]))
-    return all(first in table.names.values() for first, *_ in named)
+    for path in rule.members:
+        if not _has(table, path) and not had(type(table.schema), path):
+            name = type(table.schema).__name__
+            raise BindingError(f"{name}.Meta.audits: {rule}: there is no {path!r}")
+    return all(_has(table, path) for path in rule.members)
 
 
-def _no_such(table: Table, rule: Audit, path: str) -> BindingError:
-    return BindingError(f"{type(table.schema).__name__}.Meta.audits: {rule}: there is no {path!r}")
+def _has(table: Table, path: str) -> bool:
+    """Whether *path* leads to a member of *table* or of its ledgers."""
+    name, _, rest = path.partition(".")
+    if not rest:
+        return name in table.names.values()
+    return any(table.names[each.member] == name and _has(each.table, rest) for each in table.ledgers)
 
 
-def ever_named(schema: type[Any]) -> set[str]:
-    """The names on the wire of all that a schema or one that it derives from declares."""
-    declared = (getattr(base, "_declared_fields", {}) for base in schema.__mro__)
-    return {wire_name(name, field) for fields in declared for name, field in fields.items()}
+def had(schema: type[Any], path: str) -> bool:
+    """Whether *schema*, or one that it derives from, declares what *path* leads to."""
+    name, _, rest = path.partition(".")
+    declared = (item for base in schema.__mro__ for item in getattr(base, "_declared_fields", {}).items())
+    fields = [field for own, field in declared if wire_name(own, field) == name]
+    nested = [copy.copy(each) for field in fields if (each := nested_in(field)) is not None]
+    return any(had(type(each.schema), rest) for each in nested) if rest else bool(fields)
 
 
-def findings(table: Table, record: Record, *steps: str | int) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def findings(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
     """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
-    for rule in audits_of(table):
-        yield from (((*steps, member), text) for member, text in rule.findings(record))
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    with localcontext(prec=_DIGITS):
+        for rule in audits_of(table):
+            found += (((*steps, member), text) for member, text in rule.findings(record))
     for ledger in table.ledgers:
         name = table.names[ledger.member]
         for place, entry in _entries(record, name):
-            yield from findings(ledger.table, entry, *steps, name, *place)
+            found += findings(ledger.table, entry, *steps, name, *place)
+    return found
 
 
-def _entries(record: Record, name: str) -> Iterable[tuple[tuple[int, ...], Record]]:
+def _entries(record: Record, name: str) -> list[tuple[tuple[int, ...], Record]]:
     value = record.get(name)
     if isinstance(value, Mapping):
         return [((), value)]
-    return [((place,), entry) for place, entry in enumerate(value or ())]
+    listed = value if isinstance(value, list | tuple) else ()
+    return [((place,), entry) for place, entry in enumerate(listed) if isinstance(entry, Mapping)]
 
 
 def _values(record: Record, path: str) -> list[Any]:
-    ledger, _, member = path.partition(".")
-    return [entry.get(member) for _, entry in _entries(record, ledger)]
+    name, _, rest = path.partition(".")
+    return (
+        [each for _, entry in _entries(record, name) for each in _values(entry, rest)]
+        if rest
+        else [record.get(name)]
+    )
 
 
 def number(value: Any) -> Decimal | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from histio.audits import ever_named
+from histio.audits import had
 from histio.errors import BindingError
 from histio.fields import Choice, FixedDecimal, Integer, Number, Slug, Text
 from histio.kinds import Table
@@ -51,16 +51,19 @@ def charts_of(table: Table) -> tuple[Compare, ...]:
     """
     meta, name, numbers = table.schema.Meta, type(table.schema).__name__, amounts_of(table)
     names = set(table.names.values())
-    known = names | ever_named(type(table.schema))
+
+    def left_out(member: str) -> bool:
+        return member not in names and had(type(table.schema), member)
+
     for chart in meta.charts:
         if not isinstance(chart, Compare):
             raise BindingError(f"{name}.Meta.charts: {shown(chart)} is no chart of histio.charts")
         for member in chart.members:
-            if member not in known:
+            if member not in names and not left_out(member):
                 raise BindingError(f"{name}.Meta.charts: {chart}: there is no {member!r}")
             if member in names and member not in numbers:
                 raise BindingError(f"{name}.Meta.charts: {chart}: {member!r} is no number")
-    if meta.unit not in {None, _UNIT, *(known - names)} and unit_of(table) is None:
+    if meta.unit not in {None, _UNIT} and not left_out(meta.unit) and unit_of(table) is None:
         raise BindingError(f"{name}.Meta.unit: {meta.unit!r} is no Text, Choice or Slug of the schema")
     return tuple(chart for chart in meta.charts if numbers.keys() >= set(chart.members))
 

@@ -206,10 +206,10 @@ def _run_changes(table: Table, a: Any, b: Any) -> Iterator[Change]:
         if marshal.dumps(a, 2) == marshal.dumps(b, 2):
             return
     if _text(a) != _text(b):
-        yield from _changes(table, _canonical(table, a), _canonical(table, b), ())
+        yield from _changes(table, canonical(table, a), canonical(table, b), ())
 
 
-def _canonical(table: Table, record: Any) -> Any:
+def canonical(table: Table, record: Any) -> Any:
     """*record* as an export would write it; as it is where it cannot be loaded."""
     try:
         return _written(table, table.schema.load(copy.deepcopy(record)), record)

@@ -367,9 +367,9 @@ class History:
             sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a full disk.
         """
         is_own = not (atomic or dry_run or self._database.is_lent(session))
-        _check_numbers(max_bytes=max_bytes, max_line_bytes=max_line_bytes, max_depth=max_depth)
+        check_numbers(max_bytes=max_bytes, max_line_bytes=max_line_bytes, max_depth=max_depth)
         if commit_every is not None:
-            _check_numbers(commit_every=commit_every)
+            check_numbers(commit_every=commit_every)
             if not is_own:
                 raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
         if not is_own and is_same_file(path, rejects):
@@ -575,7 +575,8 @@ def moment(exported_at: dt.datetime | None) -> str:
     return wire
 
 
-def _check_numbers(**options: object) -> None:
+def check_numbers(**options: object) -> None:
+    """Raise ValueError where one of the *options* is no number, or none that makes sense."""
     for name, value in options.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
             raise ValueError(f"{name} is a number, 1 or more, not {shown(value)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,7 +15,6 @@ from histio.compiler.collector import paused
 from histio.compiler.obstacles import named_mappers
 from histio.compiler.rows import Rows
 from histio.compiler.texts import Texts, compiled_texts
-from histio.contract import pointer
 from histio.dependencies import Dependencies
 from histio.dialects import (
     RowFaultError,
@@ -33,6 +32,7 @@ from histio.exporter import PAGE
 from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.mapping import attribute, unique_on
+from histio.repetitions import duplicate, identity_name, note_entries, note_repeated
 from histio.report import Code, Fault, Problem
 from histio.resolver import Finding, Found, Resolver, Sought, Values
 from histio.rows import Constants, RowBuilder
@@ -47,10 +47,14 @@ from histio.writer import BATCH, Row, insert_in_bulk, write
 
 _log = logging.getLogger("histio")
 
+AnyItem = TypeVar("AnyItem", bound=Item)
 OnDuplicate = Literal["skip", "error", "update", "verify"]
 
 _MANY = 10_000
 """Runs that change a database so much that its statistics are to follow at once."""
+
+_FIT = " that could go in"
+"""Beside the scope of all runs of a model, that of those with which nothing is wrong."""
 
 _WINDOW = 4 * 2**20
 """Runs are looked at in windows of one batch, or of this many characters if that is less."""
@@ -96,6 +100,7 @@ class Import:
         tables = [table for kind in kinds for table in kind.table.all()]
         self._tables = [rows for table in tables for rows in table.core_tables]
         self._deferred = True
+        self._finally = False
         self._identities = Identities(connection, self._values)
         # A run may refer to one of an earlier import, whatever that was filled with.
         runs = {
@@ -133,14 +138,31 @@ class Import:
         """Whether runs of some kind name other runs."""
         return self._dependencies.any
 
-    def expect(self, entries: Iterable[Entry]) -> None:
-        """Remember the runs of *entries*, which `check` then takes for found."""
-        for run in map(self._reader.read, entries):
-            self._note_keys(run)
+    @property
+    def has_limits(self) -> bool:
+        """Whether the database keeps less of some values than the format allows."""
+        return any(self._builder.limits.values())
 
-    def _note_keys(self, run: Run) -> None:
-        for sought in self._dependencies.keys_of(run):
-            self._spool.note(_scope(run.kind.table.mapper.class_), [(repr(sought), run.place)])
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Find out which of *entries* could go in, wherever they stand; `look` then takes those for found."""
+        self._foresee((entry, None) for entry in entries)
+        for again in self._waiting():
+            self._foresee(again)
+
+    def _foresee(self, items: Iterable[tuple[Entry, int | None]]) -> None:
+        for window in windows(items):
+            numbers = {self._reader.read(entry): number for entry, number in window}
+            self._look_at(list(numbers))
+            for run, number in numbers.items():
+                if not run.problems:
+                    self._note_keys(run, _FIT)
+                elif self._waits(run):
+                    self._spool.wait(run.entry, number)
+            self._resolver.let_go()
+
+    def _note_keys(self, run: Run, of: str = "") -> None:
+        scope = _scope(run.kind.table.mapper.class_) + of
+        self._spool.note(scope, [(repr(sought), run.place) for sought in self._dependencies.keys_of(run)])
 
     def found(self, table: Table, record: Values) -> tuple[list[Found], list[Finding]]:
         """The rows that a loaded *record* of *table* names, and what is wrong with its references."""
@@ -171,44 +193,36 @@ class Import:
         self._resolver.let_go()
         return found
 
-    def check(self, entries: Iterable[Entry], *, repeated: bool = True) -> list[Problem]:
-        """What is wrong with *entries*: form, references, and UUIDs that come twice. Writes nothing.
+    def check(self, entries: Iterable[Entry]) -> list[Problem]:
+        """What is wrong with *entries*: form, references, and UUIDs that come twice. Writes nothing."""
+        runs = self.look(entries)
+        for run in runs:
+            if not run.problems:  # otherwise it will not go in, and leaves its identities to others
+                note_repeated(run, self._spool)
+        return [problem for run in runs for problem in (*run.problems, *run.warnings)]
 
-        *repeated*: whether the latter are told.
-        """
+    def look(self, entries: Iterable[Entry]) -> list[Run]:
+        """The runs of *entries*, with what is wrong with the form and the references of each."""
         runs = [self._reader.read(entry) for entry in entries]
-        first: dict[tuple[Table, Any], Run] = {}
+        self._look_at(runs)
+        self._resolver.let_go()
+        return runs
+
+    def _look_at(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            self._note_keys(run)
         for other, _, chain, value in (each for run in runs for each in self._dependencies.names(run)):
             model = other.table.mapper.class_
             for sought in ((key, value) for key in chain):
-                if self._standing(model, sought) is not None:
+                if self._spool.place(_scope(model) + _FIT, repr(sought)) is not None:
                     self._resolver.promise(model, sought)
         with savepoint(self._connection):
             for wave in self._dependencies.waves(runs):
                 self._builder.build(wave)
                 for run in wave:
-                    self._note_entries(run)
-                    if run.problems:
-                        continue  # it will not go in, and leaves its identities to others
-                    if repeated:
-                        self._note_repeated(run, first)
-                    for sought in self._dependencies.keys_of(run):
+                    note_entries(run)
+                    for sought in () if run.problems else self._dependencies.keys_of(run):
                         self._resolver.promise(run.kind.table.mapper.class_, sought)
-        self._resolver.let_go()
-        return [problem for run in runs for problem in (*run.problems, *run.warnings)]
-
-    def _note_repeated(self, run: Run, first: dict[tuple[Table, Any], Run]) -> None:
-        for table, identity, steps in run.identities():
-            if steps and not table.is_shared:
-                continue
-            seen = first.setdefault((table, identity), run)
-            if seen is not run:
-                text = f"{_duplicate(table, identity)}, first in {pointer(*seen.steps)}"
-                run.note(
-                    Fault(text, "duplicate-in-document"), *steps, _identity_name(table), warning=not steps
-                )
-                if not steps:
-                    break  # the run comes again, and so do its entries
 
     def run(
         self, items: Iterable[Item], *, last: bool = True, atomic: bool = False, dry_run: bool = False
@@ -285,13 +299,17 @@ class Import:
         return [(entry, number) for entry, number in entries if id(entry) not in ended]
 
     def _take_waiting(self) -> None:
-        """Try again what waits for other runs, from the end and from the beginning, as long as that helps."""
+        for again in self._waiting():
+            self._take(again)
+        self._take(self._spool.again(backwards=False), finally_=True)
+
+    def _waiting(self) -> Iterator[Iterator[tuple[Entry, int]]]:
+        """What waits for other runs, from the end and from the beginning, as long as that helps."""
         backwards, before = True, None
         while self._spool.waiting and self._spool.waiting != before:
             before = self._spool.waiting
-            self._take(self._spool.again(backwards=backwards))
+            yield self._spool.again(backwards=backwards)
             backwards = not backwards
-        self._take(self._spool.again(backwards=False), finally_=True)
 
     def _standing(self, model: type[Any], sought: Sought) -> str | None:
         return self._spool.place(_scope(model), repr(sought))
@@ -360,8 +378,8 @@ class Import:
             of_kind = [run for run in runs if run.kind is kind]
             known = self._identities.known(kind.table, [run.identity for run in of_kind if run.well_formed])
             for run in self._identities.of_others(kind, [run for run in of_kind if run.identity in known]):
-                text = f"{_duplicate(kind.table, run.identity)}, of a row that is no {kind.name}"
-                run.note(Fault(text, "duplicate"), _identity_name(kind.table))
+                text = f"{duplicate(kind.table, run.identity)}, of a row that is no {kind.name}"
+                run.note(Fault(text, "duplicate"), identity_name(kind.table))
                 run.outcome = "rejected"
             known_here = [run for run in of_kind if run.outcome is None and run.well_formed]
             stored = [run for run in known_here if run.identity in known]
@@ -371,8 +389,8 @@ class Import:
         return fresh
 
     def _make_updater(self) -> Updater:
-        def note_entries(run: Run, known: Collection[tuple[Table, Any]]) -> None:
-            self._note_entries(run, known, self._written_here([run], known))
+        def note_update(run: Run, known: Collection[tuple[Table, Any]]) -> None:
+            note_entries(run, known, self._written_here([run], known))
 
         return Updater(
             self._connection,
@@ -380,7 +398,7 @@ class Import:
             identities=self._identities,
             habits=self._habits,
             deferred=self._deferred,
-            note_entries=note_entries,
+            note_entries=note_update,
         )
 
     def _make_swift(self) -> Swift:
@@ -422,11 +440,11 @@ class Import:
         for run in runs:
             again = self._spool.place(kind.name, run.uuid or "") is not None
             code: Code = "duplicate-in-document" if again else "duplicate"
-            fault = Fault(_duplicate(kind.table, run.identity), code)
+            fault = Fault(duplicate(kind.table, run.identity), code)
             if self._on_duplicate == "error":
-                run.note(fault, _identity_name(kind.table))
+                run.note(fault, identity_name(kind.table))
             elif again:
-                run.note(fault, _identity_name(kind.table), warning=True)
+                run.note(fault, identity_name(kind.table), warning=True)
             run.outcome = "rejected" if run.problems else "skipped"
 
     def _note_updates(self, kind: Kind, runs: list[Run]) -> None:
@@ -435,8 +453,8 @@ class Import:
             if run.outcome == "rejected" and self._waits(run):
                 run.outcome = None
             elif self._spool.place(kind.name, run.uuid or "") is not None:
-                fault = Fault(_duplicate(kind.table, run.identity), "duplicate-in-document")
-                run.note(fault, _identity_name(kind.table), warning=True)
+                fault = Fault(duplicate(kind.table, run.identity), "duplicate-in-document")
+                run.note(fault, identity_name(kind.table), warning=True)
         updated = [run for run in runs if run.outcome == "updated"]
         self._spool.note(kind.name, [(run.uuid or "", run.place) for run in updated])
         self._written |= {kind} if updated else set()
@@ -470,7 +488,7 @@ class Import:
             runs = self._classify(runs)
         own = self._written_here(runs, known)
         for run in runs:
-            self._note_entries(run, known, own)
+            note_entries(run, known, own)
         return runs
 
     def _written_here(
@@ -485,25 +503,6 @@ class Import:
                 if self._spool.place(kind.name, kind.named(owner)) is not None:
                     found.add((table, identity))
         return found
-
-    def _note_entries(
-        self,
-        run: Run,
-        known: Collection[tuple[Table, Any]] = (),
-        written: Collection[tuple[Table, Any]] = (),
-    ) -> None:
-        seen = set()
-        for table, identity, steps in run.entries():
-            code: Code = "duplicate-in-document"
-            if (table, identity) in known:
-                text = f"{_duplicate(table, identity)}, an entry of another run"
-                code = code if (table, identity) in written else "duplicate"
-            elif (table, identity, where := () if table.is_shared else steps[:-2]) in seen:
-                text = f"{_duplicate(table, identity)}, twice in its run"
-            else:
-                seen.add((table, identity, where))
-                continue
-            run.note(Fault(text, code), *steps, _identity_name(table))
 
     def _write(self, kind: Kind, rows: dict[Run, Row]) -> None:
         runs = list(rows)
@@ -554,7 +553,7 @@ class Import:
             self._resolver.forget_missing(kind.table.mapper.class_)
 
 
-def windows(items: Iterable[tuple[Item, int | None]]) -> Iterator[list[tuple[Item, int | None]]]:
+def windows(items: Iterable[tuple[AnyItem, int | None]]) -> Iterator[list[tuple[AnyItem, int | None]]]:
     """*items* in groups of which each can be held in memory."""
     left = iter(items)
     while True:
@@ -565,7 +564,7 @@ def windows(items: Iterable[tuple[Item, int | None]]) -> Iterator[list[tuple[Ite
         yield window
 
 
-def _window(items: Iterator[tuple[Item, int | None]]) -> Iterator[tuple[Item, int | None]]:
+def _window(items: Iterator[tuple[AnyItem, int | None]]) -> Iterator[tuple[AnyItem, int | None]]:
     size = 0
     for count, (item, number) in enumerate(items, 1):
         yield item, number
@@ -576,11 +575,3 @@ def _window(items: Iterator[tuple[Item, int | None]]) -> Iterator[tuple[Item, in
 
 def _scope(model: type[Any]) -> str:
     return f"{model.__module__}.{model.__qualname__}"
-
-
-def _identity_name(table: Table) -> str:
-    return table.names[table.identity or ""]
-
-
-def _duplicate(table: Table, identity: Any) -> str:
-    return f"Duplicate {table.identity_name}: {table.wire(table.identity or '', identity)}"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper
 
+from histio.diffs import canonical
 from histio.entries import Entry
+from histio.fields.references import Key
 from histio.files import FilePath, Source, check_damage, reading
 from histio.files.reading import Reading
 from histio.files.streams import Seal, Stream
@@ -59,8 +61,8 @@ class Inspection:
         form: ``stream`` or ``document``.
         sealed: Whether a seal tells that all runs are there, and they agree with it.
         kinds: What it has, by kind.
-        sha256: The digest of its runs: that which an export of them would have; None: some have text that is
-            no Unicode.
+        sha256: The digest of its runs, which the export that wrote them reported; None: some have text that
+            is no Unicode.
         follows: The digest of the file that it continues, as it says it; None: it does not.
         unreadable: How many lines or runs are none.
         most_used: By member, the slugs that most records name, and how many do; at most ten.
@@ -96,7 +98,7 @@ class Needed:
             with a warning.
         found: Whether the database has exactly one; None: none was asked.
         message: Why not; None where it has.
-        hint: What may have been meant; None: nothing comes close.
+        hint: What may have been meant; None: nothing comes close, or very many are missing.
     """
 
     member: str
@@ -129,12 +131,12 @@ def inspect_file(path: FilePath, /, *, history: History | None = None) -> Inspec
     of = history or History()
     with reading(Source(path), of._contract, of._format.kinds) as file, _Slugs(of._format) as slugs:
         seen = _Seen(of._format)
-        for kind, record in _records(file, of._format):
-            if record is None:
+        for found in _records(file, of._format):
+            if found is None:
                 seen.unreadable += 1
             else:
-                seen.add(kind, record)
-                slugs.add(kind, record)
+                seen.add(*found)
+                slugs.add(*found)
         sealed = isinstance(file, Stream) and file.is_sealed and not file.damage
         return Inspection(
             version=file.version,
@@ -167,9 +169,8 @@ def references(path: FilePath, /, *, history: History | None = None) -> Iterator
     """
     of = history or History()
     with reading(Source(path), of._contract, of._format.kinds) as file, _Slugs(of._format) as slugs:
-        for kind, record in _records(file, of._format):
-            if record is not None:
-                slugs.add(kind, record)
+        for found in filter(None, _records(file, of._format)):
+            slugs.add(*found)
         check_damage(file)
         if of._has_database:
             with of._looking(None, file.version, None) as work:
@@ -178,14 +179,20 @@ def references(path: FilePath, /, *, history: History | None = None) -> Iterator
             yield from slugs.needed(None)
 
 
-def _records(file: Reading, form: Format) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """The kind and the record of each run, brought up to the current version; None: it is none."""
+_Found: TypeAlias = tuple[Entry, dict[str, Any]]
+"""A run as it stands in the file, and its record as the current version has it."""
+
+
+def _records(file: Reading, form: Format) -> Iterator[_Found | None]:
+    """What stands where runs do; None: it is none."""
+    kinds = {kind.name: kind for kind in form.kinds}
     for item in file.items():
+        record = None
         if isinstance(item, Entry):
             record, _ = form.versions.upgrade(item.kind, item.record, file.version)
-            yield item.kind, record if isinstance(record, dict) else None
-        else:
-            yield "", None
+            if kinds[item.kind].is_hooked:
+                record = canonical(kinds[item.kind].table, record)
+        yield (item, record) if isinstance(item, Entry) and isinstance(record, dict) else None
 
 
 class _Seen:
@@ -205,29 +212,34 @@ class _Seen:
 
     def of(self, kind: str) -> KindInspection:
         """What was met of a *kind*."""
-        first, last = self._spans.get(kind, (None, None))
+        first, last = map(_wire_time, self._spans.get(kind, ("", "")))
         entries = {path: count for (name, path), count in self._entries.items() if name == kind}
         return KindInspection(self.runs[kind], first, last, entries)
 
-    def add(self, kind: str, record: dict[str, Any]) -> None:
+    def add(self, entry: Entry, record: dict[str, Any]) -> None:
         """Take in a run."""
+        kind = entry.kind
         self.runs[kind] += 1
         if self._seal is not None:
             try:
-                self._seal.add(lines(kind, [encoded(record)]))
+                self._seal.add(lines(kind, [encoded(entry.record)]))
             except ValueError:
                 self._seal = None
         placer = self._placers[kind]
         try:
-            time = placer(record).time.removesuffix(".000000")
+            time = placer(record).time
         except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
             time = ""
         if time:
-            time += "Z" if "T" in time else ""
             first, last = self._spans.get(kind, (time, time))
             self._spans[kind] = min(first, time), max(last, time)
         for path, _, _ in _entries(placer.kind.table, record):
             self._entries[kind, path] += 1
+
+
+def _wire_time(time: str) -> str | None:
+    """The *time* of a `Place` as records say it."""
+    return f"{time.removesuffix('.000000')}Z" if "T" in time else time or None
 
 
 def _entries(table: Table, record: dict[str, Any], *path: str) -> Iterator[tuple[str, Table, dict[str, Any]]]:
@@ -243,21 +255,28 @@ def _entries(table: Table, record: dict[str, Any], *path: str) -> Iterator[tuple
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Naming:
-    """A member that names rows of a model, in the records of a table."""
+    """A member that names rows of a model by some keys, in the records of a table."""
 
     table: Table
     member: str
     model: type[Any]
-    required: bool
+    chain: tuple[Key, ...]
+    required: bool = True
 
     @property
     def name(self) -> str:
         return self.table.names[self.member]
 
+    @property
+    def need(self) -> tuple[Any, ...]:
+        """What is the same in several tables where they name the same rows in the same way."""
+        return self.name, self.model, self.chain, self.required
+
     def values(self, record: dict[str, Any]) -> list[Any]:
         """What the member of *record* says, of several rows where it may."""
+        own: Any = self.table.fields[self.member]
         value = record.get(self.name)
-        return value if isinstance(value, list) else [] if value is None else [value]
+        return value if own.many and isinstance(value, list) else [] if value is None else [value]
 
     def load(self, value: Any) -> dict[str, Any]:
         """A record, loaded, that names one row.
@@ -272,13 +291,13 @@ class _Naming:
 def _namings(table: Table, runs: Collection[Mapper[Any]]) -> Iterator[list[_Naming]]:
     """What names rows, apart from *runs*; of several members that name the same one, the first counts."""
     for snapshot in table.snapshots:
-        yield [_Naming(table, snapshot.member, snapshot.model, required=False)]
+        yield [_Naming(table, snapshot.member, snapshot.model, (snapshot.key,), required=False)]
     for reference in table.references:
         relation = reference.relation
         if not any(relation.mapper.common_parent(run) for run in runs):
-            yield [_Naming(table, member, relation.model, required=True) for member in reference.slugs]
+            yield [_Naming(table, member, relation.model, chain) for member, chain in reference.slugs.items()]
     for links in table.links:
-        yield [_Naming(table, links.member, links.relation.model, required=True)]
+        yield [_Naming(table, links.member, links.relation.model, links.chain)]
 
 
 class _Slugs(Scratch):
@@ -293,22 +312,22 @@ class _Slugs(Scratch):
         runs = [kind.table.mapper for kind in form.kinds]
         tables = [table for kind in form.kinds for table in kind.table.all()]
         self._namings = {table: list(_namings(table, runs)) for table in tables}
-        # What is called the same in several tables, and leads to the same model, is one need.
-        self._needs: list[_Naming] = []
-        self._numbers: dict[tuple[str, type[Any], bool], int] = {}
-        for each in (each for found in self._namings.values() for group in found for each in group):
-            if self._numbers.setdefault(_key(each), len(self._needs)) == len(self._needs):
-                self._needs.append(each)
+        groups = (group for found in self._namings.values() for group in found)
+        needs = {each.need: each for group in groups for each in group}
+        self._needs = list(needs.values())
+        self._numbers = {need: number for number, need in enumerate(needs)}
         self._held: Counter[tuple[int, str]] = Counter()
 
-    def add(self, kind: str, record: dict[str, Any]) -> None:
+    def add(self, entry: Entry, record: dict[str, Any]) -> None:
         """Count what a run names."""
-        table = self._tables[kind]
-        for of, each in ((table, record), *((below, entry) for _, below, entry in _entries(table, record))):
+        table = self._tables[entry.kind]
+        for of, each in ((table, record), *((below, inner) for _, below, inner in _entries(table, record))):
             for group in self._namings[of]:
                 naming = next((one for one in group if one.values(each)), group[0])
-                number = self._numbers[_key(naming)]
-                self._held.update((number, json.dumps(value)) for value in naming.values(each))
+                number = self._numbers[naming.need]
+                self._held.update(
+                    (number, json.dumps(value, sort_keys=True)) for value in naming.values(each)
+                )
         if len(self._held) >= _HELD:
             self._keep()
 
@@ -322,29 +341,29 @@ class _Slugs(Scratch):
     def most_used(self) -> dict[str, dict[str, int]]:
         """By member, the slugs that most records name."""
         self._keep()
-        found: dict[str, dict[str, int]] = {}
+        numbers: dict[str, list[int]] = {}
         for number, naming in enumerate(self._needs):
-            found.setdefault(naming.name, {}).update(
-                (_told(value), uses) for value, uses in self._rows(number, _MOST)
-            )
-        return {name: used for name, used in found.items() if used}
+            numbers.setdefault(naming.name, []).append(number)
+        found = {name: self._rows(own, _MOST) for name, own in numbers.items()}
+        told = {name: {_told(value): uses for value, uses in rows} for name, rows in found.items()}
+        return {name: used for name, used in told.items() if used}
 
-    def _rows(self, number: int, limit: int = -1) -> Iterator[tuple[Any, int]]:
-        asked = "SELECT value, uses FROM slugs WHERE need = ? ORDER BY uses DESC, value LIMIT ?"
-        for value, uses in self._database.execute(asked, (number, limit)):
+    def _rows(self, needs: Sequence[int], limit: int = -1) -> Iterator[tuple[Any, int]]:
+        among = ", ".join("?" * len(needs))
+        asked = (
+            f"SELECT value, SUM(uses) AS used FROM slugs WHERE need IN ({among}) "  # noqa: S608 - question marks
+            "GROUP BY value ORDER BY used DESC, value LIMIT ?"
+        )
+        for value, uses in self._database.execute(asked, (*needs, limit)):
             yield json.loads(value), uses
 
     def needed(self, work: Import | None) -> Iterator[Needed]:
         """What is named, and whether it exists in the database that *work* knows; None: nobody can say."""
         self._keep()
         for number, naming in enumerate(self._needs):
-            rows = self._rows(number)
+            rows = self._rows([number])
             while page := list(islice(rows, _PAGE)):
                 yield from _looked_up(naming, page, work)
-
-
-def _key(naming: _Naming) -> tuple[str, type[Any], bool]:
-    return naming.name, naming.model, naming.required
 
 
 def _looked_up(naming: _Naming, page: list[tuple[Any, int]], work: Import | None) -> Iterator[Needed]:

@@ -253,6 +253,11 @@ class Kind:
         assert self.table.identity is not None  # noqa: S101 - kind_of made sure
         return self.table.identity
 
+    @property
+    def is_hooked(self) -> bool:
+        """Whether functions of the host's change records before they are loaded."""
+        return any(table.schema._hooks["pre_load"] for table in self.table.all())  # noqa: SLF001
+
     def named(self, identity: Any) -> str:
         """An *identity*, as its column has it, in words; as it is where the format has none for it."""
         try:

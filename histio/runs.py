@@ -122,11 +122,7 @@ class Reader:
         self._contract = form.contract
         self._versions = form.versions
         self._rename = _checked(rename, form.kinds)
-        self._hooked = {
-            kind
-            for kind in form.kinds
-            if any(table.schema._hooks["pre_load"] for table in kind.table.all())  # noqa: SLF001
-        }
+        self._hooked = {kind for kind in form.kinds if kind.is_hooked}
 
     def takes(self, entry: Entry) -> bool:
         """Whether the form of *entry* is right, as far as can be told without marshmallow."""

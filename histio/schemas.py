@@ -6,10 +6,12 @@ which are ledgers. Export, checks, writing and the published JSON Schema all der
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from marshmallow.fields import Nested
 
 from histio import models
-from histio.audits import AtMost, NotEmpty, PerUnit, Sum
+from histio.audits import AtMost, Audit, NotEmpty, PerUnit, Sum
 from histio.charts import Compare
 from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
 from histio.records import RecordSchema, RunSchema
@@ -81,7 +83,7 @@ class ProductionRunSchema(RunSchema):
         collection = "production_runs"
         timestamp = "produced_at"
         optional = ("notes", *_RECORDED)
-        audits = (
+        audits: ClassVar[tuple[Audit, ...]] = (
             NotEmpty(("consumptions",)),
             Sum("total_ingredient_cost", ("consumptions.total_cost",)),
             PerUnit("per_unit_cost", "total_ingredient_cost", "actual_yield"),
@@ -124,7 +126,9 @@ class AssemblyFinishedUnitConsumptionSchema(RecordSchema):
     class Meta(RecordSchema.Meta):
         model = models.AssemblyFinishedUnitConsumption
         optional = _RECORDED
-        audits = (PerUnit("unit_cost_at_consumption", "total_cost", "quantity_consumed"),)
+        audits: ClassVar[tuple[Audit, ...]] = (
+            PerUnit("unit_cost_at_consumption", "total_cost", "quantity_consumed"),
+        )
 
     uuid = _uuid("the ledger entry")
     finished_unit_slug = Slug(
@@ -176,7 +180,7 @@ class AssemblyRunSchema(RunSchema):
         collection = "assembly_runs"
         timestamp = "assembled_at"
         optional = ("notes", *_RECORDED)
-        audits = (
+        audits: ClassVar[tuple[Audit, ...]] = (
             NotEmpty(("finished_unit_consumptions", "packaging_consumptions")),
             Sum(
                 "total_component_cost",

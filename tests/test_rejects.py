@@ -275,7 +275,8 @@ def test_a_run_is_kept_as_it_stood_numbers_that_python_writes_otherwise_included
     source.write_text("\n".join(lines))
     History(sqlite).import_file(source, rejects=rejects)
     assert text in rejects.read_text()
-    assert History(sqlite).import_file(rejects).problem_count == 2
+    assert History(sqlite).import_file(rejects, rejects=tmp_path / "again.jsonl").problem_count == 2
+    assert (tmp_path / "again.jsonl").read_text() == rejects.read_text()
 
 
 @pytest.mark.parametrize("options", [{"dry_run": True}, {"atomic": True}])

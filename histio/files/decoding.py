@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from histio.report import Fault
+
 MAX_DEPTH = 64
 """How deeply objects and lists may be nested, unless the caller says otherwise. A run of the bundled kinds
 needs four levels."""
@@ -94,3 +96,40 @@ def _after(text: str, at: int) -> int:
     """Where the space that begins *at* there ends."""
     found = _SPACE.match(text, at)
     return at if found is None else found.end()
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with its members as they stand there."""
+
+
+def repeated_in(text: str) -> Iterator[tuple[str | int, ...]]:
+    """The steps to each name that comes again in its object; *text* is JSON."""
+    found = False
+
+    def notice(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        taken = dict(members)
+        found = found or len(taken) < len(members)
+        return taken
+
+    json.loads(text, object_pairs_hook=notice)
+    left: list[tuple[tuple[str | int, ...], Any]] = []
+    if found:
+        left.append(((), json.loads(text, object_pairs_hook=_Pairs)))
+    while left:
+        steps, value = left.pop()
+        members: list[tuple[str | int, Any]] = []
+        if isinstance(value, list):
+            members = list(value if isinstance(value, _Pairs) else enumerate(value))
+        names: set[str | int] = set()
+        for name, _ in members:
+            if name in names:
+                yield (*steps, name)
+            names.add(name)
+        left += [((*steps, name), inner) for name, inner in reversed(members)]
+
+
+def repeated_name(name: str | int) -> Fault:
+    """What there is to say of a *name* that comes again."""
+    text = f"The name {name} comes more than once in its object; the last one counts."
+    return Fault(text, "duplicate-member")

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from histio.contract import Contract
+from histio.contract import Contract, pointer
 from histio.entries import Entry, Item
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, check_depth, decoder
+from histio.files.decoding import NotJsonError, check_depth, decoder, repeated_name
 from histio.files.sources import DamageError, Source
 from histio.report import Problem
 
@@ -43,7 +43,7 @@ class Document:
 
     Attributes:
         damage: How the document breaks off; none: it is whole.
-        repeated: The names that it has more than once.
+        repeated: Which of its names come more than once, its runs aside.
 
     Raises:
         DocumentError: It is no JSON, or no document.
@@ -62,7 +62,7 @@ class Document:
         self._collections = collections
         self._limits = max_line_bytes, max_depth
         self.damage: tuple[Problem, ...] = ()
-        self.repeated: tuple[str, ...] = ()
+        self.repeated: tuple[Problem, ...] = ()
         self._lists: list[str] = []
         self.header = self._scan(contract)
 
@@ -81,7 +81,9 @@ class Document:
                 whole = text.value()
             else:
                 for name in text.members():
-                    self.repeated += (name,) if name in members else ()
+                    if name in members:
+                        fault = repeated_name(name)
+                        self.repeated += (Problem("warning", fault.code, str(fault), pointer(name)),)
                     if name in self._collections and text.next() == "[":
                         self._lists.append(name)
                         members[name] = []

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from histio.contract import Contract
+from histio.contract import Contract, pointer
 from histio.entries import Entry, Item, Unreadable
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, decode
+from histio.files.decoding import NotJsonError, decode, decoder, repeated_in, repeated_name
 from histio.files.sources import DamageError, Source
 from histio.report import Code, Fault, Problem
 from histio.wire import shown
@@ -19,6 +20,7 @@ from histio.wire import shown
 _SHOWN = 10_000
 """How much of a line that is too long is kept, in bytes."""
 
+_MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _FIRST_MEMBER = re.compile(rb'\s*\{\s*"([^"\\]*)"')
 
 
@@ -86,7 +88,7 @@ class Stream:
     Attributes:
         header: What its first line says.
         damage: After `items`: in what the stream disagrees with its seal; none: all is there.
-        repeated: Empty; a document has names that may come more than once.
+        repeated: Which names of its header come more than once.
 
     Raises:
         DocumentError: It has no header, or one that this history does not read.
@@ -98,12 +100,12 @@ class Stream:
         self._kinds = contract.kinds
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
+        self.repeated: tuple[Problem, ...] = ()
         self.header = self._read_header()
         # What an export writes before each record; the gate knows the newest version only.
         newest = self.version == contract.version
         self._openings = {f'{{"{kind}":'.encode(): kind for kind in contract.kinds} if newest else {}
         self.damage: tuple[Problem, ...] = ()
-        self.repeated: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -129,6 +131,9 @@ class Stream:
         problems = self._contract.header(member["header"])
         if problems:
             raise DocumentError(tuple(problems))
+        for steps in repeated_in(_text(line)):
+            fault = repeated_name(steps[-1])
+            self.repeated += (Problem("warning", fault.code, str(fault), pointer(*steps), line=1),)
         return member["header"]  # type: ignore[no-any-return]
 
     def items(self, *, again: bool = False) -> Iterator[Item]:
@@ -229,7 +234,7 @@ class Stream:
                 if others:
                     yield unreadable("Unknown field.", at=f"/{min(others)}")
                 else:
-                    own = _record_text(text) if len(members) == 1 else None
+                    own = _only_value(text) if len(members) == 1 else _value_in(text, kind)
                     yield Entry(kind, members[kind], index, number, len(line), own)
             elif isinstance(members.get("unreadable"), str):
                 kept = Fault("The line is kept as text, and was not mended.")
@@ -292,9 +297,19 @@ class _Found:
         self.second: int | None = None
 
 
-def _record_text(line: str) -> str:
-    """The text of the one member of a *line*."""
+def _only_value(line: str) -> str:
+    """The text of what the one member of a *line* says."""
     return line[line.index(":") + 1 : line.rindex("}")]
+
+
+def _value_in(line: str, name: str) -> str:
+    """The text of what the member *name* of a *line* says; where it comes again, with all between."""
+    start = end = at = 0
+    while member := _MEMBER.match(line, at):
+        _, at = decoder.raw_decode(line, member.end())
+        if json.loads(member[1]) == name:
+            start, end = start or member.end(), at
+    return line[start:end]
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,14 +1,16 @@
 """The public API as type checkers see it. mypy reads this file; nothing runs it."""
 
 import datetime as dt
-from collections.abc import AsyncGenerator, Iterator
-from typing import Any, assert_type
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, assert_type
 
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
 import histio
+from histio.audits import AtMost
 from histio.models import ProductionRun
 
 
@@ -47,6 +49,29 @@ def four_functions(document: dict[str, Any]) -> None:
     assert_type(histio.export_production_history(recipe_id=1, end_date=dt.date(2025, 1, 1)), dict[str, Any])
     result = histio.import_assembly_history(document, skip_duplicates=False)
     assert_type(result["errors"], list[str])
+
+
+def files(history: histio.History, path: Path, file: BinaryIO) -> None:
+    for given in (path, "runs.jsonl", file):
+        assert_type(histio.check_file(given, history=history, max_depth=9), Iterator[histio.Problem])
+        assert_type(histio.inspect_file(given), histio.Inspection)
+        assert_type(histio.references(given, history=history), Iterator[histio.Needed])
+    for audited in (history, path):
+        assert_type(histio.audit(audited), Iterator[histio.Problem])
+    histio.check_file(history)  # type: ignore[arg-type]
+    histio.references(path, history)  # type: ignore[call-arg]
+
+
+class Rule:
+    members = ("notes",)
+
+    def findings(self, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield "notes", str(record)
+
+
+class AuditedSchema(histio.ProductionRunSchema):
+    class Meta(histio.ProductionRunSchema.Meta):
+        audits = (AtMost("actual_yield", "expected_yield"), Rule())
 
 
 async def for_asyncio(

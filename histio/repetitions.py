@@ -1,0 +1,73 @@
+"""Identities that come twice: in a run, or in several runs of the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from histio.fields import RunUUID
+from histio.kinds import Table
+from histio.report import Code, Fault
+from histio.runs import Run
+from histio.spool import Spool
+
+
+def duplicate(table: Table, identity: Any) -> str:
+    """The words for an *identity* that exists already."""
+    return f"Duplicate {table.identity_name}: {table.wire(table.identity or '', identity)}"
+
+
+def identity_name(table: Table) -> str:
+    """The name on the wire of what identifies a record."""
+    return table.names[table.identity or ""]
+
+
+def note_entries(
+    run: Run,
+    known: Collection[tuple[Table, Any]] = (),
+    written: Collection[tuple[Table, Any]] = (),
+) -> None:
+    """Note which entries of a *run* come twice in it, or are *known*: those of other runs.
+
+    *written*: which of those came with the same file.
+    """
+    seen = set()
+    for table, identity, steps in run.entries():
+        code: Code = "duplicate-in-document"
+        if (table, identity) in known:
+            text = f"{duplicate(table, identity)}, an entry of another run"
+            code = code if (table, identity) in written else "duplicate"
+        elif (table, identity, where := () if table.is_shared else steps[:-2]) in seen:
+            text = f"{duplicate(table, identity)}, twice in its run"
+        else:
+            seen.add((table, identity, where))
+            continue
+        run.note(Fault(text, code), *steps, identity_name(table))
+
+
+def note_repeated(run: Run, seen: Spool) -> None:
+    """Note which identities of a *run* others had before it; where it may go in, it has them from now on.
+
+    A run that comes again is skipped, so that its entries are nobody's matter.
+    """
+    new: dict[str, list[tuple[str, str]]] = {}
+    for table, identity, steps in run.identities():
+        if steps and not table.is_shared:
+            continue
+        scope, key = f"identities of {table.rows.fullname}", _key(table, identity)
+        first = seen.place(scope, key)
+        if first is None:
+            new.setdefault(scope, []).append((key, run.place))
+            continue
+        fault = Fault(f"{duplicate(table, identity)}, first in {first}", "duplicate-in-document")
+        run.note(fault, *steps, identity_name(table), warning=not steps)
+        if not steps:
+            return
+    for scope, keys in new.items() if not run.problems else ():
+        seen.note(scope, keys)
+
+
+def _key(table: Table, identity: Any) -> str:
+    """An *identity* as text that is the same for equal ones; of UUIDs, one form alone is ever loaded."""
+    is_uuid = isinstance(table.fields[table.identity or ""], RunUUID)
+    return ascii(identity if is_uuid else table.wire(table.identity or "", identity))
