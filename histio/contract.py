@@ -517,6 +517,8 @@ def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...]
         wanted: list[Any] = [sub.validator_value for sub in error.context or ()]
         names = " or ".join(name for names in wanted for name in names)
         yield (), f"Must have {names}."
+    elif error.validator == "enum":
+        yield (), f"Must be {' or '.join(map(shown, rule))}, not {shown(instance)}."
     else:
         yield (), f"Breaks the rule {error.validator}: {shown(rule)}."
 

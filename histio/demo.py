@@ -21,7 +21,7 @@ from histio.dialects import create_engine
 from histio.history import History
 from histio.report import ImportReport, Problem
 
-FILES = ("source.db", "target.db", "history.json", "broken.json")
+FILES = ("source.db", "target.db", "branch.db", "history.json", "broken.json")
 """What the demonstration leaves in its folder."""
 
 EXPORTED_AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -36,21 +36,25 @@ def run(directory: Path) -> bool:
     """
     with ExitStack() as stack:
         engines = [
-            create_engine(sa.URL.create("sqlite", database=str(directory / name))) for name in FILES[:2]
+            create_engine(sa.URL.create("sqlite", database=str(directory / name))) for name in FILES[:3]
         ]
         for engine in engines:
             stack.callback(engine.dispose)
         return _play(directory, *engines)
 
 
-def _play(directory: Path, source_engine: Engine, target_engine: Engine) -> bool:
+def _play(directory: Path, source_engine: Engine, target_engine: Engine, branch_engine: Engine) -> bool:
     print("A bakery's year leaves one database and comes back whole in another.")
     print("The lines marked >>> do the same in Python, beside the files.\n")
     clock = _Clock()
     fill(source_engine, bakery.catalog(), with_runs=True)
-    fill(target_engine, reversed(bakery.catalog()), with_runs=False)
+    for engine in (target_engine, branch_engine):
+        fill(engine, reversed(bakery.catalog()), with_runs=False)
     clock.step("1 Fill source.db with a catalog and a year of runs;")
-    _say("target.db gets the same catalog under other row ids, and no runs")
+    _say(
+        "target.db gets the same catalog under other row ids, and no runs; so does",
+        "branch.db, for you to try",
+    )
 
     source, target = History(source_engine), History(target_engine)
     document = source.export_document(exported_at=EXPORTED_AT)

@@ -47,7 +47,7 @@ class DocumentError(ProblemsError):
         problems: All of them; the text shows the first twenty.
     """
 
-    summary = "not a history document:"
+    summary = "cannot be read as a history:"
 
 
 class ExportError(ProblemsError):
@@ -57,4 +57,4 @@ class ExportError(ProblemsError):
         problems: One for each fault, its pointer into the run; the text shows the first twenty.
     """
 
-    summary = "rows that cannot be exported, {count} faults:"
+    summary = "rows that cannot be exported ({count}):"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,10 @@ def naming(
     if found:
         return found
     names = sorted({name for kind in chosen for table in kind.table.all() for name in _slugs(table)})
-    unknown = f"no kind has the slugs {', '.join(slugs)}; there are {', '.join(names)}"
+    close = [each for name in slugs if name not in names for each in difflib.get_close_matches(name, names)]
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    of = " or ".join(kind.name for kind in chosen)
+    unknown = f"no {of} has {' and '.join(slugs)}; {meant}slugs are {', '.join(names)}"
     raise ValueError(missing[0] if missing else unknown)
 
 

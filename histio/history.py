@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import difflib
 import functools
 import inspect
 import logging
@@ -538,7 +539,11 @@ class History:
         wanted = self._kinds if names is None else [names] if isinstance(names, str) else names
         unknown = [name for name in wanted if name not in self._kinds]
         if unknown:
-            raise ValueError(f"no such kind: {', '.join(unknown)}; this history has {', '.join(self._kinds)}")
+            close = [each for name in unknown for each in difflib.get_close_matches(name, self._kinds)]
+            meant = f"did you mean {' or '.join(close)}? " if close else ""
+            raise ValueError(
+                f"no such kind: {', '.join(unknown)}; {meant}this history has {', '.join(self._kinds)}"
+            )
         return [kind for name, kind in self._kinds.items() if name in wanted]
 
 

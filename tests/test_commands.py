@@ -92,7 +92,7 @@ def test_an_export_tells_counts_size_and_digest(home, run):
     assert (code, errors) == (0, "")
     assert re.search(r"production_run +5\nassembly_run +1\ntotal +6\n", printed)
     with History("sqlite:///bakery.db") as history:
-        assert printed.endswith(f"sha256 {history.export_file('again.jsonl').sha256}\n")
+        assert printed.endswith(f"(sha256): {history.export_file('again.jsonl').sha256}\n")
 
 
 def test_an_existing_file_is_kept_unless_it_is_forced(home, run):
@@ -201,7 +201,7 @@ def test_slugs_are_renamed_on_the_way_in(home, run, rules):
     Path("rules.json").write_text(json.dumps({"recipe_slug": {"kekse": "cookies"}}))
     file = file_of(production_run(1, recipe_slug="kekse"))
     code, printed, _ = run(f"import {file} --rename {rules} {BRANCH}")
-    assert (code, "Renamed slugs: 1" in printed) == (0, True)
+    assert (code, "Slugs renamed in 1 places" in printed) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,52 @@ def test_a_damaged_file_is_bad_input_and_writes_nothing(home, run):
     assert code == Outcome.BAD
     assert "without its trailer" in errors
     assert kept("sqlite:///branch.db")["production_runs"] == []
-    assert run(f"import cut.jsonl --allow-truncated --json {BRANCH}")[0] == 0
+    code, printed, _ = run(f"import cut.jsonl --allow-truncated {BRANCH}")
+    assert (code, "as far as cut.jsonl is whole" in printed) == (Outcome.REJECTS, True)
+
+
+def test_a_file_of_rejects_that_exists_is_kept_unless_it_is_forced(home, run):
+    file = file_of(production_run(1, recipe_slug="none"))
+    before = Path("history.jsonl").read_bytes()
+    code, _, errors = run(f"import {file} --rejects history.jsonl {BRANCH}")
+    assert (code, "--force replaces it" in errors) == (Outcome.USAGE, True)
+    assert Path("history.jsonl").read_bytes() == before
+    assert run(f"import {file} --rejects history.jsonl --force {BRANCH}")[0] == Outcome.BAD
+    assert Path("history.jsonl").read_bytes() != before
+
+
+def test_what_an_update_did_to_ledgers_is_told(home, run):
+    file = file_of(production_run(1, consumptions=[]))
+    _, printed, _ = run(f"import {file} --on-duplicate update {BAKERY}")
+    assert "Ledger entries: 0 added, 0 changed, 1 removed" in printed
+
+
+def test_a_rename_that_no_run_needed_is_told(home, run):
+    file = file_of(production_run(1))
+    _, printed, _ = run(f"import {file} --rename recipe_slug:cokies=cookies {BRANCH}")
+    assert "No run names cokies as recipe_slug." in printed
+
+
+@pytest.mark.parametrize("line", [f"import history.jsonl -q {BRANCH}", f"export out.jsonl -q {BAKERY}"])
+def test_where_all_is_well_a_quiet_command_prints_nothing(home, run, line):
+    assert run(line) == (0, "", "")
+
+
+def test_a_report_that_cannot_be_printed_does_not_hide_that_the_import_is_done(home):
+    command = [sys.executable, "-m", "histio", "import", "history.jsonl", "--url", "sqlite:///branch.db"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=ENVIRONMENT)
+    assert (done.returncode, b"The import is done, but" in done.stderr) == (0, True)
+    assert len(kept("sqlite:///branch.db")["production_runs"]) == 5
+
+
+def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run, monkeypatch):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(History, "_import", interrupted)
+    code, _, errors = run(f"import history.jsonl --commit-every 2 {BRANCH}")
+    assert (code, "the same command goes on from there" in errors) == (Outcome.INTERRUPTED, True)
 
 
 # --- looking -------------------------------------------------------------------------------------------
@@ -385,6 +430,16 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         ("check .", 2, "Is a directory"),
         ("export out.jsonl", 2, "Which database?"),
         ("export out.jsonl --url sqlite:///typo.db", 2, "typo.db does not exist"),
+        ("export out.jsonl --url postgresql://me:secret@word@127.0.0.1/x", 2, "%40"),
+        ("export out.jsonl --url sqlite://folder/bakery.db", 2, "three slashes"),
+        ("export out.jsonl --url mariadb+pymysql://root@127.0.0.1/test?foo=bar", 4, "foo"),
+        (f"export out.jsonl --kind production_runs {BAKERY}", 2, "did you mean production_run?"),
+        (f"export out.jsonl --where recipe=cookies {BAKERY}", 2, "did you mean recipe_slug?"),
+        (f"export out.jsonl --since 2025-02-01 --until 2025-01-01 {BAKERY}", 2, "no such runs"),
+        ("inspect bakery.db", 1, "bakery.db is the file of a database"),
+        ("audit sqlite:///bakery.db", 2, "name it by --url"),
+        ("diff - -", 2, "read once only"),
+        ("references history.jsonl --missing-json", 2, "which database?"),
         ("export out.jsonl --url nonsense", 2, "sqlite:///bakery.db"),
         (f"export out.jsonl --kind nothing {BAKERY}", 2, "production_run, assembly_run"),
         (f"export out.jsonl --where recipe_slug=cokies {BAKERY}", 2, "did you mean cookies?"),
@@ -395,9 +450,9 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         (f"export no/such/folder/out.jsonl {BAKERY}", 2, "No such file or directory"),
         (f"import history.jsonl --rename cookies {BRANCH}", 2, "MEMBER:OLD=NEW"),
         (f"import history.jsonl --commit-every 0 {BRANCH}", 2, "commit-every"),
-        (f"import history.jsonl --commit-every 5 --atomic {BRANCH}", 2, "commit_every excludes"),
+        (f"import history.jsonl --commit-every 5 --atomic {BRANCH}", 2, "--commit-every excludes"),
         ("export out.jsonl --url postgresql://me:secret@127.0.0.1:1/x", 4, "refused"),
-        ("import plain.txt --url sqlite:///branch.db", 1, "not a history"),
+        ("import plain.txt --url sqlite:///branch.db", 1, "cannot be read as a history"),
         ("export out.jsonl --url sqlite:///empty.db", 4, "histio init"),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_file_that_has_a_name_is_written_by_it(tmp_path):
 )
 def test_a_path_without_a_known_ending_needs_a_format(path):
     with pytest.raises(
-        ValueError, match=r"no known ending: \.json or \.jsonl, each with \.gz or \.zst .* format="
+        ValueError, match=r"no known ending: \.json or \.jsonl, each with \.gz or \.zst .* format"
     ):
         format_of(path)
 

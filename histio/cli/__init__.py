@@ -19,7 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: see ``histio --help``.
     """
     if argv is None:  # what stops a service leaves as little behind as Ctrl-C
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         from histio.cli.program import run  # which takes time, and may be interrupted too
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 import histio
+from histio.cli.screen import without_password
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -32,11 +33,34 @@ database_options = _options(
 )
 """Options that name a database."""
 
+
+def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _Command]:
+    """An argument that names a file, and no database."""
+
+    def check(_context: click.Context, _argument: click.Parameter, given: Any) -> Any:
+        from histio.dialects import is_database
+
+        for each in (given,) if isinstance(given, str) else given or ():
+            if is_database(each):
+                raise click.UsageError(
+                    f"{without_password(each)} is a database, not a file: name it by --url."
+                )
+        return given
+
+    return click.argument(name, callback=check, **options)
+
+
 file_options = _options(
     "A History of your own, which says what files may hold, and has a database or none.",
     "A database, such as sqlite:///bakery.db.",
 )
-"""The same for commands that are about files, and may do without a database."""
+"""The same for commands that are about files, and do without a database where none is named."""
+
+looking_options = _options(
+    "A History of your own, which says what files may hold, and has a database or none.",
+    f"A database in which references are looked up.  [env var: {VARIABLE}]",
+)
+"""The same for commands that look into a database where one is named."""
 
 
 @contextmanager
@@ -62,15 +86,32 @@ def opened(url: str | None, named: str | None, *, new: bool = False) -> Iterator
     where = with_driver(url or "")
     missing = None if new else missing_file(where)
     if missing is not None:
-        raise click.UsageError(f"{missing} does not exist; histio init --url {where} makes a new database.")
-    with histio.History(where) if own is None else own._bound_to(where) as history:
+        raise click.UsageError(f"{missing} does not exist. (histio init makes a new database.)")
+    with histio.History(where) if own is None else own._bound_to(where) as history, _told_of(where):
         yield history
 
 
 @contextmanager
-def opened_for_files(url: str | None, named: str | None) -> Iterator[histio.History]:
-    """The history that the options name, with its database if they name one."""
-    if url is not None:
+def _told_of(url: Any) -> Iterator[None]:
+    """A block whose errors of the database name it."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        is_file = url.get_backend_name() == "sqlite"
+        named = url.database if is_file else url.render_as_string(hide_password=True)
+        error.add_note(f"The database is {named}.")
+        raise
+
+
+@contextmanager
+def opened_for_files(url: str | None, named: str | None, *, asked: bool = False) -> Iterator[histio.History]:
+    """The history that the options name, with its database if they name one.
+
+    *asked*: it is, where the environment names it too.
+    """
+    if url is not None or (asked and os.environ.get(VARIABLE)):
         with opened(url, named) as history:
             yield history
     else:
@@ -86,8 +127,8 @@ def _imported(named: str) -> histio.History:
         found: Any = importlib.import_module(module)
         for name in attribute.split("."):
             found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        raise click.UsageError(f"--history: {error}") from error
+    except Exception as error:
+        raise click.UsageError(f"--history: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
     try:

@@ -9,31 +9,33 @@ from typing import Any
 import sqlalchemy as sa
 
 from histio.cli.outcomes import Outcome
+from histio.cli.screen import safe, without_password
 from histio.errors import BindingError, DocumentError, ExportError, NotConfiguredError, ProblemsError
 from histio.report import Problem
 
+TRACEBACK = "HISTIO_TRACEBACK"
+
 _SHOWN = 20
+_DAMAGED = """Get the file again. If it was edited on purpose, let the header of the stream say "sealed":
+false, and take away the last line. histio import --allow-truncated takes what is whole of it."""
+_UNEXPECTED = f"Nobody expected that. With {TRACEBACK}=1 in the environment, it is told where it happened."
 _NO_TABLE = re.compile(r"no such table|relation .* does not exist|Table .* doesn't exist")
 _EXTRAS = {"psycopg": "postgresql", "pymysql": "mariadb", "fsspec": "urls", "jinja2": "report"}
-_PASSWORD = re.compile(r"(\w://[^\s:/@]*:)[^\s@]+@")
 
 
-def outcome_of(error: Exception) -> tuple[Outcome | None, str]:
-    """What the *error* of a command means, and what to say of it; None: it is nobody's fault but histio's."""
+def outcome_of(error: Exception) -> tuple[Outcome, str]:
+    """What the *error* of a command means, and what to say of it."""
     for kinds, outcome, told in _MEANINGS:
         if isinstance(error, kinds):
             return outcome, without_password(told(error))
-    return None, str(error)
-
-
-def without_password(text: str) -> str:
-    """*text* with asterisks in place of a password in a URL."""
-    return _PASSWORD.sub(r"\1***@", text)
+    return Outcome.FAILED, f"{type(error).__name__}: {without_password(str(error))}\n{_UNEXPECTED}"
 
 
 def _of_database(error: sa.exc.DBAPIError) -> str:
-    text = str(error.orig).strip()
-    return f"{text}\nhistio init makes the tables of the bundled models." if _NO_TABLE.search(text) else text
+    told = [str(error.orig).strip(), *getattr(error, "__notes__", ())]
+    if _NO_TABLE.search(told[0]):
+        told.append("histio init, with the same options, makes the tables.")
+    return "\n".join(told)
 
 
 def _of_url(error: sa.exc.SQLAlchemyError) -> str:
@@ -42,20 +44,27 @@ def _of_url(error: sa.exc.SQLAlchemyError) -> str:
 
 def _of_module(error: ImportError) -> str:
     extra = _EXTRAS.get(error.name or "")
-    return str(error) if extra is None else f"{error.name} is not installed: pip install 'histio[{extra}]'"
+    if extra is None:
+        return f"{error}. A database or a file may need a package that is not installed."
+    return f"{error.name} is not installed: pip install 'histio[{extra}]'"
 
 
 def _of_file(error: OSError) -> str:
     if error.filename is None or error.strerror is None:
-        return str(error)
+        return error.strerror or str(error)
     more = "" if not isinstance(error, FileExistsError) else "; --force replaces it"
     return f"{error.filename}: {error.strerror}{more}"
 
 
 def _problems(error: ProblemsError) -> str:
     found: tuple[Problem, ...] = error.problems
-    lines = [error.summary.format(count=len(found)), *(f"  {each}" for each in found[:_SHOWN])]
-    return "\n".join([*lines, f"  … and {len(found) - _SHOWN:,} more"] if found[_SHOWN:] else lines)
+    lines = [error.summary.format(count=len(found)), *(f"  {safe(each)}" for each in found[:_SHOWN])]
+    lines += [f"  … and {len(found) - _SHOWN:,} more"] if found[_SHOWN:] else []
+    if {problem.code for problem in found} <= {"truncated", "corrupt"}:
+        lines += [_DAMAGED]
+    elif any(problem.pointer.startswith("/header/kinds") for problem in found):
+        lines += ["Runs of your own kinds need your History: --history MODULE:ATTRIBUTE."]
+    return "\n".join(lines)
 
 
 _MEANINGS: tuple[tuple[Any, Outcome, Callable[[Any], str]], ...] = (

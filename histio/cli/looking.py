@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -11,14 +12,17 @@ import click
 from click.shell_completion import get_completion_class
 
 import histio
-from histio.cli.databases import database_options, file_options, opened, opened_for_files
-from histio.cli.outcomes import Outcome
-from histio.cli.screen import safe, say, say_json, say_table
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-as_lines = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON, one object to a line, for machines."
+from histio.cli.databases import (
+    VARIABLE,
+    database_options,
+    file_argument,
+    file_options,
+    looking_options,
+    opened,
+    opened_for_files,
 )
+from histio.cli.outcomes import Outcome
+from histio.cli.screen import as_json, as_lines, safe, say, say_json, say_table
 
 
 def _counted(count: int, what: str) -> str:
@@ -26,8 +30,8 @@ def _counted(count: int, what: str) -> str:
 
 
 @click.command()
-@click.argument("file")
-@file_options
+@file_argument()
+@looking_options
 @as_lines
 def check(file: str, url: str | None, named: str | None, *, as_json: bool) -> int:
     """Tell all that is wrong with FILE.
@@ -41,7 +45,7 @@ def check(file: str, url: str | None, named: str | None, *, as_json: bool) -> in
       histio check history.jsonl
       histio check history.jsonl --url sqlite:///branch.db
     """
-    with opened_for_files(url, named) as history:
+    with opened_for_files(url, named, asked=True) as history:
         errors, warnings = _say_problems(histio.check_file(file, history=history), file, as_json=as_json)
     if not as_json:
         say(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}", err=True)
@@ -65,7 +69,7 @@ def _say_problems(problems: Iterable[histio.Problem], file: str | None, *, as_js
 
 
 @click.command()
-@click.argument("file")
+@file_argument()
 @database_options
 @as_lines
 def verify(file: str, url: str | None, named: str | None, *, as_json: bool) -> int:
@@ -89,8 +93,8 @@ def verify(file: str, url: str | None, named: str | None, *, as_json: bool) -> i
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b", required=False)
+@file_argument("a")
+@file_argument("b", required=False)
 @file_options
 @as_lines
 def diff(a: str, b: str | None, url: str | None, named: str | None, *, as_json: bool) -> int:
@@ -104,6 +108,8 @@ def diff(a: str, b: str | None, url: str | None, named: str | None, *, as_json: 
       histio diff history.jsonl later.jsonl
       histio diff history.jsonl --url sqlite:///bakery.db
     """
+    if a == b == "-":
+        raise click.UsageError("Standard input can be read once only.")
     if b is not None:
         with opened_for_files(url, named) as history:
             count = _say_differences(histio.diff(a, b, history=history), a, b, as_json=as_json)
@@ -134,7 +140,7 @@ def _say_differences(differences: Iterable[histio.Difference], a: str, b: str, *
 
 
 @click.command()
-@click.argument("file")
+@file_argument()
 @file_options
 @as_json
 def inspect(file: str, url: str | None, named: str | None, *, as_json: bool) -> int:
@@ -155,6 +161,10 @@ def inspect(file: str, url: str | None, named: str | None, *, as_json: bool) -> 
     return Outcome.BAD if found.problems else Outcome.DONE
 
 
+def _to_the_second(moment: str | None) -> str:
+    return re.sub(r"\.[0-9]+", "", moment or "")
+
+
 def _say_inspection(found: histio.Inspection) -> None:
     sealed = "sealed" if found.sealed else "not sealed"
     say(f"{'A stream, ' + sealed if found.form == 'stream' else 'A document'}, format {safe(found.version)}")
@@ -172,7 +182,7 @@ def _say_inspection(found: histio.Inspection) -> None:
     say()
     rows = []
     for kind, of in found.kinds.items():
-        rows.append((kind, of.runs, of.first or "", of.last or ""))
+        rows.append((kind, of.runs, _to_the_second(of.first), _to_the_second(of.last)))
         rows += [(f"  {ledger}", entries, "", "") for ledger, entries in of.entries.items()]
     say_table(["kind", "count", "first", "last"], rows)
     for member, used in found.most_used.items():
@@ -181,8 +191,8 @@ def _say_inspection(found: histio.Inspection) -> None:
 
 
 @click.command()
-@click.argument("file")
-@file_options
+@file_argument()
+@looking_options
 @click.option("--missing-json", is_flag=True, help="Print what is missing as one JSON object, by member.")
 @as_lines
 def references(file: str, url: str | None, named: str | None, *, missing_json: bool, as_json: bool) -> int:
@@ -200,7 +210,11 @@ def references(file: str, url: str | None, named: str | None, *, missing_json: b
     """
     missing: dict[str, dict[str, Any]] = {}
     lacking = False
-    with opened_for_files(url, named) as history:
+    if missing_json and as_json:
+        raise click.UsageError("--missing-json and --json exclude each other.")
+    with opened_for_files(url, named, asked=True) as history:
+        if missing_json and not history._has_database:
+            raise click.UsageError(f"--missing-json: which database? Say --url URL, or set {VARIABLE}.")
         rows = []
         for each in histio.references(file, history=history):
             lacking = lacking or (each.found is False and each.required)
@@ -230,7 +244,7 @@ def _reference_row(each: histio.Needed) -> tuple[object, ...]:
 
 
 @click.command()
-@click.argument("file", required=False)
+@file_argument(required=False)
 @database_options
 @as_lines
 def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool) -> int:
@@ -246,17 +260,15 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
       histio audit --url sqlite:///bakery.db
     """
     with opened_for_files(url, named) if file is not None else opened(url, named) as history:
+        given = history if file is None else file
+        _, count = _say_problems(histio.audit(given, history=history), file, as_json=as_json)
         if not as_json:
             from histio.audits import audits_of
 
             for kind in history._format.kinds:
-                for table in kind.table.all():
-                    for rule in audits_of(table):
-                        say(f"rule of {kind.name}: {rule}", err=True)
-        given = history if file is None else file
-        _, count = _say_problems(histio.audit(given, history=history), file, as_json=as_json)
-    if not as_json:
-        say(_counted(count, "finding"), err=True)
+                for rule in (rule for table in kind.table.all() for rule in audits_of(table)):
+                    say(f"rule of {kind.name}: {rule}", err=True)
+            say(_counted(count, "finding"), err=True)
     return Outcome.BAD if count else Outcome.DONE
 
 

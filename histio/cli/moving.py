@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,13 +15,21 @@ from typing import Any
 import click
 
 import histio
-from histio.cli.databases import database_options, file_options, opened, opened_for_files
+from histio.cli.databases import database_options, file_argument, file_options, opened, opened_for_files
+from histio.cli.importing import import_
 from histio.cli.outcomes import Outcome
-from histio.cli.screen import progress_bar, safe, say, say_json, say_problems, say_table, say_wrapped, size
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-
+from histio.cli.screen import (
+    after_the_fact,
+    as_json,
+    progress_bar,
+    quiet,
+    safe,
+    say,
+    say_json,
+    say_table,
+    say_wrapped,
+    size,
+)
 
 _DAY = len("2025-01-01")
 
@@ -36,14 +44,15 @@ def _moment(context: click.Context, option: click.Parameter, text: str | None) -
         raise click.BadParameter(told, context, option) from None
 
 
-def _pair(option: str, text: str, pattern: str) -> list[str]:
-    found = re.fullmatch(pattern, text, re.DOTALL)
-    if found is None:
-        raise click.UsageError(f"{option}: {text!r} is not of the form {_FORMS[option]}.")
-    return list(found.groups())
-
-
-_FORMS = {"--where": "MEMBER=SLUG", "--rename": "MEMBER:OLD=NEW, or the name of a JSON file"}
+def _slugs(given: Sequence[str]) -> dict[str, str]:
+    """What --where says."""
+    found = {}
+    for each in given:
+        member, equals, slug = each.partition("=")
+        if not (member and equals and slug):
+            raise click.UsageError(f"--where: {each!r} is not of the form MEMBER=SLUG.")
+        found[member] = slug
+    return found
 
 
 @click.command()
@@ -117,7 +126,7 @@ def demo(folder: Path | None) -> int:
 
 
 @click.command(name="export")
-@click.argument("file")
+@file_argument()
 @database_options
 @click.option(
     "--since",
@@ -174,19 +183,31 @@ def export(
       histio export bread.json --where recipe_slug=pain-de-mie
       histio export - --kind assembly_run > assembly.jsonl
     """
+    if bounds["since"] and bounds["until"] and _first(bounds["since"]) > _first(bounds["until"]):
+        raise click.UsageError("--since is later than --until: there are no such runs.")
+    if file == "-" and form and re.search("gz|zst", form) and sys.stdout.isatty():
+        raise click.UsageError("A terminal cannot show what is compressed.")
     with opened(url, named) as history, progress_bar(shown=not (quiet or as_json)) as progress:
         filters: dict[str, Any] = {}
         if where:
             from histio.filters import naming
 
-            named_by = dict(_pair("--where", each, "([^=]+)=(.+)") for each in where)
-            filters = {"where": naming(history, named_by, kinds=kinds or None)}
+            filters = {"where": naming(history, _slugs(where), kinds=kinds or None)}
             kinds = tuple(filters["where"])
         report = history.export_file(
             file, kinds=kinds or None, format=form, overwrite=force, progress=progress, **bounds, **filters
         )
-    _say_export(report, file, as_json=as_json)
+    if not quiet:
+        with after_the_fact("The export is done"):
+            _say_export(report, file, as_json=as_json)
     return Outcome.DONE
+
+
+def _first(moment: dt.date) -> dt.datetime:
+    """The first instant of a *moment*, as a time in UTC."""
+    if not isinstance(moment, dt.datetime):
+        return dt.datetime.combine(moment, dt.time.min, dt.UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _say_export(report: histio.ExportReport, file: str, *, as_json: bool) -> None:
@@ -197,124 +218,12 @@ def _say_export(report: histio.ExportReport, file: str, *, as_json: bool) -> Non
         return
     say_table(["kind", "runs"], [*report.by_kind.items(), ("total", report.exported)], err=err)
     where = "standard output" if err else file
-    say(f"\nWrote {safe(where)}: {size(report.bytes)}, sha256 {report.sha256}", err=err)
-
-
-@click.command(name="import")
-@click.argument("file")
-@database_options
-@click.option("--dry-run", is_flag=True, help="Do everything, and take it back: the report is the same.")
-@click.option(
-    "--on-duplicate",
-    type=click.Choice(["skip", "error", "update", "verify"]),
-    default="skip",
-    show_default=True,
-    help="What becomes of runs that exist: left alone; rejected; made what FILE says; compared.",
-)
-@click.option("--atomic", is_flag=True, help="Write nothing if any run is rejected.")
-@click.option("--rejects", metavar="FILE", help="Gets the rejected runs with their problems, to be mended.")
-@click.option("--report", "page", metavar="FILE", help="Gets a page to look at, with all that was told.")
-@click.option("--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after N runs.")
-@click.option(
-    "--rename",
-    multiple=True,
-    metavar="MEMBER:OLD=NEW",
-    help='Read a slug as another; or a JSON file: {"recipe_slug": {"old": "new"}}.',
-)
-@click.option("--follows", metavar="SHA256", help="Insist that FILE continues the export with this digest.")
-@click.option("--allow-truncated", is_flag=True, help="Import what is whole of a damaged file.")
-@quiet
-@as_json
-def import_(
-    file: str,
-    url: str | None,
-    named: str | None,
-    *,
-    rename: tuple[str, ...],
-    page: str | None,
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
-) -> int:
-    """Write the runs of FILE to a database.
-
-    Every run stands alone: one that cannot be imported is rejected with its reasons, and the others go in.
-    Runs that are there already are skipped, so the same import again changes nothing.
-
-    \b
-    Examples:
-      histio import history.jsonl --url sqlite:///branch.db
-      histio import history.jsonl --dry-run
-      histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
-      histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
-    """
-    with opened(url, named) as history, progress_bar(shown=not (quiet or as_json)) as progress:
-        if page is not None and (file == "-" or os.path.lexists(page)):
-            raise click.UsageError(f"--report: {page} exists, or FILE cannot be read again.")
-        report = history.import_file(file, rename=_renames(rename), progress=progress, **options)
-        if page is not None:
-            histio.report_page(file, page, history=history, imported=report)
-    withheld = options["atomic"] and report.rejected > 0
-    if as_json:
-        say_json(report.to_dict())
-    else:
-        _say_import(report, file, withheld=withheld, rejects=options["rejects"])
-    if withheld or (report.rejected and not (report.imported or report.updated or report.skipped)):
-        return Outcome.BAD
-    return Outcome.REJECTS if report.rejected else Outcome.DONE
-
-
-def _renames(given: Sequence[str]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for each in given:
-        if Path(each).is_file():
-            try:
-                rules = json.loads(Path(each).read_bytes())
-            except ValueError as error:
-                raise click.UsageError(f"--rename: {each} is no JSON: {error}") from error
-            if not isinstance(rules, dict) or not all(isinstance(names, dict) for names in rules.values()):
-                raise click.UsageError(f'--rename: {each} must be like {{"recipe_slug": {{"old": "new"}}}}.')
-        else:
-            member, old, new = _pair("--rename", each, "([^:=]+):(.+)=(.+)")
-            rules = {member: {old: new}}
-        for member, names in rules.items():
-            found.setdefault(member, {}).update(names)
-    return found
-
-
-def _say_import(report: histio.ImportReport, file: str, *, withheld: bool, rejects: str | None) -> None:
-    ends = ("imported", "updated", "skipped", "rejected")
-    rows = [(kind, *(getattr(counts, end) for end in ends)) for kind, counts in report.by_kind.items()]
-    say_table(["kind", *ends], [*rows, ("total", *(getattr(report, end) for end in ends))])
-    say_problems("Problems", report.problems, report.problem_count)
-    say_problems("Warnings", report.warnings, report.warning_count)
-    if report.renamed_count:
-        say(f"\nRenamed slugs: {report.renamed_count:,}")
-    say()
-    for line in _what_next(report, file, withheld=withheld, rejects=rejects):
-        say_wrapped(line)
-
-
-def _what_next(report: histio.ImportReport, file: str, *, withheld: bool, rejects: str | None) -> list[str]:
-    found = []
-    if report.dry_run:
-        found.append("This was a dry run: nothing was written.")
-    elif withheld:
-        found.append("Nothing was written: --atomic, and runs were rejected.")
-    if any(problem.code == "unknown-reference" for problem in report.problems):
-        found.append(
-            f"histio references {safe(file)} --url … lists the slugs that are missing: make those rows, or "
-            "import again with --rename MEMBER:OLD=NEW."
-        )
-    if rejects is not None and report.rejected:
-        found.append(f"The rejected runs are in {safe(rejects)}: mend them there, and import that file.")
-    elif report.rejected and not report.dry_run:
-        found.append("To keep the rejected runs for mending, import again with --rejects FILE.")
-    return found or ["Done."]
+    say(f"\nWrote {safe(where)}: {size(report.bytes)}", err=err)
+    say(f"Digest of the runs (sha256): {report.sha256}", err=err)
 
 
 @click.command()
-@click.argument("file", required=False)
+@file_argument(required=False)
 @click.option("--output", "-o", "out", required=True, metavar="FILE", help="The page that is written.")
 @database_options
 @click.option("--force", is_flag=True, help="Replace the page where it exists.")
@@ -336,7 +245,7 @@ def report(file: str | None, out: str, url: str | None, named: str | None, *, fo
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@file_argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--output", "-o", "out", required=True, metavar="FILE", help="What is written.")
 @file_options
 @click.option("--follows", metavar="SHA256", help="The digest of the file that the new one continues.")
@@ -365,6 +274,8 @@ def merge(
          histio merge history.jsonl later.jsonl -o whole.jsonl
     """
     with opened_for_files(url, named) as history:
+        if files.count("-") > 1:
+            raise click.UsageError("Standard input can be read once only.")
         report = histio.merge(files, out, history=history, follows=follows, format=form, overwrite=force)
     _say_export(report, out, as_json=as_json)
     return Outcome.DONE

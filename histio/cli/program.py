@@ -31,11 +31,11 @@ def run(argv: Sequence[str] | None) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except Exception as error:
-        from histio.cli.failures import outcome_of
+        from histio.cli.failures import TRACEBACK, outcome_of
 
-        outcome, text = outcome_of(error)
-        if outcome is None:
+        if os.environ.get(TRACEBACK):
             raise
+        outcome, text = outcome_of(error)
         click.echo(f"Error: {text}", err=True)
         return outcome
     return int(code or 0)

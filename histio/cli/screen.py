@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +18,26 @@ import histio
 
 _EXAMPLES = 5
 _WIDTH = 80
+_ENDLESS = 10_000
 
 
 def safe(text: object) -> str:
     """*text* without what could steer a terminal: line ends, escape sequences, marks of direction."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(text))
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+as_lines = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, one object to a line, for machines."
+)
+quiet = click.option("--quiet", "-q", is_flag=True, help="Print nothing where all is well.")
+
+_PASSWORD = re.compile(r"(\w://[^\s:/@]*:)[^\s/]+@")
+
+
+def without_password(text: str) -> str:
+    """*text* with asterisks in place of a password in a URL."""
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 def say(text: str = "", *, err: bool = False) -> None:
@@ -44,13 +62,16 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err: 
     from rich.text import Text
 
     rows = [list(row) for row in rows]
+    console = Console(stderr=err, highlight=False)
+    if not console.is_terminal:  # nothing is cut for a width that nobody has
+        console.width = _ENDLESS
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for place, name in enumerate(columns):
         numbers = all(isinstance(row[place], int) for row in rows)
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(f"{each:,}" if isinstance(each, int) else safe(each)) for each in row))
-    Console(stderr=err, highlight=False).print(table)
+    console.print(table)
 
 
 def say_problems(title: str, problems: Sequence[histio.Problem], count: int) -> None:
@@ -67,10 +88,22 @@ def say_problems(title: str, problems: Sequence[histio.Problem], count: int) -> 
         alike = Counter(problem.message for problem in found)
         first = {problem.message: problem for problem in reversed(found)}
         for message, times in islice(alike.items(), _EXAMPLES):
-            more = f", and {times - 1:,} more like it" if times > 1 else ""
+            number = f"{times - 1:,} " if count <= len(problems) else ""
+            more = f", and {number}more like it" if times > 1 else ""
             say(f"    {safe(first[message])}{more}")
         if len(alike) > _EXAMPLES:
             say(f"    … and {len(alike) - _EXAMPLES:,} more")
+
+
+@contextmanager
+def after_the_fact(done: str) -> Iterator[None]:
+    """A block that tells what is *done*, which is so whether it can be printed or not."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"{done}, but its report could not be printed: {error.strerror}", err=True)
 
 
 def size(count: int) -> str:

@@ -34,7 +34,7 @@ from histio.dialects.transactions import (
     strict,
     writing_options,
 )
-from histio.dialects.urls import missing_file, with_driver
+from histio.dialects.urls import is_database, missing_file, with_driver
 
 __all__ = [
     "BETWEEN",
@@ -62,6 +62,7 @@ __all__ = [
     "has_plain_type",
     "hides_rivals",
     "insert_rows",
+    "is_database",
     "is_one_of",
     "latest",
     "limits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,10 +20,19 @@ def with_driver(url: str) -> sa.URL:
     """*url*, with the driver that comes with histio where it names none.
 
     Raises:
-        sqlalchemy.exc.ArgumentError: It is none.
+        sqlalchemy.exc.ArgumentError: It is none, or has a part that cannot be meant.
     """
     made = sa.make_url(url)
+    if "@" in (made.host or ""):
+        raise sa.exc.ArgumentError("In a URL, write an @ of the password as %40.")
+    if made.get_backend_name() == "sqlite" and made.host:
+        raise sa.exc.ArgumentError("A path to a SQLite file stands behind three slashes.")
     return made.set(drivername=_DRIVERS.get(made.drivername, made.drivername))
+
+
+def is_database(text: str) -> bool:
+    """Whether *text* is the URL of a database, and not of a file."""
+    return re.match(r"(sqlite|postgres(ql)?|mysql|mariadb)(\+\w+)?://", text) is not None
 
 
 def missing_file(url: sa.URL) -> Path | None:

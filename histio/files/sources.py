@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
@@ -41,6 +42,7 @@ _FOREIGN = {
     b"\xfd7zXZ\x00": "an xz file",
     b"PK\x03\x04": "a zip archive",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"SQLite f": "the file of a database",
 }
 _LOOK = 8
 _BOM = 3
@@ -72,6 +74,8 @@ class Source:
         if path == "-":
             self.name = "standard input"
             standard: Any = sys.stdin
+            if standard is None:
+                raise OSError(errno.EBADF, "standard input is closed")
             file, is_seekable = self._lent(getattr(standard, "buffer", standard))
         elif is_url(path):
             self.name = shown_url(path)

@@ -25,6 +25,7 @@ Name = Literal["json", "jsonl"]
 FORMATS: tuple[Name, ...] = ("json", "jsonl")
 
 _ENDING = re.compile(rf"\.({'|'.join(FORMATS)})(?:\.(gz|zst))?", re.IGNORECASE)
+_NAME = 50
 _KNOWN = " or ".join(f".{name}" for name in FORMATS) + ", each with .gz or .zst behind it if compressed"
 
 
@@ -55,7 +56,7 @@ def format_of(path: str | os.PathLike[str] | BinaryIO, format: str | None = None
     if found is not None:
         return _format(found)
     if is_path:
-        raise ValueError(f"{name} has no known ending: {_KNOWN}; format= says it for other names")
+        raise ValueError(f"{name} has no known ending: {_KNOWN}; say the format for other names")
     return Format("jsonl", None)
 
 
@@ -141,6 +142,8 @@ def target(
 def _opened(path: str | os.PathLike[str] | BinaryIO, *, overwrite: bool) -> AbstractContextManager[BinaryIO]:
     """The file to store bytes in; all is in place when its block has ended well."""
     if path == "-":
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "standard output is closed")
         sys.stdout.flush()
         return _lent(sys.stdout.buffer)
     if is_url(path):
@@ -175,7 +178,8 @@ def _lent(file: BinaryIO) -> Iterator[BinaryIO]:
 @contextmanager
 def _beside(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[BinaryIO]:
     """A new file that takes the place of *path*, and the *mode* of the file which it replaces."""
-    beside = path.with_name(f".histio-{secrets.token_hex(8)}")
+    # Its name tells what a killed process has left, and fits where that of *path* does.
+    beside = path.with_name(f".{path.name[:_NAME]}.histio-{secrets.token_hex(8)}")
     try:
         # From the beginning, nobody may read it who may not read what it replaces.
         opener = partial(os.open, mode=0o666 if mode is None else mode)
@@ -186,9 +190,11 @@ def _beside(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[Binary
             file.flush()
             os.fsync(file.fileno())
         _place(beside, path, overwrite=overwrite)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             beside.unlink()
+        if isinstance(error, OSError) and error.filename == str(beside):
+            error.filename = str(path)
         raise
     with suppress(OSError):  # some systems cannot open directories, and some file systems cannot sync them
         _sync(path.parent)
