@@ -19,19 +19,21 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 VARIABLE = "HISTIO_DATABASE_URL"
 
 
-def _options(history: str, url: str) -> Callable[[_Command], _Command]:
-    def decorate(command: _Command) -> _Command:
-        command = click.option("--history", "named", metavar="MODULE:ATTRIBUTE", help=history)(command)
-        return click.option("--url", metavar="URL", help=url)(command)
-
-    return decorate
-
-
-database_options = _options(
-    "A History of your own, or a function that makes one: with its models and its database.",
-    f"The database, such as sqlite:///bakery.db.  [env var: {VARIABLE}]",
+history_option = click.option(
+    "--history",
+    "named",
+    metavar="MODULE:ATTRIBUTE",
+    help="A History of your own, or a function that makes one: says what files may hold.",
 )
-"""Options that name a database."""
+"""An option that names kinds of run."""
+
+
+def database_options(command: _Command) -> _Command:
+    """Options that name a database."""
+    own = "A History of your own, or a function that makes one: with its models and its database."
+    url = f"The database, such as sqlite:///bakery.db.  [env var: {VARIABLE}]"
+    command = click.option("--history", "named", metavar="MODULE:ATTRIBUTE", help=own)(command)
+    return click.option("--url", metavar="URL", help=url)(command)
 
 
 def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _Command]:
@@ -42,25 +44,11 @@ def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _C
 
         for each in (given,) if isinstance(given, str) else given or ():
             if is_database(each):
-                raise click.UsageError(
-                    f"{without_password(each)} is a database, not a file: name it by --url."
-                )
+                told = f"{without_password(each)} is a database, not a file: name it by --url."
+                raise click.UsageError(told)
         return given
 
     return click.argument(name, callback=check, **options)
-
-
-file_options = _options(
-    "A History of your own, which says what files may hold, and has a database or none.",
-    "A database, such as sqlite:///bakery.db.",
-)
-"""The same for commands that are about files, and do without a database where none is named."""
-
-looking_options = _options(
-    "A History of your own, which says what files may hold, and has a database or none.",
-    f"A database in which references are looked up.  [env var: {VARIABLE}]",
-)
-"""The same for commands that look into a database where one is named."""
 
 
 @contextmanager

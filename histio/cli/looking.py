@@ -16,8 +16,7 @@ from histio.cli.databases import (
     VARIABLE,
     database_options,
     file_argument,
-    file_options,
-    looking_options,
+    history_option,
     opened,
     opened_for_files,
 )
@@ -31,7 +30,7 @@ def _counted(count: int, what: str) -> str:
 
 @click.command()
 @file_argument()
-@looking_options
+@database_options
 @as_lines
 def check(file: str, url: str | None, named: str | None, *, as_json: bool) -> int:
     """Tell all that is wrong with FILE.
@@ -95,7 +94,7 @@ def verify(file: str, url: str | None, named: str | None, *, as_json: bool) -> i
 @click.command()
 @file_argument("a")
 @file_argument("b", required=False)
-@file_options
+@database_options
 @as_lines
 def diff(a: str, b: str | None, url: str | None, named: str | None, *, as_json: bool) -> int:
     """Tell in what two histories differ.
@@ -141,9 +140,9 @@ def _say_differences(differences: Iterable[histio.Difference], a: str, b: str, *
 
 @click.command()
 @file_argument()
-@file_options
+@history_option
 @as_json
-def inspect(file: str, url: str | None, named: str | None, *, as_json: bool) -> int:
+def inspect(file: str, named: str | None, *, as_json: bool) -> int:
     """Tell what is in FILE.
 
     How many runs, of when, its digest, and the slugs that are used most.
@@ -152,7 +151,7 @@ def inspect(file: str, url: str | None, named: str | None, *, as_json: bool) -> 
     Examples:
       histio inspect history.jsonl
     """
-    with opened_for_files(url, named) as history:
+    with opened_for_files(None, named) as history:
         found = histio.inspect_file(file, history=history)
     if as_json:
         say_json(found.to_dict())
@@ -192,7 +191,7 @@ def _say_inspection(found: histio.Inspection) -> None:
 
 @click.command()
 @file_argument()
-@looking_options
+@database_options
 @click.option("--missing-json", is_flag=True, help="Print what is missing as one JSON object, by member.")
 @as_lines
 def references(file: str, url: str | None, named: str | None, *, missing_json: bool, as_json: bool) -> int:
@@ -273,9 +272,7 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
 
 
 @click.command()
-@click.option(
-    "--history", "named", metavar="MODULE:ATTRIBUTE", help="A History of your own, whose schema is wanted."
-)
+@history_option
 def schema(named: str | None) -> int:
     """Print the JSON Schema of documents.
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import histio
-from histio.cli.databases import database_options, file_argument, file_options, opened, opened_for_files
+from histio.cli.databases import database_options, file_argument, history_option, opened, opened_for_files
 from histio.cli.importing import import_
 from histio.cli.outcomes import Outcome
 from histio.cli.screen import (
@@ -247,7 +247,7 @@ def report(file: str | None, out: str, url: str | None, named: str | None, *, fo
 @click.command()
 @file_argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--output", "-o", "out", required=True, metavar="FILE", help="What is written.")
-@file_options
+@history_option
 @click.option("--follows", metavar="SHA256", help="The digest of the file that the new one continues.")
 @click.option("--format", "form", metavar="FORM", help="Such as jsonl.zst, where no ending says it.")
 @click.option("--force", is_flag=True, help="Replace the output where it exists.")
@@ -255,7 +255,6 @@ def report(file: str | None, out: str, url: str | None, named: str | None, *, fo
 def merge(
     files: tuple[str, ...],
     out: str,
-    url: str | None,
     named: str | None,
     *,
     follows: str | None,
@@ -265,15 +264,14 @@ def merge(
 ) -> int:
     """Make one sealed file of several.
 
-       FILES are given from the oldest to the newest.
-    A run that comes several times is written as the last
-       file has it. Of a single file, which may be unsorted and unsealed, it makes an export.
+    FILES are given from the oldest to the newest. A run that comes several times is written as the last file
+    has it. Of a single file, which may be unsorted and unsealed, it makes an export.
 
-       \b
-       Examples:
-         histio merge history.jsonl later.jsonl -o whole.jsonl
+    \b
+    Examples:
+      histio merge history.jsonl later.jsonl -o whole.jsonl
     """
-    with opened_for_files(url, named) as history:
+    with opened_for_files(None, named) as history:
         if files.count("-") > 1:
             raise click.UsageError("Standard input can be read once only.")
         report = histio.merge(files, out, history=history, follows=follows, format=form, overwrite=force)
