@@ -88,7 +88,7 @@ def import_(
         ):
             report = history.import_file(file, rename=renames, progress=progress, **options)
         if page is not None:
-            histio.report_page(file, page, history=history, imported=report, overwrite=force)
+            _write_page(file, page, history, report, force=force)
     withheld = options["atomic"] and report.rejected > 0
     outcome = _outcome(report, withheld=withheld)
     taken_back = report.dry_run or withheld
@@ -106,9 +106,22 @@ def _check(file: str, page: str | None, *, force: bool, **options: Any) -> None:
         raise click.UsageError("--commit-every excludes --atomic and --dry-run.")
     if page is not None and file == "-":
         raise click.UsageError("--report: standard input cannot be read again for it.")
+    if page is not None:
+        from histio.page.rendering import engine
+
+        engine()  # what it lacks is told before anything is done
     for option, path in (("--rejects", options["rejects"]), ("--report", page)):
         if path is not None and os.path.lexists(path) and not force:
             raise click.UsageError(f"{option}: {path} exists; --force replaces it.")
+
+
+def _write_page(
+    file: str, page: str, history: histio.History, report: histio.ImportReport, *, force: bool
+) -> None:
+    try:
+        histio.report_page(file, page, history=history, imported=report, overwrite=force)
+    except OSError as error:  # what was imported is
+        say(f"--report: {safe(page)} cannot be written: {error.strerror}", err=True)
 
 
 @contextmanager
