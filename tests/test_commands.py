@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import histio
-from histio import History, cli
+from histio import History, bakery, cli
 from histio.cli.app import app
 from histio.cli.outcomes import Outcome
 from histio.cli.screen import safe
@@ -41,18 +42,27 @@ def database(path, *, catalog=True, runs=None):
     engine.dispose()
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """A folder with a bakery that has runs, a branch that has none, and an export of the bakery."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HISTIO_DATABASE_URL", raising=False)
+    folder = tmp_path_factory.mktemp("made")
     sums = {"total_ingredient_cost": "2.5000", "per_unit_cost": "0.0272"}
     runs = [production_run(n, produced_at=f"2025-12-{n + 1:02}T10:00:00Z", **sums) for n in range(5)]
     assembly = assembly_run(1, total_component_cost="4.6760", per_unit_cost="0.9352")
-    database("bakery.db", runs=document(*runs, assembly=[assembly]))
-    database("branch.db")
-    with History("sqlite:///bakery.db") as history:
-        history.export_file("history.jsonl")
+    database(folder / "bakery.db", runs=document(*runs, assembly=[assembly]))
+    database(folder / "branch.db")
+    with History(f"sqlite:///{folder}/bakery.db") as history:
+        history.export_file(folder / "history.jsonl")
+    return folder
+
+
+@pytest.fixture
+def home(made, tmp_path, monkeypatch):
+    """A copy of it, where the test is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HISTIO_DATABASE_URL", raising=False)
+    for path in made.iterdir():
+        shutil.copy(path, tmp_path)
     return tmp_path
 
 
@@ -536,6 +546,7 @@ def test_help_fits_a_terminal(name):
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_works(home, line, capsys, monkeypatch):
     monkeypatch.setenv("HISTIO_DATABASE_URL", "sqlite:///bakery.db")
+    monkeypatch.setattr(bakery, "PRODUCTION_RUNS", 150)
     with Session(histio.create_engine("sqlite:///bakery.db")) as session:
         session.add(Recipe(name="Bread", slug="pain-de-mie"))
         session.commit()
