@@ -1,4 +1,15 @@
-"""histio moves an application's history between databases as portable, checked JSON."""
+"""histio moves an application's history between databases as portable, checked JSON.
+
+`History` (and `AsyncHistory`) exports and imports the runs of a database. The four functions and `configure`
+do so for applications with one database and the models of `histio.models`.
+
+`check_file`, `inspect_file`, `references` and `audit` look at files before they are imported; `diff` and
+`merge` hold histories against each other and put files together; `report_page` writes a page to look at.
+
+`RunSchema`, `RecordSchema` and the fields describe kinds of run of your own; `histio.audits` has rules for
+their numbers, and `histio.testing` holds a binding to what histio promises. What goes wrong is told as a
+`Problem`, or raised as a `HistioError`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
