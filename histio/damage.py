@@ -41,7 +41,7 @@ def unreadable_values(
                 if flag:
                     told = kind.named(uuid)
                     name = table.names[member]
-                    of = told if table.identity is None else table.wire(table.identity, entry)
+                    of = told if table.identity is None else table.named(entry)
                     text = f"{kind.name} {told}: {name} of {of} is stored as what cannot be read exactly."
                     where = pointer(*names_of(kind.table, path), name)
                     yield Problem("error", "schema", text, where, kind.name, str(told))

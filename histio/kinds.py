@@ -206,6 +206,13 @@ class Table:
         field = self.fields[member]
         return field.to_wire(value) if isinstance(field, WireField) and value is not None else value
 
+    def named(self, identity: Any) -> str:
+        """An *identity*, as its column has it, in words; as it is where the format has none for it."""
+        try:
+            return str(self.wire(self.identity or "", identity))
+        except (ValidationError, ValueError):
+            return str(identity)
+
     def entries(self, record: Mapping[str, Any]) -> Iterator[tuple[Ledger, tuple[str | int, ...], Any]]:
         """Every ledger entry of *record*, with the steps that lead to it."""
         for ledger in self.ledgers:
@@ -260,10 +267,7 @@ class Kind:
 
     def named(self, identity: Any) -> str:
         """An *identity*, as its column has it, in words; as it is where the format has none for it."""
-        try:
-            return str(self.table.wire(self.identity, identity))
-        except (ValidationError, ValueError):
-            return str(identity)
+        return self.table.named(identity)
 
     def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference]]:
         """The references of this kind's records to rows that are runs of the *other*."""

@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 import histio
 from histio.models import Base
 from tests.bakery import stock
+
+# How long something takes decides no test.
+settings.register_profile("histio", deadline=None)
+settings.load_profile("histio")
 
 _HOSTS = 100
 """From this number on, databases are for models other than the bundled ones."""

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from marshmallow import post_dump, pre_load, validate
 from marshmallow.fields import Field
@@ -249,6 +249,12 @@ def exported(history, connection):
 
 @QUIETLY
 @given(CHANGES)
+@example(
+    [
+        ("production_runs", "uuid", "ABCDEF00-0000-0000-0000-000000000000", 2),
+        ("production_runs", "created_at", "x", 2),
+    ]
+)
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 def test_an_export_of_whatever_sqlite_stores_is_the_same_either_way(sqlite, carefully, changes):
     history = History(sqlite)
