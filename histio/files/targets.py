@@ -178,8 +178,8 @@ def _lent(file: BinaryIO) -> Iterator[BinaryIO]:
 @contextmanager
 def _beside(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[BinaryIO]:
     """A new file that takes the place of *path*, and the *mode* of the file which it replaces."""
-    # Its name tells what a killed process has left, and fits where that of *path* does.
-    beside = path.with_name(f".{path.name[:_NAME]}.histio-{secrets.token_hex(8)}")
+    # Its name tells what a killed process has left, has no ending of a history, and fits where *path* does.
+    beside = path.with_name(f".histio-{path.name.split('.')[0][:_NAME]}-{secrets.token_hex(8)}")
     try:
         # From the beginning, nobody may read it who may not read what it replaces.
         opener = partial(os.open, mode=0o666 if mode is None else mode)
