@@ -44,6 +44,8 @@ def _of_url(error: sa.exc.SQLAlchemyError) -> str:
 
 def _of_module(error: ImportError) -> str:
     extra = _EXTRAS.get(error.name or "")
+    if "histio[" in str(error):
+        return f"{error}."
     if extra is None:
         return f"{error}. A database or a file may need a package that is not installed."
     return f"{error.name} is not installed: pip install 'histio[{extra}]'"
