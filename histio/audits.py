@@ -198,12 +198,17 @@ def had(schema: type[Any], path: str) -> bool:
     return any(had(type(each.schema), rest) for each in nested) if rest else bool(fields)
 
 
+def broken(rule: Audit, record: Record) -> list[Finding]:
+    """What a *rule* finds in *record*, its entries aside; numbers of any size are compared exactly."""
+    with localcontext(prec=_DIGITS):
+        return list(rule.findings(record))
+
+
 def findings(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
     """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
     found: list[tuple[tuple[str | int, ...], str]] = []
-    with localcontext(prec=_DIGITS):
-        for rule in audits_of(table):
-            found += (((*steps, member), text) for member, text in rule.findings(record))
+    for rule in audits_of(table):
+        found += (((*steps, member), text) for member, text in broken(rule, record))
     for ledger in table.ledgers:
         name = table.names[ledger.member]
         for place, entry in _entries(record, name):

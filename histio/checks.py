@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 from histio.audits import findings
 from histio.compiler.obstacles import obstacles
 from histio.contract import pointer
-from histio.diffs import canonical
 from histio.entries import Entry, Item, Unreadable
 from histio.errors import DocumentError
 from histio.exporter import export_runs
@@ -23,7 +22,7 @@ from histio.importer import Import, windows
 from histio.kinds import Kind, Ledger, Table
 from histio.repetitions import note_entries, note_repeated
 from histio.report import Fault, Problem
-from histio.runs import Format, Reader, Run, Values
+from histio.runs import Format, Reader, Run, Steps, Values
 from histio.spool import Spool
 
 _REMEMBERED = 50_000
@@ -95,8 +94,11 @@ def _audit_stored(history: History) -> Iterator[Problem]:
     with history._database.reading(None) as connection:
         for kind in history._format.kinds:
             for index, record in enumerate(export_runs(connection, kind)):
+                found = findings(kind.table, record)
+                if not found:
+                    continue
                 [run] = runs.of([Entry(kind.name, record, index)])
-                _audit(run, record)
+                _note(run, found)
                 within = pointer(*run.steps)
                 yield from (
                     replace(each, pointer=each.pointer.removeprefix(within), index=None)
@@ -110,13 +112,13 @@ def _audit_file(path: FilePath, form: Format) -> Iterator[Problem]:
         for entry in file.items():
             for run in runs.of([entry]) if isinstance(entry, Entry) else ():
                 if run.well_formed:
-                    _audit(run, runs.current(run))
+                    _note(run, findings(run.kind.table, runs.current(run)))
                     yield from run.warnings
         check_damage(file)
 
 
-def _audit(run: Run, record: Any) -> None:
-    for steps, text in findings(run.kind.table, record):
+def _note(run: Run, found: Iterable[tuple[Steps, str]]) -> None:
+    for steps, text in found:
         run.note(Fault(text, "audit"), *steps, warning=True)
 
 
@@ -138,7 +140,7 @@ def _problems(file: Reading, form: Format, seen: Spool, work: Import | None) -> 
             if not run.problems:  # otherwise it will not go in, and leaves its identities to others
                 note_repeated(run, seen)
             if run.well_formed:
-                _audit(run, runs.current(run))
+                _note(run, findings(run.kind.table, runs.current(run)))
             yield from (_with_line(item, problem) for problem in (*run.problems, *run.warnings))
     yield from (*ends, *file.damage)
 
@@ -174,7 +176,7 @@ class _Runs:
     """
 
     def __init__(self, form: Format, version: str, work: Import | None) -> None:
-        self._versions = form.versions
+        self._form = form
         self._reader = Reader(form, version, {})
         self._work = work
         self._kinds = {kind.name: kind for kind in form.kinds}
@@ -216,8 +218,7 @@ class _Runs:
 
     def current(self, run: Run) -> Any:
         """The record of a *run*, brought up to the current version."""
-        record, _ = self._versions.upgrade(run.kind.name, run.entry.record, self._reader.version)
-        return canonical(run.kind.table, record) if run.kind.is_hooked else record
+        return self._form.current(run.kind, run.entry.record, self._reader.version)
 
 
 def _is_plain(kind: Kind) -> bool:

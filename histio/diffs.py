@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import heapq
 import itertools
 import json
@@ -20,9 +19,9 @@ from histio.files import FilePath
 from histio.history import History
 from histio.kinds import Kind, Ledger, Table
 from histio.ordered import Place, Placed, Placer, together
-from histio.runs import Format
+from histio.runs import Format, canonical
 from histio.spool import Scratch
-from histio.wire import WireField, shown, wire_name
+from histio.wire import shown
 
 Side = Literal["a", "b"]
 _Steps: TypeAlias = tuple[str | int, ...]
@@ -207,38 +206,6 @@ def _run_changes(table: Table, a: Any, b: Any) -> Iterator[Change]:
             return
     if _text(a) != _text(b):
         yield from _changes(table, canonical(table, a), canonical(table, b), ())
-
-
-def canonical(table: Table, record: Any) -> Any:
-    """*record* as an export would write it; as it is where it cannot be loaded."""
-    try:
-        return _written(table, table.schema.load(copy.deepcopy(record)), record)
-    except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
-        return record
-
-
-def _written(table: Table, values: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """The wire form of what was loaded from *record*, and its members that are only dumped."""
-    dumped = table.schema.dump_fields.items()
-    wire = {name: record.get(name) for name in (wire_name(*each) for each in dumped if each[1].dump_only)}
-    ledgers = {ledger.member: ledger for ledger in table.ledgers}
-    for member, value in values.items():
-        if member not in table.names:
-            continue  # a hook of the host's has put it there
-        name, field = table.names[member], table.fields[member]
-        if value is None:
-            wire[name] = None
-        elif member in ledgers:
-            below, given = ledgers[member].table, record.get(name, value)
-            wire[name] = (
-                [_written(below, *each) for each in zip(value, given, strict=False)]
-                if ledgers[member].many
-                else _written(below, value, given)
-            )
-        else:
-            plain = isinstance(field, WireField)
-            wire[name] = table.wire(member, value) if plain else field.serialize(member, values)
-    return wire
 
 
 def _changes(table: Table, a: Mapping[str, Any], b: Mapping[str, Any], steps: _Steps) -> Iterator[Change]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from histio.report import Problem
 
 _SHOWN = 20
@@ -33,11 +35,15 @@ class ProblemsError(HistioError):
         self.problems = problems
 
     def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self, told: Callable[[Problem], str] = str) -> list[str]:
+        """The text line by line, each problem as it is *told*."""
         lines = [self.summary.format(count=len(self.problems))]
-        lines += [f"  {problem}" for problem in self.problems[:_SHOWN]]
+        lines += [f"  {told(problem)}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             lines.append(f"  … and {len(self.problems) - _SHOWN} more")
-        return "\n".join(lines)
+        return lines
 
 
 class DocumentError(ProblemsError):

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper
 
-from histio.diffs import canonical
 from histio.entries import Entry
 from histio.fields.references import Key
 from histio.files import FilePath, Source, check_damage, reading
@@ -189,9 +188,7 @@ def _records(file: Reading, form: Format) -> Iterator[_Found | None]:
     for item in file.items():
         record = None
         if isinstance(item, Entry):
-            record, _ = form.versions.upgrade(item.kind, item.record, file.version)
-            if kinds[item.kind].is_hooked:
-                record = canonical(kinds[item.kind].table, record)
+            record = form.current(kinds[item.kind], item.record, file.version)
         yield (item, record) if isinstance(item, Entry) and isinstance(record, dict) else None
 
 

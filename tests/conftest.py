@@ -101,6 +101,15 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     made.drop()
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A SQLite database with a catalog, in which no test leaves anything."""
+    engine = histio.create_engine(f"sqlite:///{tmp_path_factory.mktemp('shelf')}/shelf.db")
+    Base.metadata.create_all(engine)
+    yield stocked(engine)
+    engine.dispose()
+
+
 @pytest.fixture(params=["sqlite", *SERVERS])
 def dialect(request: pytest.FixtureRequest) -> str:
     return str(request.param)

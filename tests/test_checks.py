@@ -33,7 +33,6 @@ from tests.bakery import (
     unit_consumption,
     without,
 )
-from tests.conftest import stocked
 from tests.shop import order, orders
 from tests.test_audits import ASSEMBLY
 from tests.test_columns import host, things
@@ -68,14 +67,11 @@ def of_document(given, history=None):
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    """A SQLite database with a catalog; checks leave nothing there."""
-    engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('shelf')}/shelf.db")
-    Base.metadata.create_all(engine)
-    yield stocked(engine)
-    with Session(engine) as session:
+def shelf(shelf):
+    """Checks leave nothing there."""
+    yield shelf
+    with Session(shelf) as session:
         assert session.scalars(sa.select(ProductionRun)).all() == []
-    engine.dispose()
 
 
 @pytest.fixture(scope="module")

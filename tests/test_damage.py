@@ -12,14 +12,13 @@ import sqlalchemy as sa
 import zstandard
 from sqlalchemy.orm import Session
 
-from histio import DocumentError, History, create_engine, importer
+from histio import DocumentError, History, importer
 from histio.binding import kind_of
 from histio.contract import Contract, published
 from histio.files import MAX_DEPTH, MAX_LINE_BYTES, Source, reading, undamaged
-from histio.models import AssemblyRun, Base, Ingredient, ProductionRun
+from histio.models import AssemblyRun, Ingredient, ProductionRun
 from histio.schemas import BUNDLED
 from tests.bakery import assembly_run, document, production_run
-from tests.conftest import stocked
 from tests.test_files import MOMENT, document_of, line, sealed, stream_of, text_of, unsealed
 
 HISTORY = History()
@@ -54,15 +53,6 @@ def by_blocks(parts):
 
 COMPRESSED = {"gz": gzip.compress(STREAM, mtime=0), "zst": by_blocks([HEADER, *LINES, TRAILER])}
 compressed = pytest.mark.parametrize("data", COMPRESSED.values(), ids=COMPRESSED.keys())
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    """A SQLite database with a catalog, in which no test leaves anything."""
-    engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('shelf')}/shelf.db")
-    Base.metadata.create_all(engine)
-    yield stocked(engine)
-    engine.dispose()
 
 
 @pytest.fixture(scope="module")

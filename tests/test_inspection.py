@@ -16,8 +16,8 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Session, relationship
 
 import histio
-from histio import DocumentError, History, Needed, create_engine, inspect_file, references
-from histio.models import Base, Ingredient, Product
+from histio import DocumentError, History, Needed, inspect_file, references
+from histio.models import Ingredient, Product
 from histio.testing import documents
 from tests import shop
 from tests.bakery import (
@@ -30,7 +30,6 @@ from tests.bakery import (
     unit_consumption,
     without,
 )
-from tests.conftest import stocked
 from tests.shop import order, orders
 from tests.test_files import (
     FAULTY,
@@ -60,15 +59,6 @@ def needed(data, history=None):
 
 def told(found):
     return [(each.member, each.slug, each.uses) for each in found]
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    """A SQLite database with a catalog, in which no test leaves anything."""
-    engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('shelf')}/shelf.db")
-    Base.metadata.create_all(engine)
-    yield stocked(engine)
-    engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-_INTERRUPTED = 130
+from histio.cli.outcomes import Outcome
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,4 +28,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(argv)
     except KeyboardInterrupt:
         sys.stderr.write("histio: interrupted; nothing is half written\n")
-        return _INTERRUPTED
+        return Outcome.INTERRUPTED

@@ -11,11 +11,9 @@ import sqlalchemy as sa
 from histio.cli.outcomes import Outcome
 from histio.cli.screen import safe, without_password
 from histio.errors import BindingError, DocumentError, ExportError, NotConfiguredError, ProblemsError
-from histio.report import Problem
 
 TRACEBACK = "HISTIO_TRACEBACK"
 
-_SHOWN = 20
 _DAMAGED = """Get the file again. If it was edited on purpose, let the header of the stream say "sealed":
 false, and take away the last line. histio import --allow-truncated takes what is whole of it."""
 _UNEXPECTED = f"Nobody expected that. With {TRACEBACK}=1 in the environment, it is told where it happened."
@@ -59,12 +57,10 @@ def _of_file(error: OSError) -> str:
 
 
 def _problems(error: ProblemsError) -> str:
-    found: tuple[Problem, ...] = error.problems
-    lines = [error.summary.format(count=len(found)), *(f"  {safe(each)}" for each in found[:_SHOWN])]
-    lines += [f"  … and {len(found) - _SHOWN:,} more"] if found[_SHOWN:] else []
-    if {problem.code for problem in found} <= {"truncated", "corrupt"}:
+    lines = error.lines(safe)
+    if {problem.code for problem in error.problems} <= {"truncated", "corrupt"}:
         lines += [_DAMAGED]
-    elif any(problem.pointer.startswith("/header/kinds") for problem in found):
+    elif any(problem.pointer.startswith("/header/kinds") for problem in error.problems):
         lines += ["Runs of your own kinds need your History: --history MODULE:ATTRIBUTE."]
     return "\n".join(lines)
 

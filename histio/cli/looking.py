@@ -198,8 +198,7 @@ def references(file: str, url: str | None, named: str | None, *, missing_json: b
     """Tell which slugs FILE needs, and which are missing.
 
     Without a database, they are counted. What has close matches shows them; histio import --rename reads a
-    slug as another. The exit code is 1
-    where a run would be rejected for what is missing.
+    slug as another. The exit code is 1 where a run would be rejected for what is missing.
 
     \b
     Examples:
@@ -276,9 +275,8 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
 def schema(named: str | None) -> int:
     """Print the JSON Schema of documents.
 
-    That is the published one (draft 2020-12), or that of a History. Any validator in any language gives
-    the verdict of histio with it. Its definition stream_line is for one
-    line of a stream.
+    That is the published one (draft 2020-12), or that of a History. Any validator in any language gives the
+    verdict of histio with it. Its definition stream_line is for one line of a stream.
 
     \b
     Examples:

@@ -96,7 +96,7 @@ def init(url: str | None, named: str | None, *, as_json: bool) -> int:
 def demo(folder: Path | None) -> int:
     """Show it all: a bakery's year moves to another database.
 
-    FOLDER gets the two databases and the files; none of them may exist there. Without it, they are made in a
+    FOLDER gets the databases and the files; none of them may exist there. Without it, they are made in a
     temporary folder that is gone afterwards.
 
     \b

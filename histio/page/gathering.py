@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TypeAlias
 
-from histio.audits import Audit, PerUnit, Record, Sum, audits_of, number
+from histio.audits import Audit, PerUnit, Record, Sum, audits_of, broken, number
 from histio.charts import amounts_of, charts_of, unit_of
 from histio.contract import pointer
 from histio.entries import Unreadable
@@ -198,7 +198,7 @@ class Branch:
         if self.by_day is not None:
             self._sums.add(self.by_day, at.day, unit, amounts)
         for rule in self.rules:
-            for member, text in rule.rule.findings(record):
+            for member, text in broken(rule.rule, record):
                 rule.count += 1
                 if rule.count <= FINDINGS:
                     rule.first.append(Finding(at.run, at.place, pointer(*steps, member), text))
