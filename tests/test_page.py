@@ -708,3 +708,18 @@ def test_a_total_that_a_rule_adds_up_needs_no_unit(tmp_path):
     assert "Total ingredient cost, sum" in names
     assert {"Num batches in g, sum", "Num batches in kg, sum"} < set(names)
     assert "Num batches, sum" not in names
+
+
+def test_numbers_of_any_size_break_no_rule_that_they_break_in_no_audit(tmp_path):
+    class Schema(shop.OrderSchema):
+        class Meta(shop.OrderSchema.Meta):
+            audits = (Sum("weight", ("weight",), "0"),)
+
+    history = History(None, Schema)
+    long = io.BytesIO(
+        json.dumps(shop.orders(shop.order(weight=12345678901234567890123456789012345))).encode()
+    )
+    assert list(histio.audit(long, history=history)) == []
+    long.seek(0)
+    histio.report_page(long, tmp_path / "page.html", history=history)
+    assert "but the entries add up to" not in (tmp_path / "page.html").read_text("utf-8")
