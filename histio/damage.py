@@ -10,10 +10,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
 from histio.contract import pointer
-from histio.dialects import unreadable
+from histio.dialects import order_key, unreadable
+from histio.fields import RunUUID
 from histio.identity import IdentitySql
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import is_unique
 from histio.report import Problem
 
 
@@ -74,16 +74,25 @@ def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
 def ambiguous_identities(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
     """A problem for each identity that several rows have; pages could pass one of them over."""
     identity = kind.identity
-    if all(part.relation is None for part in identity.parts) and is_unique(identity.columns):
+    if identity.is_unique:
         return
     own = identity.sql(kind.table.mapper.class_)
     there = (part.is_not(None) for part in own.parts)
-    statement = own.select(sa.func.count()).where(*there, *criteria).group_by(*own.parts)
+    exactly = sort_keys(connection, own)  # a collation may take several for the same
+    statement = own.select(sa.func.count()).where(*there, *criteria).group_by(*own.parts, *exactly)
     for count, *values in connection.execute(statement.having(sa.func.count() > 1)):
         uuid = kind.named(identity.joined(values))
         named = " and ".join(identity.names)
         text = f"{kind.name} {uuid}: {count} rows have this {named}, which should identify one."
         yield Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid)
+
+
+def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
+    """What sorts rows by their identity, part by part, alike in all databases."""
+    return [
+        order_key(connection, own, of_uuids=isinstance(part.field, RunUUID))
+        for part, own in zip(identity.identity.parts, identity.parts, strict=True)
+    ]
 
 
 def unplaced(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
