@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,27 +96,23 @@ def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnEl
     ]
 
 
-def unplaced(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
-    """A problem for each run whose identity or time is NULL: it has no place in the order of an export."""
-    model, identity = kind.table.mapper.class_, kind.identity.sql(kind.table.mapper.class_)
-    keys = [(part.name, own) for part, own in zip(kind.identity.parts, identity.parts, strict=True)]
+def unplaced(connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]) -> Iterator[Problem]:
+    """A problem for each NULL in the identity or the time of a run: no order has a place for the run."""
+    model, mapper = kind.table.mapper.class_, kind.table.mapper
+    identity = kind.identity.sql(model)
+    lacking = [own.is_(None) for own in identity.parts]
+    names = [part.name for part in kind.identity.parts]
+    here = sa.and_(sa.or_(*lacking), *bounds)
     if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
-        keys.append((kind.table.names[kind.timestamp], kind.table.attribute(kind.timestamp)))
-    lacking = [own.is_(None) for _, own in keys]
-    mapper = kind.table.mapper
-    row_key: list[Any] = [
-        getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key
-    ]
-    statement = identity.join(sa.select(*identity.parts, *row_key, *lacking).select_from(model), outer=True)
-    width = len(identity.parts)
-    for row in connection.execute(statement.where(sa.or_(*lacking), *criteria)):
-        uuid = kind.named(kind.identity.joined(row[:width]))
-        at = ", ".join(
-            f"{own.key} {value}" for own, value in zip(row_key, row[width : -len(keys)], strict=True)
-        )
-        for name in dict.fromkeys(
-            name for (name, _), flag in zip(keys, row[-len(keys) :], strict=True) if flag
-        ):
+        lacking.append(kind.table.attribute(kind.timestamp).is_(None))
+        names.append(kind.table.names[kind.timestamp])
+        here = sa.or_(here, lacking[-1])  # no bounds are true of it
+    keys: list[Any] = [getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
+    statement = identity.join(sa.select(*keys, *identity.parts, *lacking).select_from(model), outer=True)
+    for row in connection.execute(statement.where(here, *criteria)):
+        uuid = kind.named(kind.identity.joined(row[len(keys) : -len(lacking)]))
+        at = ", ".join(f"{key.key} {value}" for key, value in zip(keys, row, strict=False))
+        for name in dict.fromkeys(itertools.compress(names, row[-len(lacking) :])):
             text = (
                 f"{kind.name} {uuid}: {name} is NULL in the row with {at}, so it has no place in the order."
             )

@@ -123,7 +123,7 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, problems: list[
             unreadable_found = list(unreadable_values(connection, kind, criteria, bounds))
             problems += unreadable_found
             criteria += _undamaged(connection, kind) if unreadable_found else []
-        lacking = list(unplaced(connection, kind, criteria))
+        lacking = list(unplaced(connection, kind, criteria, bounds))
         problems += lacking
         problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
     for span, at in _spans(kind, time, bounded=bool(bounds)):
