@@ -635,7 +635,7 @@ def test_a_reference_that_identifies_has_one_key(sqlite_of):
     class Several(lab.VisitSchema):
         project = histio.Slug("project", fallback="slug", required=True)
 
-    with pytest.raises(BindingError, match="'project' is part of .* so it needs one key alone"):
+    with pytest.raises(BindingError, match=r"'project' is part of .* so it needs one key alone"):
         History(None, Several)
 
 
