@@ -282,6 +282,8 @@ def unique_on(columns: Columns) -> set[str]:
     Where the host gives none, those that PostgreSQL and MariaDB give.
     """
     table, names = columns[0].table, set[str]()
+    if set(table.primary_key.columns) == set(columns):
+        names.add(str(table.primary_key.name or f"{table.name}_pkey"))
     for rule in unique_rules(table):
         if set(rule.columns) == set(columns):
             given = [column.name for column in rule.columns]

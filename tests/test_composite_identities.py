@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from sqlalchemy.orm import Session
+from sqlalchemy import orm
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import BindingError, DocumentError, ExportError, History, testing
@@ -312,6 +313,27 @@ def test_an_update_of_a_run_that_was_written_before_it_finds_it(history):
     assert [run["title"] for run in history.iter_runs("study")] == ["Later"]
 
 
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ"])
+@pytest.mark.parametrize("mode", ["skip", "verify", "update"])
+def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode, monkeypatch):
+    isolated = engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level=level)
+    given = document(samples=[sample("north", 1), sample("north", 2)])
+    look_up = histio.importer.Identities.known
+    rivals = [History(engine, *lab.KINDS)] * (engine.dialect.name != "sqlite")
+
+    def known(self, table, identities, *, now=False):
+        found = look_up(self, table, identities, now=now)
+        while rivals:
+            assert ends(rivals.pop().import_document(given)) == (2, 0, 0, 0)
+        return found
+
+    monkeypatch.setattr(histio.importer.Identities, "known", known)
+    report = History(isolated, *lab.KINDS).import_document(given, on_duplicate=mode)
+    written = 2 * (engine.dialect.name == "sqlite")
+    assert (report.imported, report.rejected) == (written, 0)
+    assert exported(History(engine, *lab.KINDS)) == json.dumps(given)
+
+
 # --- runs that name each other ------------------------------------------------------------------------
 
 
@@ -341,6 +363,55 @@ def test_check_takes_runs_of_the_same_document_for_found(history):
 def test_an_unknown_run_is_named_by_all_members(history):
     report = history.import_document(document(reviews=[review("a b", 4)]))
     assert [problem.message for problem in report.problems] == ["Study not found: a b 4"]
+
+
+# --- tenants ---------------------------------------------------------------------------------------------
+
+
+class TenantBase(orm.DeclarativeBase):
+    pass
+
+
+class Site(TenantBase):
+    __tablename__ = "sites"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(sa.String(40))
+    tenant: Mapped[int]
+
+
+class Ticket(TenantBase):
+    __tablename__ = "tickets"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant: Mapped[int]
+    site_id: Mapped[int] = mapped_column(sa.ForeignKey(Site.id))
+    number: Mapped[int]
+    title: Mapped[str] = mapped_column(sa.String(40))
+    site: Mapped[Site] = relationship()
+    __table_args__ = (sa.UniqueConstraint("tenant", "site_id", "number"),)
+
+
+class TicketSchema(histio.RunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Ticket, "ticket", "tickets", None
+        identity = ("site", "number")
+
+    site = histio.Slug("site", required=True)
+    number = histio.Integer(required=True)
+    title = histio.Text(required=True)
+
+
+def test_an_identity_is_looked_for_among_the_rows_of_its_tenant(create):
+    engine = create(TenantBase.metadata, Site(slug="north", tenant=7), Site(slug="north", tenant=8))
+    for tenant in (7, 8):
+        history = History(engine, TicketSchema, values={"tenant": tenant})
+        tickets = [{"site": "north", "number": n, "title": f"{tenant}"} for n in (1, 2)]
+        given = {"version": "1.0", "tickets": tickets}
+        assert ends(history.import_document(given)) == (2, 0, 0, 0)
+        assert ends(history.import_document(given, on_duplicate="verify")) == (0, 0, 2, 0)
+        changed = {"version": "1.0", "tickets": [tickets[0] | {"title": "new"}]}
+        assert ends(history.import_document(changed, on_duplicate="update")) == (0, 1, 0, 0)
+        kept = history.export_document(where=Ticket.tenant == tenant)["tickets"]
+        assert [each["title"] for each in kept] == ["new", f"{tenant}"]
 
 
 # --- what cannot be exported --------------------------------------------------------------------------
