@@ -18,6 +18,7 @@ class RecordOpts(SQLAlchemySchemaOpts):
     """The options of ``Meta``, read once.
 
     Attributes:
+        identity: What identifies a record, as ``Meta`` says it; None: it does not say.
         exclude: Names of the fields to leave out.
         left_out: All of ``Meta.exclude``: names of fields, and of mapped attributes that are no fields, which
             marshmallow would refuse.
@@ -27,6 +28,7 @@ class RecordOpts(SQLAlchemySchemaOpts):
 
     def __init__(self, meta: type, *args: Any, **kwargs: Any) -> None:
         super().__init__(meta, *args, **kwargs)  # type: ignore[no-untyped-call]
+        self.identity: Any = getattr(meta, "identity", None)
         self.left_out: tuple[str, ...] = tuple(self.exclude)
         self.unbound: str = getattr(meta, "unbound", "error")
         if self.unbound not in ("error", "ignore"):
