@@ -1,4 +1,4 @@
-"""Schemas that take their plain fields from the model, in the manner of marshmallow-sqlalchemy's auto schemas."""
+"""Schemas that take their plain fields from the model, as marshmallow-sqlalchemy's auto schemas do."""
 
 from __future__ import annotations
 
