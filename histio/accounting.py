@@ -130,7 +130,7 @@ def _items(
         else:
             told |= {name} if item.status == "missing" else set()
             yield item
-    if table not in acting:
+    if table not in acting and table.schema.opts.unbound != "ignore":
         yield from _unfilled(table, owner, values, told)
 
 
@@ -361,11 +361,12 @@ def _message(found: Sequence[tuple[Account, Item]]) -> str:
 
 def _leaving_out(table: Table, items: Sequence[Item]) -> Iterator[str]:
     """Lines that leave all of *items* out, in a subclass where the schema is histio's own."""
-    names = [*table.schema.opts.left_out, *(item.name for item in items)]
+    leave = [item.name for item in items if any(line.startswith("exclude") for line in item.lines)]
+    names = [*table.schema.opts.left_out, *leave]
     exclude = f"exclude = ({''.join(f'{json.dumps(name)}, ' for name in names).rstrip(' ')})"
     base = type(table.schema).bound_from
     if base is None:
-        if len(items) > 1:
+        if len(leave) > 1:
             yield f"To leave out all of it, in {type(table.schema).__name__}.Meta: {exclude}"
         return
     yield "These belong into a subclass, such as:"

@@ -23,7 +23,7 @@ class RecordOpts(SQLAlchemySchemaOpts):
         left_out: All of ``Meta.exclude``: names of fields, and of mapped attributes that are no fields, which
             marshmallow would refuse.
         unbound: ``error``: a mapped attribute that nothing accounts for is a `BindingError`. ``ignore``: it
-            is left out.
+            is left out; what takes no null is filled by a listener or a trigger.
     """
 
     def __init__(self, meta: type, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Cases of what the models and the tables have: all of it is moved, or left out by name."""
+"""The case of what the tables and the models have: all of it is in the format."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from histio.testing.claims import FEW, skip
 from histio.testing.scene import MakeRuns, kinds_of, scene
 
 
-def left_out(history: History, _make_runs: MakeRuns) -> None:
-    """Name what the schemas leave out; making the history has refused what nobody has named."""
+def whole_account(history: History, make_runs: MakeRuns) -> None:
+    """Warn of columns that no model maps, and name what the schemas leave out.
+
+    Making the history has refused what nobody leaves out by name.
+    """
+    with scene(history, make_runs, FEW) as stage:
+        for told in _unmapped(history, stage.connection):
+            warnings.warn(told, stacklevel=2)
     skip(
         [
             f"{'.'.join(account.path)}: {item.name} is left out by {item.why}"
@@ -23,13 +29,6 @@ def left_out(history: History, _make_runs: MakeRuns) -> None:
             if item.status in ("excluded", "ignored")
         ]
     )
-
-
-def unmapped_columns(history: History, make_runs: MakeRuns) -> None:
-    """Warn of columns of the database's tables that the models do not map: no export has them."""
-    with scene(history, make_runs, FEW) as stage:
-        for told in _unmapped(history, stage.connection):
-            warnings.warn(told, stacklevel=2)
 
 
 def _unmapped(history: History, connection: Connection) -> Iterator[str]:
