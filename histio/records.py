@@ -99,6 +99,9 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     - ``order``: of a ledger's entries, the member or attribute that orders them; None: their growing key.
     - ``changed``: the member that tells when a row was last written, where there is one.
     - ``optional``: members that are left out where the model has no such column.
+    - ``exclude``: fields to leave out, and mapped attributes that are no fields.
+    - ``unbound``: ``"error"``: a mapped attribute that is neither a field, excluded, filled nor machinery is
+      a BindingError of the `History`. ``"ignore"``: it is left out.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
       ``{"finished_unit_id": "finished_unit_id"}``.
     - ``audits``: rules that its numbers should keep to (`histio.audits`); breaking one is a warning.
@@ -120,6 +123,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         order: ClassVar[str | None] = None
         changed: ClassVar[str | None] = "updated_at"
         optional: ClassVar[tuple[str, ...]] = ()
+        unbound: ClassVar[str] = "error"
         from_owner: ClassVar[Mapping[str, str]] = {}
         audits: ClassVar[tuple[Audit, ...]] = ()
         charts: ClassVar[tuple[Compare, ...]] = ()

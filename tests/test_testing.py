@@ -326,11 +326,8 @@ def test_the_bundled_kinds_keep_every_promise_on_every_database(engine):
 
 
 def test_a_host_with_models_of_its_own_keeps_every_promise_on_every_database(shop_anywhere):
-    told = testing.check_host(History(shop_anywhere, OrderSchema), make_runs=make_orders)
-    assert told == [
-        "the format has every column of the tables and every ledger of the models: "
-        "order: previous_uid is left out by Meta.exclude"
-    ]
+    [told] = testing.check_host(History(shop_anywhere, OrderSchema), make_runs=make_orders)
+    assert told.endswith("every ledger of the models: order: previous_uid is left out by Meta.exclude")
 
 
 def test_a_column_that_no_model_maps_is_a_warning(shop):
