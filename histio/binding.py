@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from histio.records import RecordSchema, RunSchema
 
 # What documents and streams have beside their runs.
-_TAKEN_KINDS = {
+TAKEN_KINDS = {
     "header",
     "trailer",
     "unreadable",
@@ -53,7 +53,7 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
     missing = [name for name in ("model", "kind", "collection", "timestamp") if not hasattr(meta, name)]
     if missing:
         raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
-    for name, taken in (("kind", _TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
+    for name, taken in (("kind", TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
         value = getattr(meta, name)
         if not isinstance(value, str) or not value.isidentifier() or value in taken:
             raise BindingError(
