@@ -91,8 +91,8 @@ class Identity:
         for part in self.parts:
             related.setdefault("" if part.relation is None else part.relation.name, []).append(part)
         related.pop("", None)
-        return is_unique(self.columns) and not any(
-            any("." in part.path for part in parts) or not is_unique(tuple(part.column for part in parts))
+        return is_unique(*self.columns) and not any(
+            any("." in part.path for part in parts) or not is_unique(*(part.column for part in parts))
             for parts in related.values()
         )
 

@@ -140,7 +140,7 @@ class Rows:
 def _kept_apart(table: Table, owned: Sequence[sa.Column[Any]]) -> bool:
     """Whether no two entries of an owner can have the same identity; chance sees to that of UUIDs."""
     own = table.identity
-    return own is None or own.is_uuid or is_unique((*own.columns, *owned))
+    return own is None or own.is_uuid or is_unique(*own.columns, *owned)
 
 
 def _member(
