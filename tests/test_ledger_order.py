@@ -93,7 +93,7 @@ def schema_of(*order: str) -> type[histio.RunSchema]:
 
     class MarkSchema(histio.RecordSchema):
         class Meta:
-            model, order = Mark, ("key", "step")
+            model, order, exclude = Mark, ("key", "step"), ("key_of_row",)
 
         key = histio.Text(required=True)
         step = histio.Integer(required=True)
