@@ -313,8 +313,15 @@ def test_an_update_of_a_run_that_was_written_before_it_finds_it(history):
     assert [run["title"] for run in history.iter_runs("study")] == ["Later"]
 
 
-@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ"])
-@pytest.mark.parametrize("mode", ["skip", "verify", "update"])
+@pytest.mark.parametrize(
+    ("mode", "level"),
+    [
+        ("skip", "READ COMMITTED"),
+        ("skip", "REPEATABLE READ"),
+        ("verify", "READ COMMITTED"),
+        ("update", "READ COMMITTED"),
+    ],
+)
 def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode, monkeypatch):
     isolated = engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level=level)
     given = document(samples=[sample("north", 1), sample("north", 2)])
