@@ -231,14 +231,14 @@ class Resolver:
         return found, findings
 
     def linked(self, links: Links, record: Values) -> tuple[list[Found], list[Finding]]:
-        """The rows that a list of slugs names, and what is wrong with it."""
+        """The rows that a list of slugs names, each once, and what is wrong with it."""
         each = [
             self._find(links.relation.mapper, links.chain, value, links.member)
             for value in record.get(links.member) or ()
         ]
-        return [found for found, _ in each if found], [
-            finding for _, findings in each for finding in findings
-        ]
+        # Two slugs may name one row, by different keys.
+        rows = {tuple(found.columns.values()): found for found, _ in each if found}
+        return list(rows.values()), [finding for _, findings in each for finding in findings]
 
     def _find(
         self, mapper: Mapper[Any], chain: tuple[Key, ...], value: Any, member: str
@@ -320,8 +320,5 @@ def _named(table: Table, record: Values) -> Iterator[tuple[type[Any], tuple[Key,
     for snapshot in table.snapshots:
         if record.get(snapshot.member) is not None:
             yield snapshot.model, (snapshot.key,), record[snapshot.member]
-    for reference in table.references:
-        for member in reference.named_by(record)[:1]:
-            yield reference.relation.model, reference.slugs[member], record[member]
-    for links in table.links:
-        yield from ((links.relation.model, links.chain, value) for value in record.get(links.member) or ())
+    for named in table.all_references:
+        yield from ((named.relation.model, chain, value) for chain, value in named.lookups(record))
