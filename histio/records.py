@@ -34,6 +34,7 @@ from histio.fields import (
     Text,
     UtcTimestamp,
 )
+from histio.fields.groups import SlugGroups
 from histio.mapping import Relation, find_column, mapper_of, relation, underlying
 from histio.report import Fault
 from histio.wire import WireField, is_list, nested_in, wire_name
@@ -153,13 +154,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
         self._only_dumped = {
             wire_name(name, field) for name, field in self.dump_fields.items() if field.dump_only
         }
-        self._choices = self._grouped(lambda slug: slug.choice)
-        groups = self._grouped(_needed)
-        self._alternatives = [group for group in groups if len(group) > 1]
-        alone = {group[0] for group in groups if len(group) == 1}
-        for name, field in self.load_fields.items():
-            if wire_name(name, field) in alone:
-                field.required = True  # nothing else names the row, and it may not be null
+        self._slugs = SlugGroups(self.load_fields, self.dump_fields)
 
     def _absent(self) -> set[str]:
         """The optional members whose columns the model lacks."""
@@ -237,36 +232,18 @@ class RecordSchema(SQLAlchemySchema[Any]):
         return {name: value for name, value in data.items() if name not in self._only_dumped}
 
     def alternatives(self) -> list[list[str]]:
-        """Groups of optional slugs of the same relationship: of each, a record needs at least one."""
-        return self._alternatives
+        """Groups of slugs of the same relationship: of each, a record needs at least one that is not null."""
+        return list(map(list, self._slugs.alternatives))
 
     def choices(self) -> list[list[str]]:
         """Groups of references: of each, a record has exactly one that is not null."""
-        return self._choices
-
-    def _grouped(self, group_of: Callable[[Slug], str | None]) -> list[list[str]]:
-        """The names on the wire of the slugs, by what *group_of* says of them; None: in no group."""
-        groups: dict[str, list[str]] = {}
-        for name, field in self.load_fields.items():
-            group = group_of(field) if isinstance(field, Slug) else None
-            if group is not None:
-                groups.setdefault(group, []).append(wire_name(name, field))
-        return list(groups.values())
+        return list(map(list, self._slugs.choices))
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _need_one_alternative(self, _data: Any, original: Any, *, partial: Any = None, **_: Any) -> None:
         if not isinstance(original, Mapping) or partial:
             return
-        errors = {
-            group[0]: [Fault(f"Missing; one of {', '.join(group)} is required.")]
-            for group in self.alternatives()
-            if not any(name in original for name in group)
-        }
-        for group in self.choices():
-            given = [name for name in group if original.get(name) is not None]
-            if len(given) != 1:
-                text = f"Exactly one of {', '.join(group)} must not be null, not {len(given)}."
-                errors[(given or group)[-1]] = [Fault(text)]
+        errors = self._slugs.faults(original)
         if errors:
             raise ValidationError(errors)
 
@@ -309,11 +286,6 @@ def _bound(cls: Any, model: Any) -> Any:
     bound = type(cls.__name__, (cls,), {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__})
     table_of(bound)  # what does not fit is told now
     return bound
-
-
-def _needed(slug: Slug) -> str | None:
-    """The relationship that *slug* is to lead to if no other one does; None: it may lead nowhere."""
-    return None if slug.required or slug.allow_none or slug.many else slug.relationship
 
 
 def _fit(field: Field[Any], column: sa.Column[Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, aliased
 
-from histio.fields.references import Key
+from histio.fields.references import Key, is_slug
 from histio.kinds import Links, Reference, Snapshot, Table
 from histio.mapping import attribute, find_column, is_among, underlying
 from histio.report import Fault
@@ -29,6 +29,7 @@ _REMEMBERED = 50_000
 _HINTED = 25
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # close matches of those mean nothing
 _POPULATION = 2_000
+_LONGEST_HINTED = 100  # close matches take time by the square of the length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,9 +225,9 @@ class Resolver:
         if found is not None:
             named = f"{reference.relation.model.__name__} {shown_key(record[member])}"
             for other in others:
-                value = found.keys[reference.slugs[other][0]]
-                if value != record[other]:
-                    text = f"{named} has {shown_key(value)}, not {shown_key(record[other])}"
+                keys = [found.keys[key] for key in reference.slugs[other]]
+                if record[other] not in keys:
+                    text = f"{named} has {shown_key(keys[0])}, not {shown_key(record[other])}"
                     findings.append(Finding(other, Fault(text, "mismatched-reference"), warning=True))
         return found, findings
 
@@ -278,14 +279,18 @@ class Resolver:
         where = self._standing(lookup.mapper.class_, (key, value))
         if where is not None:
             return f"{where} has it, but is rejected or refers back in a circle"
-        if not isinstance(value, str) or _UUID.fullmatch(value):
+        if not isinstance(value, str) or len(value) > _LONGEST_HINTED or _UUID.fullmatch(value):
             return None
         if (key, value) not in lookup.hints and len(lookup.hints) < _HINTED:
             if key not in lookup.population:
                 statement, paths = lookup.select()
                 column = paths[key[0]]
                 population = self._execute(statement.with_only_columns(column).distinct().limit(_POPULATION))
-                lookup.population[key] = [known for known in population.scalars() if isinstance(known, str)]
+                lookup.population[key] = [
+                    known
+                    for known in population.scalars()
+                    if isinstance(known, str) and len(known) <= _LONGEST_HINTED
+                ]
             close = difflib.get_close_matches(value, lookup.population[key])
             lookup.hints[key, value] = f"did you mean {' or '.join(close)}?" if close else None
         return lookup.hints.get((key, value))
@@ -304,7 +309,9 @@ def shown_key(value: Any) -> str:
     """A key as a message shows it."""
     if isinstance(value, tuple):
         return " ".join(map(shown_key, value))
-    return value if isinstance(value, str) else shown(value) if isinstance(value, bytes) else str(value)
+    if isinstance(value, str):
+        return value if is_slug(value) else shown(value)
+    return "none" if value is None else shown(value) if isinstance(value, bytes) else str(value)
 
 
 def _wanted(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], Sought]]:
