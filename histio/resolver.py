@@ -241,12 +241,23 @@ class Resolver:
         rows = {tuple(found.columns.values()): found for found, _ in each if found}
         return list(rows.values()), [finding for _, findings in each for finding in findings]
 
+    def one(self, mapper: Mapper[Any], chain: tuple[Key, ...], value: Any) -> Found | None:
+        """The one row that has *value* in the first key of *chain* in which any has it; None: there is none.
+
+        The value must have been fetched.
+        """
+        rows = self._rows(self._lookups[mapper.class_], chain, value)
+        return rows[0] if len(rows) == 1 else None
+
+    def _rows(self, lookup: _Lookup, chain: tuple[Key, ...], value: Any) -> list[Found]:
+        return next(filter(None, (lookup.found[key, value] for key in chain)), [])
+
     def _find(
         self, mapper: Mapper[Any], chain: tuple[Key, ...], value: Any, member: str
     ) -> tuple[Found | None, list[Finding]]:
         """The row that has *value* in the first key of *chain* in which any row has it."""
         lookup = self._lookups[mapper.class_]
-        rows = next(filter(None, (lookup.found[key, value] for key in chain)), [])
+        rows = self._rows(lookup, chain, value)
         name = mapper.class_.__name__
         if not rows and any((key, value) in lookup.promised for key in chain):
             return None, []
