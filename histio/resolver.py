@@ -303,7 +303,9 @@ class Resolver:
                     if isinstance(known, str) and len(known) <= _LONGEST_HINTED
                 ]
             close = difflib.get_close_matches(value, lookup.population[key])
-            lookup.hints[key, value] = f"did you mean {' or '.join(close)}?" if close else None
+            lookup.hints[key, value] = (
+                f"did you mean {' or '.join(map(shown_key, close))}?" if close else None
+            )
         return lookup.hints.get((key, value))
 
 
