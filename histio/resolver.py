@@ -282,7 +282,7 @@ class Resolver:
         lookup = self._lookups[snapshot.model]
         if slug is None or lookup.found[snapshot.key, slug]:
             return []
-        fault = Fault(f"{snapshot.model.__name__} not found: {slug}", "unknown-reference")
+        fault = Fault(f"{snapshot.model.__name__} not found: {shown_key(slug)}", "unknown-reference")
         return [Finding(snapshot.member, fault, self._hint(lookup, snapshot.key, slug), warning=True)]
 
     def _hint(self, lookup: _Lookup, key: Key, value: Any) -> str | None:
