@@ -62,7 +62,7 @@ class Film(Base):
 
 
 def kind(**slugs):
-    meta = {"model": Film, "kind": "film", "collection": "films", "timestamp": None}
+    meta = {"model": Film, "kind": "film", "collection": "films", "timestamp": None, "unbound": "ignore"}
     members = {"uuid": histio.RunUUID(required=True), **slugs}
     return type("FilmSchema", (histio.RunSchema,), {"Meta": type("Meta", (), meta), **members})
 
