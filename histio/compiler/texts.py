@@ -29,7 +29,7 @@ from histio.dialects import (
 )
 from histio.fields import Slug
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import attribute
+from histio.mapping import attribute, column_of
 from histio.wire import nested_in, wire_name
 
 _ALL = 2**31 - 2
@@ -127,7 +127,7 @@ class Texts:
                 1
             ]
         key = getattr(owner, slug.key[0].rpartition(".")[2])
-        may_lack = may_lack or bool(key.property.columns[0].nullable)
+        may_lack = may_lack or bool(column_of(way.mapper, slug.key[0]).nullable)
         is_spare = bool(slug.alternatives) and may_lack and not slug.required
         if not (slug.allow_none or is_spare):
             return _Source(key)
