@@ -516,11 +516,11 @@ class Import:
         of_rows = {row: run for run, row in rows.items()}
         identity = unique_on(*kind.identity.columns)
         entries = {
-            name
+            name: table.identity.title
             for table in kind.table.all()
-            if table.is_shared
-            for name in unique_on(*table.identity_columns)
-        } - identity
+            if table.identity is not None and table.is_shared
+            for name in unique_on(*table.identity.columns) - identity
+        }
 
         def rivals(some: Sequence[Row]) -> set[Row]:
             known = self._identities.known(kind.table, [of_rows[row].identity for row in some], now=True)
@@ -544,10 +544,11 @@ class Import:
             if rivals([rows[run]]) or (constraint in identity and hides_rivals(self._connection)):
                 self._settle(kind, [run])
                 continue
-            duplicate = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
+            title = entries.get(constraint)
+            duplicate = Fault(f"Duplicate {title} of a ledger entry: {constraint}", "duplicate")
             same = " (the database takes the identity of another row for the same)" * (constraint in identity)
             refused = Fault(f"Cannot be written: {constraint}{same}", "constraint")
-            run.note(duplicate if constraint in entries else refused)
+            run.note(refused if title is None else duplicate)
             run.outcome = "rejected"
         for run in runs:
             if run.outcome is None:

@@ -77,7 +77,7 @@ class Swift:
         if kind.name not in self._made:
             why = self._barred.get(kind.name)
             if why is None and self._identities.scope(kind.table):
-                why = f"{kind.name}: its UUID is unique beside other columns only"
+                why = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
             self._made[kind.name] = why or compiled_rows(self._connection, kind, self._builder)
         return self._made[kind.name]
 

@@ -21,6 +21,7 @@ from histio import BindingError, DocumentError, ExportError, History, testing
 from histio.cli.app import app
 from histio.exporter import PAGE
 from tests import lab
+from tests.bakery import number
 from tests.lab import document, named, reading, review, sample, study, trial, visit, visits
 from tests.test_importer import told
 
@@ -421,6 +422,78 @@ def test_an_identity_is_looked_for_among_the_rows_of_its_tenant(create):
         assert [each["title"] for each in kept] == ["new", f"{tenant}"]
 
 
+# --- entries of which no two are alike anywhere ------------------------------------------------------------
+
+
+class CoinBase(orm.DeclarativeBase):
+    pass
+
+
+class Hoard(CoinBase):
+    __tablename__ = "hoards"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    coins: Mapped[list[Coin]] = relationship()
+
+
+class Coin(CoinBase):
+    __tablename__ = "coins"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hoard_id: Mapped[int] = mapped_column(sa.ForeignKey(Hoard.id))
+    mint: Mapped[str] = mapped_column(sa.String(40))
+    serial: Mapped[int]
+    __table_args__ = (sa.UniqueConstraint("mint", "serial"),)
+
+
+class CoinSchema(histio.RecordSchema):
+    class Meta:
+        model, identity = Coin, ("mint", "serial")
+
+    mint = histio.Text(required=True)
+    serial = histio.Integer(required=True)
+
+
+class HoardSchema(histio.RunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Hoard, "hoard", "hoards", None
+
+    uuid = histio.RunUUID(required=True)
+    coins = lab.Nested(CoinSchema, many=True)
+
+
+def hoards(*coins):
+    """A hoard for each list of coins."""
+    runs = [
+        {"uuid": number(n), "coins": [{"mint": mint, "serial": serial} for mint, serial in some]}
+        for n, some in enumerate(coins)
+    ]
+    return {"version": "1.0", "hoards": runs}
+
+
+@pytest.mark.parametrize("mode", ["skip", "update"])
+def test_an_entry_of_another_run_is_a_duplicate(create, mode):
+    history = History(create(CoinBase.metadata), HoardSchema)
+    assert "hoard, import: straight" in history.explain()
+    assert ends(history.import_document(hoards([("York", 1), ("York", 2)]))) == (1, 0, 0, 0)
+    given = hoards([("York", 1), ("York", 2)], [("Bath", 1), ("York", 2)], [("Bath", 2)])
+    report = history.import_document(given, on_duplicate=mode)
+    assert ends(report) == (1, 0, 1, 1)
+    [problem] = report.problems
+    assert (problem.pointer, problem.code) == ("/hoards/1/coins/1", "duplicate")
+    assert "Duplicate mint and serial: York 2, an entry of another run" in problem.message
+
+
+def test_an_entry_of_two_runs_of_a_document_goes_in_with_the_first(create):
+    history = History(create(CoinBase.metadata), HoardSchema)
+    given = hoards([("York", 1)], [("York", 2), ("York", 1)], [("York", 3)])
+    report = history.import_document(given)
+    assert ends(report) == (2, 0, 0, 1)
+    assert told(report.problems) == [("/hoards/1/coins/1", "duplicate-in-document")]
+    assert told(history.check(hoards([("a", 1)], [("a", 1)]))) == [
+        ("/hoards/1/coins/0", "duplicate-in-document")
+    ]
+
+
 # --- what cannot be exported --------------------------------------------------------------------------
 
 
@@ -533,9 +606,9 @@ def test_merge_puts_parts_together_in_the_order_of_the_export(full, tmp_path):
 
 
 def test_of_a_run_in_several_files_the_last_one_counts(history, tmp_path):
-    for number, title in enumerate(["Old", "New"]):
-        given = document(study("acme", 1, title=title), study("beta", number, title=title))
-        (tmp_path / f"{number}.json").write_text(json.dumps(given))
+    for n, title in enumerate(["Old", "New"]):
+        given = document(study("acme", 1, title=title), study("beta", n, title=title))
+        (tmp_path / f"{n}.json").write_text(json.dumps(given))
     histio.merge([tmp_path / "0.json", tmp_path / "1.json"], tmp_path / "one.json", history=history)
     merged = json.loads((tmp_path / "one.json").read_text())
     assert [(run["project"], run["number"], run["title"]) for run in merged["studies"]] == [
