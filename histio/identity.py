@@ -141,9 +141,9 @@ class Identity:
 
     def normal(self, identity: Any) -> Any:
         """An *identity* that a database has returned, as a record's is loaded."""
-        return self.joined(
-            [part.normal(each) for part, each in zip(self.parts, self.values(identity), strict=True)]
-        )
+        if len(self.parts) == 1:
+            return self.parts[0].normal(identity)
+        return tuple(part.normal(each) for part, each in zip(self.parts, identity, strict=True))
 
     def normal_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """What a database has returned of its columns and of others behind them, as rows are written."""
@@ -268,8 +268,10 @@ class IdentitySql:
 
     def among(self, identities: Collection[Any]) -> sa.ColumnElement[bool]:
         """Whether a row has one of *identities*, as the database compares them."""
-        keys = [tuple(self.identity.values(each)) for each in identities]
-        if not self.is_joined or len(self.parts) == 1:
+        if len(self.parts) == 1:
+            return self.parts[0].in_(list(identities))  # type: ignore[no-any-return]
+        keys = list(identities)
+        if not self.is_joined:
             return is_among(self.parts, keys)
         # No index has the columns of several tables: each column is sought by itself as well.
         alone = (

@@ -165,7 +165,7 @@ class Swift:
 
 def _uuid(kind: Kind, entry: Entry) -> str:
     """The UUID of an accepted run, as the wire has it."""
-    uuid: str = kind.identity.words_of(entry.record)
+    uuid: str = entry.record[kind.identity.parts[0].name]
     return uuid.lower()
 
 
