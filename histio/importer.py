@@ -25,6 +25,7 @@ from histio.dialects import (
     limits,
     refresh_statistics,
     savepoint,
+    stored_columns,
     strict,
 )
 from histio.entries import Entry, Item, Unreadable
@@ -113,12 +114,13 @@ class Import:
         self._resolver = Resolver(
             connection.execute, tables, scope=self._values, scopes=runs, standing=self._standing
         )
-        limit = functools.partial(limits, connection.dialect)
+        written = [column for table in tables for column in table.columns.values()]
+        self._stored = stored_columns(connection, written)
         self._builder = RowBuilder(
             kinds,
             self._resolver,
             values=self._values,
-            limits={table: limit(table.columns) for table in tables},
+            limits={table: limits(connection.dialect, table, self._stored) for table in tables},
         )
         self.unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
         self._habits = habits
