@@ -42,6 +42,7 @@ from histio.sessions import Habits
 from histio.spool import Spool
 from histio.swift import Swift
 from histio.tally import Tally
+from histio.truncation import Truncation
 from histio.unit_of_work import insert_by_unit_of_work, reasons
 from histio.updates import Updater
 from histio.writer import BATCH, Row, insert_in_bulk, write
@@ -73,6 +74,7 @@ class Import:
         values: By attribute, what columns are filled with that the format leaves out.
         habits: Of the session that is used, for kinds that the unit of work writes.
         on_duplicate: What to do with a run whose identity exists.
+        truncate_times: Whether times are cut to the digits of a second that their columns keep.
 
     Attributes:
         unit_of_work: By kind, why its runs are written by the unit of work.
@@ -89,6 +91,7 @@ class Import:
         values: Constants,
         habits: Habits,
         on_duplicate: OnDuplicate = "skip",
+        truncate_times: bool = False,
     ) -> None:
         self._connection = connection
         self.kinds = kinds
@@ -116,12 +119,10 @@ class Import:
         )
         written = [column for table in tables for column in table.columns.values()]
         self._stored = stored_columns(connection, written)
-        self._builder = RowBuilder(
-            kinds,
-            self._resolver,
-            values=self._values,
-            limits={table: limits(connection.dialect, table, self._stored) for table in tables},
-        )
+        kept = {table: limits(connection.dialect, table, self._stored) for table in tables}
+        self._builder = RowBuilder(kinds, self._resolver, values=self._values, limits=kept)
+        if truncate_times:
+            self._reader = reader.truncating(Truncation(kept))
         self.unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
         self._habits = habits
         self._by_unit_of_work = insert_by_unit_of_work(habits)
@@ -354,8 +355,7 @@ class Import:
         for run in fresh:
             own = {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
             if run.well_formed and taken & own:
-                run.problems.clear()
-                run.warnings.clear()
+                run.forget()
                 again.append(run)
             elif run.problems:
                 run.outcome = None if self._waits(run) else "rejected"
@@ -430,8 +430,7 @@ class Import:
         """Deal with runs whose identity exists as the caller wishes."""
         if self._on_duplicate == "update":
             for run in runs:  # whatever was noted before it was known to exist is noted again
-                run.problems.clear()
-                run.warnings.clear()
+                run.forget()
             for ended in self._updater.update(kind, runs):
                 self._note_updates(kind, ended)
             self._resolver.forget_missing(kind.table.mapper.class_)
@@ -439,6 +438,9 @@ class Import:
         if self._on_duplicate == "verify":
             for start in range(0, len(runs), PAGE):
                 self._verify(kind, runs[start : start + PAGE])
+        else:
+            for run in runs:
+                run.forget_cuts()
         for run in runs:
             again = self._spool.place(kind.name, run.uuid or "") is not None
             code: Code = "duplicate-in-document" if again else "duplicate"

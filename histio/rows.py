@@ -205,7 +205,7 @@ def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[Finding]:
         value = values.get(member)
         fault = None if value is None else limit.check(value)
         if fault is not None:
-            yield Finding(member, fault)
+            yield Finding(member, fault, limit.hint)
 
 
 def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[Finding]:

@@ -51,6 +51,11 @@ from histio.cli.screen import (
     metavar="MEMBER:OLD=NEW",
     help='Read a slug as another; or a JSON file: {"recipe_slug": {"old": "new"}}.',
 )
+@click.option(
+    "--truncate-times",
+    is_flag=True,
+    help="Cut times to the digits of a second that their columns keep, with a warning for each.",
+)
 @click.option("--follows", metavar="SHA256", help="Insist that FILE continues the export with this digest.")
 @click.option("--allow-truncated", is_flag=True, help="Import what is whole of a damaged file.")
 @quiet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
@@ -39,10 +39,12 @@ class Limit:
         check: Tells what is wrong with a loaded value.
         check_parameter: Tells what is wrong with a value as a driver takes it: decimals may be their digits,
             and times ISO 8601 in UTC with a blank and six digits.
+        hint: What helps; None: nothing that histio could do.
     """
 
     check: Check
     check_parameter: Check
+    hint: str | None = None
 
 
 def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], Stored]) -> dict[str, Limit]:
@@ -58,21 +60,34 @@ def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], St
         for member, column in table.columns.items()
         if member not in table.computed
     }
-    return {member: limit for member, limit in found.items() if limit is not None}
+    return {
+        member: replace(limit, hint=_HINT) if _is_cuttable(table.fields[member], limit) else limit
+        for member, limit in found.items()
+        if limit is not None
+    }
+
+
+_HINT = "truncate_times=True, or --truncate-times, cuts it"
+
+
+def _is_cuttable(field: Field[Any], limit: Limit) -> bool:
+    """Whether the limit is one of a second's digits."""
+    return isinstance(field, UtcTimestamp) and second_digits(field, limit) is not None
 
 
 def _limit(
     dialect: sa.Dialect, field: Field[Any], column: sa.Column[Any], stored: Stored | None
 ) -> Limit | None:
     own = column.type._variant_mapping.get(dialect.name, column.type)  # noqa: SLF001 - as SQLAlchemy chooses
-    kept = _assumed(declared(own, dialect), dialect) if stored is None else stored
+    undecorated = declared(own, dialect)
+    kept = _assumed(undecorated, dialect) if stored is None else stored
     implemented: Any = own.dialect_impl(dialect)
     below: Check = _no_fault
     # Where the database calls a function, that decides what is stored.
     if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - as it asks
         below = functools.partial(_excess, f"{column.table}.{column.name}", kept)
     # What is only assumed of a column is what its type makes of loaded values.
-    bind = None if stored is None else implemented.bind_processor(dialect)
+    bind = None if stored is None else undecorated.dialect_impl(dialect).bind_processor(dialect)
     check = below if bind is None or below is _no_fault else functools.partial(_bound, bind, below)
     if is_decorated(own):
         return Limit(functools.partial(_translated, own, dialect, check), below)
@@ -102,7 +117,7 @@ def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any)
     except Exception:  # noqa: BLE001 - writing the row will say so
         return None
     if _comparable(returned) == _comparable(value):
-        return below(value)
+        return below(kept)
     return Fault(f"The column's type makes {shown(returned)} of it.", "precision")
 
 
