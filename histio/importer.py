@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.collisions import find_collision
 from histio.comparison import differences, stored_values
 from histio.compiler.collector import paused
 from histio.compiler.obstacles import named_mappers
@@ -400,6 +401,7 @@ class Import:
             identities=self._identities,
             habits=self._habits,
             deferred=self._deferred,
+            stored=self._stored,
             note_entries=note_update,
         )
 
@@ -541,10 +543,20 @@ class Import:
             if rivals([rows[run]]) or (constraint in identity and hides_rivals(self._connection)):
                 self._settle(kind, [run])
                 continue
-            duplicate = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
-            same = " (the database takes the identity of another row for the same)" * (constraint in identity)
-            refused = Fault(f"Cannot be written: {constraint}{same}", "constraint")
-            run.note(duplicate if constraint in entries else refused)
+            collision = find_collision(
+                self._connection,
+                kind.table,
+                rows[run],
+                constraint=constraint,
+                insert=insert,
+                deferred=self._deferred,
+                stored=self._stored,
+            )
+            same = "; the database takes the identity of another row for the same" * (constraint in identity)
+            fault = Fault(f"Cannot be written: {collision or constraint}{same}", "constraint")
+            if constraint in entries and collision is None:
+                fault = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
+            run.note(fault, *(collision.steps if collision else ()))
             run.outcome = "rejected"
         for run in runs:
             if run.outcome is None:

@@ -1,7 +1,7 @@
 """What differs between databases: transactions, snapshots, limits, and which errors are a row's own fault."""
 
 from histio.dialects.bulk import Driver, binds, counts_up, driver_of, further_columns, insert_rows, next_key
-from histio.dialects.faults import RowFaultError, row_fault
+from histio.dialects.faults import Repeated, RowFaultError, row_fault
 from histio.dialects.limits import Limit, check_kind, cut_time, kept_seconds, limits, second_digits
 from histio.dialects.raw import (
     BETWEEN,
@@ -43,6 +43,7 @@ __all__ = [
     "Driver",
     "Form",
     "Limit",
+    "Repeated",
     "RowFaultError",
     "Stored",
     "advance_sequence",
