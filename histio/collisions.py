@@ -138,13 +138,14 @@ def _below(table: Table, row: Row, steps: Steps) -> Iterator[_Record]:
     for links, keys in zip(table.links, row.links, strict=False):
         there, _ = links.relation.link or ((), ())
         pairs = [{column.key: value for column, value in zip(there, key, strict=True)} for key in keys]
-        own = links.relation.remote
+        own: Any = links.relation.remote
         for index, pair in enumerate(pairs):
             at = (*steps, table.names[links.member])  # slugs of a list have no order
-            yield _Record([own[0].table], pair, own, at, pairs, index)  # type: ignore[list-item]
+            yield _Record([own[0].table], pair, own, at, pairs, index)
     for ledger, entries in zip(table.ledgers, row.ledgers, strict=True):
         values = [entry.parameters for entry in entries]
-        owned, tables = (*ledger.local, *ledger.constants), list(ledger.table.mapper.tables)
+        owned = (*ledger.local, *ledger.constants)
+        tables: Any = ledger.table.mapper.tables
         for index, entry in enumerate(entries):
             at = (*steps, table.names[ledger.member], *([index] if ledger.many else []))
             yield _Record(tables, entry.parameters, owned, at, values, index)

@@ -261,12 +261,17 @@ def _number_excess(stored: Stored, value: Any) -> _Excess:
     _, digits, exponent = number.as_tuple()
     if stored.significant is not None and len(digits) > stored.significant:
         return f"keeps {stored.significant} significant digits", "precision"
-    if stored.scale is not None and -int(exponent) > stored.scale:
-        kept = f"keeps {stored.scale} digits after the point" if stored.scale else "keeps no fraction"
-        return kept, "precision"
+    if stored.scale is not None and number and -int(exponent) > stored.scale:
+        return f"keeps {_kept_digits(stored.scale)}", "precision"
     if stored.least is not None and stored.most is not None and not stored.least <= number <= stored.most:
         return f"holds numbers from {stored.least} to {stored.most}", "out-of-range"
     return None
+
+
+def _kept_digits(scale: int) -> str:
+    if scale < 0:
+        return f"multiples of {10**-scale} only"
+    return f"{scale} digits after the point" if scale else "no fraction"
 
 
 def _text_excess(stored: Stored, value: str | bytes) -> _Excess:

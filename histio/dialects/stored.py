@@ -30,7 +30,7 @@ class Stored:
         type: Its type, in the database's words.
         seconds: Digits of a second's fraction; None: it keeps no times.
         day: Of a time, it keeps only the day.
-        scale: Digits after the point; None: any number.
+        scale: Digits after the point, or less than 0: so many before it are zeros; None: any number.
         least: The least number; None: it has no bounds.
         most: The greatest number; None: it has no bounds.
         significant: Significant digits of a number; None: any number.
@@ -88,7 +88,7 @@ def _integers(bits: int, *, unsigned: bool = False) -> dict[str, Any]:
 def decimals(precision: int, scale: int, *, unsigned: bool = False) -> dict[str, Any]:
     """The bounds of a decimal type with so many digits."""
     most = Decimal(10**precision - 1).scaleb(-scale)
-    return {"scale": max(scale, 0), "least": Decimal(0) if unsigned else -most, "most": most}
+    return {"scale": scale, "least": Decimal(0) if unsigned else -most, "most": most}
 
 
 # Domains are followed down to the type that they are made of.
