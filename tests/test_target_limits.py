@@ -24,17 +24,17 @@ from tests.test_importer import ends, told
 MICROSECONDS = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 NUMBER = histio.Number(required=True)
 TEXT = histio.Text(required=True)
+SIZE = histio.Choice(required=True)
 INSTANT = histio.UtcTimestamp(required=True)
 PRICE = histio.FixedDecimal(required=True, signed=True)
 WHOLE, MILLI, MICRO = (f"2025-12-08T10:00:00{fraction}Z" for fraction in ("", ".120000", ".123456"))
-DAY = "2025-12-08T00:00:00Z"
 UMLAUT, COOKIE = "ü", "\U0001f36a"
 
 MARIADB = [
     (MICROSECONDS, "DATETIME", INSTANT, WHOLE, MILLI, "precision"),
     (MICROSECONDS, "DATETIME(2)", INSTANT, MILLI, MICRO, "precision"),
     (MICROSECONDS, "TIMESTAMP NULL", INSTANT, WHOLE, MICRO, "precision"),
-    (MICROSECONDS, "DATE", INSTANT, DAY, WHOLE, "precision"),
+    (MICROSECONDS, "DATE", INSTANT, None, WHOLE, "precision"),
     (sa.Numeric(10, 4), "DECIMAL(8,2)", PRICE, "1.5000", "1.5050", "precision"),
     (sa.Numeric(10, 4), "DECIMAL(8,2)", PRICE, "-999999.9900", "-999999.9999", "precision"),
     (sa.Numeric(10, 2), "DECIMAL(8,2)", PRICE, "999999.99", "1000000.00", "out-of-range"),
@@ -55,13 +55,13 @@ MARIADB = [
     (sa.String(20), "VARCHAR(20) CHARACTER SET latin1", TEXT, UMLAUT, COOKIE, "out-of-range"),
     (sa.String(20), "VARCHAR(20) CHARACTER SET ascii", TEXT, "u", UMLAUT, "out-of-range"),
     (sa.String(20), "VARCHAR(20) CHARACTER SET utf8mb3", TEXT, UMLAUT, COOKIE, "out-of-range"),
-    (sa.Enum(Size, native_enum=False), "VARCHAR(4)", histio.Choice(required=True), None, "SMALL", "out-of-range"),
+    (sa.Enum(Size, native_enum=False), "VARCHAR(4)", SIZE, None, "SMALL", "out-of-range"),
     (sa.JSON(), "VARCHAR(10)", histio.Json(required=True), [1, 2], "x" * 9, "out-of-range"),
 ]  # fmt: skip
 POSTGRESQL = [
     (sa.DateTime(), "timestamp(0)", INSTANT, WHOLE, MILLI, "precision"),
     (sa.DateTime(timezone=True), "timestamptz(2)", INSTANT, MILLI, MICRO, "precision"),
-    (sa.DateTime(), "date USING now()::date", INSTANT, DAY, WHOLE, "precision"),
+    (sa.DateTime(), "date USING now()::date", INSTANT, None, WHOLE, "precision"),
     (sa.Numeric(10, 4), "numeric(8,2)", PRICE, "1.5000", "1.5050", "precision"),
     (sa.Numeric(10, 2), "numeric(8,2)", PRICE, "-999999.99", "1000000.00", "out-of-range"),
     (sa.Numeric(10, 2), "int USING 1", PRICE, "5.00", "5.50", "precision"),
@@ -76,25 +76,32 @@ POSTGRESQL = [
     (sa.String(20), "varchar(10)", TEXT, "x" * 10, "x" * 10 + " ", "out-of-range"),
     (sa.String(20), "short_text", TEXT, "x" * 10, "x" * 11, "out-of-range"),
     (sa.Text(), "varchar(10)", TEXT, "x" * 10, "x" * 11, "out-of-range"),
-    (sa.Enum(Size, native_enum=False), "varchar(4)", histio.Choice(required=True), None, "SMALL", "out-of-range"),
+    (sa.Enum(Size, native_enum=False), "varchar(4)", SIZE, None, "SMALL", "out-of-range"),
 ]  # fmt: skip
 CASES = [("mariadb", *case) for case in MARIADB] + [("postgresql", *case) for case in POSTGRESQL]
 ALTER = {
-    "mariadb": "ALTER TABLE {table} MODIFY value {actual}",
-    "postgresql": "ALTER TABLE {table} ALTER value TYPE {actual}",
+    "mariadb": "ALTER TABLE things MODIFY value {actual}",
+    "postgresql": "ALTER TABLE things ALTER value TYPE {actual}",
 }
-DOMAINS = {"mariadb": [], "postgresql": ["DROP DOMAIN IF EXISTS short_text", "DROP DOMAIN IF EXISTS short_base",
-           "CREATE DOMAIN short_base AS varchar(10)", "CREATE DOMAIN short_text AS short_base"]}  # fmt: skip
+DOMAINS = {
+    "mariadb": [],
+    "postgresql": [
+        "DROP DOMAIN IF EXISTS short_text",
+        "DROP DOMAIN IF EXISTS short_base",
+        "CREATE DOMAIN short_base AS varchar(10)",
+        "CREATE DOMAIN short_text AS short_base",
+    ],
+}
 
 
 @pytest.fixture
 def alter(databases):
     """Makes the table of a host, and then a column of it what *actual* says."""
 
-    def make(dialect, metadata, actual, *, table="things"):
+    def make(dialect, metadata, actual):
         engine = databases.of_host(dialect)(metadata)
         with engine.begin() as connection:
-            for statement in [*DOMAINS[dialect], ALTER[dialect].format(table=table, actual=actual)]:
+            for statement in [*DOMAINS[dialect], ALTER[dialect].format(actual=actual)]:
                 connection.exec_driver_sql(statement)
         return engine
 
@@ -186,27 +193,37 @@ def test_the_columns_of_all_tables_are_read_in_one_statement(databases, dialect,
     assert len(statements.matching(catalog)) == 1
 
 
+PLAIN = {
+    "mariadb": "(id INT PRIMARY KEY AUTO_INCREMENT, uuid VARCHAR(36), value VARCHAR(10){more})",
+    "postgresql": "(id SERIAL PRIMARY KEY, uuid VARCHAR(36), value VARCHAR(10){more})",
+}
+ODD = {
+    "mariadb": ", g GEOMETRY, b BIT(3), s SET('a', 'b'), y YEAR, j JSON, u UUID, i INET6",
+    "postgresql": ", v TSVECTOR, a numeric(3,1)[], b BIT(3), r INT4RANGE, i INTERVAL DAY TO SECOND (2)",
+}
+
+
 @pytest.mark.parametrize(
-    ("dialect", "statements"),
+    ("made", "odd", "taken_away"),
     [
-        ("mariadb", ["CREATE TEMPORARY TABLE things (id INT PRIMARY KEY AUTO_INCREMENT, uuid VARCHAR(36), value VARCHAR(10))"]),
-        ("postgresql", ["CREATE TEMPORARY TABLE things (id SERIAL PRIMARY KEY, uuid VARCHAR(36), value VARCHAR(10))"]),
-        ("mariadb", ["CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, uuid VARCHAR(36), value VARCHAR(10))", "CREATE VIEW things AS SELECT * FROM t"]),
-        ("postgresql", ["CREATE TABLE t (id SERIAL PRIMARY KEY, uuid VARCHAR(36), value VARCHAR(10))", "CREATE VIEW things AS SELECT * FROM t"]),
-        ("mariadb", ["CREATE TABLE things (id INT PRIMARY KEY AUTO_INCREMENT, uuid VARCHAR(36), value VARCHAR(10), g GEOMETRY, b BIT(3), s SET('a', 'b'), y YEAR, j JSON, u UUID, i INET6)"]),
-        ("postgresql", ["CREATE TABLE things (id SERIAL PRIMARY KEY, uuid VARCHAR(36), value VARCHAR(10), v TSVECTOR, a numeric(3,1)[], b BIT(3), r INT4RANGE, i INTERVAL DAY TO SECOND (2))"]),
+        (["CREATE TEMPORARY TABLE things {plain}"], False, ["DROP TABLE things"]),
+        (["CREATE TABLE things {plain}"], True, ["DROP TABLE things"]),
+        (
+            ["CREATE TABLE t {plain}", "CREATE VIEW things AS SELECT * FROM t"],
+            False,
+            ["DROP VIEW things", "DROP TABLE t"],
+        ),
     ],
-)  # fmt: skip
-def test_temporary_tables_views_and_odd_columns_do_no_harm(databases, dialect, statements, caplog):
+)
+@pytest.mark.parametrize("dialect", ["mariadb", "postgresql"])
+def test_temporary_tables_views_and_odd_columns_do_no_harm(databases, dialect, made, odd, taken_away, caplog):
     _, kind = host(sa.String(20), TEXT)
-    engine = databases.of_host(dialect)(sa.MetaData())
-    clean = ["DROP VIEW IF EXISTS things", "DROP TABLE IF EXISTS t", "DROP TABLE IF EXISTS things"]
-    with engine.connect() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
+    plain = PLAIN[dialect].format(more=ODD[dialect] * odd)
+    with databases.of_host(dialect)(sa.MetaData()).connect() as connection:
+        for statement in made:
+            connection.exec_driver_sql(statement.format(plain=plain))
         report = History(None, kind).import_document(things("x", "x" * 10, "x" * 11), session=connection)
-        connection.rollback()
-        for statement in clean[: len(statements) + 1]:
+        for statement in taken_away:
             connection.exec_driver_sql(statement)
         connection.commit()
     assert ends(report) == (2, 0, 1)
@@ -388,4 +405,5 @@ def test_a_time_that_the_document_leaves_out_is_never_in_the_future(databases):
 def test_a_file_that_is_checked_is_held_against_the_limits_of_the_database(databases, tmp_path):
     history = History(bundled(databases, *SECONDS))
     (tmp_path / "h.json").write_text(json.dumps(timed()))
-    assert [problem.pointer for problem in check_file(tmp_path / "h.json", history=history)] == POINTERS
+    found = check_file(tmp_path / "h.json", history=history)
+    assert [problem.pointer for problem in found if problem.code == "precision"] == POINTERS
