@@ -1,4 +1,4 @@
-"""What a database keeps less of than a host's models say is a problem of its run, and never cut or rounded."""
+"""What a database keeps less of than the models say is a problem of its run, and never cut or rounded."""
 
 from __future__ import annotations
 
