@@ -449,5 +449,5 @@ def test_rules_of_the_bundled_schemas_are_dropped_by_none(sqlite):
         class Meta(histio.ProductionRunSchema.Meta):
             audits = None
 
-    history = History(sqlite, Unaudited)
+    history = History(sqlite, Unaudited, histio.AssemblyRunSchema)
     assert told(document(RUN | {"consumptions": []}), history) == []
