@@ -9,8 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from histio.dialects import Limit, kept_seconds, second_digits
-from histio.fields import UtcTimestamp
+from histio.dialects import Limit, is_time, kept_seconds, second_digits
 from histio.kinds import Table
 from histio.report import Fault
 
@@ -76,7 +75,7 @@ def _digits(table: Table, limits: Mapping[str, Limit]) -> Iterator[tuple[str, in
     """By member, how many digits of a second's fraction its column keeps."""
     for member in table.columns:
         field = table.fields[member]
-        if isinstance(field, UtcTimestamp) and member not in table.computed:
+        if is_time(field) and member not in table.computed:
             digits = second_digits(field, limits.get(member))
             if digits is not None:
                 yield member, digits

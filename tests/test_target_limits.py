@@ -15,7 +15,7 @@ import histio
 from histio import History, check_file, cli
 from histio.models import Base, ProductionRun
 from histio.runs import Reader
-from tests.bakery import consumption, document, production_run, without
+from tests.bakery import consumption, document, number, production_run, without
 from tests.conftest import stocked
 from tests.test_async_history import in_a_loop
 from tests.test_columns import Epoch, Size, host, things
@@ -56,6 +56,7 @@ MARIADB = [
     (sa.String(20), "VARCHAR(20) CHARACTER SET ascii", TEXT, "u", UMLAUT, "out-of-range"),
     (sa.String(20), "VARCHAR(20) CHARACTER SET utf8mb3", TEXT, UMLAUT, COOKIE, "out-of-range"),
     (sa.Enum(Size, native_enum=False), "VARCHAR(4)", SIZE, None, "SMALL", "out-of-range"),
+    (sa.LargeBinary(16), "BINARY(20)", histio.RunUUID(required=True), None, number(9), "out-of-range"),
     (sa.JSON(), "VARCHAR(10)", histio.Json(required=True), [1, 2], "x" * 9, "out-of-range"),
 ]  # fmt: skip
 POSTGRESQL = [

@@ -2,7 +2,7 @@
 
 from histio.dialects.bulk import Driver, binds, counts_up, driver_of, further_columns, insert_rows, next_key
 from histio.dialects.faults import Repeated, RowFaultError, row_fault
-from histio.dialects.limits import Limit, check_kind, cut_time, kept_seconds, limits, second_digits
+from histio.dialects.limits import Limit, check_kind, cut_time, is_time, kept_seconds, limits, second_digits
 from histio.dialects.raw import (
     BETWEEN,
     BETWEEN_ROWS,
@@ -68,6 +68,7 @@ __all__ = [
     "insert_rows",
     "is_database",
     "is_one_of",
+    "is_time",
     "kept_seconds",
     "latest",
     "limits",

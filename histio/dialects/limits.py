@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
+from marshmallow import ValidationError
 from marshmallow.fields import Field
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
@@ -17,12 +18,12 @@ from sqlalchemy.types import TypeEngine
 from histio.dialects.names import MYSQL
 from histio.dialects.stored import MICRO, SINGLE, Stored, decimals, encoded_as
 from histio.errors import BindingError
-from histio.fields import Choice, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
+from histio.fields import Choice, FixedDecimal, Integer, RunUUID, Text
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.kinds import Kind, Table
 from histio.mapping import declared, is_decorated
 from histio.report import Code, Fault
-from histio.wire import shown
+from histio.wire import WireField, shown
 
 # Bits of a float beyond which databases take a double.
 _SINGLE_BITS = 24
@@ -72,7 +73,7 @@ _HINT = "truncate_times=True, or --truncate-times, cuts it"
 
 def _is_cuttable(field: Field[Any], limit: Limit) -> bool:
     """Whether the limit is one of a second's digits."""
-    return isinstance(field, UtcTimestamp) and second_digits(field, limit) is not None
+    return is_time(field) and second_digits(field, limit) is not None
 
 
 def _limit(
@@ -104,6 +105,8 @@ def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None
     """What is wrong with *value* as the driver takes it."""
     try:
         parameter = bind(value)
+    except OverflowError:
+        return Fault("Is beyond what the column's type can say.", "out-of-range")
     except Exception:  # noqa: BLE001 - writing the row will say so
         return None
     return below(parameter)
@@ -141,6 +144,8 @@ def _assumed(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Stored | No
         return Stored("a single float", **SINGLE)
     if isinstance(stored, sa.DateTime | sa.Time):
         return Stored(stored.compile(dialect=dialect), seconds=_second_digits(stored, dialect))
+    if isinstance(stored, sa.BINARY) and dialect.name in MYSQL:
+        return Stored(stored.compile(dialect=dialect), filled=stored.length or 1)
     if not isinstance(stored, sa.Numeric) or isinstance(stored, sa.Float):
         return None
     if dialect.name == "sqlite" and (stored.precision or FLOAT_DIGITS + 1) > FLOAT_DIGITS:
@@ -173,8 +178,9 @@ def _second_digits(stored: Any, dialect: sa.Dialect) -> int:
 def _extremes(field: Field[Any]) -> list[Any] | None:  # noqa: PLR0911 - one for each field
     """Loaded values with as much as a *field* allows; None: nothing is known of that."""
     match field:
-        case UtcTimestamp():
-            return [field.from_wire(_probe(field.digits))]
+        case WireField() if is_time(field):
+            probe = _probe(field, field.digits)  # type: ignore[attr-defined]
+            return None if probe is None else [probe]
         case FixedDecimal(scale=int(scale), whole_digits=int(whole)):
             most = f"{'9' * whole or '0'}{'.' * bool(scale)}{'9' * scale}"
             return [field.from_wire(each) for each in ([most, f"-{most}"] if field.signed else [most])]
@@ -191,18 +197,32 @@ def _extremes(field: Field[Any]) -> list[Any] | None:  # noqa: PLR0911 - one for
 
 
 _UUID = "7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
+_TIMES = ("2025-12-08T10:00:00{}Z", "10:00:00{}")
 _DIGITS = "123456"
 
 
-def _probe(digits: int) -> str:
-    """A time with as many *digits* of a second's fraction, none of them zero."""
-    return f"2025-12-08T10:00:00{'.' * bool(digits)}{_DIGITS[:digits]}Z"
+def is_time(field: Field[Any]) -> bool:
+    """Whether values of *field* have digits of a second."""
+    return isinstance(field, WireField) and isinstance(getattr(field, "digits", None), int)
 
 
-def second_digits(field: UtcTimestamp, limit: Limit | None) -> int | None:
-    """How many digits of a second's fraction are kept of a *field*; None: it does not depend on those."""
+def _probe(field: Any, digits: int) -> Any:
+    """A loaded time with as many *digits* of a second's fraction, none of them zero; None: none is known."""
+    for form in _TIMES:
+        wire = form.format(f".{_DIGITS[:digits]}" if digits else "")
+        try:
+            field.check(wire)
+        except ValidationError:
+            continue
+        return field.from_wire(wire)
+    return None
+
+
+def second_digits(field: Any, limit: Limit | None) -> int | None:
+    """How many digits of a second's fraction are kept of a *field* of times; None: not those alone count."""
     for digits in range(field.digits, -1, -1):
-        if limit is None or limit.check(field.from_wire(_probe(digits))) is None:
+        probe = _probe(field, digits)
+        if probe is not None and (limit is None or limit.check(probe) is None):
             return digits
     return None
 
@@ -286,6 +306,8 @@ def _text_excess(stored: Stored, value: str | bytes) -> _Excess:
             return f"its character set {stored.charset} lacks {lacking!r}", "out-of-range"
         if stored.stripped and value.endswith(" "):
             return "keeps no spaces at the end", "precision"
+    if stored.filled is not None and len(data) < stored.filled:
+        return f"puts zeros behind {len(data)} bytes: it holds {stored.filled}", "out-of-range"
     if stored.octets is not None and len(data) > stored.octets:
         return f"holds {stored.octets} bytes, not {len(data)}", "out-of-range"
     return None

@@ -37,6 +37,7 @@ class Stored:
         characters: Length of a text; None: any.
         octets: Length of a text in *charset*, or of binary data, in bytes; None: any.
         charset: The character set, where it may lack characters, by the database's name for it.
+        filled: Binary data with fewer bytes get zeros behind them; None: they do not.
         stripped: Spaces at the end of a text get lost.
         collation: How texts are compared; None: it keeps no texts.
     """
@@ -51,6 +52,7 @@ class Stored:
     characters: int | None = None
     octets: int | None = None
     charset: str | None = None
+    filled: int | None = None
     stripped: bool = False
     collation: str | None = None
 
@@ -209,7 +211,7 @@ def _kept_by_mysql(told: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 
         return kept | {"characters": told["character_maximum_length"], "stripped": kind == "char"}
     octets = told["character_octet_length"]
     if kind.endswith(("text", "blob", "binary")) and octets is not None and octets < _LONGEST:
-        return kept | {"octets": octets}
+        return kept | {"octets": octets, "filled": octets if kind == "binary" else None}
     return kept
 
 
