@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import uuid
 
 import pytest
 import sqlalchemy as sa
@@ -155,6 +156,67 @@ def test_what_the_actual_column_keeps_is_taken_though_the_model_does_not_say_so(
     history = History(alter(dialect, metadata, actual), kind)
     assert history.import_document(things(MICRO)).problems == ()
     assert [each["value"] for each in history.iter_runs("thing")] == [MICRO]
+
+
+def has_limits(history):
+    with history._looking(None, history.version, None) as work:
+        return work.has_limits
+
+
+def test_the_bundled_models_meet_no_limits_in_their_own_tables(history):
+    assert not has_limits(history)
+
+
+@pytest.mark.parametrize(
+    ("column_type", "field"),
+    [
+        (sa.Boolean(), histio.Boolean(required=True)),
+        (sa.Date(), histio.Date(required=True)),
+        (sa.Enum(Size, native_enum=False), SIZE),
+        (sa.Enum(Size, name="size"), SIZE),
+        (sa.Uuid(), histio.RunUUID(required=True)),
+        (
+            sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb"),
+            histio.RunUUID(required=True),
+        ),
+        (sa.Double(), NUMBER),
+        (sa.Integer(), histio.FixedDecimal(minor_units=2, required=True, signed=True)),
+        (sa.JSON(), histio.Json(required=True)),
+        (sa.CHAR(10), TEXT),
+        (sa.String(10), TEXT),
+        (sa.BigInteger(), histio.Integer(required=True)),
+        (MICROSECONDS, INSTANT),
+    ],
+)
+def test_a_table_that_is_as_its_model_says_has_no_limits(create, column_type, field):
+    metadata, kind = host(column_type, field)
+    assert not has_limits(History(create(metadata), kind))
+
+
+def test_a_database_of_another_character_set_lacks_characters(databases):
+    server = databases("postgresql").execution_options(isolation_level="AUTOCOMMIT")
+    name = f"histio_{uuid.uuid4().hex}"
+    with server.connect() as connection:
+        made = f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.exec_driver_sql(made)
+        engine = histio.create_engine(server.url.set(database=name), connect_args={"client_encoding": "utf8"})
+        metadata, kind = host(sa.String(20), TEXT)
+        metadata.create_all(engine)
+        report = History(engine, kind).import_document(things(UMLAUT, COOKIE))
+        engine.dispose()
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    assert (ends(report), told(report.problems)) == ((1, 0, 1), [("/things/1/value", "out-of-range")])
+    assert "character set LATIN1 lacks" in report.problems[0].message
+
+
+@pytest.mark.parametrize("dialect", ["mariadb", "postgresql"])
+def test_an_update_is_held_against_the_limits_too(alter, dialect):
+    metadata, kind = host(sa.String(20), TEXT)
+    history = History(alter(dialect, metadata, "VARCHAR(10)"), kind)
+    history.import_document(things("x", "y"))
+    report = history.import_document(things("z" * 11, "Y"), on_duplicate="update")
+    assert (report.updated, told(report.problems)) == (1, [("/things/0/value", "out-of-range")])
+    assert [each["value"] for each in history.iter_runs("thing")] == ["x", "Y"]
 
 
 @pytest.mark.parametrize("dialect", ["mariadb", "postgresql"])

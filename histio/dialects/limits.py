@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeEngine
 from histio.dialects.names import MYSQL
 from histio.dialects.stored import MICRO, SINGLE, Stored, decimals, encoded_as
 from histio.errors import BindingError
-from histio.fields import Choice, FixedDecimal, Integer, RunUUID, Text
+from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.kinds import Kind, Table
 from histio.mapping import declared, is_decorated
@@ -191,12 +191,17 @@ def _extremes(field: Field[Any]) -> list[Any] | None:  # noqa: PLR0911 - one for
             return [wide if field.padded else wide[1:] + " ", wide]
         case RunUUID():
             return [field.from_wire(_UUID)]
+        case Boolean():
+            return [True, False]
+        case Date():
+            return [field.from_wire(_DATE)]
         case Choice():
             return [field.from_wire(each) for each in field.choices]
     return None
 
 
 _UUID = "7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
+_DATE = "2025-12-08"
 _TIMES = ("2025-12-08T10:00:00{}Z", "10:00:00{}")
 _DIGITS = "123456"
 
