@@ -439,6 +439,8 @@ def test_the_command_line_cuts_times(databases, tmp_path, capsys):
     engine = bundled(databases, *SECONDS)
     (tmp_path / "h.json").write_text(json.dumps(timed()))
     command = ["import", str(tmp_path / "h.json"), "--url", engine.url.render_as_string(hide_password=False)]
+    assert cli.main(["check", *command[1:]]) == 1
+    assert cli.main(["check", *command[1:], "--truncate-times"]) == 0
     assert cli.main(command) == 1
     assert "--truncate-times" in capsys.readouterr().out
     assert cli.main([*command, "--truncate-times", "--json"]) == 0
@@ -469,4 +471,7 @@ def test_a_file_that_is_checked_is_held_against_the_limits_of_the_database(datab
     history = History(bundled(databases, *SECONDS))
     (tmp_path / "h.json").write_text(json.dumps(timed()))
     found = check_file(tmp_path / "h.json", history=history)
-    assert [problem.pointer for problem in found if problem.code == "precision"] == POINTERS
+    assert [problem.pointer for problem in found if problem.severity == "error"] == POINTERS
+    cut = check_file(tmp_path / "h.json", history=history, truncate_times=True)
+    told_of_times = [(each.pointer, each.severity) for each in cut if each.code == "precision"]
+    assert told_of_times == [(pointer, "warning") for pointer in POINTERS]
