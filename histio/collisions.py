@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.dialects import Repeated, Stored, latest, savepoint
+from histio.dialects import Repeated, Stored, latest, savepoint, stored_keys
 from histio.kinds import Table
 from histio.mapping import unique_rules
 from histio.resolver import unpadded
@@ -180,10 +180,9 @@ def _among(
 ) -> Collision | None:
     """The row that is in the way of a *record*'s, if the database alone takes their values for the same."""
     for table in record.tables:
-        rules = [table.primary_key, *unique_rules(table)]
-        for rule in sorted(rules, key=lambda each: each.name != constraint):
-            known = [column for column in rule.columns if record.values.get(column.key) is not None]
-            unknown = set(rule.columns) - set(known)
+        for columns in _keys(connection, table, constraint):
+            known = [column for column in columns if record.values.get(column.key) is not None]
+            unknown = set(columns) - set(known)
             if known and unknown <= set(record.owned):
                 for column, other, beside in _same(connection, record, known):
                     if beside or not unknown:
@@ -191,6 +190,16 @@ def _among(
                         given = record.values[column.key]
                         return Collision(record.steps, column, given, other, beside, constraint, collation)
     return None
+
+
+def _keys(connection: Connection, table: sa.Table, constraint: str) -> Iterator[Sequence[sa.Column[Any]]]:
+    """The columns of each rule by which rows of *table* are unique; those of the *constraint* first."""
+    rules = [(rule.name, list(rule.columns)) for rule in (table.primary_key, *unique_rules(table))]
+    rules.sort(key=lambda each: each[0] != constraint)
+    yield from (columns for _, columns in rules)
+    if constraint not in {name for name, _ in rules}:
+        known = [columns for _, columns in rules]
+        yield from (columns for _, columns in stored_keys(connection, table) if columns not in known)
 
 
 def _same(

@@ -102,6 +102,18 @@ def test_a_unique_key_that_is_not_the_identity(make, dialect, listened):
     assert "identity" not in only(report).message
 
 
+def test_a_unique_key_that_only_the_database_knows(make, dialect, listened):
+    base = orm.declarative_base()
+    host_run = model(base, "Run", code=folded(dialect), place=sa.Column(sa.Integer))
+    listened(host_run)
+    engine = make(base, host_run(id=9, code="Flour", place=1), host_run(id=8, code="FLOUR", place=2))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE UNIQUE INDEX uq_hidden ON runs (place, code)")
+    history = History(engine, run(host_run, code=word(), place=histio.Integer(required=True)))
+    report = history.import_document(document({"id": 1, "code": "flour", "place": 2}))
+    assert "runs.code: 'flour' is the same as the stored 'FLOUR'" in only(report).message
+
+
 def with_lines(base, listened, rule, column, **columns):
     """A host whose lines have a name, and are unique by the *rule*, and a kind of it."""
     line = model(base, "Line", rule, run_id=to("runs", nullable=False), name=column, **columns)

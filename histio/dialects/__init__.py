@@ -16,7 +16,7 @@ from histio.dialects.raw import (
     raw,
 )
 from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
-from histio.dialects.stored import Stored, stored_columns
+from histio.dialects.stored import Stored, stored_columns, stored_keys
 from histio.dialects.transactions import (
     advance_sequence,
     check_deferred,
@@ -86,6 +86,7 @@ __all__ = [
     "small_packets",
     "sort_key",
     "stored_columns",
+    "stored_keys",
     "strict",
     "unreadable",
     "with_driver",

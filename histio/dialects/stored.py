@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -248,6 +249,24 @@ def encoded_as(text: str, charset: str | None) -> bytes:
 
 _Reader = Callable[[Connection, list[sa.Table]], Iterable[tuple[sa.Table, str, Stored]]]
 _READERS: Mapping[str, _Reader] = {"postgresql": _of_postgresql, **dict.fromkeys(MYSQL, _of_mysql)}
+
+
+def stored_keys(connection: Connection, table: sa.Table) -> list[tuple[str | None, list[sa.Column[Any]]]]:
+    """The name and the columns of each rule by which rows of *table* are unique to the database.
+
+    The model may know nothing of them. Rules over expressions are left out.
+    """
+    inspector, columns = sa.inspect(connection), {column.name: column for column in table.columns}
+    schema = connection.schema_for_object(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sa.exc.SAWarning)  # of what SQLAlchemy cannot reflect
+        try:
+            rules: list[Any] = [*inspector.get_unique_constraints(table.name, schema)]
+            rules += [each for each in inspector.get_indexes(table.name, schema) if each["unique"]]
+        except sa.exc.InvalidRequestError:  # a view, or a table that cannot be reflected
+            return []
+    known = (each for each in rules if each["column_names"] and columns.keys() >= set(each["column_names"]))
+    return [(each["name"], [columns[name] for name in each["column_names"]]) for each in known]
 
 
 def quoted(connection: Connection, table: sa.Table) -> str:
