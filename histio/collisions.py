@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,22 +110,25 @@ def find_collision(
     tables = [rows for each in table.all() for rows in each.core_tables]
 
     def refused(count: int) -> str | None:
-        some = [_first(row, count)]
-        with savepoint(connection) as nested:
-            fault = attempted(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
-            nested.rollback()
-        return fault
+        some = [_first(row, count)] if count else []
+        return attempted(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
 
     fine, bad = 0, len(records)
     while bad - fine > 1:
         middle = (fine + bad) // 2
-        fine, bad = (fine, middle) if refused(middle) else (middle, bad)
+        with _taken_back(connection):
+            fine, bad = (fine, middle) if refused(middle) else (middle, bad)
+    with _taken_back(connection):
+        refused(fine)
+        return _among(connection, records[bad - 1], constraint, stored)
+
+
+@contextmanager
+def _taken_back(connection: Connection) -> Iterator[None]:
+    """A block of which nothing stays in the database."""
     with savepoint(connection) as nested:
-        if fine:
-            insert(connection, table, [_first(row, fine)])
-        found = _among(connection, records[bad - 1], constraint, stored)
+        yield
         nested.rollback()
-    return found
 
 
 def _records(table: Table, row: Row, steps: Steps = ()) -> Iterator[_Record]:
