@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from histio.fields import (
         Boolean,
+        Bytes,
         Choice,
         Date,
         FixedDecimal,
@@ -65,6 +66,7 @@ __all__ = [
     "AsyncHistory",
     "BindingError",
     "Boolean",
+    "Bytes",
     "Change",
     "Choice",
     "Counts",
@@ -132,6 +134,7 @@ _PLACES = {
     ),
     "histio.fields": (
         "Boolean",
+        "Bytes",
         "Choice",
         "Date",
         "FixedDecimal",

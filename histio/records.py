@@ -23,6 +23,7 @@ from histio.charts import Compare
 from histio.errors import BindingError
 from histio.fields import (
     Boolean,
+    Bytes,
     Choice,
     Date,
     FixedDecimal,
@@ -53,6 +54,7 @@ class Converter(ModelConverter):
         sa.DateTime: UtcTimestamp,
         sa.Date: Date,
         sa.String: Text,
+        sa.types._Binary: Bytes,  # noqa: SLF001 - what BINARY and LargeBinary share
     }
 
     def _get_field_class_for_data_type(self, data_type: Any) -> Any:

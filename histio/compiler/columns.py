@@ -6,6 +6,7 @@ What marshmallow would not dump just so raises `DeclinedError`.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import functools
 import re
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 from marshmallow.fields import Field
 
 from histio.dialects import Form
-from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
+from histio.fields import Boolean, Bytes, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.wire import WireField, encoded
 
@@ -44,7 +45,7 @@ def column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colum
     return "%s", functools.partial(_some_null, *made)
 
 
-def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: PLR0911
+def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911
     match field, form:
         case Boolean(), "boolean":
             return "%s", functools.partial(map, _TRUTHS.__getitem__)
@@ -63,6 +64,10 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return '"%s"', _uuids
         case RunUUID(), "hex":
             return '"%s"', _hyphenated
+        case Bytes(), "bytes":
+            return '"%s"', functools.partial(_bytes, field)
+        case Bytes(), "base64":
+            return '"%s"', functools.partial(_base64, field)
         case Choice() | Text(padded=False), "text":
             return "%s", _Known(field)
     return None
@@ -158,6 +163,21 @@ def _uuids(values: Sequence[str]) -> Sequence[str]:
 
 def _hyphenated(values: Sequence[str]) -> Sequence[str]:
     return _uuids([f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}" for each in values])
+
+
+def _bytes(field: Bytes, values: Sequence[Any]) -> Sequence[str]:
+    if set(map(type, values)) != {bytes}:
+        raise DeclinedError
+    return _base64(field, [base64.b64encode(value).decode("ascii") for value in values])
+
+
+def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
+    """Base64 text as databases make it."""
+    if field.max_length is not None and any(
+        len(value) // 4 * 3 - value.count("=") > field.max_length for value in values
+    ):
+        raise DeclinedError
+    return values
 
 
 _MOMENT = "0000-00-00 00:00:00.000000"

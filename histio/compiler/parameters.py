@@ -5,6 +5,7 @@ The gate has accepted the values; what is not in its canonical form is read by t
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +15,18 @@ import sqlalchemy as sa
 from marshmallow.fields import Field
 
 from histio.dialects import Driver, has_plain_type
-from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
+from histio.fields import (
+    Boolean,
+    Bytes,
+    Choice,
+    Date,
+    FixedDecimal,
+    Integer,
+    RunUUID,
+    Slug,
+    Text,
+    UtcTimestamp,
+)
 from histio.mapping import declared
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
@@ -57,6 +69,8 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return None
         case RunUUID(), sa.String() if (stored.length or _UUID) >= _UUID:
             return functools.partial(map, str.lower)
+        case Bytes(), sa.types._Binary():  # noqa: SLF001 - what BINARY and LargeBinary share
+            return functools.partial(map, base64.b64decode)
         case (Choice(), sa.Enum()) | (Choice() | Text() | Slug(), sa.String()):
             return _same
     return None

@@ -44,6 +44,8 @@ def _limit(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> Limit | None:
 def _stored_limit(stored: TypeEngine[Any], dialect: sa.Dialect) -> Limit | None:
     if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
         return _six_digits
+    if isinstance(stored, sa.BINARY) and dialect.name in MYSQL:
+        return functools.partial(_whole_length, stored.length or 1)
     if isinstance(stored, sa.DateTime | sa.Time):
         digits = _second_digits(stored, dialect)
         return None if digits >= _MICRO else functools.partial(_fraction, digits)
@@ -114,6 +116,13 @@ def _fraction(digits: int, value: Any) -> Fault | None:
         return None
     kept = "whole seconds only" if digits == 0 else f"{digits} digits of a second's fraction"
     return Fault(f"The database keeps {kept} in this column.", "precision")
+
+
+def _whole_length(length: int, value: Any) -> Fault | None:
+    if not isinstance(value, bytes) or len(value) >= length:
+        return None
+    text = f"Must be {length} bytes, not {len(value)}: the database puts zeros behind."
+    return Fault(text, "out-of-range")
 
 
 def _within_floats(value: Any) -> Fault | None:

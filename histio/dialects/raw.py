@@ -12,10 +12,22 @@ from histio.dialects.names import MYSQL
 from histio.dialects.reading import STORAGE
 from histio.mapping import declared, is_decorated
 
-Form: TypeAlias = Literal["boolean", "integer", "float", "digits", "moment", "day", "uuid", "hex", "text"]
+Form: TypeAlias = Literal[
+    "boolean",
+    "integer",
+    "float",
+    "digits",
+    "moment",
+    "day",
+    "uuid",
+    "hex",
+    "bytes",
+    "base64",
+    "text",
+]
 """How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
 digits as text; a time or a day as ISO 8601 text, in UTC and with a blank between; a UUID's text, or
-that without hyphens; text."""
+that without hyphens; bytes, or their base64 text; text."""
 
 BETWEEN = "\x00"
 """Stands between values that arrive as one: no text that the format can hold has it."""
@@ -31,6 +43,7 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.DateTime, "moment"),
     (sa.Date, "day"),
     (sa.Uuid, "uuid"),
+    (sa.types._Binary, "base64"),  # noqa: SLF001 - what BINARY and LargeBinary share
     (sa.CHAR, None),
     (sa.String, "text"),
 )
@@ -55,6 +68,9 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
         return _of_sqlite(stored, form, column)
     if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
         return as_it_is(column), "hex"
+    if form == "base64":
+        base64 = sa.func.to_base64(column) if family == "mysql" else sa.func.encode(column, "base64")
+        return sa.func.replace(base64, "\n", ""), form  # both break lines
     is_text = form == "text" and not isinstance(stored, sa.Enum)
     if is_text or (form in ("boolean", "integer") and family == "postgresql"):
         return as_it_is(column), form
@@ -79,7 +95,7 @@ def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
 def _of_sqlite(stored: Any, form: Form, column: Any) -> tuple[Any, Form] | None:
     if form == "moment" and getattr(stored, "_storage_format", STORAGE) != STORAGE:
         return None
-    others: dict[Form, Form] = {"digits": "float", "uuid": "hex"}
+    others: dict[Form, Form] = {"digits": "float", "uuid": "hex", "base64": "bytes"}
     return as_it_is(column), others.get(form, form)
 
 

@@ -4,6 +4,7 @@ Patterns are portable across ECMA 262, Rust and Python. Python's ``$`` also matc
 so a ``not`` pattern excludes line ends where nothing else does.
 """
 
+from histio.fields.binary import Bytes
 from histio.fields.numbers import Boolean, FixedDecimal, Integer, Number
 from histio.fields.references import RunRef, Slug, SlugList
 from histio.fields.texts import Choice, Json, RunUUID, Text
@@ -11,6 +12,7 @@ from histio.fields.times import Date, UtcTimestamp
 
 __all__ = [
     "Boolean",
+    "Bytes",
     "Choice",
     "Date",
     "FixedDecimal",

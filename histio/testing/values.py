@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 from collections.abc import Callable, Sequence
@@ -199,6 +200,12 @@ def _time(_field: Any, _rule: JsonSchema) -> Values:
     return st.times().map(dt.time.isoformat)
 
 
+def _bytes(field: own.Bytes, _rule: JsonSchema) -> Values:
+    longest = _LONG if field.max_length is None else min(field.max_length, _LONG)
+    drawn = st.binary(max_size=min(longest, _SHORT)) | st.sampled_from([b"\xff" * longest, b"\x00" * longest])
+    return drawn.map(lambda value: base64.b64encode(value).decode("ascii"))
+
+
 def _boolean(_field: Any, _rule: JsonSchema) -> Values:
     return st.booleans()
 
@@ -236,6 +243,7 @@ _VALUES: dict[type[Any], Callable[[Any, JsonSchema], Values]] = {
     own.Integer: _integer,
     own.Number: _number,
     own.Boolean: _boolean,
+    own.Bytes: _bytes,
     own.Json: _json,
     fields.String: _text,
     fields.Integer: _integer,

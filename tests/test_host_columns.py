@@ -1,0 +1,187 @@
+"""Bytes, times of day, durations, Unix times and floats: the same values both ways, on every database."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from jsonschema import Draft202012Validator
+from marshmallow_sqlalchemy import auto_field
+from sqlalchemy.dialects import mysql
+
+import histio
+from histio import ExportError, History
+from histio.testing import documents, near_documents
+from tests.bakery import number
+from tests.test_columns import exported, host, things
+from tests.test_importer import told
+
+QUIETLY = settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.fixture
+def fully(monkeypatch):
+    """A block in which every run takes the full path."""
+
+    @contextlib.contextmanager
+    def switch():
+        with monkeypatch.context() as patch:
+            patch.setattr("histio.exporter.compiled_texts", lambda *_: "asked for")
+            patch.setattr("histio.swift.compiled_rows", lambda *_: "asked for")
+            yield
+
+    return switch
+
+
+def rows_of(engine, kind):
+    """What the database has of all runs, by its own types."""
+    columns = [sa.type_coerce(column, sa.types.NullType()) for column in kind.Meta.model.__table__.columns]
+    with engine.connect() as connection:
+        return list(map(tuple, connection.execute(sa.select(*columns).order_by(columns[0]))))
+
+
+def into(engine, kind, *values):
+    """The report of an import of *values* into the empty table of *kind*."""
+    with engine.begin() as connection:
+        connection.execute(sa.delete(kind.Meta.model))
+    return History(engine, kind).import_document(things(*values))
+
+
+def required(field, **options):
+    return field(required=True, **options)
+
+
+BYTES_300 = "/" * 400
+EXACT = [
+    (sa.LargeBinary(), required(histio.Bytes), ["", "AA==", "AP8=", "AP+/", BYTES_300]),
+    (sa.LargeBinary(4), required(histio.Bytes), ["", "AP+/", "AP+/AA=="]),
+]
+
+
+@pytest.mark.parametrize(("column_type", "field", "values"), EXACT)
+def test_a_value_is_the_same_by_either_path(create, fully, column_type, field, values):
+    metadata, kind = host(column_type, field)
+    engine = create(metadata)
+    history = History(engine, kind)
+    report = into(engine, kind, *values)
+    assert ([str(problem) for problem in report.problems], report.imported) == ([], len(values))
+    stored = rows_of(engine, kind)
+    assert json.dumps(exported(history)) == json.dumps(things(*values))
+    with fully():
+        assert json.dumps(exported(history)) == json.dumps(things(*values))
+        assert into(engine, kind, *values).imported == len(values)
+        assert [row[1:] for row in rows_of(engine, kind)] == [row[1:] for row in stored]
+    assert Draft202012Validator(history.json_schema()).is_valid(things(*values))
+    again = history.import_document(things(*values), on_duplicate="verify")
+    assert (again.skipped, again.problems) == (len(values), ())
+
+
+@pytest.mark.parametrize(("column_type", "field"), [(kind, field) for kind, field, _ in EXACT])
+def test_such_columns_take_the_fast_path(create, column_type, field):
+    metadata, kind = host(column_type, field)
+    assert "through marshmallow" not in History(create(metadata), kind).explain()
+
+
+@pytest.mark.parametrize(
+    ("column_type", "field", "value", "code"),
+    [
+        (sa.LargeBinary(), histio.Bytes, "AP8", "schema"),
+        (sa.LargeBinary(), histio.Bytes, "AP9=", "schema"),
+        (sa.LargeBinary(), histio.Bytes, "AB==", "schema"),
+        (sa.LargeBinary(), histio.Bytes, "AP8=\n", "schema"),
+        (sa.LargeBinary(), histio.Bytes, "AP\n8=", "schema"),
+        (sa.LargeBinary(), histio.Bytes, "AP-_", "schema"),
+        (sa.LargeBinary(), histio.Bytes, "AA==AA==", "schema"),
+        (sa.LargeBinary(), histio.Bytes, "é===", "schema"),
+        (sa.LargeBinary(), histio.Bytes, 5, "schema"),
+        (sa.LargeBinary(3), histio.Bytes, "AP+/AA==", "out-of-range"),
+        (sa.LargeBinary(4), histio.Bytes, "AP+/AP8=", "out-of-range"),
+        (sa.LargeBinary(5), histio.Bytes, "AP+/AP+/", "out-of-range"),
+        (mysql.TINYBLOB(), histio.Bytes, "AAAA" * 85 + "AA==", "out-of-range"),
+    ],
+)
+def test_any_other_spelling_or_range_is_a_problem_to_every_validator(column_type, field, value, code):
+    _, kind = host(column_type, required(field))
+    history = History(None, kind)
+    engine = histio.create_engine("sqlite://")
+    with engine.connect() as connection:
+        found = told(history.check(things(value), session=connection))
+    engine.dispose()
+    assert found == [("/things/0/value", code)]
+    assert not Draft202012Validator(history.json_schema()).is_valid(things(value))
+
+
+@pytest.mark.parametrize(
+    ("column_type", "field"),
+    [(sa.LargeBinary(), histio.Bytes), (sa.LargeBinary(5), histio.Bytes)],
+)
+@pytest.mark.parametrize("drawn", [documents, near_documents], ids=["valid", "near"])
+def test_documents_of_such_columns_get_the_same_verdict_by_either_path(
+    sqlite_of, fully, column_type, field, drawn
+):
+    metadata, kind = host(column_type, field(allow_none=True), nullable=True)
+    engine = sqlite_of(metadata)
+    history = History(engine, kind)
+
+    def imported(document):
+        with engine.connect() as connection, connection.begin() as transaction:
+            report = history.import_document(copy.deepcopy(document), session=connection)
+            found = history.export_document(session=connection)["things"]
+            transaction.rollback()
+        return report.to_dict(), found
+
+    @QUIETLY
+    @given(drawn(history, slugs={}))
+    def same(document):
+        try:
+            swift = imported(document)
+        except histio.DocumentError:
+            return
+        with fully():
+            assert imported(document) == swift
+
+    same()
+
+
+@pytest.mark.parametrize(
+    ("column_type", "name"),
+    [(sa.LargeBinary(), "Bytes"), (sa.BINARY(16), "Bytes"), (mysql.LONGBLOB(), "Bytes")],
+)
+def test_auto_field_knows_the_field_of_such_a_column(column_type, name):
+    _, kind = host(column_type, auto_field())
+    assert type(kind().fields["value"]).__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("column_type", "field", "stored"),
+    [
+        (sa.LargeBinary(), histio.Bytes, "AP8="),
+        (sa.LargeBinary(), histio.Bytes, 4),
+        (sa.LargeBinary(2), histio.Bytes, b"123"),
+    ],
+)
+def test_what_sqlite_keeps_of_another_kind_is_named(sqlite_of, column_type, field, stored):
+    metadata, kind = host(column_type, required(field))
+    engine = sqlite_of(metadata)
+    with engine.begin() as connection:
+        statement = "INSERT INTO things (id, uuid, value) VALUES (1, ?, ?)"
+        connection.exec_driver_sql(statement, (number(1), stored))
+    with pytest.raises(ExportError, match=f"thing {number(1)}: "):
+        History(engine, kind).export_document()
+
+
+@pytest.mark.parametrize(("value", "imported"), [("AAAA", 1), ("AAA=", 0), ("", 0)])
+def test_bytes_that_mariadb_would_pad_with_zeros_are_a_problem(databases, value, imported):
+    binary = sa.LargeBinary(3).with_variant(mysql.BINARY(3), "mysql", "mariadb")
+    metadata, kind = host(binary, required(histio.Bytes))
+    history = History(databases.of_host("mariadb")(metadata), kind)
+    report = history.import_document(things(value))
+    assert report.imported == imported
+    assert told(report.problems) == [("/things/0/value", "out-of-range")] * (1 - imported)
+    assert exported(history) == things(*[value] * imported)
