@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Slug,
         SlugList,
         Text,
+        Time,
         UtcTimestamp,
     )
     from histio.history import History
@@ -100,6 +101,7 @@ __all__ = [
     "Slug",
     "SlugList",
     "Text",
+    "Time",
     "UtcTimestamp",
     "audit",
     "check_file",
@@ -146,6 +148,7 @@ _PLACES = {
         "Slug",
         "SlugList",
         "Text",
+        "Time",
         "UtcTimestamp",
     ),
     "histio.history": ("History",),

@@ -33,6 +33,7 @@ from histio.fields import (
     RunUUID,
     Slug,
     Text,
+    Time,
     UtcTimestamp,
 )
 from histio.mapping import Relation, find_column, mapper_of, relation, underlying
@@ -53,6 +54,7 @@ class Converter(ModelConverter):
         sa.Integer: Integer,
         sa.DateTime: UtcTimestamp,
         sa.Date: Date,
+        sa.Time: Time,
         sa.String: Text,
         sa.types._Binary: Bytes,  # noqa: SLF001 - what BINARY and LargeBinary share
     }

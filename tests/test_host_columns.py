@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 from marshmallow_sqlalchemy import auto_field
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 import histio
-from histio import ExportError, History
+from histio import BindingError, ExportError, History
 from histio.testing import documents, near_documents
 from tests.bakery import number
 from tests.test_columns import exported, host, things
@@ -58,9 +58,11 @@ def required(field, **options):
 
 
 BYTES_300 = "/" * 400
+CLOCK = sa.Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb")
 EXACT = [
     (sa.LargeBinary(), required(histio.Bytes), ["", "AA==", "AP8=", "AP+/", BYTES_300]),
     (sa.LargeBinary(4), required(histio.Bytes), ["", "AP+/", "AP+/AA=="]),
+    (CLOCK, required(histio.Time), ["00:00:00", "10:30:00.250000", "23:59:59.999999"]),
 ]
 
 
@@ -103,6 +105,14 @@ def test_such_columns_take_the_fast_path(create, column_type, field):
         (sa.LargeBinary(3), histio.Bytes, "AP+/AA==", "out-of-range"),
         (sa.LargeBinary(4), histio.Bytes, "AP+/AP8=", "out-of-range"),
         (sa.LargeBinary(5), histio.Bytes, "AP+/AP+/", "out-of-range"),
+        (sa.Time(), histio.Time, "24:00:00", "schema"),
+        (sa.Time(), histio.Time, "10:30", "schema"),
+        (sa.Time(), histio.Time, "10:30:00Z", "schema"),
+        (sa.Time(), histio.Time, "10:30:60", "schema"),
+        (sa.Time(), histio.Time, "10:30:00\n", "schema"),
+        (sa.Time(), histio.Time, "10:30:00.", "schema"),
+        (sa.Time(), histio.Time, "10:30:00.1234567", "precision"),
+        (mysql.TIME(fsp=2), histio.Time, "10:30:00.125", "precision"),
         (mysql.TINYBLOB(), histio.Bytes, "AAAA" * 85 + "AA==", "out-of-range"),
     ],
 )
@@ -119,7 +129,7 @@ def test_any_other_spelling_or_range_is_a_problem_to_every_validator(column_type
 
 @pytest.mark.parametrize(
     ("column_type", "field"),
-    [(sa.LargeBinary(), histio.Bytes), (sa.LargeBinary(5), histio.Bytes)],
+    [(sa.LargeBinary(), histio.Bytes), (sa.LargeBinary(5), histio.Bytes), (sa.Time(), histio.Time)],
 )
 @pytest.mark.parametrize("drawn", [documents, near_documents], ids=["valid", "near"])
 def test_documents_of_such_columns_get_the_same_verdict_by_either_path(
@@ -151,7 +161,7 @@ def test_documents_of_such_columns_get_the_same_verdict_by_either_path(
 
 @pytest.mark.parametrize(
     ("column_type", "name"),
-    [(sa.LargeBinary(), "Bytes"), (sa.BINARY(16), "Bytes"), (mysql.LONGBLOB(), "Bytes")],
+    [(sa.LargeBinary(), "Bytes"), (sa.BINARY(16), "Bytes"), (mysql.LONGBLOB(), "Bytes"), (sa.Time(), "Time")],
 )
 def test_auto_field_knows_the_field_of_such_a_column(column_type, name):
     _, kind = host(column_type, auto_field())
@@ -164,6 +174,9 @@ def test_auto_field_knows_the_field_of_such_a_column(column_type, name):
         (sa.LargeBinary(), histio.Bytes, "AP8="),
         (sa.LargeBinary(), histio.Bytes, 4),
         (sa.LargeBinary(2), histio.Bytes, b"123"),
+        (sa.Time(), histio.Time, "25:00:00"),
+        (sa.Time(), histio.Time, "10:30:00.1234567"),
+        (sa.Time(), histio.Time, "10:30:00+01:00"),
     ],
 )
 def test_what_sqlite_keeps_of_another_kind_is_named(sqlite_of, column_type, field, stored):
@@ -185,3 +198,55 @@ def test_bytes_that_mariadb_would_pad_with_zeros_are_a_problem(databases, value,
     assert report.imported == imported
     assert told(report.problems) == [("/things/0/value", "out-of-range")] * (1 - imported)
     assert exported(history) == things(*[value] * imported)
+
+
+CENTISECONDS = sa.Time().with_variant(postgresql.TIME(precision=2), "postgresql")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "column_type", "field", "value"),
+    [
+        ("mariadb", sa.Time(), histio.Time, "10:30:00.5"),
+        ("postgresql", CENTISECONDS, histio.Time, "10:30:00.125"),
+    ],
+)
+def test_digits_that_the_column_would_drop_are_a_problem(databases, dialect, column_type, field, value):
+    metadata, kind = host(column_type, required(field))
+    history = History(databases.of_host(dialect)(metadata), kind)
+    report = history.import_document(things(value))
+    assert told(report.problems) == [("/things/0/value", "precision")]
+
+
+@pytest.mark.parametrize(
+    ("column_type", "field", "advice"),
+    [
+        (sa.Time(timezone=True), histio.Time, "it takes Time without a time zone"),
+        (sa.Interval(), histio.Time, "for lengths of time there is Duration"),
+        (sa.String(), histio.Bytes, "it takes LargeBinary"),
+    ],
+)
+def test_a_column_of_another_kind_is_refused_with_what_fits(column_type, field, advice):
+    _, kind = host(column_type, required(field))
+    with pytest.raises(BindingError, match=advice):
+        History(None, kind)
+
+
+SLASHED_DAY = "%(year)04d/%(month)02d/%(day)02d %(hour)02d:%(minute)02d:%(second)02d.%(microsecond)06d"
+SLASHED_TIME = "%(hour)02d/%(minute)02d/%(second)02d.%(microsecond)06d"
+OWN_DATETIME = sqlite.DATETIME(storage_format=SLASHED_DAY, regexp=r"(\d+)/(\d+)/(\d+) (\d+):(\d+):(\d+)")
+OWN_TIME = sqlite.TIME(storage_format=SLASHED_TIME, regexp=r"(\d+)/(\d+)/(\d+)")
+
+
+@pytest.mark.parametrize(
+    ("column_type", "field", "wire", "stored"),
+    [
+        (OWN_TIME, histio.Time, "10:30:00", "10/30/00.000000"),
+        (OWN_DATETIME, histio.UtcTimestamp, "2025-12-08T10:30:00Z", "2025/12/08 10:30:00.000000"),
+    ],
+)
+def test_a_format_of_the_hosts_own_in_sqlite_is_kept(sqlite_of, column_type, field, wire, stored):
+    metadata, kind = host(column_type, required(field))
+    engine = sqlite_of(metadata)
+    assert into(engine, kind, wire).imported == 1
+    assert rows_of(engine, kind) == [(1, number(0), stored)]
+    assert exported(History(engine, kind)) == things(wire)

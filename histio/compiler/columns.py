@@ -16,7 +16,18 @@ from typing import Any, TypeAlias
 from marshmallow.fields import Field
 
 from histio.dialects import Form
-from histio.fields import Boolean, Bytes, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
+from histio.fields import (
+    Boolean,
+    Bytes,
+    Choice,
+    Date,
+    FixedDecimal,
+    Integer,
+    RunUUID,
+    Text,
+    Time,
+    UtcTimestamp,
+)
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.wire import WireField, encoded
 
@@ -60,6 +71,8 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return '"%sZ"', _Moments()
         case Date(), "day":
             return "%s", _Known(field)
+        case Time(), "clock":
+            return "%s", _Known(field, _clock)
         case RunUUID(), "uuid" | "text":
             return '"%s"', _uuids
         case RunUUID(), "hex":
@@ -84,10 +97,16 @@ def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]
 
 
 class _Known:
-    """JSON of values of which most recur: the *field* itself checks each one once."""
+    """JSON of values of which most recur: the *field* itself checks each one once.
 
-    def __init__(self, field: WireField) -> None:
+    Args:
+        field: The field.
+        spell: Gives a stored value in the form of the wire; None: it is in that form.
+    """
+
+    def __init__(self, field: WireField, spell: Callable[[Any], Any] | None = None) -> None:
         self._field = field
+        self._spell = spell
         self._texts: dict[Any, str] = {}
 
     def __call__(self, values: Sequence[Any]) -> Iterable[str]:
@@ -97,9 +116,10 @@ class _Known:
             texts = self._texts = {}
             new = set(values)
         for value in new:
-            if value is not None or not self._field.allow_none:
-                self._field.check(value)
-            texts[value] = encoded(value)
+            wire = value if self._spell is None or value is None else self._spell(value)
+            if wire is not None or not self._field.allow_none:
+                self._field.check(wire)
+            texts[value] = encoded(wire)
         return map(texts.__getitem__, values)
 
 
@@ -226,6 +246,12 @@ class _Moments:
                 raise DeclinedError
         if len(self._hours) < _REMEMBERED:
             self._hours |= hours
+
+
+def _clock(value: str) -> str:
+    """A time of day as databases spell it, with six digits after the point or none."""
+    whole, _, fraction = value.partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}" if fraction.strip("0") else whole
 
 
 _FIRST_YEAR, _LAST_YEAR = 1000, 9998

@@ -25,6 +25,7 @@ from histio.fields import (
     RunUUID,
     Slug,
     Text,
+    Time,
     UtcTimestamp,
 )
 from histio.mapping import declared
@@ -47,7 +48,7 @@ def parameters(
     return functools.partial(_some_null, made)
 
 
-def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids: bool) -> Parameters | None:  # noqa: C901, PLR0911
+def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids: bool) -> Parameters | None:  # noqa: C901, PLR0911, PLR0912
     match field, stored:
         case Boolean(), sa.Boolean():
             return _same
@@ -63,6 +64,8 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return functools.partial(_moments, field, "" if field.naive else driver.zone)
         case Date(), sa.Date():
             return _same
+        case Time(), sa.Time():
+            return functools.partial(map, _clock)
         case RunUUID(), sa.Uuid():
             return functools.partial(map, str.lower if native_uuids and stored.native_uuid else _hex)
         case RunUUID(), sa.CHAR():
@@ -115,6 +118,12 @@ def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]
             for value in spaced
         ]
     return [value + zone for value in spaced] if zone else spaced
+
+
+def _clock(value: str) -> str:
+    """A time of day with six digits after the point, as SQLAlchemy writes it to SQLite."""
+    whole, _, fraction = value.partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}"
 
 
 def _utc(field: UtcTimestamp, value: str) -> str:

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from histio.dialects.names import MYSQL
-from histio.dialects.reading import STORAGE
 from histio.mapping import declared, is_decorated
 
 Form: TypeAlias = Literal[
@@ -19,6 +18,7 @@ Form: TypeAlias = Literal[
     "digits",
     "moment",
     "day",
+    "clock",
     "uuid",
     "hex",
     "bytes",
@@ -26,8 +26,8 @@ Form: TypeAlias = Literal[
     "text",
 ]
 """How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
-digits as text; a time or a day as ISO 8601 text, in UTC and with a blank between; a UUID's text, or
-that without hyphens; bytes, or their base64 text; text."""
+digits as text; a time (in UTC, with a blank between), a day, or a time of day, as ISO 8601 text; a UUID's
+text, or that without hyphens; bytes, or their base64 text; text."""
 
 BETWEEN = "\x00"
 """Stands between values that arrive as one: no text that the format can hold has it."""
@@ -42,6 +42,7 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Numeric, "digits"),
     (sa.DateTime, "moment"),
     (sa.Date, "day"),
+    (sa.Time, "clock"),
     (sa.Uuid, "uuid"),
     (sa.types._Binary, "base64"),  # noqa: SLF001 - what BINARY and LargeBinary share
     (sa.CHAR, None),
@@ -65,7 +66,8 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     if form is None or not has_plain_type(column_type, dialect) or getattr(stored, "zerofill", False):
         return None
     if family == "sqlite":
-        return _of_sqlite(stored, form, column)
+        others: dict[Form, Form] = {"digits": "float", "uuid": "hex", "base64": "bytes"}
+        return as_it_is(column), others.get(form, form)
     if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
         return as_it_is(column), "hex"
     if form == "base64":
@@ -81,7 +83,10 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
 
 def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
     """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
-    own = type(declared(column_type, dialect)).__module__.startswith("sqlalchemy.")
+    stored: Any = declared(column_type, dialect)
+    own = type(stored).__module__.startswith("sqlalchemy.")
+    if getattr(stored, "_storage_format", None):  # SQLite's, which a host may choose
+        own = own and stored._storage_format == type(stored)()._storage_format  # noqa: SLF001
     used: Any = column_type.dialect_impl(dialect)
     calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
     return own and not calls and not is_decorated(column_type)
@@ -90,13 +95,6 @@ def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
 def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
     """Whether two values of *column_type* are the same to a database of *dialect* only if they are."""
     return dialect.name not in MYSQL or not isinstance(declared(column_type, dialect), sa.String)
-
-
-def _of_sqlite(stored: Any, form: Form, column: Any) -> tuple[Any, Form] | None:
-    if form == "moment" and getattr(stored, "_storage_format", STORAGE) != STORAGE:
-        return None
-    others: dict[Form, Form] = {"digits": "float", "uuid": "hex", "base64": "bytes"}
-    return as_it_is(column), others.get(form, form)
 
 
 def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:

@@ -8,7 +8,7 @@ from histio.fields.binary import Bytes
 from histio.fields.numbers import Boolean, FixedDecimal, Integer, Number
 from histio.fields.references import RunRef, Slug, SlugList
 from histio.fields.texts import Choice, Json, RunUUID, Text
-from histio.fields.times import Date, UtcTimestamp
+from histio.fields.times import Date, Time, UtcTimestamp
 
 __all__ = [
     "Boolean",
@@ -24,5 +24,6 @@ __all__ = [
     "Slug",
     "SlugList",
     "Text",
+    "Time",
     "UtcTimestamp",
 ]

@@ -12,9 +12,10 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper
 
 from histio.errors import BindingError
+from histio.fields.binary import Bytes
 from histio.fields.numbers import FixedDecimal, Integer
 from histio.fields.texts import RunUUID, Text
-from histio.fields.times import Date, UtcTimestamp
+from histio.fields.times import Date, Time, UtcTimestamp
 from histio.mapping import Relation, column_of, relation, underlying
 from histio.wire import JsonSchema, WireField
 
@@ -148,11 +149,12 @@ class Slug(_SlugText):
         stored = underlying(column.type)
         kinds: tuple[tuple[type[Any], WireField], ...] = (
             (sa.Uuid, RunUUID()),
-            (sa.types._Binary, RunUUID()),  # noqa: SLF001 - what BINARY and LargeBinary share
+            (sa.types._Binary, self._binary(stored)),  # noqa: SLF001 - what BINARY and LargeBinary share
             (sa.Integer, Integer()),
             (sa.Numeric, FixedDecimal(signed=True)),
             (sa.DateTime, UtcTimestamp()),
             (sa.Date, Date()),
+            (sa.Time, Time()),
             (sa.String, self._text(stored)),
         )
         rule = next((field for kind, field in kinds if isinstance(stored, kind)), None)
@@ -161,6 +163,10 @@ class Slug(_SlugText):
         if not isinstance(rule, Text):
             rule.fit(column.type)
         return rule
+
+    def _binary(self, stored: Any) -> WireField:
+        """Sixteen bytes, or any number of them, are a UUID."""
+        return RunUUID() if getattr(stored, "length", None) in (None, 16) else Bytes()
 
     def _text(self, stored: Any) -> WireField:
         rule = _SlugText(max_length=max(_LONGEST, getattr(stored, "length", None) or 0))

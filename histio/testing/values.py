@@ -178,20 +178,30 @@ def _date(_field: Any, _rule: JsonSchema) -> Values:
     return _days().map(dt.date.isoformat)
 
 
-def _timestamp(field: Any, _rule: JsonSchema) -> Values:
+def _clock(field: Any) -> Values:
+    """Times of day with as many digits of a second as *field* takes."""
     most = getattr(field, "digits", 6)
 
     @st.composite
     def drawn(draw: st.DrawFn) -> str:
-        day = draw(_days())
         time = draw(st.sampled_from([dt.time(), dt.time(23, 59, 59)]) | st.times())
         fraction = draw(st.just("") | _digits(1, most) | st.just("9" * most)) if most else ""
         zeros = draw(st.integers(0, 6 - len(fraction)))
-        point = f".{fraction}{'0' * zeros}" if fraction or zeros else ""
+        return f"{time:%H:%M:%S}" + (f".{fraction}{'0' * zeros}" if fraction or zeros else "")
+
+    return drawn()
+
+
+def _timestamp(field: Any, _rule: JsonSchema) -> Values:
+    clock = _clock(field)
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> str:
+        day = draw(_days())
         zones = st.sampled_from(["", "Z", "Z"])
         if day.year in _WITH_OFFSET:
             zones |= st.sampled_from(["+00:00", "-00:00", "+23:59", "-23:59", "+05:30"])
-        return f"{day}T{time:%H:%M:%S}{point}{draw(zones)}"
+        return f"{day}T{draw(clock)}{draw(zones)}"
 
     return drawn()
 
@@ -239,6 +249,7 @@ _VALUES: dict[type[Any], Callable[[Any, JsonSchema], Values]] = {
     own.RunUUID: _uuid,
     own.UtcTimestamp: _timestamp,
     own.Date: _date,
+    own.Time: lambda field, _rule: _clock(field),
     own.FixedDecimal: _decimal,
     own.Integer: _integer,
     own.Number: _number,
