@@ -26,6 +26,7 @@ from histio.fields import (
     Bytes,
     Choice,
     Date,
+    Duration,
     FixedDecimal,
     Integer,
     Json,
@@ -36,7 +37,7 @@ from histio.fields import (
     Time,
     UtcTimestamp,
 )
-from histio.mapping import Relation, find_column, mapper_of, relation, underlying
+from histio.mapping import AnyInterval, Relation, find_column, mapper_of, relation, underlying
 from histio.report import Fault
 from histio.wire import WireField, is_list, nested_in, wire_name
 
@@ -54,13 +55,14 @@ class Converter(ModelConverter):
         sa.Integer: Integer,
         sa.DateTime: UtcTimestamp,
         sa.Date: Date,
+        AnyInterval: Duration,
         sa.Time: Time,
         sa.String: Text,
         sa.types._Binary: Bytes,  # noqa: SLF001 - what BINARY and LargeBinary share
     }
 
     def _get_field_class_for_data_type(self, data_type: Any) -> Any:
-        stored = data_type if isinstance(data_type, sa.Interval) else underlying(data_type)
+        stored = underlying(data_type)
         for kind, field in self.SQLA_TYPE_MAPPING.items():
             if isinstance(stored, kind):
                 return field

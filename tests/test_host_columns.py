@@ -62,13 +62,65 @@ CLOCK = sa.Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb")
 EXACT = [
     (sa.LargeBinary(), required(histio.Bytes), ["", "AA==", "AP8=", "AP+/", BYTES_300]),
     (sa.LargeBinary(4), required(histio.Bytes), ["", "AP+/", "AP+/AA=="]),
+    (
+        sa.Interval(),
+        required(histio.Duration),
+        ["PT0S", "P1DT2H3M4S", "-PT1S", "-P36524DT23H59M59S"],
+    ),
     (CLOCK, required(histio.Time), ["00:00:00", "10:30:00.250000", "23:59:59.999999"]),
 ]
 
 
 @pytest.mark.parametrize(("column_type", "field", "values"), EXACT)
 def test_a_value_is_the_same_by_either_path(create, fully, column_type, field, values):
-    metadata, kind = host(column_type, field)
+    same_by_either_path(create, fully, *host(column_type, field), values)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("column_type", [sa.Interval(), sa.Interval(native=False)])
+def test_a_duration_keeps_all_digits_where_the_column_does(databases, fully, dialect, column_type):
+    metadata, kind = host(column_type, required(histio.Duration))
+    values = [
+        "PT0.000001S",
+        "P1DT2H3M4.5S",
+        "-PT0.25S",
+        "PT59.999999S",
+        "-P719162D",
+        "P2932896DT23H59M59.999999S",
+    ]
+    same_by_either_path(databases.of_host(dialect), fully, metadata, kind, values)
+    assert "through marshmallow" not in History(databases.of_host(dialect)(metadata), kind).explain()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "mariadb"])
+@pytest.mark.parametrize("value", ["P2932897D", "-P719163D", "-P719162DT1S"])
+def test_a_duration_beyond_the_times_since_1970_is_a_problem(databases, dialect, value):
+    metadata, kind = host(sa.Interval(), required(histio.Duration))
+    report = History(databases.of_host(dialect)(metadata), kind).import_document(things("PT1S", value))
+    assert (report.imported, report.rejected) == (1, 1)
+
+
+def test_intervals_of_postgresql_are_read_as_sqlalchemy_reads_them(databases, fully):
+    metadata, kind = host(sa.Interval(), required(histio.Duration))
+    engine = databases.of_host("postgresql")(metadata)
+    stored = {
+        "1 mon 2 days": "P32D",
+        "-1 day 23:00": "-PT1H",
+        "36:00": "P1DT12H",
+        "200000 years": "P73000000D",
+    }
+    with engine.begin() as connection:
+        for n, text in enumerate(stored):
+            statement = sa.text("INSERT INTO things (uuid, value) VALUES (:uuid, CAST(:text AS INTERVAL))")
+            connection.execute(statement, {"uuid": number(n), "text": text})
+    history = History(engine, kind)
+    found = exported(history)
+    assert found == things(*stored.values())
+    with fully():
+        assert exported(history) == found
+
+
+def same_by_either_path(create, fully, metadata, kind, values):
     engine = create(metadata)
     history = History(engine, kind)
     report = into(engine, kind, *values)
@@ -84,7 +136,10 @@ def test_a_value_is_the_same_by_either_path(create, fully, column_type, field, v
     assert (again.skipped, again.problems) == (len(values), ())
 
 
-@pytest.mark.parametrize(("column_type", "field"), [(kind, field) for kind, field, _ in EXACT])
+FAST = [(kind, field) for kind, field, _ in EXACT if not isinstance(kind, sa.Interval)]
+
+
+@pytest.mark.parametrize(("column_type", "field"), FAST)
 def test_such_columns_take_the_fast_path(create, column_type, field):
     metadata, kind = host(column_type, field)
     assert "through marshmallow" not in History(create(metadata), kind).explain()
@@ -113,6 +168,21 @@ def test_such_columns_take_the_fast_path(create, column_type, field):
         (sa.Time(), histio.Time, "10:30:00.", "schema"),
         (sa.Time(), histio.Time, "10:30:00.1234567", "precision"),
         (mysql.TIME(fsp=2), histio.Time, "10:30:00.125", "precision"),
+        (sa.Interval(), histio.Duration, "P", "schema"),
+        (sa.Interval(), histio.Duration, "PT", "schema"),
+        (sa.Interval(), histio.Duration, "P1DT", "schema"),
+        (sa.Interval(), histio.Duration, "P1M", "schema"),
+        (sa.Interval(), histio.Duration, "P1W", "schema"),
+        (sa.Interval(), histio.Duration, "PT1.S", "schema"),
+        (sa.Interval(), histio.Duration, "PT1,5S", "schema"),
+        (sa.Interval(), histio.Duration, "+PT1S", "schema"),
+        (sa.Interval(), histio.Duration, "PT1S\n", "schema"),
+        (sa.Interval(), histio.Duration, "pt1s", "schema"),
+        (sa.Interval(), histio.Duration, 5, "schema"),
+        (sa.Interval(), histio.Duration, "PT0.1234567S", "precision"),
+        (sa.Interval(second_precision=3), histio.Duration, "PT0.1234S", "precision"),
+        (sa.Interval(), histio.Duration, "P123456789D", "out-of-range"),
+        (sa.Interval(), histio.Duration, "PT1234567890S", "out-of-range"),
         (mysql.TINYBLOB(), histio.Bytes, "AAAA" * 85 + "AA==", "out-of-range"),
     ],
 )
@@ -129,7 +199,12 @@ def test_any_other_spelling_or_range_is_a_problem_to_every_validator(column_type
 
 @pytest.mark.parametrize(
     ("column_type", "field"),
-    [(sa.LargeBinary(), histio.Bytes), (sa.LargeBinary(5), histio.Bytes), (sa.Time(), histio.Time)],
+    [
+        (sa.LargeBinary(), histio.Bytes),
+        (sa.LargeBinary(5), histio.Bytes),
+        (sa.Time(), histio.Time),
+        (sa.Interval(), histio.Duration),
+    ],
 )
 @pytest.mark.parametrize("drawn", [documents, near_documents], ids=["valid", "near"])
 def test_documents_of_such_columns_get_the_same_verdict_by_either_path(
@@ -161,7 +236,14 @@ def test_documents_of_such_columns_get_the_same_verdict_by_either_path(
 
 @pytest.mark.parametrize(
     ("column_type", "name"),
-    [(sa.LargeBinary(), "Bytes"), (sa.BINARY(16), "Bytes"), (mysql.LONGBLOB(), "Bytes"), (sa.Time(), "Time")],
+    [
+        (sa.LargeBinary(), "Bytes"),
+        (sa.BINARY(16), "Bytes"),
+        (mysql.LONGBLOB(), "Bytes"),
+        (sa.Time(), "Time"),
+        (sa.Interval(), "Duration"),
+        (postgresql.INTERVAL(), "Duration"),
+    ],
 )
 def test_auto_field_knows_the_field_of_such_a_column(column_type, name):
     _, kind = host(column_type, auto_field())
@@ -175,6 +257,8 @@ def test_auto_field_knows_the_field_of_such_a_column(column_type, name):
         (sa.LargeBinary(), histio.Bytes, 4),
         (sa.LargeBinary(2), histio.Bytes, b"123"),
         (sa.Time(), histio.Time, "25:00:00"),
+        (sa.Interval(), histio.Duration, "1970-01-01 00:00:00.1234567"),
+        (sa.Interval(), histio.Duration, "1970-01-32 00:00:00"),
         (sa.Time(), histio.Time, "10:30:00.1234567"),
         (sa.Time(), histio.Time, "10:30:00+01:00"),
     ],
@@ -200,6 +284,7 @@ def test_bytes_that_mariadb_would_pad_with_zeros_are_a_problem(databases, value,
     assert exported(history) == things(*[value] * imported)
 
 
+INTERVAL_2 = sa.Interval().with_variant(postgresql.INTERVAL(precision=2), "postgresql")
 CENTISECONDS = sa.Time().with_variant(postgresql.TIME(precision=2), "postgresql")
 
 
@@ -207,6 +292,8 @@ CENTISECONDS = sa.Time().with_variant(postgresql.TIME(precision=2), "postgresql"
     ("dialect", "column_type", "field", "value"),
     [
         ("mariadb", sa.Time(), histio.Time, "10:30:00.5"),
+        ("mariadb", sa.Interval(), histio.Duration, "PT0.5S"),
+        ("postgresql", INTERVAL_2, histio.Duration, "PT0.125S"),
         ("postgresql", CENTISECONDS, histio.Time, "10:30:00.125"),
     ],
 )
@@ -223,6 +310,8 @@ def test_digits_that_the_column_would_drop_are_a_problem(databases, dialect, col
         (sa.Time(timezone=True), histio.Time, "it takes Time without a time zone"),
         (sa.Interval(), histio.Time, "for lengths of time there is Duration"),
         (sa.String(), histio.Bytes, "it takes LargeBinary"),
+        (sa.Time(), histio.Duration, "for times of day there is Time"),
+        (postgresql.INTERVAL(fields="DAY"), histio.Duration, "leave out fields="),
     ],
 )
 def test_a_column_of_another_kind_is_refused_with_what_fits(column_type, field, advice):

@@ -21,6 +21,7 @@ from histio.fields import (
     Bytes,
     Choice,
     Date,
+    Duration,
     FixedDecimal,
     Integer,
     RunUUID,
@@ -56,7 +57,7 @@ def column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colum
     return "%s", functools.partial(_some_null, *made)
 
 
-def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911
+def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911, PLR0912
     match field, form:
         case Boolean(), "boolean":
             return "%s", functools.partial(map, _TRUTHS.__getitem__)
@@ -69,6 +70,9 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return '"%s"', functools.partial(_digits, field)
         case UtcTimestamp(digits=6), "moment":
             return '"%sZ"', _Moments()
+        case Duration(), "moment" | "microseconds":
+            length = _since_1970 if form == "moment" else _microseconds
+            return "%s", _Known(field, lambda value: field.to_wire(length(value)))
         case Date(), "day":
             return "%s", _Known(field)
         case Time(), "clock":
@@ -246,6 +250,19 @@ class _Moments:
                 raise DeclinedError
         if len(self._hours) < _REMEMBERED:
             self._hours |= hours
+
+
+_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLAlchemy has it
+
+
+def _since_1970(value: str) -> dt.timedelta:
+    if not _SECOND <= len(value) <= _WIDTH:  # Python drops a seventh digit
+        raise DeclinedError
+    return dt.datetime.fromisoformat(value) - _1970
+
+
+def _microseconds(value: str) -> dt.timedelta:
+    return dt.timedelta(microseconds=int(value))
 
 
 def _clock(value: str) -> str:

@@ -14,12 +14,14 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from marshmallow.fields import Field
 
+from histio.compiler.columns import DeclinedError
 from histio.dialects import Driver, has_plain_type
 from histio.fields import (
     Boolean,
     Bytes,
     Choice,
     Date,
+    Duration,
     FixedDecimal,
     Integer,
     RunUUID,
@@ -28,7 +30,7 @@ from histio.fields import (
     Time,
     UtcTimestamp,
 )
-from histio.mapping import declared
+from histio.mapping import AnyInterval, declared
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what a driver takes, of as many values."""
@@ -64,6 +66,10 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return functools.partial(_moments, field, "" if field.naive else driver.zone)
         case Date(), sa.Date():
             return _same
+        case Duration(), sa.Interval():
+            return functools.partial(_since_1970, field)
+        case Duration(), AnyInterval():
+            return functools.partial(map, field.from_wire)
         case Time(), sa.Time():
             return functools.partial(map, _clock)
         case RunUUID(), sa.Uuid():
@@ -118,6 +124,16 @@ def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]
             for value in spaced
         ]
     return [value + zone for value in spaced] if zone else spaced
+
+
+_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLAlchemy has it
+
+
+def _since_1970(field: Duration, values: Sequence[str]) -> list[str]:
+    try:
+        return [(_1970 + field.from_wire(value)).isoformat(" ", "microseconds") for value in values]
+    except OverflowError:
+        raise DeclinedError from None
 
 
 def _clock(value: str) -> str:

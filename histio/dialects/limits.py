@@ -16,7 +16,7 @@ from histio.dialects.names import MYSQL
 from histio.errors import BindingError
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.kinds import Kind
-from histio.mapping import declared, is_decorated
+from histio.mapping import AnyInterval, declared, is_decorated
 from histio.report import Fault
 from histio.wire import shown
 
@@ -41,12 +41,14 @@ def _limit(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> Limit | None:
     return functools.partial(_translated, own, dialect, below) if is_decorated(own) else below
 
 
-def _stored_limit(stored: TypeEngine[Any], dialect: sa.Dialect) -> Limit | None:
+def _stored_limit(stored: TypeEngine[Any], dialect: sa.Dialect) -> Limit | None:  # noqa: PLR0911
     if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
         return _six_digits
     if isinstance(stored, sa.BINARY) and dialect.name in MYSQL:
         return functools.partial(_whole_length, stored.length or 1)
-    if isinstance(stored, sa.DateTime | sa.Time):
+    if isinstance(stored, sa.Interval):
+        return _whole_since_1970 if dialect.name in MYSQL else None
+    if isinstance(stored, sa.DateTime | sa.Time | AnyInterval):
         digits = _second_digits(stored, dialect)
         return None if digits >= _MICRO else functools.partial(_fraction, digits)
     if not isinstance(stored, sa.Numeric) or isinstance(stored, sa.Float):
@@ -123,6 +125,15 @@ def _whole_length(length: int, value: Any) -> Fault | None:
         return None
     text = f"Must be {length} bytes, not {len(value)}: the database puts zeros behind."
     return Fault(text, "out-of-range")
+
+
+def _whole_since_1970(value: Any) -> Fault | None:
+    """SQLAlchemy keeps an interval as a time since 1970, without digits of a second."""
+    try:
+        dt.datetime(1970, 1, 1) + value  # noqa: DTZ001 - as SQLAlchemy does
+    except OverflowError:
+        return Fault("The database keeps intervals from -719162 to 2932896 days.", "out-of-range")
+    return _fraction(0, value)
 
 
 def _within_floats(value: Any) -> Fault | None:

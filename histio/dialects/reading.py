@@ -91,8 +91,9 @@ def unreadable(  # noqa: PLR0911 - one for each kind of column
         return kind.not_in(["blob", "null"])
     if isinstance(column.type, sa.Boolean):
         return sa.type_coerce(column, sa.Integer).not_in([0, 1])
-    if isinstance(column.type, sa.Time):  # Python drops a seventh digit
-        return sa.func.length(sa.type_coerce(column, sa.String)) > len("00:00:00.000000")
+    if isinstance(column.type, sa.Time | sa.Interval):  # Python drops a seventh digit
+        longest = len("00:00:00.000000") if isinstance(column.type, sa.Time) else _WIDTH
+        return sa.func.length(sa.type_coerce(column, sa.String)) > longest
     if not isinstance(column.type, sa.Date) and not _is_text_time(connection, column.type):
         return None
     raw_text = sa.type_coerce(column, sa.String)

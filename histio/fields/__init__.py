@@ -5,6 +5,7 @@ so a ``not`` pattern excludes line ends where nothing else does.
 """
 
 from histio.fields.binary import Bytes
+from histio.fields.durations import Duration
 from histio.fields.numbers import Boolean, FixedDecimal, Integer, Number
 from histio.fields.references import RunRef, Slug, SlugList
 from histio.fields.texts import Choice, Json, RunUUID, Text
@@ -15,6 +16,7 @@ __all__ = [
     "Bytes",
     "Choice",
     "Date",
+    "Duration",
     "FixedDecimal",
     "Integer",
     "Json",

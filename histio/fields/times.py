@@ -39,7 +39,9 @@ def shortened(text: str, digits: int) -> str:
 
 def digits_of(stored: TypeEngine[Any]) -> int:
     """How many digits of a second's fraction a column keeps, as its type says; six at most."""
-    kept: list[int | None] = [getattr(stored, name, None) for name in ("fsp", "precision")]
+    kept: list[int | None] = [
+        getattr(stored, name, None) for name in ("fsp", "precision", "second_precision")
+    ]
     return min([_MICRO, *(digits for digits in kept if digits is not None)])
 
 
