@@ -22,6 +22,7 @@ from histio.fields import (
     Choice,
     Date,
     Duration,
+    Epoch,
     FixedDecimal,
     Integer,
     RunUUID,
@@ -63,6 +64,8 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return "%s", functools.partial(map, _TRUTHS.__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
+        case Epoch(), "integer":
+            return '"%s"', functools.partial(_counts, field)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
             exact = digits == scale and digits + whole <= FLOAT_DIGITS
             return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
@@ -133,6 +136,10 @@ def _integers(low: int, high: int, values: Sequence[Any]) -> Sequence[int]:
     if set(map(type, values)) != {int} or not low <= min(values) <= max(values) <= high:
         raise DeclinedError
     return values
+
+
+def _counts(field: Epoch, values: Sequence[Any]) -> Iterable[str]:
+    return map(field.to_wire, _integers(field.minimum, field.maximum, values))
 
 
 def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:

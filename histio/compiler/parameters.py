@@ -22,6 +22,7 @@ from histio.fields import (
     Choice,
     Date,
     Duration,
+    Epoch,
     FixedDecimal,
     Integer,
     RunUUID,
@@ -56,6 +57,8 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return _same
         case Integer(), sa.Integer():
             return functools.partial(map, int)
+        case Epoch(), sa.Integer():
+            return functools.partial(map, field.from_wire)
         case FixedDecimal(), sa.Float():
             return None
         case FixedDecimal(minor_units=None, scale=int()), sa.Numeric():

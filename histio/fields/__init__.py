@@ -6,6 +6,7 @@ so a ``not`` pattern excludes line ends where nothing else does.
 
 from histio.fields.binary import Bytes
 from histio.fields.durations import Duration
+from histio.fields.epochs import Epoch
 from histio.fields.numbers import Boolean, FixedDecimal, Integer, Number
 from histio.fields.references import RunRef, Slug, SlugList
 from histio.fields.texts import Choice, Json, RunUUID, Text
@@ -17,6 +18,7 @@ __all__ = [
     "Choice",
     "Date",
     "Duration",
+    "Epoch",
     "FixedDecimal",
     "Integer",
     "Json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,7 +46,8 @@ def digits_of(stored: TypeEngine[Any]) -> int:
     return min([_MICRO, *(digits for digits in kept if digits is not None)])
 
 
-def _instants(digits: int) -> str:
+def instants(digits: int) -> str:
+    """The pattern of timestamps with that many digits of a second."""
     return f"^{_DAY}T{_TIME}{fraction(digits)}{_ZONE}$"
 
 
@@ -59,7 +61,7 @@ class UtcTimestamp(WireField):
         kwargs: As for `WireField`.
     """
 
-    definition = "timestamp"
+    definition: str | None = "timestamp"
     default_error_messages = {
         "invalid": 'Not an RFC 3339 timestamp such as "2025-12-08T10:00:00Z".',
         "precision": "Must have at most {digits} digits after the second's point.",
@@ -67,11 +69,12 @@ class UtcTimestamp(WireField):
     }
     naive = False
     digits = 6
+    _bounds: Mapping[str, str] = {}
 
     # Years at the edge would leave the range when an offset is applied.
     _refused = r"\n|^9999|^(1000|9998).*T.*[+-]"
 
-    _pattern = _instants(_MICRO)
+    _pattern = instants(_MICRO)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -82,10 +85,12 @@ class UtcTimestamp(WireField):
         else:
             form = None
         if form is None:
-            raise self.unfit(column_type, "it takes DateTime; for days there is Date")
+            raise self.unfit(
+                column_type, "it takes DateTime; for days there is Date, for a count of seconds Epoch"
+            )
         self.naive = form.tzinfo is None
         self.digits = digits_of(stored)
-        self._pattern = _instants(self.digits)
+        self._pattern = instants(self.digits)
 
     def assertions(self) -> JsonSchema:
         return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
@@ -106,6 +111,11 @@ class UtcTimestamp(WireField):
         utc = value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
         return utc.replace(tzinfo=None) if self.naive else utc
 
+    def bound(self, value: dt.datetime, *, end: bool) -> Any:
+        """The first value of the column that is no earlier than *value*; *end*: the last that is no later."""
+        del end  # the column compares any digits
+        return self.to_column(value)
+
     def check(self, value: Any) -> None:
         if not isinstance(value, str):
             raise self.make_error("invalid")
@@ -117,7 +127,9 @@ class UtcTimestamp(WireField):
             raise self.make_error("precision", digits=WORDS[self.digits])
         # The calendar repeats every 400 years.
         moved = re.sub("^[0-9]{4}", lambda year: str(int(year[0]) % 400 + 2000), short)
-        raise self.make_error("out-of-range" if re.fullmatch(self._pattern, moved) else "invalid")
+        raise self.make_error(
+            "out-of-range" if re.fullmatch(self._pattern, moved) else "invalid", **self._bounds
+        )
 
 
 class Date(WireField):

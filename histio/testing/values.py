@@ -224,6 +224,17 @@ def _duration(field: own.Duration, _rule: JsonSchema) -> Values:
     return canonical | st.sampled_from(["PT0S", "-PT0S", "PT36H", "P0DT00H90M00S", "-PT1S", "P1D"])
 
 
+def _epoch(field: own.Epoch, _rule: JsonSchema) -> Values:
+    """Those of the column, some with an offset."""
+    first, last = field.minimum, field.maximum
+    day = 86_400 * 10**field.digits
+    within = st.integers(min(first + 2 * day, 0), max(0, last - 2 * day)).map(field.moment)
+    zones = st.sampled_from([dt.timedelta(hours=23, minutes=59), dt.timedelta(hours=-5, minutes=-30)])
+    shifted = st.builds(lambda moment, zone: moment.astimezone(dt.timezone(zone)).isoformat(), within, zones)
+    counts = st.sampled_from([first, -1, 0, last]) | st.integers(first, last)
+    return counts.map(field.to_wire) | shifted
+
+
 def _boolean(_field: Any, _rule: JsonSchema) -> Values:
     return st.booleans()
 
@@ -256,6 +267,7 @@ _VALUES: dict[type[Any], Callable[[Any, JsonSchema], Values]] = {
     own.Text: _text,
     own.RunUUID: _uuid,
     own.UtcTimestamp: _timestamp,
+    own.Epoch: _epoch,
     own.Date: _date,
     own.Time: lambda field, _rule: _clock(field),
     own.Duration: _duration,
