@@ -80,10 +80,10 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return "%s", _Known(field)
         case Time(), "clock":
             return "%s", _Known(field, _clock)
+        case (RunUUID(), "hex") | (RunUUID(is_hex=True), "text"):
+            return '"%s"', _hyphenated
         case RunUUID(), "uuid" | "text":
             return '"%s"', _uuids
-        case RunUUID(), "hex":
-            return '"%s"', _hyphenated
         case Bytes(), "bytes":
             return '"%s"', functools.partial(_bytes, field)
         case Bytes(), "base64":

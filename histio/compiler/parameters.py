@@ -79,8 +79,8 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return functools.partial(map, str.lower if native_uuids and stored.native_uuid else _hex)
         case RunUUID(), sa.CHAR():
             return None
-        case RunUUID(), sa.String() if (stored.length or _UUID) >= _UUID:
-            return functools.partial(map, str.lower)
+        case RunUUID(), sa.String():
+            return functools.partial(map, _hex if field.is_hex else str.lower)
         case Bytes(), sa.types._Binary():  # noqa: SLF001 - what BINARY and LargeBinary share
             return functools.partial(map, base64.b64decode)
         case (Choice(), sa.Enum()) | (Choice() | Text() | Slug(), sa.String()):
@@ -105,7 +105,6 @@ def _hex(value: str) -> str:
     return value.lower().replace("-", "")
 
 
-_UUID = 36
 _SECOND = len("0000-00-00 00:00:00")
 _MICROSECOND = len("0000-00-00 00:00:00.000000")
 

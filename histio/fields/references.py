@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapper
 from histio.errors import BindingError
 from histio.fields.binary import Bytes
 from histio.fields.numbers import FixedDecimal, Integer
-from histio.fields.texts import RunUUID, Text
+from histio.fields.texts import RunUUID, Text, UuidForm
 from histio.fields.times import Date, Time, UtcTimestamp
 from histio.mapping import Relation, column_of, relation, underlying
 from histio.wire import JsonSchema, WireField
@@ -240,16 +240,20 @@ class RunRef(Slug):
     Args:
         relationship: The model's relationship that leads to the run, or the column of its foreign key.
         key: The attribute of the other model that holds the UUID.
+        form: How that attribute's column keeps it, as for `RunUUID`.
         kwargs: As for `Slug`.
     """
 
     _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
 
-    def __init__(self, relationship: str, *, key: str = "uuid", **kwargs: Any) -> None:
+    def __init__(
+        self, relationship: str, *, key: str = "uuid", form: UuidForm | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(relationship, key=key, **kwargs)
+        self.form = form
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
-        rule = RunUUID()
+        rule = RunUUID(form=self.form)
         rule.fit(column.type)
         return rule
 
