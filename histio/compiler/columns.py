@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import functools
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -25,6 +26,7 @@ from histio.fields import (
     Epoch,
     FixedDecimal,
     Integer,
+    Json,
     RunUUID,
     Text,
     Time,
@@ -88,6 +90,8 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return '"%s"', functools.partial(_bytes, field)
         case Bytes(), "base64":
             return '"%s"', functools.partial(_base64, field)
+        case Json(), "json":
+            return "%s", functools.partial(_jsons, field)
         case Choice() | Text(padded=False), "text":
             return "%s", _Known(field)
     return None
@@ -209,6 +213,18 @@ def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
     ):
         raise DeclinedError
     return values
+
+
+def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
+    """JSON in the form of the wire; SQLite gives a number that stands alone as such."""
+    texts = []
+    for value in values:
+        wire = field.to_wire(json.loads(value) if isinstance(value, str) else value)
+        if wire is None and not field.allow_none:
+            raise DeclinedError
+        field.check(wire)
+        texts.append(encoded(wire))
+    return texts
 
 
 _MOMENT = "0000-00-00 00:00:00.000000"

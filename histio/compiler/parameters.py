@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from marshmallow.fields import Field
 
 from histio.compiler.columns import DeclinedError
-from histio.dialects import Driver, has_plain_type
+from histio.dialects import Driver, binds, has_plain_type
 from histio.fields import (
     Boolean,
     Bytes,
@@ -25,6 +25,7 @@ from histio.fields import (
     Epoch,
     FixedDecimal,
     Integer,
+    Json,
     RunUUID,
     Slug,
     Text,
@@ -43,6 +44,11 @@ def parameters(
     """What makes *column* of the values of a *field*; None: only marshmallow and SQLAlchemy can."""
     if not has_plain_type(column.type, dialect):
         return None
+    if isinstance(field, Json):
+        bind = binds(column, dialect)
+        if bind is None or not isinstance(declared(column.type, dialect), sa.JSON):
+            return None
+        return functools.partial(_jsons, field, bind, None if column.nullable else bind(None))
     made = _parameters(
         field, declared(column.type, dialect), driver, native_uuids=dialect.supports_native_uuid
     )
@@ -90,6 +96,10 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
 
 def _same(values: Sequence[Any]) -> Sequence[Any]:
     return values
+
+
+def _jsons(field: Json, bind: Callable[[Any], Any], null: Any, values: Sequence[Any]) -> list[Any]:
+    return [null if value is None else bind(field.from_wire(value)) for value in values]
 
 
 def _some_null(make: Parameters, values: Sequence[Any]) -> Iterable[Any]:

@@ -24,11 +24,12 @@ Form: TypeAlias = Literal[
     "hex",
     "bytes",
     "base64",
+    "json",
     "text",
 ]
 """How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
 digits as text; microseconds; a time (in UTC, with a blank between), a day, or a time of day, as ISO 8601
-text; a UUID's text, or that without hyphens; bytes, or their base64 text; text."""
+text; a UUID's text, or that without hyphens; bytes, or their base64 text; text, of JSON or any other."""
 
 BETWEEN = "\x00"
 """Stands between values that arrive as one: no text that the format can hold has it."""
@@ -48,6 +49,7 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Time, "clock"),
     (sa.Uuid, "uuid"),
     (sa.types._Binary, "base64"),  # noqa: SLF001 - what BINARY and LargeBinary share
+    (sa.JSON, "json"),
     (sa.CHAR, None),
     (sa.String, "text"),
 )
@@ -104,10 +106,12 @@ def _microseconds(column: Any) -> Any:
     return sa.case((sa.and_(*plain), sa.cast(count, sa.Text)), else_=sa.cast(column, sa.Text))
 
 
-def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
+def has_plain_type(column_type: TypeEngine[Any], dialect: Any) -> bool:
     """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
     stored: Any = declared(column_type, dialect)
     own = type(stored).__module__.startswith("sqlalchemy.")
+    if isinstance(stored, sa.JSON) and (dialect._json_serializer or dialect._json_deserializer):  # noqa: SLF001
+        return False  # functions of the host's
     own = own and not {"_storage_format", "_reg"} & vars(stored).keys()  # a host's, in SQLite
     used: Any = column_type.dialect_impl(dialect)
     calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
