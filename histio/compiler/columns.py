@@ -71,6 +71,8 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
             exact = digits == scale and digits + whole <= FLOAT_DIGITS
             return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
+        case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int()), "double":
+            return f'"%.{digits}f"', functools.partial(_doubles, field)
         case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
             return '"%s"', functools.partial(_digits, field)
         case UtcTimestamp(digits=6), "moment":
@@ -162,6 +164,16 @@ def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
     if exact != list(values):
         raise DeclinedError
     return exact  # without zeros that have a sign
+
+
+def _doubles(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
+    """Floats of a column that keeps floats: each the float of a decimal with the field's digits."""
+    floats = _floats(field, list(map(float, values)))
+    unit = 10.0 ** (field.scale or 0)
+    # A count of units is below 10**15, and what it is over a power of ten is rounded once.
+    if [round(value * unit) / unit for value in floats] != list(floats):
+        raise DeclinedError
+    return floats
 
 
 def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:

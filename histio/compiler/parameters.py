@@ -65,11 +65,9 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return functools.partial(map, int)
         case Epoch(), sa.Integer():
             return functools.partial(map, field.from_wire)
-        case FixedDecimal(), sa.Float():
-            return None
-        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric():
-            if not driver.floats:
-                return _same
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() if not driver.floats:
+            return _same
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() | sa.Float():
             return _signed_floats if field.signed else functools.partial(map, float)
         case UtcTimestamp(digits=6), sa.DateTime():
             return functools.partial(_moments, field, "" if field.naive else driver.zone)

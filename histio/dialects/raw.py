@@ -15,6 +15,7 @@ Form: TypeAlias = Literal[
     "boolean",
     "integer",
     "float",
+    "double",
     "digits",
     "microseconds",
     "moment",
@@ -27,9 +28,16 @@ Form: TypeAlias = Literal[
     "json",
     "text",
 ]
-"""How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
-digits as text; microseconds; a time (in UTC, with a blank between), a day, or a time of day, as ISO 8601
-text; a UUID's text, or that without hyphens; bytes, or their base64 text; text, of JSON or any other."""
+"""How a stored value arrives.
+
+- ``boolean``, ``integer``: 0 or 1, a number, or its digits as text.
+- ``float``: a decimal as a float; ``double``: a float, or its digits as text; ``digits``: those of a decimal.
+- ``moment``, ``day``, ``clock``: ISO 8601 text; a moment is in UTC, with a blank between day and time.
+- ``microseconds``: the count of an interval, as text.
+- ``uuid``, ``hex``: the text of a UUID, or that without hyphens.
+- ``bytes``, ``base64``: bytes, or their text.
+- ``json``, ``text``: text.
+"""
 
 BETWEEN = "\x00"
 """Stands between values that arrive as one: no text that the format can hold has it."""
@@ -40,7 +48,7 @@ BETWEEN_ROWS = "\x01"
 _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Boolean, "boolean"),
     (sa.Integer, "integer"),
-    (sa.Float, None),
+    (sa.Float, "double"),
     (sa.Numeric, "digits"),
     (sa.DateTime, "moment"),
     (sa.Interval, "moment"),
@@ -81,7 +89,7 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     if form == "microseconds":
         return _microseconds(column), form
     is_text = form == "text" and not isinstance(stored, sa.Enum)
-    if is_text or (form in ("boolean", "integer") and family == "postgresql"):
+    if is_text or (form in ("boolean", "integer", "double") and family == "postgresql"):
         return as_it_is(column), form
     zoned = form == "moment" and getattr(stored, "timezone", False) and family == "postgresql"
     utc = sa.func.timezone("UTC", column) if zoned else column
