@@ -238,9 +238,7 @@ class Number(WireField):
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         if _form(column_type, 0.5) is None:
-            raise self.unfit(
-                column_type, "it takes Float or Double that gives floats; for decimals, FixedDecimal"
-            )
+            raise self.unfit(column_type, "it takes Float or Double; for decimals there is FixedDecimal")
 
     def assertions(self) -> JsonSchema:
         return {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}
