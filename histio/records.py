@@ -64,7 +64,8 @@ class Converter(ModelConverter):
     }
 
     def _get_field_class_for_data_type(self, data_type: Any) -> Any:
-        stored = underlying(data_type)
+        # A pickle is no bytes to the host.
+        stored = data_type if isinstance(data_type, sa.PickleType) else underlying(data_type)
         for kind, field in self.SQLA_TYPE_MAPPING.items():
             if isinstance(stored, kind):
                 return field
