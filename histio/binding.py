@@ -65,7 +65,9 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
         charts_of(each)
         if each.changed is None and each.schema.Meta.changed not in (None, "updated_at"):
             name, changed = type(each.schema).__name__, each.schema.Meta.changed
-            raise BindingError(f"{name}.Meta.changed: {changed!r} is no UtcTimestamp or Date of the schema")
+            raise BindingError(
+                f"{name}.Meta.changed: {changed!r} is no UtcTimestamp, Epoch or Date of the schema"
+            )
     if table.identity is None:
         raise BindingError(
             f"{schema_class.__name__} must have one RunUUID field; it has 0, and no Meta.identity that names "
@@ -76,8 +78,8 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
         timestamp = _member(table.schema, meta.timestamp)
         if not isinstance(table.fields.get(timestamp), UtcTimestamp | Date):
             raise BindingError(
-                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp or Date of "
-                "the schema; None: nothing but their identity orders the runs"
+                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp, Epoch or "
+                "Date of the schema; None: nothing but their identity orders the runs"
             )
     return Kind(meta.kind, meta.collection, table, timestamp)
 

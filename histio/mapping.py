@@ -21,6 +21,9 @@ from histio.errors import BindingError
 
 Columns = tuple[sa.Column[Any], ...]
 
+AnyInterval = sa.sql.sqltypes._AbstractInterval  # noqa: SLF001
+"""What `sqlalchemy.Interval` and the intervals of databases share."""
+
 _DIALECT: sa.Dialect = DefaultDialect()
 
 # Loading strategies that no option can replace: their rows are fetched apart.
@@ -29,15 +32,21 @@ _APART = {"dynamic", "write_only"}
 
 def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
     """The database's type below all decorators."""
-    while isinstance(column_type, TypeDecorator):
+    while isinstance(column_type, TypeDecorator) and not isinstance(column_type, sa.Interval):
         column_type = column_type.impl_instance
     return column_type
 
 
 def declared(column_type: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
-    """The type below all decorators as the host declared it for databases of *dialect*."""
+    """The type below all decorators as the host declared it for databases of *dialect*.
+
+    `sqlalchemy.Interval` is one of those that SQLAlchemy makes of it: itself where times since 1970 stand for
+    intervals, else the database's own type.
+    """
     while True:
         column_type = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001
+        if isinstance(column_type, sa.Interval):
+            return column_type.dialect_impl(dialect)
         if not isinstance(column_type, TypeDecorator):
             return column_type
         column_type = column_type.load_dialect_impl(dialect)
@@ -64,8 +73,9 @@ def _same(value: Any) -> Any:
 def is_decorated(column_type: TypeEngine[Any]) -> bool:
     """Whether the host converts the values of the column in ways of its own."""
     own = ("process_bind_param", "process_result_value", "bind_processor", "result_processor")
+    plain: Any = sa.Interval if isinstance(column_type, sa.Interval) else TypeDecorator
     return isinstance(column_type, TypeDecorator) and any(
-        getattr(type(column_type), name) is not getattr(TypeDecorator, name) for name in own
+        getattr(type(column_type), name) is not getattr(plain, name) for name in own
     )
 
 

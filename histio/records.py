@@ -24,8 +24,10 @@ from histio.charts import Compare
 from histio.errors import BindingError
 from histio.fields import (
     Boolean,
+    Bytes,
     Choice,
     Date,
+    Duration,
     FixedDecimal,
     Integer,
     Json,
@@ -33,10 +35,11 @@ from histio.fields import (
     RunUUID,
     Slug,
     Text,
+    Time,
     UtcTimestamp,
 )
 from histio.fields.groups import SlugGroups
-from histio.mapping import Relation, find_column, mapper_of, no_such, relation, underlying
+from histio.mapping import AnyInterval, Relation, find_column, mapper_of, no_such, relation, underlying
 from histio.options import RecordMeta, RecordOpts
 from histio.report import Fault
 from histio.wire import WireField, is_list, nested_in, wire_name
@@ -55,11 +58,15 @@ class Converter(ModelConverter):
         sa.Integer: Integer,
         sa.DateTime: UtcTimestamp,
         sa.Date: Date,
+        AnyInterval: Duration,
+        sa.Time: Time,
         sa.String: Text,
+        sa.types._Binary: Bytes,  # noqa: SLF001 - what BINARY and LargeBinary share
     }
 
     def _get_field_class_for_data_type(self, data_type: Any) -> Any:
-        stored = data_type if isinstance(data_type, sa.Interval) else underlying(data_type)
+        # A pickle is no bytes to the host.
+        stored = data_type if isinstance(data_type, sa.PickleType) else underlying(data_type)
         for kind, field in self.SQLA_TYPE_MAPPING.items():
             if isinstance(stored, kind):
                 return field
@@ -293,7 +300,8 @@ class RunSchema(RecordSchema):
     """A kind of run. ``Meta`` names its ``model``, ``kind``, ``collection`` and ``timestamp``.
 
     ``kind`` is the singular name (the key of a stream's line), ``collection`` the name of the list in a
-    document, ``timestamp`` the `UtcTimestamp` or `Date` that orders the runs; None: their identity does.
+    document, ``timestamp`` the `UtcTimestamp`, `Epoch` or `Date` that orders the runs; None: their
+    identity does.
     Where it names a column of the model and no member, the inherited timestamp is kept in that column.
     """
 
