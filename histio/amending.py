@@ -14,7 +14,7 @@ from sqlalchemy.orm.collections import collection_adapter
 from histio.dialects import RowFaultError
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
-from histio.mapping import Columns, assign, attribute, is_among
+from histio.mapping import Columns, assign, attribute, is_among, select_rows
 from histio.resolver import CHUNK
 from histio.revisions import (
     Change,
@@ -88,7 +88,7 @@ class _Amendment(Work):
         """The objects of runs with all that belongs to them, by identity."""
         identity = table.attribute(table.identity or "")
         scope = [column == value for column, value in within.items()]
-        statement = sa.select(table.mapper.class_, identity).options(*eager(table))
+        statement = select_rows(table.mapper.class_, identity).options(*eager(table))
         rows = self._session.execute(statement.where(identity.in_(identities), *scope)).all()
         complete(self._session, table, [row for row, _ in rows])
         return {table.normal(own): row for row, own in rows}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import sqlalchemy as sa
 from marshmallow import ValidationError
-from sqlalchemy.orm import Mapper, Session, selectinload
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified
 
 from histio.binding import table_of
 from histio.errors import BindingError
 from histio.kinds import Ledger, Reference, Table
-from histio.mapping import assign, attribute, construct
+from histio.loading import eager
+from histio.mapping import assign, attribute, construct, select_rows
 from histio.resolver import CHUNK, Resolver, Values
 
 if TYPE_CHECKING:
@@ -85,17 +85,11 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
         return {}
     attribute = table.attribute(table.identity)
     identities = [_identity(table, record) for record in records]
-    ledgers = [
-        selectinload(ledger.relation.relationship.class_attribute)
-        for ledger in table.ledgers
-        if ledger.relation.relationship is not None and not ledger.relation.apart
-    ]
     known = {}
     for start in range(0, len(identities), CHUNK):
-        statement = sa.select(table.mapper.class_, attribute).where(
-            attribute.in_(identities[start : start + CHUNK])
-        )
-        known.update({identity: row for row, identity in session.execute(statement.options(*ledgers))})
+        among = attribute.in_(identities[start : start + CHUNK])
+        statement = select_rows(table.mapper.class_, attribute).options(*eager(table)).where(among)
+        known.update({identity: row for row, identity in session.execute(statement)})
     return known
 
 

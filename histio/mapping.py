@@ -12,8 +12,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
-from sqlalchemy.orm.attributes import init_collection
+from sqlalchemy.orm import (
+    ColumnProperty,
+    InstrumentedAttribute,
+    Mapper,
+    RelationshipProperty,
+    lazyload,
+    with_parent,
+)
+from sqlalchemy.orm.attributes import init_collection, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -25,6 +32,10 @@ _DIALECT: sa.Dialect = DefaultDialect()
 
 # Loading strategies that no option can replace: their rows are fetched apart.
 _APART = {"dynamic", "write_only"}
+
+# Loading strategies of which an attribute says nothing, or refuses to.
+_NEVER_LOADED = {"noload", None}
+_WITHHELD = {"raise", "raise_on_sql", *_NEVER_LOADED}
 
 
 def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
@@ -107,9 +118,20 @@ class Relation:
         """Whether the related rows have to be fetched by a SELECT of histio's own."""
         return self.relationship is None or self.relationship.lazy in _APART
 
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the host's strategy leaves the related rows out, or refuses to load them late."""
+        return self.relationship is not None and self.relationship.lazy in _WITHHELD
+
+    @property
+    def never_loaded(self) -> bool:
+        """Whether the attribute of a stored row says that there are no related rows, true or not."""
+        return self.relationship is not None and self.relationship.lazy in _NEVER_LOADED
+
     def follow(self, row: Any) -> Any:
         """The related row or rows of *row*; for those fetched apart, what `keep` was given."""
         if not self.apart:
+            self.load_withheld(row)
             found = getattr(row, self.name)
             # Of a mapped dictionary or set, its members.
             return list(collection_adapter(found)) if self.many and not isinstance(found, list) else found
@@ -123,11 +145,34 @@ class Relation:
         """Remember the *related* row or rows of *row*."""
         sa.inspect(row).info[self] = related
 
+    def load_withheld(self, row: Any) -> None:
+        """Load the related rows of *row* where the host's strategy left them out, or would raise."""
+        if self.relationship is None or not self.is_withheld:
+            return
+        state = sa.inspect(row)
+        if not state.persistent or self in state.info:
+            return
+        if self.never_loaded:
+            missing = not state.attrs[self.name].history.has_changes()
+        else:
+            missing = self.name in state.unloaded
+        if missing:
+            found = self._fetched(state.session, row)
+            set_committed_value(row, self.name, found if self.many else next(iter(found), None))
+            self.note_loaded(row)
+
+    def note_loaded(self, row: Any) -> None:
+        """Remember that the attribute of *row* can be relied on, though its strategy loads nothing."""
+        if self.never_loaded:
+            sa.inspect(row).info[self] = ()
+
     def _fetched(self, session: Any, row: Any) -> list[Any]:
-        if session is not None:
-            return list(session.scalars(self.select([self.key(row)])))
-        # In no session, what was assigned is all that there is.
-        return [] if self.relationship is None else list(getattr(row, self.name))
+        if self.relationship is None:
+            return [] if session is None else list(session.scalars(self.select([self.key(row)])))
+        if session is None:  # what was assigned is all that there is
+            return list(getattr(row, self.name))
+        related = with_parent(row, self.relationship.class_attribute)
+        return list(session.scalars(select_rows(self.model).where(related)))
 
     def key(self, row: Any) -> tuple[Any, ...]:
         """The values of *row* that lead to the related rows."""
@@ -136,7 +181,16 @@ class Relation:
 
     def select(self, keys: Iterable[tuple[Any, ...]]) -> sa.Select[Any]:
         """A SELECT of the related rows of the rows with *keys*."""
-        return sa.select(self.model).where(is_among(self.remote, keys))
+        return select_rows(self.model).where(is_among(self.remote, keys))
+
+
+NOT_EAGERLY = lazyload("*")
+"""Loads no relationship that another option of the same query does not name, whatever the host's strategy."""
+
+
+def select_rows(model: type[Any], *further: Any) -> sa.Select[Any]:
+    """A SELECT of the rows of *model*, and *further* columns; relationships are loaded by options only."""
+    return sa.select(model, *further).options(NOT_EAGERLY)
 
 
 def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
@@ -170,6 +224,12 @@ def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
 def assign(row: Any, name: str, value: Any) -> None:
     """Set the attribute *name*; to a collection of another class than list, its members."""
     relationship = sa.inspect(row).mapper.relationships.get(name)
+    if relationship is not None:
+        way = _by_relationship(relationship)
+        way.load_withheld(row)
+        if relationship.lazy == "write_only" and sa.inspect(row).persistent:
+            _replace(way, row, value)
+            return
     if relationship is None or relationship.collection_class in (None, list):
         setattr(row, name, value)
         return
@@ -178,6 +238,17 @@ def assign(row: Any, name: str, value: Any) -> None:
     adapter.clear_with_event()
     for member in value:
         adapter.append_with_event(member)
+
+
+def _replace(way: Relation, row: Any, value: Iterable[Any]) -> None:
+    """Make the related rows of a stored *row* those of *value*, one by one: its collection takes no list."""
+    collection, stored, wanted = getattr(row, way.name), way.follow(row), list(value)
+    for each in stored:
+        if each not in wanted:
+            collection.remove(each)
+    for each in wanted:
+        if each not in stored:
+            collection.add(each)
 
 
 def attribute(mapper: Mapper[Any], column: sa.Column[Any]) -> InstrumentedAttribute[Any]:
@@ -238,6 +309,7 @@ def relation(mapper: Mapper[Any], name: str, *, target: Mapper[Any] | None = Non
     raise BindingError(no_such(mapper, "relationship", name, mapper.relationships.keys()))
 
 
+@functools.cache
 def _by_relationship(relationship: RelationshipProperty[Any]) -> Relation:
     pairs, link = relationship.local_remote_pairs or (), None
     if relationship.secondary is not None:

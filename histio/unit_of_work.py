@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, Session
 
 from histio.dialects import RowFaultError
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import Columns, Relation, attribute, construct, is_among
+from histio.mapping import Columns, Relation, attribute, construct, is_among, select_rows
 from histio.resolver import CHUNK
 from histio.sessions import Habits, own_session
 from histio.writer import Insert, Row, owner_columns
@@ -179,7 +179,7 @@ class Work:
         columns = [attribute(relation.mapper, column) for column in remote]
         for start in range(0, len(wanted), CHUNK):
             among = is_among(columns, wanted[start : start + CHUNK])
-            for row, *key in self._session.execute(sa.select(relation.model, *columns).where(among)):
+            for row, *key in self._session.execute(select_rows(relation.model, *columns).where(among)):
                 self.related[relation, tuple(key)] = row
 
     def object(self, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
