@@ -11,10 +11,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
+from histio.construction import assign
 from histio.dialects import RowFaultError
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
-from histio.mapping import Columns, assign, attribute, is_among, select_rows
+from histio.mapping import Columns, attribute, is_among, select_rows
 from histio.resolver import CHUNK
 from histio.revisions import (
     Change,

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified
 
 from histio.binding import table_of
+from histio.construction import assign, construct
 from histio.errors import BindingError
 from histio.kinds import Ledger, Reference, Table
 from histio.loading import eager
-from histio.mapping import assign, attribute, construct, select_rows
+from histio.mapping import attribute, select_rows
 from histio.resolver import CHUNK, Resolver, Values
 
 if TYPE_CHECKING:
@@ -155,12 +156,14 @@ def _relate(values: dict[str, Any], table: Table, reference: Reference, related:
 
 
 def _made_up(reference: Reference, record: Values) -> Any:
-    row = construct(reference.relation.model, {})
+    known: dict[str, Any] = {}
     for member in reference.named_by(record):
         key, *_ = reference.slugs[member]
         values = record[member] if len(key) > 1 else [record[member]]
-        for path, value in zip(key, values, strict=True):
-            _set(row, reference.relation.mapper, path, value)
+        known |= zip(key, values, strict=True)
+    row = construct(reference.relation.model, {path: known[path] for path in known if "." not in path})
+    for path, value in known.items():
+        _set(row, reference.relation.mapper, path, value)
     return row
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from sqlalchemy.orm import (
     lazyload,
     with_parent,
 )
-from sqlalchemy.orm.attributes import init_collection, set_committed_value
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -200,57 +199,6 @@ def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.Colu
     return sa.tuple_(*columns).in_(list(keys))
 
 
-def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
-    """A new object of *model* with *values* by attribute, through its own ``__init__``.
-
-    What ``__init__`` insists on is passed to it, None where *values* lack it; the rest is set afterwards. An
-    ``__init__`` that insists on what is no attribute is passed over, as when SQLAlchemy loads a row.
-    """
-    mapper = mapper_of(model)
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    demanded = {
-        name: values.get(name)
-        for name, parameter in inspect.signature(model).parameters.items()
-        if parameter.kind in kinds and parameter.default is inspect.Parameter.empty
-    }
-    known = demanded.keys() <= set(mapper.all_orm_descriptors.keys())
-    row = model(**demanded) if known else mapper.class_manager.new_instance()
-    for name, value in values.items():
-        if name not in demanded or not known:
-            assign(row, name, value)
-    return row
-
-
-def assign(row: Any, name: str, value: Any) -> None:
-    """Set the attribute *name*; to a collection of another class than list, its members."""
-    relationship = sa.inspect(row).mapper.relationships.get(name)
-    if relationship is not None:
-        way = _by_relationship(relationship)
-        way.load_withheld(row)
-        if relationship.lazy == "write_only" and sa.inspect(row).persistent:
-            _replace(way, row, value)
-            return
-    if relationship is None or relationship.collection_class in (None, list):
-        setattr(row, name, value)
-        return
-    made = sa.inspect(row).transient
-    adapter = init_collection(row, name) if made else collection_adapter(getattr(row, name))
-    adapter.clear_with_event()
-    for member in value:
-        adapter.append_with_event(member)
-
-
-def _replace(way: Relation, row: Any, value: Iterable[Any]) -> None:
-    """Make the related rows of a stored *row* those of *value*, one by one: its collection takes no list."""
-    collection, stored, wanted = getattr(row, way.name), way.follow(row), list(value)
-    for each in stored:
-        if each not in wanted:
-            collection.remove(each)
-    for each in wanted:
-        if each not in stored:
-            collection.add(each)
-
-
 def attribute(mapper: Mapper[Any], column: sa.Column[Any]) -> InstrumentedAttribute[Any]:
     """The model's attribute of *column*."""
     return getattr(mapper.class_, mapper.get_property_by_column(column).key)  # type: ignore[no-any-return]
@@ -309,7 +257,6 @@ def relation(mapper: Mapper[Any], name: str, *, target: Mapper[Any] | None = Non
     raise BindingError(no_such(mapper, "relationship", name, mapper.relationships.keys()))
 
 
-@functools.cache
 def _by_relationship(relationship: RelationshipProperty[Any]) -> Relation:
     pairs, link = relationship.local_remote_pairs or (), None
     if relationship.secondary is not None:

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapper, RelationshipDirection, Session
 
+from histio.construction import construct, is_made_by_dataclass, own_constructors
 from histio.dialects import RowFaultError
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import Columns, Relation, attribute, construct, is_among, select_rows
+from histio.mapping import Columns, Relation, attribute, is_among, select_rows
 from histio.resolver import CHUNK
 from histio.sessions import Habits, own_session
 from histio.writer import Insert, Row, owner_columns
@@ -86,19 +87,12 @@ def _set_listeners(model: type[Any], key: str) -> list[Any]:
 def _of_construction(table: Table) -> Iterator[str]:
     """What making an object does and inserting its row would not."""
     mapper, model = table.mapper, table.mapper.class_
-    made = mapper.class_manager.original_init
-    if dataclasses.is_dataclass(model):
-        if hasattr(model, "__post_init__"):
-            yield "has a __post_init__"
-        for field in dataclasses.fields(model):
-            column = mapper.columns.get(field.name)
-            given = (
-                field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-            )
-            if given and column is not None and _only_there(table, column):
-                yield f"has a dataclass default for {field.name}"
-    elif made is not object.__init__ and not made.__module__.startswith("sqlalchemy."):
-        yield "has an __init__ of its own"
+    yield from own_constructors(model)
+    for field in dataclasses.fields(model) if is_made_by_dataclass(model) else ():
+        column = mapper.columns.get(field.name)
+        given = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if given and column is not None and _only_there(table, column):
+            yield f"has a dataclass default for {field.name}"
 
 
 def _only_there(table: Table, column: Any) -> bool:
