@@ -12,6 +12,7 @@ from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
 from histio.construction import assign
+from histio.counting import check_kept, rows_of
 from histio.dialects import RowFaultError
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
@@ -29,7 +30,7 @@ from histio.revisions import (
 )
 from histio.runs import Values
 from histio.sessions import Habits, own_session
-from histio.unit_of_work import Work, further_of
+from histio.unit_of_work import Work, cascades, further_of
 from histio.writer import Insert, Row, insert_in_bulk
 
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
@@ -51,7 +52,7 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
         with own_session(connection, habits, now=True) as session:
             try:
                 done.update(_Amendment(session).make(table, {row: given[row] for row in rows}, within))
-            except sa.exc.StatementError:  # what the database says, or a driver
+            except (sa.exc.StatementError, RowFaultError):  # what the database says, or a driver
                 raise
             except Exception as error:
                 raise RowFaultError(f"{type(error).__name__}: {error}") from error
@@ -83,6 +84,8 @@ class _Amendment(Work):
             self._amend(change)
         self.write(table, [])
         self._bring_into_order(table, changes)
+        meant = {change.given[identity]: _meant(change) for change in changes}
+        check_kept(self._session.connection(), table, meant, within=within)
         return done
 
     def _load(self, table: Table, identities: Sequence[Any], within: Scope) -> dict[Any, Any]:
@@ -159,9 +162,11 @@ class _Amendment(Work):
                 entries.rows.append(new[-1])
         if not new:
             return
-        if relation.writable is None:
+        if not cascades(ledger):
             self._session.add_all(new)
-        elif relation.apart:
+        if relation.writable is None:
+            return
+        if relation.apart:
             for entry in new:
                 getattr(change.row, relation.name).add(entry)
         elif not ledger.many:
@@ -182,6 +187,24 @@ class _Amendment(Work):
         for ledger in _deepest_first(table):
             if ledger in keys:
                 _write_anew(self._session.connection(), ledger, keys[ledger])
+
+
+def _meant(change: Change) -> Row:
+    """The rows that are there after *change*, without what is in them."""
+    stored = rows_of(change.table, change.stored)
+    amended = {
+        each.ledger: [_meant(entry) if isinstance(entry, Change) else entry for entry in each.wanted]
+        for each in change.ledgers
+    }
+    ledgers = (
+        amended.get(ledger, entries)
+        for ledger, entries in zip(change.table.ledgers, stored.ledgers, strict=True)
+    )
+    links = (
+        given if each.member in change.given else kept
+        for each, given, kept in zip(change.table.links, change.made.links, stored.links, strict=True)
+    )
+    return Row({}, tuple(ledgers), tuple(links))
 
 
 def _detach(removal: Removal) -> None:

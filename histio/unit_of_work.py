@@ -126,14 +126,13 @@ class Work:
         self._session = session
         self.related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
         self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
+        self._loose: list[Any] = []
         self.counters: list[tuple[Mapper[Any], Any, Any]] = []
 
     def write(self, table: Table, rows: Sequence[Row]) -> None:
         """Write *rows*; ledgers that no relationship ties to their owners follow those."""
         self.load_related(table, rows)
-        self._session.add_all([self.object(table, row, {}) for row in rows])
-        self._session.flush()
-        self._set_counters()
+        self._flush([self.object(table, row, {}) for row in rows])
         while self._apart:
             apart, self._apart = self._apart, []
             for owners, ledger, owner, entries in apart:
@@ -144,8 +143,14 @@ class Work:
                     for local, own in zip(ledger.local, ledger.owner, strict=True)
                 }
                 self._session.add_all([self.object(ledger.table, entry, keys) for entry in entries])
-            self._session.flush()
-            self._set_counters()
+            self._flush([])
+
+    def _flush(self, made: Sequence[Any]) -> None:
+        """Write the objects that were *made*, and the entries that do not come with their owners."""
+        self._session.add_all([*made, *self._loose])
+        self._loose.clear()
+        self._session.flush()
+        self._set_counters()
 
     def _set_counters(self) -> None:
         """Set the counters of versions that the records give: the unit of work begins them anew."""
@@ -193,6 +198,7 @@ class Work:
                 continue
             entries = [self.object(ledger.table, entry, keys) for entry in row.ledgers[place]]
             values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
+            self._loose += () if cascades(ledger) else entries
         made = construct(table.mapper.class_, values)
         counter = table.mapper.version_id_col
         if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
@@ -225,6 +231,12 @@ def _keeps_order(ledger: Ledger) -> bool:
     way = ledger.relation.writable
     made: Any = None if way is None or way.collection_class is None else way.collection_class()
     return way is not None and not isinstance(made, set)
+
+
+def cascades(ledger: Ledger) -> bool:
+    """Whether entries come into a session along with their owner."""
+    way = ledger.relation.writable
+    return way is not None and way.cascade.save_update
 
 
 @functools.cache
