@@ -61,7 +61,7 @@ def check_kept(
 def _difference(name: str, meant: int, found: int) -> str:
     if found < meant:
         return f"the database did not keep every row of {name}: {found} of {meant} are there"
-    return f"more rows of {name} were written than are in the document: {found}, not {meant}"
+    return f"there are more rows of {name} than in the document: {found}, not {meant}"
 
 
 def rows_of(table: Table, values: Mapping[str, Any], *, on_wire: bool = False) -> Row:

@@ -166,11 +166,11 @@ def test_a_listener_that_drops_an_entry_rejects_the_update_of_its_run_alone(crea
 
 # --- what the database drops or adds -----------------------------------------------------------------------
 
-SQLITE = ["CREATE TRIGGER odd {time} INSERT ON {table} WHEN {when} BEGIN {does}; END"]
+SQLITE = ["CREATE TRIGGER odd {time} {event} ON {table} WHEN {when} BEGIN {does}; END"]
 POSTGRESQL = [
     """CREATE OR REPLACE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN IF {when} THEN {does}; END IF; RETURN NEW; END $$""",
-    "CREATE TRIGGER odd {time} INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION odd()",
+    $$ BEGIN IF {when} THEN {does}; END IF; RETURN COALESCE(NEW, OLD); END $$""",
+    "CREATE TRIGGER odd {time} {event} ON {table} FOR EACH ROW EXECUTE FUNCTION odd()",
 ]
 CLEARED = {"sqlite": "DROP TRIGGER IF EXISTS odd", "postgresql": "DROP FUNCTION IF EXISTS odd CASCADE"}
 IGNORE = {"sqlite": "SELECT RAISE(IGNORE)", "postgresql": "RETURN NULL"}
@@ -189,13 +189,13 @@ def trigger(dialect):
     """Makes a trigger that does something *odd* to some rows; it is gone in the end."""
     engines = []
 
-    def make(engine, odd, *, table, when, same, more=""):
+    def make(engine, odd, *, table, when, same="", more="", event="INSERT"):
         time, does = ODD[odd]
         engines.append(engine)
         done = does[dialect].format(table=table, same=same, more=more)
         with engine.begin() as connection:
             for statement in {"sqlite": SQLITE, "postgresql": POSTGRESQL}[dialect]:
-                text = statement.format(time=time, table=table, when=when, does=done)
+                text = statement.format(time=time, event=event, table=table, when=when, does=done)
                 connection.exec_driver_sql(text)
 
     yield make
@@ -236,6 +236,23 @@ def test_entries_that_a_trigger_drops_or_adds_reject_their_run_alone(create, tri
     update = history.import_document(changed, on_duplicate="update")
     assert (update.updated, told(update.problems)) == (1, [("/runs/0", "constraint")])
     assert list(history.iter_runs("run")) == [record(1, *names), record(3, *names, "y")]
+
+
+# SQLAlchemy warns of it as well.
+@pytest.mark.filterwarnings("ignore:DELETE statement on table")
+@on_servers_that_drop
+def test_entries_that_a_trigger_keeps_reject_the_update_of_their_run_alone(create, trigger):
+    base = orm.declarative_base()
+    _, _, kind = host(base)
+    engine = create(base.metadata)
+    history = History(engine, kind)
+    stored = [record(1, "a", "bad"), record(2, "a", "b")]
+    assert history.import_document(document(*stored)).imported == 2
+    trigger(engine, "drops", event="DELETE", table="lines", when="OLD.name = 'bad'")
+    report = history.import_document(document(record(1, "a"), record(2, "b")), on_duplicate="update")
+    assert (report.updated, told(report.problems)) == (1, [("/runs/0", "constraint")])
+    assert "2, not 1" in report.problems[0].message
+    assert list(history.iter_runs("run")) == [stored[0], record(2, "b")]
 
 
 @on_servers_that_drop

@@ -17,7 +17,7 @@ import histio
 from histio import History
 from histio.testing import check_host
 from tests.bakery import TIME
-from tests.test_strange_hosts import document, ledger, model, run, text, to, word
+from tests.test_strange_hosts import brings_back, document, ledger, model, run, text, to, word
 from tests.test_unit_of_work_hosts import listening
 
 MOMENT = dt.datetime.fromisoformat(TIME)
@@ -280,3 +280,49 @@ def test_the_conformance_kit_is_content_with_a_host_that_loads_eagerly(lazy):
             session.add(of["Run"](name=f"r{n}", customer=customer, lines=lines))
 
     check_host(History(engine, host.kind), make_runs=make_runs)
+
+
+# --- over association tables, and by constants -----------------------------------------------------------
+
+ANY = [*EAGER, *RELUCTANT, *QUERIES, "noload"]
+
+
+@never_loaded
+@pytest.mark.parametrize("lazy", ANY)
+def test_lists_of_slugs_are_read_and_written_however_they_are_loaded(sqlite_of, lazy):
+    base = orm.declarative_base()
+    tag = model(base, "Tag", name=text())
+    tagged = sa.Table("tagged", base.metadata, to("runs", name="run"), to("tags", name="tag"))
+    host_run = model(base, "Run", tags=relationship("Tag", secondary=tagged, lazy=lazy))
+    kind = run(host_run, tags=histio.SlugList("tags", key="name"))
+    engine = sqlite_of(base.metadata, *(tag(name=name) for name in "abc"))
+    given = document({"id": 1, "tags": ["a", "b"]}, {"id": 2, "tags": ["c"]})
+    brings_back(History(engine, kind), given)
+    with Session(engine) as session:
+        row = session.scalars(sa.select(host_run).order_by("id")).unique().first()
+        assert kind().dump(row) == given["runs"][0]
+        kind().load({"id": 1, "tags": ["b", "c"]}, session=session)
+        session.commit()
+    changed = document({"id": 1, "tags": ["b", "c"]}, {"id": 2, "tags": ["a"]})
+    History(engine, kind).import_document(changed, on_duplicate="update")
+    assert list(History(engine, kind).iter_runs("run")) == changed["runs"]
+
+
+@never_loaded
+@pytest.mark.parametrize("lazy", ANY)
+def test_ledgers_of_one_table_are_told_apart_however_they_are_loaded(sqlite_of, lazy):
+    base = orm.declarative_base()
+    move = model(base, "Move", run_id=to("runs"), way=text(3), name=text())
+    options = {"lazy": lazy, "overlaps": "ins,outs"}
+    ways = {
+        way: relationship("Move", primaryjoin=f"and_(Run.id == Move.run_id, Move.way == '{way}')", **options)
+        for way in ("in", "out")
+    }
+    host_run = model(base, "Run", **{f"{way}s": each for way, each in ways.items()})
+    kind = run(host_run, ins=ledger(move, name=word()), outs=ledger(move, name=word()))
+    engine = sqlite_of(base.metadata)
+    given = document({"id": 1, "ins": [{"name": "a"}, {"name": "b"}], "outs": [{"name": "c"}]})
+    brings_back(History(engine, kind), given)
+    with Session(engine) as session:
+        row = session.scalars(sa.select(host_run)).unique().one()
+        assert kind().dump(row) == given["runs"][0]
