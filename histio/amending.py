@@ -85,7 +85,7 @@ class _Amendment(Work):
         self.write(table, [])
         self._bring_into_order(table, changes)
         meant = {change.given[identity]: _meant(change) for change in changes}
-        check_kept(self._session.connection(), table, meant, within=within)
+        check_kept(self._session.connection(), table, meant, within=within, now=True)
         return done
 
     def _load(self, table: Table, identities: Sequence[Any], within: Scope) -> dict[Any, Any]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.dialects import RowFaultError
+from histio.dialects import RowFaultError, latest
 from histio.kinds import Table
 from histio.mapping import attribute
 from histio.writer import Insert, Row
@@ -36,6 +36,7 @@ def check_kept(
     meant: Mapping[Any, Row],
     *,
     within: Mapping[sa.Column[Any], Any],
+    now: bool = False,
 ) -> None:
     """Count the rows of runs, of their ledgers and of their links: one SELECT for each table.
 
@@ -44,6 +45,7 @@ def check_kept(
         table: The table of the runs.
         meant: By identity, the rows that each run should have.
         within: Columns beside which the identity of a run is unique, and their values.
+        now: Whether rows count that others have committed since the transaction began.
 
     Raises:
         RowFaultError: Of some run, there are fewer or more.
@@ -51,7 +53,7 @@ def check_kept(
     sizes = {identity: list(_sizes(table, [row])) for identity, row in meant.items()}
     for place, (name, statement) in enumerate(_counts(table, list(meant), within)):
         found: Counter[Any] = Counter()
-        for identity, count in connection.execute(statement):
+        for identity, count in connection.execute(latest(connection, statement) if now else statement):
             found[table.normal(identity)] += count
         for identity, size in sizes.items():
             if found[identity] != size[place]:
