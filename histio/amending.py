@@ -11,10 +11,12 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
+from histio.construction import assign
+from histio.counting import check_kept, rows_of
 from histio.dialects import RowFaultError
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
-from histio.mapping import Columns, assign, attribute, is_among
+from histio.mapping import Columns, attribute, is_among, select_rows
 from histio.resolver import CHUNK
 from histio.revisions import (
     Change,
@@ -28,7 +30,7 @@ from histio.revisions import (
 )
 from histio.runs import Values
 from histio.sessions import Habits, own_session
-from histio.unit_of_work import Work, further_of
+from histio.unit_of_work import Work, cascades, further_of
 from histio.writer import Insert, Row, insert_in_bulk
 
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
@@ -50,7 +52,7 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
         with own_session(connection, habits, now=True) as session:
             try:
                 done.update(_Amendment(session).make(table, {row: given[row] for row in rows}, within))
-            except sa.exc.StatementError:  # what the database says, or a driver
+            except (sa.exc.StatementError, RowFaultError):  # what the database says, or a driver
                 raise
             except Exception as error:
                 raise RowFaultError(f"{type(error).__name__}: {error}") from error
@@ -82,13 +84,15 @@ class _Amendment(Work):
             self._amend(change)
         self.write(table, [])
         self._bring_into_order(table, changes)
+        meant = {change.given[identity]: _meant(change) for change in changes}
+        check_kept(self._session.connection(), table, meant, within=within, now=True)
         return done
 
     def _load(self, table: Table, identities: Sequence[Any], within: Scope) -> dict[Any, Any]:
         """The objects of runs with all that belongs to them, by identity."""
         identity = table.attribute(table.identity or "")
         scope = [column == value for column, value in within.items()]
-        statement = sa.select(table.mapper.class_, identity).options(*eager(table))
+        statement = select_rows(table.mapper.class_, identity).options(*eager(table))
         rows = self._session.execute(statement.where(identity.in_(identities), *scope)).all()
         complete(self._session, table, [row for row, _ in rows])
         return {table.normal(own): row for row, own in rows}
@@ -161,9 +165,11 @@ class _Amendment(Work):
                 entries.rows.append(new[-1])
         if not new:
             return
-        if relation.writable is None:
+        if not cascades(ledger):
             self._session.add_all(new)
-        elif relation.apart:
+        if relation.writable is None:
+            return
+        if relation.apart:
             for entry in new:
                 getattr(change.row, relation.name).add(entry)
         elif not ledger.many:
@@ -184,6 +190,24 @@ class _Amendment(Work):
         for ledger in _deepest_first(table):
             if ledger in keys:
                 _write_anew(self._session.connection(), ledger, keys[ledger])
+
+
+def _meant(change: Change) -> Row:
+    """The rows that are there after *change*, without what is in them."""
+    stored = rows_of(change.table, change.stored)
+    amended = {
+        each.ledger: [_meant(entry) if isinstance(entry, Change) else entry for entry in each.wanted]
+        for each in change.ledgers
+    }
+    ledgers = (
+        amended.get(ledger, entries)
+        for ledger, entries in zip(change.table.ledgers, stored.ledgers, strict=True)
+    )
+    links = (
+        given if each.member in change.given else kept
+        for each, given, kept in zip(change.table.links, change.made.links, stored.links, strict=True)
+    )
+    return Row({}, tuple(ledgers), tuple(links))
 
 
 def _detach(removal: Removal) -> None:

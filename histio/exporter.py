@@ -26,6 +26,7 @@ from histio.errors import ExportError
 from histio.fields import RunUUID, UtcTimestamp
 from histio.kinds import Kind, Table
 from histio.loading import complete, eager
+from histio.mapping import select_rows
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
 from histio.sessions import own_session
@@ -387,7 +388,7 @@ def _bound(
 
 
 def _select(kind: Kind) -> sa.Select[Any]:
-    return sa.select(kind.table.mapper.class_).options(*eager(kind.table))
+    return select_rows(kind.table.mapper.class_).options(*eager(kind.table))
 
 
 def _dump(

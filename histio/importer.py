@@ -16,6 +16,7 @@ from histio.compiler.collector import paused
 from histio.compiler.obstacles import named_mappers
 from histio.compiler.rows import Rows
 from histio.compiler.texts import Texts, compiled_texts
+from histio.counting import counted
 from histio.dependencies import Dependencies
 from histio.dialects import (
     RowFaultError,
@@ -533,8 +534,11 @@ class Import:
             return {row for row in some if row.parameters[column.key] in known}
 
         by_unit_of_work = kind.name in self.unit_of_work
-        bulk = functools.partial(insert_in_bulk, within=tuple(self._identities.scope(kind.table)))
+        within = self._identities.scope(kind.table)
+        bulk = functools.partial(insert_in_bulk, within=tuple(within))
         insert = self._by_unit_of_work if by_unit_of_work else bulk
+        if rows and (by_unit_of_work or self._swift.counts(kind)):
+            insert = counted(insert, within=within)
         failures = write(
             self._connection,
             kind.table,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import sqlalchemy as sa
 from marshmallow import ValidationError
-from sqlalchemy.orm import Mapper, Session, selectinload
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified
 
 from histio.binding import table_of
+from histio.construction import assign, construct
 from histio.errors import BindingError
 from histio.kinds import Ledger, Reference, Table
-from histio.mapping import assign, attribute, construct
+from histio.loading import eager
+from histio.mapping import attribute, select_rows
 from histio.resolver import CHUNK, Resolver, Values
 
 if TYPE_CHECKING:
@@ -85,17 +86,11 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
         return {}
     attribute = table.attribute(table.identity)
     identities = [_identity(table, record) for record in records]
-    ledgers = [
-        selectinload(ledger.relation.relationship.class_attribute)
-        for ledger in table.ledgers
-        if ledger.relation.relationship is not None and not ledger.relation.apart
-    ]
     known = {}
     for start in range(0, len(identities), CHUNK):
-        statement = sa.select(table.mapper.class_, attribute).where(
-            attribute.in_(identities[start : start + CHUNK])
-        )
-        known.update({identity: row for row, identity in session.execute(statement.options(*ledgers))})
+        among = attribute.in_(identities[start : start + CHUNK])
+        statement = select_rows(table.mapper.class_, attribute).options(*eager(table)).where(among)
+        known.update({identity: row for row, identity in session.execute(statement)})
     return known
 
 
@@ -161,12 +156,14 @@ def _relate(values: dict[str, Any], table: Table, reference: Reference, related:
 
 
 def _made_up(reference: Reference, record: Values) -> Any:
-    row = construct(reference.relation.model, {})
+    known: dict[str, Any] = {}
     for member in reference.named_by(record):
         key, *_ = reference.slugs[member]
         values = record[member] if len(key) > 1 else [record[member]]
-        for path, value in zip(key, values, strict=True):
-            _set(row, reference.relation.mapper, path, value)
+        known |= zip(key, values, strict=True)
+    row = construct(reference.relation.model, {path: known[path] for path in known if "." not in path})
+    for path, value in known.items():
+        _set(row, reference.relation.mapper, path, value)
     return row
 
 

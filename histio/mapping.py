@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import difflib
 import functools
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
-from sqlalchemy.orm.attributes import init_collection
+from sqlalchemy.orm import (
+    ColumnProperty,
+    InstrumentedAttribute,
+    Mapper,
+    RelationshipProperty,
+    lazyload,
+    with_parent,
+)
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -28,6 +34,10 @@ _DIALECT: sa.Dialect = DefaultDialect()
 
 # Loading strategies that no option can replace: their rows are fetched apart.
 _APART = {"dynamic", "write_only"}
+
+# Loading strategies of which an attribute says nothing, or refuses to.
+_NEVER_LOADED = {"noload", None}
+_WITHHELD = {"raise", "raise_on_sql", *_NEVER_LOADED}
 
 
 def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
@@ -117,9 +127,20 @@ class Relation:
         """Whether the related rows have to be fetched by a SELECT of histio's own."""
         return self.relationship is None or self.relationship.lazy in _APART
 
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the host's strategy leaves the related rows out, or refuses to load them late."""
+        return self.relationship is not None and self.relationship.lazy in _WITHHELD
+
+    @property
+    def never_loaded(self) -> bool:
+        """Whether the attribute of a stored row says that there are no related rows, true or not."""
+        return self.relationship is not None and self.relationship.lazy in _NEVER_LOADED
+
     def follow(self, row: Any) -> Any:
         """The related row or rows of *row*; for those fetched apart, what `keep` was given."""
         if not self.apart:
+            self.load_withheld(row)
             found = getattr(row, self.name)
             # Of a mapped dictionary or set, its members.
             return list(collection_adapter(found)) if self.many and not isinstance(found, list) else found
@@ -133,11 +154,34 @@ class Relation:
         """Remember the *related* row or rows of *row*."""
         sa.inspect(row).info[self] = related
 
+    def load_withheld(self, row: Any) -> None:
+        """Load the related rows of *row* where the host's strategy left them out, or would raise."""
+        if self.relationship is None or not self.is_withheld:
+            return
+        state = sa.inspect(row)
+        if not state.persistent or self in state.info:
+            return
+        if self.never_loaded:
+            missing = not state.attrs[self.name].history.has_changes()
+        else:
+            missing = self.name in state.unloaded
+        if missing:
+            found = self._fetched(state.session, row)
+            set_committed_value(row, self.name, found if self.many else next(iter(found), None))
+            self.note_loaded(row)
+
+    def note_loaded(self, row: Any) -> None:
+        """Remember that the attribute of *row* can be relied on, though its strategy loads nothing."""
+        if self.never_loaded:
+            sa.inspect(row).info[self] = ()
+
     def _fetched(self, session: Any, row: Any) -> list[Any]:
-        if session is not None:
-            return list(session.scalars(self.select([self.key(row)])))
-        # In no session, what was assigned is all that there is.
-        return [] if self.relationship is None else list(getattr(row, self.name))
+        if self.relationship is None:
+            return [] if session is None else list(session.scalars(self.select([self.key(row)])))
+        if session is None:  # what was assigned is all that there is
+            return list(getattr(row, self.name))
+        related = with_parent(row, self.relationship.class_attribute)
+        return list(session.scalars(select_rows(self.model).where(related)))
 
     def key(self, row: Any) -> tuple[Any, ...]:
         """The values of *row* that lead to the related rows."""
@@ -146,7 +190,16 @@ class Relation:
 
     def select(self, keys: Iterable[tuple[Any, ...]]) -> sa.Select[Any]:
         """A SELECT of the related rows of the rows with *keys*."""
-        return sa.select(self.model).where(is_among(self.remote, keys))
+        return select_rows(self.model).where(is_among(self.remote, keys))
+
+
+NOT_EAGERLY = lazyload("*")
+"""Loads no relationship that another option of the same query does not name, whatever the host's strategy."""
+
+
+def select_rows(model: type[Any], *further: Any) -> sa.Select[Any]:
+    """A SELECT of the rows of *model*, and *further* columns; relationships are loaded by options only."""
+    return sa.select(model, *further).options(NOT_EAGERLY)
 
 
 def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
@@ -154,40 +207,6 @@ def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.Colu
     if len(columns) == 1:
         return columns[0].in_([key for (key,) in keys])  # type: ignore[no-any-return]
     return sa.tuple_(*columns).in_(list(keys))
-
-
-def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
-    """A new object of *model* with *values* by attribute, through its own ``__init__``.
-
-    What ``__init__`` insists on is passed to it, None where *values* lack it; the rest is set afterwards. An
-    ``__init__`` that insists on what is no attribute is passed over, as when SQLAlchemy loads a row.
-    """
-    mapper = mapper_of(model)
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    demanded = {
-        name: values.get(name)
-        for name, parameter in inspect.signature(model).parameters.items()
-        if parameter.kind in kinds and parameter.default is inspect.Parameter.empty
-    }
-    known = demanded.keys() <= set(mapper.all_orm_descriptors.keys())
-    row = model(**demanded) if known else mapper.class_manager.new_instance()
-    for name, value in values.items():
-        if name not in demanded or not known:
-            assign(row, name, value)
-    return row
-
-
-def assign(row: Any, name: str, value: Any) -> None:
-    """Set the attribute *name*; to a collection of another class than list, its members."""
-    relationship = sa.inspect(row).mapper.relationships.get(name)
-    if relationship is None or relationship.collection_class in (None, list):
-        setattr(row, name, value)
-        return
-    made = sa.inspect(row).transient
-    adapter = init_collection(row, name) if made else collection_adapter(getattr(row, name))
-    adapter.clear_with_event()
-    for member in value:
-        adapter.append_with_event(member)
 
 
 def attribute(mapper: Mapper[Any], column: sa.Column[Any]) -> InstrumentedAttribute[Any]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.compiler.columns import DeclinedError
-from histio.compiler.rows import Rows, compiled_rows
+from histio.compiler.rows import Records, Rows, compiled_rows
+from histio.counting import check_kept, rows_of
+from histio.dialects import counts_truly
 from histio.entries import Entry
 from histio.exporter import known_texts
 from histio.identities import Identities
@@ -71,6 +74,7 @@ class Swift:
         self._deferred = deferred
         self._has_rules = _has_rules(table for kind in kinds for table in kind.table.all())
         self._made: dict[str, Rows | str] = {}
+        self._counts: dict[str, bool] = {}
         self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
 
@@ -82,6 +86,12 @@ class Swift:
                 why = f"{kind.name}: its UUID is unique beside other columns only"
             self._made[kind.name] = why or compiled_rows(self._connection, kind, self._builder)
         return self._made[kind.name]
+
+    def counts(self, kind: Kind) -> bool:
+        """Whether written rows of *kind* have to be counted: what the database says of them is not enough."""
+        if kind.name not in self._counts:
+            self._counts[kind.name] = not counts_truly(self._connection, _tables(kind))
+        return self._counts[kind.name]
 
     def take(self, entries: Sequence[Entry]) -> list[Entry]:
         """Bring *entries* to their ends; give back those that have to go the careful way."""
@@ -150,12 +160,11 @@ class Swift:
         if not apart:
             return left
         records = [self._record(entry) for entry in apart]
-        tables = [each for table in kind.table.all() for each in table.core_tables]
         try:
             fault = attempted(
                 self._connection,
-                tables,
-                lambda: rows.write(self._connection, records),
+                _tables(kind),
+                lambda: self._insert(kind, rows, records),
                 deferred=self._deferred,
             )
         except DeclinedError:
@@ -172,6 +181,17 @@ class Swift:
         self.written.add(kind)
         return left
 
+    def _insert(self, kind: Kind, rows: Rows, records: Records) -> None:
+        rows.write(self._connection, records)
+        if self.counts(kind):
+            field: Any = kind.table.fields[kind.identity]
+            name = kind.table.names[kind.identity]
+            meant = {
+                field.from_wire(record[name].lower()): rows_of(kind.table, record, on_wire=True)
+                for record in records
+            }
+            check_kept(self._connection, kind.table, meant, within={})
+
     def _record(self, entry: Entry) -> Any:
         """The record of *entry* with its times cut."""
         return self._cut[id(entry)][0] if id(entry) in self._cut else entry.record
@@ -183,6 +203,11 @@ class Swift:
                 run = Run(kind, entry, {kind.identity: _uuid(kind, entry)})
                 run.note_cuts(self._cut[id(entry)][1])
                 self._tally.warn(run.warnings)
+
+
+def _tables(kind: Kind) -> list[sa.Table]:
+    """All Core tables that runs of *kind* fill."""
+    return [each for table in kind.table.all() for each in table.core_tables]
 
 
 def _uuid(kind: Kind, entry: Entry) -> str:

@@ -36,6 +36,7 @@ from histio.dialects.transactions import (
     writing_options,
 )
 from histio.dialects.urls import is_database, missing_file, with_driver
+from histio.dialects.written import check_count, counts_truly
 
 __all__ = [
     "BETWEEN",
@@ -52,11 +53,13 @@ __all__ = [
     "as_one_row",
     "as_sorted",
     "binds",
+    "check_count",
     "check_deferred",
     "check_engines",
     "check_kind",
     "commit",
     "compares_exactly",
+    "counts_truly",
     "counts_up",
     "create_engine",
     "cut_time",

@@ -306,9 +306,10 @@ _SLUG, _TEXT = SlugText(max_length=_LONGEST), Text()
 
 
 def _value(row: Any, path: str) -> Any:
-    for name in path.split("."):
-        row = getattr(row, name, None)
-    return row
+    *steps, last = path.split(".")
+    for step in steps:
+        row = None if row is None else relation(sa.inspect(row).mapper, step).follow(row)
+    return getattr(row, last, None)
 
 
 class RunRef(Slug):
