@@ -10,17 +10,20 @@ import datetime as dt
 import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from marshmallow.fields import Field
 
-from histio.dialects import Form
+from histio.dialects import Form, is_altered
 from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.wire import WireField, encoded
 
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what the field's place in a template takes, of as many stored values."""
+
+Altered: TypeAlias = Callable[[Sequence[Any]], Sequence[int]]
+"""Gives the places of those stored values that SQLAlchemy reads as others."""
 
 _REMEMBERED = 10_000
 _DIGITS = b"0123456789"
@@ -30,29 +33,48 @@ class DeclinedError(Exception):
     """A value is not what the compiled way is sure of: marshmallow has to say what it is."""
 
 
-def column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:
-    """The place of a *field* in a template of ``%``, and what fills it; None: only marshmallow can.
+class Member(NamedTuple):
+    """How a field gets into the JSON of a record.
+
+    Attributes:
+        place: Its place in a template of ``%``.
+        fill: Makes what the place takes.
+        altered: Finds values that are stored otherwise than they are read; None: there are none.
+    """
+
+    place: str
+    fill: Column
+    altered: Altered | None = None
+
+
+def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
+    """How a *field* gets into the JSON of a record; None: only marshmallow can do it.
 
     Args:
         field: The field.
         form: How the values of its column arrive.
-        scale: Of a decimal's column.
+        digits: To how many digits after the point SQLAlchemy rounds floats; None: it does not.
     """
-    made = _column(field, form, scale)
-    if made is None or not field.allow_none or isinstance(made[1], _Known):
-        return made
-    return "%s", functools.partial(_some_null, *made)
+    made = _column(field, form, digits)
+    if made is None:
+        return None
+    member = Member(*made)
+    if isinstance(field, FixedDecimal) and form == "float":
+        member = member._replace(altered=functools.partial(_altered, field.scale or 0))
+    if field.allow_none and not isinstance(member.fill, _Known):
+        return Member("%s", functools.partial(_some_null, *made), member.altered)
+    return member
 
 
-def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: PLR0911
+def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:  # noqa: PLR0911
     match field, form:
         case Boolean(), "boolean":
             return "%s", functools.partial(map, _TRUTHS.__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
-            exact = digits == scale and digits + whole <= FLOAT_DIGITS
-            return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
+            as_read = digits == read and digits + whole <= FLOAT_DIGITS
+            return (f'"%.{digits}f"', functools.partial(_floats, field)) if as_read else None
         case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
             return '"%s"', functools.partial(_digits, field)
         case UtcTimestamp(digits=6), "moment":
@@ -107,21 +129,30 @@ def _integers(low: int, high: int, values: Sequence[Any]) -> Sequence[int]:
 
 
 def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
-    """Decimals that are stored as floats, where each is the float of a decimal with the field's digits."""
+    """Decimals that are stored as floats, to be rounded as SQLAlchemy does."""
     if not set(map(type, values)) <= {float, int}:
         raise DeclinedError
-    unit = 10.0 ** (field.scale or 0)
+    read = f"%.{field.scale}f".__mod__
+    lowest, highest = float(read(min(values))), float(read(max(values)))
     bound = 10.0 ** (field.whole_digits or 0)
-    lowest = min(values)
-    if not -bound < lowest <= max(values) < bound or (lowest < 0 and not field.signed):
+    if not -bound < lowest <= highest < bound or (lowest < 0 and not field.signed):
         raise DeclinedError
     if field.positive and lowest <= 0:
         raise DeclinedError
+    if lowest > 0:
+        return values
+    if min(values) >= 0:
+        return [value or 0.0 for value in values]  # zeros have no sign
+    return [value if float(read(value)) else 0.0 for value in values]
+
+
+def _altered(digits: int, values: Sequence[float | None]) -> Sequence[int]:
+    """The places of decimals that are stored with more digits than they are read with."""
+    unit = 10.0**digits
     # A count of units is below 10**15, and what it is over a power of ten is rounded once.
-    exact = [round(value * unit) / unit for value in values]
-    if exact != list(values):
-        raise DeclinedError
-    return exact  # without zeros that have a sign
+    if [value if value is None else round(value * unit) / unit for value in values] == list(values):
+        return ()
+    return [i for i, value in enumerate(values) if value is not None and is_altered(value, digits)]
 
 
 def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:

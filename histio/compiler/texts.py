@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
 from histio.binding import constants_of, order_name
-from histio.compiler.columns import Column, DeclinedError, column
+from histio.compiler.columns import DeclinedError, Member, column
 from histio.compiler.obstacles import obstacles
 from histio.dialects import (
     BETWEEN,
@@ -22,6 +22,7 @@ from histio.dialects import (
     as_one,
     as_one_row,
     compares_exactly,
+    decimal_digits,
     is_one_of,
     raw,
 )
@@ -39,6 +40,18 @@ class NotCompiledError(Exception):
 
 class TooManyError(Exception):
     """More ledger entries than a page may have."""
+
+
+class Finished(NamedTuple):
+    """The JSON of some rows.
+
+    Attributes:
+        texts: One for each row.
+        altered: For each value that SQLAlchemy reads as another than is stored, the place of its row.
+    """
+
+    texts: list[str]
+    altered: list[int]
 
 
 class Texts:
@@ -61,7 +74,7 @@ class Texts:
         self._table = table
         self._ways: dict[str, tuple[Any, Any]] = {}
         self._selected: list[tuple[Any, bool]] = []
-        self._columns: list[Column] = []
+        self._members: list[Member] = []
         self._ledgers: list[_Below] = []
         places = []
         for name, field in table.schema.dump_fields.items():
@@ -92,14 +105,14 @@ class Texts:
         else:
             key = value = self._table.attribute(field.attribute or name)
         arriving = raw(self.dialect, key.type, value) if getattr(field, "rule", field) is field else None
-        made = arriving and column(field, arriving[1], getattr(key.type, "scale", None))
+        made = arriving and column(field, arriving[1], decimal_digits(self.dialect, key.type))
         if not arriving or not made:
             schema = type(self._table.schema).__name__
             raise NotCompiledError(f"{schema}.{name}: what its column holds takes marshmallow to be dumped")
         own = self._table.columns.get(field.attribute or name)
         self._selected.append((arriving[0], own is None or bool(own.nullable)))
-        self._columns.append(made[1])
-        return made[0]
+        self._members.append(made)
+        return made.place
 
     def _key(self, slug: Slug) -> tuple[Any, Any]:
         """The column of a related row's key, and an expression for it: null only where no row is related."""
@@ -139,7 +152,7 @@ class Texts:
         row = as_one_row(self.dialect, self._one, order) if is_one else None
         return None if row is None else self._of_rows(row)
 
-    def finished(self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int) -> list[str]:
+    def finished(self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int) -> Finished:
         """The JSON of *rows*, whose columns begin with those selected, with their ledgers.
 
         Raises:
@@ -147,15 +160,19 @@ class Texts:
             TooManyError: There are more than *limit* entries in a ledger of several rows.
         """
         if not rows:
-            return []
+            return Finished([], [])
         try:
             values = list(zip(*rows, strict=True))
-            columns = values[: len(self._columns)] if self._one is None else self._apart(values[0])
-            keys = values[len(self._columns) if self._one is None else 1 :]
-            filled = [fill(each) for fill, each in zip(self._columns, columns, strict=True)]
+            columns = values[: len(self._members)] if self._one is None else self._apart(values[0])
+            keys = values[len(self._members) if self._one is None else 1 :]
+            pairs = list(zip(self._members, columns, strict=True))
+            filled = [member.fill(each) for member, each in pairs]
+            altered = [at for member, each in pairs if member.altered for at in member.altered(each)]
             for below, owners in zip(self._ledgers, keys, strict=False):
-                filled.append(below.texts(connection, owners, limit))
-            return list(map(self.template.__mod__, zip(*filled, strict=True)))
+                entries = below.texts(connection, owners, limit)
+                filled.append(entries.texts)
+                altered += entries.altered
+            return Finished(list(map(self.template.__mod__, zip(*filled, strict=True))), altered)
         except (ValidationError, TypeError, ValueError, LookupError) as error:
             raise DeclinedError from error
 
@@ -203,14 +220,17 @@ class _Below:
             self._statement = together.add_columns(counted, tie.label("owner")).where(*among).group_by(tie)
             self._rows = self._rows_together
 
-    def texts(self, connection: Connection, owners: Sequence[Any], limit: int) -> list[str]:
+    def texts(self, connection: Connection, owners: Sequence[Any], limit: int) -> Finished:
         """For each of *owners*, the JSON of its entries, with commas between them."""
         limit = limit if len(owners) > 1 else _ALL
         rows = self._rows(connection, list(owners), limit)
         texts: dict[Any, list[str]] = {owner: [] for owner in owners}
-        for row, text in zip(rows, self._texts.finished(connection, rows, limit), strict=True):
+        made = self._texts.finished(connection, rows, limit)
+        for row, text in zip(rows, made.texts, strict=True):
             texts[row[-1]].append(text)
-        return list(map(",".join, texts.values()))
+        places = {owner: place for place, owner in enumerate(owners)} if made.altered else {}
+        altered = [places[rows[place][-1]] for place in made.altered]
+        return Finished(list(map(",".join, texts.values())), altered)
 
     def explained(self) -> Iterator[str]:
         """As that of `Texts`, with the SELECT that is sent."""

@@ -15,7 +15,15 @@ from histio.dialects.raw import (
     is_one_of,
     raw,
 )
-from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
+from histio.dialects.reading import (
+    altered,
+    as_sorted,
+    decimal_digits,
+    is_altered,
+    order_key,
+    sort_key,
+    unreadable,
+)
 from histio.dialects.transactions import (
     advance_sequence,
     check_deferred,
@@ -44,6 +52,7 @@ __all__ = [
     "Limit",
     "RowFaultError",
     "advance_sequence",
+    "altered",
     "as_it_is",
     "as_one",
     "as_one_row",
@@ -56,12 +65,14 @@ __all__ = [
     "compares_exactly",
     "counts_up",
     "create_engine",
+    "decimal_digits",
     "driver_of",
     "ensure_transaction",
     "further_columns",
     "has_plain_type",
     "hides_rivals",
     "insert_rows",
+    "is_altered",
     "is_database",
     "is_one_of",
     "latest",

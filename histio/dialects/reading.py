@@ -68,8 +68,49 @@ def order_key(
     return sa.collate(column, "BINARY" if name == "sqlite" else "C")
 
 
+def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | None:
+    """The digits after the point to which SQLAlchemy rounds the floats that the driver gives it.
+
+    None where it does not: the driver gives decimals, or the application reads the floats themselves.
+    """
+    stored = declared(column_type, dialect)
+    if dialect.name != "sqlite" or not isinstance(stored, sa.Numeric | sa.Float) or not stored.asdecimal:
+        return None
+    own = type(stored).__module__.startswith("sqlalchemy.")
+    return stored._effective_decimal_return_scale if own else None  # noqa: SLF001 - as SQLAlchemy asks
+
+
+LAST_DIGIT = 3e-16
+"""The part of a float by which its last digit may be off, whoever computed it."""
+
+
+def is_altered(value: float, digits: int) -> bool:
+    """Whether a *value* that is stored as a float is another one once SQLAlchemy has read it.
+
+    The rule of `altered`, for values that have been read already.
+    """
+    return abs(float(f"{value:.{digits}f}") - value) > abs(value) * LAST_DIGIT
+
+
+def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
+    """What is true of values in *column* that SQLAlchemy reads as others; None where there can be none.
+
+    SQLite stores a decimal as a float, with all digits that it was given.
+    """
+    digits = decimal_digits(connection.dialect, column.type)
+    if digits is None:
+        return None
+    stored: Any = sa.type_coerce(column, sa.Float)
+    off = sa.func.abs(sa.func.round(stored, digits) - stored) > sa.func.abs(stored) * LAST_DIGIT
+    as_float = sa.cast(sa.cast(stored, sa.REAL), sa.Integer)
+    return sa.or_(
+        sa.and_(sa.func.typeof(column) == "real", off),
+        sa.and_(sa.func.typeof(column) == "integer", as_float != stored),
+    )
+
+
 def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
-    """What is true of values in *column* that SQLAlchemy would round or could not read.
+    """What is true of values in *column* that SQLAlchemy cannot read, or takes for something else entirely.
 
     None where there can be none; SQLite stores anything in any column, and PostgreSQL times beyond Python's.
     """
@@ -81,10 +122,7 @@ def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa
         return None
     kind = sa.func.typeof(column)
     if isinstance(column.type, sa.Numeric) and column.type.scale is not None:
-        raw = sa.type_coerce(column, sa.Float)
-        # Beyond what a float's last digit may differ by.
-        rounded = sa.func.abs(sa.func.round(raw, column.type.scale) - raw) > sa.func.abs(raw) * 3e-16
-        return sa.or_(kind == "text", kind == "blob", rounded)
+        return kind.in_(["text", "blob"])
     if isinstance(column.type, sa.Boolean):
         return sa.type_coerce(column, sa.Integer).not_in([0, 1])
     if not isinstance(column.type, sa.Date) and not _is_text_time(connection, column.type):
