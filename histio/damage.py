@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -12,33 +11,13 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from histio.contract import pointer
 from histio.dialects import altered, as_it_is, unreadable
-from histio.export_tally import ExportTally
+from histio.export_tally import ExportTally, StoredValue
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import is_unique
-from histio.report import Problem, Severity
-from histio.wire import shown
+from histio.report import Problem
 
 _Rule: TypeAlias = Callable[[Connection, InstrumentedAttribute[Any]], "sa.ColumnElement[bool] | None"]
 """What is true of some values of a column; None where there can be none."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A stored value of which a rule is true.
-
-    Attributes:
-        column: Its column.
-        run: The identity of its run, as the format spells it.
-        where: The member and its row, in words.
-        pointer: To the member, without places in ledgers.
-        stored: What the query has asked for.
-    """
-
-    column: InstrumentedAttribute[Any]
-    run: str
-    where: str
-    pointer: str
-    stored: Any
 
 
 def refuse_unreadable(
@@ -57,9 +36,11 @@ def refuse_unreadable(
     timed = kind.timestamp is not None and bool(bounds)
     timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
     within = [*criteria, *bounds] if timeless is None else [*criteria, sa.or_(timeless, sa.and_(*bounds))]
-    found = tally.refuse(_unreadable_values(connection, kind, within))
+    values = _unreadable_values(connection, kind, within)
+    found = tally.refuse(value.problem(kind, "error", "schema") for value in values)
     if tally.exact:
-        found |= tally.refuse(altered_values(connection, kind, within, severity="error"))
+        values = altered_values(connection, kind, within)
+        found |= tally.refuse(value.problem(kind, "error", "precision") for value in values)
     if not found:
         return []
     model = kind.table.mapper.class_
@@ -69,34 +50,44 @@ def refuse_unreadable(
     return [sa.not_(damaged)]
 
 
-def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
-    """A problem for each stored value that would be lost, or stop everything, when it is loaded."""
-    for value in _values(connection, kind, unreadable, criteria):
-        text = f"{kind.name} {value.run}: {value.where} is stored as what cannot be read exactly."
-        yield Problem("error", "schema", text, value.pointer, kind.name, value.run)
+def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[StoredValue]:
+    """The stored values that would be lost, or stop everything, when they are loaded."""
+
+    def told(_column: InstrumentedAttribute[Any], _stored: Any) -> str:
+        return "is stored as what cannot be read exactly."
+
+    return _values(connection, kind, unreadable, criteria, lambda _: sa.true(), told)
 
 
-def altered_values(
-    connection: Connection, kind: Kind, criteria: list[Any], *, severity: Severity = "warning"
-) -> Iterator[Problem]:
-    """A problem for each stored value that SQLAlchemy reads as another one."""
-    for value in _values(connection, kind, altered, criteria, as_stored=True):
-        of_type = value.column.type.dialect_impl(connection.dialect)
+def altered_values(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[StoredValue]:
+    """The stored values that SQLAlchemy reads as others."""
+
+    def told(column: InstrumentedAttribute[Any], stored: Any) -> str:
+        of_type = column.type.dialect_impl(connection.dialect)
         processor = of_type.result_processor(connection.dialect, None)
-        read = value.stored if processor is None else processor(value.stored)
-        text = (
-            f"{kind.name} {value.run}: {value.where} is stored as {shown(value.stored)} "
-            f"and read as {shown(read)}."
-        )
-        yield Problem(severity, "precision", text, value.pointer, kind.name, value.run)
+        read = stored if processor is None else processor(stored)
+        return f"is stored as {stored} and read as {read}."
+
+    return _values(connection, kind, altered, criteria, as_it_is, told)
 
 
 def _values(
-    connection: Connection, kind: Kind, rule: _Rule, criteria: list[Any], *, as_stored: bool = False
-) -> Iterator[_Value]:
+    connection: Connection,
+    kind: Kind,
+    rule: _Rule,
+    criteria: list[Any],
+    asked: Callable[[InstrumentedAttribute[Any]], Any],
+    told: Callable[[InstrumentedAttribute[Any], Any], str],
+) -> Iterator[StoredValue]:
     """The values of runs and their ledgers of which *rule* is true.
 
-    *as_stored*: with each value as the driver gives it, which it must be able to.
+    Args:
+        connection: Only read from.
+        kind: The kind of run.
+        rule: What is true of the values.
+        criteria: What is true of the runs.
+        asked: Gives what is asked of a value's column; never null.
+        told: Gives what is wrong with a value, of its column and the answer.
     """
     run = kind.table.attribute(kind.identity)
     for path, table in kind.table.paths():
@@ -110,19 +101,17 @@ def _values(
         own = run if table.identity is None else _of(entity, table, table.identity)
         columns = [_of(entity, table, member) for member in rules]
         found = [
-            sa.case((is_so, as_it_is(column) if as_stored else sa.true()))
-            for column, is_so in zip(columns, rules.values(), strict=True)
+            sa.case((is_so, asked(column))) for column, is_so in zip(columns, rules.values(), strict=True)
         ]
         statement = statement.add_columns(own, *found).where(sa.or_(*rules.values()), *criteria)
         with connection.execute(statement) as rows:
             for uuid, entry, *values in rows:
-                told = kind.named(uuid)
-                of = told if table.identity is None else table.named(entry)
+                named = kind.named(uuid)
+                of = named if table.identity is None else table.named(entry)
                 for member, column, value in zip(rules, columns, values, strict=True):
                     if value is not None:
-                        name = table.names[member]
-                        at = pointer(*names_of(kind.table, path), name)
-                        yield _Value(column, told, f"{name} of {of}", at, value)
+                        members = (*names_of(kind.table, path), table.names[member])
+                        yield StoredValue(named, members, f"{members[-1]} of {of} {told(column, value)}")
 
 
 def _of(entity: Any, table: Table, member: str) -> Any:

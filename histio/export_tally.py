@@ -5,16 +5,39 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias
 
+from histio.contract import pointer
 from histio.errors import ExportError
-from histio.report import KEPT, Problem
+from histio.kinds import Kind
+from histio.report import KEPT, Code, Problem, Severity
 
 _log = logging.getLogger("histio")
 
 OnUnreadable: TypeAlias = Literal["error", "skip"]
 """What becomes of runs that the format cannot hold: the export fails, or they are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """A stored value that is not as it should be.
+
+    Attributes:
+        run: The identity of its run, as the format spells it.
+        members: The names of the ledgers that lead to it, and its own.
+        text: What is wrong with it, as a sentence without its run.
+    """
+
+    run: str
+    members: tuple[str, ...]
+    text: str
+
+    def problem(self, kind: Kind, severity: Severity, code: Code) -> Problem:
+        """The problem that an export of *kind* has with the value."""
+        text = f"{kind.name} {self.run}: {self.text}"
+        return Problem(severity, code, text, pointer(*self.members), kind.name, self.run)
 
 
 class ExportTally:
@@ -55,12 +78,12 @@ class ExportTally:
                 self.problems.append(problem)
         return self.problem_count > before
 
-    def warn(self, kind: str, count: int, warnings: Iterable[Problem]) -> None:
-        """Count values of *kind* that are read as others, and keep *warnings* while there is room."""
-        self._altered[kind] += count
+    def warn(self, kind: Kind, count: int, values: Iterable[StoredValue]) -> None:
+        """Count *values* of *kind* that are read as others, and keep warnings of them while there is room."""
+        self._altered[kind.name] += count
         room = KEPT - len(self.warnings)
         if room:
-            self.warnings += islice(warnings, room)
+            self.warnings += [value.problem(kind, "warning", "precision") for value in islice(values, room)]
 
     def check(self) -> None:
         """Raise what there is to raise.

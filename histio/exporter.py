@@ -196,7 +196,7 @@ class _Runs:
                 with savepoint(connection):
                     exported = kind.table.attribute(kind.identity).in_(page.identities)
                     altered = list(altered_values(connection, kind, [exported]))
-                tally.warn(kind.name, len(altered), altered)
+                tally.warn(kind, len(altered), altered)
             yield page
             if page.last is None:
                 break
@@ -250,11 +250,8 @@ class _Runs:
     def _warn_of_altered(self, tally: ExportTally, count: int, within: Iterable[Any]) -> None:
         """Count values that are read as others; while they are kept, look them up *within* a span of runs."""
         with savepoint(self._connection):
-            tally.warn(
-                self._kind.name,
-                count,
-                altered_values(self._connection, self._kind, [*self._conditions, *within]),
-            )
+            values = altered_values(self._connection, self._kind, [*self._conditions, *within])
+            tally.warn(self._kind, count, values)
 
 
 def _size(connection: Connection, kind: Kind, runs: sa.Select[Any]) -> tuple[int, bool]:
@@ -363,22 +360,30 @@ def export_known(
     return _dump(connection, kind, statement, PAGE, now=now)
 
 
-def known_texts(connection: Connection, kind: Kind, identities: Sequence[Any]) -> dict[str, str]:
-    """By UUID, the JSON of runs with these *identities*, but for those that marshmallow has to dump."""
+def known_texts(
+    connection: Connection, kind: Kind, identities: Sequence[Any]
+) -> tuple[dict[str, str], set[str]]:
+    """By UUID, the JSON of runs with these *identities*, but for those that marshmallow has to dump.
+
+    With them, the UUIDs of those that have values which are stored otherwise than they are read.
+    """
     identity = kind.table.attribute(kind.identity)
     texts, arriving = _texts(connection, kind), raw(connection.dialect, identity.type, identity)
-    if texts is None or arriving is None:
-        return {}
-    statement = texts.select().add_columns(arriving[0].label("identity"))
     found: dict[str, str] = {}
+    altered: set[str] = set()
+    if texts is None or arriving is None:
+        return found, altered
+    statement = texts.select().add_columns(arriving[0].label("identity"))
     for start in range(0, len(identities), PAGE):
         some = statement.where(identity.in_(identities[start : start + PAGE]))
         with savepoint(connection), contextlib.suppress(DeclinedError, TooManyError):
             with connection.execute(some) as result:
                 rows = result.cursor.fetchall()
             made = texts.finished(connection, rows, _ENTRIES)
-            found.update(zip((str(UUID(row[-1])) for row in rows), made.texts, strict=True))
-    return found
+            uuids = [str(UUID(row[-1])) for row in rows]
+            found.update(zip(uuids, made.texts, strict=True))
+            altered.update(uuids[place] for place in made.altered)
+    return found, altered
 
 
 def _bound(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.amending import Done, Scope, amend_by_unit_of_work
-from histio.comparison import differences, stored_values
+from histio.comparison import differences, note_altered, stored_values
 from histio.exporter import PAGE
 from histio.identities import Identities
 from histio.kinds import Kind, Table
@@ -88,6 +88,8 @@ class Updater:
                 taken |= differing[run] | _identities_of(run)
             else:
                 run.outcome = "skipped"
+        now = [run for run in runs if run not in again and run.outcome != "rejected"]
+        note_altered(self._connection, kind, now, within=within)
         rows = self._builder.build(list(differing))
         self._check_entries(differing)
         for run in differing:
