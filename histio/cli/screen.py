@@ -74,9 +74,7 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err: 
     console.print(table)
 
 
-def say_problems(
-    title: str, problems: Sequence[histio.Problem], count: int, *, err: bool = False
-) -> None:
+def say_problems(title: str, problems: Sequence[histio.Problem], count: int, *, err: bool = False) -> None:
     """What is wrong, grouped by code, of each group the first few; there are *count* in all."""
     groups: dict[str, list[histio.Problem]] = {}
     for problem in problems:
