@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -18,6 +18,9 @@ from histio.report import Problem
 
 _Rule: TypeAlias = Callable[[Connection, InstrumentedAttribute[Any]], "sa.ColumnElement[bool] | None"]
 """What is true of some values of a column; None where there can be none."""
+
+
+_StoredValues: TypeAlias = Generator[StoredValue, None, None]
 
 
 def refuse_unreadable(
@@ -50,7 +53,7 @@ def refuse_unreadable(
     return [sa.not_(damaged)]
 
 
-def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[StoredValue]:
+def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
     """The stored values that would be lost, or stop everything, when they are loaded."""
 
     def told(_column: InstrumentedAttribute[Any], _stored: Any) -> str:
@@ -59,7 +62,7 @@ def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) 
     return _values(connection, kind, unreadable, criteria, lambda _: sa.true(), told)
 
 
-def altered_values(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[StoredValue]:
+def altered_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
     """The stored values that SQLAlchemy reads as others."""
 
     def told(column: InstrumentedAttribute[Any], stored: Any) -> str:
@@ -78,7 +81,7 @@ def _values(
     criteria: list[Any],
     asked: Callable[[InstrumentedAttribute[Any]], Any],
     told: Callable[[InstrumentedAttribute[Any], Any], str],
-) -> Iterator[StoredValue]:
+) -> _StoredValues:
     """The values of runs and their ledgers of which *rule* is true.
 
     Args:
@@ -91,7 +94,7 @@ def _values(
     """
     run = kind.table.attribute(kind.identity)
     for path, table in kind.table.paths():
-        statement, entity = sa.select(run), kind.table.mapper.class_
+        statement, entity = sa.select(as_it_is(run), _readable(connection, run)), kind.table.mapper.class_
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
             statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
@@ -99,19 +102,26 @@ def _values(
         if not rules:
             continue
         own = run if table.identity is None else _of(entity, table, table.identity)
+        statement = statement.add_columns(as_it_is(own), _readable(connection, own))
         columns = [_of(entity, table, member) for member in rules]
         found = [
             sa.case((is_so, asked(column))) for column, is_so in zip(columns, rules.values(), strict=True)
         ]
-        statement = statement.add_columns(own, *found).where(sa.or_(*rules.values()), *criteria)
+        statement = statement.add_columns(*found).where(sa.or_(*rules.values()), *criteria)
         with connection.execute(statement) as rows:
-            for uuid, entry, *values in rows:
-                named = kind.named(uuid)
-                of = named if table.identity is None else table.named(entry)
+            for raw_uuid, uuid, raw_entry, entry, *values in rows:
+                named = kind.named(raw_uuid if uuid is None else uuid)
+                of = named if table.identity is None else table.named(raw_entry if entry is None else entry)
                 for member, column, value in zip(rules, columns, values, strict=True):
                     if value is not None:
                         members = (*names_of(kind.table, path), table.names[member])
                         yield StoredValue(named, members, f"{members[-1]} of {of} {told(column, value)}")
+
+
+def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any:
+    """An expression for the values in *column*: null where they cannot be read."""
+    bad = unreadable(connection, column)
+    return column if bad is None else sa.case((sa.not_(bad), column))
 
 
 def _of(entity: Any, table: Table, member: str) -> Any:

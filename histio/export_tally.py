@@ -80,6 +80,8 @@ class ExportTally:
 
     def warn(self, kind: Kind, count: int, values: Iterable[StoredValue]) -> None:
         """Count *values* of *kind* that are read as others, and keep warnings of them while there is room."""
+        if not count:
+            return
         self._altered[kind.name] += count
         room = KEPT - len(self.warnings)
         if room:

@@ -249,8 +249,8 @@ class _Runs:
 
     def _warn_of_altered(self, tally: ExportTally, count: int, within: Iterable[Any]) -> None:
         """Count values that are read as others; while they are kept, look them up *within* a span of runs."""
-        with savepoint(self._connection):
-            values = altered_values(self._connection, self._kind, [*self._conditions, *within])
+        values = altered_values(self._connection, self._kind, [*self._conditions, *within])
+        with savepoint(self._connection), contextlib.closing(values):
             tally.warn(self._kind, count, values)
 
 

@@ -151,6 +151,13 @@ def test_where_there_is_a_report_the_log_has_nothing(bakery, caplog):
 
 
 @PATHS
+def test_where_all_is_as_it_is_read_the_log_has_nothing(sqlite, kind, caplog):
+    History(sqlite).import_document(document(*runs(2)))
+    History(sqlite, kind).export_document()
+    assert caplog.text == ""
+
+
+@PATHS
 def test_exact_names_every_such_row_and_leaves_no_file(bakery, kind, tmp_path):
     history = History(bakery, kind)
     expected = sorted(("error", *rest) for _, *rest in BAKERYS)
@@ -438,6 +445,23 @@ def test_what_sqlite_cannot_read_at_all_is_left_out_in_any_span_of_time(bakery, 
     assert {problem.uuid for problem in report.problems} == {number(1)}
     # What is left out is not warned of.
     assert {problem.uuid for problem in report.warnings} == {number(2)}
+
+
+def test_a_run_whose_uuid_cannot_be_read_is_left_out_and_named_as_it_is_stored(sqlite_of):
+    identity = sa.Column(sa.Uuid(), unique=True)
+    metadata, kind = host(sa.Numeric(10, 4), FixedDecimal(required=True), uuid=identity)
+    engine = sqlite_of(metadata)
+    rows = [("x", 1), (number(2).replace("-", ""), THIRD), (number(3).replace("-", ""), "much")]
+    with engine.begin() as connection:
+        for place, row in enumerate(rows):
+            connection.exec_driver_sql("INSERT INTO things VALUES (?, ?, ?)", (place, *row))
+    report = History(engine, kind).export_file(io.BytesIO(), on_unreadable="skip")
+    assert (report.exported, report.skipped) == (1, 2)
+    assert told(report.problems) == [
+        ("error", "schema", "/uuid", "x"),
+        ("error", "schema", "/value", number(3)),
+    ]
+    assert told(report.warnings) == [("warning", "precision", "/value", number(2))]
 
 
 @PATHS

@@ -18,6 +18,7 @@ _TEMPLATE = "0000-00-00 00:00:00.000000"
 
 
 _WIDTH = len(_TEMPLATE)
+_HEX = 32
 STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
@@ -118,11 +119,19 @@ def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa
         first: Any = sa.literal_column("'0002-01-01'")
         last: Any = sa.literal_column("'9999-12-31'")
         return sa.or_(column < first, column >= last)
-    if connection.dialect.name != "sqlite":
-        return None
+    return _unreadable_in_sqlite(connection, column) if connection.dialect.name == "sqlite" else None
+
+
+def _unreadable_in_sqlite(
+    connection: Connection, column: InstrumentedAttribute[Any]
+) -> sa.ColumnElement[bool] | None:
     kind = sa.func.typeof(column)
     if isinstance(column.type, sa.Numeric) and column.type.scale is not None:
         return kind.in_(["text", "blob"])
+    if isinstance(column.type, sa.Uuid):
+        digits: Any = sa.func.replace(sa.type_coerce(column, sa.String), "-", "")
+        hexadecimal = sa.and_(sa.func.length(digits) == _HEX, digits.op("NOT GLOB")("*[^0-9a-fA-F]*"))
+        return sa.and_(column.is_not(None), sa.not_(sa.and_(kind == "text", hexadecimal)))
     if isinstance(column.type, sa.Boolean):
         return sa.type_coerce(column, sa.Integer).not_in([0, 1])
     if not isinstance(column.type, sa.Date) and not _is_text_time(connection, column.type):
