@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from marshmallow.fields import Field
 
-from histio.dialects import Form, is_altered
+from histio.dialects import LAST_DIGIT, Form
 from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.wire import WireField, encoded
@@ -58,12 +58,12 @@ def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
     made = _column(field, form, digits)
     if made is None:
         return None
-    member = Member(*made)
-    if isinstance(field, FixedDecimal) and form == "float":
-        member = member._replace(altered=functools.partial(_altered, field.scale or 0))
-    if field.allow_none and not isinstance(member.fill, _Known):
-        return Member("%s", functools.partial(_some_null, *made), member.altered)
-    return member
+    is_float = isinstance(field, FixedDecimal) and form == "float"
+    altered = functools.partial(_altered, digits) if is_float and digits is not None else None
+    if not field.allow_none or isinstance(made[1], _Known):
+        return Member(*made, altered)
+    some_altered = altered and functools.partial(_some_altered, altered)
+    return Member("%s", functools.partial(_some_null, *made), some_altered)
 
 
 def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:  # noqa: PLR0911
@@ -146,13 +146,24 @@ def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
     return [value if float(read(value)) else 0.0 for value in values]
 
 
-def _altered(digits: int, values: Sequence[float | None]) -> Sequence[int]:
+def _altered(digits: int, values: Sequence[float]) -> Sequence[int]:
     """The places of decimals that are stored with more digits than they are read with."""
     unit = 10.0**digits
     # A count of units is below 10**15, and what it is over a power of ten is rounded once.
-    if [value if value is None else round(value * unit) / unit for value in values] == list(values):
+    read = [round(value * unit) / unit for value in values]
+    if read == list(values):
         return ()
-    return [i for i, value in enumerate(values) if value is not None and is_altered(value, digits)]
+    return [
+        place
+        for place, (one, other) in enumerate(zip(read, values, strict=True))
+        if abs(one - other) > abs(other) * LAST_DIGIT
+    ]
+
+
+def _some_altered(altered: Altered, values: Sequence[Any]) -> Sequence[int]:
+    """What *altered* finds in *values* of which some are null."""
+    places = [place for place, value in enumerate(values) if value is not None]
+    return [places[found] for found in altered([values[place] for place in places])]
 
 
 def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:

@@ -16,10 +16,10 @@ from histio.dialects.raw import (
     raw,
 )
 from histio.dialects.reading import (
+    LAST_DIGIT,
     altered,
     as_sorted,
     decimal_digits,
-    is_altered,
     order_key,
     sort_key,
     unreadable,
@@ -47,6 +47,7 @@ from histio.dialects.urls import is_database, missing_file, with_driver
 __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
+    "LAST_DIGIT",
     "Driver",
     "Form",
     "Limit",
@@ -72,7 +73,6 @@ __all__ = [
     "has_plain_type",
     "hides_rivals",
     "insert_rows",
-    "is_altered",
     "is_database",
     "is_one_of",
     "latest",

@@ -82,15 +82,7 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
 
 
 LAST_DIGIT = 3e-16
-"""The part of a float by which its last digit may be off, whoever computed it."""
-
-
-def is_altered(value: float, digits: int) -> bool:
-    """Whether a *value* that is stored as a float is another one once SQLAlchemy has read it.
-
-    The rule of `altered`, for values that have been read already.
-    """
-    return abs(float(f"{value:.{digits}f}") - value) > abs(value) * LAST_DIGIT
+"""The part of a float by which its last digit may be off, whoever computed it: that is no other value."""
 
 
 def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
