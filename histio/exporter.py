@@ -87,7 +87,7 @@ def export_runs(
         kind: The kind of run.
         filters: Which of them.
         tally: Gets what there is to say of stored values, which the caller passes on. None: what cannot be
-            exported is raised, and how many values are read as others is logged, both after the last run.
+            exported is raised after the last run.
 
     Raises:
         ExportError: After the last run, when rows could not be exported.
@@ -96,7 +96,7 @@ def export_runs(
     for page in _pages(connection, kind, filters, own):
         yield from page.records if page.texts is None else map(json.loads, page.texts)
     if tally is None:
-        own.finish()
+        own.check()
 
 
 def export_texts(

@@ -158,6 +158,28 @@ def test_quiet_tells_of_runs_left_out_and_not_of_warnings(spoiled, run):
     assert run(f"export all.jsonl --quiet {BAKERY}") == (0, "", "")
 
 
+@pytest.mark.parametrize("command", ["verify out.jsonl", "import out.jsonl --on-duplicate verify"])
+def test_what_is_stored_otherwise_is_verified_as_it_is_read(home, run, command):
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE production_runs SET per_unit_cost = 5 / 3.0")
+    engine.dispose()
+    assert run(f"export out.jsonl --quiet {BAKERY}") == (0, "", "")
+    code, printed, errors = run(f"{command} {BAKERY}")
+    assert code == 0
+    assert not re.search("precision|otherwise", printed + errors)
+
+
+def test_an_update_tells_what_is_stored_otherwise(home, run):
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE production_runs SET per_unit_cost = 5 / 3.0")
+    engine.dispose()
+    assert run(f"export out.jsonl --quiet {BAKERY}") == (0, "", "")
+    code, printed, _ = run(f"import out.jsonl --on-duplicate update {BAKERY}")
+    assert (code, "Warnings: 5\n  precision (5)\n" in printed) == (0, True)
+
+
 def test_json_has_what_is_left_out_and_stored_otherwise(spoiled, run):
     code, printed, _ = run(f"export out.jsonl --skip-unreadable --json {BAKERY}")
     report = json.loads(printed)
