@@ -7,7 +7,7 @@ import types
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 import histio
 from histio import History, models
@@ -120,3 +120,40 @@ def test_the_conformance_test_asks_for_runs():
 def test_what_is_no_model_is_a_binding_error():
     with pytest.raises(histio.BindingError, match="is no mapped class"):
         scaffold(dict)
+
+
+class Permission(Base):
+    __tablename__ = "permissions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(20), unique=True)
+
+
+class Grant(Base):
+    """Known by what it leads to."""
+
+    __tablename__ = "grants"
+    __table_args__ = (sa.UniqueConstraint("permission_id", "area"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    permission_id: Mapped[int] = mapped_column(sa.ForeignKey(Permission.id))
+    area: Mapped[str] = mapped_column(sa.String(20))
+    permission: Mapped[Permission] = relationship()
+
+
+class Badge(Base):
+    __tablename__ = "badges"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    badge_code: Mapped[str | None] = mapped_column(sa.String(20), unique=True)
+    grant_id: Mapped[int] = mapped_column(sa.ForeignKey(Grant.id))
+    grant: Mapped[Grant] = relationship()
+
+
+def test_a_row_that_is_known_by_what_it_leads_to_is_named_by_paths():
+    source = scaffold(Badge)
+    assert '    grant = Slug("grant", key=("permission.name", "area"), required=True)' in source
+    assert run(source).history.kinds == ("badge",)
+
+
+def test_an_identity_that_takes_nulls_comes_with_a_warning():
+    source = scaffold(Badge)
+    assert "  # takes nulls: a run without it cannot be exported" in source
+    assert "    badge_code = Text(required=True)" in source

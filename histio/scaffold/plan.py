@@ -130,9 +130,7 @@ class Planner:
         keys = self._keys(target)
         [first, *others] = keys
         null = "allow_none=True" if nullable else "required=True"
-        name = f"{way.removesuffix('_id')}_{first[0]}" if len(first) == 1 else way.removesuffix("_id")
-        if len(first) == 1 and first[0] == "id":
-            name = way.removesuffix("_id")
+        name = _reference_name(way, first)
         told = [" and ".join(each) for each in others]
         comment = f"or key= {', '.join(told)}" if told else ""
         if not _is_unique_key(target, first):
@@ -151,7 +149,7 @@ class Planner:
         unique = [key for key in named if _is_unique_key(target, key)]
         # A UUID that is made for each row is not the same in another database.
         keys += [key for key in unique if not _is_made_up(target, key[0])]
-        keys += [*_unique_groups(target), *(key for key in named if key not in unique), *unique]
+        keys += [*_unique_paths(target), *(key for key in named if key not in unique), *unique]
         keys.append(tuple(target.get_property_by_column(column).key for column in target.primary_key))
         return list(dict.fromkeys(keys))
 
@@ -180,6 +178,14 @@ class Planner:
         self._linked.add(between)
         key = _quoted(self._keys(rel.mapper)[0])
         plan.lines.append(Line(rel.key, f'SlugList("{rel.key}", key={key})'))
+
+
+def _reference_name(way: str, key: tuple[str, ...]) -> str:
+    """The member of a reference: the relationship and its key, without saying a word twice."""
+    owner = way.removesuffix("_id")
+    if len(key) > 1 or key[0] in ("id", f"{owner}_id"):
+        return owner
+    return key[0] if key[0].startswith(f"{owner}_") else f"{owner}_{key[0].replace('.', '_')}"
 
 
 def _way(mapper: Mapper[Any], prop: ColumnProperty[Any]) -> str | None:
@@ -242,34 +248,54 @@ def _is_made_up(mapper: Mapper[Any], name: str) -> bool:
 def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
     """The attributes that identify a run.
 
-    A UUID; else a unique column; else several that are unique together; else the primary key.
+    A UUID; else a unique column; else several that are unique together; else a unique one that takes nulls;
+    else the primary key.
     """
-    plain = [prop for prop in mapper.column_attrs if isinstance(prop.columns[0], sa.Column)]
-    alone = [prop for prop in plain if is_unique(prop.columns[0]) and not prop.columns[0].foreign_keys]  # type: ignore[arg-type]
-    given = [prop for prop in alone if not (prop.columns[0].nullable or is_surrogate_key(prop.columns[0]))]  # type: ignore[arg-type]
-    uuids = [prop.key for prop in given if _is_uuid(prop)]
-    if uuids:
-        return (uuids[0],)
-    named = [key for key in natural_keys(mapper) if key in {prop.key for prop in given}]
-    if named or given:
-        return (named[0] if named else given[0].key,)
+    alone = [key for key in natural_keys(mapper) if is_unique(_column(mapper, key))]
+    given = [key for key in alone if not _column(mapper, key).nullable]
+    uuids = [key for key in given if _is_uuid(mapper.column_attrs[key])]
     groups = list(_unique_groups(mapper))
     key = tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
-    return groups[0] if groups else key
+    singles = [(name,) for name in (*uuids, *given)]
+    return next(iter([*singles, *groups, *((name,) for name in alone), key]))
 
 
 def _unique_groups(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
     """Attributes without foreign keys and nulls that are unique together."""
-    by_column = {column: prop.key for prop in mapper.column_attrs for column in prop.columns}
+    for paths in _unique_paths(mapper):
+        if not any("." in path for path in paths):
+            yield paths
+
+
+def _unique_paths(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
+    """What is unique together: attributes, and natural keys of rows that foreign keys lead to."""
     for rule in unique_rules(mapper.local_table):
-        columns = list(rule.columns)
-        plain = all(column in by_column and not column.foreign_keys for column in columns)
-        if len(columns) > 1 and plain and not any(column.nullable for column in columns):
-            yield tuple(by_column[column] for column in columns)
+        paths = [_path(mapper, column) for column in rule.columns]
+        if len(paths) > 1 and None not in paths:
+            yield tuple(path for path in paths if path is not None)
+
+
+def _path(mapper: Mapper[Any], column: Any) -> str | None:
+    """The attribute of *column*, or over its foreign key, the natural key of the other row; None: none."""
+    if column.nullable or column not in mapper.columns.values():
+        return None
+    prop: Any = mapper.get_property_by_column(column)
+    if not column.foreign_keys:
+        return str(prop.key)
+    way = _way(mapper, prop)
+    rel = None if way is None else mapper.relationships.get(way)
+    keys = (
+        []
+        if rel is None
+        else [key for key in natural_keys(rel.mapper) if is_unique(_column(rel.mapper, key))]
+    )
+    return f"{way}.{keys[0]}" if keys else None
 
 
 def _is_unique_key(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
     table: Any = mapper.local_table
+    if any("." in name for name in key):
+        return key in set(_unique_paths(mapper))
     columns = {_column(mapper, name) for name in key}
     return any(set(rule.columns) == columns for rule in (table.primary_key, *unique_rules(table)))
 
@@ -295,7 +321,9 @@ def _add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
     own = [line for line in plan.lines if line.name == identity[0]]
     if len(identity) > 1 or not (own and own[0].source.startswith("RunUUID") and own[0].name == "uuid"):
         counts = any(is_surrogate_key(_column(plan.mapper, name)) for name in identity)
+        nullable = any(_column(plan.mapper, name).nullable for name in identity)
         warning = "a counter: other databases give its numbers to other rows" if counts else ""
+        warning = "takes nulls: a run without it cannot be exported" if nullable else warning
         plan.meta.append(("identity", _quoted(identity), warning))
 
 
