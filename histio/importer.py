@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.collisions import find_collision
 from histio.comparison import differences, given_values, stored_values
 from histio.compiler.collector import paused
 from histio.compiler.obstacles import named_mappers
@@ -25,6 +26,7 @@ from histio.dialects import (
     limits,
     refresh_statistics,
     savepoint,
+    stored_columns,
     strict,
 )
 from histio.entries import Entry, Item, Unreadable
@@ -41,6 +43,7 @@ from histio.sessions import Habits
 from histio.spool import Spool
 from histio.swift import Swift
 from histio.tally import Tally
+from histio.truncation import Truncation
 from histio.unit_of_work import insert_by_unit_of_work, reasons
 from histio.updates import Updater
 from histio.writer import BATCH, Row, insert_in_bulk, write
@@ -72,6 +75,7 @@ class Import:
         values: By attribute, what columns are filled with that the format leaves out.
         habits: Of the session that is used, for kinds that the unit of work writes.
         on_duplicate: What to do with a run whose identity exists.
+        truncate_times: Whether times are cut to the digits of a second that their columns keep.
 
     Attributes:
         unit_of_work: By kind, why its runs are written by the unit of work.
@@ -88,6 +92,7 @@ class Import:
         values: Constants,
         habits: Habits,
         on_duplicate: OnDuplicate = "skip",
+        truncate_times: bool = False,
     ) -> None:
         self._connection = connection
         self.kinds = kinds
@@ -113,13 +118,12 @@ class Import:
         self._resolver = Resolver(
             connection.execute, tables, scope=self._values, scopes=runs, standing=self._standing
         )
-        limit = functools.partial(limits, connection.dialect)
-        self._builder = RowBuilder(
-            kinds,
-            self._resolver,
-            values=self._values,
-            limits={table: limit(table.columns) for table in tables},
-        )
+        written = [column for table in tables for column in table.columns.values()]
+        self._stored = stored_columns(connection, written)
+        kept = {table: limits(connection.dialect, table, self._stored) for table in tables}
+        self._builder = RowBuilder(kinds, self._resolver, values=self._values, limits=kept)
+        if truncate_times:
+            self._reader = reader.truncating(Truncation(kept))
         self.unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
         self._habits = habits
         self._by_unit_of_work = insert_by_unit_of_work(habits)
@@ -358,8 +362,7 @@ class Import:
         for run in fresh:
             own = {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
             if run.well_formed and taken & own:
-                run.problems.clear()
-                run.warnings.clear()
+                run.forget()
                 again.append(run)
             elif run.problems:
                 run.outcome = None if self._waits(run) else "rejected"
@@ -404,6 +407,7 @@ class Import:
             identities=self._identities,
             habits=self._habits,
             deferred=self._deferred,
+            stored=self._stored,
             note_entries=note_update,
         )
 
@@ -435,8 +439,7 @@ class Import:
         """Deal with runs whose identity exists as the caller wishes."""
         if self._on_duplicate == "update":
             for run in runs:  # whatever was noted before it was known to exist is noted again
-                run.problems.clear()
-                run.warnings.clear()
+                run.forget()
             for ended in self._updater.update(kind, runs):
                 self._note_updates(kind, ended)
             self._resolver.forget_missing(kind.table.mapper.class_)
@@ -444,6 +447,9 @@ class Import:
         if self._on_duplicate == "verify":
             for start in range(0, len(runs), PAGE):
                 self._verify(kind, runs[start : start + PAGE])
+        else:
+            for run in runs:
+                run.forget_cuts()
         for run in runs:
             again = self._spool.place(kind.name, run.uuid or "") is not None
             code: Code = "duplicate-in-document" if again else "duplicate"
@@ -545,10 +551,20 @@ class Import:
             if rivals([rows[run]]) or (constraint in identity and hides_rivals(self._connection)):
                 self._settle(kind, [run])
                 continue
-            duplicate = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
-            same = " (the database takes the identity of another row for the same)" * (constraint in identity)
-            refused = Fault(f"Cannot be written: {constraint}{same}", "constraint")
-            run.note(duplicate if constraint in entries else refused)
+            collision = find_collision(
+                self._connection,
+                kind.table,
+                rows[run],
+                constraint=constraint,
+                insert=insert,
+                deferred=self._deferred,
+                stored=self._stored,
+            )
+            same = "; the database takes the identity of another row for the same" * (constraint in identity)
+            fault = Fault(f"Cannot be written: {collision or constraint}{same}", "constraint")
+            if constraint in entries and collision is None:
+                fault = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
+            run.note(fault, *(collision.steps if collision else ()))
             run.outcome = "rejected"
         for run in runs:
             if run.outcome is None:

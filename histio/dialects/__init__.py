@@ -1,8 +1,8 @@
 """What differs between databases: transactions, snapshots, limits, and which errors are a row's own fault."""
 
 from histio.dialects.bulk import Driver, binds, counts_up, driver_of, further_columns, insert_rows, next_key
-from histio.dialects.faults import RowFaultError, row_fault
-from histio.dialects.limits import Limit, check_kind, limits
+from histio.dialects.faults import Repeated, RowFaultError, row_fault
+from histio.dialects.limits import Limit, check_kind, cut_time, is_time, kept_seconds, limits, second_digits
 from histio.dialects.raw import (
     BETWEEN,
     BETWEEN_ROWS,
@@ -24,6 +24,7 @@ from histio.dialects.reading import (
     sort_key,
     unreadable,
 )
+from histio.dialects.stored import Stored, stored_columns, stored_keys
 from histio.dialects.transactions import (
     advance_sequence,
     check_deferred,
@@ -51,7 +52,9 @@ __all__ = [
     "Driver",
     "Form",
     "Limit",
+    "Repeated",
     "RowFaultError",
+    "Stored",
     "advance_sequence",
     "altered",
     "as_it_is",
@@ -66,6 +69,7 @@ __all__ = [
     "compares_exactly",
     "counts_up",
     "create_engine",
+    "cut_time",
     "decimal_digits",
     "driver_of",
     "ensure_transaction",
@@ -75,6 +79,8 @@ __all__ = [
     "insert_rows",
     "is_database",
     "is_one_of",
+    "is_time",
+    "kept_seconds",
     "latest",
     "limits",
     "missing_file",
@@ -86,9 +92,12 @@ __all__ = [
     "refresh_statistics",
     "row_fault",
     "savepoint",
+    "second_digits",
     "set_up",
     "small_packets",
     "sort_key",
+    "stored_columns",
+    "stored_keys",
     "strict",
     "unreadable",
     "with_driver",

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from histio.dialects.faults import RowFaultError
 from histio.dialects.names import MYSQL
+from histio.dialects.stored import quoted
 from histio.errors import BindingError
 
 # How a connection tells the character set in which it speaks, and the one that carries every character.
@@ -244,8 +245,8 @@ def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None
             nested.rollback()
     elif connection.dialect.name == "sqlite":
         for name in connection.scalars(_DEFERRING, {"names": [table.name for table in tables]}).all():
-            quoted = connection.dialect.identifier_preparer.quote(name)
-            if connection.exec_driver_sql(f"PRAGMA foreign_key_check({quoted})").first():
+            named = connection.dialect.identifier_preparer.quote(name)
+            if connection.exec_driver_sql(f"PRAGMA foreign_key_check({named})").first():
                 raise RowFaultError(f"FOREIGN KEY of {name}")
 
 
@@ -280,12 +281,7 @@ def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> 
     if connection.dialect.name != "postgresql":
         return
     for table in tables:
-        connection.exec_driver_sql(f"ANALYZE {_quoted(connection, table)}")
-
-
-def _quoted(connection: Connection, table: sa.Table) -> str:
-    quote = connection.dialect.identifier_preparer.quote
-    return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)
+        connection.exec_driver_sql(f"ANALYZE {quoted(connection, table)}")
 
 
 def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
@@ -295,7 +291,7 @@ def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     """
     if connection.dialect.name != "postgresql":
         return
-    table = _quoted(connection, column.table)
+    table = quoted(connection, column.table)
     sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
     highest = connection.execute(sa.select(sa.func.max(column))).scalar()
     if sequence is not None and highest is not None:
