@@ -1,50 +1,127 @@
-"""Stored values that an export could only alter or lose: found before anything is read."""
+"""Stored values that an export cannot read, or that are read as others than are stored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from histio.contract import pointer
-from histio.dialects import unreadable
+from histio.dialects import altered, as_it_is, unreadable
+from histio.export_tally import ExportTally, StoredValue
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import is_unique
 from histio.report import Problem
 
+_Rule: TypeAlias = Callable[[Connection, InstrumentedAttribute[Any]], "sa.ColumnElement[bool] | None"]
+"""What is true of some values of a column; None where there can be none."""
 
-def unreadable_values(
-    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]
-) -> Iterator[Problem]:
-    """A problem for each stored value that would be altered, or stop everything, when it is loaded."""
-    run = kind.table.attribute(kind.identity)
-    # A run whose time cannot be read is in no span of time, and must not be passed over for that.
-    timed = kind.timestamp is not None
+
+_StoredValues: TypeAlias = Generator[StoredValue, None, None]
+
+
+def refuse_unreadable(
+    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
+) -> list[Any]:
+    """Refuse runs with stored values that cannot be read, and give what is true of the others.
+
+    Args:
+        connection: Only read from.
+        kind: The kind of run.
+        criteria: What is true of the runs that are looked at, their time aside.
+        bounds: What is true of their time. A run whose time cannot be read is looked at too: it is in no span
+            of time, and must not be passed over for that.
+        tally: Gets a problem for each value, and the number of runs.
+    """
+    timed = kind.timestamp is not None and bool(bounds)
     timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
-    within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
+    within = [*criteria, *bounds] if timeless is None else [*criteria, sa.or_(timeless, sa.and_(*bounds))]
+    values = _unreadable_values(connection, kind, within)
+    found = tally.refuse(value.problem(kind, "error", "schema") for value in values)
+    if tally.exact:
+        values = altered_values(connection, kind, within)
+        found |= tally.refuse(value.problem(kind, "error", "precision") for value in values)
+    if not found:
+        return []
+    model = kind.table.mapper.class_
+    damaged = sa.or_(*_damages(connection, kind.table, model, exact=tally.exact))
+    counted = sa.select(sa.func.count()).select_from(model).where(damaged, *within)
+    tally.skipped += connection.execute(counted).scalar_one()
+    return [sa.not_(damaged)]
+
+
+def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
+    """The stored values that would be lost, or stop everything, when they are loaded."""
+
+    def told(_column: InstrumentedAttribute[Any], _stored: Any) -> str:
+        return "is stored as what cannot be read exactly."
+
+    return _values(connection, kind, unreadable, criteria, lambda _: sa.true(), told)
+
+
+def altered_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
+    """The stored values that SQLAlchemy reads as others."""
+
+    def told(column: InstrumentedAttribute[Any], stored: Any) -> str:
+        of_type = column.type.dialect_impl(connection.dialect)
+        processor = of_type.result_processor(connection.dialect, None)
+        read = stored if processor is None else processor(stored)
+        return f"is stored as {stored} and read as {read}."
+
+    return _values(connection, kind, altered, criteria, as_it_is, told)
+
+
+def _values(
+    connection: Connection,
+    kind: Kind,
+    rule: _Rule,
+    criteria: list[Any],
+    asked: Callable[[InstrumentedAttribute[Any]], Any],
+    told: Callable[[InstrumentedAttribute[Any], Any], str],
+) -> _StoredValues:
+    """The values of runs and their ledgers of which *rule* is true.
+
+    Args:
+        connection: Only read from.
+        kind: The kind of run.
+        rule: What is true of the values.
+        criteria: What is true of the runs.
+        asked: Gives what is asked of a value's column; never null.
+        told: Gives what is wrong with a value, of its column and the answer.
+    """
+    run = kind.table.attribute(kind.identity)
     for path, table in kind.table.paths():
-        statement, entity = sa.select(run), kind.table.mapper.class_
+        statement, entity = sa.select(as_it_is(run), _readable(connection, run)), kind.table.mapper.class_
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
             statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
-        bad = _bad_values(connection, table, entity)
-        if not bad:
+        rules = _found_by(rule, connection, table, entity)
+        if not rules:
             continue
         own = run if table.identity is None else _of(entity, table, table.identity)
-        for uuid, entry, *flags in connection.execute(
-            statement.add_columns(own, *bad.values()).where(sa.or_(*bad.values()), *within)
-        ):
-            for member, flag in zip(bad, flags, strict=True):
-                if flag:
-                    told = kind.named(uuid)
-                    name = table.names[member]
-                    of = told if table.identity is None else table.named(entry)
-                    text = f"{kind.name} {told}: {name} of {of} is stored as what cannot be read exactly."
-                    where = pointer(*names_of(kind.table, path), name)
-                    yield Problem("error", "schema", text, where, kind.name, str(told))
+        statement = statement.add_columns(as_it_is(own), _readable(connection, own))
+        columns = [_of(entity, table, member) for member in rules]
+        found = [
+            sa.case((is_so, asked(column))) for column, is_so in zip(columns, rules.values(), strict=True)
+        ]
+        statement = statement.add_columns(*found).where(sa.or_(*rules.values()), *criteria)
+        with connection.execute(statement) as rows:
+            for raw_uuid, uuid, raw_entry, entry, *values in rows:
+                named = kind.named(raw_uuid if uuid is None else uuid)
+                of = named if table.identity is None else table.named(raw_entry if entry is None else entry)
+                for member, column, value in zip(rules, columns, values, strict=True):
+                    if value is not None:
+                        members = (*names_of(kind.table, path), table.names[member])
+                        yield StoredValue(named, members, f"{members[-1]} of {of} {told(column, value)}")
+
+
+def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any:
+    """An expression for the values in *column*: null where they cannot be read."""
+    bad = unreadable(connection, column)
+    return column if bad is None else sa.case((sa.not_(bad), column))
 
 
 def _of(entity: Any, table: Table, member: str) -> Any:
@@ -59,30 +136,50 @@ def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
         table = ledger.table
 
 
-def ambiguous_identities(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
-    """A problem for each identity that several rows have; pages could pass one of them over."""
+def refuse_ambiguous(
+    connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
+) -> list[Any]:
+    """Refuse runs that share their identity with another, and give what is true of those that do not.
+
+    Pages could pass one of them over.
+    """
     identity = kind.table.attribute(kind.identity)
     if is_unique(kind.table.columns[kind.identity]):
-        return
-    statement = sa.select(identity, sa.func.count()).where(*criteria).group_by(identity)
-    for value, count in connection.execute(statement.having(sa.func.count() > 1)):
+        return []
+    shared = sa.select(identity).where(*criteria).group_by(identity).having(sa.func.count() > 1)
+    problems = []
+    for value, count in connection.execute(shared.add_columns(sa.func.count())):
         uuid = kind.named(value)
         name = kind.table.names[kind.identity]
         text = f"{kind.name} {uuid}: {count} rows have this {name}, which should identify one."
-        yield Problem("error", "schema", text, pointer(name), kind.name, uuid)
+        problems.append(Problem("error", "schema", text, pointer(name), kind.name, uuid))
+        tally.skipped += count
+    tally.refuse(problems)
+    known = shared.where(identity.is_not(None))
+    return [sa.or_(identity.is_(None), identity.not_in(known))] if problems else []
 
 
-def _bad_values(connection: Connection, table: Table, entity: Any) -> dict[str, sa.ColumnElement[bool]]:
-    found = {member: unreadable(connection, _of(entity, table, member)) for member in table.columns}
-    return {member: predicate for member, predicate in found.items() if predicate is not None}
+def _found_by(
+    rule: _Rule, connection: Connection, table: Table, entity: Any
+) -> dict[str, sa.ColumnElement[bool]]:
+    """By member, what is true of the values of *entity* that *rule* finds."""
+    found = {member: rule(connection, _of(entity, table, member)) for member in table.columns}
+    return {member: is_so for member, is_so in found.items() if is_so is not None}
 
 
-def damages(connection: Connection, table: Table, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
-    """What is true of rows that have unreadable values, in themselves or in their ledgers."""
-    for predicate in _bad_values(connection, table, entity).values():
-        yield sa.func.coalesce(predicate, sa.false())
+def _damages(
+    connection: Connection, table: Table, entity: Any, *, exact: bool
+) -> Iterator[sa.ColumnElement[bool]]:
+    """What is true of rows that cannot be exported for a stored value, their own or one of their ledgers.
+
+    *exact*: a value that is read as another one is among those.
+    """
+    rules = (unreadable, altered) if exact else (unreadable,)
+    for rule in rules:
+        for is_so in _found_by(rule, connection, table, entity).values():
+            yield sa.func.coalesce(is_so, sa.false())
     for ledger in table.ledgers:
         below = aliased(ledger.relation.model)
-        found = list(damages(connection, ledger.table, below))
+        found = list(_damages(connection, ledger.table, below, exact=exact))
         if found:
             yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))

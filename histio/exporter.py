@@ -18,11 +18,12 @@ from sqlalchemy.orm import aliased
 
 from histio.compiler.collector import paused
 from histio.compiler.columns import DeclinedError
-from histio.compiler.texts import Texts, TooManyError, compiled_texts
+from histio.compiler.texts import Finished, Texts, TooManyError, compiled_texts
 from histio.contract import pointer
-from histio.damage import ambiguous_identities, damages, unreadable_values
+from histio.damage import altered_values, refuse_ambiguous, refuse_unreadable
 from histio.dialects import as_sorted, order_key, raw, savepoint, sort_key
 from histio.errors import ExportError
+from histio.export_tally import ExportTally
 from histio.fields import RunUUID, UtcTimestamp
 from histio.kinds import Kind, Table
 from histio.loading import complete, eager
@@ -64,40 +65,53 @@ class Page:
         records: Their records.
         problems: What the format cannot hold; the rows concerned are not among the records.
         last: Sort key and UUID of the last row of a full page; None when nothing can follow.
+        identities: Those of the records, as their column has them.
+        skipped: How many rows are not among the records.
         texts: The JSON of the records, instead of those; None: they have not been made into JSON.
     """
 
     records: list[dict[str, Any]]
     problems: list[Problem]
     last: tuple[Any, Any] | None
+    identities: Sequence[Any] = ()
+    skipped: int = 0
     texts: list[str] | None = None
 
 
-def export_runs(connection: Connection, kind: Kind, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
+def export_runs(
+    connection: Connection, kind: Kind, filters: Filters = Filters(), tally: ExportTally | None = None
+) -> Iterator[dict[str, Any]]:
     """The records of *kind*, by (timestamp, identity); those without a time come first.
 
     Args:
         connection: In a transaction; only read from.
         kind: The kind of run.
         filters: Which of them.
+        tally: Gets what there is to say of stored values, which the caller passes on. None: what cannot be
+            exported is raised after the last run.
 
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
-    problems: list[Problem] = []
-    for page in _pages(connection, kind, filters, problems):
+    own = ExportTally() if tally is None else tally
+    for page in _pages(connection, kind, filters, own):
         yield from page.records if page.texts is None else map(json.loads, page.texts)
-    if problems:
-        raise ExportError(tuple(problems))
+    if tally is None:
+        own.check()
 
 
-def export_texts(connection: Connection, kind: Kind, filters: Filters = Filters()) -> Iterator[list[str]]:
-    """The JSON of the same records, compact, page by page; likewise."""
-    problems: list[Problem] = []
-    for page in _pages(connection, kind, filters, problems):
-        yield texts_of(kind, page.records, problems) if page.texts is None else page.texts
-    if problems:
-        raise ExportError(tuple(problems))
+def export_texts(
+    connection: Connection, kind: Kind, filters: Filters, tally: ExportTally
+) -> Iterator[list[str]]:
+    """The JSON of the records of *kind*, compact, page by page; *tally* gets what there is to say of them."""
+    for page in _pages(connection, kind, filters, tally):
+        if page.texts is not None:
+            yield page.texts
+            continue
+        problems: list[Problem] = []
+        yield texts_of(kind, page.records, problems)
+        tally.refuse(problems)
+        tally.skipped += len(problems)
 
 
 def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Problem]) -> list[str]:
@@ -114,31 +128,25 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
     return texts
 
 
-def _pages(connection: Connection, kind: Kind, filters: Filters, problems: list[Problem]) -> Iterator[Page]:
-    """Pages of runs in their order; what cannot be exported is added to *problems*."""
+def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTally) -> Iterator[Page]:
+    """Pages of runs in their order; *tally* gets what cannot be exported."""
     of_uuids = isinstance(kind.table.fields[kind.identity], RunUUID)
     identity = order_key(connection, kind.table.attribute(kind.identity), of_uuids=of_uuids)
     with savepoint(connection):
         time, criteria, bounds = _criteria(connection, kind, filters)
         texts = _texts(connection, kind)
-        if bounds:  # a run whose time cannot be read is in no span of time
-            unreadable_found = list(unreadable_values(connection, kind, criteria, bounds))
-            problems += unreadable_found
-            criteria += _undamaged(connection, kind) if unreadable_found else []
-        problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
+        criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], tally)
+        if bounds:
+            criteria += refuse_unreadable(connection, kind, criteria, bounds, tally)
     for span, at in _spans(kind, time, bounded=bool(bounds)):
         runs = _Runs(connection, kind, [*criteria, *bounds, *span], at, identity)
-        yield from runs.carefully(problems) if texts is None else runs.swiftly(texts, problems)
+        yield from runs.carefully(tally) if texts is None else runs.swiftly(texts, tally)
 
 
 def _texts(connection: Connection, kind: Kind) -> Texts | None:
     """What makes JSON of rows of *kind*; None: marshmallow has to."""
     made = compiled_texts(kind, connection.dialect)
     return made if isinstance(made, Texts) else None
-
-
-def _undamaged(connection: Connection, kind: Kind) -> list[Any]:
-    return [sa.not_(sa.or_(*damages(connection, kind.table, kind.table.mapper.class_)))]
 
 
 class _Runs:
@@ -171,27 +179,31 @@ class _Runs:
             .order_by(*ordered)
         )
 
-    def carefully(self, problems: list[Problem], *further: Any) -> Iterator[Page]:
+    def carefully(self, tally: ExportTally, *further: Any) -> Iterator[Page]:
         """Pages of the records that marshmallow dumps."""
         connection, kind = self._connection, self._kind
         with savepoint(connection):
-            found = list(unreadable_values(connection, kind, [*self._conditions, *further], []))
-        problems += found
-        further = (*further, *_undamaged(connection, kind)) if found else further
-        statement = self._in_order(_select(kind), *further)
+            readable = refuse_unreadable(connection, kind, [*self._conditions, *further], [], tally)
+        statement = self._in_order(_select(kind), *further, *readable)
         following, more = statement, True
         while more:
             size, more = _size(connection, kind, following)
             if not size:
                 break
             page = _dump(connection, kind, following.limit(size), size)
-            problems += page.problems
+            tally.refuse(page.problems)
+            tally.skipped += page.skipped
+            if page.identities and not tally.exact:
+                with savepoint(connection):
+                    exported = kind.table.attribute(kind.identity).in_(page.identities)
+                    altered = list(altered_values(connection, kind, [exported]))
+                tally.warn(kind, len(altered), altered)
             yield page
             if page.last is None:
                 break
             following = statement.where(*_beyond(self._at, self._identity, *page.last))
 
-    def swiftly(self, texts: Texts, problems: list[Problem]) -> Iterator[Page]:
+    def swiftly(self, texts: Texts, tally: ExportTally) -> Iterator[Page]:
         """Pages of texts; where they are not sure of a row, of marshmallow's records.
 
         A page with too many ledger entries is tried again with fewer runs.
@@ -215,23 +227,32 @@ class _Runs:
                 size = max(1, size // 4)
                 continue
             except Exception:  # noqa: BLE001 - of what the database cannot say, the careful way knows why
-                yield from self.carefully(problems, *beyond)
+                yield from self.carefully(tally, *beyond)
                 return
-            if page is not None:
-                yield Page([], [], ended, page)
-            elif ended is not None:
-                until = sa.not_(sa.and_(*_beyond(self._at, self._identity, *ended)))
-                yield from self.carefully(problems, *beyond, until)
+            if ended is not None:
+                within = (*beyond, sa.not_(sa.and_(*_beyond(self._at, self._identity, *ended))))
+                if page is None or (page.altered and tally.exact):
+                    yield from self.carefully(tally, *within)
+                else:
+                    if page.altered:
+                        self._warn_of_altered(tally, len(page.altered), within)
+                    yield Page([], [], ended, texts=page.texts)
             if len(rows) < size:
                 return
             size, last = min(PAGE, 2 * size), ended
 
-    def _finished(self, texts: Texts, rows: Sequence[Any]) -> list[str] | None:
+    def _finished(self, texts: Texts, rows: Sequence[Any]) -> Finished | None:
         """The JSON of *rows*; None: of one of them, only marshmallow can say what it is."""
         try:
             return texts.finished(self._connection, rows, _ENTRIES)
         except DeclinedError:
             return None
+
+    def _warn_of_altered(self, tally: ExportTally, count: int, within: Iterable[Any]) -> None:
+        """Count values that are read as others; while they are kept, look them up *within* a span of runs."""
+        values = altered_values(self._connection, self._kind, [*self._conditions, *within])
+        with savepoint(self._connection), contextlib.closing(values):
+            tally.warn(self._kind, count, values)
 
 
 def _size(connection: Connection, kind: Kind, runs: sa.Select[Any]) -> tuple[int, bool]:
@@ -340,22 +361,30 @@ def export_known(
     return _dump(connection, kind, statement, PAGE, now=now)
 
 
-def known_texts(connection: Connection, kind: Kind, identities: Sequence[Any]) -> dict[str, str]:
-    """By UUID, the JSON of runs with these *identities*, but for those that marshmallow has to dump."""
+def known_texts(
+    connection: Connection, kind: Kind, identities: Sequence[Any]
+) -> tuple[dict[str, str], set[str]]:
+    """By UUID, the JSON of runs with these *identities*, but for those that marshmallow has to dump.
+
+    With them, the UUIDs of those that have values which are stored otherwise than they are read.
+    """
     identity = kind.table.attribute(kind.identity)
     texts, arriving = _texts(connection, kind), raw(connection.dialect, identity.type, identity)
-    if texts is None or arriving is None:
-        return {}
-    statement = texts.select().add_columns(arriving[0].label("identity"))
     found: dict[str, str] = {}
+    altered: set[str] = set()
+    if texts is None or arriving is None:
+        return found, altered
+    statement = texts.select().add_columns(arriving[0].label("identity"))
     for start in range(0, len(identities), PAGE):
         some = statement.where(identity.in_(identities[start : start + PAGE]))
         with savepoint(connection), contextlib.suppress(DeclinedError, TooManyError):
             with connection.execute(some) as result:
                 rows = result.cursor.fetchall()
             made = texts.finished(connection, rows, _ENTRIES)
-            found.update(zip((str(UUID(row[-1])) for row in rows), made, strict=True))
-    return found
+            uuids = [str(UUID(row[-1])) for row in rows]
+            found.update(zip(uuids, made.texts, strict=True))
+            altered.update(uuids[place] for place in made.altered)
+    return found, altered
 
 
 def _bound(
@@ -417,6 +446,7 @@ def _dump_apart(
         raise ExportError((Problem("error", "schema", text, pointer(name), kind.name),)) from own
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
+    identities: list[Any] = []
     for *_, one in keys:
         alone = statement.where(identity == one)
         try:
@@ -430,9 +460,11 @@ def _dump_apart(
         else:
             records += page.records
             problems += page.problems
+            identities += page.identities
     if not problems:
         raise error  # no single row is at fault
-    return Page(records, problems, (keys[-1][0], keys[-1][1]) if len(keys) == size else None)
+    last = (keys[-1][0], keys[-1][1]) if len(keys) == size else None
+    return Page(records, problems, last, identities, len(keys) - len(records))
 
 
 def _dump_together(
@@ -440,6 +472,7 @@ def _dump_together(
 ) -> Page:
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
+    identities: list[Any] = []
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
     with savepoint(connection), own_session(connection, now=now) as session:
         rows = session.execute(statement).all()
@@ -452,10 +485,13 @@ def _dump_together(
                 record = kind.table.schema.dump(row)
                 unclear = _told(kind, row, _choice_faults(kind.table.schema, record))
                 problems += unclear
-                records += [] if unclear else [record]
+                if not unclear:
+                    records.append(record)
+                    identities.append(getattr(row, kind.table.attribute(kind.identity).key))
             except ValidationError as error:
                 problems += list(_unholdable(kind, row)) or _told(kind, row, faults_in(error.messages))
-    return Page(records, problems, (rows[-1][1], rows[-1][2]) if len(rows) == size else None)
+        last = (rows[-1][1], rows[-1][2]) if len(rows) == size else None
+    return Page(records, problems, last, identities, len(rows) - len(records))
 
 
 def _identity_of(kind: Kind, row: Any) -> str:

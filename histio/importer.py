@@ -432,6 +432,7 @@ class Import:
             tally=self._tally,
             skips=self._on_duplicate != "error",
             compares=self._on_duplicate in ("verify", "update"),
+            updates=self._on_duplicate == "update",
             deferred=self._deferred,
         )
 

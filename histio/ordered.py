@@ -28,10 +28,9 @@ from histio.files.reading import Reading
 from histio.files.streams import Seal
 from histio.files.writing import lines
 from histio.kinds import Kind
-from histio.report import Fault, Problem
+from histio.report import KEPT, Fault, Problem
 from histio.runs import Format, Run
 from histio.spool import Scratch
-from histio.tally import KEPT
 from histio.wire import encoded, faults_in
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.comparison import note_altered
 from histio.compiler.columns import DeclinedError
 from histio.compiler.rows import Records, Rows, compiled_rows
 from histio.counting import check_kept, rows_of
@@ -42,6 +43,7 @@ class Swift:
         spool: Remembers which runs this import has written.
         tally: Counts what becomes of runs.
         compares: Whether runs that exist are left alone if they are the same; otherwise they are in any case.
+        updates: Whether runs that exist are made what is given, so that it is told where that would round.
         skips: Whether runs that exist are left alone at all.
         deferred: Whether deferred constraints are checked now.
     """
@@ -59,6 +61,7 @@ class Swift:
         tally: Tally,
         skips: bool,
         compares: bool,
+        updates: bool,
         deferred: bool,
     ) -> None:
         self._connection = connection
@@ -71,6 +74,7 @@ class Swift:
         self._tally = tally
         self._skips = skips
         self._compares = compares
+        self._updates = updates
         self._deferred = deferred
         self._has_rules = _has_rules(table for kind in kinds for table in kind.table.all())
         self._made: dict[str, Rows | str] = {}
@@ -143,14 +147,21 @@ class Swift:
 
     def _settle(self, kind: Kind, stored: Mapping[object, Entry]) -> list[Entry]:
         """Leave runs alone that exist already, where that is all there is to do."""
-        texts = known_texts(self._connection, kind, list(stored)) if self._compares else {}
-        left = []
-        for entry in stored.values():
+        texts, altered = known_texts(self._connection, kind, list(stored)) if self._compares else ({}, set())
+        left: list[Entry] = []
+        told: list[Run] = []
+        for identity, entry in stored.items():
             uuid = _uuid(kind, entry)
             same = not self._compares or (entry.text is not None and entry.text == texts.get(uuid))
             if not (self._skips and same) or self._spool.place(kind.name, uuid) is not None:
                 left.append(entry)
-        self._tally.count(kind.name, "skipped", len(stored) - len(left))
+            elif self._updates and uuid in altered:
+                values = {member: entry.record.get(name) for member, name in kind.table.names.items()}
+                told.append(Run(kind, entry, values | {kind.identity: identity}, outcome="skipped"))
+        note_altered(self._connection, kind, told, within=self._identities.scope(kind.table))
+        for run in told:
+            self._tally.add(run)
+        self._tally.count(kind.name, "skipped", len(stored) - len(left) - len(told))
         return left
 
     def _write(self, kind: Kind, rows: Rows, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:

@@ -163,6 +163,23 @@ def test_runs_of_one_identity_are_named_and_none_is_passed_over_at_a_pages_borde
     assert {problem.uuid for problem in error.value.problems} == set(map(str, range(150)))
 
 
+def test_runs_of_one_identity_are_left_out_together(sqlite_of, tmp_path):
+    base = orm.declarative_base()
+    columns = {name: sa.Column(sa.Integer) for name in ("tenant", "number")}
+    host_run = model(base, "Run", sa.UniqueConstraint("tenant", "number"), day=sa.Column(sa.Date), **columns)
+    kind = run(host_run, {"identity": "number", "timestamp": "day"}, day=histio.Date(allow_none=True))
+    day = dt.date(2025, 12, 8)
+    rows = [host_run(tenant=tenant, number=n, day=day) for n in range(150) for tenant in range(3)]
+    history = History(sqlite_of(base.metadata, *rows, host_run(tenant=1, number=999, day=day)), kind)
+    for since in (None, dt.date(2000, 1, 1)):
+        report = history.export_file(
+            tmp_path / "runs.json", since=since, on_unreadable="skip", overwrite=True
+        )
+        assert (report.exported, report.skipped, report.problem_count) == (1, 450, 150)
+        [record] = json.loads((tmp_path / "runs.json").read_text())["runs"]
+        assert record["number"] == 999
+
+
 @pytest.mark.parametrize("index", [False, True])
 def test_identities_that_mariadb_takes_for_the_same_are_rejected_and_not_skipped(databases, index):
     base = orm.declarative_base()

@@ -12,11 +12,11 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from marshmallow.fields import Field
 
-from histio.dialects import Form
+from histio.dialects import LAST_DIGIT, Form
 from histio.fields import (
     Boolean,
     Bytes,
@@ -38,6 +38,9 @@ from histio.wire import WireField, encoded
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what the field's place in a template takes, of as many stored values."""
 
+Altered: TypeAlias = Callable[[Sequence[Any]], Sequence[int]]
+"""Gives the places of those stored values that SQLAlchemy reads as others."""
+
 _REMEMBERED = 10_000
 _DIGITS = b"0123456789"
 
@@ -46,21 +49,40 @@ class DeclinedError(Exception):
     """A value is not what the compiled way is sure of: marshmallow has to say what it is."""
 
 
-def column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:
-    """The place of a *field* in a template of ``%``, and what fills it; None: only marshmallow can.
+class Member(NamedTuple):
+    """How a field gets into the JSON of a record.
+
+    Attributes:
+        place: Its place in a template of ``%``.
+        fill: Makes what the place takes.
+        altered: Finds values that are stored otherwise than they are read; None: there are none.
+    """
+
+    place: str
+    fill: Column
+    altered: Altered | None = None
+
+
+def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
+    """How a *field* gets into the JSON of a record; None: only marshmallow can do it.
 
     Args:
         field: The field.
         form: How the values of its column arrive.
-        scale: Of a decimal's column.
+        digits: To how many digits after the point SQLAlchemy rounds floats; None: it does not.
     """
-    made = _column(field, form, scale)
-    if made is None or not field.allow_none or isinstance(made[1], _Known):
-        return made
-    return "%s", functools.partial(_some_null, *made)
+    made = _column(field, form, digits)
+    if made is None:
+        return None
+    is_float = isinstance(field, FixedDecimal) and form == "float"
+    altered = functools.partial(_altered, digits) if is_float and digits is not None else None
+    if not field.allow_none or isinstance(made[1], _Known):
+        return Member(*made, altered)
+    some_altered = altered and functools.partial(_some_altered, altered)
+    return Member("%s", functools.partial(_some_null, *made), some_altered)
 
 
-def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911, PLR0912
+def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911, PLR0912
     match field, form:
         case Boolean(), "boolean":
             return "%s", functools.partial(map, _TRUTHS.__getitem__)
@@ -69,8 +91,8 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
         case Epoch(), "integer":
             return '"%s"', functools.partial(_counts, field)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
-            exact = digits == scale and digits + whole <= FLOAT_DIGITS
-            return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
+            as_read = digits == read and digits + whole <= FLOAT_DIGITS
+            return (f'"%.{digits}f"', functools.partial(_floats, field)) if as_read else None
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int()), "double":
             return f'"%.{digits}f"', functools.partial(_doubles, field)
         case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
@@ -149,21 +171,41 @@ def _counts(field: Epoch, values: Sequence[Any]) -> Iterable[str]:
 
 
 def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
-    """Decimals that are stored as floats, where each is the float of a decimal with the field's digits."""
+    """Decimals that are stored as floats, to be rounded as SQLAlchemy does."""
     if not set(map(type, values)) <= {float, int}:
         raise DeclinedError
-    unit = 10.0 ** (field.scale or 0)
+    read = f"%.{field.scale}f".__mod__
+    lowest, highest = float(read(min(values))), float(read(max(values)))
     bound = 10.0 ** (field.whole_digits or 0)
-    lowest = min(values)
-    if not -bound < lowest <= max(values) < bound or (lowest < 0 and not field.signed):
+    if not -bound < lowest <= highest < bound or (lowest < 0 and not field.signed):
         raise DeclinedError
     if field.positive and lowest <= 0:
         raise DeclinedError
+    if lowest > 0:
+        return values
+    if min(values) >= 0:
+        return [value or 0.0 for value in values]  # zeros have no sign
+    return [value if float(read(value)) else 0.0 for value in values]
+
+
+def _altered(digits: int, values: Sequence[float]) -> Sequence[int]:
+    """The places of decimals that are stored with more digits than they are read with."""
+    unit = 10.0**digits
     # A count of units is below 10**15, and what it is over a power of ten is rounded once.
-    exact = [round(value * unit) / unit for value in values]
-    if exact != list(values):
-        raise DeclinedError
-    return exact  # without zeros that have a sign
+    read = [round(value * unit) / unit for value in values]
+    if read == list(values):
+        return ()
+    return [
+        place
+        for place, (one, other) in enumerate(zip(read, values, strict=True))
+        if abs(one - other) > abs(other) * LAST_DIGIT
+    ]
+
+
+def _some_altered(altered: Altered, values: Sequence[Any]) -> Sequence[int]:
+    """What *altered* finds in *values* of which some are null."""
+    places = [place for place, value in enumerate(values) if value is not None]
+    return [places[found] for found in altered([values[place] for place in places])]
 
 
 def _doubles(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:

@@ -15,7 +15,15 @@ from histio.dialects.raw import (
     is_one_of,
     raw,
 )
-from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
+from histio.dialects.reading import (
+    LAST_DIGIT,
+    altered,
+    as_sorted,
+    decimal_digits,
+    order_key,
+    sort_key,
+    unreadable,
+)
 from histio.dialects.stored import Stored, stored_columns, stored_keys
 from histio.dialects.transactions import (
     advance_sequence,
@@ -41,6 +49,7 @@ from histio.dialects.written import check_count, counts_truly
 __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
+    "LAST_DIGIT",
     "Driver",
     "Form",
     "Limit",
@@ -48,6 +57,7 @@ __all__ = [
     "RowFaultError",
     "Stored",
     "advance_sequence",
+    "altered",
     "as_it_is",
     "as_one",
     "as_one_row",
@@ -63,6 +73,7 @@ __all__ = [
     "counts_up",
     "create_engine",
     "cut_time",
+    "decimal_digits",
     "driver_of",
     "ensure_transaction",
     "further_columns",
