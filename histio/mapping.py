@@ -10,63 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
 from sqlalchemy.orm.attributes import init_collection
 from sqlalchemy.orm.collections import collection_adapter
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from histio.errors import BindingError
 
 Columns = tuple[sa.Column[Any], ...]
 
-_DIALECT: sa.Dialect = DefaultDialect()
-
 # Loading strategies that no option can replace: their rows are fetched apart.
 _APART = {"dynamic", "write_only"}
-
-
-def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
-    """The database's type below all decorators."""
-    while isinstance(column_type, TypeDecorator):
-        column_type = column_type.impl_instance
-    return column_type
-
-
-def declared(column_type: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
-    """The type below all decorators as the host declared it for databases of *dialect*."""
-    while True:
-        column_type = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001
-        if not isinstance(column_type, TypeDecorator):
-            return column_type
-        column_type = column_type.load_dialect_impl(dialect)
-
-
-def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
-    """The first of *candidates* that *column_type* takes and gives back the same; None: none of them."""
-    write = column_type.bind_processor(_DIALECT) or _same
-    read = column_type.result_processor(_DIALECT, None) or _same
-    for candidate in candidates:
-        try:
-            returned = read(write(candidate))
-        except Exception:  # noqa: BLE001, S112 - a host's type may say no in any way
-            continue
-        if type(returned) is type(candidate) and returned == candidate:
-            return candidate
-    return None
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def is_decorated(column_type: TypeEngine[Any]) -> bool:
-    """Whether the host converts the values of the column in ways of its own."""
-    own = ("process_bind_param", "process_result_value", "bind_processor", "result_processor")
-    return isinstance(column_type, TypeDecorator) and any(
-        getattr(type(column_type), name) is not getattr(TypeDecorator, name) for name in own
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,7 @@ from histio import instances
 from histio.audits import Audit
 from histio.binding import order_name, table_of, told_of
 from histio.charts import Compare
+from histio.column_types import underlying
 from histio.errors import BindingError
 from histio.fields import (
     Boolean,
@@ -34,7 +35,7 @@ from histio.fields import (
     Text,
     UtcTimestamp,
 )
-from histio.mapping import Relation, find_column, mapper_of, relation, underlying
+from histio.mapping import Relation, find_column, mapper_of, relation
 from histio.report import Fault
 from histio.wire import WireField, is_list, nested_in, wire_name
 

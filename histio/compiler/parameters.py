@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from marshmallow.fields import Field
 
+from histio.column_types import declared
 from histio.dialects import Driver, has_plain_type
 from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
-from histio.mapping import declared
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what a driver takes, of as many values."""

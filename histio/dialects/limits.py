@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import converts, declared
 from histio.dialects.names import MYSQL
 from histio.errors import BindingError
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.kinds import Kind
-from histio.mapping import declared, is_decorated
 from histio.report import Fault
 from histio.wire import shown
 
@@ -37,8 +37,10 @@ def limits(dialect: sa.Dialect, columns: Mapping[str, sa.Column[Any]]) -> dict[s
 
 def _limit(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> Limit | None:
     own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
-    below = _stored_limit(declared(own, dialect), dialect)
-    return functools.partial(_translated, own, dialect, below) if is_decorated(own) else below
+    if not isinstance(own, sa.types.TypeDecorator):
+        return _stored_limit(own, dialect)
+    below = _limit(dialect, own.load_dialect_impl(dialect))
+    return functools.partial(_translated, own, dialect, below) if converts(own) else below
 
 
 def _stored_limit(stored: TypeEngine[Any], dialect: sa.Dialect) -> Limit | None:

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import declared, is_decorated
 from histio.dialects.names import MYSQL
 from histio.dialects.reading import STORAGE
-from histio.mapping import declared, is_decorated
 
 Form: TypeAlias = Literal["boolean", "integer", "float", "digits", "moment", "day", "uuid", "hex", "text"]
 """How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
@@ -68,7 +68,7 @@ def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
     own = type(declared(column_type, dialect)).__module__.startswith("sqlalchemy.")
     used: Any = column_type.dialect_impl(dialect)
     calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
-    return own and not calls and not is_decorated(column_type)
+    return own and not calls and not is_decorated(column_type, dialect)
 
 
 def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:

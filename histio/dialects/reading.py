@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import declared
 from histio.dialects.names import MYSQL
-from histio.mapping import declared
 
 # SQLAlchemy's spelling of a time in SQLite.
 _TEMPLATE = "0000-00-00 00:00:00.000000"

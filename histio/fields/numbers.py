@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from histio.mapping import is_decorated, python_form, underlying
+from histio.column_types import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
 # Bits beside the sign, by the type's name; a plain INTEGER has 32 on PostgreSQL and MariaDB.

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper
 
+from histio.column_types import underlying
 from histio.errors import BindingError
 from histio.fields.numbers import FixedDecimal, Integer
 from histio.fields.texts import RunUUID, Text
 from histio.fields.times import Date, UtcTimestamp
-from histio.mapping import Relation, column_of, relation, underlying
+from histio.mapping import Relation, column_of, relation
 from histio.wire import JsonSchema, WireField
 
 Key = tuple[str, ...]

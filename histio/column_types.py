@@ -1,0 +1,140 @@
+"""What SQLAlchemy says of the types of columns: what is stored, and what a decorator makes of it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+import sqlalchemy.dialects
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_Processor: TypeAlias = Callable[[Any], Any]
+
+_DIALECT: sa.Dialect = DefaultDialect()
+
+# Types that say nothing of what is stored: decorators over them choose by dialect.
+_ABSTRACT = (TypeEngine, sa.types.NullType, sa.types.UserDefinedType)
+
+_logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def _dialects() -> tuple[sa.Dialect, ...]:
+    """One of no database in particular, and one of each that SQLAlchemy knows; none needs its driver."""
+    found = [_DIALECT]
+    for name in sqlalchemy.dialects.__all__:
+        module = import_module(f"sqlalchemy.dialects.{name}.base")
+        found += [
+            each()
+            for each in vars(module).values()
+            if isinstance(each, type)
+            and issubclass(each, DefaultDialect)
+            and each.__module__ == module.__name__
+        ]
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=1024)
+def _implementation(decorator: TypeDecorator[Any]) -> TypeEngine[Any]:
+    """The type that *decorator* converts for, in the first database for which it has one."""
+    for dialect in _dialects():
+        try:
+            found = decorator.load_dialect_impl(dialect)
+        except Exception:  # a host's decorator may refuse a database in any way
+            _logger.debug("%r has no type for %s", decorator, dialect.name, exc_info=True)
+            continue
+        if type(found) not in _ABSTRACT:
+            return found
+    return decorator.impl_instance
+
+
+def _layers(column_type: TypeEngine[Any], dialect: sa.Dialect | None) -> Iterator[TypeEngine[Any]]:
+    """*column_type*, and the types below its decorators; *dialect* None: in no database in particular."""
+    while True:
+        if dialect is not None:
+            column_type = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001
+        yield column_type
+        if not isinstance(column_type, TypeDecorator):
+            return
+        below = _implementation(column_type) if dialect is None else column_type.load_dialect_impl(dialect)
+        column_type = below
+
+
+def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The database's type below all decorators."""
+    *_, stored = _layers(column_type, None)
+    return stored
+
+
+def declared(column_type: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
+    """The type below all decorators as the host declared it for databases of *dialect*."""
+    *_, stored = _layers(column_type, dialect)
+    return stored
+
+
+def is_decorated(column_type: TypeEngine[Any], dialect: sa.Dialect | None = None) -> bool:
+    """Whether the values of the column are converted by other functions than those of its plain type.
+
+    Args:
+        column_type: The type of the column.
+        dialect: That of the database; None: in whatever database.
+    """
+    return any(map(converts, _layers(column_type, dialect)))
+
+
+def converts(column_type: TypeEngine[Any]) -> bool:
+    """Whether *column_type* itself has functions that convert, and not only what it decorates."""
+    kinds = (kind for kind in type(column_type).__mro__ if kind.__module__.startswith("sqlalchemy."))
+    plain = TypeDecorator if isinstance(column_type, TypeDecorator) else next(kinds)
+    own = ("process_bind_param", "process_result_value", "bind_processor", "result_processor")
+    return any(getattr(type(column_type), name, None) is not getattr(plain, name, None) for name in own)
+
+
+def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
+    """The first of *candidates* that *column_type* takes and gives back the same; None: none of them.
+
+    A decorator is asked as each database asks it; one for which it keeps none does not count.
+    """
+    dialects = _dialects() if is_decorated(column_type) else (_DIALECT,)
+    kept = [found for each in dialects if (found := _kept(column_type, each, candidates))]
+    places = set.intersection(*kept) if kept else ()
+    return candidates[min(places)] if places else None
+
+
+def _kept(column_type: TypeEngine[Any], dialect: sa.Dialect, candidates: Sequence[Any]) -> set[int]:
+    """The places of the *candidates* that *column_type* keeps as they are in databases of *dialect*."""
+    try:
+        adapted = column_type.dialect_impl(dialect)
+        if isinstance(column_type, TypeDecorator) and not isinstance(adapted, TypeDecorator):
+            return set()  # the database has a type of its own, which says nothing of the decorator
+        write = adapted.bind_processor(dialect) or _same
+        read = adapted.result_processor(dialect, None) or _same
+        of_text = isinstance(declared(column_type, dialect), sa.String)
+    except Exception:  # a host's type may refuse a database in any way
+        _logger.debug("%r has nothing for %s", column_type, dialect.name, exc_info=True)
+        return set()
+    return {
+        place
+        for place, candidate in enumerate(candidates)
+        if _keeps(write, read, candidate, str if of_text else object)
+    }
+
+
+def _keeps(write: _Processor, read: _Processor, candidate: Any, written: type[Any]) -> bool:
+    """Whether *candidate*, *written* as a value of that class, is read as the same."""
+    try:
+        stored = write(candidate)
+        returned = read(stored)
+    except Exception:  # a host's type may say no in any way
+        _logger.debug("a type refuses %s", type(candidate).__name__, exc_info=True)
+        return False
+    return isinstance(stored, written) and type(returned) is type(candidate) and bool(returned == candidate)
+
+
+def _same(value: Any) -> Any:
+    return value
