@@ -19,7 +19,16 @@ from histio.charts import charts_of
 from histio.errors import BindingError
 from histio.fields import Date, RunUUID, Slug, UtcTimestamp
 from histio.kinds import Kind, Ledger, Links, Reference, Snapshot, Table
-from histio.mapping import Relation, column_of, find_column, mapper_of, no_such, relation
+from histio.mapping import (
+    Relation,
+    column_named,
+    column_of,
+    find_column,
+    is_query_expression,
+    mapper_of,
+    no_such,
+    relation,
+)
 from histio.wire import WireField, is_list, nested_in, wire_name
 
 if TYPE_CHECKING:
@@ -176,9 +185,15 @@ def _check_dumped(schema: RecordSchema, mapper: Mapper[Any]) -> None:
     """Raise BindingError where a member that is only dumped has nothing to be dumped from."""
     for name, field in schema.dump_fields.items():
         source = (field.attribute or name).partition(".")[0]
-        if field.dump_only and isinstance(field, WireField) and not hasattr(mapper.class_, source):
-            missing = no_such(mapper, "attribute", source, dir(mapper.class_))
-            raise BindingError(f"{type(schema).__name__}.{name}: {missing}")
+        if not field.dump_only or not isinstance(field, WireField):
+            continue
+        with told_of(schema, name):
+            if not hasattr(mapper.class_, source):
+                raise BindingError(no_such(mapper, "attribute", source, dir(mapper.class_)))
+            if is_query_expression(mapper, source):
+                raise BindingError(
+                    "a query_expression has a value in the host's own queries only: exclude it"
+                )
 
 
 def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
@@ -201,12 +216,7 @@ def _check_apart(schema: RecordSchema, ledgers: list[Ledger]) -> None:
 
 
 def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
-    column = find_column(mapper, name)
-    if column is None:
-        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
-        if hasattr(mapper.class_, name):
-            text += "; what is no column can be exported with dump_only=True"
-        raise BindingError(text)
+    column = column_named(mapper, name)
     if column.identity is not None and column.identity.always:
         raise BindingError(f"{mapper.class_.__name__}.{name} is GENERATED ALWAYS, and could not be imported")
     return column

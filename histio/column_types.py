@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from importlib import import_module
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import sqlalchemy as sa
 import sqlalchemy.dialects
@@ -14,6 +17,13 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _Processor: TypeAlias = Callable[[Any], Any]
+
+# Types of one value, and what drivers take for those.
+_PLAIN: tuple[type[TypeEngine[Any]], ...] = (
+    *(sa.Integer, sa.Numeric, sa.Float, sa.Boolean, sa.Date, sa.DateTime, sa.Time, sa.Interval, sa.Uuid),
+    sa.types._Binary,  # noqa: SLF001 - what BINARY and LargeBinary share
+)
+_SCALARS = (str, bytes, bytearray, memoryview, int, float, Decimal, dt.date, dt.time, dt.timedelta, UUID)
 
 _DIALECT: sa.Dialect = DefaultDialect()
 
@@ -95,6 +105,11 @@ def converts(column_type: TypeEngine[Any]) -> bool:
     return any(getattr(type(column_type), name, None) is not getattr(plain, name, None) for name in own)
 
 
+def keeps_objects(column_type: TypeEngine[Any]) -> bool:
+    """Whether a decorator keeps any object of Python's, as pickles do."""
+    return is_decorated(column_type) and python_form(column_type, [("tuple",)]) is not None
+
+
 def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
     """The first of *candidates* that *column_type* takes and gives back the same; None: none of them.
 
@@ -114,19 +129,22 @@ def _kept(column_type: TypeEngine[Any], dialect: sa.Dialect, candidates: Sequenc
             return set()  # the database has a type of its own, which says nothing of the decorator
         write = adapted.bind_processor(dialect) or _same
         read = adapted.result_processor(dialect, None) or _same
-        of_text = isinstance(declared(column_type, dialect), sa.String)
+        written = _written(declared(column_type, dialect))
     except Exception:  # a host's type may refuse a database in any way
         _logger.debug("%r has nothing for %s", column_type, dialect.name, exc_info=True)
         return set()
-    return {
-        place
-        for place, candidate in enumerate(candidates)
-        if _keeps(write, read, candidate, str if of_text else object)
-    }
+    return {place for place, candidate in enumerate(candidates) if _keeps(write, read, candidate, written)}
 
 
-def _keeps(write: _Processor, read: _Processor, candidate: Any, written: type[Any]) -> bool:
-    """Whether *candidate*, *written* as a value of that class, is read as the same."""
+def _written(stored: TypeEngine[Any]) -> tuple[type[Any], ...]:
+    """The classes of the values that drivers take for a column of the *stored* type."""
+    if isinstance(stored, sa.String):
+        return (str,)
+    return _SCALARS if isinstance(stored, _PLAIN) else (object,)
+
+
+def _keeps(write: _Processor, read: _Processor, candidate: Any, written: tuple[type[Any], ...]) -> bool:
+    """Whether *candidate*, *written* as a value of one of those classes, is read as the same."""
     try:
         stored = write(candidate)
         returned = read(stored)

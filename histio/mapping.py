@@ -11,7 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
+from sqlalchemy.orm import (
+    ColumnProperty,
+    CompositeProperty,
+    InstrumentedAttribute,
+    Mapper,
+    RelationshipProperty,
+)
 from sqlalchemy.orm.attributes import init_collection
 from sqlalchemy.orm.collections import collection_adapter
 
@@ -146,6 +152,38 @@ def find_column(mapper: Mapper[Any], name: str) -> sa.Column[Any] | None:
     found = mapper.attrs.get(name)
     column = found.columns[0] if isinstance(found, ColumnProperty) else None
     return column if isinstance(column, sa.Column) else None
+
+
+def column_named(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
+    """The column that the attribute *name* is mapped to.
+
+    Raises:
+        BindingError: It is no column, or there is none.
+    """
+    column = find_column(mapper, name)
+    if column is None:
+        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
+        raise BindingError(f"{text}{_instead_of_column(mapper, name)}")
+    return column
+
+
+def _instead_of_column(mapper: Mapper[Any], name: str) -> str:
+    """What to write for the attribute *name*, which is no column."""
+    found = mapper.attrs.get(name)
+    if isinstance(found, CompositeProperty):
+        lines = ", ".join(f"{each.key} = auto_field()" for each in found.props)
+        return f"; it is a composite: declare its columns, {lines}"
+    if isinstance(found, RelationshipProperty):
+        return f"; it is a relationship: name its row by Slug({name!r}), or its rows by Nested(…, many=True)"
+    if not hasattr(mapper.class_, name):
+        return ""
+    return "; what is no column can be exported with dump_only=True"
+
+
+def is_query_expression(mapper: Mapper[Any], name: str) -> bool:
+    """Whether the attribute *name* is a ``query_expression``: only queries that say so give it a value."""
+    found: Any = mapper.attrs.get(name)
+    return isinstance(found, ColumnProperty) and ("query_expression", True) in found.strategy_key
 
 
 def column_of(mapper: Mapper[Any], path: str) -> sa.Column[Any]:

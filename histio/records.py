@@ -13,64 +13,21 @@ from typing import Any, ClassVar, Self, cast
 import sqlalchemy as sa
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 from marshmallow.fields import Field, Nested
-from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
+from marshmallow_sqlalchemy import SQLAlchemySchema
 from sqlalchemy.orm import Mapper
+from sqlalchemy.types import TypeEngine
 
 from histio import instances
 from histio.audits import Audit
 from histio.binding import order_name, table_of, told_of
 from histio.charts import Compare
-from histio.column_types import underlying
+from histio.column_types import keeps_objects, underlying
+from histio.converter import OBJECTS, Converter
 from histio.errors import BindingError
-from histio.fields import (
-    Boolean,
-    Choice,
-    Date,
-    FixedDecimal,
-    Integer,
-    Json,
-    Number,
-    RunUUID,
-    Slug,
-    Text,
-    UtcTimestamp,
-)
+from histio.fields import Slug, Text
 from histio.mapping import Relation, find_column, mapper_of, relation
 from histio.report import Fault
 from histio.wire import WireField, is_list, nested_in, wire_name
-
-
-class Converter(ModelConverter):
-    """Gives ``auto_field()`` the histio field of the column's type."""
-
-    SQLA_TYPE_MAPPING: dict[Any, Any] = {  # noqa: RUF012 - as in marshmallow-sqlalchemy
-        sa.Uuid: RunUUID,
-        sa.Enum: Choice,
-        sa.JSON: Json,
-        sa.Boolean: Boolean,
-        sa.Float: Number,
-        sa.Numeric: FixedDecimal,
-        sa.Integer: Integer,
-        sa.DateTime: UtcTimestamp,
-        sa.Date: Date,
-        sa.String: Text,
-    }
-
-    def _get_field_class_for_data_type(self, data_type: Any) -> Any:
-        stored = data_type if isinstance(data_type, sa.Interval) else underlying(data_type)
-        for kind, field in self.SQLA_TYPE_MAPPING.items():
-            if isinstance(stored, kind):
-                return field
-        raise BindingError(f"auto_field() has no field for {data_type!r}: declare one")
-
-    def _add_column_kwargs(self, kwargs: dict[str, Any], column: sa.Column[Any]) -> None:
-        """Required unless the database can do without; lengths and ranges come from `WireField.fit`."""
-        kwargs["allow_none"] = bool(column.nullable)
-        filled = column.default is not None or column.server_default is not None
-        kwargs["required"] = not column.nullable and not filled and column.computed is None
-        if self._get_field_class_for_data_type(column.type) is FixedDecimal:
-            kwargs["signed"] = True
-
 
 # What a Meta may say, of marshmallow's options those that matter here.
 _OPTIONS = (
@@ -185,7 +142,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
             elif mapper is not None and not field_obj.dump_only:
                 column = find_column(mapper, name)
                 if column is not None:
-                    _fit(field_obj, column)
+                    _fit(field_obj, column.type)
         if nested is not None and isinstance(nested.schema, RecordSchema):
             nested.schema._load_instance = False  # noqa: SLF001 - nested records load as plain values
 
@@ -317,27 +274,40 @@ def _needed(slug: Slug) -> str | None:
     return None if slug.required or slug.allow_none or slug.many else slug.relationship
 
 
-def _fit(field: Field[Any], column: sa.Column[Any]) -> None:
-    """Fit *field* to its column; a field of marshmallow's own must be one that keeps what it reads.
+def _fit(field: Field[Any], column_type: TypeEngine[Any]) -> None:
+    """Fit *field* to the type of its column; one of marshmallow's own must keep what it reads.
 
     Raises:
         BindingError: It is not.
     """
-    if isinstance(field, WireField):
-        field.fit(column.type)
+    stored = underlying(column_type)
+    if isinstance(field, fields.List) and isinstance(stored, sa.ARRAY):
+        _fit_items(field, stored)
+    elif isinstance(field, WireField):
+        if keeps_objects(column_type):
+            raise field.unfit(column_type, OBJECTS)
+        field.fit(column_type)
     elif type(field).__module__.startswith("marshmallow."):
         better = next((name for kind, name in _BETTER if isinstance(field, kind)), None)
         if better is not None:
             raise BindingError(
                 f"{type(field).__name__} would lose or alter values of the column: use {better}"
             )
-        if isinstance(field, fields.UUID) and not isinstance(underlying(column.type), sa.Uuid):
+        if isinstance(field, fields.UUID) and not isinstance(underlying(column_type), sa.Uuid):
             raise BindingError("UUID needs a column of Uuid: use histio.RunUUID")
         if isinstance(field, fields.String) and not isinstance(field, fields.UUID):
             rule = Text()
-            rule.fit(column.type)
+            rule.fit(column_type)
             if rule.max_length is not None:
                 field.validators = [*field.validators, validate.Length(max=rule.max_length)]
+
+
+def _fit_items(field: fields.List[Any], array: sa.ARRAY[Any]) -> None:
+    """Fit the innermost field of a list to what *array* holds."""
+    inner: Field[Any] = field
+    while isinstance(inner, fields.List):
+        inner = inner.inner
+    _fit(inner, array.item_type)
 
 
 _BETTER = (

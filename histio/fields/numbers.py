@@ -250,7 +250,9 @@ class Boolean(WireField):
     default_error_messages = {"invalid": "Not true or false."}
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        if not isinstance(underlying(column_type), sa.Boolean) and not is_decorated(column_type):
+        kept = [python_form(column_type, [each]) for each in (True, False)]
+        plain = isinstance(underlying(column_type), sa.Boolean) or is_decorated(column_type)
+        if not plain or kept != [True, False]:
             raise self.unfit(column_type, "it takes Boolean")
 
     def assertions(self) -> JsonSchema:
