@@ -115,7 +115,7 @@ def made(schema_class: type[RecordSchema]) -> RecordSchema:
 
 
 @contextmanager
-def told_of(schema: RecordSchema, name: str) -> Iterator[None]:
+def told_of(schema: object, name: str) -> Iterator[None]:
     """A block whose BindingErrors are told as those of the field *name*."""
     try:
         yield

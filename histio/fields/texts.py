@@ -175,8 +175,8 @@ class Choice(WireField):
             raise self.unfit(column_type, "it takes Enum or String")
         elif not self.choices:
             raise self.unfit(column_type, 'name the choices: Choice("small", "large")')
-        elif is_decorated(column_type) and python_form(column_type, self.choices) is None:
-            raise self.unfit(column_type, "its decorator takes no text")
+        elif python_form(column_type, self.choices) is None:
+            raise self.unfit(column_type, "its values are no texts")
 
     @property
     def has_aliases(self) -> bool:
