@@ -191,9 +191,7 @@ def _check_dumped(schema: RecordSchema, mapper: Mapper[Any]) -> None:
             if not hasattr(mapper.class_, source):
                 raise BindingError(no_such(mapper, "attribute", source, dir(mapper.class_)))
             if is_query_expression(mapper, source):
-                raise BindingError(
-                    "a query_expression has a value in the host's own queries only: exclude it"
-                )
+                raise BindingError("a query_expression has a value only in queries that say so: exclude it")
 
 
 def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:

@@ -114,10 +114,24 @@ class RecordSchema(SQLAlchemySchema[Any]):
         self._choices = self._grouped(lambda slug: slug.choice)
         groups = self._grouped(_needed)
         self._alternatives = [group for group in groups if len(group) > 1]
+        self._check_nulls(groups)
         alone = {group[0] for group in groups if len(group) == 1}
         for name, field in self.load_fields.items():
             if wire_name(name, field) in alone:
                 field.required = True  # nothing else names the row, and it may not be null
+
+    def _check_nulls(self, groups: list[list[str]]) -> None:
+        """Raise BindingError where no slug of a group may be null, and the rows may lack what it names."""
+        for name, field in self.load_fields.items():
+            needed = any(wire_name(name, field) == group[0] for group in groups)
+            relation = field.relation if needed and isinstance(field, Slug) else None
+            nullable = [] if relation is None else [each.name for each in relation.local if each.nullable]
+            if nullable:
+                with told_of(self, name):
+                    raise BindingError(
+                        f"the column {nullable[0]} takes null: say allow_none=True, or required=True where "
+                        "no row lacks it"
+                    )
 
     def _absent(self) -> set[str]:
         """The optional members whose columns the model lacks."""

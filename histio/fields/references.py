@@ -117,6 +117,11 @@ class Slug(_SlugText):
         return self if self._own is None else self._own
 
     @property
+    def relation(self) -> Relation | None:
+        """The way to the related row; None: the slug is kept as text, or belongs to no model yet."""
+        return self._relation
+
+    @property
     def chain(self) -> tuple[Key, ...]:
         """The keys in which the slug is looked for, in that order."""
         return (self.key, *self.fallback)

@@ -176,7 +176,8 @@ class Choice(WireField):
         elif not self.choices:
             raise self.unfit(column_type, 'name the choices: Choice("small", "large")')
         elif python_form(column_type, self.choices) is None:
-            raise self.unfit(column_type, "its values are no texts")
+            whose = "its decorator takes" if is_decorated(column_type) else "its values are"
+            raise self.unfit(column_type, f"{whose} no text")
 
     @property
     def has_aliases(self) -> bool:
