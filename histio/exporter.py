@@ -29,6 +29,7 @@ from histio.loading import complete, eager
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
 from histio.sessions import own_session
+from histio.spellings import misspelled
 from histio.wire import encoded, faults_in, is_list, nested_in, shown, wire_name
 
 PAGE = 200
@@ -124,6 +125,9 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, problems: list[
             unreadable_found = list(unreadable_values(connection, kind, criteria, bounds))
             problems += unreadable_found
             criteria += _undamaged(connection, kind) if unreadable_found else []
+        misspelled_found, findable = misspelled(connection, kind, [*criteria, *bounds])
+        problems += misspelled_found
+        criteria += findable
         problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
     for span, at in _spans(kind, time, bounded=bool(bounds)):
         runs = _Runs(connection, kind, [*criteria, *bounds, *span], at, identity)

@@ -16,6 +16,7 @@ from histio.dialects.raw import (
     raw,
 )
 from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
+from histio.dialects.spelling import other_spelling
 from histio.dialects.transactions import (
     advance_sequence,
     check_deferred,
@@ -69,6 +70,7 @@ __all__ = [
     "missing_file",
     "next_key",
     "order_key",
+    "other_spelling",
     "quiet_pipelines",
     "raw",
     "reading_options",
