@@ -18,6 +18,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _Processor: TypeAlias = Callable[[Any], Any]
 
+AnyInterval = sa.sql.sqltypes._AbstractInterval  # noqa: SLF001
+"""What `sqlalchemy.Interval` and the intervals of databases share."""
+
 # Types of one value, and what drivers take for those.
 _PLAIN: tuple[type[TypeEngine[Any]], ...] = (
     *(sa.Integer, sa.Numeric, sa.Float, sa.Boolean, sa.Date, sa.DateTime, sa.Time, sa.Interval, sa.Uuid),
@@ -64,12 +67,18 @@ def _implementation(decorator: TypeDecorator[Any]) -> TypeEngine[Any]:
 
 
 def _layers(column_type: TypeEngine[Any], dialect: sa.Dialect | None) -> Iterator[TypeEngine[Any]]:
-    """*column_type*, and the types below its decorators; *dialect* None: in no database in particular."""
+    """*column_type*, and the types below its decorators; *dialect* None: in no database in particular.
+
+    `sqlalchemy.Interval` is one of those that SQLAlchemy makes of it: itself where times since 1970 stand for
+    intervals, else the database's own type.
+    """
     while True:
         if dialect is not None:
             column_type = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001
+        if dialect is not None and isinstance(column_type, sa.Interval):
+            column_type = column_type.dialect_impl(dialect)
         yield column_type
-        if not isinstance(column_type, TypeDecorator):
+        if not isinstance(column_type, TypeDecorator) or isinstance(column_type, sa.Interval):
             return
         below = _implementation(column_type) if dialect is None else column_type.load_dialect_impl(dialect)
         column_type = below
@@ -100,7 +109,8 @@ def is_decorated(column_type: TypeEngine[Any], dialect: sa.Dialect | None = None
 def converts(column_type: TypeEngine[Any]) -> bool:
     """Whether *column_type* itself has functions that convert, and not only what it decorates."""
     kinds = (kind for kind in type(column_type).__mro__ if kind.__module__.startswith("sqlalchemy."))
-    plain = TypeDecorator if isinstance(column_type, TypeDecorator) else next(kinds)
+    of_host = isinstance(column_type, TypeDecorator) and not isinstance(column_type, sa.Interval)
+    plain = TypeDecorator if of_host else next(kinds)
     own = ("process_bind_param", "process_result_value", "bind_processor", "result_processor")
     return any(getattr(type(column_type), name, None) is not getattr(plain, name, None) for name in own)
 

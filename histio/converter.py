@@ -12,18 +12,21 @@ from marshmallow.fields import Field
 from marshmallow_sqlalchemy import ModelConverter
 from sqlalchemy.types import TypeEngine
 
-from histio.column_types import is_decorated, keeps_objects, underlying
+from histio.column_types import AnyInterval, is_decorated, keeps_objects, underlying
 from histio.errors import BindingError
 from histio.fields import (
     Boolean,
+    Bytes,
     Choice,
     Date,
+    Duration,
     FixedDecimal,
     Integer,
     Json,
     Number,
     RunUUID,
     Text,
+    Time,
     UtcTimestamp,
 )
 from histio.mapping import column_named, mapper_of
@@ -42,7 +45,10 @@ class Converter(ModelConverter):
         sa.Integer: Integer,
         sa.DateTime: UtcTimestamp,
         sa.Date: Date,
+        AnyInterval: Duration,
+        sa.Time: Time,
         sa.String: Text,
+        sa.types._Binary: Bytes,  # noqa: SLF001 - what BINARY and LargeBinary share
     }
 
     def field_for(self, model: Any, property_name: str, **options: Any) -> Any:
@@ -70,7 +76,7 @@ class Converter(ModelConverter):
 
     def _candidates(self, data_type: TypeEngine[Any]) -> Iterator[Any]:
         """Fields that may keep the values: the stored type's, and for a decorator those of other values."""
-        stored = data_type if isinstance(data_type, sa.Interval) else underlying(data_type)
+        stored = underlying(data_type)
         yield from (field for kind, field in self.SQLA_TYPE_MAPPING.items() if isinstance(stored, kind))
         if is_decorated(data_type):
             yield from (Text, Json, *self.SQLA_TYPE_MAPPING.values())

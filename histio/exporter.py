@@ -295,7 +295,7 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
     member = table.changed
     if member is not None:
         own = getattr(entity, table.attribute(member).key)
-        yield sort_key(connection, own) >= _bound(connection, table, member, moment)
+        yield sort_key(connection, own) >= _bound(connection, table, member, moment, cut=True)
     for ledger in table.ledgers:
         below = aliased(ledger.relation.model)
         found = list(_changed(connection, ledger.table, below, moment))
@@ -362,9 +362,18 @@ def known_texts(connection: Connection, kind: Kind, identities: Sequence[Any]) -
 
 
 def _bound(
-    connection: Connection, table: Table, member: str | None, value: dt.date, *, end: bool = False
+    connection: Connection,
+    table: Table,
+    member: str | None,
+    value: dt.date,
+    *,
+    end: bool = False,
+    cut: bool = False,
 ) -> Any:
-    """The moment of *value*, or the first (or last) of a bare date, as `sort_key` gives it."""
+    """The moment of *value*, or the first (or last) of a bare date, as `sort_key` gives it.
+
+    *cut*: or what a column that counts whole units keeps of a moment right after it.
+    """
     if not isinstance(value, dt.date):
         raise TypeError(f"since, until and changed_since are dates or datetimes, not {shown(value)}")
     if not isinstance(value, dt.datetime):
@@ -372,7 +381,7 @@ def _bound(
     field, column = table.fields[member or ""], table.columns[member or ""]
     try:
         if isinstance(field, UtcTimestamp):
-            return as_sorted(connection, column, field.to_column(value))
+            return as_sorted(connection, column, field.bound(value, end=end or cut))
         utc = value if value.tzinfo is None else value.astimezone(dt.UTC)
         if not end and utc.time() > dt.time.min:
             utc += dt.timedelta(days=1)  # the first day that begins no earlier

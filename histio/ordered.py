@@ -22,7 +22,7 @@ from marshmallow import ValidationError, missing
 
 from histio.entries import Entry, Unreadable
 from histio.errors import DocumentError
-from histio.fields import RunUUID, UtcTimestamp
+from histio.fields import Epoch, RunUUID, UtcTimestamp
 from histio.files import FilePath, Source, check_damage, reading
 from histio.files.reading import Reading
 from histio.files.streams import Seal
@@ -70,7 +70,7 @@ class Placer:
         members = [member for member in (kind.identity, kind.timestamp) if member is not None]
         self._members = [(member, table.names[member], table.fields[member]) for member in members]
         types = [type(field) for _, _, field in self._members]
-        self._is_usual = not self._hooked and types in ([RunUUID], [RunUUID, UtcTimestamp])
+        self._is_usual = not self._hooked and types in ([RunUUID], [RunUUID, UtcTimestamp], [RunUUID, Epoch])
 
     def __call__(self, record: Any) -> Place:
         """The place of *record*.
@@ -99,6 +99,8 @@ class Placer:
         if identity is None:
             name = kind.table.names[kind.identity]
             raise ValidationError({name: [Fault("Missing data for required field.")]})
+        field = kind.table.fields.get(kind.timestamp or "")
+        time = field.moment(time) if isinstance(field, Epoch) and time is not None else time
         moment, words = "" if time is None else _sortable(time, str(time)), kind.named(identity)
         return Place(self._number, moment, _sortable(identity, words), words)
 

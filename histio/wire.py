@@ -151,10 +151,10 @@ class WireField(Field[Any]):
                 return None
             raise self.make_error("null")
         try:
-            wire = self.to_wire(value)
-        except (TypeError, ValueError, ArithmeticError):
-            wire = value
-        try:
+            try:
+                wire = self.to_wire(value)
+            except (TypeError, ValueError, ArithmeticError):
+                wire = value
             self.check(wire)
             if self.validators:
                 self._validate(self.from_wire(wire))

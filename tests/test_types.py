@@ -69,11 +69,16 @@ SMALL, PLAIN, BIG = ((-(2**bits), 2**bits - 1) for bits in (15, 31, 63))
 DECIMALS = ("-12345678.90", "0.00", "5.25")
 MEASURED = (0.5, -3.0, 1e10)
 DOUBLES = (0.1, 1e-300, -1.7976931348623157e308)
+BYTES = ("AP8=", "AAA=")
+LENGTHS = ("P1DT2H3M4S", "PT0S")
+CLOCK = ("10:30:00", "00:00:00", "23:59:59")
 PER_SECOND = ("2025-12-08T10:00:00Z",)
 
 EXACT: dict[str, Case] = {
     "sqlalchemy.ARRAY": Case((sa.Integer,), ([1, None, -2], []), POSTGRESQL),
     "sqlalchemy.BIGINT": Case((), BIG),
+    "sqlalchemy.BINARY": Case((2,), BYTES, NOT_POSTGRESQL),
+    "sqlalchemy.BLOB": Case((), BYTES, NOT_POSTGRESQL),
     "sqlalchemy.BOOLEAN": Case((), (True, False)),
     "sqlalchemy.BigInteger": Case((), BIG),
     "sqlalchemy.Boolean": Case((), (True, False)),
@@ -93,7 +98,9 @@ EXACT: dict[str, Case] = {
     "sqlalchemy.INT": Case((), PLAIN),
     "sqlalchemy.INTEGER": Case((), PLAIN),
     "sqlalchemy.Integer": Case((), PLAIN),
+    "sqlalchemy.Interval": Case((), LENGTHS),
     "sqlalchemy.JSON": Case((), OBJECTS),
+    "sqlalchemy.LargeBinary": Case((), BYTES),
     "sqlalchemy.NCHAR": Case((9,), UNPADDED, NOT_POSTGRESQL),
     "sqlalchemy.NUMERIC": Case((10, 2), DECIMALS),
     "sqlalchemy.NVARCHAR": Case((9,), UNPADDED, NOT_POSTGRESQL),
@@ -103,18 +110,22 @@ EXACT: dict[str, Case] = {
     "sqlalchemy.SmallInteger": Case((), SMALL),
     "sqlalchemy.String": Case((9,), WORDS),
     "sqlalchemy.TEXT": Case((), WORDS),
+    "sqlalchemy.TIME": Case((), CLOCK),
     "sqlalchemy.TIMESTAMP": Case((), PER_SECOND),
     "sqlalchemy.Text": Case((), WORDS),
+    "sqlalchemy.Time": Case((), CLOCK),
     "sqlalchemy.UUID": Case((), (AN_UUID,)),
     "sqlalchemy.Unicode": Case((9,), WORDS),
     "sqlalchemy.UnicodeText": Case((), WORDS),
     "sqlalchemy.Uuid": Case((), (AN_UUID,), options=(("as_uuid", False),)),
+    "sqlalchemy.VARBINARY": Case((9,), BYTES, NOT_POSTGRESQL),
     "sqlalchemy.VARCHAR": Case((9,), WORDS),
     "postgresql.ARRAY": Case(
         (sa.Numeric(6, 2), False, 2), ([["1.50", None], ["-2.00", "0.00"]],), POSTGRESQL
     ),
     "postgresql.BIGINT": Case((), BIG, POSTGRESQL),
     "postgresql.BOOLEAN": Case((), (True, False), POSTGRESQL),
+    "postgresql.BYTEA": Case((), BYTES, POSTGRESQL),
     "postgresql.CHAR": Case((9,), UNPADDED, POSTGRESQL),
     "postgresql.CITEXT": Case((), ("Aa", "aA"), POSTGRESQL),
     "postgresql.DATE": Case((), DAYS, POSTGRESQL),
@@ -122,16 +133,20 @@ EXACT: dict[str, Case] = {
     "postgresql.ENUM": Case(("red", "blue"), ("red", "blue"), POSTGRESQL, (("name", "colour"),)),
     "postgresql.FLOAT": Case((), MEASURED, POSTGRESQL),
     "postgresql.INTEGER": Case((), PLAIN, POSTGRESQL),
+    "postgresql.INTERVAL": Case((), (*LENGTHS, "-PT0.000001S"), POSTGRESQL),
     "postgresql.JSON": Case((), OBJECTS, POSTGRESQL),
     "postgresql.JSONB": Case((), OBJECTS, POSTGRESQL),
     "postgresql.NUMERIC": Case((10, 2), DECIMALS, POSTGRESQL),
     "postgresql.REAL": Case((), MEASURED, POSTGRESQL),
     "postgresql.SMALLINT": Case((), SMALL, POSTGRESQL),
     "postgresql.TEXT": Case((), WORDS, POSTGRESQL),
+    "postgresql.TIME": Case((), ("10:30:00.000001",), POSTGRESQL),
     "postgresql.TIMESTAMP": Case((True, 6), (TIME, "2025-12-08T10:00:00.000001Z"), POSTGRESQL),
     "postgresql.UUID": Case((), (AN_UUID,), POSTGRESQL),
     "postgresql.VARCHAR": Case((9,), WORDS, POSTGRESQL),
     "mysql.BIGINT": Case((), (0, 2**64 - 1), MARIADB, (("unsigned", True),)),
+    "mysql.BINARY": Case((2,), BYTES, MARIADB),
+    "mysql.BLOB": Case((), BYTES, MARIADB),
     "mysql.BOOLEAN": Case((), (True, False), MARIADB),
     "mysql.CHAR": Case((9,), UNPADDED, MARIADB),
     "mysql.DATE": Case((), DAYS, MARIADB),
@@ -142,7 +157,9 @@ EXACT: dict[str, Case] = {
     "mysql.FLOAT": Case((), MEASURED, MARIADB),
     "mysql.INTEGER": Case((), (0, 2**32 - 1), MARIADB, (("unsigned", True),)),
     "mysql.JSON": Case((), OBJECTS, MARIADB),
+    "mysql.LONGBLOB": Case((), BYTES, MARIADB),
     "mysql.LONGTEXT": Case((), WORDS, MARIADB),
+    "mysql.MEDIUMBLOB": Case((), BYTES, MARIADB),
     "mysql.MEDIUMINT": Case((), (-(2**23), 2**23 - 1), MARIADB),
     "mysql.MEDIUMTEXT": Case((), WORDS, MARIADB),
     "mysql.NCHAR": Case((9,), UNPADDED, MARIADB),
@@ -151,10 +168,14 @@ EXACT: dict[str, Case] = {
     "mysql.REAL": Case((), DOUBLES, MARIADB, (("asdecimal", False),)),
     "mysql.SMALLINT": Case((), SMALL, MARIADB),
     "mysql.TEXT": Case((), WORDS, MARIADB),
+    "mysql.TIME": Case((), ("10:30:00.000001",), MARIADB, (("fsp", 6),)),
     "mysql.TIMESTAMP": Case((), PER_SECOND, MARIADB),
+    "mysql.TINYBLOB": Case((), BYTES, MARIADB),
     "mysql.TINYINT": Case((), (-128, 127), MARIADB),
     "mysql.TINYTEXT": Case((), WORDS, MARIADB),
+    "mysql.VARBINARY": Case((9,), BYTES, MARIADB),
     "mysql.VARCHAR": Case((9,), WORDS, MARIADB),
+    "sqlite.BLOB": Case((), BYTES, SQLITE),
     "sqlite.BOOLEAN": Case((), (True, False), SQLITE),
     "sqlite.CHAR": Case((9,), UNPADDED, SQLITE),
     "sqlite.DATE": Case((), DAYS, SQLITE),
@@ -168,11 +189,11 @@ EXACT: dict[str, Case] = {
     "sqlite.REAL": Case((), MEASURED, SQLITE),
     "sqlite.SMALLINT": Case((), SMALL, SQLITE),
     "sqlite.TEXT": Case((), WORDS, SQLITE),
+    "sqlite.TIME": Case((), ("10:30:00.000001",), SQLITE),
     "sqlite.TIMESTAMP": Case((), (TIME,), SQLITE),
     "sqlite.VARCHAR": Case((9,), WORDS, SQLITE),
 }  # fmt: skip
 
-BINARY = ("BINARY", "BLOB", "LargeBinary", "VARBINARY")
 NO_JSON = ("BIT", "CIDR", "DOMAIN", "HSTORE", "INET", "JSONPATH", "MACADDR", "MACADDR8", "MONEY", "OID")
 SEARCH = ("REGCLASS", "REGCONFIG", "TSQUERY", "TSVECTOR")
 RANGES = [
@@ -181,26 +202,27 @@ RANGES = [
 
 # The arguments of the types that the binding refuses.
 REFUSED: dict[str, tuple[Any, ...]] = {
-    **{f"sqlalchemy.{name}": () for name in (*BINARY, "Interval", "NullType", "PickleType", "TIME", "Time")},
-    **{f"postgresql.{name}": () for name in ("BYTEA", "INTERVAL", "TIME", *NO_JSON, *SEARCH, *RANGES)},
+    **{f"sqlalchemy.{name}": () for name in ("NullType", "PickleType")},
+    **{f"postgresql.{name}": () for name in (*NO_JSON, *SEARCH, *RANGES)},
     "postgresql.DOMAIN": ("positive", sa.Integer),
-    **{f"mysql.{name}": () for name in ("BINARY", "BIT", "BLOB", "INET4", "INET6", "LONGBLOB", "MEDIUMBLOB")},
-    **{f"mysql.{name}": () for name in ("TIME", "TINYBLOB", "VARBINARY", "YEAR")},
+    **{f"mysql.{name}": () for name in ("BIT", "INET4", "INET6", "YEAR")},
     "mysql.SET": ("a", "b"),
-    "sqlite.BLOB": (),
-    "sqlite.TIME": (),
 }
 
-# Binary columns take the field of UUIDs, where they are asked for it by name.
 FIELDS = {
     "Boolean": histio.Boolean(required=True),
+    "Bytes": histio.Bytes(required=True),
     "Choice": histio.Choice("a", "b", required=True),
     "Date": histio.Date(required=True),
+    "Duration": histio.Duration(required=True),
+    "Epoch": histio.Epoch(required=True),
     "FixedDecimal": histio.FixedDecimal(precision=9, scale=2, required=True),
     "Integer": histio.Integer(required=True),
     "Json": histio.Json(allow_none=False, required=True),
     "Number": histio.Number(required=True),
+    "RunUUID": histio.RunUUID(required=True),
     "Text": histio.Text(required=True),
+    "Time": histio.Time(required=True),
     "UtcTimestamp": histio.UtcTimestamp(required=True),
 }
 

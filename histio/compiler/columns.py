@@ -6,6 +6,7 @@ What marshmallow would not dump just so raises `DeclinedError`.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import functools
 import re
@@ -15,7 +16,20 @@ from typing import Any, TypeAlias
 from marshmallow.fields import Field
 
 from histio.dialects import Form
-from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
+from histio.fields import (
+    Boolean,
+    Bytes,
+    Choice,
+    Date,
+    Duration,
+    Epoch,
+    FixedDecimal,
+    Integer,
+    RunUUID,
+    Text,
+    Time,
+    UtcTimestamp,
+)
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.wire import WireField, encoded
 
@@ -44,12 +58,14 @@ def column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colum
     return "%s", functools.partial(_some_null, *made)
 
 
-def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: PLR0911
+def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911, PLR0912
     match field, form:
         case Boolean(), "boolean":
             return "%s", functools.partial(map, _TRUTHS.__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
+        case Epoch(), "integer":
+            return '"%s"', functools.partial(_counts, field)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
             exact = digits == scale and digits + whole <= FLOAT_DIGITS
             return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
@@ -57,12 +73,21 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return '"%s"', functools.partial(_digits, field)
         case UtcTimestamp(digits=6), "moment":
             return '"%sZ"', _Moments()
+        case Duration(), "moment" | "microseconds":
+            length = _since_1970 if form == "moment" else _microseconds
+            return "%s", _Known(field, lambda value: field.to_wire(length(value)))
         case Date(), "day":
             return "%s", _Known(field)
+        case Time(), "clock":
+            return "%s", _Known(field, _clock)
+        case (RunUUID(), "hex") | (RunUUID(is_hex=True), "text"):
+            return '"%s"', _hyphenated
         case RunUUID(), "uuid" | "text":
             return '"%s"', _uuids
-        case RunUUID(), "hex":
-            return '"%s"', _hyphenated
+        case Bytes(), "bytes":
+            return '"%s"', functools.partial(_bytes, field)
+        case Bytes(), "base64":
+            return '"%s"', functools.partial(_base64, field)
         case Choice() | Text(padded=False), "text":
             return "%s", _Known(field)
     return None
@@ -79,10 +104,16 @@ def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]
 
 
 class _Known:
-    """JSON of values of which most recur: the *field* itself checks each one once."""
+    """JSON of values of which most recur: the *field* itself checks each one once.
 
-    def __init__(self, field: WireField) -> None:
+    Args:
+        field: The field.
+        spell: Gives a stored value in the form of the wire; None: it is in that form.
+    """
+
+    def __init__(self, field: WireField, spell: Callable[[Any], Any] | None = None) -> None:
         self._field = field
+        self._spell = spell
         self._texts: dict[Any, str] = {}
 
     def __call__(self, values: Sequence[Any]) -> Iterable[str]:
@@ -92,9 +123,10 @@ class _Known:
             texts = self._texts = {}
             new = set(values)
         for value in new:
-            if value is not None or not self._field.allow_none:
-                self._field.check(value)
-            texts[value] = encoded(value)
+            wire = value if self._spell is None or value is None else self._spell(value)
+            if wire is not None or not self._field.allow_none:
+                self._field.check(wire)
+            texts[value] = encoded(wire)
         return map(texts.__getitem__, values)
 
 
@@ -104,6 +136,10 @@ def _integers(low: int, high: int, values: Sequence[Any]) -> Sequence[int]:
     if set(map(type, values)) != {int} or not low <= min(values) <= max(values) <= high:
         raise DeclinedError
     return values
+
+
+def _counts(field: Epoch, values: Sequence[Any]) -> Iterable[str]:
+    return map(field.to_wire, _integers(field.minimum, field.maximum, values))
 
 
 def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
@@ -160,6 +196,21 @@ def _hyphenated(values: Sequence[str]) -> Sequence[str]:
     return _uuids([f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}" for each in values])
 
 
+def _bytes(field: Bytes, values: Sequence[Any]) -> Sequence[str]:
+    if set(map(type, values)) != {bytes}:
+        raise DeclinedError
+    return _base64(field, [base64.b64encode(value).decode("ascii") for value in values])
+
+
+def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
+    """Base64 text as databases make it."""
+    if field.max_length is not None and any(
+        len(value) // 4 * 3 - value.count("=") > field.max_length for value in values
+    ):
+        raise DeclinedError
+    return values
+
+
 _MOMENT = "0000-00-00 00:00:00.000000"
 _WIDTH = len(_MOMENT)
 _SECOND = len("0000-00-00 00:00:00")
@@ -206,6 +257,25 @@ class _Moments:
                 raise DeclinedError
         if len(self._hours) < _REMEMBERED:
             self._hours |= hours
+
+
+_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLAlchemy has it
+
+
+def _since_1970(value: str) -> dt.timedelta:
+    if not _SECOND <= len(value) <= _WIDTH:  # Python drops a seventh digit
+        raise DeclinedError
+    return dt.datetime.fromisoformat(value) - _1970
+
+
+def _microseconds(value: str) -> dt.timedelta:
+    return dt.timedelta(microseconds=int(value))
+
+
+def _clock(value: str) -> str:
+    """A time of day as databases spell it, with six digits after the point or none."""
+    whole, _, fraction = value.partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}" if fraction.strip("0") else whole
 
 
 _FIRST_YEAR, _LAST_YEAR = 1000, 9998

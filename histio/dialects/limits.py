@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-from histio.column_types import converts, declared
+from histio.column_types import AnyInterval, converts, declared
 from histio.dialects.names import MYSQL
 from histio.errors import BindingError
 from histio.fields.numbers import FLOAT_DIGITS
@@ -37,16 +37,20 @@ def limits(dialect: sa.Dialect, columns: Mapping[str, sa.Column[Any]]) -> dict[s
 
 def _limit(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> Limit | None:
     own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
-    if not isinstance(own, sa.types.TypeDecorator):
-        return _stored_limit(own, dialect)
+    if not isinstance(own, sa.types.TypeDecorator) or isinstance(own, sa.Interval):
+        return _stored_limit(declared(own, dialect), dialect)
     below = _limit(dialect, own.load_dialect_impl(dialect))
     return functools.partial(_translated, own, dialect, below) if converts(own) else below
 
 
-def _stored_limit(stored: TypeEngine[Any], dialect: sa.Dialect) -> Limit | None:
+def _stored_limit(stored: TypeEngine[Any], dialect: sa.Dialect) -> Limit | None:  # noqa: PLR0911
     if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
         return _six_digits
-    if isinstance(stored, sa.DateTime | sa.Time):
+    if isinstance(stored, sa.BINARY) and dialect.name in MYSQL:
+        return functools.partial(_whole_length, stored.length or 1)
+    if isinstance(stored, sa.Interval):
+        return _whole_since_1970 if dialect.name in MYSQL else None
+    if isinstance(stored, sa.DateTime | sa.Time | AnyInterval):
         digits = _second_digits(stored, dialect)
         return None if digits >= _MICRO else functools.partial(_fraction, digits)
     if not isinstance(stored, sa.Numeric) or isinstance(stored, sa.Float):
@@ -116,6 +120,22 @@ def _fraction(digits: int, value: Any) -> Fault | None:
         return None
     kept = "whole seconds only" if digits == 0 else f"{digits} digits of a second's fraction"
     return Fault(f"The database keeps {kept} in this column.", "precision")
+
+
+def _whole_length(length: int, value: Any) -> Fault | None:
+    if not isinstance(value, bytes) or len(value) >= length:
+        return None
+    text = f"Must be {length} bytes, not {len(value)}: the database puts zeros behind."
+    return Fault(text, "out-of-range")
+
+
+def _whole_since_1970(value: Any) -> Fault | None:
+    """SQLAlchemy keeps an interval as a time since 1970, without digits of a second."""
+    try:
+        dt.datetime(1970, 1, 1) + value  # noqa: DTZ001 - as SQLAlchemy does
+    except OverflowError:
+        return Fault("The database keeps intervals from -719162 to 2932896 days.", "out-of-range")
+    return _fraction(0, value)
 
 
 def _within_floats(value: Any) -> Fault | None:

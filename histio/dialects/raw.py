@@ -8,14 +8,27 @@ from typing import Any, Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from histio.column_types import declared, is_decorated
+from histio.column_types import AnyInterval, declared, is_decorated
 from histio.dialects.names import MYSQL
-from histio.dialects.reading import STORAGE
 
-Form: TypeAlias = Literal["boolean", "integer", "float", "digits", "moment", "day", "uuid", "hex", "text"]
+Form: TypeAlias = Literal[
+    "boolean",
+    "integer",
+    "float",
+    "digits",
+    "microseconds",
+    "moment",
+    "day",
+    "clock",
+    "uuid",
+    "hex",
+    "bytes",
+    "base64",
+    "text",
+]
 """How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
-digits as text; a time or a day as ISO 8601 text, in UTC and with a blank between; a UUID's text, or
-that without hyphens; text."""
+digits as text; microseconds; a time (in UTC, with a blank between), a day, or a time of day, as ISO 8601
+text; a UUID's text, or that without hyphens; bytes, or their base64 text; text."""
 
 BETWEEN = "\x00"
 """Stands between values that arrive as one: no text that the format can hold has it."""
@@ -29,8 +42,12 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Float, None),
     (sa.Numeric, "digits"),
     (sa.DateTime, "moment"),
+    (sa.Interval, "moment"),
+    (AnyInterval, "microseconds"),
     (sa.Date, "day"),
+    (sa.Time, "clock"),
     (sa.Uuid, "uuid"),
+    (sa.types._Binary, "base64"),  # noqa: SLF001 - what BINARY and LargeBinary share
     (sa.CHAR, None),
     (sa.String, "text"),
 )
@@ -44,7 +61,7 @@ def as_it_is(column: Any) -> Any:
     return sa.type_coerce(column, _RAW)
 
 
-def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:
+def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:  # noqa: PLR0911
     """An expression for *column*, and how its values arrive; None: in a way of the type's own."""
     stored: Any = declared(column_type, dialect)
     family = "mysql" if dialect.name in MYSQL else dialect.name
@@ -52,20 +69,46 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     if form is None or not has_plain_type(column_type, dialect) or getattr(stored, "zerofill", False):
         return None
     if family == "sqlite":
-        return _of_sqlite(stored, form, column)
+        others: dict[Form, Form] = {"digits": "float", "uuid": "hex", "base64": "bytes"}
+        return as_it_is(column), others.get(form, form)
     if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
         return as_it_is(column), "hex"
+    if form == "base64":
+        base64 = sa.func.to_base64(column) if family == "mysql" else sa.func.encode(column, "base64")
+        return sa.func.replace(base64, "\n", ""), form  # both break lines
+    if form == "microseconds":
+        return _microseconds(column), form
     is_text = form == "text" and not isinstance(stored, sa.Enum)
     if is_text or (form in ("boolean", "integer") and family == "postgresql"):
         return as_it_is(column), form
-    zoned = form == "moment" and stored.timezone and family == "postgresql"
+    zoned = form == "moment" and getattr(stored, "timezone", False) and family == "postgresql"
     utc = sa.func.timezone("UTC", column) if zoned else column
     return sa.cast(utc, sa.CHAR if family == "mysql" else sa.Text), form
 
 
+# Far below what a 64-bit integer of microseconds holds.
+_DAYS, _HOURS = 10**7, 10**9
+
+
+def _microseconds(column: Any) -> Any:
+    """The digits of an interval of PostgreSQL; other text where it has months, or is too long to count."""
+    day, hour, minute, micro = (
+        sa.cast(sa.extract(part, column), sa.BigInteger) for part in ("day", "hour", "minute", "microseconds")
+    )
+    plain = (
+        *(sa.extract(part, column) == 0 for part in ("year", "month")),
+        sa.func.abs(day) < _DAYS,
+        sa.func.abs(hour) < _HOURS,
+    )
+    count = day * 86_400_000_000 + hour * 3_600_000_000 + minute * 60_000_000 + micro
+    return sa.case((sa.and_(*plain), sa.cast(count, sa.Text)), else_=sa.cast(column, sa.Text))
+
+
 def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
     """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
-    own = type(declared(column_type, dialect)).__module__.startswith("sqlalchemy.")
+    stored: Any = declared(column_type, dialect)
+    own = type(stored).__module__.startswith("sqlalchemy.")
+    own = own and not {"_storage_format", "_reg"} & vars(stored).keys()  # a host's, in SQLite
     used: Any = column_type.dialect_impl(dialect)
     calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
     return own and not calls and not is_decorated(column_type, dialect)
@@ -74,13 +117,6 @@ def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
 def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
     """Whether two values of *column_type* are the same to a database of *dialect* only if they are."""
     return dialect.name not in MYSQL or not isinstance(declared(column_type, dialect), sa.String)
-
-
-def _of_sqlite(stored: Any, form: Form, column: Any) -> tuple[Any, Form] | None:
-    if form == "moment" and getattr(stored, "_storage_format", STORAGE) != STORAGE:
-        return None
-    others: dict[Form, Form] = {"digits": "float", "uuid": "hex"}
-    return as_it_is(column), others.get(form, form)
 
 
 def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:

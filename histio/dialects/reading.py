@@ -68,7 +68,9 @@ def order_key(
     return sa.collate(column, "BINARY" if name == "sqlite" else "C")
 
 
-def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
+def unreadable(  # noqa: PLR0911 - one for each kind of column
+    connection: Connection, column: InstrumentedAttribute[Any]
+) -> sa.ColumnElement[bool] | None:
     """What is true of values in *column* that SQLAlchemy would round or could not read.
 
     None where there can be none; SQLite stores anything in any column, and PostgreSQL times beyond Python's.
@@ -85,8 +87,13 @@ def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa
         # Beyond what a float's last digit may differ by.
         rounded = sa.func.abs(sa.func.round(raw, column.type.scale) - raw) > sa.func.abs(raw) * 3e-16
         return sa.or_(kind == "text", kind == "blob", rounded)
+    if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - what BINARY and LargeBinary share
+        return kind.not_in(["blob", "null"])
     if isinstance(column.type, sa.Boolean):
         return sa.type_coerce(column, sa.Integer).not_in([0, 1])
+    if isinstance(column.type, sa.Time | sa.Interval):  # Python drops a seventh digit
+        longest = len("00:00:00.000000") if isinstance(column.type, sa.Time) else _WIDTH
+        return sa.func.length(sa.type_coerce(column, sa.String)) > longest
     if not isinstance(column.type, sa.Date) and not _is_text_time(connection, column.type):
         return None
     raw_text = sa.type_coerce(column, sa.String)

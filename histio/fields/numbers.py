@@ -31,7 +31,8 @@ def _form(column_type: TypeEngine[Any], *candidates: Any) -> Any:
     return next((candidate for candidate in candidates if type(candidate) is wanted), None)
 
 
-def _range(column_type: sa.Integer) -> tuple[int, int]:
+def integer_range(column_type: sa.Integer) -> tuple[int, int]:
+    """The least and the greatest value that a column of this type holds."""
     bits = _BITS.get(column_type.__visit_name__.upper(), _PLAIN)
     if getattr(column_type, "unsigned", False):
         return 0, 2 ** (bits + 1) - 1
@@ -61,7 +62,7 @@ class Integer(WireField):
         stored = underlying(column_type)
         low, high = self.minimum, self.maximum
         if isinstance(stored, sa.Integer):
-            low, high = _range(stored)
+            low, high = integer_range(stored)
         elif isinstance(stored, sa.Numeric) and stored.precision is not None and not stored.scale:
             low, high = 1 - 10**stored.precision, 10**stored.precision - 1
         if not isinstance(stored, sa.Integer | sa.Numeric) and not is_decorated(column_type):
@@ -161,7 +162,7 @@ class FixedDecimal(WireField):
     def _fit_integer(self, stored: TypeEngine[Any], minor_units: int) -> None:
         if not isinstance(stored, sa.Integer):
             raise self.unfit(stored, "minor_units is for columns of integers")
-        _, most = _range(stored)
+        _, most = integer_range(stored)
         self.precision = len(str(most)) - 1 if self.precision is None else self.precision
         self._as_kept = lambda value: int(value.scaleb(minor_units))
 

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Mapper
 
 from histio.column_types import underlying
 from histio.errors import BindingError
+from histio.fields.binary import Bytes
 from histio.fields.numbers import FixedDecimal, Integer
-from histio.fields.texts import RunUUID, Text
-from histio.fields.times import Date, UtcTimestamp
+from histio.fields.texts import RunUUID, Text, UuidForm
+from histio.fields.times import Date, Time, UtcTimestamp
 from histio.mapping import Relation, column_of, relation
 from histio.wire import JsonSchema, WireField
 
@@ -154,11 +155,12 @@ class Slug(_SlugText):
         stored = underlying(column.type)
         kinds: tuple[tuple[type[Any], WireField], ...] = (
             (sa.Uuid, RunUUID()),
-            (sa.types._Binary, RunUUID()),  # noqa: SLF001 - what BINARY and LargeBinary share
+            (sa.types._Binary, self._binary(stored)),  # noqa: SLF001 - what BINARY and LargeBinary share
             (sa.Integer, Integer()),
             (sa.Numeric, FixedDecimal(signed=True)),
             (sa.DateTime, UtcTimestamp()),
             (sa.Date, Date()),
+            (sa.Time, Time()),
             (sa.String, self._text(stored)),
         )
         rule = next((field for kind, field in kinds if isinstance(stored, kind)), None)
@@ -167,6 +169,10 @@ class Slug(_SlugText):
         if not isinstance(rule, Text):
             rule.fit(column.type)
         return rule
+
+    def _binary(self, stored: Any) -> WireField:
+        """Sixteen bytes, or any number of them, are a UUID."""
+        return RunUUID() if getattr(stored, "length", None) in (None, 16) else Bytes()
 
     def _text(self, stored: Any) -> WireField:
         rule = _SlugText(max_length=max(_LONGEST, getattr(stored, "length", None) or 0))
@@ -240,16 +246,20 @@ class RunRef(Slug):
     Args:
         relationship: The model's relationship that leads to the run, or the column of its foreign key.
         key: The attribute of the other model that holds the UUID.
+        form: How that attribute's column keeps it, as for `RunUUID`.
         kwargs: As for `Slug`.
     """
 
     _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
 
-    def __init__(self, relationship: str, *, key: str = "uuid", **kwargs: Any) -> None:
+    def __init__(
+        self, relationship: str, *, key: str = "uuid", form: UuidForm | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(relationship, key=key, **kwargs)
+        self.form = form
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
-        rule = RunUUID()
+        rule = RunUUID(form=self.form)
         rule.fit(column.type)
         return rule
 
