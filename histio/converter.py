@@ -98,6 +98,15 @@ class Converter(ModelConverter):
             kwargs["signed"] = True
 
 
+def has_field(data_type: TypeEngine[Any]) -> bool:
+    """Whether ``auto_field()`` has a field for columns of this type."""
+    try:
+        Converter()._get_field_class_for_data_type(data_type)  # noqa: SLF001 - marshmallow-sqlalchemy's name
+    except BindingError:
+        return False
+    return True
+
+
 def _keeps(data_type: TypeEngine[Any], field: Any) -> bool:
     try:
         field().fit(data_type)

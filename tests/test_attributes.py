@@ -60,6 +60,7 @@ class Thing(Base):
 
 def schema(model=Thing, **declared):
     meta = {"model": model, "kind": "thing", "collection": "things", "timestamp": None}
+    meta |= {"exclude": ("owner_id",)}
     names = {"Meta": type("Meta", (), meta), "uuid": histio.RunUUID(required=True), **declared}
     return type("ThingSchema", (histio.RunSchema,), names)
 
@@ -96,7 +97,7 @@ def test_a_synonym_is_the_column_that_it_names(create):
 def kind_without_word(kind):
     class ThingSchema(kind):
         class Meta(kind.Meta):
-            exclude = ("word",)
+            exclude = (*kind.Meta.exclude, "word")
 
     return ThingSchema
 

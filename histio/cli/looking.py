@@ -271,6 +271,25 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
 
 
 @click.command()
+@database_options
+def explain(url: str | None, named: str | None) -> int:
+    """Show what of the models is in the format, and what is not.
+
+    For each table: its members, what is left out and by which option, what the import fills, and what is
+    not moved, such as row ids. With a database, also how the runs of each kind are exported and imported, and
+    what makes that slow.
+
+    \b
+    Examples:
+      histio explain
+      histio explain --url sqlite:///bakery.db
+    """
+    with opened_for_files(url, named, asked=True) as history:
+        click.echo(history.explain())
+    return Outcome.DONE
+
+
+@click.command()
 @history_option
 def schema(named: str | None) -> int:
     """Print the JSON Schema of documents.
@@ -303,4 +322,4 @@ def completion(context: click.Context, shell: str) -> int:
     return Outcome.DONE
 
 
-COMMANDS = (check, verify, diff, inspect, references, audit, schema, completion)
+COMMANDS = (check, verify, diff, inspect, references, audit, explain, schema, completion)
