@@ -252,8 +252,9 @@ def identity_field(schema: RecordSchema) -> str | None:
     named = schema.Meta.identity
     if named is not None:
         field = schema.load_fields.get(named)
-        if field is None or not field.required or field.allow_none:
+        if field is None or not field.required:
             raise BindingError(f"{type(schema).__name__}.Meta.identity: {named!r} is no required member")
+        _check_identity(schema, named)
         return named
     uuids = [name for name, field in schema.load_fields.items() if isinstance(field, RunUUID)]
     called = [name for name in uuids if wire_name(name, schema.load_fields[name]) == "uuid"]
@@ -267,7 +268,16 @@ def identity_field(schema: RecordSchema) -> str | None:
         raise BindingError(
             f"{type(schema).__name__}.{name} identifies a record, so it must be required: say required=True"
         )
+    if name is not None:
+        _check_identity(schema, name)
     return name
+
+
+def _check_identity(schema: RecordSchema, name: str) -> None:
+    """Raise BindingError where the field that identifies a record may be null."""
+    if schema.load_fields[name].allow_none:
+        told = "identifies a record, so it must not be null: say allow_none=False"
+        raise BindingError(f"{type(schema).__name__}.{name} {told}")
 
 
 def order_name(schema: RecordSchema, owner: Relation) -> str:

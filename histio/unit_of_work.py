@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, Session
 
 from histio.dialects import RowFaultError
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import Columns, Relation, attribute, construct, is_among
+from histio.mapping import Columns, Relation, attribute, composite_listeners, construct, is_among
 from histio.resolver import CHUNK
 from histio.sessions import Habits, own_session
 from histio.writer import Insert, Row, owner_columns
@@ -48,7 +48,7 @@ def _a(event: str) -> str:
 def _of_table(table: Table) -> Iterator[str]:
     mapper = table.mapper
     for event in ("before_insert", "after_insert"):
-        if list(getattr(mapper.dispatch, event)):
+        if len(list(getattr(mapper.dispatch, event))) > composite_listeners(mapper, event):
             yield f"has {_a(event)} listener"
     if any(
         not listener.__module__.startswith("sqlalchemy.orm.mapper")

@@ -60,7 +60,7 @@ class Thing(Base):
 
 def schema(model=Thing, **declared):
     meta = {"model": model, "kind": "thing", "collection": "things", "timestamp": None}
-    meta |= {"exclude": ("owner_id",)}
+    meta |= {"exclude": ("owner_id",) if hasattr(model, "owner_id") else ()}
     names = {"Meta": type("Meta", (), meta), "uuid": histio.RunUUID(required=True), **declared}
     return type("ThingSchema", (histio.RunSchema,), names)
 
@@ -144,3 +144,62 @@ def test_a_value_that_only_the_hosts_own_queries_have_is_not_exported_as_null():
     kind = schema(later=histio.Integer(dump_only=True, allow_none=True))
     with pytest.raises(BindingError, match=r"^ThingSchema\.later: a query_expression has a value only in "):
         History(None, kind)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"required": True, "allow_none": True}, "so it must not be null: say allow_none=False"),
+        ({"allow_none": True}, "so it must be required: say required=True"),
+    ],
+)
+def test_an_identity_that_may_be_null_is_told_as_that(options, told):
+    with pytest.raises(BindingError, match=rf"^ThingSchema\.uuid identifies a record, {told}$"):
+        History(None, exact(uuid=histio.RunUUID(**options)))
+
+
+def test_a_validator_that_makes_imports_slow_is_told_when_the_history_is_made(caplog):
+    base = orm.declarative_base()
+
+    class Checked(base):
+        __tablename__ = "checked"
+        id = sa.Column(sa.Integer, primary_key=True)
+        uuid = sa.Column(sa.String(36), unique=True, nullable=False)
+        note = sa.Column(sa.String(20))
+
+        @orm.validates("note")
+        def checked(self, _name, value):
+            return value
+
+    told = "thing: imports go through the unit of work, row by row: Checked validates note"
+    with caplog.at_level("INFO", logger="histio"):
+        history = History(None, schema(Checked, note=auto_field()))
+    assert told in caplog.messages
+    assert told in history.explain().splitlines()
+
+
+def test_models_that_leave_all_to_histio_are_no_news(caplog):
+    with caplog.at_level("INFO", logger="histio"):
+        history = History(None, exact())
+    assert caplog.messages == []
+    assert "unit of work" not in history.explain()
+
+
+def test_a_composite_leaves_runs_on_the_fast_path(sqlite_of):
+    told = History(sqlite_of(Base.metadata), exact()).explain()
+    assert {"thing, export: straight", "thing, import: straight"} <= set(told.splitlines())
+
+
+def test_a_listener_beside_a_composite_is_called(sqlite_of):
+    heard = []
+
+    def hear(_mapper, _connection, row):
+        heard.append(row.point)
+
+    sa.event.listen(Thing, "after_insert", hear)
+    report = History(sqlite_of(Base.metadata), exact()).import_document(
+        {"version": "1.0", "things": [{"uuid": number(1), **EXACT}]}
+    )
+    sa.event.remove(Thing, "after_insert", hear)
+    assert report.unit_of_work == {"thing": ("Thing has an after_insert listener",)}
+    assert heard == [Point(1, 2)]
