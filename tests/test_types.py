@@ -6,6 +6,7 @@ A release of SQLAlchemy with a new type fails here until somebody has decided wh
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 import histio
 from histio import BindingError, History
+from tests.markdown import Page
 from tests.test_columns import AN_UUID, TIME, exported, host, things
 
 MODULES = {"sqlalchemy": sa.types, "postgresql": postgresql, "mysql": mysql, "sqlite": sqlite}
@@ -230,6 +232,14 @@ FIELDS = {
 def test_every_type_that_sqlalchemy_ships_is_decided():
     assert shipped() - EXACT.keys() - REFUSED.keys() - NO_COLUMNS == set()
     assert EXACT.keys() & REFUSED.keys() == set()
+
+
+def test_the_page_of_options_names_the_field_of_every_type():
+    rows = Page("docs/options.md").table("Which field for which column")
+    told = {name: field for names, field, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    given = {name: host(case.column_type(name), auto_field())[1] for name, case in EXACT.items()}
+    found = {name.partition(".")[2]: type(kind().fields["value"]).__name__ for name, kind in given.items()}
+    assert {name: field.strip("`").partition("`")[0] for name, field in told.items()} == found
 
 
 def full(kind: Any) -> Any:
