@@ -122,12 +122,12 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, problems: list[
         time, criteria, bounds = _criteria(connection, kind, filters)
         texts = _texts(connection, kind)
         if bounds:  # a run whose time cannot be read is in no span of time
+            odd, findable = misspelled(connection, kind, [*criteria, *bounds])
+            problems += odd
+            criteria += findable
             unreadable_found = list(unreadable_values(connection, kind, criteria, bounds))
             problems += unreadable_found
             criteria += _undamaged(connection, kind) if unreadable_found else []
-        misspelled_found, findable = misspelled(connection, kind, [*criteria, *bounds])
-        problems += misspelled_found
-        criteria += findable
         problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
     for span, at in _spans(kind, time, bounded=bool(bounds)):
         runs = _Runs(connection, kind, [*criteria, *bounds, *span], at, identity)
@@ -136,6 +136,8 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, problems: list[
 
 def _texts(connection: Connection, kind: Kind) -> Texts | None:
     """What makes JSON of rows of *kind*; None: marshmallow has to."""
+    if isinstance(kind.table.fields[kind.identity], UtcTimestamp):
+        return None  # it reads times in any spelling
     made = compiled_texts(kind, connection.dialect)
     return made if isinstance(made, Texts) else None
 
@@ -178,8 +180,10 @@ class _Runs:
         """Pages of the records that marshmallow dumps."""
         connection, kind = self._connection, self._kind
         with savepoint(connection):
+            odd, findable = misspelled(connection, kind, [*self._conditions, *further])
+            further = (*further, *findable)
             found = list(unreadable_values(connection, kind, [*self._conditions, *further], []))
-        problems += found
+        problems += [*odd, *found]
         further = (*further, *_undamaged(connection, kind)) if found else further
         statement = self._in_order(_select(kind), *further)
         following, more = statement, True
