@@ -109,7 +109,10 @@ class _Amendment(Work):
         made, counter = change.made.parameters, table.mapper.version_id_col
         for member, column in table.columns.items():
             if member in change.members and column is not counter:
-                setattr(row, table.attribute(member).key, made[column.key])
+                name = table.attribute(member).key
+                setattr(row, name, made[column.key])
+                if not sa.inspect(row).attrs[name].history.has_changes():
+                    flag_modified(row, name)  # within JSON, 1 and true are the same to SQLAlchemy
         self._relate(change)
         for ledger in table.ledgers:
             copied = _keys(table, ledger, row, beyond=True)

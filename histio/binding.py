@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from histio.records import RecordSchema, RunSchema
 
 # What documents and streams have beside their runs.
-_TAKEN_KINDS = {
+TAKEN_KINDS = {
     "header",
     "trailer",
     "unreadable",
@@ -62,7 +62,7 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
     missing = [name for name in ("model", "kind", "collection", "timestamp") if not hasattr(meta, name)]
     if missing:
         raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
-    for name, taken in (("kind", _TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
+    for name, taken in (("kind", TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
         value = getattr(meta, name)
         if not isinstance(value, str) or not value.isidentifier() or value in taken:
             raise BindingError(
@@ -74,7 +74,9 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
         charts_of(each)
         if each.changed is None and each.schema.Meta.changed not in (None, "updated_at"):
             name, changed = type(each.schema).__name__, each.schema.Meta.changed
-            raise BindingError(f"{name}.Meta.changed: {changed!r} is no UtcTimestamp or Date of the schema")
+            raise BindingError(
+                f"{name}.Meta.changed: {changed!r} is no UtcTimestamp, Epoch or Date of the schema"
+            )
     if table.identity is None:
         raise BindingError(
             f"{schema_class.__name__} must have one RunUUID field; it has 0, and no Meta.identity that names "
@@ -85,8 +87,8 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
         timestamp = _member(table.schema, meta.timestamp)
         if not isinstance(table.fields.get(timestamp), UtcTimestamp | Date):
             raise BindingError(
-                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp or Date of "
-                "the schema; None: nothing but their identity orders the runs"
+                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp, Epoch or "
+                "Date of the schema; None: nothing but their identity orders the runs"
             )
     return Kind(meta.kind, meta.collection, table, timestamp)
 

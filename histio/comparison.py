@@ -14,7 +14,7 @@ from histio.contract import pointer
 from histio.exporter import export_known
 from histio.kinds import Kind, Ledger, Table
 from histio.runs import Run, Steps, Values
-from histio.wire import shown
+from histio.wire import equal, shown
 
 
 def stored_values(
@@ -62,7 +62,7 @@ def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) 
         at = (*steps, table.names[member])
         if member in ledgers:
             yield from _entry_differences(ledgers[member], value, stored.get(member), at)
-        elif member not in ignored and value != stored.get(member):
+        elif member not in ignored and not equal(value, stored.get(member)):
             ours, theirs = (shown(table.wire(member, each)) for each in (value, stored.get(member)))
             yield f"{pointer(*at)} is {ours}, stored {theirs}"
 

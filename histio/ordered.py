@@ -137,6 +137,10 @@ def _sortable(value: Any, words: str) -> str:
     """*value* as text that sorts, by code point, as databases sort the value."""
     if isinstance(value, dt.datetime):
         return value.replace(tzinfo=None).isoformat(timespec="microseconds")
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dt.timedelta):
+        value = value // dt.timedelta(microseconds=1)
     if isinstance(value, int | float | Decimal):
         return f"{math.floor(Fraction(value) * _FRACTION) + _MIDDLE:0{_WIDTH}}"
     return words

@@ -285,7 +285,8 @@ class RunSchema(RecordSchema):
     """A kind of run. ``Meta`` names its ``model``, ``kind``, ``collection`` and ``timestamp``.
 
     ``kind`` is the singular name (the key of a stream's line), ``collection`` the name of the list in a
-    document, ``timestamp`` the `UtcTimestamp` or `Date` that orders the runs; None: their identity does.
+    document, ``timestamp`` the `UtcTimestamp`, `Epoch` or `Date` that orders the runs; None: their
+    identity does.
     Where it names a column of the model and no member, the inherited timestamp is kept in that column.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import json
 
 import pytest
@@ -59,6 +60,7 @@ def required(field, **options):
 
 BYTES_300 = "/" * 400
 CLOCK = sa.Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb")
+DECIMALS = ["0.1000", "-0.3000", "0.0000", "99999999999.9999", "-12345678901.2345"]
 EXACT = [
     (sa.LargeBinary(), required(histio.Bytes), ["", "AA==", "AP8=", "AP+/", BYTES_300]),
     (sa.LargeBinary(4), required(histio.Bytes), ["", "AP+/", "AP+/AA=="]),
@@ -67,6 +69,9 @@ EXACT = [
         required(histio.Duration),
         ["PT0S", "P1DT2H3M4S", "-PT1S", "-P36524DT23H59M59S"],
     ),
+    (sa.Double(), required(histio.FixedDecimal, precision=15, scale=4, signed=True), DECIMALS),
+    (sa.Double(asdecimal=True), required(histio.FixedDecimal, precision=15, scale=4, signed=True), DECIMALS),
+    (sa.Float(53), required(histio.FixedDecimal, precision=15, scale=4, signed=True), DECIMALS),
     (CLOCK, required(histio.Time), ["00:00:00", "10:30:00.250000", "23:59:59.999999"]),
 ]
 
@@ -136,6 +141,7 @@ def same_by_either_path(create, fully, metadata, kind, values):
     assert (again.skipped, again.problems) == (len(values), ())
 
 
+TWO_DIGITS = functools.partial(histio.FixedDecimal, precision=9, scale=2)
 FAST = [(kind, field) for kind, field, _ in EXACT if not isinstance(kind, sa.Interval)]
 
 
@@ -183,6 +189,9 @@ def test_such_columns_take_the_fast_path(create, column_type, field):
         (sa.Interval(second_precision=3), histio.Duration, "PT0.1234S", "precision"),
         (sa.Interval(), histio.Duration, "P123456789D", "out-of-range"),
         (sa.Interval(), histio.Duration, "PT1234567890S", "out-of-range"),
+        (sa.Double(), TWO_DIGITS, "0.125", "precision"),
+        (sa.Double(), TWO_DIGITS, "10000000", "out-of-range"),
+        (mysql.DOUBLE(9, 2), histio.FixedDecimal, "0.125", "precision"),
         (mysql.TINYBLOB(), histio.Bytes, "AAAA" * 85 + "AA==", "out-of-range"),
     ],
 )
@@ -204,6 +213,8 @@ def test_any_other_spelling_or_range_is_a_problem_to_every_validator(column_type
         (sa.LargeBinary(5), histio.Bytes),
         (sa.Time(), histio.Time),
         (sa.Interval(), histio.Duration),
+        (sa.Double(), TWO_DIGITS),
+        (sa.JSON(), histio.Json),
     ],
 )
 @pytest.mark.parametrize("drawn", [documents, near_documents], ids=["valid", "near"])
@@ -256,6 +267,9 @@ def test_auto_field_knows_the_field_of_such_a_column(column_type, name):
         (sa.LargeBinary(), histio.Bytes, "AP8="),
         (sa.LargeBinary(), histio.Bytes, 4),
         (sa.LargeBinary(2), histio.Bytes, b"123"),
+        (sa.Double(), TWO_DIGITS, 0.125),
+        (sa.Double(), TWO_DIGITS, 9e999),
+        (sa.Double(), TWO_DIGITS, "x"),
         (sa.Time(), histio.Time, "25:00:00"),
         (sa.Interval(), histio.Duration, "1970-01-01 00:00:00.1234567"),
         (sa.Interval(), histio.Duration, "1970-01-32 00:00:00"),
@@ -292,6 +306,7 @@ CENTISECONDS = sa.Time().with_variant(postgresql.TIME(precision=2), "postgresql"
     ("dialect", "column_type", "field", "value"),
     [
         ("mariadb", sa.Time(), histio.Time, "10:30:00.5"),
+        ("mariadb", sa.Float(), TWO_DIGITS, "12345.67"),
         ("mariadb", sa.Interval(), histio.Duration, "PT0.5S"),
         ("postgresql", INTERVAL_2, histio.Duration, "PT0.125S"),
         ("postgresql", CENTISECONDS, histio.Time, "10:30:00.125"),
@@ -310,6 +325,14 @@ def test_digits_that_the_column_would_drop_are_a_problem(databases, dialect, col
         (sa.Time(timezone=True), histio.Time, "it takes Time without a time zone"),
         (sa.Interval(), histio.Time, "for lengths of time there is Duration"),
         (sa.String(), histio.Bytes, "it takes LargeBinary"),
+        (
+            sa.Float(),
+            histio.FixedDecimal,
+            r"write FixedDecimal\(precision=…, scale=…\)",
+        ),
+        (sa.Double(asdecimal=True), histio.FixedDecimal, "floats carry 15 digits"),
+        (sa.Double(asdecimal=True, decimal_return_scale=1), TWO_DIGITS, "decimal_return_scale=2"),
+        (sa.Double(asdecimal=True), histio.Number, "for decimals there is FixedDecimal"),
         (sa.Time(), histio.Duration, "for times of day there is Time"),
         (postgresql.INTERVAL(fields="DAY"), histio.Duration, "leave out fields="),
     ],

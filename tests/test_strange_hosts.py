@@ -334,7 +334,7 @@ class Status(enum.Enum):
 
 
 FOLD = ["2025-10-26T00:15:00Z", "2025-10-26T00:59:59Z", "2025-10-26T01:15:00Z", "2025-10-26T02:15:00Z"]
-NUMBERS = {"a": 10**16, "b": 10**23, "c": 1, "d": 0, "e": 5e-324, "f": 0.1, "g": 10**25}
+NUMBERS = {"a": 10**16, "b": 10**23, "c": 1.0, "d": 0.0, "e": 5e-324, "f": 0.1, "g": 10**25}
 SLASHED = sqlite_types.DATETIME(
     storage_format="%(day)02d/%(month)02d/%(year)04d %(hour)02d:%(minute)02d:%(second)02d",
     regexp=r"(?P<day>\d+)/(?P<month>\d+)/(?P<year>\d+) (?P<hour>\d+):(?P<minute>\d+):(?P<second>\d+)",

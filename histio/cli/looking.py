@@ -17,6 +17,7 @@ from histio.cli.databases import (
     database_options,
     file_argument,
     history_option,
+    imported,
     opened,
     opened_for_files,
 )
@@ -290,6 +291,25 @@ def explain(url: str | None, named: str | None) -> int:
 
 
 @click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODULE:MODEL…")
+def scaffold(models: tuple[str, ...]) -> int:
+    """Print a binding of SQLAlchemy models, as source to edit.
+
+    Each MODULE:MODEL is a kind of run; its ledgers and what it refers to are found through its relationships.
+    The source has a schema for each table with all its columns, references by the likeliest natural key
+    (others are comments), a History, and a conformance test to fill in.
+
+    \b
+    Examples:
+      histio scaffold histio.models:ProductionRun > binding.py
+    """
+    from histio.scaffold import scaffold as made
+
+    click.echo(made(*(imported(each, "MODULE:MODEL") for each in models)), nl=False)
+    return Outcome.DONE
+
+
+@click.command()
 @history_option
 def schema(named: str | None) -> int:
     """Print the JSON Schema of documents.
@@ -322,4 +342,4 @@ def completion(context: click.Context, shell: str) -> int:
     return Outcome.DONE
 
 
-COMMANDS = (check, verify, diff, inspect, references, audit, explain, schema, completion)
+COMMANDS = (check, verify, diff, inspect, references, audit, explain, scaffold, schema, completion)

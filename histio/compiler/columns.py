@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import functools
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -25,6 +26,7 @@ from histio.fields import (
     Epoch,
     FixedDecimal,
     Integer,
+    Json,
     RunUUID,
     Text,
     Time,
@@ -69,6 +71,8 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
             exact = digits == scale and digits + whole <= FLOAT_DIGITS
             return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
+        case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int()), "double":
+            return f'"%.{digits}f"', functools.partial(_doubles, field)
         case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
             return '"%s"', functools.partial(_digits, field)
         case UtcTimestamp(digits=6), "moment":
@@ -88,6 +92,8 @@ def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Colu
             return '"%s"', functools.partial(_bytes, field)
         case Bytes(), "base64":
             return '"%s"', functools.partial(_base64, field)
+        case Json(), "json":
+            return "%s", functools.partial(_jsons, field)
         case Choice() | Text(padded=False), "text":
             return "%s", _Known(field)
     return None
@@ -160,6 +166,16 @@ def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
     return exact  # without zeros that have a sign
 
 
+def _doubles(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
+    """Floats of a column that keeps floats: each the float of a decimal with the field's digits."""
+    floats = _floats(field, list(map(float, values)))
+    unit = 10.0 ** (field.scale or 0)
+    # A count of units is below 10**15, and what it is over a power of ten is rounded once.
+    if [round(value * unit) / unit for value in floats] != list(floats):
+        raise DeclinedError
+    return floats
+
+
 def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:
     """Decimals as a database that keeps them exactly spells them."""
     scale = field.scale or 0
@@ -209,6 +225,18 @@ def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
     ):
         raise DeclinedError
     return values
+
+
+def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
+    """JSON in the form of the wire; SQLite gives a number that stands alone as such."""
+    texts = []
+    for value in values:
+        wire = field.to_wire(json.loads(value) if isinstance(value, str) else value)
+        if wire is None and not field.allow_none:
+            raise DeclinedError
+        field.check(wire)
+        texts.append(encoded(wire))
+    return texts
 
 
 _MOMENT = "0000-00-00 00:00:00.000000"

@@ -16,7 +16,7 @@ from marshmallow.fields import Field
 
 from histio.column_types import AnyInterval, declared
 from histio.compiler.columns import DeclinedError
-from histio.dialects import Driver, has_plain_type
+from histio.dialects import Driver, binds, has_plain_type
 from histio.fields import (
     Boolean,
     Bytes,
@@ -26,6 +26,7 @@ from histio.fields import (
     Epoch,
     FixedDecimal,
     Integer,
+    Json,
     RunUUID,
     Slug,
     Text,
@@ -43,6 +44,11 @@ def parameters(
     """What makes *column* of the values of a *field*; None: only marshmallow and SQLAlchemy can."""
     if not has_plain_type(column.type, dialect):
         return None
+    if isinstance(field, Json):
+        bind = binds(column, dialect)
+        if bind is None or not isinstance(declared(column.type, dialect), sa.JSON):
+            return None
+        return functools.partial(_jsons, field, bind, None if column.nullable else bind(None))
     made = _parameters(
         field, declared(column.type, dialect), driver, native_uuids=dialect.supports_native_uuid
     )
@@ -59,11 +65,9 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return functools.partial(map, int)
         case Epoch(), sa.Integer():
             return functools.partial(map, field.from_wire)
-        case FixedDecimal(), sa.Float():
-            return None
-        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric():
-            if not driver.floats:
-                return _same
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() if not driver.floats:
+            return _same
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() | sa.Float():
             return _signed_floats if field.signed else functools.partial(map, float)
         case UtcTimestamp(digits=6), sa.DateTime():
             return functools.partial(_moments, field, "" if field.naive else driver.zone)
@@ -90,6 +94,10 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
 
 def _same(values: Sequence[Any]) -> Sequence[Any]:
     return values
+
+
+def _jsons(field: Json, bind: Callable[[Any], Any], null: Any, values: Sequence[Any]) -> list[Any]:
+    return [null if value is None else bind(field.from_wire(value)) for value in values]
 
 
 def _some_null(make: Parameters, values: Sequence[Any]) -> Iterable[Any]:

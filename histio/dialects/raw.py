@@ -15,6 +15,7 @@ Form: TypeAlias = Literal[
     "boolean",
     "integer",
     "float",
+    "double",
     "digits",
     "microseconds",
     "moment",
@@ -24,11 +25,19 @@ Form: TypeAlias = Literal[
     "hex",
     "bytes",
     "base64",
+    "json",
     "text",
 ]
-"""How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
-digits as text; microseconds; a time (in UTC, with a blank between), a day, or a time of day, as ISO 8601
-text; a UUID's text, or that without hyphens; bytes, or their base64 text; text."""
+"""How a stored value arrives.
+
+- ``boolean``, ``integer``: 0 or 1, a number, or its digits as text.
+- ``float``: a decimal as a float; ``double``: a float, or its digits as text; ``digits``: those of a decimal.
+- ``moment``, ``day``, ``clock``: ISO 8601 text; a moment is in UTC, with a blank between day and time.
+- ``microseconds``: the count of an interval, as text.
+- ``uuid``, ``hex``: the text of a UUID, or that without hyphens.
+- ``bytes``, ``base64``: bytes, or their text.
+- ``json``, ``text``: text.
+"""
 
 BETWEEN = "\x00"
 """Stands between values that arrive as one: no text that the format can hold has it."""
@@ -39,7 +48,7 @@ BETWEEN_ROWS = "\x01"
 _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Boolean, "boolean"),
     (sa.Integer, "integer"),
-    (sa.Float, None),
+    (sa.Float, "double"),
     (sa.Numeric, "digits"),
     (sa.DateTime, "moment"),
     (sa.Interval, "moment"),
@@ -48,6 +57,7 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Time, "clock"),
     (sa.Uuid, "uuid"),
     (sa.types._Binary, "base64"),  # noqa: SLF001 - what BINARY and LargeBinary share
+    (sa.JSON, "json"),
     (sa.CHAR, None),
     (sa.String, "text"),
 )
@@ -79,7 +89,7 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     if form == "microseconds":
         return _microseconds(column), form
     is_text = form == "text" and not isinstance(stored, sa.Enum)
-    if is_text or (form in ("boolean", "integer") and family == "postgresql"):
+    if is_text or (form in ("boolean", "integer", "double") and family == "postgresql"):
         return as_it_is(column), form
     zoned = form == "moment" and getattr(stored, "timezone", False) and family == "postgresql"
     utc = sa.func.timezone("UTC", column) if zoned else column
@@ -104,10 +114,12 @@ def _microseconds(column: Any) -> Any:
     return sa.case((sa.and_(*plain), sa.cast(count, sa.Text)), else_=sa.cast(column, sa.Text))
 
 
-def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
+def has_plain_type(column_type: TypeEngine[Any], dialect: Any) -> bool:
     """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
     stored: Any = declared(column_type, dialect)
     own = type(stored).__module__.startswith("sqlalchemy.")
+    if isinstance(stored, sa.JSON) and (dialect._json_serializer or dialect._json_deserializer):  # noqa: SLF001
+        return False  # functions of the host's
     own = own and not {"_storage_format", "_reg"} & vars(stored).keys()  # a host's, in SQLite
     used: Any = column_type.dialect_impl(dialect)
     calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks

@@ -99,7 +99,8 @@ class FixedDecimal(WireField):
     """A decimal as a string of ASCII digits: no exponent, no space, no leading zero, no bare point.
 
     Dumps exactly the column's scale (``"5.2500"``). Loads fewer digits; what the column could only round
-    is an error.
+    is an error. In a column of `sqlalchemy.Float` or `sqlalchemy.Double` the value is the float of the
+    decimal; it needs *precision*, of at most 15, and *scale*.
 
     Args:
         precision: Significant digits; None: the column's.
@@ -131,6 +132,7 @@ class FixedDecimal(WireField):
         self.scale = scale if minor_units is None else minor_units
         self.minor_units = minor_units
         self._as_kept: Callable[[Decimal], Any] = Decimal
+        self._is_float = False
         self._shortest = False  # a column without scale keeps zeros at the end or drops them, as it likes
         self.positive = positive
         self.signed = signed
@@ -150,14 +152,26 @@ class FixedDecimal(WireField):
             scale = stored.scale if stored.precision is None else stored.scale or 0
             self.scale = scale if self.scale is None else self.scale
             self._shortest = self.scale is None
+        self._is_float = isinstance(stored, sa.Float)
         if isinstance(form, float):
             self._as_kept = float
-            self.precision = FLOAT_DIGITS if self.precision is None else self.precision
-            if self.scale is None or self.precision > FLOAT_DIGITS:
-                raise self.unfit(
-                    column_type,
-                    f"floats carry {FLOAT_DIGITS} digits: write FixedDecimal(precision=…, scale=…)",
-                )
+        if self._is_float or isinstance(form, float):
+            self._fit_float(column_type, stored)
+
+    def _fit_float(self, column_type: TypeEngine[Any], stored: Any) -> None:
+        own = getattr(stored, "scale", None)  # some databases have floats that are rounded to a scale
+        if own is not None:
+            self.precision = stored.precision if self.precision is None else self.precision
+            self.scale = own if self.scale is None else self.scale
+        self.precision = FLOAT_DIGITS if self.precision is None else self.precision
+        if self.scale is None or self.precision > FLOAT_DIGITS:
+            raise self.unfit(
+                column_type, f"floats carry {FLOAT_DIGITS} digits: write FixedDecimal(precision=…, scale=…)"
+            )
+        read = stored._effective_decimal_return_scale if self._is_float and stored.asdecimal else self.scale  # noqa: SLF001 - as SQLAlchemy asks
+        if self.scale > read:
+            advice = f"let the type say decimal_return_scale={self.scale}"
+            raise self.unfit(column_type, f"SQLAlchemy reads {read} digits after its point: {advice}")
 
     def _fit_integer(self, stored: TypeEngine[Any], minor_units: int) -> None:
         if not isinstance(stored, sa.Integer):
@@ -180,7 +194,8 @@ class FixedDecimal(WireField):
         return {"type": "string", "pattern": rf"^{sign}{whole}(\.{fraction})?$", "not": {"pattern": refused}}
 
     def to_wire(self, value: Any) -> str:
-        number = Decimal(str(value)) or Decimal(0)
+        # What SQLAlchemy makes of a float has the digits of its binary form, beyond those that were stored.
+        number = Decimal(str(float(value) if self._is_float else value)) or Decimal(0)
         if self.minor_units is not None:
             number = number.scaleb(-self.minor_units)
         if self._shortest and number.is_finite():
@@ -223,7 +238,7 @@ class Number(WireField):
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         if _form(column_type, 0.5) is None:
-            raise self.unfit(column_type, "it takes Float or Double")
+            raise self.unfit(column_type, "it takes Float or Double; for decimals there is FixedDecimal")
 
     def assertions(self) -> JsonSchema:
         return {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}

@@ -236,9 +236,10 @@ class Choice(WireField):
 class Json(WireField):
     """Any JSON value, for columns of `sqlalchemy.JSON`.
 
-    Members of objects are dumped in sorted order, numbers without a fraction as integers: databases that
-    keep JSON as values know no other. SQL's NULL and JSON's null are the same; null is allowed unless
-    ``allow_none=False``.
+    Members of objects are dumped in sorted order, and numbers from 1e16 on without a fraction as integers:
+    databases that keep JSON as values remember no other. ``2.0`` stays ``2.0`` where the database keeps it;
+    compared with 2 it is the same number, as in JSON Schema. SQL's NULL and JSON's null are the same; null is
+    allowed unless ``allow_none=False``.
     Its strings and names hold no NUL and no lone surrogate.
     """
 
@@ -275,8 +276,8 @@ class Json(WireField):
     def to_wire(self, value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: self.to_wire(value[name]) for name in sorted(value)}
-        if isinstance(value, float) and value.is_integer():
-            return int(Decimal(repr(value)))  # as databases that keep JSON as values give it back
+        if isinstance(value, float):
+            return _kept(value)
         return [self.to_wire(each) for each in value] if isinstance(value, list | tuple) else value
 
     def check(self, value: Any) -> None:
@@ -286,6 +287,17 @@ class Json(WireField):
             fine = False
         if not fine:
             raise self.make_error("invalid")
+
+
+_EXPONENT = 1e16
+"""From here on, Python writes floats with an exponent, which databases that keep JSON as values write out."""
+
+
+def _kept(value: float) -> int | float:
+    """*value* as databases that keep JSON as values give it back."""
+    if abs(value) >= _EXPONENT and math.isfinite(value):
+        return int(Decimal(repr(value)))
+    return value or 0.0  # no zero has a sign
 
 
 def _is_json(value: Any) -> bool:
