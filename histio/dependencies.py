@@ -7,7 +7,7 @@ from typing import Any
 
 from histio.errors import BindingError
 from histio.fields.references import Key
-from histio.kinds import Kind, Reference, Table
+from histio.kinds import Kind, Links, Reference, Table
 from histio.mapping import find_column
 from histio.resolver import Sought
 from histio.runs import Run, Values
@@ -42,7 +42,7 @@ class Dependencies:
     """
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
-        self._references: dict[Kind, list[tuple[Table, Reference, Kind]]] = {
+        self._references: dict[Kind, list[tuple[Table, Reference | Links, Kind]]] = {
             kind: [(table, reference, other) for other in kinds for table, reference in kind.refers_to(other)]
             for kind in kinds
         }
@@ -78,12 +78,12 @@ class Dependencies:
             groups.setdefault(depths[run], []).append(run)
         yield from (groups[depth] for depth in sorted(groups))
 
-    def names(self, run: Run) -> Iterator[tuple[Kind, Reference, tuple[Key, ...], Any]]:
+    def names(self, run: Run) -> Iterator[tuple[Kind, Reference | Links, tuple[Key, ...], Any]]:
         """What *run* says of runs: their kind, the reference, the keys to look in, and the value."""
         for table, reference, other in self._references[run.kind]:
             for record in _records(run.kind.table, run.values, table):
-                for member in reference.named_by(record)[:1]:
-                    yield other, reference, reference.slugs[member], record[member]
+                for chain, value in reference.lookups(record):
+                    yield other, reference, chain, value
 
     def _named_by(self, run: Run, known: dict[Any, Run]) -> Iterator[Run]:
         for other, _, chain, value in self.names(run):

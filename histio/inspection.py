@@ -289,12 +289,10 @@ def _namings(table: Table, runs: Collection[Mapper[Any]]) -> Iterator[list[_Nami
     """What names rows, apart from *runs*; of several members that name the same one, the first counts."""
     for snapshot in table.snapshots:
         yield [_Naming(table, snapshot.member, snapshot.model, (snapshot.key,), required=False)]
-    for reference in table.references:
-        relation = reference.relation
+    for named in table.all_references:
+        relation = named.relation
         if not any(relation.mapper.common_parent(run) for run in runs):
-            yield [_Naming(table, member, relation.model, chain) for member, chain in reference.slugs.items()]
-    for links in table.links:
-        yield [_Naming(table, links.member, links.relation.model, links.chain)]
+            yield [_Naming(table, member, relation.model, chain) for member, chain in named.slugs.items()]
 
 
 class _Slugs(Scratch):

@@ -50,6 +50,11 @@ class Reference:
         """Each member of *record* that names the row, in the order they are tried."""
         return [member for member in self.slugs if record.get(member) is not None]
 
+    def lookups(self, record: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Any]]:
+        """What *record* names: the keys to look in, and the value. The first present member decides."""
+        for member in self.named_by(record)[:1]:
+            yield self.slugs[member], record[member]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Links:
@@ -58,6 +63,16 @@ class Links:
     member: str
     relation: Relation
     chain: tuple[Key, ...]
+
+    @property
+    def slugs(self) -> Mapping[str, tuple[Key, ...]]:
+        """The member, with the keys in which it is looked for: as `Reference.slugs`."""
+        return {self.member: self.chain}
+
+    def lookups(self, record: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Any]]:
+        """What *record* names: for each related row the keys to look in, and the value."""
+        for value in record.get(self.member) or ():
+            yield self.chain, value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +152,11 @@ class Table:
     links: tuple[Links, ...]
     snapshots: tuple[Snapshot, ...]
     ledgers: tuple[Ledger, ...]
+
+    @property
+    def all_references(self) -> tuple[Reference | Links, ...]:
+        """References to one row and to several."""
+        return (*self.references, *self.links)
 
     @property
     def rows(self) -> sa.Table:
@@ -222,8 +242,7 @@ class Table:
     def mappers(self) -> Iterator[Mapper[Any]]:
         """Those of the model and of all that its records refer to."""
         yield self.mapper
-        yield from (reference.relation.mapper for reference in self.references)
-        yield from (links.relation.mapper for links in self.links)
+        yield from (named.relation.mapper for named in self.all_references)
 
     def paths(self, *path: Ledger) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
         """This table and those of its ledgers, each with the ledgers that lead down to it."""
@@ -269,9 +288,9 @@ class Kind:
         """An *identity*, as its column has it, in words; as it is where the format has none for it."""
         return self.table.named(identity)
 
-    def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference]]:
-        """The references of this kind's records to rows that are runs of the *other*."""
+    def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference | Links]]:
+        """The references and lists of this kind's records that name runs of the *other*."""
         for table in self.table.all():
-            for reference in table.references:
-                if reference.relation.mapper.common_parent(other.table.mapper):
-                    yield table, reference
+            for named in table.all_references:
+                if named.relation.mapper.common_parent(other.table.mapper):
+                    yield table, named

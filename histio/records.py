@@ -23,6 +23,7 @@ from histio.charts import Compare
 from histio.converter import Converter
 from histio.errors import BindingError
 from histio.fields import Slug
+from histio.fields.groups import SlugGroups
 from histio.fitting import fit
 from histio.mapping import Relation, find_column, mapper_of, no_such, relation
 from histio.options import RecordMeta, RecordOpts
@@ -123,20 +124,13 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         self._only_dumped = {
             wire_name(name, field) for name, field in self.dump_fields.items() if field.dump_only
         }
-        self._choices = self._grouped(lambda slug: slug.choice)
-        groups = self._grouped(_needed)
-        self._alternatives = [group for group in groups if len(group) > 1]
-        self._check_nulls(groups)
-        alone = {group[0] for group in groups if len(group) == 1}
-        for name, field in self.load_fields.items():
-            if wire_name(name, field) in alone:
-                field.required = True  # nothing else names the row, and it may not be null
+        self._slugs = SlugGroups(self.load_fields, self.dump_fields)
+        self._check_nulls()
 
-    def _check_nulls(self, groups: list[list[str]]) -> None:
-        """Raise BindingError where no slug of a group may be null, and the rows may lack what it names."""
+    def _check_nulls(self) -> None:
+        """Raise BindingError where rows may lack what a slug names, and the slug does not say so."""
         for name, field in self.load_fields.items():
-            needed = any(wire_name(name, field) == group[0] for group in groups)
-            relation = field.relation if needed and isinstance(field, Slug) else None
+            relation = field.relation if field in self._slugs.silent else None
             nullable = [] if relation is None else [each.name for each in relation.local if each.nullable]
             if nullable:
                 with told_of(self, name):
@@ -238,36 +232,18 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         return {name: value for name, value in data.items() if name not in self._only_dumped}
 
     def alternatives(self) -> list[list[str]]:
-        """Groups of optional slugs of the same relationship: of each, a record needs at least one."""
-        return self._alternatives
+        """Groups of slugs of the same relationship: of each, a record needs at least one that is not null."""
+        return list(map(list, self._slugs.alternatives))
 
     def choices(self) -> list[list[str]]:
         """Groups of references: of each, a record has exactly one that is not null."""
-        return self._choices
-
-    def _grouped(self, group_of: Callable[[Slug], str | None]) -> list[list[str]]:
-        """The names on the wire of the slugs, by what *group_of* says of them; None: in no group."""
-        groups: dict[str, list[str]] = {}
-        for name, field in self.load_fields.items():
-            group = group_of(field) if isinstance(field, Slug) else None
-            if group is not None:
-                groups.setdefault(group, []).append(wire_name(name, field))
-        return list(groups.values())
+        return list(map(list, self._slugs.choices))
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _need_one_alternative(self, _data: Any, original: Any, *, partial: Any = None, **_: Any) -> None:
         if not isinstance(original, Mapping) or partial:
             return
-        errors = {
-            group[0]: [Fault(f"Missing; one of {', '.join(group)} is required.")]
-            for group in self.alternatives()
-            if not any(name in original for name in group)
-        }
-        for group in self.choices():
-            given = [name for name in group if original.get(name) is not None]
-            if len(given) != 1:
-                text = f"Exactly one of {', '.join(group)} must not be null, not {len(given)}."
-                errors[(given or group)[-1]] = [Fault(text)]
+        errors = self._slugs.faults(original)
         if errors:
             raise ValidationError(errors)
 
@@ -323,11 +299,6 @@ def _bind_class(mapper: Mapper[Any], name: str, nested: Nested) -> None:
     related = relation(mapper, name, target=None if own is None else mapper_of(own))
     if own is not related.model:
         nested.nested = written.bind(related.model)
-
-
-def _needed(slug: Slug) -> str | None:
-    """The relationship that *slug* is to lead to if no other one does; None: it may lead nowhere."""
-    return None if slug.required or slug.allow_none or slug.many else slug.relationship
 
 
 def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:

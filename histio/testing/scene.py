@@ -121,7 +121,7 @@ class Scene:
         """Let runs of one kind no longer refer to each other: not every database deletes them at once."""
         for table, reference in kind.refers_to(kind):
             nullable = [column for column in reference.relation.local if column.nullable]
-            if table is kind.table and nullable:
+            if table is kind.table and nullable and reference.relation.link is None:
                 made = _identity(kind).in_(self.identities[kind.name])
                 released = sa.update(table.rows).where(made)
                 self.connection.execute(released.values(dict.fromkeys(nullable)))
