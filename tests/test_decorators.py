@@ -294,10 +294,9 @@ def refers(*, nullable, **declared):
 ONE = {"owner": histio.Slug("owner")}
 BY_COLUMN = {"owner": histio.Slug("owner_id")}
 ANOTHER_RUN = {"owner": histio.RunRef("owner")}
-EITHER = {"owner": histio.Slug("owner"), "by_uuid": histio.Slug("owner", key="uuid")}
 
 
-@pytest.mark.parametrize("declared", [ONE, BY_COLUMN, ANOTHER_RUN, EITHER])
+@pytest.mark.parametrize("declared", [ONE, BY_COLUMN, ANOTHER_RUN])
 def test_a_reference_that_rows_may_lack_says_whether_it_may_be_null(declared):
     told = r"^ThingSchema\.owner: the column owner_id takes null: say allow_none=True, or required=True where"
     with pytest.raises(BindingError, match=told):

@@ -26,7 +26,7 @@ class SlugGroups:
 
     Attributes:
         alternatives: Slugs of one relationship: of each group, a record needs one that is not null.
-        silent: The first slug of each group of which none says whether it may be null.
+        silent: Slugs without alternatives of which the schema does not say whether they may be null.
         choices: References of which a record has exactly one that is not null.
     """
 
@@ -35,9 +35,9 @@ class SlugGroups:
         ways = _grouped(load_fields, lambda slug: None if slug.many else slug.relationship)
         needed = [group for group in ways.values() if _is_needed(group.values())]
         self.alternatives = [group for group in needed if len(group) > 1]
-        unsaid = [slugs for group in needed if not any(map(_says, slugs := list(group.values())))]
-        self.silent = [slugs[0] for slugs in unsaid]
-        for slug in (slug for group in needed if len(group) == 1 for slug in group.values()):
+        alone = [slug for group in needed if len(group) == 1 for slug in group.values()]
+        self.silent = [slug for slug in alone if not slug.required]
+        for slug in alone:
             slug.required = True
         for field in dump_fields.values():
             if isinstance(field, Slug):
@@ -76,10 +76,6 @@ def _is_needed(slugs: Collection[Slug]) -> bool:
     if any(slug.choice is not None or (slug.required and not slug.allow_none) for slug in slugs):
         return False
     return not all(slug.allow_none for slug in slugs)
-
-
-def _says(slug: Slug) -> bool:
-    return slug.required or slug.allow_none
 
 
 def _is_given(slug: Slug, name: str, record: Mapping[str, Any]) -> bool:
