@@ -45,6 +45,8 @@ class Bytes(WireField):
         binary = isinstance(stored, sa.types._Binary) or is_decorated(column_type)  # noqa: SLF001 - what BINARY and LargeBinary share
         if not binary or python_form(column_type, [_SAMPLE]) is None:
             raise self.unfit(column_type, "it takes LargeBinary, BINARY, VARBINARY or BLOB")
+        if is_decorated(column_type) and python_form(column_type, [("any", "object")]) is not None:
+            raise self.unfit(column_type, "its decorator keeps objects of Python's, not bytes")
         named = _LENGTHS.get(stored.__visit_name__)
         lengths = (self.max_length, getattr(stored, "length", None), named)
         self.max_length = min((length for length in lengths if length is not None), default=None)
