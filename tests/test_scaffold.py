@@ -87,6 +87,18 @@ def test_what_no_field_can_hold_is_left_out_with_the_reason():
     assert run(source).history.kinds == ("reading",)
 
 
+def test_an_array_is_left_to_auto_field():
+    base = orm.declarative_base()
+    columns = {
+        "id": sa.Column(sa.Integer, primary_key=True),
+        "uuid": sa.Column(sa.String(36), unique=True, nullable=False),
+        "tags": sa.Column(sa.ARRAY(sa.Numeric(6, 2))),
+    }
+    source = scaffold(type("Tagged", (base,), {"__tablename__": "tagged", "__module__": __name__, **columns}))
+    assert "    tags = auto_field()" in source.splitlines()
+    assert "from marshmallow_sqlalchemy import auto_field" in source.splitlines()
+
+
 def test_other_keys_of_a_reference_are_named():
     source = scaffold(models.ProductionRun)
     assert '    recipe_slug = Slug("recipe", key="slug", required=True)  # or key= uuid, name, id' in source

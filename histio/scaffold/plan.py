@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from marshmallow.fields import List
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
 from histio.accounting import column_machinery
@@ -222,6 +223,8 @@ def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
     """
     column: Any = prop.columns[0]
     made = Converter(schema_cls=RecordSchema).property2field(prop)
+    if isinstance(made, List):
+        return "auto_field()"  # of an array: the field of its items is the column's matter
     kind = RunUUID if _is_uuid(prop) else type(made)
     identifies = kind is RunUUID and is_unique(column) and not column.nullable
     options = []
