@@ -20,7 +20,16 @@ from histio.charts import charts_of
 from histio.errors import BindingError
 from histio.fields import Date, RunUUID, Slug, UtcTimestamp
 from histio.kinds import Kind, Ledger, Links, Reference, Snapshot, Table
-from histio.mapping import Relation, column_of, find_column, mapper_of, no_such, relation
+from histio.mapping import (
+    Relation,
+    column_named,
+    column_of,
+    find_column,
+    is_query_expression,
+    mapper_of,
+    no_such,
+    relation,
+)
 from histio.wire import WireField, is_list, nested_in, wire_name
 
 if TYPE_CHECKING:
@@ -109,7 +118,7 @@ def made(schema_class: type[RecordSchema]) -> RecordSchema:
 
 
 @contextmanager
-def told_of(schema: RecordSchema, name: str) -> Iterator[None]:
+def told_of(schema: object, name: str) -> Iterator[None]:
     """A block whose BindingErrors are told as those of the field *name*."""
     try:
         yield
@@ -191,9 +200,13 @@ def _check_dumped(schema: RecordSchema, mapper: Mapper[Any]) -> None:
     """Raise BindingError where a member that is only dumped has nothing to be dumped from."""
     for name, field in schema.dump_fields.items():
         source = (field.attribute or name).partition(".")[0]
-        if field.dump_only and isinstance(field, WireField) and not hasattr(mapper.class_, source):
-            missing = no_such(mapper, "attribute", source, dir(mapper.class_))
-            raise BindingError(f"{type(schema).__name__}.{name}: {missing}")
+        if not field.dump_only or not isinstance(field, WireField):
+            continue
+        with told_of(schema, name):
+            if not hasattr(mapper.class_, source):
+                raise BindingError(no_such(mapper, "attribute", source, dir(mapper.class_)))
+            if is_query_expression(mapper, source):
+                raise BindingError("a query_expression has a value only in queries that say so: exclude it")
 
 
 def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
@@ -216,12 +229,7 @@ def _check_apart(schema: RecordSchema, ledgers: list[Ledger]) -> None:
 
 
 def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
-    column = find_column(mapper, name)
-    if column is None:
-        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
-        if hasattr(mapper.class_, name):
-            text += "; what is no column can be exported with dump_only=True"
-        raise BindingError(text)
+    column = column_named(mapper, name)
     if column.identity is not None and column.identity.always:
         raise BindingError(f"{mapper.class_.__name__}.{name} is GENERATED ALWAYS, and could not be imported")
     return column
@@ -246,8 +254,9 @@ def identity_field(schema: RecordSchema) -> str | None:
     named = schema.Meta.identity
     if named is not None:
         field = schema.load_fields.get(named)
-        if field is None or not field.required or field.allow_none:
+        if field is None or not field.required:
             raise BindingError(f"{type(schema).__name__}.Meta.identity: {named!r} is no required member")
+        _check_identity(schema, named)
         return named
     uuids = [name for name, field in schema.load_fields.items() if isinstance(field, RunUUID)]
     called = [name for name in uuids if wire_name(name, schema.load_fields[name]) == "uuid"]
@@ -261,7 +270,16 @@ def identity_field(schema: RecordSchema) -> str | None:
         raise BindingError(
             f"{type(schema).__name__}.{name} identifies a record, so it must be required: say required=True"
         )
+    if name is not None:
+        _check_identity(schema, name)
     return name
+
+
+def _check_identity(schema: RecordSchema, name: str) -> None:
+    """Raise BindingError where the field that identifies a record may be null."""
+    if schema.load_fields[name].allow_none:
+        told = "identifies a record, so it must not be null: say allow_none=False"
+        raise BindingError(f"{type(schema).__name__}.{name} {told}")
 
 
 def order_name(schema: RecordSchema, owner: Relation) -> str:

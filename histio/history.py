@@ -58,7 +58,7 @@ from histio.schemas import BUNDLED
 from histio.sessions import Habits
 from histio.spool import Spool
 from histio.tally import Tally
-from histio.unit_of_work import acting_tables
+from histio.unit_of_work import acting_tables, reasons
 from histio.versions import Upgrades, Versions
 from histio.wire import shown
 
@@ -125,6 +125,8 @@ class History:
         self._contract = Contract(rules, older=self._versions.upgrades)
         check_accounts(ordered, values=self._values, acting=acting_tables(ordered))
         self._database = Database(bind, ordered)
+        for line in self._acting():
+            _log.info(line)
 
     def __enter__(self) -> Self:
         return self
@@ -529,14 +531,21 @@ class History:
         and what is not moved, such as surrogate keys. Then, for each kind, how its runs go out and come in:
         what the schema and the models leave to histio goes straight between the driver's values and JSON;
         what they do by themselves takes marshmallow, run by run, and the text names it. Either way gives the
-        same. Without a database there is no second part.
+        same. Without a database there is no second part. What makes imports slow is told of the models alone,
+        and logged at INFO when the history is made.
         """
-        lines = list(describe_accounts(self._accounts()))
+        lines = [*describe_accounts(self._accounts()), *self._acting()]
         if session is not None or self._has_database:
             with self._looking(session, self.version, None) as work:
                 kinds = self._kinds.values()
                 lines += [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in kinds]
         return "\n".join(lines)
+
+    def _acting(self) -> list[str]:
+        """For each kind whose models do something by themselves, what that is and what it costs."""
+        found = {kind.name: reasons(kind, Habits()) for kind in self._kinds.values()}
+        slow = "imports go through the unit of work, row by row"
+        return [f"{name}: {slow}: {'; '.join(why)}" for name, why in found.items() if why]
 
     def _accounts(self) -> list[Account]:
         return accounts(list(self._kinds.values()), values=self._values)

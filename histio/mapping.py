@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import (
     ColumnProperty,
+    CompositeProperty,
     InstrumentedAttribute,
     Mapper,
     RelationshipProperty,
@@ -21,16 +21,11 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from histio.column_types import underlying
 from histio.errors import BindingError
 
 Columns = tuple[sa.Column[Any], ...]
-
-AnyInterval = sa.sql.sqltypes._AbstractInterval  # noqa: SLF001
-"""What `sqlalchemy.Interval` and the intervals of databases share."""
-
-_DIALECT: sa.Dialect = DefaultDialect()
 
 # Loading strategies that no option can replace: their rows are fetched apart.
 _APART = {"dynamic", "write_only"}
@@ -38,55 +33,6 @@ _APART = {"dynamic", "write_only"}
 # Loading strategies of which an attribute says nothing, or refuses to.
 _NEVER_LOADED = {"noload", None}
 _WITHHELD = {"raise", "raise_on_sql", *_NEVER_LOADED}
-
-
-def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
-    """The database's type below all decorators."""
-    while isinstance(column_type, TypeDecorator) and not isinstance(column_type, sa.Interval):
-        column_type = column_type.impl_instance
-    return column_type
-
-
-def declared(column_type: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
-    """The type below all decorators as the host declared it for databases of *dialect*.
-
-    `sqlalchemy.Interval` is one of those that SQLAlchemy makes of it: itself where times since 1970 stand for
-    intervals, else the database's own type.
-    """
-    while True:
-        column_type = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001
-        if isinstance(column_type, sa.Interval):
-            return column_type.dialect_impl(dialect)
-        if not isinstance(column_type, TypeDecorator):
-            return column_type
-        column_type = column_type.load_dialect_impl(dialect)
-
-
-def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
-    """The first of *candidates* that *column_type* takes and gives back the same; None: none of them."""
-    write = column_type.bind_processor(_DIALECT) or _same
-    read = column_type.result_processor(_DIALECT, None) or _same
-    for candidate in candidates:
-        try:
-            returned = read(write(candidate))
-        except Exception:  # noqa: BLE001, S112 - a host's type may say no in any way
-            continue
-        if type(returned) is type(candidate) and returned == candidate:
-            return candidate
-    return None
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def is_decorated(column_type: TypeEngine[Any]) -> bool:
-    """Whether the host converts the values of the column in ways of its own."""
-    own = ("process_bind_param", "process_result_value", "bind_processor", "result_processor")
-    plain: Any = sa.Interval if isinstance(column_type, sa.Interval) else TypeDecorator
-    return isinstance(column_type, TypeDecorator) and any(
-        getattr(type(column_type), name) is not getattr(plain, name) for name in own
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,6 +167,44 @@ def find_column(mapper: Mapper[Any], name: str) -> sa.Column[Any] | None:
     found = mapper.attrs.get(name)
     column = found.columns[0] if isinstance(found, ColumnProperty) else None
     return column if isinstance(column, sa.Column) else None
+
+
+def column_named(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
+    """The column that the attribute *name* is mapped to.
+
+    Raises:
+        BindingError: It is no column, or there is none.
+    """
+    column = find_column(mapper, name)
+    if column is None:
+        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
+        raise BindingError(f"{text}{_instead_of_column(mapper, name)}")
+    return column
+
+
+def _instead_of_column(mapper: Mapper[Any], name: str) -> str:
+    """What to write for the attribute *name*, which is no column."""
+    found = mapper.attrs.get(name)
+    if isinstance(found, CompositeProperty):
+        lines = ", ".join(f"{each.key} = auto_field()" for each in found.props)
+        return f"; it is a composite: declare its columns, {lines}"
+    if isinstance(found, RelationshipProperty):
+        return f"; it is a relationship: name its row by Slug({name!r}), or its rows by Nested(…, many=True)"
+    if not hasattr(mapper.class_, name):
+        return ""
+    return "; what is no column can be exported with dump_only=True"
+
+
+def composite_listeners(mapper: Mapper[Any], event: str) -> int:
+    """How many of the listeners for *event* are SQLAlchemy's own: they make the objects of composites."""
+    mine = [each for each in mapper.composites if event != "after_insert" or each.parent is mapper]
+    return len(mine) if event in ("after_insert", "load", "refresh") else 0
+
+
+def is_query_expression(mapper: Mapper[Any], name: str) -> bool:
+    """Whether the attribute *name* is a ``query_expression``: only queries that say so give it a value."""
+    found: Any = mapper.attrs.get(name)
+    return isinstance(found, ColumnProperty) and ("query_expression", True) in found.strategy_key
 
 
 def column_of(mapper: Mapper[Any], path: str) -> sa.Column[Any]:

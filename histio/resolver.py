@@ -12,9 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, aliased
 
+from histio.column_types import underlying
 from histio.fields.references import Key, is_slug
 from histio.kinds import Links, Reference, Snapshot, Table
-from histio.mapping import NOT_EAGERLY, attribute, find_column, is_among, underlying
+from histio.mapping import NOT_EAGERLY, attribute, find_column, is_among
 from histio.report import Fault
 from histio.wire import shown
 

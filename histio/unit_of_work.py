@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, Session
 from histio.construction import construct, is_made_by_dataclass, own_constructors
 from histio.dialects import RowFaultError
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import Columns, Relation, attribute, is_among, select_rows
+from histio.mapping import Columns, Relation, attribute, composite_listeners, is_among, select_rows
 from histio.resolver import CHUNK
 from histio.sessions import Habits, own_session
 from histio.writer import Insert, Row, owner_columns
@@ -49,7 +49,7 @@ def _a(event: str) -> str:
 def _of_table(table: Table) -> Iterator[str]:
     mapper = table.mapper
     for event in ("before_insert", "after_insert"):
-        if list(getattr(mapper.dispatch, event)):
+        if len(list(getattr(mapper.dispatch, event))) > composite_listeners(mapper, event):
             yield f"has {_a(event)} listener"
     if any(
         not listener.__module__.startswith("sqlalchemy.orm.mapper")

@@ -421,7 +421,10 @@ def test_a_related_row_without_its_key_is_named_with_the_run(sqlite_of, key):
     base = orm.declarative_base()
     customer = model(base, "Customer", uuid=text(36), name=text())
     host_run = model(base, "Run", customer_id=to("customers"), customer=relationship("Customer"))
-    named = {"uuid": histio.RunRef("customer", allow_none=True), "name": histio.Slug("customer", key="name")}
+    named = {
+        "uuid": histio.RunRef("customer", allow_none=True),
+        "name": histio.Slug("customer", key="name", required=True),
+    }
     row = host_run(id=4, customer=customer())
     with pytest.raises(ExportError, match=f"run 4: The related row has no {key}") as error:
         History(sqlite_of(base.metadata, row), run(host_run, customer=named[key])).export_document()

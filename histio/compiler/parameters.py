@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from marshmallow.fields import Field
 
+from histio.column_types import AnyInterval, declared
 from histio.compiler.columns import DeclinedError
 from histio.dialects import Driver, binds, has_plain_type
 from histio.fields import (
@@ -32,7 +33,6 @@ from histio.fields import (
     Time,
     UtcTimestamp,
 )
-from histio.mapping import AnyInterval, declared
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what a driver takes, of as many values."""

@@ -24,6 +24,7 @@ from histio.dialects.reading import (
     sort_key,
     unreadable,
 )
+from histio.dialects.spelling import other_spelling
 from histio.dialects.stored import Stored, stored_columns, stored_keys
 from histio.dialects.transactions import (
     advance_sequence,
@@ -89,6 +90,7 @@ __all__ = [
     "missing_file",
     "next_key",
     "order_key",
+    "other_spelling",
     "quiet_pipelines",
     "raw",
     "reading_options",

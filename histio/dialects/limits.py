@@ -15,13 +15,13 @@ from marshmallow.fields import Field
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import AnyInterval, converts, declared
 from histio.dialects.names import MYSQL
 from histio.dialects.stored import MICRO, SINGLE, Stored, decimals, encoded_as
 from histio.errors import BindingError
 from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.kinds import Kind, Table
-from histio.mapping import AnyInterval, declared, is_decorated
 from histio.report import Code, Fault
 from histio.wire import WireField, shown
 
@@ -93,8 +93,9 @@ def _limit(
     is_bound = since_1970 or (stored is not None and below is not _no_fault)
     bind = undecorated.dialect_impl(dialect).bind_processor(dialect) if is_bound else None
     check = below if bind is None else functools.partial(_bound, bind, below)
-    if is_decorated(own):
-        return Limit(functools.partial(_translated, own, dialect, check), below)
+    translated = _through(own, dialect, check)
+    if translated is not check:
+        return Limit(translated, below)
     extremes = _extremes(field)
     fits = check is _no_fault or (extremes is not None and not any(map(check, extremes)))
     return None if fits else Limit(check, below)
@@ -113,6 +114,15 @@ def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None
     except Exception:  # noqa: BLE001 - writing the row will say so
         return None
     return below(parameter)
+
+
+def _through(column_type: Any, dialect: sa.Dialect, check: Check) -> Check:
+    """What *check* says of a value, after each decorator has made of it what it does."""
+    own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
+    if not isinstance(own, sa.types.TypeDecorator) or isinstance(own, sa.Interval):
+        return check
+    below = _through(own.load_dialect_impl(dialect), dialect, check)
+    return functools.partial(_translated, own, dialect, below) if converts(own) else below
 
 
 def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any) -> Fault | None:

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import AnyInterval, declared, is_decorated
 from histio.dialects.names import MYSQL
-from histio.mapping import AnyInterval, declared, is_decorated
 
 Form: TypeAlias = Literal[
     "boolean",
@@ -122,7 +122,7 @@ def has_plain_type(column_type: TypeEngine[Any], dialect: Any) -> bool:
         return False  # functions of the host's
     used: Any = column_type.dialect_impl(dialect)
     calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
-    return own and not calls and not is_decorated(column_type) and not _has_own_spelling(stored)
+    return own and not calls and not is_decorated(column_type, dialect) and not _has_own_spelling(stored)
 
 
 def _has_own_spelling(stored: Any) -> bool:

@@ -10,14 +10,14 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import declared
 from histio.dialects.names import MYSQL
-from histio.mapping import declared
 
 # SQLAlchemy's spelling of a time in SQLite.
-_TEMPLATE = "0000-00-00 00:00:00.000000"
+TEMPLATE = "0000-00-00 00:00:00.000000"
 
 
-_WIDTH = len(_TEMPLATE)
+_WIDTH = len(TEMPLATE)
 _HEX = 32
 STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
 
@@ -37,7 +37,7 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
     if connection.execute(other.limit(1)).first() is None:
         return text
     spaced = sa.func.replace(text, "T", " ", type_=sa.String)
-    return spaced.concat(sa.func.substr(_TEMPLATE, sa.func.length(spaced) + 1))
+    return spaced.concat(sa.func.substr(TEMPLATE, sa.func.length(spaced) + 1))
 
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import AnyInterval, is_decorated, python_form, underlying
 from histio.fields.times import WORDS, digits_of, fraction, shortened
-from histio.mapping import AnyInterval, is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
 _SAMPLE = dt.timedelta(days=1, seconds=1)

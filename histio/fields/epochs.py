@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import is_decorated, python_form, underlying
 from histio.errors import BindingError
 from histio.fields.numbers import integer_range
 from histio.fields.times import UtcTimestamp, instants
-from histio.mapping import is_decorated, python_form, underlying
 
 Unit: TypeAlias = Literal["s", "ms", "us"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from histio.mapping import is_decorated, python_form, underlying
+from histio.column_types import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
 # Bits beside the sign, by the type's name; a plain INTEGER has 32 on PostgreSQL and MariaDB.
@@ -266,7 +266,9 @@ class Boolean(WireField):
     default_error_messages = {"invalid": "Not true or false."}
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        if not isinstance(underlying(column_type), sa.Boolean) and not is_decorated(column_type):
+        kept = [python_form(column_type, [each]) for each in (True, False)]
+        plain = isinstance(underlying(column_type), sa.Boolean) or is_decorated(column_type)
+        if not plain or kept != [True, False]:
             raise self.unfit(column_type, "it takes Boolean")
 
     def assertions(self) -> JsonSchema:

@@ -12,12 +12,13 @@ from marshmallow import ValidationError, missing
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import underlying
 from histio.errors import BindingError
 from histio.fields.binary import Bytes
 from histio.fields.numbers import FixedDecimal, Integer
 from histio.fields.texts import RunUUID, Text, UuidForm
 from histio.fields.times import Date, Time, UtcTimestamp
-from histio.mapping import Relation, column_of, relation, underlying
+from histio.mapping import Relation, column_of, relation
 from histio.report import Fault
 from histio.wire import JsonSchema, WireField
 
@@ -126,6 +127,11 @@ class Slug(SlugText):
     def rule(self) -> WireField:
         """The field whose rule a key of one column has."""
         return self if self._own is None else self._own
+
+    @property
+    def relation(self) -> Relation | None:
+        """The way to the related row; None: the slug is kept as text, or belongs to no model yet."""
+        return self._relation
 
     @property
     def is_plain_text(self) -> bool:

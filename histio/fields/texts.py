@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import is_decorated, python_form, underlying
 from histio.errors import BindingError
-from histio.mapping import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
+# JSON that is no text; what keeps any of these keeps more than texts.
+_OBJECTS: tuple[Any, ...] = ({"a": [1]}, {"a": "b"}, ["a"], 1)
 _NO_SPACE_BEHIND = r"^([^\x00]*[^\x00 ])?$"
 
 
@@ -52,6 +54,8 @@ class Text(WireField):
             isinstance(stored, sa.String) or is_decorated(column_type)
         ):
             raise self.unfit(column_type, "declare the field that fits the column's type")
+        if is_decorated(column_type) and python_form(column_type, _OBJECTS) is not None:
+            raise self.unfit(column_type, "its decorator keeps any JSON, which takes Json")
         length = getattr(stored, "length", None)
         if length is not None:
             self.max_length = min(length, self.max_length or length)
@@ -205,8 +209,9 @@ class Choice(WireField):
             raise self.unfit(column_type, "it takes Enum or String")
         elif not self.choices:
             raise self.unfit(column_type, 'name the choices: Choice("small", "large")')
-        elif is_decorated(column_type) and python_form(column_type, self.choices) is None:
-            raise self.unfit(column_type, "its decorator takes no text")
+        elif python_form(column_type, self.choices) is None:
+            whose = "its decorator takes" if is_decorated(column_type) else "its values are"
+            raise self.unfit(column_type, f"{whose} no text")
 
     @property
     def has_aliases(self) -> bool:
@@ -248,8 +253,14 @@ class Json(WireField):
         return self.to_wire(value)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        if not isinstance(underlying(column_type), sa.JSON) and not is_decorated(column_type):
-            raise self.unfit(column_type, "it takes JSON")
+        if not is_decorated(column_type):
+            if not isinstance(underlying(column_type), sa.JSON):
+                raise self.unfit(column_type, "it takes JSON")
+        elif python_form(column_type, _OBJECTS) is None:
+            raise self.unfit(
+                column_type,
+                "its decorator takes no plain JSON: declare a marshmallow field that makes JSON of it",
+            )
 
     def assertions(self) -> JsonSchema:
         within = {"$ref": f"#/$defs/{self.definition}"}

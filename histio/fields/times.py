@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from histio.mapping import is_decorated, python_form, underlying
+from histio.column_types import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
 _DAY = (

@@ -50,7 +50,7 @@ def values_of(name: str, field: Any) -> Values:
     Raises:
         TypeError: Nothing is known of them.
     """
-    rule = assertions_of(name, field)
+    rule = assertions_of(field)
     if "const" in rule:
         return st.just(rule["const"])
     if "enum" in rule:
