@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
+from histio.converter import has_field
 from histio.errors import BindingError, BindingFault
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import Relation, is_surrogate_key, natural_keys, relation
@@ -310,13 +311,13 @@ def _needs_value(column: Any) -> bool:
 
 
 def _filling_lines(mapper: Mapper[Any], name: str, column: Any) -> tuple[str, ...]:
-    return (*_lines_of_column(mapper, name, column)[:1], f"History(…, values={{{name!r}: …}})")
+    return (*_lines_of_column(mapper, name, column)[:-1], f"History(…, values={{{name!r}: …}})")
 
 
 def _lines_of_column(mapper: Mapper[Any], name: str, column: Any) -> tuple[str, ...]:
     exclude = f"exclude = ({name!r},)".replace("'", '"')
     if not column.foreign_keys:
-        return f"{name} = auto_field()", exclude
+        return (f"{name} = auto_field()", exclude) if has_field(column.type) else (exclude,)
     way = next((rel for rel in mapper.relationships if column in rel.local_columns), None)
     source = name if way is None else way.key
     try:

@@ -11,11 +11,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
+from histio.construction import assign
+from histio.counting import check_kept, rows_of
 from histio.dialects import RowFaultError
 from histio.identity import Identity
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
-from histio.mapping import Columns, assign, attribute, is_among
+from histio.mapping import Columns, attribute, is_among, select_rows
 from histio.resolver import CHUNK
 from histio.revisions import (
     Change,
@@ -29,7 +31,7 @@ from histio.revisions import (
 )
 from histio.runs import Values
 from histio.sessions import Habits, own_session
-from histio.unit_of_work import Work, further_of
+from histio.unit_of_work import Work, cascades, further_of
 from histio.writer import Insert, Row, insert_in_bulk
 
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
@@ -51,7 +53,7 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
         with own_session(connection, habits, now=True) as session:
             try:
                 done.update(_Amendment(session).make(table, {row: given[row] for row in rows}, within))
-            except sa.exc.StatementError:  # what the database says, or a driver
+            except (sa.exc.StatementError, RowFaultError):  # what the database says, or a driver
                 raise
             except Exception as error:
                 raise RowFaultError(f"{type(error).__name__}: {error}") from error
@@ -84,6 +86,8 @@ class _Amendment(Work):
             self._amend(change)
         self.write(table, [])
         self._bring_into_order(table, changes)
+        meant = {table.identity.of(change.given): _meant(change) for change in changes}
+        check_kept(self._session.connection(), table, meant, within=within, now=True)
         return done
 
     def _load(
@@ -92,7 +96,7 @@ class _Amendment(Work):
         """The objects of runs with all that belongs to them, by identity."""
         own = identity.sql(table.mapper.class_)
         scope = [column == value for column, value in within.items()]
-        statement = own.select(table.mapper.class_).options(*eager(table))
+        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager(table))
         rows = self._session.execute(statement.where(own.among(identities), *scope)).all()
         complete(self._session, table, [row for row, *_ in rows])
         return {identity.normal(identity.joined(values)): row for row, *values in rows}
@@ -113,7 +117,10 @@ class _Amendment(Work):
         made, counter = change.made.parameters, table.mapper.version_id_col
         for member, column in table.columns.items():
             if member in change.members and column is not counter:
-                setattr(row, table.attribute(member).key, made[column.key])
+                name = table.attribute(member).key
+                setattr(row, name, made[column.key])
+                if not sa.inspect(row).attrs[name].history.has_changes():
+                    flag_modified(row, name)  # within JSON, 1 and true are the same to SQLAlchemy
         self._relate(change)
         for ledger in table.ledgers:
             copied = _keys(table, ledger, row, beyond=True)
@@ -162,9 +169,11 @@ class _Amendment(Work):
                 entries.rows.append(new[-1])
         if not new:
             return
-        if relation.writable is None:
+        if not cascades(ledger):
             self._session.add_all(new)
-        elif relation.apart:
+        if relation.writable is None:
+            return
+        if relation.apart:
             for entry in new:
                 getattr(change.row, relation.name).add(entry)
         elif not ledger.many:
@@ -185,6 +194,24 @@ class _Amendment(Work):
         for ledger in _deepest_first(table):
             if ledger in keys:
                 _write_anew(self._session.connection(), ledger, keys[ledger])
+
+
+def _meant(change: Change) -> Row:
+    """The rows that are there after *change*, without what is in them."""
+    stored = rows_of(change.table, change.stored)
+    amended = {
+        each.ledger: [_meant(entry) if isinstance(entry, Change) else entry for entry in each.wanted]
+        for each in change.ledgers
+    }
+    ledgers = (
+        amended.get(ledger, entries)
+        for ledger, entries in zip(change.table.ledgers, stored.ledgers, strict=True)
+    )
+    links = (
+        given if each.member in change.given else kept
+        for each, given, kept in zip(change.table.links, change.made.links, stored.links, strict=True)
+    )
+    return Row({}, tuple(ledgers), tuple(links))
 
 
 def _detach(removals: Sequence[Removal]) -> None:

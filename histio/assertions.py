@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from histio.errors import BindingError
-from histio.fields import Date, RunUUID, UtcTimestamp
+from histio.fields import Date, Json, RunUUID, UtcTimestamp
 from histio.wire import JsonSchema, WireField
 
 _NEWLINE: JsonSchema = {"pattern": r"\n"}
@@ -33,7 +33,7 @@ _RULES: tuple[tuple[type[Any], JsonSchema], ...] = (
 )
 
 
-def assertions_of(name: str, field: Any) -> JsonSchema:
+def assertions_of(field: Any) -> JsonSchema:
     """The rule of *field*, null aside.
 
     A field that is none of histio's may say it itself: ``metadata={"json_schema": {…}}``.
@@ -47,19 +47,29 @@ def assertions_of(name: str, field: Any) -> JsonSchema:
     elif isinstance(field, WireField):
         rule = field.assertions()
     elif isinstance(field, fields.List):
-        rule = {"type": "array", "items": assertions_of(name, field.inner)}
+        rule = {"type": "array", "items": or_null(assertions_of(field.inner), field.inner)}
     elif isinstance(field, fields.Enum) and not field.by_value:
         rule = {"enum": [member.name for member in field.enum]}
     else:
         rule = next((dict(rule) for kind, rule in _RULES if isinstance(field, kind)), {})
         if not rule:
             raise BindingError(
-                f"{name}: nothing is known of the JSON of a {type(field).__name__}: use a field of histio's, "
+                f"nothing is known of the JSON of a {type(field).__name__}: use a field of histio's, "
                 'or say it by metadata={"json_schema": {…}}'
             )
     for validator in field.validators:
         rule = _both(rule, _validated(validator, rule))
     return rule
+
+
+def or_null(rule: JsonSchema, field: Any) -> JsonSchema:
+    """*rule*, which also says whether the *field* may be null."""
+    if not field.allow_none:
+        return {**rule, "not": {"type": "null"}} if isinstance(field, Json) else rule
+    # What excludes a pattern would exclude null too: no pattern speaks of what is no text.
+    if isinstance(rule.get("type"), str) and not {"enum", "not"} & rule.keys():
+        return {**rule, "type": [rule["type"], "null"]}
+    return {"anyOf": [rule, {"type": "null"}]} if rule else rule
 
 
 def _both(rule: JsonSchema, other: JsonSchema) -> JsonSchema:

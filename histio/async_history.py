@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from histio.dialects import set_up
 from histio.errors import BindingError
+from histio.export_tally import OnUnreadable
 from histio.exporter import PAGE
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History, Where
@@ -127,6 +128,7 @@ class AsyncHistory:
         changed_since: dt.date | None = None,
         where: Where | None = None,
         exported_at: dt.datetime | None = None,
+        exact: bool = False,
         session: AsyncBorrowedSession | None = None,
     ) -> dict[str, Any]:
         """All runs as one document, as `History.export_document` gives it."""
@@ -138,6 +140,7 @@ class AsyncHistory:
             changed_since=changed_since,
             where=where,
             exported_at=exported_at,
+            exact=exact,
             session=self._sync(session),
         )
 
@@ -155,6 +158,8 @@ class AsyncHistory:
         follows: str | None = None,
         format: str | None = None,  # noqa: A002 - the word for it
         overwrite: bool = False,
+        exact: bool = False,
+        on_unreadable: OnUnreadable = "error",
         progress: Report | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> ExportReport:
@@ -174,6 +179,8 @@ class AsyncHistory:
             follows=follows,
             format=format,
             overwrite=overwrite,
+            exact=exact,
+            on_unreadable=on_unreadable,
             progress=progress,
             session=self._sync(session),
         )
@@ -187,6 +194,7 @@ class AsyncHistory:
         until: dt.date | None = None,
         changed_since: dt.date | None = None,
         where: sa.ColumnElement[bool] | None = None,
+        exact: bool = False,
         session: AsyncBorrowedSession | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The runs of one kind, one record after the other, in constant memory.
@@ -203,6 +211,7 @@ class AsyncHistory:
             until=until,
             changed_since=changed_since,
             where=where,
+            exact=exact,
             session=self._sync(session),
         )
         return _by_page(cast("Generator[dict[str, Any], None, None]", runs))

@@ -10,8 +10,9 @@ from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import ColumnProperty
 
 from histio.accounting import column_machinery
+from histio.column_types import underlying
 from histio.fields import RunUUID, Text
-from histio.mapping import find_column, mapper_of, underlying
+from histio.mapping import find_column, mapper_of
 from histio.options import RecordMeta, RecordOpts
 from histio.records import RecordSchema, RunSchema
 

@@ -21,7 +21,16 @@ from histio.errors import BindingError
 from histio.fields import Date, RunUUID, Slug, UtcTimestamp
 from histio.identity import Identity, Part
 from histio.kinds import Kind, Ledger, Links, Reference, Snapshot, Table
-from histio.mapping import Relation, column_of, find_column, mapper_of, no_such, relation
+from histio.mapping import (
+    Relation,
+    column_named,
+    column_of,
+    find_column,
+    is_query_expression,
+    mapper_of,
+    no_such,
+    relation,
+)
 from histio.wire import WireField, is_list, nested_in, wire_name
 
 if TYPE_CHECKING:
@@ -66,7 +75,9 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
         charts_of(each)
         if each.changed is None and each.schema.Meta.changed not in (None, "updated_at"):
             name, changed = type(each.schema).__name__, each.schema.Meta.changed
-            raise BindingError(f"{name}.Meta.changed: {changed!r} is no UtcTimestamp or Date of the schema")
+            raise BindingError(
+                f"{name}.Meta.changed: {changed!r} is no UtcTimestamp, Epoch or Date of the schema"
+            )
     if table.identity is None:
         raise BindingError(
             f"{schema_class.__name__} must have one RunUUID field; it has 0, and no Meta.identity that names "
@@ -77,8 +88,8 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
         timestamp = _member(table.schema, meta.timestamp)
         if not isinstance(table.fields.get(timestamp), UtcTimestamp | Date):
             raise BindingError(
-                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp or Date of "
-                "the schema; None: nothing but their identity orders the runs"
+                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp, Epoch or "
+                "Date of the schema; None: nothing but their identity orders the runs"
             )
     return Kind(meta.kind, meta.collection, table, timestamp)
 
@@ -108,7 +119,7 @@ def made(schema_class: type[RecordSchema]) -> RecordSchema:
 
 
 @contextmanager
-def told_of(schema: RecordSchema, name: str) -> Iterator[None]:
+def told_of(schema: object, name: str) -> Iterator[None]:
     """A block whose BindingErrors are told as those of the field *name*."""
     try:
         yield
@@ -190,9 +201,13 @@ def _check_dumped(schema: RecordSchema, mapper: Mapper[Any]) -> None:
     """Raise BindingError where a member that is only dumped has nothing to be dumped from."""
     for name, field in schema.dump_fields.items():
         source = (field.attribute or name).partition(".")[0]
-        if field.dump_only and isinstance(field, WireField) and not hasattr(mapper.class_, source):
-            missing = no_such(mapper, "attribute", source, dir(mapper.class_))
-            raise BindingError(f"{type(schema).__name__}.{name}: {missing}")
+        if not field.dump_only or not isinstance(field, WireField):
+            continue
+        with told_of(schema, name):
+            if not hasattr(mapper.class_, source):
+                raise BindingError(no_such(mapper, "attribute", source, dir(mapper.class_)))
+            if is_query_expression(mapper, source):
+                raise BindingError("a query_expression has a value only in queries that say so: exclude it")
 
 
 def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
@@ -215,12 +230,7 @@ def _check_apart(schema: RecordSchema, ledgers: list[Ledger]) -> None:
 
 
 def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
-    column = find_column(mapper, name)
-    if column is None:
-        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
-        if hasattr(mapper.class_, name):
-            text += "; what is no column can be exported with dump_only=True"
-        raise BindingError(text)
+    column = column_named(mapper, name)
     if column.identity is not None and column.identity.always:
         raise BindingError(f"{mapper.class_.__name__}.{name} is GENERATED ALWAYS, and could not be imported")
     return column
@@ -272,8 +282,9 @@ def identity_fields(schema: RecordSchema) -> tuple[str, ...]:
     named = _names(schema, "identity")
     for name in named:
         field = schema.load_fields.get(name)
-        if field is None or not field.required or field.allow_none:
+        if field is None or not field.required:
             raise BindingError(f"{type(schema).__name__}.Meta.identity: {name!r} is no required member")
+        _check_identity(schema, name)
     return named or _uuid_field(schema)
 
 
@@ -308,7 +319,15 @@ def _uuid_field(schema: RecordSchema) -> tuple[str, ...]:
                 f"{type(schema).__name__}.{name} identifies a record, so it must be required: "
                 "say required=True"
             )
+        _check_identity(schema, name)
     return tuple(names)
+
+
+def _check_identity(schema: RecordSchema, name: str) -> None:
+    """Raise BindingError where the field that identifies a record may be null."""
+    if schema.load_fields[name].allow_none:
+        told = "identifies a record, so it must not be null: say allow_none=False"
+        raise BindingError(f"{type(schema).__name__}.{name} {told}")
 
 
 def order_names(schema: RecordSchema, owner: Relation) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +11,12 @@ from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 
 from histio.contract import pointer
+from histio.damage import altered_values
 from histio.exporter import export_known
 from histio.kinds import Kind, Ledger, Table
+from histio.report import Fault
 from histio.runs import Run, Steps, Values
-from histio.wire import shown
+from histio.wire import equal, shown
 
 
 def stored_values(
@@ -49,6 +51,25 @@ def stored_values(
         except ValidationError as error:
             found.append(f"what is stored cannot be loaded: {error}")
     return found
+
+
+def note_altered(
+    connection: Connection, kind: Kind, runs: Collection[Run], *, within: Mapping[sa.Column[Any], Any]
+) -> None:
+    """Warn, in each of *runs*, of values given that are stored otherwise than they are read."""
+    by_uuid = {run.uuid: run for run in runs}
+    table = kind.table
+    own = kind.identity.sql(table.mapper.class_, apart=True)
+    identity = own.among([run.identity for run in runs])
+    scope = [column == value for column, value in within.items()]
+    for value in altered_values(connection, kind, [identity, *scope]) if runs else ():
+        run, at = by_uuid.get(value.run), value.members[0]
+        if run is not None and any(table.names[member] == at for member in run.values):
+            run.note(
+                Fault(f"{value.text} An update goes by what is read.", "precision"),
+                at,
+                warning=True,
+            )
 
 
 def given_values(
@@ -87,7 +108,7 @@ def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) 
         at = (*steps, table.names[member])
         if member in ledgers:
             yield from _entry_differences(ledgers[member], value, stored.get(member), at)
-        elif member not in ignored and value != stored.get(member):
+        elif member not in ignored and not equal(value, stored.get(member)):
             ours, theirs = (shown(table.wire(member, each)) for each in (value, stored.get(member)))
             yield f"{pointer(*at)} is {ours}, stored {theirs}"
 

@@ -17,9 +17,9 @@ import jsonschema
 from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
 
-from histio.assertions import assertions_of
-from histio.binding import identity_fields
-from histio.fields import Json, UtcTimestamp
+from histio.assertions import assertions_of, or_null
+from histio.binding import identity_fields, told_of
+from histio.fields import UtcTimestamp
 from histio.report import Code, Fault, Problem
 from histio.versions import parts
 from histio.wire import JsonSchema, WireField, is_list, nested_in, shown, wire_name
@@ -160,7 +160,8 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
     for member, field in members.items():
         nested = nested_in(field)
         if nested is None:
-            properties[member] = _member(member, field, definitions)
+            with told_of(schema, member):
+                properties[member] = _member(member, field, definitions)
             continue
         inner = _record(nested.schema, definitions, _name(nested.schema))
         entry = _define(definitions, _name(nested.schema), f"{name}_{member}", inner)
@@ -170,7 +171,7 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
         description = field.metadata.get("description", "")
         shown: Any = example(nested.schema)
         shown = [shown] if is_list(field) and shown is not None else shown
-        properties[member] = _documented(_or_null(rule, field), _title(member), description, shown)
+        properties[member] = _documented(or_null(rule, field), _title(member), description, shown)
     required = [member for member, field in members.items() if field.required]
     shape = _object(properties, required)
     groups = [
@@ -199,28 +200,19 @@ def _not_null(member: str) -> JsonSchema:
     return {"properties": {member: {"not": {"type": "null"}}}, "required": [member]}
 
 
-def _or_null(rule: JsonSchema, field: Any) -> JsonSchema:
-    if not field.allow_none:
-        return {**rule, "not": {"type": "null"}} if isinstance(field, Json) else rule
-    # What excludes a pattern would exclude null too: no pattern speaks of what is no text.
-    if isinstance(rule.get("type"), str) and not {"enum", "not"} & rule.keys():
-        return {**rule, "type": [rule["type"], "null"]}
-    return {"anyOf": [rule, {"type": "null"}]} if rule else rule
-
-
 def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
     metadata = {key: value for key, value in field.metadata.items() if key != "json_schema"}
     if field.dump_only:  # whatever it is, an import reads over it
         return {"readOnly": True, "title": _title(name), **metadata}
     own = field.rule if isinstance(field, WireField) else field
-    rule = assertions_of(name, field)
+    rule = assertions_of(field)
     definition = getattr(own, "definition", None)
     if definition is not None:
         shared = {"title": _title(definition), "description": _first_line(own), **rule}
         # A column may narrow the rule; what differs from the shared one is spelled out.
         if definitions.setdefault(definition, shared) == shared:
             rule = {"$ref": f"#/$defs/{definition}"}
-    return {**_or_null(rule, field), "title": _title(name), **metadata}
+    return {**or_null(rule, field), "title": _title(name), **metadata}
 
 
 def _first_line(documented: object) -> str:

@@ -1,63 +1,143 @@
-"""Stored values that an export could only alter or lose: found before anything is read."""
+"""Stored values that an export cannot read, or that are read as others than are stored."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from histio.contract import pointer
-from histio.dialects import order_key, unreadable
+from histio.dialects import altered, as_it_is, order_key, unreadable
+from histio.export_tally import ExportTally, StoredValue
 from histio.fields import RunUUID
-from histio.identity import IdentitySql
+from histio.identity import Identity, IdentitySql
 from histio.kinds import Kind, Ledger, Table
 from histio.report import Problem
 
+_Rule: TypeAlias = Callable[[Connection, InstrumentedAttribute[Any]], "sa.ColumnElement[bool] | None"]
+"""What is true of some values of a column; None where there can be none."""
 
-def unreadable_values(
+
+_StoredValues: TypeAlias = Generator[StoredValue, None, None]
+
+
+def refuse_unreadable(
+    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
+) -> list[Any]:
+    """Refuse runs with stored values that cannot be read, and give what is true of the others.
+
+    Args:
+        connection: Only read from.
+        kind: The kind of run.
+        criteria: What is true of the runs that are looked at, their time aside.
+        bounds: What is true of their time. A run whose time cannot be read is looked at too: it is in no span
+            of time, and must not be passed over for that.
+        tally: Gets a problem for each value, and the number of runs.
+    """
+    timed = kind.timestamp is not None and bool(bounds)
+    timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
+    within = [*criteria, *bounds] if timeless is None else [*criteria, sa.or_(timeless, sa.and_(*bounds))]
+    values = _unreadable_values(connection, kind, within)
+    found = tally.refuse(value.problem(kind, "error", "schema") for value in values)
+    if tally.exact:
+        values = altered_values(connection, kind, within)
+        found |= tally.refuse(value.problem(kind, "error", "precision") for value in values)
+    if not found:
+        return []
+    model = kind.table.mapper.class_
+    damaged = sa.or_(*_damages(connection, kind.table, model, exact=tally.exact))
+    counted = sa.select(sa.func.count()).select_from(model).where(damaged, *within)
+    tally.skipped += connection.execute(counted).scalar_one()
+    return [sa.not_(damaged)]
+
+
+def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
+    """The stored values that would be lost, or stop everything, when they are loaded."""
+
+    def told(_column: InstrumentedAttribute[Any], _stored: Any) -> str:
+        return "is stored as what cannot be read exactly."
+
+    return _values(connection, kind, unreadable, criteria, lambda _: sa.true(), told)
+
+
+def altered_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
+    """The stored values that SQLAlchemy reads as others."""
+
+    def told(column: InstrumentedAttribute[Any], stored: Any) -> str:
+        of_type = column.type.dialect_impl(connection.dialect)
+        processor = of_type.result_processor(connection.dialect, None)
+        read = stored if processor is None else processor(stored)
+        return f"is stored as {stored} and read as {read}."
+
+    return _values(connection, kind, altered, criteria, as_it_is, told)
+
+
+def _values(
     connection: Connection,
     kind: Kind,
+    rule: _Rule,
     criteria: list[Any],
-    bounds: list[Any],
-    run: IdentitySql | None = None,
-) -> Iterator[Problem]:
-    """A problem for each stored value that would be altered, or stop everything, when it is loaded.
+    asked: Callable[[InstrumentedAttribute[Any]], Any],
+    told: Callable[[InstrumentedAttribute[Any], Any], str],
+) -> _StoredValues:
+    """The values of runs and their ledgers of which *rule* is true.
 
-    *run*: the identity of runs of which *criteria* speak; None: they do not speak of related rows.
+    Args:
+        connection: Only read from.
+        kind: The kind of run.
+        rule: What is true of the values.
+        criteria: What is true of the runs.
+        asked: Gives what is asked of a value's column; never null.
+        told: Gives what is wrong with a value, of its column and the answer.
     """
-    run = run or kind.identity.sql(kind.table.mapper.class_)
-    width = len(run.parts)
-    # A run whose time cannot be read is in no span of time, and must not be passed over for that.
-    timed = kind.timestamp is not None
-    timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
-    within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
+    run = kind.identity.sql(kind.table.mapper.class_, apart=True)
     for path, table in kind.table.paths():
         entity = kind.table.mapper.class_
-        statement = run.join(sa.select(*run.parts).select_from(entity), outer=True)
+        statement = sa.select(*_told_by(connection, run)).select_from(entity)
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
             statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
-        bad = _bad_values(connection, table, entity)
-        if not bad:
+        rules = _found_by(rule, connection, table, entity)
+        if not rules:
             continue
         identity = table.identity or kind.identity
-        own = identity.sql(entity) if path and table.identity is not None else run
-        statement = own.join(statement, outer=True) if own is not run else statement
-        for row in connection.execute(
-            statement.add_columns(*own.parts, *bad.values()).where(sa.or_(*bad.values()), *within)
-        ):
-            told = kind.named(kind.identity.joined(row[:width]))
-            of = identity.words(identity.joined(row[width : -len(bad)]))
-            for member, flag in zip(bad, row[-len(bad) :], strict=True):
-                if flag:
-                    name = table.names[member]
-                    text = f"{kind.name} {told}: {name} of {of} is stored as what cannot be read exactly."
-                    where = pointer(*names_of(kind.table, path), name)
-                    yield Problem("error", "schema", text, where, kind.name, told)
+        own = identity.sql(entity, apart=True) if path and table.identity is not None else run
+        statement = statement.add_columns(*_told_by(connection, own))
+        columns = [_of(entity, table, member) for member in rules]
+        found = [
+            sa.case((is_so, asked(column))) for column, is_so in zip(columns, rules.values(), strict=True)
+        ]
+        statement = statement.add_columns(*found).where(sa.or_(*rules.values()), *criteria)
+        widths = 2 * len(run.parts), 2 * (len(run.parts) + len(own.parts))
+        with connection.execute(statement) as rows:
+            for row in rows:
+                named = _named(kind.identity, row[: widths[0]])
+                of = _named(identity, row[widths[0] : widths[1]])
+                for member, column, value in zip(rules, columns, row[widths[1] :], strict=True):
+                    if value is not None:
+                        members = (*names_of(kind.table, path), table.names[member])
+                        yield StoredValue(named, members, f"{members[-1]} of {of} {told(column, value)}")
+
+
+def _told_by(connection: Connection, identity: IdentitySql) -> list[Any]:
+    """What `_named` takes: of each part, what is stored, and what can be read of it."""
+    return [each for part in identity.parts for each in (as_it_is(part), _readable(connection, part))]
+
+
+def _named(identity: Identity, told: Sequence[Any]) -> str:
+    """An identity in words, as it is stored where it cannot be read."""
+    pairs = zip(told[::2], told[1::2], strict=True)
+    return identity.words(identity.joined([raw if read is None else read for raw, read in pairs]))
+
+
+def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any:
+    """An expression for the values in *column*: null where they cannot be read."""
+    bad = unreadable(connection, column)
+    return column if bad is None else sa.case((sa.not_(bad), column))
 
 
 def _of(entity: Any, table: Table, member: str) -> Any:
@@ -72,20 +152,29 @@ def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
         table = ledger.table
 
 
-def ambiguous_identities(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
-    """A problem for each identity that several rows have; pages could pass one of them over."""
+def refuse_ambiguous(
+    connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
+) -> list[Any]:
+    """Refuse runs that share their identity with another, and give what is true of those that do not.
+
+    Pages could pass one of them over.
+    """
     identity = kind.identity
     if identity.is_unique:
-        return
-    own = identity.sql(kind.table.mapper.class_)
-    there = (part.is_not(None) for part in own.parts)
+        return []
+    own = identity.sql(kind.table.mapper.class_, apart=True)
+    there = [part.is_not(None) for part in own.parts]
     exactly = sort_keys(connection, own)  # a collation may take several for the same
-    statement = own.select(sa.func.count()).where(*there, *criteria).group_by(*own.parts, *exactly)
-    for count, *values in connection.execute(statement.having(sa.func.count() > 1)):
-        uuid = kind.named(identity.joined(values))
-        named = " and ".join(identity.names)
+    shared = own.select(sa.func.count()).where(*there, *criteria).group_by(*own.parts, *exactly)
+    problems, ambiguous = [], []
+    for count, *values in connection.execute(shared.having(sa.func.count() > 1)):
+        uuid, named = kind.named(identity.joined(values)), " and ".join(identity.names)
         text = f"{kind.name} {uuid}: {count} rows have this {named}, which should identify one."
-        yield Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid)
+        problems.append(Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid))
+        ambiguous.append(own.equals(identity.joined(values)))
+        tally.skipped += count
+    tally.refuse(problems)
+    return [sa.not_(sa.func.coalesce(sa.or_(*ambiguous), sa.false()))] if problems else []
 
 
 def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
@@ -96,10 +185,15 @@ def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnEl
     ]
 
 
-def unplaced(connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]) -> Iterator[Problem]:
-    """A problem for each NULL in the identity or the time of a run: no order has a place for the run."""
+def refuse_unplaced(
+    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
+) -> list[Any]:
+    """Refuse runs with NULL in their identity or time, and give what is true of the others.
+
+    No order has a place for them.
+    """
     model, mapper = kind.table.mapper.class_, kind.table.mapper
-    identity = kind.identity.sql(model)
+    identity = kind.identity.sql(model, apart=True)
     lacking = [own.is_(None) for own in identity.parts]
     names = [part.name for part in kind.identity.parts]
     here = sa.and_(sa.or_(*lacking), *bounds)
@@ -108,7 +202,8 @@ def unplaced(connection: Connection, kind: Kind, criteria: list[Any], bounds: li
         names.append(kind.table.names[kind.timestamp])
         here = sa.or_(here, lacking[-1])  # no bounds are true of it
     keys: list[Any] = [getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
-    statement = identity.join(sa.select(*keys, *identity.parts, *lacking).select_from(model), outer=True)
+    statement = sa.select(*keys, *identity.parts, *lacking).select_from(model)
+    problems = []
     for row in connection.execute(statement.where(here, *criteria)):
         uuid = kind.named(kind.identity.joined(row[len(keys) : -len(lacking)]))
         at = ", ".join(f"{key.key} {value}" for key, value in zip(keys, row, strict=False))
@@ -116,20 +211,33 @@ def unplaced(connection: Connection, kind: Kind, criteria: list[Any], bounds: li
             text = (
                 f"{kind.name} {uuid}: {name} is NULL in the row with {at}, so it has no place in the order."
             )
-            yield Problem("error", "schema", text, pointer(name), kind.name, uuid)
+            problems.append(Problem("error", "schema", text, pointer(name), kind.name, uuid))
+        tally.skipped += 1
+    tally.refuse(problems)
+    return [sa.not_(each) for each in lacking] if problems else []
 
 
-def _bad_values(connection: Connection, table: Table, entity: Any) -> dict[str, sa.ColumnElement[bool]]:
-    found = {member: unreadable(connection, _of(entity, table, member)) for member in table.columns}
-    return {member: predicate for member, predicate in found.items() if predicate is not None}
+def _found_by(
+    rule: _Rule, connection: Connection, table: Table, entity: Any
+) -> dict[str, sa.ColumnElement[bool]]:
+    """By member, what is true of the values of *entity* that *rule* finds."""
+    found = {member: rule(connection, _of(entity, table, member)) for member in table.columns}
+    return {member: is_so for member, is_so in found.items() if is_so is not None}
 
 
-def damages(connection: Connection, table: Table, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
-    """What is true of rows that have unreadable values, in themselves or in their ledgers."""
-    for predicate in _bad_values(connection, table, entity).values():
-        yield sa.func.coalesce(predicate, sa.false())
+def _damages(
+    connection: Connection, table: Table, entity: Any, *, exact: bool
+) -> Iterator[sa.ColumnElement[bool]]:
+    """What is true of rows that cannot be exported for a stored value, their own or one of their ledgers.
+
+    *exact*: a value that is read as another one is among those.
+    """
+    rules = (unreadable, altered) if exact else (unreadable,)
+    for rule in rules:
+        for is_so in _found_by(rule, connection, table, entity).values():
+            yield sa.func.coalesce(is_so, sa.false())
     for ledger in table.ledgers:
         below = aliased(ledger.relation.model)
-        found = list(damages(connection, ledger.table, below))
+        found = list(_damages(connection, ledger.table, below, exact=exact))
         if found:
             yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))

@@ -21,7 +21,7 @@ from histio.kinds import Kind, Ledger, Table
 from histio.ordered import Place, Placed, Placer, together
 from histio.runs import Format, canonical
 from histio.spool import Scratch
-from histio.wire import shown
+from histio.wire import equal, shown
 
 Side = Literal["a", "b"]
 _Steps: TypeAlias = tuple[str | int, ...]
@@ -76,7 +76,8 @@ def diff(
 ) -> Iterator[Difference]:
     """In what two histories differ, in constant memory; nothing: they have the same runs.
 
-    Of two exports, that is so exactly if their ``sha256`` are equal. Records that people have written are
+    Of two exports, that is so exactly if their ``sha256`` are equal, but for numbers such as 2 and 2.0 in
+    values of `Json`, which are the same. Records that people have written are
     compared by what they mean: ``"5.25"`` is ``"5.2500"``, a member that is left out is null. Of a run that
     comes several times in one file, the last one counts. Of a file and a database, related rows are compared,
     not the slugs that name them: a slug that leads to the row is no difference. Of two files, slugs are.
@@ -244,7 +245,7 @@ def _changes(table: Table, a: Mapping[str, Any], b: Mapping[str, Any], steps: _S
         ledger = ledgers.get(name)
         if ledger is not None and _is_ledger(ledger, ours) and _is_ledger(ledger, theirs):
             yield from _ledger_changes(ledger, ours, theirs, at)
-        elif _text(ours) != _text(theirs):
+        elif not equal(ours, theirs):
             yield Change(pointer(*at), ours, theirs)
 
 

@@ -18,18 +18,21 @@ from sqlalchemy.orm import aliased
 
 from histio.compiler.collector import paused
 from histio.compiler.columns import DeclinedError
-from histio.compiler.texts import Texts, TooManyError, compiled_texts
+from histio.compiler.texts import Finished, Texts, TooManyError, compiled_texts
 from histio.contract import pointer
-from histio.damage import ambiguous_identities, damages, sort_keys, unplaced, unreadable_values
+from histio.damage import altered_values, refuse_ambiguous, refuse_unplaced, refuse_unreadable, sort_keys
 from histio.dialects import as_sorted, raw, savepoint, sort_key
 from histio.errors import ExportError
+from histio.export_tally import ExportTally
 from histio.fields import UtcTimestamp
 from histio.identity import IdentitySql
 from histio.kinds import Kind, Table
 from histio.loading import complete, eager
+from histio.mapping import select_rows
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
 from histio.sessions import own_session
+from histio.spellings import misspelled, refuse_misspelled
 from histio.wire import encoded, faults_in, is_list, nested_in, shown, wire_name
 
 PAGE = 200
@@ -64,40 +67,53 @@ class Page:
         records: Their records.
         problems: What the format cannot hold; the rows concerned are not among the records.
         last: What sorts the last row of a full page; None when nothing can follow.
+        identities: Those of the records, as their column has them.
+        skipped: How many rows are not among the records.
         texts: The JSON of the records, instead of those; None: they have not been made into JSON.
     """
 
     records: list[dict[str, Any]]
     problems: list[Problem]
     last: tuple[Any, ...] | None
+    identities: Sequence[Any] = ()
+    skipped: int = 0
     texts: list[str] | None = None
 
 
-def export_runs(connection: Connection, kind: Kind, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
+def export_runs(
+    connection: Connection, kind: Kind, filters: Filters = Filters(), tally: ExportTally | None = None
+) -> Iterator[dict[str, Any]]:
     """The records of *kind*, by (timestamp, identity); those without a time come first.
 
     Args:
         connection: In a transaction; only read from.
         kind: The kind of run.
         filters: Which of them.
+        tally: Gets what there is to say of stored values, which the caller passes on. None: what cannot be
+            exported is raised after the last run.
 
     Raises:
         ExportError: After the last run, when rows could not be exported.
     """
-    problems: list[Problem] = []
-    for page in _pages(connection, kind, filters, problems):
+    own = ExportTally() if tally is None else tally
+    for page in _pages(connection, kind, filters, own):
         yield from page.records if page.texts is None else map(json.loads, page.texts)
-    if problems:
-        raise ExportError(tuple(problems))
+    if tally is None:
+        own.check()
 
 
-def export_texts(connection: Connection, kind: Kind, filters: Filters = Filters()) -> Iterator[list[str]]:
-    """The JSON of the same records, compact, page by page; likewise."""
-    problems: list[Problem] = []
-    for page in _pages(connection, kind, filters, problems):
-        yield texts_of(kind, page.records, problems) if page.texts is None else page.texts
-    if problems:
-        raise ExportError(tuple(problems))
+def export_texts(
+    connection: Connection, kind: Kind, filters: Filters, tally: ExportTally
+) -> Iterator[list[str]]:
+    """The JSON of the records of *kind*, compact, page by page; *tally* gets what there is to say of them."""
+    for page in _pages(connection, kind, filters, tally):
+        if page.texts is not None:
+            yield page.texts
+            continue
+        problems: list[Problem] = []
+        yield texts_of(kind, page.records, problems)
+        tally.refuse(problems)
+        tally.skipped += len(problems)
 
 
 def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Problem]) -> list[str]:
@@ -114,31 +130,27 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
     return texts
 
 
-def _pages(connection: Connection, kind: Kind, filters: Filters, problems: list[Problem]) -> Iterator[Page]:
-    """Pages of runs in their order; what cannot be exported is added to *problems*."""
+def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTally) -> Iterator[Page]:
+    """Pages of runs in their order; *tally* gets what cannot be exported."""
     with savepoint(connection):
         time, criteria, bounds = _criteria(connection, kind, filters)
         texts = _texts(connection, kind)
-        if bounds:  # a run whose time cannot be read is in no span of time
-            unreadable_found = list(unreadable_values(connection, kind, criteria, bounds))
-            problems += unreadable_found
-            criteria += _undamaged(connection, kind) if unreadable_found else []
-        lacking = list(unplaced(connection, kind, criteria, bounds))
-        problems += lacking
-        problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
+        criteria += refuse_unplaced(connection, kind, criteria, bounds, tally)
+        criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], tally)
+        if bounds:
+            criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], tally)
+            criteria += refuse_unreadable(connection, kind, criteria, bounds, tally)
     for span, at in _spans(kind, time, bounded=bool(bounds)):
-        runs = _Runs(connection, kind, [*criteria, *bounds, *span], at, placed=bool(lacking))
-        yield from runs.carefully(problems) if texts is None else runs.swiftly(texts, problems)
+        runs = _Runs(connection, kind, [*criteria, *bounds, *span], at)
+        yield from runs.carefully(tally) if texts is None else runs.swiftly(texts, tally)
 
 
 def _texts(connection: Connection, kind: Kind) -> Texts | None:
     """What makes JSON of rows of *kind*; None: marshmallow has to."""
+    if any(isinstance(part.field, UtcTimestamp) for part in kind.identity.parts):
+        return None  # it reads times in any spelling
     made = compiled_texts(kind, connection.dialect)
     return made if isinstance(made, Texts) else None
-
-
-def _undamaged(connection: Connection, kind: Kind) -> list[Any]:
-    return [sa.not_(sa.or_(*damages(connection, kind.table, kind.table.mapper.class_)))]
 
 
 class _Runs:
@@ -149,52 +161,47 @@ class _Runs:
         kind: The kind of run.
         conditions: What is true of them.
         at: What sorts them by their time; None: nothing but their identity does.
-        placed: Whether runs without a time or an identity are left out.
     """
 
-    def __init__(
-        self, connection: Connection, kind: Kind, conditions: list[Any], at: Any, *, placed: bool
-    ) -> None:
+    def __init__(self, connection: Connection, kind: Kind, conditions: list[Any], at: Any) -> None:
         self._connection = connection
         self._kind = kind
         self._conditions = conditions
-        self._identity = kind.identity.sql(kind.table.mapper.class_)
+        self._identity = kind.identity.sql(kind.table.mapper.class_, apart=True)
         self._sorted_by = [*([] if at is None else [at]), *sort_keys(connection, self._identity)]
-        if placed:
-            self._conditions = [*conditions, *(each.is_not(None) for each in self._sorted_by)]
 
     def _in_order(self, statement: sa.Select[Any], *further: Any) -> sa.Select[Any]:
         """*statement* of the runs of which *further* conditions are true, with what sorts them as well."""
         labelled = [each.label(f"sorted_by_{place}") for place, each in enumerate(self._sorted_by)]
-        return (
-            self._identity.join(statement, outer=True)
-            .add_columns(*labelled)
-            .where(*self._conditions, *further)
-            .order_by(*self._sorted_by)
-        )
+        return statement.add_columns(*labelled).where(*self._conditions, *further).order_by(*self._sorted_by)
 
-    def carefully(self, problems: list[Problem], *further: Any) -> Iterator[Page]:
+    def carefully(self, tally: ExportTally, *further: Any) -> Iterator[Page]:
         """Pages of the records that marshmallow dumps."""
         connection, kind = self._connection, self._kind
         with savepoint(connection):
-            conditions = [*self._conditions, *further]
-            found = list(unreadable_values(connection, kind, conditions, [], self._identity))
-        problems += found
-        further = (*further, *_undamaged(connection, kind)) if found else further
-        statement = self._in_order(_select(kind), *further)
+            found = refuse_misspelled(connection, kind, [*self._conditions, *further], tally)
+            further = (*further, *found)
+            readable = refuse_unreadable(connection, kind, [*self._conditions, *further], [], tally)
+        statement = self._in_order(_select(kind), *further, *readable)
         following, more = statement, True
         while more:
             size, more = _size(connection, kind, following)
             if not size:
                 break
             page = _dump(connection, kind, self._identity, following.limit(size), size)
-            problems += page.problems
+            tally.refuse(page.problems)
+            tally.skipped += page.skipped
+            if page.identities and not tally.exact:
+                with savepoint(connection):
+                    exported = kind.identity.sql(kind.table.mapper.class_, apart=True).among(page.identities)
+                    altered = list(altered_values(connection, kind, [exported]))
+                tally.warn(kind, len(altered), altered)
             yield page
             if page.last is None:
                 break
             following = statement.where(_beyond(self._sorted_by, page.last))
 
-    def swiftly(self, texts: Texts, problems: list[Problem]) -> Iterator[Page]:
+    def swiftly(self, texts: Texts, tally: ExportTally) -> Iterator[Page]:
         """Pages of texts; where they are not sure of a row, of marshmallow's records.
 
         A page with too many ledger entries is tried again with fewer runs.
@@ -202,7 +209,7 @@ class _Runs:
         first = self._in_order(texts.select()).limit(sa.bindparam("at_most", type_=sa.Integer))
         names = [f"last_{place}" for place in range(len(self._sorted_by))]
         next_ones = first.where(_beyond(self._sorted_by, list(map(sa.bindparam, names))))
-        size = PAGE
+        size, spelled = PAGE, False
         last: tuple[Any, ...] | None = None
         while True:
             beyond = [] if last is None else [_beyond(self._sorted_by, last)]
@@ -217,23 +224,41 @@ class _Runs:
                 size = max(1, size // 4)
                 continue
             except Exception:  # noqa: BLE001 - of what the database cannot say, the careful way knows why
-                yield from self.carefully(problems, *beyond)
+                yield from self.carefully(tally, *beyond)
                 return
-            if page is not None:
-                yield Page([], [], ended, page)
-            elif ended is not None:
-                until = sa.not_(_beyond(self._sorted_by, ended))
-                yield from self.carefully(problems, *beyond, until)
+            if ended is not None:
+                # Odd spellings sort elsewhere than they are read: no page has bounds that hold them.
+                if page is None and not spelled and self._is_misspelled(*beyond):
+                    yield from self.carefully(tally, *beyond)
+                    return
+                spelled = spelled or page is None
+                within = (*beyond, sa.not_(_beyond(self._sorted_by, ended)))
+                if page is None or (page.altered and tally.exact):
+                    yield from self.carefully(tally, *within)
+                else:
+                    if page.altered:
+                        self._warn_of_altered(tally, len(page.altered), within)
+                    yield Page([], [], ended, texts=page.texts)
             if len(rows) < size:
                 return
             size, last = min(PAGE, 2 * size), ended
 
-    def _finished(self, texts: Texts, rows: Sequence[Any]) -> list[str] | None:
+    def _is_misspelled(self, *further: Any) -> bool:
+        """Whether one of the runs of which *further* conditions are true has an identity no look-up finds."""
+        return bool(misspelled(self._connection, self._kind, [*self._conditions, *further])[0])
+
+    def _finished(self, texts: Texts, rows: Sequence[Any]) -> Finished | None:
         """The JSON of *rows*; None: of one of them, only marshmallow can say what it is."""
         try:
             return texts.finished(self._connection, rows, _ENTRIES)
         except DeclinedError:
             return None
+
+    def _warn_of_altered(self, tally: ExportTally, count: int, within: Iterable[Any]) -> None:
+        """Count values that are read as others; while they are kept, look them up *within* a span of runs."""
+        values = altered_values(self._connection, self._kind, [*self._conditions, *within])
+        with savepoint(self._connection), contextlib.closing(values):
+            tally.warn(self._kind, count, values)
 
 
 def _size(connection: Connection, kind: Kind, runs: sa.Select[Any]) -> tuple[int, bool]:
@@ -294,7 +319,7 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
     member = table.changed
     if member is not None:
         own = getattr(entity, table.attribute(member).key)
-        yield sort_key(connection, own) >= _bound(connection, table, member, moment)
+        yield sort_key(connection, own) >= _bound(connection, table, member, moment, cut=True)
     for ledger in table.ledgers:
         below = aliased(ledger.relation.model)
         found = list(_changed(connection, ledger.table, below, moment))
@@ -348,28 +373,45 @@ def export_known(
     return _dump(connection, kind, identity, statement, PAGE, now=now)
 
 
-def known_texts(connection: Connection, kind: Kind, identities: Sequence[Any]) -> dict[str, str]:
-    """By UUID, the JSON of runs with these *identities*, but for those that marshmallow has to dump."""
+def known_texts(
+    connection: Connection, kind: Kind, identities: Sequence[Any]
+) -> tuple[dict[str, str], set[str]]:
+    """By UUID, the JSON of runs with these *identities*, but for those that marshmallow has to dump.
+
+    With them, the UUIDs of those that have values which are stored otherwise than they are read.
+    """
     identity = kind.table.attribute(kind.identity.members[0])
     texts, arriving = _texts(connection, kind), raw(connection.dialect, identity.type, identity)
-    if texts is None or arriving is None:
-        return {}
-    statement = texts.select().add_columns(arriving[0].label("identity"))
     found: dict[str, str] = {}
+    altered: set[str] = set()
+    if texts is None or arriving is None:
+        return found, altered
+    statement = texts.select().add_columns(arriving[0].label("identity"))
     for start in range(0, len(identities), PAGE):
         some = statement.where(identity.in_(identities[start : start + PAGE]))
         with savepoint(connection), contextlib.suppress(DeclinedError, TooManyError):
             with connection.execute(some) as result:
                 rows = result.cursor.fetchall()
             made = texts.finished(connection, rows, _ENTRIES)
-            found.update(zip((str(UUID(row[-1])) for row in rows), made, strict=True))
-    return found
+            uuids = [str(UUID(row[-1])) for row in rows]
+            found.update(zip(uuids, made.texts, strict=True))
+            altered.update(uuids[place] for place in made.altered)
+    return found, altered
 
 
 def _bound(
-    connection: Connection, table: Table, member: str | None, value: dt.date, *, end: bool = False
+    connection: Connection,
+    table: Table,
+    member: str | None,
+    value: dt.date,
+    *,
+    end: bool = False,
+    cut: bool = False,
 ) -> Any:
-    """The moment of *value*, or the first (or last) of a bare date, as `sort_key` gives it."""
+    """The moment of *value*, or the first (or last) of a bare date, as `sort_key` gives it.
+
+    *cut*: or what a column that counts whole units keeps of a moment right after it.
+    """
     if not isinstance(value, dt.date):
         raise TypeError(f"since, until and changed_since are dates or datetimes, not {shown(value)}")
     if not isinstance(value, dt.datetime):
@@ -377,7 +419,7 @@ def _bound(
     field, column = table.fields[member or ""], table.columns[member or ""]
     try:
         if isinstance(field, UtcTimestamp):
-            return as_sorted(connection, column, field.to_column(value))
+            return as_sorted(connection, column, field.bound(value, end=end or cut))
         utc = value if value.tzinfo is None else value.astimezone(dt.UTC)
         if not end and utc.time() > dt.time.min:
             utc += dt.timedelta(days=1)  # the first day that begins no earlier
@@ -387,7 +429,7 @@ def _bound(
 
 
 def _select(kind: Kind) -> sa.Select[Any]:
-    return sa.select(kind.table.mapper.class_).options(*eager(kind.table))
+    return select_rows(kind.table.mapper.class_).options(*eager(kind.table))
 
 
 def _dump(
@@ -425,6 +467,7 @@ def _dump_apart(
         raise ExportError((problem,)) from own
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
+    identities: list[Any] = []
     for key in keys:
         one = kind.identity.joined(key[len(sorted_by) :])
         alone = statement.where(identity.equals(one))
@@ -439,9 +482,11 @@ def _dump_apart(
         else:
             records += page.records
             problems += page.problems
+            identities += page.identities
     if not problems:
         raise error  # no single row is at fault
-    return Page(records, problems, tuple(keys[-1][: len(sorted_by)]) if len(keys) == size else None)
+    last = tuple(keys[-1][: len(sorted_by)]) if len(keys) == size else None
+    return Page(records, problems, last, identities, len(keys) - len(records))
 
 
 def _dump_together(
@@ -449,6 +494,7 @@ def _dump_together(
 ) -> Page:
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
+    identities: list[Any] = []
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
     with savepoint(connection), own_session(connection, now=now) as session:
         rows = session.execute(statement).all()
@@ -461,10 +507,13 @@ def _dump_together(
                 record = kind.table.schema.dump(row)
                 unclear = _told(kind, row, _choice_faults(kind.table.schema, record))
                 problems += unclear
-                records += [] if unclear else [record]
+                if not unclear:
+                    records.append(record)
+                    identities.append(kind.identity.of_row(row))
             except ValidationError as error:
                 problems += list(_unholdable(kind, row)) or _told(kind, row, faults_in(error.messages))
-    return Page(records, problems, tuple(rows[-1][1:]) if len(rows) == size else None)
+        last = tuple(rows[-1][1:]) if len(rows) == size else None
+    return Page(records, problems, last, identities, len(rows) - len(records))
 
 
 def _identity_of(kind: Kind, row: Any) -> str:

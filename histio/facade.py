@@ -62,6 +62,9 @@ def export_production_history(
 ) -> dict[str, Any]:
     """Production runs as a document, by time.
 
+    Values that are stored otherwise than SQLAlchemy reads them, such as decimals in SQLite with more digits
+    than their column's scale, are exported as they are read. The log has their number.
+
     Args:
         recipe_id: Only runs of this recipe; None: of all.
         start_date: The earliest ``produced_at``; a naive time is UTC, a bare date its first moment.
@@ -101,6 +104,9 @@ def export_assembly_history(
     session: BorrowedSession | None = None,
 ) -> dict[str, Any]:
     """Assembly runs as a document, by time.
+
+    Values that are stored otherwise than SQLAlchemy reads them, such as decimals in SQLite with more digits
+    than their column's scale, are exported as they are read. The log has their number.
 
     Args:
         finished_good_id: Only runs of this finished good; None: of all.

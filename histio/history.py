@@ -26,6 +26,7 @@ from histio.database import Bind, BorrowedSession, Database
 from histio.dependencies import in_order
 from histio.entries import Item, entries_of, parts_of
 from histio.errors import BindingError, DocumentError
+from histio.export_tally import ExportTally, OnUnreadable
 from histio.exporter import Filters, count_runs, export_runs, export_texts
 from histio.fields import UtcTimestamp
 from histio.files import (
@@ -50,14 +51,14 @@ from histio.importer import Import, OnDuplicate
 from histio.kinds import Kind
 from histio.progress import Meter, Report
 from histio.records import RunSchema
-from histio.report import ExportReport, ImportReport, Problem
+from histio.report import KEPT, ExportReport, ImportReport, Problem
 from histio.rows import Constants, check_values
 from histio.runs import Format, Reader, Renames
 from histio.schemas import BUNDLED
 from histio.sessions import Habits
 from histio.spool import Spool
-from histio.tally import KEPT, Tally
-from histio.unit_of_work import acting_tables
+from histio.tally import Tally
+from histio.unit_of_work import acting_tables, reasons
 from histio.versions import Upgrades, Versions
 from histio.wire import shown
 
@@ -124,6 +125,8 @@ class History:
         self._contract = Contract(rules, older=self._versions.upgrades)
         check_accounts(ordered, values=self._values, acting=acting_tables(ordered))
         self._database = Database(bind, ordered)
+        for line in self._acting():
+            _log.info(line)
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +161,7 @@ class History:
         changed_since: dt.date | None = None,
         where: Where | None = None,
         exported_at: dt.datetime | None = None,
+        exact: bool = False,
         session: BorrowedSession | None = None,
     ) -> dict[str, Any]:
         """All runs as one document, ready for `json.dump`.
@@ -170,6 +174,9 @@ class History:
                 what ``updated_at`` says of it. An entry that has been removed is not seen by that.
             where: A criterion for the one kind asked for, or a mapping from kind to criterion.
             exported_at: Goes into the document; aware. None: now.
+            exact: A value that SQLAlchemy reads as another than is stored, such as a decimal in SQLite with
+                more digits than its column's scale, cannot be exported. Otherwise it is exported as it is
+                read, and the log has the number of such values.
             session: To be used instead of the bound database.
 
         Raises:
@@ -177,9 +184,11 @@ class History:
         """
         document: dict[str, Any] = {"version": self.version, "exported_at": moment(exported_at)}
         chosen = self._filtered(kinds, where, since=since, until=until, changed_since=changed_since)
+        tally = ExportTally(exact=exact)
         with self._database.reading(session) as connection:
             for kind, filters in chosen.items():
-                document[kind.collection] = list(export_runs(connection, kind, filters))
+                document[kind.collection] = list(export_runs(connection, kind, filters, tally))
+        tally.finish()
         return document
 
     def export_file(
@@ -196,6 +205,8 @@ class History:
         follows: str | None = None,
         format: str | None = None,  # noqa: A002 - the word for it
         overwrite: bool = False,
+        exact: bool = False,
+        on_unreadable: OnUnreadable = "error",
         progress: Report | None = None,
         session: BorrowedSession | None = None,
     ) -> ExportReport:
@@ -216,17 +227,25 @@ class History:
             follows: The ``sha256`` of the export that this one continues: goes into the stream's header.
             format: Such as ``jsonl.zst``, where no ending says it; None: a stream there.
             overwrite: Whether an existing file is replaced.
+            exact: A value that SQLAlchemy reads as another than is stored, such as a decimal in SQLite with
+                more digits than its column's scale, cannot be exported. Otherwise it is exported as it is
+                read, and is a ``precision`` warning of the report.
+            on_unreadable: Runs that the format cannot hold make the export fail (``error``), or are left out
+                and listed in the report (``skip``).
             progress: Is called with a `Progress` at most ten times a second, and after the last run; what it
                 raises ends the export.
             session: To be used instead of the bound database.
 
         Raises:
-            ExportError: Rows that the format cannot hold, all of them named.
+            ExportError: Rows that the format cannot hold, all of them named; unless they are left out.
             FileExistsError: There is such a file, and *overwrite* was not said.
         """
         form = format_of(path, format)
         if follows is not None and form.name == "json":
             raise ValueError("follows: a document cannot say it, only the header of a stream")
+        if on_unreadable not in get_args(OnUnreadable):
+            raise ValueError(f"on_unreadable must be one of {get_args(OnUnreadable)}, not {on_unreadable!r}")
+        tally = ExportTally(exact=exact, on_unreadable=on_unreadable)
         chosen = self._filtered(kinds, where, since=since, until=until, changed_since=changed_since)
         collections = {kind.name: kind.collection for kind in chosen}
         header = stream_header(self.version, moment(exported_at), list(collections), follows=follows)
@@ -242,11 +261,21 @@ class History:
             pages = (
                 (kind.name, texts)
                 for kind, filters in chosen.items()
-                for texts in export_texts(connection, kind, filters)
+                for texts in export_texts(connection, kind, filters, tally)
             )
             counted = meter.counted(pages, lambda page: len(page[1]))
             seal = write_runs(form.name, file, header, collections, counted)
-        return report_on(header, seal, file.stored)
+            tally.check()
+        return report_on(
+            header,
+            seal,
+            file.stored,
+            skipped=tally.skipped,
+            problems=tuple(tally.problems),
+            warnings=tuple(tally.warnings),
+            problem_count=tally.problem_count,
+            warning_count=tally.warning_count,
+        )
 
     def iter_runs(
         self,
@@ -257,6 +286,7 @@ class History:
         until: dt.date | None = None,
         changed_since: dt.date | None = None,
         where: sa.ColumnElement[bool] | None = None,
+        exact: bool = False,
         session: BorrowedSession | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The runs of one kind, one record after the other, in constant memory.
@@ -267,13 +297,14 @@ class History:
             ExportError: After the last run, when rows could not be exported.
         """
         chosen = self._filtered(kind, where, since=since, until=until, changed_since=changed_since)
-        return self._iterate(*chosen.popitem(), session)
+        return self._iterate(*chosen.popitem(), ExportTally(exact=exact), session)
 
     def _iterate(
-        self, kind: Kind, filters: Filters, session: BorrowedSession | None
+        self, kind: Kind, filters: Filters, tally: ExportTally, session: BorrowedSession | None
     ) -> Iterator[dict[str, Any]]:
         with self._database.reading(session) as connection:
-            yield from export_runs(connection, kind, filters)
+            yield from export_runs(connection, kind, filters, tally)
+        tally.finish()
 
     def import_document(
         self,
@@ -500,14 +531,21 @@ class History:
         and what is not moved, such as surrogate keys. Then, for each kind, how its runs go out and come in:
         what the schema and the models leave to histio goes straight between the driver's values and JSON;
         what they do by themselves takes marshmallow, run by run, and the text names it. Either way gives the
-        same. Without a database there is no second part.
+        same. Without a database there is no second part. What makes imports slow is told of the models alone,
+        and logged at INFO when the history is made.
         """
-        lines = list(describe_accounts(self._accounts()))
+        lines = [*describe_accounts(self._accounts()), *self._acting()]
         if session is not None or self._has_database:
             with self._looking(session, self.version, None) as work:
                 kinds = self._kinds.values()
                 lines += [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in kinds]
         return "\n".join(lines)
+
+    def _acting(self) -> list[str]:
+        """For each kind whose models do something by themselves, what that is and what it costs."""
+        found = {kind.name: reasons(kind, Habits()) for kind in self._kinds.values()}
+        slow = "imports go through the unit of work, row by row"
+        return [f"{name}: {slow}: {'; '.join(why)}" for name, why in found.items() if why]
 
     def _accounts(self) -> list[Account]:
         return accounts(list(self._kinds.values()), values=self._values)

@@ -176,9 +176,13 @@ class Identity:
     def _in_words(self, told: Sequence[Any]) -> str:
         return str(told[0]) if len(told) == 1 else " ".join(map(_quoted, told))
 
-    def sql(self, entity: Any = None) -> IdentitySql:
-        """The identity in SELECTs of *entity*, the model or an alias of it; None: of the Core table."""
-        return IdentitySql(self, entity)
+    def sql(self, entity: Any = None, *, apart: bool = False) -> IdentitySql:
+        """The identity in SELECTs of *entity*, the model or an alias of it; None: of the Core table.
+
+        *apart*: parts in related rows are subqueries, which stand in any condition; NULL where no row is
+        related. Otherwise they are joined, which look-ups are fast by.
+        """
+        return IdentitySql(self, entity, apart=apart)
 
 
 def _value(row: Any, path: str) -> Any:
@@ -206,13 +210,16 @@ class IdentitySql:
         parts: An expression for each part.
     """
 
-    def __init__(self, identity: Identity, entity: Any = None) -> None:
+    def __init__(self, identity: Identity, entity: Any = None, *, apart: bool = False) -> None:
         self.identity = identity
         self._base = identity.columns[0].table if entity is None else entity
         self._of_core = entity is None
         self._joins: list[tuple[Any, Any, Any]] = []
         self._related: dict[tuple[str, ...], Any] = {}
         self.parts: list[Any] = [self._part(part) for part in identity.parts]
+        if apart:
+            self.parts = [self._apart(*each) for each in zip(identity.parts, self.parts, strict=True)]
+            self._joins.clear()
 
     def _own(self, column: sa.Column[Any]) -> Any:
         if self._of_core:
@@ -244,6 +251,21 @@ class IdentitySql:
             ]
             self._joins.append((self._base, related, sa.and_(*tied)))
         return self._related[way]
+
+    def _apart(self, part: Part, value: Any) -> Any:
+        if part.relation is None:
+            return value
+        (_, related, tied), *further = [join for join in self._joins if join[1] in self._ways(part)]
+        statement = sa.select(value).select_from(related).where(tied)
+        for _, _, step in further:
+            statement = statement.join(step)
+        return statement.correlate(self._base).scalar_subquery()
+
+    def _ways(self, part: Part) -> list[Any]:
+        """The related rows that lead to a part, one after the other."""
+        assert part.relation is not None  # noqa: S101 - asked of others only
+        steps = part.path.split(".")[:-1]
+        return [self._related[part.relation.name, *steps[:depth]] for depth in range(len(steps) + 1)]
 
     @property
     def is_joined(self) -> bool:

@@ -16,6 +16,7 @@ from histio.compiler.collector import paused
 from histio.compiler.obstacles import named_mappers
 from histio.compiler.rows import Rows
 from histio.compiler.texts import Texts, compiled_texts
+from histio.counting import counted
 from histio.dependencies import Dependencies
 from histio.dialects import (
     RowFaultError,
@@ -431,6 +432,7 @@ class Import:
             tally=self._tally,
             skips=self._on_duplicate != "error",
             compares=self._on_duplicate in ("verify", "update"),
+            updates=self._on_duplicate == "update",
             deferred=self._deferred,
         )
 
@@ -519,7 +521,7 @@ class Import:
 
     def _write(self, kind: Kind, rows: dict[Run, Row]) -> None:
         runs = list(rows)
-        of_rows = {row: run for run, row in rows.items()}
+        identities = {row: run.identity for run, row in rows.items()}
         identity = unique_on(*kind.identity.columns)
         entries = {
             name: table.identity.title
@@ -529,12 +531,15 @@ class Import:
         }
 
         def rivals(some: Sequence[Row]) -> set[Row]:
-            known = self._identities.known(kind.table, [of_rows[row].identity for row in some], now=True)
-            return {row for row in some if of_rows[row].identity in known}
+            known = self._identities.known(kind.table, [identities[row] for row in some], now=True)
+            return {row for row in some if identities[row] in known}
 
         by_unit_of_work = kind.name in self.unit_of_work
-        bulk = functools.partial(insert_in_bulk, within=tuple(self._identities.scope(kind.table)))
+        within = self._identities.scope(kind.table)
+        bulk = functools.partial(insert_in_bulk, within=tuple(within))
         insert = self._by_unit_of_work if by_unit_of_work else bulk
+        if rows and (by_unit_of_work or self._swift.counts(kind)):
+            insert = counted(insert, identities=identities, within=within)
         failures = write(
             self._connection,
             kind.table,

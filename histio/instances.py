@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from marshmallow import ValidationError
-from sqlalchemy.orm import Mapper, Session, selectinload
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified
 
 from histio.binding import table_of
+from histio.construction import assign, construct
 from histio.errors import BindingError
 from histio.kinds import Ledger, Reference, Table
-from histio.mapping import assign, attribute, construct
+from histio.loading import eager
+from histio.mapping import attribute, select_rows
 from histio.resolver import CHUNK, Resolver, Values
 
 if TYPE_CHECKING:
@@ -84,16 +86,12 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
         return {}
     own = table.identity.sql(table.mapper.class_)
     identities = [identity for record in records if (identity := _identity(table, record)) is not None]
-    ledgers = [
-        selectinload(ledger.relation.relationship.class_attribute)
-        for ledger in table.ledgers
-        if ledger.relation.relationship is not None and not ledger.relation.apart
-    ]
     known = {}
     size = CHUNK // len(own.parts)
     for start in range(0, len(identities), size):
-        statement = own.select(table.mapper.class_).where(own.among(identities[start : start + size]))
-        for row, *values in session.execute(statement.options(*ledgers)):
+        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager(table))
+        among = own.among(identities[start : start + size])
+        for row, *values in session.execute(statement.where(among)):
             known[table.identity.joined(values)] = row
     return known
 
@@ -160,12 +158,14 @@ def _relate(values: dict[str, Any], table: Table, reference: Reference, related:
 
 
 def _made_up(reference: Reference, record: Values) -> Any:
-    row = construct(reference.relation.model, {})
+    known: dict[str, Any] = {}
     for member in reference.named_by(record):
         key, *_ = reference.slugs[member]
         values = record[member] if len(key) > 1 else [record[member]]
-        for path, value in zip(key, values, strict=True):
-            _set(row, reference.relation.mapper, path, value)
+        known |= zip(key, values, strict=True)
+    row = construct(reference.relation.model, {path: known[path] for path in known if "." not in path})
+    for path, value in known.items():
+        _set(row, reference.relation.mapper, path, value)
     return row
 
 

@@ -113,6 +113,11 @@ class Ledger:
             )
             yield getattr(owner, own) == getattr(entity, theirs)
 
+    def only(self, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
+        """What is true of the rows of *entity* that are in this ledger, and not in another of the table."""
+        for column, value in self.constants.items():
+            yield getattr(entity, attribute(self.table.mapper, column).key) == value
+
     def entries(self, record: Mapping[str, Any], name: str) -> list[tuple[tuple[str | int, ...], Any]]:
         """The entries of *record*, each with the steps that lead to it; the first step is *name*."""
         found = self.listed(record.get(self.member))

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, joinedload, selectinload, undefer
+from sqlalchemy.orm import Session, aliased, joinedload, selectinload, undefer
 
 from histio.kinds import Links, Reference, Table
-from histio.mapping import Relation, attribute, is_among
+from histio.mapping import Relation, attribute, is_among, select_rows
 from histio.resolver import CHUNK
 
 
@@ -53,6 +53,8 @@ def complete(session: Session, table: Table, rows: list[Any]) -> None:
     for relation, _, below in _relations(table):
         if relation.apart:
             _fetch(session, relation, rows, below)
+        for row in rows if relation.never_loaded else ():
+            relation.note_loaded(row)
     for ledger in table.ledgers:
         entries = [ledger.relation.follow(row) for row in rows] if _has_parts(ledger.table) else []
         flat = (
@@ -65,8 +67,8 @@ def complete(session: Session, table: Table, rows: list[Any]) -> None:
 
 
 def _has_parts(table: Table) -> bool:
-    """Whether something below *table* must be fetched apart."""
-    return any(relation.apart for relation, _, _ in _relations(table)) or any(
+    """Whether `complete` has something to do below *table*."""
+    return any(relation.apart or relation.never_loaded for relation, _, _ in _relations(table)) or any(
         _has_parts(ledger.table) for ledger in table.ledgers
     )
 
@@ -86,9 +88,10 @@ def _fetch(session: Session, relation: Relation, rows: list[Any], options: list[
 
 def _related(relation: Relation, keys: list[tuple[Any, ...]]) -> sa.Select[Any]:
     """A SELECT of related rows, each with the key of the row that they belong to."""
-    if relation.link is None or relation.relationship is None:
+    if relation.relationship is None:
         return relation.select(keys).add_columns(*relation.remote)
-    owner = relation.relationship.parent
-    local = [attribute(owner, column) for column in relation.local]
-    statement = sa.select(relation.model, *local).select_from(owner.class_)
-    return statement.join(relation.relationship.class_attribute).where(is_among(local, keys))
+    mapper = relation.relationship.parent
+    owner = aliased(mapper.class_)
+    local = [getattr(owner, attribute(mapper, column).key) for column in relation.local]
+    statement = select_rows(relation.model, *local).select_from(owner)
+    return statement.join(getattr(owner, relation.name)).where(is_among(local, keys))

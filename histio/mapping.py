@@ -4,69 +4,35 @@ from __future__ import annotations
 
 import difflib
 import functools
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
-from sqlalchemy.orm.attributes import init_collection
+from sqlalchemy.orm import (
+    ColumnProperty,
+    CompositeProperty,
+    InstrumentedAttribute,
+    Mapper,
+    RelationshipProperty,
+    lazyload,
+    with_parent,
+)
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from histio.column_types import underlying
 from histio.errors import BindingError
 
 Columns = tuple[sa.Column[Any], ...]
 
-_DIALECT: sa.Dialect = DefaultDialect()
-
 # Loading strategies that no option can replace: their rows are fetched apart.
 _APART = {"dynamic", "write_only"}
 
-
-def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
-    """The database's type below all decorators."""
-    while isinstance(column_type, TypeDecorator):
-        column_type = column_type.impl_instance
-    return column_type
-
-
-def declared(column_type: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
-    """The type below all decorators as the host declared it for databases of *dialect*."""
-    while True:
-        column_type = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001
-        if not isinstance(column_type, TypeDecorator):
-            return column_type
-        column_type = column_type.load_dialect_impl(dialect)
-
-
-def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
-    """The first of *candidates* that *column_type* takes and gives back the same; None: none of them."""
-    write = column_type.bind_processor(_DIALECT) or _same
-    read = column_type.result_processor(_DIALECT, None) or _same
-    for candidate in candidates:
-        try:
-            returned = read(write(candidate))
-        except Exception:  # noqa: BLE001, S112 - a host's type may say no in any way
-            continue
-        if type(returned) is type(candidate) and returned == candidate:
-            return candidate
-    return None
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def is_decorated(column_type: TypeEngine[Any]) -> bool:
-    """Whether the host converts the values of the column in ways of its own."""
-    own = ("process_bind_param", "process_result_value", "bind_processor", "result_processor")
-    return isinstance(column_type, TypeDecorator) and any(
-        getattr(type(column_type), name) is not getattr(TypeDecorator, name) for name in own
-    )
+# Loading strategies of which an attribute says nothing, or refuses to.
+_NEVER_LOADED = {"noload", None}
+_WITHHELD = {"raise", "raise_on_sql", *_NEVER_LOADED}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,9 +73,20 @@ class Relation:
         """Whether the related rows have to be fetched by a SELECT of histio's own."""
         return self.relationship is None or self.relationship.lazy in _APART
 
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the host's strategy leaves the related rows out, or refuses to load them late."""
+        return self.relationship is not None and self.relationship.lazy in _WITHHELD
+
+    @property
+    def never_loaded(self) -> bool:
+        """Whether the attribute of a stored row says that there are no related rows, true or not."""
+        return self.relationship is not None and self.relationship.lazy in _NEVER_LOADED
+
     def follow(self, row: Any) -> Any:
         """The related row or rows of *row*; for those fetched apart, what `keep` was given."""
         if not self.apart:
+            self.load_withheld(row)
             found = getattr(row, self.name)
             # Of a mapped dictionary or set, its members.
             return list(collection_adapter(found)) if self.many and not isinstance(found, list) else found
@@ -123,11 +100,34 @@ class Relation:
         """Remember the *related* row or rows of *row*."""
         sa.inspect(row).info[self] = related
 
+    def load_withheld(self, row: Any) -> None:
+        """Load the related rows of *row* where the host's strategy left them out, or would raise."""
+        if self.relationship is None or not self.is_withheld:
+            return
+        state = sa.inspect(row)
+        if not state.persistent or self in state.info:
+            return
+        if self.never_loaded:
+            missing = not state.attrs[self.name].history.has_changes()
+        else:
+            missing = self.name in state.unloaded
+        if missing:
+            found = self._fetched(state.session, row)
+            set_committed_value(row, self.name, found if self.many else next(iter(found), None))
+            self.note_loaded(row)
+
+    def note_loaded(self, row: Any) -> None:
+        """Remember that the attribute of *row* can be relied on, though its strategy loads nothing."""
+        if self.never_loaded:
+            sa.inspect(row).info[self] = ()
+
     def _fetched(self, session: Any, row: Any) -> list[Any]:
-        if session is not None:
-            return list(session.scalars(self.select([self.key(row)])))
-        # In no session, what was assigned is all that there is.
-        return [] if self.relationship is None else list(getattr(row, self.name))
+        if self.relationship is None:
+            return [] if session is None else list(session.scalars(self.select([self.key(row)])))
+        if session is None:  # what was assigned is all that there is
+            return list(getattr(row, self.name))
+        related = with_parent(row, self.relationship.class_attribute)
+        return list(session.scalars(select_rows(self.model).where(related)))
 
     def key(self, row: Any) -> tuple[Any, ...]:
         """The values of *row* that lead to the related rows."""
@@ -136,7 +136,16 @@ class Relation:
 
     def select(self, keys: Iterable[tuple[Any, ...]]) -> sa.Select[Any]:
         """A SELECT of the related rows of the rows with *keys*."""
-        return sa.select(self.model).where(is_among(self.remote, keys))
+        return select_rows(self.model).where(is_among(self.remote, keys))
+
+
+NOT_EAGERLY = lazyload("*")
+"""Loads no relationship that another option of the same query does not name, whatever the host's strategy."""
+
+
+def select_rows(model: type[Any], *further: Any) -> sa.Select[Any]:
+    """A SELECT of the rows of *model*, and *further* columns; relationships are loaded by options only."""
+    return sa.select(model, *further).options(NOT_EAGERLY)
 
 
 def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
@@ -144,40 +153,6 @@ def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.Colu
     if len(columns) == 1:
         return columns[0].in_([key for (key,) in keys])  # type: ignore[no-any-return]
     return sa.tuple_(*columns).in_(list(keys))
-
-
-def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
-    """A new object of *model* with *values* by attribute, through its own ``__init__``.
-
-    What ``__init__`` insists on is passed to it, None where *values* lack it; the rest is set afterwards. An
-    ``__init__`` that insists on what is no attribute is passed over, as when SQLAlchemy loads a row.
-    """
-    mapper = mapper_of(model)
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    demanded = {
-        name: values.get(name)
-        for name, parameter in inspect.signature(model).parameters.items()
-        if parameter.kind in kinds and parameter.default is inspect.Parameter.empty
-    }
-    known = demanded.keys() <= set(mapper.all_orm_descriptors.keys())
-    row = model(**demanded) if known else mapper.class_manager.new_instance()
-    for name, value in values.items():
-        if name not in demanded or not known:
-            assign(row, name, value)
-    return row
-
-
-def assign(row: Any, name: str, value: Any) -> None:
-    """Set the attribute *name*; to a collection of another class than list, its members."""
-    relationship = sa.inspect(row).mapper.relationships.get(name)
-    if relationship is None or relationship.collection_class in (None, list):
-        setattr(row, name, value)
-        return
-    made = sa.inspect(row).transient
-    adapter = init_collection(row, name) if made else collection_adapter(getattr(row, name))
-    adapter.clear_with_event()
-    for member in value:
-        adapter.append_with_event(member)
 
 
 def attribute(mapper: Mapper[Any], column: sa.Column[Any]) -> InstrumentedAttribute[Any]:
@@ -192,6 +167,44 @@ def find_column(mapper: Mapper[Any], name: str) -> sa.Column[Any] | None:
     found = mapper.attrs.get(name)
     column = found.columns[0] if isinstance(found, ColumnProperty) else None
     return column if isinstance(column, sa.Column) else None
+
+
+def column_named(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
+    """The column that the attribute *name* is mapped to.
+
+    Raises:
+        BindingError: It is no column, or there is none.
+    """
+    column = find_column(mapper, name)
+    if column is None:
+        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
+        raise BindingError(f"{text}{_instead_of_column(mapper, name)}")
+    return column
+
+
+def _instead_of_column(mapper: Mapper[Any], name: str) -> str:
+    """What to write for the attribute *name*, which is no column."""
+    found = mapper.attrs.get(name)
+    if isinstance(found, CompositeProperty):
+        lines = ", ".join(f"{each.key} = auto_field()" for each in found.props)
+        return f"; it is a composite: declare its columns, {lines}"
+    if isinstance(found, RelationshipProperty):
+        return f"; it is a relationship: name its row by Slug({name!r}), or its rows by Nested(…, many=True)"
+    if not hasattr(mapper.class_, name):
+        return ""
+    return "; what is no column can be exported with dump_only=True"
+
+
+def composite_listeners(mapper: Mapper[Any], event: str) -> int:
+    """How many of the listeners for *event* are SQLAlchemy's own: they make the objects of composites."""
+    mine = [each for each in mapper.composites if event != "after_insert" or each.parent is mapper]
+    return len(mine) if event in ("after_insert", "load", "refresh") else 0
+
+
+def is_query_expression(mapper: Mapper[Any], name: str) -> bool:
+    """Whether the attribute *name* is a ``query_expression``: only queries that say so give it a value."""
+    found: Any = mapper.attrs.get(name)
+    return isinstance(found, ColumnProperty) and ("query_expression", True) in found.strategy_key
 
 
 def column_of(mapper: Mapper[Any], path: str) -> sa.Column[Any]:

@@ -22,16 +22,15 @@ from marshmallow import ValidationError, missing
 
 from histio.entries import Entry, Unreadable
 from histio.errors import DocumentError
-from histio.fields import RunUUID, UtcTimestamp
+from histio.fields import Epoch, RunUUID, UtcTimestamp
 from histio.files import FilePath, Source, check_damage, reading
 from histio.files.reading import Reading
 from histio.files.streams import Seal
 from histio.files.writing import lines
 from histio.kinds import Kind
-from histio.report import Fault, Problem
+from histio.report import KEPT, Fault, Problem
 from histio.runs import Format, Run
 from histio.spool import Scratch
-from histio.tally import KEPT
 from histio.wire import encoded, faults_in
 
 
@@ -70,8 +69,8 @@ class Placer:
         members = [*kind.identity.members, *([] if kind.timestamp is None else [kind.timestamp])]
         self._members = [(member, table.names[member], table.fields[member]) for member in members]
         types = [type(field) for _, _, field in self._members]
-        exported = kind.identity.is_uuid and types in ([RunUUID], [RunUUID, UtcTimestamp])
-        self._is_usual = exported and not self._hooked
+        usual = types in ([RunUUID], [RunUUID, UtcTimestamp], [RunUUID, Epoch])
+        self._is_usual = usual and kind.identity.is_uuid and not self._hooked
 
     def __call__(self, record: Any) -> Place:
         """The place of *record*.
@@ -101,6 +100,8 @@ class Placer:
             fault = Fault("Missing data for required field.")
             raise ValidationError({kind.table.names[member]: [fault] for member in absent})
         identity, time = kind.identity.of(values), _given(values, kind.timestamp)
+        field = kind.table.fields.get(kind.timestamp or "")
+        time = field.moment(time) if isinstance(field, Epoch) and time is not None else time
         moment = "" if time is None else _sortable(time, str(time))
         return Place(self._number, moment, self._rank(identity), kind.named(identity))
 
@@ -144,6 +145,10 @@ def _sortable(value: Any, words: str) -> str:
     """*value* as text that sorts, by code point, as databases sort the value."""
     if isinstance(value, dt.datetime):
         return value.replace(tzinfo=None).isoformat(timespec="microseconds")
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dt.timedelta):
+        value = value // dt.timedelta(microseconds=1)
     if isinstance(value, int | float | Decimal):
         return f"{math.floor(Fraction(value) * _FRACTION) + _MIDDLE:0{_WIDTH}}"
     return words

@@ -8,10 +8,9 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
-import sqlalchemy as sa
-from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import Schema, ValidationError, post_load, validates_schema
 from marshmallow.fields import Field, Nested
-from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
+from marshmallow_sqlalchemy import SQLAlchemySchema
 from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import Mapper
 
@@ -19,59 +18,16 @@ from histio import instances
 from histio.audits import Audit
 from histio.binding import table_of, told_of
 from histio.charts import Compare
+from histio.converter import Converter
 from histio.entry_order import order_of
 from histio.errors import BindingError
-from histio.fields import (
-    Boolean,
-    Choice,
-    Date,
-    FixedDecimal,
-    Integer,
-    Json,
-    Number,
-    RunUUID,
-    Slug,
-    Text,
-    UtcTimestamp,
-)
+from histio.fields import Slug
 from histio.fields.groups import SlugGroups
-from histio.mapping import Relation, find_column, mapper_of, no_such, relation, underlying
+from histio.fitting import fit
+from histio.mapping import Relation, find_column, mapper_of, no_such, relation
 from histio.options import RecordMeta, RecordOpts
 from histio.report import Fault
-from histio.wire import WireField, is_list, nested_in, wire_name
-
-
-class Converter(ModelConverter):
-    """Gives ``auto_field()`` the histio field of the column's type."""
-
-    SQLA_TYPE_MAPPING: dict[Any, Any] = {  # noqa: RUF012 - as in marshmallow-sqlalchemy
-        sa.Uuid: RunUUID,
-        sa.Enum: Choice,
-        sa.JSON: Json,
-        sa.Boolean: Boolean,
-        sa.Float: Number,
-        sa.Numeric: FixedDecimal,
-        sa.Integer: Integer,
-        sa.DateTime: UtcTimestamp,
-        sa.Date: Date,
-        sa.String: Text,
-    }
-
-    def _get_field_class_for_data_type(self, data_type: Any) -> Any:
-        stored = data_type if isinstance(data_type, sa.Interval) else underlying(data_type)
-        for kind, field in self.SQLA_TYPE_MAPPING.items():
-            if isinstance(stored, kind):
-                return field
-        raise BindingError(f"auto_field() has no field for {data_type!r}: declare one")
-
-    def _add_column_kwargs(self, kwargs: dict[str, Any], column: sa.Column[Any]) -> None:
-        """Required unless the database can do without; lengths and ranges come from `WireField.fit`."""
-        kwargs["allow_none"] = bool(column.nullable)
-        filled = column.default is not None or column.server_default is not None
-        kwargs["required"] = not column.nullable and not filled and column.computed is None
-        if self._get_field_class_for_data_type(column.type) is FixedDecimal:
-            kwargs["signed"] = True
-
+from histio.wire import is_list, nested_in, wire_name
 
 # What a Meta may say, of marshmallow's options those that matter here.
 _OPTIONS = (
@@ -170,6 +126,19 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
             wire_name(name, field) for name, field in self.dump_fields.items() if field.dump_only
         }
         self._slugs = SlugGroups(self.load_fields, self.dump_fields)
+        self._check_nulls()
+
+    def _check_nulls(self) -> None:
+        """Raise BindingError where rows may lack what a slug names, and the slug does not say so."""
+        for name, field in self.load_fields.items():
+            relation = field.relation if field in self._slugs.silent else None
+            nullable = [] if relation is None else [each.name for each in relation.local if each.nullable]
+            if nullable:
+                with told_of(self, name):
+                    raise BindingError(
+                        f"the column {nullable[0]} takes null: say allow_none=True, or required=True where "
+                        "no row lacks it"
+                    )
 
     def _check_names(self) -> None:
         """Raise BindingError for a name in ``Meta.exclude`` or an auto field that the model lacks."""
@@ -210,7 +179,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
             elif mapper is not None and not field_obj.dump_only:
                 column = find_column(mapper, name)
                 if column is not None:
-                    _fit(field_obj, column)
+                    fit(field_obj, column.type)
         if nested is not None and isinstance(nested.schema, RecordSchema):
             nested.schema._load_instance = False  # noqa: SLF001 - nested records load as plain values
 
@@ -293,7 +262,8 @@ class RunSchema(RecordSchema):
     """A kind of run. ``Meta`` names its ``model``, ``kind``, ``collection`` and ``timestamp``.
 
     ``kind`` is the singular name (the key of a stream's line), ``collection`` the name of the list in a
-    document, ``timestamp`` the `UtcTimestamp` or `Date` that orders the runs; None: their identity does.
+    document, ``timestamp`` the `UtcTimestamp`, `Epoch` or `Date` that orders the runs; None: their
+    identity does.
     Where it names a column of the model and no member, the inherited timestamp is kept in that column.
     """
 
@@ -330,37 +300,6 @@ def _bind_class(mapper: Mapper[Any], name: str, nested: Nested) -> None:
     related = relation(mapper, name, target=None if own is None else mapper_of(own))
     if own is not related.model:
         nested.nested = written.bind(related.model)
-
-
-def _fit(field: Field[Any], column: sa.Column[Any]) -> None:
-    """Fit *field* to its column; a field of marshmallow's own must be one that keeps what it reads.
-
-    Raises:
-        BindingError: It is not.
-    """
-    if isinstance(field, WireField):
-        field.fit(column.type)
-    elif type(field).__module__.startswith("marshmallow."):
-        better = next((name for kind, name in _BETTER if isinstance(field, kind)), None)
-        if better is not None:
-            raise BindingError(
-                f"{type(field).__name__} would lose or alter values of the column: use {better}"
-            )
-        if isinstance(field, fields.UUID) and not isinstance(underlying(column.type), sa.Uuid):
-            raise BindingError("UUID needs a column of Uuid: use histio.RunUUID")
-        if isinstance(field, fields.String) and not isinstance(field, fields.UUID):
-            rule = Text()
-            rule.fit(column.type)
-            if rule.max_length is not None:
-                field.validators = [*field.validators, validate.Length(max=rule.max_length)]
-
-
-_BETTER = (
-    (fields.DateTime, "histio.UtcTimestamp"),
-    (fields.Integer, "histio.Integer"),
-    (fields.Float, "histio.Number or histio.FixedDecimal"),
-    (fields.Decimal, "histio.FixedDecimal"),
-)
 
 
 def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:

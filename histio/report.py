@@ -28,6 +28,10 @@ Code = Literal[
 """The stable names of everything that can be wrong. `docs/problems.md` tells cause and cure of each."""
 
 
+KEPT = 1_000
+"""Problems, warnings and renamings of a file that a report keeps, of each."""
+
+
 class Fault(str):
     """A marshmallow error message that carries its problem code.
 
@@ -188,6 +192,12 @@ class ExportReport:
             whenever, wherever and in whatever form they are exported.
         exported_at: The time that the file says, as it says it.
         version: The version of the format.
+        skipped: Runs that the format cannot hold and that were left out, with ``on_unreadable="skip"``.
+        problems: Why they were left out; at most the first 1,000.
+        warnings: Values that were exported as SQLAlchemy reads them, but are stored otherwise; at most the
+            first 1,000.
+        problem_count: How many problems there were, also where *problems* was cut short.
+        warning_count: How many warnings there were, also where *warnings* was cut short.
     """
 
     exported: int
@@ -196,7 +206,13 @@ class ExportReport:
     sha256: str
     exported_at: str
     version: str
+    skipped: int = 0
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    problem_count: int = 0
+    warning_count: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain dicts, strings and numbers, ready for JSON."""
-        return asdict(self)
+        """The report as plain dicts, lists, strings and numbers, ready for JSON."""
+        plain = asdict(self)
+        return plain | {name: list(plain[name]) for name in ("problems", "warnings")}

@@ -12,9 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, aliased
 
+from histio.column_types import underlying
 from histio.fields.references import Key, is_slug
 from histio.kinds import Links, Reference, Snapshot, Table
-from histio.mapping import attribute, find_column, is_among, underlying
+from histio.mapping import NOT_EAGERLY, attribute, find_column, is_among
 from histio.report import Fault
 from histio.wire import shown
 
@@ -189,7 +190,7 @@ class Resolver:
                 among += [is_among([paths[path] for path in key], values)] if values else []
             statement = statement.where(sa.or_(*among))
             if self._entities:
-                statement = statement.add_columns(lookup.mapper.class_)
+                statement = statement.add_columns(lookup.mapper.class_).options(NOT_EAGERLY)
             for row in self._execute(statement):
                 parts = {
                     key: tuple(unpadded(paths[path], row[places[path]]) for path in key)

@@ -18,7 +18,7 @@ from histio.contract import pointer
 from histio.kinds import Ledger, Table
 from histio.mapping import attribute
 from histio.runs import Steps, Values
-from histio.wire import shown
+from histio.wire import equal, shown
 from histio.writer import Row
 
 
@@ -140,7 +140,9 @@ def change_of(table: Table, row: Any, given: Values, made: Row, stored: Values) 
     apart = {ledger.member for ledger in table.ledgers} | table.computed
     apart.update(member for reference in table.references for member in reference.named_by(given)[1:])
     members = {
-        member for member, value in given.items() if member not in apart and value != stored.get(member)
+        member
+        for member, value in given.items()
+        if member not in apart and not equal(value, stored.get(member))
     }
     return Change(table, row, given, stored, made, frozenset(members), ledgers)
 

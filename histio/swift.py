@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.comparison import note_altered
 from histio.compiler.columns import DeclinedError
-from histio.compiler.rows import Rows, compiled_rows
+from histio.compiler.rows import Records, Rows, compiled_rows
+from histio.counting import check_kept, rows_of
+from histio.dialects import counts_truly
 from histio.entries import Entry
 from histio.exporter import known_texts
 from histio.identities import Identities
@@ -39,6 +43,7 @@ class Swift:
         spool: Remembers which runs this import has written.
         tally: Counts what becomes of runs.
         compares: Whether runs that exist are left alone if they are the same; otherwise they are in any case.
+        updates: Whether runs that exist are made what is given, so that it is told where that would round.
         skips: Whether runs that exist are left alone at all.
         deferred: Whether deferred constraints are checked now.
     """
@@ -56,6 +61,7 @@ class Swift:
         tally: Tally,
         skips: bool,
         compares: bool,
+        updates: bool,
         deferred: bool,
     ) -> None:
         self._connection = connection
@@ -68,9 +74,11 @@ class Swift:
         self._tally = tally
         self._skips = skips
         self._compares = compares
+        self._updates = updates
         self._deferred = deferred
         self._has_rules = _has_rules(table for kind in kinds for table in kind.table.all())
         self._made: dict[str, Rows | str] = {}
+        self._counts: dict[str, bool] = {}
         self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
 
@@ -82,6 +90,12 @@ class Swift:
                 why = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
             self._made[kind.name] = why or compiled_rows(self._connection, kind, self._builder)
         return self._made[kind.name]
+
+    def counts(self, kind: Kind) -> bool:
+        """Whether written rows of *kind* have to be counted: what the database says of them is not enough."""
+        if kind.name not in self._counts:
+            self._counts[kind.name] = not counts_truly(self._connection, _tables(kind))
+        return self._counts[kind.name]
 
     def take(self, entries: Sequence[Entry]) -> list[Entry]:
         """Bring *entries* to their ends; give back those that have to go the careful way."""
@@ -133,14 +147,23 @@ class Swift:
 
     def _settle(self, kind: Kind, stored: Mapping[object, Entry]) -> list[Entry]:
         """Leave runs alone that exist already, where that is all there is to do."""
-        texts = known_texts(self._connection, kind, list(stored)) if self._compares else {}
-        left = []
-        for entry in stored.values():
+        texts, altered = known_texts(self._connection, kind, list(stored)) if self._compares else ({}, set())
+        left: list[Entry] = []
+        told: list[Run] = []
+        for identity, entry in stored.items():
             uuid = _uuid(kind, entry)
             same = not self._compares or (entry.text is not None and entry.text == texts.get(uuid))
             if not (self._skips and same) or self._spool.place(kind.name, uuid) is not None:
                 left.append(entry)
-        self._tally.count(kind.name, "skipped", len(stored) - len(left))
+            elif self._updates and uuid in altered:
+                values = {member: entry.record.get(name) for member, name in kind.table.names.items()}
+                told.append(
+                    Run(kind, entry, values | {kind.identity.members[0]: identity}, outcome="skipped")
+                )
+        note_altered(self._connection, kind, told, within=self._identities.scope(kind.table))
+        for run in told:
+            self._tally.add(run)
+        self._tally.count(kind.name, "skipped", len(stored) - len(left) - len(told))
         return left
 
     def _write(self, kind: Kind, rows: Rows, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:
@@ -150,12 +173,11 @@ class Swift:
         if not apart:
             return left
         records = [self._record(entry) for entry in apart]
-        tables = [each for table in kind.table.all() for each in table.core_tables]
         try:
             fault = attempted(
                 self._connection,
-                tables,
-                lambda: rows.write(self._connection, records),
+                _tables(kind),
+                lambda: self._insert(kind, rows, records),
                 deferred=self._deferred,
             )
         except DeclinedError:
@@ -172,6 +194,18 @@ class Swift:
         self.written.add(kind)
         return left
 
+    def _insert(self, kind: Kind, rows: Rows, records: Records) -> None:
+        rows.write(self._connection, records)
+        if self.counts(kind):
+            [part] = kind.identity.parts
+            field: Any = part.field
+            name = part.name
+            meant = {
+                field.from_wire(record[name].lower()): rows_of(kind.table, record, on_wire=True)
+                for record in records
+            }
+            check_kept(self._connection, kind.table, meant, within={})
+
     def _record(self, entry: Entry) -> Any:
         """The record of *entry* with its times cut."""
         return self._cut[id(entry)][0] if id(entry) in self._cut else entry.record
@@ -183,6 +217,11 @@ class Swift:
                 run = Run(kind, entry, {kind.identity.members[0]: _uuid(kind, entry)})
                 run.note_cuts(self._cut[id(entry)][1])
                 self._tally.warn(run.warnings)
+
+
+def _tables(kind: Kind) -> list[sa.Table]:
+    """All Core tables that runs of *kind* fill."""
+    return [each for table in kind.table.all() for each in table.core_tables]
 
 
 def _uuid(kind: Kind, entry: Entry) -> str:

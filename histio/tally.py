@@ -11,9 +11,6 @@ from histio.kinds import Kind
 from histio.report import Counts, EntryCounts, ImportReport, Problem, Renaming
 from histio.runs import Outcome, Run
 
-KEPT = 1_000
-"""Problems, warnings and renamings of a file that its report keeps, of each."""
-
 _OUTCOMES = ("imported", "updated", "skipped", "rejected")
 
 

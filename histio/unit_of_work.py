@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapper, RelationshipDirection, Session
 
+from histio.construction import construct, is_made_by_dataclass, own_constructors
 from histio.dialects import RowFaultError
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import Columns, Relation, attribute, construct, is_among
+from histio.mapping import Columns, Relation, attribute, composite_listeners, is_among, select_rows
 from histio.resolver import CHUNK
 from histio.sessions import Habits, own_session
 from histio.writer import Insert, Row, owner_columns
@@ -48,7 +49,7 @@ def _a(event: str) -> str:
 def _of_table(table: Table) -> Iterator[str]:
     mapper = table.mapper
     for event in ("before_insert", "after_insert"):
-        if list(getattr(mapper.dispatch, event)):
+        if len(list(getattr(mapper.dispatch, event))) > composite_listeners(mapper, event):
             yield f"has {_a(event)} listener"
     if any(
         not listener.__module__.startswith("sqlalchemy.orm.mapper")
@@ -91,19 +92,12 @@ def _set_listeners(model: type[Any], key: str) -> list[Any]:
 def _of_construction(table: Table) -> Iterator[str]:
     """What making an object does and inserting its row would not."""
     mapper, model = table.mapper, table.mapper.class_
-    made = mapper.class_manager.original_init
-    if dataclasses.is_dataclass(model):
-        if hasattr(model, "__post_init__"):
-            yield "has a __post_init__"
-        for field in dataclasses.fields(model):
-            column = mapper.columns.get(field.name)
-            given = (
-                field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-            )
-            if given and column is not None and _only_there(table, column):
-                yield f"has a dataclass default for {field.name}"
-    elif made is not object.__init__ and not made.__module__.startswith("sqlalchemy."):
-        yield "has an __init__ of its own"
+    yield from own_constructors(model)
+    for field in dataclasses.fields(model) if is_made_by_dataclass(model) else ():
+        column = mapper.columns.get(field.name)
+        given = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if given and column is not None and _only_there(table, column):
+            yield f"has a dataclass default for {field.name}"
 
 
 def _only_there(table: Table, column: Any) -> bool:
@@ -137,14 +131,13 @@ class Work:
         self._session = session
         self.related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
         self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
+        self._loose: list[Any] = []
         self.counters: list[tuple[Mapper[Any], Any, Any]] = []
 
     def write(self, table: Table, rows: Sequence[Row]) -> None:
         """Write *rows*; ledgers that no relationship ties to their owners follow those."""
         self.load_related(table, rows)
-        self._session.add_all([self.object(table, row, {}) for row in rows])
-        self._session.flush()
-        self._set_counters()
+        self._flush([self.object(table, row, {}) for row in rows])
         while self._apart:
             apart, self._apart = self._apart, []
             for owners, ledger, owner, entries in apart:
@@ -155,8 +148,14 @@ class Work:
                     for local, own in zip(ledger.local, ledger.owner, strict=True)
                 }
                 self._session.add_all([self.object(ledger.table, entry, keys) for entry in entries])
-            self._session.flush()
-            self._set_counters()
+            self._flush([])
+
+    def _flush(self, made: Sequence[Any]) -> None:
+        """Write the objects that were *made*, and the entries that do not come with their owners."""
+        self._session.add_all([*made, *self._loose])
+        self._loose.clear()
+        self._session.flush()
+        self._set_counters()
 
     def _set_counters(self) -> None:
         """Set the counters of versions that the records give: the unit of work begins them anew."""
@@ -184,7 +183,7 @@ class Work:
         columns = [attribute(relation.mapper, column) for column in remote]
         for start in range(0, len(wanted), CHUNK):
             among = is_among(columns, wanted[start : start + CHUNK])
-            for row, *key in self._session.execute(sa.select(relation.model, *columns).where(among)):
+            for row, *key in self._session.execute(select_rows(relation.model, *columns).where(among)):
                 self.related[relation, tuple(key)] = row
 
     def object(self, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
@@ -204,6 +203,7 @@ class Work:
                 continue
             entries = [self.object(ledger.table, entry, keys) for entry in row.ledgers[place]]
             values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
+            self._loose += () if cascades(ledger) else entries
         made = construct(table.mapper.class_, values)
         counter = table.mapper.version_id_col
         if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
@@ -236,6 +236,12 @@ def _keeps_order(ledger: Ledger) -> bool:
     way = ledger.relation.writable
     made: Any = None if way is None or way.collection_class is None else way.collection_class()
     return way is not None and not isinstance(made, set)
+
+
+def cascades(ledger: Ledger) -> bool:
+    """Whether entries come into a session along with their owner."""
+    way = ledger.relation.writable
+    return way is not None and way.cascade.save_update
 
 
 @functools.cache

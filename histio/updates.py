@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.amending import Done, Scope, amend_by_unit_of_work
 from histio.collisions import find_collision
-from histio.comparison import differences, given_values, stored_values
+from histio.comparison import differences, given_values, note_altered, stored_values
 from histio.dialects import Stored
 from histio.exporter import PAGE
 from histio.identities import Identities
@@ -94,6 +94,8 @@ class Updater:
                 taken |= differing[run] | _identities_of(run)
             else:
                 run.outcome = "skipped"
+        now = [run for run in runs if run not in again and run.outcome != "rejected"]
+        note_altered(self._connection, kind, now, within=within)
         rows = self._builder.build(list(differing))
         self._check_entries(differing)
         for run in differing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from marshmallow import ValidationError
@@ -57,6 +58,20 @@ def is_plain(value: Any) -> bool:
     if type(value) is dict:
         return all(type(name) is str for name in value) and all(map(is_plain, value.values()))
     return type(value) in _PLAIN or (type(value) is list and all(map(is_plain, value)))
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two values, of JSON or loaded, are the same: 1 is 1.0, as in JSON Schema, and not true."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(equal(a[name], b[name]) for name in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if {type(a), type(b)} == {int, float}:
+        with suppress(OverflowError):  # an integer beyond all floats
+            return float(a) == float(b)
+    return bool(a == b)
 
 
 def wire_name(name: str, field: Field[Any]) -> str:
@@ -151,10 +166,10 @@ class WireField(Field[Any]):
                 return None
             raise self.make_error("null")
         try:
-            wire = self.to_wire(value)
-        except (TypeError, ValueError, ArithmeticError):
-            wire = value
-        try:
+            try:
+                wire = self.to_wire(value)
+            except (TypeError, ValueError, ArithmeticError):
+                wire = value
             self.check(wire)
             if self.validators:
                 self._validate(self.from_wire(wire))

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from histio.dialects import (
     RowFaultError,
+    check_count,
     check_deferred,
     quiet_pipelines,
     row_fault,
@@ -179,8 +180,7 @@ def _execute(
     for _, group in groupby(by_columns, key=dict.keys):
         alike = list(group)
         result = connection.execute(sa.insert(table), alike, execution_options={"preserve_rowcount": True})
-        if result.rowcount not in (len(alike), -1):
-            raise RowFaultError("the database did not keep every row")
+        check_count(connection, table, result.rowcount, len(alike))
 
 
 def owner_columns(table: Table) -> Columns:

@@ -13,7 +13,7 @@ import histio
 PACKAGE = Path(histio.__file__).parent
 PACKAGES = {"cli", "compiler", "dialects", "fields", "files", "page", "testing"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py")) + sorted(PACKAGES)
-GROUND = {"errors", "fields", "mapping", "report", "wire"}
+GROUND = {"column_types", "errors", "fields", "mapping", "report", "wire"}
 SURFACE = {
     *(
         "__init__",

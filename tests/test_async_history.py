@@ -557,6 +557,34 @@ async def test_runs_before_one_that_cannot_be_exported_are_given_out(engine, url
 
 
 @in_a_loop
+async def test_runs_that_cannot_be_exported_may_be_left_out(engine, url, tmp_path):
+    History(engine).import_document(document(*(production_run(n) for n in (1, 2, 3))))
+    with engine.begin() as connection:
+        second = sa.update(ProductionRun).where(ProductionRun.uuid == number(2))
+        connection.execute(second.values(produced_at=dt.datetime(900, 1, 1)))  # noqa: DTZ001 - stored naive
+    async with AsyncHistory(url) as history:
+        report = await history.export_file(tmp_path / "runs.jsonl", on_unreadable="skip")
+    assert (report.exported, report.skipped, report.problems[0].uuid) == (2, 1, number(2))
+
+
+@in_a_loop
+async def test_an_exact_export_refuses_what_is_read_otherwise(sqlite, tmp_path):
+    History(sqlite).import_document(document(production_run(1)))
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("UPDATE production_runs SET per_unit_cost = 5 / 3.0")
+    async with AsyncHistory(sqlite.url.set(drivername="sqlite+aiosqlite")) as history:
+        report = await history.export_file(tmp_path / "runs.jsonl")
+        assert (report.warnings[0].code, report.warning_count) == ("precision", 1)
+        for export in (
+            lambda: history.export_file(tmp_path / "exact.jsonl", exact=True),
+            lambda: history.export_document(exact=True),
+            lambda: anext(history.iter_runs("production_run", exact=True)),
+        ):
+            with pytest.raises(ExportError, match=r"stored as 1\.6666666666666667 and read as 1\.6667"):
+                await export()
+
+
+@in_a_loop
 async def test_runs_are_read_in_a_session_that_was_handed_over(url):
     async with connected(url) as own, AsyncSession(own) as session:
         history = AsyncHistory(session)

@@ -417,7 +417,7 @@ def test_a_binding_that_cannot_work_says_what_to_write(members, why):
     [
         ({"identity": "short"}, "'short' is no required member"),
         ({"identity": "nothing"}, "'nothing' is no required member"),
-        ({"timestamp": "short"}, "is no UtcTimestamp or Date of the schema"),
+        ({"timestamp": "short"}, "is no UtcTimestamp, Epoch or Date of the schema"),
         ({"model": int}, "is no mapped class"),
     ],
 )

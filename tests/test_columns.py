@@ -295,6 +295,8 @@ def test_a_lenient_mariadb_is_made_to_refuse_what_it_would_cut(databases, actual
         (sa.Date(), histio.Date(required=True), "2025-02-30"),
         (sa.Boolean(), histio.Boolean(required=True), 2),
         (sa.String(32), histio.RunUUID(required=True), AN_UUID.upper()),
+        (sa.Uuid(), histio.RunUUID(required=True), "x"),
+        (sa.Uuid(), histio.RunUUID(required=True), AN_UUID[:-1] + "g"),
         (sa.Double(), histio.Number(required=True), 9e999),
         (sa.Integer(), histio.FixedDecimal(minor_units=2, required=True), 525.7),
         (sa.String(9), histio.Text(required=True, validate=validate.OneOf(["a", "b"])), "c"),

@@ -117,6 +117,91 @@ def test_an_existing_file_is_kept_unless_it_is_forced(home, run):
     assert histio.inspect_file("mine.jsonl").sealed
 
 
+@pytest.fixture
+def spoiled(home):
+    """The bakery, with a run that the format cannot hold and a cost that is stored with more digits."""
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        change = "UPDATE production_runs SET {} WHERE uuid = '{}'"
+        connection.exec_driver_sql(change.format("produced_at = 'yesterday'", number(2)))
+        connection.exec_driver_sql(change.format("per_unit_cost = 5 / 3.0", number(3)))
+    engine.dispose()
+
+
+def test_a_run_that_the_format_cannot_hold_fails_and_tells_what_leaves_it_out(spoiled, run):
+    code, printed, errors = run(f"export out.jsonl {BAKERY}")
+    assert (code, printed) == (1, "")
+    assert f"/produced_at: production_run {number(2)}" in errors
+    assert errors.endswith("histio export --skip-unreadable leaves such runs out.\n")
+    assert not Path("out.jsonl").exists()
+
+
+def test_what_is_left_out_or_stored_otherwise_is_told_and_ends_with_three(spoiled, run):
+    code, printed, errors = run(f"export out.jsonl --skip-unreadable {BAKERY}")
+    assert (code, errors) == (3, "")
+    assert re.search(r"production_run +4\nassembly_run +1\ntotal +5\n", printed)
+    assert "\nRuns left out, because the format cannot hold them: 1\n" in printed
+    assert f"Problems: 1\n  schema (1)\n    /produced_at: production_run {number(2)}" in printed
+    assert f"Warnings: 1\n  precision (1)\n    /per_unit_cost: production_run {number(3)}" in printed
+    assert "is stored as 1.6666666666666667 and read as 1.6667." in printed
+    assert run(f"import out.jsonl {BRANCH}")[0] == 0
+    assert run(f"verify out.jsonl {BRANCH}")[0] == 0
+
+
+def test_quiet_tells_of_runs_left_out_and_not_of_warnings(spoiled, run):
+    code, printed, _ = run(f"export out.jsonl --skip-unreadable --quiet {BAKERY}")
+    assert (code, "Runs left out" in printed) == (3, True)
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM production_runs WHERE produced_at = 'yesterday'")
+    engine.dispose()
+    assert run(f"export all.jsonl --quiet {BAKERY}") == (0, "", "")
+
+
+@pytest.mark.parametrize("command", ["verify out.jsonl", "import out.jsonl --on-duplicate verify"])
+def test_what_is_stored_otherwise_is_verified_as_it_is_read(home, run, command):
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE production_runs SET per_unit_cost = 5 / 3.0")
+    engine.dispose()
+    assert run(f"export out.jsonl --quiet {BAKERY}") == (0, "", "")
+    code, printed, errors = run(f"{command} {BAKERY}")
+    assert code == 0
+    assert not re.search("precision|otherwise", printed + errors)
+
+
+def test_an_update_tells_what_is_stored_otherwise(home, run):
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE production_runs SET per_unit_cost = 5 / 3.0")
+    engine.dispose()
+    assert run(f"export out.jsonl --quiet {BAKERY}") == (0, "", "")
+    code, printed, _ = run(f"import out.jsonl --on-duplicate update {BAKERY}")
+    assert (code, "Warnings: 5\n  precision (5)\n" in printed) == (0, True)
+
+
+def test_json_has_what_is_left_out_and_stored_otherwise(spoiled, run):
+    code, printed, _ = run(f"export out.jsonl --skip-unreadable --json {BAKERY}")
+    report = json.loads(printed)
+    assert (code, report["exported"], report["skipped"]) == (3, 5, 1)
+    assert (report["problem_count"], report["problems"][0]["uuid"]) == (1, number(2))
+    assert (report["warning_count"], report["warnings"][0]["pointer"]) == (1, "/per_unit_cost")
+
+
+def test_runs_to_standard_output_leave_the_report_to_standard_error(spoiled, run):
+    code, printed, errors = run(f"export - --skip-unreadable {BAKERY}")
+    assert (code, printed.count("\n")) == (3, 7)
+    assert "Problems: 1" in errors
+    assert "Warnings: 1" in errors
+
+
+def test_exact_makes_an_export_fail_for_what_is_stored_otherwise(spoiled, run):
+    code, _, errors = run(f"export out.jsonl --exact {BAKERY}")
+    assert (code, f"/per_unit_cost: production_run {number(3)}" in errors) == (1, True)
+    code, printed, _ = run(f"export out.jsonl --exact --skip-unreadable {BAKERY}")
+    assert (code, "Runs left out, because the format cannot hold them: 2\n" in printed) == (3, True)
+
+
 @pytest.mark.parametrize(
     ("options", "count"),
     [

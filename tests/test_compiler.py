@@ -175,6 +175,13 @@ NUMBERS = [
     b"5",
     5.2500000000000009,
     2**40,
+    5 / 3,
+    0.00005,
+    0.00015,
+    -0.00001,
+    -5 / 3,
+    999999.99996,
+    9007199254740993,
 ]
 TEXTS = [
     "cups",
@@ -237,16 +244,48 @@ CHANGES = st.lists(
 )
 
 
-def exported(history, connection):
-    """The records of all runs, or all that is wrong with them."""
+def told(problems):
+    return sorted(map(repr, problems))
+
+
+def exported(history, connection, **options):
+    """The records of all runs and the warnings, or all that is wrong with them."""
     file = io.BytesIO()
     try:
-        runs = list(history.iter_runs("production_run", session=connection))
-        history.export_file(file, kinds="production_run", session=connection, exported_at=MOMENT)
+        runs = list(history.iter_runs("production_run", session=connection, **options))
+        report = history.export_file(
+            file, kinds="production_run", session=connection, exported_at=MOMENT, **options
+        )
     except ExportError as error:
-        return sorted(map(str, error.problems))
-    assert [json.loads(line)["production_run"] for line in file.getvalue().splitlines()[1:-1]] == runs
-    return runs
+        return told(error.problems)
+    assert written(file) == runs
+    assert report.warning_count == len(report.warnings)
+    return runs, told(report.warnings)
+
+
+def written(file):
+    """The records of a stream."""
+    return [json.loads(line)["production_run"] for line in file.getvalue().splitlines()[1:-1]]
+
+
+def exported_in_part(history, connection):
+    """The records of the runs that can be exported, and what is told of them and the others."""
+    file = io.BytesIO()
+    options = {"session": connection, "exported_at": MOMENT, "on_unreadable": "skip"}
+    report = history.export_file(file, kinds="production_run", **options)
+    assert len(written(file)) == report.exported
+    assert report.skipped == len({problem.uuid for problem in report.problems})
+    assert (report.problem_count, report.warning_count) == (len(report.problems), len(report.warnings))
+    return written(file), report.skipped, told(report.problems), told(report.warnings)
+
+
+def all_ways(history, connection):
+    """What each way to export makes of the rows."""
+    return (
+        exported(history, connection),
+        exported(history, connection, exact=True),
+        exported_in_part(history, connection),
+    )
 
 
 @QUIETLY
@@ -270,9 +309,9 @@ def test_an_export_of_whatever_sqlite_stores_is_the_same_either_way(sqlite, care
             connection.exec_driver_sql(
                 f"UPDATE OR IGNORE {table} SET {column} = ? WHERE id = ?", (value, key)
             )
-        swift = exported(history, connection)
+        swift = all_ways(history, connection)
         with carefully():
-            assert exported(history, connection) == swift
+            assert all_ways(history, connection) == swift
         connection.exec_driver_sql("PRAGMA ignore_check_constraints = OFF")
         transaction.rollback()
 
@@ -315,9 +354,9 @@ def test_an_export_of_odd_rows_is_the_same_either_way(engine, carefully, dialect
         connection.exec_driver_sql(mode)
         target = f"UPDATE production_runs SET {column} = {value} WHERE uuid = '{number(2)}'"
         connection.exec_driver_sql(target.replace("%", "%%"))
-        swift = exported(history, connection)
+        swift = all_ways(history, connection)
         with carefully():
-            assert exported(history, connection) == swift
+            assert all_ways(history, connection) == swift
 
 
 # --- what goes straight, and what does not -----------------------------------------------------------------

@@ -94,8 +94,20 @@ def test_a_history_moves_by_its_scaffold(engine, other_engine):
 
 def test_what_no_field_can_hold_is_left_out_with_the_reason():
     source = scaffold(Reading)
-    assert '            "shape",  # auto_field() has no field for Shape(): declare one' in source
+    assert '            "shape",  # auto_field() has no field for Shape(): its values are no JSON' in source
     assert run(source).history.kinds == ("reading",)
+
+
+def test_an_array_is_left_to_auto_field():
+    base = orm.declarative_base()
+    columns = {
+        "id": sa.Column(sa.Integer, primary_key=True),
+        "uuid": sa.Column(sa.String(36), unique=True, nullable=False),
+        "tags": sa.Column(sa.ARRAY(sa.Numeric(6, 2))),
+    }
+    source = scaffold(type("Tagged", (base,), {"__tablename__": "tagged", "__module__": __name__, **columns}))
+    assert "    tags = auto_field()" in source.splitlines()
+    assert "from marshmallow_sqlalchemy import auto_field" in source.splitlines()
 
 
 def test_other_keys_of_a_reference_are_named():

@@ -163,6 +163,23 @@ def test_runs_of_one_identity_are_named_and_none_is_passed_over_at_a_pages_borde
     assert {problem.uuid for problem in error.value.problems} == set(map(str, range(150)))
 
 
+def test_runs_of_one_identity_are_left_out_together(sqlite_of, tmp_path):
+    base = orm.declarative_base()
+    columns = {name: sa.Column(sa.Integer) for name in ("tenant", "number")}
+    host_run = model(base, "Run", sa.UniqueConstraint("tenant", "number"), day=sa.Column(sa.Date), **columns)
+    kind = run(host_run, {"identity": "number", "timestamp": "day"}, day=histio.Date(allow_none=True))
+    day = dt.date(2025, 12, 8)
+    rows = [host_run(tenant=tenant, number=n, day=day) for n in range(150) for tenant in range(3)]
+    history = History(sqlite_of(base.metadata, *rows, host_run(tenant=1, number=999, day=day)), kind)
+    for since in (None, dt.date(2000, 1, 1)):
+        report = history.export_file(
+            tmp_path / "runs.json", since=since, on_unreadable="skip", overwrite=True
+        )
+        assert (report.exported, report.skipped, report.problem_count) == (1, 450, 150)
+        [record] = json.loads((tmp_path / "runs.json").read_text())["runs"]
+        assert record["number"] == 999
+
+
 @pytest.mark.parametrize("index", [False, True])
 def test_identities_that_mariadb_takes_for_the_same_are_rejected_and_not_skipped(databases, index):
     base = orm.declarative_base()
@@ -334,7 +351,7 @@ class Status(enum.Enum):
 
 
 FOLD = ["2025-10-26T00:15:00Z", "2025-10-26T00:59:59Z", "2025-10-26T01:15:00Z", "2025-10-26T02:15:00Z"]
-NUMBERS = {"a": 10**16, "b": 10**23, "c": 1, "d": 0, "e": 5e-324, "f": 0.1, "g": 10**25}
+NUMBERS = {"a": 10**16, "b": 10**23, "c": 1.0, "d": 0.0, "e": 5e-324, "f": 0.1, "g": 10**25}
 SLASHED = sqlite_types.DATETIME(
     storage_format="%(day)02d/%(month)02d/%(year)04d %(hour)02d:%(minute)02d:%(second)02d",
     regexp=r"(?P<day>\d+)/(?P<month>\d+)/(?P<year>\d+) (?P<hour>\d+):(?P<minute>\d+):(?P<second>\d+)",
@@ -457,8 +474,8 @@ def test_a_fraction_of_an_interval_that_mariadb_drops_is_a_problem(databases):
     assert (report.imported, told(report.problems)) == (1, [("/things/1/value", "precision")])
 
 
-@pytest.mark.parametrize("column_type", [sa.LargeBinary(), sa.PickleType()])
-def test_auto_field_has_nothing_for_bytes_and_says_so(column_type):
+@pytest.mark.parametrize("column_type", [sa.PickleType(), postgresql.INT4RANGE()])
+def test_auto_field_has_nothing_for_pickles_and_ranges_and_says_so(column_type):
     with pytest.raises(BindingError, match=r"auto_field\(\) has no field for"):
         History(None, host(column_type, auto_field())[1])
 

@@ -175,7 +175,7 @@ def test_a_key_to_fall_back_on_may_be_text(engine):
     with Session(engine) as session:
         session.add(Studio(name="new", former="old\n" * 60))
         session.commit()
-    history = History(engine, kind(**studio(fallback="former")))
+    history = History(engine, kind(**studio(fallback="former", required=True)))
     given = document(film(studio="old\n" * 60))
     assert ends(history.import_document(given)) == (1, 0, 0)
     assert history.export_document()["films"] == [film(studio="new")]

@@ -45,7 +45,7 @@ def app(context: click.Context, /) -> None:
       0    done
       1    the input is bad, or what was compared differs; nothing was written
       2    the command makes no sense, or names a file that does not exist
-      3    done, but some runs were rejected, or the file is damaged
+      3    done, but some runs were rejected or left out, or the file is damaged
       4    the database or the disk failed
       130  interrupted; nothing is half written
     """

@@ -62,6 +62,8 @@ def _problems(error: ProblemsError) -> str:
         lines += [_DAMAGED]
     elif any(problem.pointer.startswith("/header/kinds") for problem in error.problems):
         lines += ["Runs of your own kinds need your History: --history MODULE:ATTRIBUTE."]
+    if isinstance(error, ExportError):
+        lines += ["histio export --skip-unreadable leaves such runs out."]
     return "\n".join(lines)
 
 

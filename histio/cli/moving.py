@@ -26,6 +26,7 @@ from histio.cli.screen import (
     safe,
     say,
     say_json,
+    say_problems,
     say_table,
     say_wrapped,
     size,
@@ -156,6 +157,8 @@ def demo(folder: Path | None) -> int:
 @click.option("--follows", metavar="SHA256", help="The digest of the export that this one continues.")
 @click.option("--format", "form", metavar="FORM", help="Such as jsonl.zst, where no ending of FILE says it.")
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
+@click.option("--exact", is_flag=True, help="Fail where the database holds something else than is read.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out runs that the format cannot hold.")
 @quiet
 @as_json
 def export(
@@ -167,6 +170,8 @@ def export(
     where: tuple[str, ...],
     form: str | None,
     force: bool,
+    exact: bool,
+    skip_unreadable: bool,
     quiet: bool,
     as_json: bool,
     **bounds: Any,
@@ -174,13 +179,15 @@ def export(
     """Write the runs of a database to FILE.
 
     Its ending says what is written: .jsonl, a sealed stream, or .json, a document; .gz and .zst compress it.
-    All runs are as they were at one moment. FILE is there when it is whole.
+    All runs are as they were at one moment. FILE is there when it is whole. A run that the format cannot hold
+    makes the export fail; --skip-unreadable leaves it out, and the exit code is 3.
 
     \b
     Examples:
       histio export history.jsonl --url sqlite:///bakery.db
       histio export summer.jsonl.zst --since 2025-06-01 --until 2025-08-31
       histio export bread.json --where recipe_slug=pain-de-mie
+      histio export history.jsonl --skip-unreadable
       histio export - --kind assembly_run > assembly.jsonl
     """
     if bounds["since"] and bounds["until"] and _first(bounds["since"]) > _first(bounds["until"]):
@@ -195,12 +202,20 @@ def export(
             filters = {"where": naming(history, _slugs(where), kinds=kinds or None)}
             kinds = tuple(filters["where"])
         report = history.export_file(
-            file, kinds=kinds or None, format=form, overwrite=force, progress=progress, **bounds, **filters
+            file,
+            kinds=kinds or None,
+            format=form,
+            overwrite=force,
+            exact=exact,
+            on_unreadable="skip" if skip_unreadable else "error",
+            progress=progress,
+            **bounds,
+            **filters,
         )
-    if not quiet:
+    if not quiet or report.skipped:
         with after_the_fact("The export is done"):
             _say_export(report, file, as_json=as_json)
-    return Outcome.DONE
+    return Outcome.REJECTS if report.skipped else Outcome.DONE
 
 
 def _first(moment: dt.date) -> dt.datetime:
@@ -217,6 +232,10 @@ def _say_export(report: histio.ExportReport, file: str, *, as_json: bool) -> Non
             say_json(report.to_dict())
         return
     say_table(["kind", "runs"], [*report.by_kind.items(), ("total", report.exported)], err=err)
+    if report.skipped:
+        say(f"\nRuns left out, because the format cannot hold them: {report.skipped:,}", err=err)
+    say_problems("Problems", report.problems, report.problem_count, err=err)
+    say_problems("Warnings", report.warnings, report.warning_count, err=err)
     where = "standard output" if err else file
     say(f"\nWrote {safe(where)}: {size(report.bytes)}", err=err)
     say(f"Digest of the runs (sha256): {report.sha256}", err=err)

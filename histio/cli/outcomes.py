@@ -14,7 +14,7 @@ class Outcome(enum.IntEnum):
     USAGE = 2
     """The command line makes no sense, or names a file that does not exist or must not be replaced."""
     REJECTS = 3
-    """Done, but some runs were rejected, or a damaged file was imported as far as it is whole."""
+    """Done, but some runs were rejected or left out, or a damaged file was imported as far as it is whole."""
     FAILED = 4
     """The database or the disk failed."""
     INTERRUPTED = 130

@@ -74,25 +74,25 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err: 
     console.print(table)
 
 
-def say_problems(title: str, problems: Sequence[histio.Problem], count: int) -> None:
+def say_problems(title: str, problems: Sequence[histio.Problem], count: int, *, err: bool = False) -> None:
     """What is wrong, grouped by code, of each group the first few; there are *count* in all."""
     groups: dict[str, list[histio.Problem]] = {}
     for problem in problems:
         groups.setdefault(problem.code, []).append(problem)
     if count:
         more = f", the first {len(problems):,} of them by code" if count > len(problems) else ""
-        say()
-        click.secho(f"{title}: {count:,}{more}", bold=True)
+        say(err=err)
+        click.secho(f"{title}: {count:,}{more}", bold=True, err=err)
     for code, found in groups.items():
-        say(f"  {code} ({len(found):,})")
+        say(f"  {code} ({len(found):,})", err=err)
         alike = Counter(problem.message for problem in found)
         first = {problem.message: problem for problem in reversed(found)}
         for message, times in islice(alike.items(), _EXAMPLES):
             number = f"{times - 1:,} " if count <= len(problems) else ""
             more = f", and {number}more like it" if times > 1 else ""
-            say(f"    {safe(first[message])}{more}")
+            say(f"    {safe(first[message])}{more}", err=err)
         if len(alike) > _EXAMPLES:
-            say(f"    … and {len(alike) - _EXAMPLES:,} more")
+            say(f"    … and {len(alike) - _EXAMPLES:,} more", err=err)
 
 
 @contextmanager

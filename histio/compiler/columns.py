@@ -6,21 +6,40 @@ What marshmallow would not dump just so raises `DeclinedError`.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import functools
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from marshmallow.fields import Field
 
-from histio.dialects import Form
-from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text, UtcTimestamp
+from histio.dialects import LAST_DIGIT, Form
+from histio.fields import (
+    Boolean,
+    Bytes,
+    Choice,
+    Date,
+    Duration,
+    Epoch,
+    FixedDecimal,
+    Integer,
+    Json,
+    RunUUID,
+    Text,
+    Time,
+    UtcTimestamp,
+)
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.wire import WireField, encoded
 
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what the field's place in a template takes, of as many stored values."""
+
+Altered: TypeAlias = Callable[[Sequence[Any]], Sequence[int]]
+"""Gives the places of those stored values that SQLAlchemy reads as others."""
 
 _REMEMBERED = 10_000
 _DIGITS = b"0123456789"
@@ -30,39 +49,73 @@ class DeclinedError(Exception):
     """A value is not what the compiled way is sure of: marshmallow has to say what it is."""
 
 
-def column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:
-    """The place of a *field* in a template of ``%``, and what fills it; None: only marshmallow can.
+class Member(NamedTuple):
+    """How a field gets into the JSON of a record.
+
+    Attributes:
+        place: Its place in a template of ``%``.
+        fill: Makes what the place takes.
+        altered: Finds values that are stored otherwise than they are read; None: there are none.
+    """
+
+    place: str
+    fill: Column
+    altered: Altered | None = None
+
+
+def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
+    """How a *field* gets into the JSON of a record; None: only marshmallow can do it.
 
     Args:
         field: The field.
         form: How the values of its column arrive.
-        scale: Of a decimal's column.
+        digits: To how many digits after the point SQLAlchemy rounds floats; None: it does not.
     """
-    made = _column(field, form, scale)
-    if made is None or not field.allow_none or isinstance(made[1], _Known):
-        return made
-    return "%s", functools.partial(_some_null, *made)
+    made = _column(field, form, digits)
+    if made is None:
+        return None
+    is_float = isinstance(field, FixedDecimal) and form == "float"
+    altered = functools.partial(_altered, digits) if is_float and digits is not None else None
+    if not field.allow_none or isinstance(made[1], _Known):
+        return Member(*made, altered)
+    some_altered = altered and functools.partial(_some_altered, altered)
+    return Member("%s", functools.partial(_some_null, *made), some_altered)
 
 
-def _column(field: Field[Any], form: Form, scale: int | None) -> tuple[str, Column] | None:  # noqa: PLR0911
+def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911, PLR0912
     match field, form:
         case Boolean(), "boolean":
             return "%s", functools.partial(map, _TRUTHS.__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
+        case Epoch(), "integer":
+            return '"%s"', functools.partial(_counts, field)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
-            exact = digits == scale and digits + whole <= FLOAT_DIGITS
-            return (f'"%.{digits}f"', functools.partial(_floats, field)) if exact else None
+            as_read = digits == read and digits + whole <= FLOAT_DIGITS
+            return (f'"%.{digits}f"', functools.partial(_floats, field)) if as_read else None
+        case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int()), "double":
+            return f'"%.{digits}f"', functools.partial(_doubles, field)
         case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
             return '"%s"', functools.partial(_digits, field)
         case UtcTimestamp(digits=6), "moment":
             return '"%sZ"', _Moments()
+        case Duration(), "moment" | "microseconds":
+            length = _since_1970 if form == "moment" else _microseconds
+            return "%s", _Known(field, lambda value: field.to_wire(length(value)))
         case Date(), "day":
             return "%s", _Known(field)
+        case Time(), "clock":
+            return "%s", _Known(field, _clock)
+        case (RunUUID(), "hex") | (RunUUID(is_hex=True), "text"):
+            return '"%s"', _hyphenated
         case RunUUID(), "uuid" | "text":
             return '"%s"', _uuids
-        case RunUUID(), "hex":
-            return '"%s"', _hyphenated
+        case Bytes(), "bytes":
+            return '"%s"', functools.partial(_bytes, field)
+        case Bytes(), "base64":
+            return '"%s"', functools.partial(_base64, field)
+        case Json(), "json":
+            return "%s", functools.partial(_jsons, field)
         case Choice() | Text(padded=False), "text":
             return "%s", _Known(field)
     return None
@@ -79,10 +132,16 @@ def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]
 
 
 class _Known:
-    """JSON of values of which most recur: the *field* itself checks each one once."""
+    """JSON of values of which most recur: the *field* itself checks each one once.
 
-    def __init__(self, field: WireField) -> None:
+    Args:
+        field: The field.
+        spell: Gives a stored value in the form of the wire; None: it is in that form.
+    """
+
+    def __init__(self, field: WireField, spell: Callable[[Any], Any] | None = None) -> None:
         self._field = field
+        self._spell = spell
         self._texts: dict[Any, str] = {}
 
     def __call__(self, values: Sequence[Any]) -> Iterable[str]:
@@ -92,9 +151,10 @@ class _Known:
             texts = self._texts = {}
             new = set(values)
         for value in new:
-            if value is not None or not self._field.allow_none:
-                self._field.check(value)
-            texts[value] = encoded(value)
+            wire = value if self._spell is None or value is None else self._spell(value)
+            if wire is not None or not self._field.allow_none:
+                self._field.check(wire)
+            texts[value] = encoded(wire)
         return map(texts.__getitem__, values)
 
 
@@ -106,22 +166,56 @@ def _integers(low: int, high: int, values: Sequence[Any]) -> Sequence[int]:
     return values
 
 
+def _counts(field: Epoch, values: Sequence[Any]) -> Iterable[str]:
+    return map(field.to_wire, _integers(field.minimum, field.maximum, values))
+
+
 def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
-    """Decimals that are stored as floats, where each is the float of a decimal with the field's digits."""
+    """Decimals that are stored as floats, to be rounded as SQLAlchemy does."""
     if not set(map(type, values)) <= {float, int}:
         raise DeclinedError
-    unit = 10.0 ** (field.scale or 0)
+    read = f"%.{field.scale}f".__mod__
+    lowest, highest = float(read(min(values))), float(read(max(values)))
     bound = 10.0 ** (field.whole_digits or 0)
-    lowest = min(values)
-    if not -bound < lowest <= max(values) < bound or (lowest < 0 and not field.signed):
+    if not -bound < lowest <= highest < bound or (lowest < 0 and not field.signed):
         raise DeclinedError
     if field.positive and lowest <= 0:
         raise DeclinedError
+    if lowest > 0:
+        return values
+    if min(values) >= 0:
+        return [value or 0.0 for value in values]  # zeros have no sign
+    return [value if float(read(value)) else 0.0 for value in values]
+
+
+def _altered(digits: int, values: Sequence[float]) -> Sequence[int]:
+    """The places of decimals that are stored with more digits than they are read with."""
+    unit = 10.0**digits
     # A count of units is below 10**15, and what it is over a power of ten is rounded once.
-    exact = [round(value * unit) / unit for value in values]
-    if exact != list(values):
+    read = [round(value * unit) / unit for value in values]
+    if read == list(values):
+        return ()
+    return [
+        place
+        for place, (one, other) in enumerate(zip(read, values, strict=True))
+        if abs(one - other) > abs(other) * LAST_DIGIT
+    ]
+
+
+def _some_altered(altered: Altered, values: Sequence[Any]) -> Sequence[int]:
+    """What *altered* finds in *values* of which some are null."""
+    places = [place for place, value in enumerate(values) if value is not None]
+    return [places[found] for found in altered([values[place] for place in places])]
+
+
+def _doubles(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
+    """Floats of a column that keeps floats: each the float of a decimal with the field's digits."""
+    floats = _floats(field, list(map(float, values)))
+    unit = 10.0 ** (field.scale or 0)
+    # A count of units is below 10**15, and what it is over a power of ten is rounded once.
+    if [round(value * unit) / unit for value in floats] != list(floats):
         raise DeclinedError
-    return exact  # without zeros that have a sign
+    return floats
 
 
 def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:
@@ -158,6 +252,33 @@ def _uuids(values: Sequence[str]) -> Sequence[str]:
 
 def _hyphenated(values: Sequence[str]) -> Sequence[str]:
     return _uuids([f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}" for each in values])
+
+
+def _bytes(field: Bytes, values: Sequence[Any]) -> Sequence[str]:
+    if set(map(type, values)) != {bytes}:
+        raise DeclinedError
+    return _base64(field, [base64.b64encode(value).decode("ascii") for value in values])
+
+
+def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
+    """Base64 text as databases make it."""
+    if field.max_length is not None and any(
+        len(value) // 4 * 3 - value.count("=") > field.max_length for value in values
+    ):
+        raise DeclinedError
+    return values
+
+
+def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
+    """JSON in the form of the wire; SQLite gives a number that stands alone as such."""
+    texts = []
+    for value in values:
+        wire = field.to_wire(json.loads(value) if isinstance(value, str) else value)
+        if wire is None and not field.allow_none:
+            raise DeclinedError
+        field.check(wire)
+        texts.append(encoded(wire))
+    return texts
 
 
 _MOMENT = "0000-00-00 00:00:00.000000"
@@ -206,6 +327,25 @@ class _Moments:
                 raise DeclinedError
         if len(self._hours) < _REMEMBERED:
             self._hours |= hours
+
+
+_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLAlchemy has it
+
+
+def _since_1970(value: str) -> dt.timedelta:
+    if not _SECOND <= len(value) <= _WIDTH:  # Python drops a seventh digit
+        raise DeclinedError
+    return dt.datetime.fromisoformat(value) - _1970
+
+
+def _microseconds(value: str) -> dt.timedelta:
+    return dt.timedelta(microseconds=int(value))
+
+
+def _clock(value: str) -> str:
+    """A time of day as databases spell it, with six digits after the point or none."""
+    whole, _, fraction = value.partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}" if fraction.strip("0") else whole
 
 
 _FIRST_YEAR, _LAST_YEAR = 1000, 9998

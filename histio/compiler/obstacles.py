@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapper
 
 from histio.fields import Choice
 from histio.kinds import Table
-from histio.mapping import mapper_of
+from histio.mapping import composite_listeners, mapper_of
 from histio.records import RecordSchema
 from histio.wire import WireField, nested_in
 
@@ -83,7 +83,8 @@ def _of_loading(table: Table) -> Iterator[str]:
     """What loading objects does and reading their rows would not."""
     for mapper in dict.fromkeys([table.mapper, *named_mappers(table)]):
         for event in ("load", "refresh"):
-            if list(getattr(mapper.class_manager.dispatch, event)):
+            listening = list(getattr(mapper.class_manager.dispatch, event))
+            if len(listening) > composite_listeners(mapper, event):
                 yield f"{mapper.class_.__name__} has a {event} listener"
     for member in table.columns:
         if member in table.mapper.synonyms:

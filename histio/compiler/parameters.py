@@ -5,6 +5,7 @@ The gate has accepted the values; what is not in its canonical form is read by t
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -13,9 +14,25 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from marshmallow.fields import Field
 
-from histio.dialects import Driver, has_plain_type
-from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
-from histio.mapping import declared
+from histio.column_types import AnyInterval, declared
+from histio.compiler.columns import DeclinedError
+from histio.dialects import Driver, binds, has_plain_type
+from histio.fields import (
+    Boolean,
+    Bytes,
+    Choice,
+    Date,
+    Duration,
+    Epoch,
+    FixedDecimal,
+    Integer,
+    Json,
+    RunUUID,
+    Slug,
+    Text,
+    Time,
+    UtcTimestamp,
+)
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what a driver takes, of as many values."""
@@ -27,6 +44,11 @@ def parameters(
     """What makes *column* of the values of a *field*; None: only marshmallow and SQLAlchemy can."""
     if not has_plain_type(column.type, dialect):
         return None
+    if isinstance(field, Json):
+        bind = binds(column, dialect)
+        if bind is None or not isinstance(declared(column.type, dialect), sa.JSON):
+            return None
+        return functools.partial(_jsons, field, bind, None if column.nullable else bind(None))
     made = _parameters(
         field, declared(column.type, dialect), driver, native_uuids=dialect.supports_native_uuid
     )
@@ -35,28 +57,36 @@ def parameters(
     return functools.partial(_some_null, made)
 
 
-def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids: bool) -> Parameters | None:  # noqa: C901, PLR0911
+def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids: bool) -> Parameters | None:  # noqa: C901, PLR0911, PLR0912
     match field, stored:
         case Boolean(), sa.Boolean():
             return _same
         case Integer(), sa.Integer():
             return functools.partial(map, int)
-        case FixedDecimal(), sa.Float():
-            return None
-        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric():
-            if not driver.floats:
-                return _same
+        case Epoch(), sa.Integer():
+            return functools.partial(map, field.from_wire)
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() if not driver.floats:
+            return _same
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() | sa.Float():
             return _signed_floats if field.signed else functools.partial(map, float)
         case UtcTimestamp(digits=6), sa.DateTime():
             return functools.partial(_moments, field, "" if field.naive else driver.zone)
         case Date(), sa.Date():
             return _same
+        case Duration(), sa.Interval():
+            return functools.partial(_since_1970, field)
+        case Duration(), AnyInterval():
+            return functools.partial(map, field.from_wire)
+        case Time(), sa.Time():
+            return functools.partial(map, _clock)
         case RunUUID(), sa.Uuid():
             return functools.partial(map, str.lower if native_uuids and stored.native_uuid else _hex)
         case RunUUID(), sa.CHAR():
             return None
-        case RunUUID(), sa.String() if (stored.length or _UUID) >= _UUID:
-            return functools.partial(map, str.lower)
+        case RunUUID(), sa.String():
+            return functools.partial(map, _hex if field.is_hex else str.lower)
+        case Bytes(), sa.types._Binary():  # noqa: SLF001 - what BINARY and LargeBinary share
+            return functools.partial(map, base64.b64decode)
         case (Choice(), sa.Enum()) | (Choice() | Text() | Slug(), sa.String()):
             return _same
     return None
@@ -64,6 +94,10 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
 
 def _same(values: Sequence[Any]) -> Sequence[Any]:
     return values
+
+
+def _jsons(field: Json, bind: Callable[[Any], Any], null: Any, values: Sequence[Any]) -> list[Any]:
+    return [null if value is None else bind(field.from_wire(value)) for value in values]
 
 
 def _some_null(make: Parameters, values: Sequence[Any]) -> Iterable[Any]:
@@ -79,7 +113,6 @@ def _hex(value: str) -> str:
     return value.lower().replace("-", "")
 
 
-_UUID = 36
 _SECOND = len("0000-00-00 00:00:00")
 _MICROSECOND = len("0000-00-00 00:00:00.000000")
 
@@ -101,6 +134,22 @@ def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]
             for value in spaced
         ]
     return [value + zone for value in spaced] if zone else spaced
+
+
+_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLAlchemy has it
+
+
+def _since_1970(field: Duration, values: Sequence[str]) -> list[str]:
+    try:
+        return [(_1970 + field.from_wire(value)).isoformat(" ", "microseconds") for value in values]
+    except OverflowError:
+        raise DeclinedError from None
+
+
+def _clock(value: str) -> str:
+    """A time of day with six digits after the point, as SQLAlchemy writes it to SQLite."""
+    whole, _, fraction = value.partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}"
 
 
 def _utc(field: UtcTimestamp, value: str) -> str:

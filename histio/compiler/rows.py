@@ -293,7 +293,7 @@ class _Found:
             raise NotCompiledError(f"{name}: no UUID, unique by itself, identifies its rows")
         field: Any = part.field
         self._from_wire = field.from_wire
-        self._has_hyphens = arriving[1] != "hex"
+        self._has_hyphens = arriving[1] != "hex" and not field.is_hex
         self._name = part.name
         columns = map(as_it_is, owner_columns(table))
         among = part.column.in_(sa.bindparam("identities", expanding=True))

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import RelationshipDirection, aliased
 
 from histio.binding import constants_of, order_names
-from histio.compiler.columns import Column, DeclinedError, column
+from histio.compiler.columns import Column, DeclinedError, Member, column
 from histio.compiler.obstacles import obstacles
 from histio.dialects import (
     BETWEEN,
@@ -24,6 +24,7 @@ from histio.dialects import (
     as_one,
     as_one_row,
     compares_exactly,
+    decimal_digits,
     is_one_of,
     raw,
 )
@@ -41,6 +42,18 @@ class NotCompiledError(Exception):
 
 class TooManyError(Exception):
     """More ledger entries than a page may have."""
+
+
+class Finished(NamedTuple):
+    """The JSON of some rows.
+
+    Attributes:
+        texts: One for each row.
+        altered: For each value that SQLAlchemy reads as another than is stored, the place of its row.
+    """
+
+    texts: list[str]
+    altered: list[int]
 
 
 class Texts:
@@ -63,7 +76,7 @@ class Texts:
         self._table = table
         self._ways: dict[str, tuple[Any, Any]] = {}
         self._selected: list[tuple[Any, bool]] = []
-        self._columns: list[Column] = []
+        self._members: list[Member] = []
         self._ledgers: list[_Below] = []
         self._spare: dict[str | None, list[int]] = {}
         template = _Template()
@@ -95,20 +108,21 @@ class Texts:
         column_type = source.column.type
         plain = field.is_plain_text if isinstance(field, Slug) else getattr(field, "rule", field) is field
         arriving = raw(self.dialect, column_type, source.value) if plain else None
-        made = arriving and column(field, arriving[1], getattr(column_type, "scale", None))
+        made = arriving and column(field, arriving[1], decimal_digits(self.dialect, column_type))
         if not arriving or not made:
             schema = type(self._table.schema).__name__
             raise NotCompiledError(f"{schema}.{name}: what its column holds takes marshmallow to be dumped")
         own = self._table.columns.get(field.attribute or name)
         self._selected.append((arriving[0], own is None or bool(own.nullable)))
-        place, fill = made
-        member = f"{_quoted(wire_name(name, field))}:{place}"
+        member = f"{_quoted(wire_name(name, field))}:{made.place}"
+        fill: Column = made.fill
         if source.is_spare:
-            self._spare.setdefault(field.relationship, []).append(len(self._columns))
-            self._columns.append(functools.partial(_where_named, template.add_spare(member), fill))
+            self._spare.setdefault(field.relationship, []).append(len(self._members))
+            fill = functools.partial(_where_named, template.add_spare(member), fill)
         else:
             template.add(member)
-            self._columns.append(functools.partial(_unmarked, fill) if source.marked is not None else fill)
+            fill = fill if source.marked is None else functools.partial(_unmarked, fill)
+        self._members.append(made._replace(fill=fill))
 
     def _key(self, slug: Slug) -> _Source:
         """Where the key of a related row is."""
@@ -154,7 +168,7 @@ class Texts:
         row = as_one_row(self.dialect, self._one, order) if is_one else None
         return None if row is None else self._of_rows(row)
 
-    def finished(self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int) -> list[str]:
+    def finished(self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int) -> Finished:
         """The JSON of *rows*, whose columns begin with those selected, with their ledgers.
 
         Raises:
@@ -162,16 +176,20 @@ class Texts:
             TooManyError: There are more than *limit* entries in a ledger of several rows.
         """
         if not rows:
-            return []
+            return Finished([], [])
         try:
             values = list(zip(*rows, strict=True))
-            columns = values[: len(self._columns)] if self._one is None else self._apart(values[0])
+            columns = values[: len(self._members)] if self._one is None else self._apart(values[0])
             self._check_named(columns)
-            keys = values[len(self._columns) if self._one is None else 1 :]
-            filled = [fill(each) for fill, each in zip(self._columns, columns, strict=True)]
+            keys = values[len(self._members) if self._one is None else 1 :]
+            pairs = list(zip(self._members, columns, strict=True))
+            filled = [member.fill(each) for member, each in pairs]
+            altered = [at for member, each in pairs if member.altered for at in member.altered(each)]
             for below, owners in zip(self._ledgers, keys, strict=False):
-                filled.append(below.texts(connection, owners, limit))
-            return list(map(self.template.__mod__, zip(*filled, strict=True)))
+                entries = below.texts(connection, owners, limit)
+                filled.append(entries.texts)
+                altered += entries.altered
+            return Finished(list(map(self.template.__mod__, zip(*filled, strict=True))), altered)
         except (ValidationError, TypeError, ValueError, LookupError) as error:
             raise DeclinedError from error
 
@@ -296,14 +314,17 @@ class _Below:
             self._statement = together.add_columns(counted, tie.label("owner")).where(*among).group_by(tie)
             self._rows = self._rows_together
 
-    def texts(self, connection: Connection, owners: Sequence[Any], limit: int) -> list[str]:
+    def texts(self, connection: Connection, owners: Sequence[Any], limit: int) -> Finished:
         """For each of *owners*, the JSON of its entries, with commas between them."""
         limit = limit if len(owners) > 1 else _ALL
         rows = self._rows(connection, list(owners), limit)
         texts: dict[Any, list[str]] = {owner: [] for owner in owners}
-        for row, text in zip(rows, self._texts.finished(connection, rows, limit), strict=True):
+        made = self._texts.finished(connection, rows, limit)
+        for row, text in zip(rows, made.texts, strict=True):
             texts[row[-1]].append(text)
-        return list(map(",".join, texts.values()))
+        places = {owner: place for place, owner in enumerate(owners)} if made.altered else {}
+        altered = [places[rows[place][-1]] for place in made.altered]
+        return Finished(list(map(",".join, texts.values())), altered)
 
     def explained(self) -> Iterator[str]:
         """As that of `Texts`, with the SELECT that is sent."""

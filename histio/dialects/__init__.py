@@ -15,7 +15,16 @@ from histio.dialects.raw import (
     is_one_of,
     raw,
 )
-from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
+from histio.dialects.reading import (
+    LAST_DIGIT,
+    altered,
+    as_sorted,
+    decimal_digits,
+    order_key,
+    sort_key,
+    unreadable,
+)
+from histio.dialects.spelling import other_spelling
 from histio.dialects.stored import Stored, stored_columns, stored_keys
 from histio.dialects.transactions import (
     advance_sequence,
@@ -36,10 +45,12 @@ from histio.dialects.transactions import (
     writing_options,
 )
 from histio.dialects.urls import is_database, missing_file, with_driver
+from histio.dialects.written import check_count, counts_truly
 
 __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
+    "LAST_DIGIT",
     "Driver",
     "Form",
     "Limit",
@@ -47,19 +58,23 @@ __all__ = [
     "RowFaultError",
     "Stored",
     "advance_sequence",
+    "altered",
     "as_it_is",
     "as_one",
     "as_one_row",
     "as_sorted",
     "binds",
+    "check_count",
     "check_deferred",
     "check_engines",
     "check_kind",
     "commit",
     "compares_exactly",
+    "counts_truly",
     "counts_up",
     "create_engine",
     "cut_time",
+    "decimal_digits",
     "driver_of",
     "ensure_transaction",
     "further_columns",
@@ -75,6 +90,7 @@ __all__ = [
     "missing_file",
     "next_key",
     "order_key",
+    "other_spelling",
     "quiet_pipelines",
     "raw",
     "reading_options",

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.dialects.faults import RowFaultError
+from histio.dialects.written import check_count
 from histio.mapping import Columns
 
 
@@ -99,8 +99,7 @@ def insert_rows(
     if not rows:
         return
     written = _copy if len(rows) >= _COPIED and _takes_copy(connection, table) else _execute_many
-    if written(connection, table, columns, rows) not in (len(rows), -1):
-        raise RowFaultError("the database did not keep every row")
+    check_count(connection, table, written(connection, table, columns, rows), len(rows))
 
 
 _PLAIN = sa.text(

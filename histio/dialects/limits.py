@@ -15,13 +15,13 @@ from marshmallow.fields import Field
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import AnyInterval, converts, declared
 from histio.dialects.names import MYSQL
 from histio.dialects.stored import MICRO, SINGLE, Stored, decimals, encoded_as
 from histio.errors import BindingError
 from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text
 from histio.fields.numbers import FLOAT_DIGITS
 from histio.kinds import Kind, Table
-from histio.mapping import declared, is_decorated
 from histio.report import Code, Fault
 from histio.wire import WireField, shown
 
@@ -87,13 +87,17 @@ def _limit(
     # Where the database calls a function, that decides what is stored.
     if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - as it asks
         below = functools.partial(_excess, f"{column.table}.{column.name}", kept)
+    # Without intervals of its own, a database keeps times since 1970, which end.
+    since_1970 = isinstance(undecorated, sa.Interval) and dialect.name != "postgresql"
     # What is only assumed of a column is what its type makes of loaded values.
-    bind = None if stored is None else undecorated.dialect_impl(dialect).bind_processor(dialect)
-    check = below if bind is None or below is _no_fault else functools.partial(_bound, bind, below)
-    if is_decorated(own):
-        return Limit(functools.partial(_translated, own, dialect, check), below)
+    is_bound = since_1970 or (stored is not None and below is not _no_fault)
+    bind = undecorated.dialect_impl(dialect).bind_processor(dialect) if is_bound else None
+    check = below if bind is None else functools.partial(_bound, bind, below)
+    translated = _through(own, dialect, check)
+    if translated is not check:
+        return Limit(translated, below)
     extremes = _extremes(field)
-    fits = below is _no_fault or (extremes is not None and not any(map(check, extremes)))
+    fits = check is _no_fault or (extremes is not None and not any(map(check, extremes)))
     return None if fits else Limit(check, below)
 
 
@@ -110,6 +114,15 @@ def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None
     except Exception:  # noqa: BLE001 - writing the row will say so
         return None
     return below(parameter)
+
+
+def _through(column_type: Any, dialect: sa.Dialect, check: Check) -> Check:
+    """What *check* says of a value, after each decorator has made of it what it does."""
+    own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
+    if not isinstance(own, sa.types.TypeDecorator) or isinstance(own, sa.Interval):
+        return check
+    below = _through(own.load_dialect_impl(dialect), dialect, check)
+    return functools.partial(_translated, own, dialect, below) if converts(own) else below
 
 
 def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any) -> Fault | None:
@@ -142,7 +155,7 @@ def _assumed(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Stored | No
     stored: Any = declared_type
     if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
         return Stored("a single float", **SINGLE)
-    if isinstance(stored, sa.DateTime | sa.Time):
+    if isinstance(stored, sa.DateTime | sa.Time | AnyInterval):
         return Stored(stored.compile(dialect=dialect), seconds=_second_digits(stored, dialect))
     if isinstance(stored, sa.BINARY) and dialect.name in MYSQL:
         return Stored(stored.compile(dialect=dialect), filled=stored.length or 1)
@@ -261,7 +274,7 @@ def _time_excess(stored: Stored, value: Any) -> _Excess:
     if text is None:
         microseconds = getattr(value, "microsecond", getattr(value, "microseconds", 0))
     else:
-        microseconds = int(text[_FRACTION : _FRACTION + MICRO] or 0)
+        microseconds = int(text.partition(".")[2][:MICRO] or 0)
     if not microseconds % 10 ** (MICRO - digits):
         return None
     return f"keeps {kept_seconds(digits)}", "precision"
@@ -273,7 +286,6 @@ def kept_seconds(digits: int) -> str:
 
 
 _DAY = len("0000-00-00")
-_FRACTION = len("0000-00-00 00:00:00.")
 
 
 def _number_excess(stored: Stored, value: Any) -> _Excess:

@@ -8,13 +8,36 @@ from typing import Any, Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import AnyInterval, declared, is_decorated
 from histio.dialects.names import MYSQL
-from histio.mapping import declared, is_decorated
 
-Form: TypeAlias = Literal["boolean", "integer", "float", "digits", "moment", "day", "uuid", "hex", "text"]
-"""How a stored value arrives: a truth value, 0 or 1; a number, or its digits as text; a float; a decimal's
-digits as text; a time or a day as ISO 8601 text, in UTC and with a blank between; a UUID's text, or
-that without hyphens; text."""
+Form: TypeAlias = Literal[
+    "boolean",
+    "integer",
+    "float",
+    "double",
+    "digits",
+    "microseconds",
+    "moment",
+    "day",
+    "clock",
+    "uuid",
+    "hex",
+    "bytes",
+    "base64",
+    "json",
+    "text",
+]
+"""How a stored value arrives.
+
+- ``boolean``, ``integer``: 0 or 1, a number, or its digits as text.
+- ``float``: a decimal as a float; ``double``: a float, or its digits as text; ``digits``: those of a decimal.
+- ``moment``, ``day``, ``clock``: ISO 8601 text; a moment is in UTC, with a blank between day and time.
+- ``microseconds``: the count of an interval, as text.
+- ``uuid``, ``hex``: the text of a UUID, or that without hyphens.
+- ``bytes``, ``base64``: bytes, or their text.
+- ``json``, ``text``: text.
+"""
 
 BETWEEN = "\x00"
 """Stands between values that arrive as one: no text that the format can hold has it."""
@@ -25,11 +48,16 @@ BETWEEN_ROWS = "\x01"
 _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Boolean, "boolean"),
     (sa.Integer, "integer"),
-    (sa.Float, None),
+    (sa.Float, "double"),
     (sa.Numeric, "digits"),
     (sa.DateTime, "moment"),
+    (sa.Interval, "moment"),
+    (AnyInterval, "microseconds"),
     (sa.Date, "day"),
+    (sa.Time, "clock"),
     (sa.Uuid, "uuid"),
+    (sa.types._Binary, "base64"),  # noqa: SLF001 - what BINARY and LargeBinary share
+    (sa.JSON, "json"),
     (sa.CHAR, None),
     (sa.String, "text"),
 )
@@ -43,7 +71,7 @@ def as_it_is(column: Any) -> Any:
     return sa.type_coerce(column, _RAW)
 
 
-def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:
+def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:  # noqa: PLR0911
     """An expression for *column*, and how its values arrive; None: in a way of the type's own."""
     stored: Any = declared(column_type, dialect)
     family = "mysql" if dialect.name in MYSQL else dialect.name
@@ -51,40 +79,60 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     if form is None or not has_plain_type(column_type, dialect) or getattr(stored, "zerofill", False):
         return None
     if family == "sqlite":
-        return _of_sqlite(form, column)
+        others: dict[Form, Form] = {"digits": "float", "uuid": "hex", "base64": "bytes"}
+        return as_it_is(column), others.get(form, form)
     if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
         return as_it_is(column), "hex"
+    if form == "base64":
+        base64 = sa.func.to_base64(column) if family == "mysql" else sa.func.encode(column, "base64")
+        return sa.func.replace(base64, "\n", ""), form  # both break lines
+    if form == "microseconds":
+        return _microseconds(column), form
     is_text = form == "text" and not isinstance(stored, sa.Enum)
-    if is_text or (form in ("boolean", "integer") and family == "postgresql"):
+    if is_text or (form in ("boolean", "integer", "double") and family == "postgresql"):
         return as_it_is(column), form
-    zoned = form == "moment" and stored.timezone and family == "postgresql"
+    zoned = form == "moment" and getattr(stored, "timezone", False) and family == "postgresql"
     utc = sa.func.timezone("UTC", column) if zoned else column
     return sa.cast(utc, sa.CHAR if family == "mysql" else sa.Text), form
 
 
-def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
+# Far below what a 64-bit integer of microseconds holds.
+_DAYS, _HOURS = 10**7, 10**9
+
+
+def _microseconds(column: Any) -> Any:
+    """The digits of an interval of PostgreSQL; other text where it has months, or is too long to count."""
+    day, hour, minute, micro = (
+        sa.cast(sa.extract(part, column), sa.BigInteger) for part in ("day", "hour", "minute", "microseconds")
+    )
+    plain = (
+        *(sa.extract(part, column) == 0 for part in ("year", "month")),
+        sa.func.abs(day) < _DAYS,
+        sa.func.abs(hour) < _HOURS,
+    )
+    count = day * 86_400_000_000 + hour * 3_600_000_000 + minute * 60_000_000 + micro
+    return sa.case((sa.and_(*plain), sa.cast(count, sa.Text)), else_=sa.cast(column, sa.Text))
+
+
+def has_plain_type(column_type: TypeEngine[Any], dialect: Any) -> bool:
     """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
     stored: Any = declared(column_type, dialect)
     own = type(stored).__module__.startswith("sqlalchemy.")
+    if isinstance(stored, sa.JSON) and (dialect._json_serializer or dialect._json_deserializer):  # noqa: SLF001
+        return False  # functions of the host's
     used: Any = column_type.dialect_impl(dialect)
     calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
-    return own and not calls and not is_decorated(column_type) and not _has_own_spelling(stored)
+    return own and not calls and not is_decorated(column_type, dialect) and not _has_own_spelling(stored)
 
 
 def _has_own_spelling(stored: Any) -> bool:
     """Whether a type chooses how SQLite, which keeps times as text, spells them."""
-    spelling = getattr(stored, "_storage_format", None)
-    return spelling is not None and spelling != type(stored)()._storage_format  # noqa: SLF001 - not told otherwise
+    return not {"_storage_format", "_reg"}.isdisjoint(vars(stored))
 
 
 def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
     """Whether two values of *column_type* are the same to a database of *dialect* only if they are."""
     return dialect.name not in MYSQL or not isinstance(declared(column_type, dialect), sa.String)
-
-
-def _of_sqlite(form: Form, column: Any) -> tuple[Any, Form]:
-    others: dict[Form, Form] = {"digits": "float", "uuid": "hex"}
-    return as_it_is(column), others.get(form, form)
 
 
 def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:

@@ -10,14 +10,15 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import declared
 from histio.dialects.names import MYSQL
-from histio.mapping import declared
 
 # SQLAlchemy's spelling of a time in SQLite.
-_TEMPLATE = "0000-00-00 00:00:00.000000"
+TEMPLATE = "0000-00-00 00:00:00.000000"
 
 
-_WIDTH = len(_TEMPLATE)
+_WIDTH = len(TEMPLATE)
+_HEX = 32
 STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
@@ -36,7 +37,7 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
     if connection.execute(other.limit(1)).first() is None:
         return text
     spaced = sa.func.replace(text, "T", " ", type_=sa.String)
-    return spaced.concat(sa.func.substr(_TEMPLATE, sa.func.length(spaced) + 1))
+    return spaced.concat(sa.func.substr(TEMPLATE, sa.func.length(spaced) + 1))
 
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
@@ -68,8 +69,41 @@ def order_key(
     return sa.collate(column, "BINARY" if name == "sqlite" else "C")
 
 
+def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | None:
+    """The digits after the point to which SQLAlchemy rounds the floats that the driver gives it.
+
+    None where it does not: the driver gives decimals, or the application reads the floats themselves.
+    """
+    stored = declared(column_type, dialect)
+    if dialect.name != "sqlite" or not isinstance(stored, sa.Numeric | sa.Float) or not stored.asdecimal:
+        return None
+    own = type(stored).__module__.startswith("sqlalchemy.")
+    return stored._effective_decimal_return_scale if own else None  # noqa: SLF001 - as SQLAlchemy asks
+
+
+LAST_DIGIT = 3e-16
+"""The part of a float by which its last digit may be off, whoever computed it: that is no other value."""
+
+
+def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
+    """What is true of values in *column* that SQLAlchemy reads as others; None where there can be none.
+
+    SQLite stores a decimal as a float, with all digits that it was given.
+    """
+    digits = decimal_digits(connection.dialect, column.type)
+    if digits is None:
+        return None
+    stored: Any = sa.type_coerce(column, sa.Float)
+    off = sa.func.abs(sa.func.round(stored, digits) - stored) > sa.func.abs(stored) * LAST_DIGIT
+    as_float = sa.cast(sa.cast(stored, sa.REAL), sa.Integer)
+    return sa.or_(
+        sa.and_(sa.func.typeof(column) == "real", off),
+        sa.and_(sa.func.typeof(column) == "integer", as_float != stored),
+    )
+
+
 def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
-    """What is true of values in *column* that SQLAlchemy would round or could not read.
+    """What is true of values in *column* that SQLAlchemy cannot read, or takes for something else entirely.
 
     None where there can be none; SQLite stores anything in any column, and PostgreSQL times beyond Python's.
     """
@@ -77,16 +111,26 @@ def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa
         first: Any = sa.literal_column("'0002-01-01'")
         last: Any = sa.literal_column("'9999-12-31'")
         return sa.or_(column < first, column >= last)
-    if connection.dialect.name != "sqlite":
-        return None
+    return _unreadable_in_sqlite(connection, column) if connection.dialect.name == "sqlite" else None
+
+
+def _unreadable_in_sqlite(  # noqa: PLR0911 - one for each kind of column
+    connection: Connection, column: InstrumentedAttribute[Any]
+) -> sa.ColumnElement[bool] | None:
     kind = sa.func.typeof(column)
     if isinstance(column.type, sa.Numeric) and column.type.scale is not None:
-        raw = sa.type_coerce(column, sa.Float)
-        # Beyond what a float's last digit may differ by.
-        rounded = sa.func.abs(sa.func.round(raw, column.type.scale) - raw) > sa.func.abs(raw) * 3e-16
-        return sa.or_(kind == "text", kind == "blob", rounded)
+        return kind.in_(["text", "blob"])
+    if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - what BINARY and LargeBinary share
+        return kind.not_in(["blob", "null"])
+    if isinstance(column.type, sa.Uuid):
+        digits: Any = sa.func.replace(sa.type_coerce(column, sa.String), "-", "")
+        hexadecimal = sa.and_(sa.func.length(digits) == _HEX, digits.op("NOT GLOB")("*[^0-9a-fA-F]*"))
+        return sa.and_(column.is_not(None), sa.not_(sa.and_(kind == "text", hexadecimal)))
     if isinstance(column.type, sa.Boolean):
         return sa.type_coerce(column, sa.Integer).not_in([0, 1])
+    if isinstance(column.type, sa.Time | sa.Interval):  # Python drops a seventh digit
+        longest = len("00:00:00.000000") if isinstance(column.type, sa.Time) else _WIDTH
+        return sa.func.length(sa.type_coerce(column, sa.String)) > longest
     if not isinstance(column.type, sa.Date) and not _is_text_time(connection, column.type):
         return None
     raw_text = sa.type_coerce(column, sa.String)

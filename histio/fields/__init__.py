@@ -4,15 +4,21 @@ Patterns are portable across ECMA 262, Rust and Python. Python's ``$`` also matc
 so a ``not`` pattern excludes line ends where nothing else does.
 """
 
+from histio.fields.binary import Bytes
+from histio.fields.durations import Duration
+from histio.fields.epochs import Epoch
 from histio.fields.numbers import Boolean, FixedDecimal, Integer, Number
 from histio.fields.references import RunRef, Slug, SlugList
 from histio.fields.texts import Choice, Json, RunUUID, Text
-from histio.fields.times import Date, UtcTimestamp
+from histio.fields.times import Date, Time, UtcTimestamp
 
 __all__ = [
     "Boolean",
+    "Bytes",
     "Choice",
     "Date",
+    "Duration",
+    "Epoch",
     "FixedDecimal",
     "Integer",
     "Json",
@@ -22,5 +28,6 @@ __all__ = [
     "Slug",
     "SlugList",
     "Text",
+    "Time",
     "UtcTimestamp",
 ]

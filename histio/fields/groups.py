@@ -26,6 +26,7 @@ class SlugGroups:
 
     Attributes:
         alternatives: Slugs of one relationship: of each group, a record needs one that is not null.
+        silent: Slugs without alternatives of which the schema does not say whether they may be null.
         choices: References of which a record has exactly one that is not null.
     """
 
@@ -34,7 +35,9 @@ class SlugGroups:
         ways = _grouped(load_fields, lambda slug: None if slug.many else slug.relationship)
         needed = [group for group in ways.values() if _is_needed(group.values())]
         self.alternatives = [group for group in needed if len(group) > 1]
-        for slug in (slug for group in needed if len(group) == 1 for slug in group.values()):
+        alone = [slug for group in needed if len(group) == 1 for slug in group.values()]
+        self.silent = [slug for slug in alone if not slug.required]
+        for slug in alone:
             slug.required = True
         for field in dump_fields.values():
             if isinstance(field, Slug):

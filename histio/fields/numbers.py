@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from histio.mapping import is_decorated, python_form, underlying
+from histio.column_types import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
 # Bits beside the sign, by the type's name; a plain INTEGER has 32 on PostgreSQL and MariaDB.
@@ -31,7 +31,8 @@ def _form(column_type: TypeEngine[Any], *candidates: Any) -> Any:
     return next((candidate for candidate in candidates if type(candidate) is wanted), None)
 
 
-def _range(column_type: sa.Integer) -> tuple[int, int]:
+def integer_range(column_type: sa.Integer) -> tuple[int, int]:
+    """The least and the greatest value that a column of this type holds."""
     bits = _BITS.get(column_type.__visit_name__.upper(), _PLAIN)
     if getattr(column_type, "unsigned", False):
         return 0, 2 ** (bits + 1) - 1
@@ -61,7 +62,7 @@ class Integer(WireField):
         stored = underlying(column_type)
         low, high = self.minimum, self.maximum
         if isinstance(stored, sa.Integer):
-            low, high = _range(stored)
+            low, high = integer_range(stored)
         elif isinstance(stored, sa.Numeric) and stored.precision is not None and not stored.scale:
             low, high = 1 - 10**stored.precision, 10**stored.precision - 1
         if not isinstance(stored, sa.Integer | sa.Numeric) and not is_decorated(column_type):
@@ -98,7 +99,8 @@ class FixedDecimal(WireField):
     """A decimal as a string of ASCII digits: no exponent, no space, no leading zero, no bare point.
 
     Dumps exactly the column's scale (``"5.2500"``). Loads fewer digits; what the column could only round
-    is an error.
+    is an error. In a column of `sqlalchemy.Float` or `sqlalchemy.Double` the value is the float of the
+    decimal; it needs *precision*, of at most 15, and *scale*.
 
     Args:
         precision: Significant digits; None: the column's.
@@ -130,6 +132,7 @@ class FixedDecimal(WireField):
         self.scale = scale if minor_units is None else minor_units
         self.minor_units = minor_units
         self._as_kept: Callable[[Decimal], Any] = Decimal
+        self._is_float = False
         self._shortest = False  # a column without scale keeps zeros at the end or drops them, as it likes
         self.positive = positive
         self.signed = signed
@@ -149,19 +152,31 @@ class FixedDecimal(WireField):
             scale = stored.scale if stored.precision is None else stored.scale or 0
             self.scale = scale if self.scale is None else self.scale
             self._shortest = self.scale is None
+        self._is_float = isinstance(stored, sa.Float)
         if isinstance(form, float):
             self._as_kept = float
-            self.precision = FLOAT_DIGITS if self.precision is None else self.precision
-            if self.scale is None or self.precision > FLOAT_DIGITS:
-                raise self.unfit(
-                    column_type,
-                    f"floats carry {FLOAT_DIGITS} digits: write FixedDecimal(precision=…, scale=…)",
-                )
+        if self._is_float or isinstance(form, float):
+            self._fit_float(column_type, stored)
+
+    def _fit_float(self, column_type: TypeEngine[Any], stored: Any) -> None:
+        own = getattr(stored, "scale", None)  # some databases have floats that are rounded to a scale
+        if own is not None:
+            self.precision = stored.precision if self.precision is None else self.precision
+            self.scale = own if self.scale is None else self.scale
+        self.precision = FLOAT_DIGITS if self.precision is None else self.precision
+        if self.scale is None or self.precision > FLOAT_DIGITS:
+            raise self.unfit(
+                column_type, f"floats carry {FLOAT_DIGITS} digits: write FixedDecimal(precision=…, scale=…)"
+            )
+        read = stored._effective_decimal_return_scale if self._is_float and stored.asdecimal else self.scale  # noqa: SLF001 - as SQLAlchemy asks
+        if self.scale > read:
+            advice = f"let the type say decimal_return_scale={self.scale}"
+            raise self.unfit(column_type, f"SQLAlchemy reads {read} digits after its point: {advice}")
 
     def _fit_integer(self, stored: TypeEngine[Any], minor_units: int) -> None:
         if not isinstance(stored, sa.Integer):
             raise self.unfit(stored, "minor_units is for columns of integers")
-        _, most = _range(stored)
+        _, most = integer_range(stored)
         self.precision = len(str(most)) - 1 if self.precision is None else self.precision
         self._as_kept = lambda value: int(value.scaleb(minor_units))
 
@@ -179,7 +194,8 @@ class FixedDecimal(WireField):
         return {"type": "string", "pattern": rf"^{sign}{whole}(\.{fraction})?$", "not": {"pattern": refused}}
 
     def to_wire(self, value: Any) -> str:
-        number = Decimal(str(value)) or Decimal(0)
+        # What SQLAlchemy makes of a float has the digits of its binary form, beyond those that were stored.
+        number = Decimal(str(float(value) if self._is_float else value)) or Decimal(0)
         if self.minor_units is not None:
             number = number.scaleb(-self.minor_units)
         if self._shortest and number.is_finite():
@@ -222,7 +238,7 @@ class Number(WireField):
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         if _form(column_type, 0.5) is None:
-            raise self.unfit(column_type, "it takes Float or Double")
+            raise self.unfit(column_type, "it takes Float or Double; for decimals there is FixedDecimal")
 
     def assertions(self) -> JsonSchema:
         return {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}
@@ -250,7 +266,9 @@ class Boolean(WireField):
     default_error_messages = {"invalid": "Not true or false."}
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        if not isinstance(underlying(column_type), sa.Boolean) and not is_decorated(column_type):
+        kept = [python_form(column_type, [each]) for each in (True, False)]
+        plain = isinstance(underlying(column_type), sa.Boolean) or is_decorated(column_type)
+        if not plain or kept != [True, False]:
             raise self.unfit(column_type, "it takes Boolean")
 
     def assertions(self) -> JsonSchema:

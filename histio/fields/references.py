@@ -12,11 +12,13 @@ from marshmallow import ValidationError, missing
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
+from histio.column_types import underlying
 from histio.errors import BindingError
+from histio.fields.binary import Bytes
 from histio.fields.numbers import FixedDecimal, Integer
-from histio.fields.texts import RunUUID, Text
-from histio.fields.times import Date, UtcTimestamp
-from histio.mapping import Relation, column_of, relation, underlying
+from histio.fields.texts import RunUUID, Text, UuidForm
+from histio.fields.times import Date, Time, UtcTimestamp
+from histio.mapping import Relation, column_of, relation
 from histio.report import Fault
 from histio.wire import JsonSchema, WireField
 
@@ -132,6 +134,11 @@ class Slug(SlugText):
         return self._rules
 
     @property
+    def relation(self) -> Relation | None:
+        """The way to the related row; None: the slug is kept as text, or belongs to no model yet."""
+        return self._relation
+
+    @property
     def is_plain_text(self) -> bool:
         """Whether a key is one text, which is the same on the wire, in Python and in the column."""
         return len(self.key) == 1 and isinstance(self.rule, Text) and not self.rule.padded
@@ -177,11 +184,12 @@ class Slug(SlugText):
         stored = underlying(column.type)
         kinds: tuple[tuple[type[Any], WireField], ...] = (
             (sa.Uuid, RunUUID()),
-            (sa.types._Binary, RunUUID()),  # noqa: SLF001 - what BINARY and LargeBinary share
+            (sa.types._Binary, self._binary(stored)),  # noqa: SLF001 - what BINARY and LargeBinary share
             (sa.Integer, Integer()),
             (sa.Numeric, FixedDecimal(signed=True)),
             (sa.DateTime, UtcTimestamp()),
             (sa.Date, Date()),
+            (sa.Time, Time()),
             (sa.String, self._text(stored)),
         )
         rule = next((field for kind, field in kinds if isinstance(stored, kind)), None)
@@ -190,6 +198,10 @@ class Slug(SlugText):
         if not isinstance(rule, Text):
             rule.fit(column.type)
         return rule
+
+    def _binary(self, stored: Any) -> WireField:
+        """Sixteen bytes, or any number of them, are a UUID."""
+        return RunUUID() if getattr(stored, "length", None) in (None, 16) else Bytes()
 
     def _text(self, stored: Any) -> WireField:
         length = getattr(stored, "length", None)
@@ -309,9 +321,10 @@ _SLUG, _TEXT = SlugText(max_length=_LONGEST), Text()
 
 
 def _value(row: Any, path: str) -> Any:
-    for name in path.split("."):
-        row = getattr(row, name, None)
-    return row
+    *steps, last = path.split(".")
+    for step in steps:
+        row = None if row is None else relation(sa.inspect(row).mapper, step).follow(row)
+    return getattr(row, last, None)
 
 
 class RunRef(Slug):
@@ -323,18 +336,22 @@ class RunRef(Slug):
         relationship: The model's relationship that leads to the run, or the column of its foreign key.
         key: The attribute of the other model that holds the UUID; of a run that several members identify, the
             attributes of those.
+        form: How that attribute's column keeps it, as for `RunUUID`.
         kwargs: As for `Slug`.
     """
 
     _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
 
-    def __init__(self, relationship: str, *, key: str | Key = "uuid", **kwargs: Any) -> None:
+    def __init__(
+        self, relationship: str, *, key: str | Key = "uuid", form: UuidForm | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(relationship, key=key, **kwargs)
+        self.form = form
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
         if len(self.key) > 1:
             return super()._rule(column)
-        rule = RunUUID()
+        rule = RunUUID(form=self.form)
         rule.fit(column.type)
         return rule
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import enum
 import math
+import operator
 import re
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
+from marshmallow import ValidationError
 from sqlalchemy.types import TypeEngine
 
-from histio.mapping import is_decorated, python_form, underlying
+from histio.column_types import is_decorated, python_form, underlying
+from histio.errors import BindingError
 from histio.wire import JsonSchema, WireField
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
+# JSON that is no text; what keeps any of these keeps more than texts.
+_OBJECTS: tuple[Any, ...] = ({"a": [1]}, {"a": "b"}, ["a"], 1)
 _NO_SPACE_BEHIND = r"^([^\x00]*[^\x00 ])?$"
 
 
@@ -49,6 +54,8 @@ class Text(WireField):
             isinstance(stored, sa.String) or is_decorated(column_type)
         ):
             raise self.unfit(column_type, "declare the field that fits the column's type")
+        if is_decorated(column_type) and python_form(column_type, _OBJECTS) is not None:
+            raise self.unfit(column_type, "its decorator keeps any JSON, which takes Json")
         length = getattr(stored, "length", None)
         if length is not None:
             self.max_length = min(length, self.max_length or length)
@@ -76,13 +83,17 @@ class Text(WireField):
             raise self.make_error("padded")
 
 
+UuidForm: TypeAlias = Literal["hyphenated", "hex"]
+
+_hex = operator.attrgetter("hex")
+
 # A UUID as the columns of the world keep it.
 _AN_UUID = uuid.UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
+_OF_TEXT: dict[str, Callable[[uuid.UUID], Any]] = {"hyphenated": str, "hex": _hex}
 _FORMS: tuple[Callable[[uuid.UUID], Any], ...] = (
     lambda value: value,
-    str,
-    lambda value: value.hex,
-    lambda value: value.bytes,
+    *_OF_TEXT.values(),
+    operator.attrgetter("bytes"),
 )
 _HYPHENATED, _HEX, _BYTES = 36, 32, 16
 
@@ -93,31 +104,48 @@ class RunUUID(WireField):
     The column may keep it as text (of 36 characters, or of 32 without hyphens), as `sqlalchemy.Uuid`, as 16
     bytes, or by a decorator of the host's. A row whose text is in any other spelling does not dump: no
     look-up would find it, and the same UUID could be stored twice.
+
+    Args:
+        form: How a column of text keeps it: ``"hyphenated"`` or ``"hex"``, 32 digits without hyphens; None:
+            ``"hex"`` in a column of 32 characters, else ``"hyphenated"``.
+        kwargs: As for `WireField`.
     """
 
     definition = "uuid"
     default_error_messages = {
         "invalid": "Not a hyphenated UUID.",
-        "stored": "Not stored as a UUID in lower case.",
+        "stored": "The UUID is stored {how}: {advice}.",
     }
     _pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
     _as_kept: Callable[[uuid.UUID], Any] = str
 
+    def __init__(self, *, form: UuidForm | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if form not in (None, *_OF_TEXT):
+            raise BindingError(f'RunUUID(form={form!r}): the forms are "hyphenated" and "hex"')
+        self.form = form
+
+    @property
+    def is_hex(self) -> bool:
+        """Whether the column takes and gives text without hyphens."""
+        return self._as_kept is _hex
+
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
-        forms = {form(_AN_UUID): form for form in _FORMS}
+        wanted = _FORMS if self.form is None else (_OF_TEXT[self.form],)
+        forms = {form(_AN_UUID): form for form in wanted}
         if is_decorated(column_type) or isinstance(stored, sa.Uuid):
             found = python_form(column_type, list(forms))
         elif isinstance(stored, sa.types._Binary):  # noqa: SLF001 - what BINARY and LargeBinary share
             found = _AN_UUID.bytes if getattr(stored, "length", None) in (None, _BYTES) else None
         else:
             length = getattr(stored, "length", None) or _HYPHENATED
-            found = _AN_UUID.hex if length == _HEX else str(_AN_UUID) if length >= _HYPHENATED else None
+            usual = _AN_UUID.hex if length == _HEX else str(_AN_UUID) if length >= _HYPHENATED else None
+            found = usual if self.form is None else next(iter(forms)) if length >= _HEX else None
             found = found if isinstance(stored, sa.String) else None
-        if found is None:
-            raise self.unfit(
-                column_type, "it takes String(36), String(32), Uuid, BINARY(16), or a decorator of these"
-            )
+        if found not in forms:
+            kinds = "String(36), String(32), Uuid, BINARY(16), or a decorator of these"
+            raise self.unfit(column_type, f"it takes {kinds}; form= is for text")
         self._as_kept = forms[found]
 
     def assertions(self) -> JsonSchema:
@@ -126,13 +154,23 @@ class RunUUID(WireField):
     def to_wire(self, value: Any) -> str:
         if isinstance(value, bytes | bytearray | memoryview):
             return str(uuid.UUID(bytes=bytes(value)))
-        if isinstance(value, str):
-            read = uuid.UUID(value)
-            canonical = str(read)
-            if value not in (canonical, canonical if self._as_kept is str else self._as_kept(read)):
-                raise self.make_error("stored")
-            return canonical
-        return str(value)
+        if not isinstance(value, str):
+            return str(value)
+        read = uuid.UUID(value)
+        if value != (read.hex if self.is_hex else str(read)):
+            raise self._stored(value, read)
+        return str(read)
+
+    def _stored(self, value: str, read: uuid.UUID) -> ValidationError:
+        """The error that the column has *value* where its other rows have another spelling."""
+        spelled = {make(read): form for form, make in _OF_TEXT.items()}
+        if value in spelled:
+            how = "with hyphens" if spelled[value] == "hyphenated" else "without hyphens"
+            advice = f'where all rows have it so, write {type(self).__name__}(form="{spelled[value]}")'
+        else:
+            how = "in upper case" if value.lower() in spelled else "with braces or a prefix"
+            advice = "store the lower-case digits alone, or map the column by a TypeDecorator of UUIDs"
+        return self.make_error("stored", how=how, advice=advice)
 
     def from_wire(self, value: str) -> Any:
         # The usual form is spelled like the wire's; parsing would cost more than the rest of the field.
@@ -171,8 +209,9 @@ class Choice(WireField):
             raise self.unfit(column_type, "it takes Enum or String")
         elif not self.choices:
             raise self.unfit(column_type, 'name the choices: Choice("small", "large")')
-        elif is_decorated(column_type) and python_form(column_type, self.choices) is None:
-            raise self.unfit(column_type, "its decorator takes no text")
+        elif python_form(column_type, self.choices) is None:
+            whose = "its decorator takes" if is_decorated(column_type) else "its values are"
+            raise self.unfit(column_type, f"{whose} no text")
 
     @property
     def has_aliases(self) -> bool:
@@ -197,9 +236,10 @@ class Choice(WireField):
 class Json(WireField):
     """Any JSON value, for columns of `sqlalchemy.JSON`.
 
-    Members of objects are dumped in sorted order, numbers without a fraction as integers: databases that
-    keep JSON as values know no other. SQL's NULL and JSON's null are the same; null is allowed unless
-    ``allow_none=False``.
+    Members of objects are dumped in sorted order, and numbers from 1e16 on without a fraction as integers:
+    databases that keep JSON as values remember no other. ``2.0`` stays ``2.0`` where the database keeps it;
+    compared with 2 it is the same number, as in JSON Schema. SQL's NULL and JSON's null are the same; null is
+    allowed unless ``allow_none=False``.
     Its strings and names hold no NUL and no lone surrogate.
     """
 
@@ -213,8 +253,14 @@ class Json(WireField):
         return self.to_wire(value)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        if not isinstance(underlying(column_type), sa.JSON) and not is_decorated(column_type):
-            raise self.unfit(column_type, "it takes JSON")
+        if not is_decorated(column_type):
+            if not isinstance(underlying(column_type), sa.JSON):
+                raise self.unfit(column_type, "it takes JSON")
+        elif python_form(column_type, _OBJECTS) is None:
+            raise self.unfit(
+                column_type,
+                "its decorator takes no plain JSON: declare a marshmallow field that makes JSON of it",
+            )
 
     def assertions(self) -> JsonSchema:
         within = {"$ref": f"#/$defs/{self.definition}"}
@@ -230,8 +276,8 @@ class Json(WireField):
     def to_wire(self, value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: self.to_wire(value[name]) for name in sorted(value)}
-        if isinstance(value, float) and value.is_integer():
-            return int(Decimal(repr(value)))  # as databases that keep JSON as values give it back
+        if isinstance(value, float):
+            return _kept(value)
         return [self.to_wire(each) for each in value] if isinstance(value, list | tuple) else value
 
     def check(self, value: Any) -> None:
@@ -241,6 +287,17 @@ class Json(WireField):
             fine = False
         if not fine:
             raise self.make_error("invalid")
+
+
+_EXPONENT = 1e16
+"""From here on, Python writes floats with an exponent, which databases that keep JSON as values write out."""
+
+
+def _kept(value: float) -> int | float:
+    """*value* as databases that keep JSON as values give it back."""
+    if abs(value) >= _EXPONENT and math.isfinite(value):
+        return int(Decimal(repr(value)))
+    return value or 0.0  # no zero has a sign
 
 
 def _is_json(value: Any) -> bool:

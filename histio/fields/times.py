@@ -1,15 +1,16 @@
-"""Fields whose values are instants and days."""
+"""Fields whose values are instants, days and times of day."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from histio.mapping import is_decorated, python_form, underlying
+from histio.column_types import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
 _DAY = (
@@ -17,20 +18,37 @@ _DAY = (
     "|02-(0[1-9]|1[0-9]|2[0-8]))"
     "|([1-9][0-9](0[48]|[2468][048]|[13579][26])|([2468][048]|[13579][26])00)-02-29)"
 )
-_TIME = "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _ZONE = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 _MICRO = 6
-_WORDS = ("no", "one", "two", "three", "four", "five", "six")
+WORDS = ("no", "one", "two", "three", "four", "five", "six")
 
 _AWARE = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
 
 
-def _instants(digits: int) -> str:
-    """The pattern of instants whose seconds have *digits* digits after the point, six where zeros follow."""
+def fraction(digits: int) -> str:
+    """The pattern of a second's fraction: *digits* digits after the point, six where zeros follow."""
     some = f"[0-9]{{1,{digits}}}" if digits else "0"
-    return (
-        rf"^{_DAY}{_TIME}(\.{some}{f'0{{0,{_MICRO - max(digits, 1)}}}' if digits < _MICRO else ''})?{_ZONE}$"
-    )
+    zeros = f"0{{0,{_MICRO - max(digits, 1)}}}" if digits < _MICRO else ""
+    return rf"(\.{some}{zeros})?"
+
+
+def shortened(text: str, digits: int) -> str:
+    """*text* without what stands after that many digits of a second's fraction."""
+    return re.sub(rf"(\.[0-9]{{{digits}}})[0-9]+" if digits else r"()\.[0-9]+", r"\1", text)
+
+
+def digits_of(stored: TypeEngine[Any]) -> int:
+    """How many digits of a second's fraction a column keeps, as its type says; six at most."""
+    kept: list[int | None] = [
+        getattr(stored, name, None) for name in ("fsp", "precision", "second_precision")
+    ]
+    return min([_MICRO, *(digits for digits in kept if digits is not None)])
+
+
+def instants(digits: int) -> str:
+    """The pattern of timestamps with that many digits of a second."""
+    return f"^{_DAY}T{_TIME}{fraction(digits)}{_ZONE}$"
 
 
 class UtcTimestamp(WireField):
@@ -43,7 +61,7 @@ class UtcTimestamp(WireField):
         kwargs: As for `WireField`.
     """
 
-    definition = "timestamp"
+    definition: str | None = "timestamp"
     default_error_messages = {
         "invalid": 'Not an RFC 3339 timestamp such as "2025-12-08T10:00:00Z".',
         "precision": "Must have at most {digits} digits after the second's point.",
@@ -51,11 +69,12 @@ class UtcTimestamp(WireField):
     }
     naive = False
     digits = 6
+    _bounds: Mapping[str, str] = {}
 
     # Years at the edge would leave the range when an offset is applied.
     _refused = r"\n|^9999|^(1000|9998).*T.*[+-]"
 
-    _pattern = _instants(_MICRO)
+    _pattern = instants(_MICRO)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -66,11 +85,12 @@ class UtcTimestamp(WireField):
         else:
             form = None
         if form is None:
-            raise self.unfit(column_type, "it takes DateTime; for days there is Date")
+            raise self.unfit(
+                column_type, "it takes DateTime; for days there is Date, for a count of seconds Epoch"
+            )
         self.naive = form.tzinfo is None
-        kept = [getattr(stored, name, None) for name in ("fsp", "precision")]
-        self.digits = min([_MICRO, *(digits for digits in kept if digits is not None)])
-        self._pattern = _instants(self.digits)
+        self.digits = digits_of(stored)
+        self._pattern = instants(self.digits)
 
     def assertions(self) -> JsonSchema:
         return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
@@ -91,19 +111,25 @@ class UtcTimestamp(WireField):
         utc = value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
         return utc.replace(tzinfo=None) if self.naive else utc
 
+    def bound(self, value: dt.datetime, *, end: bool) -> Any:
+        """The first value of the column that is no earlier than *value*; *end*: the last that is no later."""
+        del end  # the column compares any digits
+        return self.to_column(value)
+
     def check(self, value: Any) -> None:
         if not isinstance(value, str):
             raise self.make_error("invalid")
         if re.fullmatch(self._pattern, value) and not re.search(self._refused, value):
             return
         # Shorten the fraction and move the year into range: what then passes had just that fault.
-        kept = rf"(\.[0-9]{{{self.digits}}})[0-9]+" if self.digits else r"()\.[0-9]+"
-        shortened = re.sub(kept, r"\1", value)
-        if re.fullmatch(self._pattern, shortened) and not re.search(self._refused, shortened):
-            raise self.make_error("precision", digits=_WORDS[self.digits])
+        short = shortened(value, self.digits)
+        if re.fullmatch(self._pattern, short) and not re.search(self._refused, short):
+            raise self.make_error("precision", digits=WORDS[self.digits])
         # The calendar repeats every 400 years.
-        moved = re.sub("^[0-9]{4}", lambda year: str(int(year[0]) % 400 + 2000), shortened)
-        raise self.make_error("out-of-range" if re.fullmatch(self._pattern, moved) else "invalid")
+        moved = re.sub("^[0-9]{4}", lambda year: str(int(year[0]) % 400 + 2000), short)
+        raise self.make_error(
+            "out-of-range" if re.fullmatch(self._pattern, moved) else "invalid", **self._bounds
+        )
 
 
 class Date(WireField):
@@ -143,3 +169,54 @@ class Date(WireField):
             or re.search(self._refused, value)
         ):
             raise self.make_error("invalid")
+
+
+class Time(WireField):
+    """A time of day as RFC 3339 writes it, without an offset: ``10:30:00``, or ``10:30:00.250000``.
+
+    Dumps six digits after the point, none where all are zero. Loads fewer digits. A column that keeps fewer
+    digits of a second says so.
+
+    Args:
+        kwargs: As for `WireField`.
+    """
+
+    definition = "time"
+    default_error_messages = {
+        "invalid": 'Not a time of day such as "10:30:00".',
+        "precision": "Must have at most {digits} digits after the second's point.",
+    }
+    digits = _MICRO
+
+    _pattern = f"^{_TIME}{fraction(_MICRO)}$"
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        stored = underlying(column_type)
+        if is_decorated(column_type):
+            fits = python_form(column_type, [_AWARE.time()]) is not None
+        else:
+            fits = isinstance(stored, sa.Time) and not stored.timezone
+        if not fits:
+            raise self.unfit(
+                column_type, "it takes Time without a time zone; for lengths of time there is Duration"
+            )
+        self.digits = digits_of(stored)
+        self._pattern = f"^{_TIME}{fraction(self.digits)}$"
+
+    def assertions(self) -> JsonSchema:
+        return {"type": "string", "pattern": self._pattern, "not": {"pattern": r"\n"}}
+
+    def to_wire(self, value: Any) -> str:
+        if not isinstance(value, dt.time) or value.tzinfo is not None:
+            raise TypeError
+        return value.isoformat()
+
+    def from_wire(self, value: str) -> dt.time:
+        return dt.time.fromisoformat(value)
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        if not re.fullmatch(self._pattern, value):
+            fits = re.fullmatch(self._pattern, shortened(value, self.digits))
+            raise self.make_error("precision" if fits else "invalid", digits=WORDS[self.digits])

@@ -108,8 +108,11 @@ def write_runs(
     return seal
 
 
-def report_on(header: Mapping[str, Any], seal: Seal, stored: int) -> ExportReport:
-    """The report on a file with this *header*, the *seal* of its runs, and so many bytes as it is stored."""
+def report_on(header: Mapping[str, Any], seal: Seal, stored: int, **told: Any) -> ExportReport:
+    """The report on a file with this *header*, the *seal* of its runs, and so many bytes as it is stored.
+
+    *told*: its further members, of what is not in the file.
+    """
     return ExportReport(
         exported=seal.counts.total(),
         by_kind={name: seal.counts[name] for name in header["kinds"]},
@@ -117,6 +120,7 @@ def report_on(header: Mapping[str, Any], seal: Seal, stored: int) -> ExportRepor
         sha256=seal.sha256,
         exported_at=header["exported_at"],
         version=header["version"],
+        **told,
     )
 
 

@@ -13,8 +13,7 @@ from histio.page.drawing import Drawing
 from histio.page.figures import cut, shown_number, titled, titled_path
 from histio.page.gathering import FINDINGS, Gathered, KindGathered
 from histio.page.sums import Sums
-from histio.report import ImportReport, Problem
-from histio.tally import KEPT
+from histio.report import KEPT, ImportReport, Problem
 
 _LONGEST = 300
 

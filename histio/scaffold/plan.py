@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from marshmallow.fields import List
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
 from histio.accounting import column_machinery
 from histio.binding import TAKEN_KINDS
+from histio.column_types import underlying
+from histio.converter import Converter
 from histio.errors import BindingError
 from histio.fields import FixedDecimal, RunUUID, UtcTimestamp
 from histio.fields.times import Date
-from histio.mapping import is_surrogate_key, is_unique, natural_keys, relation, underlying, unique_rules
-from histio.records import Converter, RecordSchema
+from histio.mapping import is_surrogate_key, is_unique, natural_keys, relation, unique_rules
+from histio.records import RecordSchema
 
 _UUID_LENGTHS = (32, 36)
 _LATE_NAMES = re.compile("update|modif|change|delete|expire|end|finish|complete|heartbeat|last")
@@ -219,6 +222,8 @@ def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
     """
     column: Any = prop.columns[0]
     made = Converter(schema_cls=RecordSchema).property2field(prop)
+    if isinstance(made, List):
+        return "auto_field()"  # of an array: the field of its items is the column's matter
     kind = RunUUID if _is_uuid(prop) else type(made)
     identifies = kind is RunUUID and is_unique(column) and not column.nullable
     options = []

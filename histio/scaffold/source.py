@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from marshmallow.fields import Nested
+from marshmallow_sqlalchemy import auto_field
 
 from histio import fields, records
 from histio.accounting import check_accounts
@@ -18,6 +19,7 @@ from histio.scaffold.plan import Plan, Planner
 _TRIES = 50
 _WIDTH = 88
 _OF_MARSHMALLOW = "Nested"
+_AUTO = "auto_field"
 
 
 def scaffold(*models: type[Any]) -> str:
@@ -52,7 +54,7 @@ def _try(plans: Sequence[Plan]) -> None:
         BindingError: Something does not fit.
     """
     schemas = [each for plan in plans for each in plan.all()]
-    names: dict[str, Any] = {**vars(fields), "Nested": Nested, "histio": records}
+    names: dict[str, Any] = {**vars(fields), "Nested": Nested, "histio": records, "auto_field": auto_field}
     names |= {plan.model.__name__: plan.model for plan in schemas}
     for plan in schemas:
         # The source is histio's own, made from names of the host's models.
@@ -112,11 +114,13 @@ def _source(plans: Sequence[Plan]) -> str:
 
 
 def _imports(schemas: Sequence[Plan], body: str) -> Iterator[str]:
-    used = {name for name in re.findall(r"= (\w+)\(", body) if name != _OF_MARSHMALLOW}
+    used = {name for name in re.findall(r"= (\w+)\(", body) if name not in (_OF_MARSHMALLOW, _AUTO)}
     yield "import histio"
     yield from _import("histio", {*used, "testing"})
     if f"= {_OF_MARSHMALLOW}(" in body:
         yield "from marshmallow.fields import Nested"
+    if f"= {_AUTO}(" in body:
+        yield "from marshmallow_sqlalchemy import auto_field"
     yield ""
     by_module: dict[str, set[str]] = {}
     for plan in schemas:

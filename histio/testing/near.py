@@ -75,6 +75,8 @@ _SPELLINGS: tuple[Callable[[str], Any], ...] = (
     lambda text: text.replace("Z", ".1234567Z"),
     lambda text: text[:10],
     lambda text: text * 2,
+    lambda text: text[:-1],
+    lambda text: text + "=",
     lambda text: [text],
     lambda text: {"slug": text},
     lambda _: "",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from histio.contract import pointer
-from histio.fields import Date, FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
+from histio.fields import Bytes, Date, FixedDecimal, Integer, RunUUID, Slug, Text, Time, UtcTimestamp
 from histio.fields.references import SlugText
 from histio.history import History
 from histio.kinds import Table
@@ -105,7 +105,7 @@ def unknown(field: Any) -> Any:
     return [one] if field.many else one
 
 
-def _unknown(rule: WireField) -> Any:
+def _unknown(rule: WireField) -> Any:  # noqa: PLR0911 - one for each kind of key
     if isinstance(rule, RunUUID):
         return str(uuid.uuid4())
     if isinstance(rule, Integer):
@@ -114,6 +114,10 @@ def _unknown(rule: WireField) -> Any:
     if isinstance(rule, FixedDecimal):
         digits = min(rule.whole_digits or 9, 9)
         return str(secrets.randbelow(10**digits)) if digits else f"0.{secrets.randbelow(9) + 1}"
+    if isinstance(rule, Time):
+        return rule.to_wire(dt.time(secrets.randbelow(24), secrets.randbelow(60), secrets.randbelow(60)))
+    if isinstance(rule, Bytes):
+        return rule.to_wire(secrets.token_bytes(rule.max_length or 16))
     if isinstance(rule, UtcTimestamp | Date):
         day = (dt.date(1000, 1, 1) + dt.timedelta(days=secrets.randbelow(300_000))).isoformat()
         return day if isinstance(rule, Date) else f"{day}T00:00:00Z"

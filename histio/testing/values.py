@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ def values_of(name: str, field: Any) -> Values:
     Raises:
         TypeError: Nothing is known of them.
     """
-    rule = assertions_of(name, field)
+    rule = assertions_of(field)
     if "const" in rule:
         return st.just(rule["const"])
     if "enum" in rule:
@@ -177,26 +178,61 @@ def _date(_field: Any, _rule: JsonSchema) -> Values:
     return _days().map(dt.date.isoformat)
 
 
-def _timestamp(field: Any, _rule: JsonSchema) -> Values:
+def _clock(field: Any) -> Values:
+    """Times of day with as many digits of a second as *field* takes."""
     most = getattr(field, "digits", 6)
 
     @st.composite
     def drawn(draw: st.DrawFn) -> str:
-        day = draw(_days())
         time = draw(st.sampled_from([dt.time(), dt.time(23, 59, 59)]) | st.times())
         fraction = draw(st.just("") | _digits(1, most) | st.just("9" * most)) if most else ""
         zeros = draw(st.integers(0, 6 - len(fraction)))
-        point = f".{fraction}{'0' * zeros}" if fraction or zeros else ""
+        return f"{time:%H:%M:%S}" + (f".{fraction}{'0' * zeros}" if fraction or zeros else "")
+
+    return drawn()
+
+
+def _timestamp(field: Any, _rule: JsonSchema) -> Values:
+    clock = _clock(field)
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> str:
+        day = draw(_days())
         zones = st.sampled_from(["", "Z", "Z"])
         if day.year in _WITH_OFFSET:
             zones |= st.sampled_from(["+00:00", "-00:00", "+23:59", "-23:59", "+05:30"])
-        return f"{day}T{time:%H:%M:%S}{point}{draw(zones)}"
+        return f"{day}T{draw(clock)}{draw(zones)}"
 
     return drawn()
 
 
 def _time(_field: Any, _rule: JsonSchema) -> Values:
     return st.times().map(dt.time.isoformat)
+
+
+def _bytes(field: own.Bytes, _rule: JsonSchema) -> Values:
+    longest = _LONG if field.max_length is None else min(field.max_length, _LONG)
+    drawn = st.binary(max_size=min(longest, _SHORT)) | st.sampled_from([b"\xff" * longest, b"\x00" * longest])
+    return drawn.map(lambda value: base64.b64encode(value).decode("ascii"))
+
+
+def _duration(field: own.Duration, _rule: JsonSchema) -> Values:
+    """Those that times since 1970 stand for, too."""
+    whole = st.timedeltas(dt.timedelta(-700_000), dt.timedelta(2_900_000))
+    unit = dt.timedelta(microseconds=10 ** (6 - field.digits))
+    canonical = whole.map(lambda length: field.to_wire(length // unit * unit))
+    return canonical | st.sampled_from(["PT0S", "-PT0S", "PT36H", "P0DT00H90M00S", "-PT1S", "P1D"])
+
+
+def _epoch(field: own.Epoch, _rule: JsonSchema) -> Values:
+    """Those of the column, some with an offset."""
+    first, last = field.minimum, field.maximum
+    day = 86_400 * 10**field.digits
+    within = st.integers(min(first + 2 * day, 0), max(0, last - 2 * day)).map(field.moment)
+    zones = st.sampled_from([dt.timedelta(hours=23, minutes=59), dt.timedelta(hours=-5, minutes=-30)])
+    shifted = st.builds(lambda moment, zone: moment.astimezone(dt.timezone(zone)).isoformat(), within, zones)
+    counts = st.sampled_from([first, -1, 0, last]) | st.integers(first, last)
+    return counts.map(field.to_wire) | shifted
 
 
 def _boolean(_field: Any, _rule: JsonSchema) -> Values:
@@ -231,11 +267,15 @@ _VALUES: dict[type[Any], Callable[[Any, JsonSchema], Values]] = {
     own.Text: _text,
     own.RunUUID: _uuid,
     own.UtcTimestamp: _timestamp,
+    own.Epoch: _epoch,
     own.Date: _date,
+    own.Time: lambda field, _rule: _clock(field),
+    own.Duration: _duration,
     own.FixedDecimal: _decimal,
     own.Integer: _integer,
     own.Number: _number,
     own.Boolean: _boolean,
+    own.Bytes: _bytes,
     own.Json: _json,
     fields.String: _text,
     fields.Integer: _integer,

@@ -29,6 +29,13 @@ def way_out(history: histio.History, session: Session) -> None:
     assert_type(history.iter_runs("production_run", where=where), Iterator[dict[str, Any]])
     history.export_document(where={"production_run": where}, kinds=["production_run"])
     history.export_document(session)  # type: ignore[call-arg, arg-type]
+    assert_type(history.export_document(exact=True), dict[str, Any])
+    assert_type(history.iter_runs("production_run", exact=True), Iterator[dict[str, Any]])
+    report = history.export_file("runs.jsonl", exact=True, on_unreadable="skip")
+    assert_type(report, histio.ExportReport)
+    assert_type(report.warnings, tuple[histio.Problem, ...])
+    assert_type(report.skipped, int)
+    history.export_file("runs.jsonl", on_unreadable="ignore")  # type: ignore[arg-type]
 
 
 def way_in(history: histio.History, document: dict[str, Any]) -> None:
