@@ -12,6 +12,7 @@ from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
 from histio.dialects import RowFaultError
+from histio.identity import Identity
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
 from histio.mapping import Columns, assign, attribute, is_among
@@ -63,12 +64,13 @@ class _Amendment(Work):
 
     def make(self, table: Table, given: Mapping[Row, Values], within: Scope) -> Done:
         """Change what is stored of runs; rows below *table* that are new come with them."""
-        identity = table.identity or ""
-        found = self._load(table, [values[identity] for values in given.values()], within)
+        assert table.identity is not None  # noqa: S101 - the table of runs
+        identities = [table.identity.of(values) for values in given.values()]
+        found = self._load(table, table.identity, identities, within)
         changes: list[Change] = []
         done: Done = {}
-        for made, values in given.items():
-            row = found.get(values[identity])
+        for (made, values), identity in zip(given.items(), identities, strict=True):
+            row = found.get(identity)
             if row is None:
                 done[made] = "another client has just removed it"
                 continue
@@ -84,14 +86,16 @@ class _Amendment(Work):
         self._bring_into_order(table, changes)
         return done
 
-    def _load(self, table: Table, identities: Sequence[Any], within: Scope) -> dict[Any, Any]:
+    def _load(
+        self, table: Table, identity: Identity, identities: Sequence[Any], within: Scope
+    ) -> dict[Any, Any]:
         """The objects of runs with all that belongs to them, by identity."""
-        identity = table.attribute(table.identity or "")
+        own = identity.sql(table.mapper.class_)
         scope = [column == value for column, value in within.items()]
-        statement = sa.select(table.mapper.class_, identity).options(*eager(table))
-        rows = self._session.execute(statement.where(identity.in_(identities), *scope)).all()
-        complete(self._session, table, [row for row, _ in rows])
-        return {table.normal(own): row for row, own in rows}
+        statement = own.select(table.mapper.class_).options(*eager(table))
+        rows = self._session.execute(statement.where(own.among(identities), *scope)).all()
+        complete(self._session, table, [row for row, *_ in rows])
+        return {identity.normal(identity.joined(values)): row for row, *values in rows}
 
     def _remove(self, removals: Iterator[tuple[int, Removal]]) -> None:
         """Delete entries, the deepest first: what is unique about them may come again with others."""

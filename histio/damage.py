@@ -11,40 +11,52 @@ from sqlalchemy.orm import aliased
 
 from histio.contract import pointer
 from histio.dialects import unreadable
+from histio.identity import IdentitySql
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import is_unique
 from histio.report import Problem
 
 
 def unreadable_values(
-    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]
+    connection: Connection,
+    kind: Kind,
+    criteria: list[Any],
+    bounds: list[Any],
+    run: IdentitySql | None = None,
 ) -> Iterator[Problem]:
-    """A problem for each stored value that would be altered, or stop everything, when it is loaded."""
-    run = kind.table.attribute(kind.identity)
+    """A problem for each stored value that would be altered, or stop everything, when it is loaded.
+
+    *run*: the identity of runs of which *criteria* speak; None: they do not speak of related rows.
+    """
+    run = run or kind.identity.sql(kind.table.mapper.class_)
+    width = len(run.parts)
     # A run whose time cannot be read is in no span of time, and must not be passed over for that.
     timed = kind.timestamp is not None
     timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
     within = [*criteria, sa.or_(timeless, sa.and_(*bounds))] if bounds and timeless is not None else criteria
     for path, table in kind.table.paths():
-        statement, entity = sa.select(run), kind.table.mapper.class_
+        entity = kind.table.mapper.class_
+        statement = run.join(sa.select(*run.parts).select_from(entity), outer=True)
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
             statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
         bad = _bad_values(connection, table, entity)
         if not bad:
             continue
-        own = run if table.identity is None else _of(entity, table, table.identity)
-        for uuid, entry, *flags in connection.execute(
-            statement.add_columns(own, *bad.values()).where(sa.or_(*bad.values()), *within)
+        identity = table.identity or kind.identity
+        own = identity.sql(entity) if path and table.identity is not None else run
+        statement = own.join(statement, outer=True) if own is not run else statement
+        for row in connection.execute(
+            statement.add_columns(*own.parts, *bad.values()).where(sa.or_(*bad.values()), *within)
         ):
-            for member, flag in zip(bad, flags, strict=True):
+            told = kind.named(kind.identity.joined(row[:width]))
+            of = identity.words(identity.joined(row[width : -len(bad)]))
+            for member, flag in zip(bad, row[-len(bad) :], strict=True):
                 if flag:
-                    told = kind.named(uuid)
                     name = table.names[member]
-                    of = told if table.identity is None else table.named(entry)
                     text = f"{kind.name} {told}: {name} of {of} is stored as what cannot be read exactly."
                     where = pointer(*names_of(kind.table, path), name)
-                    yield Problem("error", "schema", text, where, kind.name, str(told))
+                    yield Problem("error", "schema", text, where, kind.name, told)
 
 
 def _of(entity: Any, table: Table, member: str) -> Any:
@@ -61,15 +73,44 @@ def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
 
 def ambiguous_identities(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
     """A problem for each identity that several rows have; pages could pass one of them over."""
-    identity = kind.table.attribute(kind.identity)
-    if is_unique(kind.table.columns[kind.identity]):
+    identity = kind.identity
+    if all(part.relation is None for part in identity.parts) and is_unique(identity.columns):
         return
-    statement = sa.select(identity, sa.func.count()).where(*criteria).group_by(identity)
-    for value, count in connection.execute(statement.having(sa.func.count() > 1)):
-        uuid = kind.named(value)
-        name = kind.table.names[kind.identity]
-        text = f"{kind.name} {uuid}: {count} rows have this {name}, which should identify one."
-        yield Problem("error", "schema", text, pointer(name), kind.name, uuid)
+    own = identity.sql(kind.table.mapper.class_)
+    there = (part.is_not(None) for part in own.parts)
+    statement = own.select(sa.func.count()).where(*there, *criteria).group_by(*own.parts)
+    for count, *values in connection.execute(statement.having(sa.func.count() > 1)):
+        uuid = kind.named(identity.joined(values))
+        named = " and ".join(identity.names)
+        text = f"{kind.name} {uuid}: {count} rows have this {named}, which should identify one."
+        yield Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid)
+
+
+def unplaced(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
+    """A problem for each run whose identity or time is NULL: it has no place in the order of an export."""
+    model, identity = kind.table.mapper.class_, kind.identity.sql(kind.table.mapper.class_)
+    keys = [(part.name, own) for part, own in zip(kind.identity.parts, identity.parts, strict=True)]
+    if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
+        keys.append((kind.table.names[kind.timestamp], kind.table.attribute(kind.timestamp)))
+    lacking = [own.is_(None) for _, own in keys]
+    mapper = kind.table.mapper
+    row_key: list[Any] = [
+        getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key
+    ]
+    statement = identity.join(sa.select(*identity.parts, *row_key, *lacking).select_from(model), outer=True)
+    width = len(identity.parts)
+    for row in connection.execute(statement.where(sa.or_(*lacking), *criteria)):
+        uuid = kind.named(kind.identity.joined(row[:width]))
+        at = ", ".join(
+            f"{own.key} {value}" for own, value in zip(row_key, row[width : -len(keys)], strict=True)
+        )
+        for name in dict.fromkeys(
+            name for (name, _), flag in zip(keys, row[-len(keys) :], strict=True) if flag
+        ):
+            text = (
+                f"{kind.name} {uuid}: {name} is NULL in the row with {at}, so it has no place in the order."
+            )
+            yield Problem("error", "schema", text, pointer(name), kind.name, uuid)
 
 
 def _bad_values(connection: Connection, table: Table, entity: Any) -> dict[str, sa.ColumnElement[bool]]:

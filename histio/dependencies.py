@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from histio.errors import BindingError
 from histio.fields.references import Key
+from histio.identity import Part
 from histio.kinds import Kind, Links, Reference, Table
-from histio.mapping import find_column
+from histio.mapping import column_of, find_column, relation
 from histio.resolver import Sought
 from histio.runs import Run, Values
 
@@ -46,14 +48,13 @@ class Dependencies:
             kind: [(table, reference, other) for other in kinds for table, reference in kind.refers_to(other)]
             for kind in kinds
         }
-        # For each kind, by key: the member of its runs that others may name.
-        self._named: dict[Kind, dict[tuple[str, ...], str]] = {kind: {} for kind in kinds}
+        # For each kind, by key: the parts of its runs that others may name.
+        self._named: dict[Kind, dict[Key, list[Part]]] = {kind: {} for kind in kinds}
         for _, reference, other in (each for found in self._references.values() for each in found):
             for key in (key for chain in reference.slugs.values() for key in chain):
-                column = find_column(other.table.mapper, key[0]) if len(key) == 1 else None
-                for member, own in other.table.columns.items():
-                    if own is column:
-                        self._named[other][key] = member
+                parts = [part for path in key for part in itertools.islice(_parts(other.table, path), 1)]
+                if len(parts) == len(key):
+                    self._named[other][key] = parts
 
     @property
     def any(self) -> bool:
@@ -62,9 +63,10 @@ class Dependencies:
 
     def keys_of(self, run: Run) -> Iterator[Sought]:
         """The keys by which other runs may name *run*."""
-        for key, member in self._named[run.kind].items():
-            if run.values.get(member) is not None:
-                yield key, run.values[member]
+        for key, parts in self._named[run.kind].items():
+            values = [part.of(run.values) for part in parts]
+            if None not in values:
+                yield key, tuple(values) if len(key) > 1 else values[0]
 
     def waves(self, runs: Sequence[Run]) -> Iterator[list[Run]]:
         """*runs* in groups, each of which refers only to runs of those before it, or to none in a circle."""
@@ -91,6 +93,31 @@ class Dependencies:
                 target = known.get((other, key, value))
                 if target is not None and target is not run:
                     yield target
+
+
+def _parts(table: Table, path: str) -> Iterator[Part]:
+    """The members of a record, or parts of those, that are what *path* leads to from its row."""
+    column = find_column(table.mapper, path)
+    for member, own in table.columns.items():
+        if own is column:
+            yield Part(member, table.names[member], table.fields[member], None, own, None, path)
+    step, _, rest = path.partition(".")
+    way = table.mapper.relationships.get(step) if rest else None
+    for reference in table.references:
+        if way is None or relation(table.mapper, step).local != reference.relation.local:
+            continue
+        for member, (key, *_) in reference.slugs.items():
+            if rest in key:
+                place = key.index(rest) if len(key) > 1 else None
+                yield Part(
+                    member,
+                    table.names[member],
+                    table.fields[member],
+                    place,
+                    column_of(reference.relation.mapper, rest),
+                    reference.relation,
+                    rest,
+                )
 
 
 def _records(table: Table, values: Values, wanted: Table) -> Iterator[Values]:

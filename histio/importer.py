@@ -32,7 +32,7 @@ from histio.exporter import PAGE
 from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.mapping import attribute, unique_on
-from histio.repetitions import duplicate, identity_name, note_entries, note_repeated
+from histio.repetitions import duplicate, note_entries, note_repeated
 from histio.report import Code, Fault, Problem
 from histio.resolver import Finding, Found, Resolver, Sought, Values
 from histio.rows import Constants, RowBuilder
@@ -379,7 +379,7 @@ class Import:
             known = self._identities.known(kind.table, [run.identity for run in of_kind if run.well_formed])
             for run in self._identities.of_others(kind, [run for run in of_kind if run.identity in known]):
                 text = f"{duplicate(kind.table, run.identity)}, of a row that is no {kind.name}"
-                run.note(Fault(text, "duplicate"), identity_name(kind.table))
+                run.note(Fault(text, "duplicate"), *kind.identity.steps)
                 run.outcome = "rejected"
             known_here = [run for run in of_kind if run.outcome is None and run.well_formed]
             stored = [run for run in known_here if run.identity in known]
@@ -442,9 +442,9 @@ class Import:
             code: Code = "duplicate-in-document" if again else "duplicate"
             fault = Fault(duplicate(kind.table, run.identity), code)
             if self._on_duplicate == "error":
-                run.note(fault, identity_name(kind.table))
+                run.note(fault, *kind.identity.steps)
             elif again:
-                run.note(fault, identity_name(kind.table), warning=True)
+                run.note(fault, *kind.identity.steps, warning=True)
             run.outcome = "rejected" if run.problems else "skipped"
 
     def _note_updates(self, kind: Kind, runs: list[Run]) -> None:
@@ -454,7 +454,7 @@ class Import:
                 run.outcome = None
             elif self._spool.place(kind.name, run.uuid or "") is not None:
                 fault = Fault(duplicate(kind.table, run.identity), "duplicate-in-document")
-                run.note(fault, identity_name(kind.table), warning=True)
+                run.note(fault, *kind.identity.steps, warning=True)
         updated = [run for run in runs if run.outcome == "updated"]
         self._spool.note(kind.name, [(run.uuid or "", run.place) for run in updated])
         self._written |= {kind} if updated else set()
@@ -506,18 +506,18 @@ class Import:
 
     def _write(self, kind: Kind, rows: dict[Run, Row]) -> None:
         runs = list(rows)
-        column = kind.table.columns[kind.identity]
-        identity = unique_on(column)
+        of_rows = {row: run for run, row in rows.items()}
+        identity = unique_on(kind.identity.columns)
         entries = {
             name
             for table in kind.table.all()
-            if table.identity_column is not None and table.is_shared
-            for name in unique_on(table.identity_column)
+            if table.is_shared
+            for name in unique_on(table.identity_columns)
         } - identity
 
         def rivals(some: Sequence[Row]) -> set[Row]:
-            known = self._identities.known(kind.table, [row.parameters[column.key] for row in some], now=True)
-            return {row for row in some if row.parameters[column.key] in known}
+            known = self._identities.known(kind.table, [of_rows[row].identity for row in some], now=True)
+            return {row for row in some if of_rows[row].identity in known}
 
         by_unit_of_work = kind.name in self.unit_of_work
         bulk = functools.partial(insert_in_bulk, within=tuple(self._identities.scope(kind.table)))

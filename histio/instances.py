@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper, Session, selectinload
 from sqlalchemy.orm.attributes import flag_modified
@@ -62,7 +61,7 @@ def make(
 
 
 def _identity(table: Table, record: Values) -> Any:
-    return None if table.identity is None else record.get(table.identity)
+    return None if table.identity is None else table.identity.of(record)
 
 
 def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
@@ -83,19 +82,19 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
     """Rows by identity, with their ledgers, in one SELECT per table and chunk."""
     if table.identity is None:
         return {}
-    attribute = table.attribute(table.identity)
-    identities = [_identity(table, record) for record in records]
+    own = table.identity.sql(table.mapper.class_)
+    identities = [identity for record in records if (identity := _identity(table, record)) is not None]
     ledgers = [
         selectinload(ledger.relation.relationship.class_attribute)
         for ledger in table.ledgers
         if ledger.relation.relationship is not None and not ledger.relation.apart
     ]
     known = {}
-    for start in range(0, len(identities), CHUNK):
-        statement = sa.select(table.mapper.class_, attribute).where(
-            attribute.in_(identities[start : start + CHUNK])
-        )
-        known.update({identity: row for row, identity in session.execute(statement.options(*ledgers))})
+    size = CHUNK // len(own.parts)
+    for start in range(0, len(identities), size):
+        statement = own.select(table.mapper.class_).where(own.among(identities[start : start + size]))
+        for row, *values in session.execute(statement.options(*ledgers)):
+            known[table.identity.joined(values)] = row
     return known
 
 
@@ -146,7 +145,7 @@ def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: R
 
 
 def _stored_identity(table: Table, row: Any) -> Any:
-    return None if table.identity is None else getattr(row, table.attribute(table.identity).key)
+    return None if table.identity is None else table.identity.of_row(row)
 
 
 def _relate(values: dict[str, Any], table: Table, reference: Reference, related: Any) -> None:

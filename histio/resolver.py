@@ -58,7 +58,7 @@ class _Lookup:
     scope: Mapping[str, Any]
     keys: dict[Key, None] = field(default_factory=dict)
     columns: dict[sa.Column[Any], None] = field(default_factory=dict)
-    wanted: set[Sought] = field(default_factory=set)
+    wanted: dict[Sought, None] = field(default_factory=dict)
     missing: set[Sought] = field(default_factory=set)
     found: dict[Sought, list[Found]] = field(default_factory=dict)
     promised: set[Sought] = field(default_factory=set)
@@ -142,7 +142,7 @@ class Resolver:
         """Note every slug of *records* and of their ledgers that was not looked up before."""
         for model, sought in _wanted(table, records):
             if model in self._lookups and sought not in self._lookups[model].found:
-                self._lookups[model].wanted.add(sought)
+                self._lookups[model].wanted[sought] = None
 
     def fetch(self) -> None:
         """Look up what was collected, in one SELECT per related model and chunk."""
@@ -176,10 +176,9 @@ class Resolver:
                 lookup.promised.clear()
 
     def _fetch(self, lookup: _Lookup) -> None:
-        wanted = frozenset(lookup.wanted)
-        lookup.wanted.clear()
+        wanted, lookup.wanted = lookup.wanted, {}
         lookup.found |= {sought: [] for sought in wanted}
-        width, remaining, seen = len(lookup.columns), iter(sorted(wanted, key=repr)), set()
+        width, remaining, seen = len(lookup.columns), iter(wanted), set()
         while chunk := list(islice(remaining, CHUNK)):
             statement, paths = lookup.select()
             places = {path: width + place for place, path in enumerate(paths)}

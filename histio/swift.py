@@ -102,7 +102,7 @@ class Swift:
 
     def _classified(self, kind: Kind, entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
         """Those of *entries* that do not exist, and those that do and are not ended by that."""
-        field: Any = kind.table.fields[kind.identity]
+        field: Any = kind.identity.parts[0].field
         by_identity = {field.from_wire(_uuid(kind, entry)): entry for entry in entries}
         if len(by_identity) < len(entries):
             return [], entries  # a run comes twice: the order decides
@@ -165,7 +165,7 @@ class Swift:
 
 def _uuid(kind: Kind, entry: Entry) -> str:
     """The UUID of an accepted run, as the wire has it."""
-    uuid: str = entry.record[kind.table.names[kind.identity]]
+    uuid: str = kind.identity.words_of(entry.record)
     return uuid.lower()
 
 
@@ -187,7 +187,7 @@ def _texts_in(value: Any, depth: int = _DEPTH) -> Iterator[str]:
 def _has_rules(tables: Iterable[Table]) -> bool:
     """Whether rows of *tables* can be in each other's way by more than their identity."""
     for table in tables:
-        own = [{table.identity_column}, set(table.rows.primary_key)]
+        own = [set(table.identity_columns), set(table.rows.primary_key)]
         if any(set(rule.columns) not in own for rule in unique_rules(table.rows)):
             return True
         if any(type(rule).__name__ == "ExcludeConstraint" for rule in table.rows.constraints):

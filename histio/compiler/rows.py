@@ -262,16 +262,17 @@ class _Found:
     """Finds, by their identity, what written rows give to those of their ledgers."""
 
     def __init__(self, dialect: sa.Dialect, table: Table) -> None:
-        identity, name = table.identity_column, table.mapper.class_.__name__
-        arriving = None if identity is None else raw(dialect, identity.type, identity)
-        if identity is None or arriving is None or not table.has_own_uuid:
+        name = table.mapper.class_.__name__
+        [part] = table.identity.parts if table.identity is not None and table.has_own_uuid else [None]
+        arriving = None if part is None else raw(dialect, part.column.type, part.column)
+        if part is None or arriving is None:
             raise NotCompiledError(f"{name}: no UUID, unique by itself, identifies its rows")
-        field: Any = table.fields[table.identity or ""]
+        field: Any = part.field
         self._from_wire = field.from_wire
         self._has_hyphens = arriving[1] != "hex"
-        self._name = table.names[table.identity or ""]
+        self._name = part.name
         columns = map(as_it_is, owner_columns(table))
-        among = identity.in_(sa.bindparam("identities", expanding=True))
+        among = part.column.in_(sa.bindparam("identities", expanding=True))
         self._select = sa.select(arriving[0], *columns).where(among)
 
     def of(self, connection: Connection, records: Records) -> list[tuple[Any, ...]]:

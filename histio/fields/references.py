@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -116,6 +116,11 @@ class Slug(_SlugText):
         return self if self._own is None else self._own
 
     @property
+    def rules(self) -> Mapping[str, WireField]:
+        """The field of each path of the key, once the model is known."""
+        return self._rules
+
+    @property
     def chain(self) -> tuple[Key, ...]:
         """The keys in which the slug is looked for, in that order."""
         return (self.key, *self.fallback)
@@ -219,6 +224,10 @@ class Slug(_SlugText):
             raise self.make_error("keyless", path=" and ".join(self.key))
         return tuple(parts) if len(parts) > 1 else parts[0]
 
+    def sortable(self, wire: Any) -> Any:
+        """A key in *wire* form as what sorts: of an object, the values of its members."""
+        return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire
+
 
 def _value(row: Any, path: str) -> Any:
     for name in path.split("."):
@@ -233,16 +242,19 @@ class RunRef(Slug):
 
     Args:
         relationship: The model's relationship that leads to the run, or the column of its foreign key.
-        key: The attribute of the other model that holds the UUID.
+        key: The attribute of the other model that holds the UUID; of a run that several members identify, the
+            attributes of those.
         kwargs: As for `Slug`.
     """
 
     _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
 
-    def __init__(self, relationship: str, *, key: str = "uuid", **kwargs: Any) -> None:
+    def __init__(self, relationship: str, *, key: str | Key = "uuid", **kwargs: Any) -> None:
         super().__init__(relationship, key=key, **kwargs)
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
+        if len(self.key) > 1:
+            return super()._rule(column)
         rule = RunUUID()
         rule.fit(column.type)
         return rule
@@ -277,12 +289,12 @@ class SlugList(Slug):
                 super().check(each)
             except ValidationError as error:
                 raise ValidationError({place: error.messages}) from None
-        for each, times in Counter(map(self._sortable, value)).items():
+        for each, times in Counter(map(self.sortable, value)).items():
             if times > 1:
                 raise self.make_error("twice", value=each)
 
     def to_wire(self, value: Any) -> Any:
-        return sorted((super(SlugList, self).to_wire(each) for each in value), key=self._sortable)
+        return sorted((super(SlugList, self).to_wire(each) for each in value), key=self.sortable)
 
     def from_wire(self, value: Any) -> Any:
         return sorted((super(SlugList, self).from_wire(each) for each in value), key=repr)
@@ -291,6 +303,3 @@ class SlugList(Slug):
         """The keys of the related rows."""
         assert self._relation is not None  # noqa: S101 - a list is always of related rows
         return [self._key_of(row) for row in self._relation.follow(obj)]
-
-    def _sortable(self, wire: Any) -> Any:
-        return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire

@@ -19,7 +19,7 @@ from histio.dialects import ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
 from histio.kinds import Kind, Table
-from histio.mapping import is_among
+from histio.mapping import attribute, is_among
 from histio.report import ImportReport
 
 MakeRuns: TypeAlias = Callable[[Any, int], object]
@@ -64,13 +64,13 @@ class Scene:
         history: Of the host.
         session: In which the runs were made.
         connection: Of that session.
-        identities: Of the runs that were made, by kind, as their columns keep them.
+        identities: Of the runs that were made, by kind, what the columns of the identity hold.
     """
 
     history: History
     session: Session
     connection: Connection
-    identities: Mapping[str, list[Any]]
+    identities: Mapping[str, list[tuple[Any, ...]]]
 
     @property
     def kinds(self) -> list[Kind]:
@@ -80,7 +80,7 @@ class Scene:
     def export(self, kind: Kind | None = None) -> Document:
         """The runs that were made, of one *kind* or of all, as a document that has been JSON text."""
         chosen = self.kinds if kind is None else [kind]
-        where = {each.name: _identity(each).in_(self.identities[each.name]) for each in chosen}
+        where = {each.name: self._made(each) for each in chosen}
         try:
             document = self.history.export_document(
                 kinds=list(where), where=where, exported_at=_MOMENT, session=self.session
@@ -107,12 +107,16 @@ class Scene:
         for kind, place, record in self.runs_in(document):
             yield from records_of(kind.table, record, kind.collection, place)
 
+    def _made(self, kind: Kind) -> sa.ColumnElement[bool]:
+        """What is true of the runs that were made."""
+        return is_among(_identity(kind), self.identities[kind.name])
+
     def clear(self) -> None:
         """Delete the runs that were made, and nothing else: ledgers and associations before their owners."""
         doomed: dict[sa.Table, list[sa.ColumnElement[bool]]] = {}
         for kind in self.kinds:
             self._release(kind)
-            self._doom(doomed, kind.table, _identity(kind).in_(self.identities[kind.name]))
+            self._doom(doomed, kind.table, self._made(kind))
         for table in reversed(sa.schema.sort_tables(doomed)):
             for criterion in doomed[table]:
                 self.connection.execute(sa.delete(table).where(criterion))
@@ -122,7 +126,7 @@ class Scene:
         for table, reference in kind.refers_to(kind):
             nullable = [column for column in reference.relation.local if column.nullable]
             if table is kind.table and nullable and reference.relation.link is None:
-                made = _identity(kind).in_(self.identities[kind.name])
+                made = self._made(kind)
                 released = sa.update(table.rows).where(made)
                 self.connection.execute(released.values(dict.fromkeys(nullable)))
 
@@ -219,12 +223,12 @@ def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
         yield Scene(history, session, connection, made)
 
 
-def _identity(kind: Kind) -> Any:
-    return kind.table.attribute(kind.table.identity or "")
+def _identity(kind: Kind) -> list[Any]:
+    return [attribute(kind.table.mapper, column) for column in kind.identity.columns]
 
 
-def _identities(connection: Connection, kind: Kind) -> list[Any]:
-    return list(connection.scalars(sa.select(_identity(kind))))
+def _identities(connection: Connection, kind: Kind) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in connection.execute(sa.select(*_identity(kind)))]
 
 
 @contextmanager

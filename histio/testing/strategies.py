@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from histio.fields import RunUUID, SlugList, UtcTimestamp
+from histio.fields import SlugList, UtcTimestamp
 from histio.history import History
 from histio.kinds import Kind, Table
 from histio.mapping import unique_rules
@@ -124,8 +124,8 @@ def _is_new(table: Table, record: Any, owned: tuple[Any, ...], seen: set[tuple[A
 
 def _unique(table: Table) -> Iterator[tuple[Any, ...]]:
     """The sets of columns in which no two rows are the same."""
-    if table.identity_column is not None and isinstance(table.fields[table.identity or ""], RunUUID):
-        yield (table.identity_column,)
+    if table.identity is not None and table.identity.is_uuid:
+        yield table.identity.columns
     for rule in (table.rows.primary_key, *unique_rules(table.rows)):
         yield tuple(rule.columns)
 
