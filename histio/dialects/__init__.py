@@ -18,10 +18,12 @@ from histio.dialects.raw import (
 from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
 from histio.dialects.transactions import (
     advance_sequence,
+    can_defer,
     check_deferred,
     check_engines,
     commit,
     create_engine,
+    deferring,
     ensure_transaction,
     hides_rivals,
     latest,
@@ -49,6 +51,7 @@ __all__ = [
     "as_one_row",
     "as_sorted",
     "binds",
+    "can_defer",
     "check_deferred",
     "check_engines",
     "check_kind",
@@ -56,6 +59,7 @@ __all__ = [
     "compares_exactly",
     "counts_up",
     "create_engine",
+    "deferring",
     "driver_of",
     "ensure_transaction",
     "further_columns",
