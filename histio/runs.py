@@ -201,6 +201,7 @@ class Reader:
                     for problem in self._contract.explain(kind.name, record, run.steps)
                 ]
         run.well_formed = not run.problems
+        entry.accepted = run.well_formed  # what waits for others is read again
         self._apply_renames(run, kind.table, run.values, ())
         return run
 
