@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from marshmallow import ValidationError
 
 from histio.binding import kind_of
+from histio.circles import circle_warnings
 from histio.compiler.rows import Rows
 from histio.compiler.texts import Texts
 from histio.contract import URN, VERSION, Contract, derive, published
@@ -81,7 +82,8 @@ class History:
         bind: The database. None: every call names its session. With a URL, `close` the history in the
             end, or use it in a ``with`` block.
         kinds: Schemas of the kinds of run; none: production runs and assembly runs as bundled. Kinds whose
-            runs refer to each other are put in the order in which they can be imported.
+            runs refer to each other are put in the order in which they can be imported; those that do so in a
+            circle keep the order given.
         version: Of the format of these kinds; None: that of the published schema.
         upgrades: How records of older versions of the format are brought up: by version, a function that
             turns a record into one of the next version, or a mapping from kind to such a function. It gets a
@@ -177,6 +179,8 @@ class History:
         with self._database.reading(session) as connection:
             for kind, filters in chosen.items():
                 document[kind.collection] = list(export_runs(connection, kind, filters))
+            counts = {kind.name: len(document[kind.collection]) for kind in chosen}
+            _warn_of_circles(connection.dialect, chosen, counts)
         return document
 
     def export_file(
@@ -243,6 +247,7 @@ class History:
             )
             counted = meter.counted(pages, lambda page: len(page[1]))
             seal = write_runs(form.name, file, header, collections, counted)
+            _warn_of_circles(connection.dialect, chosen, seal.counts)
         return report_on(header, seal, file.stored)
 
     def iter_runs(
@@ -482,10 +487,12 @@ class History:
 
         What the schema and the models leave to histio goes straight between the driver's values and JSON;
         what they do by themselves takes marshmallow, run by run, and this tells which part of them it is.
-        Either way gives the same.
+        Either way gives the same. Kinds whose runs no import can write, as each refers to another one in a
+        circle, are told at last.
         """
         with self._looking(session, self.version, None) as work:
             told = [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in self._kinds.values()]
+            told += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
         return "\n".join(told)
 
     @contextmanager
@@ -545,6 +552,12 @@ class History:
                 f"no such kind: {', '.join(unknown)}; {meant}this history has {', '.join(self._kinds)}"
             )
         return [kind for name, kind in self._kinds.items() if name in wanted]
+
+
+def _warn_of_circles(dialect: sa.Dialect, kinds: Iterable[Kind], counts: Mapping[str, int]) -> None:
+    """Log which runs of *kinds* were exported, so many of each, and cannot come back."""
+    for problem in circle_warnings([kind for kind in kinds if counts[kind.name]], dialect):
+        _log.warning("export of %d runs of %s: %s", counts[problem.kind or ""], problem.kind, problem.message)
 
 
 def _explained(name: str, *ways: Texts | Rows | str) -> str:

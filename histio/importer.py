@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.circles import circle_warnings
 from histio.comparison import differences, stored_values
 from histio.compiler.collector import paused
 from histio.compiler.obstacles import named_mappers
@@ -134,6 +135,10 @@ class Import:
     def rows(self, kind: Kind) -> Rows | str:
         """What writes accepted runs of *kind*; a text: why they have to go through marshmallow."""
         return self._make_swift().rows(kind)
+
+    def circle_warnings(self) -> list[Problem]:
+        """A warning for each kind whose runs no import can write."""
+        return list(circle_warnings(self.kinds, self._connection.dialect))
 
     @property
     def refers_to_runs(self) -> bool:
