@@ -29,6 +29,8 @@ KEYS = {
     "deferred": {"nullable": False, "deferrable": True, "initially": "DEFERRED"},
     "neither": {"nullable": False},
 }
+# MariaDB does not take the word; its tables are made without it.
+MADE = {("deferrable", "mariadb"): "neither", ("deferred", "mariadb"): "neither"}
 CAN = {(key, dialect) for key in KEYS for dialect in ("sqlite", "postgresql", "mariadb")} - {
     ("neither", "postgresql"),
     ("neither", "mariadb"),
@@ -111,8 +113,8 @@ class Host:
 
         self.schema = NodeSchema
 
-    def history(self, create):
-        return History(create(self.base.metadata), self.schema)
+    def history(self, create, made=None):
+        return History(create((made or self).base.metadata), self.schema)
 
 
 def node(n, parent=None, *targets, friends=(), **members):
@@ -182,14 +184,11 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("window", [2, 500])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("key", KEYS)
-def test_a_circle_comes_back_as_it_was_wherever_the_key_allows_it(
-    key, shape, window, create, dialect, monkeypatch
-):
-    monkeypatch.setattr(importer, "BATCH", window)
-    history = Host(key).history(create)
+def test_a_circle_comes_back_as_it_was_wherever_the_key_allows_it(key, shape, create, dialect, monkeypatch):
+    monkeypatch.setattr(importer, "BATCH", 2)
+    history = Host(key).history(create, Host(MADE.get((key, dialect), key)))
     document = nodes(*SHAPES[shape])
     expected = document["nodes"] if (key, dialect) in CAN else []
     report = history.import_document(document)
@@ -361,7 +360,8 @@ def farm():
 
 @pytest.mark.parametrize("key", KEYS)
 def test_kinds_that_refer_to_each_other_are_imported(key, create, dialect):
-    metadata, kinds = poultry(key)
+    metadata, _ = poultry(MADE.get((key, dialect), key))
+    _, kinds = poultry(key)
     for order in (kinds, kinds[::-1]):
         history = History(create(metadata), *order)
         assert history.kinds == tuple(kind.Meta.kind for kind in order)
@@ -384,7 +384,8 @@ def test_kinds_that_refer_to_each_other_are_imported(key, create, dialect):
     ],
 )
 def test_an_export_of_runs_that_cannot_come_back_is_told(key, dialect_name, stuck, databases, caplog):
-    metadata, kinds = poultry(key)
+    _, kinds = poultry(key)
+    metadata, _ = poultry(MADE.get((key, dialect_name), key))
     engine = databases.of_host(dialect_name)(metadata)
     history = History(engine, *kinds)
     problems = list(circle_warnings(list(history._kinds.values()), engine.dialect))
