@@ -173,18 +173,38 @@ class RunGraph:
         return int(self._database.execute("SELECT count(*) FROM node").fetchone()[0])
 
     def _set_levels(self) -> None:
-        execute, level = self._database.execute, 0
-        execute("UPDATE node SET level = NULL, step = 0")
-        execute("UPDATE need SET met = EXISTS (SELECT 1 FROM way JOIN stored USING (name) WHERE need = id)")
-        for counted in (BLANK, LATE, HARD):
-            self._set_front(f"SELECT number FROM node WHERE {_FREE}", {"counted": counted})  # noqa: S608
-            while self._has_front() and (counted < BLANK or level < _LEVELS):
-                execute("UPDATE node SET level = ? WHERE number IN (SELECT number FROM front)", (level,))
-                level += 1
-                self._touch()
-                execute("UPDATE need SET met = 1 WHERE id IN (SELECT id FROM touched)")
-                now_free = f"SELECT number FROM node WHERE {_OF_TOUCHED} AND {_FREE}"  # noqa: S608
-                self._set_front(now_free, {"counted": counted})
+        self._reset()
+        level = self._rise(0, BLANK, _LEVELS)
+        if self._has_front():
+            self._reset()
+            level = 0
+        for counted in (LATE, HARD):
+            level = self._rise(level, counted, None)
+
+    def _reset(self) -> None:
+        self._database.execute("UPDATE node SET level = NULL, step = 0")
+        self._database.execute(
+            "UPDATE need SET met = EXISTS (SELECT 1 FROM way JOIN stored USING (name) WHERE need = id)"
+        )
+
+    def _rise(self, level: int, counted: int, until: int | None) -> int:
+        """Give levels from *level* on to the runs whose needs are met, as far as they count; the next one.
+
+        Args:
+            level: The first level.
+            counted: The softest needs that count.
+            until: Where to stop; None: at the last.
+        """
+        execute = self._database.execute
+        self._set_front(f"SELECT number FROM node WHERE {_FREE}", {"counted": counted})  # noqa: S608
+        while self._has_front() and level != until:
+            execute("UPDATE node SET level = ? WHERE number IN (SELECT number FROM front)", (level,))
+            level += 1
+            self._touch()
+            execute("UPDATE need SET met = 1 WHERE id IN (SELECT id FROM touched)")
+            now_free = f"SELECT number FROM node WHERE {_OF_TOUCHED} AND {_FREE}"  # noqa: S608
+            self._set_front(now_free, {"counted": counted})
+        return level
 
     def _prune(self) -> None:
         """Remove the runs without a level, and those that need one of them."""
