@@ -66,6 +66,7 @@ class _Amendment(Work):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._amended: dict[int, Any] = {}
+        self._released: set[tuple[int, str]] = set()
 
     def make(self, table: Table, given: Mapping[Row, Values], within: Scope) -> Done:
         """Change what is stored of runs; rows below *table* that are new come with them."""
@@ -102,6 +103,7 @@ class _Amendment(Work):
             for row in rows:
                 if id(sa.inspect(row).dict.get(way.name)) in self._amended:
                     self._session.expire(row, [way.name])
+                    self._released.add((id(row), way.name))
 
     def _load(
         self, table: Table, identity: Identity, identities: Sequence[Any], within: Scope
@@ -150,7 +152,8 @@ class _Amendment(Work):
             for column, value in zip(way.local, key, strict=True):
                 setattr(row, attribute(table.mapper, column).key, value)
             related = self.related.get((way, key))
-            if way.writable is not None and related is not None and id(related) not in self._amended:
+            by_column = id(related) in self._amended or (id(row), way.name) in self._released
+            if way.writable is not None and related is not None and not by_column:
                 setattr(row, way.name, related)
         for links, keys in zip(table.links, made.links, strict=True):
             if links.member in change.members:
