@@ -44,7 +44,7 @@ from histio.sessions import Habits
 from histio.spool import Spool
 from histio.swift import Swift
 from histio.tally import Tally
-from histio.two_steps import TwoSteps
+from histio.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
 from histio.unit_of_work import insert_by_unit_of_work, reasons
 from histio.updates import Updater
 from histio.writer import BATCH, Row, insert_in_bulk, write
@@ -300,7 +300,7 @@ class Import:
         for number, run in enumerate(still):
             graph.add(number, self._dependencies.names_of(run), self._open[run])
         self._provide(graph, runs)
-        self._two_steps.write(graph, _OfWindow(dict(enumerate(still))))
+        self._two_steps.write(graph, RunsOfWindow(dict(enumerate(still))))
 
     def _wait(self, run: Run, number: int | None) -> None:
         number = self._spool.wait(run.entry, number)
@@ -331,7 +331,7 @@ class Import:
         before = None
         while self._spool.waiting and self._spool.waiting != before:
             before = self._spool.waiting
-            waiting = _Waiting(self._spool, self._reader, self._tally)
+            waiting = WaitingRuns(self._spool, self._reader, self._tally)
             self._two_steps.write(self._spool.graph, waiting)
             self._spool.end(number for number, _, step in self._spool.graph.runs() if step != LEFT)
             if self._on_duplicate != "update":
@@ -616,53 +616,6 @@ class Import:
         )
         if runs:
             self._resolver.forget_missing(kind.table.mapper.class_)
-
-
-class _OfWindow:
-    """Runs of one window, in memory: as `OpenRuns`."""
-
-    def __init__(self, runs: dict[int, Run]) -> None:
-        self._runs = runs
-
-    def load(self, number: int) -> Run:
-        return self._runs[number]
-
-    def end(self, number: int, run: Run) -> None:
-        if run.outcome == "rejected":
-            del self._runs[number]
-
-    def begin(self) -> None:
-        for run in self._runs.values():
-            run.outcome = None
-            run.problems.clear()
-            run.warnings.clear()
-
-    def revert(self) -> None:
-        self.begin()
-
-
-class _Waiting:
-    """Runs that wait, on disk: as `OpenRuns`."""
-
-    def __init__(self, spool: Spool, reader: Reader, tally: Tally) -> None:
-        self._spool = spool
-        self._reader = reader
-        self._tally = tally
-        self._mark = tally.mark()
-
-    def load(self, number: int) -> Run:
-        return self._reader.read(self._spool.entry(number))
-
-    def end(self, number: int, run: Run) -> None:
-        self._tally.add(run)
-        if run.outcome == "rejected":
-            self._spool.end([number])
-
-    def begin(self) -> None:
-        self._mark = self._tally.mark()
-
-    def revert(self) -> None:
-        self._tally.reset(self._mark)
 
 
 def _is_open(run: Run, needs: Sequence[Need]) -> bool:

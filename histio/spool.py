@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import sqlite3
 import tempfile
@@ -46,7 +47,6 @@ class Spool(Scratch):
 
     Attributes:
         graph: What those of the entries that can be written by themselves need of each other, by number.
-        window: The same of runs that are in memory.
         waiting: How many entries wait.
     """
 
@@ -57,13 +57,19 @@ class Spool(Scratch):
         self._indexed = False
         self._held: dict[int, Entry] = {}
         self.graph = RunGraph(self._database)
-        self._of_window = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self.window = RunGraph(self._of_window)
+        self._of_window: sqlite3.Connection | None = None
         self.waiting = 0
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._of_window.close()
+        if self._of_window is not None:
+            self._of_window.close()
         super().__exit__(kind, error, traceback)
+
+    @functools.cached_property
+    def window(self) -> RunGraph:
+        """A graph for runs that are in memory."""
+        self._of_window = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        return RunGraph(self._of_window)
 
     def note(self, scope: str, names: Iterable[tuple[str, str]]) -> None:
         """Remember *names* of a *scope*, each with its place; one that is known keeps its first."""

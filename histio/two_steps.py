@@ -19,9 +19,10 @@ from histio.kinds import Kind, Table
 from histio.report import Fault
 from histio.resolver import Resolver
 from histio.rows import RowBuilder
-from histio.runs import Run
+from histio.runs import Reader, Run
 from histio.sessions import Habits
 from histio.spool import Spool
+from histio.tally import Tally
 from histio.writer import BATCH, Insert, Row, write
 
 _ENOUGH = 1_000
@@ -49,6 +50,53 @@ class OpenRuns(Protocol):
     def begin(self) -> None:
         """Note where `revert` leads back to."""
         ...
+
+
+class RunsOfWindow:
+    """Runs of one window, in memory."""
+
+    def __init__(self, runs: dict[int, Run]) -> None:
+        self._runs = runs
+
+    def load(self, number: int) -> Run:
+        return self._runs[number]
+
+    def end(self, number: int, run: Run) -> None:
+        if run.outcome == "rejected":
+            del self._runs[number]
+
+    def begin(self) -> None:
+        for run in self._runs.values():
+            run.outcome = None
+            run.problems.clear()
+            run.warnings.clear()
+
+    def revert(self) -> None:
+        self.begin()
+
+
+class WaitingRuns:
+    """Runs that wait on disk, counted when they end."""
+
+    def __init__(self, spool: Spool, reader: Reader, tally: Tally) -> None:
+        self._spool = spool
+        self._reader = reader
+        self._tally = tally
+        self._mark = tally.mark()
+
+    def load(self, number: int) -> Run:
+        return self._reader.read(self._spool.entry(number))
+
+    def end(self, number: int, run: Run) -> None:
+        self._tally.add(run)
+        if run.outcome == "rejected":
+            self._spool.end([number])
+
+    def begin(self) -> None:
+        self._mark = self._tally.mark()
+
+    def revert(self) -> None:
+        self._tally.reset(self._mark)
 
 
 class TwoSteps:
@@ -138,9 +186,11 @@ class TwoSteps:
             fault = row_fault(error, self._tables)
             if fault is None or not self._connection.in_transaction():
                 raise
-            for number, _, _ in graph.runs(least=LATE):  # one of those; the database does not tell which
-                failed[number] = runs.load(number)
-                failed[number].note(Fault(f"Cannot be written: {fault}", "constraint"))
+            failed = {number: runs.load(number) for number, _, _ in graph.runs(least=LATE)}
+            if not failed:
+                raise
+            for run in failed.values():  # it is one of those; the database does not tell which
+                run.note(Fault(f"Cannot be written: {fault}", "constraint"))
         return failed
 
     def _write_first(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
@@ -174,7 +224,7 @@ class TwoSteps:
                 failed[number] = run
             elif run.outcome is None:
                 graph.note_step(number, LEFT)
-            elif lacking.get(run):
+            elif run.outcome == "imported" and lacking[run]:
                 graph.note_step(number, min(need.softness for need in lacking[run]))
             else:
                 runs.end(number, run)
