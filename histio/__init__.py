@@ -16,10 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from histio.async_history import AsyncHistory, create_async_engine
+    from histio.auto import AutoRecordSchema, AutoRunSchema
     from histio.checks import audit, check_file
     from histio.dialects import create_engine
     from histio.diffs import Change, Difference, diff
-    from histio.errors import BindingError, DocumentError, ExportError, HistioError, NotConfiguredError
+    from histio.errors import (
+        BindingError,
+        BindingFault,
+        DocumentError,
+        ExportError,
+        HistioError,
+        NotConfiguredError,
+    )
     from histio.facade import (
         ImportResult,
         configure,
@@ -63,7 +71,10 @@ __all__ = [
     "AssemblyPackagingConsumptionSchema",
     "AssemblyRunSchema",
     "AsyncHistory",
+    "AutoRecordSchema",
+    "AutoRunSchema",
     "BindingError",
+    "BindingFault",
     "Boolean",
     "Change",
     "Choice",
@@ -118,10 +129,18 @@ __all__ = [
 # Where each name is at home: `import histio` takes no time, and what is used takes its own.
 _PLACES = {
     "histio.async_history": ("AsyncHistory", "create_async_engine"),
+    "histio.auto": ("AutoRecordSchema", "AutoRunSchema"),
     "histio.checks": ("audit", "check_file"),
     "histio.dialects": ("create_engine",),
     "histio.diffs": ("Change", "Difference", "diff"),
-    "histio.errors": ("BindingError", "DocumentError", "ExportError", "HistioError", "NotConfiguredError"),
+    "histio.errors": (
+        "BindingError",
+        "BindingFault",
+        "DocumentError",
+        "ExportError",
+        "HistioError",
+        "NotConfiguredError",
+    ),
     "histio.facade": (
         "ImportResult",
         "configure",

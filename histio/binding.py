@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from marshmallow import RAISE
 from marshmallow.exceptions import RegistryError
 from marshmallow.fields import Field
 from sqlalchemy.orm import Mapper
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from histio.records import RecordSchema, RunSchema
 
 # What documents and streams have beside their runs.
-_TAKEN_KINDS = {
+TAKEN_KINDS = {
     "header",
     "trailer",
     "unreadable",
@@ -53,7 +54,7 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
     missing = [name for name in ("model", "kind", "collection", "timestamp") if not hasattr(meta, name)]
     if missing:
         raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
-    for name, taken in (("kind", _TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
+    for name, taken in (("kind", TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
         value = getattr(meta, name)
         if not isinstance(value, str) or not value.isidentifier() or value in taken:
             raise BindingError(
@@ -121,7 +122,16 @@ def _member(schema: RecordSchema, name: str) -> str:
     return name if field is None else field.attribute or name
 
 
+def _check_unknown(unknown: str | None) -> None:
+    """Raise BindingError where unknown members would be ignored or kept: the format has none."""
+    if unknown not in (None, RAISE):
+        raise BindingError(
+            f"unknown={unknown.upper()}: an unknown member is always an error; leave the option out"
+        )
+
+
 def _table(schema: RecordSchema) -> Table:
+    _check_unknown(schema.unknown)
     mapper = mapper_of(schema.opts.model)
     columns: dict[str, sa.Column[Any]] = {}
     slugs: dict[str, dict[str, Slug]] = {}
@@ -131,6 +141,9 @@ def _table(schema: RecordSchema) -> Table:
     for name, field in schema.load_fields.items():
         member, nested = field.attribute or name, nested_in(field)
         with told_of(schema, name):
+            if nested is not None:
+                _check_unknown(nested.unknown)
+                _check_unknown(nested.schema.unknown)
             if nested is not None and find_column(mapper, member) is None:
                 ledgers.append(_ledger(mapper, member, nested.schema, many=is_list(field)))  # type: ignore[arg-type]
             elif isinstance(field, Slug) and field.relationship is not None:

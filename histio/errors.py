@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from histio.report import Problem
 
@@ -17,8 +18,36 @@ class NotConfiguredError(HistioError):
     """No database was named."""
 
 
+@dataclass(frozen=True, slots=True)
+class BindingFault:
+    """A column or relationship of a bound model that nothing accounts for.
+
+    Attributes:
+        schema: The name of the schema class.
+        model: The name of the mapped class.
+        attribute: The name of the mapped attribute; of a column that no attribute is mapped to, the column's.
+        reason: What it is, in a few words.
+        lines: Lines of source, any one of which accounts for it: a field, or an entry of ``Meta.exclude``.
+    """
+
+    schema: str
+    model: str
+    attribute: str
+    reason: str
+    lines: tuple[str, ...]
+
+
 class BindingError(HistioError):
-    """A schema does not fit its model, or a database cannot be used as it was handed over."""
+    """A schema does not fit its model, or a database cannot be used as it was handed over.
+
+    Attributes:
+        faults: Each column and relationship that is not accounted for, where that is what is wrong; otherwise
+            empty.
+    """
+
+    def __init__(self, message: str, *, faults: tuple[BindingFault, ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults
 
 
 class ProblemsError(HistioError):

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeAlias, get_args
 import sqlalchemy as sa
 from marshmallow import ValidationError
 
+from histio.accounting import Account, accounts, check_accounts, describe_accounts
 from histio.binding import kind_of
 from histio.circles import circle_warnings
 from histio.compiler.rows import Rows
@@ -57,6 +58,7 @@ from histio.schemas import BUNDLED
 from histio.sessions import Habits
 from histio.spool import Spool
 from histio.tally import KEPT, Tally
+from histio.unit_of_work import acting_tables
 from histio.versions import Upgrades, Versions
 from histio.wire import shown
 
@@ -122,6 +124,7 @@ class History:
         in_their_order = tuple(found[kind] for kind in ordered)
         rules = _json_schema(in_their_order, self._versions.current)
         self._contract = Contract(rules, older=self._versions.upgrades)
+        check_accounts(ordered, values=self._values, acting=acting_tables(ordered))
         self._database = Database(bind, ordered)
 
     def __enter__(self) -> Self:
@@ -483,17 +486,25 @@ class History:
             return work.check(entries_of(document, list(self._kinds.values())))
 
     def explain(self, *, session: BorrowedSession | None = None) -> str:
-        """How runs of each kind are exported and imported, for people.
+        """What of the models is in the format, and how runs are exported and imported, as text for people.
 
-        What the schema and the models leave to histio goes straight between the driver's values and JSON;
-        what they do by themselves takes marshmallow, run by run, and this tells which part of them it is.
-        Either way gives the same. Kinds whose runs no import can write, as each refers to another one in a
-        circle, are told at last.
+        For each table: the members of the format, what is left out and by which word, what ``values=`` fills,
+        and what is not moved, such as surrogate keys. Then, for each kind, how its runs go out and come in:
+        what the schema and the models leave to histio goes straight between the driver's values and JSON;
+        what they do by themselves takes marshmallow, run by run, and the text names it. Either way gives the
+        same. Kinds whose runs no import can write, as each refers to another one in a circle, come last.
+        Without a database there is only the first part.
         """
-        with self._looking(session, self.version, None) as work:
-            told = [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in self._kinds.values()]
-            told += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
-        return "\n".join(told)
+        lines = list(describe_accounts(self._accounts()))
+        if session is not None or self._has_database:
+            with self._looking(session, self.version, None) as work:
+                kinds = self._kinds.values()
+                lines += [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in kinds]
+                lines += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
+        return "\n".join(lines)
+
+    def _accounts(self) -> list[Account]:
+        return accounts(list(self._kinds.values()), values=self._values)
 
     @contextmanager
     def _looking(

@@ -299,6 +299,37 @@ def is_unique(columns: Columns) -> bool:
     )
 
 
+def is_surrogate_key(column: sa.Column[Any]) -> bool:
+    """Whether *column* is a primary key of whole numbers that the database or the application counts up."""
+    if not column.primary_key or column.foreign_keys or not isinstance(underlying(column.type), sa.Integer):
+        return False
+    counted = (column.default, column.server_default, column.identity) != (None, None, None)
+    return counted or getattr(column.table, "autoincrement_column", None) is column
+
+
+_KEY_NAMES = ("slug", "uuid", "code", "key", "name", "number", "email", "username", "title")
+
+
+def natural_keys(mapper: Mapper[Any]) -> list[str]:
+    """The attributes that may identify a row to people and other databases, the likeliest first.
+
+    Columns that are unique by themselves come before others, then those with a usual name.
+    """
+
+    def rank(prop: ColumnProperty[Any]) -> tuple[bool, int]:
+        place = next((at for at, name in enumerate(_KEY_NAMES) if prop.key.endswith(name)), len(_KEY_NAMES))
+        return not is_unique(prop.columns[0]), place  # type: ignore[arg-type]
+
+    candidates = [
+        prop
+        for prop in mapper.column_attrs
+        if isinstance(column := prop.columns[0], sa.Column)
+        and not (is_surrogate_key(column) or column.foreign_keys)
+        and (is_unique((column,)) or prop.key in _KEY_NAMES)
+    ]
+    return [prop.key for prop in sorted(candidates, key=rank)]
+
+
 def no_such(mapper: Mapper[Any], what: str, name: str, names: Iterable[str]) -> str:
     """A sentence that *name* is missing, with what may have been meant."""
     close = difflib.get_close_matches(name, list(names))

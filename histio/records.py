@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 from marshmallow.fields import Field, Nested
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemySchema
+from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import Mapper
 
 from histio import instances
@@ -33,7 +34,8 @@ from histio.fields import (
     Text,
     UtcTimestamp,
 )
-from histio.mapping import Relation, find_column, mapper_of, relation, underlying
+from histio.mapping import Relation, find_column, mapper_of, no_such, relation, underlying
+from histio.options import RecordMeta, RecordOpts
 from histio.report import Fault
 from histio.wire import WireField, is_list, nested_in, wire_name
 
@@ -74,13 +76,13 @@ class Converter(ModelConverter):
 _OPTIONS = (
     *("model", "identity", "order", "changed", "optional", "from_owner", "audits", "charts", "unit"),
     *("kind", "collection", "timestamp"),
-    *("exclude", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
+    *("exclude", "unbound", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
     *("additional", "ordered", "many", "load_only", "dump_only", "table", "transient", "sqla_session"),
     *("dateformat", "datetimeformat", "timeformat", "render_module", "include_fk", "include_relationships"),
 )
 
 
-class RecordSchema(SQLAlchemySchema[Any]):
+class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     """One record and one row: the base of runs and of ledger entries.
 
     ``dump(row)`` gives the record; a row that the format cannot hold raises ValidationError.
@@ -98,6 +100,9 @@ class RecordSchema(SQLAlchemySchema[Any]):
       their growing key.
     - ``changed``: the member that tells when a row was last written, where there is one.
     - ``optional``: members that are left out where the model has no such column.
+    - ``exclude``: fields to leave out, and mapped attributes that are no fields.
+    - ``unbound``: ``"error"``: a mapped attribute that is neither a field, excluded, filled nor machinery is
+      a BindingError of the `History`. ``"ignore"``: it is left out.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
       ``{"finished_unit_id": "finished_unit_id"}``.
     - ``audits``: rules that its numbers should keep to (`histio.audits`); breaking one is a warning.
@@ -106,6 +111,12 @@ class RecordSchema(SQLAlchemySchema[Any]):
       adds up what has the same unit. None: nothing does.
     """
 
+    OPTIONS_CLASS = RecordOpts
+    opts: RecordOpts
+
+    bound_from: ClassVar[type[RecordSchema] | None] = None
+    """The schema that `bind` was called on; None: this class was written as it is."""
+
     class Meta:
         load_instance = True
         model_converter = Converter
@@ -113,6 +124,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
         order: ClassVar[str | tuple[str, ...] | None] = None
         changed: ClassVar[str | None] = "updated_at"
         optional: ClassVar[tuple[str, ...]] = ()
+        unbound: ClassVar[str] = "error"
         from_owner: ClassVar[Mapping[str, str]] = {}
         audits: ClassVar[tuple[Audit, ...]] = ()
         charts: ClassVar[tuple[Compare, ...]] = ()
@@ -147,6 +159,8 @@ class RecordSchema(SQLAlchemySchema[Any]):
 
     def __init__(self, *, exclude: Any = (), **options: Any) -> None:
         self._ledgers: dict[str, tuple[Relation, Callable[[Iterable[Any]], list[Any]]]] = {}
+        self._check_names()
+        self.excluded = frozenset((*exclude, *self.opts.left_out))
         super().__init__(exclude={*exclude, *self._absent()}, **options)  # type: ignore[no-untyped-call]
         for those in (self.fields, self.load_fields, self.dump_fields):
             for name in [name for name, field in those.items() if nested_in(field)]:
@@ -161,6 +175,22 @@ class RecordSchema(SQLAlchemySchema[Any]):
         for name, field in self.load_fields.items():
             if wire_name(name, field) in alone:
                 field.required = True  # nothing else names the row, and it may not be null
+
+    def _check_names(self) -> None:
+        """Raise BindingError for a name in ``Meta.exclude`` or an auto field that the model lacks."""
+        if self.opts.model is None:
+            return
+        mapper = mapper_of(self.opts.model)
+        known = {*self._declared_fields, *mapper.all_orm_descriptors.keys(), *mapper.attrs.keys()}
+        for name in self.opts.left_out:
+            if name.partition(".")[0] not in known:
+                text = no_such(mapper, "attribute or field", name, known)
+                raise BindingError(f"{type(self).__name__}.Meta.exclude: {text}")
+        for name, field in self._declared_fields.items():
+            if isinstance(field, SQLAlchemyAutoField) and name not in self.opts.left_out:
+                wanted = field.column_name or name
+                text = no_such(mapper, "column", wanted, mapper.column_attrs.keys())
+                raise BindingError(f"{type(self).__name__}.{name}: {text}")
 
     def _absent(self) -> set[str]:
         """The optional members whose columns the model lacks."""
@@ -179,7 +209,7 @@ class RecordSchema(SQLAlchemySchema[Any]):
         mapper = None if self.opts.model is None else mapper_of(self.opts.model)
         with told_of(self, field_name):
             if mapper is not None and nested is not None and find_column(mapper, name) is None:
-                self._bind_ledger(mapper, name, nested, many=is_list(field_obj))
+                self._bind_ledger(mapper, name, field_obj, nested)
             elif mapper is not None and isinstance(field_obj, Slug) and field_obj.relationship is not None:
                 field_obj.fit_key(mapper)
             elif mapper is not None and not field_obj.dump_only:
@@ -189,8 +219,9 @@ class RecordSchema(SQLAlchemySchema[Any]):
         if nested is not None and isinstance(nested.schema, RecordSchema):
             nested.schema._load_instance = False  # noqa: SLF001 - nested records load as plain values
 
-    def _bind_ledger(self, mapper: Mapper[Any], name: str, nested: Nested, *, many: bool) -> None:
-        schema: Any = nested.schema
+    def _bind_ledger(self, mapper: Mapper[Any], name: str, field: Field[Any], nested: Nested) -> None:
+        _bind_class(mapper, name, nested)
+        many, schema = is_list(field), cast("Any", nested.schema)
         if not isinstance(schema, RecordSchema):
             raise BindingError(f"a ledger needs a RecordSchema, not {type(schema).__name__}")
         own = schema.opts.model
@@ -307,9 +338,21 @@ class RunSchema(RecordSchema):
 def _bound(cls: Any, model: Any) -> Any:
     mapper_of(model)
     meta = type("Meta", (cls.Meta,), {"model": model, "register": False})
-    bound = type(cls.__name__, (cls,), {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__})
+    names = {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__, "bound_from": cls}
+    bound = type(cls)(cls.__name__, (cls,), names)
     table_of(bound)  # what does not fit is told now
     return bound
+
+
+def _bind_class(mapper: Mapper[Any], name: str, nested: Nested) -> None:
+    """Give a ledger's schema class the related model before it is instantiated for the one it inherits."""
+    written: Any = nested.nested
+    if not (isinstance(written, type) and issubclass(written, RecordSchema)):
+        return
+    own = written.opts.model
+    related = relation(mapper, name, target=None if own is None else mapper_of(own))
+    if own is not related.model:
+        nested.nested = written.bind(related.model)
 
 
 def _needed(slug: Slug) -> str | None:

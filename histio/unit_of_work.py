@@ -36,6 +36,11 @@ def _of_tree(table: Table, given: frozenset[Any]) -> Iterator[str]:
         yield from _of_tree(ledger.table, frozenset(ledger.local))
 
 
+def acting_tables(kinds: Iterable[Kind]) -> list[Table]:
+    """The tables of *kinds* whose models do something when an object is made or written."""
+    return [table for kind in kinds for table in kind.table.all() if any(_of_table(table))]
+
+
 def _a(event: str) -> str:
     return f"an {event}" if event[0] in "aeiou" else f"a {event}"
 

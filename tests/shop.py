@@ -84,7 +84,7 @@ class Order(Base):
     extra: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
     gift: Mapped[bool]
     parent_id: Mapped[int | None] = mapped_column(sa.ForeignKey("orders.id"))
-    shop_id: Mapped[int]
+    shop_id: Mapped[int] = mapped_column(server_default="0")
     doubled: Mapped[int] = mapped_column(sa.Computed("cents * 2", persisted=True))
 
     customer: Mapped[Customer | None] = relationship()
@@ -167,6 +167,7 @@ class OrderSchema(histio.RunSchema):
         kind = "order"
         collection = "orders"
         timestamp = "placed_on"
+        exclude = ("shop_id",)
 
     lines = Nested(LineSchema, many=True)
     id = histio.RunUUID(required=True, attribute="uid", data_key="uuid")

@@ -279,16 +279,19 @@ def test_a_rule_is_left_out_where_a_host_has_left_out_what_it_looks_at():
     class Lean(histio.ProductionConsumptionSchema):
         class Meta(histio.ProductionConsumptionSchema.Meta):
             exclude = ("total_cost",)
+            unbound = "ignore"
 
     class Own(histio.RecordSchema):
         class Meta:
             model = histio.models.ProductionConsumption
+            unbound = "ignore"
 
         uuid = histio.RunUUID(required=True)
 
     class Runs(histio.ProductionRunSchema):
         class Meta(histio.ProductionRunSchema.Meta):
             exclude = ("per_unit_cost",)
+            unbound = "ignore"
 
     wrong = RUN | {"total_ingredient_cost": "9", "per_unit_cost": "9", "actual_yield": 999}
     entries = wrong["consumptions"]

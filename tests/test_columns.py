@@ -95,7 +95,7 @@ class Text200(sa.types.TypeDecorator):
     cache_ok = True
 
 
-def host(column_type, field, *, nullable=False, **columns):
+def host(column_type, field, options=None, /, *, nullable=False, **columns):
     """A kind whose runs have one column of *column_type*, and its metadata; *columns* are left out of it."""
     base = orm.declarative_base()
     names = {
@@ -106,7 +106,8 @@ def host(column_type, field, *, nullable=False, **columns):
         **columns,
     }
     thing = type("Thing", (base,), names)
-    meta = type("Meta", (), {"model": thing, "kind": "thing", "collection": "things", "timestamp": None})
+    meta = {"model": thing, "kind": "thing", "collection": "things", "timestamp": None} | (options or {})
+    meta = type("Meta", (), meta)
     return base.metadata, type(
         "ThingSchema",
         (histio.RunSchema,),

@@ -562,3 +562,20 @@ def test_every_example_works(home, line, capsys, monkeypatch):
 def test_a_shell_learns_to_complete(run, shell):
     code, printed, _ = run(f"completion {shell}")
     assert (code, "_HISTIO_COMPLETE" in printed) == (0, True)
+
+
+def test_a_binding_is_scaffolded_and_explained(run, tmp_path, monkeypatch):
+    code, printed, _ = run("scaffold histio.models:ProductionRun")
+    (tmp_path / "scaffolded.py").write_text(printed, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert code == 0
+    code, printed, _ = run("explain --history scaffolded:history")
+    assert code == 0
+    assert "production_run.consumptions, rows of ProductionConsumption" in printed
+
+
+@pytest.mark.parametrize("named", ["histio.models", "histio.models:Nothing", "no_such_module:Run"])
+def test_a_model_that_is_not_there_is_a_matter_of_usage(run, named):
+    code, _, told = run(f"scaffold {named}")
+    assert code == Outcome.USAGE
+    assert "MODULE:MODEL: " in told

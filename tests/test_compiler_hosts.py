@@ -63,6 +63,7 @@ class Shelf:
         class LineSchema(RecordSchema):
             class Meta:
                 model = Line
+                unbound = "ignore"
 
             uuid = RunUUID(required=True)
             mode = Text(allow_none=True)
@@ -76,6 +77,7 @@ class Shelf:
                 kind = "run"
                 collection = "runs"
                 timestamp = None
+                unbound = "ignore"
 
             uuid = RunUUID(required=True)
             number = Integer(allow_none=True)

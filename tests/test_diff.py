@@ -32,7 +32,7 @@ from tests.bakery import (
 from tests.conftest import stocked
 from tests.test_importer import ends
 from tests.test_strange_hosts import model, run, word
-from tests.test_versions import UPGRADES, JobSchema, jobs
+from tests.test_versions import TENANT, UPGRADES, JobSchema, jobs
 
 LATER = "2025-12-08T11:00:00Z"
 RUN = production_run(1)
@@ -460,7 +460,7 @@ def test_entries_without_identity_are_matched_by_their_place():
 
 
 def test_runs_without_time_are_compared(create):
-    history = History(create(JobSchema.Meta.model.metadata), JobSchema)
+    history = History(create(JobSchema.Meta.model.metadata), JobSchema, values=TENANT)
     a, b = (whole(jobs(*numbers)) for numbers in ((1, 2, 4), (4, 3, 2)))
     assert told(diff(a, b, history=history)) == [("job", number(1), "a"), ("job", number(3), "b")]
 

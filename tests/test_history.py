@@ -247,6 +247,7 @@ def test_another_kind_needs_nothing_but_a_schema(engine):
             kind = "recipe"
             collection = "recipes"
             timestamp = "created_at"
+            exclude = ("updated_at",)
 
         uuid = histio.RunUUID(required=True)
         slug = histio.Text(required=True)

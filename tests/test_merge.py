@@ -21,7 +21,7 @@ from tests.bakery import TIME, assembly_run, document, number, production_run, w
 from tests.conftest import stocked
 from tests.test_diff import imported, jobs, production, stream, whole
 from tests.test_sources import piped
-from tests.test_versions import UPGRADES, JobSchema
+from tests.test_versions import TENANT, UPGRADES, JobSchema
 
 MOMENT = dt.datetime(2025, 12, 9, 12, tzinfo=dt.UTC)
 SOME = document(
@@ -294,7 +294,7 @@ def test_the_kinds_of_a_host_are_merged(tmp_path):
 
 def test_runs_without_time_are_merged_by_their_identity(tmp_path):
     parts = [whole(jobs(4, 2)), whole(jobs(3, 1))]
-    merge(parts, tmp_path / "x.jsonl", history=History(None, JobSchema))
+    merge(parts, tmp_path / "x.jsonl", history=History(None, JobSchema, values=TENANT))
     assert numbers_in(tmp_path / "x.jsonl") == [1, 2, 3, 4]
 
 

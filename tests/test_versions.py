@@ -168,9 +168,13 @@ class Job(Base):
 class JobSchema(histio.RunSchema):
     class Meta:
         model, kind, collection, timestamp = Job, "job", "jobs", None
+        exclude = ("tenant_id", "batch", "deleted")
 
     uuid = histio.RunUUID(required=True)
     part = histio.Slug("part", required=True)
+
+
+TENANT = {"tenant_id": 7, "batch": 1}
 
 
 def jobs(*numbers, part="bolt"):
@@ -184,7 +188,7 @@ def engine(create):
 
 
 def test_values_fill_columns_and_scope_references(engine):
-    history = History(engine, JobSchema, values={"tenant_id": 7, "batch": 1})
+    history = History(engine, JobSchema, values=TENANT)
     assert ends(history.import_document(jobs(1))) == (1, 0, 0)
     with Session(engine) as session:
         job = session.scalars(sa.select(Job)).one()
@@ -206,7 +210,7 @@ def test_a_function_among_the_values_is_asked_once_for_each_import(engine):
 def test_tenants_in_one_table_are_exported_apart_by_where(engine):
     for tenant, numbers in ((7, (1, 3)), (8, (2,))):
         History(engine, JobSchema, values={"tenant_id": tenant, "batch": 1}).import_document(jobs(*numbers))
-    history = History(engine, JobSchema)
+    history = History(engine, JobSchema, values=TENANT)
     assert [run["uuid"] for run in history.iter_runs("job", where=Job.tenant_id == 7)] == [
         number(1),
         number(3),
@@ -214,7 +218,7 @@ def test_tenants_in_one_table_are_exported_apart_by_where(engine):
 
 
 def test_a_hidden_row_is_left_out_by_where_and_is_a_duplicate_all_the_same(engine):
-    history = History(engine, JobSchema, values={"tenant_id": 7, "batch": 1})
+    history = History(engine, JobSchema, values=TENANT)
     history.import_document(jobs(1))
     with Session(engine) as session:
         session.execute(sa.update(Job).values(deleted=True))
@@ -226,7 +230,7 @@ def test_a_hidden_row_is_left_out_by_where_and_is_a_duplicate_all_the_same(engin
 
 
 def test_a_listener_that_hides_rows_from_every_session_hides_none_from_histio(engine):
-    history = History(engine, JobSchema, values={"tenant_id": 7, "batch": 1})
+    history = History(engine, JobSchema, values=TENANT)
     history.import_document(jobs(1))
 
     def hide(state):
@@ -255,19 +259,19 @@ def test_a_translated_schema_is_read_and_written(databases):
     Base.metadata.create_all(branch)
     with Session(branch) as session:
         session.add(Part(tenant_id=7, slug="bolt"))
-        history = History(session, JobSchema, values={"tenant_id": 7, "batch": 1})
+        history = History(session, JobSchema, values=TENANT)
         assert ends(history.import_document(jobs(1))) == (1, 0, 0)
         assert len(history.export_document()["jobs"]) == 1
         session.commit()
-    assert len(History(branch, JobSchema).export_document()["jobs"]) == 1
-    assert History(engine, JobSchema).export_document()["jobs"] == []
+    assert len(History(branch, JobSchema, values=TENANT).export_document()["jobs"]) == 1
+    assert History(engine, JobSchema, values=TENANT).export_document()["jobs"] == []
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP SCHEMA branch CASCADE")
 
 
 @pytest.mark.parametrize("options", [{"autoflush": False}, {"expire_on_commit": False}, {}])
 def test_inside_the_callers_own_savepoint_all_is_the_callers(engine, options):
-    history = History(None, JobSchema, values={"tenant_id": 7, "batch": 1})
+    history = History(None, JobSchema, values=TENANT)
     with Session(engine, **options) as session:
         kept = session.begin_nested()
         assert ends(history.import_document(jobs(1), session=session)) == (1, 0, 0)
@@ -276,7 +280,7 @@ def test_inside_the_callers_own_savepoint_all_is_the_callers(engine, options):
         history.import_document(jobs(2), session=session)
         undone.rollback()
         session.commit()
-    assert [run["uuid"] for run in History(engine, JobSchema).iter_runs("job")] == [number(1)]
+    assert [run["uuid"] for run in History(engine, JobSchema, values=TENANT).iter_runs("job")] == [number(1)]
 
 
 def test_kinds_in_two_databases_are_refused_by_name(sqlite_of):
@@ -285,9 +289,9 @@ def test_kinds_in_two_databases_are_refused_by_name(sqlite_of):
         Session(binds={Job: engine, Part: other}) as session,
         pytest.raises(BindingError, match="keeps Job, Part in several databases: make a History for each"),
     ):
-        History(session, JobSchema).export_document()
+        History(session, JobSchema, values=TENANT).export_document()
     with Session(binds={Job: engine, Part: engine, shop.Order: other}) as session:
-        assert History(session, JobSchema).export_document()["jobs"] == []
+        assert History(session, JobSchema, values=TENANT).export_document()["jobs"] == []
 
 
 def test_the_bound_kinds_refuse_what_is_no_schema():

@@ -107,18 +107,7 @@ def opened_for_files(url: str | None, named: str | None, *, asked: bool = False)
 
 
 def _imported(named: str) -> histio.History:
-    module, _, attribute = named.partition(":")
-    if not module or not attribute:
-        raise click.UsageError(f"--history: {named!r} is no MODULE:ATTRIBUTE, such as shop.history:history.")
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as python -m does
-    try:
-        found: Any = importlib.import_module(module)
-        for name in attribute.split("."):
-            found = getattr(found, name)
-    except Exception as error:
-        raise click.UsageError(f"--history: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
+    found = imported(named, "--history")
     try:
         made = found() if callable(found) and not isinstance(found, histio.History) else found
     except Exception as error:
@@ -126,3 +115,24 @@ def _imported(named: str) -> histio.History:
     if not isinstance(made, histio.History):
         raise click.UsageError(f"--history: {named} is a {type(made).__name__}, not a History.")
     return made
+
+
+def imported(named: str, what: str) -> Any:
+    """The object that MODULE:ATTRIBUTE names, looked for in the working directory too.
+
+    Raises:
+        click.UsageError: There is none; the text begins with *what* named it.
+    """
+    module, _, attribute = named.partition(":")
+    if not module or not attribute:
+        raise click.UsageError(f"{what}: {named!r} is no MODULE:ATTRIBUTE, such as shop.history:history.")
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as python -m does
+    try:
+        found: Any = importlib.import_module(module)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except Exception as error:
+        raise click.UsageError(f"{what}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    return found

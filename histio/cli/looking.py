@@ -17,6 +17,7 @@ from histio.cli.databases import (
     database_options,
     file_argument,
     history_option,
+    imported,
     opened,
     opened_for_files,
 )
@@ -271,6 +272,44 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
 
 
 @click.command()
+@database_options
+def explain(url: str | None, named: str | None) -> int:
+    """Show what of the models is in the format, and what is not.
+
+    For each table: its members, what is left out and by which option, what the import fills, and what is
+    not moved, such as row ids. With a database, also how the runs of each kind are exported and imported, and
+    what makes that slow.
+
+    \b
+    Examples:
+      histio explain
+      histio explain --url sqlite:///bakery.db
+    """
+    with opened_for_files(url, named, asked=True) as history:
+        click.echo(history.explain())
+    return Outcome.DONE
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODULE:MODEL…")
+def scaffold(models: tuple[str, ...]) -> int:
+    """Print a binding of SQLAlchemy models, as source to edit.
+
+    Each MODULE:MODEL is a kind of run; its ledgers and what it refers to are found through its relationships.
+    The source has a schema for each table with all its columns, references by the likeliest natural key
+    (others are comments), a History, and a conformance test to fill in.
+
+    \b
+    Examples:
+      histio scaffold histio.models:ProductionRun > binding.py
+    """
+    from histio.scaffold import scaffold as made
+
+    click.echo(made(*(imported(each, "MODULE:MODEL") for each in models)), nl=False)
+    return Outcome.DONE
+
+
+@click.command()
 @history_option
 def schema(named: str | None) -> int:
     """Print the JSON Schema of documents.
@@ -303,4 +342,4 @@ def completion(context: click.Context, shell: str) -> int:
     return Outcome.DONE
 
 
-COMMANDS = (check, verify, diff, inspect, references, audit, schema, completion)
+COMMANDS = (check, verify, diff, inspect, references, audit, explain, scaffold, schema, completion)

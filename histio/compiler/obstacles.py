@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import marshmallow
 from marshmallow.fields import Field
+from marshmallow_sqlalchemy.fields import Nested as SQLAlchemyNested
 from sqlalchemy.orm import Mapper
 
 from histio.fields import Choice
@@ -60,7 +61,7 @@ def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
         isinstance(field, WireField) and type(field).__module__.startswith("histio.fields")
     ):
         yield f"is a {type(field).__name__} of the host's"
-    if nested is not None and type(nested) is not marshmallow.fields.Nested:
+    if nested is not None and type(nested) not in (marshmallow.fields.Nested, SQLAlchemyNested):
         yield f"is a {type(nested).__name__} of the host's"
     if isinstance(field, Choice) and field.has_aliases:
         yield "has several names for a member"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from histio.history import History
+from histio.testing.account import whole_account
 from histio.testing.references import unknown_references
 from histio.testing.runs import importing_again, made_runs, round_trip
 from histio.testing.scene import MakeRuns
@@ -39,6 +40,7 @@ class Case:
 
 
 CASES: Mapping[str, Check] = {
+    "the format has every column of the tables and every ledger of the models": whole_account,
     "make_runs makes as many runs as it is asked for, all of them different": made_runs,
     "runs that are exported, deleted and imported are what they were": round_trip,
     "runs that exist are skipped, and what differs is a conflict": importing_again,

@@ -1,0 +1,47 @@
+"""The case of what the tables and the models have: all of it is in the format."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.history import History
+from histio.testing.claims import FEW, skip
+from histio.testing.scene import MakeRuns, kinds_of, scene
+
+
+def whole_account(history: History, make_runs: MakeRuns) -> None:
+    """Warn of columns that no model maps, and name what the schemas leave out.
+
+    Making the history has refused what nobody leaves out by name.
+    """
+    with scene(history, make_runs, FEW) as stage:
+        for told in _unmapped(history, stage.connection):
+            warnings.warn(told, stacklevel=2)
+    skip(
+        [
+            f"{'.'.join(account.path)}: {item.name} is left out by {item.why}"
+            for account in history._accounts()  # noqa: SLF001 - the kit is histio's own
+            for item in account.items
+            if item.status in ("excluded", "ignored")
+        ]
+    )
+
+
+def _unmapped(history: History, connection: Connection) -> Iterator[str]:
+    inspector = sa.inspect(connection)
+    cores = dict.fromkeys(
+        core for kind in kinds_of(history) for table in kind.table.all() for core in table.core_tables
+    )
+    for core in cores:
+        known = {column.name for column in core.columns}
+        found = [column["name"] for column in inspector.get_columns(core.name, core.schema)]
+        unknown = [name for name in found if name not in known]
+        if unknown:
+            yield (
+                f"the table {core.fullname} has columns that its model does not map, so no export has them: "
+                f"{', '.join(unknown)}"
+            )
