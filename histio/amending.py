@@ -122,8 +122,8 @@ class _Amendment(Work):
         for depth, removal in removals:
             levels[depth].append(removal)
         for depth in sorted(levels, reverse=True):
+            _detach(levels[depth])
             for removal in levels[depth]:
-                _detach(removal)
                 self._session.delete(removal.entry)
             self._session.flush()
 
@@ -208,17 +208,23 @@ class _Amendment(Work):
                 _write_anew(self._session.connection(), ledger, keys[ledger])
 
 
-def _detach(removal: Removal) -> None:
-    """Take an entry out of its owner's relationship, without telling the host that the owner changes."""
-    relation, owner = removal.ledger.relation, removal.owner
-    if keeps_key(removal.ledger):
-        setattr(owner, relation.name, None)
-    elif relation.apart:
-        return
-    elif removal.ledger.many:
-        collection_adapter(getattr(owner, relation.name)).remove_without_event(removal.entry)
-    else:
-        set_committed_value(owner, relation.name, None)
+def _detach(removals: Sequence[Removal]) -> None:
+    """Take entries out of their owners' relationships, without telling the host that the owners change."""
+    of_lists: dict[int, tuple[Any, set[int]]] = {}
+    for removal in removals:
+        relation, owner = removal.ledger.relation, removal.owner
+        if keeps_key(removal.ledger):
+            setattr(owner, relation.name, None)
+        elif relation.apart:
+            continue
+        elif not removal.ledger.many:
+            set_committed_value(owner, relation.name, None)
+        elif isinstance(found := getattr(owner, relation.name), list):
+            of_lists.setdefault(id(found), (found, set()))[1].add(id(removal.entry))
+        else:
+            collection_adapter(found).remove_without_event(removal.entry)
+    for found, gone in of_lists.values():  # at once: a list would look for each from its beginning
+        list.__setitem__(found, slice(None), [each for each in found if id(each) not in gone])
 
 
 def _keys(table: Table, ledger: Ledger, owner: Any, *, beyond: bool) -> dict[str, Any]:

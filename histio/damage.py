@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
 from histio.contract import pointer
-from histio.dialects import unreadable
+from histio.dialects import order_key, unreadable
+from histio.fields import RunUUID
 from histio.identity import IdentitySql
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import is_unique
 from histio.report import Problem
 
 
@@ -74,11 +75,12 @@ def names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
 def ambiguous_identities(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
     """A problem for each identity that several rows have; pages could pass one of them over."""
     identity = kind.identity
-    if all(part.relation is None for part in identity.parts) and is_unique(identity.columns):
+    if identity.is_unique:
         return
     own = identity.sql(kind.table.mapper.class_)
     there = (part.is_not(None) for part in own.parts)
-    statement = own.select(sa.func.count()).where(*there, *criteria).group_by(*own.parts)
+    exactly = sort_keys(connection, own)  # a collation may take several for the same
+    statement = own.select(sa.func.count()).where(*there, *criteria).group_by(*own.parts, *exactly)
     for count, *values in connection.execute(statement.having(sa.func.count() > 1)):
         uuid = kind.named(identity.joined(values))
         named = " and ".join(identity.names)
@@ -86,27 +88,31 @@ def ambiguous_identities(connection: Connection, kind: Kind, criteria: list[Any]
         yield Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid)
 
 
-def unplaced(connection: Connection, kind: Kind, criteria: list[Any]) -> Iterator[Problem]:
-    """A problem for each run whose identity or time is NULL: it has no place in the order of an export."""
-    model, identity = kind.table.mapper.class_, kind.identity.sql(kind.table.mapper.class_)
-    keys = [(part.name, own) for part, own in zip(kind.identity.parts, identity.parts, strict=True)]
-    if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
-        keys.append((kind.table.names[kind.timestamp], kind.table.attribute(kind.timestamp)))
-    lacking = [own.is_(None) for _, own in keys]
-    mapper = kind.table.mapper
-    row_key: list[Any] = [
-        getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key
+def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
+    """What sorts rows by their identity, part by part, alike in all databases."""
+    return [
+        order_key(connection, own, of_uuids=isinstance(part.field, RunUUID))
+        for part, own in zip(identity.identity.parts, identity.parts, strict=True)
     ]
-    statement = identity.join(sa.select(*identity.parts, *row_key, *lacking).select_from(model), outer=True)
-    width = len(identity.parts)
-    for row in connection.execute(statement.where(sa.or_(*lacking), *criteria)):
-        uuid = kind.named(kind.identity.joined(row[:width]))
-        at = ", ".join(
-            f"{own.key} {value}" for own, value in zip(row_key, row[width : -len(keys)], strict=True)
-        )
-        for name in dict.fromkeys(
-            name for (name, _), flag in zip(keys, row[-len(keys) :], strict=True) if flag
-        ):
+
+
+def unplaced(connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any]) -> Iterator[Problem]:
+    """A problem for each NULL in the identity or the time of a run: no order has a place for the run."""
+    model, mapper = kind.table.mapper.class_, kind.table.mapper
+    identity = kind.identity.sql(model)
+    lacking = [own.is_(None) for own in identity.parts]
+    names = [part.name for part in kind.identity.parts]
+    here = sa.and_(sa.or_(*lacking), *bounds)
+    if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
+        lacking.append(kind.table.attribute(kind.timestamp).is_(None))
+        names.append(kind.table.names[kind.timestamp])
+        here = sa.or_(here, lacking[-1])  # no bounds are true of it
+    keys: list[Any] = [getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
+    statement = identity.join(sa.select(*keys, *identity.parts, *lacking).select_from(model), outer=True)
+    for row in connection.execute(statement.where(here, *criteria)):
+        uuid = kind.named(kind.identity.joined(row[len(keys) : -len(lacking)]))
+        at = ", ".join(f"{key.key} {value}" for key, value in zip(keys, row, strict=False))
+        for name in dict.fromkeys(itertools.compress(names, row[-len(lacking) :])):
             text = (
                 f"{kind.name} {uuid}: {name} is NULL in the row with {at}, so it has no place in the order."
             )

@@ -20,10 +20,10 @@ from histio.compiler.collector import paused
 from histio.compiler.columns import DeclinedError
 from histio.compiler.texts import Texts, TooManyError, compiled_texts
 from histio.contract import pointer
-from histio.damage import ambiguous_identities, damages, unplaced, unreadable_values
-from histio.dialects import as_sorted, order_key, raw, savepoint, sort_key
+from histio.damage import ambiguous_identities, damages, sort_keys, unplaced, unreadable_values
+from histio.dialects import as_sorted, raw, savepoint, sort_key
 from histio.errors import ExportError
-from histio.fields import RunUUID, UtcTimestamp
+from histio.fields import UtcTimestamp
 from histio.identity import IdentitySql
 from histio.kinds import Kind, Table
 from histio.loading import complete, eager
@@ -123,7 +123,7 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, problems: list[
             unreadable_found = list(unreadable_values(connection, kind, criteria, bounds))
             problems += unreadable_found
             criteria += _undamaged(connection, kind) if unreadable_found else []
-        lacking = list(unplaced(connection, kind, criteria))
+        lacking = list(unplaced(connection, kind, criteria, bounds))
         problems += lacking
         problems += ambiguous_identities(connection, kind, [*criteria, *bounds])
     for span, at in _spans(kind, time, bounded=bool(bounds)):
@@ -159,11 +159,7 @@ class _Runs:
         self._kind = kind
         self._conditions = conditions
         self._identity = kind.identity.sql(kind.table.mapper.class_)
-        of_identity = [
-            order_key(connection, own, of_uuids=isinstance(part.field, RunUUID))
-            for part, own in zip(kind.identity.parts, self._identity.parts, strict=True)
-        ]
-        self._sorted_by = [*([] if at is None else [at]), *of_identity]
+        self._sorted_by = [*([] if at is None else [at]), *sort_keys(connection, self._identity)]
         if placed:
             self._conditions = [*conditions, *(each.is_not(None) for each in self._sorted_by)]
 

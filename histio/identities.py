@@ -84,7 +84,7 @@ class Identities:
         """Where an identity is unique only beside columns that the host fills (a tenant's): their values."""
         own = table.identity_columns
         names = {each: name for name, each in table.mapper.columns.items()}
-        for rule in () if not own or is_unique(own) else unique_rules(own[0].table):
+        for rule in () if not own or is_unique(*own) else unique_rules(own[0].table):
             others = {other: names.get(other) for other in rule.columns if other not in own}
             whole = len(others) + len(own) == len(rule.columns)
             if whole and self._values.keys() >= set(others.values()):

@@ -13,7 +13,7 @@ from marshmallow.fields import Field
 from sqlalchemy.orm import Mapper, aliased
 
 from histio.fields import Integer, RunUUID
-from histio.mapping import Columns, Relation, attribute, is_among
+from histio.mapping import Columns, Relation, attribute, is_among, is_unique
 from histio.wire import WireField
 
 
@@ -83,6 +83,18 @@ class Identity:
         """Whether it is a UUID and nothing else."""
         first, *others = self.parts
         return not others and first.relation is None and isinstance(first.field, RunUUID)
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether the database sees to it that no two rows have the same."""
+        related: dict[str, list[Part]] = {}
+        for part in self.parts:
+            related.setdefault("" if part.relation is None else part.relation.name, []).append(part)
+        related.pop("", None)
+        return is_unique(*self.columns) and not any(
+            any("." in part.path for part in parts) or not is_unique(*(part.column for part in parts))
+            for parts in related.values()
+        )
 
     @property
     def names(self) -> list[str]:
@@ -190,11 +202,12 @@ class IdentitySql:
         entity: The model, or an alias of it; None: the Core table of its columns, whatever model a row is of.
 
     Attributes:
+        identity: The same.
         parts: An expression for each part.
     """
 
     def __init__(self, identity: Identity, entity: Any = None) -> None:
-        self._identity = identity
+        self.identity = identity
         self._base = identity.columns[0].table if entity is None else entity
         self._of_core = entity is None
         self._joins: list[tuple[Any, Any, Any]] = []
@@ -204,7 +217,7 @@ class IdentitySql:
     def _own(self, column: sa.Column[Any]) -> Any:
         if self._of_core:
             return column
-        return getattr(self._base, attribute(self._identity.mapper, column).key)
+        return getattr(self._base, attribute(self.identity.mapper, column).key)
 
     def _part(self, part: Part) -> Any:
         if part.relation is None:
@@ -255,7 +268,7 @@ class IdentitySql:
 
     def among(self, identities: Collection[Any]) -> sa.ColumnElement[bool]:
         """Whether a row has one of *identities*, as the database compares them."""
-        keys = [tuple(self._identity.values(each)) for each in identities]
+        keys = [tuple(self.identity.values(each)) for each in identities]
         if not self.is_joined or len(self.parts) == 1:
             return is_among(self.parts, keys)
         # No index has the columns of several tables: each column is sought by itself as well.
@@ -266,5 +279,5 @@ class IdentitySql:
 
     def equals(self, identity: Any) -> sa.ColumnElement[bool]:
         """Whether a row has this *identity*."""
-        values = self._identity.values(identity)
+        values = self.identity.values(identity)
         return sa.and_(*(part == value for part, value in zip(self.parts, values, strict=True)))

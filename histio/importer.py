@@ -572,12 +572,12 @@ class Import:
     def _write(self, kind: Kind, rows: dict[Run, Row], deferred: bool) -> None:  # noqa: FBT001
         runs = list(rows)
         of_rows = {row: run for run, row in rows.items()}
-        identity = unique_on(kind.identity.columns)
+        identity = unique_on(*kind.identity.columns)
         entries = {
             name
             for table in kind.table.all()
             if table.is_shared
-            for name in unique_on(table.identity_columns)
+            for name in unique_on(*table.identity_columns)
         } - identity
 
         def rivals(some: Sequence[Row]) -> set[Row]:

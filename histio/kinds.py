@@ -197,13 +197,13 @@ class Table:
     def is_shared(self) -> bool:
         """Whether no two records, in whatever runs, may have the same identity."""
         own = self.identity
-        return own is not None and (own.is_uuid or is_unique(own.columns))
+        return own is not None and (own.is_uuid or is_unique(*own.columns))
 
     @property
     def has_own_uuid(self) -> bool:
         """Whether a UUID identifies each record, and no two rows of the table have the same."""
         own = self.identity
-        return own is not None and own.is_uuid and is_unique(own.columns)
+        return own is not None and own.is_uuid and is_unique(*own.columns)
 
     def attribute(self, member: str) -> InstrumentedAttribute[Any]:
         """The model's attribute of a plain member."""

@@ -276,12 +276,14 @@ def unique_rules(table: Any) -> list[Any]:
     return [rule for rule in rules if isinstance(rule, sa.UniqueConstraint) or getattr(rule, "unique", False)]
 
 
-def unique_on(columns: Columns) -> set[str]:
+def unique_on(*columns: sa.Column[Any]) -> set[str]:
     """The names of the constraints and indexes that make *columns* of one table unique by themselves.
 
     Where the host gives none, those that PostgreSQL and MariaDB give.
     """
     table, names = columns[0].table, set[str]()
+    if set(table.primary_key.columns) == set(columns):
+        names.add(str(table.primary_key.name or f"{table.name}_pkey"))
     for rule in unique_rules(table):
         if set(rule.columns) == set(columns):
             given = [column.name for column in rule.columns]
@@ -290,7 +292,7 @@ def unique_on(columns: Columns) -> set[str]:
     return names
 
 
-def is_unique(columns: Columns) -> bool:
+def is_unique(*columns: sa.Column[Any]) -> bool:
     """Whether no two rows may have the same values in *columns* of one table."""
     table = columns[0].table
     return any(
@@ -325,7 +327,7 @@ def natural_keys(mapper: Mapper[Any]) -> list[str]:
         for prop in mapper.column_attrs
         if isinstance(column := prop.columns[0], sa.Column)
         and not (is_surrogate_key(column) or column.foreign_keys)
-        and (is_unique((column,)) or prop.key in _KEY_NAMES)
+        and (is_unique(column) or prop.key in _KEY_NAMES)
     ]
     return [prop.key for prop in sorted(candidates, key=rank)]
 

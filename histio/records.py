@@ -96,8 +96,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     - ``identity``: the member that identifies a record, or a tuple of the members that do so together, slugs
       among them; None: the `RunUUID` that is called ``uuid``, or the only one. A run needs an identity, a
       ledger entry does not.
-    - ``order``: of a ledger's entries, the member or attribute that orders them, or a tuple of several; None:
-      their growing key.
+    - ``order``: of a ledger's entries, the member or attribute that orders them, or several; None: their key.
     - ``changed``: the member that tells when a row was last written, where there is one.
     - ``optional``: members that are left out where the model has no such column.
     - ``exclude``: fields to leave out, and mapped attributes that are no fields.

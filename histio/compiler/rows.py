@@ -28,6 +28,7 @@ from histio.dialects import (
 )
 from histio.fields import Slug
 from histio.kinds import Kind, Ledger, Table
+from histio.mapping import is_unique
 from histio.resolver import CHUNK
 from histio.rows import RowBuilder
 from histio.writer import owner_columns
@@ -66,6 +67,8 @@ class Rows:
             raise NotCompiledError(f"{name}: nothing is known of the driver {dialect.driver}")
         if builder.limits[table] or table.links:
             raise NotCompiledError(f"{name}: a limit of the database, or a list of slugs")
+        if not _kept_apart(table, owned):
+            raise NotCompiledError(f"{name}: the database takes entries of the same identity")
         self._rows = table.rows
         defaults = builder.defaults[table]
         plain = {member: each for member, each in table.columns.items() if member not in table.computed}
@@ -132,6 +135,12 @@ class Rows:
         except DeclinedError:
             return False
         return all(below.admits(record) for below in self._ledgers)
+
+
+def _kept_apart(table: Table, owned: Sequence[sa.Column[Any]]) -> bool:
+    """Whether no two entries of an owner can have the same identity; chance sees to that of UUIDs."""
+    own = table.identity
+    return own is None or own.is_uuid or is_unique(*own.columns, *owned)
 
 
 def _member(

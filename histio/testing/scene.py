@@ -14,14 +14,14 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.orm import Session, aliased, scoped_session, sessionmaker
 
 from histio.circles import Blank, blank_of
 from histio.dialects import deferring, ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
 from histio.kinds import Kind, Reference, Table
-from histio.mapping import attribute, is_among
+from histio.mapping import is_among
 from histio.report import ImportReport
 
 MakeRuns: TypeAlias = Callable[[Any, int], object]
@@ -66,13 +66,13 @@ class Scene:
         history: Of the host.
         session: In which the runs were made.
         connection: Of that session.
-        identities: Of the runs that were made, by kind, what the columns of the identity hold.
+        identities: Of the runs that were made, by kind, as their columns keep them.
     """
 
     history: History
     session: Session
     connection: Connection
-    identities: Mapping[str, list[tuple[Any, ...]]]
+    identities: Mapping[str, list[Any]]
 
     @property
     def kinds(self) -> list[Kind]:
@@ -111,7 +111,12 @@ class Scene:
 
     def _made(self, kind: Kind) -> sa.ColumnElement[bool]:
         """What is true of the runs that were made."""
-        return is_among(_identity(kind), self.identities[kind.name])
+        there = aliased(kind.table.mapper.class_)
+        own = kind.identity.sql(there)
+        names = [kind.table.mapper.get_property_by_column(each).key for each in kind.table.mapper.primary_key]
+        keys = sa.select(*(getattr(there, name) for name in names))
+        made = own.join(keys).where(own.among(self.identities[kind.name]))
+        return sa.tuple_(*(getattr(kind.table.mapper.class_, name) for name in names)).in_(made)
 
     def clear(self) -> None:
         """Delete the runs that were made, and nothing else: ledgers and associations before their owners."""
@@ -237,12 +242,9 @@ def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
         yield Scene(history, session, connection, made)
 
 
-def _identity(kind: Kind) -> list[Any]:
-    return [attribute(kind.table.mapper, column) for column in kind.identity.columns]
-
-
-def _identities(connection: Connection, kind: Kind) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in connection.execute(sa.select(*_identity(kind)))]
+def _identities(connection: Connection, kind: Kind) -> list[Any]:
+    own = kind.identity.sql(kind.table.mapper.class_)
+    return [kind.identity.joined(row) for row in connection.execute(own.select())]
 
 
 @contextmanager
