@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,6 +49,31 @@ def stored_values(
         except ValidationError as error:
             found.append(f"what is stored cannot be loaded: {error}")
     return found
+
+
+def given_values(
+    table: Table,
+    runs: Sequence[Run],
+    stored: Sequence[Values | str],
+    as_stored: Callable[[Table, Sequence[Values]], Sequence[Values]],
+) -> dict[Run, Values]:
+    """What *runs* say, for comparison with what is *stored* of them: rows are compared, not their slugs.
+
+    Args:
+        table: Of the runs.
+        runs: Well-formed ones.
+        stored: As `stored_values` gives it.
+        as_stored: Gives records with the slugs that an export would write of the rows they name. It is asked
+            for runs that differ from what is stored.
+    """
+    pairs = zip(runs, stored, strict=True)
+    differing = [
+        run
+        for run, there in pairs
+        if not isinstance(there, str) and any(differences(table, run.values, there))
+    ]
+    resolved = as_stored(table, [run.values for run in differing])
+    return {run: run.values for run in runs} | dict(zip(differing, resolved, strict=True))
 
 
 def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) -> Iterator[str]:

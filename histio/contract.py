@@ -112,14 +112,18 @@ def derive(
         "title": "History",
         "description": "An application's history as one document, or line by line as a stream.",
         **_object({"version": _version(version), "exported_at": exported_at, **lists}, required=["version"]),
-        "anyOf": _one_of(lists),
+        "anyOf": [_given(name) for name in lists],
         "$defs": dict(sorted(definitions.items())),
     }
 
 
-def _one_of(names: Iterable[str]) -> list[JsonSchema]:
-    """Branches of which each requires one name; strict validators want to see it among the properties."""
-    return [{"properties": {name: True}, "required": [name]} for name in names]
+def _given(name: str, field: Any = None) -> JsonSchema:
+    """A branch that requires *name*, and where *field* may be null, that it is not.
+
+    Strict validators want to see the name among the properties.
+    """
+    may_be_null = field is not None and field.allow_none
+    return _not_null(name) if may_be_null else {"properties": {name: True}, "required": [name]}
 
 
 def _object(properties: JsonSchema, required: Iterable[str]) -> JsonSchema:
@@ -169,7 +173,10 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
         properties[member] = _documented(_or_null(rule, field), _title(member), description, shown)
     required = [member for member, field in members.items() if field.required]
     shape = _object(properties, required)
-    groups = [{"anyOf": _one_of(group)} for group in _groups(schema, "alternatives")]
+    groups = [
+        {"anyOf": [_given(name, members[name]) for name in group]}
+        for group in _groups(schema, "alternatives")
+    ]
     groups += [{"oneOf": [_not_null(member) for member in group]} for group in _groups(schema, "choices")]
     described = _documented({}, _title(_name(schema)), _first_line(schema), None)
     return {**described, **shape, **({"allOf": groups} if groups else {})}
@@ -512,10 +519,8 @@ def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...]
     elif error.validator == "type":
         kinds = " or ".join([rule] if isinstance(rule, str) else rule)
         yield (), f"Must be {kinds}, not {shown(instance)}."
-    elif error.validator == "anyOf" and all(sub.validator == "required" for sub in error.context or ()):
-        wanted: list[Any] = [sub.validator_value for sub in error.context or ()]
-        names = " or ".join(name for names in wanted for name in names)
-        yield (), f"Must have {names}."
+    elif error.validator == "anyOf" and all("required" in branch for branch in rule):
+        yield (), f"Must have {' or '.join(name for branch in rule for name in branch['required'])}."
     elif error.validator == "enum":
         yield (), f"Must be {' or '.join(map(shown, rule))}, not {shown(instance)}."
     else:

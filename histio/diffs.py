@@ -8,7 +8,7 @@ import json
 import marshal
 import operator
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -78,7 +78,8 @@ def diff(
 
     Of two exports, that is so exactly if their ``sha256`` are equal. Records that people have written are
     compared by what they mean: ``"5.25"`` is ``"5.2500"``, a member that is left out is null. Of a run that
-    comes several times in one file, the last one counts.
+    comes several times in one file, the last one counts. Of a file and a database, related rows are compared,
+    not the slugs that name them: a slug that leads to the row is no difference. Of two files, slugs are.
 
     Kind by kind come first the runs that both have and that differ, then those that only one has; both in
     the order of exports (the former by the later time where that is what differs). Files are read twice,
@@ -119,13 +120,15 @@ def _described(kind: Kind) -> tuple[str, tuple[str, ...], str | None]:
 def _differences(a: FilePath | History, b: FilePath | History, history: History) -> Iterator[Difference]:
     form = history._format
     with ExitStack() as stack:
-        ours, theirs = (stack.enter_context(_runs(each, form)) for each in (a, b))
+        (ours, in_a), (theirs, in_b) = (stack.enter_context(_runs(each, form)) for each in (a, b))
+        # Two files, or two databases, have nothing that would resolve the slugs of both.
+        of_a, of_b = (in_b, None) if in_a is None else (None, in_a) if in_b is None else (None, None)
         apart = stack.enter_context(_Apart())
         both = heapq.merge(_of("a", ours), _of("b", theirs), key=operator.itemgetter(0))
         for number, of_kind in itertools.groupby(both, key=lambda each: each[0].kind):
             kind = form.kinds[number]
             for uuid, found in _pairs(of_kind, apart):
-                changed = tuple(_run_changes(kind.table, found["a"], found["b"]))
+                changed = tuple(_run_changes(kind, found["a"], found["b"], of_a, of_b))
                 if changed:
                     yield Difference(kind.name, uuid, changes=changed)
             for uuid, side in apart.rest():
@@ -133,17 +136,30 @@ def _differences(a: FilePath | History, b: FilePath | History, history: History)
 
 
 @contextmanager
-def _runs(given: FilePath | History, form: Format) -> Iterator[Iterator[Placed]]:
-    """The runs of a file or database, in the order of exports."""
+def _runs(given: FilePath | History, form: Format) -> Iterator[tuple[Iterator[Placed], _AsStored | None]]:
+    """The runs of a file or database, in the order of exports, and of a database, what resolves slugs."""
     if not isinstance(given, History):
         with together([given], form) as files:
-            yield files.runs()
+            yield files.runs(), None
         return
     own = {kind.name: kind for kind in given._format.kinds}
     placers = [Placer(own[kind.name], number) for number, kind in enumerate(form.kinds)]
-    with given._database.reading(None) as connection:
-        yield ((place(record), record) for place in placers for record in export_runs(connection, place.kind))
+    with (
+        given._database.reading(None) as connection,
+        given._looking(connection, given.version, None) as work,
+    ):
 
+        def as_stored(kind: str, record: Any) -> Any:
+            return canonical(own[kind].table, record, work.as_stored)
+
+        runs = (
+            (place(record), record) for place in placers for record in export_runs(connection, place.kind)
+        )
+        yield runs, as_stored
+
+
+_AsStored: TypeAlias = Callable[[str, Any], Any]
+"""Of a kind's name and a record, that as an export of a database would write it."""
 
 _Sided: TypeAlias = tuple[Place, Side, Any]
 
@@ -199,13 +215,25 @@ _text = json.JSONEncoder(sort_keys=True, default=repr).encode
 """A value such that equal texts are equal values: to Python, true is 1, and 1 is 1.0."""
 
 
-def _run_changes(table: Table, a: Any, b: Any) -> Iterator[Change]:
+def _run_changes(
+    kind: Kind, a: Any, b: Any, of_a: _AsStored | None, of_b: _AsStored | None
+) -> Iterator[Change]:
+    """In what two runs differ; *of_a* and *of_b* resolve the slugs of *a* and *b*."""
     # Nearly all runs are equal as they stand, which their texts would tell too, but three times as slowly.
     with suppress(ValueError):
         if marshal.dumps(a, 2) == marshal.dumps(b, 2):
             return
-    if _text(a) != _text(b):
-        yield from _changes(table, canonical(table, a), canonical(table, b), ())
+    if _text(a) == _text(b):
+        return
+    table = kind.table
+    changes = list(_changes(table, canonical(table, a), canonical(table, b), ()))
+    if changes and (of_a or of_b):
+        ours, theirs = (
+            resolve(kind.name, record) if resolve else canonical(table, record)
+            for resolve, record in ((of_a, a), (of_b, b))
+        )
+        changes = list(_changes(table, ours, theirs, ()))
+    yield from changes
 
 
 def _changes(table: Table, a: Mapping[str, Any], b: Mapping[str, Any], steps: _Steps) -> Iterator[Change]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.circles import circle_warnings
-from histio.comparison import differences, stored_values
+from histio.comparison import differences, given_values, stored_values
 from histio.compiler.collector import paused
 from histio.compiler.obstacles import named_mappers
 from histio.compiler.rows import Rows
@@ -181,6 +181,12 @@ class Import:
             rows += linked
             findings += wrong
         return rows, findings
+
+    def as_stored(self, table: Table, record: dict[str, Any]) -> dict[str, Any]:
+        """A loaded *record* of *table* with the slugs that an export would write of the rows it names."""
+        [stored] = self._builder.as_stored(table, [record], fill=True)
+        self._resolver.let_go()
+        return stored
 
     def named(self, table: Table, records: Sequence[Values]) -> list[list[Finding]]:
         """What is wrong with the references of each of *records*, loaded ones of *table*."""
@@ -527,8 +533,9 @@ class Import:
     def _verify(self, kind: Kind, runs: list[Run]) -> None:
         within = self._identities.scope(kind.table)
         found = stored_values(self._connection, kind, runs, within=within)
+        given = given_values(kind.table, runs, found, self._builder.as_stored)
         for run, stored in zip(runs, found, strict=True):
-            told = [stored] if isinstance(stored, str) else differences(kind.table, run.values, stored)
+            told = [stored] if isinstance(stored, str) else differences(kind.table, given[run], stored)
             conflict = "; ".join(told)
             if conflict:
                 run.note(Fault(f"Differs from the stored run: {conflict}", "conflict"))

@@ -34,6 +34,7 @@ from histio.fields import (
     Text,
     UtcTimestamp,
 )
+from histio.fields.groups import SlugGroups
 from histio.mapping import Relation, find_column, mapper_of, no_such, relation, underlying
 from histio.options import RecordMeta, RecordOpts
 from histio.report import Fault
@@ -167,13 +168,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         self._only_dumped = {
             wire_name(name, field) for name, field in self.dump_fields.items() if field.dump_only
         }
-        self._choices = self._grouped(lambda slug: slug.choice)
-        groups = self._grouped(_needed)
-        self._alternatives = [group for group in groups if len(group) > 1]
-        alone = {group[0] for group in groups if len(group) == 1}
-        for name, field in self.load_fields.items():
-            if wire_name(name, field) in alone:
-                field.required = True  # nothing else names the row, and it may not be null
+        self._slugs = SlugGroups(self.load_fields, self.dump_fields)
 
     def _check_names(self) -> None:
         """Raise BindingError for a name in ``Meta.exclude`` or an auto field that the model lacks."""
@@ -268,36 +263,18 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         return {name: value for name, value in data.items() if name not in self._only_dumped}
 
     def alternatives(self) -> list[list[str]]:
-        """Groups of optional slugs of the same relationship: of each, a record needs at least one."""
-        return self._alternatives
+        """Groups of slugs of the same relationship: of each, a record needs at least one that is not null."""
+        return list(map(list, self._slugs.alternatives))
 
     def choices(self) -> list[list[str]]:
         """Groups of references: of each, a record has exactly one that is not null."""
-        return self._choices
-
-    def _grouped(self, group_of: Callable[[Slug], str | None]) -> list[list[str]]:
-        """The names on the wire of the slugs, by what *group_of* says of them; None: in no group."""
-        groups: dict[str, list[str]] = {}
-        for name, field in self.load_fields.items():
-            group = group_of(field) if isinstance(field, Slug) else None
-            if group is not None:
-                groups.setdefault(group, []).append(wire_name(name, field))
-        return list(groups.values())
+        return list(map(list, self._slugs.choices))
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _need_one_alternative(self, _data: Any, original: Any, *, partial: Any = None, **_: Any) -> None:
         if not isinstance(original, Mapping) or partial:
             return
-        errors = {
-            group[0]: [Fault(f"Missing; one of {', '.join(group)} is required.")]
-            for group in self.alternatives()
-            if not any(name in original for name in group)
-        }
-        for group in self.choices():
-            given = [name for name in group if original.get(name) is not None]
-            if len(given) != 1:
-                text = f"Exactly one of {', '.join(group)} must not be null, not {len(given)}."
-                errors[(given or group)[-1]] = [Fault(text)]
+        errors = self._slugs.faults(original)
         if errors:
             raise ValidationError(errors)
 
@@ -352,11 +329,6 @@ def _bind_class(mapper: Mapper[Any], name: str, nested: Nested) -> None:
     related = relation(mapper, name, target=None if own is None else mapper_of(own))
     if own is not related.model:
         nested.nested = written.bind(related.model)
-
-
-def _needed(slug: Slug) -> str | None:
-    """The relationship that *slug* is to lead to if no other one does; None: it may lead nowhere."""
-    return None if slug.required or slug.allow_none or slug.many else slug.relationship
 
 
 def _fit(field: Field[Any], column: sa.Column[Any]) -> None:

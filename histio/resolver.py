@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, aliased
 
-from histio.fields.references import Key
+from histio.fields.references import Key, is_slug
 from histio.kinds import Links, Reference, Snapshot, Table
 from histio.mapping import attribute, find_column, is_among, underlying
 from histio.report import Fault
@@ -29,6 +29,7 @@ _REMEMBERED = 50_000
 _HINTED = 25
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # close matches of those mean nothing
 _POPULATION = 2_000
+_LONGEST_HINTED = 100  # close matches take time by the square of the length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -235,9 +236,9 @@ class Resolver:
         if found is not None:
             named = f"{reference.relation.model.__name__} {shown_key(record[member])}"
             for other in others:
-                value = found.keys[reference.slugs[other][0]]
-                if value != record[other]:
-                    text = f"{named} has {shown_key(value)}, not {shown_key(record[other])}"
+                keys = [found.keys[key] for key in reference.slugs[other]]
+                if record[other] not in keys:
+                    text = f"{named} has {shown_key(keys[0])}, not {shown_key(record[other])}"
                     findings.append(Finding(other, Fault(text, "mismatched-reference"), warning=True))
         return found, findings
 
@@ -251,12 +252,23 @@ class Resolver:
         rows = {tuple(found.columns.values()): found for found, _ in each if found}
         return list(rows.values()), [finding for _, findings in each for finding in findings]
 
+    def one(self, mapper: Mapper[Any], chain: tuple[Key, ...], value: Any) -> Found | None:
+        """The one row that has *value* in the first key of *chain* in which any has it; None: there is none.
+
+        The value must have been fetched.
+        """
+        rows = self._rows(self._lookups[mapper.class_], chain, value)
+        return rows[0] if len(rows) == 1 else None
+
+    def _rows(self, lookup: _Lookup, chain: tuple[Key, ...], value: Any) -> list[Found]:
+        return next(filter(None, (lookup.found[key, value] for key in chain)), [])
+
     def _find(
         self, mapper: Mapper[Any], chain: tuple[Key, ...], value: Any, member: str
     ) -> tuple[Found | None, list[Finding]]:
         """The row that has *value* in the first key of *chain* in which any row has it."""
         lookup = self._lookups[mapper.class_]
-        rows = next(filter(None, (lookup.found[key, value] for key in chain)), [])
+        rows = self._rows(lookup, chain, value)
         name = mapper.class_.__name__
         if not rows and any((key, value) in lookup.promised for key in chain):
             return None, []
@@ -281,7 +293,7 @@ class Resolver:
         lookup = self._lookups[snapshot.model]
         if slug is None or lookup.found[snapshot.key, slug]:
             return []
-        fault = Fault(f"{snapshot.model.__name__} not found: {slug}", "unknown-reference")
+        fault = Fault(f"{snapshot.model.__name__} not found: {shown_key(slug)}", "unknown-reference")
         return [Finding(snapshot.member, fault, self._hint(lookup, snapshot.key, slug), warning=True)]
 
     def _hint(self, lookup: _Lookup, key: Key, value: Any) -> str | None:
@@ -289,16 +301,22 @@ class Resolver:
         where = self._standing(lookup.mapper.class_, (key, value))
         if where is not None:
             return where
-        if not isinstance(value, str) or _UUID.fullmatch(value):
+        if not isinstance(value, str) or len(value) > _LONGEST_HINTED or _UUID.fullmatch(value):
             return None
         if (key, value) not in lookup.hints and len(lookup.hints) < _HINTED:
             if key not in lookup.population:
                 statement, paths = lookup.select()
                 column = paths[key[0]]
                 population = self._execute(statement.with_only_columns(column).distinct().limit(_POPULATION))
-                lookup.population[key] = [known for known in population.scalars() if isinstance(known, str)]
+                lookup.population[key] = [
+                    known
+                    for known in population.scalars()
+                    if isinstance(known, str) and len(known) <= _LONGEST_HINTED
+                ]
             close = difflib.get_close_matches(value, lookup.population[key])
-            lookup.hints[key, value] = f"did you mean {' or '.join(close)}?" if close else None
+            lookup.hints[key, value] = (
+                f"did you mean {' or '.join(map(shown_key, close))}?" if close else None
+            )
         return lookup.hints.get((key, value))
 
 
@@ -315,7 +333,9 @@ def shown_key(value: Any) -> str:
     """A key as a message shows it."""
     if isinstance(value, tuple):
         return " ".join(map(shown_key, value))
-    return value if isinstance(value, str) else shown(value) if isinstance(value, bytes) else str(value)
+    if isinstance(value, str):
+        return value if is_slug(value) else shown(value)
+    return "none" if value is None else shown(value) if isinstance(value, bytes) else str(value)
 
 
 def _wanted(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], Sought]]:

@@ -19,6 +19,7 @@ from histio.mapping import find_column
 from histio.report import Fault
 from histio.resolver import Finding, Found, Resolver, shown_key
 from histio.runs import Run, Steps, Values
+from histio.stored_slugs import as_stored
 from histio.writer import Row
 
 Constants = Mapping[str, Any]
@@ -89,6 +90,14 @@ class RowBuilder:
         for ledger, below, entry in table.entries(values):
             ledgers[places[ledger]].append(self._row(run, ledger.table, entry, (*steps, *below)))
         return Row(parameters, ledgers, named.linked)
+
+    def as_stored(
+        self, table: Table, records: Sequence[Values], *, fill: bool = False
+    ) -> list[dict[str, Any]]:
+        """*records* with the slugs that an export would write; *fill* as for `stored_slugs.as_stored`."""
+        self._resolver.collect(table, records)
+        self._resolver.fetch()
+        return [as_stored(self._resolver, table, record, fill=fill) for record in records]
 
     def related(self, table: Table, records: Sequence[Values]) -> list[dict[str, Any] | None]:
         """What the slugs of *records* fill rows with; None: there is something to be said of them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -37,10 +37,17 @@ class Format:
         return canonical(kind.table, upgraded) if kind.is_hooked else upgraded
 
 
-def canonical(table: Table, record: Any) -> Any:
-    """*record* as an export would write it; as it is where it cannot be loaded."""
+def canonical(
+    table: Table,
+    record: Any,
+    as_stored: Callable[[Table, Values], Values] = lambda _table, values: values,
+) -> Any:
+    """*record* as an export would write it; as it is where it cannot be loaded.
+
+    *as_stored* gives loaded values with the slugs of a database.
+    """
     try:
-        return _written(table, table.schema.load(copy.deepcopy(record)), record)
+        return _written(table, as_stored(table, table.schema.load(copy.deepcopy(record))), record)
     except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
         return record
 

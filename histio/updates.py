@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from histio.amending import Done, Scope, amend_by_unit_of_work
-from histio.comparison import differences, stored_values
+from histio.comparison import differences, given_values, stored_values
 from histio.exporter import PAGE
 from histio.identities import Identities
 from histio.kinds import Kind, Table
@@ -76,13 +76,14 @@ class Updater:
         again: list[Run] = []
         taken: set[Any] = set()
         found = stored_values(self._connection, kind, runs, within=within, now=True)
+        given = given_values(kind.table, runs, found, self._builder.as_stored)
         for run, stored in zip(runs, found, strict=True):
             if taken & _identities_of(run):
                 again.append(run)
             elif isinstance(stored, str):
                 run.note(Fault(f"Cannot be compared with the stored run: {stored}", "conflict"))
                 run.outcome = "rejected"
-            elif any(differences(kind.table, _writable(kind.table, run.values), stored)):
+            elif any(differences(kind.table, _writable(kind.table, given[run]), stored)):
                 differing[run] = _identities_of(replace(run, values=stored))
                 taken |= differing[run] | _identities_of(run)
             else:
@@ -91,7 +92,8 @@ class Updater:
         self._check_entries(differing)
         for run in differing:
             run.outcome = "rejected" if run.problems else None
-        self._write(kind, {run: rows[run] for run in differing if run.outcome is None}, within)
+        accepted = {run: rows[run] for run in differing if run.outcome is None}
+        self._write(kind, accepted, given, within)
         return again
 
     def _lock(self, kind: Kind, runs: Sequence[Run], within: Scope) -> None:
@@ -118,8 +120,10 @@ class Updater:
             }
             self._note_entries(run, foreign)
 
-    def _write(self, kind: Kind, rows: Mapping[Run, Row], within: Scope) -> None:
-        given = {row: run.values for run, row in rows.items()}
+    def _write(
+        self, kind: Kind, rows: Mapping[Run, Row], values: Mapping[Run, Values], within: Scope
+    ) -> None:
+        given = {row: values[run] for run, row in rows.items()}
         done: Done = {}
         failures = write(
             self._connection,

@@ -217,8 +217,8 @@ class _Related:
         self._members = [*slugs, *(snapshot.member for snapshot in table.snapshots)]
         for member in self._members:
             field = table.fields[member]
-            if not isinstance(field, Slug) or field.rule is not field or len(field.key) > 1:
-                raise NotCompiledError(f"{table.mapper.class_.__name__}.{member}: is no slug of text")
+            if not isinstance(field, Slug) or not field.is_plain_text:
+                raise NotCompiledError(f"{table.mapper.class_.__name__}.{member}: is no key of plain text")
         self._names = [table.names[member] for member in self._members]
         self._found: dict[Any, tuple[Any, ...]] = {}
         self._odd: set[Any] = set()

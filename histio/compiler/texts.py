@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import RelationshipDirection, aliased
 
 from histio.binding import constants_of, order_names
 from histio.compiler.columns import Column, DeclinedError, column
@@ -27,7 +29,7 @@ from histio.dialects import (
 )
 from histio.fields import Slug
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import attribute
+from histio.mapping import attribute, column_of
 from histio.wire import nested_in, wire_name
 
 _ALL = 2**31 - 2
@@ -63,16 +65,15 @@ class Texts:
         self._selected: list[tuple[Any, bool]] = []
         self._columns: list[Column] = []
         self._ledgers: list[_Below] = []
-        places = []
+        self._spare: dict[str | None, list[int]] = {}
+        template = _Template()
         for name, field in table.schema.dump_fields.items():
-            wire = json.dumps(wire_name(name, field), ensure_ascii=False).replace("%", "%%")
             if nested_in(field) is None:
-                places.append(f"{wire}:{self._place(name, field)}")
+                self._add(name, field, template)
         for ledger in table.ledgers:
             self._ledgers.append(_Below(dialect, table, ledger))
-            wire = json.dumps(table.names[ledger.member], ensure_ascii=False).replace("%", "%%")
-            places.append(f"{wire}:[%s]")
-        self.template = f"{{{','.join(places)}}}"
+            template.add(f"{_quoted(table.names[ledger.member])}:[%s]")
+        self.template = template.finished()
         self._one = as_one(dialect, self._selected)
         values = [value for value, _ in self._selected] if self._one is None else [self._one]
         keys = [as_it_is(below.key) for below in self._ledgers]
@@ -85,42 +86,56 @@ class Texts:
             statement = statement.outerjoin(relationship.of_type(entity))
         return statement
 
-    def _place(self, name: str, field: Any) -> str:
-        """The place of *field* in the template; what fills it is noted."""
+    def _add(self, name: str, field: Any, template: _Template) -> None:
+        """Select what *field* says, and take it into the *template*."""
         if isinstance(field, Slug) and field.relationship is not None:
-            key, value = self._key(field)
+            source = self._key(field)
         else:
-            key = value = self._table.attribute(field.attribute or name)
-        arriving = raw(self.dialect, key.type, value) if getattr(field, "rule", field) is field else None
-        made = arriving and column(field, arriving[1], getattr(key.type, "scale", None))
+            source = _Source(self._table.attribute(field.attribute or name))
+        column_type = source.column.type
+        plain = field.is_plain_text if isinstance(field, Slug) else getattr(field, "rule", field) is field
+        arriving = raw(self.dialect, column_type, source.value) if plain else None
+        made = arriving and column(field, arriving[1], getattr(column_type, "scale", None))
         if not arriving or not made:
             schema = type(self._table.schema).__name__
             raise NotCompiledError(f"{schema}.{name}: what its column holds takes marshmallow to be dumped")
         own = self._table.columns.get(field.attribute or name)
         self._selected.append((arriving[0], own is None or bool(own.nullable)))
-        self._columns.append(made[1])
-        return made[0]
+        place, fill = made
+        member = f"{_quoted(wire_name(name, field))}:{place}"
+        if source.is_spare:
+            self._spare.setdefault(field.relationship, []).append(len(self._columns))
+            self._columns.append(functools.partial(_where_named, template.add_spare(member), fill))
+        else:
+            template.add(member)
+            self._columns.append(functools.partial(_unmarked, fill) if source.marked is not None else fill)
 
-    def _key(self, slug: Slug) -> tuple[Any, Any]:
-        """The column of a related row's key, and an expression for it: null only where no row is related."""
+    def _key(self, slug: Slug) -> _Source:
+        """Where the key of a related row is."""
         ways = [each.relation for each in self._table.references if each.relation.name == slug.relationship]
         if len(slug.key) > 1 or not ways or ways[0].relationship is None:
             raise NotCompiledError(f"{slug.relationship}: is no relationship to a key of one column")
         [way] = ways
         owner: Any = self._table.mapper.class_
         path = ""
+        may_lack = False
         for step in (way.name, *slug.key[0].split(".")[:-1]):
+            may_lack = may_lack or (path != "" and _may_lead_nowhere(getattr(owner, step).property))
             path = f"{path}.{step}"
             relationship = getattr(owner, step)
             owner = self._ways.setdefault(path, (relationship, aliased(relationship.property.mapper.class_)))[
                 1
             ]
         key = getattr(owner, slug.key[0].rpartition(".")[2])
-        if not slug.allow_none:
-            return key, key
+        may_lack = may_lack or bool(column_of(way.mapper, slug.key[0]).nullable)
+        is_spare = bool(slug.alternatives) and may_lack and not slug.required
+        if not (slug.allow_none or is_spare):
+            return _Source(key)
+        if isinstance(key.type, sa.Enum):
+            raise NotCompiledError(f"{slug.relationship}: may be null, and its key is an enum")
         nothing = sa.or_(*(attribute(self._table.mapper, each).is_(None) for each in way.local))
-        # What a row refers to must be there: no key is empty.
-        return key, sa.case((nothing, key), else_=sa.func.coalesce(key, ""))
+        marked = sa.func.coalesce(sa.literal_column("'='", sa.String).concat(key), "")
+        return _Source(key, sa.case((nothing, key), else_=marked), is_spare=is_spare)
 
     def select(self) -> sa.Select[Any]:
         """A SELECT of what `finished` takes."""
@@ -151,6 +166,7 @@ class Texts:
         try:
             values = list(zip(*rows, strict=True))
             columns = values[: len(self._columns)] if self._one is None else self._apart(values[0])
+            self._check_named(columns)
             keys = values[len(self._columns) if self._one is None else 1 :]
             filled = [fill(each) for fill, each in zip(self._columns, columns, strict=True)]
             for below, owners in zip(self._ledgers, keys, strict=False):
@@ -158,6 +174,15 @@ class Texts:
             return list(map(self.template.__mod__, zip(*filled, strict=True)))
         except (ValidationError, TypeError, ValueError, LookupError) as error:
             raise DeclinedError from error
+
+    def _check_named(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Raise DeclinedError where a related row has none of the keys by which it could be named."""
+        slugs = (each for each in self._table.fields.values() if isinstance(each, Slug))
+        ways = Counter(slug.relationship for slug in slugs)
+        for relationship, places in self._spare.items():
+            nameless, keys = ("",) * len(places), zip(*(columns[each] for each in places), strict=True)
+            if len(places) == ways[relationship] and nameless in keys:
+                raise DeclinedError
 
     def _apart(self, together: Sequence[str]) -> list[Sequence[Any]]:
         """The columns of values that have arrived as one."""
@@ -168,6 +193,74 @@ class Texts:
             [value[1:] if value else None for value in column] if nullable else column
             for column, (_, nullable) in zip(columns, self._selected, strict=True)
         ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """Where the values of a member come from.
+
+    Attributes:
+        column: Their column.
+        marked: An expression for the key of a related row: null where no row is related, empty where that is
+            not there or has no key, else an equals sign and the key. None: the column itself.
+        is_spare: Whether the member is left out where the related row has no such key.
+    """
+
+    column: Any
+    marked: Any = None
+    is_spare: bool = False
+
+    @property
+    def value(self) -> Any:
+        return self.column if self.marked is None else self.marked
+
+
+class _Template:
+    """The JSON of an object, made of its members' places."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._has_member = False
+
+    def add(self, member: str) -> None:
+        """Take in a *member* that is always there."""
+        self._text += f",{member}" if self._has_member else member
+        self._has_member = True
+
+    def add_spare(self, member: str) -> str:
+        """Take in a *member* that may be left out; give it back with its comma."""
+        self._text += "%s"
+        return f",{member}" if self._has_member else f"{member},"
+
+    def finished(self) -> str:
+        """The object."""
+        if not self._has_member:
+            raise NotCompiledError("every member may be left out")
+        return f"{{{self._text}}}"
+
+
+def _quoted(name: str) -> str:
+    """*name* as JSON, as it stands in a template."""
+    return json.dumps(name, ensure_ascii=False).replace("%", "%%")
+
+
+def _may_lead_nowhere(relationship: Any) -> bool:
+    """Whether a row may have no related one, other than by a foreign key that leads nowhere."""
+    way_out = relationship.direction is RelationshipDirection.MANYTOONE
+    return not way_out or any(column.nullable for column in relationship.local_columns)
+
+
+def _unmarked(fill: Column, values: Sequence[Any]) -> Iterable[str]:
+    """JSON of marked keys."""
+    if "" in values:  # a row is related, and it is not there or has no key
+        raise DeclinedError
+    return fill([None if value is None else value[1:] for value in values])
+
+
+def _where_named(member: str, fill: Column, values: Sequence[Any]) -> list[str]:
+    """The members with marked keys; nothing where the related row has none."""
+    done = iter(fill([None if value is None else value[1:] for value in values if value != ""]))
+    return ["" if value == "" else member % next(done) for value in values]
 
 
 class _Below:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from marshmallow import ValidationError
+from marshmallow import ValidationError, missing
 from sqlalchemy.orm import Mapper
+from sqlalchemy.types import TypeEngine
 
 from histio.errors import BindingError
 from histio.fields.numbers import FixedDecimal, Integer
 from histio.fields.texts import RunUUID, Text
 from histio.fields.times import Date, UtcTimestamp
 from histio.mapping import Relation, column_of, relation, underlying
+from histio.report import Fault
 from histio.wire import JsonSchema, WireField
 
 Key = tuple[str, ...]
@@ -27,7 +29,7 @@ _SPACE = " \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _LONGEST = 200
 
 
-class _SlugText(Text):
+class SlugText(Text):
     """A non-empty text without control characters or white space around it."""
 
     definition: str | None = "slug"
@@ -51,12 +53,13 @@ class _SlugText(Text):
         return re.search(self._malformed, text) is None
 
 
-class Slug(_SlugText):
+class Slug(SlugText):
     """The natural key of a related row, or a snapshot of one.
 
-    Several slugs of one relationship are alternatives, tried in the order of declaration; at least one
-    must be present, so a slug that stands alone is required. With ``allow_none``, null means that there is no
-    related row.
+    Several slugs of one relationship are alternatives. An export writes those whose key is not null. On
+    import, the first that is present and not null decides, and the later ones warn where they name another
+    row. At least one must be present and not null, unless all have ``allow_none``; so a slug that stands
+    alone is required. With ``allow_none``, null means that there is no related row.
 
     Args:
         relationship: The model's relationship that the slug resolves to, or the column of its foreign key;
@@ -66,12 +69,17 @@ class Slug(_SlugText):
             form of a key that is no text is that of its column.
         fallback: Further keys, in which an import looks where none has the value of the first. Exports
             always write *key*.
+        text: Whether keys are any `Text`: with white space at the ends, tabs and newlines, of any length.
+            False: they are slugs, of at most 200 characters.
         agrees: A relationship of the run and of the related row that should lead to the same row;
             where it does not, the import warns of a ``mismatched-reference``.
         choice: Of all the references of the record with the same *choice*, exactly one is not null.
         snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import
             warns where no such row exists (any more); None: nobody looks.
         kwargs: As for `WireField`.
+
+    Attributes:
+        alternatives: The other slugs by which an export can name the same row; a schema sets them.
     """
 
     default_error_messages = {
@@ -88,6 +96,7 @@ class Slug(_SlugText):
         *,
         key: str | Key = "slug",
         fallback: str | Sequence[str] = (),
+        text: bool = False,
         agrees: str | None = None,
         choice: str | None = None,
         snapshot_of: str | None = None,
@@ -103,17 +112,24 @@ class Slug(_SlugText):
         self.fallback: tuple[Key, ...] = tuple(
             (path,) for path in ((fallback,) if isinstance(fallback, str) else fallback)
         )
+        self.text = text
         self.agrees = agrees
         self.choice = choice
         self.snapshot_of = snapshot_of
+        self.alternatives: tuple[Slug, ...] = ()
         self._relation: Relation | None = None
         self._rules: dict[str, WireField] = {}
-        self._own: WireField | None = None
+        self._own: WireField | None = Text() if text else None
 
     @property
     def rule(self) -> WireField:
         """The field whose rule a key of one column has."""
         return self if self._own is None else self._own
+
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether a key is one text, which is the same on the wire, in Python and in the column."""
+        return len(self.key) == 1 and isinstance(self.rule, Text) and not self.rule.padded
 
     @property
     def rules(self) -> Mapping[str, WireField]:
@@ -124,6 +140,12 @@ class Slug(_SlugText):
     def chain(self) -> tuple[Key, ...]:
         """The keys in which the slug is looked for, in that order."""
         return (self.key, *self.fallback)
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        """Take the length of the column that keeps a slug as text."""
+        super().fit(column_type)
+        if self._own is not None:
+            self._own.fit(column_type)
 
     def fit_key(self, mapper: Mapper[Any]) -> None:
         """Take the relation of *mapper*'s model, and the wire form of the key from its columns.
@@ -142,6 +164,8 @@ class Slug(_SlugText):
             raise BindingError(f"{error}; {self._advice}") from error
         if self.fallback and len({type(rule) for rule in rules.values()}) > 1:
             raise BindingError(f"the keys {', '.join(rules)} are of different types")
+        if self.text and not any(isinstance(rule, Text) for rule in rules.values()):
+            raise BindingError(f"text=True: {' and '.join(rules)} is no text, so it has a form already")
         self._relation, self._rules = found, rules
         if len(self.key) > 1:
             self.definition = None
@@ -168,7 +192,11 @@ class Slug(_SlugText):
         return rule
 
     def _text(self, stored: Any) -> WireField:
-        rule = _SlugText(max_length=max(_LONGEST, getattr(stored, "length", None) or 0))
+        length = getattr(stored, "length", None)
+        if self.text:  # a key to fall back on may be longer
+            rule = Text(max_length=None if self.fallback else length)
+        else:
+            rule = SlugText(max_length=max(_LONGEST, length or 0))
         rule.padded = isinstance(stored, sa.CHAR)
         return rule
 
@@ -207,8 +235,22 @@ class Slug(_SlugText):
             return value if self._own is None else self._own.from_wire(value)
         return tuple(self._rules[path].from_wire(value[path]) for path in self.key)
 
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        """As that of all fields; of a key that is no slug, the error names the option that takes it."""
+        try:
+            return super()._serialize(value, attr, obj, **kwargs)
+        except ValidationError as error:
+            if self.text or not any(map(_is_free_text, _texts_of(value))):
+                raise
+            [fault] = error.messages
+            told = f"{fault} With text=True, {type(self).__name__} takes keys that are free text."
+            raise ValidationError([Fault(told, fault.code)]) from None  # type: ignore[union-attr]
+
     def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
-        """The key of the related row; None where there is no related row."""
+        """The key of the related row; None where there is no related row.
+
+        `marshmallow.missing` where the row has no such key, and an alternative has one.
+        """
         if self._relation is None:
             return super().get_value(obj, attr, accessor, default)
         row = self._relation.follow(obj)
@@ -219,14 +261,51 @@ class Slug(_SlugText):
         return None
 
     def _key_of(self, row: Any) -> Any:
-        parts = [_value(row, path) for path in self.key]
-        if None in parts:
+        key = self.find_key(row)
+        if key is not None:
+            return key
+        named = any(other.find_key(row) is not None for other in self.alternatives)
+        if not named or (self.required and not self.allow_none):
             raise self.make_error("keyless", path=" and ".join(self.key))
-        return tuple(parts) if len(parts) > 1 else parts[0]
+        return None if self.required else missing
+
+    def find_key(self, row: Any) -> Any:
+        """The key of a related *row*; None where a part of it is null."""
+        parts = [_value(row, path) for path in self.key]
+        return None if None in parts else tuple(parts) if len(parts) > 1 else parts[0]
 
     def sortable(self, wire: Any) -> Any:
         """A key in *wire* form as what sorts: of an object, the values of its members."""
         return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    """The texts of a key, or of a list of keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts_of(each)
+
+
+def is_slug(text: str) -> bool:
+    """Whether *text* has the form of a slug."""
+    return _has_form(_SLUG, text)
+
+
+def _is_free_text(text: str) -> bool:
+    return _has_form(_TEXT, text) and not is_slug(text)
+
+
+def _has_form(rule: WireField, text: str) -> bool:
+    try:
+        rule.check(text)
+    except ValidationError:
+        return False
+    return True
+
+
+_SLUG, _TEXT = SlugText(max_length=_LONGEST), Text()
 
 
 def _value(row: Any, path: str) -> Any:

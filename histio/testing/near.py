@@ -64,6 +64,7 @@ _SPELLINGS: tuple[Callable[[str], Any], ...] = (
     lambda text: text + ".0",
     lambda text: text + "e0",
     lambda text: text + "\x00",
+    lambda text: "\t" + text,
     str.upper,
     str.lower,
     lambda text: text.replace("-", ""),

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from histio.contract import pointer
-from histio.fields import Date, FixedDecimal, Integer, RunUUID, Slug, UtcTimestamp
+from histio.fields import Date, FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
+from histio.fields.references import SlugText
 from histio.history import History
 from histio.kinds import Table
 from histio.testing.claims import FEW, demand, field_at
@@ -116,4 +117,8 @@ def _unknown(rule: WireField) -> Any:
     if isinstance(rule, UtcTimestamp | Date):
         day = (dt.date(1000, 1, 1) + dt.timedelta(days=secrets.randbelow(300_000))).isoformat()
         return day if isinstance(rule, Date) else f"{day}T00:00:00Z"
-    return f"unknown-{uuid.uuid4().hex}"
+    text = f"unknown-{uuid.uuid4().hex}"
+    if isinstance(rule, Text) and not isinstance(rule, SlugText):  # a key of free text
+        text = f"{text[-rule.max_length :] if rule.max_length else text}"
+        return f"\t{text[1:-1]}\n"
+    return text

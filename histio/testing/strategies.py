@@ -66,7 +66,7 @@ def _record(schema: Any, slugs: Slugs) -> st.SearchStrategy[dict[str, Any]]:
                 if field.required or (field.allow_none and draw(st.booleans())):
                     record[name] = None
             elif field.required or name in needed or name in chosen or draw(st.booleans()):
-                record[name] = draw(nullable[name])
+                record[name] = draw(values[name] if name in needed else nullable[name])
         return record
 
     return drawn()

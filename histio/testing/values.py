@@ -13,7 +13,7 @@ from marshmallow import ValidationError, fields
 
 from histio import fields as own
 from histio.assertions import assertions_of
-from histio.fields.references import _SlugText
+from histio.fields.references import SlugText
 from histio.wire import JsonSchema, WireField
 
 Values: TypeAlias = st.SearchStrategy[Any]
@@ -227,7 +227,7 @@ _VALUES: dict[type[Any], Callable[[Any, JsonSchema], Values]] = {
     own.SlugList: _slug_list,
     own.RunRef: _slug,
     own.Slug: _slug,
-    _SlugText: _slug_text,
+    SlugText: _slug_text,
     own.Text: _text,
     own.RunUUID: _uuid,
     own.UtcTimestamp: _timestamp,
