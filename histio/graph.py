@@ -92,11 +92,15 @@ class RunGraph:
 
     Args:
         database: Holds the graph, so that it takes no memory.
+
+    Attributes:
+        is_cut: Whether references were left blank only because there were too many levels.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._made = False
+        self.is_cut = False
 
     def add(self, number: int, names: Iterable[str], needs: Iterable[Need]) -> None:
         """Add a run."""
@@ -131,17 +135,20 @@ class RunGraph:
         asked = "SELECT 1 FROM label WHERE name = ?"
         return self._made and self._database.execute(asked, (name,)).fetchone() is not None
 
-    def solve(self) -> int:
+    def solve(self, *, cut: bool = True) -> int:
         """Remove the runs that cannot be written, give the others their levels, and return how many remain.
 
         A run can be written if all runs that it needs can, and its HARD needs do not lead in a circle. HARD
-        needs are met by runs of lower levels; the others too, unless that takes a circle or too many levels.
+        needs are met by runs of lower levels, and so are the others, unless they lead in a circle.
+
+        Args:
+            cut: Whether others may also be left blank because there would be too many levels.
         """
         if not self._made:
             return 0
         left = -1
         while left != (left := self._count()):
-            self._set_levels()
+            self._set_levels(_LEVELS if cut else None)
             self._prune()
         return left
 
@@ -172,10 +179,11 @@ class RunGraph:
     def _count(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM node").fetchone()[0])
 
-    def _set_levels(self) -> None:
+    def _set_levels(self, until: int | None) -> None:
         self._reset()
-        level = self._rise(0, BLANK, _LEVELS)
-        if self._has_front():
+        level = self._rise(0, BLANK, until)
+        self.is_cut = self._has_front()
+        if self.is_cut:
             self._reset()
             level = 0
         for counted in (LATE, HARD):

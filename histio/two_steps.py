@@ -152,7 +152,8 @@ class TwoSteps:
 
     def write(self, graph: RunGraph, runs: OpenRuns) -> None:
         """Write the runs of *graph* that can be; those that the database refuses end as rejected."""
-        while graph.solve():
+        cut = True
+        while graph.solve(cut=cut):
             mark = self._spool.mark()
             runs.begin()
             failed = self._attempt(graph, runs)
@@ -163,6 +164,9 @@ class TwoSteps:
             self._spool.forget(mark)
             for kind in self._kinds:
                 self._resolver.forget(kind.table.mapper.class_)
+            if cut and graph.is_cut:  # a rule of the database may forbid what was left blank
+                cut = False
+                continue
             for number, run in failed.items():
                 run.problems[:] = problems[number]
                 run.outcome = "rejected"
@@ -176,8 +180,8 @@ class TwoSteps:
         try:
             with savepoint(self._connection) as nested, deferring(self._connection, deferred):
                 failed = self._write_first(graph, runs)
-                for group in () if failed else _groups(graph.runs(least=LATE), runs):
-                    failed |= self._complete(group, runs)
+                if not failed:
+                    failed = self._complete_all(graph, runs)
                 if failed:
                     nested.rollback()
                 elif self._deferred:
@@ -228,6 +232,15 @@ class TwoSteps:
                 graph.note_step(number, min(need.softness for need in lacking[run]))
             else:
                 runs.end(number, run)
+        return failed
+
+    def _complete_all(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        """Write what was left out of all runs; give those that the database refuses."""
+        failed: dict[int, Run] = {}
+        for group in _groups(graph.runs(least=LATE), runs):
+            failed |= self._complete(group, runs)
+            if len(failed) >= _ENOUGH:
+                break
         return failed
 
     def _complete(self, group: Mapping[int, Run], runs: OpenRuns) -> dict[int, Run]:

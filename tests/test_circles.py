@@ -321,6 +321,31 @@ def test_a_long_chain_of_references_takes_two_steps_and_not_one_for_each_link(sq
     assert stored(history) == chain
 
 
+def test_a_long_chain_goes_in_though_the_database_forbids_a_null_but_at_its_end(create):
+    base = orm.declarative_base()
+
+    class Run(base):
+        __tablename__ = "runs"
+        __table_args__ = (sa.CheckConstraint("parent_id IS NOT NULL OR number = 1", name="ck_parent"),)
+        id = sa.Column(sa.Integer, primary_key=True)
+        number = sa.Column(sa.Integer, unique=True, nullable=False)
+        parent_id = sa.Column(sa.ForeignKey("runs.id"))
+        parent = relationship("Run", remote_side=[id])
+
+    class RunSchema(histio.RunSchema):
+        class Meta:
+            model, kind, collection, timestamp, identity = Run, "run", "runs", None, "number"
+
+        number = histio.Integer(required=True)
+        parent = histio.Slug("parent", key="number", allow_none=True)
+
+    history = History(create(base.metadata), RunSchema)
+    chain = [{"number": n, "parent": n - 1 or None} for n in range(1, 31)]
+    report = history.import_document({"version": "1.0", "runs": [*chain[::-1], {"number": 99, "parent": 99}]})
+    assert (report.imported, told(report.problems)) == (30, [("/runs/30", "constraint")])
+    assert stored(history, "run") == chain
+
+
 def test_what_the_database_does_by_itself_on_an_update_does_not_touch_a_run_in_a_circle(create, dialect):
     host = Host()
     history = host.history(create)

@@ -286,13 +286,14 @@ def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
         if names:
             connection.exec_driver_sql(f"SET CONSTRAINTS {names} IMMEDIATE")
     elif connection.dialect.name == "sqlite" and tables:
+        before = connection.exec_driver_sql("PRAGMA defer_foreign_keys").scalar()
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         try:
             yield
             for table in tables:
                 _check_foreign_keys(connection, table.name)
         finally:
-            connection.exec_driver_sql("PRAGMA defer_foreign_keys = OFF")
+            connection.exec_driver_sql(f"PRAGMA defer_foreign_keys = {before or 0}")
     else:
         yield
 
