@@ -113,10 +113,6 @@ class Dependencies:
         columns: Iterator[Any] = (each for table in kind.table.mapper.tables for each in table.columns)
         return [column for column in columns if column.key in keys]
 
-    def has_late(self, kind: Kind) -> bool:
-        """Whether something of a run of *kind* may be written later than the run."""
-        return any(way.softness == LATE for way in self._ways[kind])
-
     def keys_of(self, run: Run) -> Iterator[Sought]:
         """The keys by which other runs may name *run*."""
         for key, parts in self._named[run.kind].items():

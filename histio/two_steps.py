@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from histio.amending import Done, Scope, amend_by_unit_of_work
 from histio.dependencies import Dependencies
 from histio.dialects import RowFaultError, check_deferred, deferring, row_fault, savepoint
-from histio.graph import LATE, LEFT, Need, RunGraph
+from histio.graph import BLANK, LATE, LEFT, Need, RunGraph
 from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.report import Fault
@@ -237,13 +237,15 @@ class TwoSteps:
     def _complete_all(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
         """Write what was left out of all runs; give those that the database refuses."""
         failed: dict[int, Run] = {}
-        for group in _groups(graph.runs(least=LATE), runs):
-            failed |= self._complete(group, runs)
-            if len(failed) >= _ENOUGH:
-                break
+        for step in (BLANK, LATE):
+            of_step = (each for each in graph.runs(least=LATE) if each[2] == step)
+            for group in _groups(of_step, runs):
+                failed |= self._complete(group, runs, late=step == LATE)
+                if len(failed) >= _ENOUGH:
+                    return failed
         return failed
 
-    def _complete(self, group: Mapping[int, Run], runs: OpenRuns) -> dict[int, Run]:
+    def _complete(self, group: Mapping[int, Run], runs: OpenRuns, *, late: bool) -> dict[int, Run]:
         """Write what was left out of the rows of a *group*; give those that the database refuses."""
         for run in group.values():
             run.warnings.clear()  # those of the first step are noted again
@@ -251,7 +253,7 @@ class TwoSteps:
         self._resolver.let_go()
         for kind in self._kinds:
             own = {run: rows[run] for run in group.values() if run.kind is kind and not run.problems}
-            self._complete_kind(kind, own)
+            self._complete_kind(kind, own, late=late)
         failed = {number: run for number, run in group.items() if run.problems}
         for number, run in group.items():
             if not run.problems:
@@ -259,7 +261,7 @@ class TwoSteps:
                 runs.end(number, run)
         return failed
 
-    def _complete_kind(self, kind: Kind, rows: Mapping[Run, Row]) -> None:
+    def _complete_kind(self, kind: Kind, rows: Mapping[Run, Row], *, late: bool) -> None:
         within = self._identities.scope(kind.table)
         done: Done = {}
         given = {row: run.values for run, row in rows.items()}
@@ -270,7 +272,7 @@ class TwoSteps:
             list(rows.values()),
             deferred=self._checked,
             rivals=lambda _: (),
-            insert=self._second_step(kind, within, amend),
+            insert=self._second_step(kind, within, amend if late else None),
         )
         for place, constraint in failures:
             list(rows)[place].note(Fault(f"Cannot be written: {constraint}", "constraint"))
@@ -279,15 +281,14 @@ class TwoSteps:
             if isinstance(told, str):
                 run.note(Fault(f"Cannot be written: {told}", "conflict"))
 
-    def _second_step(self, kind: Kind, within: Scope, amend: Insert) -> Insert:
-        """A way to write what is still missing of rows."""
+    def _second_step(self, kind: Kind, within: Scope, amend: Insert | None) -> Insert:
+        """A way to write what is still missing of rows; *amend* writes what is no column of them."""
         columns = self._dependencies.blank_columns(kind)
-        late = self._dependencies.has_late(kind)
 
         def complete(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
             for _, of_table in itertools.groupby(columns, key=lambda column: column.table):
                 _update(connection, kind, list(of_table), rows, within)
-            if late:
+            if amend is not None:
                 amend(connection, table, rows)
 
         return complete
