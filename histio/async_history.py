@@ -215,6 +215,7 @@ class AsyncHistory:
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
+        truncate_times: bool = False,
         session: AsyncBorrowedSession | None = None,
     ) -> ImportReport:
         """Write the runs of *document* that the database lacks, as `History.import_document` does."""
@@ -225,6 +226,7 @@ class AsyncHistory:
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
+            truncate_times=truncate_times,
             session=self._sync(session),
         )
 
@@ -237,6 +239,7 @@ class AsyncHistory:
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
+        truncate_times: bool = False,
         rejects: FilePath | None = None,
         allow_truncated: bool = False,
         commit_every: int | None = None,
@@ -258,6 +261,7 @@ class AsyncHistory:
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
+            truncate_times=truncate_times,
             rejects=rejects,
             allow_truncated=allow_truncated,
             commit_every=commit_every,
@@ -274,11 +278,17 @@ class AsyncHistory:
         document: object,
         *,
         rename: Renames | None = None,
+        truncate_times: bool = False,
         session: AsyncBorrowedSession | None = None,
     ) -> list[Problem]:
         """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing."""
-        given = self._sync(session)
-        return await _in_greenlet(self._history.check, document, rename=rename, session=given)
+        return await _in_greenlet(
+            self._history.check,
+            document,
+            rename=rename,
+            truncate_times=truncate_times,
+            session=self._sync(session),
+        )
 
     async def explain(self, *, session: AsyncBorrowedSession | None = None) -> str:
         """How runs of each kind are exported and imported, as `History.explain` tells it."""

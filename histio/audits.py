@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any, Protocol, TypeAlias
 
@@ -170,7 +170,24 @@ def audits_of(table: Table) -> tuple[Audit, ...]:
     Raises:
         BindingError: A rule names what the schema never had.
     """
-    return tuple(each for each in table.schema.Meta.audits if _applies(each, table))
+    return tuple(
+        _with_all_ledgers(each, table) for each in table.schema.Meta.audits or () if _applies(each, table)
+    )
+
+
+def _with_all_ledgers(rule: Audit, table: Table) -> Audit:
+    """*rule*; that a run is not empty, of which an inherited rule cannot know all ledgers, with those."""
+    if not isinstance(rule, NotEmpty):
+        return rule
+    schema = type(table.schema)
+    sharing = (each for each in schema.__mro__ if _audits(each) is schema.Meta.audits)
+    *_, declaring = sharing
+    ledgers = (table.names[ledger.member] for ledger in table.ledgers)
+    return replace(rule, ledgers=(*rule.ledgers, *(name for name in ledgers if not had(declaring, name))))
+
+
+def _audits(schema: type[Any]) -> Any:
+    return getattr(getattr(schema, "Meta", None), "audits", None)
 
 
 def _applies(rule: Audit, table: Table) -> bool:

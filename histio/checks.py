@@ -32,6 +32,7 @@ def check_file(
     /,
     *,
     history: History | None = None,
+    truncate_times: bool = False,
     max_bytes: int = MAX_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
     max_depth: int = MAX_DEPTH,
@@ -40,12 +41,13 @@ def check_file(
 
     Told are its form, member names that come twice in an object, UUIDs that come twice in the file, what its
     numbers should keep to (the ``audits`` of the schemas), and last whether it is whole. Where *history* has
-    a database, references are looked up there too; its connection is held until all is given. Of documents,
-    too, `Problem.line` is a line of the file.
+    a database, references and what its columns keep are looked up there too; its connection is held until all
+    is given. Of documents, too, `Problem.line` is a line of the file.
 
     Args:
         path: As `History.import_file` takes it.
         history: Tells what files may hold. None: the bundled kinds, without a database.
+        truncate_times: As for `History.import_document`; without a database, nothing is cut.
         max_bytes: As for `History.import_file`.
         max_line_bytes: Likewise.
         max_depth: Likewise.
@@ -62,7 +64,10 @@ def check_file(
             file = stack.enter_context(
                 reading(Source(path, max_bytes=max_bytes), of._contract, of._format.kinds, **limits)
             )
-            work = stack.enter_context(of._looking(None, file.version, None)) if of._has_database else None
+            work = None
+            if of._has_database:
+                looking = of._looking(None, file.version, None, truncate_times=truncate_times)
+                work = stack.enter_context(looking)
             yield from _problems(file, of._format, stack.enter_context(Spool()), work)
     except DocumentError as error:
         yield from error.problems

@@ -528,7 +528,10 @@ def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...]
 
 
 def _version_message(version: object, newest: str) -> str:
-    given = parts(version)
-    if given and given > (parts(newest) or given):
+    given, known = parts(version), parts(newest)
+    if given and known and given > known:
         return f"Format {version} is newer than {newest}, the newest that this histio reads."
+    if given and known and given < known:
+        upgrades = f'upgrades={{"{version}": function}}'
+        return f'Must be "{newest}", not {shown(version)}, which a History with {upgrades} reads.'
     return f'Must be "{newest}", not {shown(version)}.'

@@ -288,6 +288,7 @@ class History:
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
+        truncate_times: bool = False,
         session: BorrowedSession | None = None,
     ) -> ImportReport:
         """Write the runs of *document* that the database lacks.
@@ -303,6 +304,8 @@ class History:
             atomic: Any rejected run means that nothing is written.
             dry_run: Do everything, constraints included, and roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            truncate_times: Cut times to the digits of a second that their columns keep, with a ``precision``
+                warning for each; otherwise such a time rejects its run.
             session: To be used instead of the bound database.
 
         Raises:
@@ -320,6 +323,7 @@ class History:
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,
+            truncate_times=truncate_times,
             session=session,
         )
 
@@ -332,6 +336,7 @@ class History:
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
+        truncate_times: bool = False,
         rejects: FilePath | None = None,
         allow_truncated: bool = False,
         commit_every: int | None = None,
@@ -353,6 +358,7 @@ class History:
             atomic: Likewise.
             dry_run: Likewise.
             rename: Likewise.
+            truncate_times: Likewise.
             rejects: A file, of any kind that *path* may be, for every run that is rejected, with its
                 problems: a stream that can be imported once it is mended. It is there, in place of a
                 previous one, when the import has ended well.
@@ -409,6 +415,7 @@ class History:
                 on_duplicate=on_duplicate,
                 atomic=atomic,
                 dry_run=dry_run,
+                truncate_times=truncate_times,
                 commit_every=commit_every,
                 session=session,
             )
@@ -431,6 +438,7 @@ class History:
         on_duplicate: OnDuplicate,
         atomic: bool,
         dry_run: bool,
+        truncate_times: bool,
         session: BorrowedSession | None,
         commit_every: int | None = None,
     ) -> ImportReport:
@@ -454,6 +462,7 @@ class History:
                         values=values,
                         habits=habits,
                         on_duplicate=on_duplicate,
+                        truncate_times=truncate_times,
                     )
                     before, unit_of_work = tally.written, work.unit_of_work
                     last = commit_every is None or not part
@@ -476,13 +485,17 @@ class History:
         document: object,
         *,
         rename: Renames | None = None,
+        truncate_times: bool = False,
         session: BorrowedSession | None = None,
     ) -> list[Problem]:
-        """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing."""
+        """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing.
+
+        Options as for `import_document`.
+        """
         problems = self._contract.envelope(document)
         if problems or not isinstance(document, dict):
             return problems
-        with self._looking(session, document["version"], rename) as work:
+        with self._looking(session, document["version"], rename, truncate_times=truncate_times) as work:
             return work.check(entries_of(document, list(self._kinds.values())))
 
     def explain(self, *, session: BorrowedSession | None = None) -> str:
@@ -508,7 +521,12 @@ class History:
 
     @contextmanager
     def _looking(
-        self, session: BorrowedSession | None, version: str, rename: Renames | None
+        self,
+        session: BorrowedSession | None,
+        version: str,
+        rename: Renames | None,
+        *,
+        truncate_times: bool = False,
     ) -> Iterator[Import]:
         """An import that writes nothing."""
         kinds = list(self._kinds.values())
@@ -521,6 +539,7 @@ class History:
                 spool=spool,
                 values=self._constants(),
                 habits=Habits(),
+                truncate_times=truncate_times,
             )
 
     def _reader(self, version: str, rename: Renames | None) -> Reader:

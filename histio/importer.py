@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.circles import circle_warnings
+from histio.collisions import find_collision
 from histio.comparison import differences, given_values, stored_values
 from histio.compiler.collector import paused
 from histio.compiler.obstacles import named_mappers
@@ -27,6 +28,7 @@ from histio.dialects import (
     limits,
     refresh_statistics,
     savepoint,
+    stored_columns,
     strict,
 )
 from histio.entries import Entry, Item, Unreadable
@@ -44,6 +46,7 @@ from histio.sessions import Habits
 from histio.spool import Spool
 from histio.swift import Swift
 from histio.tally import Tally
+from histio.truncation import Truncation
 from histio.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
 from histio.unit_of_work import insert_by_unit_of_work, reasons
 from histio.updates import Updater
@@ -73,6 +76,7 @@ class Import:
         values: By attribute, what columns are filled with that the format leaves out.
         habits: Of the session that is used, for kinds that the unit of work writes.
         on_duplicate: What to do with a run whose identity exists.
+        truncate_times: Whether times are cut to the digits of a second that their columns keep.
 
     Attributes:
         unit_of_work: By kind, why its runs are written by the unit of work.
@@ -89,6 +93,7 @@ class Import:
         values: Constants,
         habits: Habits,
         on_duplicate: OnDuplicate = "skip",
+        truncate_times: bool = False,
     ) -> None:
         self._connection = connection
         self.kinds = kinds
@@ -115,14 +120,14 @@ class Import:
         self._resolver = Resolver(
             connection.execute, tables, scope=self._values, scopes=runs, standing=self._standing
         )
-        limit = functools.partial(limits, connection.dialect)
+        written = [column for table in tables for column in table.columns.values()]
+        self._stored = stored_columns(connection, written)
+        kept = {table: limits(connection.dialect, table, self._stored) for table in tables}
         self._builder = RowBuilder(
-            kinds,
-            self._resolver,
-            values=self._values,
-            limits={table: limit(table.columns) for table in tables},
-            blanks=self._dependencies.blanks,
+            kinds, self._resolver, values=self._values, limits=kept, blanks=self._dependencies.blanks
         )
+        if truncate_times:
+            self._reader = reader.truncating(Truncation(kept))
         self.unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
         self._habits = habits
         self._by_unit_of_work = insert_by_unit_of_work(habits)
@@ -389,8 +394,7 @@ class Import:
         for run in fresh:
             own = shared_identities(run)
             if run.well_formed and taken & own:
-                run.problems.clear()
-                run.warnings.clear()
+                run.forget()
                 again.append(run)
             elif run.problems:
                 self._reject_or_wait(run)
@@ -450,6 +454,7 @@ class Import:
             identities=self._identities,
             habits=self._habits,
             deferred=self._deferred,
+            stored=self._stored,
             note_entries=note_update,
         )
 
@@ -495,8 +500,7 @@ class Import:
         """Deal with runs whose identity exists as the caller wishes."""
         if self._on_duplicate == "update":
             for run in runs:  # whatever was noted before it was known to exist is noted again
-                run.problems.clear()
-                run.warnings.clear()
+                run.forget()
             for ended in self._updater.update(kind, runs):
                 self._note_updates(kind, ended)
             self._resolver.forget_missing(kind.table.mapper.class_)
@@ -504,6 +508,9 @@ class Import:
         if self._on_duplicate == "verify":
             for start in range(0, len(runs), PAGE):
                 self._verify(kind, runs[start : start + PAGE])
+        else:
+            for run in runs:
+                run.forget_cuts()
         for run in runs:
             again = self._spool.place(kind.name, run.uuid or "") is not None
             code: Code = "duplicate-in-document" if again else "duplicate"
@@ -609,10 +616,20 @@ class Import:
             if rivals([rows[run]]) or (constraint in identity and hides_rivals(self._connection)):
                 self._settle(kind, [run])
                 continue
-            duplicate = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
-            same = " (the database takes the identity of another row for the same)" * (constraint in identity)
-            refused = Fault(f"Cannot be written: {constraint}{same}", "constraint")
-            run.note(duplicate if constraint in entries else refused)
+            collision = find_collision(
+                self._connection,
+                kind.table,
+                rows[run],
+                constraint=constraint,
+                insert=insert,
+                deferred=self._deferred,
+                stored=self._stored,
+            )
+            same = "; the database takes the identity of another row for the same" * (constraint in identity)
+            fault = Fault(f"Cannot be written: {collision or constraint}{same}", "constraint")
+            if constraint in entries and collision is None:
+                fault = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
+            run.note(fault, *(collision.steps if collision else ()))
             run.outcome = "rejected"
         for run in runs:
             if run.outcome is None:

@@ -105,7 +105,8 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
       a BindingError of the `History`. ``"ignore"``: it is left out.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
       ``{"finished_unit_id": "finished_unit_id"}``.
-    - ``audits``: rules that its numbers should keep to (`histio.audits`); breaking one is a warning.
+    - ``audits``: rules that its numbers should keep to (`histio.audits`); breaking one is a warning. None: no
+      rules, also none of those that are inherited.
     - ``charts``: what a report shows of its numbers (`histio.charts`), beside each of them.
     - ``unit``: the member that says what the amounts of a record are counted in, where there is one; a report
       adds up what has the same unit. None: nothing does.
@@ -126,7 +127,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         optional: ClassVar[tuple[str, ...]] = ()
         unbound: ClassVar[str] = "error"
         from_owner: ClassVar[Mapping[str, str]] = {}
-        audits: ClassVar[tuple[Audit, ...]] = ()
+        audits: ClassVar[tuple[Audit, ...] | None] = ()
         charts: ClassVar[tuple[Compare, ...]] = ()
         unit: ClassVar[str | None] = "unit"
 

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from histio.circles import Blank
-from histio.dialects import Limit
+from histio.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
 from histio.fields import UtcTimestamp
 from histio.kinds import Kind, Links, Reference, Table
@@ -56,7 +56,7 @@ class RowBuilder:
         self.limits = limits
         now = dt.datetime.now(dt.UTC)
         self.defaults = {
-            table: _defaults(table, now) | _filled(table, values)
+            table: _defaults(table, now, limits[table]) | _filled(table, values)
             for kind in kinds
             for table in kind.table.all()
         }
@@ -152,7 +152,7 @@ class _Named:
     findings: list[Finding]
 
 
-def _defaults(table: Table, now: dt.datetime) -> dict[str, Callable[[], Any]]:
+def _defaults(table: Table, now: dt.datetime, limits: Mapping[str, Limit]) -> dict[str, Callable[[], Any]]:
     """By column key, what an optional member that is left out stands for.
 
     A default that is a function, in Python or in the database, is left to the writing.
@@ -164,7 +164,8 @@ def _defaults(table: Table, now: dt.datetime) -> dict[str, Callable[[], Any]]:
         if field.required or column.server_default is not None:
             continue
         if isinstance(field, UtcTimestamp) and not field.allow_none:
-            defaults[column.key] = functools.partial(field.to_column, now)
+            kept = cut_time(now, second_digits(field, limits.get(member)))
+            defaults[column.key] = functools.partial(field.to_column, kept)
         elif isinstance(default, sa.ColumnDefault) and default.is_scalar:
             defaults[column.key] = functools.partial(_same, default.arg)
         elif default is not None:
@@ -218,12 +219,12 @@ def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
 
 
 def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[Finding]:
-    """What the database would round or cut."""
+    """What the database would round, cut or refuse."""
     for member, limit in limits.items():
         value = values.get(member)
-        fault = None if value is None else limit(value)
+        fault = None if value is None else limit.check(value)
         if fault is not None:
-            yield Finding(member, fault)
+            yield Finding(member, fault, limit.hint)
 
 
 def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from marshmallow import ValidationError
 
@@ -14,6 +14,7 @@ from histio.entries import Entry
 from histio.fields import Slug
 from histio.kinds import Kind, Table
 from histio.report import Fault, Problem, Renaming
+from histio.truncation import Cut, Truncation
 from histio.versions import Versions
 from histio.wire import WireField, faults_in, is_plain, shown, wire_name
 
@@ -85,6 +86,7 @@ class Run:
         values: What of the record has the right form, as the columns take it.
         well_formed: All of it has.
         renamed: Every use of the ``rename`` option.
+        cut: How many of the warnings, the first ones, are of times that were cut.
         outcome: None while it is on its way.
     """
 
@@ -96,6 +98,7 @@ class Run:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     renamed: list[Renaming] = field(default_factory=list)
+    cut: int = 0
 
     @property
     def identity(self) -> Any:
@@ -125,6 +128,22 @@ class Run:
         at = self.kind.name, self.uuid, self.entry.index, self.entry.line
         problem = Problem("warning" if warning else "error", fault.code, str(fault), where, *at, hint=hint)
         (self.warnings if warning else self.problems).append(problem)
+
+    def note_cuts(self, cuts: Sequence[Cut]) -> None:
+        """Write down which times were cut when the run was read."""
+        for one in cuts:
+            self.note(one.fault, *one.steps, warning=True)
+        self.cut = len(cuts)
+
+    def forget(self) -> None:
+        """Drop what was noted since the run was read: it is looked at again."""
+        self.problems.clear()
+        del self.warnings[self.cut :]
+
+    def forget_cuts(self) -> None:
+        """Drop that times were cut: nothing is written or compared of them."""
+        del self.warnings[: self.cut]
+        self.cut = 0
 
     def entries(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Table, identity and place of every ledger entry that has an identity."""
@@ -168,15 +187,32 @@ class Reader:
         self._versions = form.versions
         self._rename = _checked(rename, form.kinds)
         self._hooked = {kind for kind in form.kinds if kind.is_hooked}
+        self._truncation: Truncation | None = None
 
-    def takes(self, entry: Entry) -> bool:
-        """Whether the form of *entry* is right, as far as can be told without marshmallow."""
+    def truncating(self, truncation: Truncation) -> Self:
+        """A reader that cuts times."""
+        other = copy.copy(self)
+        other._truncation = truncation  # noqa: SLF001 - its own
+        return other
+
+    def cut(self, kind: Kind, record: Any) -> tuple[Any, Sequence[Cut]]:
+        """A *record* with times that their columns keep where this reader cuts them, and what was cut."""
+        return (record, ()) if self._truncation is None else self._truncation.cut(kind.table, record)
+
+    def takes(self, entry: Entry, record: Any = None) -> bool:
+        """Whether the form of *entry* is right, as far as can be told without marshmallow.
+
+        Args:
+            entry: The run.
+            record: Its record with its times cut; None: as it stands there.
+        """
+        record = entry.record if record is None else record
         if self._rename or self.version != self._versions.current:
             return False
         if entry.accepted:
             return True
-        plain = entry.size > 0 or is_plain(entry.record)
-        return plain and self._contract.takes(entry.kind, entry.record)
+        plain = entry.size > 0 or is_plain(record)
+        return plain and self._contract.takes(entry.kind, record)
 
     def read(self, entry: Entry) -> Run:
         """The run of *entry*.
@@ -189,6 +225,7 @@ class Reader:
         if fault is not None:
             run.note(fault)
             return run
+        record, cuts = self.cut(kind, record)
         try:
             # A hook of the host's may change what it is given.
             given = copy.deepcopy(record) if kind in self._hooked else record
@@ -207,6 +244,7 @@ class Reader:
                     replace(problem, kind=kind.name, uuid=run.uuid, index=entry.index, line=entry.line)
                     for problem in self._contract.explain(kind.name, record, run.steps)
                 ]
+        run.note_cuts(cuts)
         run.well_formed = not run.problems
         entry.accepted = run.well_formed  # what waits for others is read again
         self._apply_renames(run, kind.table, run.values, ())

@@ -83,7 +83,7 @@ class ProductionRunSchema(RunSchema):
         collection = "production_runs"
         timestamp = "produced_at"
         optional = ("notes", *_RECORDED)
-        audits: ClassVar[tuple[Audit, ...]] = (
+        audits: ClassVar[tuple[Audit, ...] | None] = (
             NotEmpty(("consumptions",)),
             Sum("total_ingredient_cost", ("consumptions.total_cost",)),
             PerUnit("per_unit_cost", "total_ingredient_cost", "actual_yield"),
@@ -126,7 +126,7 @@ class AssemblyFinishedUnitConsumptionSchema(RecordSchema):
     class Meta(RecordSchema.Meta):
         model = models.AssemblyFinishedUnitConsumption
         optional = _RECORDED
-        audits: ClassVar[tuple[Audit, ...]] = (
+        audits: ClassVar[tuple[Audit, ...] | None] = (
             PerUnit("unit_cost_at_consumption", "total_cost", "quantity_consumed"),
         )
 
@@ -180,7 +180,7 @@ class AssemblyRunSchema(RunSchema):
         collection = "assembly_runs"
         timestamp = "assembled_at"
         optional = ("notes", *_RECORDED)
-        audits: ClassVar[tuple[Audit, ...]] = (
+        audits: ClassVar[tuple[Audit, ...] | None] = (
             NotEmpty(("finished_unit_consumptions", "packaging_consumptions")),
             Sum(
                 "total_component_cost",

@@ -15,9 +15,10 @@ from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.mapping import unique_rules
 from histio.rows import RowBuilder
-from histio.runs import Reader
+from histio.runs import Reader, Run
 from histio.spool import Spool
 from histio.tally import Tally
+from histio.truncation import Cut
 from histio.writer import attempted
 
 _UUID = 36
@@ -70,6 +71,7 @@ class Swift:
         self._deferred = deferred
         self._has_rules = _has_rules(table for kind in kinds for table in kind.table.all())
         self._made: dict[str, Rows | str] = {}
+        self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
 
     def rows(self, kind: Kind) -> Rows | str:
@@ -83,13 +85,14 @@ class Swift:
 
     def take(self, entries: Sequence[Entry]) -> list[Entry]:
         """Bring *entries* to their ends; give back those that have to go the careful way."""
+        self._cut.clear()
         left: list[Entry] = []
         fresh: list[tuple[Kind, Rows, list[Entry]]] = []
         for kind in self._kinds:
             some = [entry for entry in entries if entry.kind == kind.name]
             rows = self.rows(kind) if some else ""
             if isinstance(rows, Rows):
-                fine = [entry for entry in some if self._reader.takes(entry)]
+                fine = [entry for entry in some if self._takes(kind, entry)]
                 left += _without(some, fine) if len(fine) < len(some) else ()
                 new, known = self._classified(kind, fine)
                 fresh.append((kind, rows, new))
@@ -99,6 +102,12 @@ class Swift:
         for kind, rows, new in fresh:
             left += self._write(kind, rows, new, left)
         return left
+
+    def _takes(self, kind: Kind, entry: Entry) -> bool:
+        record, cuts = self._reader.cut(kind, entry.record)
+        if cuts:
+            self._cut[id(entry)] = record, cuts
+        return self._reader.takes(entry, record)
 
     def _classified(self, kind: Kind, entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
         """Those of *entries* that do not exist, and those that do and are not ended by that."""
@@ -140,7 +149,7 @@ class Swift:
         left = _without(entries, apart)
         if not apart:
             return left
-        records = [entry.record for entry in apart]
+        records = [self._record(entry) for entry in apart]
         tables = [each for table in kind.table.all() for each in table.core_tables]
         try:
             fault = attempted(
@@ -150,7 +159,7 @@ class Swift:
                 deferred=self._deferred,
             )
         except DeclinedError:
-            admitted = [entry for entry in apart if rows.admits(entry.record)]
+            admitted = [entry for entry in apart if rows.admits(self._record(entry))]
             declined = _without(apart, admitted)
             if not declined:
                 raise
@@ -159,8 +168,21 @@ class Swift:
             return entries  # which of them, the careful way finds out
         self._spool.note(kind.name, ((_uuid(kind, entry), entry.place(kind.collection)) for entry in apart))
         self._tally.count(kind.name, "imported", len(apart))
+        self._warn(kind, apart)
         self.written.add(kind)
         return left
+
+    def _record(self, entry: Entry) -> Any:
+        """The record of *entry* with its times cut."""
+        return self._cut[id(entry)][0] if id(entry) in self._cut else entry.record
+
+    def _warn(self, kind: Kind, entries: Sequence[Entry]) -> None:
+        """Tell which times of written *entries* were cut."""
+        for entry in entries if self._cut else ():
+            if id(entry) in self._cut:
+                run = Run(kind, entry, {kind.identity.members[0]: _uuid(kind, entry)})
+                run.note_cuts(self._cut[id(entry)][1])
+                self._tally.warn(run.warnings)
 
 
 def _uuid(kind: Kind, entry: Entry) -> str:

@@ -88,6 +88,10 @@ class Tally:
         """Count a *number* of runs of which nothing is to be said."""
         self._ends[kind][outcome] += number
 
+    def warn(self, warnings: Sequence[Problem]) -> None:
+        """Keep *warnings* of a run that is counted apart."""
+        self._keep(self._warnings, "warnings", warnings)
+
     def add_entries(self, counts: EntryCounts) -> None:
         """Count what was done to the ledger entries of updated runs."""
         so_far = self.entries

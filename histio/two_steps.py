@@ -68,8 +68,7 @@ class RunsOfWindow:
     def begin(self) -> None:
         for run in self._runs.values():
             run.outcome = None
-            run.problems.clear()
-            run.warnings.clear()
+            run.forget()
 
     def revert(self) -> None:
         self.begin()
@@ -248,7 +247,7 @@ class TwoSteps:
     def _complete(self, group: Mapping[int, Run], runs: OpenRuns, *, late: bool) -> dict[int, Run]:
         """Write what was left out of the rows of a *group*; give those that the database refuses."""
         for run in group.values():
-            run.warnings.clear()  # those of the first step are noted again
+            run.forget()  # what was noted in the first step is noted again
         rows = self._builder.build(list(group.values()))
         self._resolver.let_go()
         for kind in self._kinds:

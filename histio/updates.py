@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.amending import Done, Scope, amend_by_unit_of_work
+from histio.collisions import find_collision
 from histio.comparison import differences, given_values, stored_values
+from histio.dialects import Stored
 from histio.exporter import PAGE
 from histio.identities import Identities
 from histio.kinds import Kind, Table
@@ -30,6 +33,7 @@ class Updater:
         identities: Knows which entries exist.
         habits: Of the session that is used.
         deferred: Whether deferred constraints are checked now.
+        stored: What the database says of its columns.
         note_entries: Notes which entries of a run are among some that other runs have, or come twice in it.
     """
 
@@ -41,6 +45,7 @@ class Updater:
         identities: Identities,
         habits: Habits,
         deferred: bool,
+        stored: Mapping[sa.Column[Any], Stored],
         note_entries: Callable[[Run, Collection[tuple[Table, Any]]], None],
     ) -> None:
         self._connection = connection
@@ -48,6 +53,7 @@ class Updater:
         self._identities = identities
         self._habits = habits
         self._deferred = deferred
+        self._stored = stored
         self._note_entries = note_entries
         self._counts: Counter[str] = Counter()
 
@@ -134,7 +140,18 @@ class Updater:
             insert=amend_by_unit_of_work(self._habits, given, within, done),
         )
         for place, constraint in failures:
-            list(rows)[place].note(Fault(f"Cannot be written: {constraint}", "constraint"))
+            run = list(rows)[place]
+            collision = find_collision(
+                self._connection,
+                kind.table,
+                rows[run],
+                constraint=constraint,
+                insert=None,
+                deferred=self._deferred,
+                stored=self._stored,
+            )
+            fault = Fault(f"Cannot be written: {collision or constraint}", "constraint")
+            run.note(fault, *(collision.steps if collision else ()))
         for run, row in rows.items():
             outcome = done.get(row)
             if isinstance(outcome, str):

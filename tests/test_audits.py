@@ -403,3 +403,54 @@ def test_runs_that_are_known_by_no_uuid_are_named(sqlite_of):
     history.import_document(given)
     assert places(audit(io.BytesIO(text_of(given)), history=history)) == [("/runs/1/a", "run", "5", 1)]
     assert places(audit(history)) == [("/a", "run", "5", None)]
+
+
+# --- inherited rules -------------------------------------------------------------------------------------
+
+
+def losing(sqlite_of, **options):
+    """A kind of a subclass that has losses beside the lines that its base knows."""
+    base = orm.declarative_base()
+    line, loss = (model(base, name, run_id=to("runs")) for name in ("Line", "Loss"))
+    host_run = model(base, "Run", lines=relationship("Line"), losses=relationship("Loss"))
+    audited = run(host_run, {"audits": (NotEmpty(("lines",)),)}, lines=ledger(line))
+    meta = type("Meta", (audited.Meta,), options)
+    kind = type("LosingSchema", (audited,), {"Meta": meta, "losses": ledger(loss)})
+    return History(sqlite_of(base.metadata), kind)
+
+
+def test_a_run_of_a_subclass_is_not_empty_where_a_ledger_of_its_own_has_entries(sqlite_of):
+    given = runs_of({"id": 1, "lines": [], "losses": [{}]}, {"id": 2, "lines": [], "losses": []})
+    expected = [("/runs/1/lines", "There are no entries in lines or losses.")]
+    assert told(given, losing(sqlite_of)) == expected
+
+
+def test_a_subclass_that_names_its_rules_means_those(sqlite_of):
+    given = runs_of({"id": 1, "lines": [], "losses": [{}]})
+    history = losing(sqlite_of, audits=(NotEmpty(("lines",)),))
+    assert told(given, history) == [("/runs/0/lines", "There are no entries in lines.")]
+
+
+def test_a_rule_that_leaves_out_a_ledger_of_its_own_schema_goes_on_to_do_so(sqlite_of):
+    base = orm.declarative_base()
+    line, loss = (model(base, name, run_id=to("runs")) for name in ("Line", "Loss"))
+    host_run = model(base, "Run", lines=relationship("Line"), losses=relationship("Loss"))
+    ledgers = {"lines": ledger(line), "losses": ledger(loss)}
+    audited = run(host_run, {"audits": (NotEmpty(("lines",)),)}, **ledgers)
+    history = History(sqlite_of(base.metadata), type("SameSchema", (audited,), {}))
+    given = runs_of({"id": 1, "lines": [], "losses": [{}]})
+    assert told(given, history) == [("/runs/0/lines", "There are no entries in lines.")]
+
+
+def test_rules_are_dropped_by_none(sqlite_of):
+    given = runs_of({"id": 1, "lines": [], "losses": []})
+    assert told(given, losing(sqlite_of, audits=None)) == []
+
+
+def test_rules_of_the_bundled_schemas_are_dropped_by_none(sqlite):
+    class Unaudited(histio.ProductionRunSchema):
+        class Meta(histio.ProductionRunSchema.Meta):
+            audits = None
+
+    history = History(sqlite, Unaudited, histio.AssemblyRunSchema)
+    assert told(document(RUN | {"consumptions": []}), history) == []

@@ -270,13 +270,21 @@ def test_digits_that_an_unlimited_decimal_would_lose_are_a_problem(databases, di
     assert (report.imported, told(report.problems)) == (1, [("/things/1/value", "precision")])
 
 
-def test_a_lenient_mariadb_is_made_to_refuse_what_it_would_cut(databases):
+@pytest.mark.parametrize(
+    ("actual", "value", "expected"),
+    [
+        ("TEXT", "x" * 70_000, ("/things/0/value", "out-of-range")),
+        ("ENUM('x')", "y", ("/things/0", "constraint")),
+    ],
+)
+def test_a_lenient_mariadb_is_made_to_refuse_what_it_would_cut(databases, actual, value, expected):
     metadata, kind = host(sa.Text(), histio.Text(required=True))
     engine = databases.of_host("mariadb")(metadata)
     with engine.connect() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE things MODIFY value {actual}")
         connection.exec_driver_sql("SET SESSION sql_mode = ''")
-        report = History(None, kind).import_document(things("x" * 70_000, "x"), session=connection)
-        assert (report.imported, told(report.problems)) == (1, [("/things/0", "constraint")])
+        report = History(None, kind).import_document(things(value, "x"), session=connection)
+        assert (report.imported, told(report.problems)) == (1, [expected])
         assert connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar_one() == ""
 
 

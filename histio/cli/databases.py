@@ -36,6 +36,14 @@ def database_options(command: _Command) -> _Command:
     return click.option("--url", metavar="URL", help=url)(command)
 
 
+truncating = click.option(
+    "--truncate-times",
+    is_flag=True,
+    help="Cut times to the digits of a second that their columns keep, with a warning for each.",
+)
+"""An option for databases that keep less of times than a file has."""
+
+
 def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _Command]:
     """An argument that names a file, and no database."""
 

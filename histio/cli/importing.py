@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import histio
-from histio.cli.databases import database_options, file_argument, opened
+from histio.cli.databases import database_options, file_argument, opened, truncating
 from histio.cli.outcomes import Outcome
 from histio.cli.screen import (
     after_the_fact,
@@ -51,6 +51,7 @@ from histio.cli.screen import (
     metavar="MEMBER:OLD=NEW",
     help='Read a slug as another; or a JSON file: {"recipe_slug": {"old": "new"}}.',
 )
+@truncating
 @click.option("--follows", metavar="SHA256", help="Insist that FILE continues the export with this digest.")
 @click.option("--allow-truncated", is_flag=True, help="Import what is whole of a damaged file.")
 @quiet

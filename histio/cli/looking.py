@@ -20,6 +20,7 @@ from histio.cli.databases import (
     imported,
     opened,
     opened_for_files,
+    truncating,
 )
 from histio.cli.outcomes import Outcome
 from histio.cli.screen import as_json, as_lines, safe, say, say_json, say_table
@@ -32,8 +33,9 @@ def _counted(count: int, what: str) -> str:
 @click.command()
 @file_argument()
 @database_options
+@truncating
 @as_lines
-def check(file: str, url: str | None, named: str | None, *, as_json: bool) -> int:
+def check(file: str, url: str | None, named: str | None, *, truncate_times: bool, as_json: bool) -> int:
     """Tell all that is wrong with FILE.
 
     Looked at are its form, what comes twice, what the numbers of a run should keep to, and the seal; with a
@@ -46,7 +48,8 @@ def check(file: str, url: str | None, named: str | None, *, as_json: bool) -> in
       histio check history.jsonl --url sqlite:///branch.db
     """
     with opened_for_files(url, named, asked=True) as history:
-        errors, warnings = _say_problems(histio.check_file(file, history=history), file, as_json=as_json)
+        problems = histio.check_file(file, history=history, truncate_times=truncate_times)
+        errors, warnings = _say_problems(problems, file, as_json=as_json)
     if not as_json:
         say(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}", err=True)
     return Outcome.BAD if errors else Outcome.DONE

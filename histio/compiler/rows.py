@@ -16,6 +16,7 @@ from histio.compiler.parameters import Parameters, parameters
 from histio.compiler.texts import NotCompiledError
 from histio.dialects import (
     Driver,
+    Limit,
     RowFaultError,
     as_it_is,
     binds,
@@ -26,7 +27,7 @@ from histio.dialects import (
     next_key,
     raw,
 )
-from histio.fields import Slug
+from histio.fields import FixedDecimal, Slug
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import is_unique
 from histio.resolver import CHUNK
@@ -65,15 +66,15 @@ class Rows:
         name, dialect, driver = table.mapper.class_.__name__, connection.dialect, driver_of(connection)
         if driver is None:
             raise NotCompiledError(f"{name}: nothing is known of the driver {dialect.driver}")
-        if builder.limits[table] or table.links:
-            raise NotCompiledError(f"{name}: a limit of the database, or a list of slugs")
+        if table.links:
+            raise NotCompiledError(f"{name}: a list of slugs")
         if not _kept_apart(table, owned):
             raise NotCompiledError(f"{name}: the database takes entries of the same identity")
         self._rows = table.rows
-        defaults = builder.defaults[table]
+        defaults, limits = builder.defaults[table], builder.limits[table]
         plain = {member: each for member, each in table.columns.items() if member not in table.computed}
         self._members = [
-            _member(table, member, column, dialect, driver, defaults.get(column.key))
+            _member(table, member, column, dialect, driver, defaults.get(column.key), limits.get(member))
             for member, column in plain.items()
         ]
         local = list(dict.fromkeys(each for one in table.references for each in one.relation.local))
@@ -150,14 +151,28 @@ def _member(
     dialect: sa.Dialect,
     driver: Driver,
     default: Callable[[], Any] | None,
+    limit: Limit | None,
 ) -> Column:
     field, name = table.fields[member], table.names[member]
     make = parameters(field, column, dialect, driver)
     if make is None:
         raise NotCompiledError(f"{table.mapper.class_.__name__}.{member}: takes SQLAlchemy to be written")
+    if limit is not None:
+        make = functools.partial(_within, limit, make, as_given=isinstance(field, FixedDecimal))
     if field.required:
         return lambda records: make([record[name] for record in records])
     return functools.partial(_optional, name, make, default and _bound(dialect, column, default))
+
+
+def _within(limit: Limit, make: Parameters, values: Sequence[Any], *, as_given: bool) -> Iterable[Any]:
+    """What *make* gives for *values*, all of which the column keeps.
+
+    Values are checked *as_given* where making parameters of them may lose digits.
+    """
+    made = list(make(values))
+    if any(each is not None and limit.check_parameter(each) for each in (values if as_given else made)):
+        raise DeclinedError
+    return made
 
 
 def _optional(

@@ -1,8 +1,8 @@
 """What differs between databases: transactions, snapshots, limits, and which errors are a row's own fault."""
 
 from histio.dialects.bulk import Driver, binds, counts_up, driver_of, further_columns, insert_rows, next_key
-from histio.dialects.faults import RowFaultError, row_fault
-from histio.dialects.limits import Limit, check_kind, limits
+from histio.dialects.faults import Repeated, RowFaultError, row_fault
+from histio.dialects.limits import Limit, check_kind, cut_time, is_time, kept_seconds, limits, second_digits
 from histio.dialects.raw import (
     BETWEEN,
     BETWEEN_ROWS,
@@ -16,6 +16,7 @@ from histio.dialects.raw import (
     raw,
 )
 from histio.dialects.reading import as_sorted, order_key, sort_key, unreadable
+from histio.dialects.stored import Stored, stored_columns, stored_keys
 from histio.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -44,7 +45,9 @@ __all__ = [
     "Driver",
     "Form",
     "Limit",
+    "Repeated",
     "RowFaultError",
+    "Stored",
     "advance_sequence",
     "as_it_is",
     "as_one",
@@ -59,6 +62,7 @@ __all__ = [
     "compares_exactly",
     "counts_up",
     "create_engine",
+    "cut_time",
     "deferring",
     "driver_of",
     "ensure_transaction",
@@ -68,6 +72,8 @@ __all__ = [
     "insert_rows",
     "is_database",
     "is_one_of",
+    "is_time",
+    "kept_seconds",
     "latest",
     "limits",
     "missing_file",
@@ -79,9 +85,12 @@ __all__ = [
     "refresh_statistics",
     "row_fault",
     "savepoint",
+    "second_digits",
     "set_up",
     "small_packets",
     "sort_key",
+    "stored_columns",
+    "stored_keys",
     "strict",
     "unreadable",
     "with_driver",

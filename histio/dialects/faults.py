@@ -55,14 +55,27 @@ _SQLSTATE_SYSTEM = ("53", "54", "55", "57", "58", "72", "XX")
 _SQLSTATE_DATA = "22000"
 
 
+_UNIQUE_VIOLATION = "23505"
+
+
+_MYSQL_DUPLICATES = (1062, 1586)
+
+
 class RowFaultError(Exception):
     """A row broke a rule that the database did not speak of itself."""
+
+
+class Repeated(str):
+    """The name of a constraint that a row violated by having the values of another one."""
+
+    __slots__ = ()
 
 
 def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
     """The constraint that a row of *tables* violated; None where the error is no row's fault.
 
-    The name is the database's own where it tells one; SQLite tells columns, from which it is looked up.
+    The name is the database's own where it tells one; SQLite tells columns, from which it is looked up. It is
+    `Repeated` where no two rows may have the same values.
     """
     if isinstance(error, RowFaultError):
         return str(error)
@@ -102,7 +115,8 @@ def _postgresql_fault(diagnosis: Any) -> str | None:
     if not (state.startswith(_SQLSTATE_ROW_FAULTS) or made_up):
         return None
     told = diagnosis.constraint_name or (diagnosis.column_name and f"NOT NULL {diagnosis.column_name}")
-    return str(told or diagnosis.message_primary)
+    fault = str(told or diagnosis.message_primary)
+    return Repeated(fault) if state == _UNIQUE_VIOLATION else fault
 
 
 def _mysql_fault(cause: Any) -> str | None:
@@ -113,7 +127,7 @@ def _mysql_fault(cause: Any) -> str | None:
     named = re.search(r"CONSTRAINT `([^`]+)`|for key '(?:[^'.]+\.)?([^']+)'", message)
     column = re.search(r"[Cc]olumn '([^']+)'|Field '([^']+)'", message)
     if named:
-        return named[1] or named[2]
+        return Repeated(named[2]) if number in _MYSQL_DUPLICATES else named[1] or named[2]
     return message if column is None else f"{column[1] or column[2]}: {message}"
 
 
@@ -123,8 +137,10 @@ def _sqlite_fault(message: str, tables: Collection[sa.Table]) -> str:
     if rule == "CHECK" and subject:
         return subject
     if rule == "UNIQUE":
+        fault = f"{rule} {subject}".strip()
         columns = {name.strip() for name in subject.split(",")}
         for unique in (unique for table in tables for unique in unique_rules(table)):
             if unique.name is not None and {str(column) for column in unique.columns} == columns:
-                return str(unique.name)
+                fault = str(unique.name)
+        return Repeated(fault)
     return f"{rule} {subject}".strip()

@@ -1,70 +1,118 @@
-"""What a database would round, cut or drop in silence, though the column's type allows it."""
+"""What a database would round, cut, drop or refuse, though the format allows it."""
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
+from marshmallow import ValidationError
+from marshmallow.fields import Field
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from histio.dialects.names import MYSQL
+from histio.dialects.stored import MICRO, SINGLE, Stored, decimals, encoded_as
 from histio.errors import BindingError
+from histio.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text
 from histio.fields.numbers import FLOAT_DIGITS
-from histio.kinds import Kind
+from histio.kinds import Kind, Table
 from histio.mapping import declared, is_decorated
-from histio.report import Fault
-from histio.wire import shown
+from histio.report import Code, Fault
+from histio.wire import WireField, shown
 
 # Bits of a float beyond which databases take a double.
 _SINGLE_BITS = 24
 
-_MICRO = 6
-
-Limit: TypeAlias = Callable[[Any], Fault | None]
-"""What is wrong with a value that a column's type allows and a database does not keep as it is."""
+Check: TypeAlias = Callable[[Any], Fault | None]
+"""Tells what is wrong with a value that a database does not keep as it is."""
 
 
-def limits(dialect: sa.Dialect, columns: Mapping[str, sa.Column[Any]]) -> dict[str, Limit]:
-    """By member, what a database of *dialect* would round or drop in silence."""
-    found = {name: _limit(dialect, column.type) for name, column in columns.items()}
-    return {name: limit for name, limit in found.items() if limit is not None}
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a column keeps, where that is less than its field allows.
+
+    Attributes:
+        check: Tells what is wrong with a loaded value.
+        check_parameter: Tells what is wrong with a value as a driver takes it: decimals may be their digits,
+            and times ISO 8601 in UTC with a blank and six digits.
+        hint: What helps; None: nothing that histio could do.
+    """
+
+    check: Check
+    check_parameter: Check
+    hint: str | None = None
 
 
-def _limit(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> Limit | None:
-    own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
-    below = _stored_limit(declared(own, dialect), dialect)
-    return functools.partial(_translated, own, dialect, below) if is_decorated(own) else below
+def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], Stored]) -> dict[str, Limit]:
+    """By member of *table*, what its column keeps, where that is less than the field allows.
+
+    Args:
+        dialect: Of the database.
+        table: Whose columns they are.
+        stored: What the database says of its columns; of the others, the models' types are asked.
+    """
+    found = {
+        member: _limit(dialect, table.fields[member], column, stored.get(column))
+        for member, column in table.columns.items()
+        if member not in table.computed
+    }
+    return {
+        member: replace(limit, hint=_HINT) if _is_cuttable(table.fields[member], limit) else limit
+        for member, limit in found.items()
+        if limit is not None
+    }
 
 
-def _stored_limit(stored: TypeEngine[Any], dialect: sa.Dialect) -> Limit | None:
-    if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
-        return _six_digits
-    if isinstance(stored, sa.DateTime | sa.Time):
-        digits = _second_digits(stored, dialect)
-        return None if digits >= _MICRO else functools.partial(_fraction, digits)
-    if not isinstance(stored, sa.Numeric) or isinstance(stored, sa.Float):
+_HINT = "truncate_times=True, or --truncate-times, cuts it"
+
+
+def _is_cuttable(field: Field[Any], limit: Limit) -> bool:
+    """Whether the limit is one of a second's digits."""
+    return is_time(field) and second_digits(field, limit) is not None
+
+
+def _limit(
+    dialect: sa.Dialect, field: Field[Any], column: sa.Column[Any], stored: Stored | None
+) -> Limit | None:
+    own = column.type._variant_mapping.get(dialect.name, column.type)  # noqa: SLF001 - as SQLAlchemy chooses
+    undecorated = declared(own, dialect)
+    kept = _assumed(undecorated, dialect) if stored is None else stored
+    implemented: Any = own.dialect_impl(dialect)
+    below: Check = _no_fault
+    # Where the database calls a function, that decides what is stored.
+    if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - as it asks
+        below = functools.partial(_excess, f"{column.table}.{column.name}", kept)
+    # What is only assumed of a column is what its type makes of loaded values.
+    bind = None if stored is None else undecorated.dialect_impl(dialect).bind_processor(dialect)
+    check = below if bind is None or below is _no_fault else functools.partial(_bound, bind, below)
+    if is_decorated(own):
+        return Limit(functools.partial(_translated, own, dialect, check), below)
+    extremes = _extremes(field)
+    fits = below is _no_fault or (extremes is not None and not any(map(check, extremes)))
+    return None if fits else Limit(check, below)
+
+
+def _no_fault(_value: Any) -> None:
+    return None
+
+
+def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None:
+    """What is wrong with *value* as the driver takes it."""
+    try:
+        parameter = bind(value)
+    except OverflowError:
+        return Fault("Is beyond what the column's type can say.", "out-of-range")
+    except Exception:  # noqa: BLE001 - writing the row will say so
         return None
-    if dialect.name == "sqlite" and (stored.precision or FLOAT_DIGITS + 1) > FLOAT_DIGITS:
-        return _within_floats
-    # MariaDB and MySQL read NUMERIC as NUMERIC(10, 0).
-    return _whole_number if dialect.name in MYSQL and stored.precision is None else None
+    return below(parameter)
 
 
-def _is_single(stored: Any, dialect: sa.Dialect) -> bool:
-    """Whether a float column is of single precision."""
-    if dialect.name == "sqlite" or isinstance(stored, sa.Double | sa.DOUBLE_PRECISION | mysql.DOUBLE):
-        return False
-    # Without a precision, FLOAT is double on PostgreSQL and single on MariaDB; REAL the other way round.
-    single_when_bare = (dialect.name == "postgresql") is isinstance(stored, sa.REAL)
-    return single_when_bare if stored.precision is None else stored.precision <= _SINGLE_BITS
-
-
-def _translated(column_type: Any, dialect: sa.Dialect, below: Limit | None, value: Any) -> Fault | None:
+def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any) -> Fault | None:
     """Whether a decorator of the host's keeps *value* as it is, and the type *below* what it makes of it."""
     try:
         kept = _call(column_type.process_bind_param, value, dialect)
@@ -72,7 +120,7 @@ def _translated(column_type: Any, dialect: sa.Dialect, below: Limit | None, valu
     except Exception:  # noqa: BLE001 - writing the row will say so
         return None
     if _comparable(returned) == _comparable(value):
-        return None if below is None else below(kept)
+        return below(kept)
     return Fault(f"The column's type makes {shown(returned)} of it.", "precision")
 
 
@@ -89,12 +137,31 @@ def _call(process: Any, value: Any, dialect: sa.Dialect) -> Any:
         return value
 
 
-def _six_digits(value: Any) -> Fault | None:
-    if float(f"{value:.6g}") == float(value):
+def _assumed(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Stored | None:
+    """What the column of a model's type keeps where the database says nothing of it; None: all."""
+    stored: Any = declared_type
+    if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
+        return Stored("a single float", **SINGLE)
+    if isinstance(stored, sa.DateTime | sa.Time):
+        return Stored(stored.compile(dialect=dialect), seconds=_second_digits(stored, dialect))
+    if isinstance(stored, sa.BINARY) and dialect.name in MYSQL:
+        return Stored(stored.compile(dialect=dialect), filled=stored.length or 1)
+    if not isinstance(stored, sa.Numeric) or isinstance(stored, sa.Float):
         return None
-    return Fault(
-        "The database keeps six digits of a number in this column: Double keeps fifteen.", "precision"
-    )
+    if dialect.name == "sqlite" and (stored.precision or FLOAT_DIGITS + 1) > FLOAT_DIGITS:
+        return Stored("REAL", significant=FLOAT_DIGITS)
+    # MariaDB and MySQL read NUMERIC as NUMERIC(10, 0).
+    bare = dialect.name in MYSQL and stored.precision is None
+    return Stored("decimal(10,0)", **decimals(10, 0)) if bare else None
+
+
+def _is_single(stored: Any, dialect: sa.Dialect) -> bool:
+    """Whether a float column is of single precision."""
+    if dialect.name == "sqlite" or isinstance(stored, sa.Double | sa.DOUBLE_PRECISION | mysql.DOUBLE):
+        return False
+    # Without a precision, FLOAT is double on PostgreSQL and single on MariaDB; REAL the other way round.
+    single_when_bare = (dialect.name == "postgresql") is isinstance(stored, sa.REAL)
+    return single_when_bare if stored.precision is None else stored.precision <= _SINGLE_BITS
 
 
 def _second_digits(stored: Any, dialect: sa.Dialect) -> int:
@@ -103,29 +170,152 @@ def _second_digits(stored: Any, dialect: sa.Dialect) -> int:
         return getattr(stored, "fsp", None) or 0
     if dialect.name == "postgresql":
         kept = getattr(stored, "precision", None)
-        return _MICRO if kept is None else kept
+        return MICRO if kept is None else kept
     storage = getattr(stored, "_storage_format", "%(microsecond)")
-    return _MICRO if "%(microsecond)" in storage else 0
+    return MICRO if "%(microsecond)" in storage else 0
 
 
-def _fraction(digits: int, value: Any) -> Fault | None:
-    microseconds = getattr(value, "microsecond", getattr(value, "microseconds", 0))
-    if not microseconds % 10 ** (_MICRO - digits):
+def _extremes(field: Field[Any]) -> list[Any] | None:  # noqa: PLR0911 - one for each field
+    """Loaded values with as much as a *field* allows; None: nothing is known of that."""
+    match field:
+        case WireField() if is_time(field):
+            probe = _probe(field, field.digits)  # type: ignore[attr-defined]
+            return None if probe is None else [probe]
+        case FixedDecimal(scale=int(scale), whole_digits=int(whole)):
+            most = f"{'9' * whole or '0'}{'.' * bool(scale)}{'9' * scale}"
+            return [field.from_wire(each) for each in ([most, f"-{most}"] if field.signed else [most])]
+        case Integer(minimum=int(least), maximum=int(most)):
+            return [least, most]
+        case Text(max_length=int(length)) if length:
+            wide = "\U0001f36a" * length
+            return [wide if field.padded else wide[1:] + " ", wide]
+        case RunUUID():
+            return [field.from_wire(_UUID)]
+        case Boolean():
+            return [True, False]
+        case Date():
+            return [field.from_wire(_DATE)]
+        case Choice():
+            return [field.from_wire(each) for each in field.choices]
+    return None
+
+
+_UUID = "7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
+_DATE = "2025-12-08"
+_TIMES = ("2025-12-08T10:00:00{}Z", "10:00:00{}")
+_DIGITS = "123456"
+
+
+def is_time(field: Field[Any]) -> bool:
+    """Whether values of *field* have digits of a second."""
+    return isinstance(field, WireField) and isinstance(getattr(field, "digits", None), int)
+
+
+def _probe(field: Any, digits: int) -> Any:
+    """A loaded time with as many *digits* of a second's fraction, none of them zero; None: none is known."""
+    for form in _TIMES:
+        wire = form.format(f".{_DIGITS[:digits]}" if digits else "")
+        try:
+            field.check(wire)
+        except ValidationError:
+            continue
+        return field.from_wire(wire)
+    return None
+
+
+def second_digits(field: Any, limit: Limit | None) -> int | None:
+    """How many digits of a second's fraction are kept of a *field* of times; None: not those alone count."""
+    for digits in range(field.digits, -1, -1):
+        probe = _probe(field, digits)
+        if probe is not None and (limit is None or limit.check(probe) is None):
+            return digits
+    return None
+
+
+def cut_time(value: dt.datetime, digits: int | None) -> dt.datetime:
+    """*value* with so many *digits* of its second's fraction; None: with all of them."""
+    unit = 10 ** (MICRO - (MICRO if digits is None else digits))
+    return value.replace(microsecond=value.microsecond // unit * unit)
+
+
+def _excess(where: str, stored: Stored, value: Any) -> Fault | None:
+    """What a database would lose or refuse of *value*, as a driver takes it, in the column *where*."""
+    if stored.seconds is not None:
+        found = _time_excess(stored, value)
+    elif isinstance(value, str | bytes) and stored.most is None and stored.significant is None:
+        found = _text_excess(stored, value)
+    else:
+        found = _number_excess(stored, value)
+    return found and Fault(f"{where} is {stored.type} in the database and {found[0]}.", found[1])
+
+
+_Excess: TypeAlias = tuple[str, Code] | None
+
+
+def _time_excess(stored: Stored, value: Any) -> _Excess:
+    text = value if isinstance(value, str) else None
+    if stored.day:
+        time = text[_DAY:] if text else str(value.time()) if isinstance(value, dt.datetime) else ""
+        return ("keeps days only", "precision") if time.strip(" 0:.+") else None
+    digits = stored.seconds or 0
+    if text is None:
+        microseconds = getattr(value, "microsecond", getattr(value, "microseconds", 0))
+    else:
+        microseconds = int(text[_FRACTION : _FRACTION + MICRO] or 0)
+    if not microseconds % 10 ** (MICRO - digits):
         return None
-    kept = "whole seconds only" if digits == 0 else f"{digits} digits of a second's fraction"
-    return Fault(f"The database keeps {kept} in this column.", "precision")
+    return f"keeps {kept_seconds(digits)}", "precision"
 
 
-def _within_floats(value: Any) -> Fault | None:
-    if len(Decimal(str(value)).normalize().as_tuple().digits) <= FLOAT_DIGITS:
+def kept_seconds(digits: int) -> str:
+    """What a column keeps whose seconds have so many *digits* after the point, in words."""
+    return f"{digits} digits of a second's fraction" if digits else "whole seconds only"
+
+
+_DAY = len("0000-00-00")
+_FRACTION = len("0000-00-00 00:00:00.")
+
+
+def _number_excess(stored: Stored, value: Any) -> _Excess:
+    try:
+        number = Decimal(str(value)).normalize()
+    except InvalidOperation:  # no number; the database decides
         return None
-    return Fault(f"SQLite keeps {FLOAT_DIGITS} digits of a decimal.", "precision")
-
-
-def _whole_number(value: Any) -> Fault | None:
-    if value == int(value) and abs(value) < 10**10:
+    if not number.is_finite():
         return None
-    return Fault("The database keeps ten digits and no fraction in this column.", "precision")
+    _, digits, exponent = number.as_tuple()
+    if stored.significant is not None and len(digits) > stored.significant:
+        return f"keeps {stored.significant} significant digits", "precision"
+    if stored.scale is not None and number and -int(exponent) > stored.scale:
+        return f"keeps {_kept_digits(stored.scale)}", "precision"
+    if stored.least is not None and stored.most is not None and not stored.least <= number <= stored.most:
+        return f"holds numbers from {stored.least} to {stored.most}", "out-of-range"
+    return None
+
+
+def _kept_digits(scale: int) -> str:
+    if scale < 0:
+        return f"multiples of {10**-scale} only"
+    return f"{scale} digits after the point" if scale else "no fraction"
+
+
+def _text_excess(stored: Stored, value: str | bytes) -> _Excess:
+    if stored.characters is not None and len(value) > stored.characters:
+        return f"holds {stored.characters} characters, not {len(value)}", "out-of-range"
+    data = value
+    if isinstance(value, str):
+        try:
+            data = encoded_as(value, stored.charset)
+        except UnicodeEncodeError as error:
+            lacking = value[error.start : error.start + 1]
+            return f"its character set {stored.charset} lacks {lacking!r}", "out-of-range"
+        if stored.stripped and value.endswith(" "):
+            return "keeps no spaces at the end", "precision"
+    if stored.filled is not None and len(data) < stored.filled:
+        return f"puts zeros behind {len(data)} bytes: it holds {stored.filled}", "out-of-range"
+    if stored.octets is not None and len(data) > stored.octets:
+        return f"holds {stored.octets} bytes, not {len(data)}", "out-of-range"
+    return None
 
 
 @functools.lru_cache(maxsize=256)

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from histio.dialects.names import MYSQL
-from histio.dialects.reading import STORAGE
 from histio.mapping import declared, is_decorated
 
 Form: TypeAlias = Literal["boolean", "integer", "float", "digits", "moment", "day", "uuid", "hex", "text"]
@@ -52,7 +51,7 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     if form is None or not has_plain_type(column_type, dialect) or getattr(stored, "zerofill", False):
         return None
     if family == "sqlite":
-        return _of_sqlite(stored, form, column)
+        return _of_sqlite(form, column)
     if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
         return as_it_is(column), "hex"
     is_text = form == "text" and not isinstance(stored, sa.Enum)
@@ -65,10 +64,17 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
 
 def has_plain_type(column_type: TypeEngine[Any], dialect: sa.Dialect) -> bool:
     """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
-    own = type(declared(column_type, dialect)).__module__.startswith("sqlalchemy.")
+    stored: Any = declared(column_type, dialect)
+    own = type(stored).__module__.startswith("sqlalchemy.")
     used: Any = column_type.dialect_impl(dialect)
     calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
-    return own and not calls and not is_decorated(column_type)
+    return own and not calls and not is_decorated(column_type) and not _has_own_spelling(stored)
+
+
+def _has_own_spelling(stored: Any) -> bool:
+    """Whether a type chooses how SQLite, which keeps times as text, spells them."""
+    spelling = getattr(stored, "_storage_format", None)
+    return spelling is not None and spelling != type(stored)()._storage_format  # noqa: SLF001 - not told otherwise
 
 
 def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
@@ -76,9 +82,7 @@ def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
     return dialect.name not in MYSQL or not isinstance(declared(column_type, dialect), sa.String)
 
 
-def _of_sqlite(stored: Any, form: Form, column: Any) -> tuple[Any, Form] | None:
-    if form == "moment" and getattr(stored, "_storage_format", STORAGE) != STORAGE:
-        return None
+def _of_sqlite(form: Form, column: Any) -> tuple[Any, Form]:
     others: dict[Form, Form] = {"digits": "float", "uuid": "hex"}
     return as_it_is(column), others.get(form, form)
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from histio.dialects.faults import RowFaultError
 from histio.dialects.names import MYSQL
+from histio.dialects.stored import quoted
 from histio.errors import BindingError
 
 # How a connection tells the character set in which it speaks, and the one that carries every character.
@@ -278,7 +279,7 @@ def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
         RowFaultError: One is violated (SQLite).
     """
     if connection.dialect.name == "postgresql":
-        found = [connection.scalars(_IMMEDIATE, {"name": _quoted(connection, table)}) for table in tables]
+        found = [connection.scalars(_IMMEDIATE, {"name": quoted(connection, table)}) for table in tables]
         names = ", ".join(sorted({name for each in found for name in each}))
         if names:
             connection.exec_driver_sql(f"SET CONSTRAINTS {names} DEFERRED")
@@ -329,12 +330,7 @@ def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> 
     if connection.dialect.name != "postgresql":
         return
     for table in tables:
-        connection.exec_driver_sql(f"ANALYZE {_quoted(connection, table)}")
-
-
-def _quoted(connection: Connection, table: sa.Table) -> str:
-    quote = connection.dialect.identifier_preparer.quote
-    return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)
+        connection.exec_driver_sql(f"ANALYZE {quoted(connection, table)}")
 
 
 def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
@@ -344,7 +340,7 @@ def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     """
     if connection.dialect.name != "postgresql":
         return
-    table = _quoted(connection, column.table)
+    table = quoted(connection, column.table)
     sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
     highest = connection.execute(sa.select(sa.func.max(column))).scalar()
     if sequence is not None and highest is not None:
