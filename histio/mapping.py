@@ -322,6 +322,18 @@ def is_surrogate_key(column: sa.Column[Any]) -> bool:
     return counted or getattr(column.table, "autoincrement_column", None) is column
 
 
+def further_columns(way: Relation) -> list[sa.Column[Any]]:
+    """The columns of an association table beside its keys; none where there is no such table."""
+    if way.link is None:
+        return []
+    keys, between = {*way.remote, *way.link[0]}, way.remote[0].table
+    return [
+        column
+        for column in between.columns
+        if column not in keys and column.computed is None and not is_surrogate_key(column)
+    ]
+
+
 _KEY_NAMES = ("slug", "uuid", "code", "key", "name", "number", "email", "username", "title")
 
 

@@ -24,7 +24,7 @@ from histio.errors import BindingError
 from histio.fields import Slug
 from histio.fields.groups import SlugGroups
 from histio.fitting import fit
-from histio.mapping import Relation, find_column, mapper_of, no_such, relation
+from histio.mapping import Relation, find_column, further_columns, mapper_of, no_such, relation
 from histio.options import RecordMeta, RecordOpts
 from histio.report import Fault
 from histio.wire import is_list, nested_in, wire_name
@@ -147,8 +147,12 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         mapper = mapper_of(self.opts.model)
         known = {*self._declared_fields, *mapper.all_orm_descriptors.keys(), *mapper.attrs.keys()}
         for name in self.opts.left_out:
-            if name.partition(".")[0] not in known:
-                text = no_such(mapper, "attribute or field", name, known)
+            first, point, _ = name.partition(".")
+            field = self._declared_fields.get(first)
+            of_nested = point and field is not None and nested_in(field) is not None
+            named = known if of_nested or not point else _association_columns(mapper, first)
+            if (first if of_nested else name) not in named:
+                text = no_such(mapper, "attribute or field", name, named)
                 raise BindingError(f"{type(self).__name__}.Meta.exclude: {text}")
         for name, field in self._declared_fields.items():
             if isinstance(field, SQLAlchemyAutoField) and name not in self.opts.left_out:
@@ -279,6 +283,13 @@ class RunSchema(RecordSchema):
         if field_name == inherited != named[0] and field_obj.attribute is None:
             field_obj.attribute = named[0]
         super().on_bind_field(field_name, field_obj)
+
+
+def _association_columns(mapper: Mapper[Any], name: str) -> set[str]:
+    """How ``Meta.exclude`` names the further columns of the association table of a relationship."""
+    between = mapper.relationships[name].secondary if name in mapper.relationships else None
+    columns = [] if between is None else further_columns(relation(mapper, name))
+    return {f"{name}.{column.key}" for column in columns}
 
 
 @functools.cache
