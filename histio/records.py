@@ -56,7 +56,8 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     - ``order``: of a ledger's entries, the member or attribute that orders them, or several; None: their key.
     - ``changed``: the member that tells when a row was last written, where there is one.
     - ``optional``: members that are left out where the model has no such column.
-    - ``exclude``: fields to leave out, and mapped attributes that are no fields.
+    - ``exclude``: fields to leave out, mapped attributes that are no fields, and columns that an association
+      table has beside its keys, as ``tags.weight``.
     - ``unbound``: ``"error"``: a mapped attribute that is neither a field, excluded, filled nor machinery is
       a BindingError of the `History`. ``"ignore"``: it is left out.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:

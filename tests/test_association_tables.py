@@ -1,4 +1,4 @@
-"""What association tables have beside their keys is accounted for: a list of slugs names rows, and no more."""
+"""What association tables have beside their keys is accounted for: a list of slugs names rows only."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_further_columns_of_association_tables_are_told_with_the_lines_to_pa
 @pytest.mark.parametrize(
     "words",
     [
-        "tags.weight: a column of job_tags, which a SlugList does not keep: make a model of job_tags a ledger",
+        "tags.weight: a column of job_tags, which a SlugList does not keep: make a model of job_tags",
         "praised.stars: a column of votes, which a SlugList does not keep: make Vote a ledger or a kind",
     ],
 )
@@ -98,10 +98,9 @@ def test_columns_that_are_left_out_by_name_are_in_the_account_and_the_kit_names_
     history = History(sqlite_of(Base.metadata), kind(*ALL))
     assert "  left out by Meta.exclude: tags.weight, tags.remark, praised.stars\n" in history.explain()
     told = testing.check_host(history, make_runs=make_runs)
-    assert [line.partition(": ")[2] for line in told] == [
-        "job: tags.weight is left out by Meta.exclude; "
-        "job: tags.remark is left out by Meta.exclude; job: praised.stars is left out by Meta.exclude"
-    ]
+    [line] = told
+    for name in ALL:
+        assert f"job: {name} is left out by Meta.exclude" in line
 
 
 def test_a_list_that_is_left_out_takes_its_columns_along():
