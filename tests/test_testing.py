@@ -692,6 +692,15 @@ def test_a_listener_that_asks_for_every_row_of_an_import_is_found(shop):
         case_about("of an import", History(shop, OrderSchema), make_orders)()
 
 
+def test_runs_beyond_the_number_that_was_asked_for_are_no_fault_of_the_identity(shop):
+    def make_more(session, count):
+        make_orders(session, count + 1)
+
+    with pytest.raises(AssertionError, match="made 5 runs: all cases need the number asked for"):
+        case_about("as many runs as it is asked for", History(shop, OrderSchema), make_more)()
+    case_about("are skipped, and what differs", History(shop, OrderSchema), make_more)()
+
+
 def test_rows_that_no_rollback_takes_back_are_found(databases):
     shop = databases("postgresql", 41)
     Base.metadata.create_all(shop)
