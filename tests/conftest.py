@@ -99,7 +99,8 @@ class Databases:
             engine.dispose()
         for server, name in self._created:
             with server.connect() as connection:
-                connection.exec_driver_sql(f"DROP DATABASE {name}")
+                force = " WITH (FORCE)" if server.dialect.name == "postgresql" else ""
+                connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
             server.dispose()
 
 
