@@ -18,10 +18,11 @@ from histio.converter import Converter
 from histio.errors import BindingError
 from histio.fields import FixedDecimal, RunUUID, UtcTimestamp
 from histio.fields.times import Date
-from histio.mapping import is_surrogate_key, is_unique, natural_keys, relation, unique_rules
+from histio.mapping import column_of, is_surrogate_key, is_unique, natural_keys, relation, unique_rules
 from histio.records import RecordSchema
 
 _UUID_LENGTHS = (32, 36)
+_SLUG_NAMES = ("slug", "uuid", "guid", "uid", "code")
 _LATE_NAMES = re.compile("update|modif|change|delete|expire|end|finish|complete|heartbeat|last")
 
 
@@ -141,7 +142,8 @@ class Planner:
         is_run = any(each.common_parent(target) for each in self._runs)
         is_uuid = first[0] in target.column_attrs and _is_uuid(target.column_attrs[first[0]])
         kind = "RunRef" if is_run and (is_uuid or len(first) > 1) else "Slug"
-        plan.lines.append(Line(name, f'{kind}("{way}", key={_quoted(first)}, {null})', comment))
+        text = ", text=True" if _is_free_text(target, first) else ""
+        plan.lines.append(Line(name, f'{kind}("{way}", key={_quoted(first)}{text}, {null})', comment))
 
     def _keys(self, target: Mapper[Any]) -> list[tuple[str, ...]]:
         """What rows of *target* may be named by, the likeliest first."""
@@ -178,8 +180,9 @@ class Planner:
             plan.machinery[rel.key] = "the other side of a reference"
             return
         self._linked.add(between)
-        key = _quoted(self._keys(rel.mapper)[0])
-        plan.lines.append(Line(rel.key, f'SlugList("{rel.key}", key={key})'))
+        key = self._keys(rel.mapper)[0]
+        text = ", text=True" if _is_free_text(rel.mapper, key) else ""
+        plan.lines.append(Line(rel.key, f'SlugList("{rel.key}", key={_quoted(key)}{text})'))
 
 
 def _reference_name(way: str, key: tuple[str, ...]) -> str:
@@ -249,19 +252,25 @@ def _is_made_up(mapper: Mapper[Any], name: str) -> bool:
     return bool(_column(mapper, name).primary_key) and _is_uuid(mapper.column_attrs[name])
 
 
+def _is_random(column: sa.Column[Any]) -> bool:
+    """Whether the application makes up a value for each row, such as a token."""
+    return column.default is not None and column.default.is_callable
+
+
 def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
     """What identifies a run: attributes, and natural keys of rows that it refers to.
 
     A UUID; else a unique column; else several that are unique together; else a unique one that takes nulls;
-    else the primary key.
+    else one of values that the application makes up; else the primary key.
     """
     alone = [key for key in natural_keys(mapper) if is_unique(_column(mapper, key))]
-    given = [key for key in alone if not _column(mapper, key).nullable]
-    uuids = [key for key in given if _is_uuid(mapper.column_attrs[key])]
-    groups = list(_unique_groups(mapper))
+    uuids = [key for key in alone if _is_uuid(mapper.column_attrs[key])]
+    random = [key for key in alone if key not in uuids and _is_random(_column(mapper, key))]
+    plain = [key for key in (*uuids, *alone) if key not in random]
+    given = [key for key in plain if not _column(mapper, key).nullable]
     key = tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
-    singles = [(name,) for name in (*uuids, *given)]
-    return next(iter([*singles, *groups, *((name,) for name in alone), key]))
+    ranked: tuple[list[Any], ...] = (given, list(_unique_groups(mapper)), plain, random, [key])
+    return next((found,) if isinstance(found, str) else found for keys in ranked for found in keys)
 
 
 def _unique_groups(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
@@ -310,6 +319,12 @@ def _column(mapper: Mapper[Any], name: str) -> Any:
     return mapper.column_attrs[name].columns[0]
 
 
+def _is_free_text(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
+    """Whether any text may stand in the key: white space at the ends of a name is no fault of its row."""
+    texts = [path for path in key if isinstance(underlying(column_of(mapper, path).type), sa.String)]
+    return any(not path.endswith(_SLUG_NAMES) for path in texts)
+
+
 def _quoted(names: Sequence[str]) -> str:
     """*names* as source: one text, or a tuple of several."""
     texts = ", ".join(f'"{name}"' for name in names)
@@ -321,18 +336,23 @@ def _add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
     kind = f"{name}_run" if name in TAKEN_KINDS else name
     plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
     plan.meta += [("kind", f'"{kind}"', ""), ("collection", f'"{plural}"', "")]
-    timestamps = list(_timestamps(plan))
-    others = f"or {', '.join(timestamps[1:])}" if timestamps[1:] else ""
-    plan.meta.append(("timestamp", f'"{timestamps[0]}"' if timestamps else "None", others))
+    plan.meta.append(("timestamp", *_timestamp(plan)))
     own = [line for line in plan.lines if line.name == identity[0]]
     if len(identity) > 1 or not (own and own[0].source.startswith("RunUUID") and own[0].name == "uuid"):
         columns = [_column(plan.mapper, path) for path in identity if "." not in path]
         counts = any(is_surrogate_key(column) for column in columns)
         nullable = any(column.nullable for column in columns)
-        warning = "a counter: other databases give its numbers to other rows" if counts else ""
+        warning = f"a counter: other databases give its numbers to other rows{_hint(plan)}" if counts else ""
         warning = "takes nulls: a run without it cannot be exported" if nullable else warning
         members = [_member_of(plan, path) for path in identity]
         plan.meta.append(("identity", _quoted(members), warning))
+
+
+def _hint(plan: Plan) -> str:
+    """What may identify a run beside what it belongs to, though the database does not say so; empty: nothing."""
+    owners = [line.name for line in plan.lines if line.source.startswith(("Slug(", "RunRef("))]
+    named = [line.name for line in plan.lines if line.name in natural_keys(plan.mapper)]
+    return f'; perhaps ("{owners[0]}", "{named[0]}")' if owners and named else ""
 
 
 def _member_of(plan: Plan, path: str) -> str:
@@ -341,16 +361,19 @@ def _member_of(plan: Plan, path: str) -> str:
     return next((line.name for line in plan.lines if f'("{way}", key=' in line.source), way) if dot else path
 
 
-def _timestamps(plan: Plan) -> list[str]:
-    """The members that may order runs: those without nulls first, those of late events last."""
+def _timestamp(plan: Plan) -> tuple[str, str]:
+    """The member that orders runs, as source, with a comment on others.
+
+    It takes no null: a run without it could not be exported. Times of late events come last.
+    """
     kinds = (UtcTimestamp.__name__, Date.__name__)
     found = [line for line in plan.lines if line.source.partition("(")[0] in kinds]
-    return [
-        line.name
-        for line in sorted(
-            found, key=lambda line: ("allow_none" in line.source, bool(_LATE_NAMES.search(line.name)))
-        )
-    ]
+    found.sort(key=lambda line: bool(_LATE_NAMES.search(line.name)))
+    given = [line.name for line in found if "allow_none" not in line.source]
+    nullable = [line.name for line in found if "allow_none" in line.source]
+    others = [f"or {', '.join(given[1:])}"] if given[1:] else []
+    others += [f"or {', '.join(nullable)}, where no row lacks it"] if nullable else []
+    return f'"{given[0]}"' if given else "None", "; ".join(others)
 
 
 def _add_entry_options(plan: Plan) -> None:
