@@ -12,6 +12,7 @@ from marshmallow.fields import List
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
 from histio.accounting import column_machinery
+from histio.associations import association_model, data_columns
 from histio.binding import TAKEN_KINDS
 from histio.column_types import underlying
 from histio.converter import Converter
@@ -168,21 +169,35 @@ class Planner:
             self._add_links(plan, rel)
         else:
             self._planned.append(target)
-            ledger = Plan(target, is_run=False, owner=frozenset(way.remote))
-            plan.ledgers.append(self._plan(ledger))
-            many = "many=True" if way.many else "allow_none=True"
-            plan.lines.append(Line(rel.key, f"Nested({ledger.name}, {many})"))
+            options = "many=True" if way.many else "allow_none=True"
+            self._add_ledger(plan, rel.key, target, way.remote, options)
 
     def _add_links(self, plan: Plan, rel: RelationshipProperty[Any]) -> None:
-        between = rel.secondary
-        mapped = [mapper for mapper in plan.mapper.registry.mappers if mapper.local_table is between]
-        if between in self._linked or any(mapper in self._planned for mapper in mapped):
+        between: Any = rel.secondary
+        model, data = association_model(rel), data_columns(rel)
+        if between in self._linked or model in self._planned:
             plan.machinery[rel.key] = "the other side of a reference"
             return
         self._linked.add(between)
+        if model is not None and data:
+            self._planned.append(model)
+            plan.machinery[rel.key] = f"the rows of {between.name}"
+            self._add_ledger(plan, between.name, model, relation(plan.mapper, rel.key).remote, "many=True")
+            return
         key = self._keys(rel.mapper)[0]
         text = ", text=True" if _is_free_text(rel.mapper, key) else ""
         plan.lines.append(Line(rel.key, f'SlugList("{rel.key}", key={_quoted(key)}{text})'))
+        for column in data:
+            plan.excluded[f"{rel.key}.{column.name}"] = (
+                "a column of the association table, which has no model"
+            )
+
+    def _add_ledger(
+        self, plan: Plan, name: str, target: Mapper[Any], remote: Sequence[Any], options: str
+    ) -> None:
+        ledger = Plan(target, is_run=False, owner=frozenset(remote))
+        plan.ledgers.append(self._plan(ledger))
+        plan.lines.append(Line(name, f"Nested({ledger.name}, {options})"))
 
 
 def _reference_name(way: str, key: tuple[str, ...]) -> str:

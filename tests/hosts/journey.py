@@ -28,9 +28,7 @@ def need(*modules: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in modules:
-            pytest.importorskip(
-                name, reason=f"needs {name}: pip install --group hosts", exc_type=ImportError
-            )
+            pytest.importorskip(name, reason=f"needs {name}: pip install --group hosts", exc_type=ImportError)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,9 @@ def travel(host: Host, new_database: Callable[[str], str], folder: Path) -> Iter
             engine = host.create(url)
             open_engines.callback(engine.dispose)
             history = History(engine, *host.kinds)
-            report = history.import_file(folder / f"{place}.jsonl", **host.options) if place else host.fill(url)
+            report = (
+                history.import_file(folder / f"{place}.jsonl", **host.options) if place else host.fill(url)
+            )
             path = folder / f"{place + 1}.jsonl"
             history.export_file(path, exported_at=MOMENT)
             seen = json.dumps(host.seen(url), default=str, indent=1)

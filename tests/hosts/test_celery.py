@@ -17,9 +17,9 @@ from tests.hosts.journey import Host, need, scaffolded, travel, whole_seconds
 
 need("celery.backends.database.models")
 
-from celery import Celery  # noqa: E402
-from celery.backends.database.models import TaskExtended, TaskSet  # noqa: E402
-from celery.result import GroupResult  # noqa: E402
+from celery import Celery
+from celery.backends.database.models import TaskExtended, TaskSet
+from celery.result import GroupResult
 
 
 # --8<-- [start:binding]
@@ -57,6 +57,7 @@ class TaskSetSchema(histio.RunSchema):
 # --8<-- [end:binding]
 
 DAY = dt.datetime(2025, 12, 9)  # noqa: DTZ001 - as Celery keeps it
+
 
 def application(url):
     app = Celery("host", backend=f"db+{url}", set_as_current=False)

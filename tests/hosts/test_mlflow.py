@@ -18,7 +18,7 @@ from tests.hosts.journey import Host, need, scaffolded, travel
 
 need("mlflow.store.tracking.sqlalchemy_store", "mlflow.entities")
 
-from mlflow.entities import (  # noqa: E402
+from mlflow.entities import (
     Dataset,
     DatasetInput,
     ExperimentTag,
@@ -30,8 +30,8 @@ from mlflow.entities import (  # noqa: E402
     RunTag,
     ViewType,
 )
-from mlflow.store.tracking.dbmodels import models  # noqa: E402
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: E402
+from mlflow.store.tracking.dbmodels import models
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 
 # --8<-- [start:binding]

@@ -15,10 +15,10 @@ from tests.hosts.journey import Host, bound, need, travel, whole_seconds
 
 need("optuna.storages._rdb.models", "optuna.storages._rdb.storage")
 
-import optuna  # noqa: E402
-from optuna.storages import RDBStorage  # noqa: E402
-from optuna.storages._rdb import models  # noqa: E402
-from optuna.trial import TrialState  # noqa: E402
+import optuna
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
 
 
 # --8<-- [start:binding]
