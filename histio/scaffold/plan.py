@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
 from marshmallow.fields import List
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
@@ -19,11 +18,24 @@ from histio.converter import Converter
 from histio.errors import BindingError
 from histio.fields import FixedDecimal, RunUUID, UtcTimestamp
 from histio.fields.times import Date
-from histio.mapping import column_of, is_surrogate_key, is_unique, natural_keys, relation, unique_rules
+from histio.mapping import (
+    is_surrogate_key,
+    is_unique,
+    natural_keys,
+    relation,
+)
 from histio.records import RecordSchema
+from histio.scaffold.keys import (
+    identity_of,
+    is_free_text,
+    is_made_up,
+    is_unique_key,
+    is_uuid,
+    key_column,
+    unique_paths,
+    way_of,
+)
 
-_UUID_LENGTHS = (32, 36)
-_SLUG_NAMES = ("slug", "uuid", "guid", "uid", "code")
 _LATE_NAMES = re.compile("update|modif|change|delete|expire|end|finish|complete|heartbeat|last")
 
 
@@ -116,7 +128,7 @@ class Planner:
         referred: dict[str, None] = {}
         for prop in plan.mapper.column_attrs:
             columns = set(prop.columns)
-            way = _way(plan.mapper, prop)
+            way = way_of(plan.mapper, prop)
             why = None if prop.key in identity else column_machinery(plan.mapper, prop)
             if not columns.isdisjoint(plan.owner):
                 plan.machinery[prop.key] = "filled from the owner's row"
@@ -138,12 +150,12 @@ class Planner:
         name = _reference_name(way, first)
         told = [" and ".join(each) for each in others]
         comment = f"or key= {', '.join(told)}" if told else ""
-        if not _is_unique_key(target, first):
+        if not is_unique_key(target, first):
             comment = "; ".join(filter(None, [comment, "not unique in the database"]))
         is_run = any(each.common_parent(target) for each in self._runs)
-        is_uuid = first[0] in target.column_attrs and _is_uuid(target.column_attrs[first[0]])
-        kind = "RunRef" if is_run and (is_uuid or len(first) > 1) else "Slug"
-        text = ", text=True" if _is_free_text(target, first) else ""
+        names_uuid = first[0] in target.column_attrs and is_uuid(target.column_attrs[first[0]])
+        kind = "RunRef" if is_run and (names_uuid or len(first) > 1) else "Slug"
+        text = ", text=True" if is_free_text(target, first) else ""
         plan.lines.append(Line(name, f'{kind}("{way}", key={_quoted(first)}{text}, {null})', comment))
 
     def _keys(self, target: Mapper[Any]) -> list[tuple[str, ...]]:
@@ -151,10 +163,10 @@ class Planner:
         run = next((each for each in self._runs if each.common_parent(target)), None)
         keys = [] if run is None else [self._identities[run]]
         named = [(name,) for name in natural_keys(target)]
-        unique = [key for key in named if _is_unique_key(target, key)]
+        unique = [key for key in named if is_unique_key(target, key)]
         # A UUID that is made for each row is not the same in another database.
-        keys += [key for key in unique if not _is_made_up(target, key[0])]
-        keys += [*_unique_paths(target), *(key for key in named if key not in unique), *unique]
+        keys += [key for key in unique if not is_made_up(target, key[0])]
+        keys += [*unique_paths(target), *(key for key in named if key not in unique), *unique]
         keys.append(tuple(target.get_property_by_column(column).key for column in target.primary_key))
         return list(dict.fromkeys(keys))
 
@@ -185,7 +197,7 @@ class Planner:
             self._add_ledger(plan, between.name, model, relation(plan.mapper, rel.key).remote, "many=True")
             return
         key = self._keys(rel.mapper)[0]
-        text = ", text=True" if _is_free_text(rel.mapper, key) else ""
+        text = ", text=True" if is_free_text(rel.mapper, key) else ""
         plan.lines.append(Line(rel.key, f'SlugList("{rel.key}", key={_quoted(key)}{text})'))
         for column in data:
             plan.excluded[f"{rel.key}.{column.name}"] = (
@@ -208,21 +220,6 @@ def _reference_name(way: str, key: tuple[str, ...]) -> str:
     return key[0] if key[0].startswith(f"{owner}_") else f"{owner}_{key[0].replace('.', '_')}"
 
 
-def _way(mapper: Mapper[Any], prop: ColumnProperty[Any]) -> str | None:
-    """The relationship, or else the attribute, by which the column refers to another row; None: none."""
-    column = prop.columns[0]
-    if not isinstance(column, sa.Column) or not column.foreign_keys:
-        return None
-    for rel in mapper.relationships:
-        if rel.direction is RelationshipDirection.MANYTOONE and column in set(rel.local_columns):
-            return rel.key
-    try:
-        relation(mapper, prop.key)
-    except (BindingError, sa.exc.NoReferencedTableError):  # no model is mapped to the other table
-        return None
-    return prop.key
-
-
 def _add_column(plan: Plan, prop: ColumnProperty[Any], *, required: bool) -> None:
     try:
         source = _field_source(prop, required=required)
@@ -242,7 +239,7 @@ def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
     made = Converter(schema_cls=RecordSchema).property2field(prop)
     if isinstance(made, List):
         return "auto_field()"  # of an array: the field of its items is the column's matter
-    kind = RunUUID if _is_uuid(prop) else type(made)
+    kind = RunUUID if is_uuid(prop) else type(made)
     identifies = kind is RunUUID and is_unique(column) and not column.nullable
     options = []
     if required or made.required or identifies:
@@ -254,90 +251,6 @@ def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
     if prop.key != column.key and not prop.key.isidentifier():
         options.append(f'attribute="{prop.key}"')
     return f"{kind.__name__}({', '.join(options)})"
-
-
-def _is_uuid(prop: ColumnProperty[Any]) -> bool:
-    stored = underlying(prop.columns[0].type)
-    is_text = isinstance(stored, sa.String) and stored.length in _UUID_LENGTHS
-    return isinstance(stored, sa.Uuid) or (is_text and prop.key in ("uuid", "guid", "uid"))
-
-
-def _is_made_up(mapper: Mapper[Any], name: str) -> bool:
-    """Whether the attribute is a primary key of UUIDs."""
-    return bool(_column(mapper, name).primary_key) and _is_uuid(mapper.column_attrs[name])
-
-
-def _is_random(column: sa.Column[Any]) -> bool:
-    """Whether the application makes up a value for each row, such as a token."""
-    return column.default is not None and column.default.is_callable
-
-
-def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
-    """What identifies a run: attributes, and natural keys of rows that it refers to.
-
-    A UUID; else a unique column; else several that are unique together; else a unique one that takes nulls;
-    else one of values that the application makes up; else the primary key.
-    """
-    alone = [key for key in natural_keys(mapper) if is_unique(_column(mapper, key))]
-    uuids = [key for key in alone if _is_uuid(mapper.column_attrs[key])]
-    random = [key for key in alone if key not in uuids and _is_random(_column(mapper, key))]
-    plain = [key for key in (*uuids, *alone) if key not in random]
-    given = [key for key in plain if not _column(mapper, key).nullable]
-    key = tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
-    ranked: tuple[list[Any], ...] = (given, list(_unique_groups(mapper)), plain, random, [key])
-    return next((found,) if isinstance(found, str) else found for keys in ranked for found in keys)
-
-
-def _unique_groups(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
-    """What is unique together: groups without foreign keys first."""
-    return iter(sorted(_unique_paths(mapper), key=lambda paths: any("." in path for path in paths)))
-
-
-def _unique_paths(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
-    """What is unique together: attributes, and natural keys of rows that foreign keys lead to."""
-    for rule in unique_rules(mapper.local_table):
-        paths = [_path(mapper, column) for column in rule.columns]
-        if len(paths) > 1 and None not in paths:
-            yield tuple(path for path in paths if path is not None)
-
-
-def _path(mapper: Mapper[Any], column: Any) -> str | None:
-    """The attribute of *column*, or over its foreign key, the natural key of the other row; None: none."""
-    if column.nullable or column not in mapper.columns.values():
-        return None
-    prop: Any = mapper.get_property_by_column(column)
-    if not column.foreign_keys:
-        return str(prop.key)
-    way = _way(mapper, prop)
-    rel = None if way is None else mapper.relationships.get(way)
-    keys = (
-        []
-        if rel is None
-        else [
-            key
-            for key in natural_keys(rel.mapper)
-            if is_unique(_column(rel.mapper, key)) and not _is_made_up(rel.mapper, key)
-        ]
-    )
-    return f"{way}.{keys[0]}" if keys else None
-
-
-def _is_unique_key(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
-    table: Any = mapper.local_table
-    if any("." in name for name in key):
-        return key in set(_unique_paths(mapper))
-    columns = {_column(mapper, name) for name in key}
-    return any(set(rule.columns) == columns for rule in (table.primary_key, *unique_rules(table)))
-
-
-def _column(mapper: Mapper[Any], name: str) -> Any:
-    return mapper.column_attrs[name].columns[0]
-
-
-def _is_free_text(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
-    """Whether any text may stand in the key: white space at the ends of a name is no fault of its row."""
-    texts = [path for path in key if isinstance(underlying(column_of(mapper, path).type), sa.String)]
-    return any(not path.endswith(_SLUG_NAMES) for path in texts)
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -354,7 +267,7 @@ def _add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
     plan.meta.append(("timestamp", *_timestamp(plan)))
     own = [line for line in plan.lines if line.name == identity[0]]
     if len(identity) > 1 or not (own and own[0].source.startswith("RunUUID") and own[0].name == "uuid"):
-        columns = [_column(plan.mapper, path) for path in identity if "." not in path]
+        columns = [key_column(plan.mapper, path) for path in identity if "." not in path]
         counts = any(is_surrogate_key(column) for column in columns)
         nullable = any(column.nullable for column in columns)
         warning = f"a counter: other databases give its numbers to other rows{_hint(plan)}" if counts else ""
@@ -364,7 +277,7 @@ def _add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
 
 
 def _hint(plan: Plan) -> str:
-    """What may identify a run beside what it belongs to, though the database does not say so; empty: nothing."""
+    """What may identify a run, though the database does not say so; empty: nothing."""
     owners = [line.name for line in plan.lines if line.source.startswith(("Slug(", "RunRef("))]
     named = [line.name for line in plan.lines if line.name in natural_keys(plan.mapper)]
     return f'; perhaps ("{owners[0]}", "{named[0]}")' if owners and named else ""
