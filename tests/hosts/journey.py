@@ -102,3 +102,15 @@ def bound(*models: type[Any]) -> types.ModuleType:
     module = types.ModuleType("binding")
     exec(compile(scaffold(*models), "binding", "exec"), vars(module))
     return module
+
+
+def scaffolded(stops: list[Stop], *models: type[Any]) -> None:
+    """Hold the binding of *models* that histio scaffolds to the databases of *stops*: it can be used unedited."""
+    binding = bound(*models)
+    kinds = [getattr(binding, f"{model.__name__}Schema") for model in models]
+    for stop in stops:
+        history = History(stop.engine, *kinds)
+        document = history.export_document()
+        runs = sum(len(value) for value in document.values() if isinstance(value, list))
+        report = history.import_document(document, on_duplicate="verify")
+        assert (report.skipped, report.problems) == (runs, ())
