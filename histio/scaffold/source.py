@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -123,10 +124,23 @@ def _imports(schemas: Sequence[Plan], body: str) -> Iterator[str]:
         yield "from marshmallow_sqlalchemy import auto_field"
     yield ""
     by_module: dict[str, set[str]] = {}
-    for plan in schemas:
-        by_module.setdefault(plan.model.__module__, set()).add(plan.model.__name__)
+    models = [plan.model for plan in schemas]
+    found = [model for model in models if _has_name(model)] or models
+    for model in found:
+        by_module.setdefault(model.__module__, set()).add(model.__name__)
     for module, names in sorted(by_module.items()):
         yield from _import(module, names)
+    hidden = [model for model in models if model not in found]
+    if hidden:
+        yield ""
+        yield "# Models that no module has under their names."
+        yield f"mappers = {{mapper.class_.__name__: mapper for mapper in {found[-1].__name__}.registry.mappers}}"
+        yield from (f'{model.__name__} = mappers["{model.__name__}"].class_' for model in hidden)
+
+
+def _has_name(model: type[Any]) -> bool:
+    """Whether the module of *model* has it under its name."""
+    return getattr(sys.modules.get(model.__module__), model.__name__, None) is model
 
 
 def _import(module: str, names: Iterable[str]) -> Iterator[str]:
