@@ -126,6 +126,7 @@ class Planner:
     def _add_columns(self, plan: Plan) -> None:
         identity = self._identities.get(plan.mapper, ())
         referred: dict[str, None] = {}
+        owned: list[str] = []
         for prop in plan.mapper.column_attrs:
             columns = set(prop.columns)
             way = way_of(plan.mapper, prop)
@@ -135,12 +136,26 @@ class Planner:
             elif why is not None:
                 plan.machinery[prop.key] = why
             elif way is not None:
-                plan.machinery[prop.key] = f"carried by the reference {way}"
-                if way not in referred:
+                plan.machinery[prop.key] = f"carried by {way}"
+                if way not in referred and self._is_owned(plan.mapper, way):
+                    owned.append(way)
+                elif way not in referred:
                     self._add_reference(plan, way, nullable=bool(prop.columns[0].nullable))
                 referred[way] = None
             else:
                 _add_column(plan, prop, required=prop.key in identity)
+        for way in owned:
+            target = relation(plan.mapper, way).mapper
+            self._planned.append(target)
+            self._add_ledger(plan, way, target, (), "allow_none=True")
+
+    def _is_owned(self, mapper: Mapper[Any], way: str) -> bool:
+        """Whether the row to which a reference leads has no key, and goes with the row that refers to it."""
+        rel = mapper.relationships.get(way)
+        if rel is None or not rel.cascade.delete_orphan:
+            return False
+        is_planned = any(rel.mapper.common_parent(each) for each in self._planned)
+        return not is_planned and not natural_keys(rel.mapper)
 
     def _add_reference(self, plan: Plan, way: str, *, nullable: bool) -> None:
         target = relation(plan.mapper, way).mapper
