@@ -19,7 +19,6 @@ from histio.resolver import CHUNK
 from histio.sessions import Habits, own_session
 from histio.writer import Insert, Row, owner_columns
 
-
 _NULLS = (type(None), sa.sql.elements.Null)
 
 

@@ -13,7 +13,6 @@ from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, Relati
 from histio.accounting import column_machinery
 from histio.associations import association_model, data_columns
 from histio.binding import TAKEN_KINDS
-from histio.column_types import underlying
 from histio.converter import Converter
 from histio.errors import BindingError
 from histio.fields import FixedDecimal, RunUUID, UtcTimestamp

@@ -134,7 +134,8 @@ def _imports(schemas: Sequence[Plan], body: str) -> Iterator[str]:
     if hidden:
         yield ""
         yield "# Models that no module has under their names."
-        yield f"mappers = {{mapper.class_.__name__: mapper for mapper in {found[-1].__name__}.registry.mappers}}"
+        mappers = f"{found[-1].__name__}.registry.mappers"
+        yield f"mappers = {{mapper.class_.__name__: mapper for mapper in {mappers}}}"
         yield from (f'{model.__name__} = mappers["{model.__name__}"].class_' for model in hidden)
 
 

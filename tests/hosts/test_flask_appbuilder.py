@@ -167,7 +167,9 @@ def seen(url):
                 }
                 for user in users
             ],
-            "roles": sorted([role.name, sorted(map(str, role.permissions))] for role in manager.get_all_roles()),
+            "roles": sorted(
+                [role.name, sorted(map(str, role.permissions))] for role in manager.get_all_roles()
+            ),
             "keys": {name: str(manager.validate_api_key(key)) for name, key in KEYS.items()},
         }
         close(app)

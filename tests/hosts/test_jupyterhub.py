@@ -165,11 +165,17 @@ def fill(url):
     with opened(url) as db:
         for role in roles.get_default_roles():
             roles.create_role(db, role)
-        roles.create_role(db, {"name": "teacher", "description": "Ä", "scopes": ["list:users", "read:groups"]})
+        roles.create_role(
+            db, {"name": "teacher", "description": "Ä", "scopes": ["list:users", "read:groups"]}
+        )
         provider = make_provider(lambda: db, url_prefix="/hub", login_url="/login")
-        provider.add_client("jupyterhub", "secret", "http://hub/cb", allowed_scopes=["self"], description="Hub")
+        provider.add_client(
+            "jupyterhub", "secret", "http://hub/cb", allowed_scopes=["self"], description="Hub"
+        )
         provider.add_client("lab", "hidden", "http://lab/cb", allowed_scopes=[], description="")
-        ann = orm.User(name="ann", admin=True, encrypted_auth_state=b"\x00\xff", user_info={"b": [1, 2.0], "a": None})
+        ann = orm.User(
+            name="ann", admin=True, encrypted_auth_state=b"\x00\xff", user_info={"b": [1, 2.0], "a": None}
+        )
         bob = orm.User(name="bob")
         course = orm.Group(name=" a course", users=[ann, bob], properties={"room": "Ä"})
         service = orm.Service(name="cull", command=["python", "-m", "cull"], environment={"A": "b"})
@@ -180,7 +186,9 @@ def fill(url):
         roles.grant_role(db, course, "teacher")
         roles.grant_role(db, service, "server")
         client = db.query(orm.OAuthClient).filter_by(identifier="lab").one()
-        spawner = orm.Spawner(name="", user=ann, state={"pid": 7}, user_options={"size": 1.5}, oauth_client=client)
+        spawner = orm.Spawner(
+            name="", user=ann, state={"pid": 7}, user_options={"size": 1.5}, oauth_client=client
+        )
         spawner.server, spawner.started = orm.Server(port=8888), orm.utcnow()
         db.add(spawner)
         db.commit()
@@ -229,7 +237,9 @@ def see_user(user):
         ],
         "shared": [see_share(share) for share in user.shared_with_me],
         "shares": [see_share(share) for share in user.shares],
-        "codes": [[code.hashed, code.exchange_count, code.scopes, code.expires_at] for code in user.share_codes],
+        "codes": [
+            [code.hashed, code.exchange_count, code.scopes, code.expires_at] for code in user.share_codes
+        ],
         "oauth": [[code.code, code.client_id, code.expires_at] for code in user.oauth_codes],
     }
 

@@ -173,12 +173,19 @@ def create(url):
 
 def fill(url):
     store = opened(url)
-    numbers = [store.create_experiment(name, tags=[ExperimentTag("Ä", "b")]) for name in ("first", " second\n")]
-    runs = [store.create_run(number, "ann", START + place, [], f"run {place}") for place, number in enumerate(numbers * 2)]
+    numbers = [
+        store.create_experiment(name, tags=[ExperimentTag("Ä", "b")]) for name in ("first", " second\n")
+    ]
+    runs = [
+        store.create_run(number, "ann", START + place, [], f"run {place}")
+        for place, number in enumerate(numbers * 2)
+    ]
     first, second, third, fourth = (run.info.run_id for run in runs)
     values = (1.5, 0.1, float("nan"), float("inf"), 1e-300)
     metrics = [Metric("loss", value, START + step // 2, step) for step, value in enumerate(values)]
-    store.log_batch(first, metrics, [Param("rate", "0,1"), Param("note", " a\tb\n")], [RunTag("text", "ü" * 5000)])
+    store.log_batch(
+        first, metrics, [Param("rate", "0,1"), Param("note", " a\tb\n")], [RunTag("text", "ü" * 5000)]
+    )
     store.log_batch(second, metrics[:1], [], [])
     dataset = Dataset("wine", "abc123", "local", "file:wine.csv", '{"columns": []}', "{}")
     store.log_inputs(first, [DatasetInput(dataset, [InputTag("context", "training")])])
@@ -250,7 +257,9 @@ def make_runs(session, count):
     for number in itertools.islice(NUMBERS, count):
         experiment = models.SqlExperiment(name=f"{number} of the kit", experiment_id=1000 + number)
         run = models.SqlRun(run_uuid=uuid.uuid4().hex, experiment=experiment, start_time=START + number)
-        run.metrics = [models.SqlMetric(key="m", value=step / 3, timestamp=START, step=step) for step in (2, 1)]
+        run.metrics = [
+            models.SqlMetric(key="m", value=step / 3, timestamp=START, step=step) for step in (2, 1)
+        ]
         run.params = [models.SqlParam(key=key, value=key) for key in ("b", "a")]
         session.add(run)
 
