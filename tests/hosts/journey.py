@@ -86,7 +86,7 @@ def travel(host: Host, new_database: Callable[[str], str], folder: Path) -> Iter
             )
             path = folder / f"{place + 1}.jsonl"
             history.export_file(path, exported_at=MOMENT)
-            seen = json.dumps(host.seen(url), default=str, indent=1)
+            seen = json.dumps(host.seen(url), default=str, indent=1, sort_keys=True)
             stops.append(Stop(url, engine, history, report, path.read_text(), seen))
         yield stops
 
