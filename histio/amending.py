@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
@@ -64,6 +65,11 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
 class _Amendment(Work):
     """Objects of one session, made what rows say."""
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._amended: dict[int, Any] = {}
+        self._released: set[tuple[int, str]] = set()
+
     def make(self, table: Table, given: Mapping[Row, Values], within: Scope) -> Done:
         """Change what is stored of runs; rows below *table* that are new come with them."""
         assert table.identity is not None  # noqa: S101 - the table of runs
@@ -81,6 +87,7 @@ class _Amendment(Work):
             done[made] = "; ".join(conflicts(change)) or Counter(counted(change))
             changes += [] if isinstance(done[made], str) else [change]
         self.load_related(table, given)
+        self._release(table, [change.row for change in changes])
         self._remove(removal for change in changes for removal in change.removals())
         for change in changes:
             self._amend(change)
@@ -89,6 +96,18 @@ class _Amendment(Work):
         meant = {table.identity.of(change.given): _meant(change) for change in changes}
         check_kept(self._session.connection(), table, meant, within=within, now=True)
         return done
+
+    def _release(self, table: Table, rows: Sequence[Any]) -> None:
+        """Let the *rows* of runs refer to each other by their columns alone.
+
+        The unit of work finds no order in which to write objects that refer to each other in a circle.
+        """
+        self._amended = {id(row): row for row in rows}
+        for way in (each.relation for each in table.references if each.relation.writable is not None):
+            for row in rows:
+                if id(sa.inspect(row).dict.get(way.name)) in self._amended:
+                    self._session.expire(row, [way.name])
+                    self._released.add((id(row), way.name))
 
     def _load(
         self, table: Table, identity: Identity, identities: Sequence[Any], within: Scope
@@ -139,8 +158,10 @@ class _Amendment(Work):
             key = tuple(made.parameters.get(column.key) for column in way.local)
             for column, value in zip(way.local, key, strict=True):
                 setattr(row, attribute(table.mapper, column).key, value)
-            if way.writable is not None and (way, key) in self.related:
-                setattr(row, way.name, self.related[way, key])
+            related = self.related.get((way, key))
+            by_column = id(related) in self._amended or (id(row), way.name) in self._released
+            if way.writable is not None and related is not None and not by_column:
+                setattr(row, way.name, related)
         for links, keys in zip(table.links, made.links, strict=True):
             if links.member in change.members:
                 assign(row, links.relation.name, [self.related[links.relation, key] for key in keys])

@@ -52,7 +52,8 @@ class ExportTally:
         skipped: How many runs could not be exported.
         problems: Why not; where they are not raised, at most `KEPT`.
         problem_count: How many problems there were.
-        warnings: What was exported although it is stored otherwise; at most `KEPT`.
+        warnings: What was exported although it is stored otherwise (at most `KEPT` of those), or although no
+            import can write it.
     """
 
     def __init__(self, *, exact: bool = False, on_unreadable: OnUnreadable = "error") -> None:
@@ -63,11 +64,12 @@ class ExportTally:
         self.problem_count = 0
         self.warnings: list[Problem] = []
         self._altered: Counter[str] = Counter()
+        self._noted: list[Problem] = []
 
     @property
     def warning_count(self) -> int:
         """How many warnings there were."""
-        return self._altered.total()
+        return self._altered.total() + len(self._noted)
 
     def refuse(self, problems: Iterable[Problem]) -> bool:
         """Keep *problems* of runs that cannot be exported; tell whether there are any."""
@@ -87,6 +89,12 @@ class ExportTally:
         if room:
             self.warnings += [value.problem(kind, "warning", "precision") for value in islice(values, room)]
 
+    def note(self, warnings: Iterable[Problem]) -> None:
+        """Keep *warnings* that are about a kind, not about a stored value."""
+        found = list(warnings)
+        self._noted += found
+        self.warnings += found
+
     def check(self) -> None:
         """Raise what there is to raise.
 
@@ -97,11 +105,13 @@ class ExportTally:
             raise ExportError(tuple(self.problems))
 
     def finish(self) -> None:
-        """End an export of which there is no report: log how many values of each kind are read as others.
+        """End an export that has no report: log its warnings, and of stored values only their number.
 
         Raises:
             ExportError: Runs cannot be exported.
         """
         self.check()
+        for problem in self._noted:
+            _log.warning("export of %s: %s", problem.kind, problem.message)
         for kind, count in self._altered.items():
             _log.warning("export of %s: %d values are stored otherwise than they are read", kind, count)

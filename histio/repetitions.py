@@ -23,6 +23,11 @@ def _identity(table: Table) -> Identity:
     return table.identity
 
 
+def shared_identities(run: Run) -> set[tuple[Table, Any]]:
+    """What identifies *run* and its entries wherever they are, each with its table."""
+    return {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
+
+
 def note_entries(
     run: Run,
     known: Collection[tuple[Table, Any]] = (),

@@ -246,6 +246,7 @@ class Reader:
                 ]
         run.note_cuts(cuts)
         run.well_formed = not run.problems
+        entry.accepted = run.well_formed  # what waits for others is read again
         self._apply_renames(run, kind.table, run.values, ())
         return run
 

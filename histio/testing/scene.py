@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import re
 from collections import Counter
@@ -15,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, aliased, scoped_session, sessionmaker
 
-from histio.dialects import ensure_transaction
+from histio.circles import Blank, blank_of
+from histio.dialects import deferring, ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
-from histio.kinds import Kind, Table
+from histio.kinds import Kind, Reference, Table
 from histio.mapping import is_among
 from histio.report import ImportReport
 
@@ -120,20 +122,32 @@ class Scene:
         """Delete the runs that were made, and nothing else: ledgers and associations before their owners."""
         doomed: dict[sa.Table, list[sa.ColumnElement[bool]]] = {}
         for kind in self.kinds:
-            self._release(kind)
             self._doom(doomed, kind.table, self._made(kind))
-        for table in reversed(sa.schema.sort_tables(doomed)):
-            for criterion in doomed[table]:
-                self.connection.execute(sa.delete(table).where(criterion))
+        blanks = list(self._blanks())
+        columns = {column for named, _ in blanks for column in named.relation.local}
+        ordered = sa.schema.sort_tables(doomed, skip_fn=lambda key: key.parent in columns)
+        deferred = [] if all(blank.is_null for _, blank in blanks) else list(doomed)
+        with deferring(self.connection, deferred):
+            for table in reversed(ordered):
+                for criterion in doomed[table]:
+                    self.connection.execute(sa.delete(table).where(criterion))
 
-    def _release(self, kind: Kind) -> None:
-        """Let runs of one kind no longer refer to each other: not every database deletes them at once."""
-        for table, reference in kind.refers_to(kind):
-            nullable = [column for column in reference.relation.local if column.nullable]
-            if table is kind.table and nullable and reference.relation.link is None:
-                made = self._made(kind)
-                released = sa.update(table.rows).where(made)
-                self.connection.execute(released.values(dict.fromkeys(nullable)))
+    def _blanks(self) -> Iterator[tuple[Reference, Blank]]:
+        """References by which runs need not refer to each other; those that may be null are null then.
+
+        Not every database deletes runs at once that refer to each other.
+        """
+        for kind, other in itertools.product(self.kinds, self.kinds):
+            for table, named in kind.refers_to(other):
+                if table is not kind.table or not isinstance(named, Reference):
+                    continue
+                blank = blank_of(table, named, self.connection.dialect)
+                if blank is not None:
+                    yield named, blank
+                    nulls: dict[Any, None] = {each: None for each in named.relation.local if each.nullable}
+                    if nulls:
+                        released = sa.update(table.rows).where(self._made(kind))
+                        self.connection.execute(released.values(nulls))
 
     def _doom(
         self,
