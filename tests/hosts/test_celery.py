@@ -138,7 +138,7 @@ def make_runs(session, count):
 
 
 def test_the_binding_keeps_what_histio_promises(stops):
-    for stop in stops:
+    for stop in stops[1:]:
         testing.check_host(stop.history, make_runs=make_runs)
 
 
