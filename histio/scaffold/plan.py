@@ -298,9 +298,11 @@ def _hint(plan: Plan) -> str:
 
 
 def _member_of(plan: Plan, path: str) -> str:
-    """The member that is what *path* leads to: of one over a relationship, the reference."""
+    """The member that is what *path* leads to: of one over a relationship or foreign key, the reference."""
     way, dot, _ = path.partition(".")
-    return next((line.name for line in plan.lines if f'("{way}", key=' in line.source), way) if dot else path
+    if not dot:
+        way = way_of(plan.mapper, plan.mapper.column_attrs[path]) or path
+    return next((line.name for line in plan.lines if f'("{way}", key=' in line.source), path)
 
 
 def _timestamp(plan: Plan) -> tuple[str, str]:

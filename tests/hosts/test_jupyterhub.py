@@ -182,9 +182,10 @@ def fill(url):
         service.server = orm.Server(ip="127.0.0.1", port=9999)
         db.add_all([ann, bob, course, service])
         db.commit()
-        roles.grant_role(db, ann, "teacher", managed_by_auth=True)
+        roles.grant_role(db, ann, "teacher")
+        db.query(orm._role_associations["user"]).filter_by(user_id=ann.id).one().managed_by_auth = True
         roles.grant_role(db, course, "teacher")
-        roles.grant_role(db, service, "server")
+        roles.grant_role(db, service, "teacher")
         client = db.query(orm.OAuthClient).filter_by(identifier="lab").one()
         spawner = orm.Spawner(
             name="", user=ann, state={"pid": 7}, user_options={"size": 1.5}, oauth_client=client
@@ -193,7 +194,7 @@ def fill(url):
         db.add(spawner)
         db.commit()
         ann.new_api_token(ANN, note="a note", expires_in=10**8)
-        service.new_api_token(SERVICE, scopes=["list:users"])
+        service.new_api_token(SERVICE, scopes=["read:groups"])
         code = orm.OAuthCode(client_id="lab", code="code", user=bob, redirect_uri="http://x", expires_at=1)
         db.add(code)
         share_code, _ = orm.ShareCode.new(db, spawner, scopes=["access:servers"])
