@@ -296,7 +296,7 @@ def new_rows():
     """Runs of all kinds, each after those that it refers to."""
     for number in NUMBERS:
         name = f"{number} of the kit"
-        yield (role := orm.Role(name=name, scopes=["self"]))
+        yield (role := orm.Role(name=name, description=name))
         yield (group := orm.Group(name=name, properties={"number": number}))
         user = orm.User(name=name, created=DAY, user_info={"number": number}, roles=[role])
         spawner = orm.Spawner(name=name, started=DAY, server=orm.Server(port=number))

@@ -6,18 +6,23 @@ of Optuna's times.
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
+import uuid
+
 import pytest
 from marshmallow.fields import Nested
 
 import histio
-from histio import Choice, History, Integer, Slug, Text, UtcTimestamp, testing
-from tests.hosts.journey import Host, bound, need, travel, whole_seconds
+from histio import Choice, Integer, Slug, Text, UtcTimestamp, testing
+from tests.hosts.journey import Host, need, scaffolded, travel, whole_seconds
 
 need("optuna.storages._rdb.models", "optuna.storages._rdb.storage")
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 
@@ -174,7 +179,10 @@ HOST = Host(
     create=create,
     fill=fill,
     seen=seen,
+    options={"truncate_times": True},
 )
+
+DAY = dt.datetime(2025, 12, 9)  # noqa: DTZ001 - as Optuna keeps it
 
 
 @pytest.fixture(scope="module")
@@ -183,4 +191,57 @@ def stops(new_database, tmp_path_factory):
 
 
 def test_all_studies_and_trials_arrive_everywhere(stops):
-    assert [(stop.report.imported, stop.report.problems) for stop in stops[1:]] == [(7 + 2 - 0, ())] * 3
+    assert [(stop.report.imported, stop.report.problems) for stop in stops[1:]] == [(9, ())] * 3
+
+
+def test_every_database_exports_the_same_but_for_the_digits_of_seconds_that_mariadb_does_not_keep(stops):
+    sqlite, postgresql, mariadb, back = (stop.file for stop in stops)
+    assert postgresql == sqlite
+    assert whole_seconds(mariadb) == whole_seconds(sqlite)
+    assert back == mariadb
+
+
+def test_studies_and_trials_are_the_same_to_optuna_everywhere(stops):
+    sqlite, postgresql, mariadb, back = (stop.seen for stop in stops)
+    assert "-Infinity" in sqlite
+    assert postgresql == sqlite
+    assert whole_seconds(mariadb) == whole_seconds(sqlite)
+    assert back == mariadb
+
+
+def new_rows():
+    """A study, and trials of it."""
+    study = models.StudyModel(study_name=uuid.uuid4().hex)
+    study.directions = [models.StudyDirectionModel(direction=StudyDirection.MINIMIZE, objective=0)]
+    yield study
+    for number in itertools.count():
+        trial = models.TrialModel(study=study, number=number, state=TrialState.COMPLETE)
+        trial._datetime_start_utc = DAY + dt.timedelta(hours=number)
+        finite = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+        trial.intermediate_values = [
+            models.TrialIntermediateValueModel(step=step, intermediate_value=1 / 3, intermediate_value_type=finite)
+            for step in (2, 1)
+        ]
+        yield trial
+
+
+def make_runs(session, count):
+    session.add_all(itertools.islice(new_rows(), count))
+
+
+def test_the_binding_keeps_what_histio_promises(stops):
+    for stop in stops[1:]:
+        testing.check_host(stop.history, make_runs=make_runs)
+
+
+def test_what_histio_scaffolds_exports_and_verifies_everything(stops):
+    scaffolded(stops, models.StudyModel, models.TrialModel)
+
+
+def test_optuna_goes_on_where_the_history_arrived(stops):
+    for stop in stops:
+        storage = open_storage(stop.url)
+        study = optuna.load_study(storage=storage, study_name="two")
+        study.optimize(two_objectives, n_trials=1)
+        assert [trial.number for trial in study.trials] == [0, 1, 2]
+        close(storage)
