@@ -1,4 +1,4 @@
-"""Null is a value: where a record has it, no default of the column takes its place, whichever way rows are written."""
+"""Null is a value: where a record has it, no default of the column takes its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance kit on kinds that say no more than their names, and on kinds of which there are few runs."""
+"""The conformance kit on kinds that say no more than their names, or have few runs."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ROUTE = ("sqlite", "postgresql", "mariadb", "sqlite")
 
 
 def need(*modules: str) -> None:
-    """Import *modules* of a host's, whatever they warn of; skip the tests of the calling module without them."""
+    """Import *modules* of a host's, whatever they warn of; without them, skip the calling module."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in modules:
@@ -105,7 +105,7 @@ def bound(*models: type[Any]) -> types.ModuleType:
 
 
 def scaffolded(stops: list[Stop], *models: type[Any]) -> None:
-    """Hold the binding of *models* that histio scaffolds to the databases of *stops*: it can be used unedited."""
+    """Check that the binding of *models* that histio scaffolds serves unedited in the databases of *stops*."""
     binding = bound(*models)
     kinds = [getattr(binding, f"{model.__name__}Schema") for model in models]
     for stop in stops:

@@ -1,7 +1,7 @@
 """Celery: what tasks and groups of tasks gave, as its database backend keeps it.
 
-Results, arguments and children are bytes in whatever serialization the application has chosen: they travel as bytes.
-MariaDB keeps whole seconds of Celery's times.
+Results, arguments and children are bytes in whatever serialization the application has chosen, and travel as
+bytes. A task that is not done has no time, so that no time orders tasks. MariaDB keeps whole seconds of Celery's times.
 """
 
 from __future__ import annotations
@@ -85,13 +85,15 @@ def create(url):
 
 def seen(url):
     app = application(url)
-    results = map(app.AsyncResult, ("adds", " is wrong\n", "is not done", "never heard of"))
+    results = [app.AsyncResult(name) for name in ("adds", " is wrong\n", "is not done", "never heard of")]
     group = GroupResult.restore("a group", app=app)
     return {
         "results": [
-            [result.state, repr(result.result), result.traceback, result.date_done]
-            + [result.name, result.args, result.kwargs, result.worker, result.retries, result.queue]
+            [result.state, repr(result.result), result.traceback, result.date_done, result.name]
             for result in results
+        ],
+        "requests": [
+            [result.args, result.kwargs, result.worker, result.retries, result.queue] for result in results
         ],
         "group": [group.id, group.completed_count(), [result.id for result in group]],
     }

@@ -1,8 +1,8 @@
 """Flask-AppBuilder: users, their roles and groups, and what those may do.
 
-A permission on a view has no name of its own: it is known by those of the two. Users refer to each other, in a circle
-too, by who made and who changed them. A fresh application makes roles and permissions by itself: imports update them.
-MariaDB keeps whole seconds of its times.
+A permission on a view has no name of its own: it is known by those of the two. Users refer to each other, in a
+circle too, by who made and who changed them. A new application makes roles and permissions by itself: imports
+update them. MariaDB keeps whole seconds of its times.
 """
 
 from __future__ import annotations
@@ -245,7 +245,6 @@ def new_rows():
 
 def make_runs(session, count):
     session.add_all(itertools.islice(new_rows(), count))
-
 
 
 def test_the_binding_keeps_what_histio_promises(stops):

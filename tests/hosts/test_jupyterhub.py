@@ -1,8 +1,8 @@
 """JupyterHub: users with their servers, tokens and shares, and groups, roles, services and clients.
 
-Who has which role is in tables that also keep whether the authenticator manages it, so those are ledgers. Servers have no
-key: they are nested in what owns them. A share of a server names the user who owns it, in whose record it stands.
-MariaDB keeps whole seconds of its times.
+Who has which role is in tables that also keep whether the authenticator manages it, so those are ledgers. Servers
+have no key: they are nested in what owns them. A share of a server names the user who owns it, in whose record it
+stands. MariaDB keeps whole seconds of its times.
 """
 
 from __future__ import annotations
@@ -232,8 +232,7 @@ def see_user(user):
         "groups": names(user.groups),
         "scopes": sorted(scopes.get_scopes_for(user)),
         "spawners": [
-            [name, str(spawner.server), spawner.state, spawner.user_options, spawner.started]
-            + [spawner.oauth_client.identifier]
+            [name, see_server(spawner), spawner.state, spawner.user_options, spawner.started]
             for name, spawner in user.orm_spawners.items()
         ],
         "shared": [see_share(share) for share in user.shared_with_me],
@@ -243,6 +242,10 @@ def see_user(user):
         ],
         "oauth": [[code.code, code.client_id, code.expires_at] for code in user.oauth_codes],
     }
+
+
+def see_server(spawner):
+    return [str(spawner.server), spawner.oauth_client.identifier]
 
 
 def see_share(share):
@@ -307,7 +310,6 @@ def new_rows():
 
 def make_runs(session, count):
     session.add_all(itertools.islice(new_rows(), count))
-
 
 
 def test_the_binding_keeps_what_histio_promises(stops):

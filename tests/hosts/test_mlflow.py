@@ -1,7 +1,7 @@
 """MLflow: experiments and their runs, with all that is logged for them, as its tracking store keeps them.
 
-MLflow's clients show the numbers of experiments, and paths contain them: so they travel, and the targets are stores of
-their own. Times are integers of milliseconds. A new store has an experiment, "Default": imports update it.
+MLflow's clients show the numbers of experiments, and paths contain them: so they travel, and the targets are
+stores of their own. Times are integers of milliseconds. A new store has an experiment, "Default": imports update it.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def fill(url):
         store.create_run(number, "ann", START + place, [], f"run {place}")
         for place, number in enumerate(numbers * 2)
     ]
-    first, second, third, fourth = (run.info.run_id for run in runs)
+    first, second, third, _ = (run.info.run_id for run in runs)
     values = (1.5, 0.1, float("nan"), float("inf"), 1e-300)
     metrics = [Metric("loss", value, START + step // 2, step) for step, value in enumerate(values)]
     store.log_batch(
@@ -260,14 +260,15 @@ def new_rows():
     yield (experiment := models.SqlExperiment(name=f"{number} of the kit", experiment_id=1000 + number))
     for place in NUMBERS:
         run = models.SqlRun(run_uuid=uuid.uuid4().hex, experiment=experiment, name=f"run {place}")
-        run.metrics = [models.SqlMetric(key="m", value=step / 3, timestamp=START, step=step) for step in (2, 1)]
+        run.metrics = [
+            models.SqlMetric(key="m", value=step / 3, timestamp=START, step=step) for step in (2, 1)
+        ]
         run.params = [models.SqlParam(key=key, value=key) for key in ("b", "a")]
         yield run
 
 
 def make_runs(session, count):
     session.add_all(itertools.islice(new_rows(), count))
-
 
 
 def test_the_binding_keeps_what_histio_promises(stops):

@@ -1,7 +1,7 @@
 """Optuna: studies and their trials, as its relational storage keeps them.
 
-A trial has no UUID: it is known by its study and its number, as in Optuna's own API. MariaDB keeps whole seconds
-of Optuna's times.
+A trial has no UUID: it is known by its study and its number, as in Optuna's own API. MariaDB keeps whole
+seconds of Optuna's times.
 """
 
 from __future__ import annotations
@@ -219,7 +219,9 @@ def new_rows():
         trial._datetime_start_utc = DAY + dt.timedelta(hours=number)
         finite = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
         trial.intermediate_values = [
-            models.TrialIntermediateValueModel(step=step, intermediate_value=1 / 3, intermediate_value_type=finite)
+            models.TrialIntermediateValueModel(
+                step=step, intermediate_value=1 / 3, intermediate_value_type=finite
+            )
             for step in (2, 1)
         ]
         yield trial
