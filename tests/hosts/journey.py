@@ -105,7 +105,7 @@ def bound(*models: type[Any]) -> types.ModuleType:
 
 
 def scaffolded(stops: list[Stop], *models: type[Any]) -> None:
-    """Check that the binding of *models* that histio scaffolds serves unedited in the databases of *stops*."""
+    """Check that the binding of *models* that histio scaffolds serves unedited in the databases."""
     binding = bound(*models)
     kinds = [getattr(binding, f"{model.__name__}Schema") for model in models]
     for stop in stops:

@@ -1,7 +1,8 @@
 """Celery: what tasks and groups of tasks gave, as its database backend keeps it.
 
 Results, arguments and children are bytes in whatever serialization the application has chosen, and travel as
-bytes. A task that is not done has no time, so that no time orders tasks. MariaDB keeps whole seconds of Celery's times.
+bytes. A task that is not done has no time, so that no time orders tasks. MariaDB keeps whole seconds of Celery's
+times.
 """
 
 from __future__ import annotations

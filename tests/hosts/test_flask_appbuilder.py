@@ -1,7 +1,7 @@
 """Flask-AppBuilder: users, their roles and groups, and what those may do.
 
-A permission on a view has no name of its own: it is known by those of the two. Users refer to each other, in a
-circle too, by who made and who changed them. A new application makes roles and permissions by itself: imports
+A permission on a view has no name of its own: it is known by those of the two. Users refer to each other, in
+a circle too, by who made and who changed them. A new application makes roles and permissions by itself: imports
 update them. MariaDB keeps whole seconds of its times.
 """
 

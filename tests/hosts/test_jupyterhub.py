@@ -1,8 +1,8 @@
 """JupyterHub: users with their servers, tokens and shares, and groups, roles, services and clients.
 
-Who has which role is in tables that also keep whether the authenticator manages it, so those are ledgers. Servers
-have no key: they are nested in what owns them. A share of a server names the user who owns it, in whose record it
-stands. MariaDB keeps whole seconds of its times.
+Who has which role is in tables that also keep whether the authenticator manages it, so those are ledgers.
+Servers have no key: they are nested in what owns them. A share of a server names the user who owns it, in whose
+record it stands. MariaDB keeps whole seconds of its times.
 """
 
 from __future__ import annotations

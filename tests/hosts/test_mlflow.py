@@ -1,7 +1,8 @@
 """MLflow: experiments and their runs, with all that is logged for them, as its tracking store keeps them.
 
 MLflow's clients show the numbers of experiments, and paths contain them: so they travel, and the targets are
-stores of their own. Times are integers of milliseconds. A new store has an experiment, "Default": imports update it.
+stores of their own. Times are integers of milliseconds. A new store has an experiment, "Default": imports
+update it.
 """
 
 from __future__ import annotations
