@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check format docs schema bench bench-memory profile clean
+.PHONY: demo test hosts check format docs schema bench bench-memory profile clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/histio demo
 
 test: $(INSTALLED)
 	$(VENV)/bin/pytest
+
+# Applications of others, moved through all databases. Their packages are many, so that only this target installs them.
+hosts: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group hosts
+	$(VENV)/bin/pytest tests/hosts
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check

@@ -23,7 +23,7 @@ from celery.backends.database.models import TaskExtended, TaskSet
 from celery.result import GroupResult
 
 
-# --8<-- [start:binding]
+# The documentation shows what follows …
 class TaskSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = TaskExtended, "task", "tasks"
@@ -45,6 +45,9 @@ class TaskSchema(histio.RunSchema):
     stamps = Bytes(allow_none=True)
 
 
+# … up to here.
+
+
 class TaskSetSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = TaskSet, "task_set", "task_sets"
@@ -54,8 +57,6 @@ class TaskSetSchema(histio.RunSchema):
     result = Bytes(allow_none=True)
     date_done = UtcTimestamp(allow_none=True)
 
-
-# --8<-- [end:binding]
 
 DAY = dt.datetime(2025, 12, 9)  # noqa: DTZ001 - as Celery keeps it
 

@@ -1,8 +1,8 @@
 """Flask-AppBuilder: users, their roles and groups, and what those may do.
 
 A permission on a view has no name of its own: it is known by those of the two. Users refer to each other, in
-a circle too, by who made and who changed them. A new application makes roles and permissions by itself: imports
-update them. MariaDB keeps whole seconds of its times.
+a circle too. A new application makes roles and permissions by itself: imports update them. MariaDB keeps whole
+seconds of its times.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from flask_appbuilder.security.sqla.models import (
 from flask_sqlalchemy import SQLAlchemy
 
 
-# --8<-- [start:binding]
 class PermissionSchema(histio.AutoRunSchema):
     class Meta:
         model, kind, collection = Permission, "permission", "permissions"
@@ -47,6 +46,7 @@ class ViewSchema(histio.AutoRunSchema):
         timestamp, identity = None, "name"
 
 
+# The documentation shows what follows …
 class GrantSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = PermissionView, "grant", "grants"
@@ -62,6 +62,9 @@ class RoleSchema(histio.AutoRunSchema):
         timestamp, identity = None, "name"
 
     permissions = SlugList("permissions", key=("permission.name", "view_menu.name"), text=True)
+
+
+# … up to here.
 
 
 class GroupSchema(histio.AutoRunSchema):
@@ -96,8 +99,6 @@ class RegistrationSchema(histio.AutoRunSchema):
         model, kind, collection = RegisterUser, "registration", "registrations"
         timestamp, identity = None, "username"
 
-
-# --8<-- [end:binding]
 
 DAY = dt.datetime(2025, 12, 9)  # noqa: DTZ001 - as the application keeps it
 NUMBERS = itertools.count()

@@ -1,8 +1,8 @@
 """JupyterHub: users with their servers, tokens and shares, and groups, roles, services and clients.
 
-Who has which role is in tables that also keep whether the authenticator manages it, so those are ledgers.
-Servers have no key: they are nested in what owns them. A share of a server names the user who owns it, in whose
-record it stands. MariaDB keeps whole seconds of its times.
+Who has which role is in tables that keep more than that, so those are ledgers. Servers have no key: they are
+nested in what owns them. A share of a server names the user in whose record it stands. MariaDB keeps whole seconds
+of its times.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from jupyterhub import orm, roles, scopes
 from jupyterhub.oauth.provider import make_provider
 
 
-# --8<-- [start:binding]
 class ClientSchema(histio.AutoRunSchema):
     class Meta:
         model, kind, collection = orm.OAuthClient, "client", "clients"
@@ -80,6 +79,7 @@ class CodeSchema(histio.AutoRecordSchema):
     client = Slug("client", key="identifier", text=True, allow_none=True)
 
 
+# The documentation shows what follows …
 class ShareSchema(histio.AutoRecordSchema):
     class Meta:
         model = orm.Share
@@ -104,6 +104,9 @@ class SpawnerSchema(histio.AutoRecordSchema):
     server = Nested(ServerSchema, allow_none=True)
     shares = Nested(ShareSchema, many=True)
     share_codes = Nested(ShareCodeSchema, many=True)
+
+
+# … up to here.
 
 
 class UserRoleSchema(histio.AutoRecordSchema):
@@ -141,8 +144,6 @@ class GroupSchema(histio.AutoRunSchema):
     users = SlugList("users", key="name", text=True)
     group_role_map = Nested(GroupRoleSchema, many=True)
 
-
-# --8<-- [end:binding]
 
 DAY = dt.datetime(2025, 12, 9)  # noqa: DTZ001 - as JupyterHub keeps it
 NUMBERS = itertools.count()

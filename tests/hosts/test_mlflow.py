@@ -36,7 +36,6 @@ from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 
-# --8<-- [start:binding]
 class ExperimentTagSchema(histio.AutoRecordSchema):
     class Meta:
         model, order = models.SqlExperimentTag, "key"
@@ -54,12 +53,16 @@ class ExperimentSchema(histio.AutoRunSchema):
     tags = Nested(ExperimentTagSchema, many=True)
 
 
+# The documentation shows what follows …
 class MetricSchema(histio.AutoRecordSchema):
     class Meta:
         model = models.SqlMetric
         order = ("key", "timestamp", "step", "value", "is_nan")
 
     timestamp = Epoch(unit="ms", required=True)
+
+
+# … up to here.
 
 
 class LatestMetricSchema(histio.AutoRecordSchema):
@@ -157,8 +160,6 @@ class ModelSchema(histio.AutoRunSchema):
     tags = Nested(ModelTagSchema, many=True)
     metrics = Nested(ModelMetricSchema, many=True)
 
-
-# --8<-- [end:binding]
 
 NUMBERS = itertools.count(1)
 START = 1700000000123

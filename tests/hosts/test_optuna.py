@@ -26,7 +26,6 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 
-# --8<-- [start:binding]
 class DirectionSchema(histio.AutoRecordSchema):
     class Meta:
         model = models.StudyDirectionModel
@@ -83,6 +82,7 @@ class HeartbeatSchema(histio.AutoRecordSchema):
         model = models.TrialHeartbeatModel
 
 
+# The documentation shows what follows …
 class TrialSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = models.TrialModel, "trial", "trials"
@@ -102,7 +102,7 @@ class TrialSchema(histio.RunSchema):
     heartbeats = Nested(HeartbeatSchema, many=True)
 
 
-# --8<-- [end:binding]
+# … up to here.
 
 
 def open_storage(url):
