@@ -1,8 +1,8 @@
 """Celery: what tasks and groups of tasks gave, as its database backend keeps it.
 
-Results, arguments and children are bytes in whatever serialization the application has chosen, and travel as
-bytes. A task that is not done has no time, so that no time orders tasks. MariaDB keeps whole seconds of Celery's
-times.
+Results, arguments and children are bytes in whatever serialization the application has chosen, and travel
+as bytes. A task that is not done has no time, so that no time orders tasks. MariaDB keeps whole seconds
+of Celery's times.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from celery.backends.database.models import TaskExtended, TaskSet
 from celery.result import GroupResult
 
 
-# The documentation shows what follows …
+# In docs/recipes.md:
 class TaskSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = TaskExtended, "task", "tasks"
@@ -45,7 +45,7 @@ class TaskSchema(histio.RunSchema):
     stamps = Bytes(allow_none=True)
 
 
-# … up to here.
+# So far docs/recipes.md.
 
 
 class TaskSetSchema(histio.RunSchema):

@@ -1,8 +1,8 @@
 """Flask-AppBuilder: users, their roles and groups, and what those may do.
 
-A permission on a view has no name of its own: it is known by those of the two. Users refer to each other, in
-a circle too. A new application makes roles and permissions by itself: imports update them. MariaDB keeps whole
-seconds of its times.
+A permission on a view has no name of its own: it is known by those of the two. Users refer to each other,
+in a circle too. A new application makes roles and permissions by itself: imports update them. MariaDB
+keeps whole seconds of its times.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ViewSchema(histio.AutoRunSchema):
         timestamp, identity = None, "name"
 
 
-# The documentation shows what follows …
+# In docs/recipes.md:
 class GrantSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = PermissionView, "grant", "grants"
@@ -64,7 +64,7 @@ class RoleSchema(histio.AutoRunSchema):
     permissions = SlugList("permissions", key=("permission.name", "view_menu.name"), text=True)
 
 
-# … up to here.
+# So far docs/recipes.md.
 
 
 class GroupSchema(histio.AutoRunSchema):

@@ -1,8 +1,8 @@
 """JupyterHub: users with their servers, tokens and shares, and groups, roles, services and clients.
 
-Who has which role is in tables that keep more than that, so those are ledgers. Servers have no key: they are
-nested in what owns them. A share of a server names the user in whose record it stands. MariaDB keeps whole seconds
-of its times.
+Who has which role is in tables that keep more than that, so those are ledgers. Servers have no key: they
+are nested in what owns them. A share of a server names the user in whose record it stands. MariaDB keeps
+whole seconds of its times.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class CodeSchema(histio.AutoRecordSchema):
     client = Slug("client", key="identifier", text=True, allow_none=True)
 
 
-# The documentation shows what follows …
+# In docs/recipes.md:
 class ShareSchema(histio.AutoRecordSchema):
     class Meta:
         model = orm.Share
@@ -106,7 +106,7 @@ class SpawnerSchema(histio.AutoRecordSchema):
     share_codes = Nested(ShareCodeSchema, many=True)
 
 
-# … up to here.
+# So far docs/recipes.md.
 
 
 class UserRoleSchema(histio.AutoRecordSchema):

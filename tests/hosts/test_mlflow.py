@@ -1,8 +1,8 @@
 """MLflow: experiments and their runs, with all that is logged for them, as its tracking store keeps them.
 
-MLflow's clients show the numbers of experiments, and paths contain them: so they travel, and the targets are
-stores of their own. Times are integers of milliseconds. A new store has an experiment, "Default": imports
-update it.
+MLflow's clients show the numbers of experiments, and paths contain them: so they travel, and the targets
+are stores of their own. Times are integers of milliseconds. A new store has an experiment, "Default":
+imports update it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ExperimentSchema(histio.AutoRunSchema):
     tags = Nested(ExperimentTagSchema, many=True)
 
 
-# The documentation shows what follows …
+# In docs/recipes.md:
 class MetricSchema(histio.AutoRecordSchema):
     class Meta:
         model = models.SqlMetric
@@ -62,7 +62,7 @@ class MetricSchema(histio.AutoRecordSchema):
     timestamp = Epoch(unit="ms", required=True)
 
 
-# … up to here.
+# So far docs/recipes.md.
 
 
 class LatestMetricSchema(histio.AutoRecordSchema):

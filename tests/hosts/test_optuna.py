@@ -82,7 +82,7 @@ class HeartbeatSchema(histio.AutoRecordSchema):
         model = models.TrialHeartbeatModel
 
 
-# The documentation shows what follows …
+# In docs/recipes.md:
 class TrialSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = models.TrialModel, "trial", "trials"
@@ -102,7 +102,7 @@ class TrialSchema(histio.RunSchema):
     heartbeats = Nested(HeartbeatSchema, many=True)
 
 
-# … up to here.
+# So far docs/recipes.md.
 
 
 def open_storage(url):
