@@ -314,7 +314,7 @@ def make_runs(session, count):
 
 
 def test_the_binding_keeps_what_histio_promises(stops):
-    for stop in stops[1:]:
+    for stop in stops[1:3]:  # SQLite, the fastest, is left to the tests of the kit
         testing.check_host(stop.history, make_runs=make_runs)
 
 
