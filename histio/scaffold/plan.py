@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
 from marshmallow.fields import List
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
@@ -66,6 +67,7 @@ class Plan:
         excluded: Attributes that are left out, each with the reason.
         machinery: Attributes that are not moved, each with the reason.
         ledgers: The schemas of the ledgers.
+        strangers: The models whose rows refer to those of this one, though no relationship leads to them.
     """
 
     mapper: Mapper[Any]
@@ -76,6 +78,7 @@ class Plan:
     excluded: dict[str, str] = field(default_factory=dict)
     machinery: dict[str, str] = field(default_factory=dict)
     ledgers: list[Plan] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
 
     @property
     def model(self) -> type[Any]:
@@ -109,7 +112,20 @@ class Planner:
 
     def plans(self) -> list[Plan]:
         """A plan for each kind of run."""
-        return [self._plan(Plan(mapper, is_run=True)) for mapper in self._runs]
+        made = [self._plan(Plan(mapper, is_run=True)) for mapper in self._runs]
+        for plan in (each for whole in made for each in whole.all()):
+            plan.strangers += self._strangers(plan.mapper)
+        return made
+
+    def _strangers(self, mapper: Mapper[Any]) -> Iterator[str]:
+        led = {rel.mapper for rel in mapper.relationships}
+        for other in sorted(mapper.registry.mappers, key=lambda each: each.class_.__name__):
+            table = other.local_table
+            refers = isinstance(table, sa.Table) and any(
+                key.column.table is mapper.local_table for key in table.foreign_keys
+            )
+            if refers and other not in led and not any(each.common_parent(other) for each in self._planned):
+                yield other.class_.__name__
 
     def _plan(self, plan: Plan) -> Plan:
         self._add_columns(plan)

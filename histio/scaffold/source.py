@@ -175,5 +175,8 @@ def _class(plan: Plan) -> Iterator[str]:
 
 def _machinery(plan: Plan) -> Iterator[str]:
     """What is not moved, as comments."""
+    if plan.strangers:
+        names = ", ".join(plan.strangers)
+        yield f"        # not in the format: {names}, which refer to these without a relationship"
     for name, why in plan.machinery.items():
         yield f"        # not moved: {name} ({why})"
