@@ -109,11 +109,12 @@ class Planner:
         self._planned: list[Mapper[Any]] = list(mappers)
         self._identities = {mapper: identity_of(mapper) for mapper in mappers}
         self._linked: set[Any] = set()
+        self._ledgers: dict[Mapper[Any], Plan] = {}
 
     def plans(self) -> list[Plan]:
         """A plan for each kind of run."""
         made = [self._plan(Plan(mapper, is_run=True)) for mapper in self._runs]
-        for plan in (each for whole in made for each in whole.all()):
+        for plan in dict.fromkeys(each for whole in made for each in whole.all()):
             plan.strangers += self._strangers(plan.mapper)
         return made
 
@@ -160,17 +161,15 @@ class Planner:
             else:
                 _add_column(plan, prop, required=prop.key in identity)
         for way in owned:
-            target = relation(plan.mapper, way).mapper
-            self._planned.append(target)
-            self._add_ledger(plan, way, target, (), "allow_none=True")
+            self._add_ledger(plan, way, relation(plan.mapper, way).mapper, (), "allow_none=True")
 
     def _is_owned(self, mapper: Mapper[Any], way: str) -> bool:
         """Whether the row to which a reference leads has no key, and goes with the row that refers to it."""
         rel = mapper.relationships.get(way)
         if rel is None or not rel.cascade.delete_orphan:
             return False
-        is_planned = any(rel.mapper.common_parent(each) for each in self._planned)
-        return not is_planned and not natural_keys(rel.mapper)
+        is_run = any(rel.mapper.common_parent(each) for each in self._runs)
+        return not is_run and not natural_keys(rel.mapper)
 
     def _add_reference(self, plan: Plan, way: str, *, nullable: bool) -> None:
         target = relation(plan.mapper, way).mapper
@@ -210,7 +209,6 @@ class Planner:
         elif way.link is not None:
             self._add_links(plan, rel)
         else:
-            self._planned.append(target)
             options = "many=True" if way.many else "allow_none=True"
             self._add_ledger(plan, rel.key, target, way.remote, options)
 
@@ -222,7 +220,6 @@ class Planner:
             return
         self._linked.add(between)
         if model is not None and data:
-            self._planned.append(model)
             plan.machinery[rel.key] = f"the rows of {between.name}"
             self._add_ledger(plan, between.name, model, relation(plan.mapper, rel.key).remote, "many=True")
             return
@@ -237,8 +234,12 @@ class Planner:
     def _add_ledger(
         self, plan: Plan, name: str, target: Mapper[Any], remote: Sequence[Any], options: str
     ) -> None:
-        ledger = Plan(target, is_run=False, owner=frozenset(remote))
-        plan.ledgers.append(self._plan(ledger))
+        ledger = self._ledgers.get(target)
+        if ledger is None:
+            self._planned.append(target)
+            ledger = self._ledgers[target] = Plan(target, is_run=False, owner=frozenset(remote))
+            self._plan(ledger)
+        plan.ledgers.append(ledger)
         plan.lines.append(Line(name, f"Nested({ledger.name}, {options})"))
 
 

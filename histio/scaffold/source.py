@@ -54,7 +54,7 @@ def _try(plans: Sequence[Plan]) -> None:
     Raises:
         BindingError: Something does not fit.
     """
-    schemas = [each for plan in plans for each in plan.all()]
+    schemas = list(dict.fromkeys(each for plan in plans for each in plan.all()))
     names: dict[str, Any] = {**vars(fields), "Nested": Nested, "histio": records, "auto_field": auto_field}
     names |= {plan.model.__name__: plan.model for plan in schemas}
     for plan in schemas:
@@ -81,7 +81,7 @@ def _leave_out(plans: Iterable[Plan], error: BindingError) -> bool:
 
 
 def _source(plans: Sequence[Plan]) -> str:
-    schemas = [each for plan in plans for each in plan.all()]
+    schemas = list(dict.fromkeys(each for plan in plans for each in plan.all()))
     body = "\n\n\n".join("\n".join(_class(plan)) for plan in schemas)
     kinds = ", ".join(plan.name for plan in plans)
     return "\n".join(
