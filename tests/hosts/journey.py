@@ -86,8 +86,7 @@ def travel(host: Host, new_database: Callable[[str], str], folder: Path) -> Iter
             )
             path = folder / f"{place + 1}.jsonl"
             history.export_file(path, exported_at=MOMENT)
-            seen = json.dumps(host.seen(url), default=str, indent=1, sort_keys=True)
-            stops.append(Stop(url, engine, history, report, path.read_text(), seen))
+            stops.append(Stop(url, engine, history, report, path.read_text(), see(host, url)))
         yield stops
 
 
@@ -97,20 +96,25 @@ def whole_seconds(text: str) -> str:
     return re.sub(r'"sha256":"\w+"', "", text)
 
 
-def bound(*models: type[Any]) -> types.ModuleType:
-    """The binding of *models* that histio scaffolds, as a module."""
-    module = types.ModuleType("binding")
-    exec(compile(scaffold(*models), "binding", "exec"), vars(module))
-    return module
+def move_by_scaffold(host: Host, source: Stop, new_database: Callable[[str], str], *models: type[Any]) -> str:
+    """Move what *source* has into a new database, by the unedited binding that histio scaffolds of *models*.
 
-
-def scaffolded(stops: list[Stop], *models: type[Any]) -> None:
-    """Check that the binding of *models* that histio scaffolds serves unedited in the databases."""
-    binding = bound(*models)
+    Returns:
+        What the application's own clients see there, as JSON.
+    """
+    binding = types.ModuleType("binding")
+    exec(compile(scaffold(*models), "binding", "exec"), vars(binding))
     kinds = [getattr(binding, f"{model.__name__}Schema") for model in models]
-    for stop in stops:
-        history = History(stop.engine, *kinds)
-        document = history.export_document()
-        runs = sum(len(value) for value in document.values() if isinstance(value, list))
-        report = history.import_document(document, on_duplicate="verify")
-        assert (report.skipped, report.problems) == (runs, ())
+    url = new_database("sqlite")
+    target = host.create(url)
+    document = History(source.engine, *kinds).export_document(exported_at=MOMENT)
+    report = History(target, *kinds).import_document(document, **host.options)
+    assert (report.problems, report.warnings) == ((), ())
+    assert History(target, *kinds).export_document(exported_at=MOMENT) == document
+    target.dispose()
+    return see(host, url)
+
+
+def see(host: Host, url: str) -> str:
+    """What the application's own clients see of the database at *url*, as JSON."""
+    return json.dumps(host.seen(url), default=str, indent=1, sort_keys=True)

@@ -14,7 +14,7 @@ import pytest
 
 import histio
 from histio import Bytes, Integer, Text, UtcTimestamp, testing
-from tests.hosts.journey import Host, need, scaffolded, travel, whole_seconds
+from tests.hosts.journey import Host, move_by_scaffold, need, see, travel, whole_seconds
 
 need("celery.backends.database.models")
 
@@ -146,8 +146,8 @@ def test_the_binding_keeps_what_histio_promises(stops):
         testing.check_host(stop.history, make_runs=make_runs)
 
 
-def test_what_histio_scaffolds_exports_and_imports_everything(stops):
-    scaffolded(stops, TaskExtended, TaskSet)
+def test_what_histio_scaffolds_moves_everything(stops, new_database):
+    assert move_by_scaffold(HOST, stops[0], new_database, TaskExtended, TaskSet) == see(HOST, stops[0].url)
 
 
 def test_celery_goes_on_where_the_history_arrived(stops):

@@ -15,7 +15,7 @@ from marshmallow.fields import Nested
 
 import histio
 from histio import Slug, SlugList, Text, testing
-from tests.hosts.journey import Host, need, scaffolded, travel, whole_seconds
+from tests.hosts.journey import Host, move_by_scaffold, need, see, travel, whole_seconds
 
 need("flask_appbuilder.security.sqla.models", "flask_sqlalchemy")
 
@@ -253,8 +253,9 @@ def test_the_binding_keeps_what_histio_promises(stops):
         testing.check_host(stop.history, make_runs=make_runs)
 
 
-def test_what_histio_scaffolds_exports_and_verifies_everything(stops):
-    scaffolded(stops, Permission, ViewMenu, PermissionView, Role, Group, User, RegisterUser)
+def test_what_histio_scaffolds_moves_everything(stops, new_database):
+    models = (Permission, ViewMenu, PermissionView, Role, Group, User, RegisterUser)
+    assert move_by_scaffold(HOST, stops[0], new_database, *models) == see(HOST, stops[0].url)
 
 
 def test_the_application_goes_on_where_the_history_arrived(stops):

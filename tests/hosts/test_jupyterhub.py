@@ -16,7 +16,7 @@ from marshmallow.fields import Nested
 
 import histio
 from histio import Slug, SlugList, testing
-from tests.hosts.journey import Host, need, scaffolded, travel, whole_seconds
+from tests.hosts.journey import Host, move_by_scaffold, need, see, travel, whole_seconds
 
 need("jupyterhub.orm", "jupyterhub.oauth.provider")
 
@@ -318,8 +318,9 @@ def test_the_binding_keeps_what_histio_promises(stops):
         testing.check_host(stop.history, make_runs=make_runs)
 
 
-def test_what_histio_scaffolds_exports_and_verifies_everything(stops):
-    scaffolded(stops, orm.OAuthClient, orm.Role, orm.Service, orm.User, orm.Group)
+def test_what_histio_scaffolds_moves_everything(stops, new_database):
+    models = (orm.OAuthClient, orm.Role, orm.Service, orm.User, orm.Group)
+    assert move_by_scaffold(HOST, stops[0], new_database, *models) == see(HOST, stops[0].url)
 
 
 def test_jupyterhub_goes_on_where_the_history_arrived(stops):

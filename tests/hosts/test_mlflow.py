@@ -15,7 +15,7 @@ from marshmallow.fields import Nested
 
 import histio
 from histio import Epoch, Integer, Slug, Text, testing
-from tests.hosts.journey import Host, need, scaffolded, travel
+from tests.hosts.journey import Host, move_by_scaffold, need, travel
 
 need("mlflow.store.tracking.sqlalchemy_store", "mlflow.entities")
 
@@ -278,9 +278,10 @@ def test_the_binding_keeps_what_histio_promises(stops):
         testing.check_host(stop.history, make_runs=make_runs)
 
 
-def test_what_histio_scaffolds_exports_and_verifies_everything(stops):
-    named = (models.SqlExperiment, models.SqlRun, models.SqlDataset, models.SqlInput, models.SqlLoggedModel)
-    scaffolded(stops, *named)
+def test_what_histio_scaffolds_moves_everything(stops, new_database):
+    runs = (models.SqlExperiment, models.SqlRun, models.SqlLoggedModel)
+    inputs = (models.SqlDataset, models.SqlInput, models.SqlInputTag)
+    move_by_scaffold(HOST, stops[0], new_database, *runs, *inputs)
 
 
 def test_mlflow_goes_on_where_the_history_arrived(stops):

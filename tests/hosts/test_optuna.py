@@ -15,7 +15,7 @@ from marshmallow.fields import Nested
 
 import histio
 from histio import Choice, Integer, Slug, Text, UtcTimestamp, testing
-from tests.hosts.journey import Host, need, scaffolded, travel, whole_seconds
+from tests.hosts.journey import Host, move_by_scaffold, need, see, travel, whole_seconds
 
 need("optuna.storages._rdb.models", "optuna.storages._rdb.storage")
 
@@ -236,8 +236,10 @@ def test_the_binding_keeps_what_histio_promises(stops):
         testing.check_host(stop.history, make_runs=make_runs)
 
 
-def test_what_histio_scaffolds_exports_and_verifies_everything(stops):
-    scaffolded(stops, models.StudyModel, models.TrialModel)
+def test_what_histio_scaffolds_moves_everything(stops, new_database):
+    assert move_by_scaffold(HOST, stops[0], new_database, models.StudyModel, models.TrialModel) == see(
+        HOST, stops[0].url
+    )
 
 
 def test_optuna_goes_on_where_the_history_arrived(stops):
