@@ -8,8 +8,9 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(VENV)/bin/histio demo
 
+# In two processes, each with databases of its own.
 test: $(INSTALLED)
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n 2 --dist worksteal
 
 # Applications of others, moved through all databases. Their packages are many, so that only this target installs them.
 hosts: $(INSTALLED)
