@@ -14,10 +14,11 @@ from typing import Any, Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
+from histio.associations import association_model, data_columns
 from histio.converter import has_field
 from histio.errors import BindingError, BindingFault
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import Relation, further_columns, is_surrogate_key, natural_keys, relation
+from histio.mapping import Relation, is_surrogate_key, natural_keys, relation
 
 Status: TypeAlias = Literal["field", "excluded", "values", "machinery", "ignored", "missing"]
 
@@ -48,8 +49,7 @@ class Account:
     Attributes:
         path: The names that lead to the table: its kind, then the members of ledgers.
         table: The table.
-        items: Columns in the mapper's order, then relationships, columns of association tables by the name of
-            the relationship and their own, then columns that nothing fills.
+        items: Columns in the mapper's order, then relationships, then columns that nothing fills.
     """
 
     path: tuple[str, ...]
@@ -123,9 +123,9 @@ def _items(
         for rel in table.mapper.relationships
         if rel.direction is not RelationshipDirection.MANYTOONE or rel.key in _names(table)
     }
-    between = {item.name: item for links in table.links for item in _association_items(links.relation, bound)}
+    related |= {item.name: item for item in _association_items(table, bound)}
     excluded, told = _excluded(table), set()
-    for name, item in (columns | related | between).items():
+    for name, item in (columns | related).items():
         if item.status in ("missing", "machinery") and name in excluded:
             yield Item(name, "excluded", "Meta.exclude")
         elif item.status == "missing" and table.schema.opts.unbound == "ignore":
@@ -230,17 +230,20 @@ def _relationship_item(
     return Item(rel.key, "missing", what, _lines_of_relationship(rel, way))
 
 
-def _association_items(way: Relation, bound: Collection[Any]) -> Iterator[Item]:
-    """What becomes of the columns that an association table has beside its keys; slugs do not say them."""
-    between: Any = way.remote[0].table
-    if between in bound:
-        return
-    mapped = [mapper for mapper in way.mapper.registry.mappers if mapper.local_table is between]
-    model = mapped[0].class_.__name__ if mapped else f"a model of {between.name}"
-    for column in further_columns(way):
-        name = f"{way.name}.{column.key}"
-        why = f"a column of {between.name}, which a SlugList does not keep: make {model} a ledger or a kind"
-        yield Item(name, "missing", why, (f'exclude = ("{name}",)',))
+def _association_items(table: Table, bound: Collection[Any]) -> Iterator[Item]:
+    """The columns that lists of slugs lose: those of association tables beside their keys."""
+    for rel in (links.relation.relationship for links in table.links):
+        if rel is None or rel.secondary in bound:
+            continue
+        model = association_model(rel)
+        for column in data_columns(rel):
+            name = f"{rel.key}.{column.name}"
+            lines: tuple[str, ...] = (f'exclude = ("{name}",)',)
+            if model is not None:
+                table_name = str(model.local_table)
+                nested = f"{table_name} = Nested({model.class_.__name__}Schema, many=True)"
+                lines = (f"{nested} instead of {rel.key}", *lines)
+            yield Item(name, "missing", "a column of the association table", lines)
 
 
 def _related_member(table: Table, name: str) -> str | None:

@@ -15,6 +15,7 @@ from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import Mapper
 
 from histio import instances
+from histio.associations import data_columns
 from histio.audits import Audit
 from histio.binding import table_of, told_of
 from histio.charts import Compare
@@ -24,7 +25,7 @@ from histio.errors import BindingError
 from histio.fields import Slug
 from histio.fields.groups import SlugGroups
 from histio.fitting import fit
-from histio.mapping import Relation, find_column, further_columns, mapper_of, no_such, relation
+from histio.mapping import Relation, find_column, mapper_of, no_such, relation
 from histio.options import RecordMeta, RecordOpts
 from histio.report import Fault
 from histio.wire import is_list, nested_in, wire_name
@@ -56,8 +57,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     - ``order``: of a ledger's entries, the member or attribute that orders them, or several; None: their key.
     - ``changed``: the member that tells when a row was last written, where there is one.
     - ``optional``: members that are left out where the model has no such column.
-    - ``exclude``: fields to leave out, mapped attributes that are no fields, and columns that an association
-      table has beside its keys, as ``tags.weight``.
+    - ``exclude``: fields to leave out, and mapped attributes that are no fields.
     - ``unbound``: ``"error"``: a mapped attribute that is neither a field, excluded, filled nor machinery is
       a BindingError of the `History`. ``"ignore"``: it is left out.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
@@ -289,7 +289,7 @@ class RunSchema(RecordSchema):
 def _association_columns(mapper: Mapper[Any], name: str) -> set[str]:
     """How ``Meta.exclude`` names the further columns of the association table of a relationship."""
     between = mapper.relationships[name].secondary if name in mapper.relationships else None
-    columns = [] if between is None else further_columns(relation(mapper, name))
+    columns = [] if between is None else data_columns(mapper.relationships[name])
     return {f"{name}.{column.key}" for column in columns}
 
 
