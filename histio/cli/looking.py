@@ -301,6 +301,7 @@ def scaffold(models: tuple[str, ...]) -> int:
     Each MODULE:MODEL is a kind of run; its ledgers and what it refers to are found through its relationships.
     The source has a schema for each table with all its columns, references by the likeliest natural key
     (others are comments), a History, and a conformance test to fill in.
+    Each MODEL is imported from its MODULE.
 
     \b
     Examples:
@@ -308,7 +309,8 @@ def scaffold(models: tuple[str, ...]) -> int:
     """
     from histio.scaffold import scaffold as made
 
-    click.echo(made(*(imported(each, "MODULE:MODEL") for each in models)), nl=False)
+    named = {imported(each, "MODULE:MODEL"): each for each in models}
+    click.echo(made(*named, named=named), nl=False)
     return Outcome.DONE
 
 

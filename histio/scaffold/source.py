@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from marshmallow.fields import Nested
@@ -15,15 +14,13 @@ from histio.accounting import check_accounts
 from histio.binding import kind_of
 from histio.errors import BindingError
 from histio.mapping import mapper_of
+from histio.scaffold.imports import import_models, import_names
 from histio.scaffold.plan import Plan, Planner
 
 _TRIES = 50
-_WIDTH = 88
-_OF_MARSHMALLOW = "Nested"
-_AUTO = "auto_field"
 
 
-def scaffold(*models: type[Any]) -> str:
+def scaffold(*models: type[Any], named: Mapping[type[Any], str] | None = None) -> str:
     """The source of a binding of *models*, to be edited.
 
     It has a schema for each model and for each of their ledgers, with all columns as fields; references by
@@ -32,6 +29,8 @@ def scaffold(*models: type[Any]) -> str:
 
     Args:
         models: Mapped classes, each a kind of run; an association's or a ledger's model need not be named.
+        named: Where models can be imported from, as ``module:Name``; None: from their own modules. Needed for
+            those that a function makes. Models of ledgers are looked for in these modules too.
 
     Raises:
         BindingError: A model is not mapped, or nothing of it can be bound.
@@ -44,7 +43,7 @@ def scaffold(*models: type[Any]) -> str:
             if not _leave_out(plans, error):
                 raise
         else:
-            return _source(plans)
+            return _source(plans, named or {})
     raise BindingError(f"no binding of {', '.join(model.__name__ for model in models)} was found")
 
 
@@ -80,7 +79,7 @@ def _leave_out(plans: Iterable[Plan], error: BindingError) -> bool:
     return done
 
 
-def _source(plans: Sequence[Plan]) -> str:
+def _source(plans: Sequence[Plan], named: Mapping[type[Any], str]) -> str:
     schemas = list(dict.fromkeys(each for plan in plans for each in plan.all()))
     body = "\n\n\n".join("\n".join(_class(plan)) for plan in schemas)
     kinds = ", ".join(plan.name for plan in plans)
@@ -88,7 +87,9 @@ def _source(plans: Sequence[Plan]) -> str:
         [
             '"""The history of this application: a first binding, to be edited."""',
             "",
-            *_imports(schemas, body),
+            *import_names(body),
+            "",
+            *import_models([plan.model for plan in schemas], named),
             "",
             "",
             body,
@@ -112,47 +113,6 @@ def _source(plans: Sequence[Plan]) -> str:
             "",
         ]
     )
-
-
-def _imports(schemas: Sequence[Plan], body: str) -> Iterator[str]:
-    used = {name for name in re.findall(r"= (\w+)\(", body) if name not in (_OF_MARSHMALLOW, _AUTO)}
-    yield "import histio"
-    yield from _import("histio", {*used, "testing"})
-    if f"= {_OF_MARSHMALLOW}(" in body:
-        yield "from marshmallow.fields import Nested"
-    if f"= {_AUTO}(" in body:
-        yield "from marshmallow_sqlalchemy import auto_field"
-    yield ""
-    by_module: dict[str, set[str]] = {}
-    models = [plan.model for plan in schemas]
-    found = [model for model in models if _has_name(model)] or models
-    for model in found:
-        by_module.setdefault(model.__module__, set()).add(model.__name__)
-    for module, names in sorted(by_module.items()):
-        yield from _import(module, names)
-    hidden = [model for model in models if model not in found]
-    if hidden:
-        yield ""
-        yield "# Models that no module has under their names."
-        mappers = f"{found[-1].__name__}.registry.mappers"
-        yield f"mappers = {{mapper.class_.__name__: mapper for mapper in {mappers}}}"
-        yield from (f'{model.__name__} = mappers["{model.__name__}"].class_' for model in hidden)
-
-
-def _has_name(model: type[Any]) -> bool:
-    """Whether the module of *model* has it under its name."""
-    return getattr(sys.modules.get(model.__module__), model.__name__, None) is model
-
-
-def _import(module: str, names: Iterable[str]) -> Iterator[str]:
-    """An import of *names*, on one line if that is not too long."""
-    line = f"from {module} import {', '.join(sorted(names, key=str.lower))}"
-    if len(line) <= _WIDTH:
-        yield line
-    else:
-        yield f"from {module} import ("
-        yield from (f"    {name}," for name in sorted(names, key=str.lower))
-        yield ")"
 
 
 def _class(plan: Plan) -> Iterator[str]:

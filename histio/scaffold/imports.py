@@ -1,0 +1,95 @@
+"""The imports of a binding's source: histio's names, and each model from a module that has it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+_WIDTH = 88
+_OF_MARSHMALLOW = "Nested"
+_AUTO = "auto_field"
+
+
+def import_names(body: str) -> Iterator[str]:
+    """The imports of what *body* uses beside the models."""
+    used = {name for name in re.findall(r"= (\w+)\(", body) if name not in (_OF_MARSHMALLOW, _AUTO)}
+    yield "import histio"
+    yield from _import("histio", {*used, "testing"})
+    if f"= {_OF_MARSHMALLOW}(" in body:
+        yield "from marshmallow.fields import Nested"
+    if f"= {_AUTO}(" in body:
+        yield "from marshmallow_sqlalchemy import auto_field"
+
+
+def import_models(models: Sequence[type[Any]], named: Mapping[type[Any], str]) -> Iterator[str]:
+    """The imports of *models*; those that no module has are found through the mappers of another.
+
+    Args:
+        models: Mapped classes.
+        named: Where the caller found some of them, as ``module:Name``.
+    """
+    places = {model: place for model in models if (place := _place(model, named)) is not None}
+    by_module: dict[str, set[str]] = {}
+    attributes: list[tuple[str, str, str]] = []
+    for model, (module, path) in places.items():
+        if "." in path:
+            attributes.append((model.__name__, module, path))
+        else:
+            alias = "" if path == model.__name__ else f" as {model.__name__}"
+            by_module.setdefault(module, set()).add(f"{path}{alias}")
+    yield from (f"import {module}" for module in sorted({module for _, module, _ in attributes}))
+    for module, names in sorted(by_module.items()):
+        yield from _import(module, names)
+    if attributes:
+        yield ""
+        yield from (f"{name} = {module}.{path}" for name, module, path in attributes)
+    yield from _find_hidden([model for model in models if model not in places], list(places))
+
+
+def _find_hidden(hidden: Sequence[type[Any]], found: Sequence[type[Any]]) -> Iterator[str]:
+    """Lines that get the models that no module has, from the mappers of one of those that are *found*."""
+    if not hidden:
+        return
+    yield ""
+    yield "# Models that no module has under their names."
+    near = [model for model in hidden if found and _registry(model) is _registry(found[-1])]
+    if near:
+        mappers = f"{found[-1].__name__}.registry.mappers"
+        yield f"mappers = {{mapper.class_.__name__: mapper for mapper in {mappers}}}"
+    for model in hidden:
+        name = model.__name__
+        known = model in near
+        yield f'{name} = mappers["{name}"].class_' if known else f"# {name}: import it from where it is made."
+
+
+def _registry(model: type[Any]) -> Any:
+    return sa.inspect(model).registry
+
+
+def _place(model: type[Any], named: Mapping[type[Any], str]) -> tuple[str, str] | None:
+    """A module and the attribute of it that is the *model*; None: none of those that are likely has it."""
+    if model in named:
+        module, _, path = named[model].partition(":")
+        return module, path
+    if getattr(sys.modules.get(model.__module__), model.__name__, None) is model:
+        return model.__module__, model.__name__
+    for module in dict.fromkeys(place.partition(":")[0] for place in named.values()):
+        names = [name for name, value in vars(sys.modules[module]).items() if value is model]
+        if names:
+            return module, model.__name__ if model.__name__ in names else names[0]
+    return None
+
+
+def _import(module: str, names: Iterable[str]) -> Iterator[str]:
+    """An import of *names*, on one line if that is not too long."""
+    line = f"from {module} import {', '.join(sorted(names, key=str.lower))}"
+    if len(line) <= _WIDTH:
+        yield line
+    else:
+        yield f"from {module} import ("
+        yield from (f"    {name}," for name in sorted(names, key=str.lower))
+        yield ")"
