@@ -59,10 +59,11 @@ class Shelf(Base):
     __table_args__ = (sa.UniqueConstraint("reading_id", "number"),)
 
 
-def run(source, name="binding"):
-    """The module that *source* is."""
-    module = types.ModuleType(name)
-    exec(compile(source, name, "exec"), vars(module))
+def run(source, **names):
+    """The module that *source* is, with *names* that it does not import."""
+    module = types.ModuleType("binding")
+    vars(module).update(names)
+    exec(compile(source, "binding", "exec"), vars(module))
     return module
 
 

@@ -10,18 +10,18 @@ from typing import Any
 import sqlalchemy as sa
 
 _WIDTH = 88
-_OF_MARSHMALLOW = "Nested"
+_OF_MARSHMALLOW = {"Nested", "UUID"}
 _AUTO = "auto_field"
 
 
 def import_names(body: str) -> Iterator[str]:
     """The imports of what *body* uses beside the models."""
-    used = {name for name in re.findall(r"= (\w+)\(", body) if name not in (_OF_MARSHMALLOW, _AUTO)}
+    used = set(re.findall(r"= (\w+)\(", body))
     yield "import histio"
-    yield from _import("histio", {*used, "testing"})
-    if f"= {_OF_MARSHMALLOW}(" in body:
-        yield "from marshmallow.fields import Nested"
-    if f"= {_AUTO}(" in body:
+    yield from _import("histio", {*used - _OF_MARSHMALLOW - {_AUTO}, "testing"})
+    if used & _OF_MARSHMALLOW:
+        yield from _import("marshmallow.fields", used & _OF_MARSHMALLOW)
+    if _AUTO in used:
         yield "from marshmallow_sqlalchemy import auto_field"
 
 

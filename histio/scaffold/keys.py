@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection
 from sqlalchemy.types import TypeEngine
 
-from histio.column_types import python_form, underlying
+from histio.column_types import is_decorated, python_form, underlying
 from histio.errors import BindingError
 from histio.mapping import column_of, is_unique, natural_keys, relation, unique_rules
 
+UUID_NAMES = ("uuid", "guid", "uid")
 _UUID_LENGTHS = (32, 36)
 _SLUG_NAMES = ("slug", "uuid", "guid", "uid", "code")
 
@@ -91,7 +92,16 @@ def is_free_text(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
 def is_uuid(prop: ColumnProperty[Any]) -> bool:
     stored = underlying(prop.columns[0].type)
     is_text = isinstance(stored, sa.String) and stored.length in _UUID_LENGTHS
-    return isinstance(stored, sa.Uuid) or (is_text and prop.key in ("uuid", "guid", "uid"))
+    return isinstance(stored, sa.Uuid) or (is_text and prop.key in UUID_NAMES)
+
+
+def plain_uuid(column: sa.Column[Any]) -> str | None:
+    """The field that keeps the column's UUIDs and identifies nothing by them; None: there is none."""
+    if is_decorated(column.type):
+        return None
+    if isinstance(column.type, sa.Uuid):
+        return "UUID" if column.type.as_uuid else None
+    return "Text"
 
 
 def is_made_up(mapper: Mapper[Any], name: str) -> bool:

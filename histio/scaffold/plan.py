@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,12 +26,14 @@ from histio.mapping import (
 )
 from histio.records import RecordSchema
 from histio.scaffold.keys import (
+    UUID_NAMES,
     identity_of,
     is_free_text,
     is_made_up,
     is_unique_key,
     is_uuid,
     key_column,
+    plain_uuid,
     unique_paths,
     way_of,
 )
@@ -341,7 +343,8 @@ def _timestamp(plan: Plan) -> tuple[str, str]:
 
 
 def _add_entry_options(plan: Plan) -> None:
-    """What orders the entries of a ledger, where no growing key does."""
+    """What identifies the entries of a ledger, and what orders them where no growing key does."""
+    _add_entry_identity(plan)
     beside: list[Any] = [column for column in plan.mapper.primary_key if column not in plan.owner]
     if len(beside) == 1 and is_surrogate_key(beside[0]):
         return
@@ -350,3 +353,31 @@ def _add_entry_options(plan: Plan) -> None:
     named = [key for key in keys if key in members] or members[:1]
     if named:
         plan.meta.append(("order", _quoted(named), "what orders the entries"))
+
+
+def _add_entry_identity(plan: Plan) -> None:
+    """Which UUID identifies an entry. Where none is unique, they are plain values."""
+    uuids = {line.name: line for line in plan.lines if line.source.startswith("RunUUID(")}
+    columns = {name: key_column(plan.mapper, name) for name in uuids if "required" in uuids[name].source}
+    keys = [name for name, column in columns.items() if column.primary_key]
+    unique = [name for name in (*keys, *columns) if is_unique(columns[name], *plan.owner)]
+    named = [*unique, *(name for name in columns if name in UUID_NAMES)]
+    if not named:
+        _make_plain(plan, uuids, columns)
+    elif len(uuids) > 1:
+        plan.meta.append(("identity", _quoted(named[:1]), ""))
+
+
+def _make_plain(plan: Plan, uuids: Mapping[str, Line], required: Collection[str]) -> None:
+    """Let *uuids* identify nothing: several entries may have the same."""
+    for name, line in uuids.items():
+        kind = plain_uuid(key_column(plan.mapper, name))
+        if kind is not None:
+            line.source = line.source.replace("RunUUID", kind)
+    left = [name for name, line in uuids.items() if line.source.startswith("RunUUID(")]
+    named = [name for name in left if name in required][:1]
+    if named:
+        plan.meta.append(("identity", _quoted(named), "not unique in the database"))
+    else:
+        plan.lines = [line for line in plan.lines if line.name not in left]
+        plan.excluded |= dict.fromkeys(left, "RunUUID would identify entries by it, and it may be missing")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from marshmallow.fields import Nested
+from marshmallow.fields import UUID, Nested
 from marshmallow_sqlalchemy import auto_field
 
 from histio import fields, records
@@ -54,7 +54,8 @@ def _try(plans: Sequence[Plan]) -> None:
         BindingError: Something does not fit.
     """
     schemas = list(dict.fromkeys(each for plan in plans for each in plan.all()))
-    names: dict[str, Any] = {**vars(fields), "Nested": Nested, "histio": records, "auto_field": auto_field}
+    names: dict[str, Any] = {**vars(fields), "histio": records, "auto_field": auto_field}
+    names |= {"Nested": Nested, "UUID": UUID}
     names |= {plan.model.__name__: plan.model for plan in schemas}
     for plan in schemas:
         # The source is histio's own, made from names of the host's models.
