@@ -11,9 +11,17 @@ from sqlalchemy import orm
 from histio import History
 from histio.scaffold import scaffold
 from tests.test_columns import Guid
-from tests.test_scaffold import run
+from tests.test_scaffold import Shape, run
 
 ONE = uuid.UUID(int=1)
+
+
+def number():
+    return sa.Column(sa.Integer, primary_key=True)
+
+
+class Base(orm.DeclarativeBase):
+    pass
 
 
 def owner_of(**columns):
@@ -30,10 +38,6 @@ def owner_of(**columns):
         entries = orm.relationship(entry)
 
     return Owner, entry
-
-
-def number():
-    return sa.Column(sa.Integer, primary_key=True)
 
 
 KEY = {"primary_key": True}
@@ -77,6 +81,67 @@ def test_a_uuid_that_nothing_but_a_run_uuid_keeps_identifies_entries_or_is_left_
     of = {"a": sa.Column(sa.Uuid(as_uuid=False)), "b": sa.Column(Guid(), **GIVEN)}
     assert '        identity = "b"  # not unique in the database' in scaffold(owner_of(**of)[0]).splitlines()
     source = scaffold(owner_of(a=sa.Column(sa.Uuid(as_uuid=False)))[0])
-    assert (
-        '            "a",  # RunUUID would identify entries by it, and it takes nulls' in source.splitlines()
-    )
+    assert '"a",  # RunUUID would identify entries by it, and it may be missing' in source
+
+
+class Document(Base):
+    """Its key is of a type that no field keeps."""
+
+    __tablename__ = "documents"
+    id = sa.Column(Shape(), primary_key=True)
+
+
+class Plan(Base):
+    __tablename__ = "plans"
+    id = number()
+    code = sa.Column(sa.String(20), unique=True, nullable=False)
+    site_document_id = sa.Column(sa.ForeignKey(Document.id), nullable=False)
+    other_document_id = sa.Column(sa.ForeignKey(Document.id))
+    other_document = orm.relationship(Document, foreign_keys=other_document_id)
+    outline = sa.Column(Shape(), nullable=False)
+    rooms = orm.relationship("Room")
+
+
+class Room(Base):
+    __tablename__ = "rooms"
+    id = number()
+    outline = sa.Column(Shape(), nullable=False)
+    plan_id = sa.Column(sa.ForeignKey(Plan.id), nullable=False)
+
+
+class Area(Base):
+    __tablename__ = "areas"
+    id = number()
+    name = sa.Column(sa.String(20), unique=True, nullable=False)
+
+
+NEEDED = "        # An import needs a field or values= for what is NOT NULL: "
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{NEEDED}site_document_id, outline.",
+        f"{NEEDED}outline.",
+        '            "outline",  # auto_field() has no field for Shape(): its values are no JSON',
+        '            "site_document_id",  # documents.id: a Shape() cannot be a key',
+        '            "other_document_id",  # documents.id: a Shape() cannot be a key',
+        "    rooms = Nested(RoomSchema, many=True)",
+    ],
+    ids=["of a run", "of a ledger", "a column", "a foreign key", "over a relationship", "the ledger stays"],
+)
+def test_what_no_field_keeps_is_left_out_by_its_attribute(line):
+    source = scaffold(Plan, Area)
+    assert [each for each in source.splitlines() if each.startswith(line)] != []
+    assert run(source).history.kinds == ("plan", "area")
+
+
+def test_the_rest_of_a_table_with_a_column_that_no_field_keeps_is_imported(sqlite_of):
+    binding = run(scaffold(Plan, Area))
+    kinds = (binding.PlanSchema, binding.AreaSchema)
+    engine = sqlite_of(Base.metadata, Document(id="d"))
+    document = History(engine, *kinds).export_document()
+    document |= {"plans": [{"code": "p", "rooms": [{}]}], "areas": [{"name": "north"}]}
+    values = {"outline": "o", "site_document_id": "d"}
+    report = History(engine, *kinds, values=values).import_document(document)
+    assert (report.imported, report.problems) == (2, ())

@@ -68,6 +68,7 @@ class Plan:
         lines: The fields, in the mapper's order, ledgers last.
         meta: The options of ``Meta``, as source, each with a comment.
         excluded: Attributes that are left out, each with the reason.
+        unfilled: What is left out of the columns that take no null and have no default.
         machinery: Attributes that are not moved, each with the reason.
         ledgers: The schemas of the ledgers.
         strangers: The models whose rows refer to those of this one, though no relationship leads to them.
@@ -79,6 +80,7 @@ class Plan:
     lines: list[Line] = field(default_factory=list)
     meta: list[tuple[str, str, str]] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
+    unfilled: dict[str, None] = field(default_factory=dict)
     machinery: dict[str, str] = field(default_factory=dict)
     ledgers: list[Plan] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
@@ -92,6 +94,35 @@ class Plan:
     def name(self) -> str:
         """The name of the schema."""
         return f"{self.model.__name__}Schema"
+
+    def leave_out(self, name: str, reason: str) -> bool:
+        """Leave out the field or attribute *name*; whether that changes anything.
+
+        What is left out and still at fault is a column that takes no null, and that nothing fills.
+        """
+        names = self._attributes_of(name)
+        kept = [line for line in self.lines if line.name not in (name, *names)]
+        if len(kept) < len(self.lines) or not self.excluded.keys() >= set(names):
+            self.lines = kept
+            self.machinery = {each: why for each, why in self.machinery.items() if each not in names}
+            told = self.excluded if names else self.machinery  # a ledger may be called as its table is
+            told |= dict.fromkeys(names or [name], reason)
+            return True
+        new = name not in self.unfilled
+        self.unfilled[name] = None
+        return new
+
+    def _attributes_of(self, name: str) -> list[str]:
+        """The mapped attributes that the field *name* has; *name*, where there is no such field."""
+        carried = [key for key, why in self.machinery.items() if why == f"carried by {self._way(name)}"]
+        mapped = [name] if name.partition(".")[0] in self.mapper.attrs else []
+        return carried or mapped
+
+    def _way(self, name: str) -> str:
+        """The relationship or foreign key of the field *name*; *name*, where it names none."""
+        source = next((line.source for line in self.lines if line.name == name), "")
+        found = re.match(r'\w+\("(\w+)"', source)
+        return name if found is None else found[1]
 
     def all(self) -> Iterator[Plan]:
         """This plan and those of its ledgers, ledgers first."""

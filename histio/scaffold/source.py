@@ -65,18 +65,14 @@ def _try(plans: Sequence[Plan]) -> None:
 
 def _leave_out(plans: Iterable[Plan], error: BindingError) -> bool:
     """Leave out what *error* names; whether it named anything."""
+    found = {each.name: each for plan in plans for each in plan.all()}
     wrong = [(fault.schema, fault.attribute, fault.reason) for fault in error.faults]
-    found = re.match(r"(?:\w+\.\w+: )*(\w+)\.(\w+): (.*)", str(error), re.DOTALL)
-    if not wrong and found is not None:
-        wrong = [(found[1], found[2], found[3])]
+    text = str(error)
+    named = [each for each in re.finditer(r"(\w+)\.(\w+): ", text) if each[1] in found]
+    wrong += [(each[1], each[2], text[each.end() :]) for each in named[-1:] if not error.faults]
     done = False
-    for plan in (each for whole in plans for each in whole.all()):
-        for schema, name, reason in wrong:
-            if schema != plan.name or name in plan.excluded:
-                continue
-            plan.lines = [line for line in plan.lines if line.name != name]
-            plan.excluded[name] = reason
-            done = True
+    for schema, name, reason in wrong:
+        done |= schema in found and found[schema].leave_out(name, reason)
     return done
 
 
@@ -103,7 +99,9 @@ def _source(plans: Sequence[Plan], named: Mapping[type[Any], str]) -> str:
             "",
             "",
             "def make_runs(session, count):",
-            '    """Add so many runs to the session, all different, with entries and what they refer to."""',
+            '    """Add *count* runs in all to the session, of whatever kinds, all different,',
+            "    with entries and what they refer to.",
+            '    """',
             "    raise NotImplementedError",
             "",
             "",
@@ -123,6 +121,10 @@ def _class(plan: Plan) -> Iterator[str]:
     yield f"        model = {plan.model.__name__}"
     for name, value, comment in plan.meta:
         yield f"        {name} = {value}{f'  # {comment}' if comment else ''}"
+    if plan.unfilled:
+        names = ", ".join(plan.unfilled)
+        yield f"        # An import needs a field or values= for what is NOT NULL: {names}."
+        yield '        unbound = "ignore"'
     if plan.excluded:
         yield "        exclude = ("
         for name, why in plan.excluded.items():
