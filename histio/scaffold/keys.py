@@ -13,6 +13,7 @@ from histio.column_types import is_decorated, python_form, underlying
 from histio.errors import BindingError
 from histio.mapping import column_of, is_unique, natural_keys, relation, unique_rules
 
+COUNTER = "a counter: other databases give its numbers to other rows"
 UUID_NAMES = ("uuid", "guid", "uid")
 _UUID_LENGTHS = (32, 36)
 _SLUG_NAMES = ("slug", "uuid", "guid", "uid", "code")

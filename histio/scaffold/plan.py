@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +11,9 @@ from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, Relati
 
 from histio.accounting import column_machinery
 from histio.associations import association_model, data_columns
-from histio.binding import TAKEN_KINDS
 from histio.converter import Converter
 from histio.errors import BindingError
-from histio.fields import FixedDecimal, RunUUID, UtcTimestamp
-from histio.fields.times import Date
+from histio.fields import FixedDecimal, RunUUID
 from histio.mapping import (
     is_surrogate_key,
     is_unique,
@@ -26,109 +22,18 @@ from histio.mapping import (
 )
 from histio.records import RecordSchema
 from histio.scaffold.keys import (
-    UUID_NAMES,
+    COUNTER,
     identity_of,
     is_free_text,
     is_made_up,
     is_unique_key,
     is_uuid,
     key_column,
-    plain_uuid,
     unique_paths,
     way_of,
 )
-
-_LATE_NAMES = re.compile("update|modif|change|delete|expire|end|finish|complete|heartbeat|last")
-_COUNTER = "a counter: other databases give its numbers to other rows"
-
-
-@dataclass(slots=True)
-class Line:
-    """One field of a schema.
-
-    Attributes:
-        name: The field's name.
-        source: What makes the field.
-        comment: What to know of it, such as other keys that could be named; empty: nothing.
-    """
-
-    name: str
-    source: str
-    comment: str = ""
-
-
-@dataclass(slots=True, eq=False)
-class Plan:
-    """The schema of one model.
-
-    Attributes:
-        mapper: The model's mapper.
-        is_run: Whether it is a kind of run; otherwise it is a ledger's entry.
-        owner: Of a ledger's entry, the columns that its owner fills.
-        lines: The fields, in the mapper's order, ledgers last.
-        meta: The options of ``Meta``, as source, each with a comment.
-        excluded: Attributes that are left out, each with the reason.
-        unfilled: What is left out of the columns that take no null and have no default.
-        machinery: Attributes that are not moved, each with the reason.
-        ledgers: The schemas of the ledgers.
-        strangers: The models whose rows refer to those of this one, though no relationship leads to them.
-    """
-
-    mapper: Mapper[Any]
-    is_run: bool
-    owner: frozenset[Any] = frozenset()
-    lines: list[Line] = field(default_factory=list)
-    meta: list[tuple[str, str, str]] = field(default_factory=list)
-    excluded: dict[str, str] = field(default_factory=dict)
-    unfilled: dict[str, None] = field(default_factory=dict)
-    machinery: dict[str, str] = field(default_factory=dict)
-    ledgers: list[Plan] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
-
-    @property
-    def model(self) -> type[Any]:
-        """The mapped class."""
-        return self.mapper.class_
-
-    @property
-    def name(self) -> str:
-        """The name of the schema."""
-        return f"{self.model.__name__}Schema"
-
-    def leave_out(self, name: str, reason: str) -> bool:
-        """Leave out the field or attribute *name*; whether that changes anything.
-
-        What is left out and still at fault is a column that takes no null, and that nothing fills.
-        """
-        names = self._attributes_of(name)
-        kept = [line for line in self.lines if line.name not in (name, *names)]
-        if len(kept) < len(self.lines) or not self.excluded.keys() >= set(names):
-            self.lines = kept
-            self.machinery = {each: why for each, why in self.machinery.items() if each not in names}
-            told = self.excluded if names else self.machinery  # a ledger may be called as its table is
-            told |= dict.fromkeys(names or [name], reason)
-            return True
-        new = name not in self.unfilled
-        self.unfilled[name] = None
-        return new
-
-    def _attributes_of(self, name: str) -> list[str]:
-        """The mapped attributes that the field *name* has; *name*, where there is no such field."""
-        carried = [key for key, why in self.machinery.items() if why == f"carried by {self._way(name)}"]
-        mapped = [name] if name.partition(".")[0] in self.mapper.attrs else []
-        return carried or mapped
-
-    def _way(self, name: str) -> str:
-        """The relationship or foreign key of the field *name*; *name*, where it names none."""
-        source = next((line.source for line in self.lines if line.name == name), "")
-        found = re.match(r'\w+\("(\w+)"', source)
-        return name if found is None else found[1]
-
-    def all(self) -> Iterator[Plan]:
-        """This plan and those of its ledgers, ledgers first."""
-        for ledger in self.ledgers:
-            yield from ledger.all()
-        yield self
+from histio.scaffold.options import add_entry_options, add_run_options
+from histio.scaffold.outline import Line, Plan, quoted
 
 
 class Planner:
@@ -168,9 +73,9 @@ class Planner:
             if rel.direction is not RelationshipDirection.MANYTOONE:
                 self._add_relationship(plan, rel)
         if plan.is_run:
-            _add_run_options(plan, self._identities[plan.mapper])
+            add_run_options(plan, self._identities[plan.mapper])
         else:
-            _add_entry_options(plan)
+            add_entry_options(plan)
         return plan
 
     def _add_columns(self, plan: Plan) -> None:
@@ -216,12 +121,12 @@ class Planner:
         if not is_unique_key(target, first):
             comment = "; ".join(filter(None, [comment, "not unique in the database"]))
         if all(name in target.column_attrs and is_surrogate_key(key_column(target, name)) for name in first):
-            comment = "; ".join([_COUNTER, *filter(None, [comment])])
+            comment = "; ".join([COUNTER, *filter(None, [comment])])
         is_run = any(each.common_parent(target) for each in self._runs)
         names_uuid = first[0] in target.column_attrs and is_uuid(target.column_attrs[first[0]])
         kind = "RunRef" if is_run and (names_uuid or len(first) > 1) else "Slug"
         text = ", text=True" if is_free_text(target, first) else ""
-        plan.lines.append(Line(name, f'{kind}("{way}", key={_quoted(first)}{text}, {null})', comment))
+        plan.lines.append(Line(name, f'{kind}("{way}", key={quoted(first)}{text}, {null})', comment))
 
     def _keys(self, target: Mapper[Any]) -> list[tuple[str, ...]]:
         """What rows of *target* may be named by, the likeliest first."""
@@ -261,7 +166,7 @@ class Planner:
             return
         key = self._keys(rel.mapper)[0]
         text = ", text=True" if is_free_text(rel.mapper, key) else ""
-        plan.lines.append(Line(rel.key, f'SlugList("{rel.key}", key={_quoted(key)}{text})'))
+        plan.lines.append(Line(rel.key, f'SlugList("{rel.key}", key={quoted(key)}{text})'))
         for column in data:
             plan.excluded[f"{rel.key}.{column.name}"] = (
                 "a column of the association table, which has no model"
@@ -318,97 +223,3 @@ def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
     if prop.key != column.key and not prop.key.isidentifier():
         options.append(f'attribute="{prop.key}"')
     return f"{kind.__name__}({', '.join(options)})"
-
-
-def _quoted(names: Sequence[str]) -> str:
-    """*names* as source: one text, or a tuple of several."""
-    texts = ", ".join(f'"{name}"' for name in names)
-    return f"({texts})" if len(names) > 1 else texts
-
-
-def _add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plan.model.__name__).lower().strip("_")
-    kind = f"{name}_run" if name in TAKEN_KINDS else name
-    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
-    plan.meta += [("kind", f'"{kind}"', ""), ("collection", f'"{plural}"', "")]
-    plan.meta.append(("timestamp", *_timestamp(plan)))
-    own = [line for line in plan.lines if line.name == identity[0]]
-    if len(identity) > 1 or not (own and own[0].source.startswith("RunUUID") and own[0].name == "uuid"):
-        columns = [key_column(plan.mapper, path) for path in identity if "." not in path]
-        counts = any(is_surrogate_key(column) for column in columns)
-        nullable = any(column.nullable for column in columns)
-        warning = f"{_COUNTER}{_hint(plan)}" if counts else ""
-        warning = "takes nulls: a run without it cannot be exported" if nullable else warning
-        members = [_member_of(plan, path) for path in identity]
-        plan.meta.append(("identity", _quoted(members), warning))
-
-
-def _hint(plan: Plan) -> str:
-    """What may identify a run, though the database does not say so; empty: nothing."""
-    owners = [line.name for line in plan.lines if line.source.startswith(("Slug(", "RunRef("))]
-    named = [line.name for line in plan.lines if line.name in natural_keys(plan.mapper)]
-    return f'; perhaps ("{owners[0]}", "{named[0]}")' if owners and named else ""
-
-
-def _member_of(plan: Plan, path: str) -> str:
-    """The member that is what *path* leads to: of one over a relationship or foreign key, the reference."""
-    way, dot, _ = path.partition(".")
-    if not dot:
-        way = way_of(plan.mapper, plan.mapper.column_attrs[path]) or path
-    return next((line.name for line in plan.lines if f'("{way}", key=' in line.source), path)
-
-
-def _timestamp(plan: Plan) -> tuple[str, str]:
-    """The member that orders runs, as source, with a comment on others.
-
-    It takes no null: a run without it could not be exported. Times of late events come last.
-    """
-    kinds = (UtcTimestamp.__name__, Date.__name__)
-    found = [line for line in plan.lines if line.source.partition("(")[0] in kinds]
-    found.sort(key=lambda line: bool(_LATE_NAMES.search(line.name)))
-    given = [line.name for line in found if "allow_none" not in line.source]
-    nullable = [line.name for line in found if "allow_none" in line.source]
-    others = [f"or {', '.join(given[1:])}"] if given[1:] else []
-    others += [f"or {', '.join(nullable)}, where no row lacks it"] if nullable else []
-    return f'"{given[0]}"' if given else "None", "; ".join(others)
-
-
-def _add_entry_options(plan: Plan) -> None:
-    """What identifies the entries of a ledger, and what orders them where no growing key does."""
-    _add_entry_identity(plan)
-    beside: list[Any] = [column for column in plan.mapper.primary_key if column not in plan.owner]
-    if len(beside) == 1 and is_surrogate_key(beside[0]):
-        return
-    keys = [plan.mapper.get_property_by_column(column).key for column in beside]
-    members = [line.name for line in plan.lines if not line.source.startswith(("Nested", "SlugList"))]
-    named = [key for key in keys if key in members] or members[:1]
-    if named:
-        plan.meta.append(("order", _quoted(named), "what orders the entries"))
-
-
-def _add_entry_identity(plan: Plan) -> None:
-    """Which UUID identifies an entry. Where none is unique, they are plain values."""
-    uuids = {line.name: line for line in plan.lines if line.source.startswith("RunUUID(")}
-    columns = {name: key_column(plan.mapper, name) for name in uuids if "required" in uuids[name].source}
-    keys = [name for name, column in columns.items() if column.primary_key]
-    unique = [name for name in (*keys, *columns) if is_unique(columns[name], *plan.owner)]
-    named = [*unique, *(name for name in columns if name in UUID_NAMES)]
-    if not named:
-        _make_plain(plan, uuids, columns)
-    elif len(uuids) > 1:
-        plan.meta.append(("identity", _quoted(named[:1]), ""))
-
-
-def _make_plain(plan: Plan, uuids: Mapping[str, Line], required: Collection[str]) -> None:
-    """Let *uuids* identify nothing: several entries may have the same."""
-    for name, line in uuids.items():
-        kind = plain_uuid(key_column(plan.mapper, name))
-        if kind is not None:
-            line.source = line.source.replace("RunUUID", kind)
-    left = [name for name, line in uuids.items() if line.source.startswith("RunUUID(")]
-    named = [name for name in left if name in required][:1]
-    if named:
-        plan.meta.append(("identity", _quoted(named), "not unique in the database"))
-    else:
-        plan.lines = [line for line in plan.lines if line.name not in left]
-        plan.excluded |= dict.fromkeys(left, "RunUUID would identify entries by it, and it may be missing")

@@ -15,7 +15,8 @@ from histio.binding import kind_of
 from histio.errors import BindingError
 from histio.mapping import mapper_of
 from histio.scaffold.imports import import_models, import_names
-from histio.scaffold.plan import Plan, Planner
+from histio.scaffold.outline import Plan
+from histio.scaffold.plan import Planner
 
 _TRIES = 50
 

@@ -1,0 +1,104 @@
+"""The options of a scaffolded ``Meta``: what names and orders runs and entries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from histio.binding import TAKEN_KINDS
+from histio.fields import UtcTimestamp
+from histio.fields.times import Date
+from histio.mapping import is_surrogate_key, is_unique, natural_keys
+from histio.scaffold.keys import COUNTER, UUID_NAMES, key_column, plain_uuid, way_of
+from histio.scaffold.outline import Line, Plan, quoted
+
+_LATE_NAMES = re.compile("update|modif|change|delete|expire|end|finish|complete|heartbeat|last")
+
+
+def add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plan.model.__name__).lower().strip("_")
+    kind = f"{name}_run" if name in TAKEN_KINDS else name
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
+    plan.meta += [("kind", f'"{kind}"', ""), ("collection", f'"{plural}"', "")]
+    plan.meta.append(("timestamp", *_timestamp(plan)))
+    own = [line for line in plan.lines if line.name == identity[0]]
+    if len(identity) > 1 or not (own and own[0].source.startswith("RunUUID") and own[0].name == "uuid"):
+        columns = [key_column(plan.mapper, path) for path in identity if "." not in path]
+        counts = any(is_surrogate_key(column) for column in columns)
+        nullable = any(column.nullable for column in columns)
+        warning = f"{COUNTER}{_hint(plan)}" if counts else ""
+        warning = "takes nulls: a run without it cannot be exported" if nullable else warning
+        members = [_member_of(plan, path) for path in identity]
+        plan.meta.append(("identity", quoted(members), warning))
+
+
+def _hint(plan: Plan) -> str:
+    """What may identify a run, though the database does not say so; empty: nothing."""
+    owners = [line.name for line in plan.lines if line.source.startswith(("Slug(", "RunRef("))]
+    named = [line.name for line in plan.lines if line.name in natural_keys(plan.mapper)]
+    return f'; perhaps ("{owners[0]}", "{named[0]}")' if owners and named else ""
+
+
+def _member_of(plan: Plan, path: str) -> str:
+    """The member that is what *path* leads to: of one over a relationship or foreign key, the reference."""
+    way, dot, _ = path.partition(".")
+    if not dot:
+        way = way_of(plan.mapper, plan.mapper.column_attrs[path]) or path
+    return next((line.name for line in plan.lines if f'("{way}", key=' in line.source), path)
+
+
+def _timestamp(plan: Plan) -> tuple[str, str]:
+    """The member that orders runs, as source, with a comment on others.
+
+    It takes no null: a run without it could not be exported. Times of late events come last.
+    """
+    kinds = (UtcTimestamp.__name__, Date.__name__)
+    found = [line for line in plan.lines if line.source.partition("(")[0] in kinds]
+    found.sort(key=lambda line: bool(_LATE_NAMES.search(line.name)))
+    given = [line.name for line in found if "allow_none" not in line.source]
+    nullable = [line.name for line in found if "allow_none" in line.source]
+    others = [f"or {', '.join(given[1:])}"] if given[1:] else []
+    others += [f"or {', '.join(nullable)}, where no row lacks it"] if nullable else []
+    return f'"{given[0]}"' if given else "None", "; ".join(others)
+
+
+def add_entry_options(plan: Plan) -> None:
+    """What identifies the entries of a ledger, and what orders them where no growing key does."""
+    _add_entry_identity(plan)
+    beside: list[Any] = [column for column in plan.mapper.primary_key if column not in plan.owner]
+    if len(beside) == 1 and is_surrogate_key(beside[0]):
+        return
+    keys = [plan.mapper.get_property_by_column(column).key for column in beside]
+    members = [line.name for line in plan.lines if not line.source.startswith(("Nested", "SlugList"))]
+    named = [key for key in keys if key in members] or members[:1]
+    if named:
+        plan.meta.append(("order", quoted(named), "what orders the entries"))
+
+
+def _add_entry_identity(plan: Plan) -> None:
+    """Which UUID identifies an entry. Where none is unique, they are plain values."""
+    uuids = {line.name: line for line in plan.lines if line.source.startswith("RunUUID(")}
+    columns = {name: key_column(plan.mapper, name) for name in uuids if "required" in uuids[name].source}
+    keys = [name for name, column in columns.items() if column.primary_key]
+    unique = [name for name in (*keys, *columns) if is_unique(columns[name], *plan.owner)]
+    named = [*unique, *(name for name in columns if name in UUID_NAMES)]
+    if not named:
+        _make_plain(plan, uuids, columns)
+    elif len(uuids) > 1:
+        plan.meta.append(("identity", quoted(named[:1]), ""))
+
+
+def _make_plain(plan: Plan, uuids: Mapping[str, Line], required: Collection[str]) -> None:
+    """Let *uuids* identify nothing: several entries may have the same."""
+    for name, line in uuids.items():
+        kind = plain_uuid(key_column(plan.mapper, name))
+        if kind is not None:
+            line.source = line.source.replace("RunUUID", kind)
+    left = [name for name, line in uuids.items() if line.source.startswith("RunUUID(")]
+    named = [name for name in left if name in required][:1]
+    if named:
+        plan.meta.append(("identity", quoted(named), "not unique in the database"))
+    else:
+        plan.lines = [line for line in plan.lines if line.name not in left]
+        plan.excluded |= dict.fromkeys(left, "RunUUID would identify entries by it, and it may be missing")

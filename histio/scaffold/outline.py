@@ -1,0 +1,105 @@
+"""The schema of one model, before it is source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Mapper
+
+
+@dataclass(slots=True)
+class Line:
+    """One field of a schema.
+
+    Attributes:
+        name: The field's name.
+        source: What makes the field.
+        comment: What to know of it, such as other keys that could be named; empty: nothing.
+    """
+
+    name: str
+    source: str
+    comment: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """The schema of one model.
+
+    Attributes:
+        mapper: The model's mapper.
+        is_run: Whether it is a kind of run; otherwise it is a ledger's entry.
+        owner: Of a ledger's entry, the columns that its owner fills.
+        lines: The fields, in the mapper's order, ledgers last.
+        meta: The options of ``Meta``, as source, each with a comment.
+        excluded: Attributes that are left out, each with the reason.
+        unfilled: What is left out of the columns that take no null and have no default.
+        machinery: Attributes that are not moved, each with the reason.
+        ledgers: The schemas of the ledgers.
+        strangers: The models whose rows refer to those of this one, though no relationship leads to them.
+    """
+
+    mapper: Mapper[Any]
+    is_run: bool
+    owner: frozenset[Any] = frozenset()
+    lines: list[Line] = field(default_factory=list)
+    meta: list[tuple[str, str, str]] = field(default_factory=list)
+    excluded: dict[str, str] = field(default_factory=dict)
+    unfilled: dict[str, None] = field(default_factory=dict)
+    machinery: dict[str, str] = field(default_factory=dict)
+    ledgers: list[Plan] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    @property
+    def model(self) -> type[Any]:
+        """The mapped class."""
+        return self.mapper.class_
+
+    @property
+    def name(self) -> str:
+        """The name of the schema."""
+        return f"{self.model.__name__}Schema"
+
+    def leave_out(self, name: str, reason: str) -> bool:
+        """Leave out the field or attribute *name*; whether that changes anything.
+
+        What is left out and still at fault is a column that takes no null, and that nothing fills.
+        """
+        names = self._attributes_of(name)
+        kept = [line for line in self.lines if line.name not in (name, *names)]
+        if len(kept) < len(self.lines) or not self.excluded.keys() >= set(names):
+            self.lines = kept
+            self.machinery = {each: why for each, why in self.machinery.items() if each not in names}
+            told = self.excluded if names else self.machinery  # a ledger may be called as its table is
+            told |= dict.fromkeys(names or [name], reason)
+            return True
+        new = name not in self.unfilled
+        self.unfilled[name] = None
+        return new
+
+    def _attributes_of(self, name: str) -> list[str]:
+        """The mapped attributes that the field *name* has; *name*, where there is no such field."""
+        carried = [key for key, why in self.machinery.items() if why == f"carried by {self._way(name)}"]
+        mapped = [name] if name.partition(".")[0] in self.mapper.attrs else []
+        return carried or mapped
+
+    def _way(self, name: str) -> str:
+        """The relationship or foreign key of the field *name*; *name*, where it names none."""
+        source = next((line.source for line in self.lines if line.name == name), "")
+        found = re.match(r'\w+\("(\w+)"', source)
+        return name if found is None else found[1]
+
+    def all(self) -> Iterator[Plan]:
+        """This plan and those of its ledgers, ledgers first."""
+        for ledger in self.ledgers:
+            yield from ledger.all()
+        yield self
+
+
+def quoted(names: Sequence[str]) -> str:
+    """*names* as source: one text, or a tuple of several."""
+    texts = ", ".join(f'"{name}"' for name in names)
+    return f"({texts})" if len(names) > 1 else texts
