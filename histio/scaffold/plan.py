@@ -11,6 +11,7 @@ from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, Relati
 
 from histio.accounting import column_machinery
 from histio.associations import association_model, data_columns
+from histio.column_types import underlying
 from histio.converter import Converter
 from histio.errors import BindingError
 from histio.fields import FixedDecimal, RunUUID
@@ -115,7 +116,7 @@ class Planner:
         keys = self._keys(target)
         [first, *others] = keys
         null = "allow_none=True" if nullable else "required=True"
-        name = _reference_name(way, first)
+        name = _reference_name(plan.mapper, way, first)
         told = [" and ".join(each) for each in others]
         comment = f"or key= {', '.join(told)}" if told else ""
         if not is_unique_key(target, first):
@@ -184,12 +185,13 @@ class Planner:
         plan.lines.append(Line(name, f"Nested({ledger.name}, {options})"))
 
 
-def _reference_name(way: str, key: tuple[str, ...]) -> str:
+def _reference_name(mapper: Mapper[Any], way: str, key: tuple[str, ...]) -> str:
     """The member of a reference: the relationship and its key, without saying a word twice."""
-    owner = way.removesuffix("_id")
-    if len(key) > 1 or key[0] in ("id", f"{owner}_id"):
+    owner, last = way.removesuffix("_id"), key[0].replace(".", "_")
+    if len(key) > 1 or last in ("id", f"{owner}_id") or f"_{owner}".endswith(f"_{last}"):
         return owner
-    return key[0] if key[0].startswith(f"{owner}_") else f"{owner}_{key[0].replace('.', '_')}"
+    name = last if last.startswith(f"{owner}_") else f"{owner}_{last}"
+    return owner if name in mapper.attrs else name  # another column may be a copy of the key
 
 
 def _add_column(plan: Plan, prop: ColumnProperty[Any], *, required: bool) -> None:
@@ -198,7 +200,19 @@ def _add_column(plan: Plan, prop: ColumnProperty[Any], *, required: bool) -> Non
     except BindingError as error:
         plan.excluded[prop.key] = str(error)
     else:
-        plan.lines.append(Line(prop.key, source))
+        plan.lines.append(Line(prop.key, source, _joining(plan.mapper, prop.columns[0])))
+
+
+def _joining(mapper: Mapper[Any], column: Any) -> str:
+    """What to know of numbers that lead to other rows without a foreign key; empty: nothing."""
+    if not isinstance(underlying(column.type), sa.Integer) or column.foreign_keys:
+        return ""
+    for parent in sorted(mapper.registry.mappers, key=lambda each: each is not mapper):
+        for rel in parent.relationships:
+            if any(theirs is column for _, theirs in rel.synchronize_pairs):
+                name = rel.key if parent is mapper else f"{parent.class_.__name__}.{rel.key}"
+                return f"joins other rows by number: see the relationship {name}"
+    return ""
 
 
 def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
