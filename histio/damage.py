@@ -198,7 +198,9 @@ def refuse_unplaced(
     names = [part.name for part in kind.identity.parts]
     here = sa.and_(sa.or_(*lacking), *bounds)
     if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
-        lacking.append(kind.table.attribute(kind.timestamp).is_(None))
+        time: Any = kind.table.attribute(kind.timestamp)
+        # In MariaDB, "IS NULL" is true of a zero date where a column takes no null.
+        lacking.append(sa.and_(time.is_(None), time.is_not_distinct_from(None)))
         names.append(kind.table.names[kind.timestamp])
         here = sa.or_(here, lacking[-1])  # no bounds are true of it
     keys: list[Any] = [getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
