@@ -8,12 +8,14 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
 from histio.construction import assign
 from histio.counting import check_kept, rows_of
 from histio.dialects import RowFaultError
+from histio.identity import Identity
 from histio.kinds import Ledger, Links, Table
 from histio.loading import complete, eager
 from histio.mapping import Columns, attribute, is_among, select_rows
@@ -63,14 +65,20 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
 class _Amendment(Work):
     """Objects of one session, made what rows say."""
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._amended: dict[int, Any] = {}
+        self._released: set[tuple[int, str]] = set()
+
     def make(self, table: Table, given: Mapping[Row, Values], within: Scope) -> Done:
         """Change what is stored of runs; rows below *table* that are new come with them."""
-        identity = table.identity or ""
-        found = self._load(table, [values[identity] for values in given.values()], within)
+        assert table.identity is not None  # noqa: S101 - the table of runs
+        identities = [table.identity.of(values) for values in given.values()]
+        found = self._load(table, table.identity, identities, within)
         changes: list[Change] = []
         done: Done = {}
-        for made, values in given.items():
-            row = found.get(values[identity])
+        for (made, values), identity in zip(given.items(), identities, strict=True):
+            row = found.get(identity)
             if row is None:
                 done[made] = "another client has just removed it"
                 continue
@@ -79,23 +87,38 @@ class _Amendment(Work):
             done[made] = "; ".join(conflicts(change)) or Counter(counted(change))
             changes += [] if isinstance(done[made], str) else [change]
         self.load_related(table, given)
+        self._release(table, [change.row for change in changes])
         self._remove(removal for change in changes for removal in change.removals())
         for change in changes:
             self._amend(change)
         self.write(table, [])
         self._bring_into_order(table, changes)
-        meant = {change.given[identity]: _meant(change) for change in changes}
+        meant = {table.identity.of(change.given): _meant(change) for change in changes}
         check_kept(self._session.connection(), table, meant, within=within, now=True)
         return done
 
-    def _load(self, table: Table, identities: Sequence[Any], within: Scope) -> dict[Any, Any]:
+    def _release(self, table: Table, rows: Sequence[Any]) -> None:
+        """Let the *rows* of runs refer to each other by their columns alone.
+
+        The unit of work finds no order in which to write objects that refer to each other in a circle.
+        """
+        self._amended = {id(row): row for row in rows}
+        for way in (each.relation for each in table.references if each.relation.writable is not None):
+            for row in rows:
+                if id(sa.inspect(row).dict.get(way.name)) in self._amended:
+                    self._session.expire(row, [way.name])
+                    self._released.add((id(row), way.name))
+
+    def _load(
+        self, table: Table, identity: Identity, identities: Sequence[Any], within: Scope
+    ) -> dict[Any, Any]:
         """The objects of runs with all that belongs to them, by identity."""
-        identity = table.attribute(table.identity or "")
+        own = identity.sql(table.mapper.class_)
         scope = [column == value for column, value in within.items()]
-        statement = select_rows(table.mapper.class_, identity).options(*eager(table))
-        rows = self._session.execute(statement.where(identity.in_(identities), *scope)).all()
-        complete(self._session, table, [row for row, _ in rows])
-        return {table.normal(own): row for row, own in rows}
+        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager(table))
+        rows = self._session.execute(statement.where(own.among(identities), *scope)).all()
+        complete(self._session, table, [row for row, *_ in rows])
+        return {identity.normal(identity.joined(values)): row for row, *values in rows}
 
     def _remove(self, removals: Iterator[tuple[int, Removal]]) -> None:
         """Delete entries, the deepest first: what is unique about them may come again with others."""
@@ -103,8 +126,8 @@ class _Amendment(Work):
         for depth, removal in removals:
             levels[depth].append(removal)
         for depth in sorted(levels, reverse=True):
+            _detach(levels[depth])
             for removal in levels[depth]:
-                _detach(removal)
                 self._session.delete(removal.entry)
             self._session.flush()
 
@@ -135,8 +158,10 @@ class _Amendment(Work):
             key = tuple(made.parameters.get(column.key) for column in way.local)
             for column, value in zip(way.local, key, strict=True):
                 setattr(row, attribute(table.mapper, column).key, value)
-            if way.writable is not None and (way, key) in self.related:
-                setattr(row, way.name, self.related[way, key])
+            related = self.related.get((way, key))
+            by_column = id(related) in self._amended or (id(row), way.name) in self._released
+            if way.writable is not None and related is not None and not by_column:
+                setattr(row, way.name, related)
         for links, keys in zip(table.links, made.links, strict=True):
             if links.member in change.members:
                 assign(row, links.relation.name, [self.related[links.relation, key] for key in keys])
@@ -210,17 +235,23 @@ def _meant(change: Change) -> Row:
     return Row({}, tuple(ledgers), tuple(links))
 
 
-def _detach(removal: Removal) -> None:
-    """Take an entry out of its owner's relationship, without telling the host that the owner changes."""
-    relation, owner = removal.ledger.relation, removal.owner
-    if keeps_key(removal.ledger):
-        setattr(owner, relation.name, None)
-    elif relation.apart:
-        return
-    elif removal.ledger.many:
-        collection_adapter(getattr(owner, relation.name)).remove_without_event(removal.entry)
-    else:
-        set_committed_value(owner, relation.name, None)
+def _detach(removals: Sequence[Removal]) -> None:
+    """Take entries out of their owners' relationships, without telling the host that the owners change."""
+    of_lists: dict[int, tuple[Any, set[int]]] = {}
+    for removal in removals:
+        relation, owner = removal.ledger.relation, removal.owner
+        if keeps_key(removal.ledger):
+            setattr(owner, relation.name, None)
+        elif relation.apart:
+            continue
+        elif not removal.ledger.many:
+            set_committed_value(owner, relation.name, None)
+        elif isinstance(found := getattr(owner, relation.name), list):
+            of_lists.setdefault(id(found), (found, set()))[1].add(id(removal.entry))
+        else:
+            collection_adapter(found).remove_without_event(removal.entry)
+    for found, gone in of_lists.values():  # at once: a list would look for each from its beginning
+        list.__setitem__(found, slice(None), [each for each in found if id(each) not in gone])
 
 
 def _keys(table: Table, ledger: Ledger, owner: Any, *, beyond: bool) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from histio.audits import audits_of
 from histio.charts import charts_of
 from histio.errors import BindingError
 from histio.fields import Date, RunUUID, Slug, UtcTimestamp
+from histio.identity import Identity, Part
 from histio.kinds import Kind, Ledger, Links, Reference, Snapshot, Table
 from histio.mapping import (
     Relation,
@@ -173,7 +174,7 @@ def _table(schema: RecordSchema) -> Table:
     return Table(
         schema,
         mapper,
-        _identity(schema, columns),
+        _identity(schema, mapper, columns),
         {field.attribute or name: field for name, field in fields},
         {field.attribute or name: wire_name(name, field) for name, field in fields},
         columns,
@@ -235,29 +236,75 @@ def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
     return column
 
 
-def _identity(schema: RecordSchema, columns: Mapping[str, sa.Column[Any]]) -> str | None:
-    name = identity_field(schema)
-    if name is None:
+def _identity(
+    schema: RecordSchema, mapper: Mapper[Any], columns: Mapping[str, sa.Column[Any]]
+) -> Identity | None:
+    names = identity_fields(schema)
+    if not names:
         return None
-    member = _member(schema, name)
-    if member not in columns:
-        raise BindingError(f"{type(schema).__name__}.Meta.identity: {name!r} is no member with a column")
-    return member
+    parts: list[Part] = []
+    own: list[sa.Column[Any]] = []
+    for name in names:
+        field, member = schema.load_fields[name], _member(schema, name)
+        if member in columns:
+            parts.append(Part(member, wire_name(name, field), field, None, columns[member], None, ""))
+            own.append(columns[member])
+        elif isinstance(field, Slug) and field.relationship is not None and not field.many:
+            parts += _parts_of(mapper, member, wire_name(name, field), field)
+            own += relation(mapper, field.relationship).local
+        else:
+            raise BindingError(f"{type(schema).__name__}.Meta.identity: {name!r} is no member with a column")
+    if len({column.table for column in own}) > 1:
+        raise BindingError(
+            f"{type(schema).__name__}.Meta.identity: {' and '.join(names)} are kept in several tables"
+        )
+    return Identity(mapper, tuple(_member(schema, name) for name in names), tuple(parts), tuple(own))
 
 
-def identity_field(schema: RecordSchema) -> str | None:
-    """The name of the field that identifies a record; None for ledger entries that have none.
+def _parts_of(mapper: Mapper[Any], member: str, name: str, field: Slug) -> Iterator[Part]:
+    """The values of a slug that is part of an identity."""
+    way = relation(mapper, field.relationship or "")
+    if field.fallback:
+        raise BindingError(
+            f"{name!r} is part of Meta.identity, so it needs one key alone: leave out fallback="
+        )
+    for place, path in enumerate(field.key):
+        at = place if len(field.key) > 1 else None
+        yield Part(member, name, field.rules[path], at, column_of(way.mapper, path), way, path)
+
+
+def identity_fields(schema: RecordSchema) -> tuple[str, ...]:
+    """The names of the fields that identify a record; none for ledger entries that nothing identifies.
 
     Raises:
-        BindingError: Several could, or the one that is named cannot.
+        BindingError: Several could, or one that is named cannot.
     """
-    named = schema.Meta.identity
-    if named is not None:
-        field = schema.load_fields.get(named)
+    named = _names(schema, "identity")
+    for name in named:
+        field = schema.load_fields.get(name)
         if field is None or not field.required:
-            raise BindingError(f"{type(schema).__name__}.Meta.identity: {named!r} is no required member")
-        _check_identity(schema, named)
-        return named
+            raise BindingError(f"{type(schema).__name__}.Meta.identity: {name!r} is no required member")
+        _check_identity(schema, name)
+    return named or _uuid_field(schema)
+
+
+def _names(schema: RecordSchema, option: str) -> tuple[str, ...]:
+    """The names that an *option* of Meta gives: one, or several as a tuple or list.
+
+    Raises:
+        BindingError: It gives something else.
+    """
+    given = getattr(schema.Meta, option)
+    names = (given,) if isinstance(given, str) else () if given is None else given
+    if not isinstance(names, tuple | list) or (given is not None and not names):
+        raise BindingError(f"{type(schema).__name__}.Meta.{option}: a name or several names, not {given!r}")
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise BindingError(f"{type(schema).__name__}.Meta.{option}: different names, not {given!r}")
+    return tuple(names)
+
+
+def _uuid_field(schema: RecordSchema) -> tuple[str, ...]:
+    """The `RunUUID` that identifies a record where `Meta.identity` names nothing."""
     uuids = [name for name, field in schema.load_fields.items() if isinstance(field, RunUUID)]
     called = [name for name in uuids if wire_name(name, schema.load_fields[name]) == "uuid"]
     if len(uuids) > 1 and not called:
@@ -265,14 +312,15 @@ def identity_field(schema: RecordSchema) -> str | None:
             f"{type(schema).__name__} must have one RunUUID field; it has {len(uuids)}: "
             "let Meta.identity say which one identifies a record"
         )
-    name = next(iter(called or uuids), None)
-    if name is not None and not schema.load_fields[name].required:
-        raise BindingError(
-            f"{type(schema).__name__}.{name} identifies a record, so it must be required: say required=True"
-        )
-    if name is not None:
+    names = (called or uuids)[:1]
+    for name in names:
+        if not schema.load_fields[name].required:
+            raise BindingError(
+                f"{type(schema).__name__}.{name} identifies a record, so it must be required: "
+                "say required=True"
+            )
         _check_identity(schema, name)
-    return name
+    return tuple(names)
 
 
 def _check_identity(schema: RecordSchema, name: str) -> None:
@@ -282,26 +330,27 @@ def _check_identity(schema: RecordSchema, name: str) -> None:
         raise BindingError(f"{type(schema).__name__}.{name} {told}")
 
 
-def order_name(schema: RecordSchema, owner: Relation) -> str:
-    """The field or attribute that orders the entries of a ledger.
+def order_names(schema: RecordSchema, owner: Relation) -> tuple[str, ...]:
+    """The fields or attributes that order the entries of a ledger.
 
     Raises:
-        BindingError: There is none.
+        BindingError: There are none.
     """
-    if schema.Meta.order is not None:
-        return schema.Meta.order
+    named = _names(schema, "order")
+    if named:
+        return named
     mapper = mapper_of(schema.opts.model)
     beside = [column for column in mapper.primary_key if column not in owner.remote]
     [key, *others] = beside or mapper.primary_key
     if not others and not key.foreign_keys and isinstance(key.type, sa.Integer):
-        return str(mapper.get_property_by_column(key).key)
-    name = identity_field(schema)
-    if name is None:
+        return (str(mapper.get_property_by_column(key).key),)
+    names = identity_fields(schema)
+    if not names:
         raise BindingError(
             f"the primary key of {mapper.class_.__name__} does not grow: name what orders its rows, "
             f"such as Meta.order = {next(iter(schema.fields))!r}"
         )
-    return name
+    return names
 
 
 def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool) -> Ledger:
@@ -316,8 +365,8 @@ def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool)
     owner = tuple(_column(mapper, theirs) for theirs in owned.values())
     local = tuple(_column(table.mapper, own) for own in owned)
     further = {column: value for column, value in constants_of(found) if column not in table.columns.values()}
-    order = _member(schema, order_name(schema, found)) if many else None
-    told = order if order in table.fields else None
+    order = tuple(_member(schema, name) for name in order_names(schema, found)) if many else ()
+    told = order if all(name in table.fields for name in order) else ()
     return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, told)
 
 

@@ -73,7 +73,7 @@ def amounts_of(table: Table) -> dict[str, str]:
     return {
         table.names[member]: member
         for member, field in table.fields.items()
-        if isinstance(field, _NUMBERS) and member != table.identity
+        if isinstance(field, _NUMBERS) and member not in table.identity_members
     }
 
 

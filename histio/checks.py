@@ -13,7 +13,6 @@ from histio.contract import pointer
 from histio.entries import Entry, Item, Unreadable
 from histio.errors import DocumentError
 from histio.exporter import export_runs
-from histio.fields import RunUUID
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Source, check_damage, reading
 from histio.files.decoding import lines_before, repeated_in, repeated_name
 from histio.files.reading import Reading
@@ -228,16 +227,16 @@ class _Runs:
 
 def _is_plain(kind: Kind) -> bool:
     """Whether the gate alone tells the form of runs, and UUIDs identify them and their entries."""
-    fields = [table.fields[table.identity] for table in kind.table.all() if table.identity is not None]
-    return all(isinstance(field, RunUUID) for field in fields) and not any(obstacles(kind.table, "load"))
+    identities = [table.identity for table in kind.table.all() if table.identity is not None]
+    return all(each.is_uuid for each in identities) and not any(obstacles(kind.table, "load"))
 
 
 def _identified(table: Table, record: Any) -> Values:
     """What a *record* whose form is right loads as, as far as it identifies it and its entries."""
     values: Values = {}
-    if table.identity is not None:
-        own: Any = table.fields[table.identity]
-        values[table.identity] = own.from_wire(record[table.names[table.identity]])
+    for part in table.identity.parts if table.identity is not None else ():
+        own: Any = part.field
+        values[part.member] = own.from_wire(record[part.name])
     for ledger in table.ledgers:
         entries = [_identified(ledger.table, each) for each in _listed(table, ledger, record)]
         if entries:

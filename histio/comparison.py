@@ -38,7 +38,7 @@ def stored_values(
         wanted = [run.identity for run in runs if run.uuid not in records.keys() | unreadable.keys()]
         if wanted:
             page = export_known(connection, kind, wanted, within=within, now=latest)
-            records |= {str(record[kind.table.names[kind.identity]]): record for record in page.records}
+            records |= {kind.identity.words_of(record): record for record in page.records}
             unreadable |= {problem.uuid: str(problem) for problem in page.problems}
     unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
     found: list[Values | str] = []
@@ -59,7 +59,8 @@ def note_altered(
     """Warn, in each of *runs*, of values given that are stored otherwise than they are read."""
     by_uuid = {run.uuid: run for run in runs}
     table = kind.table
-    identity = table.attribute(kind.identity).in_([run.identity for run in runs])
+    own = kind.identity.sql(table.mapper.class_, apart=True)
+    identity = own.among([run.identity for run in runs])
     scope = [column == value for column, value in within.items()]
     for value in altered_values(connection, kind, [identity, *scope]) if runs else ():
         run, at = by_uuid.get(value.run), value.members[0]
@@ -118,20 +119,21 @@ def _entry_differences(ledger: Ledger, given: Any, stored: Any, steps: Steps) ->
     if table.identity is None:
         yield from _by_place(ledger, ours, theirs, steps)
         return
-    there = {entry[table.identity]: entry for entry in theirs}
-    here = {entry[table.identity]: entry for entry in ours}
+    there = {table.identity.of(entry): entry for entry in theirs}
+    here = {table.identity.of(entry): entry for entry in ours}
     for index, entry in enumerate(ours):
         at = (*steps, index) if ledger.many else steps
-        if entry[table.identity] in there:
-            yield from differences(table, entry, there[entry[table.identity]], at)
+        other = there.get(table.identity.of(entry))
+        if other is not None:
+            yield from differences(table, entry, other, at)
         else:
             yield f"{pointer(*at)} is not stored"
-    lacking = (table.wire(table.identity, identity) for identity in there if identity not in here)
+    lacking = (table.identity.words(identity) for identity in there if identity not in here)
     yield from (f"{pointer(*steps)} lacks the stored entry {identity}" for identity in lacking)
     ours_there, theirs_here = (
         [each for each in some if each in other] for some, other in ((here, there), (there, here))
     )
-    if ledger.order is None and ours_there != theirs_here:
+    if not ledger.order and ours_there != theirs_here:
         yield f"{pointer(*steps)} is in another order"
 
 
@@ -140,7 +142,7 @@ def _by_place(ledger: Ledger, ours: list[Values], theirs: list[Values], steps: S
     if len(ours) != len(theirs):
         yield f"{pointer(*steps)} has {len(ours)} entries, stored {len(theirs)}"
     placed = list(enumerate(ours))
-    if ledger.order is not None:
+    if ledger.order:
         placed.sort(key=lambda each: _order(ledger, each[1]))
         theirs = sorted(theirs, key=functools.partial(_order, ledger))
     for (index, entry), other in zip(placed, theirs, strict=False):
@@ -149,4 +151,4 @@ def _by_place(ledger: Ledger, ours: list[Values], theirs: list[Values], steps: S
 
 def _order(ledger: Ledger, entry: Values) -> str:
     """What is alike for entries of the same place."""
-    return repr((ledger.table.wire(ledger.order or "", entry.get(ledger.order or "")), entry))
+    return repr(([ledger.table.wire(member, entry.get(member)) for member in ledger.order], entry))

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
 
 from histio.assertions import assertions_of, or_null
-from histio.binding import identity_field, told_of
+from histio.binding import identity_fields, told_of
 from histio.fields import UtcTimestamp
 from histio.report import Code, Fault, Problem
 from histio.versions import parts
@@ -100,7 +100,7 @@ def derive(
         lists[meta.collection] = _documented(
             {"type": "array", "items": {"$ref": f"#/$defs/{meta.kind}"}},
             _title(meta.collection),
-            f"Ordered by {' and '.join(filter(None, (meta.timestamp, _identity(schema))))} when exported; "
+            f"Ordered by {' and '.join(filter(None, (meta.timestamp, *_identity(schema))))} when exported; "
             "any order is read.",
             examples[meta.kind] and [examples[meta.kind]],
         )
@@ -148,10 +148,9 @@ def _version(version: str) -> JsonSchema:
     }
 
 
-def _identity(schema: RecordSchema) -> str:
-    """The name of the member that identifies a run."""
-    name = identity_field(schema) or ""
-    return wire_name(name, schema.load_fields[name])
+def _identity(schema: RecordSchema) -> list[str]:
+    """The names of the members that identify a run."""
+    return [wire_name(name, schema.load_fields[name]) for name in identity_fields(schema)]
 
 
 def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> JsonSchema:

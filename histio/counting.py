@@ -11,21 +11,21 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
 from histio.dialects import RowFaultError, latest
+from histio.identity import Identity
 from histio.kinds import Table
 from histio.mapping import attribute
 from histio.writer import Insert, Row
 
 
-def counted(insert: Insert, *, within: Mapping[sa.Column[Any], Any]) -> Insert:
-    """*insert*, refused where the database has not just the rows that it wrote.
+def counted(insert: Insert, *, identities: Mapping[Row, Any], within: Mapping[sa.Column[Any], Any]) -> Insert:
+    """*insert*, refused where the database has not just the rows that it wrote, of runs with *identities*.
 
     *within* are columns beside which the identity of a run is unique, and their values.
     """
 
     def insert_and_count(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         insert(connection, table, rows)
-        column = table.columns[table.identity or ""]
-        check_kept(connection, table, {row.parameters[column.key]: row for row in rows}, within=within)
+        check_kept(connection, table, {identities[row]: row for row in rows}, within=within)
 
     return insert_and_count
 
@@ -50,11 +50,13 @@ def check_kept(
     Raises:
         RowFaultError: Of some run, there are fewer or more.
     """
+    own = table.identity
+    assert own is not None  # noqa: S101 - the table of runs
     sizes = {identity: list(_sizes(table, [row])) for identity, row in meant.items()}
-    for place, (name, statement) in enumerate(_counts(table, list(meant), within)):
+    for place, (name, statement) in enumerate(_counts(table, own, list(meant), within)):
         found: Counter[Any] = Counter()
-        for identity, count in connection.execute(latest(connection, statement) if now else statement):
-            found[table.normal(identity)] += count
+        for *values, count in connection.execute(latest(connection, statement) if now else statement):
+            found[own.normal(own.joined(values))] += count
         for identity, size in sizes.items():
             if found[identity] != size[place]:
                 raise RowFaultError(_difference(name, size[place], found[identity]))
@@ -96,14 +98,14 @@ def _sizes(table: Table, rows: Sequence[Row]) -> Iterator[int]:
 
 
 def _counts(
-    table: Table, identities: Sequence[Any], within: Mapping[sa.Column[Any], Any]
+    table: Table, identity: Identity, identities: Sequence[Any], within: Mapping[sa.Column[Any], Any]
 ) -> Iterator[tuple[str, sa.Select[Any]]]:
     """For each table, its name and a SELECT of how many rows it has for each run, by the run's identity."""
-    run, identity = table.mapper.class_, table.attribute(table.identity or "")
+    run, sought = table.mapper.class_, identity.sql(table.mapper.class_)
     scope = [column == value for column, value in within.items()]
     # Beside its key: a collation may take the identities of two runs for the same.
-    own = sa.select(identity, sa.func.count()).where(identity.in_(identities), *scope)
-    own = own.select_from(run).group_by(*table.mapper.primary_key, identity)
+    own = sought.join(sa.select(*sought.parts, sa.func.count()).select_from(run))
+    own = own.where(sought.among(identities), *scope).group_by(*table.mapper.primary_key, *sought.parts)
     for path, below in table.paths():
         statement, entity = own, run
         for ledger in path:

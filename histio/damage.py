@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -10,10 +11,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from histio.contract import pointer
-from histio.dialects import altered, as_it_is, unreadable
+from histio.dialects import altered, as_it_is, order_key, unreadable
 from histio.export_tally import ExportTally, StoredValue
+from histio.fields import RunUUID
+from histio.identity import Identity, IdentitySql
 from histio.kinds import Kind, Ledger, Table
-from histio.mapping import is_unique
 from histio.report import Problem
 
 _Rule: TypeAlias = Callable[[Connection, InstrumentedAttribute[Any]], "sa.ColumnElement[bool] | None"]
@@ -92,30 +94,44 @@ def _values(
         asked: Gives what is asked of a value's column; never null.
         told: Gives what is wrong with a value, of its column and the answer.
     """
-    run = kind.table.attribute(kind.identity)
+    run = kind.identity.sql(kind.table.mapper.class_, apart=True)
     for path, table in kind.table.paths():
-        statement, entity = sa.select(as_it_is(run), _readable(connection, run)), kind.table.mapper.class_
+        entity = kind.table.mapper.class_
+        statement = sa.select(*_told_by(connection, run)).select_from(entity)
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
             statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
         rules = _found_by(rule, connection, table, entity)
         if not rules:
             continue
-        own = run if table.identity is None else _of(entity, table, table.identity)
-        statement = statement.add_columns(as_it_is(own), _readable(connection, own))
+        identity = table.identity or kind.identity
+        own = identity.sql(entity, apart=True) if path and table.identity is not None else run
+        statement = statement.add_columns(*_told_by(connection, own))
         columns = [_of(entity, table, member) for member in rules]
         found = [
             sa.case((is_so, asked(column))) for column, is_so in zip(columns, rules.values(), strict=True)
         ]
         statement = statement.add_columns(*found).where(sa.or_(*rules.values()), *criteria)
+        widths = 2 * len(run.parts), 2 * (len(run.parts) + len(own.parts))
         with connection.execute(statement) as rows:
-            for raw_uuid, uuid, raw_entry, entry, *values in rows:
-                named = kind.named(raw_uuid if uuid is None else uuid)
-                of = named if table.identity is None else table.named(raw_entry if entry is None else entry)
-                for member, column, value in zip(rules, columns, values, strict=True):
+            for row in rows:
+                named = _named(kind.identity, row[: widths[0]])
+                of = _named(identity, row[widths[0] : widths[1]])
+                for member, column, value in zip(rules, columns, row[widths[1] :], strict=True):
                     if value is not None:
                         members = (*names_of(kind.table, path), table.names[member])
                         yield StoredValue(named, members, f"{members[-1]} of {of} {told(column, value)}")
+
+
+def _told_by(connection: Connection, identity: IdentitySql) -> list[Any]:
+    """What `_named` takes: of each part, what is stored, and what can be read of it."""
+    return [each for part in identity.parts for each in (as_it_is(part), _readable(connection, part))]
+
+
+def _named(identity: Identity, told: Sequence[Any]) -> str:
+    """An identity in words, as it is stored where it cannot be read."""
+    pairs = zip(told[::2], told[1::2], strict=True)
+    return identity.words(identity.joined([raw if read is None else read for raw, read in pairs]))
 
 
 def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any:
@@ -143,20 +159,62 @@ def refuse_ambiguous(
 
     Pages could pass one of them over.
     """
-    identity = kind.table.attribute(kind.identity)
-    if is_unique(kind.table.columns[kind.identity]):
+    identity = kind.identity
+    if identity.is_unique:
         return []
-    shared = sa.select(identity).where(*criteria).group_by(identity).having(sa.func.count() > 1)
-    problems = []
-    for value, count in connection.execute(shared.add_columns(sa.func.count())):
-        uuid = kind.named(value)
-        name = kind.table.names[kind.identity]
-        text = f"{kind.name} {uuid}: {count} rows have this {name}, which should identify one."
-        problems.append(Problem("error", "schema", text, pointer(name), kind.name, uuid))
+    own = identity.sql(kind.table.mapper.class_, apart=True)
+    there = [part.is_not(None) for part in own.parts]
+    exactly = sort_keys(connection, own)  # a collation may take several for the same
+    shared = own.select(sa.func.count()).where(*there, *criteria).group_by(*own.parts, *exactly)
+    problems, ambiguous = [], []
+    for count, *values in connection.execute(shared.having(sa.func.count() > 1)):
+        uuid, named = kind.named(identity.joined(values)), " and ".join(identity.names)
+        text = f"{kind.name} {uuid}: {count} rows have this {named}, which should identify one."
+        problems.append(Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid))
+        ambiguous.append(own.equals(identity.joined(values)))
         tally.skipped += count
     tally.refuse(problems)
-    known = shared.where(identity.is_not(None))
-    return [sa.or_(identity.is_(None), identity.not_in(known))] if problems else []
+    return [sa.not_(sa.func.coalesce(sa.or_(*ambiguous), sa.false()))] if problems else []
+
+
+def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
+    """What sorts rows by their identity, part by part, alike in all databases."""
+    return [
+        order_key(connection, own, of_uuids=isinstance(part.field, RunUUID))
+        for part, own in zip(identity.identity.parts, identity.parts, strict=True)
+    ]
+
+
+def refuse_unplaced(
+    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
+) -> list[Any]:
+    """Refuse runs with NULL in their identity or time, and give what is true of the others.
+
+    No order has a place for them.
+    """
+    model, mapper = kind.table.mapper.class_, kind.table.mapper
+    identity = kind.identity.sql(model, apart=True)
+    lacking = [own.is_(None) for own in identity.parts]
+    names = [part.name for part in kind.identity.parts]
+    here = sa.and_(sa.or_(*lacking), *bounds)
+    if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
+        lacking.append(kind.table.attribute(kind.timestamp).is_(None))
+        names.append(kind.table.names[kind.timestamp])
+        here = sa.or_(here, lacking[-1])  # no bounds are true of it
+    keys: list[Any] = [getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
+    statement = sa.select(*keys, *identity.parts, *lacking).select_from(model)
+    problems = []
+    for row in connection.execute(statement.where(here, *criteria)):
+        uuid = kind.named(kind.identity.joined(row[len(keys) : -len(lacking)]))
+        at = ", ".join(f"{key.key} {value}" for key, value in zip(keys, row, strict=False))
+        for name in dict.fromkeys(itertools.compress(names, row[-len(lacking) :])):
+            text = (
+                f"{kind.name} {uuid}: {name} is NULL in the row with {at}, so it has no place in the order."
+            )
+            problems.append(Problem("error", "schema", text, pointer(name), kind.name, uuid))
+        tally.skipped += 1
+    tally.refuse(problems)
+    return [sa.not_(each) for each in lacking] if problems else []
 
 
 def _found_by(

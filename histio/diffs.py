@@ -113,9 +113,9 @@ def _check_alike(one: History, other: History) -> None:
         raise ValueError(f"the histories have different kinds, or identify their runs differently: {kinds}")
 
 
-def _described(kind: Kind) -> tuple[str, str, str | None]:
+def _described(kind: Kind) -> tuple[str, tuple[str, ...], str | None]:
     names = kind.table.names
-    return kind.name, names[kind.identity], kind.timestamp and names[kind.timestamp]
+    return kind.name, tuple(kind.identity.names), kind.timestamp and names[kind.timestamp]
 
 
 def _differences(a: FilePath | History, b: FilePath | History, history: History) -> Iterator[Difference]:
@@ -275,10 +275,15 @@ def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: _Steps) -> Iterator[C
         if key not in here:
             yield Change(pointer(*steps, place), None, entry)
     if [key for key in here if key in there] != [key for key in there if key in here]:
-        identity = table.names[table.identity or ""]
         yield Change(
-            pointer(*steps), *([entry.get(identity) for _, entry in each.values()] for each in (here, there))
+            pointer(*steps), *([_told(table, entry) for _, entry in each.values()] for each in (here, there))
         )
+
+
+def _told(table: Table, entry: Mapping[str, Any]) -> Any:
+    """What identifies an *entry*, in wire form: a list where several members do."""
+    told = [entry.get(name) for name in (table.identity.names if table.identity is not None else ())]
+    return told[0] if len(told) == 1 else told
 
 
 _Keyed: TypeAlias = dict[Any, tuple[int, dict[str, Any]]]
@@ -286,9 +291,9 @@ _Keyed: TypeAlias = dict[Any, tuple[int, dict[str, Any]]]
 
 def _keyed(table: Table, *ledgers: list[dict[str, Any]]) -> list[_Keyed]:
     """The entries of *ledgers*, with their places, by what identifies them; else by the places."""
-    identity = table.names.get(table.identity or "")
-    keys: list[Any] = [[_text(entry.get(identity)) for entry in entries] for entries in ledgers if identity]
-    if not all(len(set(each)) == len(each) for each in keys) or not identity:
+    known = table.identity is not None
+    keys: list[Any] = [[_text(_told(table, entry)) for entry in entries] for entries in ledgers if known]
+    if not all(len(set(each)) == len(each) for each in keys) or not known:
         keys = [range(len(entries)) for entries in ledgers]
     return [
         dict(zip(own, enumerate(entries), strict=True)) for own, entries in zip(keys, ledgers, strict=True)

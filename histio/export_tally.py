@@ -52,7 +52,8 @@ class ExportTally:
         skipped: How many runs could not be exported.
         problems: Why they could not; at most `KEPT`, unless they will be raised.
         problem_count: How many problems there were.
-        warnings: Values that are read differently from how they are stored; at most `KEPT`.
+        warnings: Values that are read differently from how they are stored (at most `KEPT` of them), and
+            what no import can write.
     """
 
     def __init__(self, *, exact: bool = False, on_unreadable: OnUnreadable = "error") -> None:
@@ -63,11 +64,12 @@ class ExportTally:
         self.problem_count = 0
         self.warnings: list[Problem] = []
         self._altered: Counter[str] = Counter()
+        self._noted: list[Problem] = []
 
     @property
     def warning_count(self) -> int:
         """How many warnings there were."""
-        return self._altered.total()
+        return self._altered.total() + len(self._noted)
 
     def refuse(self, problems: Iterable[Problem]) -> bool:
         """Add *problems* of runs that cannot be exported; return whether there were any."""
@@ -84,8 +86,14 @@ class ExportTally:
             return
         self._altered[kind.name] += count
         room = KEPT - len(self.warnings)
-        if room:
+        if room > 0:
             self.warnings += [value.problem(kind, "warning", "precision") for value in islice(values, room)]
+
+    def note(self, warnings: Iterable[Problem]) -> None:
+        """Keep *warnings* that are about a kind, not about a stored value."""
+        found = list(warnings)
+        self._noted += found
+        self.warnings += found
 
     def check(self) -> None:
         """Raise the problems, unless unreadable runs are skipped.
@@ -97,11 +105,15 @@ class ExportTally:
             raise ExportError(tuple(self.problems))
 
     def finish(self) -> None:
-        """Finish an export without a report: raise its problems, and log how many warnings each kind has.
+        """Finish an export without a report: raise its problems and log its warnings.
+
+        Of warnings about stored values, only their number for each kind is logged.
 
         Raises:
             ExportError: Some runs cannot be exported.
         """
         self.check()
+        for problem in self._noted:
+            _log.warning("export of %s: %s", problem.kind, problem.message)
         for kind, count in self._altered.items():
             _log.warning("export of %s: %d values are stored otherwise than they are read", kind, count)

@@ -20,11 +20,12 @@ from histio.compiler.collector import paused
 from histio.compiler.columns import DeclinedError
 from histio.compiler.texts import Finished, Texts, TooManyError, compiled_texts
 from histio.contract import pointer
-from histio.damage import altered_values, refuse_ambiguous, refuse_unreadable
-from histio.dialects import as_sorted, order_key, raw, savepoint, sort_key
+from histio.damage import altered_values, refuse_ambiguous, refuse_unplaced, refuse_unreadable, sort_keys
+from histio.dialects import as_sorted, raw, savepoint, sort_key
 from histio.errors import ExportError
 from histio.export_tally import ExportTally
-from histio.fields import RunUUID, UtcTimestamp
+from histio.fields import UtcTimestamp
+from histio.identity import IdentitySql
 from histio.kinds import Kind, Table
 from histio.loading import complete, eager
 from histio.mapping import select_rows
@@ -65,7 +66,7 @@ class Page:
     Attributes:
         records: Their records.
         problems: What the format cannot hold; the rows concerned are not among the records.
-        last: Sort key and UUID of the last row of a full page; None when nothing can follow.
+        last: What sorts the last row of a full page; None when nothing can follow.
         identities: Those of the records, as their column has them.
         skipped: How many rows are not among the records.
         texts: The JSON of the records, instead of those; None: they have not been made into JSON.
@@ -73,7 +74,7 @@ class Page:
 
     records: list[dict[str, Any]]
     problems: list[Problem]
-    last: tuple[Any, Any] | None
+    last: tuple[Any, ...] | None
     identities: Sequence[Any] = ()
     skipped: int = 0
     texts: list[str] | None = None
@@ -123,7 +124,7 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
             texts.append(encoded(record))
         except (TypeError, ValueError) as error:
             why = "a lone surrogate" if isinstance(error, UnicodeError) else str(error)
-            uuid = str(record[kind.table.names[kind.identity]])
+            uuid = kind.identity.words_of(record)
             text = f"{kind.name} {uuid}: is no JSON: {why}."
             problems.append(Problem("error", "schema", text, "", kind.name, uuid))
     return texts
@@ -131,23 +132,22 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
 
 def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTally) -> Iterator[Page]:
     """Pages of runs in their order; *tally* gets what cannot be exported."""
-    of_uuids = isinstance(kind.table.fields[kind.identity], RunUUID)
-    identity = order_key(connection, kind.table.attribute(kind.identity), of_uuids=of_uuids)
     with savepoint(connection):
         time, criteria, bounds = _criteria(connection, kind, filters)
         texts = _texts(connection, kind)
+        criteria += refuse_unplaced(connection, kind, criteria, bounds, tally)
         criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], tally)
         if bounds:
             criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], tally)
             criteria += refuse_unreadable(connection, kind, criteria, bounds, tally)
     for span, at in _spans(kind, time, bounded=bool(bounds)):
-        runs = _Runs(connection, kind, [*criteria, *bounds, *span], at, identity)
+        runs = _Runs(connection, kind, [*criteria, *bounds, *span], at)
         yield from runs.carefully(tally) if texts is None else runs.swiftly(texts, tally)
 
 
 def _texts(connection: Connection, kind: Kind) -> Texts | None:
     """What makes JSON of rows of *kind*; None: marshmallow has to."""
-    if isinstance(kind.table.fields[kind.identity], UtcTimestamp):
+    if any(isinstance(part.field, UtcTimestamp) for part in kind.identity.parts):
         return None  # it reads times in any spelling
     made = compiled_texts(kind, connection.dialect)
     return made if isinstance(made, Texts) else None
@@ -160,28 +160,20 @@ class _Runs:
         connection: In a transaction; only read from.
         kind: The kind of run.
         conditions: What is true of them.
-        at: What sorts them by their time; None: nothing does.
-        identity: What sorts those of the same time.
+        at: What sorts them by their time; None: nothing but their identity does.
     """
 
-    def __init__(
-        self, connection: Connection, kind: Kind, conditions: list[Any], at: Any, identity: Any
-    ) -> None:
+    def __init__(self, connection: Connection, kind: Kind, conditions: list[Any], at: Any) -> None:
         self._connection = connection
         self._kind = kind
         self._conditions = conditions
-        self._at = at
-        self._identity = identity
+        self._identity = kind.identity.sql(kind.table.mapper.class_, apart=True)
+        self._sorted_by = [*([] if at is None else [at]), *sort_keys(connection, self._identity)]
 
     def _in_order(self, statement: sa.Select[Any], *further: Any) -> sa.Select[Any]:
         """*statement* of the runs of which *further* conditions are true, with what sorts them as well."""
-        ordered = [self._identity] if self._at is None else [self._at, self._identity]
-        at = sa.null() if self._at is None else self._at
-        return (
-            statement.add_columns(at.label("sorted_by"), self._identity.label("identity"))
-            .where(*self._conditions, *further)
-            .order_by(*ordered)
-        )
+        labelled = [each.label(f"sorted_by_{place}") for place, each in enumerate(self._sorted_by)]
+        return statement.add_columns(*labelled).where(*self._conditions, *further).order_by(*self._sorted_by)
 
     def carefully(self, tally: ExportTally, *further: Any) -> Iterator[Page]:
         """Pages of the records that marshmallow dumps."""
@@ -196,18 +188,18 @@ class _Runs:
             size, more = _size(connection, kind, following)
             if not size:
                 break
-            page = _dump(connection, kind, following.limit(size), size)
+            page = _dump(connection, kind, self._identity, following.limit(size), size)
             tally.refuse(page.problems)
             tally.skipped += page.skipped
             if page.identities and not tally.exact:
                 with savepoint(connection):
-                    exported = kind.table.attribute(kind.identity).in_(page.identities)
+                    exported = kind.identity.sql(kind.table.mapper.class_, apart=True).among(page.identities)
                     altered = list(altered_values(connection, kind, [exported]))
                 tally.warn(kind, len(altered), altered)
             yield page
             if page.last is None:
                 break
-            following = statement.where(*_beyond(self._at, self._identity, *page.last))
+            following = statement.where(_beyond(self._sorted_by, page.last))
 
     def swiftly(self, texts: Texts, tally: ExportTally) -> Iterator[Page]:
         """Pages of texts; where they are not sure of a row, of marshmallow's records.
@@ -215,19 +207,18 @@ class _Runs:
         A page with too many ledger entries is tried again with fewer runs.
         """
         first = self._in_order(texts.select()).limit(sa.bindparam("at_most", type_=sa.Integer))
-        moment: Any = sa.bindparam("moment")
-        last_one: Any = sa.bindparam("last")
-        next_ones = first.where(*_beyond(self._at, self._identity, moment, last_one))
+        names = [f"last_{place}" for place in range(len(self._sorted_by))]
+        next_ones = first.where(_beyond(self._sorted_by, list(map(sa.bindparam, names))))
         size, spelled = PAGE, False
-        last: tuple[Any, Any] | None = None
+        last: tuple[Any, ...] | None = None
         while True:
-            beyond = [] if last is None else _beyond(self._at, self._identity, *last)
-            moment_last = {} if last is None else {"moment": last[0], "last": last[1]}
+            beyond = [] if last is None else [_beyond(self._sorted_by, last)]
+            last_ones = {} if last is None else dict(zip(names, last, strict=True))
             try:
                 with savepoint(self._connection), paused():
                     sought = first if last is None else next_ones
-                    rows = self._connection.execute(sought, {"at_most": size} | moment_last).all()
-                    ended = (rows[-1][-2], rows[-1][-1]) if rows else None
+                    rows = self._connection.execute(sought, {"at_most": size} | last_ones).all()
+                    ended = tuple(rows[-1][-len(names) :]) if rows else None
                     page = self._finished(texts, rows)
             except TooManyError:
                 size = max(1, size // 4)
@@ -241,7 +232,7 @@ class _Runs:
                     yield from self.carefully(tally, *beyond)
                     return
                 spelled = spelled or page is None
-                within = (*beyond, sa.not_(sa.and_(*_beyond(self._at, self._identity, *ended))))
+                within = (*beyond, sa.not_(_beyond(self._sorted_by, ended)))
                 if page is None or (page.altered and tally.exact):
                     yield from self.carefully(tally, *within)
                 else:
@@ -336,9 +327,15 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
             yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))
 
 
-def _beyond(time: Any, identity: Any, moment: Any, last: Any) -> list[Any]:
-    """What is true of the runs that come after the one with the identity *last* at that *moment*."""
-    return [identity > last] if time is None else [time >= moment, sa.or_(time > moment, identity > last)]
+def _beyond(sorted_by: Sequence[Any], last: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """What is true of the rows that come after the one whose sort keys are *last*.
+
+    Spelled out, as databases are slow at comparing tuples.
+    """
+    (first, *others), (value, *further) = sorted_by, last
+    if not others:
+        return first > value  # type: ignore[no-any-return]
+    return sa.and_(first >= value, sa.or_(first > value, _beyond(others, further)))
 
 
 def _timed(kind: Kind, time: Any) -> Any:
@@ -370,10 +367,10 @@ def export_known(
 
     *now*: as they are committed now, also where the transaction reads an older moment.
     """
-    identity = kind.table.attribute(kind.identity)
+    identity = kind.identity.sql(kind.table.mapper.class_)
     scope = [column == value for column, value in within.items()]
-    statement = _select(kind).add_columns(sa.null(), identity).where(identity.in_(identities), *scope)
-    return _dump(connection, kind, statement, PAGE, now=now)
+    statement = identity.join(_select(kind)).where(identity.among(identities), *scope)
+    return _dump(connection, kind, identity, statement, PAGE, now=now)
 
 
 def known_texts(
@@ -383,7 +380,7 @@ def known_texts(
 
     With them, the UUIDs of those that have values which are stored otherwise than they are read.
     """
-    identity = kind.table.attribute(kind.identity)
+    identity = kind.table.attribute(kind.identity.members[0])
     texts, arriving = _texts(connection, kind), raw(connection.dialect, identity.type, identity)
     found: dict[str, str] = {}
     altered: set[str] = set()
@@ -436,34 +433,44 @@ def _select(kind: Kind) -> sa.Select[Any]:
 
 
 def _dump(
-    connection: Connection, kind: Kind, statement: sa.Select[Any], size: int, *, now: bool = False
+    connection: Connection,
+    kind: Kind,
+    identity: IdentitySql,
+    statement: sa.Select[Any],
+    size: int,
+    *,
+    now: bool = False,
 ) -> Page:
     try:
         return _dump_together(connection, kind, statement, size, now=now)
     except sa.exc.DBAPIError:
         raise
     except Exception as error:  # noqa: BLE001 - the types of a host may refuse a stored value in any way
-        return _dump_apart(connection, kind, statement, size, error)
+        return _dump_apart(connection, kind, identity, statement, size, error)
 
 
 def _dump_apart(
-    connection: Connection, kind: Kind, statement: sa.Select[Any], size: int, error: Exception
+    connection: Connection,
+    kind: Kind,
+    identity: IdentitySql,
+    statement: sa.Select[Any],
+    size: int,
+    error: Exception,
 ) -> Page:
     """A page of which some row cannot be read: each of its runs by itself."""
-    identity = kind.table.attribute(kind.identity)
+    sorted_by = statement.selected_columns[len(_select(kind).selected_columns) :]
     try:
-        keys = connection.execute(
-            statement.with_only_columns(*statement.selected_columns[-2:], identity)
-        ).all()
+        keys = connection.execute(statement.with_only_columns(*sorted_by, *identity.parts)).all()
     except ValueError as own:
-        name = kind.table.names[kind.identity]
-        text = f"{kind.name}: a stored {name} cannot be read: {own}"
-        raise ExportError((Problem("error", "schema", text, pointer(name), kind.name),)) from own
+        text = f"{kind.name}: a stored {kind.identity.title} cannot be read: {own}"
+        problem = Problem("error", "schema", text, pointer(*kind.identity.steps), kind.name)
+        raise ExportError((problem,)) from own
     records: list[dict[str, Any]] = []
     problems: list[Problem] = []
     identities: list[Any] = []
-    for *_, one in keys:
-        alone = statement.where(identity == one)
+    for key in keys:
+        one = kind.identity.joined(key[len(sorted_by) :])
+        alone = statement.where(identity.equals(one))
         try:
             page = _dump_together(connection, kind, alone, size)
         except sa.exc.DBAPIError:
@@ -478,7 +485,7 @@ def _dump_apart(
             identities += page.identities
     if not problems:
         raise error  # no single row is at fault
-    last = (keys[-1][0], keys[-1][1]) if len(keys) == size else None
+    last = tuple(keys[-1][: len(sorted_by)]) if len(keys) == size else None
     return Page(records, problems, last, identities, len(keys) - len(records))
 
 
@@ -491,8 +498,8 @@ def _dump_together(
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
     with savepoint(connection), own_session(connection, now=now) as session:
         rows = session.execute(statement).all()
-        complete(session, kind.table, [row for row, _, _ in rows])
-        for row, _, _ in rows:
+        complete(session, kind.table, [row for row, *_ in rows])
+        for row, *_ in rows:
             if type(row) is not kind.table.mapper.class_:
                 problems.append(_of_a_subclass(kind, row))
                 continue
@@ -502,15 +509,15 @@ def _dump_together(
                 problems += unclear
                 if not unclear:
                     records.append(record)
-                    identities.append(getattr(row, kind.table.attribute(kind.identity).key))
+                    identities.append(kind.identity.of_row(row))
             except ValidationError as error:
                 problems += list(_unholdable(kind, row)) or _told(kind, row, faults_in(error.messages))
-        last = (rows[-1][1], rows[-1][2]) if len(rows) == size else None
+        last = tuple(rows[-1][1:]) if len(rows) == size else None
     return Page(records, problems, last, identities, len(rows) - len(records))
 
 
 def _identity_of(kind: Kind, row: Any) -> str:
-    return kind.named(getattr(row, kind.table.attribute(kind.identity).key))
+    return kind.named(kind.identity.of_row(row))
 
 
 def _of_a_subclass(kind: Kind, row: Any) -> Problem:

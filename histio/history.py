@@ -19,6 +19,7 @@ from marshmallow import ValidationError
 
 from histio.accounting import Account, accounts, check_accounts, describe_accounts
 from histio.binding import kind_of
+from histio.circles import circle_warnings
 from histio.compiler.rows import Rows
 from histio.compiler.texts import Texts
 from histio.contract import URN, VERSION, Contract, derive, published
@@ -84,7 +85,8 @@ class History:
         bind: The database. None: every call names its session. With a URL, `close` the history in the
             end, or use it in a ``with`` block.
         kinds: Schemas of the kinds of run; none: production runs and assembly runs as bundled. Kinds whose
-            runs refer to each other are put in the order in which they can be imported.
+            runs refer to each other are put in the order in which they can be imported; those that do so in a
+            circle keep the order given.
         version: Of the format of these kinds; None: that of the published schema.
         upgrades: How records of older versions of the format are brought up: by version, a function that
             turns a record into one of the next version, or a mapping from kind to such a function. It gets a
@@ -188,6 +190,8 @@ class History:
         with self._database.reading(session) as connection:
             for kind, filters in chosen.items():
                 document[kind.collection] = list(export_runs(connection, kind, filters, tally))
+            written = [kind for kind in chosen if document[kind.collection]]
+            tally.note(circle_warnings(written, connection.dialect))
         tally.finish()
         return document
 
@@ -265,6 +269,9 @@ class History:
             )
             counted = meter.counted(pages, lambda page: len(page[1]))
             seal = write_runs(form.name, file, header, collections, counted)
+            tally.note(
+                circle_warnings([kind for kind in chosen if seal.counts[kind.name]], connection.dialect)
+            )
             tally.check()
         return report_on(
             header,
@@ -531,14 +538,16 @@ class History:
         and what is not moved, such as surrogate keys. Then, for each kind, how its runs go out and come in:
         what the schema and the models leave to histio goes straight between the driver's values and JSON;
         what they do by themselves takes marshmallow, run by run, and the text names it. Either way gives the
-        same. Without a database there is no second part. What makes imports slow is told of the models alone,
-        and logged at INFO when the history is made.
+        same. Kinds whose runs no import can write, because they refer to each other in a circle, come last.
+        Without a database there is no second part, but the lines that say what makes imports slow; they are
+        also logged at INFO when the history is made.
         """
         lines = [*describe_accounts(self._accounts()), *self._acting()]
         if session is not None or self._has_database:
             with self._looking(session, self.version, None) as work:
                 kinds = self._kinds.values()
                 lines += [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in kinds]
+                lines += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
         return "\n".join(lines)
 
     def _acting(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
 from histio.dialects import latest
+from histio.identity import Identity
 from histio.kinds import Kind, Table
 from histio.mapping import is_unique, unique_rules
 from histio.resolver import CHUNK
@@ -34,47 +35,58 @@ class Identities:
         mapper = kind.table.mapper
         if mapper.inherits is None or not isinstance(mapper.polymorphic_on, sa.Column):
             return []
-        column = kind.table.columns[kind.identity]
-        if column.table is not mapper.polymorphic_on.table:
+        if kind.identity.columns[0].table is not mapper.polymorphic_on.table:
             return []  # the kind has the table for itself
         of_another = mapper.polymorphic_on != mapper.polymorphic_identity
-        others = self._found(column, [run.identity for run in runs], [of_another], now=False)
+        others = self._found(kind.identity, [run.identity for run in runs], [of_another], now=False)
         return [run for run in runs if run.identity in others]
 
     def known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
         """Which of *identities* exist; *now*: also what others committed since this transaction began."""
+        if table.identity is None:
+            return set()
         within = [other == value for other, value in self.scope(table).items()]
-        found = self._found(table.columns[table.identity or ""], identities, within, now=now)
-        return {table.normal(identity) for identity in found}
+        found = self._found(table.identity, identities, within, now=now)
+        return set(map(table.identity.normal, found))
 
-    def owners(self, kind: Kind, table: Table, identities: Iterable[Any]) -> dict[Any, Any]:
+    def owners(self, kind: Kind, table: Table, identities: Collection[Any]) -> dict[Any, Any]:
         """By identity of a stored ledger entry, that of the run of *kind* to which it belongs."""
+        if table.identity is None:
+            return {}
         path = next(path for path, below in kind.table.paths() if below is table)
-        statement, entity = sa.select(kind.table.attribute(kind.identity)), kind.table.mapper.class_
+        entity = kind.table.mapper.class_
+        run = kind.identity.sql(entity)
+        statement = run.select()
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
             statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
-        own = getattr(entity, table.attribute(table.identity or "").key)
-        found = self._connection.execute(statement.add_columns(own).where(own.in_(list(identities))))
-        return {table.normal(entry): kind.table.normal(run) for run, entry in found}
+        own, width = table.identity.sql(entity), len(run.parts)
+        statement = own.join(statement).add_columns(*own.parts).where(own.among(identities))
+        return {
+            table.identity.normal(table.identity.joined(row[width:])): kind.identity.normal(
+                kind.identity.joined(row[:width])
+            )
+            for row in self._connection.execute(statement)
+        }
 
     def _found(
-        self, column: sa.Column[Any], identities: Iterable[Any], criteria: list[Any], *, now: bool
+        self, identity: Identity, identities: Iterable[Any], criteria: list[Any], *, now: bool
     ) -> set[Any]:
         found: set[Any] = set()
-        remaining = iter(identities)
-        while chunk := list(itertools.islice(remaining, CHUNK)):
-            statement = sa.select(column).where(column.in_(chunk), *criteria)
+        remaining, own = iter(identities), identity.sql()
+        while chunk := list(itertools.islice(remaining, CHUNK // len(own.parts))):
+            statement = own.select().where(own.among(chunk), *criteria)
             statement = latest(self._connection, statement) if now else statement
-            found.update(self._connection.execute(statement).scalars())
+            found.update(identity.joined(row) for row in self._connection.execute(statement))
         return found
 
     def scope(self, table: Table) -> dict[sa.Column[Any], Any]:
         """Where an identity is unique only beside columns that the host fills (a tenant's): their values."""
-        column = table.columns[table.identity or ""]
+        own = table.identity_columns
         names = {each: name for name, each in table.mapper.columns.items()}
-        for rule in () if is_unique(column) else unique_rules(column.table):
-            others = {other: names.get(other) for other in rule.columns if other is not column}
-            if len(others) < len(rule.columns) and self._values.keys() >= set(others.values()):
+        for rule in () if not own or is_unique(*own) else unique_rules(own[0].table):
+            others = {other: names.get(other) for other in rule.columns if other not in own}
+            whole = len(others) + len(own) == len(rule.columns)
+            if whole and self._values.keys() >= set(others.values()):
                 return {other: self._values[name] for other, name in others.items() if name is not None}
         return {}

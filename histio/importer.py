@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.circles import circle_warnings
 from histio.collisions import find_collision
 from histio.comparison import differences, given_values, stored_values
 from histio.compiler.collector import paused
@@ -32,10 +34,11 @@ from histio.dialects import (
 )
 from histio.entries import Entry, Item, Unreadable
 from histio.exporter import PAGE
+from histio.graph import LEFT, Need, RunGraph
 from histio.identities import Identities
 from histio.kinds import Kind, Table
 from histio.mapping import attribute, unique_on
-from histio.repetitions import duplicate, identity_name, note_entries, note_repeated
+from histio.repetitions import duplicate, note_entries, note_repeated, shared_identities
 from histio.report import Code, Fault, Problem
 from histio.resolver import Finding, Found, Resolver, Sought, Values
 from histio.rows import Constants, RowBuilder
@@ -45,6 +48,7 @@ from histio.spool import Spool
 from histio.swift import Swift
 from histio.tally import Tally
 from histio.truncation import Truncation
+from histio.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
 from histio.unit_of_work import insert_by_unit_of_work, reasons
 from histio.updates import Updater
 from histio.writer import BATCH, Row, insert_in_bulk, write
@@ -56,9 +60,6 @@ OnDuplicate = Literal["skip", "error", "update", "verify"]
 
 _MANY = 10_000
 """Runs that change a database so much that its statistics are to follow at once."""
-
-_FIT = " that could go in"
-"""Beside the scope of all runs of a model, that of those with which nothing is wrong."""
 
 _WINDOW = 4 * 2**20
 """Runs are looked at in windows of one batch, or of this many characters if that is less."""
@@ -102,7 +103,8 @@ class Import:
         self._tally = tally
         self._spool = spool
         self._values = values
-        self._dependencies = Dependencies(kinds)
+        self._dependencies = Dependencies(kinds, connection.dialect)
+        self._open: dict[Run, list[Need]] = {}
         tables = [table for kind in kinds for table in kind.table.all()]
         self._tables = [rows for table in tables for rows in table.core_tables]
         self._deferred = True
@@ -122,7 +124,9 @@ class Import:
         written = [column for table in tables for column in table.columns.values()]
         self._stored = stored_columns(connection, written)
         kept = {table: limits(connection.dialect, table, self._stored) for table in tables}
-        self._builder = RowBuilder(kinds, self._resolver, values=self._values, limits=kept)
+        self._builder = RowBuilder(
+            kinds, self._resolver, values=self._values, limits=kept, blanks=self._dependencies.blanks
+        )
         if truncate_times:
             self._reader = reader.truncating(Truncation(kept))
         self.unit_of_work = {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
@@ -138,6 +142,10 @@ class Import:
         """What writes accepted runs of *kind*; a text: why they have to go through marshmallow."""
         return self._make_swift().rows(kind)
 
+    def circle_warnings(self) -> list[Problem]:
+        """A warning for each kind whose runs no import can write."""
+        return list(circle_warnings(self.kinds, self._connection.dialect))
+
     @property
     def refers_to_runs(self) -> bool:
         """Whether runs of some kind name other runs."""
@@ -150,23 +158,19 @@ class Import:
 
     def expect(self, entries: Iterable[Entry]) -> None:
         """Find out which of *entries* could go in, wherever they stand; `look` then takes those for found."""
-        self._foresee((entry, None) for entry in entries)
-        for again in self._waiting():
-            self._foresee(again)
-
-    def _foresee(self, items: Iterable[tuple[Entry, int | None]]) -> None:
-        for window in windows(items):
-            numbers = {self._reader.read(entry): number for entry, number in window}
-            self._look_at(list(numbers))
-            for run, number in numbers.items():
-                if not run.problems:
-                    self._note_keys(run, _FIT)
-                elif self._waits(run):
-                    self._spool.wait(run.entry, number)
+        numbers = itertools.count()
+        for window in windows((entry, None) for entry in entries):
+            runs = [self._reader.read(entry) for entry, _ in window]
+            self._look_at(runs)
+            for run in runs:
+                needs = self._dependencies.lacking(run, self._resolver)
+                if _is_open(run, needs):
+                    self._spool.graph.add(next(numbers), self._dependencies.names_of(run), needs)
             self._resolver.let_go()
+        self._spool.graph.solve()
 
-    def _note_keys(self, run: Run, of: str = "") -> None:
-        scope = _scope(run.kind.table.mapper.class_) + of
+    def _note_keys(self, run: Run) -> None:
+        scope = _scope(run.kind.table.mapper.class_)
         self._spool.note(scope, [(repr(sought), run.place) for sought in self._dependencies.keys_of(run)])
 
     def found(self, table: Table, record: Values) -> tuple[list[Found], list[Finding]]:
@@ -206,7 +210,10 @@ class Import:
 
     def check(self, entries: Iterable[Entry]) -> list[Problem]:
         """What is wrong with *entries*: form, references, and UUIDs that come twice. Writes nothing."""
-        runs = self.look(entries)
+        given = list(entries)
+        if self.refers_to_runs:
+            self.expect(given)
+        runs = self.look(given)
         for run in runs:
             if not run.problems:  # otherwise it will not go in, and leaves its identities to others
                 note_repeated(run, self._spool)
@@ -215,25 +222,20 @@ class Import:
     def look(self, entries: Iterable[Entry]) -> list[Run]:
         """The runs of *entries*, with what is wrong with the form and the references of each."""
         runs = [self._reader.read(entry) for entry in entries]
+        for run in runs:
+            self._dependencies.expect(run, self._spool.graph, self._resolver, hard=True)
         self._look_at(runs)
+        self._resolver.break_promises()
         self._resolver.let_go()
         return runs
 
     def _look_at(self, runs: Sequence[Run]) -> None:
         for run in runs:
             self._note_keys(run)
-        for other, _, chain, value in (each for run in runs for each in self._dependencies.names(run)):
-            model = other.table.mapper.class_
-            for sought in ((key, value) for key in chain):
-                if self._spool.place(_scope(model) + _FIT, repr(sought)) is not None:
-                    self._resolver.promise(model, sought)
         with savepoint(self._connection):
-            for wave in self._dependencies.waves(runs):
-                self._builder.build(wave)
-                for run in wave:
-                    note_entries(run)
-                    for sought in () if run.problems else self._dependencies.keys_of(run):
-                        self._resolver.promise(run.kind.table.mapper.class_, sought)
+            self._builder.build(runs)
+        for run in runs:
+            note_entries(run)
 
     def run(
         self, items: Iterable[Item], *, last: bool = True, atomic: bool = False, dry_run: bool = False
@@ -257,6 +259,7 @@ class Import:
             self._deferred = self._may_check_deferred()
             self._updater = self._make_updater()
             self._swift = self._make_swift()
+            self._two_steps = self._make_two_steps()
             self._finally = False
             with strict(self._connection):
                 self._take((item, None) for item in items)
@@ -282,18 +285,44 @@ class Import:
         for window in windows(items):
             numbers = {self._reader.read(entry): number for entry, number in self._take_swiftly(window)}
             runs = list(numbers)
+            self._open.clear()
             for run in runs:
                 self._note_keys(run)
             for wave in self._dependencies.waves(runs):
                 pending = wave
                 while pending:
                     pending = self._import(pending)
+            self._write_open(runs)
             for run in runs:
                 if run.outcome is None:
-                    self._spool.wait(run.entry, numbers[run])
+                    self._wait(run, numbers[run])
                 else:
                     self._tally.add(run)
+            if self._spool.waiting:
+                self._provide(self._spool.graph, runs)
             self._resolver.let_go()
+
+    def _write_open(self, runs: Sequence[Run]) -> None:
+        """Write those of *runs* that need nothing but each other."""
+        still = [run for run in runs if run.outcome is None and run in self._open]
+        if not still:
+            return
+        graph = self._spool.window
+        graph.clear()
+        for number, run in enumerate(still):
+            graph.add(number, self._dependencies.names_of(run), self._open[run])
+        self._provide(graph, runs)
+        self._two_steps.write(graph, RunsOfWindow(dict(enumerate(still))))
+
+    def _wait(self, run: Run, number: int | None) -> None:
+        number = self._spool.wait(run.entry, number)
+        if run in self._open:
+            self._spool.graph.add(number, self._dependencies.names_of(run), self._open[run])
+
+    def _provide(self, graph: RunGraph, runs: Sequence[Run]) -> None:
+        """Let *graph* know which of *runs* are stored now."""
+        written = (run for run in runs if run.outcome in ("imported", "updated"))
+        graph.provide(name for run in written for name in self._dependencies.names_of(run))
 
     def _take_swiftly(self, window: Sequence[tuple[Item, int | None]]) -> list[tuple[Entry, int | None]]:
         """Bring to their ends what of *window* is no run, or as it should be; give back the rest."""
@@ -310,20 +339,23 @@ class Import:
         return [(entry, number) for entry, number in entries if id(entry) not in ended]
 
     def _take_waiting(self) -> None:
-        for again in self._waiting():
-            self._take(again)
-        self._take(self._spool.again(backwards=False), finally_=True)
-
-    def _waiting(self) -> Iterator[Iterator[tuple[Entry, int]]]:
-        """What waits for other runs, from the end and from the beginning, as long as that helps."""
-        backwards, before = True, None
+        """Write what waits and can go in, in its order; then reject the rest."""
+        before = None
         while self._spool.waiting and self._spool.waiting != before:
             before = self._spool.waiting
-            yield self._spool.again(backwards=backwards)
-            backwards = not backwards
+            waiting = WaitingRuns(self._spool, self._reader, self._tally)
+            self._two_steps.write(self._spool.graph, waiting)
+            self._spool.end(number for number, _, step in self._spool.graph.runs() if step != LEFT)
+            if self._on_duplicate != "update":
+                break
+            self._take(self._spool.again())  # runs that exist, and are to name some that were written now
+        self._take(self._spool.again(), finally_=True)
 
     def _standing(self, model: type[Any], sought: Sought) -> str | None:
-        return self._spool.place(_scope(model), repr(sought))
+        """Why the run that has the key of *sought* is not there, though the document has it."""
+        place = self._spool.place(_scope(model), repr(sought))
+        circle = " or refers back in a circle" if model in self._dependencies.stuck else ""
+        return None if place is None else f"{place} has it, but is rejected{circle}"
 
     def _may_check_deferred(self) -> bool:
         """Whether deferred constraints may be checked: not where the caller's own work still breaks them."""
@@ -361,25 +393,40 @@ class Import:
         again: list[Run] = []
         taken: set[tuple[Table, Any]] = set()
         for run in fresh:
-            own = {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
+            own = shared_identities(run)
             if run.well_formed and taken & own:
                 run.forget()
                 again.append(run)
             elif run.problems:
-                run.outcome = None if self._waits(run) else "rejected"
+                self._reject_or_wait(run)
             else:
                 accepted.append(run)
                 taken |= own
         for kind in self.kinds:
-            self._write(kind, {run: rows[run] for run in accepted if run.kind is kind})
+            self._write(kind, {run: rows[run] for run in accepted if run.kind is kind}, self._deferred)
         return again
 
-    def _waits(self, run: Run) -> bool:
-        """Whether a run that *run* names may still come."""
-        return not self._finally and any(
-            self._resolver.lacks(reference.relation.mapper.class_, chain, value)
-            for _, reference, chain, value in self._dependencies.names(run)
-        )
+    def _reject_or_wait(self, run: Run) -> None:
+        """Reject a *run* with problems, unless a run that it names may still come."""
+        needs = [] if self._finally else self._dependencies.lacking(run, self._resolver)
+        run.outcome = None if needs else "rejected"
+        if needs and _is_open(run, needs):
+            self._open[run] = needs
+
+    def _writable(self, runs: list[Run]) -> list[Run]:
+        """Those of *runs* that do not exist; of several that have an identity in common, the first."""
+        known = {
+            kind: self._identities.known(kind.table, [run.identity for run in runs if run.kind is kind])
+            for kind in self.kinds
+        }
+        taken: set[tuple[Table, Any]] = set()
+        fresh = []
+        for run in (run for run in runs if run.identity not in known[run.kind]):
+            own = shared_identities(run)
+            if not taken & own:
+                fresh.append(run)
+                taken |= own
+        return self._classify_entries(fresh)
 
     def _classify(self, runs: list[Run]) -> list[Run]:
         """Settle the well-formed runs whose identity exists; give back the others."""
@@ -389,7 +436,7 @@ class Import:
             known = self._identities.known(kind.table, [run.identity for run in of_kind if run.well_formed])
             for run in self._identities.of_others(kind, [run for run in of_kind if run.identity in known]):
                 text = f"{duplicate(kind.table, run.identity)}, of a row that is no {kind.name}"
-                run.note(Fault(text, "duplicate"), identity_name(kind.table))
+                run.note(Fault(text, "duplicate"), *kind.identity.steps)
                 run.outcome = "rejected"
             known_here = [run for run in of_kind if run.outcome is None and run.well_formed]
             stored = [run for run in known_here if run.identity in known]
@@ -410,6 +457,21 @@ class Import:
             deferred=self._deferred,
             stored=self._stored,
             note_entries=note_update,
+        )
+
+    def _make_two_steps(self) -> TwoSteps:
+        return TwoSteps(
+            self._connection,
+            self.kinds,
+            dependencies=self._dependencies,
+            builder=self._builder,
+            resolver=self._resolver,
+            identities=self._identities,
+            spool=self._spool,
+            habits=self._habits,
+            deferred=self._deferred,
+            classify=self._writable,
+            write_rows=self._write,
         )
 
     def _make_swift(self) -> Swift:
@@ -456,19 +518,23 @@ class Import:
             code: Code = "duplicate-in-document" if again else "duplicate"
             fault = Fault(duplicate(kind.table, run.identity), code)
             if self._on_duplicate == "error":
-                run.note(fault, identity_name(kind.table))
+                run.note(fault, *kind.identity.steps)
             elif again:
-                run.note(fault, identity_name(kind.table), warning=True)
+                run.note(fault, *kind.identity.steps, warning=True)
             run.outcome = "rejected" if run.problems else "skipped"
 
     def _note_updates(self, kind: Kind, runs: list[Run]) -> None:
         """Write down which of *runs* were copies, and which are written now; let some wait for others."""
         for run in runs:
-            if run.outcome == "rejected" and self._waits(run):
+            if (
+                run.outcome == "rejected"
+                and not self._finally
+                and self._dependencies.lacking(run, self._resolver)
+            ):
                 run.outcome = None
             elif self._spool.place(kind.name, run.uuid or "") is not None:
                 fault = Fault(duplicate(kind.table, run.identity), "duplicate-in-document")
-                run.note(fault, identity_name(kind.table), warning=True)
+                run.note(fault, *kind.identity.steps, warning=True)
         updated = [run for run in runs if run.outcome == "updated"]
         self._spool.note(kind.name, [(run.uuid or "", run.place) for run in updated])
         self._written |= {kind} if updated else set()
@@ -519,32 +585,32 @@ class Import:
                     found.add((table, identity))
         return found
 
-    def _write(self, kind: Kind, rows: dict[Run, Row]) -> None:
+    def _write(self, kind: Kind, rows: dict[Run, Row], deferred: bool) -> None:  # noqa: FBT001
         runs = list(rows)
-        column = kind.table.columns[kind.identity]
-        identity = unique_on(column)
+        identities = {row: run.identity for run, row in rows.items()}
+        identity = unique_on(*kind.identity.columns)
         entries = {
-            name
+            name: table.identity.title
             for table in kind.table.all()
-            if table.identity_column is not None and table.is_shared
-            for name in unique_on(table.identity_column)
-        } - identity
+            if table.identity is not None and table.is_shared
+            for name in unique_on(*table.identity.columns) - identity
+        }
 
         def rivals(some: Sequence[Row]) -> set[Row]:
-            known = self._identities.known(kind.table, [row.parameters[column.key] for row in some], now=True)
-            return {row for row in some if row.parameters[column.key] in known}
+            known = self._identities.known(kind.table, [identities[row] for row in some], now=True)
+            return {row for row in some if identities[row] in known}
 
         by_unit_of_work = kind.name in self.unit_of_work
         within = self._identities.scope(kind.table)
         bulk = functools.partial(insert_in_bulk, within=tuple(within))
         insert = self._by_unit_of_work if by_unit_of_work else bulk
         if rows and (by_unit_of_work or self._swift.counts(kind)):
-            insert = counted(insert, within=within)
+            insert = counted(insert, identities=identities, within=within)
         failures = write(
             self._connection,
             kind.table,
             list(rows.values()),
-            deferred=self._deferred,
+            deferred=deferred,
             rivals=rivals,
             insert=insert,
         )
@@ -567,7 +633,7 @@ class Import:
             same = "; the database takes the identity of another row for the same" * (constraint in identity)
             fault = Fault(f"Cannot be written: {collision or constraint}{same}", "constraint")
             if constraint in entries and collision is None:
-                fault = Fault(f"Duplicate UUID of a ledger entry: {constraint}", "duplicate")
+                fault = Fault(f"Duplicate {entries[constraint]} of a ledger entry: {constraint}", "duplicate")
             run.note(fault, *(collision.steps if collision else ()))
             run.outcome = "rejected"
         for run in runs:
@@ -579,6 +645,11 @@ class Import:
         )
         if runs:
             self._resolver.forget_missing(kind.table.mapper.class_)
+
+
+def _is_open(run: Run, needs: Sequence[Need]) -> bool:
+    """Whether nothing is wrong with *run* but that the runs which it *needs* are not stored."""
+    return run.well_formed and len(run.problems) == len(needs)
 
 
 def windows(items: Iterable[tuple[AnyItem, int | None]]) -> Iterator[list[tuple[AnyItem, int | None]]]:

@@ -63,7 +63,7 @@ def make(
 
 
 def _identity(table: Table, record: Values) -> Any:
-    return None if table.identity is None else record.get(table.identity)
+    return None if table.identity is None else table.identity.of(record)
 
 
 def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
@@ -84,13 +84,15 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
     """Rows by identity, with their ledgers, in one SELECT per table and chunk."""
     if table.identity is None:
         return {}
-    attribute = table.attribute(table.identity)
-    identities = [_identity(table, record) for record in records]
+    own = table.identity.sql(table.mapper.class_)
+    identities = [identity for record in records if (identity := _identity(table, record)) is not None]
     known = {}
-    for start in range(0, len(identities), CHUNK):
-        among = attribute.in_(identities[start : start + CHUNK])
-        statement = select_rows(table.mapper.class_, attribute).options(*eager(table)).where(among)
-        known.update({identity: row for row, identity in session.execute(statement)})
+    size = CHUNK // len(own.parts)
+    for start in range(0, len(identities), size):
+        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager(table))
+        among = own.among(identities[start : start + size])
+        for row, *values in session.execute(statement.where(among)):
+            known[table.identity.joined(values)] = row
     return known
 
 
@@ -141,7 +143,7 @@ def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: R
 
 
 def _stored_identity(table: Table, row: Any) -> Any:
-    return None if table.identity is None else getattr(row, table.attribute(table.identity).key)
+    return None if table.identity is None else table.identity.of_row(row)
 
 
 def _relate(values: dict[str, Any], table: Table, reference: Reference, related: Any) -> None:

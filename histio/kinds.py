@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from marshmallow import ValidationError
 from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
-from histio.fields import Date, Integer, RunUUID, UtcTimestamp
+from histio.fields import Date, UtcTimestamp
 from histio.fields.references import Key
+from histio.identity import Identity
 from histio.mapping import (
     Columns,
     Relation,
@@ -92,7 +92,7 @@ class Ledger:
         owner: Columns of the owner's row …
         local: … and the columns of the entry that are filled with them.
         constants: What further columns must hold for the relationship to lead to the entry.
-        order: The member that orders the entries; None: they are in the order of their recording.
+        order: The members that order the entries; none: they are in the order of their recording.
     """
 
     member: str
@@ -102,7 +102,7 @@ class Ledger:
     owner: Columns
     local: Columns
     constants: Mapping[sa.Column[Any], Any]
-    order: str | None
+    order: tuple[str, ...]
 
     def ties(self, owner: Any, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
         """What is true of the rows of *entity* that belong to those of *owner*; both may be aliases."""
@@ -135,7 +135,7 @@ class Table:
     Attributes:
         schema: The marshmallow schema, which loads plain values.
         mapper: The mapper of its model.
-        identity: The member that identifies a record; None for ledger entries that have none.
+        identity: What identifies a record; None for ledger entries that nothing does.
         fields: The field of each member.
         names: The name of each member on the wire.
         columns: The column of each plain member, in the schema's order.
@@ -148,7 +148,7 @@ class Table:
 
     schema: RecordSchema
     mapper: Mapper[Any]
-    identity: str | None
+    identity: Identity | None
     fields: Mapping[str, Field[Any]]
     names: Mapping[str, str]
     columns: Mapping[str, sa.Column[Any]]
@@ -175,9 +175,14 @@ class Table:
         return [*self.mapper.tables, *linking]  # type: ignore[list-item]
 
     @property
-    def identity_column(self) -> sa.Column[Any] | None:
-        """The column that identifies a record."""
-        return None if self.identity is None else self.columns[self.identity]
+    def identity_members(self) -> tuple[str, ...]:
+        """The members that identify a record; none: nothing does."""
+        return () if self.identity is None else self.identity.members
+
+    @property
+    def identity_columns(self) -> Columns:
+        """The columns that identify a row; none: nothing does."""
+        return () if self.identity is None else self.identity.columns
 
     @property
     def changed(self) -> str | None:
@@ -196,31 +201,14 @@ class Table:
     @property
     def is_shared(self) -> bool:
         """Whether no two records, in whatever runs, may have the same identity."""
-        column = self.identity_column
-        return column is not None and (
-            isinstance(self.fields[self.identity or ""], RunUUID) or is_unique(column)
-        )
+        own = self.identity
+        return own is not None and (own.is_uuid or is_unique(*own.columns))
 
     @property
     def has_own_uuid(self) -> bool:
         """Whether a UUID identifies each record, and no two rows of the table have the same."""
-        column = self.identity_column
-        return (
-            column is not None and isinstance(self.fields[self.identity or ""], RunUUID) and is_unique(column)
-        )
-
-    def normal(self, identity: Any) -> Any:
-        """An *identity* that a database has returned, as a record's is loaded: unpadded, in the same zone."""
-        field = self.fields[self.identity or ""]
-        if isinstance(field, RunUUID | Integer) or not isinstance(field, WireField) or identity is None:
-            return identity
-        return field.from_wire(field.to_wire(identity))
-
-    @property
-    def identity_name(self) -> str:
-        """What the identity is called in a message."""
-        field = None if self.identity is None else self.fields[self.identity]
-        return "UUID" if isinstance(field, RunUUID) else self.names.get(self.identity or "", "identity")
+        own = self.identity
+        return own is not None and own.is_uuid and is_unique(*own.columns)
 
     def attribute(self, member: str) -> InstrumentedAttribute[Any]:
         """The model's attribute of a plain member."""
@@ -230,13 +218,6 @@ class Table:
         """A loaded *value* of a plain member or slug, as it stands in a record."""
         field = self.fields[member]
         return field.to_wire(value) if isinstance(field, WireField) and value is not None else value
-
-    def named(self, identity: Any) -> str:
-        """An *identity*, as its column has it, in words; as it is where the format has none for it."""
-        try:
-            return str(self.wire(self.identity or "", identity))
-        except (ValidationError, ValueError):
-            return str(identity)
 
     def entries(self, record: Mapping[str, Any]) -> Iterator[tuple[Ledger, tuple[str | int, ...], Any]]:
         """Every ledger entry of *record*, with the steps that lead to it."""
@@ -279,8 +260,8 @@ class Kind:
     timestamp: str | None
 
     @property
-    def identity(self) -> str:
-        """The member that identifies a run: every kind has one."""
+    def identity(self) -> Identity:
+        """What identifies a run: every kind has an identity."""
         assert self.table.identity is not None  # noqa: S101 - kind_of made sure
         return self.table.identity
 
@@ -291,7 +272,7 @@ class Kind:
 
     def named(self, identity: Any) -> str:
         """An *identity*, as its column has it, in words; as it is where the format has none for it."""
-        return self.table.named(identity)
+        return self.identity.words(identity)
 
     def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference | Links]]:
         """The references and lists of this kind's records that name runs of the *other*."""

@@ -289,23 +289,29 @@ def unique_rules(table: Any) -> list[Any]:
     return [rule for rule in rules if isinstance(rule, sa.UniqueConstraint) or getattr(rule, "unique", False)]
 
 
-def unique_on(column: sa.Column[Any]) -> set[str]:
-    """The names of the constraints and indexes that make *column* unique by itself.
+def unique_on(*columns: sa.Column[Any]) -> set[str]:
+    """The names of the constraints and indexes that make *columns* of one table unique by themselves.
 
     Where the host gives none, those that PostgreSQL and MariaDB give.
     """
-    table, names = column.table, set()
+    table, names = columns[0].table, set[str]()
+    if set(table.primary_key.columns) == set(columns):
+        names.add(str(table.primary_key.name or f"{table.name}_pkey"))
     for rule in unique_rules(table):
-        if list(rule.columns) == [column]:
-            own = {f"{table.name}_{column.name}_key", column.name}
+        if set(rule.columns) == set(columns):
+            given = [column.name for column in rule.columns]
+            own = {"_".join([table.name, *given, "key"]), given[0]}
             names |= own if rule.name is None else {str(rule.name)}
     return names
 
 
-def is_unique(column: sa.Column[Any]) -> bool:
-    """Whether no two rows may have the same value in *column*."""
-    rules = [column.table.primary_key, *unique_rules(column.table)]
-    return any(list(rule.columns) == [column] for rule in rules)
+def is_unique(*columns: sa.Column[Any]) -> bool:
+    """Whether no two rows may have the same values in *columns* of one table."""
+    table = columns[0].table
+    return any(
+        rule.columns and set(rule.columns) <= set(columns)
+        for rule in (table.primary_key, *unique_rules(table))
+    )
 
 
 def is_surrogate_key(column: sa.Column[Any]) -> bool:

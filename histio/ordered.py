@@ -66,10 +66,11 @@ class Placer:
         self._number = number
         table = kind.table
         self._hooked = bool(table.schema._hooks["pre_load"])  # noqa: SLF001 - only they know what says what
-        members = [member for member in (kind.identity, kind.timestamp) if member is not None]
+        members = [*kind.identity.members, *([] if kind.timestamp is None else [kind.timestamp])]
         self._members = [(member, table.names[member], table.fields[member]) for member in members]
         types = [type(field) for _, _, field in self._members]
-        self._is_usual = not self._hooked and types in ([RunUUID], [RunUUID, UtcTimestamp], [RunUUID, Epoch])
+        usual = types in ([RunUUID], [RunUUID, UtcTimestamp], [RunUUID, Epoch])
+        self._is_usual = usual and kind.identity.is_uuid and not self._hooked
 
     def __call__(self, record: Any) -> Place:
         """The place of *record*.
@@ -94,14 +95,21 @@ class Placer:
     def _read(self, record: Any) -> Place:
         kind = self.kind
         values = self._values(record)
-        identity, time = (_given(values, member) for member in (kind.identity, kind.timestamp))
-        if identity is None:
-            name = kind.table.names[kind.identity]
-            raise ValidationError({name: [Fault("Missing data for required field.")]})
+        absent = [member for member in kind.identity.members if _given(values, member) is None]
+        if absent:
+            fault = Fault("Missing data for required field.")
+            raise ValidationError({kind.table.names[member]: [fault] for member in absent})
+        identity, time = kind.identity.of(values), _given(values, kind.timestamp)
         field = kind.table.fields.get(kind.timestamp or "")
         time = field.moment(time) if isinstance(field, Epoch) and time is not None else time
-        moment, words = "" if time is None else _sortable(time, str(time)), kind.named(identity)
-        return Place(self._number, moment, _sortable(identity, words), words)
+        moment = "" if time is None else _sortable(time, str(time))
+        return Place(self._number, moment, self._rank(identity), kind.named(identity))
+
+    def _rank(self, identity: Any) -> str:
+        """*identity* as text that sorts as its parts do, one after the other: no text holds a NUL."""
+        own = self.kind.identity
+        pairs = zip(own.parts, own.values(identity), strict=True)
+        return "\0".join(_sortable(value, str(part.wire(value))) for part, value in pairs)
 
     def _values(self, record: Any) -> Mapping[str, Any]:
         """What *record* says of its identity and its time, at least."""
@@ -109,8 +117,9 @@ class Placer:
             try:
                 return self.kind.table.schema.load(copy.deepcopy(record))  # type: ignore[no-any-return]
             except ValidationError as error:
-                if isinstance(error.valid_data, dict) and self.kind.identity in error.valid_data:
-                    return error.valid_data
+                valid = error.valid_data
+                if isinstance(valid, dict) and valid.keys() >= set(self.kind.identity.members):
+                    return valid
                 raise
         if not isinstance(record, Mapping):
             raise ValidationError([Fault("Invalid input type.")])
@@ -119,7 +128,7 @@ class Placer:
             try:
                 values[member] = own.deserialize(record.get(name, missing))
             except ValidationError as error:
-                if member == self.kind.identity:
+                if member in self.kind.identity.members:
                     raise ValidationError({name: error.messages}) from None
         return values
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
-import enum
 import functools
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 from marshmallow import Schema, ValidationError, post_load, validates_schema
@@ -18,9 +16,10 @@ from sqlalchemy.orm import Mapper
 
 from histio import instances
 from histio.audits import Audit
-from histio.binding import order_name, table_of, told_of
+from histio.binding import table_of, told_of
 from histio.charts import Compare
 from histio.converter import Converter
+from histio.entry_order import order_of
 from histio.errors import BindingError
 from histio.fields import Slug
 from histio.fields.groups import SlugGroups
@@ -51,9 +50,10 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     ``Meta`` is inherited, also where a subclass does not say so. Beside marshmallow's options it knows:
 
     - ``model``: the mapped class; see `bind`.
-    - ``identity``: the member that identifies a record; None: the `RunUUID` that is called ``uuid``, or the
-      only one. A run needs an identity, a ledger entry does not.
-    - ``order``: of a ledger's entries, the member or attribute that orders them; None: their growing key.
+    - ``identity``: the member that identifies a record, or a tuple of the members that do so together, slugs
+      among them; None: the `RunUUID` that is called ``uuid``, or the only one. A run needs an identity, a
+      ledger entry does not.
+    - ``order``: of a ledger's entries, the member or attribute that orders them, or several; None: their key.
     - ``changed``: the member that tells when a row was last written, where there is one.
     - ``optional``: members that are left out where the model has no such column.
     - ``exclude``: fields to leave out, and mapped attributes that are no fields.
@@ -77,8 +77,8 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     class Meta:
         load_instance = True
         model_converter = Converter
-        identity: ClassVar[str | None] = None
-        order: ClassVar[str | None] = None
+        identity: ClassVar[str | tuple[str, ...] | None] = None
+        order: ClassVar[str | tuple[str, ...] | None] = None
         changed: ClassVar[str | None] = "updated_at"
         optional: ClassVar[tuple[str, ...]] = ()
         unbound: ClassVar[str] = "error"
@@ -115,7 +115,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         return cast("type[Self]", _bound(cls, model))  # type: ignore[arg-type]
 
     def __init__(self, *, exclude: Any = (), **options: Any) -> None:
-        self._ledgers: dict[str, tuple[Relation, Callable[[Any], Any]]] = {}
+        self._ledgers: dict[str, tuple[Relation, Callable[[Iterable[Any]], list[Any]]]] = {}
         self._check_names()
         self.excluded = frozenset((*exclude, *self.opts.left_out))
         super().__init__(exclude={*exclude, *self._absent()}, **options)  # type: ignore[no-untyped-call]
@@ -195,7 +195,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
             options = {name: getattr(schema, name) for name in names}
             nested._schema = type(schema).bind(related.model)(**options)  # noqa: SLF001 - in place of the other
         ordered = related.many and many
-        order = order_of(cast("RecordSchema", nested.schema), related) if ordered else _after_none
+        order = order_of(cast("RecordSchema", nested.schema), related) if ordered else list
         self._ledgers[name] = related, order
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
@@ -209,7 +209,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
                 kind, described = type(entry).__name__, related.model.__name__
                 text = f"The row is a {kind}, of which the schema of {described} describes only a part."
                 raise ValidationError([Fault(text)])
-        return sorted(found, key=order) if related.many else found
+        return order(found) if related.many else found
 
     def load(self, data: Any, **options: Any) -> Any:
         """As marshmallow-sqlalchemy's; members that are only dumped are read over."""
@@ -310,41 +310,3 @@ def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:
             return False
         return True
     return find_column(mapper, field.attribute or name) is not None
-
-
-def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Any], Any]:
-    """A sort key for the rows of a ledger whose entries *schema* describes.
-
-    Raises:
-        BindingError: Nothing orders them.
-    """
-    mapper, name = mapper_of(schema.opts.model), order_name(schema, owner)
-    field = schema.fields.get(name)
-    keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-    if keys == [name]:
-        return operator.attrgetter(name)
-    grows = getattr(mapper.local_table, "autoincrement_column", None) is not None
-    # Of entries that stand in the same place, those that were recorded first; else what they say decides.
-    tie = functools.partial(_values, keys=keys) if grows else functools.partial(_said, schema)
-    if isinstance(field, Slug) and field.relationship is not None:
-        return lambda row: (_after_none(field.to_wire(field.get_value(row, name))), tie(row))
-    attribute = name if field is None else field.attribute or name
-    if find_column(mapper, attribute) is None:
-        raise BindingError(f"Meta.order: {mapper.class_.__name__} has no column {attribute!r}")
-    return lambda row: (_after_none(getattr(row, attribute)), tie(row))
-
-
-def _said(schema: RecordSchema, row: Any) -> str:
-    try:
-        return repr(schema.dump(row, many=False))
-    except ValidationError:  # told when the row is dumped
-        return ""
-
-
-def _values(row: Any, keys: list[str]) -> list[Any]:
-    return [_after_none(getattr(row, key)) for key in keys]
-
-
-def _after_none(value: Any) -> tuple[bool, Any]:
-    """Something that sorts as *value* does, None first; an enum sorts by its names."""
-    return value is not None, value.name if isinstance(value, enum.Enum) else value

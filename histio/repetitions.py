@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from histio.fields import RunUUID
+from histio.identity import Identity
 from histio.kinds import Table
 from histio.report import Code, Fault
 from histio.runs import Run
@@ -14,12 +14,18 @@ from histio.spool import Spool
 
 def duplicate(table: Table, identity: Any) -> str:
     """The words for an *identity* that exists already."""
-    return f"Duplicate {table.identity_name}: {table.wire(table.identity or '', identity)}"
+    own = _identity(table)
+    return f"Duplicate {own.title}: {own.words(identity)}"
 
 
-def identity_name(table: Table) -> str:
-    """The name on the wire of what identifies a record."""
-    return table.names[table.identity or ""]
+def _identity(table: Table) -> Identity:
+    assert table.identity is not None  # noqa: S101 - only what has one can come twice
+    return table.identity
+
+
+def shared_identities(run: Run) -> set[tuple[Table, Any]]:
+    """What identifies *run* and its entries wherever they are, each with its table."""
+    return {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
 
 
 def note_entries(
@@ -42,7 +48,7 @@ def note_entries(
         else:
             seen.add((table, identity, where))
             continue
-        run.note(Fault(text, code), *steps, identity_name(table))
+        run.note(Fault(text, code), *steps, *_identity(table).steps)
 
 
 def note_repeated(run: Run, seen: Spool) -> None:
@@ -60,7 +66,7 @@ def note_repeated(run: Run, seen: Spool) -> None:
             new.setdefault(scope, []).append((key, run.place))
             continue
         fault = Fault(f"{duplicate(table, identity)}, first in {first}", "duplicate-in-document")
-        run.note(fault, *steps, identity_name(table), warning=not steps)
+        run.note(fault, *steps, *_identity(table).steps, warning=not steps)
         if not steps:
             return
     for scope, keys in new.items() if not run.problems else ():
@@ -69,5 +75,5 @@ def note_repeated(run: Run, seen: Spool) -> None:
 
 def _key(table: Table, identity: Any) -> str:
     """An *identity* as text that is the same for equal ones; of UUIDs, one form alone is ever loaded."""
-    is_uuid = isinstance(table.fields[table.identity or ""], RunUUID)
-    return ascii(identity if is_uuid else table.wire(table.identity or "", identity))
+    own = _identity(table)
+    return ascii(identity if own.is_uuid else own.wire(identity))

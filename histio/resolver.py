@@ -60,7 +60,7 @@ class _Lookup:
     scope: Mapping[str, Any]
     keys: dict[Key, None] = field(default_factory=dict)
     columns: dict[sa.Column[Any], None] = field(default_factory=dict)
-    wanted: set[Sought] = field(default_factory=set)
+    wanted: dict[Sought, None] = field(default_factory=dict)
     missing: set[Sought] = field(default_factory=set)
     found: dict[Sought, list[Found]] = field(default_factory=dict)
     promised: set[Sought] = field(default_factory=set)
@@ -96,8 +96,8 @@ class Resolver:
         scope: Values by attribute; related models that have the attribute are looked for among rows with
             that value.
         scopes: For these related models, which are kinds of run themselves, instead of *scope*.
-        standing: Tells where in the document the row of a model stands that is sought, so that a hint can say
-            so; None: nowhere.
+        standing: Gives the hint for a row of a model that is sought and stands in the document; None: it does
+            not.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Resolver:
         """Note every slug of *records* and of their ledgers that was not looked up before."""
         for model, sought in _wanted(table, records):
             if model in self._lookups and sought not in self._lookups[model].found:
-                self._lookups[model].wanted.add(sought)
+                self._lookups[model].wanted[sought] = None
 
     def fetch(self) -> None:
         """Look up what was collected, in one SELECT per related model and chunk."""
@@ -160,10 +160,22 @@ class Resolver:
                     del lookup.found[sought]
                 lookup.missing.clear()
 
+    def forget(self, model: type[Any]) -> None:
+        """Look again for all rows of *model*: some have been taken back since."""
+        for looked_for, lookup in self._lookups.items():
+            if issubclass(model, looked_for):
+                lookup.found.clear()
+                lookup.missing.clear()
+
     def promise(self, model: type[Any], sought: Sought) -> None:
         """Take a row of *model* for found although it is not there yet."""
         if model in self._lookups:
             self._lookups[model].promised.add(sought)
+
+    def break_promises(self) -> None:
+        """Take no row for found any more that is not there."""
+        for lookup in self._lookups.values():
+            lookup.promised.clear()
 
     def lacks(self, model: type[Any], chain: tuple[Key, ...], value: Any) -> bool:
         """Whether no row of *model* has *value* in any key of *chain*; it must have been fetched."""
@@ -178,10 +190,9 @@ class Resolver:
                 lookup.promised.clear()
 
     def _fetch(self, lookup: _Lookup) -> None:
-        wanted = frozenset(lookup.wanted)
-        lookup.wanted.clear()
+        wanted, lookup.wanted = lookup.wanted, {}
         lookup.found |= {sought: [] for sought in wanted}
-        width, remaining, seen = len(lookup.columns), iter(sorted(wanted, key=repr)), set()
+        width, remaining, seen = len(lookup.columns), iter(wanted), set()
         while chunk := list(islice(remaining, CHUNK)):
             statement, paths = lookup.select()
             places = {path: width + place for place, path in enumerate(paths)}
@@ -290,7 +301,7 @@ class Resolver:
         """Close matches among the first keys of the table, for the first few slugs that are asked."""
         where = self._standing(lookup.mapper.class_, (key, value))
         if where is not None:
-            return f"{where} has it, but is rejected or refers back in a circle"
+            return where
         if not isinstance(value, str) or len(value) > _LONGEST_HINTED or _UUID.fullmatch(value):
             return None
         if (key, value) not in lookup.hints and len(lookup.hints) < _HINTED:

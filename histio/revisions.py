@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import RelationshipDirection
 
-from histio.binding import order_name
+from histio.binding import order_names
 from histio.comparison import differences
 from histio.contract import pointer
 from histio.kinds import Ledger, Table
@@ -134,7 +134,8 @@ def change_of(table: Table, row: Any, given: Values, made: Row, stored: Values) 
             own if place is None else change_of(ledger.table, objects[place], entry, own, theirs[place])
             for entry, own, place in zip(ours, rows, places, strict=True)
         ]
-        gone = [each for place, each in enumerate(objects) if place not in places]
+        kept = set(places)
+        gone = [each for place, each in enumerate(objects) if place not in kept]
         ledgers.append(Entries(ledger, wanted, gone, _misplaced(ledger, places)))
     apart = {ledger.member for ledger in table.ledgers} | table.computed
     apart.update(member for reference in table.references for member in reference.named_by(given)[1:])
@@ -170,9 +171,9 @@ def _known_by(ledger: Ledger) -> list[str]:
     """The members by which entries of one owner are told apart; empty: nothing but their order does."""
     table = ledger.table
     if table.identity is not None:
-        return [table.identity]
+        return [*table.identity.members]
     of_key = [member for member, column in table.columns.items() if column.primary_key]
-    return of_key or ([] if ledger.order is None else [ledger.order])
+    return of_key or [*ledger.order]
 
 
 def _key(ledger: Ledger, members: list[str], entry: Values) -> str:
@@ -199,7 +200,7 @@ def _places_by_content(ledger: Ledger, ours: list[Values], theirs: list[Values])
 
 def _misplaced(ledger: Ledger, places: list[int | None]) -> int | None:
     """The first place whose entry comes after one that is recorded later; None: there is none."""
-    if not ledger.many or ledger.order is not None:
+    if not ledger.many or ledger.order:
         return None
     for index, (before, own) in enumerate(itertools.pairwise(places), 1):
         if own is not None and (before is None or before > own):
@@ -232,9 +233,9 @@ def _fixed(ledger: Ledger) -> str | None:
     """Why entries cannot be deleted and written anew; None: they can."""
     table = ledger.table
     growing = table.growing_key
-    ordered_by = order_name(table.schema, ledger.relation)
-    if growing is None or attribute(table.mapper, growing).key != ordered_by:
-        return f"{ordered_by} orders them, of which the format knows nothing"
+    ordered_by = order_names(table.schema, ledger.relation)
+    if growing is None or ordered_by != (attribute(table.mapper, growing).key,):
+        return f"{' and '.join(ordered_by)} orders them, of which the format knows nothing"
     for each in _moving(table):
         if len(each.mapper.tables) > 1 or each.mapper.inherits is not None:
             return f"{each.mapper.class_.__name__} is mapped by inheritance"

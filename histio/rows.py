@@ -10,10 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from histio.circles import Blank
 from histio.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
 from histio.fields import UtcTimestamp
-from histio.kinds import Kind, Table
+from histio.kinds import Kind, Links, Reference, Table
 from histio.mapping import find_column
 from histio.report import Fault
 from histio.resolver import Finding, Found, Resolver, shown_key
@@ -33,6 +34,7 @@ class RowBuilder:
         resolver: Finds related rows.
         values: By attribute, what columns are filled with that the format leaves out.
         limits: By table and member, what the database cannot keep of what the format allows.
+        blanks: What stands in for references to runs that come later.
 
     Attributes:
         limits: The same.
@@ -46,9 +48,11 @@ class RowBuilder:
         *,
         values: Constants,
         limits: Mapping[Table, Mapping[str, Limit]],
+        blanks: Mapping[Reference | Links, Blank],
     ) -> None:
         self._kinds = kinds
         self._resolver = resolver
+        self._blanks = blanks
         self.limits = limits
         now = dt.datetime.now(dt.UTC)
         self.defaults = {
@@ -59,10 +63,14 @@ class RowBuilder:
 
     def build(self, runs: Sequence[Run]) -> dict[Run, Row]:
         """The rows of *runs*, with one SELECT per related model; what does not resolve is noted."""
+        self.look_up(runs)
+        return {run: self._row(run, run.kind.table, run.values, ()) for run in runs}
+
+    def look_up(self, runs: Sequence[Run]) -> None:
+        """Look for all rows that *runs* name."""
         for kind in self._kinds:
             self._resolver.collect(kind.table, (run.values for run in runs if run.kind is kind))
         self._resolver.fetch()
-        return {run: self._row(run, run.kind.table, run.values, ()) for run in runs}
 
     def _row(self, run: Run, table: Table, values: Values, steps: Steps) -> Row:
         """The parameters of a record and its ledgers; what does not resolve is noted."""
@@ -114,6 +122,8 @@ class RowBuilder:
                     filled[local.key] = found.columns[remote]
             elif not reference.named_by(values):
                 empty |= {local.key: None for local in relation.local if local.nullable}
+            elif not faults and reference in self._blanks:
+                filled |= self._blanks[reference].make()
         linked = []
         for links in table.links:
             rows, faults = self._resolver.linked(links, values)

@@ -103,7 +103,7 @@ class Run:
     @property
     def identity(self) -> Any:
         """What identifies the run, as its column takes it; None where it could not be read."""
-        return self.values.get(self.kind.identity)
+        return self.kind.identity.of(self.values)
 
     @property
     def uuid(self) -> str | None:
@@ -159,8 +159,9 @@ class Run:
 def _entries(table: Table, values: Values, steps: Steps) -> Iterator[tuple[Table, Any, Steps]]:
     for ledger, below, entry in table.entries(values):
         at = (*steps, *below)
-        if ledger.table.identity is not None and ledger.table.identity in entry:
-            yield ledger.table, entry[ledger.table.identity], at
+        identity = None if ledger.table.identity is None else ledger.table.identity.of(entry)
+        if identity is not None:
+            yield ledger.table, identity, at
         yield from _entries(ledger.table, entry, at)
 
 
@@ -245,6 +246,7 @@ class Reader:
                 ]
         run.note_cuts(cuts)
         run.well_formed = not run.problems
+        entry.accepted = run.well_formed  # what waits for others is read again
         self._apply_renames(run, kind.table, run.values, ())
         return run
 

@@ -12,6 +12,7 @@ from histio.contract import pointer
 from histio.dialects import as_it_is, other_spelling
 from histio.export_tally import ExportTally
 from histio.fields import RunUUID
+from histio.identity import Part
 from histio.kinds import Kind
 from histio.report import Problem
 from histio.wire import shown
@@ -46,13 +47,26 @@ def misspelled(
         kind: The kind of run.
         criteria: What is true of the runs that are looked at.
     """
-    identity, field = kind.table.attribute(kind.identity), kind.table.fields[kind.identity]
+    problems: list[Problem] = []
+    others: list[sa.ColumnElement[bool]] = []
+    for part in kind.identity.parts:
+        if part.relation is None:
+            found, other = _misspelled(connection, kind, part, criteria)
+            problems += found
+            others += other
+    return problems, others
+
+
+def _misspelled(
+    connection: Connection, kind: Kind, part: Part, criteria: list[Any]
+) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
+    """As `misspelled`, of one part of the identity."""
+    identity, field, name = kind.table.attribute(part.member), part.field, part.name
     example = field.from_wire(str(_EXAMPLE)) if isinstance(field, RunUUID) else None
     other = other_spelling(connection, identity, example)
     if other is None:
         return [], []
     found = connection.execute(sa.select(as_it_is(identity)).where(other, *criteria)).scalars().all()
-    name = kind.table.names[kind.identity]
     problems = []
     for stored in found:
         text = (

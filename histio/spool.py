@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import Self
 
 from histio.entries import Entry
+from histio.graph import RunGraph
 
 _TABLES = """
 CREATE TABLE noted (scope TEXT, name TEXT, place TEXT);
-CREATE TABLE waiting (round INTEGER, number INTEGER, entry BLOB, PRIMARY KEY (round, number)) WITHOUT ROWID;
+CREATE TABLE waiting (number INTEGER PRIMARY KEY, entry BLOB);
 """
 
 _PAGE = 500
@@ -41,16 +43,33 @@ class Scratch:
 
 
 class Spool(Scratch):
-    """Names with the places where they stand, and entries that wait."""
+    """Names with the places where they stand, and entries that wait.
+
+    Attributes:
+        graph: What those of the entries that can be written by themselves need of each other, by number.
+        waiting: How many entries wait.
+    """
 
     def __init__(self) -> None:
         super().__init__(_TABLES)
-        self._round = 0
         self._number = 0
         self._scopes: set[str] = set()
         self._indexed = False
         self._held: dict[int, Entry] = {}
+        self.graph = RunGraph(self._database)
+        self._of_window: sqlite3.Connection | None = None
         self.waiting = 0
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._of_window is not None:
+            self._of_window.close()
+        super().__exit__(kind, error, traceback)
+
+    @functools.cached_property
+    def window(self) -> RunGraph:
+        """A graph for runs that are in memory."""
+        self._of_window = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        return RunGraph(self._of_window)
 
     def note(self, scope: str, names: Iterable[tuple[str, str]]) -> None:
         """Remember *names* of a *scope*, each with its place; one that is known keeps its first."""
@@ -70,24 +89,48 @@ class Spool(Scratch):
         row = self._database.execute(asked, (scope, name)).fetchone()
         return None if row is None else row[0]
 
-    def wait(self, entry: Entry, number: int | None) -> None:
-        """Put *entry* aside until `again`; with the *number* that it had when it waited before."""
+    def mark(self) -> int:
+        """How much has been noted, for `forget`."""
+        return int(self._database.execute("SELECT coalesce(max(rowid), 0) FROM noted").fetchone()[0])
+
+    def forget(self, mark: int) -> None:
+        """Forget the names that were noted after *mark*."""
+        self._database.execute("DELETE FROM noted WHERE rowid > ?", (mark,))
+
+    def wait(self, entry: Entry, number: int | None) -> int:
+        """Put *entry* aside; with the *number* that it had when it waited before. Return its number."""
         if number is None:
             number = self._number = self._number + 1
         if not entry.size:  # it is part of a document that is in memory anyway
             self._held[number] = entry
         kept = pickle.dumps(entry) if entry.size else None
-        self._database.execute("INSERT INTO waiting VALUES (?, ?, ?)", (self._round, number, kept))
+        self._database.execute("INSERT INTO waiting VALUES (?, ?)", (number, kept))
         self.waiting += 1
+        return number
 
-    def again(self, *, backwards: bool) -> Iterator[tuple[Entry, int]]:
-        """What waits, in its order or *backwards*, with its numbers; what comes to wait meanwhile is left."""
-        now, self._round, self.waiting = self._round, self._round + 1, 0
-        order = "DESC" if backwards else "ASC"
-        taken = f"SELECT number, entry FROM waiting WHERE round = ? ORDER BY number {order} LIMIT {_PAGE}"  # noqa: S608
-        while page := self._database.execute(taken, (now,)).fetchall():
-            for number, entry in page:
-                held = self._held.pop(number, None)
-                yield held or pickle.loads(entry), number  # noqa: S301 - written above, in a file without name
-            numbers: list[tuple[Any, ...]] = [(now, number) for number, _ in page]
-            self._database.executemany("DELETE FROM waiting WHERE round = ? AND number = ?", numbers)
+    def entry(self, number: int) -> Entry:
+        """The entry that waits with this *number*."""
+        asked = "SELECT entry FROM waiting WHERE number = ?"
+        return self._entry(number, self._database.execute(asked, (number,)).fetchone()[0])
+
+    def _entry(self, number: int, kept: bytes | None) -> Entry:
+        if kept is None:
+            return self._held[number]
+        return pickle.loads(kept)  # type: ignore[no-any-return]  # noqa: S301 - written above, in a file without name
+
+    def end(self, numbers: Iterable[int]) -> None:
+        """Let entries wait no more."""
+        for number in numbers:
+            self._held.pop(number, None)
+            self.waiting -= self._database.execute("DELETE FROM waiting WHERE number = ?", (number,)).rowcount
+
+    def again(self) -> Iterator[tuple[Entry, int]]:
+        """What waits, with its numbers; it waits no more, and what comes to wait meanwhile is left."""
+        self.graph.clear()
+        last, until = 0, self._number
+        taken = "SELECT number, entry FROM waiting WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
+        while page := self._database.execute(taken, (last, until, _PAGE)).fetchall():
+            found = [(self._entry(number, kept), number) for number, kept in page]
+            last = page[-1][0]
+            self.end(number for number, _ in page)
+            yield from found

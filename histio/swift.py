@@ -87,7 +87,7 @@ class Swift:
         if kind.name not in self._made:
             why = self._barred.get(kind.name)
             if why is None and self._identities.scope(kind.table):
-                why = f"{kind.name}: its UUID is unique beside other columns only"
+                why = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
             self._made[kind.name] = why or compiled_rows(self._connection, kind, self._builder)
         return self._made[kind.name]
 
@@ -125,7 +125,7 @@ class Swift:
 
     def _classified(self, kind: Kind, entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
         """Those of *entries* that do not exist, and those that do and are not ended by that."""
-        field: Any = kind.table.fields[kind.identity]
+        field: Any = kind.identity.parts[0].field
         by_identity = {field.from_wire(_uuid(kind, entry)): entry for entry in entries}
         if len(by_identity) < len(entries):
             return [], entries  # a run comes twice: the order decides
@@ -157,7 +157,9 @@ class Swift:
                 left.append(entry)
             elif self._updates and uuid in altered:
                 values = {member: entry.record.get(name) for member, name in kind.table.names.items()}
-                told.append(Run(kind, entry, values | {kind.identity: identity}, outcome="skipped"))
+                told.append(
+                    Run(kind, entry, values | {kind.identity.members[0]: identity}, outcome="skipped")
+                )
         note_altered(self._connection, kind, told, within=self._identities.scope(kind.table))
         for run in told:
             self._tally.add(run)
@@ -195,8 +197,9 @@ class Swift:
     def _insert(self, kind: Kind, rows: Rows, records: Records) -> None:
         rows.write(self._connection, records)
         if self.counts(kind):
-            field: Any = kind.table.fields[kind.identity]
-            name = kind.table.names[kind.identity]
+            [part] = kind.identity.parts
+            field: Any = part.field
+            name = part.name
             meant = {
                 field.from_wire(record[name].lower()): rows_of(kind.table, record, on_wire=True)
                 for record in records
@@ -211,7 +214,7 @@ class Swift:
         """Tell which times of written *entries* were cut."""
         for entry in entries if self._cut else ():
             if id(entry) in self._cut:
-                run = Run(kind, entry, {kind.identity: _uuid(kind, entry)})
+                run = Run(kind, entry, {kind.identity.members[0]: _uuid(kind, entry)})
                 run.note_cuts(self._cut[id(entry)][1])
                 self._tally.warn(run.warnings)
 
@@ -223,7 +226,7 @@ def _tables(kind: Kind) -> list[sa.Table]:
 
 def _uuid(kind: Kind, entry: Entry) -> str:
     """The UUID of an accepted run, as the wire has it."""
-    uuid: str = entry.record[kind.table.names[kind.identity]]
+    uuid: str = entry.record[kind.identity.parts[0].name]
     return uuid.lower()
 
 
@@ -245,7 +248,7 @@ def _texts_in(value: Any, depth: int = _DEPTH) -> Iterator[str]:
 def _has_rules(tables: Iterable[Table]) -> bool:
     """Whether rows of *tables* can be in each other's way by more than their identity."""
     for table in tables:
-        own = [{table.identity_column}, set(table.rows.primary_key)]
+        own = [set(table.identity_columns), set(table.rows.primary_key)]
         if any(set(rule.columns) not in own for rule in unique_rules(table.rows)):
             return True
         if any(type(rule).__name__ == "ExcludeConstraint" for rule in table.rows.constraints):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from histio.entries import Item, Unreadable
 from histio.kinds import Kind
 from histio.report import Counts, EntryCounts, ImportReport, Problem, Renaming
 from histio.runs import Outcome, Run
+
+TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], tuple[int, int, int]]
+"""The counts of a tally, and how much it kept."""
 
 _OUTCOMES = ("imported", "updated", "skipped", "rejected")
 
@@ -62,6 +65,21 @@ class Tally:
         self._keep(self._renamed, "renamed", run.renamed)
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.entry, run.problems)
+
+    def mark(self) -> TallyMark:
+        """What there is now, for `reset`."""
+        ends = {name: Counter(each) for name, each in self._ends.items()}
+        kept = len(self._problems), len(self._warnings), len(self._renamed)
+        return ends, Counter(self._counts), kept
+
+    def reset(self, mark: TallyMark) -> None:
+        """Forget what has been added since *mark*, of which nothing was rejected."""
+        ends, counts, kept = mark
+        self._ends = {name: Counter(each) for name, each in ends.items()}
+        self._counts = Counter(counts)
+        lists: tuple[list[Any], ...] = (self._problems, self._warnings, self._renamed)
+        for values, length in zip(lists, kept, strict=True):
+            del values[length:]
 
     def count(self, kind: str, outcome: Outcome, number: int) -> None:
         """Count a *number* of runs of which nothing is to be said."""

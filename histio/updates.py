@@ -106,10 +106,12 @@ class Updater:
 
     def _lock(self, kind: Kind, runs: Sequence[Run], within: Scope) -> None:
         """Let nobody else change *runs* before this transaction ends."""
-        column = kind.table.columns[kind.identity]
+        own = kind.identity.sql()
         scope = [other == value for other, value in within.items()]
-        known = sa.select(column).where(column.in_([run.identity for run in runs]), *scope)
-        self._connection.execute(known.order_by(column).with_for_update())
+        known = own.select().where(own.among([run.identity for run in runs]), *scope)
+        # Rows that others share with the runs stay free, where the database can tell them apart.
+        of = kind.identity.columns[0].table if own.is_joined else None
+        self._connection.execute(known.order_by(*own.parts).with_for_update(of=of))
 
     def _check_entries(self, runs: Mapping[Run, set[Any]]) -> None:
         """Note entries that others have; *runs* each with the identities that are stored under it."""
@@ -122,7 +124,7 @@ class Updater:
             foreign = {
                 (table, identity)
                 for table, identity, _ in run.entries()
-                if identity in known.get(table, ()) and (table.identity_column, identity) not in own
+                if identity in known.get(table, ()) and (table.identity_columns, identity) not in own
             }
             self._note_entries(run, foreign)
 
@@ -165,7 +167,7 @@ def _identities_of(run: Run) -> set[Any]:
     """What identifies *run* and its entries wherever they are, each with its column."""
     own = run.kind.table
     return {
-        (table.identity_column, identity)
+        (table.identity_columns, identity)
         for table, identity, _ in run.identities()
         if table is own or table.is_shared
     }

@@ -203,9 +203,9 @@ def _write_owners(
     columns = owner_columns(table)
     if all(column.key in each for column in columns for each in parameters):
         return [{column: each[column.key] for column in columns} for each in parameters]
-    identity, growing = table.identity_column, table.growing_key
+    identity, growing = table.identity, table.growing_key
     # Their owners are new as well, so no other rows are tied to those, and their own key grows as they come.
-    known = within if identity is None else (identity, *within)
+    known = (*table.identity_columns, *within)
     order = () if growing is None else (growing,)
     wanted = [tuple(each[column.key] for column in known) for each in parameters]
     distinct, size = list(dict.fromkeys(wanted)), CHUNK // len(known)
@@ -214,7 +214,7 @@ def _write_owners(
         among = is_among(known, distinct[start : start + size])
         for row in connection.execute(sa.select(*known, *columns).where(among).order_by(*order)):
             own = tuple(row[: len(known)])
-            own = own if identity is None else (table.normal(own[0]), *own[1:])
+            own = own if identity is None else identity.normal_columns(own)
             rows[own].append(dict(zip(columns, row[len(known) :], strict=True)))
     if Counter({key: len(some) for key, some in rows.items()}) != Counter(wanted):
         raise RowFaultError("the database did not keep every row as it was")

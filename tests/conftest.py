@@ -60,7 +60,7 @@ class Databases:
             engine = self._engines[dialect, place]
             found = sa.MetaData()
             found.reflect(engine)
-            found.drop_all(engine)
+            _drop(found, engine)
             metadata.create_all(engine)
             with Session(engine) as session:
                 session.add_all(rows)
@@ -92,6 +92,16 @@ class Databases:
             with server.connect() as connection:
                 connection.exec_driver_sql(f"DROP DATABASE {name}")
             server.dispose()
+
+
+def _drop(metadata: sa.MetaData, engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        metadata.drop_all(engine)
+        return
+    with engine.begin() as connection:  # tables may refer to each other in a circle
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        for name in metadata.tables:
+            connection.exec_driver_sql(f'DROP TABLE "{name}"')
 
 
 @pytest.fixture(scope="session")

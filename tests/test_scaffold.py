@@ -46,6 +46,17 @@ class Header(Base):
     code: Mapped[str] = mapped_column(sa.String(20), unique=True)
 
 
+class Shelf(Base):
+    __tablename__ = "shelves"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    reading_id: Mapped[int] = mapped_column(sa.ForeignKey(Reading.id))
+    number: Mapped[int]
+    above_id: Mapped[int | None] = mapped_column(sa.ForeignKey("shelves.id"))
+    reading: Mapped[Reading] = relationship()
+    above: Mapped[Shelf | None] = relationship(remote_side=[id])
+    __table_args__ = (sa.UniqueConstraint("reading_id", "number"),)
+
+
 def run(source, name="binding"):
     """The module that *source* is."""
     module = types.ModuleType(name)
@@ -112,6 +123,13 @@ def test_a_run_without_a_natural_key_is_known_by_its_primary_key_and_a_warning()
     source = scaffold(Visit)
     assert 'identity = "id"  # a counter: other databases give its numbers to other rows' in source
     assert run(source).history.kinds == ("visit",)
+
+
+def test_a_number_beside_a_reference_identifies_a_run():
+    source = scaffold(Shelf)
+    assert 'identity = ("reading_code", "number")' in source
+    assert 'RunRef("above", key=("reading.code", "number"), allow_none=True)' in source
+    assert run(source).history.kinds == ("shelf",)
 
 
 def test_rows_that_refer_to_each_other_are_named_by_their_identity():

@@ -29,6 +29,7 @@ from histio.dialects import (
 )
 from histio.fields import FixedDecimal, Slug
 from histio.kinds import Kind, Ledger, Table
+from histio.mapping import is_unique
 from histio.resolver import CHUNK
 from histio.rows import RowBuilder
 from histio.writer import owner_columns
@@ -67,6 +68,8 @@ class Rows:
             raise NotCompiledError(f"{name}: nothing is known of the driver {dialect.driver}")
         if table.links:
             raise NotCompiledError(f"{name}: a list of slugs")
+        if not _kept_apart(table, owned):
+            raise NotCompiledError(f"{name}: the database takes entries of the same identity")
         self._rows = table.rows
         defaults, limits = builder.defaults[table], builder.limits[table]
         plain = {member: each for member, each in table.columns.items() if member not in table.computed}
@@ -133,6 +136,12 @@ class Rows:
         except DeclinedError:
             return False
         return all(below.admits(record) for below in self._ledgers)
+
+
+def _kept_apart(table: Table, owned: Sequence[sa.Column[Any]]) -> bool:
+    """Whether no two entries of an owner can have the same identity; chance sees to that of UUIDs."""
+    own = table.identity
+    return own is None or own.is_uuid or is_unique(*own.columns, *owned)
 
 
 def _member(
@@ -277,16 +286,17 @@ class _Found:
     """Finds, by their identity, what written rows give to those of their ledgers."""
 
     def __init__(self, dialect: sa.Dialect, table: Table) -> None:
-        identity, name = table.identity_column, table.mapper.class_.__name__
-        arriving = None if identity is None else raw(dialect, identity.type, identity)
-        if identity is None or arriving is None or not table.has_own_uuid:
+        name = table.mapper.class_.__name__
+        [part] = table.identity.parts if table.identity is not None and table.has_own_uuid else [None]
+        arriving = None if part is None else raw(dialect, part.column.type, part.column)
+        if part is None or arriving is None:
             raise NotCompiledError(f"{name}: no UUID, unique by itself, identifies its rows")
-        field: Any = table.fields[table.identity or ""]
+        field: Any = part.field
         self._from_wire = field.from_wire
         self._has_hyphens = arriving[1] != "hex" and not field.is_hex
-        self._name = table.names[table.identity or ""]
+        self._name = part.name
         columns = map(as_it_is, owner_columns(table))
-        among = identity.in_(sa.bindparam("identities", expanding=True))
+        among = part.column.in_(sa.bindparam("identities", expanding=True))
         self._select = sa.select(arriving[0], *columns).where(among)
 
     def of(self, connection: Connection, records: Records) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import RelationshipDirection, aliased
 
-from histio.binding import constants_of, order_name
+from histio.binding import constants_of, order_names
 from histio.compiler.columns import Column, DeclinedError, Member, column
 from histio.compiler.obstacles import obstacles
 from histio.dialects import (
@@ -291,7 +291,7 @@ class _Below:
             raise NotCompiledError(f"{name}: is no list of entries that one column ties to their owner")
         growing = [mapper.get_property_by_column(each).key for each in mapper.primary_key]
         grows = isinstance(mapper.primary_key[0].type, sa.Integer)
-        if growing != [order_name(ledger.table.schema, relation)] or not grows:
+        if growing != [*order_names(ledger.table.schema, relation)] or not grows:
             raise NotCompiledError(f"{name}: its entries are in another order than that of a growing key")
         if len(dict(constants_of(relation))) != len(ledger.constants):
             raise NotCompiledError(f"{name}: its relationship leaves out entries by one of their members")

@@ -28,10 +28,12 @@ from histio.dialects.spelling import other_spelling
 from histio.dialects.stored import Stored, stored_columns, stored_keys
 from histio.dialects.transactions import (
     advance_sequence,
+    can_defer,
     check_deferred,
     check_engines,
     commit,
     create_engine,
+    deferring,
     ensure_transaction,
     hides_rivals,
     latest,
@@ -64,6 +66,7 @@ __all__ = [
     "as_one_row",
     "as_sorted",
     "binds",
+    "can_defer",
     "check_count",
     "check_deferred",
     "check_engines",
@@ -75,6 +78,7 @@ __all__ = [
     "create_engine",
     "cut_time",
     "decimal_digits",
+    "deferring",
     "driver_of",
     "ensure_transaction",
     "further_columns",

@@ -245,9 +245,58 @@ def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None
             nested.rollback()
     elif connection.dialect.name == "sqlite":
         for name in connection.scalars(_DEFERRING, {"names": [table.name for table in tables]}).all():
-            named = connection.dialect.identifier_preparer.quote(name)
-            if connection.exec_driver_sql(f"PRAGMA foreign_key_check({named})").first():
-                raise RowFaultError(f"FOREIGN KEY of {name}")
+            _check_foreign_keys(connection, name)
+
+
+def _check_foreign_keys(connection: Connection, name: str) -> None:
+    quoted = connection.dialect.identifier_preparer.quote(name)
+    if connection.exec_driver_sql(f"PRAGMA foreign_key_check({quoted})").first():
+        raise RowFaultError(f"FOREIGN KEY of {name}")
+
+
+def can_defer(constraint: sa.ForeignKeyConstraint | None, dialect: sa.Dialect) -> bool:
+    """Whether `deferring` lets rows violate a foreign key for a while."""
+    if dialect.name == "postgresql":
+        return constraint is None or bool(constraint.deferrable or constraint.initially == "DEFERRED")
+    return constraint is None or dialect.name == "sqlite"
+
+
+_IMMEDIATE = sa.text(
+    "SELECT DISTINCT quote_ident(n.nspname) || '.' || quote_ident(c.conname) "
+    "FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace "
+    "WHERE c.contype = 'f' AND c.condeferrable AND NOT c.condeferred AND c.conrelid = to_regclass(:name)"
+)
+
+
+@contextmanager
+def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[None]:
+    """A block in which foreign keys of *tables* that can be deferred are; they are checked in the end.
+
+    It has to be in a savepoint that is rolled back when the block raises.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: One is violated (PostgreSQL).
+        RowFaultError: One is violated (SQLite).
+    """
+    if connection.dialect.name == "postgresql":
+        found = [connection.scalars(_IMMEDIATE, {"name": quoted(connection, table)}) for table in tables]
+        names = ", ".join(sorted({name for each in found for name in each}))
+        if names:
+            connection.exec_driver_sql(f"SET CONSTRAINTS {names} DEFERRED")
+        yield
+        if names:
+            connection.exec_driver_sql(f"SET CONSTRAINTS {names} IMMEDIATE")
+    elif connection.dialect.name == "sqlite" and tables:
+        before = connection.exec_driver_sql("PRAGMA defer_foreign_keys").scalar()
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        try:
+            yield
+            for table in tables:
+                _check_foreign_keys(connection, table.name)
+        finally:
+            connection.exec_driver_sql(f"PRAGMA defer_foreign_keys = {before or 0}")
+    else:
+        yield
 
 
 _STRICT = ("STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -127,6 +127,11 @@ class Slug(SlugText):
     def rule(self) -> WireField:
         """The field whose rule a key of one column has."""
         return self if self._own is None else self._own
+
+    @property
+    def rules(self) -> Mapping[str, WireField]:
+        """The field of each path of the key, once the model is known."""
+        return self._rules
 
     @property
     def relation(self) -> Relation | None:
@@ -281,6 +286,10 @@ class Slug(SlugText):
         parts = [_value(row, path) for path in self.key]
         return None if None in parts else tuple(parts) if len(parts) > 1 else parts[0]
 
+    def sortable(self, wire: Any) -> Any:
+        """A key in *wire* form as what sorts: of an object, the values of its members."""
+        return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire
+
 
 def _texts_of(value: Any) -> Iterator[str]:
     """The texts of a key, or of a list of keys."""
@@ -325,7 +334,8 @@ class RunRef(Slug):
 
     Args:
         relationship: The model's relationship that leads to the run, or the column of its foreign key.
-        key: The attribute of the other model that holds the UUID.
+        key: The attribute of the other model that holds the UUID; of a run that several members identify, the
+            attributes of those.
         form: How that attribute's column keeps it, as for `RunUUID`.
         kwargs: As for `Slug`.
     """
@@ -333,12 +343,14 @@ class RunRef(Slug):
     _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
 
     def __init__(
-        self, relationship: str, *, key: str = "uuid", form: UuidForm | None = None, **kwargs: Any
+        self, relationship: str, *, key: str | Key = "uuid", form: UuidForm | None = None, **kwargs: Any
     ) -> None:
         super().__init__(relationship, key=key, **kwargs)
         self.form = form
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
+        if len(self.key) > 1:
+            return super()._rule(column)
         rule = RunUUID(form=self.form)
         rule.fit(column.type)
         return rule
@@ -373,12 +385,12 @@ class SlugList(Slug):
                 super().check(each)
             except ValidationError as error:
                 raise ValidationError({place: error.messages}) from None
-        for each, times in Counter(map(self._sortable, value)).items():
+        for each, times in Counter(map(self.sortable, value)).items():
             if times > 1:
                 raise self.make_error("twice", value=each)
 
     def to_wire(self, value: Any) -> Any:
-        return sorted((super(SlugList, self).to_wire(each) for each in value), key=self._sortable)
+        return sorted((super(SlugList, self).to_wire(each) for each in value), key=self.sortable)
 
     def from_wire(self, value: Any) -> Any:
         return sorted((super(SlugList, self).from_wire(each) for each in value), key=repr)
@@ -387,6 +399,3 @@ class SlugList(Slug):
         """The keys of the related rows."""
         assert self._relation is not None  # noqa: S101 - a list is always of related rows
         return [self._key_of(row) for row in self._relation.follow(obj)]
-
-    def _sortable(self, wire: Any) -> Any:
-        return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire

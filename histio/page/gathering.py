@@ -138,7 +138,7 @@ class Branch:
         for rule in rules:
             summed |= {rule.total, *rule.parts} if isinstance(rule, Sum) else set()
         members = amounts_of(table).items()
-        counted = [each for each in members if ledger is None or each[1] != ledger.order]
+        counted = [each for each in members if ledger is None or each[1] not in ledger.order]
         self.amounts = [
             Amount(name, _description(table, member), place, name in rates, name in summed)
             for place, (name, member) in enumerate(counted)
@@ -216,7 +216,7 @@ def _slugs(table: Table) -> Iterator[tuple[str, Slug]]:
     """The names of slugs on the wire, and their fields; what names another run is no slug here."""
     for member, name in table.names.items():
         own = table.fields[member]
-        if isinstance(own, Slug) and not isinstance(own, RunRef) and member != table.identity:
+        if isinstance(own, Slug) and not isinstance(own, RunRef) and member not in table.identity_members:
             yield name, own
 
 
@@ -247,7 +247,7 @@ class KindGathered:
             found = self._placer(record)
             time, run = found.time, found.identity
         except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
-            time, run = "", str(record.get(self.kind.table.names[self.kind.identity]))
+            time, run = "", self.kind.identity.words_of(record)
         if time:
             self.first = time if self.first is None else min(self.first, time)
             self.last = time if self.last is None else max(self.last, time)

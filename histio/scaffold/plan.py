@@ -138,10 +138,9 @@ class Planner:
         comment = f"or key= {', '.join(told)}" if told else ""
         if not _is_unique_key(target, first):
             comment = "; ".join(filter(None, [comment, "not unique in the database"]))
-        is_uuid = any(each.common_parent(target) for each in self._runs) and _is_uuid(
-            target.column_attrs[first[0]]
-        )
-        kind = "RunRef" if is_uuid and len(first) == 1 else "Slug"
+        is_run = any(each.common_parent(target) for each in self._runs)
+        is_uuid = first[0] in target.column_attrs and _is_uuid(target.column_attrs[first[0]])
+        kind = "RunRef" if is_run and (is_uuid or len(first) > 1) else "Slug"
         plan.lines.append(Line(name, f'{kind}("{way}", key={_quoted(first)}, {null})', comment))
 
     def _keys(self, target: Mapper[Any]) -> list[tuple[str, ...]]:
@@ -251,7 +250,7 @@ def _is_made_up(mapper: Mapper[Any], name: str) -> bool:
 
 
 def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
-    """The attributes that identify a run.
+    """What identifies a run: attributes, and natural keys of rows that it refers to.
 
     A UUID; else a unique column; else several that are unique together; else a unique one that takes nulls;
     else the primary key.
@@ -266,10 +265,8 @@ def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
 
 
 def _unique_groups(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
-    """Attributes without foreign keys and nulls that are unique together."""
-    for paths in _unique_paths(mapper):
-        if not any("." in path for path in paths):
-            yield paths
+    """What is unique together: groups without foreign keys first."""
+    return iter(sorted(_unique_paths(mapper), key=lambda paths: any("." in path for path in paths)))
 
 
 def _unique_paths(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
@@ -292,7 +289,11 @@ def _path(mapper: Mapper[Any], column: Any) -> str | None:
     keys = (
         []
         if rel is None
-        else [key for key in natural_keys(rel.mapper) if is_unique(_column(rel.mapper, key))]
+        else [
+            key
+            for key in natural_keys(rel.mapper)
+            if is_unique(_column(rel.mapper, key)) and not _is_made_up(rel.mapper, key)
+        ]
     )
     return f"{way}.{keys[0]}" if keys else None
 
@@ -325,11 +326,19 @@ def _add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
     plan.meta.append(("timestamp", f'"{timestamps[0]}"' if timestamps else "None", others))
     own = [line for line in plan.lines if line.name == identity[0]]
     if len(identity) > 1 or not (own and own[0].source.startswith("RunUUID") and own[0].name == "uuid"):
-        counts = any(is_surrogate_key(_column(plan.mapper, name)) for name in identity)
-        nullable = any(_column(plan.mapper, name).nullable for name in identity)
+        columns = [_column(plan.mapper, path) for path in identity if "." not in path]
+        counts = any(is_surrogate_key(column) for column in columns)
+        nullable = any(column.nullable for column in columns)
         warning = "a counter: other databases give its numbers to other rows" if counts else ""
         warning = "takes nulls: a run without it cannot be exported" if nullable else warning
-        plan.meta.append(("identity", _quoted(identity), warning))
+        members = [_member_of(plan, path) for path in identity]
+        plan.meta.append(("identity", _quoted(members), warning))
+
+
+def _member_of(plan: Plan, path: str) -> str:
+    """The member that is what *path* leads to: of one over a relationship, the reference."""
+    way, dot, _ = path.partition(".")
+    return next((line.name for line in plan.lines if f'("{way}", key=' in line.source), way) if dot else path
 
 
 def _timestamps(plan: Plan) -> list[str]:

@@ -42,7 +42,11 @@ def _content(table: Table, record: Any) -> str:
     kept = copy.deepcopy(record)
     for below, _, entry in records_of(table, kept):
         for member, column in below.columns.items():
-            if member == below.identity or column.default is not None or column.server_default is not None:
+            if (
+                member in below.identity_members
+                or column.default is not None
+                or column.server_default is not None
+            ):
                 entry.pop(below.names[member], None)
     return json.dumps(kept)
 
@@ -136,7 +140,7 @@ def _unnoticed(stage: Scene, document: Document) -> Iterator[tuple[Table, str, A
     """Table, name, stored and other value of each member that may change without a conflict."""
     values: dict[tuple[int, str], dict[str, tuple[Table, Steps, Any]]] = {}
     for table, steps, record in stage.records_in(document):
-        for name in (table.names[member] for member in table.columns if member != table.identity):
+        for name in (table.names[member] for member in table.columns if member not in table.identity_members):
             if name in record:
                 told = json.dumps(record[name])
                 values.setdefault((id(table), name), {}).setdefault(told, (table, steps, record[name]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import re
 from collections import Counter
@@ -13,12 +14,13 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.orm import Session, aliased, scoped_session, sessionmaker
 
-from histio.dialects import ensure_transaction
+from histio.circles import Blank, blank_of
+from histio.dialects import deferring, ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
-from histio.kinds import Kind, Table
+from histio.kinds import Kind, Reference, Table
 from histio.mapping import is_among
 from histio.report import ImportReport
 
@@ -80,7 +82,7 @@ class Scene:
     def export(self, kind: Kind | None = None) -> Document:
         """The runs that were made, of one *kind* or of all, as a document that has been JSON text."""
         chosen = self.kinds if kind is None else [kind]
-        where = {each.name: _identity(each).in_(self.identities[each.name]) for each in chosen}
+        where = {each.name: self._made(each) for each in chosen}
         try:
             document = self.history.export_document(
                 kinds=list(where), where=where, exported_at=_MOMENT, session=self.session
@@ -107,24 +109,45 @@ class Scene:
         for kind, place, record in self.runs_in(document):
             yield from records_of(kind.table, record, kind.collection, place)
 
+    def _made(self, kind: Kind) -> sa.ColumnElement[bool]:
+        """What is true of the runs that were made."""
+        there = aliased(kind.table.mapper.class_)
+        own = kind.identity.sql(there)
+        names = [kind.table.mapper.get_property_by_column(each).key for each in kind.table.mapper.primary_key]
+        keys = sa.select(*(getattr(there, name) for name in names))
+        made = own.join(keys).where(own.among(self.identities[kind.name]))
+        return sa.tuple_(*(getattr(kind.table.mapper.class_, name) for name in names)).in_(made)
+
     def clear(self) -> None:
         """Delete the runs that were made, and nothing else: ledgers and associations before their owners."""
         doomed: dict[sa.Table, list[sa.ColumnElement[bool]]] = {}
         for kind in self.kinds:
-            self._release(kind)
-            self._doom(doomed, kind.table, _identity(kind).in_(self.identities[kind.name]))
-        for table in reversed(sa.schema.sort_tables(doomed)):
-            for criterion in doomed[table]:
-                self.connection.execute(sa.delete(table).where(criterion))
+            self._doom(doomed, kind.table, self._made(kind))
+        blanks = list(self._blanks())
+        columns = {column for named, _ in blanks for column in named.relation.local}
+        ordered = sa.schema.sort_tables(doomed, skip_fn=lambda key: key.parent in columns)
+        deferred = [] if all(blank.is_null for _, blank in blanks) else list(doomed)
+        with deferring(self.connection, deferred):
+            for table in reversed(ordered):
+                for criterion in doomed[table]:
+                    self.connection.execute(sa.delete(table).where(criterion))
 
-    def _release(self, kind: Kind) -> None:
-        """Let runs of one kind no longer refer to each other: not every database deletes them at once."""
-        for table, reference in kind.refers_to(kind):
-            nullable = [column for column in reference.relation.local if column.nullable]
-            if table is kind.table and nullable and reference.relation.link is None:
-                made = _identity(kind).in_(self.identities[kind.name])
-                released = sa.update(table.rows).where(made)
-                self.connection.execute(released.values(dict.fromkeys(nullable)))
+    def _blanks(self) -> Iterator[tuple[Reference, Blank]]:
+        """References by which runs need not refer to each other; those that may be null are null then.
+
+        Not every database deletes runs at once that refer to each other.
+        """
+        for kind, other in itertools.product(self.kinds, self.kinds):
+            for table, named in kind.refers_to(other):
+                if table is not kind.table or not isinstance(named, Reference):
+                    continue
+                blank = blank_of(table, named, self.connection.dialect)
+                if blank is not None:
+                    yield named, blank
+                    nulls: dict[Any, None] = {each: None for each in named.relation.local if each.nullable}
+                    if nulls:
+                        released = sa.update(table.rows).where(self._made(kind))
+                        self.connection.execute(released.values(nulls))
 
     def _doom(
         self,
@@ -219,12 +242,9 @@ def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
         yield Scene(history, session, connection, made)
 
 
-def _identity(kind: Kind) -> Any:
-    return kind.table.attribute(kind.table.identity or "")
-
-
 def _identities(connection: Connection, kind: Kind) -> list[Any]:
-    return list(connection.scalars(sa.select(_identity(kind))))
+    own = kind.identity.sql(kind.table.mapper.class_)
+    return [kind.identity.joined(row) for row in connection.execute(own.select())]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from histio.circles import reached
 from histio.history import History
 from histio.kinds import Kind
 from histio.testing.claims import FEW, MANY, demand, demand_whole, skip
@@ -65,11 +66,16 @@ def statements_of_imports(history: History, make_runs: MakeRuns) -> None:
 
     def executed(stage: Scene, kind: Kind) -> Counter[str]:
         document = documents[id(stage)]
-        only = {name: document[name] for name in ("version", kind.collection)}
-        with stage.statements() as seen:
-            report = stage.run(only)
-        demand_whole(report, only)
-        if any(kind.refers_to(kind)):
+        refers = reached(stage.kinds, lambda one, other: any(one.refers_to(other)))
+        circle = [
+            each for each in stage.kinds if each is kind or (each in refers[kind] and kind in refers[each])
+        ]
+        only = {name: document[name] for name in ("version", *(each.collection for each in circle))}
+        if kind is circle[0]:  # the others come with it
+            with stage.statements() as seen:
+                report = stage.run(only)
+            demand_whole(report, only)
+        if kind in refers[kind]:
             reasons[kind.name] = "its runs refer to each other, and go in one generation after the other"
         elif kind.name in report.unit_of_work:
             why = "; ".join(report.unit_of_work[kind.name])

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from histio.fields import RunUUID, SlugList, UtcTimestamp
+from histio.fields import SlugList, UtcTimestamp
 from histio.history import History
 from histio.kinds import Kind, Table
 from histio.mapping import unique_rules
@@ -106,7 +106,9 @@ def _is_new(table: Table, record: Any, owned: tuple[Any, ...], seen: set[tuple[A
         owned: The columns that its owner fills, and last its owner.
         seen: The keys of records before; those of *record* are added.
     """
-    keys = [key for rule in _unique(table) if (key := _key(table, rule, record, owned)) is not None]
+    keys = [
+        key for rule in _unique(table, owned[:-1]) if (key := _key(table, rule, record, owned)) is not None
+    ]
     if seen.intersection(keys):
         return False
     seen.update(keys)
@@ -122,10 +124,10 @@ def _is_new(table: Table, record: Any, owned: tuple[Any, ...], seen: set[tuple[A
     return True
 
 
-def _unique(table: Table) -> Iterator[tuple[Any, ...]]:
-    """The sets of columns in which no two rows are the same."""
-    if table.identity_column is not None and isinstance(table.fields[table.identity or ""], RunUUID):
-        yield (table.identity_column,)
+def _unique(table: Table, owned: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """The sets of columns in which no two rows are the same; *owned* tell the owner of an entry."""
+    if table.identity is not None:
+        yield table.identity.columns if table.is_shared else (*table.identity.columns, *owned)
     for rule in (table.rows.primary_key, *unique_rules(table.rows)):
         yield tuple(rule.columns)
 

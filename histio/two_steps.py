@@ -1,0 +1,353 @@
+"""Runs that name each other in a circle → rows: first without what names runs that come later, then that."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.amending import Done, Scope, amend_by_unit_of_work
+from histio.dependencies import Dependencies
+from histio.dialects import RowFaultError, check_deferred, deferring, row_fault, savepoint
+from histio.graph import BLANK, LATE, LEFT, Need, RunGraph
+from histio.identities import Identities
+from histio.kinds import Kind, Table
+from histio.report import Fault
+from histio.resolver import Resolver
+from histio.rows import RowBuilder
+from histio.runs import Reader, Run
+from histio.sessions import Habits
+from histio.spool import Spool
+from histio.tally import Tally
+from histio.writer import BATCH, Insert, Row, write
+
+_ENOUGH = 1_000
+"""From so many rejected runs on, an attempt is given up."""
+
+_SIZE = 4 * 2**20
+"""Runs are held in groups of one batch, or of this many characters if that is less."""
+
+
+class OpenRuns(Protocol):
+    """Runs that have come to no end yet, by number."""
+
+    def load(self, number: int) -> Run:
+        """The run with this *number*."""
+        ...
+
+    def end(self, number: int, run: Run) -> None:
+        """Note that a run has come to its end."""
+        ...
+
+    def revert(self) -> None:
+        """Forget all ends since `begin`: what was written has been taken back."""
+        ...
+
+    def begin(self) -> None:
+        """Note where `revert` leads back to."""
+        ...
+
+
+class RunsOfWindow:
+    """Runs of one window, in memory."""
+
+    def __init__(self, runs: dict[int, Run]) -> None:
+        self._runs = runs
+
+    def load(self, number: int) -> Run:
+        return self._runs[number]
+
+    def end(self, number: int, run: Run) -> None:
+        if run.outcome == "rejected":
+            del self._runs[number]
+
+    def begin(self) -> None:
+        for run in self._runs.values():
+            run.outcome = None
+            run.forget()
+
+    def revert(self) -> None:
+        self.begin()
+
+
+class WaitingRuns:
+    """Runs that wait on disk, counted when they end."""
+
+    def __init__(self, spool: Spool, reader: Reader, tally: Tally) -> None:
+        self._spool = spool
+        self._reader = reader
+        self._tally = tally
+        self._mark = tally.mark()
+
+    def load(self, number: int) -> Run:
+        return self._reader.read(self._spool.entry(number))
+
+    def end(self, number: int, run: Run) -> None:
+        self._tally.add(run)
+        if run.outcome == "rejected":
+            self._spool.end([number])
+
+    def begin(self) -> None:
+        self._mark = self._tally.mark()
+
+    def revert(self) -> None:
+        self._tally.reset(self._mark)
+
+
+class TwoSteps:
+    """Writes runs of one transaction that name each other.
+
+    All runs of a graph go in, or those that the database refuses are rejected with all that need them, and
+    the others go in. No run is left without a reference that it has.
+
+    Args:
+        connection: In a transaction; what is written stays in it.
+        kinds: The kinds of run.
+        dependencies: Of those kinds.
+        builder: Makes the rows.
+        resolver: Of the builder.
+        identities: Knows which runs exist.
+        spool: Remembers which runs this import has written.
+        habits: Of the session that is used.
+        deferred: Whether deferred constraints are checked now.
+        classify: Gives back those of some runs that can be written, as far as their identities tell.
+        write_rows: Writes rows of one kind, and notes what becomes of their runs.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        kinds: Sequence[Kind],
+        *,
+        dependencies: Dependencies,
+        builder: RowBuilder,
+        resolver: Resolver,
+        identities: Identities,
+        spool: Spool,
+        habits: Habits,
+        deferred: bool,
+        classify: Callable[[list[Run]], list[Run]],
+        write_rows: Callable[[Kind, dict[Run, Row], bool], None],
+    ) -> None:
+        self._connection = connection
+        self._kinds = kinds
+        self._dependencies = dependencies
+        self._builder = builder
+        self._resolver = resolver
+        self._identities = identities
+        self._spool = spool
+        self._habits = habits
+        self._classify = classify
+        self._write_rows = write_rows
+        self._deferred = deferred
+        # What stands in for a row violates a constraint between the steps.
+        self._checked = deferred and not dependencies.defers
+        tables = (table for kind in kinds for table in kind.table.all())
+        self._tables = [core for table in tables for core in table.core_tables]
+
+    def write(self, graph: RunGraph, runs: OpenRuns) -> None:
+        """Write the runs of *graph* that can be; those that the database refuses end as rejected."""
+        cut = True
+        while graph.solve(cut=cut):
+            mark = self._spool.mark()
+            runs.begin()
+            failed = self._attempt(graph, runs)
+            if not failed:
+                return
+            problems = {number: list(run.problems) for number, run in failed.items()}
+            runs.revert()
+            self._spool.forget(mark)
+            for kind in self._kinds:
+                self._resolver.forget(kind.table.mapper.class_)
+            if cut and graph.is_cut:  # a rule of the database may forbid what was left blank
+                cut = False
+                continue
+            for number, run in failed.items():
+                run.problems[:] = problems[number]
+                run.outcome = "rejected"
+                runs.end(number, run)
+            graph.remove(failed)
+
+    def _attempt(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        """Write all runs of *graph*; where some are refused, write none and give those back."""
+        failed: dict[int, Run] = {}
+        deferred = self._tables if self._dependencies.defers else ()
+        try:
+            with savepoint(self._connection) as nested, deferring(self._connection, deferred):
+                failed = self._write_first(graph, runs)
+                if not failed:
+                    failed = self._complete_all(graph, runs)
+                if failed:
+                    nested.rollback()
+                elif self._deferred:
+                    check_deferred(self._connection, deferred)
+        except Exception as error:
+            fault = row_fault(error, self._tables)
+            if fault is None or not self._connection.in_transaction():
+                raise
+            failed = {number: runs.load(number) for number, _, _ in graph.runs(least=LATE)}
+            if not failed:
+                raise
+            for run in failed.values():  # it is one of those; the database does not tell which
+                run.note(Fault(f"Cannot be written: {fault}", "constraint"))
+        return failed
+
+    def _write_first(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        """Write all runs, level by level, without what names runs that come later; give the refused ones."""
+        failed: dict[int, Run] = {}
+        for _, level in itertools.groupby(graph.runs(), key=lambda each: each[1]):
+            for group in _groups(level, runs):
+                failed |= self._write_group(group, graph, runs)
+                self._resolver.let_go()
+                if len(failed) >= _ENOUGH:
+                    return failed
+            if failed:  # or runs that need those would be taken for faulty themselves
+                return failed
+        return failed
+
+    def _write_group(self, group: Mapping[int, Run], graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        fresh = self._classify(list(group.values()))
+        self._builder.look_up(fresh)
+        lacking = {run: self._dependencies.lacking(run, self._resolver) for run in fresh}
+        for run in fresh:
+            self._dependencies.expect(run, graph, self._resolver, hard=False)
+        first = {run: _without_late(run, lacking[run]) for run in fresh}
+        made = self._builder.build(list(first.values()))
+        self._resolver.break_promises()
+        for kind in self._kinds:
+            own = [run for run in fresh if run.kind is kind and not run.problems]
+            self._write_rows(kind, {run: made[first[run]] for run in own}, self._checked)
+        failed = {}
+        for number, run in group.items():
+            if run.problems:
+                failed[number] = run
+            elif run.outcome is None:
+                graph.note_step(number, LEFT)
+            elif run.outcome == "imported" and lacking[run]:
+                graph.note_step(number, min(need.softness for need in lacking[run]))
+            else:
+                runs.end(number, run)
+        return failed
+
+    def _complete_all(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        """Write what was left out of all runs; give those that the database refuses."""
+        failed: dict[int, Run] = {}
+        for step in (BLANK, LATE):
+            of_step = (each for each in graph.runs(least=LATE) if each[2] == step)
+            for group in _groups(of_step, runs):
+                failed |= self._complete(group, runs, late=step == LATE)
+                if len(failed) >= _ENOUGH:
+                    return failed
+        return failed
+
+    def _complete(self, group: Mapping[int, Run], runs: OpenRuns, *, late: bool) -> dict[int, Run]:
+        """Write what was left out of the rows of a *group*; give those that the database refuses."""
+        for run in group.values():
+            run.forget()  # what was noted in the first step is noted again
+        rows = self._builder.build(list(group.values()))
+        self._resolver.let_go()
+        for kind in self._kinds:
+            own = {run: rows[run] for run in group.values() if run.kind is kind and not run.problems}
+            self._complete_kind(kind, own, late=late)
+        failed = {number: run for number, run in group.items() if run.problems}
+        for number, run in group.items():
+            if not run.problems:
+                run.outcome = "imported"
+                runs.end(number, run)
+        return failed
+
+    def _complete_kind(self, kind: Kind, rows: Mapping[Run, Row], *, late: bool) -> None:
+        within = self._identities.scope(kind.table)
+        done: Done = {}
+        given = {row: run.values for run, row in rows.items()}
+        amend = amend_by_unit_of_work(self._habits, given, within, done)
+        failures = write(
+            self._connection,
+            kind.table,
+            list(rows.values()),
+            deferred=self._checked,
+            rivals=lambda _: (),
+            insert=self._second_step(kind, within, amend if late else None),
+        )
+        for place, constraint in failures:
+            list(rows)[place].note(Fault(f"Cannot be written: {constraint}", "constraint"))
+        for run, row in rows.items():
+            told = done.get(row)
+            if isinstance(told, str):
+                run.note(Fault(f"Cannot be written: {told}", "conflict"))
+
+    def _second_step(self, kind: Kind, within: Scope, amend: Insert | None) -> Insert:
+        """A way to write what is still missing of rows; *amend* writes what is no column of them."""
+        columns = self._dependencies.blank_columns(kind)
+
+        def complete(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+            for _, of_table in itertools.groupby(columns, key=lambda column: column.table):
+                _update(connection, kind, list(of_table), rows, within)
+            if amend is not None:
+                amend(connection, table, rows)
+
+        return complete
+
+
+def _groups(numbers: Iterator[tuple[int, int, int]], runs: OpenRuns) -> Iterator[dict[int, Run]]:
+    """Runs with their numbers, as many at a time as can be held."""
+    group: dict[int, Run] = {}
+    size = 0
+    for number, _, _ in numbers:
+        group[number] = runs.load(number)
+        size += group[number].entry.size
+        if len(group) == BATCH or size >= _SIZE:
+            yield group
+            group, size = {}, 0
+    if group:
+        yield group
+
+
+def _without_late(run: Run, needs: Collection[Need]) -> Run:
+    """*run* without the members that are written when the runs are there that *needs* tell."""
+    late = {need.late for need in needs if need.late is not None}
+    return replace(run, values={key: value for key, value in run.values.items() if key not in late})
+
+
+def _update(
+    connection: Connection,
+    kind: Kind,
+    columns: Collection[sa.Column[Any]],
+    rows: Sequence[Row],
+    within: Scope,
+) -> None:
+    """Set *columns* of one table in stored *rows* to what those say, by one executemany."""
+    table: Any = next(iter(columns)).table
+    given = [column for column in columns if all(column.key in row.parameters for row in rows)]
+    own = kind.identity.columns
+    found = [
+        column == sa.bindparam(f"histio_own_{place}", type_=column.type) for place, column in enumerate(own)
+    ]
+    found += [column == value for column, value in within.items()]
+    if own[0].table is not table:
+        keys: Any = own[0].table
+        found = [
+            column.in_(sa.select(key).where(*found))
+            for column, key in zip(table.primary_key, keys.primary_key, strict=True)
+        ]
+    kept = {column: column for column in table.columns if _changes(column) and column not in given}
+    values = {column: sa.bindparam(f"histio_{column.key}", type_=column.type) for column in given}
+    statement = sa.update(table).where(*found).values(kept | values)
+    parameters = [
+        {f"histio_own_{place}": row.parameters[column.key] for place, column in enumerate(own)}
+        | {f"histio_{column.key}": row.parameters[column.key] for column in given}
+        for row in rows
+    ]
+    result = connection.execute(statement, parameters, execution_options={"preserve_rowcount": True})
+    if result.rowcount not in (len(rows), -1):
+        raise RowFaultError("the database did not keep every row")
+
+
+def _changes(column: sa.Column[Any]) -> bool:
+    """Whether a column may change by itself when its row is updated: MariaDB sets times without a word."""
+    moves = column.onupdate is not None or column.server_onupdate is not None
+    return column.computed is None and (moves or isinstance(column.type, sa.DateTime))
