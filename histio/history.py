@@ -28,7 +28,7 @@ from histio.dependencies import in_order
 from histio.entries import Item, entries_of, parts_of
 from histio.errors import BindingError, DocumentError
 from histio.export_tally import ExportTally, OnUnreadable
-from histio.exporter import Filters, count_runs, export_runs, export_texts
+from histio.exporter import count_runs, export_runs, export_texts
 from histio.fields import UtcTimestamp
 from histio.files import (
     MAX_BYTES,
@@ -56,6 +56,7 @@ from histio.report import KEPT, ExportReport, ImportReport, Problem
 from histio.rows import Constants, check_values
 from histio.runs import Format, Reader, Renames
 from histio.schemas import BUNDLED
+from histio.selection import Filters
 from histio.sessions import Habits
 from histio.spool import Spool
 from histio.tally import Tally
