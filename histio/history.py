@@ -17,7 +17,8 @@ from typing import Any, Self, TypeAlias, get_args
 import sqlalchemy as sa
 from marshmallow import ValidationError
 
-from histio.accounting import Account, accounts, check_accounts, describe_accounts
+from histio.account import Account, describe_accounts
+from histio.accounting import accounts, check_accounts
 from histio.binding import kind_of
 from histio.circles import circle_warnings
 from histio.compiler.rows import Rows
