@@ -76,17 +76,17 @@ def _items(
         for rel in table.mapper.relationships
         if rel.direction is not RelationshipDirection.MANYTOONE or rel.key in _names(table)
     }
-    excluded, missing = _excluded(table), set()
+    excluded, told = _excluded(table), set()
     for name, item in (columns | related).items():
         if item.status in ("missing", "machinery") and name in excluded:
             yield Item(name, "excluded", "Meta.exclude")
         elif item.status == "missing" and table.schema.opts.unbound == "ignore":
             yield Item(name, "ignored", 'Meta.unbound = "ignore"')
         else:
-            missing |= {name} if item.status == "missing" else set()
+            told |= {name} if item.status == "missing" else set()
             yield item
     if table not in acting and table.schema.opts.unbound != "ignore":
-        yield from _unfilled(table, owner, values, missing)
+        yield from _unfilled(table, owner, values, told)
 
 
 def _excluded(table: Table) -> set[str]:
