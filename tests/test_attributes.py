@@ -130,7 +130,9 @@ def test_what_is_computed_is_exported_and_read_over(create):
         ({"owner": histio.Text}, "it is a relationship: name its row by Slug('owner'), or"),
         ({"wrd": auto_field}, "did you mean 'word'?"),
     ],
-    ids=str,
+    ids=lambda each: (
+        each if isinstance(each, str) else f"{next(iter(each))} as {next(iter(each.values())).__name__}"
+    ),
 )
 def test_what_is_no_column_is_told_with_what_to_write(declared, told):
     [(name, field)] = declared.items()
