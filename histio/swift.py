@@ -43,7 +43,7 @@ class Swift:
         spool: Remembers which runs this import has written.
         tally: Counts what becomes of runs.
         compares: Whether runs that exist are left alone if they are the same; otherwise they are in any case.
-        updates: Whether runs that exist are made what is given, so that it is told where that would round.
+        updates: Whether existing runs are updated, so that values stored with more digits are warned of.
         skips: Whether runs that exist are left alone at all.
         deferred: Whether deferred constraints are checked now.
     """
@@ -92,7 +92,7 @@ class Swift:
         return self._made[kind.name]
 
     def counts(self, kind: Kind) -> bool:
-        """Whether written rows of *kind* have to be counted: what the database says of them is not enough."""
+        """Whether written rows of *kind* have to be counted: the database may report another number."""
         if kind.name not in self._counts:
             self._counts[kind.name] = not counts_truly(self._connection, _tables(kind))
         return self._counts[kind.name]
@@ -211,7 +211,7 @@ class Swift:
         return self._cut[id(entry)][0] if id(entry) in self._cut else entry.record
 
     def _warn(self, kind: Kind, entries: Sequence[Entry]) -> None:
-        """Tell which times of written *entries* were cut."""
+        """Add the warnings about times of written *entries* that were cut."""
         for entry in entries if self._cut else ():
             if id(entry) in self._cut:
                 run = Run(kind, entry, {kind.identity.members[0]: _uuid(kind, entry)})
