@@ -13,6 +13,7 @@ from marshmallow.fields import Field
 from sqlalchemy.orm import Mapper, aliased
 
 from histio.fields import Integer, RunUUID
+from histio.fields.references import value_at
 from histio.mapping import Columns, Relation, attribute, is_among, is_unique
 from histio.wire import WireField
 
@@ -126,7 +127,7 @@ class Identity:
                 fields[part.member] = part.relation.follow(row)
         return self.joined(
             [
-                fields[part.member] if part.relation is None else _value(fields[part.member], part.path)
+                fields[part.member] if part.relation is None else value_at(fields[part.member], part.path)
                 for part in self.parts
             ]
         )
@@ -183,12 +184,6 @@ class Identity:
         NULL if there is no related row. Otherwise they are joined, which makes look-ups fast.
         """
         return IdentitySql(self, entity, apart=apart)
-
-
-def _value(row: Any, path: str) -> Any:
-    for name in path.split("."):
-        row = getattr(row, name, None)
-    return row
 
 
 def _quoted(wire: Any) -> str:

@@ -329,13 +329,13 @@ class _Moments:
             self._hours |= hours
 
 
-_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLAlchemy has it
+START_OF_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - SQLAlchemy's intervals count from it, without zone
 
 
 def _since_1970(value: str) -> dt.timedelta:
     if not _SECOND <= len(value) <= _WIDTH:  # Python drops a seventh digit
         raise DeclinedError
-    return dt.datetime.fromisoformat(value) - _1970
+    return dt.datetime.fromisoformat(value) - START_OF_1970
 
 
 def _microseconds(value: str) -> dt.timedelta:

@@ -283,7 +283,7 @@ class Slug(SlugText):
 
     def find_key(self, row: Any) -> Any:
         """The key of a related *row*; None where a part of it is null."""
-        parts = [_value(row, path) for path in self.key]
+        parts = [value_at(row, path) for path in self.key]
         return None if None in parts else tuple(parts) if len(parts) > 1 else parts[0]
 
     def sortable(self, wire: Any) -> Any:
@@ -320,7 +320,8 @@ def _has_form(rule: WireField, text: str) -> bool:
 _SLUG, _TEXT = SlugText(max_length=_LONGEST), Text()
 
 
-def _value(row: Any, path: str) -> Any:
+def value_at(row: Any, path: str) -> Any:
+    """The value at a dotted *path* from *row*; None if a row on the way is missing."""
     *steps, last = path.split(".")
     for step in steps:
         row = None if row is None else relation(sa.inspect(row).mapper, step).follow(row)
