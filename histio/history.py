@@ -646,7 +646,7 @@ def _explained(name: str, *ways: Texts | Rows | str) -> str:
         if isinstance(way, str):
             lines.append(f"{name}, {what}: through marshmallow, run by run: {way}")
         else:
-            lines += [f"{name}, {what}: straight", *way.explained()]
+            lines += [f"{name}, {what}: fast path", *way.explained()]
     return "\n".join(lines)
 
 
