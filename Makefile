@@ -3,13 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check format docs schema bench bench-memory profile clean
+.PHONY: demo test hosts check format docs schema bench bench-memory profile clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/histio demo
 
+# In two processes, each with databases of its own.
 test: $(INSTALLED)
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n 2 --dist worksteal
+
+# Applications of others, moved through all databases. Their packages are many, so that only this target installs them.
+hosts: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group hosts
+	$(VENV)/bin/pytest tests/hosts
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
 from histio.account import Account, Item, error_of
+from histio.associations import association_model, data_columns
 from histio.converter import has_field
 from histio.errors import BindingError
 from histio.kinds import Kind, Ledger, Table
@@ -76,6 +77,7 @@ def _items(
         for rel in table.mapper.relationships
         if rel.direction is not RelationshipDirection.MANYTOONE or rel.key in _names(table)
     }
+    related |= {item.name: item for item in _association_items(table, bound)}
     excluded, told = _excluded(table), set()
     for name, item in (columns | related).items():
         if item.status in ("missing", "machinery") and name in excluded:
@@ -180,6 +182,22 @@ def _relationship_item(
         return Item(rel.key, "machinery", why)
     what = "rows over an association table" if way.link else "a ledger" if way.many else "a row of its own"
     return Item(rel.key, "missing", what, _lines_of_relationship(rel, way))
+
+
+def _association_items(table: Table, bound: Collection[Any]) -> Iterator[Item]:
+    """The columns that lists of slugs lose: those of association tables beside their keys."""
+    for rel in (links.relation.relationship for links in table.links):
+        if rel is None or rel.secondary in bound:
+            continue
+        model = association_model(rel)
+        for column in data_columns(rel):
+            name = f"{rel.key}.{column.name}"
+            lines: tuple[str, ...] = (f'exclude = ("{name}",)',)
+            if model is not None:
+                table_name = str(model.local_table)
+                nested = f"{table_name} = Nested({model.class_.__name__}Schema, many=True)"
+                lines = (f"{nested} instead of {rel.key}", *lines)
+            yield Item(name, "missing", "a column of the association table", lines)
 
 
 def _related_member(table: Table, name: str) -> str | None:

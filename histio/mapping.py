@@ -315,11 +315,28 @@ def is_unique(*columns: sa.Column[Any]) -> bool:
 
 
 def is_surrogate_key(column: sa.Column[Any]) -> bool:
-    """Whether *column* is a primary key of whole numbers that the database or the application counts up."""
+    """Whether *column* is a primary key of whole numbers that the database or the application counts up.
+
+    Beside others in a key of several columns, a number is data, such as the step of a measurement, unless the
+    database counts it.
+    """
     if not column.primary_key or column.foreign_keys or not isinstance(underlying(column.type), sa.Integer):
         return False
-    counted = (column.default, column.server_default, column.identity) != (None, None, None)
-    return counted or getattr(column.table, "autoincrement_column", None) is column
+    if column.identity is not None or getattr(column.table, "autoincrement_column", None) is column:
+        return True
+    beside = [each for each in column.table.primary_key if each is not column and not each.foreign_keys]
+    return not beside and _default_counts(column)
+
+
+def _default_counts(column: sa.Column[Any]) -> bool:
+    """Whether the default of *column* gives each row another number: a constant does not."""
+    default: Any = column.default
+    if default is not None:
+        return not default.is_scalar
+    if column.server_default is None:
+        return False
+    constant = str(getattr(column.server_default, "arg", "")).strip("'\"()")
+    return not constant.lstrip("-").isdigit()
 
 
 _KEY_NAMES = ("slug", "uuid", "code", "key", "name", "number", "email", "username", "title")

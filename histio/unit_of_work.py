@@ -19,6 +19,8 @@ from histio.resolver import CHUNK
 from histio.sessions import Habits, own_session
 from histio.writer import Insert, Row, owner_columns
 
+_NULLS = (type(None), sa.sql.elements.Null)
+
 
 def reasons(kind: Kind, habits: Habits) -> tuple[str, ...]:
     """Why runs of *kind* have to be written by the unit of work; none: they are written in bulk."""
@@ -205,6 +207,8 @@ class Work:
             values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
             self._loose += () if cascades(ledger) else entries
         made = construct(table.mapper.class_, values)
+        # The unit of work takes None for nothing that was said, and calls the default.
+        vars(made).update(dict.fromkeys(_nulls(table.mapper, row.parameters), sa.null()))
         counter = table.mapper.version_id_col
         if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
             self.counters.append((table.mapper, made, row.parameters[counter.key]))
@@ -255,12 +259,20 @@ def _attributes(mapper: Mapper[Any]) -> Mapping[str, str]:
     }
 
 
+def _nulls(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> Iterator[str]:
+    """The attributes that *parameters* give as NULL, of columns that have a default."""
+    for name, key in _attributes(mapper).items():
+        column = mapper.columns[key]
+        has_default = column.default is not None or column.server_default is not None
+        if has_default and name in parameters and isinstance(parameters[name], _NULLS):
+            yield key
+
+
 def _by_attribute(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     keys = _attributes(mapper)
     # A new object's attribute that is not set is SQL's NULL.
-    null = sa.sql.elements.Null
     return {
         keys[name]: value
         for name, value in parameters.items()
-        if name in keys and not isinstance(value, null)
+        if name in keys and not isinstance(value, sa.sql.elements.Null)
     }

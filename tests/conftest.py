@@ -24,6 +24,9 @@ settings.load_profile("histio")
 _HOSTS = 100
 """From this number on, databases are for models other than the bundled ones."""
 
+_EMPTY = 1000
+"""From this number on, databases are for one test each."""
+
 SERVERS = {
     "postgresql": os.environ.get(
         "HISTIO_TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
@@ -69,6 +72,12 @@ class Databases:
 
         return create
 
+    def empty(self, dialect: str) -> Engine:
+        """A database without tables that no other test uses."""
+        place = (dialect, _EMPTY + len(self._engines))
+        engine = self._engines[place] = self._create(*place)
+        return engine
+
     def _create(self, dialect: str, number: int) -> Engine:
         if dialect == "sqlite":
             return histio.create_engine(f"sqlite:///{self._directory}/{number}.db")
@@ -90,7 +99,8 @@ class Databases:
             engine.dispose()
         for server, name in self._created:
             with server.connect() as connection:
-                connection.exec_driver_sql(f"DROP DATABASE {name}")
+                force = " WITH (FORCE)" if server.dialect.name == "postgresql" else ""
+                connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
             server.dispose()
 
 

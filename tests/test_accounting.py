@@ -350,3 +350,52 @@ def test_a_primary_key_that_is_no_counter_is_data():
     with pytest.raises(BindingError) as error:
         History(None, NamedSchema)
     assert {fault.attribute for fault in error.value.faults} == {"key"}
+
+
+class Step(Base):
+    """Known by all of its columns together."""
+
+    __tablename__ = "steps"
+
+    job_id: Mapped[int] = mapped_column(sa.ForeignKey("jobs.id"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, default=0)
+    at: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, default=lambda: 7)
+    level: Mapped[int] = mapped_column(primary_key=True, server_default="1")
+    name: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+
+
+class OnlyRow(Base):
+    __tablename__ = "only_rows"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    version: Mapped[int]
+
+
+class Snowflake(Base):
+    __tablename__ = "snowflakes"
+
+    number: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, default=lambda: 7)
+    code: Mapped[str] = mapped_column(sa.String(20), unique=True)
+
+
+class Sequenced(Base):
+    __tablename__ = "sequenced"
+
+    number: Mapped[int] = mapped_column(primary_key=True, server_default=sa.text("nextval('numbers')"))
+    code: Mapped[str] = mapped_column(sa.String(20), unique=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "members"),
+    [
+        (Step, ["place", "at", "level", "name"]),
+        (OnlyRow, ["number", "version"]),
+        (Snowflake, ["code"]),
+        (Sequenced, ["code"]),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_number_in_a_key_is_data_unless_something_counts_it(model, members):
+    options = type("Meta", (), {"model": model})
+    schema = type(histio.AutoRecordSchema)("AllSchema", (histio.AutoRecordSchema,), {"Meta": options})
+    assert list(schema().fields) == members

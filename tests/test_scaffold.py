@@ -179,7 +179,7 @@ class Badge(Base):
 
 def test_a_row_that_is_known_by_what_it_leads_to_is_named_by_paths():
     source = scaffold(Badge)
-    assert '    grant = Slug("grant", key=("permission.name", "area"), required=True)' in source
+    assert '    grant = Slug("grant", key=("permission.name", "area"), text=True, required=True)' in source
     assert run(source).history.kinds == ("badge",)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ def _try(plans: Sequence[Plan]) -> None:
     Raises:
         BindingError: Something does not fit.
     """
-    schemas = [each for plan in plans for each in plan.all()]
+    schemas = list(dict.fromkeys(each for plan in plans for each in plan.all()))
     names: dict[str, Any] = {**vars(fields), "Nested": Nested, "histio": records, "auto_field": auto_field}
     names |= {plan.model.__name__: plan.model for plan in schemas}
     for plan in schemas:
@@ -80,7 +81,7 @@ def _leave_out(plans: Iterable[Plan], error: BindingError) -> bool:
 
 
 def _source(plans: Sequence[Plan]) -> str:
-    schemas = [each for plan in plans for each in plan.all()]
+    schemas = list(dict.fromkeys(each for plan in plans for each in plan.all()))
     body = "\n\n\n".join("\n".join(_class(plan)) for plan in schemas)
     kinds = ", ".join(plan.name for plan in plans)
     return "\n".join(
@@ -123,10 +124,24 @@ def _imports(schemas: Sequence[Plan], body: str) -> Iterator[str]:
         yield "from marshmallow_sqlalchemy import auto_field"
     yield ""
     by_module: dict[str, set[str]] = {}
-    for plan in schemas:
-        by_module.setdefault(plan.model.__module__, set()).add(plan.model.__name__)
+    models = [plan.model for plan in schemas]
+    found = [model for model in models if _has_name(model)] or models
+    for model in found:
+        by_module.setdefault(model.__module__, set()).add(model.__name__)
     for module, names in sorted(by_module.items()):
         yield from _import(module, names)
+    hidden = [model for model in models if model not in found]
+    if hidden:
+        yield ""
+        yield "# Models that no module has under their names."
+        mappers = f"{found[-1].__name__}.registry.mappers"
+        yield f"mappers = {{mapper.class_.__name__: mapper for mapper in {mappers}}}"
+        yield from (f'{model.__name__} = mappers["{model.__name__}"].class_' for model in hidden)
+
+
+def _has_name(model: type[Any]) -> bool:
+    """Whether the module of *model* has it under its name."""
+    return getattr(sys.modules.get(model.__module__), model.__name__, None) is model
 
 
 def _import(module: str, names: Iterable[str]) -> Iterator[str]:
@@ -160,5 +175,8 @@ def _class(plan: Plan) -> Iterator[str]:
 
 def _machinery(plan: Plan) -> Iterator[str]:
     """What is not moved, as comments."""
+    if plan.strangers:
+        names = ", ".join(plan.strangers)
+        yield f"        # not in the format: {names}, which refer to these without a relationship"
     for name, why in plan.machinery.items():
         yield f"        # not moved: {name} ({why})"

@@ -27,8 +27,10 @@ def made_runs(history: History, make_runs: MakeRuns) -> None:
         document = stage.export()
         seen: dict[str, str] = {}
         for kind, place, record in stage.runs_in(document):
-            where = pointer(kind.collection, place)
-            same = seen.setdefault(kind.name + _content(kind.table, record), where)
+            where, content = pointer(kind.collection, place), _content(kind.table, record)
+            if content == "{}":  # it says no more than its identity
+                continue
+            same = seen.setdefault(kind.name + content, where)
             demand(
                 same == where,
                 f"make_runs makes runs that say the same, {same} and {where}: a value that is lost, or "

@@ -117,7 +117,7 @@ def _demand_constant(
         # One more may be that of a ledger which the few runs do not have.
         grown = {text: number for text, number in of_many.items() if number > of_few[text] + 1}
         demand(
-            not grown or many == few,
+            not grown or many == few or not few,  # that there is no run of a kind is told by `made_runs`
             f"The number of statements of {doing} grows by the run. {advice} For {few} and for {many} runs "
             f"of the kind {kind}, there were:",
             tuple(f"{of_few[text]} and {number} of: {_shown(text)}" for text, number in grown.items()),

@@ -1,0 +1,115 @@
+"""What rows may be known by: which attributes identify them in any database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection
+
+from histio.column_types import underlying
+from histio.errors import BindingError
+from histio.mapping import column_of, is_unique, natural_keys, relation, unique_rules
+
+_UUID_LENGTHS = (32, 36)
+_SLUG_NAMES = ("slug", "uuid", "guid", "uid", "code")
+
+
+def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
+    """What identifies a run: attributes, and natural keys of rows that it refers to.
+
+    A UUID; else a unique column; else several that are unique together; else a unique one that takes nulls;
+    else one of values that the application makes up; else the primary key.
+    """
+    alone = [key for key in natural_keys(mapper) if is_unique(key_column(mapper, key))]
+    uuids = [key for key in alone if is_uuid(mapper.column_attrs[key])]
+    random = [key for key in alone if key not in uuids and _is_random(key_column(mapper, key))]
+    plain = [key for key in (*uuids, *alone) if key not in random]
+    given = [key for key in plain if not key_column(mapper, key).nullable]
+    key = tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
+    ranked: tuple[list[Any], ...] = (given, list(_unique_groups(mapper)), plain, random, [key])
+    return next((found,) if isinstance(found, str) else found for keys in ranked for found in keys)
+
+
+def _unique_groups(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
+    """What is unique together: groups without foreign keys first."""
+    return iter(sorted(unique_paths(mapper), key=lambda paths: any("." in path for path in paths)))
+
+
+def unique_paths(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
+    """What is unique together: attributes, and natural keys of rows that foreign keys lead to."""
+    for rule in unique_rules(mapper.local_table):
+        paths = [_path(mapper, column) for column in rule.columns]
+        if len(paths) > 1 and None not in paths:
+            yield tuple(path for path in paths if path is not None)
+
+
+def _path(mapper: Mapper[Any], column: Any) -> str | None:
+    """The attribute of *column*, or over its foreign key, the natural key of the other row; None: none."""
+    if column.nullable or column not in mapper.columns.values():
+        return None
+    prop: Any = mapper.get_property_by_column(column)
+    if not column.foreign_keys:
+        return str(prop.key)
+    way = way_of(mapper, prop)
+    rel = None if way is None else mapper.relationships.get(way)
+    keys = (
+        []
+        if rel is None
+        else [
+            key
+            for key in natural_keys(rel.mapper)
+            if is_unique(key_column(rel.mapper, key)) and not is_made_up(rel.mapper, key)
+        ]
+    )
+    return f"{way}.{keys[0]}" if keys else None
+
+
+def is_unique_key(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
+    table: Any = mapper.local_table
+    if any("." in name for name in key):
+        return key in set(unique_paths(mapper))
+    columns = {key_column(mapper, name) for name in key}
+    return any(set(rule.columns) == columns for rule in (table.primary_key, *unique_rules(table)))
+
+
+def is_free_text(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
+    """Whether any text may stand in the key: white space at the ends of a name is no fault of its row."""
+    texts = [path for path in key if isinstance(underlying(column_of(mapper, path).type), sa.String)]
+    return any(not path.endswith(_SLUG_NAMES) for path in texts)
+
+
+def is_uuid(prop: ColumnProperty[Any]) -> bool:
+    stored = underlying(prop.columns[0].type)
+    is_text = isinstance(stored, sa.String) and stored.length in _UUID_LENGTHS
+    return isinstance(stored, sa.Uuid) or (is_text and prop.key in ("uuid", "guid", "uid"))
+
+
+def is_made_up(mapper: Mapper[Any], name: str) -> bool:
+    """Whether the attribute is a primary key of UUIDs."""
+    return bool(key_column(mapper, name).primary_key) and is_uuid(mapper.column_attrs[name])
+
+
+def _is_random(column: sa.Column[Any]) -> bool:
+    """Whether the application makes up a value for each row, such as a token."""
+    return column.default is not None and column.default.is_callable
+
+
+def way_of(mapper: Mapper[Any], prop: ColumnProperty[Any]) -> str | None:
+    """The relationship, or else the attribute, by which the column refers to another row; None: none."""
+    column = prop.columns[0]
+    if not isinstance(column, sa.Column) or not column.foreign_keys:
+        return None
+    for rel in mapper.relationships:
+        if rel.direction is RelationshipDirection.MANYTOONE and column in set(rel.local_columns):
+            return rel.key
+    try:
+        relation(mapper, prop.key)
+    except (BindingError, sa.exc.NoReferencedTableError):  # no model is mapped to the other table
+        return None
+    return prop.key
+
+
+def key_column(mapper: Mapper[Any], name: str) -> Any:
+    return mapper.column_attrs[name].columns[0]
