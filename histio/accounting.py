@@ -185,7 +185,7 @@ def _relationship_item(
 
 
 def _association_items(table: Table, bound: Collection[Any]) -> Iterator[Item]:
-    """The columns that lists of slugs lose: those of association tables beside their keys."""
+    """An item for each column of an association table that a list of slugs would lose."""
     for rel in (links.relation.relationship for links in table.links):
         if rel is None or rel.secondary in bound:
             continue
