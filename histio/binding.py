@@ -366,8 +366,8 @@ def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool)
     local = tuple(_column(table.mapper, own) for own in owned)
     further = {column: value for column, value in constants_of(found) if column not in table.columns.values()}
     order = tuple(_member(schema, name) for name in order_names(schema, found)) if many else ()
-    told = order if all(name in table.fields for name in order) else ()
-    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, told)
+    ordered = order if all(name in table.fields for name in order) else ()
+    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, ordered)
 
 
 def constants_of(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:

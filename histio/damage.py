@@ -100,7 +100,7 @@ def _values(
     run = kind.identity.sql(kind.table.mapper.class_, apart=True)
     for path, table in kind.table.paths():
         entity = kind.table.mapper.class_
-        statement = sa.select(*_told_by(connection, run)).select_from(entity)
+        statement = sa.select(*_selected_parts(connection, run)).select_from(entity)
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
             statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
@@ -109,7 +109,7 @@ def _values(
             continue
         identity = table.identity or kind.identity
         own = identity.sql(entity, apart=True) if path and table.identity is not None else run
-        statement = statement.add_columns(*_told_by(connection, own))
+        statement = statement.add_columns(*_selected_parts(connection, own))
         columns = [_of(entity, table, member) for member in rules]
         found = [
             sa.case((is_so, asked(column))) for column, is_so in zip(columns, rules.values(), strict=True)
@@ -126,14 +126,14 @@ def _values(
                         yield StoredValue(named, members, f"{members[-1]} of {of} {describe(column, value)}")
 
 
-def _told_by(connection: Connection, identity: IdentitySql) -> list[Any]:
-    """What `_named` takes: for each part, the stored value, and the value as read."""
+def _selected_parts(connection: Connection, identity: IdentitySql) -> list[Any]:
+    """The columns whose values `_named` takes: for each part, as stored and as read."""
     return [each for part in identity.parts for each in (as_it_is(part), _readable(connection, part))]
 
 
-def _named(identity: Identity, told: Sequence[Any]) -> str:
-    """An identity in words, as it is stored where it cannot be read."""
-    pairs = zip(told[::2], told[1::2], strict=True)
+def _named(identity: Identity, values: Sequence[Any]) -> str:
+    """An identity as text; parts that cannot be read are shown as they are stored."""
+    pairs = zip(values[::2], values[1::2], strict=True)
     return identity.words(identity.joined([raw if read is None else read for raw, read in pairs]))
 
 

@@ -276,14 +276,15 @@ def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: _Steps) -> Iterator[C
             yield Change(pointer(*steps, place), None, entry)
     if [key for key in here if key in there] != [key for key in there if key in here]:
         yield Change(
-            pointer(*steps), *([_told(table, entry) for _, entry in each.values()] for each in (here, there))
+            pointer(*steps),
+            *([_id_of(table, entry) for _, entry in each.values()] for each in (here, there)),
         )
 
 
-def _told(table: Table, entry: Mapping[str, Any]) -> Any:
-    """What identifies an *entry*, in wire form: a list where several members do."""
-    told = [entry.get(name) for name in (table.identity.names if table.identity is not None else ())]
-    return told[0] if len(told) == 1 else told
+def _id_of(table: Table, entry: Mapping[str, Any]) -> Any:
+    """The identity of an *entry* as in its record: a list if it has several members."""
+    values = [entry.get(name) for name in (table.identity.names if table.identity is not None else ())]
+    return values[0] if len(values) == 1 else values
 
 
 _Keyed: TypeAlias = dict[Any, tuple[int, dict[str, Any]]]
@@ -292,7 +293,7 @@ _Keyed: TypeAlias = dict[Any, tuple[int, dict[str, Any]]]
 def _keyed(table: Table, *ledgers: list[dict[str, Any]]) -> list[_Keyed]:
     """The entries of *ledgers*, with their places, by what identifies them; else by the places."""
     known = table.identity is not None
-    keys: list[Any] = [[_text(_told(table, entry)) for entry in entries] for entries in ledgers if known]
+    keys: list[Any] = [[_text(_id_of(table, entry)) for entry in entries] for entries in ledgers if known]
     if not all(len(set(each)) == len(each) for each in keys) or not known:
         keys = [range(len(entries)) for entries in ledgers]
     return [

@@ -640,7 +640,7 @@ class History:
 
 
 def _explained(name: str, *ways: Texts | Rows | str) -> str:
-    """How runs of the kind with this *name* go out and come in."""
+    """Which path exports and imports of the kind with this *name* take, and why."""
     lines = []
     for what, way in zip(("export", "import"), ways, strict=True):
         if isinstance(way, str):

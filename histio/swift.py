@@ -149,7 +149,7 @@ class Swift:
         """Leave runs alone that exist already, where that is all there is to do."""
         texts, altered = known_texts(self._connection, kind, list(stored)) if self._compares else ({}, set())
         left: list[Entry] = []
-        told: list[Run] = []
+        warned: list[Run] = []
         for identity, entry in stored.items():
             uuid = _uuid(kind, entry)
             same = not self._compares or (entry.text is not None and entry.text == texts.get(uuid))
@@ -157,13 +157,13 @@ class Swift:
                 left.append(entry)
             elif self._updates and uuid in altered:
                 values = {member: entry.record.get(name) for member, name in kind.table.names.items()}
-                told.append(
+                warned.append(
                     Run(kind, entry, values | {kind.identity.members[0]: identity}, outcome="skipped")
                 )
-        note_altered(self._connection, kind, told, within=self._identities.scope(kind.table))
-        for run in told:
+        note_altered(self._connection, kind, warned, within=self._identities.scope(kind.table))
+        for run in warned:
             self._tally.add(run)
-        self._tally.count(kind.name, "skipped", len(stored) - len(left) - len(told))
+        self._tally.count(kind.name, "skipped", len(stored) - len(left) - len(warned))
         return left
 
     def _write(self, kind: Kind, rows: Rows, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:
