@@ -187,3 +187,22 @@ def test_an_identity_that_takes_nulls_comes_with_a_warning():
     source = scaffold(Badge)
     assert "  # takes nulls: a run without it cannot be exported" in source
     assert "    badge_code = Text(required=True)" in source
+
+
+class Street(Base):
+    __tablename__ = "streets"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    length: Mapped[int]
+
+
+class House(Base):
+    __tablename__ = "houses"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(sa.String(20), unique=True)
+    street_id: Mapped[int] = mapped_column(sa.ForeignKey(Street.id))
+    other: Mapped[Street] = relationship()
+
+
+def test_a_reference_by_a_counter_comes_with_a_warning():
+    [line] = [line for line in scaffold(House).splitlines() if "other = " in line]
+    assert line.endswith("# a counter: other databases give its numbers to other rows")

@@ -37,6 +37,7 @@ from histio.scaffold.keys import (
 )
 
 _LATE_NAMES = re.compile("update|modif|change|delete|expire|end|finish|complete|heartbeat|last")
+_COUNTER = "a counter: other databases give its numbers to other rows"
 
 
 @dataclass(slots=True)
@@ -181,6 +182,8 @@ class Planner:
         comment = f"or key= {', '.join(told)}" if told else ""
         if not is_unique_key(target, first):
             comment = "; ".join(filter(None, [comment, "not unique in the database"]))
+        if all(name in target.column_attrs and is_surrogate_key(key_column(target, name)) for name in first):
+            comment = "; ".join([_COUNTER, *filter(None, [comment])])
         is_run = any(each.common_parent(target) for each in self._runs)
         names_uuid = first[0] in target.column_attrs and is_uuid(target.column_attrs[first[0]])
         kind = "RunRef" if is_run and (names_uuid or len(first) > 1) else "Slug"
@@ -301,7 +304,7 @@ def _add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
         columns = [key_column(plan.mapper, path) for path in identity if "." not in path]
         counts = any(is_surrogate_key(column) for column in columns)
         nullable = any(column.nullable for column in columns)
-        warning = f"a counter: other databases give its numbers to other rows{_hint(plan)}" if counts else ""
+        warning = f"{_COUNTER}{_hint(plan)}" if counts else ""
         warning = "takes nulls: a run without it cannot be exported" if nullable else warning
         members = [_member_of(plan, path) for path in identity]
         plan.meta.append(("identity", _quoted(members), warning))
