@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import logging
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from sqlalchemy.orm.attributes import init_collection
 from sqlalchemy.orm.collections import collection_adapter
 
 from histio.mapping import Relation, mapper_of, relation
+
+_logger = logging.getLogger(__name__)
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _BY_PLACE = inspect.Parameter.POSITIONAL_ONLY
@@ -59,16 +62,31 @@ class _Constructor:
         places: Positional-only parameters, in order.
         names: All other parameters; None: any keyword.
         apart: Attributes that are set afterwards, because their collections are not lists.
+        related: The attributes that are relationships.
         demanded: Required parameters, each with a function that makes its value if there is none.
     """
 
     places: tuple[str, ...]
     names: frozenset[str] | None
     apart: frozenset[str]
+    related: frozenset[str]
     demanded: Mapping[str, Callable[[], Any]]
 
     def make(self, model: type[Any], values: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
-        """A new object, and the names of the *values* that were passed to its constructor."""
+        """A new object, and the names of the *values* that were passed to its constructor.
+
+        A constructor that takes any keyword may expect columns only, and fail for a relationship.
+        """
+        try:
+            return self._call(model, values)
+        except (AttributeError, TypeError):
+            if self.names is not None or self.related.isdisjoint(values):
+                raise
+            _logger.debug("%s is made without its relationships", model.__name__, exc_info=True)
+        columns = {name: value for name, value in values.items() if name not in self.related}
+        return self._call(model, columns)
+
+    def _call(self, model: type[Any], values: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
         known = None if self.names is None else self.names.union(self.places)
         given = {
             name: value
@@ -97,6 +115,7 @@ def _constructor_of(model: type[Any]) -> _Constructor | None:
         tuple(each.name for each in named if each.kind is _BY_PLACE),
         None if takes_any else frozenset(each.name for each in named if each.kind in _BY_NAME),
         frozenset(each.key for each in mapper.relationships if not _takes_list(each)),
+        frozenset(mapper.relationships.keys()),
         {name: _empty(mapper.relationships.get(name)) for name in demanded},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow.fields import Field
@@ -12,6 +13,7 @@ from marshmallow_sqlalchemy.schema import (
 )
 
 from histio.errors import BindingError
+from histio.wire import nested_in
 
 
 class RecordOpts(SQLAlchemySchemaOpts):
@@ -35,6 +37,13 @@ class RecordOpts(SQLAlchemySchemaOpts):
             raise BindingError(f'Meta.unbound is "error" or "ignore", not {self.unbound!r}')
 
 
+def _leads_to_field(name: str, declared: Mapping[str, Field[Any]]) -> bool:
+    """Whether *name* is a field, or with a point, may be one of a nested schema."""
+    first, point, _ = name.partition(".")
+    field = declared.get(first)
+    return field is not None and (not point or nested_in(field) is not None)
+
+
 class RecordMeta(SQLAlchemySchemaMeta):
     """Makes each ``auto_field()`` anew where a subclass changes the model."""
 
@@ -43,7 +52,7 @@ class RecordMeta(SQLAlchemySchemaMeta):
         """The fields of *klass*; ``opts.exclude`` keeps only names of fields."""
         declared: dict[str, Field[Any]] = super().get_declared_fields(klass, *args, **kwargs)
         opts: RecordOpts = klass.opts
-        opts.exclude = tuple(name for name in opts.left_out if name.partition(".")[0] in declared)
+        opts.exclude = tuple(name for name in opts.left_out if _leads_to_field(name, declared))
         return declared
 
     @classmethod

@@ -15,6 +15,7 @@ from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import Mapper
 
 from histio import instances
+from histio.associations import data_columns
 from histio.audits import Audit
 from histio.binding import table_of, told_of
 from histio.charts import Compare
@@ -148,8 +149,12 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         mapper = mapper_of(self.opts.model)
         known = {*self._declared_fields, *mapper.all_orm_descriptors.keys(), *mapper.attrs.keys()}
         for name in self.opts.left_out:
-            if name.partition(".")[0] not in known:
-                text = no_such(mapper, "attribute or field", name, known)
+            first, point, _ = name.partition(".")
+            field = self._declared_fields.get(first)
+            of_nested = point and field is not None and nested_in(field) is not None
+            named = known if of_nested or not point else _association_columns(mapper, first)
+            if (first if of_nested else name) not in named:
+                text = no_such(mapper, "attribute or field", name, named)
                 raise BindingError(f"{type(self).__name__}.Meta.exclude: {text}")
         for name, field in self._declared_fields.items():
             if isinstance(field, SQLAlchemyAutoField) and name not in self.opts.left_out:
@@ -280,6 +285,13 @@ class RunSchema(RecordSchema):
         if field_name == inherited != named[0] and field_obj.attribute is None:
             field_obj.attribute = named[0]
         super().on_bind_field(field_name, field_obj)
+
+
+def _association_columns(mapper: Mapper[Any], name: str) -> set[str]:
+    """How ``Meta.exclude`` names the further columns of the association table of a relationship."""
+    between = mapper.relationships[name].secondary if name in mapper.relationships else None
+    columns = [] if between is None else data_columns(mapper.relationships[name])
+    return {f"{name}.{column.key}" for column in columns}
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import enum
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -334,6 +335,8 @@ def shown_key(value: Any) -> str:
     """A key as a message shows it."""
     if isinstance(value, tuple):
         return " ".join(map(shown_key, value))
+    if isinstance(value, enum.Enum):
+        return value.name
     if isinstance(value, str):
         return value if is_slug(value) else shown(value)
     return "none" if value is None else shown(value) if isinstance(value, bytes) else str(value)

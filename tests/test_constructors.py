@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from marshmallow.fields import Nested
 from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import History
+from tests.bakery import number
 from tests.test_strange_hosts import document, ledger, model, run, text, to, word
 
 
@@ -317,3 +319,49 @@ def test_a_row_that_stands_in_for_a_related_one_is_made_with_its_key(sqlite_of):
     kind = run(host_run, customer=histio.Slug("customer", key="name", required=True))
     row = kind().load({"id": 1, "customer": "ann"}, transient=True)
     assert row.customer.name == "ann"
+
+
+def test_a_constructor_that_knows_columns_only_is_called_without_the_relationships(create):
+    """As OpenStack's models: the lengths of all keywords are checked, as if each were a column."""
+    base = orm.declarative_base()
+    seen = []
+
+    class Line(base):
+        __tablename__ = "lines"
+        id = sa.Column(sa.Integer, primary_key=True)
+        run_id = sa.Column(sa.ForeignKey("runs.id"), nullable=False)
+        text = sa.Column(sa.String(5), nullable=False)
+
+    class Run(base):
+        __tablename__ = "runs"
+        id = sa.Column(sa.Integer, primary_key=True)
+        uuid = sa.Column(sa.String(36), unique=True, nullable=False)
+        name = sa.Column(sa.String(5), nullable=False)
+        lines = orm.relationship(Line)
+
+        def __init__(self, **values):
+            for name, value in values.items():
+                if len(value) > getattr(type(self), name).property.columns[0].type.length:
+                    raise ValueError(f"{name} is too long")
+            seen.append(set(values))
+            super().__init__(**values)
+
+    class LineSchema(histio.RecordSchema):
+        class Meta:
+            model = Line
+
+        text = histio.Text(required=True)
+
+    class RunSchema(histio.RunSchema):
+        class Meta:
+            model, kind, collection, timestamp = Run, "run", "runs", None
+
+        uuid = histio.RunUUID(required=True)
+        name = histio.Text(max_length=9, required=True)
+        lines = Nested(LineSchema, many=True)
+
+    history = History(create(base.metadata), RunSchema)
+    runs = [{"uuid": number(n), "name": "a" * n, "lines": [{"text": "b"}, {"text": "a"}]} for n in (1, 2)]
+    assert history.import_document({"version": "1.0", "runs": runs}).imported == 2
+    assert history.export_document()["runs"] == runs
+    assert seen == [{"uuid", "name"}, {"uuid", "name"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import uuid
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from histio import History, models
 from histio.scaffold import scaffold
 from tests import shop, test_accounting, test_testing
 from tests.bakery import assembly_run, document, production_run
+from tests.test_columns import Guid
 
 
 class Shape(sa.types.UserDefinedType):
@@ -187,6 +189,23 @@ def test_an_identity_that_takes_nulls_comes_with_a_warning():
     source = scaffold(Badge)
     assert "  # takes nulls: a run without it cannot be exported" in source
     assert "    badge_code = Text(required=True)" in source
+
+
+def test_a_key_that_a_decorator_makes_no_text_of_is_not_taken_for_free_text():
+    base = orm.declarative_base()
+
+    class Flow(base):
+        __tablename__ = "flows"
+        id = sa.Column(Guid(), primary_key=True, default=uuid.uuid4)
+
+    class Job(base):
+        __tablename__ = "jobs"
+        id = sa.Column(sa.Integer, primary_key=True)
+        code = sa.Column(sa.String(20), unique=True, nullable=False)
+        flow_id = sa.Column(sa.ForeignKey("flows.id"), nullable=False)
+        flow = orm.relationship(Flow)
+
+    assert 'flow = Slug("flow", key="id", required=True)' in scaffold(Job)
 
 
 class Street(Base):

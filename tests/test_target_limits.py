@@ -158,6 +158,14 @@ def test_what_the_actual_column_keeps_is_taken_though_the_model_does_not_say_so(
     assert [each["value"] for each in history.iter_runs("thing")] == [MICRO]
 
 
+@pytest.mark.parametrize(("dialect", "actual"), [("mariadb", "FLOAT"), ("postgresql", "real")])
+def test_a_float_of_single_precision_has_a_hint_that_names_the_column_to_have(alter, dialect, actual):
+    metadata, kind = host(sa.Double(), NUMBER)
+    [problem] = History(alter(dialect, metadata, actual), kind).check(things(0.1 + 0.2))
+    assert problem.message.endswith("and keeps 6 significant digits.")
+    assert problem.hint == "a column of DOUBLE keeps all digits"
+
+
 def has_limits(history):
     with history._looking(None, history.version, None) as work:
         return work.has_limits

@@ -330,6 +330,31 @@ def test_a_host_with_models_of_its_own_keeps_every_promise_on_every_database(sho
     assert told.endswith("every ledger of the models: order: previous_uid is left out by Meta.exclude")
 
 
+def test_a_host_whose_schema_is_translated_keeps_every_promise(databases):
+    class Abroad(DeclarativeBase):
+        metadata = sa.MetaData(schema="abroad")
+
+    class Crate(Abroad):
+        __tablename__ = "crate"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        slug: Mapped[str] = mapped_column(sa.String(50), unique=True)
+        weight: Mapped[int]
+
+    class CrateSchema(RunSchema):
+        class Meta:
+            model, kind, collection, timestamp, identity = Crate, "crate", "crates", None, "slug"
+
+        slug = Text(required=True)
+        weight = Integer(required=True)
+
+    def make_crates(session, count):
+        session.add_all(Crate(slug=f"crate {n}", weight=n) for n in range(count))
+
+    engine = databases("sqlite", 41).execution_options(schema_translate_map={"abroad": None})
+    Abroad.metadata.create_all(engine)
+    assert testing.check_host(History(engine, CrateSchema), make_runs=make_crates) == []
+
+
 def test_a_column_that_no_model_maps_is_a_warning(shop):
     with shop.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE delivery ADD COLUMN signature VARCHAR(20)")
@@ -665,6 +690,15 @@ def test_a_listener_that_asks_for_every_row_of_an_import_is_found(shop):
     sa.event.listen(shop, "before_cursor_execute", ask)
     with pytest.raises(AssertionError, match=r"importing grows by the run(?s:.*)4 and 12 of: SELECT 1"):
         case_about("of an import", History(shop, OrderSchema), make_orders)()
+
+
+def test_runs_beyond_the_number_that_was_asked_for_are_no_fault_of_the_identity(shop):
+    def make_more(session, count):
+        make_orders(session, count + 1)
+
+    with pytest.raises(AssertionError, match="made 5 runs: all cases need the number asked for"):
+        case_about("as many runs as it is asked for", History(shop, OrderSchema), make_more)()
+    case_about("are skipped, and what differs", History(shop, OrderSchema), make_more)()
 
 
 def test_rows_that_no_rollback_takes_back_are_found(databases):

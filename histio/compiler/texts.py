@@ -128,7 +128,8 @@ class Texts:
         """The source of the key of a related row."""
         ways = [each.relation for each in self._table.references if each.relation.name == slug.relationship]
         if len(slug.key) > 1 or not ways or ways[0].relationship is None:
-            raise NotCompiledError(f"{slug.relationship}: is no relationship to a key of one column")
+            several = "has a key of several columns" if len(slug.key) > 1 else "leads over no relationship"
+            raise NotCompiledError(f"{slug.relationship} {'is a list' if slug.many else several}")
         [way] = ways
         owner: Any = self._table.mapper.class_
         path = ""

@@ -62,18 +62,18 @@ def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], St
         if member not in table.computed
     }
     return {
-        member: replace(limit, hint=_HINT) if _is_cuttable(table.fields[member], limit) else limit
+        member: replace(limit, hint=_hint(table.fields[member], limit, stored.get(table.columns[member])))
         for member, limit in found.items()
         if limit is not None
     }
 
 
-_HINT = "truncate_times=True, or --truncate-times, cuts it"
-
-
-def _is_cuttable(field: Field[Any], limit: Limit) -> bool:
-    """Whether the limit is on digits of a second only."""
-    return is_time(field) and second_digits(field, limit) is not None
+def _hint(field: Field[Any], limit: Limit, stored: Stored | None) -> str | None:
+    """What the user can do about a value that the column does not keep; None: nothing in histio."""
+    if is_time(field) and second_digits(field, limit) is not None:
+        return "truncate_times=True, or --truncate-times, cuts it"
+    is_single = stored is not None and stored.significant == SINGLE["significant"]
+    return "a column of DOUBLE keeps all digits" if is_single else None
 
 
 def _limit(

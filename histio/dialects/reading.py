@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
@@ -66,7 +66,11 @@ def order_key(
         return column.expression
     if name in MYSQL:
         return sa.cast(column, sa.LargeBinary)
-    return sa.collate(column, "BINARY" if name == "sqlite" else "C")
+    if name == "sqlite":
+        return sa.collate(column, "BINARY")
+    # An enum of the database is sorted as it was declared, CITEXT without case.
+    text = sa.cast(column, sa.Text) if isinstance(stored, sa.Enum | postgresql.CITEXT) else column
+    return sa.collate(text, "C")
 
 
 def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | None:

@@ -12,11 +12,11 @@ from marshmallow import ValidationError, missing
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
-from histio.column_types import underlying
+from histio.column_types import is_decorated, underlying
 from histio.errors import BindingError
 from histio.fields.binary import Bytes
-from histio.fields.numbers import FixedDecimal, Integer
-from histio.fields.texts import RunUUID, Text, UuidForm
+from histio.fields.numbers import Boolean, FixedDecimal, Integer
+from histio.fields.texts import Choice, RunUUID, Text, UuidForm
 from histio.fields.times import Date, Time, UtcTimestamp
 from histio.mapping import Relation, column_of, relation
 from histio.report import Fault
@@ -180,7 +180,7 @@ class Slug(SlugText):
             self._own = rules[self.key[0]]
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
-        """The field of a key's column."""
+        """The field of a key's column; under a decorator, that of the values that it takes and gives."""
         stored = underlying(column.type)
         kinds: tuple[tuple[type[Any], WireField], ...] = (
             (sa.Uuid, RunUUID()),
@@ -190,14 +190,18 @@ class Slug(SlugText):
             (sa.DateTime, UtcTimestamp()),
             (sa.Date, Date()),
             (sa.Time, Time()),
+            (sa.Enum, Choice()),
+            (sa.Boolean, Boolean()),
             (sa.String, self._text(stored)),
         )
-        rule = next((field for kind, field in kinds if isinstance(stored, kind)), None)
-        if rule is None:
-            raise BindingError(f"{column}: a {stored!r} cannot be a key")
-        if not isinstance(rule, Text):
-            rule.fit(column.type)
-        return rule
+        rules = [field for kind, field in kinds if isinstance(stored, kind)]
+        if is_decorated(column.type):
+            rules = [field for field in (*rules, *(each for _, each in kinds)) if _keeps(field, column.type)]
+        if not rules:
+            raise BindingError(f"{column}: a {column.type!r} cannot be a key")
+        if not isinstance(rules[0], Text):
+            rules[0].fit(column.type)
+        return rules[0]
 
     def _binary(self, stored: Any) -> WireField:
         """Sixteen bytes, or any number of them, are a UUID."""
@@ -289,6 +293,14 @@ class Slug(SlugText):
     def sortable(self, wire: Any) -> Any:
         """A key in *wire* form as what sorts: of an object, the values of its members."""
         return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire
+
+
+def _keeps(field: WireField, column_type: TypeEngine[Any]) -> bool:
+    try:
+        (Text() if isinstance(field, Text) else field).fit(column_type)
+    except BindingError:
+        return False
+    return True
 
 
 def _texts_of(value: Any) -> Iterator[str]:

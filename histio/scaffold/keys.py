@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection
+from sqlalchemy.types import TypeEngine
 
-from histio.column_types import underlying
+from histio.column_types import python_form, underlying
 from histio.errors import BindingError
 from histio.mapping import column_of, is_unique, natural_keys, relation, unique_rules
 
@@ -74,9 +75,16 @@ def is_unique_key(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
     return any(set(rule.columns) == columns for rule in (table.primary_key, *unique_rules(table)))
 
 
+def _is_text(column_type: TypeEngine[Any]) -> bool:
+    """Whether the values are text: under a decorator, a column of CHAR(36) may give UUIDs."""
+    stored = underlying(column_type)
+    kept = isinstance(stored, sa.String) and not isinstance(stored, sa.Enum)
+    return kept and python_form(column_type, ["text"]) is not None
+
+
 def is_free_text(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
     """Whether any text may stand in the key: white space at the ends of a name is no fault of its row."""
-    texts = [path for path in key if isinstance(underlying(column_of(mapper, path).type), sa.String)]
+    texts = [path for path in key if _is_text(column_of(mapper, path).type)]
     return any(not path.endswith(_SLUG_NAMES) for path in texts)
 
 

@@ -37,8 +37,8 @@ def _unmapped(history: History, connection: Connection) -> Iterator[str]:
         core for kind in kinds_of(history) for table in kind.table.all() for core in table.core_tables
     )
     for core in cores:
-        known = {column.name for column in core.columns}
-        found = [column["name"] for column in inspector.get_columns(core.name, core.schema)]
+        known, schema = {column.name for column in core.columns}, connection.schema_for_object(core)
+        found = [column["name"] for column in inspector.get_columns(core.name, schema)]
         unknown = [name for name in found if name not in known]
         if unknown:
             yield (

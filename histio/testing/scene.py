@@ -180,16 +180,15 @@ class Scene:
         """How many rows each table of the host's metadata has, where the database has it."""
         cores = [core for kind in self.kinds for table in kind.table.all() for core in table.core_tables]
         tables = {each.fullname: each for core in cores for each in core.metadata.tables.values()}
+        schemas = {name: self.connection.schema_for_object(each) for name, each in tables.items()}
         inspector = sa.inspect(self.connection)
         existing = {
-            (schema, name)
-            for schema in {each.schema for each in tables.values()}
-            for name in inspector.get_table_names(schema)
+            (schema, name) for schema in set(schemas.values()) for name in inspector.get_table_names(schema)
         }
         return {
             name: self.connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
             for name, table in tables.items()
-            if (table.schema, table.name) in existing
+            if (schemas[name], table.name) in existing
         }
 
     @contextmanager
