@@ -1,65 +1,23 @@
-"""What becomes of each column and each ledger of a bound model.
+"""Account for every column and relationship of the bound models.
 
-Nothing of a host's rows is left out in silence. Every mapped attribute is in the format, left out on purpose,
-filled by the import, or machinery that means nothing in another database; the rest is an error.
+A mapped attribute is in the format, excluded, filled by the import, or machinery that means nothing in
+another database. Anything else is an error, so that no column is left out silently.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
+from histio.account import Account, Item, error_of
 from histio.associations import association_model, data_columns
 from histio.converter import has_field
-from histio.errors import BindingError, BindingFault
+from histio.errors import BindingError
 from histio.kinds import Kind, Ledger, Table
 from histio.mapping import Relation, is_surrogate_key, natural_keys, relation
-
-Status: TypeAlias = Literal["field", "excluded", "values", "machinery", "ignored", "missing"]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What becomes of one attribute of a model.
-
-    Attributes:
-        name: The attribute's name; of a column that no attribute is mapped to, the column's.
-        status: ``field``: it is in the format. ``excluded``: ``Meta.exclude`` names it. ``values``: the
-            import fills it. ``machinery``: it means nothing in another database. ``ignored``: left out by
-            ``Meta.unbound``. ``missing``: none of these.
-        why: The member that carries it, or the reason, in words.
-        lines: Of a missing one, the lines of source that would account for it; any one of them does.
-    """
-
-    name: str
-    status: Status
-    why: str
-    lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Account:
-    """What becomes of each column and each ledger of one table.
-
-    Attributes:
-        path: The names that lead to the table: its kind, then the members of ledgers.
-        table: The table.
-        items: Columns in the mapper's order, then relationships, then columns that nothing fills.
-    """
-
-    path: tuple[str, ...]
-    table: Table
-    items: tuple[Item, ...]
-
-    @property
-    def missing(self) -> list[Item]:
-        """The items that are not accounted for."""
-        return [item for item in self.items if item.status == "missing"]
 
 
 def accounts(
@@ -68,9 +26,9 @@ def accounts(
     """The account of each table of *kinds*, owners before their ledgers.
 
     Args:
-        kinds: All kinds of a history: what one refers to need not be repeated on the other side.
+        kinds: All kinds of a history. If one kind refers to another, the other need not refer back.
         values: The attributes that the import fills.
-        acting: Tables whose models may fill columns by themselves: they have constructors or listeners.
+        acting: Tables whose models have constructors or listeners, which may fill columns.
     """
     used = [way for kind in kinds for table in kind.table.all() for way in _ways(table)]
     bound = {table.rows for kind in kinds for table in kind.table.all()}
@@ -84,14 +42,10 @@ def accounts(
 def check_accounts(
     kinds: Sequence[Kind], *, values: Collection[str] = (), acting: Collection[Table] = ()
 ) -> None:
-    """Raise BindingError, with all faults, where a column or ledger of *kinds* is not accounted for."""
-    found = [
-        (account, item)
-        for account in accounts(kinds, values=values, acting=acting)
-        for item in account.missing
-    ]
-    if found:
-        raise BindingError(_message(found), faults=tuple(_fault(*each) for each in found))
+    """Raise a BindingError that lists every column and relationship of *kinds* that is not accounted for."""
+    error = error_of(accounts(kinds, values=values, acting=acting))
+    if error is not None:
+        raise error
 
 
 def _tables(
@@ -138,7 +92,7 @@ def _items(
 
 
 def _excluded(table: Table) -> set[str]:
-    """The attributes that the schema leaves out, by their own names or those of fields and relationships."""
+    """The attributes that the schema excludes, by their names, or by those of their fields."""
     schema, mapper = table.schema, table.mapper
     names = {*schema.excluded, *(set(schema.declared_fields) - set(schema.fields))}
     found: set[str] = set()
@@ -174,7 +128,7 @@ def _column_item(
 
 
 def _member(table: Table, prop: ColumnProperty[Any]) -> str | None:
-    """The member of the format that has the column's values; None: no member has."""
+    """The name of the field that has the column's values; None: no field."""
     for member, column in table.columns.items():
         if column in set(prop.columns):
             return table.names[member]
@@ -183,7 +137,7 @@ def _member(table: Table, prop: ColumnProperty[Any]) -> str | None:
 
 
 def _carried(table: Table, owner: Ledger | None, prop: ColumnProperty[Any]) -> str | None:
-    """What of the format fills the column although no member has its value; None: nothing."""
+    """What in the format fills the column, though no field has its value; None: nothing."""
     for reference in table.references:
         if not set(prop.columns).isdisjoint(reference.relation.local):
             return f"carried by {' and '.join(table.names[member] for member in reference.slugs)}"
@@ -231,7 +185,7 @@ def _relationship_item(
 
 
 def _association_items(table: Table, bound: Collection[Any]) -> Iterator[Item]:
-    """The columns that lists of slugs lose: those of association tables beside their keys."""
+    """An item for each column of an association table that a list of slugs would lose."""
     for rel in (links.relation.relationship for links in table.links):
         if rel is None or rel.secondary in bound:
             continue
@@ -247,7 +201,7 @@ def _association_items(table: Table, bound: Collection[Any]) -> Iterator[Item]:
 
 
 def _related_member(table: Table, name: str) -> str | None:
-    """The members of the format that lead over the relationship *name*; None: no member does."""
+    """The names of the fields that use the relationship *name*; None: no field."""
     members = {ledger.relation.name: ledger.member for ledger in table.ledgers}
     members |= {links.relation.name: links.member for links in table.links}
     if name in members:
@@ -305,7 +259,7 @@ def _pairs(some: Iterable[Any], others: Iterable[Any]) -> set[tuple[Any, Any]]:
 def _unfilled(
     table: Table, owner: Ledger | None, values: Collection[str], missing: Collection[str]
 ) -> Iterator[Item]:
-    """Columns that take no null, have no default, and are filled by nothing."""
+    """Columns that are NOT NULL, have no default, and are filled by nothing."""
     mapper = table.mapper
     by_column = {column: prop for prop in mapper.column_attrs for column in prop.columns}
     filled = set(table.columns.values())
@@ -354,72 +308,3 @@ def _lines_of_relationship(rel: RelationshipProperty[Any], way: Relation) -> tup
         return f'{rel.key} = SlugList("{rel.key}", key="{key}")', exclude
     many = "many=True" if way.many else "allow_none=True"
     return f"{rel.key} = Nested({model}Schema, {many})", exclude
-
-
-def _fault(account: Account, item: Item) -> BindingFault:
-    table = account.table
-    return BindingFault(
-        type(table.schema).__name__, table.mapper.class_.__name__, item.name, item.why, item.lines
-    )
-
-
-def _message(found: Sequence[tuple[Account, Item]]) -> str:
-    """What is not accounted for, schema by schema, with the lines to paste."""
-    lines = [
-        "Not every column and ledger of the models is accounted for. Make each a field, or leave it out:"
-    ]
-    by_table: dict[Table, list[Item]] = {}
-    for account, item in found:
-        by_table.setdefault(account.table, []).append(item)
-    for table, items in by_table.items():
-        lines.append(f"  {type(table.schema).__name__}, for {table.mapper.class_.__name__}:")
-        lines += [f"    {item.name}: {item.why}. Write {' or '.join(item.lines)}" for item in items]
-        lines += [f"    {line}" for line in _leaving_out(table, items)]
-    return "\n".join(lines)
-
-
-def _leaving_out(table: Table, items: Sequence[Item]) -> Iterator[str]:
-    """Lines that leave all of *items* out, in a subclass where the schema is histio's own."""
-    leave = [item.name for item in items if any(line.startswith("exclude") for line in item.lines)]
-    names = [*table.schema.opts.left_out, *leave]
-    exclude = f"exclude = ({''.join(f'{json.dumps(name)}, ' for name in names).rstrip(' ')})"
-    base = type(table.schema).bound_from
-    if base is None:
-        if len(leave) > 1:
-            yield f"To leave out all of it, in {type(table.schema).__name__}.Meta: {exclude}"
-        return
-    yield "These belong into a subclass, such as:"
-    yield f"  class {base.__name__}({_qualified(base)}):"
-    yield f"      class Meta({_qualified(base)}.Meta):"
-    yield f"          model = {table.mapper.class_.__name__}"
-    yield f"          {exclude}"
-
-
-def _qualified(cls: type[Any]) -> str:
-    return f"histio.{cls.__name__}" if cls.__module__.startswith("histio.") else cls.__name__
-
-
-_TOLD = {
-    "field": "in the format",
-    "excluded": "left out by Meta.exclude",
-    "ignored": 'left out by Meta.unbound = "ignore"',
-    "values": "filled by values=",
-    "machinery": "not moved",
-}
-
-
-def describe_accounts(found: Iterable[Account]) -> Iterator[str]:
-    """The *found* accounts as lines of text: the table, then its attributes by what becomes of them."""
-    for account in found:
-        yield f"{'.'.join(account.path)}, rows of {account.table.mapper.class_.__name__}"
-        for status, told in _TOLD.items():
-            names = [_in_words(item) for item in account.items if item.status == status]
-            if names:
-                yield f"  {told}: {', '.join(names)}"
-
-
-def _in_words(item: Item) -> str:
-    if item.status == "machinery":
-        return f"{item.name} ({item.why})"
-    renamed = item.status == "field" and item.why != item.name
-    return f"{item.why} ({item.name})" if renamed else item.name

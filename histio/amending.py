@@ -98,9 +98,9 @@ class _Amendment(Work):
         return done
 
     def _release(self, table: Table, rows: Sequence[Any]) -> None:
-        """Let the *rows* of runs refer to each other by their columns alone.
+        """Make the *rows* of runs refer to each other by their columns only, not by relationships.
 
-        The unit of work finds no order in which to write objects that refer to each other in a circle.
+        The unit of work finds no order for objects that refer to each other in a circle.
         """
         self._amended = {id(row): row for row in rows}
         for way in (each.relation for each in table.references if each.relation.writable is not None):
@@ -218,7 +218,7 @@ class _Amendment(Work):
 
 
 def _meant(change: Change) -> Row:
-    """The rows that are there after *change*, without what is in them."""
+    """The rows that should be there after *change*, without their values."""
     stored = rows_of(change.table, change.stored)
     amended = {
         each.ledger: [_meant(entry) if isinstance(entry, Change) else entry for entry in each.wanted]

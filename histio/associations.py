@@ -1,4 +1,4 @@
-"""What an association table keeps beyond that two rows are linked, which no list of slugs carries."""
+"""The data columns of association tables, which a list of slugs would lose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from histio.mapping import is_surrogate_key
 
 
 def data_columns(relationship: RelationshipProperty[Any]) -> list[sa.Column[Any]]:
-    """The columns of the association table of *relationship* that are data of the application."""
+    """The columns of the association table of *relationship* that have data beside the keys of both rows."""
     if relationship.secondary is None:
         return []
     pairs = [*relationship.synchronize_pairs, *(relationship.secondary_synchronize_pairs or ())]

@@ -300,7 +300,11 @@ class AsyncHistory:
         )
 
     async def explain(self, *, session: AsyncBorrowedSession | None = None) -> str:
-        """How runs of each kind are exported and imported, as `History.explain` tells it."""
+        """How each column is accounted for, and how fast runs are moved; see `History.explain`.
+
+        Args:
+            session: To be used instead of the bound database.
+        """
         return await _in_greenlet(self._history.explain, session=self._sync(session))
 
     def _sync(self, session: AsyncBorrowedSession | None) -> Session | Connection | None:

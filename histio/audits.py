@@ -176,7 +176,7 @@ def audits_of(table: Table) -> tuple[Audit, ...]:
 
 
 def _with_all_ledgers(rule: Audit, table: Table) -> Audit:
-    """*rule*; that a run is not empty, of which an inherited rule cannot know all ledgers, with those."""
+    """*rule*, but an inherited `NotEmpty` with the ledgers that subclasses have added."""
     if not isinstance(rule, NotEmpty):
         return rule
     schema = type(table.schema)

@@ -1,4 +1,4 @@
-"""Schemas that take their plain fields from the model, as marshmallow-sqlalchemy's auto schemas do."""
+"""Schemas with a field for each plain column, like marshmallow-sqlalchemy's auto schemas."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from histio.records import RecordSchema, RunSchema
 
 
 class _ColumnField(SQLAlchemyAutoField):
-    """An ``auto_field()`` that nobody has written: it is made anew for each model."""
+    """An ``auto_field()`` that was added by `AutoMeta`; a subclass for another model makes its own."""
 
     def create_field(self, schema_opts: Any, column_name: str, converter: Any) -> Field[Any]:
-        """The field of the column; a `RunUUID` where the identity is text of a UUID's length."""
+        """The field for the column; a `RunUUID` if it is called ``uuid`` and is text of a UUID's length."""
         made: Field[Any] = super().create_field(schema_opts, column_name, converter)
         column = find_column(mapper_of(schema_opts.model), column_name)
         length = None if column is None else getattr(underlying(column.type), "length", None)
@@ -39,7 +39,7 @@ class AutoMeta(RecordMeta):
     def get_declared_fields(
         cls, klass: Any, cls_fields: Any, inherited_fields: Any, dict_cls: Any = dict
     ) -> dict[str, Field[Any]]:
-        """The declared fields, and those of the columns that they leave."""
+        """The declared fields, and one for each plain column without a declared field."""
         kept = [(name, field) for name, field in inherited_fields if not _is_column_field(field)]
         return super().get_declared_fields(klass, cls_fields, kept, dict_cls)
 
@@ -47,7 +47,7 @@ class AutoMeta(RecordMeta):
     def get_declared_sqla_fields(
         cls, base_fields: dict[str, Any], _converter: Any, opts: RecordOpts, _dict_cls: Any
     ) -> dict[str, Field[Any]]:
-        """A field for each plain column that no declared field has."""
+        """One field for each plain column without a declared field."""
         if opts.model is None:
             return {}
         taken = {getattr(field, "attribute", None) or name for name, field in base_fields.items()}
@@ -67,18 +67,18 @@ def _is_column_field(field: Any) -> bool:
 
 
 def _options(prop: ColumnProperty[Any], identity: str | Sequence[str] | None) -> dict[str, Any]:
-    """What identifies a record has to be there."""
+    """The options of the field: an identity is required and not null."""
     identifies = prop.key in ([identity] if isinstance(identity, str) else identity or ["uuid"])
     return {"required": True, "allow_none": False} if identifies else {}
 
 
 class AutoRecordSchema(RecordSchema, metaclass=AutoMeta):
-    """A ledger's entry with a field for each plain column of its model.
+    """The base of a ledger entry's schema that has a field for each plain column of its model.
 
-    Columns that mean nothing in another database get none: surrogate primary keys, discriminators, version
-    counters and what the database computes. Foreign keys get none either: declare a `Slug` for each, and a
-    ``Nested`` for each ledger; what is forgotten is a `BindingError`. A declared field takes the place of its
-    column, and ``Meta.exclude`` leaves columns out.
+    These columns get no field: surrogate primary keys, discriminators, version counters and computed columns,
+    which mean nothing in another database; and foreign keys, for which you declare a `Slug`. Declare a
+    ``Nested`` for each ledger. Whatever is missing is a `BindingError` when the `History` is made. A declared
+    field replaces the automatic one, and ``Meta.exclude`` leaves columns out.
 
         class LineSchema(AutoRecordSchema):
             class Meta:
@@ -89,7 +89,11 @@ class AutoRecordSchema(RecordSchema, metaclass=AutoMeta):
 
 
 class AutoRunSchema(RunSchema, AutoRecordSchema):
-    """A kind of run with a field for each plain column of its model; see `AutoRecordSchema`.
+    """The base of a run's schema that has a field for each plain column of its model.
+
+    Surrogate primary keys, discriminators, version counters, computed columns and foreign keys get no field:
+    declare a `Slug` for each foreign key, and a ``Nested`` for each ledger. A declared field replaces the
+    automatic one, and ``Meta.exclude`` leaves columns out.
 
         class OrderSchema(AutoRunSchema):
             class Meta:
@@ -98,5 +102,5 @@ class AutoRunSchema(RunSchema, AutoRecordSchema):
             customer_slug = Slug("customer")
             lines = Nested(LineSchema, many=True)
 
-    The identity is the column called ``uuid``, or the one that ``Meta.identity`` names.
+    The run's identity is the column ``uuid``, or the one that ``Meta.identity`` names.
     """

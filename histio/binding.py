@@ -134,7 +134,7 @@ def _member(schema: RecordSchema, name: str) -> str:
 
 
 def _check_unknown(unknown: str | None) -> None:
-    """Raise BindingError where unknown members would be ignored or kept: the format has none."""
+    """Raise BindingError if unknown members would be ignored or kept: the format has none."""
     if unknown not in (None, RAISE):
         raise BindingError(
             f"unknown={unknown.upper()}: an unknown member is always an error; leave the option out"
@@ -324,10 +324,10 @@ def _uuid_field(schema: RecordSchema) -> tuple[str, ...]:
 
 
 def _check_identity(schema: RecordSchema, name: str) -> None:
-    """Raise BindingError where the field that identifies a record may be null."""
+    """Raise BindingError if the field that identifies a record may be null."""
     if schema.load_fields[name].allow_none:
-        told = "identifies a record, so it must not be null: say allow_none=False"
-        raise BindingError(f"{type(schema).__name__}.{name} {told}")
+        why = "identifies a record, so it must not be null: say allow_none=False"
+        raise BindingError(f"{type(schema).__name__}.{name} {why}")
 
 
 def order_names(schema: RecordSchema, owner: Relation) -> tuple[str, ...]:
@@ -366,8 +366,8 @@ def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool)
     local = tuple(_column(table.mapper, own) for own in owned)
     further = {column: value for column, value in constants_of(found) if column not in table.columns.values()}
     order = tuple(_member(schema, name) for name in order_names(schema, found)) if many else ()
-    told = order if all(name in table.fields for name in order) else ()
-    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, told)
+    ordered = order if all(name in table.fields for name in order) else ()
+    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, ordered)
 
 
 def constants_of(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:

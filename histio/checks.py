@@ -41,13 +41,14 @@ def check_file(
 
     Told are its form, member names that come twice in an object, UUIDs that come twice in the file, what its
     numbers should keep to (the ``audits`` of the schemas), and last whether it is whole. Where *history* has
-    a database, references and what its columns keep are looked up there too; its connection is held until all
-    is given. Of documents, too, `Problem.line` is a line of the file.
+    a database, its references and the limits of its columns are checked too; the connection is held until the
+    last problem is given. `Problem.line` is a line of the file, for documents too.
 
     Args:
         path: As `History.import_file` takes it.
         history: Tells what files may hold. None: the bundled kinds, without a database.
-        truncate_times: As for `History.import_document`; without a database, nothing is cut.
+        truncate_times: Whether to cut times to the digits of a second that their columns keep, and to warn of
+            each. False: such a time is a problem. It has no effect without a database.
         max_bytes: As for `History.import_file`.
         max_line_bytes: Likewise.
         max_depth: Likewise.

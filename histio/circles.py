@@ -1,4 +1,4 @@
-"""References that lead in a circle: where rows can be written before the rows that they refer to."""
+"""Circles of references: which rows can be written before the rows that they refer to."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from histio.report import Problem
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """What the columns of a reference hold until the row exists to which they refer.
+    """Values for the columns of a reference while the row that it refers to does not exist yet.
 
     Attributes:
-        values: By column key, what makes a value.
-        is_null: Whether that is a null; otherwise the constraint has to be deferred meanwhile.
+        values: By column key, a function that makes a value.
+        is_null: Whether the values are null. False: the constraint has to be deferred meanwhile.
     """
 
     values: Mapping[str, Callable[[], Any]]
@@ -35,9 +35,10 @@ class Blank:
 
 
 def blank_of(table: Table, reference: Reference | Links, dialect: sa.Dialect) -> Blank | None:
-    """What can stand in for a *reference* of runs; None: nothing, its row has to be there first.
+    """The `Blank` for a *reference* of runs; None: the row that it refers to has to be written first.
 
-    Where a column takes null, null. Otherwise values of no row, where the constraint can be deferred.
+    It is null if a column is nullable. Otherwise, if the constraint can be deferred, it has values that no
+    row has.
     """
     taken = {*table.columns.values(), *table.identity_columns, *table.mapper.primary_key}
     taken.update(
@@ -52,7 +53,7 @@ def blank_of(table: Table, reference: Reference | Links, dialect: sa.Dialect) ->
 
 
 def _stand_in(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[], Any] | None:
-    """What makes values for *column*, no two of which are the same unless they are null."""
+    """A function that makes values for *column*: null, or values that no row has; None: there is none."""
     if column.nullable:
         return lambda: None
     match None if is_decorated(column.type, dialect) else column.type:
@@ -71,9 +72,9 @@ def _may_defer(columns: Sequence[sa.Column[Any]], dialect: sa.Dialect) -> bool:
 
 
 def reached(kinds: Sequence[Kind], refers: Callable[[Kind, Kind], bool]) -> dict[Kind, set[Kind]]:
-    """The kinds to which references lead from each of *kinds*, in one step or several.
+    """The kinds that each of *kinds* refers to, directly or through other kinds.
 
-    *refers* tells whether a kind refers to another, or to itself, in one step.
+    *refers* says whether a kind refers directly to another, or to itself.
     """
     found = {kind: {other for other in kinds if refers(kind, other)} for kind in kinds}
     for between, kind in itertools.product(kinds, kinds):
@@ -83,9 +84,9 @@ def reached(kinds: Sequence[Kind], refers: Callable[[Kind, Kind], bool]) -> dict
 
 
 def stuck_kinds(kinds: Sequence[Kind], dialect: sa.Dialect) -> dict[Kind, list[str]]:
-    """The kinds of whose runs a database of *dialect* takes none first, with the columns that are the reason.
+    """The kinds that no import can write to a database of *dialect*, with the columns that are the reason.
 
-    Each of their runs refers to another one, or to itself, in a circle that no step of an import can break.
+    Each of their runs refers to another run, or to itself, in a circle, and none can be written first.
     """
     hard = {
         (kind, other): list(_hard_columns(kind, other, dialect))
@@ -102,7 +103,7 @@ def stuck_kinds(kinds: Sequence[Kind], dialect: sa.Dialect) -> dict[Kind, list[s
 
 
 def _hard_columns(kind: Kind, other: Kind, dialect: sa.Dialect) -> Iterator[str]:
-    """The columns by which every run of *kind* refers to one of *other* that has to be there first."""
+    """The columns by which every run of *kind* refers to a run of *other* that has to be written first."""
     for table, named in kind.refers_to(other):
         if table is not kind.table or isinstance(named, Links):
             continue

@@ -1,4 +1,4 @@
-"""Which rows a database takes for the same, though they differ: what its collations do."""
+"""Find the value that a unique constraint took for another one: collations treat different texts as equal."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from histio.writer import Insert, Row, attempted
 
 @dataclass(frozen=True, slots=True)
 class Collision:
-    """A value that the database takes for another one.
+    """Two different values that the database treats as equal.
 
     Attributes:
-        steps: Lead from the run to the record whose row was refused.
-        column: Where the values are.
+        steps: The steps from the run to the record whose row was refused.
+        column: The column of both values.
         given: The value of the record.
-        other: The value that it is taken for.
-        beside: Whether the other one is of the same run; otherwise it is stored.
-        constraint: What lets only one of them in.
-        collation: What takes them for the same; None: its name is not known.
+        other: The value that it collides with.
+        beside: Whether the other value is in the same run; otherwise it is stored.
+        constraint: The unique constraint.
+        collation: The column's collation; None: its name is not known.
     """
 
     steps: Steps
@@ -53,15 +53,15 @@ class Collision:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What is written of a record in one row.
+    """A record and the row that is written for it.
 
     Attributes:
-        tables: The Core tables that the row fills, of which inheritance may have several.
-        values: By column key; the columns of *owned* are absent.
+        tables: The Core tables that the row is in; with joined inheritance there are several.
+        values: The values by column key, without those of *owned*.
         owned: Columns that the owner fills.
-        steps: Lead to the record from its run.
-        siblings: The values of the records beside it …
-        place: … and how many of those come before it.
+        steps: The steps from the run to the record.
+        siblings: The values of all records in the same list.
+        place: The index of this record among the siblings.
     """
 
     tables: Sequence[sa.Table]
@@ -72,7 +72,7 @@ class _Record:
     place: int = 0
 
     def has_before(self, values: Mapping[str, Any]) -> bool:
-        """Whether a record beside it, and before it, has these *values*."""
+        """Whether an earlier sibling has these *values*."""
         before = itertools.islice(self.siblings, self.place)
         return any(all(each.get(key) == value for key, value in values.items()) for each in before)
 
@@ -87,20 +87,22 @@ def find_collision(
     deferred: bool,
     stored: Mapping[sa.Column[Any], Stored],
 ) -> Collision | None:
-    """What a database took for the same when it refused a *row*; None: no two values that differ.
+    """Find the different values that the database treated as equal when it refused *row*.
 
-    What it takes for the same, only the database knows: as much of the row is written, and taken back, as it
-    does not refuse.
+    Only the database knows what its collations treat as equal. So parts of the row are written and rolled
+    back, to find the first record that is refused.
 
     Args:
         connection: In a transaction, in which the row could not be written.
         table: The table of the run.
         row: The run's row.
-        constraint: The one that was violated.
-        insert: How rows are written; None: the row is an update of a stored one, and only what is stored
-            already is looked at.
+        constraint: The constraint that was violated.
+        insert: Writes rows. None: the row updates a stored one, and is compared with stored rows only.
         deferred: Whether deferred constraints are checked now.
-        stored: What the database says of its columns.
+        stored: What the columns of the database keep.
+
+    Returns:
+        None if the constraint was violated by equal values, or by something else.
     """
     if not isinstance(constraint, Repeated):
         return None
@@ -125,20 +127,20 @@ def find_collision(
 
 @contextmanager
 def _taken_back(connection: Connection) -> Iterator[None]:
-    """A block of which nothing stays in the database."""
+    """A block whose writes are rolled back."""
     with savepoint(connection) as nested:
         yield
         nested.rollback()
 
 
 def _records(table: Table, row: Row, steps: Steps = ()) -> Iterator[_Record]:
-    """The records of a *row* of *table* and of all below it, in the order of `_first`."""
+    """The record of *row* and those of its links and ledgers, in the order of `_first`."""
     yield _Record(table.mapper.tables, row.parameters, (), steps)  # type: ignore[arg-type]
     yield from _below(table, row, steps)
 
 
 def _below(table: Table, row: Row, steps: Steps) -> Iterator[_Record]:
-    """The records below a *row*: its links, then each entry of its ledgers with all below that."""
+    """The records below *row*: its links, then the entries of its ledgers, each with those below it."""
     for links, keys in zip(table.links, row.links, strict=False):
         there, _ = links.relation.link or ((), ())
         pairs = [{column.key: value for column, value in zip(there, key, strict=True)} for key in keys]
@@ -157,7 +159,7 @@ def _below(table: Table, row: Row, steps: Steps) -> Iterator[_Record]:
 
 
 def _first(row: Row, count: int) -> Row:
-    """*row* with the first records alone, itself among them, as `_records` counts them."""
+    """*row* with the first *count* of its records only, in the order of `_records`."""
     left = count - 1
     links, ledgers = [], []
     for keys in row.links:
@@ -182,7 +184,7 @@ def _size(row: Row) -> int:
 def _among(
     connection: Connection, record: _Record, constraint: str, stored: Mapping[sa.Column[Any], Stored]
 ) -> Collision | None:
-    """The row that is in the way of a *record*'s, if the database alone takes their values for the same."""
+    """The collision of *record* with a row that has other values; None: no such row."""
     for table in record.tables:
         for columns in _keys(connection, table, constraint):
             known = [column for column in columns if record.values.get(column.key) is not None]
@@ -197,7 +199,7 @@ def _among(
 
 
 def _keys(connection: Connection, table: sa.Table, constraint: str) -> Iterator[Sequence[sa.Column[Any]]]:
-    """The columns of each rule by which rows of *table* are unique; those of the *constraint* first."""
+    """The columns of each unique rule of *table*, those of *constraint* first."""
     rules = [(rule.name, list(rule.columns)) for rule in (table.primary_key, *unique_rules(table))]
     rules.sort(key=lambda each: each[0] != constraint)
     yield from (columns for _, columns in rules)
@@ -209,9 +211,9 @@ def _keys(connection: Connection, table: sa.Table, constraint: str) -> Iterator[
 def _same(
     connection: Connection, record: _Record, columns: Sequence[sa.Column[Any]]
 ) -> Iterator[tuple[sa.Column[Any], str, bool]]:
-    """The texts in *columns* of stored rows that the database takes for those of *record*, and that differ.
+    """Texts in *columns* of other rows that the database treats as equal to those of *record*, but differ.
 
-    With each its column, and whether the row is of a record beside this one.
+    Yields the column, the other text, and whether it is in the same run.
     """
     given = {column.key: record.values[column.key] for column in columns}
     if not any(isinstance(value, str) for value in given.values()):
@@ -227,6 +229,6 @@ def _same(
 
 
 def _collation(column: sa.Column[Any], stored: Mapping[sa.Column[Any], Stored]) -> str | None:
-    """The name of the collation of *column*, as the database or else the model tells it."""
-    told = stored.get(column)
-    return getattr(column.type, "collation", None) if told is None else told.collation
+    """The name of the collation of *column* in the database, or else in the model; None: not known."""
+    kept = stored.get(column)
+    return getattr(column.type, "collation", None) if kept is None else kept.collation

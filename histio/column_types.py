@@ -1,4 +1,4 @@
-"""What SQLAlchemy says of the types of columns: what is stored, and what a decorator makes of it."""
+"""The types of columns: the type that is stored, and the Python values that it takes and returns."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 _Processor: TypeAlias = Callable[[Any], Any]
 
 AnyInterval = sa.sql.sqltypes._AbstractInterval  # noqa: SLF001
-"""What `sqlalchemy.Interval` and the intervals of databases share."""
+"""The base class of `sqlalchemy.Interval` and of the databases' own intervals."""
 
-# Types of one value, and what drivers take for those.
+# Types of scalar values, and the classes that drivers take for those.
 _PLAIN: tuple[type[TypeEngine[Any]], ...] = (
     *(sa.Integer, sa.Numeric, sa.Float, sa.Boolean, sa.Date, sa.DateTime, sa.Time, sa.Interval, sa.Uuid),
     sa.types._Binary,  # noqa: SLF001 - what BINARY and LargeBinary share
@@ -30,7 +30,7 @@ _SCALARS = (str, bytes, bytearray, memoryview, int, float, Decimal, dt.date, dt.
 
 _DIALECT: sa.Dialect = DefaultDialect()
 
-# Types that say nothing of what is stored: decorators over them choose by dialect.
+# Types that say nothing about what is stored: decorators over them choose a type by dialect.
 _ABSTRACT = (TypeEngine, sa.types.NullType, sa.types.UserDefinedType)
 
 _logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _logger = logging.getLogger(__name__)
 
 @functools.cache
 def _dialects() -> tuple[sa.Dialect, ...]:
-    """One of no database in particular, and one of each that SQLAlchemy knows; none needs its driver."""
+    """The default dialect, and those of all databases that SQLAlchemy knows; none needs its driver."""
     found = [_DIALECT]
     for name in sqlalchemy.dialects.__all__:
         module = import_module(f"sqlalchemy.dialects.{name}.base")
@@ -54,11 +54,11 @@ def _dialects() -> tuple[sa.Dialect, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def _implementation(decorator: TypeDecorator[Any]) -> TypeEngine[Any]:
-    """The type that *decorator* converts for, in the first database for which it has one."""
+    """The type below *decorator*, for the first dialect for which it names one."""
     for dialect in _dialects():
         try:
             found = decorator.load_dialect_impl(dialect)
-        except Exception:  # a host's decorator may refuse a database in any way
+        except Exception:  # a host's decorator may raise anything for a database that it does not support
             _logger.debug("%r has no type for %s", decorator, dialect.name, exc_info=True)
             continue
         if type(found) not in _ABSTRACT:
@@ -67,10 +67,10 @@ def _implementation(decorator: TypeDecorator[Any]) -> TypeEngine[Any]:
 
 
 def _layers(column_type: TypeEngine[Any], dialect: sa.Dialect | None) -> Iterator[TypeEngine[Any]]:
-    """*column_type*, and the types below its decorators; *dialect* None: in no database in particular.
+    """*column_type* and the types below its decorators, from the outermost in.
 
-    `sqlalchemy.Interval` is one of those that SQLAlchemy makes of it: itself where times since 1970 stand for
-    intervals, else the database's own type.
+    With *dialect* None, they are those of no database in particular. With a dialect, `sqlalchemy.Interval` is
+    replaced by the database's own interval type; where it has none, SQLAlchemy stores times since 1970.
     """
     while True:
         if dialect is not None:
@@ -91,23 +91,23 @@ def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
 
 
 def declared(column_type: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
-    """The type below all decorators as the host declared it for databases of *dialect*."""
+    """The type below all decorators, as the host declared it for *dialect*."""
     *_, stored = _layers(column_type, dialect)
     return stored
 
 
 def is_decorated(column_type: TypeEngine[Any], dialect: sa.Dialect | None = None) -> bool:
-    """Whether the values of the column are converted by other functions than those of its plain type.
+    """Whether a decorator, or a subclass of a type, converts the values of the column.
 
     Args:
         column_type: The type of the column.
-        dialect: That of the database; None: in whatever database.
+        dialect: The database's. None: no database in particular.
     """
     return any(map(converts, _layers(column_type, dialect)))
 
 
 def converts(column_type: TypeEngine[Any]) -> bool:
-    """Whether *column_type* itself has functions that convert, and not only what it decorates."""
+    """Whether *column_type* itself converts values, apart from the type that it decorates."""
     kinds = (kind for kind in type(column_type).__mro__ if kind.__module__.startswith("sqlalchemy."))
     of_host = isinstance(column_type, TypeDecorator) and not isinstance(column_type, sa.Interval)
     plain = TypeDecorator if of_host else next(kinds)
@@ -116,14 +116,15 @@ def converts(column_type: TypeEngine[Any]) -> bool:
 
 
 def keeps_objects(column_type: TypeEngine[Any]) -> bool:
-    """Whether a decorator keeps any object of Python's, as pickles do."""
+    """Whether a decorator keeps any Python object, as `sqlalchemy.PickleType` does."""
     return is_decorated(column_type) and python_form(column_type, [("tuple",)]) is not None
 
 
 def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
-    """The first of *candidates* that *column_type* takes and gives back the same; None: none of them.
+    """The first of *candidates* that *column_type* writes and reads back unchanged; None: no candidate.
 
-    A decorator is asked as each database asks it; one for which it keeps none does not count.
+    A decorator is tried with the dialect of each database. It has to agree for all databases for which it
+    keeps any candidate.
     """
     dialects = _dialects() if is_decorated(column_type) else (_DIALECT,)
     kept = [found for each in dialects if (found := _kept(column_type, each, candidates))]
@@ -132,33 +133,33 @@ def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
 
 
 def _kept(column_type: TypeEngine[Any], dialect: sa.Dialect, candidates: Sequence[Any]) -> set[int]:
-    """The places of the *candidates* that *column_type* keeps as they are in databases of *dialect*."""
+    """The indices of the *candidates* that *column_type* writes and reads back unchanged with *dialect*."""
     try:
         adapted = column_type.dialect_impl(dialect)
         if isinstance(column_type, TypeDecorator) and not isinstance(adapted, TypeDecorator):
-            return set()  # the database has a type of its own, which says nothing of the decorator
+            return set()  # replaced by a type of the database, which says nothing about the decorator
         write = adapted.bind_processor(dialect) or _same
         read = adapted.result_processor(dialect, None) or _same
         written = _written(declared(column_type, dialect))
-    except Exception:  # a host's type may refuse a database in any way
+    except Exception:  # a host's type may raise anything for a database that it does not support
         _logger.debug("%r has nothing for %s", column_type, dialect.name, exc_info=True)
         return set()
     return {place for place, candidate in enumerate(candidates) if _keeps(write, read, candidate, written)}
 
 
 def _written(stored: TypeEngine[Any]) -> tuple[type[Any], ...]:
-    """The classes of the values that drivers take for a column of the *stored* type."""
+    """The classes of values that drivers take for a column of the *stored* type."""
     if isinstance(stored, sa.String):
         return (str,)
     return _SCALARS if isinstance(stored, _PLAIN) else (object,)
 
 
 def _keeps(write: _Processor, read: _Processor, candidate: Any, written: tuple[type[Any], ...]) -> bool:
-    """Whether *candidate*, *written* as a value of one of those classes, is read as the same."""
+    """Whether *candidate* is read back unchanged, after it was stored as one of the *written* classes."""
     try:
         stored = write(candidate)
         returned = read(stored)
-    except Exception:  # a host's type may say no in any way
+    except Exception:  # a host's type may raise anything for a value that it does not take
         _logger.debug("a type refuses %s", type(candidate).__name__, exc_info=True)
         return False
     return isinstance(stored, written) and type(returned) is type(candidate) and bool(returned == candidate)

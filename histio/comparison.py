@@ -56,7 +56,7 @@ def stored_values(
 def note_altered(
     connection: Connection, kind: Kind, runs: Collection[Run], *, within: Mapping[sa.Column[Any], Any]
 ) -> None:
-    """Warn, in each of *runs*, of values given that are stored otherwise than they are read."""
+    """Warn in each of *runs* of its values that are read differently from how they are stored."""
     by_uuid = {run.uuid: run for run in runs}
     table = kind.table
     own = kind.identity.sql(table.mapper.class_, apart=True)
@@ -78,14 +78,14 @@ def given_values(
     stored: Sequence[Values | str],
     as_stored: Callable[[Table, Sequence[Values]], Sequence[Values]],
 ) -> dict[Run, Values]:
-    """What *runs* say, for comparison with what is *stored* of them: rows are compared, not their slugs.
+    """The values of *runs*, with the slugs that an export would write, so that rows are compared, not slugs.
 
     Args:
-        table: Of the runs.
-        runs: Well-formed ones.
-        stored: As `stored_values` gives it.
-        as_stored: Gives records with the slugs that an export would write of the rows they name. It is asked
-            for runs that differ from what is stored.
+        table: The table of the runs.
+        runs: Well-formed runs.
+        stored: The stored values of each run, as `stored_values` returns them.
+        as_stored: Replaces the slugs of records by those that an export would write. It is called for runs
+            that differ from the stored ones only.
     """
     pairs = zip(runs, stored, strict=True)
     differing = [

@@ -1,4 +1,4 @@
-"""Objects of a host's models, made as the host makes them: by calling the model."""
+"""Make objects of a host's models by calling the model, as the host does."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _BY_PLACE = inspect.Parameter.POSITIONAL_ONLY
 def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
     """A new object of *model* with *values* by attribute, as ``model(**values)`` would make it.
 
-    The constructor gets what it takes, and None for what it insists on and *values* lack; the rest is set
-    afterwards. Where it changes one of *values*, that value is set again. A constructor that insists on what
-    is no attribute is not called, as when SQLAlchemy loads a row.
+    The constructor gets the values that it has parameters for, and None for required parameters without a
+    value. All other attributes are set afterwards, and so are values that the constructor has changed. A
+    constructor with a required parameter that is no attribute is not called, as when SQLAlchemy loads a row.
     """
     constructor = _constructor_of(model)  # type: ignore[arg-type]
     if constructor is None:
@@ -43,7 +43,7 @@ def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def _has(row: Any, name: str, value: Any) -> bool:
-    """Whether the attribute *name* of a new *row* is *value* already."""
+    """Whether the attribute *name* of a new *row* has *value* already."""
     found = vars(row).get(name, _MISSING)
     if found is value:
         return True
@@ -56,14 +56,14 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class _Constructor:
-    """What a model takes when it is called.
+    """The parameters of a model's constructor.
 
     Attributes:
-        places: Parameters that have no name, in order.
-        names: All other parameters; None: it takes any.
-        apart: Attributes that are set afterwards: collections that are no lists.
-        related: Attributes that are relationships.
-        demanded: Parameters that must be given, each with what makes a value where there is none.
+        places: Positional-only parameters, in order.
+        names: All other parameters; None: any keyword.
+        apart: Attributes that are set afterwards, because their collections are not lists.
+        related: The attributes that are relationships.
+        demanded: Required parameters, each with a function that makes its value if there is none.
     """
 
     places: tuple[str, ...]
@@ -73,9 +73,9 @@ class _Constructor:
     demanded: Mapping[str, Callable[[], Any]]
 
     def make(self, model: type[Any], values: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
-        """A new object, and the names of the *values* that its constructor was given.
+        """A new object, and the names of the *values* that were passed to its constructor.
 
-        One that takes any keyword may have columns in mind, and fail for a relationship.
+        A constructor that takes any keyword may expect columns only, and fail for a relationship.
         """
         try:
             return self._call(model, values)
@@ -103,7 +103,7 @@ class _Constructor:
 
 @functools.cache
 def _constructor_of(model: type[Any]) -> _Constructor | None:
-    """How *model* is called; None: it insists on what is no attribute."""
+    """The constructor of *model*; None: it has a required parameter that is no attribute."""
     mapper = mapper_of(model)
     parameters = inspect.signature(model).parameters.values()
     named = [each for each in parameters if each.kind in (*_BY_NAME, _BY_PLACE)]
@@ -121,12 +121,12 @@ def _constructor_of(model: type[Any]) -> _Constructor | None:
 
 
 def _takes_list(way: RelationshipProperty[Any]) -> bool:
-    """Whether the attribute of a relationship is a list, or no collection."""
+    """Whether the constructor may set the relationship: its attribute is a list, or no collection."""
     return way.collection_class in (None, list) and way.lazy not in ("dynamic", "write_only")
 
 
 def _empty(way: RelationshipProperty[Any] | None) -> Callable[[], Any]:
-    """What makes a value for an attribute that has none."""
+    """A function that makes an empty value for the attribute."""
     if way is None or not way.uselist:
         return _nothing
     return way.collection_class or list
@@ -137,7 +137,7 @@ def _nothing() -> None:
 
 
 def own_constructors(model: type[Any]) -> Iterator[str]:
-    """What a host's model does by itself when it is called, in words."""
+    """The constructors that a host's model defines, in words: each may do something of its own."""
     if is_made_by_dataclass(model):
         if hasattr(model, "__post_init__"):
             yield "has a __post_init__"
@@ -148,9 +148,9 @@ def own_constructors(model: type[Any]) -> Iterator[str]:
 
 
 def is_made_by_dataclass(model: type[Any]) -> bool:
-    """Whether the ``__init__`` of *model* is the one that dataclasses write."""
+    """Whether the ``__init__`` of *model* was generated by `dataclasses`."""
     code = getattr(_init_of(model), "__code__", None)
-    # What dataclasses write has no file.
+    # Generated code has no file.
     return dataclasses.is_dataclass(model) and code is not None and code.co_filename.startswith("<")
 
 
@@ -159,10 +159,7 @@ def _is_of_host(made: Any) -> bool:
 
 
 def _init_of(model: type[Any]) -> Any:
-    """The ``__init__`` of *model* or of a base of it, without what SQLAlchemy wraps around it.
-
-    That of a class which inherits from a mapped one is wrapped once for each of them.
-    """
+    """The ``__init__`` of *model*, without SQLAlchemy's wrappers: one for each mapped class in its bases."""
     found: Any = model.__init__
     while hasattr(found, "_sa_original_init"):
         found = found._sa_original_init  # noqa: SLF001 - SQLAlchemy has no other word for it
@@ -170,7 +167,7 @@ def _init_of(model: type[Any]) -> Any:
 
 
 def assign(row: Any, name: str, value: Any) -> None:
-    """Set the attribute *name*; to a collection of another class than list, its members."""
+    """Set the attribute *name* to *value*; a collection that is no list gets the members of *value*."""
     state = sa.inspect(row)
     relationship = state.mapper.relationships.get(name)
     if relationship is None:
@@ -190,7 +187,7 @@ def assign(row: Any, name: str, value: Any) -> None:
 
 
 def _replace(way: Relation, row: Any, value: Iterable[Any]) -> None:
-    """Make the related rows of a stored *row* those of *value*, one by one: its collection takes no list."""
+    """Add and remove related rows of a stored *row* until they are those of *value*."""
     collection, stored, wanted = getattr(row, way.name), way.follow(row), list(value)
     for each in stored:
         if each not in wanted:

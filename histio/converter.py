@@ -1,4 +1,4 @@
-"""Columns → fields: what ``auto_field()`` stands for."""
+"""Choose the field that ``auto_field()`` makes for a column."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Converter(ModelConverter):
     }
 
     def field_for(self, model: Any, property_name: str, **options: Any) -> Any:
-        """As marshmallow-sqlalchemy's, for attributes that are columns.
+        """The field for the column *property_name* of *model*.
 
         Raises:
-            BindingError: It is none, or no field keeps its values.
+            BindingError: The attribute is no column, or no field keeps its values.
         """
         schema = "" if self.schema_cls is None else f"{self.schema_cls.__name__}.{property_name}: "
         try:
@@ -75,14 +75,14 @@ class Converter(ModelConverter):
         raise BindingError(f"auto_field() has no field for {data_type!r}: {advice(data_type)}")
 
     def _candidates(self, data_type: TypeEngine[Any]) -> Iterator[Any]:
-        """Fields that may keep the values: the stored type's, and for a decorator those of other values."""
+        """Field classes to try: those of the stored type first; for a decorator, then all others."""
         stored = underlying(data_type)
         yield from (field for kind, field in self.SQLA_TYPE_MAPPING.items() if isinstance(stored, kind))
         if is_decorated(data_type):
             yield from (Text, Json, *self.SQLA_TYPE_MAPPING.values())
 
     def _item(self, array: sa.ARRAY[Any]) -> Field[Any]:
-        """The field of what an *array* holds."""
+        """The field for the items of an *array*."""
         made = self._get_field_class_for_data_type(array.item_type)
         item: Field[Any] = made(allow_none=True, **({"signed": True} if made is FixedDecimal else {}))
         for _ in range((array.dimensions or 1) - 1):
@@ -99,7 +99,7 @@ class Converter(ModelConverter):
 
 
 def has_field(data_type: TypeEngine[Any]) -> bool:
-    """Whether ``auto_field()`` has a field for columns of this type."""
+    """Whether ``auto_field()`` finds a field for columns of this type."""
     try:
         Converter()._get_field_class_for_data_type(data_type)  # noqa: SLF001 - marshmallow-sqlalchemy's name
     except BindingError:
@@ -115,20 +115,20 @@ def _keeps(data_type: TypeEngine[Any], field: Any) -> bool:
     return True
 
 
-_OWN = "declare a marshmallow field that makes JSON of them and back, or name it in Meta.exclude"
+_OWN = "declare a marshmallow field that converts them to JSON and back, or name it in Meta.exclude"
 
-OBJECTS = f"it keeps any object of Python's: {_OWN}"
+OBJECTS = f"it keeps any Python object: {_OWN}"
 
 
 def advice(data_type: TypeEngine[Any]) -> str:
-    """What to write for a column whose type no field of histio's keeps."""
+    """What to write for a column whose type has no field."""
     stored = underlying(data_type)
     if keeps_objects(data_type):
         return OBJECTS
     if is_decorated(data_type):
-        return f"its decorator makes values of its own: {_OWN}"
+        return f"its decorator returns values of its own: {_OWN}"
     if isinstance(stored, sa.Float | sa.Numeric):
-        return "its decimals are kept as floats: write FixedDecimal(precision=15, scale=…)"
+        return "it stores decimals as floats: write FixedDecimal(precision=15, scale=…)"
     if isinstance(stored, sa.types.NullType):
         return "the model gives the column no type"
     return f"its values are no JSON: {_OWN}"

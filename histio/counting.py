@@ -1,4 +1,4 @@
-"""Rows that were written, counted against what was meant."""
+"""Count the rows that were written, and compare them with the rows that should be there."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def check_kept(
     within: Mapping[sa.Column[Any], Any],
     now: bool = False,
 ) -> None:
-    """Count the rows of runs, of their ledgers and of their links: one SELECT for each table.
+    """Check that runs have exactly their rows, entries and links, with one SELECT for each table.
 
     Args:
         connection: In the transaction that has written them.
         table: The table of the runs.
         meant: By identity, the rows that each run should have.
         within: Columns beside which the identity of a run is unique, and their values.
-        now: Whether rows count that others have committed since the transaction began.
+        now: Whether to count rows that others have committed since the transaction began.
 
     Raises:
-        RowFaultError: Of some run, there are fewer or more.
+        RowFaultError: A run has fewer or more rows.
     """
     own = table.identity
     assert own is not None  # noqa: S101 - the table of runs
@@ -69,12 +69,12 @@ def _difference(name: str, meant: int, found: int) -> str:
 
 
 def rows_of(table: Table, values: Mapping[str, Any], *, on_wire: bool = False) -> Row:
-    """The rows that a record stands for, without what is in them.
+    """The rows of a record, to be counted: without their values.
 
     Args:
         table: The record's table.
-        values: What was loaded from the record, or the record itself.
-        on_wire: Whether it is the record itself.
+        values: The loaded values of the record, or the record itself.
+        on_wire: Whether *values* is the record itself.
     """
 
     def value(member: str) -> Any:
@@ -89,7 +89,7 @@ def rows_of(table: Table, values: Mapping[str, Any], *, on_wire: bool = False) -
 
 
 def _sizes(table: Table, rows: Sequence[Row]) -> Iterator[int]:
-    """How many *rows* there are, and how many links and entries they have, in the order of `_counts`."""
+    """The number of *rows*, and of their links and entries, in the order of `_counts`."""
     yield len(rows)
     for place in range(len(table.links)):
         yield sum(len(set(row.links[place])) for row in rows)
@@ -100,10 +100,10 @@ def _sizes(table: Table, rows: Sequence[Row]) -> Iterator[int]:
 def _counts(
     table: Table, identity: Identity, identities: Sequence[Any], within: Mapping[sa.Column[Any], Any]
 ) -> Iterator[tuple[str, sa.Select[Any]]]:
-    """For each table, its name and a SELECT of how many rows it has for each run, by the run's identity."""
+    """For each table, its name and a SELECT of the number of its rows, by the identity of the run."""
     run, sought = table.mapper.class_, identity.sql(table.mapper.class_)
     scope = [column == value for column, value in within.items()]
-    # Beside its key: a collation may take the identities of two runs for the same.
+    # Grouped by the primary key too: a collation may treat the identities of two runs as equal.
     own = sought.join(sa.select(*sought.parts, sa.func.count()).select_from(run))
     own = own.where(sought.among(identities), *scope).group_by(*table.mapper.primary_key, *sought.parts)
     for path, below in table.paths():

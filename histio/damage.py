@@ -1,4 +1,4 @@
-"""Stored values that an export cannot read, or that are read as others than are stored."""
+"""Find stored values that an export cannot read, or reads differently from how they are stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from histio.kinds import Kind, Ledger, Table
 from histio.report import Problem
 
 _Rule: TypeAlias = Callable[[Connection, InstrumentedAttribute[Any]], "sa.ColumnElement[bool] | None"]
-"""What is true of some values of a column; None where there can be none."""
+"""Gives a condition for the values of a column that it finds; None: there can be none."""
 
 
 _StoredValues: TypeAlias = Generator[StoredValue, None, None]
@@ -28,15 +28,18 @@ _StoredValues: TypeAlias = Generator[StoredValue, None, None]
 def refuse_unreadable(
     connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
 ) -> list[Any]:
-    """Refuse runs with stored values that cannot be read, and give what is true of the others.
+    """Refuse runs with stored values that cannot be read.
 
     Args:
         connection: Only read from.
         kind: The kind of run.
-        criteria: What is true of the runs that are looked at, their time aside.
-        bounds: What is true of their time. A run whose time cannot be read is looked at too: it is in no span
-            of time, and must not be passed over for that.
-        tally: Gets a problem for each value, and the number of runs.
+        criteria: Conditions for the runs to check, apart from their time.
+        bounds: Conditions for their time. A run whose time cannot be read is checked too: it meets no bounds,
+            and must not be passed over.
+        tally: Gets a problem for each value, and the number of refused runs.
+
+    Returns:
+        Conditions that exclude the refused runs.
     """
     timed = kind.timestamp is not None and bool(bounds)
     timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
@@ -56,24 +59,24 @@ def refuse_unreadable(
 
 
 def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
-    """The stored values that would be lost, or stop everything, when they are loaded."""
+    """The stored values that cannot be loaded, or not exactly."""
 
-    def told(_column: InstrumentedAttribute[Any], _stored: Any) -> str:
+    def describe(_column: InstrumentedAttribute[Any], _stored: Any) -> str:
         return "is stored as what cannot be read exactly."
 
-    return _values(connection, kind, unreadable, criteria, lambda _: sa.true(), told)
+    return _values(connection, kind, unreadable, criteria, lambda _: sa.true(), describe)
 
 
 def altered_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
-    """The stored values that SQLAlchemy reads as others."""
+    """The stored values that SQLAlchemy reads as other values."""
 
-    def told(column: InstrumentedAttribute[Any], stored: Any) -> str:
+    def describe(column: InstrumentedAttribute[Any], stored: Any) -> str:
         of_type = column.type.dialect_impl(connection.dialect)
         processor = of_type.result_processor(connection.dialect, None)
         read = stored if processor is None else processor(stored)
         return f"is stored as {stored} and read as {read}."
 
-    return _values(connection, kind, altered, criteria, as_it_is, told)
+    return _values(connection, kind, altered, criteria, as_it_is, describe)
 
 
 def _values(
@@ -82,22 +85,22 @@ def _values(
     rule: _Rule,
     criteria: list[Any],
     asked: Callable[[InstrumentedAttribute[Any]], Any],
-    told: Callable[[InstrumentedAttribute[Any], Any], str],
+    describe: Callable[[InstrumentedAttribute[Any], Any], str],
 ) -> _StoredValues:
-    """The values of runs and their ledgers of which *rule* is true.
+    """The values of runs and their ledgers that *rule* finds.
 
     Args:
         connection: Only read from.
         kind: The kind of run.
-        rule: What is true of the values.
-        criteria: What is true of the runs.
-        asked: Gives what is asked of a value's column; never null.
-        told: Gives what is wrong with a value, of its column and the answer.
+        rule: Finds the values.
+        criteria: Conditions for the runs.
+        asked: Gives the expression to select for a value; never null.
+        describe: Says what is wrong with a value, given its column and what was selected.
     """
     run = kind.identity.sql(kind.table.mapper.class_, apart=True)
     for path, table in kind.table.paths():
         entity = kind.table.mapper.class_
-        statement = sa.select(*_told_by(connection, run)).select_from(entity)
+        statement = sa.select(*_selected_parts(connection, run)).select_from(entity)
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
             statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
@@ -106,7 +109,7 @@ def _values(
             continue
         identity = table.identity or kind.identity
         own = identity.sql(entity, apart=True) if path and table.identity is not None else run
-        statement = statement.add_columns(*_told_by(connection, own))
+        statement = statement.add_columns(*_selected_parts(connection, own))
         columns = [_of(entity, table, member) for member in rules]
         found = [
             sa.case((is_so, asked(column))) for column, is_so in zip(columns, rules.values(), strict=True)
@@ -120,22 +123,22 @@ def _values(
                 for member, column, value in zip(rules, columns, row[widths[1] :], strict=True):
                     if value is not None:
                         members = (*names_of(kind.table, path), table.names[member])
-                        yield StoredValue(named, members, f"{members[-1]} of {of} {told(column, value)}")
+                        yield StoredValue(named, members, f"{members[-1]} of {of} {describe(column, value)}")
 
 
-def _told_by(connection: Connection, identity: IdentitySql) -> list[Any]:
-    """What `_named` takes: of each part, what is stored, and what can be read of it."""
+def _selected_parts(connection: Connection, identity: IdentitySql) -> list[Any]:
+    """The columns whose values `_named` takes: for each part, as stored and as read."""
     return [each for part in identity.parts for each in (as_it_is(part), _readable(connection, part))]
 
 
-def _named(identity: Identity, told: Sequence[Any]) -> str:
-    """An identity in words, as it is stored where it cannot be read."""
-    pairs = zip(told[::2], told[1::2], strict=True)
+def _named(identity: Identity, values: Sequence[Any]) -> str:
+    """An identity as text; parts that cannot be read are shown as they are stored."""
+    pairs = zip(values[::2], values[1::2], strict=True)
     return identity.words(identity.joined([raw if read is None else read for raw, read in pairs]))
 
 
 def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any:
-    """An expression for the values in *column*: null where they cannot be read."""
+    """*column*, but null where its value cannot be read."""
     bad = unreadable(connection, column)
     return column if bad is None else sa.case((sa.not_(bad), column))
 
@@ -188,9 +191,10 @@ def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnEl
 def refuse_unplaced(
     connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
 ) -> list[Any]:
-    """Refuse runs with NULL in their identity or time, and give what is true of the others.
+    """Refuse runs with NULL in their identity or time, which have no place in the order.
 
-    No order has a place for them.
+    Returns:
+        Conditions that exclude the refused runs.
     """
     model, mapper = kind.table.mapper.class_, kind.table.mapper
     identity = kind.identity.sql(model, apart=True)
@@ -198,7 +202,9 @@ def refuse_unplaced(
     names = [part.name for part in kind.identity.parts]
     here = sa.and_(sa.or_(*lacking), *bounds)
     if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
-        lacking.append(kind.table.attribute(kind.timestamp).is_(None))
+        time: Any = kind.table.attribute(kind.timestamp)
+        # In MariaDB, "IS NULL" is true of a zero date where a column takes no null.
+        lacking.append(sa.and_(time.is_(None), time.is_not_distinct_from(None)))
         names.append(kind.table.names[kind.timestamp])
         here = sa.or_(here, lacking[-1])  # no bounds are true of it
     keys: list[Any] = [getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
@@ -207,12 +213,14 @@ def refuse_unplaced(
     for row in connection.execute(statement.where(here, *criteria)):
         uuid = kind.named(kind.identity.joined(row[len(keys) : -len(lacking)]))
         at = ", ".join(f"{key.key} {value}" for key, value in zip(keys, row, strict=False))
-        for name in dict.fromkeys(itertools.compress(names, row[-len(lacking) :])):
+        # In a WHERE, MariaDB also takes the time 0000-00-00 for NULL: it is read later, and refused then.
+        missing = list(dict.fromkeys(itertools.compress(names, row[-len(lacking) :])))
+        tally.skipped += bool(missing)
+        for name in missing:
             text = (
                 f"{kind.name} {uuid}: {name} is NULL in the row with {at}, so it has no place in the order."
             )
             problems.append(Problem("error", "schema", text, pointer(name), kind.name, uuid))
-        tally.skipped += 1
     tally.refuse(problems)
     return [sa.not_(each) for each in lacking] if problems else []
 
@@ -220,7 +228,7 @@ def refuse_unplaced(
 def _found_by(
     rule: _Rule, connection: Connection, table: Table, entity: Any
 ) -> dict[str, sa.ColumnElement[bool]]:
-    """By member, what is true of the values of *entity* that *rule* finds."""
+    """By member, the condition for the values of *entity* that *rule* finds."""
     found = {member: rule(connection, _of(entity, table, member)) for member in table.columns}
     return {member: is_so for member, is_so in found.items() if is_so is not None}
 
@@ -228,9 +236,9 @@ def _found_by(
 def _damages(
     connection: Connection, table: Table, entity: Any, *, exact: bool
 ) -> Iterator[sa.ColumnElement[bool]]:
-    """What is true of rows that cannot be exported for a stored value, their own or one of their ledgers.
+    """Conditions for rows that cannot be exported because of a stored value, in them or in their ledgers.
 
-    *exact*: a value that is read as another one is among those.
+    *exact*: whether a value that is read as another one is such a value.
     """
     rules = (unreadable, altered) if exact else (unreadable,)
     for rule in rules:

@@ -1,4 +1,4 @@
-"""Runs that refer to other runs: which have to be written first, and which need not."""
+"""Runs that refer to other runs: which of them have to be written first."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ class _Way:
 
 
 class Dependencies:
-    """What runs of some kinds say of each other.
+    """The references between the runs of some kinds.
 
     Args:
         kinds: The kinds of run.
-        dialect: Of the database in which they are.
+        dialect: The database's.
 
     Attributes:
-        blanks: By reference to a run, what stands in for it where that run comes later.
-        stuck: The models of kinds none of whose runs can be written first.
+        blanks: By reference, the values that it has until its run is written.
+        stuck: The models of kinds of which no run can be written first.
     """
 
     def __init__(self, kinds: Sequence[Kind], dialect: sa.Dialect) -> None:
@@ -103,11 +103,11 @@ class Dependencies:
 
     @property
     def defers(self) -> bool:
-        """Whether constraints have to be deferred where rows are written before those they refer to."""
+        """Whether constraints have to be deferred if rows are written before those that they refer to."""
         return not all(blank.is_null for blank in self.blanks.values())
 
     def blank_columns(self, kind: Kind) -> list[sa.Column[Any]]:
-        """The columns of *kind* in which something may stand in for a row that comes later."""
+        """The columns of *kind* that may have blanks until a later row is written."""
         of_kind = (self.blanks[way.named] for way in self._ways[kind] if way.softness == BLANK)
         keys = {key for blank in of_kind for key in blank.values}
         columns: Iterator[Any] = (each for table in kind.table.mapper.tables for each in table.columns)
@@ -121,7 +121,7 @@ class Dependencies:
                 yield key, tuple(values) if len(key) > 1 else values[0]
 
     def names_of(self, run: Run) -> list[str]:
-        """What *run* is called in a `RunGraph`."""
+        """The names of *run* in a `RunGraph`."""
         return [run_name(run.kind, sought) for sought in self.keys_of(run)]
 
     def waves(self, runs: Sequence[Run]) -> Iterator[list[Run]]:
@@ -177,7 +177,7 @@ class Dependencies:
 
 
 def run_name(kind: Kind, sought: Sought) -> str:
-    """What a run that has the key of *sought* is called in a `RunGraph`."""
+    """The name, in a `RunGraph`, of a run with this key and value."""
     return f"{kind.name} {sought!r}"
 
 

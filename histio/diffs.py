@@ -76,11 +76,11 @@ def diff(
 ) -> Iterator[Difference]:
     """In what two histories differ, in constant memory; nothing: they have the same runs.
 
-    Of two exports, that is so exactly if their ``sha256`` are equal, but for numbers such as 2 and 2.0 in
-    values of `Json`, which are the same. Records that people have written are
-    compared by what they mean: ``"5.25"`` is ``"5.2500"``, a member that is left out is null. Of a run that
-    comes several times in one file, the last one counts. Of a file and a database, related rows are compared,
-    not the slugs that name them: a slug that leads to the row is no difference. Of two files, slugs are.
+    Two exports have the same runs exactly if their ``sha256`` are equal, but for numbers such as 2 and 2.0 in
+    values of `Json`, which are equal. Records that people have written are compared by what they mean:
+    ``"5.25"`` is ``"5.2500"``, a member that is left out is null. If a run comes several times in one file,
+    the last one counts. A file and a database are compared by the rows that slugs name, so another slug of
+    the same row is no difference; two files, or two databases, are compared by the slugs.
 
     Kind by kind come first the runs that both have and that differ, then those that only one has; both in
     the order of exports (the former by the later time where that is what differs). Files are read twice,
@@ -122,7 +122,7 @@ def _differences(a: FilePath | History, b: FilePath | History, history: History)
     form = history._format
     with ExitStack() as stack:
         (ours, in_a), (theirs, in_b) = (stack.enter_context(_runs(each, form)) for each in (a, b))
-        # Two files, or two databases, have nothing that would resolve the slugs of both.
+        # Slugs are resolved for a file and a database only: the database resolves those of the file.
         of_a, of_b = (in_b, None) if in_a is None else (None, in_a) if in_b is None else (None, None)
         apart = stack.enter_context(_Apart())
         both = heapq.merge(_of("a", ours), _of("b", theirs), key=operator.itemgetter(0))
@@ -138,7 +138,7 @@ def _differences(a: FilePath | History, b: FilePath | History, history: History)
 
 @contextmanager
 def _runs(given: FilePath | History, form: Format) -> Iterator[tuple[Iterator[Placed], _AsStored | None]]:
-    """The runs of a file or database, in the order of exports, and of a database, what resolves slugs."""
+    """The runs of a file or database, in the order of exports; for a database, also what resolves slugs."""
     if not isinstance(given, History):
         with together([given], form) as files:
             yield files.runs(), None
@@ -160,7 +160,7 @@ def _runs(given: FilePath | History, form: Format) -> Iterator[tuple[Iterator[Pl
 
 
 _AsStored: TypeAlias = Callable[[str, Any], Any]
-"""Of a kind's name and a record, that as an export of a database would write it."""
+"""Takes a kind's name and a record, and returns the record as an export of the database would write it."""
 
 _Sided: TypeAlias = tuple[Place, Side, Any]
 
@@ -219,7 +219,7 @@ _text = json.JSONEncoder(sort_keys=True, default=repr).encode
 def _run_changes(
     kind: Kind, a: Any, b: Any, of_a: _AsStored | None, of_b: _AsStored | None
 ) -> Iterator[Change]:
-    """In what two runs differ; *of_a* and *of_b* resolve the slugs of *a* and *b*."""
+    """The changes between two runs; *of_a* and *of_b* resolve the slugs of *a* and *b*; None: keep them."""
     # Nearly all runs are equal as they stand, which their texts would tell too, but three times as slowly.
     with suppress(ValueError):
         if marshal.dumps(a, 2) == marshal.dumps(b, 2):
@@ -276,14 +276,15 @@ def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: _Steps) -> Iterator[C
             yield Change(pointer(*steps, place), None, entry)
     if [key for key in here if key in there] != [key for key in there if key in here]:
         yield Change(
-            pointer(*steps), *([_told(table, entry) for _, entry in each.values()] for each in (here, there))
+            pointer(*steps),
+            *([_id_of(table, entry) for _, entry in each.values()] for each in (here, there)),
         )
 
 
-def _told(table: Table, entry: Mapping[str, Any]) -> Any:
-    """What identifies an *entry*, in wire form: a list where several members do."""
-    told = [entry.get(name) for name in (table.identity.names if table.identity is not None else ())]
-    return told[0] if len(told) == 1 else told
+def _id_of(table: Table, entry: Mapping[str, Any]) -> Any:
+    """The identity of an *entry* as in its record: a list if it has several members."""
+    values = [entry.get(name) for name in (table.identity.names if table.identity is not None else ())]
+    return values[0] if len(values) == 1 else values
 
 
 _Keyed: TypeAlias = dict[Any, tuple[int, dict[str, Any]]]
@@ -292,7 +293,7 @@ _Keyed: TypeAlias = dict[Any, tuple[int, dict[str, Any]]]
 def _keyed(table: Table, *ledgers: list[dict[str, Any]]) -> list[_Keyed]:
     """The entries of *ledgers*, with their places, by what identifies them; else by the places."""
     known = table.identity is not None
-    keys: list[Any] = [[_text(_told(table, entry)) for entry in entries] for entries in ledgers if known]
+    keys: list[Any] = [[_text(_id_of(table, entry)) for entry in entries] for entries in ledgers if known]
     if not all(len(set(each)) == len(each) for each in keys) or not known:
         keys = [range(len(entries)) for entries in ledgers]
     return [

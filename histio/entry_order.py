@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Iterable[Any]], list[Any]]:
-    """What puts the rows of a ledger in order whose entries *schema* describes.
+    """A function that sorts the rows of a ledger; *schema* is that of its entries.
 
     Raises:
         BindingError: Nothing orders them.
@@ -37,13 +37,13 @@ def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Iterable[Any]],
         return [_after_none(of(row)) for of in placing]
 
     if getattr(mapper.local_table, "autoincrement_column", None) is not None:
-        # Of entries that stand in the same place, those that were recorded first.
+        # Entries in the same place are sorted by their growing key: in the order of their recording.
         return lambda rows: sorted(rows, key=lambda row: (place(row), _values(row, keys)))
     return lambda rows: list(_with_ties(schema, rows, place))
 
 
 def _placing(schema: RecordSchema, mapper: Mapper[Any], name: str) -> Callable[[Any], Any]:
-    """What a row has in the field or attribute *name*, as something that sorts."""
+    """A function that returns a sortable value for the field or attribute *name* of a row."""
     field = schema.fields.get(name)
     if isinstance(field, Slug) and field.relationship is not None:
         return functools.partial(_key_in, field, name)
@@ -59,7 +59,7 @@ def _key_in(slug: Slug, name: str, row: Any) -> Any:
 
 
 def _with_ties(schema: RecordSchema, rows: Iterable[Any], place: Callable[[Any], list[Any]]) -> Iterator[Any]:
-    """*rows* by their *place*; what those of the same place say decides, and only those are asked."""
+    """*rows* sorted by *place*; rows in the same place are sorted by their records."""
     placed = sorted(((place(row), row) for row in rows), key=operator.itemgetter(0))
     for _, group in itertools.groupby(placed, key=operator.itemgetter(0)):
         tied = [row for _, row in group]
@@ -78,5 +78,5 @@ def _values(row: Any, keys: list[str]) -> list[Any]:
 
 
 def _after_none(value: Any) -> tuple[bool, Any]:
-    """Something that sorts as *value* does, None first; an enum sorts by its names."""
+    """A sort key for *value*: None comes first, and an enum is sorted by its name."""
     return value is not None, value.name if isinstance(value, enum.Enum) else value

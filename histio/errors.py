@@ -20,14 +20,14 @@ class NotConfiguredError(HistioError):
 
 @dataclass(frozen=True, slots=True)
 class BindingFault:
-    """A column or relationship of a bound model that nothing accounts for.
+    """A column or relationship of a bound model that is not accounted for.
 
     Attributes:
         schema: The name of the schema class.
         model: The name of the mapped class.
-        attribute: The name of the mapped attribute; of a column that no attribute is mapped to, the column's.
-        reason: What it is, in a few words.
-        lines: Lines of source, any one of which accounts for it: a field, or an entry of ``Meta.exclude``.
+        attribute: The name of the mapped attribute, or of the column where no attribute is mapped to it.
+        reason: Why it needs attention, in a few words.
+        lines: Lines of source to choose from: a field, or an entry of ``Meta.exclude``.
     """
 
     schema: str
@@ -38,11 +38,10 @@ class BindingFault:
 
 
 class BindingError(HistioError):
-    """A schema does not fit its model, or a database cannot be used as it was handed over.
+    """A schema does not fit its model, or a database cannot be used as it is configured.
 
     Attributes:
-        faults: Each column and relationship that is not accounted for, where that is what is wrong; otherwise
-            empty.
+        faults: The columns and relationships that are not accounted for; empty for any other error.
     """
 
     def __init__(self, message: str, *, faults: tuple[BindingFault, ...] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What an export cannot write, and what it writes otherwise than it is stored."""
+"""Problems and warnings that an export collects about stored values."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from histio.report import KEPT, Code, Problem, Severity
 _log = logging.getLogger("histio")
 
 OnUnreadable: TypeAlias = Literal["error", "skip"]
-"""What becomes of runs that the format cannot hold: the export fails, or they are left out."""
+"""What an export does with runs that the format cannot hold: fail, or leave them out."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """A stored value that is not as it should be.
+    """A stored value with a problem.
 
     Attributes:
         run: The identity of its run, as the format spells it.
-        members: The names of the ledgers that lead to it, and its own.
-        text: What is wrong with it, as a sentence without its run.
+        members: The names of the ledgers that lead to the field, and the field's name.
+        text: What is wrong, as a sentence that does not name the run.
     """
 
     run: str
@@ -35,25 +35,25 @@ class StoredValue:
     text: str
 
     def problem(self, kind: Kind, severity: Severity, code: Code) -> Problem:
-        """The problem that an export of *kind* has with the value."""
+        """The value as a `Problem` of *kind*."""
         text = f"{kind.name} {self.run}: {self.text}"
         return Problem(severity, code, text, pointer(*self.members), kind.name, self.run)
 
 
 class ExportTally:
-    """Keeps what there is to say of the stored values that an export reads.
+    """Collects the problems and warnings of an export.
 
     Args:
-        exact: Whether a run with a value that is read as another one cannot be exported.
-        on_unreadable: Whether problems are raised in the end, all of them, or the first ones kept.
+        exact: Whether a value that is read differently from how it is stored is a problem, not a warning.
+        on_unreadable: ``error``: raise all problems in the end. ``skip``: keep the first ones for the report.
 
     Attributes:
         exact: The argument.
         skipped: How many runs could not be exported.
-        problems: Why not; where they are not raised, at most `KEPT`.
+        problems: Why they could not; at most `KEPT`, unless they will be raised.
         problem_count: How many problems there were.
-        warnings: What was exported although it is stored otherwise (at most `KEPT` of those), or although no
-            import can write it.
+        warnings: Values that are read differently from how they are stored (at most `KEPT` of them), and
+            what no import can write.
     """
 
     def __init__(self, *, exact: bool = False, on_unreadable: OnUnreadable = "error") -> None:
@@ -72,7 +72,7 @@ class ExportTally:
         return self._altered.total() + len(self._noted)
 
     def refuse(self, problems: Iterable[Problem]) -> bool:
-        """Keep *problems* of runs that cannot be exported; tell whether there are any."""
+        """Add *problems* of runs that cannot be exported; return whether there were any."""
         before = self.problem_count
         for problem in problems:
             self.problem_count += 1
@@ -81,12 +81,12 @@ class ExportTally:
         return self.problem_count > before
 
     def warn(self, kind: Kind, count: int, values: Iterable[StoredValue]) -> None:
-        """Count *values* of *kind* that are read as others, and keep warnings of them while there is room."""
+        """Add *count* warnings about *values* of *kind*; keep them while there is room."""
         if not count:
             return
         self._altered[kind.name] += count
         room = KEPT - len(self.warnings)
-        if room:
+        if room > 0:
             self.warnings += [value.problem(kind, "warning", "precision") for value in islice(values, room)]
 
     def note(self, warnings: Iterable[Problem]) -> None:
@@ -96,19 +96,21 @@ class ExportTally:
         self.warnings += found
 
     def check(self) -> None:
-        """Raise what there is to raise.
+        """Raise the problems, unless unreadable runs are skipped.
 
         Raises:
-            ExportError: Runs cannot be exported, and are not to be left out.
+            ExportError: Some runs cannot be exported.
         """
         if self.problems and self._raises:
             raise ExportError(tuple(self.problems))
 
     def finish(self) -> None:
-        """End an export that has no report: log its warnings, and of stored values only their number.
+        """Finish an export without a report: raise its problems and log its warnings.
+
+        Of warnings about stored values, only their number for each kind is logged.
 
         Raises:
-            ExportError: Runs cannot be exported.
+            ExportError: Some runs cannot be exported.
         """
         self.check()
         for problem in self._noted:

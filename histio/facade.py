@@ -62,8 +62,8 @@ def export_production_history(
 ) -> dict[str, Any]:
     """Production runs as a document, by time.
 
-    Values that are stored otherwise than SQLAlchemy reads them, such as decimals in SQLite with more digits
-    than their column's scale, are exported as they are read. The log has their number.
+    Values are exported as SQLAlchemy reads them. Where the database stores another value, such as a decimal
+    in SQLite with more digits than its column's scale, their number is logged as a warning.
 
     Args:
         recipe_id: Only runs of this recipe; None: of all.
@@ -105,8 +105,8 @@ def export_assembly_history(
 ) -> dict[str, Any]:
     """Assembly runs as a document, by time.
 
-    Values that are stored otherwise than SQLAlchemy reads them, such as decimals in SQLite with more digits
-    than their column's scale, are exported as they are read. The log has their number.
+    Values are exported as SQLAlchemy reads them. Where the database stores another value, such as a decimal
+    in SQLite with more digits than its column's scale, their number is logged as a warning.
 
     Args:
         finished_good_id: Only runs of this finished good; None: of all.

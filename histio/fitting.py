@@ -1,4 +1,4 @@
-"""Fields held against the columns that keep their values."""
+"""Check that a field keeps the values of its column."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _BETTER = (
 
 
 def fit(field: Field[Any], column_type: TypeEngine[Any]) -> None:
-    """Fit *field* to the type of its column; one of marshmallow's own must keep what it reads.
+    """Fit *field* to the type of its column: take its length, range and digits.
 
     Raises:
-        BindingError: It is not.
+        BindingError: The field would lose or alter values of the column.
     """
     stored = underlying(column_type)
     if isinstance(field, fields.List) and isinstance(stored, sa.ARRAY):
@@ -52,7 +52,7 @@ def fit(field: Field[Any], column_type: TypeEngine[Any]) -> None:
 
 
 def _fit_items(field: fields.List[Any], array: sa.ARRAY[Any]) -> None:
-    """Fit the innermost field of a list to what *array* holds."""
+    """Fit the innermost field of a list to the items of *array*."""
     inner: Field[Any] = field
     while isinstance(inner, fields.List):
         inner = inner.inner

@@ -1,4 +1,4 @@
-"""Which of many runs that name each other can be written, and in which order."""
+"""Find the order in which runs that refer to each other can be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEFT = -1
 """Instead of a second step: the run was not written, as it exists already."""
 
 _LEVELS = 20
-"""Runs are written in at most so many groups, one after the other, before references are left blank."""
+"""With more levels than this, references are left blank, so that runs are written in fewer groups."""
 
 _TABLES = (
     "CREATE TABLE node (number INTEGER PRIMARY KEY, level INTEGER, step INTEGER DEFAULT 0)",
@@ -32,7 +32,7 @@ _TABLES = (
     "CREATE INDEX way_need ON way (need)",
 )
 
-# Nodes whose needs are met, but for those that are softer than what counts.
+# Nodes all of whose needs are met, apart from needs that are softer than :counted.
 _FREE = """
 level IS NULL AND NOT EXISTS (
     SELECT 1 FROM need WHERE need.number = node.number AND NOT met AND softness <= :counted
@@ -77,7 +77,7 @@ class Need:
     """A reference to a run that is not there yet.
 
     Attributes:
-        names: What the run may be called, one for each key in which it is looked for.
+        names: The names that the run may have, one for each key in which it is looked up.
         softness: HARD, LATE or BLANK.
         late: For LATE, the member of the run whose rows can be written after all runs.
     """
@@ -88,10 +88,10 @@ class Need:
 
 
 class RunGraph:
-    """Runs by number, with the names they have and those they need.
+    """Runs by number, with the names that they have and those that they need.
 
     Args:
-        database: Holds the graph, so that it takes no memory.
+        database: A scratch database that stores the graph, so that it takes no memory.
 
     Attributes:
         is_cut: Whether references were left blank only because there were too many levels.
@@ -119,7 +119,7 @@ class RunGraph:
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608
 
     def provide(self, names: Iterable[str]) -> None:
-        """Note names of rows that are stored now."""
+        """Add names of rows that are stored now."""
         self._make()
         self._database.executemany("INSERT OR IGNORE INTO stored VALUES (?)", [(name,) for name in names])
 
@@ -138,11 +138,11 @@ class RunGraph:
     def solve(self, *, cut: bool = True) -> int:
         """Remove the runs that cannot be written, give the others their levels, and return how many remain.
 
-        A run can be written if all runs that it needs can, and its HARD needs do not lead in a circle. HARD
-        needs are met by runs of lower levels, and so are the others, unless they lead in a circle.
+        A run can be written if all runs that it needs can be, and its HARD needs are not in a circle. Runs
+        get higher levels than the runs that they need, except for softer needs in a circle.
 
         Args:
-            cut: Whether others may also be left blank because there would be too many levels.
+            cut: Whether softer needs may also be left blank to save levels.
         """
         if not self._made:
             return 0
@@ -196,12 +196,12 @@ class RunGraph:
         )
 
     def _rise(self, level: int, counted: int, until: int | None) -> int:
-        """Give levels from *level* on to the runs whose needs are met, as far as they count; the next one.
+        """Give levels, from *level* on, to runs whose needs are met, and return the next level.
 
         Args:
             level: The first level.
-            counted: The softest needs that count.
-            until: Where to stop; None: at the last.
+            counted: The softest needs that have to be met.
+            until: The level to stop at; None: go on while there are such runs.
         """
         execute = self._database.execute
         self._set_front(f"SELECT number FROM node WHERE {_FREE}", {"counted": counted})  # noqa: S608
@@ -223,7 +223,7 @@ class RunGraph:
             self._set_front(f"SELECT number FROM node WHERE {_OF_TOUCHED} AND {_UNANSWERED}")  # noqa: S608
 
     def _touch(self) -> None:
-        """Take the needs that runs of the front answer."""
+        """Select the needs that runs of the front meet."""
         self._database.execute("DELETE FROM touched")
         self._database.execute(_TOUCH)
 

@@ -17,7 +17,8 @@ from typing import Any, Self, TypeAlias, get_args
 import sqlalchemy as sa
 from marshmallow import ValidationError
 
-from histio.accounting import Account, accounts, check_accounts, describe_accounts
+from histio.account import Account, describe_accounts
+from histio.accounting import accounts, check_accounts
 from histio.binding import kind_of
 from histio.circles import circle_warnings
 from histio.compiler.rows import Rows
@@ -28,7 +29,7 @@ from histio.dependencies import in_order
 from histio.entries import Item, entries_of, parts_of
 from histio.errors import BindingError, DocumentError
 from histio.export_tally import ExportTally, OnUnreadable
-from histio.exporter import Filters, count_runs, export_runs, export_texts
+from histio.exporter import count_runs, export_runs, export_texts
 from histio.fields import UtcTimestamp
 from histio.files import (
     MAX_BYTES,
@@ -56,6 +57,7 @@ from histio.report import KEPT, ExportReport, ImportReport, Problem
 from histio.rows import Constants, check_values
 from histio.runs import Format, Reader, Renames
 from histio.schemas import BUNDLED
+from histio.selection import Filters
 from histio.sessions import Habits
 from histio.spool import Spool
 from histio.tally import Tally
@@ -176,9 +178,9 @@ class History:
                 what ``updated_at`` says of it. An entry that has been removed is not seen by that.
             where: A criterion for the one kind asked for, or a mapping from kind to criterion.
             exported_at: Goes into the document; aware. None: now.
-            exact: A value that SQLAlchemy reads as another than is stored, such as a decimal in SQLite with
-                more digits than its column's scale, cannot be exported. Otherwise it is exported as it is
-                read, and the log has the number of such values.
+            exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
+                decimal in SQLite with more digits than its column's scale. False: export the value as read,
+                and log the number of such values.
             session: To be used instead of the bound database.
 
         Raises:
@@ -222,26 +224,27 @@ class History:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard output.
                 Its ending says what is written: a sealed stream (``.jsonl``) or a document (``.json``),
                 compressed where ``.gz`` or ``.zst`` follows.
-            kinds: As for `export_document`.
-            since: Likewise.
-            until: Likewise.
-            changed_since: Likewise.
-            where: Likewise.
-            exported_at: Likewise.
+            kinds: Names of the kinds to export; None: all.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            changed_since: The earliest time at which a run, or an entry of its ledgers, was last written:
+                what ``updated_at`` says of it. An entry that has been removed is not seen by that.
+            where: A criterion for the one kind asked for, or a mapping from kind to criterion.
+            exported_at: Goes into the file; aware. None: now.
             follows: The ``sha256`` of the export that this one continues: goes into the stream's header.
             format: Such as ``jsonl.zst``, where no ending says it; None: a stream there.
             overwrite: Whether an existing file is replaced.
-            exact: A value that SQLAlchemy reads as another than is stored, such as a decimal in SQLite with
-                more digits than its column's scale, cannot be exported. Otherwise it is exported as it is
-                read, and is a ``precision`` warning of the report.
-            on_unreadable: Runs that the format cannot hold make the export fail (``error``), or are left out
-                and listed in the report (``skip``).
+            exact: Whether to treat a value that SQLAlchemy reads differently from how it is stored, such as a
+                decimal in SQLite with more digits than its column's scale, as one that the format cannot
+                hold. False: export the value as read, with a ``precision`` warning in the report.
+            on_unreadable: What to do with runs that the format cannot hold: ``error``: fail. ``skip``: leave
+                them out, and list them in the report.
             progress: Is called with a `Progress` at most ten times a second, and after the last run; what it
                 raises ends the export.
             session: To be used instead of the bound database.
 
         Raises:
-            ExportError: Rows that the format cannot hold, all of them named; unless they are left out.
+            ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; all are named.
             FileExistsError: There is such a file, and *overwrite* was not said.
         """
         form = format_of(path, format)
@@ -337,8 +340,8 @@ class History:
             atomic: Any rejected run means that nothing is written.
             dry_run: Do everything, constraints included, and roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
-            truncate_times: Cut times to the digits of a second that their columns keep, with a ``precision``
-                warning for each; otherwise such a time rejects its run.
+            truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
+                ``precision`` warning for each. False: such a time rejects its run.
             session: To be used instead of the bound database.
 
         Raises:
@@ -387,11 +390,14 @@ class History:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
-            on_duplicate: As for `import_document`.
-            atomic: Likewise.
-            dry_run: Likewise.
-            rename: Likewise.
-            truncate_times: Likewise.
+            on_duplicate: A run whose UUID exists is left alone (``skip``), a problem (``error``), made what
+                the file says (``update``), or left alone if its content is the same and a ``conflict``
+                otherwise (``verify``).
+            atomic: Any rejected run means that nothing is written.
+            dry_run: Do everything, constraints included, and roll back.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
+                ``precision`` warning for each. False: such a time rejects its run.
             rejects: A file, of any kind that *path* may be, for every run that is rejected, with its
                 problems: a stream that can be imported once it is mended. It is there, in place of a
                 previous one, when the import has ended well.
@@ -523,7 +529,12 @@ class History:
     ) -> list[Problem]:
         """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing.
 
-        Options as for `import_document`.
+        Args:
+            document: A JSON object, not changed.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
+                ``precision`` warning for each. False: such a time is a problem.
+            session: To be used instead of the bound database.
         """
         problems = self._contract.envelope(document)
         if problems or not isinstance(document, dict):
@@ -532,15 +543,19 @@ class History:
             return work.check(entries_of(document, list(self._kinds.values())))
 
     def explain(self, *, session: BorrowedSession | None = None) -> str:
-        """What of the models is in the format, and how runs are exported and imported, as text for people.
+        """How each column is accounted for, and how fast runs are exported and imported, as text for people.
 
-        For each table: the members of the format, what is left out and by which word, what ``values=`` fills,
-        and what is not moved, such as surrogate keys. Then, for each kind, how its runs go out and come in:
-        what the schema and the models leave to histio goes straight between the driver's values and JSON;
-        what they do by themselves takes marshmallow, run by run, and the text names it. Either way gives the
-        same. Kinds whose runs no import can write, because they refer to each other in a circle, come last.
-        Without a database there is no second part, but the lines that say what makes imports slow; they are
-        also logged at INFO when the history is made.
+        For each table, the text lists the columns and relationships that are in the format, excluded, filled
+        by ``values=``, or not moved, such as surrogate keys. Then it lists what in the models makes imports
+        slow, such as listeners; this is also logged at INFO when the history is made.
+
+        With a database, it also says for each kind whether exports and imports take the fast path, straight
+        between the driver's values and JSON, or go through marshmallow, run by run, and why; both give the
+        same result. Last come kinds that no import can write, because their runs refer to each other in a
+        circle.
+
+        Args:
+            session: To be used instead of the bound database.
         """
         lines = [*describe_accounts(self._accounts()), *self._acting()]
         if session is not None or self._has_database:
@@ -551,7 +566,7 @@ class History:
         return "\n".join(lines)
 
     def _acting(self) -> list[str]:
-        """For each kind whose models do something by themselves, what that is and what it costs."""
+        """A line for each kind that the unit of work imports, with the reasons."""
         found = {kind.name: reasons(kind, Habits()) for kind in self._kinds.values()}
         slow = "imports go through the unit of work, row by row"
         return [f"{name}: {slow}: {'; '.join(why)}" for name, why in found.items() if why]
@@ -625,13 +640,13 @@ class History:
 
 
 def _explained(name: str, *ways: Texts | Rows | str) -> str:
-    """How runs of the kind with this *name* go out and come in."""
+    """Which path exports and imports of the kind with this *name* take, and why."""
     lines = []
     for what, way in zip(("export", "import"), ways, strict=True):
         if isinstance(way, str):
             lines.append(f"{name}, {what}: through marshmallow, run by run: {way}")
         else:
-            lines += [f"{name}, {what}: straight", *way.explained()]
+            lines += [f"{name}, {what}: fast path", *way.explained()]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What tells the records of a table apart: the value of one member, or the values of several."""
+"""The identity of records: the value of one member, or the values of several."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from marshmallow.fields import Field
 from sqlalchemy.orm import Mapper, aliased
 
 from histio.fields import Integer, RunUUID
+from histio.fields.references import value_at
 from histio.mapping import Columns, Relation, attribute, is_among, is_unique
 from histio.wire import WireField
 
@@ -25,10 +26,10 @@ class Part:
         member: The member that has the value.
         name: Its name on the wire.
         field: The rule of the value.
-        place: Where the value stands in a member that is a key of several columns; None: it is the member's.
-        column: The column that holds the value, in the record's own row or in a related one.
-        relation: The way to the related row that holds the value; None: the record's own row does.
-        path: What leads from there to the column: relationships, and the attribute at last.
+        place: The index of the value in a member that is a key of several columns; None: it is the member's.
+        column: The column of the value, in the record's own row or in a related one.
+        relation: The relation to the related row that has the column; None: the record's own row has it.
+        path: The dotted path from the related row to the column: relationships, then the attribute.
     """
 
     member: str
@@ -54,7 +55,7 @@ class Part:
         return self.field.to_wire(value) if isinstance(self.field, WireField) and value is not None else value
 
     def normal(self, value: Any) -> Any:
-        """A *value* that a database has returned, as a record's is loaded: unpadded, in the same zone."""
+        """A *value* from the database in the form of loaded ones: without padding, in the same time zone."""
         if isinstance(self.field, RunUUID | Integer) or not isinstance(self.field, WireField):
             return value
         return value if value is None else self.field.from_wire(self.field.to_wire(value))
@@ -62,15 +63,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identity:
-    """The members that together tell the records of a table apart.
+    """The members that together identify the records of a table.
 
-    In Python, an identity is the loaded value of its part, or a tuple where it has several parts.
+    In Python, an identity is the loaded value of its one part, or a tuple of the values of several parts.
 
     Attributes:
         mapper: The mapper of the table's model.
-        members: Their names.
-        parts: Their values; a slug whose key has several columns is as many parts.
-        columns: The columns of the record's own row that hold the parts, or foreign keys that lead to them.
+        members: The names of the members.
+        parts: The values of the members; a slug with a key of several columns has several parts.
+        columns: The columns of the record's own row that have the parts, or are foreign keys to them.
     """
 
     mapper: Mapper[Any]
@@ -86,7 +87,7 @@ class Identity:
 
     @property
     def is_unique(self) -> bool:
-        """Whether the database sees to it that no two rows have the same."""
+        """Whether the database makes sure that no two rows have the same identity."""
         related: dict[str, list[Part]] = {}
         for part in self.parts:
             related.setdefault("" if part.relation is None else part.relation.name, []).append(part)
@@ -117,7 +118,7 @@ class Identity:
         return None if any(each is None for each in given) else self.joined(given)
 
     def of_row(self, row: Any) -> Any:
-        """The identity of an object, None in the place of what is missing."""
+        """The identity of an object, with None for each part that is missing."""
         fields: dict[str, Any] = {}
         for part in self.parts:
             if part.relation is None:
@@ -126,7 +127,7 @@ class Identity:
                 fields[part.member] = part.relation.follow(row)
         return self.joined(
             [
-                fields[part.member] if part.relation is None else _value(fields[part.member], part.path)
+                fields[part.member] if part.relation is None else value_at(fields[part.member], part.path)
                 for part in self.parts
             ]
         )
@@ -146,7 +147,7 @@ class Identity:
         return tuple(part.normal(each) for part, each in zip(self.parts, identity, strict=True))
 
     def normal_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """What a database has returned of its columns and of others behind them, as rows are written."""
+        """Values from the database, of its columns and of further ones, in the form of written rows."""
         normal = {part.column: part.normal for part in self.parts if part.relation is None}
         own = zip(self.columns, values, strict=False)
         return (
@@ -160,39 +161,33 @@ class Identity:
         return wired[0] if len(wired) == 1 else wired
 
     def words(self, identity: Any) -> str:
-        """An *identity* in words, no two of which are alike; as its column has it where the format cannot."""
-        told = []
+        """An *identity* as unique text: in the form of the format, or as stored if it has no such form."""
+        wired = []
         for part, value in zip(self.parts, self.values(identity), strict=True):
             try:
-                told.append(part.wire(value))
+                wired.append(part.wire(value))
             except (ValidationError, ValueError):
-                told.append(value)
-        return self._in_words(told)
+                wired.append(value)
+        return self._in_words(wired)
 
     def words_of(self, record: Mapping[str, Any]) -> str:
-        """The identity of a *record*, in the same words."""
+        """The identity of a *record*, as the same text."""
         return self._in_words([part.in_record(record) for part in self.parts])
 
-    def _in_words(self, told: Sequence[Any]) -> str:
-        return str(told[0]) if len(told) == 1 else " ".join(map(_quoted, told))
+    def _in_words(self, wired: Sequence[Any]) -> str:
+        return str(wired[0]) if len(wired) == 1 else " ".join(map(_quoted, wired))
 
     def sql(self, entity: Any = None, *, apart: bool = False) -> IdentitySql:
         """The identity in SELECTs of *entity*, the model or an alias of it; None: of the Core table.
 
-        *apart*: parts in related rows are subqueries, which stand in any condition; NULL where no row is
-        related. Otherwise they are joined, which look-ups are fast by.
+        *apart*: whether parts in related rows are subqueries, which can be used in any condition, and are
+        NULL if there is no related row. Otherwise they are joined, which makes look-ups fast.
         """
         return IdentitySql(self, entity, apart=apart)
 
 
-def _value(row: Any, path: str) -> Any:
-    for name in path.split("."):
-        row = getattr(row, name, None)
-    return row
-
-
 def _quoted(wire: Any) -> str:
-    """A part in words: quoted where it would not stand apart from its neighbours."""
+    """A part as text, quoted if it could not be told from its neighbours otherwise."""
     text = "null" if wire is None else str(wire)
     plain = text and '"' not in text and not any(map(str.isspace, text))
     return text if plain else json.dumps(text, ensure_ascii=False)

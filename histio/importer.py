@@ -604,15 +604,14 @@ class Import:
         within = self._identities.scope(kind.table)
         bulk = functools.partial(insert_in_bulk, within=tuple(within))
         insert = self._by_unit_of_work if by_unit_of_work else bulk
-        if rows and (by_unit_of_work or self._swift.counts(kind)):
-            insert = counted(insert, identities=identities, within=within)
+        is_counted = bool(rows) and (by_unit_of_work or self._swift.counts(kind))
         failures = write(
             self._connection,
             kind.table,
             list(rows.values()),
             deferred=deferred,
             rivals=rivals,
-            insert=insert,
+            insert=counted(insert, identities=identities, within=within) if is_counted else insert,
         )
         for place, constraint in failures:
             run = runs[place]

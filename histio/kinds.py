@@ -51,7 +51,10 @@ class Reference:
         return [member for member in self.slugs if record.get(member) is not None]
 
     def lookups(self, record: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Any]]:
-        """What *record* names: the keys to look in, and the value. The first present member decides."""
+        """The keys to look in, and the value to find, for the row that *record* names.
+
+        The first slug that is present decides; empty if there is none.
+        """
         for member in self.named_by(record)[:1]:
             yield self.slugs[member], record[member]
 
@@ -70,7 +73,7 @@ class Links:
         return {self.member: self.chain}
 
     def lookups(self, record: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Any]]:
-        """What *record* names: for each related row the keys to look in, and the value."""
+        """The keys to look in, and the value to find, for each related row that *record* names."""
         for value in record.get(self.member) or ():
             yield self.chain, value
 
@@ -114,7 +117,7 @@ class Ledger:
             yield getattr(owner, own) == getattr(entity, theirs)
 
     def only(self, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
-        """What is true of the rows of *entity* that are in this ledger, and not in another of the table."""
+        """Conditions for the rows of *entity* that are in this ledger, not in another of the same table."""
         for column, value in self.constants.items():
             yield getattr(entity, attribute(self.table.mapper, column).key) == value
 

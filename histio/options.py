@@ -1,4 +1,4 @@
-"""The options of a schema's ``Meta``, and the fields that it takes from its model."""
+"""The options of a schema's ``Meta``, and the metaclass that makes its automatic fields."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from histio.wire import nested_in
 
 
 class RecordOpts(SQLAlchemySchemaOpts):
-    """The options of ``Meta``, read once.
+    """The options of ``Meta``.
 
     Attributes:
-        identity: What identifies a record, as ``Meta`` says it; None: it does not say.
-        exclude: Names of the fields to leave out.
-        left_out: All of ``Meta.exclude``: names of fields, and of mapped attributes that are no fields, which
+        identity: The value of ``Meta.identity``; None: not set.
+        exclude: The fields to leave out.
+        left_out: The whole of ``Meta.exclude``: fields, and mapped attributes without a field, which
             marshmallow would refuse.
-        unbound: ``error``: a mapped attribute that nothing accounts for is a `BindingError`. ``ignore``: it
-            is left out; what takes no null is filled by a listener or a trigger.
+        unbound: ``error``: a mapped attribute that is not accounted for is a `BindingError`. ``ignore``: it
+            is left out, and a listener or a trigger fills it if it must not be null.
     """
 
     def __init__(self, meta: type, *args: Any, **kwargs: Any) -> None:
@@ -45,11 +45,11 @@ def _leads_to_field(name: str, declared: Mapping[str, Field[Any]]) -> bool:
 
 
 class RecordMeta(SQLAlchemySchemaMeta):
-    """Makes schema classes whose ``auto_field()`` follow the model, also where a subclass changes it."""
+    """Makes each ``auto_field()`` anew where a subclass changes the model."""
 
     @classmethod
     def get_declared_fields(cls, klass: Any, *args: Any, **kwargs: Any) -> dict[str, Field[Any]]:
-        """The fields of *klass*, with ``opts.exclude`` reduced to those."""
+        """The fields of *klass*; ``opts.exclude`` keeps only names of fields."""
         declared: dict[str, Field[Any]] = super().get_declared_fields(klass, *args, **kwargs)
         opts: RecordOpts = klass.opts
         opts.exclude = tuple(name for name in opts.left_out if _leads_to_field(name, declared))
@@ -59,7 +59,7 @@ class RecordMeta(SQLAlchemySchemaMeta):
     def get_auto_fields(
         cls, fields: dict[str, Any], converter: Any, opts: RecordOpts, _dict_cls: Any
     ) -> dict[str, Field[Any]]:
-        """The fields of the columns of the model; without a model, or such a column, none yet."""
+        """The fields that replace each ``auto_field()``; it stays where the model has no such column."""
         made: dict[str, Field[Any]] = {}
         for name, field in fields.items():
             wanted = field if isinstance(field, SQLAlchemyAutoField) else getattr(field, "auto_field", None)

@@ -58,12 +58,13 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     - ``changed``: the member that tells when a row was last written, where there is one.
     - ``optional``: members that are left out where the model has no such column.
     - ``exclude``: fields to leave out, and mapped attributes that are no fields.
-    - ``unbound``: ``"error"``: a mapped attribute that is neither a field, excluded, filled nor machinery is
-      a BindingError of the `History`. ``"ignore"``: it is left out.
+    - ``unbound``: ``"error"``, the default: every mapped column and relationship must be a field, excluded,
+      filled by ``values=``, or machinery; otherwise making the `History` is a `BindingError`. ``"ignore"``:
+      the others are left out.
     - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
       ``{"finished_unit_id": "finished_unit_id"}``.
     - ``audits``: rules that its numbers should keep to (`histio.audits`); breaking one is a warning. None: no
-      rules, also none of those that are inherited.
+      rules, not even inherited ones.
     - ``charts``: what a report shows of its numbers (`histio.charts`), beside each of them.
     - ``unit``: the member that says what the amounts of a record are counted in, where there is one; a report
       adds up what has the same unit. None: nothing does.
@@ -73,7 +74,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     opts: RecordOpts
 
     bound_from: ClassVar[type[RecordSchema] | None] = None
-    """The schema that `bind` was called on; None: this class was written as it is."""
+    """The schema that `bind` was called on; None: this class was not made by `bind`."""
 
     class Meta:
         load_instance = True
@@ -130,7 +131,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         self._check_nulls()
 
     def _check_nulls(self) -> None:
-        """Raise BindingError where rows may lack what a slug names, and the slug does not say so."""
+        """Raise BindingError where a foreign key is nullable, and its slug says nothing about null."""
         for name, field in self.load_fields.items():
             relation = field.relation if field in self._slugs.silent else None
             nullable = [] if relation is None else [each.name for each in relation.local if each.nullable]
@@ -142,7 +143,7 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
                     )
 
     def _check_names(self) -> None:
-        """Raise BindingError for a name in ``Meta.exclude`` or an auto field that the model lacks."""
+        """Raise BindingError for names in ``Meta.exclude`` and auto fields that the model does not have."""
         if self.opts.model is None:
             return
         mapper = mapper_of(self.opts.model)
@@ -304,7 +305,7 @@ def _bound(cls: Any, model: Any) -> Any:
 
 
 def _bind_class(mapper: Mapper[Any], name: str, nested: Nested) -> None:
-    """Give a ledger's schema class the related model before it is instantiated for the one it inherits."""
+    """Bind a ledger's schema class to the related model, before it is instantiated with an inherited one."""
     written: Any = nested.nested
     if not (isinstance(written, type) and issubclass(written, RecordSchema)):
         return

@@ -29,7 +29,7 @@ Code = Literal[
 
 
 KEPT = 1_000
-"""Problems, warnings and renamings of a file that a report keeps, of each."""
+"""The most problems, warnings and renamings that a report keeps, of each."""
 
 
 class Fault(str):
@@ -192,12 +192,13 @@ class ExportReport:
             whenever, wherever and in whatever form they are exported.
         exported_at: The time that the file says, as it says it.
         version: The version of the format.
-        skipped: Runs that the format cannot hold and that were left out, with ``on_unreadable="skip"``.
+        skipped: The number of runs left out because the format cannot hold them; always 0 unless
+            ``on_unreadable="skip"``.
         problems: Why they were left out; at most the first 1,000.
-        warnings: Values that were exported as SQLAlchemy reads them, but are stored otherwise; at most the
-            first 1,000.
-        problem_count: How many problems there were, also where *problems* was cut short.
-        warning_count: How many warnings there were, also where *warnings* was cut short.
+        warnings: A ``precision`` warning for each value that SQLAlchemy reads differently from how it is
+            stored; the value as read was exported. At most the first 1,000.
+        problem_count: The number of all problems, including those beyond the first 1,000.
+        warning_count: The number of all warnings, including those beyond the first 1,000.
     """
 
     exported: int

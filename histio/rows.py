@@ -100,7 +100,7 @@ class RowBuilder:
         return [as_stored(self._resolver, table, record, fill=fill) for record in records]
 
     def related(self, table: Table, records: Sequence[Values]) -> list[dict[str, Any] | None]:
-        """What the slugs of *records* fill rows with; None: there is something to be said of them."""
+        """What the slugs of *records* fill rows with; None: a slug of the record has a problem or warning."""
         self._resolver.collect(table, records)
         self._resolver.fetch()
         each = [self._named(table, values) for values in records]

@@ -43,9 +43,9 @@ def canonical(
     record: Any,
     as_stored: Callable[[Table, Values], Values] = lambda _table, values: values,
 ) -> Any:
-    """*record* as an export would write it; as it is where it cannot be loaded.
+    """*record* as an export would write it; unchanged if it cannot be loaded.
 
-    *as_stored* gives loaded values with the slugs of a database.
+    *as_stored* replaces the slugs of loaded values by those that an export of a database would write.
     """
     try:
         return _written(table, as_stored(table, table.schema.load(copy.deepcopy(record))), record)
@@ -86,7 +86,7 @@ class Run:
         values: What of the record has the right form, as the columns take it.
         well_formed: All of it has.
         renamed: Every use of the ``rename`` option.
-        cut: How many of the warnings, the first ones, are of times that were cut.
+        cut: How many of the warnings are about times that were cut; these come first.
         outcome: None while it is on its way.
     """
 
@@ -130,18 +130,18 @@ class Run:
         (self.warnings if warning else self.problems).append(problem)
 
     def note_cuts(self, cuts: Sequence[Cut]) -> None:
-        """Write down which times were cut when the run was read."""
+        """Warn of the times that were cut when the run was read."""
         for one in cuts:
             self.note(one.fault, *one.steps, warning=True)
         self.cut = len(cuts)
 
     def forget(self) -> None:
-        """Drop what was noted since the run was read: it is looked at again."""
+        """Drop all problems and warnings since the run was read, because it is processed again."""
         self.problems.clear()
         del self.warnings[self.cut :]
 
     def forget_cuts(self) -> None:
-        """Drop that times were cut: nothing is written or compared of them."""
+        """Drop the warnings about cut times, because they are neither written nor compared."""
         del self.warnings[: self.cut]
         self.cut = 0
 
@@ -196,7 +196,7 @@ class Reader:
         return other
 
     def cut(self, kind: Kind, record: Any) -> tuple[Any, Sequence[Cut]]:
-        """A *record* with times that their columns keep where this reader cuts them, and what was cut."""
+        """A *record* with its times cut, if this reader cuts times, and what was cut."""
         return (record, ()) if self._truncation is None else self._truncation.cut(kind.table, record)
 
     def takes(self, entry: Entry, record: Any = None) -> bool:

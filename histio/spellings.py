@@ -1,4 +1,4 @@
-"""Runs whose stored identity is spelled otherwise than look-ups spell it: no import would know them."""
+"""Find runs whose stored identity no look-up finds, so that an import would write them twice."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ _EXAMPLE = UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
 def refuse_misspelled(
     connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
 ) -> list[sa.ColumnElement[bool]]:
-    """Refuse runs that a look-up of their identity would miss, and give what is true of the others.
+    """Refuse runs that a look-up of their identity would miss.
 
     Args:
         connection: In a transaction; only read from.
         kind: The kind of run.
-        criteria: What is true of the runs that are looked at.
-        tally: Gets a problem for each run.
+        criteria: Conditions for the runs to check.
+        tally: Gets a problem for each refused run.
+
+    Returns:
+        Conditions that exclude the refused runs.
     """
     problems, others = misspelled(connection, kind, criteria)
     tally.refuse(problems)
@@ -40,12 +43,12 @@ def refuse_misspelled(
 def misspelled(
     connection: Connection, kind: Kind, criteria: list[Any]
 ) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
-    """A problem for each run that a look-up of its identity would miss, and what is true of the others.
+    """A problem for each run that a look-up of its identity would miss, and conditions that exclude them.
 
     Args:
         connection: In a transaction; only read from.
         kind: The kind of run.
-        criteria: What is true of the runs that are looked at.
+        criteria: Conditions for the runs to check.
     """
     problems: list[Problem] = []
     others: list[sa.ColumnElement[bool]] = []

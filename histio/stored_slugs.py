@@ -1,4 +1,4 @@
-"""Records with the slugs that an export would write: rows are compared, not the slugs that name them."""
+"""Replace the slugs of a record by those that an export would write, so that rows are compared, not slugs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from histio.resolver import Resolver, Values
 
 
 def as_stored(resolver: Resolver, table: Table, record: Values, *, fill: bool = False) -> dict[str, Any]:
-    """*record* and its ledgers with the slugs that an export would write of the rows they name.
+    """*record* and its ledgers, with the slugs that an export would write for the rows that they name.
 
     A slug that names no row, or several, stays as it is.
 
     Args:
         resolver: Has fetched the slugs of *record*.
-        table: Of the record.
+        table: The record's table.
         record: Loaded values.
-        fill: Whether alternatives that the record leaves out are added; otherwise only where none of those
-            it has would be written.
+        fill: Whether to add alternatives that the record leaves out. False: add them only if an export would
+            write none of those that it has.
     """
     stored = dict(record)
     for reference in table.references:
@@ -39,7 +39,7 @@ def as_stored(resolver: Resolver, table: Table, record: Values, *, fill: bool = 
 
 
 def _written(resolver: Resolver, reference: Reference, record: Values, *, fill: bool) -> dict[str, Any]:
-    """The slugs that an export writes of the row that *record* names; none where that is not known."""
+    """The slugs that an export writes for the row that *record* names; empty if there is not one such row."""
     for chain, value in reference.lookups(record):
         found = resolver.one(reference.relation.mapper, chain, value)
         if found is not None:

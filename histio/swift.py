@@ -43,7 +43,7 @@ class Swift:
         spool: Remembers which runs this import has written.
         tally: Counts what becomes of runs.
         compares: Whether runs that exist are left alone if they are the same; otherwise they are in any case.
-        updates: Whether runs that exist are made what is given, so that it is told where that would round.
+        updates: Whether existing runs are updated, so that values stored with more digits are warned of.
         skips: Whether runs that exist are left alone at all.
         deferred: Whether deferred constraints are checked now.
     """
@@ -92,7 +92,7 @@ class Swift:
         return self._made[kind.name]
 
     def counts(self, kind: Kind) -> bool:
-        """Whether written rows of *kind* have to be counted: what the database says of them is not enough."""
+        """Whether written rows of *kind* have to be counted: the database may report another number."""
         if kind.name not in self._counts:
             self._counts[kind.name] = not counts_truly(self._connection, _tables(kind))
         return self._counts[kind.name]
@@ -149,7 +149,7 @@ class Swift:
         """Leave runs alone that exist already, where that is all there is to do."""
         texts, altered = known_texts(self._connection, kind, list(stored)) if self._compares else ({}, set())
         left: list[Entry] = []
-        told: list[Run] = []
+        warned: list[Run] = []
         for identity, entry in stored.items():
             uuid = _uuid(kind, entry)
             same = not self._compares or (entry.text is not None and entry.text == texts.get(uuid))
@@ -157,13 +157,13 @@ class Swift:
                 left.append(entry)
             elif self._updates and uuid in altered:
                 values = {member: entry.record.get(name) for member, name in kind.table.names.items()}
-                told.append(
+                warned.append(
                     Run(kind, entry, values | {kind.identity.members[0]: identity}, outcome="skipped")
                 )
-        note_altered(self._connection, kind, told, within=self._identities.scope(kind.table))
-        for run in told:
+        note_altered(self._connection, kind, warned, within=self._identities.scope(kind.table))
+        for run in warned:
             self._tally.add(run)
-        self._tally.count(kind.name, "skipped", len(stored) - len(left) - len(told))
+        self._tally.count(kind.name, "skipped", len(stored) - len(left) - len(warned))
         return left
 
     def _write(self, kind: Kind, rows: Rows, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:
@@ -211,7 +211,7 @@ class Swift:
         return self._cut[id(entry)][0] if id(entry) in self._cut else entry.record
 
     def _warn(self, kind: Kind, entries: Sequence[Entry]) -> None:
-        """Tell which times of written *entries* were cut."""
+        """Add the warnings about times of written *entries* that were cut."""
         for entry in entries if self._cut else ():
             if id(entry) in self._cut:
                 run = Run(kind, entry, {kind.identity.members[0]: _uuid(kind, entry)})

@@ -1,4 +1,4 @@
-"""Times in records, cut to the digits of a second that their columns keep."""
+"""Cut the times of records to the digits of a second that their columns keep."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Cut:
     """A time that was cut.
 
     Attributes:
-        steps: Lead to it from its record.
-        fault: What was cut.
+        steps: The steps from the record to the time.
+        fault: The warning.
     """
 
     steps: tuple[str | int, ...]
@@ -30,19 +30,19 @@ class Cut:
 
 
 class Truncation:
-    """Cuts the times of records, with what is written of each.
+    """Cuts the times of records.
 
     Args:
-        limits: By table and member, what the database keeps.
+        limits: By table and member, the limit of the column.
     """
 
     def __init__(self, limits: Mapping[Table, Mapping[str, Limit]]) -> None:
         self._digits = {table: dict(_digits(table, of)) for table, of in limits.items()}
 
     def cut(self, table: Table, record: Any) -> tuple[Any, list[Cut]]:
-        """A *record* of *table* with times that their columns keep, and which of them were cut.
+        """A copy of *record* with its times cut, and a `Cut` for each; *record* itself if nothing was cut.
 
-        The record itself is not changed. What is no time is left for others to judge.
+        Values that are no times stay as they are; the schema refuses them later.
         """
         if not isinstance(record, dict):
             return record, []
@@ -72,7 +72,7 @@ class Truncation:
 
 
 def _digits(table: Table, limits: Mapping[str, Limit]) -> Iterator[tuple[str, int]]:
-    """By member, how many digits of a second's fraction its column keeps."""
+    """Each time's member, and how many digits of a second's fraction its column keeps."""
     for member in table.columns:
         field = table.fields[member]
         if is_time(field) and member not in table.computed:
@@ -82,7 +82,7 @@ def _digits(table: Table, limits: Mapping[str, Limit]) -> Iterator[tuple[str, in
 
 
 def _cut(field: Any, value: Any, digits: int) -> str | None:
-    """A time with so many *digits* of its second's fraction; None: no more are given, or it is no time."""
+    """*value* cut to so many *digits* of a second's fraction; None: it has no more, or is no time."""
     match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
     if match is None or not match[2][digits:].strip("0"):
         return None

@@ -1,4 +1,4 @@
-"""Runs that name each other in a circle → rows: first without what names runs that come later, then that."""
+"""Write runs that refer to each other in a circle: first without references to later runs, then these."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from histio.tally import Tally
 from histio.writer import BATCH, Insert, Row, write
 
 _ENOUGH = 1_000
-"""From so many rejected runs on, an attempt is given up."""
+"""The number of rejected runs at which an attempt stops."""
 
 _SIZE = 4 * 2**20
-"""Runs are held in groups of one batch, or of this many characters if that is less."""
+"""Runs are held in groups of one batch, or of so many characters, whichever is less."""
 
 
 class OpenRuns(Protocol):
-    """Runs that have come to no end yet, by number."""
+    """Runs without an outcome, by number."""
 
     def load(self, number: int) -> Run:
         """The run with this *number*."""
         ...
 
     def end(self, number: int, run: Run) -> None:
-        """Note that a run has come to its end."""
+        """Note that a run has its outcome."""
         ...
 
     def revert(self) -> None:
-        """Forget all ends since `begin`: what was written has been taken back."""
+        """Forget all outcomes since `begin`, because what was written was rolled back."""
         ...
 
     def begin(self) -> None:
-        """Note where `revert` leads back to."""
+        """Mark the state to which `revert` returns."""
         ...
 
 
@@ -99,23 +99,23 @@ class WaitingRuns:
 
 
 class TwoSteps:
-    """Writes runs of one transaction that name each other.
+    """Writes runs that refer to each other, in one transaction.
 
-    All runs of a graph go in, or those that the database refuses are rejected with all that need them, and
-    the others go in. No run is left without a reference that it has.
+    Runs that the database refuses are rejected, with all runs that need them; the others are written. No run
+    is stored without a reference that it has.
 
     Args:
         connection: In a transaction; what is written stays in it.
         kinds: The kinds of run.
-        dependencies: Of those kinds.
+        dependencies: The dependencies of those kinds.
         builder: Makes the rows.
-        resolver: Of the builder.
+        resolver: The resolver of the builder.
         identities: Knows which runs exist.
         spool: Remembers which runs this import has written.
-        habits: Of the session that is used.
+        habits: The habits of the session that is used.
         deferred: Whether deferred constraints are checked now.
-        classify: Gives back those of some runs that can be written, as far as their identities tell.
-        write_rows: Writes rows of one kind, and notes what becomes of their runs.
+        classify: Returns those of some runs that are new, and sets the outcome of the others.
+        write_rows: Writes rows of one kind, and sets the outcomes of their runs.
     """
 
     def __init__(
@@ -144,13 +144,13 @@ class TwoSteps:
         self._classify = classify
         self._write_rows = write_rows
         self._deferred = deferred
-        # What stands in for a row violates a constraint between the steps.
+        # Between the steps, values that no row has violate a constraint.
         self._checked = deferred and not dependencies.defers
         tables = (table for kind in kinds for table in kind.table.all())
         self._tables = [core for table in tables for core in table.core_tables]
 
     def write(self, graph: RunGraph, runs: OpenRuns) -> None:
-        """Write the runs of *graph* that can be; those that the database refuses end as rejected."""
+        """Write the runs of *graph* that can be written; reject those that the database refuses."""
         cut = True
         while graph.solve(cut=cut):
             mark = self._spool.mark()
@@ -173,7 +173,7 @@ class TwoSteps:
             graph.remove(failed)
 
     def _attempt(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
-        """Write all runs of *graph*; where some are refused, write none and give those back."""
+        """Write all runs of *graph*; if some are refused, write none, and return those."""
         failed: dict[int, Run] = {}
         deferred = self._tables if self._dependencies.defers else ()
         try:
@@ -197,7 +197,7 @@ class TwoSteps:
         return failed
 
     def _write_first(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
-        """Write all runs, level by level, without what names runs that come later; give the refused ones."""
+        """Write all runs, level by level, without references to later runs; return those refused."""
         failed: dict[int, Run] = {}
         for _, level in itertools.groupby(graph.runs(), key=lambda each: each[1]):
             for group in _groups(level, runs):
@@ -205,7 +205,7 @@ class TwoSteps:
                 self._resolver.let_go()
                 if len(failed) >= _ENOUGH:
                     return failed
-            if failed:  # or runs that need those would be taken for faulty themselves
+            if failed:  # otherwise, runs that need those would be reported as well
                 return failed
         return failed
 
@@ -234,7 +234,7 @@ class TwoSteps:
         return failed
 
     def _complete_all(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
-        """Write what was left out of all runs; give those that the database refuses."""
+        """Write the references that were left out of all runs; return the runs that are refused."""
         failed: dict[int, Run] = {}
         for step in (BLANK, LATE):
             of_step = (each for each in graph.runs(least=LATE) if each[2] == step)
@@ -245,7 +245,7 @@ class TwoSteps:
         return failed
 
     def _complete(self, group: Mapping[int, Run], runs: OpenRuns, *, late: bool) -> dict[int, Run]:
-        """Write what was left out of the rows of a *group*; give those that the database refuses."""
+        """Write the references that were left out of a *group*; return the runs that are refused."""
         for run in group.values():
             run.forget()  # what was noted in the first step is noted again
         rows = self._builder.build(list(group.values()))
@@ -276,12 +276,12 @@ class TwoSteps:
         for place, constraint in failures:
             list(rows)[place].note(Fault(f"Cannot be written: {constraint}", "constraint"))
         for run, row in rows.items():
-            told = done.get(row)
-            if isinstance(told, str):
-                run.note(Fault(f"Cannot be written: {told}", "conflict"))
+            outcome = done.get(row)
+            if isinstance(outcome, str):
+                run.note(Fault(f"Cannot be written: {outcome}", "conflict"))
 
     def _second_step(self, kind: Kind, within: Scope, amend: Insert | None) -> Insert:
-        """A way to write what is still missing of rows; *amend* writes what is no column of them."""
+        """A function that completes rows: it updates their columns, and *amend* writes their ledgers."""
         columns = self._dependencies.blank_columns(kind)
 
         def complete(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -308,7 +308,7 @@ def _groups(numbers: Iterator[tuple[int, int, int]], runs: OpenRuns) -> Iterator
 
 
 def _without_late(run: Run, needs: Collection[Need]) -> Run:
-    """*run* without the members that are written when the runs are there that *needs* tell."""
+    """*run* without the members that are written after the runs in *needs*."""
     late = {need.late for need in needs if need.late is not None}
     return replace(run, values={key: value for key, value in run.values.items() if key not in late})
 
@@ -320,7 +320,7 @@ def _update(
     rows: Sequence[Row],
     within: Scope,
 ) -> None:
-    """Set *columns* of one table in stored *rows* to what those say, by one executemany."""
+    """Set *columns* of one table to the values of *rows*, which are stored, by one executemany."""
     table: Any = next(iter(columns)).table
     given = [column for column in columns if all(column.key in row.parameters for row in rows)]
     own = kind.identity.columns
@@ -348,6 +348,6 @@ def _update(
 
 
 def _changes(column: sa.Column[Any]) -> bool:
-    """Whether a column may change by itself when its row is updated: MariaDB sets times without a word."""
+    """Whether a column may change when its row is updated: MariaDB sets some times silently."""
     moves = column.onupdate is not None or column.server_onupdate is not None
     return column.computed is None and (moves or isinstance(column.type, sa.DateTime))

@@ -40,7 +40,7 @@ def _of_tree(table: Table, given: frozenset[Any]) -> Iterator[str]:
 
 
 def acting_tables(kinds: Iterable[Kind]) -> list[Table]:
-    """The tables of *kinds* whose models do something when an object is made or written."""
+    """The tables of *kinds* whose models have constructors or listeners of their own."""
     return [table for kind in kinds for table in kind.table.all() if any(_of_table(table))]
 
 
@@ -153,7 +153,7 @@ class Work:
             self._flush([])
 
     def _flush(self, made: Sequence[Any]) -> None:
-        """Write the objects that were *made*, and the entries that do not come with their owners."""
+        """Write the objects in *made*, and the entries that no cascade adds along with their owners."""
         self._session.add_all([*made, *self._loose])
         self._loose.clear()
         self._session.flush()
@@ -243,7 +243,7 @@ def _keeps_order(ledger: Ledger) -> bool:
 
 
 def cascades(ledger: Ledger) -> bool:
-    """Whether entries come into a session along with their owner."""
+    """Whether adding an owner to a session also adds its entries."""
     way = ledger.relation.writable
     return way is not None and way.cascade.save_update
 

@@ -189,7 +189,7 @@ def test_models_that_leave_all_to_histio_are_no_news(caplog):
 
 def test_a_composite_leaves_runs_on_the_fast_path(sqlite_of):
     told = History(sqlite_of(Base.metadata), exact()).explain()
-    assert {"thing, export: straight", "thing, import: straight"} <= set(told.splitlines())
+    assert {"thing, export: fast path", "thing, import: fast path"} <= set(told.splitlines())
 
 
 def test_a_listener_beside_a_composite_is_called(sqlite_of):

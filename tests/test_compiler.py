@@ -365,7 +365,7 @@ def test_an_export_of_odd_rows_is_the_same_either_way(engine, carefully, dialect
 def ways(history, session=None):
     """For each kind and direction, whether it goes straight."""
     lines = [line for line in history.explain(session=session).splitlines() if "port: " in line]
-    return [line.endswith(": straight") for line in lines]
+    return [line.endswith(": fast path") for line in lines]
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])

@@ -473,7 +473,7 @@ def hoards(*coins):
 @pytest.mark.parametrize("mode", ["skip", "update"])
 def test_an_entry_of_another_run_is_a_duplicate(create, mode):
     history = History(create(CoinBase.metadata), HoardSchema)
-    assert "hoard, import: straight" in history.explain()
+    assert "hoard, import: fast path" in history.explain()
     assert ends(history.import_document(hoards([("York", 1), ("York", 2)]))) == (1, 0, 0, 0)
     given = hoards([("York", 1), ("York", 2)], [("Bath", 1), ("York", 2)], [("Bath", 2)])
     report = history.import_document(given, on_duplicate=mode)

@@ -182,6 +182,11 @@ def test_the_same_rows_are_the_same_bytes_whatever_the_database(bakery, tmp_path
             "sha256": hashlib.sha256(b"".join(run_lines(WHOLE))).hexdigest(),
             "exported_at": "2025-12-09T12:00:00Z",
             "version": "1.0",
+            "skipped": 0,
+            "problems": [],
+            "problem_count": 0,
+            "warnings": [],
+            "warning_count": 0,
         }
         bakery.export_file(tmp_path / f"again.{name}", exported_at=MOMENT)
         assert (tmp_path / f"again.{name}").read_bytes() == data, name

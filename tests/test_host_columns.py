@@ -325,7 +325,7 @@ def test_digits_that_the_column_would_drop_are_a_problem(databases, dialect, col
         (sa.Time(timezone=True), histio.Time, "it takes Time without a time zone"),
         (sa.Interval(), histio.Time, "for lengths of time there is Duration"),
         (sa.String(), histio.Bytes, "it takes LargeBinary"),
-        (sa.PickleType(), histio.Bytes, "keeps objects of Python's"),
+        (sa.PickleType(), histio.Bytes, "it keeps any Python object"),
         (
             sa.Float(),
             histio.FixedDecimal,

@@ -238,7 +238,7 @@ def test_a_run_beyond_the_limits_takes_the_full_path_alone(alter, dialect, monke
         return read(self, entry)
 
     monkeypatch.setattr(Reader, "read", reading)
-    assert "import: straight" in history.explain()
+    assert "import: fast path" in history.explain()
     assert ends(history.import_document(things(*["x"] * 50, "x" * 11, *["x"] * 50))) == (100, 0, 1)
     assert seen == [50]
 

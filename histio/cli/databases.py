@@ -41,7 +41,7 @@ truncating = click.option(
     is_flag=True,
     help="Cut times to the digits of a second that their columns keep, with a warning for each.",
 )
-"""An option for databases that keep less of times than a file has."""
+"""The option ``--truncate-times``."""
 
 
 def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _Command]:
@@ -126,10 +126,10 @@ def _imported(named: str) -> histio.History:
 
 
 def imported(named: str, what: str) -> Any:
-    """The object that MODULE:ATTRIBUTE names, looked for in the working directory too.
+    """The object that MODULE:ATTRIBUTE names; modules of the working directory are found too.
 
     Raises:
-        click.UsageError: There is none; the text begins with *what* named it.
+        click.UsageError: There is no such object; the text begins with *what*, the option that named it.
     """
     module, _, attribute = named.partition(":")
     if not module or not attribute:

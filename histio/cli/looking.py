@@ -277,11 +277,11 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
 @click.command()
 @database_options
 def explain(url: str | None, named: str | None) -> int:
-    """Show what of the models is in the format, and what is not.
+    """Show which columns of the models are in the format, and which are not.
 
-    For each table: its members, what is left out and by which option, what the import fills, and what is
-    not moved, such as row ids. With a database, also how the runs of each kind are exported and imported, and
-    what makes that slow.
+    Lists, for each table, the columns and relationships that are in the format, excluded, filled by the
+    import, or not moved, such as row ids. With a database, also shows which kinds take the fast path, and
+    why others do not.
 
     \b
     Examples:
@@ -298,10 +298,9 @@ def explain(url: str | None, named: str | None) -> int:
 def scaffold(models: tuple[str, ...]) -> int:
     """Print a binding of SQLAlchemy models, as source to edit.
 
-    Each MODULE:MODEL is a kind of run; its ledgers and what it refers to are found through its relationships.
-    The source has a schema for each table with all its columns, references by the likeliest natural key
-    (others are comments), a History, and a conformance test to fill in.
-    Each MODEL is imported from its MODULE.
+    Each MODULE:MODEL becomes a kind of run; its ledgers and references are found through its relationships.
+    The source has a schema for each table with all of its columns, references by the likeliest natural key
+    (comments name other keys), a History, and a conformance test to fill in. Each MODEL is imported from MODULE.
 
     \b
     Examples:

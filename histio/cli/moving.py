@@ -157,7 +157,7 @@ def demo(folder: Path | None) -> int:
 @click.option("--follows", metavar="SHA256", help="The digest of the export that this one continues.")
 @click.option("--format", "form", metavar="FORM", help="Such as jsonl.zst, where no ending of FILE says it.")
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
-@click.option("--exact", is_flag=True, help="Fail where the database holds something else than is read.")
+@click.option("--exact", is_flag=True, help="Fail if a value is stored differently from how it is read.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out runs that the format cannot hold.")
 @quiet
 @as_json

@@ -39,7 +39,7 @@ Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what the field's place in a template takes, of as many stored values."""
 
 Altered: TypeAlias = Callable[[Sequence[Any]], Sequence[int]]
-"""Gives the places of those stored values that SQLAlchemy reads as others."""
+"""Returns the indices of the stored values that SQLAlchemy reads as other values."""
 
 _REMEMBERED = 10_000
 _DIGITS = b"0123456789"
@@ -50,12 +50,12 @@ class DeclinedError(Exception):
 
 
 class Member(NamedTuple):
-    """How a field gets into the JSON of a record.
+    """How the values of a field are written into the JSON of records.
 
     Attributes:
-        place: Its place in a template of ``%``.
-        fill: Makes what the place takes.
-        altered: Finds values that are stored otherwise than they are read; None: there are none.
+        place: The field's place in a ``%`` template.
+        fill: Makes the values for that place.
+        altered: Finds values that SQLAlchemy reads as others; None: there are none.
     """
 
     place: str
@@ -64,12 +64,12 @@ class Member(NamedTuple):
 
 
 def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
-    """How a *field* gets into the JSON of a record; None: only marshmallow can do it.
+    """How the values of *field* are written into JSON; None: only marshmallow can do it.
 
     Args:
         field: The field.
-        form: How the values of its column arrive.
-        digits: To how many digits after the point SQLAlchemy rounds floats; None: it does not.
+        form: How the driver returns the values of its column.
+        digits: The digits after the point to which SQLAlchemy rounds floats; None: it does not round.
     """
     made = _column(field, form, digits)
     if made is None:
@@ -136,7 +136,7 @@ class _Known:
 
     Args:
         field: The field.
-        spell: Gives a stored value in the form of the wire; None: it is in that form.
+        spell: Converts a stored value to its form in JSON; None: it has that form.
     """
 
     def __init__(self, field: WireField, spell: Callable[[Any], Any] | None = None) -> None:
@@ -171,7 +171,7 @@ def _counts(field: Epoch, values: Sequence[Any]) -> Iterable[str]:
 
 
 def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
-    """Decimals that are stored as floats, to be rounded as SQLAlchemy does."""
+    """Decimals that are stored as floats; the template rounds them as SQLAlchemy does."""
     if not set(map(type, values)) <= {float, int}:
         raise DeclinedError
     read = f"%.{field.scale}f".__mod__
@@ -184,12 +184,12 @@ def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
     if lowest > 0:
         return values
     if min(values) >= 0:
-        return [value or 0.0 for value in values]  # zeros have no sign
+        return [value or 0.0 for value in values]  # never -0.0
     return [value if float(read(value)) else 0.0 for value in values]
 
 
 def _altered(digits: int, values: Sequence[float]) -> Sequence[int]:
-    """The places of decimals that are stored with more digits than they are read with."""
+    """The indices of decimals that are stored with more *digits* than they are read with."""
     unit = 10.0**digits
     # A count of units is below 10**15, and what it is over a power of ten is rounded once.
     read = [round(value * unit) / unit for value in values]
@@ -203,7 +203,7 @@ def _altered(digits: int, values: Sequence[float]) -> Sequence[int]:
 
 
 def _some_altered(altered: Altered, values: Sequence[Any]) -> Sequence[int]:
-    """What *altered* finds in *values* of which some are null."""
+    """The indices that *altered* finds in *values*, some of which are null."""
     places = [place for place, value in enumerate(values) if value is not None]
     return [places[found] for found in altered([values[place] for place in places])]
 
@@ -261,7 +261,7 @@ def _bytes(field: Bytes, values: Sequence[Any]) -> Sequence[str]:
 
 
 def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
-    """Base64 text as databases make it."""
+    """Base64 text as databases write it."""
     if field.max_length is not None and any(
         len(value) // 4 * 3 - value.count("=") > field.max_length for value in values
     ):
@@ -270,7 +270,7 @@ def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
 
 
 def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
-    """JSON in the form of the wire; SQLite gives a number that stands alone as such."""
+    """JSON in the form of the format. SQLite returns a single number as a number, all else as text."""
     texts = []
     for value in values:
         wire = field.to_wire(json.loads(value) if isinstance(value, str) else value)
@@ -329,13 +329,13 @@ class _Moments:
             self._hours |= hours
 
 
-_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLAlchemy has it
+START_OF_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - SQLAlchemy's intervals count from it, without zone
 
 
 def _since_1970(value: str) -> dt.timedelta:
     if not _SECOND <= len(value) <= _WIDTH:  # Python drops a seventh digit
         raise DeclinedError
-    return dt.datetime.fromisoformat(value) - _1970
+    return dt.datetime.fromisoformat(value) - START_OF_1970
 
 
 def _microseconds(value: str) -> dt.timedelta:
@@ -343,7 +343,7 @@ def _microseconds(value: str) -> dt.timedelta:
 
 
 def _clock(value: str) -> str:
-    """A time of day as databases spell it, with six digits after the point or none."""
+    """A time of day as a database spells it, with six digits after the point, or none if all are zero."""
     whole, _, fraction = value.partition(".")
     return f"{whole}.{fraction.ljust(6, '0')}" if fraction.strip("0") else whole
 

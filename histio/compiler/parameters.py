@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from marshmallow.fields import Field
 
 from histio.column_types import AnyInterval, declared
-from histio.compiler.columns import DeclinedError
+from histio.compiler.columns import START_OF_1970, DeclinedError
 from histio.dialects import Driver, binds, has_plain_type
 from histio.fields import (
     Boolean,
@@ -136,12 +136,9 @@ def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]
     return [value + zone for value in spaced] if zone else spaced
 
 
-_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as SQLAlchemy has it
-
-
 def _since_1970(field: Duration, values: Sequence[str]) -> list[str]:
     try:
-        return [(_1970 + field.from_wire(value)).isoformat(" ", "microseconds") for value in values]
+        return [(START_OF_1970 + field.from_wire(value)).isoformat(" ", "microseconds") for value in values]
     except OverflowError:
         raise DeclinedError from None
 

@@ -139,7 +139,7 @@ class Rows:
 
 
 def _kept_apart(table: Table, owned: Sequence[sa.Column[Any]]) -> bool:
-    """Whether no two entries of an owner can have the same identity; chance sees to that of UUIDs."""
+    """Whether no two entries of an owner can have the same identity; UUIDs are not repeated by chance."""
     own = table.identity
     return own is None or own.is_uuid or is_unique(*own.columns, *owned)
 
@@ -165,9 +165,12 @@ def _member(
 
 
 def _within(limit: Limit, make: Parameters, values: Sequence[Any], *, as_given: bool) -> Iterable[Any]:
-    """What *make* gives for *values*, all of which the column keeps.
+    """The parameters that *make* makes of *values*, if the column keeps all of them.
 
-    Values are checked *as_given* where making parameters of them may lose digits.
+    *as_given*: whether to check *values* instead of the parameters, which may have lost digits.
+
+    Raises:
+        DeclinedError: The column does not keep one of them.
     """
     made = list(make(values))
     if any(each is not None and limit.check_parameter(each) for each in (values if as_given else made)):

@@ -48,8 +48,8 @@ class Finished(NamedTuple):
     """The JSON of some rows.
 
     Attributes:
-        texts: One for each row.
-        altered: For each value that SQLAlchemy reads as another than is stored, the place of its row.
+        texts: One text for each row.
+        altered: The index of the row, for each value that SQLAlchemy reads as another than is stored.
     """
 
     texts: list[str]
@@ -100,7 +100,7 @@ class Texts:
         return statement
 
     def _add(self, name: str, field: Any, template: _Template) -> None:
-        """Select what *field* says, and take it into the *template*."""
+        """Select the values of *field*, and add it to the *template*."""
         if isinstance(field, Slug) and field.relationship is not None:
             source = self._key(field)
         else:
@@ -125,7 +125,7 @@ class Texts:
         self._members.append(made._replace(fill=fill))
 
     def _key(self, slug: Slug) -> _Source:
-        """Where the key of a related row is."""
+        """The source of the key of a related row."""
         ways = [each.relation for each in self._table.references if each.relation.name == slug.relationship]
         if len(slug.key) > 1 or not ways or ways[0].relationship is None:
             several = "has a key of several columns" if len(slug.key) > 1 else "leads over no relationship"
@@ -195,7 +195,7 @@ class Texts:
             raise DeclinedError from error
 
     def _check_named(self, columns: Sequence[Sequence[Any]]) -> None:
-        """Raise DeclinedError where a related row has none of the keys by which it could be named."""
+        """Raise DeclinedError where all keys of a related row are null."""
         slugs = (each for each in self._table.fields.values() if isinstance(each, Slug))
         ways = Counter(slug.relationship for slug in slugs)
         for relationship, places in self._spare.items():
@@ -216,13 +216,14 @@ class Texts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Source:
-    """Where the values of a member come from.
+    """The source of a field's values.
 
     Attributes:
         column: Their column.
-        marked: An expression for the key of a related row: null where no row is related, empty where that is
-            not there or has no key, else an equals sign and the key. None: the column itself.
-        is_spare: Whether the member is left out where the related row has no such key.
+        marked: For the key of a related row, an expression that is null if there is no foreign key, empty if
+            the related row is missing or its key is null, otherwise an equals sign and the key. None: the
+            column itself is selected.
+        is_spare: Whether the field is left out if the related row has no such key.
     """
 
     column: Any
@@ -235,49 +236,57 @@ class _Source:
 
 
 class _Template:
-    """The JSON of an object, made of its members' places."""
+    """A ``%`` template for the JSON of an object."""
 
     def __init__(self) -> None:
         self._text = ""
         self._has_member = False
 
     def add(self, member: str) -> None:
-        """Take in a *member* that is always there."""
+        """Add a *member* that every object has."""
         self._text += f",{member}" if self._has_member else member
         self._has_member = True
 
     def add_spare(self, member: str) -> str:
-        """Take in a *member* that may be left out; give it back with its comma."""
+        """Add a place for a *member* that may be left out, and return the member with its comma."""
         self._text += "%s"
         return f",{member}" if self._has_member else f"{member},"
 
     def finished(self) -> str:
-        """The object."""
+        """The template.
+
+        Raises:
+            NotCompiledError: Every member may be left out, so the commas are not known.
+        """
         if not self._has_member:
             raise NotCompiledError("every member may be left out")
         return f"{{{self._text}}}"
 
 
 def _quoted(name: str) -> str:
-    """*name* as JSON, as it stands in a template."""
+    """*name* as JSON, escaped for a ``%`` template."""
     return json.dumps(name, ensure_ascii=False).replace("%", "%%")
 
 
 def _may_lead_nowhere(relationship: Any) -> bool:
-    """Whether a row may have no related one, other than by a foreign key that leads nowhere."""
+    """Whether a row may have no related row, apart from broken foreign keys."""
     way_out = relationship.direction is RelationshipDirection.MANYTOONE
     return not way_out or any(column.nullable for column in relationship.local_columns)
 
 
 def _unmarked(fill: Column, values: Sequence[Any]) -> Iterable[str]:
-    """JSON of marked keys."""
-    if "" in values:  # a row is related, and it is not there or has no key
+    """JSON of marked keys; see `_Source`.
+
+    Raises:
+        DeclinedError: A related row is missing, or its key is null.
+    """
+    if "" in values:
         raise DeclinedError
     return fill([None if value is None else value[1:] for value in values])
 
 
 def _where_named(member: str, fill: Column, values: Sequence[Any]) -> list[str]:
-    """The members with marked keys; nothing where the related row has none."""
+    """The members with marked keys; see `_Source`. Empty where the related row has no key."""
     done = iter(fill([None if value is None else value[1:] for value in values if value != ""]))
     return ["" if value == "" else member % next(done) for value in values]
 

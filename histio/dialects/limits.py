@@ -1,4 +1,4 @@
-"""What a database would round, cut, drop or refuse, though the format allows it."""
+"""Find values that the format allows, and that the database would round, cut, drop or refuse."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from histio.wire import WireField, shown
 _SINGLE_BITS = 24
 
 Check: TypeAlias = Callable[[Any], Fault | None]
-"""Tells what is wrong with a value that a database does not keep as it is."""
+"""Returns the fault of a value that the database does not keep as it is, otherwise None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a column keeps, where that is less than its field allows.
+    """The limit of a column that keeps less than its field allows.
 
     Attributes:
-        check: Tells what is wrong with a loaded value.
-        check_parameter: Tells what is wrong with a value as a driver takes it: decimals may be their digits,
-            and times ISO 8601 in UTC with a blank and six digits.
-        hint: What helps; None: nothing that histio could do.
+        check: Checks a loaded value.
+        check_parameter: Checks a value as the driver takes it. Decimals may be text, and times text in ISO
+            8601, in UTC, with a blank and six digits.
+        hint: What the user can do about it; None: nothing in histio.
     """
 
     check: Check
@@ -49,12 +49,12 @@ class Limit:
 
 
 def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], Stored]) -> dict[str, Limit]:
-    """By member of *table*, what its column keeps, where that is less than the field allows.
+    """By member of *table*, the limit of its column; members whose column keeps all values are absent.
 
     Args:
-        dialect: Of the database.
-        table: Whose columns they are.
-        stored: What the database says of its columns; of the others, the models' types are asked.
+        dialect: The database's.
+        table: The table.
+        stored: What the columns of the database keep. For columns that are absent, the model's type counts.
     """
     found = {
         member: _limit(dialect, table.fields[member], column, stored.get(column))
@@ -69,7 +69,7 @@ def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], St
 
 
 def _hint(field: Field[Any], limit: Limit, stored: Stored | None) -> str | None:
-    """What helps where a value is more than the column keeps."""
+    """What the user can do about a value that the column does not keep; None: nothing in histio."""
     if is_time(field) and second_digits(field, limit) is not None:
         return "truncate_times=True, or --truncate-times, cuts it"
     is_single = stored is not None and stored.significant == SINGLE["significant"]
@@ -84,12 +84,12 @@ def _limit(
     kept = _assumed(undecorated, dialect) if stored is None else stored
     implemented: Any = own.dialect_impl(dialect)
     below: Check = _no_fault
-    # Where the database calls a function, that decides what is stored.
+    # An SQL function of the type decides what is stored: the value says nothing.
     if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - as it asks
         below = functools.partial(_excess, f"{column.table}.{column.name}", kept)
-    # Without intervals of its own, a database keeps times since 1970, which end.
+    # Databases without an interval type keep times since 1970, and these have a last year.
     since_1970 = isinstance(undecorated, sa.Interval) and dialect.name != "postgresql"
-    # What is only assumed of a column is what its type makes of loaded values.
+    # Assumed limits are about loaded values, those of the database about what the driver gets.
     is_bound = since_1970 or (stored is not None and below is not _no_fault)
     bind = undecorated.dialect_impl(dialect).bind_processor(dialect) if is_bound else None
     check = below if bind is None else functools.partial(_bound, bind, below)
@@ -117,7 +117,7 @@ def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None
 
 
 def _through(column_type: Any, dialect: sa.Dialect, check: Check) -> Check:
-    """What *check* says of a value, after each decorator has made of it what it does."""
+    """A check that lets each decorator of the type convert the value, and then calls *check*."""
     own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
     if not isinstance(own, sa.types.TypeDecorator) or isinstance(own, sa.Interval):
         return check
@@ -151,7 +151,7 @@ def _call(process: Any, value: Any, dialect: sa.Dialect) -> Any:
 
 
 def _assumed(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Stored | None:
-    """What the column of a model's type keeps where the database says nothing of it; None: all."""
+    """What a column of the model's type keeps, if the database does not say; None: all values."""
     stored: Any = declared_type
     if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
         return Stored("a single float", **SINGLE)
@@ -189,7 +189,7 @@ def _second_digits(stored: Any, dialect: sa.Dialect) -> int:
 
 
 def _extremes(field: Field[Any]) -> list[Any] | None:  # noqa: PLR0911 - one for each field
-    """Loaded values with as much as a *field* allows; None: nothing is known of that."""
+    """The largest and longest loaded values that a *field* allows; None: they are not known."""
     match field:
         case WireField() if is_time(field):
             probe = _probe(field, field.digits)  # type: ignore[attr-defined]
@@ -225,7 +225,7 @@ def is_time(field: Field[Any]) -> bool:
 
 
 def _probe(field: Any, digits: int) -> Any:
-    """A loaded time with as many *digits* of a second's fraction, none of them zero; None: none is known."""
+    """A loaded time with so many *digits* of a second's fraction, none of them zero; None: unknown."""
     for form in _TIMES:
         wire = form.format(f".{_DIGITS[:digits]}" if digits else "")
         try:
@@ -237,7 +237,7 @@ def _probe(field: Any, digits: int) -> Any:
 
 
 def second_digits(field: Any, limit: Limit | None) -> int | None:
-    """How many digits of a second's fraction are kept of a *field* of times; None: not those alone count."""
+    """How many digits of a second's fraction the column of a time keeps; None: it has other limits too."""
     for digits in range(field.digits, -1, -1):
         probe = _probe(field, digits)
         if probe is not None and (limit is None or limit.check(probe) is None):
@@ -246,13 +246,13 @@ def second_digits(field: Any, limit: Limit | None) -> int | None:
 
 
 def cut_time(value: dt.datetime, digits: int | None) -> dt.datetime:
-    """*value* with so many *digits* of its second's fraction; None: with all of them."""
+    """*value* cut to so many *digits* of a second's fraction; None: all of them."""
     unit = 10 ** (MICRO - (MICRO if digits is None else digits))
     return value.replace(microsecond=value.microsecond // unit * unit)
 
 
 def _excess(where: str, stored: Stored, value: Any) -> Fault | None:
-    """What a database would lose or refuse of *value*, as a driver takes it, in the column *where*."""
+    """The fault of *value*, as the driver takes it, if the column *where* does not keep it; else None."""
     if stored.seconds is not None:
         found = _time_excess(stored, value)
     elif isinstance(value, str | bytes) and stored.most is None and stored.significant is None:
@@ -281,7 +281,7 @@ def _time_excess(stored: Stored, value: Any) -> _Excess:
 
 
 def kept_seconds(digits: int) -> str:
-    """What a column keeps whose seconds have so many *digits* after the point, in words."""
+    """What a column with so many *digits* of a second's fraction keeps, in words."""
     return f"{digits} digits of a second's fraction" if digits else "whole seconds only"
 
 

@@ -28,14 +28,14 @@ Form: TypeAlias = Literal[
     "json",
     "text",
 ]
-"""How a stored value arrives.
+"""How the driver returns a stored value.
 
-- ``boolean``, ``integer``: 0 or 1, a number, or its digits as text.
-- ``float``: a decimal as a float; ``double``: a float, or its digits as text; ``digits``: those of a decimal.
+- ``boolean``, ``integer``: 0 or 1, and a number, or its digits as text.
+- ``float``: a decimal, as a float. ``digits``: a decimal, as text. ``double``: a float, as such or as text.
 - ``moment``, ``day``, ``clock``: ISO 8601 text; a moment is in UTC, with a blank between day and time.
-- ``microseconds``: the count of an interval, as text.
-- ``uuid``, ``hex``: the text of a UUID, or that without hyphens.
-- ``bytes``, ``base64``: bytes, or their text.
+- ``microseconds``: an interval, as the text of their number.
+- ``uuid``, ``hex``: the text of a UUID, with or without hyphens.
+- ``bytes``, ``base64``: bytes, and bytes as base64.
 - ``json``, ``text``: text.
 """
 
@@ -101,7 +101,7 @@ _DAYS, _HOURS = 10**7, 10**9
 
 
 def _microseconds(column: Any) -> Any:
-    """The digits of an interval of PostgreSQL; other text where it has months, or is too long to count."""
+    """The microseconds of a PostgreSQL interval, as text; other text if it has months or is too long."""
     day, hour, minute, micro = (
         sa.cast(sa.extract(part, column), sa.BigInteger) for part in ("day", "hour", "minute", "microseconds")
     )
@@ -126,7 +126,7 @@ def has_plain_type(column_type: TypeEngine[Any], dialect: Any) -> bool:
 
 
 def _has_own_spelling(stored: Any) -> bool:
-    """Whether a type chooses how SQLite, which keeps times as text, spells them."""
+    """Whether the type has its own spelling of times for SQLite, which keeps them as text."""
     return not {"_storage_format", "_reg"}.isdisjoint(vars(stored))
 
 

@@ -74,9 +74,9 @@ def order_key(
 
 
 def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | None:
-    """The digits after the point to which SQLAlchemy rounds the floats that the driver gives it.
+    """The digits after the point to which SQLAlchemy rounds the floats of the driver.
 
-    None where it does not: the driver gives decimals, or the application reads the floats themselves.
+    None: it does not round, because the driver gives decimals, or the application reads floats.
     """
     stored = declared(column_type, dialect)
     if dialect.name != "sqlite" or not isinstance(stored, sa.Numeric | sa.Float) or not stored.asdecimal:
@@ -86,13 +86,13 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
 
 
 LAST_DIGIT = 3e-16
-"""The part of a float by which its last digit may be off, whoever computed it: that is no other value."""
+"""The part of a float by which its last digit may differ when it is computed; it is the same value then."""
 
 
 def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
-    """What is true of values in *column* that SQLAlchemy reads as others; None where there can be none.
+    """A condition for values in *column* that SQLAlchemy reads as other values; None: there can be none.
 
-    SQLite stores a decimal as a float, with all digits that it was given.
+    SQLite stores a decimal as a float, with all of its digits.
     """
     digits = decimal_digits(connection.dialect, column.type)
     if digits is None:
@@ -107,9 +107,9 @@ def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.Co
 
 
 def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
-    """What is true of values in *column* that SQLAlchemy cannot read, or takes for something else entirely.
+    """A condition for values in *column* that SQLAlchemy cannot read, or reads as something else entirely.
 
-    None where there can be none; SQLite stores anything in any column, and PostgreSQL times beyond Python's.
+    None: there can be none. SQLite stores anything in any column, and PostgreSQL times beyond Python's.
     """
     if connection.dialect.name == "postgresql" and isinstance(column.type, sa.DateTime | sa.Date):
         first: Any = sa.literal_column("'0002-01-01'")

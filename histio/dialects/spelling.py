@@ -1,6 +1,6 @@
-"""Which stored values are spelled otherwise than look-ups spell them.
+"""Find stored values in a spelling that no look-up uses.
 
-SQLite keeps anything in any column, and every database keeps more than one spelling of a UUID in a text.
+SQLite keeps any value in any column, and every database keeps any spelling of a UUID in a text.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _DAY = len("0000-00-00")
 def other_spelling(
     connection: Connection, column: InstrumentedAttribute[Any], example: Any
 ) -> sa.ColumnElement[bool] | None:
-    """What is true of values in *column* that no look-up finds, though they can be read.
+    """A condition for values in *column* that can be read, but that no look-up finds.
 
     Args:
         connection: Only asked for its dialect.
-        column: What identifies a row.
-        example: Of UUIDs, one as the application has it, with letters; of other identities None.
+        column: The column of an identity.
+        example: For UUIDs: a UUID with letters, as the application has it. Otherwise None.
 
     Returns:
-        None where there can be none.
+        None if there can be no such values.
     """
     dialect = connection.dialect
     stored = declared(column.type, dialect)
@@ -40,14 +40,14 @@ def other_spelling(
     if isinstance(stored, sa.String | sa.Uuid) and not native:
         process = column.type.dialect_impl(dialect).bind_processor(dialect)
         written = example if process is None else process(example)
-        # What the column's type does not convert is compared as it is read.
+        # A type that does not convert values finds every spelling that it reads.
         if isinstance(written, str) and written != example:
             rules += _of_uuids(text, written)
     return sa.or_(*rules) if rules else None
 
 
 def _of_sqlite(stored: TypeEngine[Any], column: Any, text: Any) -> Iterator[Any]:
-    """What may be in a column of any type in SQLite."""
+    """Conditions for values that SQLite keeps in the column, though its type never writes them."""
     if isinstance(stored, sa.types._Binary):  # noqa: SLF001 - what BINARY and LargeBinary share
         yield sa.func.typeof(column) != "blob"
     if isinstance(stored, sa.String | sa.Uuid | sa.DateTime | sa.Date | sa.Time):
@@ -66,7 +66,7 @@ def _of_sqlite(stored: TypeEngine[Any], column: Any, text: Any) -> Iterator[Any]
 
 
 def _of_uuids(text: Any, written: str) -> Iterator[Any]:
-    """What no UUID is that is spelled as *written* is."""
+    """Conditions for UUIDs that are spelled differently from *written*."""
     spell = sa.func.upper if written == written.upper() else sa.func.lower
     yield sa.func.length(text) != len(written)
     yield text != spell(text if "-" in written else sa.func.replace(text, "-", ""))

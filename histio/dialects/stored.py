@@ -1,4 +1,4 @@
-"""What a database says of its columns, which may keep less than a host's models say."""
+"""Read from a database what its columns keep, which may be less than the models say."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sqlalchemy.engine import Connection
 from histio.dialects.names import MYSQL
 
 MICRO = 6
-"""Digits of a second's fraction that times have."""
+"""Digits of a second's fraction that times have at most."""
 
 _MOST_SINGLE = Decimal("3.40282E+38")
 SINGLE: Mapping[str, Any] = {"significant": 6, "least": -_MOST_SINGLE, "most": _MOST_SINGLE}
-"""What every float of single precision keeps."""
+"""The limits of a float of single precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,19 @@ class Stored:
     """What a column of a database keeps.
 
     Attributes:
-        type: Its type, in the database's words.
-        seconds: Digits of a second's fraction; None: it keeps no times.
-        day: Of a time, it keeps only the day.
-        scale: Digits after the point, or less than 0: so many before it are zeros; None: any number.
-        least: The least number; None: it has no bounds.
-        most: The greatest number; None: it has no bounds.
-        significant: Significant digits of a number; None: any number.
-        characters: Length of a text; None: any.
-        octets: Length of a text in *charset*, or of binary data, in bytes; None: any.
-        charset: The character set, where it may lack characters, by the database's name for it.
-        filled: Binary data with fewer bytes get zeros behind them; None: they do not.
-        stripped: Spaces at the end of a text get lost.
-        collation: How texts are compared; None: it keeps no texts.
+        type: The type, as the database names it.
+        seconds: Digits of a second's fraction; None: not a time.
+        day: Whether it keeps only the day of a time.
+        scale: Digits after the point; negative: as many digits before the point are zeros. None: no limit.
+        least: The least number; None: no limit.
+        most: The greatest number; None: no limit.
+        significant: Significant digits of a number; None: no limit.
+        characters: The longest text, in characters; None: no limit.
+        octets: The longest text in *charset*, or binary value, in bytes; None: no limit.
+        charset: The database's name of the character set; None: it has all characters.
+        filled: The length in bytes to which shorter binary values are filled with zeros; None: they are not.
+        stripped: Whether trailing spaces of a text are lost.
+        collation: The collation of a text; None: not a text.
     """
 
     type: str
@@ -59,7 +59,7 @@ class Stored:
 
     @property
     def is_limited(self) -> bool:
-        """Whether it keeps less than all values of its kind."""
+        """Whether some values of this type are not kept."""
         whole = None if self.seconds is None else MICRO
         return self != Stored(self.type, seconds=whole, collation=self.collation)
 
@@ -67,10 +67,10 @@ class Stored:
 def stored_columns(
     connection: Connection, columns: Collection[sa.Column[Any]]
 ) -> dict[sa.Column[Any], Stored]:
-    """What the database keeps in each of *columns*, in one statement.
+    """What each of *columns* keeps, read in one statement.
 
-    Those are absent of which the database says nothing, such as those of MariaDB's temporary tables; and all
-    of SQLite's, which enforces neither lengths nor precisions.
+    Columns that the database does not list are absent, such as those of MariaDB's temporary tables. So are
+    all columns in SQLite, which enforces neither lengths nor precisions.
     """
     read = _READERS.get(connection.dialect.name)
     selectables: set[Any] = {column.table for column in columns}
@@ -83,18 +83,18 @@ def stored_columns(
 
 
 def _integers(bits: int, *, unsigned: bool = False) -> dict[str, Any]:
-    """The bounds of an integer type of so many *bits*, and that it keeps no fraction."""
+    """The limits of an integer type with so many *bits*."""
     least, most = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return {"scale": 0, "least": Decimal(least), "most": Decimal(most)}
 
 
 def decimals(precision: int, scale: int, *, unsigned: bool = False) -> dict[str, Any]:
-    """The bounds of a decimal type with so many digits."""
+    """The limits of a decimal type of this *precision* and *scale*."""
     most = Decimal(10**precision - 1).scaleb(-scale)
     return {"scale": scale, "least": Decimal(0) if unsigned else -most, "most": most}
 
 
-# Domains are followed down to the type that they are made of.
+# The recursion leads from a domain to its base type.
 _POSTGRESQL = sa.text("""
 WITH RECURSIVE found AS (
   SELECT wanted.place, a.attname AS name, a.atttypid AS type, a.atttypmod AS modifier,
@@ -131,7 +131,7 @@ def _of_postgresql(connection: Connection, tables: list[sa.Table]) -> Iterable[t
 
 
 def _kept_by_postgresql(kind: str, modifier: int) -> dict[str, Any]:  # noqa: PLR0911 - one for each type
-    """What a type keeps, by its name in the catalog and its modifier, of which -1 is none."""
+    """The limits of a type, by its name in the catalog and its modifier; -1: it has no modifier."""
     bits = {"int2": 16, "int4": 32, "int8": 64}
     if kind in bits:
         return _integers(bits[kind])
@@ -177,7 +177,7 @@ _LONGEST = 2**32 - 1
 
 
 def _of_mysql(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
-    # One SELECT per table, as the server looks into all of a schema's tables where several are asked for.
+    # One SELECT for each table: asked for several, the server opens all tables of the schema.
     parts = [
         sa.select(sa.literal_column(str(place)), *(_COLUMNS.c[name] for name in _MYSQL_COLUMNS)).where(
             _COLUMNS.c.table_schema == (connection.schema_for_object(table) or sa.func.database()),
@@ -186,15 +186,15 @@ def _of_mysql(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[
         for place, table in enumerate(tables)
     ]
     for place, *row in connection.execute(sa.union_all(*parts)):
-        told = dict(zip(_MYSQL_COLUMNS, row, strict=True))
-        stored = Stored(told["column_type"], collation=told["collation_name"], **_kept_by_mysql(told))
-        yield tables[place], told["column_name"], stored
+        column = dict(zip(_MYSQL_COLUMNS, row, strict=True))
+        stored = Stored(column["column_type"], collation=column["collation_name"], **_kept_by_mysql(column))
+        yield tables[place], column["column_name"], stored
 
 
-def _kept_by_mysql(told: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 - one for each type
-    """What a column keeps of which the information schema has *told*."""
-    kind, unsigned = told["data_type"], "unsigned" in told["column_type"]
-    precision, scale = told["numeric_precision"], told["numeric_scale"]
+def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 - one for each type
+    """The limits of a *column*, given as a row of the information schema."""
+    kind, unsigned = column["data_type"], "unsigned" in column["column_type"]
+    precision, scale = column["numeric_precision"], column["numeric_scale"]
     if kind in _BITS:
         return _integers(_BITS[kind], unsigned=unsigned)
     if kind == "decimal":
@@ -205,18 +205,18 @@ def _kept_by_mysql(told: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 
     if kind == "date":
         return {"seconds": 0, "day": True}
     if kind in ("datetime", "timestamp", "time"):
-        return {"seconds": told["datetime_precision"] or 0}
-    charset = told["character_set_name"]
+        return {"seconds": column["datetime_precision"] or 0}
+    charset = column["character_set_name"]
     kept = {} if charset in ("utf8mb4", None) else {"charset": charset}
     if kind in ("char", "varchar"):
-        return kept | {"characters": told["character_maximum_length"], "stripped": kind == "char"}
-    octets = told["character_octet_length"]
+        return kept | {"characters": column["character_maximum_length"], "stripped": kind == "char"}
+    octets = column["character_octet_length"]
     if kind.endswith(("text", "blob", "binary")) and octets is not None and octets < _LONGEST:
         return kept | {"octets": octets, "filled": octets if kind == "binary" else None}
     return kept
 
 
-# By the names of PostgreSQL and MariaDB; of others, the databases say what they lack.
+# By the names of PostgreSQL and MariaDB. With other character sets, the database itself refuses characters.
 _CODECS = {
     "LATIN1": "latin-1",
     "LATIN9": "iso8859-15",
@@ -225,18 +225,18 @@ _CODECS = {
     "ascii": "ascii",
 }
 _BASIC = ("utf8", "utf8mb3", "ucs2")
-"""Of MariaDB's character sets, those that have the characters of up to three bytes in UTF-8."""
+"""MariaDB's character sets that have all characters of up to three bytes in UTF-8, and no others."""
 
 _BEYOND = re.compile("[\U00010000-\U0010ffff]")
 _UNASSIGNED = re.compile("[\x81\x8d\x8f\x90\x9d]")
-"""Bytes of cp1252 that mean nothing to Python and themselves to MariaDB."""
+"""Characters that Python's cp1252 lacks and MariaDB's latin1 has."""
 
 
 def encoded_as(text: str, charset: str | None) -> bytes:
-    """*text* in a character set of a database's.
+    """*text* in bytes of the database's character set *charset*; None: UTF-8.
 
     Raises:
-        UnicodeEncodeError: It has characters which that lacks.
+        UnicodeEncodeError: The character set lacks a character of *text*.
     """
     if charset in _BASIC:
         beyond = _BEYOND.search(text)
@@ -252,9 +252,9 @@ _READERS: Mapping[str, _Reader] = {"postgresql": _of_postgresql, **dict.fromkeys
 
 
 def stored_keys(connection: Connection, table: sa.Table) -> list[tuple[str | None, list[sa.Column[Any]]]]:
-    """The name and the columns of each rule by which rows of *table* are unique to the database.
+    """The name and the columns of each unique constraint and index that *table* has in the database.
 
-    The model may know nothing of them. Rules over expressions are left out.
+    The model may lack them. Indexes over expressions are left out.
     """
     inspector, columns = sa.inspect(connection), {column.name: column for column in table.columns}
     schema = connection.schema_for_object(table)

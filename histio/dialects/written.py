@@ -1,4 +1,4 @@
-"""Whether the number of rows that a database says it has written is the number that it keeps."""
+"""Whether the row count that a database reports for an INSERT is the number of rows that it keeps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from histio.dialects.names import MYSQL
 
 
 def counts_truly(connection: Connection, tables: Collection[sa.Table]) -> bool:
-    """Whether an INSERT into one of *tables* reports the rows that are there afterwards.
+    """Whether the row count of an INSERT into *tables* is the number of rows that are there afterwards.
 
-    Triggers, rules and views may drop rows, write them elsewhere, or write further ones.
+    With triggers, rules and views it may not be: they can drop rows, redirect them, or write more.
     """
     name = connection.dialect.name
     if name in MYSQL:
@@ -29,10 +29,10 @@ def counts_truly(connection: Connection, tables: Collection[sa.Table]) -> bool:
 
 
 def check_count(connection: Connection, table: sa.Table, reported: int, written: int) -> None:
-    """Check how many rows the database *reported* of those that were *written*; -1: it does not say.
+    """Check that the database *reported* as many rows as were *written*; -1: it does not report a number.
 
     Raises:
-        RowFaultError: It did not keep every row. Not where it might count otherwise.
+        RowFaultError: It did not keep every row. Not raised where `counts_truly` is false.
     """
     if reported not in (written, -1) and counts_truly(connection, [table]):
         raise RowFaultError("the database did not keep every row")

@@ -12,22 +12,22 @@ from sqlalchemy.types import TypeEngine
 from histio.column_types import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
-# The last character carries zeros in the bits that no byte uses.
+# The last character before the padding has zeros in the bits that no byte uses.
 _BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 _SAMPLE = b"\x00\xff"
 
-# Of types whose name says how much they hold.
+# Types whose name gives their length, in bytes.
 _LENGTHS = {"TINYBLOB": 2**8 - 1, "MEDIUMBLOB": 2**24 - 1}
 
 
 class Bytes(WireField):
-    """Bytes as base64 (RFC 4648, section 4): with padding, without line ends, unused bits zero.
+    """Bytes as base64 (RFC 4648, section 4).
 
-    Each value has one spelling. The column is a `sqlalchemy.LargeBinary`, ``BINARY``, ``VARBINARY`` or
-    ``BLOB``.
+    Each value has exactly one spelling: padding is required, line ends are not allowed, unused bits are zero.
+    The column is a `sqlalchemy.LargeBinary`, ``BINARY``, ``VARBINARY`` or ``BLOB``.
 
     Args:
-        max_length: In bytes; None: what the column holds.
+        max_length: The most bytes that are allowed. None: as many as the column holds.
         kwargs: As for `WireField`.
     """
 
@@ -45,8 +45,7 @@ class Bytes(WireField):
         binary = isinstance(stored, sa.types._Binary) or is_decorated(column_type)  # noqa: SLF001 - what BINARY and LargeBinary share
         if not binary or python_form(column_type, [_SAMPLE]) is None:
             raise self.unfit(column_type, "it takes LargeBinary, BINARY, VARBINARY or BLOB")
-        if is_decorated(column_type) and python_form(column_type, [("any", "object")]) is not None:
-            raise self.unfit(column_type, "its decorator keeps objects of Python's, not bytes")
+
         named = _LENGTHS.get(stored.__visit_name__)
         lengths = (self.max_length, getattr(stored, "length", None), named)
         self.max_length = min((length for length in lengths if length is not None), default=None)
@@ -63,13 +62,13 @@ class Bytes(WireField):
         groups, rest = divmod(self.max_length, 3)
         if not rest:
             return {**rule, "maxLength": 4 * groups}
-        # The last group of the longest text holds no more than the rest: its padding says so.
+        # The longest text must end with the padding that leaves room for the remaining bytes only.
         padded = {"pattern": "==$" if rest == 1 else "=$"}
         return {**rule, "maxLength": 4 * groups + 4, "anyOf": [{"maxLength": 4 * groups}, padded]}
 
     def to_wire(self, value: Any) -> str:
         if not isinstance(value, bytes | bytearray | memoryview):
-            raise self.make_error("invalid")  # text that SQLite stored here may look like base64
+            raise self.make_error("invalid")  # SQLite may have text here, which may look like base64
         return base64.b64encode(value).decode("ascii")
 
     def from_wire(self, value: str) -> bytes:

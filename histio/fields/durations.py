@@ -20,17 +20,17 @@ _PARTS = re.compile(
 
 
 def _pattern(digits: int) -> str:
-    """Numbers so short that Python's `datetime.timedelta` holds their sum."""
+    """The pattern of durations; numbers are so short that a `datetime.timedelta` always holds the sum."""
     time = rf"T([0-9]{{1,9}}H)?([0-9]{{1,9}}M)?([0-9]{{1,9}}{fraction(digits)}S)?"
     return f"^-?P([0-9]{{1,8}}D)?({time})?$"
 
 
 class Duration(WireField):
-    """A length of time as ISO 8601 writes it, in days, hours, minutes and seconds: ``P1DT2H3M4.5S``.
+    """A duration in ISO 8601 notation, ``P1DT2H3M4.5S``, for columns of `sqlalchemy.Interval`.
 
-    A minus sign in front makes all of it negative. There are no years, months or weeks. Dumps hours and
-    minutes below their next unit, leaves out what is zero, and writes ``PT0S`` for zero; loads any numbers
-    (``PT36H``). For columns of `sqlalchemy.Interval`.
+    It has days, hours, minutes and seconds; years, months and weeks are errors. A leading minus sign negates
+    the whole. Dumps the canonical form: hours below 24, minutes and seconds below 60, no part that is zero,
+    ``PT0S`` for zero. Loads larger numbers too (``PT36H``).
 
     Args:
         kwargs: As for `WireField`.
@@ -56,7 +56,7 @@ class Duration(WireField):
             raise self.unfit(column_type, "its decorator takes no timedelta")
         fields = getattr(stored, "fields", None)
         if fields is not None and not fields.upper().endswith("SECOND"):
-            raise self.unfit(column_type, "it drops a part of what is stored: leave out fields=")
+            raise self.unfit(column_type, "its fields= drops part of each value: leave out fields=")
         self.digits = digits_of(stored)
         self._matched = _pattern(self.digits)
 

@@ -1,4 +1,4 @@
-"""Fields whose values are instants, kept as numbers."""
+"""Fields whose values are instants, stored as numbers."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _DAY = dt.timedelta(days=1)
 
 
 class Epoch(UtcTimestamp):
-    """An instant that the column keeps as a whole number since 1970, dumped like a `UtcTimestamp`.
+    """A Unix time: an instant in an integer column, dumped and loaded as a timestamp like a `UtcTimestamp`.
 
-    Loads any offset. More digits of a second than the unit has are a ``precision`` problem. The range is what
-    the column holds in that unit: with 32 bits of seconds, from December 1901 to January 2038. The first and
-    the last day of that range are not read with an offset.
+    Loads timestamps with any offset. A timestamp with more digits of a second than *unit* is a ``precision``
+    problem, one beyond the column's range is ``out-of-range``: 32 bits of seconds hold December 1901 to
+    January 2038. Timestamps with an offset must lie at least a day inside that range.
 
     Args:
-        unit: What is counted since 1970-01-01T00:00:00Z: seconds, milliseconds or microseconds.
+        unit: What the column counts since 1970-01-01T00:00:00Z: ``"s"``, ``"ms"`` or ``"us"``, for seconds,
+            milliseconds or microseconds.
         kwargs: As for `WireField`.
 
     Raises:
-        BindingError: There is no such unit.
+        BindingError: *unit* is none of these.
     """
 
     definition: str | None = None
     default_error_messages = {
-        "stored": "Is no instant of the years 1000 to 9998 when it is read as a count of {unit}: "
-        "Epoch(unit=…) names another unit.",
+        "stored": "Is outside the years 1000 to 9998 as a count of {unit}: Epoch(unit=…) sets another unit.",
         "out-of-range": "Must be from {first} to {last}, a day less on either side with an offset.",
     }
 
@@ -75,7 +75,7 @@ class Epoch(UtcTimestamp):
             self._narrow(self.moment(self.minimum), self.moment(self.maximum))
 
     def _narrow(self, first: dt.datetime, last: dt.datetime) -> None:
-        """Refuse what lies before *first* or after *last*; with an offset, a day less on either side."""
+        """Refuse timestamps before *first* or after *last*; with an offset, a day less on either side."""
         self._bounds = {"first": _utc(first), "last": _utc(last)}
         with_offset = f"({_before(_utc(first + _DAY))}|{_after(_utc(last - _DAY))}).*{_OFFSET}"
         self._refused = rf"\n|^({_before(_utc(first))}|{_after(_utc(last))}|{with_offset})"
@@ -100,11 +100,11 @@ class Epoch(UtcTimestamp):
         return self.to_column(dt.datetime.fromisoformat(value))
 
     def to_column(self, value: dt.datetime) -> Any:
-        """The count at *value*, or the last one before it; without offset it is UTC already."""
+        """*value* in whole units, rounded down; a value without offset is in UTC."""
         return self._count(_aware(value))
 
     def bound(self, value: dt.datetime, *, end: bool) -> Any:
-        """The first count that is no earlier than *value*; *end*: the last that is no later."""
+        """The first count at or after *value*; with *end*, the last at or before it."""
         count = self._count(_aware(value))
         return count if end or self.moment(count) == _aware(value) else count + 1
 
@@ -118,15 +118,15 @@ def _utc(moment: dt.datetime) -> str:
 
 
 def _after(last: str) -> str:
-    """A pattern of the beginnings of instants that come after *last*."""
+    """A pattern of prefixes that only instants after *last* have."""
     return _beginnings(last, lambda digit: "123456789"[digit:])
 
 
 def _before(first: str) -> str:
-    """A pattern of the beginnings of instants that come before *first*."""
+    """A pattern of prefixes that only instants before *first* have."""
     whole, _, fraction = first.removesuffix("Z").partition(".")
     fraction = fraction.rstrip("0")
-    # Of the same second, those whose fraction ends before that of *first* does.
+    # In the same second: those with a shorter fraction that *first* continues.
     shorter = [whole, *(f"{whole}.{fraction[:place]}" for place in range(1, len(fraction)))]
     ends = "|".join(f"{_literal(each)}(Z|[+-]|$)" for each in (shorter if fraction else ()))
     earlier = _beginnings(first, lambda digit: "012345678"[:digit])
@@ -134,7 +134,7 @@ def _before(first: str) -> str:
 
 
 def _beginnings(instant: str, others: Callable[[int], str]) -> str:
-    """A pattern of texts that equal *instant* up to a digit, and have one of the *others* there."""
+    """A pattern of texts that equal *instant* up to some digit, which is one of *others* instead."""
     digits = [(place, others(int(sign))) for place, sign in enumerate(instant) if sign.isdigit()]
     return "|".join(f"{_literal(instant[:place])}[{some}]" for place, some in digits if some)
 

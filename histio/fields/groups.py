@@ -1,4 +1,4 @@
-"""Slugs of one record that depend on each other: alternatives and choices."""
+"""Groups of slugs in one schema: alternatives and choices."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ Group = Mapping[str, Slug]
 class SlugGroups:
     """The alternatives and choices among the slugs of a schema.
 
-    A slug that nothing else can stand in for becomes required.
+    A slug without alternatives becomes required, unless it may be null.
 
     Args:
         load_fields: By name, the fields that an import reads.
         dump_fields: By name, the fields that an export writes.
 
     Attributes:
-        alternatives: Slugs of one relationship: of each group, a record needs one that is not null.
-        silent: Slugs without alternatives of which the schema does not say whether they may be null.
-        choices: References of which a record has exactly one that is not null.
+        alternatives: Groups of slugs of one relationship; a record needs one of each group that is not null.
+        silent: Slugs that became required here; the schema gives them neither ``required`` nor
+            ``allow_none``.
+        choices: Groups of references; a record has exactly one of each group that is not null.
     """
 
     def __init__(self, load_fields: Mapping[str, Field[Any]], dump_fields: Mapping[str, Field[Any]]) -> None:
@@ -47,7 +48,7 @@ class SlugGroups:
                 )
 
     def faults(self, record: Mapping[str, Any]) -> dict[str, list[Fault]]:
-        """What a *record* lacks, or has too much of, by the names of members."""
+        """What is wrong with the groups of a *record*, by the field's name on the wire."""
         found = {
             next(iter(group)): [Fault(f"Missing; one of {', '.join(group)} is required.")]
             for group in self.alternatives
@@ -62,7 +63,7 @@ class SlugGroups:
 
 
 def _grouped(fields: Mapping[str, Field[Any]], group_of: Callable[[Slug], str | None]) -> dict[str, Group]:
-    """The slugs among *fields*, in groups as *group_of* says; None: in no group."""
+    """The slugs among *fields*, grouped by *group_of*; those for which it gives None are left out."""
     groups: dict[str, dict[str, Slug]] = {}
     for name, field in fields.items():
         group = group_of(field) if isinstance(field, Slug) else None
@@ -72,12 +73,12 @@ def _grouped(fields: Mapping[str, Field[Any]], group_of: Callable[[Slug], str | 
 
 
 def _is_needed(slugs: Collection[Slug]) -> bool:
-    """Whether a record needs one of the *slugs* of a relationship, whichever."""
+    """Whether a record needs at least one of the *slugs* of a relationship."""
     if any(slug.choice is not None or (slug.required and not slug.allow_none) for slug in slugs):
         return False
     return not all(slug.allow_none for slug in slugs)
 
 
 def _is_given(slug: Slug, name: str, record: Mapping[str, Any]) -> bool:
-    """Whether *record* names a row by *slug*; a null that is a fault by itself is not told twice."""
+    """Whether *record* has *slug*. A null that is not allowed counts: it is reported as such already."""
     return name in record and not (slug.allow_none and record[name] is None)

@@ -99,8 +99,8 @@ class FixedDecimal(WireField):
     """A decimal as a string of ASCII digits: no exponent, no space, no leading zero, no bare point.
 
     Dumps exactly the column's scale (``"5.2500"``). Loads fewer digits; what the column could only round
-    is an error. In a column of `sqlalchemy.Float` or `sqlalchemy.Double` the value is the float of the
-    decimal; it needs *precision*, of at most 15, and *scale*.
+    is an error. Columns of `sqlalchemy.Float` or `sqlalchemy.Double` need *scale*, and a *precision* of at
+    most 15 digits.
 
     Args:
         precision: Significant digits; None: the column's.
@@ -159,7 +159,7 @@ class FixedDecimal(WireField):
             self._fit_float(column_type, stored)
 
     def _fit_float(self, column_type: TypeEngine[Any], stored: Any) -> None:
-        own = getattr(stored, "scale", None)  # some databases have floats that are rounded to a scale
+        own = getattr(stored, "scale", None)  # MySQL's FLOAT(7, 2) rounds to a scale
         if own is not None:
             self.precision = stored.precision if self.precision is None else self.precision
             self.scale = own if self.scale is None else self.scale
@@ -170,7 +170,7 @@ class FixedDecimal(WireField):
             )
         read = stored._effective_decimal_return_scale if self._is_float and stored.asdecimal else self.scale  # noqa: SLF001 - as SQLAlchemy asks
         if self.scale > read:
-            advice = f"let the type say decimal_return_scale={self.scale}"
+            advice = f"give the type decimal_return_scale={self.scale}"
             raise self.unfit(column_type, f"SQLAlchemy reads {read} digits after its point: {advice}")
 
     def _fit_integer(self, stored: TypeEngine[Any], minor_units: int) -> None:
@@ -194,7 +194,7 @@ class FixedDecimal(WireField):
         return {"type": "string", "pattern": rf"^{sign}{whole}(\.{fraction})?$", "not": {"pattern": refused}}
 
     def to_wire(self, value: Any) -> str:
-        # What SQLAlchemy makes of a float has the digits of its binary form, beyond those that were stored.
+        # The Decimal that SQLAlchemy makes of a float has all digits of the binary form.
         number = Decimal(str(float(value) if self._is_float else value)) or Decimal(0)
         if self.minor_units is not None:
             number = number.scaleb(-self.minor_units)

@@ -59,9 +59,9 @@ class Slug(SlugText):
     """The natural key of a related row, or a snapshot of one.
 
     Several slugs of one relationship are alternatives. An export writes those whose key is not null. On
-    import, the first that is present and not null decides, and the later ones warn where they name another
-    row. At least one must be present and not null, unless all have ``allow_none``; so a slug that stands
-    alone is required. With ``allow_none``, null means that there is no related row.
+    import, the first that is present and not null names the row; a later one that names another row is a
+    warning. At least one must be present and not null, unless all have ``allow_none``, so a slug without
+    alternatives is required. With ``allow_none``, null means that there is no related row.
 
     Args:
         relationship: The model's relationship that the slug resolves to, or the column of its foreign key;
@@ -71,7 +71,7 @@ class Slug(SlugText):
             form of a key that is no text is that of its column.
         fallback: Further keys, in which an import looks where none has the value of the first. Exports
             always write *key*.
-        text: Whether keys are any `Text`: with white space at the ends, tabs and newlines, of any length.
+        text: Whether keys may be any text, with tabs, newlines and white space at the ends, of any length.
             False: they are slugs, of at most 200 characters.
         agrees: A relationship of the run and of the related row that should lead to the same row;
             where it does not, the import warns of a ``mismatched-reference``.
@@ -81,7 +81,7 @@ class Slug(SlugText):
         kwargs: As for `WireField`.
 
     Attributes:
-        alternatives: The other slugs by which an export can name the same row; a schema sets them.
+        alternatives: The other slugs of the same relationship that exports write; the schema sets them.
     """
 
     default_error_messages = {
@@ -135,12 +135,12 @@ class Slug(SlugText):
 
     @property
     def relation(self) -> Relation | None:
-        """The way to the related row; None: the slug is kept as text, or belongs to no model yet."""
+        """The relation to the related row; None: the slug is a snapshot, or is not bound to a model yet."""
         return self._relation
 
     @property
     def is_plain_text(self) -> bool:
-        """Whether a key is one text, which is the same on the wire, in Python and in the column."""
+        """Whether the key is a single text that is the same in JSON, in Python and in the column."""
         return len(self.key) == 1 and isinstance(self.rule, Text) and not self.rule.padded
 
     @property
@@ -252,7 +252,7 @@ class Slug(SlugText):
         return tuple(self._rules[path].from_wire(value[path]) for path in self.key)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        """As that of all fields; of a key that is no slug, the error names the option that takes it."""
+        """As for all fields. If the key is free text, the error names the option that allows it."""
         try:
             return super()._serialize(value, attr, obj, **kwargs)
         except ValidationError as error:
@@ -287,7 +287,7 @@ class Slug(SlugText):
 
     def find_key(self, row: Any) -> Any:
         """The key of a related *row*; None where a part of it is null."""
-        parts = [_value(row, path) for path in self.key]
+        parts = [value_at(row, path) for path in self.key]
         return None if None in parts else tuple(parts) if len(parts) > 1 else parts[0]
 
     def sortable(self, wire: Any) -> Any:
@@ -332,7 +332,8 @@ def _has_form(rule: WireField, text: str) -> bool:
 _SLUG, _TEXT = SlugText(max_length=_LONGEST), Text()
 
 
-def _value(row: Any, path: str) -> Any:
+def value_at(row: Any, path: str) -> Any:
+    """The value at a dotted *path* from *row*; None if a row on the way is missing."""
     *steps, last = path.split(".")
     for step in steps:
         row = None if row is None else relation(sa.inspect(row).mapper, step).follow(row)
@@ -348,7 +349,8 @@ class RunRef(Slug):
         relationship: The model's relationship that leads to the run, or the column of its foreign key.
         key: The attribute of the other model that holds the UUID; of a run that several members identify, the
             attributes of those.
-        form: How that attribute's column keeps it, as for `RunUUID`.
+        form: How a text column stores the UUID: ``"hyphenated"``, or ``"hex"``, which is 32 digits without
+            hyphens. None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
         kwargs: As for `Slug`.
     """
 

@@ -21,7 +21,7 @@ from histio.wire import JsonSchema, WireField
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
-# JSON that is no text; what keeps any of these keeps more than texts.
+# JSON that is no text: a type that keeps one of these is not for texts only.
 _OBJECTS: tuple[Any, ...] = ({"a": [1]}, {"a": "b"}, ["a"], 1)
 _NO_SPACE_BEHIND = r"^([^\x00]*[^\x00 ])?$"
 
@@ -106,8 +106,8 @@ class RunUUID(WireField):
     look-up would find it, and the same UUID could be stored twice.
 
     Args:
-        form: How a column of text keeps it: ``"hyphenated"`` or ``"hex"``, 32 digits without hyphens; None:
-            ``"hex"`` in a column of 32 characters, else ``"hyphenated"``.
+        form: How a text column stores it: ``"hyphenated"``, or ``"hex"``, which is 32 digits without hyphens.
+            None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
         kwargs: As for `WireField`.
     """
 
@@ -162,14 +162,14 @@ class RunUUID(WireField):
         return str(read)
 
     def _stored(self, value: str, read: uuid.UUID) -> ValidationError:
-        """The error that the column has *value* where its other rows have another spelling."""
+        """The error for a stored *value* whose spelling is not the column's form; *read* is its UUID."""
         spelled = {make(read): form for form, make in _OF_TEXT.items()}
         if value in spelled:
             how = "with hyphens" if spelled[value] == "hyphenated" else "without hyphens"
-            advice = f'where all rows have it so, write {type(self).__name__}(form="{spelled[value]}")'
+            advice = f'if all rows are stored so, write {type(self).__name__}(form="{spelled[value]}")'
         else:
             how = "in upper case" if value.lower() in spelled else "with braces or a prefix"
-            advice = "store the lower-case digits alone, or map the column by a TypeDecorator of UUIDs"
+            advice = "store the lower-case digits only, or give the column a TypeDecorator for UUIDs"
         return self.make_error("stored", how=how, advice=advice)
 
     def from_wire(self, value: str) -> Any:
@@ -236,11 +236,10 @@ class Choice(WireField):
 class Json(WireField):
     """Any JSON value, for columns of `sqlalchemy.JSON`.
 
-    Members of objects are dumped in sorted order, and numbers from 1e16 on without a fraction as integers:
-    databases that keep JSON as values remember no other. ``2.0`` stays ``2.0`` where the database keeps it;
-    compared with 2 it is the same number, as in JSON Schema. SQL's NULL and JSON's null are the same; null is
-    allowed unless ``allow_none=False``.
-    Its strings and names hold no NUL and no lone surrogate.
+    Dumps the members of objects in sorted order, and whole numbers of 1e16 or more as integers, because some
+    databases do not keep the order or the exponent. ``2.0`` stays ``2.0`` where the database keeps it, and is
+    equal to 2, as in JSON Schema. SQL's NULL and JSON's null are the same. Null is allowed unless
+    ``allow_none=False``. Strings and names hold no NUL and no lone surrogate.
     """
 
     definition = "json"
@@ -259,7 +258,7 @@ class Json(WireField):
         elif python_form(column_type, _OBJECTS) is None:
             raise self.unfit(
                 column_type,
-                "its decorator takes no plain JSON: declare a marshmallow field that makes JSON of it",
+                "its decorator takes no plain JSON: declare a marshmallow field that converts it to JSON",
             )
 
     def assertions(self) -> JsonSchema:
@@ -290,14 +289,14 @@ class Json(WireField):
 
 
 _EXPONENT = 1e16
-"""From here on, Python writes floats with an exponent, which databases that keep JSON as values write out."""
+"""From here on Python writes floats with an exponent, and databases that parse JSON write all digits."""
 
 
 def _kept(value: float) -> int | float:
-    """*value* as databases that keep JSON as values give it back."""
+    """*value* as every database returns it."""
     if abs(value) >= _EXPONENT and math.isfinite(value):
         return int(Decimal(repr(value)))
-    return value or 0.0  # no zero has a sign
+    return value or 0.0  # never -0.0
 
 
 def _is_json(value: Any) -> bool:

@@ -34,12 +34,12 @@ def fraction(digits: int) -> str:
 
 
 def shortened(text: str, digits: int) -> str:
-    """*text* without what stands after that many digits of a second's fraction."""
+    """*text* with its fraction of a second cut to so many *digits*."""
     return re.sub(rf"(\.[0-9]{{{digits}}})[0-9]+" if digits else r"()\.[0-9]+", r"\1", text)
 
 
 def digits_of(stored: TypeEngine[Any]) -> int:
-    """How many digits of a second's fraction a column keeps, as its type says; six at most."""
+    """How many digits of a second's fraction a column of this type keeps; six at most."""
     kept: list[int | None] = [
         getattr(stored, name, None) for name in ("fsp", "precision", "second_precision")
     ]
@@ -112,8 +112,8 @@ class UtcTimestamp(WireField):
         return utc.replace(tzinfo=None) if self.naive else utc
 
     def bound(self, value: dt.datetime, *, end: bool) -> Any:
-        """The first value of the column that is no earlier than *value*; *end*: the last that is no later."""
-        del end  # the column compares any digits
+        """The first value of the column at or after *value*; with *end*, the last at or before it."""
+        del end  # both are *value*: the column compares all digits
         return self.to_column(value)
 
     def check(self, value: Any) -> None:
@@ -172,10 +172,10 @@ class Date(WireField):
 
 
 class Time(WireField):
-    """A time of day as RFC 3339 writes it, without an offset: ``10:30:00``, or ``10:30:00.250000``.
+    """A time of day without an offset, ``10:30:00`` or ``10:30:00.250000``, for columns of `sqlalchemy.Time`.
 
-    Dumps six digits after the point, none where all are zero. Loads fewer digits. A column that keeps fewer
-    digits of a second says so.
+    Dumps six digits of a second's fraction, or none where all are zero. Loads fewer digits. More digits than
+    the column keeps are a ``precision`` problem.
 
     Args:
         kwargs: As for `WireField`.

@@ -108,10 +108,10 @@ def write_runs(
     return seal
 
 
-def report_on(header: Mapping[str, Any], seal: Seal, stored: int, **told: Any) -> ExportReport:
-    """The report on a file with this *header*, the *seal* of its runs, and so many bytes as it is stored.
+def report_on(header: Mapping[str, Any], seal: Seal, stored: int, **others: Any) -> ExportReport:
+    """The report on a file with this *header* and *seal*, and so many bytes *stored*.
 
-    *told*: its further members, of what is not in the file.
+    *others*: further attributes of the report, about runs that are not in the file.
     """
     return ExportReport(
         exported=seal.counts.total(),
@@ -120,7 +120,7 @@ def report_on(header: Mapping[str, Any], seal: Seal, stored: int, **told: Any) -
         sha256=seal.sha256,
         exported_at=header["exported_at"],
         version=header["version"],
-        **told,
+        **others,
     )
 
 

@@ -1,4 +1,4 @@
-"""The case of what the tables and the models have: all of it is in the format."""
+"""The case that the format has all columns of the tables and all ledgers of the models."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from histio.testing.scene import MakeRuns, kinds_of, scene
 
 
 def whole_account(history: History, make_runs: MakeRuns) -> None:
-    """Warn of columns that no model maps, and name what the schemas leave out.
+    """Warn about columns that no model maps, and skip the case with what the schemas leave out.
 
-    Making the history has refused what nobody leaves out by name.
+    Anything else was refused when the history was made.
     """
     with scene(history, make_runs, FEW) as stage:
-        for told in _unmapped(history, stage.connection):
-            warnings.warn(told, stacklevel=2)
+        for message in _unmapped(history, stage.connection):
+            warnings.warn(message, stacklevel=2)
     skip(
         [
             f"{'.'.join(account.path)}: {item.name} is left out by {item.why}"
