@@ -664,3 +664,8 @@ def test_a_model_that_is_not_there_is_a_matter_of_usage(run, named):
     code, _, told = run(f"scaffold {named}")
     assert code == Outcome.USAGE
     assert "MODULE:MODEL: " in told
+
+
+def test_what_is_no_model_cannot_be_scaffolded(run):
+    code, _, told = run("scaffold histio:__all__")
+    assert (code, "is no mapped class" in told) == (Outcome.USAGE, True)

@@ -101,16 +101,23 @@ class Task(Base):
     interval: Mapped[Interval] = relationship(
         primaryjoin="foreign(Task.schedule_id) == Interval.id", viewonly=True
     )
+    remark: Mapped[Remark] = relationship(primaryjoin="foreign(Task.schedule_id) == Remark.id", viewonly=True)
 
 
-SEE = "  # joins other rows by number: see the relationship "
+SEE = "  # joins other rows by number: see the relationship"
 
 
 @pytest.mark.parametrize(
     ("model", "lines"),
     [
-        (Task, ["schedule_id = Integer(required=True)" + SEE + "interval", "count = Integer(required=True)"]),
-        (Remark, ["object_id = Integer(required=True)" + SEE + "Interval.remarks"]),
+        (
+            Task,
+            [
+                "schedule_id = Integer(required=True)" + SEE + "s interval, remark",
+                "count = Integer(required=True)",
+            ],
+        ),
+        (Remark, ["object_id = Integer(required=True)" + SEE + " Interval.remarks"]),
         (Interval, ["every = Integer(required=True)"]),
     ],
     ids=["its own", "another's", "none"],

@@ -300,7 +300,7 @@ def scaffold(models: tuple[str, ...]) -> int:
 
     Each MODULE:MODEL becomes a kind of run; its ledgers and references are found through its relationships.
     The source has a schema for each table with all of its columns, references by the likeliest natural key
-    (comments name other keys), a History, and a conformance test to fill in. Each MODEL is imported from MODULE.
+    (comments name other keys), a History, and a conformance test to fill in. It imports MODEL from MODULE.
 
     \b
     Examples:
@@ -308,8 +308,9 @@ def scaffold(models: tuple[str, ...]) -> int:
     """
     from histio.scaffold import scaffold as made
 
-    named = {imported(each, "MODULE:MODEL"): each for each in models}
-    click.echo(made(*named, named=named), nl=False)
+    found = [imported(each, "MODULE:MODEL") for each in models]
+    named = {model: each for model, each in zip(found, models, strict=True) if isinstance(model, type)}
+    click.echo(made(*found, named=named), nl=False)
     return Outcome.DONE
 
 

@@ -207,12 +207,14 @@ def _joining(mapper: Mapper[Any], column: Any) -> str:
     """What to know of numbers that lead to other rows without a foreign key; empty: nothing."""
     if not isinstance(underlying(column.type), sa.Integer) or column.foreign_keys:
         return ""
-    for parent in sorted(mapper.registry.mappers, key=lambda each: each is not mapper):
-        for rel in parent.relationships:
-            if any(theirs is column for _, theirs in rel.synchronize_pairs):
-                name = rel.key if parent is mapper else f"{parent.class_.__name__}.{rel.key}"
-                return f"joins other rows by number: see the relationship {name}"
-    return ""
+    names = sorted(
+        rel.key if parent is mapper else f"{parent.class_.__name__}.{rel.key}"
+        for parent in mapper.registry.mappers
+        for rel in parent.relationships
+        if any(theirs is column for _, theirs in rel.synchronize_pairs)
+    )
+    several = "s" if names[1:] else ""
+    return f"joins other rows by number: see the relationship{several} {', '.join(names)}" if names else ""
 
 
 def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
