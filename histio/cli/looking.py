@@ -277,7 +277,7 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
 @click.command()
 @database_options
 def explain(url: str | None, named: str | None) -> int:
-    """Show which columns of the models are in the format, and which are not.
+    """Show which columns of the models are in the format.
 
     Lists, for each table, the columns and relationships that are in the format, excluded, filled by the
     import, or not moved, such as row ids. With a database, also shows which kinds take the fast path, and
