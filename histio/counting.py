@@ -105,7 +105,9 @@ def _counts(
     scope = [column == value for column, value in within.items()]
     # Grouped by the primary key too: a collation may treat the identities of two runs as equal.
     own = sought.join(sa.select(*sought.parts, sa.func.count()).select_from(run))
-    own = own.where(sought.among(identities), *scope).group_by(*table.mapper.primary_key, *sought.parts)
+    primary: Sequence[Any] = table.mapper.primary_key
+    keys = [attribute(table.mapper, column) for column in primary]
+    own = own.where(sought.among(identities), *scope).group_by(*keys, *sought.parts)
     for path, below in table.paths():
         statement, entity = own, run
         for ledger in path:

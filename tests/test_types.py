@@ -237,9 +237,12 @@ def test_every_type_that_sqlalchemy_ships_is_decided():
 def test_the_page_of_options_names_the_field_of_every_type():
     rows = Page("docs/options.md").table("Which field for which column")
     told = {name: field for names, field, _ in rows for name in re.findall(r"`(\w+)`", names)}
-    given = {name: host(case.column_type(name), auto_field())[1] for name, case in EXACT.items()}
+    newer = EXACT.keys() - shipped()  # types that this version of SQLAlchemy lacks
+    cases = {name: case for name, case in EXACT.items() if name not in newer}
+    given = {name: host(case.column_type(name), auto_field())[1] for name, case in cases.items()}
     found = {name.partition(".")[2]: type(kind().fields["value"]).__name__ for name, kind in given.items()}
-    assert {name: field.strip("`").partition("`")[0] for name, field in told.items()} == found
+    left = told.keys() - ({name.partition(".")[2] for name in newer} - found.keys())
+    assert {name: told[name].strip("`").partition("`")[0] for name in left} == found
 
 
 def full(kind: Any) -> Any:

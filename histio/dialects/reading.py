@@ -82,7 +82,9 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
     if dialect.name != "sqlite" or not isinstance(stored, sa.Numeric | sa.Float) or not stored.asdecimal:
         return None
     own = type(stored).__module__.startswith("sqlalchemy.")
-    return stored._effective_decimal_return_scale if own else None  # noqa: SLF001 - as SQLAlchemy asks
+    read: Any = stored.dialect_impl(dialect).result_processor(dialect, None) if own else None
+    # Versions of SQLAlchemy differ in which of a type's scales they round to.
+    return None if read is None else -int(read(1 / 3).as_tuple().exponent)
 
 
 LAST_DIGIT = 3e-16
