@@ -12,6 +12,7 @@ from sqlalchemy.orm import ColumnProperty
 from histio.accounting import column_machinery
 from histio.column_types import underlying
 from histio.fields import RunUUID, Text
+from histio.fields.texts import UUID_LENGTHS
 from histio.mapping import find_column, mapper_of
 from histio.options import RecordMeta, RecordOpts
 from histio.records import RecordSchema, RunSchema
@@ -25,11 +26,8 @@ class _ColumnField(SQLAlchemyAutoField):
         made: Field[Any] = super().create_field(schema_opts, column_name, converter)
         column = find_column(mapper_of(schema_opts.model), column_name)
         length = None if column is None else getattr(underlying(column.type), "length", None)
-        is_uuid = column_name == "uuid" and isinstance(made, Text) and length in _UUID_LENGTHS
+        is_uuid = column_name == "uuid" and isinstance(made, Text) and length in UUID_LENGTHS
         return RunUUID(required=made.required, allow_none=made.allow_none) if is_uuid else made
-
-
-_UUID_LENGTHS = (32, 36)
 
 
 class AutoMeta(RecordMeta):

@@ -96,6 +96,8 @@ _FORMS: tuple[Callable[[uuid.UUID], Any], ...] = (
     operator.attrgetter("bytes"),
 )
 _HYPHENATED, _HEX, _BYTES = 36, 32, 16
+UUID_LENGTHS = (_HEX, _HYPHENATED)
+"""Of columns of text that may keep UUIDs, in characters."""
 
 
 class RunUUID(WireField):

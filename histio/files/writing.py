@@ -109,7 +109,7 @@ def write_runs(
 
 
 def report_on(header: Mapping[str, Any], seal: Seal, stored: int, **others: Any) -> ExportReport:
-    """The report on a file with this *header* and *seal*, and so many bytes *stored*.
+    """The report on an exported file; *stored* is its size in bytes.
 
     *others*: further attributes of the report, about runs that are not in the file.
     """

@@ -11,11 +11,11 @@ from sqlalchemy.types import TypeEngine
 
 from histio.column_types import is_decorated, python_form, underlying
 from histio.errors import BindingError
+from histio.fields.texts import UUID_LENGTHS
 from histio.mapping import column_of, is_unique, natural_keys, relation, unique_rules
 
 COUNTER = "a counter: other databases give its numbers to other rows"
 UUID_NAMES = ("uuid", "guid", "uid")
-_UUID_LENGTHS = (32, 36)
 _SLUG_NAMES = ("slug", "uuid", "guid", "uid", "code")
 
 
@@ -92,7 +92,7 @@ def is_free_text(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
 
 def is_uuid(prop: ColumnProperty[Any]) -> bool:
     stored = underlying(prop.columns[0].type)
-    is_text = isinstance(stored, sa.String) and stored.length in _UUID_LENGTHS
+    is_text = isinstance(stored, sa.String) and stored.length in UUID_LENGTHS
     return isinstance(stored, sa.Uuid) or (is_text and prop.key in UUID_NAMES)
 
 

@@ -41,7 +41,7 @@ def _hint(plan: Plan) -> str:
 
 
 def _member_of(plan: Plan, path: str) -> str:
-    """The member that is what *path* leads to: of one over a relationship or foreign key, the reference."""
+    """The member for *path*: a field, or the reference if *path* leads over a relationship or foreign key."""
     way, dot, _ = path.partition(".")
     if not dot:
         way = way_of(plan.mapper, plan.mapper.column_attrs[path]) or path
