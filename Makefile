@@ -21,6 +21,7 @@ check: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix
@@ -48,8 +49,8 @@ bench-memory: $(INSTALLED)
 
 # The published schema is derived from the marshmallow schemas; a test holds the two together.
 schema: $(INSTALLED)
-	$(VENV)/bin/python -c 'import json; from histio import contract, schemas; \
-	  print(json.dumps(contract.derive(schemas.BUNDLED), indent=2))' > schemas/history-1.0.schema.json
+	$(VENV)/bin/python -c 'import json; from histio import schemas; from histio.kinds import json_schema; \
+	  print(json.dumps(json_schema.derive(schemas.BUNDLED), indent=2))' > schemas/history-1.0.schema.json
 
 clean:
 	rm -rf $(VENV) dist build

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from histio.async_history import AsyncHistory, create_async_engine
     from histio.auto import AutoRecordSchema, AutoRunSchema
-    from histio.checks import audit, check_file
-    from histio.dialects import create_engine
-    from histio.diffs import Change, Difference, diff
+    from histio.comparing.diff import Change, Difference, diff
+    from histio.comparing.merge import merge
+    from histio.database.dialects import create_engine
     from histio.errors import (
         BindingError,
         BindingFault,
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
         import_assembly_history,
         import_production_history,
     )
-    from histio.fields import (
+    from histio.history import History
+    from histio.inspecting.check import audit, check_file
+    from histio.inspecting.inspect import Inspection, KindInspection, Needed, inspect_file, references
+    from histio.kinds.fields import (
         Boolean,
         Bytes,
         Choice,
@@ -55,9 +58,6 @@ if TYPE_CHECKING:
         Time,
         UtcTimestamp,
     )
-    from histio.history import History
-    from histio.inspection import Inspection, KindInspection, Needed, inspect_file, references
-    from histio.merges import merge
     from histio.page import report_page
     from histio.progress import Progress
     from histio.records import RecordSchema, RunSchema
@@ -138,9 +138,9 @@ __all__ = [
 _PLACES = {
     "histio.async_history": ("AsyncHistory", "create_async_engine"),
     "histio.auto": ("AutoRecordSchema", "AutoRunSchema"),
-    "histio.checks": ("audit", "check_file"),
-    "histio.dialects": ("create_engine",),
-    "histio.diffs": ("Change", "Difference", "diff"),
+    "histio.inspecting.check": ("audit", "check_file"),
+    "histio.database.dialects": ("create_engine",),
+    "histio.comparing.diff": ("Change", "Difference", "diff"),
     "histio.errors": (
         "BindingError",
         "BindingFault",
@@ -157,7 +157,7 @@ _PLACES = {
         "import_assembly_history",
         "import_production_history",
     ),
-    "histio.fields": (
+    "histio.kinds.fields": (
         "Boolean",
         "Bytes",
         "Choice",
@@ -177,8 +177,8 @@ _PLACES = {
         "UtcTimestamp",
     ),
     "histio.history": ("History",),
-    "histio.inspection": ("Inspection", "KindInspection", "Needed", "inspect_file", "references"),
-    "histio.merges": ("merge",),
+    "histio.inspecting.inspect": ("Inspection", "KindInspection", "Needed", "inspect_file", "references"),
+    "histio.comparing.merge": ("merge",),
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
     "histio.records": ("RecordSchema", "RunSchema"),

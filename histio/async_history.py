@@ -11,19 +11,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from histio.dialects import set_up
+from histio.database.dialects import set_up
 from histio.errors import BindingError
-from histio.export_tally import OnUnreadable
-from histio.exporter import PAGE
+from histio.exporting.counts import OnUnreadable
+from histio.exporting.pages import PAGE
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History, Where
-from histio.importer import OnDuplicate
+from histio.importing.parse import Renames
+from histio.importing.row_builder import Constants
+from histio.importing.transaction import OnDuplicate
+from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
-from histio.rows import Constants
-from histio.runs import Renames
-from histio.versions import Upgrades
 from histio.wire import shown
 
 try:

@@ -9,12 +9,12 @@ from marshmallow.fields import Field
 from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import ColumnProperty
 
-from histio.accounting import column_machinery
-from histio.column_types import underlying
-from histio.fields import RunUUID, Text
-from histio.fields.texts import UUID_LENGTHS
-from histio.mapping import find_column, mapper_of
-from histio.options import RecordMeta, RecordOpts
+from histio.kinds.accounting import column_machinery
+from histio.kinds.column_types import underlying
+from histio.kinds.fields import RunUUID, Text
+from histio.kinds.fields.texts import UUID_LENGTHS
+from histio.kinds.mapping import find_column, mapper_of
+from histio.kinds.options import RecordMeta, RecordOpts
 from histio.records import RecordSchema, RunSchema
 
 

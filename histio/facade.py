@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 import sqlalchemy as sa
 
-from histio.database import Bind, BorrowedSession
+from histio.database.connect import Bind, BorrowedSession
 from histio.errors import NotConfiguredError
 from histio.history import History
 from histio.models import AssemblyRun, ProductionRun

@@ -17,20 +17,13 @@ from typing import Any, Self, TypeAlias, get_args
 import sqlalchemy as sa
 from marshmallow import ValidationError
 
-from histio.account import Account, describe_accounts
-from histio.accounting import accounts, check_accounts
-from histio.binding import kind_of
-from histio.circles import circle_warnings
-from histio.compiler.rows import Rows
-from histio.compiler.texts import Texts
-from histio.contract import URN, VERSION, Contract, derive, published
-from histio.database import Bind, BorrowedSession, Database
-from histio.dependencies import in_order
-from histio.entries import Item, entries_of, parts_of
+from histio.database.connect import Bind, BorrowedSession, Database
+from histio.database.sessions import Habits
 from histio.errors import BindingError, DocumentError
-from histio.export_tally import ExportTally, OnUnreadable
-from histio.exporter import count_runs, export_runs, export_texts
-from histio.fields import UtcTimestamp
+from histio.exporting.counts import ExportTally, OnUnreadable
+from histio.exporting.fast.text import Texts
+from histio.exporting.pages import count_runs, export_runs, export_texts
+from histio.exporting.selection import Filters
 from histio.files import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -49,20 +42,28 @@ from histio.files import (
     undamaged,
     write_runs,
 )
-from histio.importer import Import, OnDuplicate
-from histio.kinds import Kind
+from histio.files.raw_runs import Item, entries_of, parts_of
+from histio.importing.circles import circle_warnings
+from histio.importing.counts import Tally
+from histio.importing.fast.rows import Rows
+from histio.importing.orm import acting_tables, reasons
+from histio.importing.parse import Format, Reader, Renames
+from histio.importing.row_builder import Constants, check_values
+from histio.importing.run_order import in_order
+from histio.importing.spool import Spool
+from histio.importing.transaction import Import, OnDuplicate
+from histio.kinds.account import Account, describe_accounts
+from histio.kinds.accounting import accounts, check_accounts
+from histio.kinds.bind import kind_of
+from histio.kinds.fields import UtcTimestamp
+from histio.kinds.gate import Contract
+from histio.kinds.json_schema import URN, VERSION, derive, published
+from histio.kinds.table import Kind
+from histio.kinds.versions import Upgrades, Versions
 from histio.progress import Meter, Report
 from histio.records import RunSchema
 from histio.report import KEPT, ExportReport, ImportReport, Problem
-from histio.rows import Constants, check_values
-from histio.runs import Format, Reader, Renames
 from histio.schemas import BUNDLED
-from histio.selection import Filters
-from histio.sessions import Habits
-from histio.spool import Spool
-from histio.tally import Tally
-from histio.unit_of_work import acting_tables, reasons
-from histio.versions import Upgrades, Versions
 from histio.wire import shown
 
 Where: TypeAlias = sa.ColumnElement[bool] | Mapping[str, sa.ColumnElement[bool]]

@@ -14,20 +14,20 @@ from marshmallow_sqlalchemy import SQLAlchemySchema
 from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import Mapper
 
-from histio import instances
-from histio.associations import data_columns
-from histio.audits import Audit
-from histio.binding import table_of, told_of
-from histio.charts import Compare
-from histio.converter import Converter
-from histio.entry_order import order_of
 from histio.errors import BindingError
-from histio.fields import Slug
-from histio.fields.groups import SlugGroups
-from histio.fitting import fit
-from histio.mapping import Relation, find_column, mapper_of, no_such, relation
-from histio.options import RecordMeta, RecordOpts
+from histio.kinds.associations import data_columns
+from histio.kinds.audits import Audit
+from histio.kinds.bind import table_of, told_of
+from histio.kinds.charts import Compare
+from histio.kinds.converter import Converter
+from histio.kinds.entry_order import order_of
+from histio.kinds.fields import Slug
+from histio.kinds.fields.groups import SlugGroups
+from histio.kinds.fitting import fit
+from histio.kinds.mapping import Relation, find_column, mapper_of, no_such, relation
+from histio.kinds.options import RecordMeta, RecordOpts
 from histio.report import Fault
+from histio.resolving import instances
 from histio.wire import is_list, nested_in, wire_name
 
 # What a Meta may say, of marshmallow's options those that matter here.

@@ -11,9 +11,9 @@ from typing import ClassVar
 from marshmallow.fields import Nested
 
 from histio import models
-from histio.audits import AtMost, Audit, NotEmpty, PerUnit, Sum
-from histio.charts import Compare
-from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
+from histio.kinds.audits import AtMost, Audit, NotEmpty, PerUnit, Sum
+from histio.kinds.charts import Compare
+from histio.kinds.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
 from histio.records import RecordSchema, RunSchema
 
 _RECORDED = ("created_at", "updated_at")

@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-import histio
 from histio import AsyncHistory, BindingError, DocumentError, ExportError, History, NotConfiguredError
+from histio.database.dialects import row_fault, set_up
 from histio.models import FinishedUnit, ProductionConsumption, ProductionRun, Recipe
 from tests.bakery import assembly_run, document, number, production_run
 from tests.conftest import stocked
@@ -153,7 +153,7 @@ async def test_a_scoped_session_is_asked_each_time(engine, url):
 @in_a_loop
 async def test_a_sessionmaker_inside_a_test_transaction_stays_inside_it(engine, url):
     async with connected(url) as own:
-        histio.dialects.set_up(own.sync_engine)
+        set_up(own.sync_engine)
         async with own.connect() as connection:
             outer = await connection.begin()
             maker = async_sessionmaker(connection, join_transaction_mode="create_savepoint")
@@ -419,7 +419,7 @@ async def test_a_deadlock_is_raised_and_no_runs_fault(engine, url):
         ended = await asyncio.gather(take(own, 0, 1), take(own, 1, 0), return_exceptions=True)
     (error,) = [error for error in ended if error is not None]
     assert re.search("(?i)deadlock", str(error))
-    assert histio.dialects.row_fault(error, []) is None
+    assert row_fault(error, []) is None
 
 
 @pytest.mark.parametrize("driver", SERVERS, indirect=True)
@@ -429,7 +429,7 @@ async def test_a_number_too_large_is_the_rows_own_fault(engine, url):
     async with connected(url) as own, own.connect() as connection:
         with pytest.raises(sa.exc.DBAPIError) as caught:
             await connection.execute(sa.update(ProductionRun).values(num_batches=2**40))
-    assert re.search("out of", histio.dialects.row_fault(caught.value, []), re.IGNORECASE)
+    assert re.search("out of", row_fault(caught.value, []), re.IGNORECASE)
 
 
 @in_a_loop

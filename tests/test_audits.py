@@ -13,7 +13,7 @@ from sqlalchemy.orm import relationship
 
 import histio
 from histio import BindingError, DocumentError, ExportError, History, NotConfiguredError, audit
-from histio.audits import AtMost, NotEmpty, PerUnit, Sum
+from histio.kinds.audits import AtMost, NotEmpty, PerUnit, Sum
 from tests import shop
 from tests.bakery import (
     assembly_run,

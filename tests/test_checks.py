@@ -19,7 +19,8 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Session, relationship
 
 import histio
-from histio import DocumentError, History, check_file, create_engine, importer
+from histio import DocumentError, History, check_file, create_engine
+from histio.importing import transaction as importer
 from histio.models import Base, Ingredient, Product, ProductionRun, Recipe
 from histio.testing import documents, near_documents
 from tests import shop

@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session, relationship
 
 import histio
 import histio.testing
-from histio import History, importer
-from histio.circles import circle_warnings
-from histio.graph import BLANK, HARD, LATE, Need
-from histio.spool import Spool
+from histio import History
+from histio.importing import transaction as importer
+from histio.importing.circles import circle_warnings
+from histio.importing.graph import BLANK, HARD, LATE, Need
+from histio.importing.spool import Spool
 from tests.bakery import number
 from tests.test_importer import ends, told
 

@@ -14,7 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 import histio
-from histio import bakery, cli, demo
+from histio import cli
+from histio.demo import bakery
+from histio.demo import run as demo
 from histio.models import AssemblyRun, Base, ProductionRun
 
 ROOT = Path(__file__).parents[1]
@@ -233,7 +235,7 @@ def test_a_folder_may_have_a_name_that_means_something_in_a_url(a_short_year, tm
 
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     script = (
-        "from histio import bakery, cli; bakery.PRODUCTION_RUNS = 150; "
+        "from histio import cli; from histio.demo import bakery; bakery.PRODUCTION_RUNS = 150; "
         "import sys; sys.stdout.reconfigure(encoding='ascii'); sys.exit(cli.main(['demo']))"
     )
     result = run_python("-c", script, cwd=tmp_path)

@@ -18,10 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import histio
-from histio import History, bakery, cli
+from histio import History, cli
 from histio.cli.app import app
 from histio.cli.outcomes import Outcome
 from histio.cli.screen import safe
+from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
 from tests.bakery import assembly_run, document, number, production_run, stock
 from tests.conftest import SERVERS

@@ -47,8 +47,8 @@ def carefully(monkeypatch):
 
     def switch():
         with monkeypatch.context() as patch:
-            patch.setattr("histio.exporter.compiled_texts", lambda *_: "asked for")
-            patch.setattr("histio.swift.compiled_rows", lambda *_: "asked for")
+            patch.setattr("histio.exporting.pages.compiled_texts", lambda *_: "asked for")
+            patch.setattr("histio.importing.fast.take.compiled_rows", lambda *_: "asked for")
             yield
 
     return contextlib.contextmanager(switch)
@@ -58,7 +58,7 @@ def carefully(monkeypatch):
 def stopped_clock(monkeypatch):
     """What is left out stands for the time of the import: let that be one time."""
     clock = SimpleNamespace(datetime=SimpleNamespace(now=lambda _: MOMENT), UTC=dt.UTC)
-    monkeypatch.setattr("histio.rows.dt", clock)
+    monkeypatch.setattr("histio.importing.row_builder.dt", clock)
 
 
 def _is_key(column):

@@ -19,7 +19,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 import histio
 from histio import BindingError, DocumentError, ExportError, History, testing
 from histio.cli.app import app
-from histio.exporter import PAGE
+from histio.exporting.pages import PAGE
+from histio.importing.classify import Identities
 from tests import lab
 from tests.bakery import number
 from tests.lab import document, named, reading, review, sample, study, trial, visit, visits
@@ -189,7 +190,7 @@ keys = st.tuples(
 @given(st.lists(keys, unique_by=lambda key: key[:2], max_size=20), st.integers(1, 4))
 def test_pages_of_any_size_give_every_run_once_and_in_order(found, size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("histio.exporter.PAGE", size)
+        patch.setattr("histio.exporting.pages.PAGE", size)
         with Session(ENGINE) as session:
             session.execute(sa.delete(lab.Visit))
             projects = {each.slug: each for each in session.scalars(sa.select(lab.Project))}
@@ -326,7 +327,7 @@ def test_an_update_of_a_run_that_was_written_before_it_finds_it(history):
 def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode, monkeypatch):
     isolated = engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level=level)
     given = document(samples=[sample("north", 1), sample("north", 2)])
-    look_up = histio.importer.Identities.known
+    look_up = Identities.known
     rivals = [History(engine, *lab.KINDS)] * (engine.dialect.name != "sqlite")
 
     def known(self, table, identities, *, now=False):
@@ -335,7 +336,7 @@ def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode
             assert ends(rivals.pop().import_document(given)) == (2, 0, 0, 0)
         return found
 
-    monkeypatch.setattr(histio.importer.Identities, "known", known)
+    monkeypatch.setattr(Identities, "known", known)
     report = History(isolated, *lab.KINDS).import_document(given, on_duplicate=mode)
     written = 2 * (engine.dialect.name == "sqlite")
     assert (report.imported, report.rejected) == (written, 0)

@@ -27,7 +27,8 @@ from jsonschema import Draft202012Validator
 from sqlalchemy.orm import Session
 
 from histio import History, Problem, create_engine
-from histio.contract import Contract, derive, published
+from histio.kinds.gate import Contract
+from histio.kinds.json_schema import derive, published
 from histio.models import Base
 from histio.schemas import BUNDLED
 from tests.bakery import (

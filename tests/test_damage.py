@@ -12,10 +12,12 @@ import sqlalchemy as sa
 import zstandard
 from sqlalchemy.orm import Session
 
-from histio import DocumentError, History, importer
-from histio.binding import kind_of
-from histio.contract import Contract, published
+from histio import DocumentError, History
 from histio.files import MAX_DEPTH, MAX_LINE_BYTES, Source, reading, undamaged
+from histio.importing import transaction as importer
+from histio.kinds.bind import kind_of
+from histio.kinds.gate import Contract
+from histio.kinds.json_schema import published
 from histio.models import AssemblyRun, Ingredient, ProductionRun
 from histio.schemas import BUNDLED
 from tests.bakery import assembly_run, document, production_run

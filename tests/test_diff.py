@@ -15,7 +15,7 @@ from sqlalchemy import orm
 
 import histio
 from histio import DocumentError, ExportError, History, NotConfiguredError
-from histio.diffs import Change, Difference, diff
+from histio.comparing.diff import Change, Difference, diff
 from histio.models import ProductionRun
 from tests import shop
 from tests.bakery import (

@@ -17,9 +17,9 @@ from marshmallow import fields, validate
 import histio
 from histio import audits, charts, facade, files, models, testing
 from histio.cli.outcomes import Outcome
+from histio.database.sessions import _EVENTS
 from histio.records import RecordSchema, RunSchema
 from histio.report import Code
-from histio.sessions import _EVENTS
 from tests.markdown import ROOT, Page, shell
 
 PAGES = {path.name: Page(f"docs/{path.name}") for path in sorted((ROOT / "docs").glob("*.md"))}

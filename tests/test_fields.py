@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 from marshmallow import ValidationError
 
-from histio.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
+from histio.kinds.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
 from histio.report import Fault
 from histio.wire import WireField, shown
 

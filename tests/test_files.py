@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from histio import DocumentError, ExportError, History, create_engine
-from histio.binding import kind_of
-from histio.contract import Contract, published
 from histio.files import Source, check_damage, documents, reading
 from histio.files.decoding import check_depth
+from histio.kinds.bind import kind_of
+from histio.kinds.gate import Contract
+from histio.kinds.json_schema import published
 from histio.models import Base, ProductionRun
 from histio.schemas import BUNDLED
 from tests.bakery import (

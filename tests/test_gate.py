@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
-from histio import History, contract
-from histio.contract import Contract, derive, published
+from histio import History
+from histio.kinds import gate as contract
+from histio.kinds.gate import Contract
+from histio.kinds.json_schema import derive, published
 from histio.schemas import BUNDLED
 from histio.testing import documents, near_documents
 from tests.bakery import document, production_run
@@ -122,7 +124,7 @@ def test_without_it_imports_are_the_same_and_it_is_said_once(sqlite, without_whe
 def test_the_contract_can_be_imported_without_it(monkeypatch):
     for name in ("jsonschema_rs", "orjson"):
         monkeypatch.setitem(sys.modules, name, None)
-    spec = importlib.util.find_spec("histio.contract")
+    spec = importlib.util.find_spec("histio.kinds.gate")
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
     assert (made.jsonschema_rs, made.orjson) == (None, None)

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from histio import DocumentError, History, importer
+from histio import DocumentError, History
+from histio.importing import transaction as importer
 from histio.models import (
     AssemblyPackagingConsumption,
     Ingredient,

@@ -467,7 +467,7 @@ def test_rows_are_looked_up_once_however_many_runs_name_them(shelf, history, cou
 
 
 def test_memory_is_the_same_for_any_number_of_runs(monkeypatch):
-    monkeypatch.setattr("histio.inspection._HELD", 50)
+    monkeypatch.setattr("histio.inspecting.inspect._HELD", 50)
 
     def peak(look, count):
         data = many(count, count)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histio import DocumentError, ExportError, History
-from histio.diffs import diff
-from histio.merges import merge
+from histio.comparing.diff import diff
+from histio.comparing.merge import merge
 from tests import shop
 from tests.bakery import TIME, assembly_run, document, number, production_run, without
 from tests.conftest import stocked

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 import histio
 from histio import BindingError, DocumentError, History, ImportReport, Problem, ProductionRunSchema
-from histio.audits import AtMost, Sum
-from histio.charts import Compare
+from histio.kinds.audits import AtMost, Sum
+from histio.kinds.charts import Compare
 from histio.page import sums
 from histio.page.figures import NOTHING
 from histio.page.gathering import gathered

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from histio import History, importer, progress
+from histio import History, progress
+from histio.importing import transaction as importer
 from histio.models import Ingredient, ProductionRun
 from histio.progress import INTERVAL, Progress
 from tests.bakery import assembly_run, document, production_run

@@ -12,7 +12,7 @@ import zstandard
 from jsonschema import Draft202012Validator
 
 from histio import DocumentError, History
-from histio.contract import published
+from histio.kinds.json_schema import published
 from histio.models import ProductionRun, Recipe
 from tests.bakery import assembly_run, consumption, document, production_run, without
 from tests.test_files import FAULTY, FORMS, line, run_lines, sealed, text_of, unsealed

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from histio import History, create_engine, exporter
+from histio import History, create_engine
+from histio.exporting import pages as exporter
 from histio.models import AssemblyRun, ProductionConsumption, ProductionRun
 from tests.bakery import assembly_run, consumption, document, number, production_run
 from tests.conftest import stocked

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 import histio
 from histio import History, check_file, cli
+from histio.importing.parse import Reader
 from histio.models import Base, ProductionRun
-from histio.runs import Reader
 from tests.bakery import consumption, document, number, production_run, without
 from tests.conftest import stocked
 from tests.test_async_history import in_a_loop

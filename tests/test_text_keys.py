@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import BindingError, ExportError, History, Slug, SlugList
-from histio.exporter import _Runs
+from histio.exporting.pages import _Runs
 from histio.testing import check_host, documents
 from tests.bakery import number
 from tests.test_importer import ends, told

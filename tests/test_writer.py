@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import histio
 from histio import History
+from histio.database.dialects import row_fault, savepoint
 from histio.models import Base, ProductionConsumption, ProductionRun, Recipe
 from tests.bakery import assembly_run, consumption, document, number, production_run
 from tests.conftest import stocked
@@ -130,7 +131,7 @@ def test_a_unique_constraint_has_its_name_on_every_database(engine, history):
         )
         with pytest.raises(sa.exc.IntegrityError) as caught, connection.begin_nested():
             connection.execute(unique)
-    assert histio.dialects.row_fault(caught.value, [ProductionRun.__table__]) == "uq_production_runs_uuid"
+    assert row_fault(caught.value, [ProductionRun.__table__]) == "uq_production_runs_uuid"
 
 
 class Rival:
@@ -258,7 +259,7 @@ def test_a_deadlock_is_raised_as_it_is_and_not_as_a_missing_savepoint(databases)
             connection.execute(take)
             barrier.wait()
             try:
-                with histio.dialects.savepoint(connection):
+                with savepoint(connection):
                     connection.execute(then)
             except sa.exc.DBAPIError as error:
                 errors.append(error)
@@ -273,12 +274,12 @@ def test_a_deadlock_is_raised_as_it_is_and_not_as_a_missing_savepoint(databases)
     for thread in threads:
         thread.join()
     assert [error.orig.args[0] for error in errors] == [1213]
-    assert histio.dialects.row_fault(errors[0], []) is None
+    assert row_fault(errors[0], []) is None
 
 
 def test_values_the_driver_cannot_convert_are_the_rows_own_fault():
-    assert histio.dialects.row_fault(OverflowError("too large"), []) == "too large"
-    assert histio.dialects.row_fault(RuntimeError("a bug"), []) is None
+    assert row_fault(OverflowError("too large"), []) == "too large"
+    assert row_fault(RuntimeError("a bug"), []) is None
 
 
 def test_the_reports_are_plain_json(ruled):

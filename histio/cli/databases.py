@@ -48,7 +48,7 @@ def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _C
     """An argument that names a file, and no database."""
 
     def check(_context: click.Context, _argument: click.Parameter, given: Any) -> Any:
-        from histio.dialects import is_database
+        from histio.database.dialects import is_database
 
         for each in (given,) if isinstance(given, str) else given or ():
             if is_database(each):
@@ -77,7 +77,7 @@ def opened(url: str | None, named: str | None, *, new: bool = False) -> Iterator
     if url is None and own is not None:
         yield own
         return
-    from histio.dialects import missing_file, with_driver
+    from histio.database.dialects import missing_file, with_driver
 
     where = with_driver(url or "")
     missing = None if new else missing_file(where)

@@ -105,7 +105,7 @@ def demo(folder: Path | None) -> int:
       histio demo
       histio demo bakery
     """
-    from histio import demo as demonstration
+    from histio.demo import run as demonstration
 
     with ExitStack() as stack:
         at = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histio-")))
@@ -197,7 +197,7 @@ def export(
     with opened(url, named) as history, progress_bar(shown=not (quiet or as_json)) as progress:
         filters: dict[str, Any] = {}
         if where:
-            from histio.filters import naming
+            from histio.inspecting.filters import naming
 
             filters = {"where": naming(history, _slugs(where), kinds=kinds or None)}
             kinds = tuple(filters["where"])

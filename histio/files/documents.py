@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from histio.contract import Contract, pointer
-from histio.entries import Entry, Item
 from histio.errors import DocumentError
 from histio.files.decoding import NotJsonError, check_depth, decoder, repeated_name
+from histio.files.raw_runs import Entry, Item
 from histio.files.sources import DamageError, Source
+from histio.kinds.gate import Contract
+from histio.pointer import pointer
 from histio.report import Problem
 
 _CHUNK = 2**18

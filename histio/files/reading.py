@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
-from histio.contract import Contract
-from histio.entries import Item
 from histio.errors import DocumentError
 from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES
 from histio.files.documents import Document
+from histio.files.raw_runs import Item
 from histio.files.sources import DamageError, Source
 from histio.files.streams import Stream, first_member
-from histio.kinds import Kind
+from histio.kinds.gate import Contract
+from histio.kinds.table import Kind
 from histio.report import Problem
 
 Reading: TypeAlias = Stream | Document

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from histio.contract import Contract, pointer
-from histio.entries import Entry, Item, Unreadable
 from histio.errors import DocumentError
 from histio.files.decoding import NotJsonError, decode, decoder, repeated_in, repeated_name
+from histio.files.raw_runs import Entry, Item, Unreadable
 from histio.files.sources import DamageError, Source
+from histio.kinds.gate import Contract
+from histio.pointer import pointer
 from histio.report import Code, Fault, Problem
 from histio.wire import shown
 

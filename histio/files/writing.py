@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, BinaryIO, Literal
 
-from histio.entries import Entry, Item
+from histio.files.raw_runs import Entry, Item
 from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
 from histio.files.targets import format_of, target

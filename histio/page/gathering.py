@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TypeAlias
 
-from histio.audits import Audit, PerUnit, Record, Sum, audits_of, broken, number
-from histio.charts import amounts_of, charts_of, unit_of
-from histio.contract import pointer
-from histio.entries import Unreadable
-from histio.exporter import export_runs
-from histio.fields import RunRef, Slug
+from histio.comparing.ordered import Placer
+from histio.exporting.pages import export_runs
 from histio.files import FilePath, Source, check_damage, reading
+from histio.files.raw_runs import Unreadable
 from histio.history import History
-from histio.kinds import Kind, Ledger, Table
-from histio.ordered import Placer
+from histio.importing.parse import Reader
+from histio.kinds.audits import Audit, PerUnit, Record, Sum, audits_of, broken, number
+from histio.kinds.charts import amounts_of, charts_of, unit_of
+from histio.kinds.fields import RunRef, Slug
+from histio.kinds.table import Kind, Ledger, Table
 from histio.page.sums import Sums, Totals
-from histio.runs import Reader
+from histio.pointer import pointer
 
 FINDINGS = 100
 """Findings of each rule that are kept."""

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from decimal import Decimal
 
-from histio.charts import Compare
+from histio.kinds.charts import Compare
 from histio.page.figures import NOTHING, Column, Read, View, label, shown_number, titled, titled_path
 from histio.page.gathering import Amount, Branch
 from histio.page.sums import Totals

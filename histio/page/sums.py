@@ -8,7 +8,7 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-from histio.spool import Scratch
+from histio.files.scratch import Scratch
 
 HELD = 10_000
 """Keys that are kept in memory."""

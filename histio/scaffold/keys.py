@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection
 from sqlalchemy.types import TypeEngine
 
-from histio.column_types import is_decorated, python_form, underlying
 from histio.errors import BindingError
-from histio.fields.texts import UUID_LENGTHS
-from histio.mapping import column_of, is_unique, natural_keys, relation, unique_rules
+from histio.kinds.column_types import is_decorated, python_form, underlying
+from histio.kinds.fields.texts import UUID_LENGTHS
+from histio.kinds.mapping import column_of, is_unique, natural_keys, relation, unique_rules
 
 COUNTER = "a counter: other databases give its numbers to other rows"
 UUID_NAMES = ("uuid", "guid", "uid")

@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from histio.binding import TAKEN_KINDS
-from histio.fields import UtcTimestamp
-from histio.fields.times import Date
-from histio.mapping import is_surrogate_key, is_unique, natural_keys
+from histio.kinds.bind import TAKEN_KINDS
+from histio.kinds.fields import UtcTimestamp
+from histio.kinds.fields.times import Date
+from histio.kinds.mapping import is_surrogate_key, is_unique, natural_keys
 from histio.scaffold.keys import COUNTER, UUID_NAMES, key_column, plain_uuid, way_of
 from histio.scaffold.outline import Line, Plan, quoted
 

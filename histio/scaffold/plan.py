@@ -9,13 +9,13 @@ import sqlalchemy as sa
 from marshmallow.fields import List
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
-from histio.accounting import column_machinery
-from histio.associations import association_model, data_columns
-from histio.column_types import underlying
-from histio.converter import Converter
 from histio.errors import BindingError
-from histio.fields import FixedDecimal, RunUUID
-from histio.mapping import (
+from histio.kinds.accounting import column_machinery
+from histio.kinds.associations import association_model, data_columns
+from histio.kinds.column_types import underlying
+from histio.kinds.converter import Converter
+from histio.kinds.fields import FixedDecimal, RunUUID
+from histio.kinds.mapping import (
     is_surrogate_key,
     is_unique,
     natural_keys,

@@ -9,11 +9,12 @@ from typing import Any
 from marshmallow.fields import UUID, Nested
 from marshmallow_sqlalchemy import auto_field
 
-from histio import fields, records
-from histio.accounting import check_accounts
-from histio.binding import kind_of
+from histio import records
 from histio.errors import BindingError
-from histio.mapping import mapper_of
+from histio.kinds import fields
+from histio.kinds.accounting import check_accounts
+from histio.kinds.bind import kind_of
+from histio.kinds.mapping import mapper_of
 from histio.scaffold.imports import import_models, import_names
 from histio.scaffold.outline import Plan
 from histio.scaffold.plan import Planner

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Sequence
 from unittest import SkipTest
 
-from histio.kinds import Table
+from histio.kinds.table import Table
 from histio.report import ImportReport
 from histio.testing.scene import Document
 

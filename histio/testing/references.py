@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from histio.contract import pointer
-from histio.fields import Bytes, Date, FixedDecimal, Integer, RunUUID, Slug, Text, Time, UtcTimestamp
-from histio.fields.references import SlugText
 from histio.history import History
-from histio.kinds import Table
+from histio.kinds.fields import Bytes, Date, FixedDecimal, Integer, RunUUID, Slug, Text, Time, UtcTimestamp
+from histio.kinds.fields.references import SlugText
+from histio.kinds.table import Table
+from histio.pointer import pointer
 from histio.testing.claims import FEW, demand, field_at
 from histio.testing.scene import Document, MakeRuns, Scene, Steps, at, records_of, scene
 from histio.wire import WireField, shown

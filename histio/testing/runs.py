@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from histio.contract import pointer
 from histio.history import History
-from histio.kinds import Table
+from histio.kinds.table import Table
+from histio.pointer import pointer
 from histio.testing.claims import FEW, demand, demand_whole, field_at, skip
 from histio.testing.references import naming
 from histio.testing.scene import Document, MakeRuns, Scene, Steps, at, records_of, scene

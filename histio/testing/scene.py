@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, aliased, scoped_session, sessionmaker
 
-from histio.circles import Blank, blank_of
-from histio.dialects import deferring, ensure_transaction
+from histio.database.dialects import deferring, ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
-from histio.kinds import Kind, Reference, Table
-from histio.mapping import is_among
+from histio.importing.circles import Blank, blank_of
+from histio.kinds.mapping import is_among
+from histio.kinds.table import Kind, Reference, Table
 from histio.report import ImportReport
 
 MakeRuns: TypeAlias = Callable[[Any, int], object]

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from histio.circles import reached
 from histio.history import History
-from histio.kinds import Kind
+from histio.importing.circles import reached
+from histio.kinds.table import Kind
 from histio.testing.claims import FEW, MANY, demand, demand_whole, skip
 from histio.testing.scene import Document, MakeRuns, Scene, scene
 

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from histio.fields import SlugList, UtcTimestamp
 from histio.history import History
-from histio.kinds import Kind, Table
-from histio.mapping import unique_rules
+from histio.kinds.fields import SlugList, UtcTimestamp
+from histio.kinds.mapping import unique_rules
+from histio.kinds.table import Kind, Table
 from histio.records import RecordSchema
 from histio.testing.scene import Document, kinds_of
 from histio.testing.values import Values, values_of

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from marshmallow import ValidationError, fields
 
-from histio import fields as own
-from histio.assertions import assertions_of
-from histio.fields.references import SlugText
+from histio.kinds import fields as own
+from histio.kinds.assertions import assertions_of
+from histio.kinds.fields.references import SlugText
 from histio.wire import JsonSchema, WireField
 
 Values: TypeAlias = st.SearchStrategy[Any]

@@ -9,9 +9,9 @@ import jsonschema
 from jsonschema import Draft202012Validator
 from marshmallow import ValidationError, fields, validate
 
-from histio.contract import pointer
 from histio.history import History
-from histio.kinds import Kind, Table
+from histio.kinds.table import Kind, Table
+from histio.pointer import pointer
 from histio.records import RecordSchema
 from histio.testing.claims import FEW, demand, field_at, need_hypothesis
 from histio.testing.scene import Document, MakeRuns, Steps, kinds_of, scene

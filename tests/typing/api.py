@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import Session, sessionmaker
 
 import histio
-from histio.audits import AtMost
+from histio.kinds.audits import AtMost
 from histio.models import ProductionRun
 
 

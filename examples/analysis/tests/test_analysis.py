@@ -14,7 +14,9 @@ from typing import Any
 
 import histio
 import pytest
-from histio import History, bakery, demo
+from histio import History
+from histio.demo import bakery
+from histio.demo import run as demo
 
 import in_duckdb
 import in_pandas

@@ -15,7 +15,9 @@ from typing import Any
 
 import histio
 import pytest
-from histio import History, bakery, demo
+from histio import History
+from histio.demo import bakery
+from histio.demo import run as demo
 from histio.models import Base
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session

@@ -1,0 +1,347 @@
+"""Find values that the format allows, and that the database would round, cut, drop or refuse."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from marshmallow import ValidationError
+from marshmallow.fields import Field
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+from histio.database.dialects.names import MYSQL
+from histio.database.dialects.stored import MICRO, SINGLE, Stored, decimals, encoded_as
+from histio.errors import BindingError
+from histio.kinds.column_types import AnyInterval, converts, declared
+from histio.kinds.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text
+from histio.kinds.fields.numbers import FLOAT_DIGITS
+from histio.kinds.table import Kind, Table
+from histio.report import Code, Fault
+from histio.wire import WireField, shown
+
+# Bits of a float beyond which databases take a double.
+_SINGLE_BITS = 24
+
+Check: TypeAlias = Callable[[Any], Fault | None]
+"""Returns the fault of a value that the database does not keep as it is, otherwise None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The limit of a column that keeps less than its field allows.
+
+    Attributes:
+        check: Checks a loaded value.
+        check_parameter: Checks a value as the driver takes it. Decimals may be text, and times text in ISO
+            8601, in UTC, with a blank and six digits.
+        hint: What the user can do about it; None: nothing in histio.
+    """
+
+    check: Check
+    check_parameter: Check
+    hint: str | None = None
+
+
+def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], Stored]) -> dict[str, Limit]:
+    """By member of *table*, the limit of its column; members whose column keeps all values are absent.
+
+    Args:
+        dialect: The database's.
+        table: The table.
+        stored: What the columns of the database keep. For columns that are absent, the model's type counts.
+    """
+    found = {
+        member: _limit(dialect, table.fields[member], column, stored.get(column))
+        for member, column in table.columns.items()
+        if member not in table.computed
+    }
+    return {
+        member: replace(limit, hint=_hint(table.fields[member], limit, stored.get(table.columns[member])))
+        for member, limit in found.items()
+        if limit is not None
+    }
+
+
+def _hint(field: Field[Any], limit: Limit, stored: Stored | None) -> str | None:
+    """What the user can do about a value that the column does not keep; None: nothing in histio."""
+    if is_time(field) and second_digits(field, limit) is not None:
+        return "truncate_times=True, or --truncate-times, cuts it"
+    is_single = stored is not None and stored.significant == SINGLE["significant"]
+    return "a column of DOUBLE keeps all digits" if is_single else None
+
+
+def _limit(
+    dialect: sa.Dialect, field: Field[Any], column: sa.Column[Any], stored: Stored | None
+) -> Limit | None:
+    own = column.type._variant_mapping.get(dialect.name, column.type)  # noqa: SLF001 - as SQLAlchemy chooses
+    undecorated = declared(own, dialect)
+    kept = _assumed(undecorated, dialect) if stored is None else stored
+    implemented: Any = own.dialect_impl(dialect)
+    below: Check = _no_fault
+    # An SQL function of the type decides what is stored: the value says nothing.
+    if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - as it asks
+        below = functools.partial(_excess, f"{column.table}.{column.name}", kept)
+    # Databases without an interval type keep times since 1970, and these have a last year.
+    since_1970 = isinstance(undecorated, sa.Interval) and dialect.name != "postgresql"
+    # Assumed limits are about loaded values, those of the database about what the driver gets.
+    is_bound = since_1970 or (stored is not None and below is not _no_fault)
+    bind = undecorated.dialect_impl(dialect).bind_processor(dialect) if is_bound else None
+    check = below if bind is None else functools.partial(_bound, bind, below)
+    translated = _through(own, dialect, check)
+    if translated is not check:
+        return Limit(translated, below)
+    extremes = _extremes(field)
+    fits = check is _no_fault or (extremes is not None and not any(map(check, extremes)))
+    return None if fits else Limit(check, below)
+
+
+def _no_fault(_value: Any) -> None:
+    return None
+
+
+def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None:
+    """What is wrong with *value* as the driver takes it."""
+    try:
+        parameter = bind(value)
+    except OverflowError:
+        return Fault("Is beyond what the column's type can say.", "out-of-range")
+    except Exception:  # noqa: BLE001 - writing the row will say so
+        return None
+    return below(parameter)
+
+
+def _through(column_type: Any, dialect: sa.Dialect, check: Check) -> Check:
+    """A check that lets each decorator of the type convert the value, and then calls *check*."""
+    own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
+    if not isinstance(own, sa.types.TypeDecorator) or isinstance(own, sa.Interval):
+        return check
+    below = _through(own.load_dialect_impl(dialect), dialect, check)
+    return functools.partial(_translated, own, dialect, below) if converts(own) else below
+
+
+def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any) -> Fault | None:
+    """Whether a decorator of the host's keeps *value* as it is, and the type *below* what it makes of it."""
+    try:
+        kept = _call(column_type.process_bind_param, value, dialect)
+        returned = _call(column_type.process_result_value, kept, dialect)
+    except Exception:  # noqa: BLE001 - writing the row will say so
+        return None
+    if _comparable(returned) == _comparable(value):
+        return below(kept)
+    return Fault(f"The column's type makes {shown(returned)} of it.", "precision")
+
+
+def _comparable(value: Any) -> Any:
+    """*value*; of aware times their instant: in different zones, some compare unequal (PEP 495)."""
+    aware = isinstance(value, dt.datetime) and value.tzinfo is not None
+    return value.astimezone(dt.UTC) if aware else value
+
+
+def _call(process: Any, value: Any, dialect: sa.Dialect) -> Any:
+    try:
+        return process(value, dialect)
+    except NotImplementedError:  # only the other direction is decorated
+        return value
+
+
+def _assumed(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Stored | None:
+    """What a column of the model's type keeps, if the database does not say; None: all values."""
+    stored: Any = declared_type
+    if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
+        return Stored("a single float", **SINGLE)
+    if isinstance(stored, sa.DateTime | sa.Time | AnyInterval):
+        return Stored(stored.compile(dialect=dialect), seconds=_second_digits(stored, dialect))
+    if isinstance(stored, sa.BINARY) and dialect.name in MYSQL:
+        return Stored(stored.compile(dialect=dialect), filled=stored.length or 1)
+    if not isinstance(stored, sa.Numeric) or isinstance(stored, sa.Float):
+        return None
+    if dialect.name == "sqlite" and (stored.precision or FLOAT_DIGITS + 1) > FLOAT_DIGITS:
+        return Stored("REAL", significant=FLOAT_DIGITS)
+    # MariaDB and MySQL read NUMERIC as NUMERIC(10, 0).
+    bare = dialect.name in MYSQL and stored.precision is None
+    return Stored("decimal(10,0)", **decimals(10, 0)) if bare else None
+
+
+def _is_single(stored: Any, dialect: sa.Dialect) -> bool:
+    """Whether a float column is of single precision."""
+    if dialect.name == "sqlite" or isinstance(stored, sa.Double | sa.DOUBLE_PRECISION | mysql.DOUBLE):
+        return False
+    # Without a precision, FLOAT is double on PostgreSQL and single on MariaDB; REAL the other way round.
+    single_when_bare = (dialect.name == "postgresql") is isinstance(stored, sa.REAL)
+    return single_when_bare if stored.precision is None else stored.precision <= _SINGLE_BITS
+
+
+def _second_digits(stored: Any, dialect: sa.Dialect) -> int:
+    """How many digits of a second's fraction a column keeps."""
+    if dialect.name in MYSQL:
+        return getattr(stored, "fsp", None) or 0
+    if dialect.name == "postgresql":
+        kept = getattr(stored, "precision", None)
+        return MICRO if kept is None else kept
+    storage = getattr(stored, "_storage_format", "%(microsecond)")
+    return MICRO if "%(microsecond)" in storage else 0
+
+
+def _extremes(field: Field[Any]) -> list[Any] | None:  # noqa: PLR0911 - one for each field
+    """The largest and longest loaded values that a *field* allows; None: they are not known."""
+    match field:
+        case WireField() if is_time(field):
+            probe = _probe(field, field.digits)  # type: ignore[attr-defined]
+            return None if probe is None else [probe]
+        case FixedDecimal(scale=int(scale), whole_digits=int(whole)):
+            most = f"{'9' * whole or '0'}{'.' * bool(scale)}{'9' * scale}"
+            return [field.from_wire(each) for each in ([most, f"-{most}"] if field.signed else [most])]
+        case Integer(minimum=int(least), maximum=int(most)):
+            return [least, most]
+        case Text(max_length=int(length)) if length:
+            wide = "\U0001f36a" * length
+            return [wide if field.padded else wide[1:] + " ", wide]
+        case RunUUID():
+            return [field.from_wire(_UUID)]
+        case Boolean():
+            return [True, False]
+        case Date():
+            return [field.from_wire(_DATE)]
+        case Choice():
+            return [field.from_wire(each) for each in field.choices]
+    return None
+
+
+_UUID = "7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
+_DATE = "2025-12-08"
+_TIMES = ("2025-12-08T10:00:00{}Z", "10:00:00{}")
+_DIGITS = "123456"
+
+
+def is_time(field: Field[Any]) -> bool:
+    """Whether values of *field* have digits of a second."""
+    return isinstance(field, WireField) and isinstance(getattr(field, "digits", None), int)
+
+
+def _probe(field: Any, digits: int) -> Any:
+    """A loaded time with so many *digits* of a second's fraction, none of them zero; None: unknown."""
+    for form in _TIMES:
+        wire = form.format(f".{_DIGITS[:digits]}" if digits else "")
+        try:
+            field.check(wire)
+        except ValidationError:
+            continue
+        return field.from_wire(wire)
+    return None
+
+
+def second_digits(field: Any, limit: Limit | None) -> int | None:
+    """How many digits of a second's fraction the column of a time keeps; None: it has other limits too."""
+    for digits in range(field.digits, -1, -1):
+        probe = _probe(field, digits)
+        if probe is not None and (limit is None or limit.check(probe) is None):
+            return digits
+    return None
+
+
+def cut_time(value: dt.datetime, digits: int | None) -> dt.datetime:
+    """*value* cut to so many *digits* of a second's fraction; None: all of them."""
+    unit = 10 ** (MICRO - (MICRO if digits is None else digits))
+    return value.replace(microsecond=value.microsecond // unit * unit)
+
+
+def _excess(where: str, stored: Stored, value: Any) -> Fault | None:
+    """The fault of *value*, as the driver takes it, if the column *where* does not keep it; else None."""
+    if stored.seconds is not None:
+        found = _time_excess(stored, value)
+    elif isinstance(value, str | bytes) and stored.most is None and stored.significant is None:
+        found = _text_excess(stored, value)
+    else:
+        found = _number_excess(stored, value)
+    return found and Fault(f"{where} is {stored.type} in the database and {found[0]}.", found[1])
+
+
+_Excess: TypeAlias = tuple[str, Code] | None
+
+
+def _time_excess(stored: Stored, value: Any) -> _Excess:
+    text = value if isinstance(value, str) else None
+    if stored.day:
+        time = text[_DAY:] if text else str(value.time()) if isinstance(value, dt.datetime) else ""
+        return ("keeps days only", "precision") if time.strip(" 0:.+") else None
+    digits = stored.seconds or 0
+    if text is None:
+        microseconds = getattr(value, "microsecond", getattr(value, "microseconds", 0))
+    else:
+        microseconds = int(text.partition(".")[2][:MICRO] or 0)
+    if not microseconds % 10 ** (MICRO - digits):
+        return None
+    return f"keeps {kept_seconds(digits)}", "precision"
+
+
+def kept_seconds(digits: int) -> str:
+    """What a column with so many *digits* of a second's fraction keeps, in words."""
+    return f"{digits} digits of a second's fraction" if digits else "whole seconds only"
+
+
+_DAY = len("0000-00-00")
+
+
+def _number_excess(stored: Stored, value: Any) -> _Excess:
+    try:
+        number = Decimal(str(value)).normalize()
+    except InvalidOperation:  # no number; the database decides
+        return None
+    if not number.is_finite():
+        return None
+    _, digits, exponent = number.as_tuple()
+    if stored.significant is not None and len(digits) > stored.significant:
+        return f"keeps {stored.significant} significant digits", "precision"
+    if stored.scale is not None and number and -int(exponent) > stored.scale:
+        return f"keeps {_kept_digits(stored.scale)}", "precision"
+    if stored.least is not None and stored.most is not None and not stored.least <= number <= stored.most:
+        return f"holds numbers from {stored.least} to {stored.most}", "out-of-range"
+    return None
+
+
+def _kept_digits(scale: int) -> str:
+    if scale < 0:
+        return f"multiples of {10**-scale} only"
+    return f"{scale} digits after the point" if scale else "no fraction"
+
+
+def _text_excess(stored: Stored, value: str | bytes) -> _Excess:
+    if stored.characters is not None and len(value) > stored.characters:
+        return f"holds {stored.characters} characters, not {len(value)}", "out-of-range"
+    data = value
+    if isinstance(value, str):
+        try:
+            data = encoded_as(value, stored.charset)
+        except UnicodeEncodeError as error:
+            lacking = value[error.start : error.start + 1]
+            return f"its character set {stored.charset} lacks {lacking!r}", "out-of-range"
+        if stored.stripped and value.endswith(" "):
+            return "keeps no spaces at the end", "precision"
+    if stored.filled is not None and len(data) < stored.filled:
+        return f"puts zeros behind {len(data)} bytes: it holds {stored.filled}", "out-of-range"
+    if stored.octets is not None and len(data) > stored.octets:
+        return f"holds {stored.octets} bytes, not {len(data)}", "out-of-range"
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def check_kind(kind: Kind, dialect: sa.Dialect) -> None:
+    """Raise BindingError where a database of this dialect cannot hold the decimals of *kind*."""
+    if dialect.name != "sqlite":
+        return
+    for table in kind.table.all():
+        for member, column in table.columns.items():
+            width = getattr(table.fields[member], "precision", None) or 0
+            stored = declared(column.type, dialect)
+            if isinstance(stored, sa.Numeric) and width > FLOAT_DIGITS:
+                raise BindingError(
+                    f"{table.mapper.class_.__name__}.{member}: SQLite keeps decimals as floats, which carry "
+                    f"{FLOAT_DIGITS} digits, and this one has {width}: write FixedDecimal(precision="
+                    f"{FLOAT_DIGITS}, scale=…), or keep it as text by a TypeDecorator"
+                )

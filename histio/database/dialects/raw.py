@@ -1,0 +1,168 @@
+"""Stored values as the driver gives them, without what SQLAlchemy would make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from histio.database.dialects.names import MYSQL
+from histio.kinds.column_types import AnyInterval, declared, is_decorated
+
+Form: TypeAlias = Literal[
+    "boolean",
+    "integer",
+    "float",
+    "double",
+    "digits",
+    "microseconds",
+    "moment",
+    "day",
+    "clock",
+    "uuid",
+    "hex",
+    "bytes",
+    "base64",
+    "json",
+    "text",
+]
+"""How the driver returns a stored value.
+
+- ``boolean``, ``integer``: 0 or 1, and a number, or its digits as text.
+- ``float``: a decimal, as a float. ``digits``: a decimal, as text. ``double``: a float, as such or as text.
+- ``moment``, ``day``, ``clock``: ISO 8601 text; a moment is in UTC, with a blank between day and time.
+- ``microseconds``: an interval, as the text of their number.
+- ``uuid``, ``hex``: the text of a UUID, with or without hyphens.
+- ``bytes``, ``base64``: bytes, and bytes as base64.
+- ``json``, ``text``: text.
+"""
+
+BETWEEN = "\x00"
+"""Stands between values that arrive as one: no text that the format can hold has it."""
+
+BETWEEN_ROWS = "\x01"
+"""Stands between rows that arrive as one; a text may have it, so they have to be counted."""
+
+_FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
+    (sa.Boolean, "boolean"),
+    (sa.Integer, "integer"),
+    (sa.Float, "double"),
+    (sa.Numeric, "digits"),
+    (sa.DateTime, "moment"),
+    (sa.Interval, "moment"),
+    (AnyInterval, "microseconds"),
+    (sa.Date, "day"),
+    (sa.Time, "clock"),
+    (sa.Uuid, "uuid"),
+    (sa.types._Binary, "base64"),  # noqa: SLF001 - what BINARY and LargeBinary share
+    (sa.JSON, "json"),
+    (sa.CHAR, None),
+    (sa.String, "text"),
+)
+
+
+_RAW = sa.types.NullType()
+
+
+def as_it_is(column: Any) -> Any:
+    """An expression for *column* of which no type of SQLAlchemy's makes anything, on either way."""
+    return sa.type_coerce(column, _RAW)
+
+
+def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:  # noqa: PLR0911
+    """An expression for *column*, and how its values arrive; None: in a way of the type's own."""
+    stored: Any = declared(column_type, dialect)
+    family = "mysql" if dialect.name in MYSQL else dialect.name
+    form = next((form for kind, form in _FORMS if isinstance(stored, kind)), None)
+    if form is None or not has_plain_type(column_type, dialect) or getattr(stored, "zerofill", False):
+        return None
+    if family == "sqlite":
+        others: dict[Form, Form] = {"digits": "float", "uuid": "hex", "base64": "bytes"}
+        return as_it_is(column), others.get(form, form)
+    if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
+        return as_it_is(column), "hex"
+    if form == "base64":
+        base64 = sa.func.to_base64(column) if family == "mysql" else sa.func.encode(column, "base64")
+        return sa.func.replace(base64, "\n", ""), form  # both break lines
+    if form == "microseconds":
+        return _microseconds(column), form
+    is_text = form == "text" and not isinstance(stored, sa.Enum)
+    if is_text or (form in ("boolean", "integer", "double") and family == "postgresql"):
+        return as_it_is(column), form
+    zoned = form == "moment" and getattr(stored, "timezone", False) and family == "postgresql"
+    utc = sa.func.timezone("UTC", column) if zoned else column
+    return sa.cast(utc, sa.CHAR if family == "mysql" else sa.Text), form
+
+
+# Far below what a 64-bit integer of microseconds holds.
+_DAYS, _HOURS = 10**7, 10**9
+
+
+def _microseconds(column: Any) -> Any:
+    """The microseconds of a PostgreSQL interval, as text; other text if it has months or is too long."""
+    day, hour, minute, micro = (
+        sa.cast(sa.extract(part, column), sa.BigInteger) for part in ("day", "hour", "minute", "microseconds")
+    )
+    plain = (
+        *(sa.extract(part, column) == 0 for part in ("year", "month")),
+        sa.func.abs(day) < _DAYS,
+        sa.func.abs(hour) < _HOURS,
+    )
+    count = day * 86_400_000_000 + hour * 3_600_000_000 + minute * 60_000_000 + micro
+    return sa.case((sa.and_(*plain), sa.cast(count, sa.Text)), else_=sa.cast(column, sa.Text))
+
+
+def has_plain_type(column_type: TypeEngine[Any], dialect: Any) -> bool:
+    """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
+    stored: Any = declared(column_type, dialect)
+    own = type(stored).__module__.startswith("sqlalchemy.")
+    if isinstance(stored, sa.JSON) and (dialect._json_serializer or dialect._json_deserializer):  # noqa: SLF001
+        return False  # functions of the host's
+    used: Any = column_type.dialect_impl(dialect)
+    calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
+    return own and not calls and not is_decorated(column_type, dialect) and not _has_own_spelling(stored)
+
+
+def _has_own_spelling(stored: Any) -> bool:
+    """Whether the type has its own spelling of times for SQLite, which keeps them as text."""
+    return not {"_storage_format", "_reg"}.isdisjoint(vars(stored))
+
+
+def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
+    """Whether two values of *column_type* are the same to a database of *dialect* only if they are."""
+    return dialect.name not in MYSQL or not isinstance(declared(column_type, dialect), sa.String)
+
+
+def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
+    """An expression for all *columns* together, each with whether it may be null; None: they arrive apart.
+
+    The drivers of MariaDB and MySQL are written in Python and take their time for every value. What may be
+    null is nothing, or has an equals sign in front; an empty text at the end shows that nothing was cut off.
+    """
+    if dialect.name not in MYSQL:
+        return None
+    values = (
+        sa.func.ifnull(sa.func.concat("=", column), "") if nullable else column
+        for column, nullable in columns
+    )
+    return sa.func.concat_ws(BETWEEN, *values, "")
+
+
+def as_one_row(dialect: sa.Dialect, values: Any, order: Any) -> Any:
+    """What `as_one` gives for all rows of a group, as one text in their *order*; None: they arrive apart.
+
+    MariaDB cuts it off after a million bytes, MySQL after 1,024 already.
+    """
+    if not getattr(dialect, "is_mariadb", False):
+        return None
+    ordered = values.op("ORDER BY", precedence=2)(order)
+    return sa.func.group_concat(ordered.op("SEPARATOR", precedence=1)(sa.literal_column(f"'{BETWEEN_ROWS}'")))
+
+
+def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
+    """Whether *column* is among the values of the parameter with this *name*, as the driver has them."""
+    if dialect.name == "postgresql":  # one parameter, whose statement psycopg remembers
+        return column == sa.func.any(sa.bindparam(name, type_=_RAW))
+    return column.in_(sa.bindparam(name, expanding=True))

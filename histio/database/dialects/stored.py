@@ -1,0 +1,275 @@
+"""Read from a database what its columns keep, which may be less than the models say."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Connection
+
+from histio.database.dialects.names import MYSQL
+
+MICRO = 6
+"""Digits of a second's fraction that times have at most."""
+
+_MOST_SINGLE = Decimal("3.40282E+38")
+SINGLE: Mapping[str, Any] = {"significant": 6, "least": -_MOST_SINGLE, "most": _MOST_SINGLE}
+"""The limits of a float of single precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a column of a database keeps.
+
+    Attributes:
+        type: The type, as the database names it.
+        seconds: Digits of a second's fraction; None: not a time.
+        day: Whether it keeps only the day of a time.
+        scale: Digits after the point; negative: as many digits before the point are zeros. None: no limit.
+        least: The least number; None: no limit.
+        most: The greatest number; None: no limit.
+        significant: Significant digits of a number; None: no limit.
+        characters: The longest text, in characters; None: no limit.
+        octets: The longest text in *charset*, or binary value, in bytes; None: no limit.
+        charset: The database's name of the character set; None: it has all characters.
+        filled: The length in bytes to which shorter binary values are filled with zeros; None: they are not.
+        stripped: Whether trailing spaces of a text are lost.
+        collation: The collation of a text; None: not a text.
+    """
+
+    type: str
+    seconds: int | None = None
+    day: bool = False
+    scale: int | None = None
+    least: Decimal | None = None
+    most: Decimal | None = None
+    significant: int | None = None
+    characters: int | None = None
+    octets: int | None = None
+    charset: str | None = None
+    filled: int | None = None
+    stripped: bool = False
+    collation: str | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether some values of this type are not kept."""
+        whole = None if self.seconds is None else MICRO
+        return self != Stored(self.type, seconds=whole, collation=self.collation)
+
+
+def stored_columns(
+    connection: Connection, columns: Collection[sa.Column[Any]]
+) -> dict[sa.Column[Any], Stored]:
+    """What each of *columns* keeps, read in one statement.
+
+    Columns that the database does not list are absent, such as those of MariaDB's temporary tables. So are
+    all columns in SQLite, which enforces neither lengths nor precisions.
+    """
+    read = _READERS.get(connection.dialect.name)
+    selectables: set[Any] = {column.table for column in columns}
+    tables = sorted((each for each in selectables if isinstance(each, sa.Table)), key=str)
+    if read is None or not tables:
+        return {}
+    found = {(table, name.lower()): stored for table, name, stored in read(connection, tables)}
+    keys: dict[sa.Column[Any], Any] = {column: (column.table, column.name.lower()) for column in columns}
+    return {column: found[key] for column, key in keys.items() if key in found}
+
+
+def _integers(bits: int, *, unsigned: bool = False) -> dict[str, Any]:
+    """The limits of an integer type with so many *bits*."""
+    least, most = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return {"scale": 0, "least": Decimal(least), "most": Decimal(most)}
+
+
+def decimals(precision: int, scale: int, *, unsigned: bool = False) -> dict[str, Any]:
+    """The limits of a decimal type of this *precision* and *scale*."""
+    most = Decimal(10**precision - 1).scaleb(-scale)
+    return {"scale": scale, "least": Decimal(0) if unsigned else -most, "most": most}
+
+
+# The recursion leads from a domain to its base type.
+_POSTGRESQL = sa.text("""
+WITH RECURSIVE found AS (
+  SELECT wanted.place, a.attname AS name, a.atttypid AS type, a.atttypmod AS modifier,
+    a.attcollation AS collated
+  FROM unnest(:names) WITH ORDINALITY AS wanted (name, place)
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = to_regclass(wanted.name)
+  WHERE a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+  SELECT found.place, found.name, t.typbasetype, t.typtypmod, found.collated
+  FROM found JOIN pg_catalog.pg_type t ON t.oid = found.type WHERE t.typtype = 'd'
+)
+SELECT found.place, found.name, t.typname, found.modifier, pg_catalog.format_type(found.type, found.modifier),
+  pg_catalog.current_setting('server_encoding'), c.collname
+FROM found JOIN pg_catalog.pg_type t ON t.oid = found.type
+LEFT JOIN pg_catalog.pg_collation c ON c.oid = found.collated
+WHERE t.typtype <> 'd'
+""").bindparams(sa.bindparam("names", type_=postgresql.ARRAY(sa.Text)))  # fmt: skip
+
+_HEADER = 4
+"""What PostgreSQL adds to the modifiers of texts and decimals."""
+
+_TIMES = ("timestamp", "timestamptz", "time", "timetz")
+
+
+def _of_postgresql(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
+    names = [quoted(connection, table) for table in tables]
+    for place, name, kind, modifier, words, encoding, collation in connection.execute(
+        _POSTGRESQL, {"names": names}
+    ):
+        kept = _kept_by_postgresql(kind, modifier)
+        if kind in ("text", "varchar", "bpchar"):
+            kept |= {"charset": None if encoding in ("UTF8", "SQL_ASCII") else encoding}
+        yield tables[place - 1], name, Stored(words, collation=collation, **kept)
+
+
+def _kept_by_postgresql(kind: str, modifier: int) -> dict[str, Any]:  # noqa: PLR0911 - one for each type
+    """The limits of a type, by its name in the catalog and its modifier; -1: it has no modifier."""
+    bits = {"int2": 16, "int4": 32, "int8": 64}
+    if kind in bits:
+        return _integers(bits[kind])
+    if kind == "date":
+        return {"seconds": 0, "day": True}
+    if kind == "float4":
+        return dict(SINGLE)
+    if modifier < 0:
+        return {"seconds": MICRO} if kind in _TIMES else {}
+    if kind in _TIMES:
+        return {"seconds": modifier}
+    if kind == "interval":
+        return {"seconds": min(modifier & 0xFFFF, MICRO)}
+    if kind == "numeric":
+        digits, scale = divmod(modifier - _HEADER, 2**16)
+        return decimals(digits, ((scale & 0x7FF) ^ 0x400) - 0x400)  # eleven bits, one of them the sign
+    if kind in ("varchar", "bpchar"):
+        return {"characters": modifier - _HEADER, "stripped": kind == "bpchar"}
+    return {}
+
+
+_MYSQL_COLUMNS = (
+    "column_name",
+    "data_type",
+    "column_type",
+    "character_maximum_length",
+    "character_octet_length",
+    "numeric_precision",
+    "numeric_scale",
+    "datetime_precision",
+    "character_set_name",
+    "collation_name",
+)
+_COLUMNS = sa.table(
+    "columns",
+    sa.column("table_schema"),
+    sa.column("table_name"),
+    *map(sa.column, _MYSQL_COLUMNS),
+    schema="information_schema",
+)
+_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
+_LONGEST = 2**32 - 1
+
+
+def _of_mysql(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
+    # One SELECT for each table: asked for several, the server opens all tables of the schema.
+    parts = [
+        sa.select(sa.literal_column(str(place)), *(_COLUMNS.c[name] for name in _MYSQL_COLUMNS)).where(
+            _COLUMNS.c.table_schema == (connection.schema_for_object(table) or sa.func.database()),
+            _COLUMNS.c.table_name == table.name,
+        )
+        for place, table in enumerate(tables)
+    ]
+    for place, *row in connection.execute(sa.union_all(*parts)):
+        column = dict(zip(_MYSQL_COLUMNS, row, strict=True))
+        stored = Stored(column["column_type"], collation=column["collation_name"], **_kept_by_mysql(column))
+        yield tables[place], column["column_name"], stored
+
+
+def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 - one for each type
+    """The limits of a *column*, given as a row of the information schema."""
+    kind, unsigned = column["data_type"], "unsigned" in column["column_type"]
+    precision, scale = column["numeric_precision"], column["numeric_scale"]
+    if kind in _BITS:
+        return _integers(_BITS[kind], unsigned=unsigned)
+    if kind == "decimal":
+        return decimals(precision, scale, unsigned=unsigned)
+    if kind in ("float", "double"):
+        bounds = {} if scale is None else decimals(precision, scale, unsigned=unsigned)
+        return {**bounds, **(SINGLE if kind == "float" else {})}
+    if kind == "date":
+        return {"seconds": 0, "day": True}
+    if kind in ("datetime", "timestamp", "time"):
+        return {"seconds": column["datetime_precision"] or 0}
+    charset = column["character_set_name"]
+    kept = {} if charset in ("utf8mb4", None) else {"charset": charset}
+    if kind in ("char", "varchar"):
+        return kept | {"characters": column["character_maximum_length"], "stripped": kind == "char"}
+    octets = column["character_octet_length"]
+    if kind.endswith(("text", "blob", "binary")) and octets is not None and octets < _LONGEST:
+        return kept | {"octets": octets, "filled": octets if kind == "binary" else None}
+    return kept
+
+
+# By the names of PostgreSQL and MariaDB. With other character sets, the database itself refuses characters.
+_CODECS = {
+    "LATIN1": "latin-1",
+    "LATIN9": "iso8859-15",
+    "WIN1252": "cp1252",
+    "latin1": "cp1252",
+    "ascii": "ascii",
+}
+_BASIC = ("utf8", "utf8mb3", "ucs2")
+"""MariaDB's character sets that have all characters of up to three bytes in UTF-8, and no others."""
+
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")
+_UNASSIGNED = re.compile("[\x81\x8d\x8f\x90\x9d]")
+"""Characters that Python's cp1252 lacks and MariaDB's latin1 has."""
+
+
+def encoded_as(text: str, charset: str | None) -> bytes:
+    """*text* in bytes of the database's character set *charset*; None: UTF-8.
+
+    Raises:
+        UnicodeEncodeError: The character set lacks a character of *text*.
+    """
+    if charset in _BASIC:
+        beyond = _BEYOND.search(text)
+        if beyond:
+            raise UnicodeEncodeError("utf-8", text, *beyond.span(), "beyond three bytes")
+    elif charset == "latin1":
+        text = _UNASSIGNED.sub("?", text)
+    return text.encode(_CODECS.get(charset or "", "utf-8"))
+
+
+_Reader = Callable[[Connection, list[sa.Table]], Iterable[tuple[sa.Table, str, Stored]]]
+_READERS: Mapping[str, _Reader] = {"postgresql": _of_postgresql, **dict.fromkeys(MYSQL, _of_mysql)}
+
+
+def stored_keys(connection: Connection, table: sa.Table) -> list[tuple[str | None, list[sa.Column[Any]]]]:
+    """The name and the columns of each unique constraint and index that *table* has in the database.
+
+    The model may lack them. Indexes over expressions are left out.
+    """
+    inspector, columns = sa.inspect(connection), {column.name: column for column in table.columns}
+    schema = connection.schema_for_object(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sa.exc.SAWarning)  # of what SQLAlchemy cannot reflect
+        try:
+            rules: list[Any] = [*inspector.get_unique_constraints(table.name, schema)]
+            rules += [each for each in inspector.get_indexes(table.name, schema) if each["unique"]]
+        except sa.exc.InvalidRequestError:  # a view, or a table that cannot be reflected
+            return []
+    known = (each for each in rules if each["column_names"] and columns.keys() >= set(each["column_names"]))
+    return [(each["name"], [columns[name] for name in each["column_names"]]) for each in known]
+
+
+def quoted(connection: Connection, table: sa.Table) -> str:
+    """The name of *table* with its schema, as a statement spells it."""
+    quote = connection.dialect.identifier_preparer.quote
+    return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)

@@ -1,0 +1,349 @@
+"""Connections, transactions and savepoints, as each database needs them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import Session
+
+from histio.database.dialects.faults import RowFaultError
+from histio.database.dialects.names import MYSQL
+from histio.database.dialects.stored import quoted
+from histio.errors import BindingError
+
+# How a connection tells the character set in which it speaks, and the one that carries every character.
+_OF_MYSQL = ("SELECT concat_ws(' ', @@character_set_client, @@character_set_results)", "utf8mb4 utf8mb4")
+_CHARACTER_SETS = {"postgresql": ("SHOW client_encoding", "UTF8"), **dict.fromkeys(MYSQL, _OF_MYSQL)}
+
+
+def create_engine(url: str | sa.URL, **options: Any) -> Engine:
+    """SQLAlchemy's `create_engine`, with SQLite set up to keep its promises.
+
+    On SQLite, foreign keys are enforced, and transactions begin when SQLAlchemy says so: the driver's own
+    habit of beginning late makes RELEASE SAVEPOINT commit.
+    """
+    engine = sa.create_engine(url, **options)
+    set_up(engine)
+    return engine
+
+
+def set_up(engine: Engine) -> None:
+    """Let *engine*, which may be an AsyncEngine's, keep what `create_engine` promises."""
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        sa.event.listen(engine, "checkin", _end_failed_commit)
+
+
+def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _end_failed_commit(dbapi_connection: Any, _record: Any) -> None:
+    # As in `commit`, for sessions of the application's own.
+    if dbapi_connection is not None:
+        dbapi_connection.rollback()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("histio_begin", "BEGIN"))
+
+
+def reading_options(bind: Engine | Connection) -> dict[str, Any]:
+    """Execution options under which all SELECTs of a transaction on *bind* see one moment.
+
+    Nothing can be said of a Connection, which may be in a transaction already; SQLite needs nothing said.
+    """
+    several_moments = bind.dialect.name == "postgresql" or bind.dialect.name in MYSQL
+    return {"isolation_level": "REPEATABLE READ"} if several_moments and isinstance(bind, Engine) else {}
+
+
+def writing_options(bind: Engine | Connection) -> dict[str, Any]:
+    """Execution options under which what a transaction on *bind* reads stays true until it writes.
+
+    SQLite takes its write lock at once; elsewhere, constraints speak when another client was faster.
+    """
+    return {"histio_begin": "BEGIN IMMEDIATE"} if bind.dialect.name == "sqlite" else {}
+
+
+def latest(connection: Connection, statement: sa.Select[Any]) -> sa.Select[Any]:
+    """*statement* made to see what is committed now, also where the transaction reads an older snapshot."""
+    return statement.with_for_update(read=True) if connection.dialect.name in MYSQL else statement
+
+
+def hides_rivals(connection: Connection) -> bool:
+    """Whether the transaction cannot see what others committed since it began, not even by `latest`."""
+    if connection.dialect.name != "postgresql":
+        return False
+    return connection.get_isolation_level() in ("REPEATABLE READ", "SERIALIZABLE")
+
+
+def check_engines(connection: Connection, tables: Collection[sa.Table]) -> None:
+    """Raise BindingError where one of *tables* is kept by an engine of MariaDB's without transactions."""
+    if connection.dialect.name not in MYSQL:
+        return
+    known = sa.text(
+        "SELECT t.table_name, t.engine FROM information_schema.tables t "
+        "JOIN information_schema.engines e ON e.engine = t.engine "
+        "WHERE t.table_schema = COALESCE(:schema, DATABASE()) AND t.table_name IN :names "
+        "AND e.transactions <> 'YES'"
+    ).bindparams(sa.bindparam("names", expanding=True))
+    names: dict[str | None, list[str]] = {}
+    for table in tables:
+        names.setdefault(connection.schema_for_object(table), []).append(table.name)
+    for schema, of_schema in names.items():
+        found = connection.execute(known, {"schema": schema, "names": of_schema}).first()
+        if found is not None:
+            raise BindingError(
+                f"{found[0]} is kept by {found[1]}, which rolls nothing back: let it be InnoDB"
+            )
+
+
+def ensure_transaction(connection: Connection) -> None:
+    """Begin the transaction of *connection* where SQLAlchemy or the driver has not done so yet.
+
+    Raises:
+        BindingError: The connection is in autocommit mode, or its character set would alter text.
+    """
+    if not connection.in_transaction():
+        connection.begin()
+    # An asyncio driver and SQLAlchemy's adapter of it each tell what the other does not.
+    adapter, driver = connection.connection.dbapi_connection, connection.connection.driver_connection
+    told = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    if told or _autocommits(adapter) or _autocommits(driver):
+        raise BindingError(
+            "the connection is in AUTOCOMMIT mode, where nothing can be rolled back: "
+            "hand over a connection or session with transactions"
+        )
+    # The driver's own habit is to begin with the first change, after which RELEASE SAVEPOINT would commit.
+    if connection.dialect.name == "sqlite" and not getattr(driver, "in_transaction", True):
+        _begin_sqlite(connection)
+    question, whole = _CHARACTER_SETS.get(connection.dialect.name, ("", ""))
+    spoken = connection.exec_driver_sql(question).scalar_one() if question else whole
+    if spoken != whole:
+        needed = whole.split()[0]
+        raise BindingError(f"the connection speaks {spoken}, which alters characters: let it speak {needed}")
+
+
+def _autocommits(driver: Any) -> bool:
+    if hasattr(driver, "in_transaction"):  # SQLite: an engine without transactions has not begun one by now
+        return driver.isolation_level is None and not driver.in_transaction
+    if hasattr(driver, "get_autocommit"):
+        return bool(driver.get_autocommit())
+    return getattr(driver, "autocommit", False) is True
+
+
+def commit(session: Session, connection: Connection) -> None:
+    """Commit *session*, whose connection is *connection*; when that fails, really roll back.
+
+    A COMMIT that finds SQLite locked leaves the transaction open, SQLAlchemy takes it for ended, and the next
+    user of the pooled connection would commit it.
+    """
+    driver = connection.connection.dbapi_connection
+    try:
+        session.commit()
+    except exc.OperationalError:
+        if connection.dialect.name == "sqlite":
+            driver.rollback()  # type: ignore[union-attr]
+        raise
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
+    """A savepoint that is rolled back when the block raises, and released otherwise.
+
+    Where the database has ended the whole transaction (a deadlock, a full disk, ON CONFLICT ROLLBACK), the
+    savepoint is gone; the error that goes up is the first one. On SQLite, where each statement that follows
+    would commit by itself, the transaction is then ended for SQLAlchemy too.
+    """
+    nested = connection.begin_nested()
+    try:
+        yield nested
+    except BaseException:
+        try:
+            if nested.is_active:
+                nested.rollback()
+        except exc.SQLAlchemyError:
+            root = connection.get_transaction()
+            if connection.dialect.name == "sqlite" and root is not None:
+                root.rollback()
+        raise
+    if nested.is_active:
+        nested.commit()
+
+
+@contextmanager
+def quiet_pipelines() -> Iterator[None]:
+    """Keep psycopg from also logging, once for each failed executemany, the error that it raises."""
+
+    def told_twice(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("error ignored terminating")
+
+    logger = logging.getLogger("psycopg")
+    logger.addFilter(told_twice)
+    try:
+        yield
+    finally:
+        logger.removeFilter(told_twice)
+
+
+_MEGABYTE = 2**20
+"""So large do the drivers for MariaDB and MySQL make statements of many rows, whatever the server takes."""
+
+
+@contextmanager
+def small_packets(connection: Connection) -> Iterator[None]:
+    """Keep statements of many rows within the server's `max_allowed_packet`."""
+    if connection.dialect.name not in MYSQL:
+        yield
+        return
+    if (largest := connection.info.get("histio_packet")) is None:
+        largest = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+        connection.info["histio_packet"] = largest
+    if largest >= _MEGABYTE:
+        yield
+        return
+
+    def fit(_connection: Connection, cursor: Any, *_: object) -> None:
+        getattr(cursor, "_cursor", cursor).max_stmt_length = largest - 1  # the command's own byte
+
+    sa.event.listen(connection, "before_cursor_execute", fit)
+    try:
+        yield
+    finally:
+        sa.event.remove(connection, "before_cursor_execute", fit)
+
+
+_MADE = sa.table("sqlite_master", sa.column("name"), sa.column("sql"))
+_DEFERRING = sa.select(_MADE.c.name).where(
+    _MADE.c.name.in_(sa.bindparam("names", expanding=True)), _MADE.c.sql.ilike("%DEFERRED%")
+)
+
+
+def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None:
+    """Let the deferred constraints of the transaction speak now rather than at COMMIT.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: One is violated.
+        RowFaultError: A foreign key of *tables* is violated (SQLite).
+    """
+    if connection.dialect.name == "postgresql":
+        # A savepoint that is rolled back leaves the transaction's own deferral as it was.
+        nested = connection.begin_nested()
+        try:
+            connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+        finally:
+            nested.rollback()
+    elif connection.dialect.name == "sqlite":
+        for name in connection.scalars(_DEFERRING, {"names": [table.name for table in tables]}).all():
+            _check_foreign_keys(connection, name)
+
+
+def _check_foreign_keys(connection: Connection, name: str) -> None:
+    quoted = connection.dialect.identifier_preparer.quote(name)
+    if connection.exec_driver_sql(f"PRAGMA foreign_key_check({quoted})").first():
+        raise RowFaultError(f"FOREIGN KEY of {name}")
+
+
+def can_defer(constraint: sa.ForeignKeyConstraint | None, dialect: sa.Dialect) -> bool:
+    """Whether `deferring` lets rows violate a foreign key for a while."""
+    if dialect.name == "postgresql":
+        return constraint is None or bool(constraint.deferrable or constraint.initially == "DEFERRED")
+    return constraint is None or dialect.name == "sqlite"
+
+
+_IMMEDIATE = sa.text(
+    "SELECT DISTINCT quote_ident(n.nspname) || '.' || quote_ident(c.conname) "
+    "FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace "
+    "WHERE c.contype = 'f' AND c.condeferrable AND NOT c.condeferred AND c.conrelid = to_regclass(:name)"
+)
+
+
+@contextmanager
+def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[None]:
+    """A block in which foreign keys of *tables* that can be deferred are; they are checked in the end.
+
+    It has to be in a savepoint that is rolled back when the block raises.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: One is violated (PostgreSQL).
+        RowFaultError: One is violated (SQLite).
+    """
+    if connection.dialect.name == "postgresql":
+        found = [connection.scalars(_IMMEDIATE, {"name": quoted(connection, table)}) for table in tables]
+        names = ", ".join(sorted({name for each in found for name in each}))
+        if names:
+            connection.exec_driver_sql(f"SET CONSTRAINTS {names} DEFERRED")
+        yield
+        if names:
+            connection.exec_driver_sql(f"SET CONSTRAINTS {names} IMMEDIATE")
+    elif connection.dialect.name == "sqlite" and tables:
+        before = connection.exec_driver_sql("PRAGMA defer_foreign_keys").scalar()
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        try:
+            yield
+            for table in tables:
+                _check_foreign_keys(connection, table.name)
+        finally:
+            connection.exec_driver_sql(f"PRAGMA defer_foreign_keys = {before or 0}")
+    else:
+        yield
+
+
+_STRICT = ("STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO")
+
+
+@contextmanager
+def strict(connection: Connection) -> Iterator[None]:
+    """A block in which MariaDB and MySQL refuse what they would cut to fit, and keep a key of zero."""
+    if connection.dialect.name not in MYSQL:
+        yield
+        return
+    mode = connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar_one()
+    wanted = [name for name in _STRICT if name not in mode.split(",")]
+    setting = sa.text("SET SESSION sql_mode = :mode")
+    if wanted:
+        connection.execute(setting, {"mode": ",".join(filter(None, [mode, *wanted]))})
+    try:
+        yield
+    finally:
+        # Where the connection is lost, the first error says why.
+        with suppress(exc.OperationalError):
+            if wanted and not connection.invalidated:
+                connection.execute(setting, {"mode": mode})
+
+
+def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> None:
+    """Let PostgreSQL look at *tables* that have grown much: until it has, it looks for few rows among all.
+
+    Others do so by themselves, and it does later; where the user may not, it only warns.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    for table in tables:
+        connection.exec_driver_sql(f"ANALYZE {quoted(connection, table)}")
+
+
+def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
+    """Let the sequence of a key, of which rows were written with values of their own, go on behind them.
+
+    MariaDB and SQLite do so by themselves.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    table = quoted(connection, column.table)
+    sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
+    highest = connection.execute(sa.select(sa.func.max(column))).scalar()
+    if sequence is not None and highest is not None:
+        # Not backwards: others may have been given higher ones.
+        ahead = sa.text(f"SELECT setval(:name, :highest) FROM {sequence} WHERE last_value < :highest")  # noqa: S608
+        connection.execute(ahead, {"name": sequence, "highest": highest})

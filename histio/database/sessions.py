@@ -1,0 +1,70 @@
+"""Sessions of histio's own, on the connection that it works on."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import ORMExecuteState, Session
+
+from histio.database.dialects import latest
+
+_EVENTS = (
+    "before_flush",
+    "after_flush",
+    "after_flush_postexec",
+    "before_attach",
+    "after_attach",
+    "transient_to_pending",
+    "pending_to_persistent",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What a host's session does by itself when objects are added and flushed.
+
+    Attributes:
+        listeners: By event.
+        info: The session's `info`, in which listeners may look.
+    """
+
+    listeners: Mapping[str, Sequence[Callable[..., Any]]] = field(default_factory=dict)
+    info: Mapping[Any, Any] = field(default_factory=dict)
+
+
+def habits_of(session: Session | None) -> Habits:
+    """The habits of *session*; None: those that every session has."""
+    asked = Session() if session is None else session
+    found = {event: tuple(getattr(asked.dispatch, event)) for event in _EVENTS}
+    return Habits({event: listeners for event, listeners in found.items() if listeners}, asked.info)
+
+
+@contextmanager
+def own_session(
+    connection: Connection, habits: Habits | None = None, *, now: bool = False
+) -> Iterator[Session]:
+    """A session on *connection* that leaves the caller's objects alone and forgets its own in the end.
+
+    It has the *habits* of the caller's. Listeners that add criteria to every query, such as those that hide
+    deleted rows, are not asked. *now*: it reads what is committed now, and lets nobody change it.
+    """
+    with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
+        reads = (functools.partial(_read_latest, connection),) if now else ()
+        session.dispatch.do_orm_execute = reads  # type: ignore[attr-defined]
+        for event, listeners in habits.listeners.items() if habits else ():
+            for listener in set(listeners).difference(getattr(session.dispatch, event)):
+                sa.event.listen(session, event, listener, raw=True)  # it is wrapped already
+        if habits:
+            session.info.update(habits.info)
+        yield session
+
+
+def _read_latest(connection: Connection, state: ORMExecuteState) -> None:
+    if isinstance(state.statement, sa.Select):
+        state.statement = latest(connection, state.statement)

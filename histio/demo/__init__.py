@@ -1,0 +1,1 @@
+"""The demonstration: a bakery with a year of runs."""

@@ -1,0 +1,1 @@
+"""Read runs from a database in order, and turn them into records."""

@@ -1,0 +1,352 @@
+"""Columns of stored values → columns of what stands in a record's JSON.
+
+A whole column is checked at once: C looks at all of its letters or numbers, and Python only at what is new.
+What marshmallow would not dump just so raises `DeclinedError`.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import functools
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from marshmallow.fields import Field
+
+from histio.database.dialects import LAST_DIGIT, Form
+from histio.kinds.fields import (
+    Boolean,
+    Bytes,
+    Choice,
+    Date,
+    Duration,
+    Epoch,
+    FixedDecimal,
+    Integer,
+    Json,
+    RunUUID,
+    Text,
+    Time,
+    UtcTimestamp,
+)
+from histio.kinds.fields.numbers import FLOAT_DIGITS
+from histio.wire import WireField, encoded
+
+Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+"""Makes what the field's place in a template takes, of as many stored values."""
+
+Altered: TypeAlias = Callable[[Sequence[Any]], Sequence[int]]
+"""Returns the indices of the stored values that SQLAlchemy reads as other values."""
+
+_REMEMBERED = 10_000
+_DIGITS = b"0123456789"
+
+
+class DeclinedError(Exception):
+    """A value is not what the compiled way is sure of: marshmallow has to say what it is."""
+
+
+class Member(NamedTuple):
+    """How the values of a field are written into the JSON of records.
+
+    Attributes:
+        place: The field's place in a ``%`` template.
+        fill: Makes the values for that place.
+        altered: Finds values that SQLAlchemy reads as others; None: there are none.
+    """
+
+    place: str
+    fill: Column
+    altered: Altered | None = None
+
+
+def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
+    """How the values of *field* are written into JSON; None: only marshmallow can do it.
+
+    Args:
+        field: The field.
+        form: How the driver returns the values of its column.
+        digits: The digits after the point to which SQLAlchemy rounds floats; None: it does not round.
+    """
+    made = _column(field, form, digits)
+    if made is None:
+        return None
+    is_float = isinstance(field, FixedDecimal) and form == "float"
+    altered = functools.partial(_altered, digits) if is_float and digits is not None else None
+    if not field.allow_none or isinstance(made[1], _Known):
+        return Member(*made, altered)
+    some_altered = altered and functools.partial(_some_altered, altered)
+    return Member("%s", functools.partial(_some_null, *made), some_altered)
+
+
+def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911, PLR0912
+    match field, form:
+        case Boolean(), "boolean":
+            return "%s", functools.partial(map, _TRUTHS.__getitem__)
+        case Integer(minimum=int(low), maximum=int(high)), "integer":
+            return "%d", functools.partial(_integers, low, high)
+        case Epoch(), "integer":
+            return '"%s"', functools.partial(_counts, field)
+        case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
+            as_read = digits == read and digits + whole <= FLOAT_DIGITS
+            return (f'"%.{digits}f"', functools.partial(_floats, field)) if as_read else None
+        case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int()), "double":
+            return f'"%.{digits}f"', functools.partial(_doubles, field)
+        case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
+            return '"%s"', functools.partial(_digits, field)
+        case UtcTimestamp(digits=6), "moment":
+            return '"%sZ"', _Moments()
+        case Duration(), "moment" | "microseconds":
+            length = _since_1970 if form == "moment" else _microseconds
+            return "%s", _Known(field, lambda value: field.to_wire(length(value)))
+        case Date(), "day":
+            return "%s", _Known(field)
+        case Time(), "clock":
+            return "%s", _Known(field, _clock)
+        case (RunUUID(), "hex") | (RunUUID(is_hex=True), "text"):
+            return '"%s"', _hyphenated
+        case RunUUID(), "uuid" | "text":
+            return '"%s"', _uuids
+        case Bytes(), "bytes":
+            return '"%s"', functools.partial(_bytes, field)
+        case Bytes(), "base64":
+            return '"%s"', functools.partial(_base64, field)
+        case Json(), "json":
+            return "%s", functools.partial(_jsons, field)
+        case Choice() | Text(padded=False), "text":
+            return "%s", _Known(field)
+    return None
+
+
+_TRUTHS = {False: "false", True: "true", "0": "false", "1": "true"}
+
+
+def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]:
+    """JSON of *values* of which some are null."""
+    given = [value for value in values if value is not None]
+    done = iter(fill(given) if given else ())
+    return ["null" if value is None else place % next(done) for value in values]
+
+
+class _Known:
+    """JSON of values of which most recur: the *field* itself checks each one once.
+
+    Args:
+        field: The field.
+        spell: Converts a stored value to its form in JSON; None: it has that form.
+    """
+
+    def __init__(self, field: WireField, spell: Callable[[Any], Any] | None = None) -> None:
+        self._field = field
+        self._spell = spell
+        self._texts: dict[Any, str] = {}
+
+    def __call__(self, values: Sequence[Any]) -> Iterable[str]:
+        texts = self._texts
+        new = set(values).difference(texts)
+        if len(texts) + len(new) > _REMEMBERED:
+            texts = self._texts = {}
+            new = set(values)
+        for value in new:
+            wire = value if self._spell is None or value is None else self._spell(value)
+            if wire is not None or not self._field.allow_none:
+                self._field.check(wire)
+            texts[value] = encoded(wire)
+        return map(texts.__getitem__, values)
+
+
+def _integers(low: int, high: int, values: Sequence[Any]) -> Sequence[int]:
+    if set(map(type, values)) == {str}:
+        values = list(map(int, values))
+    if set(map(type, values)) != {int} or not low <= min(values) <= max(values) <= high:
+        raise DeclinedError
+    return values
+
+
+def _counts(field: Epoch, values: Sequence[Any]) -> Iterable[str]:
+    return map(field.to_wire, _integers(field.minimum, field.maximum, values))
+
+
+def _floats(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
+    """Decimals that are stored as floats; the template rounds them as SQLAlchemy does."""
+    if not set(map(type, values)) <= {float, int}:
+        raise DeclinedError
+    read = f"%.{field.scale}f".__mod__
+    lowest, highest = float(read(min(values))), float(read(max(values)))
+    bound = 10.0 ** (field.whole_digits or 0)
+    if not -bound < lowest <= highest < bound or (lowest < 0 and not field.signed):
+        raise DeclinedError
+    if field.positive and lowest <= 0:
+        raise DeclinedError
+    if lowest > 0:
+        return values
+    if min(values) >= 0:
+        return [value or 0.0 for value in values]  # never -0.0
+    return [value if float(read(value)) else 0.0 for value in values]
+
+
+def _altered(digits: int, values: Sequence[float]) -> Sequence[int]:
+    """The indices of decimals that are stored with more *digits* than they are read with."""
+    unit = 10.0**digits
+    # A count of units is below 10**15, and what it is over a power of ten is rounded once.
+    read = [round(value * unit) / unit for value in values]
+    if read == list(values):
+        return ()
+    return [
+        place
+        for place, (one, other) in enumerate(zip(read, values, strict=True))
+        if abs(one - other) > abs(other) * LAST_DIGIT
+    ]
+
+
+def _some_altered(altered: Altered, values: Sequence[Any]) -> Sequence[int]:
+    """The indices that *altered* finds in *values*, some of which are null."""
+    places = [place for place, value in enumerate(values) if value is not None]
+    return [places[found] for found in altered([values[place] for place in places])]
+
+
+def _doubles(field: FixedDecimal, values: Sequence[Any]) -> Sequence[float]:
+    """Floats of a column that keeps floats: each the float of a decimal with the field's digits."""
+    floats = _floats(field, list(map(float, values)))
+    unit = 10.0 ** (field.scale or 0)
+    # A count of units is below 10**15, and what it is over a power of ten is rounded once.
+    if [round(value * unit) / unit for value in floats] != list(floats):
+        raise DeclinedError
+    return floats
+
+
+def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:
+    """Decimals as a database that keeps them exactly spells them."""
+    scale = field.scale or 0
+    signs = "".join(values).encode("ascii").translate(None, _DIGITS + b"-" * field.signed)
+    points = len(values) if scale else 0
+    longest = max(map(len, values)) - bool(points) - field.signed
+    if signs != b"." * points or longest > scale + (field.whole_digits or 0):
+        raise DeclinedError
+    if scale and {value[-scale - 1] for value in values} != {"."}:
+        raise DeclinedError
+    if field.signed or (field.positive and f"{0:.{scale}f}" in values):
+        for value in values:
+            field.check(value)
+    return values
+
+
+_UUID = 36
+_HYPHENS = (8, 13, 18, 23)
+
+
+def _uuids(values: Sequence[str]) -> Sequence[str]:
+    letters = "".join(values).encode("ascii")
+    hyphens = b"-" * len(values)
+    if set(map(len, values)) != {_UUID} or letters.translate(None, _DIGITS + b"abcdef") != hyphens * len(
+        _HYPHENS
+    ):
+        raise DeclinedError
+    if any(letters[place::_UUID] != hyphens for place in _HYPHENS):
+        raise DeclinedError
+    return values
+
+
+def _hyphenated(values: Sequence[str]) -> Sequence[str]:
+    return _uuids([f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}" for each in values])
+
+
+def _bytes(field: Bytes, values: Sequence[Any]) -> Sequence[str]:
+    if set(map(type, values)) != {bytes}:
+        raise DeclinedError
+    return _base64(field, [base64.b64encode(value).decode("ascii") for value in values])
+
+
+def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
+    """Base64 text as databases write it."""
+    if field.max_length is not None and any(
+        len(value) // 4 * 3 - value.count("=") > field.max_length for value in values
+    ):
+        raise DeclinedError
+    return values
+
+
+def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
+    """JSON in the form of the format. SQLite returns a single number as a number, all else as text."""
+    texts = []
+    for value in values:
+        wire = field.to_wire(json.loads(value) if isinstance(value, str) else value)
+        if wire is None and not field.allow_none:
+            raise DeclinedError
+        field.check(wire)
+        texts.append(encoded(wire))
+    return texts
+
+
+_MOMENT = "0000-00-00 00:00:00.000000"
+_WIDTH = len(_MOMENT)
+_SECOND = len("0000-00-00 00:00:00")
+_HOUR = len("0000-00-00 00")
+_SIGNS = re.sub("0", "", _MOMENT).encode()
+_PLACES = [(place, sign.encode()) for place, sign in enumerate(_MOMENT) if sign != "0"]
+
+
+class _Moments:
+    """Times as ISO 8601 text → as the wire has them, without the Z."""
+
+    def __init__(self) -> None:
+        self._hours: set[str] = set()
+
+    def __call__(self, values: Sequence[str]) -> Sequence[str]:
+        widths = set(map(len, values))
+        if widths != {_WIDTH}:
+            if not widths <= {_SECOND, *range(_SECOND + 2, _WIDTH + 1)}:
+                raise DeclinedError
+            values = [
+                value
+                if len(value) == _WIDTH
+                else value + _MOMENT[_SECOND:]
+                if len(value) == _SECOND
+                else value.ljust(_WIDTH, "0")
+                for value in values
+            ]
+        letters, count = "".join(values).encode("ascii"), len(values)
+        if letters.translate(None, _DIGITS) != _SIGNS * count:
+            raise DeclinedError
+        if any(letters[place::_WIDTH] != sign * count for place, sign in _PLACES):
+            raise DeclinedError
+        if max(letters[_HOUR + 1 :: _WIDTH]) > ord("5") or max(letters[_HOUR + 4 :: _WIDTH]) > ord("5"):
+            raise DeclinedError
+        self._check_hours({value[:_HOUR] for value in values})
+        # Of what is between the lines, only a fraction can look like one.
+        return "\n".join(values).replace(" ", "T").replace(_MOMENT[_SECOND:], "").split("\n")
+
+    def _check_hours(self, hours: set[str]) -> None:
+        """Look at days and hours: few recur so often."""
+        for hour in hours - self._hours:
+            moment = dt.datetime.fromisoformat(hour)
+            if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+                raise DeclinedError
+        if len(self._hours) < _REMEMBERED:
+            self._hours |= hours
+
+
+START_OF_1970 = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - SQLAlchemy's intervals count from it, without zone
+
+
+def _since_1970(value: str) -> dt.timedelta:
+    if not _SECOND <= len(value) <= _WIDTH:  # Python drops a seventh digit
+        raise DeclinedError
+    return dt.datetime.fromisoformat(value) - START_OF_1970
+
+
+def _microseconds(value: str) -> dt.timedelta:
+    return dt.timedelta(microseconds=int(value))
+
+
+def _clock(value: str) -> str:
+    """A time of day as a database spells it, with six digits after the point, or none if all are zero."""
+    whole, _, fraction = value.partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}" if fraction.strip("0") else whole
+
+
+_FIRST_YEAR, _LAST_YEAR = 1000, 9998
+"""As `UtcTimestamp` has them."""

@@ -1,0 +1,124 @@
+"""Which runs an export selects, and by which time they are sorted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import aliased
+
+from histio.database.dialects import as_sorted, sort_key
+from histio.kinds.fields import UtcTimestamp
+from histio.kinds.table import Kind, Table
+from histio.wire import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which runs of a kind are exported.
+
+    Attributes:
+        since: The earliest time; a bare date is its beginning, a naive time is UTC.
+        until: The latest time; a bare date includes its whole day, a naive time is UTC.
+        changed_since: The earliest time at which the run or an entry of its ledgers was last written.
+        where: A further criterion.
+    """
+
+    since: dt.date | None = None
+    until: dt.date | None = None
+    changed_since: dt.date | None = None
+    where: sa.ColumnElement[bool] | None = None
+
+
+ALL_RUNS = Filters()
+
+
+def criteria_of(connection: Connection, kind: Kind, filters: Filters) -> tuple[Any, list[Any], list[Any]]:
+    """The sort key of the runs' time, the conditions of *filters* but for the time, and those for the time.
+
+    Raises:
+        TypeError: A time is no date or datetime.
+        ValueError: The runs have no time to compare, or the time is beyond what UTC has.
+    """
+    time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
+    bounds = []
+    if filters.since is not None:
+        bounds.append(_timed(kind, time) >= _bound(connection, kind.table, kind.timestamp, filters.since))
+    if filters.until is not None:
+        bounds.append(
+            _timed(kind, time) <= _bound(connection, kind.table, kind.timestamp, filters.until, end=True)
+        )
+    criteria = [] if filters.where is None else [filters.where]
+    if filters.changed_since is not None:
+        changed = list(_changed(connection, kind.table, kind.table.mapper.class_, filters.changed_since))
+        if not changed:
+            raise ValueError(f"changed_since: nothing tells when a {kind.name} was last written")
+        criteria.append(sa.or_(*changed))
+    return time, criteria, bounds
+
+
+def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date) -> Iterator[Any]:
+    """Conditions for rows of *entity* that were written since *moment*, or one of whose entries was."""
+    member = table.changed
+    if member is not None:
+        own = getattr(entity, table.attribute(member).key)
+        yield sort_key(connection, own) >= _bound(connection, table, member, moment, cut=True)
+    for ledger in table.ledgers:
+        below = aliased(ledger.relation.model)
+        found = list(_changed(connection, ledger.table, below, moment))
+        if found:
+            yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))
+
+
+def _timed(kind: Kind, time: Any) -> Any:
+    if time is None:
+        raise ValueError(f"since and until: nothing tells the time of a {kind.name}")
+    return time
+
+
+def _bound(
+    connection: Connection,
+    table: Table,
+    member: str | None,
+    value: dt.date,
+    *,
+    end: bool = False,
+    cut: bool = False,
+) -> Any:
+    """*value* as `sort_key` sorts it; a bare date is its first moment, or with *end* its last.
+
+    With *cut*, *value* is rounded down to the units that the column counts: times were cut when they were
+    written.
+    """
+    if not isinstance(value, dt.date):
+        raise TypeError(f"since, until and changed_since are dates or datetimes, not {shown(value)}")
+    if not isinstance(value, dt.datetime):
+        value = dt.datetime.combine(value, dt.time.max if end else dt.time.min)
+    field, column = table.fields[member or ""], table.columns[member or ""]
+    try:
+        if isinstance(field, UtcTimestamp):
+            return as_sorted(connection, column, field.bound(value, end=end or cut))
+        utc = value if value.tzinfo is None else value.astimezone(dt.UTC)
+        if not end and utc.time() > dt.time.min:
+            utc += dt.timedelta(days=1)  # the first day that begins no earlier
+    except OverflowError:
+        raise ValueError(f"{value} is beyond the times that UTC has") from None
+    return as_sorted(connection, column, utc.date())
+
+
+def spans_of(kind: Kind, time: Any, *, bounded: bool) -> Iterator[tuple[list[Any], Any]]:
+    """The conditions and the sort key of each span of runs, in order.
+
+    Runs without a time come first, sorted by identity alone: their sort key is None.
+    """
+    if time is None:
+        yield [], None
+        return
+    nullable = kind.table.columns[kind.timestamp or ""].nullable
+    if nullable and not bounded:
+        yield [time.is_(None)], None
+    yield [time.is_not(None)] if nullable else [], time

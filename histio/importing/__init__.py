@@ -1,0 +1,1 @@
+"""Check records, and write them to a database as rows."""

@@ -1,0 +1,234 @@
+"""Find the value that a unique constraint took for another one: collations treat different texts as equal."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
+from histio.importing.bulk import Insert, Row, attempted
+from histio.importing.parse import Steps
+from histio.kinds.mapping import unique_rules
+from histio.kinds.table import Table
+from histio.resolving.resolve import unpadded
+from histio.wire import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """Two different values that the database treats as equal.
+
+    Attributes:
+        steps: The steps from the run to the record whose row was refused.
+        column: The column of both values.
+        given: The value of the record.
+        other: The value that it collides with.
+        beside: Whether the other value is in the same run; otherwise it is stored.
+        constraint: The unique constraint.
+        collation: The column's collation; None: its name is not known.
+    """
+
+    steps: Steps
+    column: sa.Column[Any]
+    given: Any
+    other: Any
+    beside: bool
+    constraint: str
+    collation: str | None
+
+    def __str__(self) -> str:
+        which = "" if self.beside else "the stored "
+        collation = f" {self.collation}" if self.collation else ""
+        return (
+            f"{self.column.table}.{self.column.name}: {shown(self.given)} is the same as {which}"
+            f"{shown(self.other)} to the column's collation{collation} (constraint {self.constraint})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record and the row that is written for it.
+
+    Attributes:
+        tables: The Core tables that the row is in; with joined inheritance there are several.
+        values: The values by column key, without those of *owned*.
+        owned: Columns that the owner fills.
+        steps: The steps from the run to the record.
+        siblings: The values of all records in the same list.
+        place: The index of this record among the siblings.
+    """
+
+    tables: Sequence[sa.Table]
+    values: Mapping[str, Any]
+    owned: Collection[sa.Column[Any]]
+    steps: Steps
+    siblings: Sequence[Mapping[str, Any]] = ()
+    place: int = 0
+
+    def has_before(self, values: Mapping[str, Any]) -> bool:
+        """Whether an earlier sibling has these *values*."""
+        before = itertools.islice(self.siblings, self.place)
+        return any(all(each.get(key) == value for key, value in values.items()) for each in before)
+
+
+def find_collision(
+    connection: Connection,
+    table: Table,
+    row: Row,
+    *,
+    constraint: str,
+    insert: Insert | None,
+    deferred: bool,
+    stored: Mapping[sa.Column[Any], Stored],
+) -> Collision | None:
+    """Find the different values that the database treated as equal when it refused *row*.
+
+    Only the database knows what its collations treat as equal. So parts of the row are written and rolled
+    back, to find the first record that is refused.
+
+    Args:
+        connection: In a transaction, in which the row could not be written.
+        table: The table of the run.
+        row: The run's row.
+        constraint: The constraint that was violated.
+        insert: Writes rows. None: the row updates a stored one, and is compared with stored rows only.
+        deferred: Whether deferred constraints are checked now.
+        stored: What the columns of the database keep.
+
+    Returns:
+        None if the constraint was violated by equal values, or by something else.
+    """
+    if not isinstance(constraint, Repeated):
+        return None
+    records = list(_records(table, row))
+    if insert is None:
+        return next(filter(None, (_among(connection, each, constraint, stored) for each in records)), None)
+    tables = [rows for each in table.all() for rows in each.core_tables]
+
+    def refused(count: int) -> str | None:
+        some = [_first(row, count)] if count else []
+        return attempted(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
+
+    fine, bad = 0, len(records)
+    while bad - fine > 1:
+        middle = (fine + bad) // 2
+        with _taken_back(connection):
+            fine, bad = (fine, middle) if refused(middle) else (middle, bad)
+    with _taken_back(connection):
+        refused(fine)
+        return _among(connection, records[bad - 1], constraint, stored)
+
+
+@contextmanager
+def _taken_back(connection: Connection) -> Iterator[None]:
+    """A block whose writes are rolled back."""
+    with savepoint(connection) as nested:
+        yield
+        nested.rollback()
+
+
+def _records(table: Table, row: Row, steps: Steps = ()) -> Iterator[_Record]:
+    """The record of *row* and those of its links and ledgers, in the order of `_first`."""
+    yield _Record(table.mapper.tables, row.parameters, (), steps)  # type: ignore[arg-type]
+    yield from _below(table, row, steps)
+
+
+def _below(table: Table, row: Row, steps: Steps) -> Iterator[_Record]:
+    """The records below *row*: its links, then the entries of its ledgers, each with those below it."""
+    for links, keys in zip(table.links, row.links, strict=False):
+        there, _ = links.relation.link or ((), ())
+        pairs = [{column.key: value for column, value in zip(there, key, strict=True)} for key in keys]
+        own: Any = links.relation.remote
+        for index, pair in enumerate(pairs):
+            at = (*steps, table.names[links.member])  # slugs of a list have no order
+            yield _Record([own[0].table], pair, own, at, pairs, index)
+    for ledger, entries in zip(table.ledgers, row.ledgers, strict=True):
+        values = [entry.parameters for entry in entries]
+        owned = (*ledger.local, *ledger.constants)
+        tables: Any = ledger.table.mapper.tables
+        for index, entry in enumerate(entries):
+            at = (*steps, table.names[ledger.member], *([index] if ledger.many else []))
+            yield _Record(tables, entry.parameters, owned, at, values, index)
+            yield from _below(ledger.table, entry, at)
+
+
+def _first(row: Row, count: int) -> Row:
+    """*row* with the first *count* of its records only, in the order of `_records`."""
+    left = count - 1
+    links, ledgers = [], []
+    for keys in row.links:
+        links.append(keys[:left])
+        left -= len(links[-1])
+    for entries in row.ledgers:
+        kept = []
+        for entry in entries if left else ():
+            size = min(_size(entry), left)
+            kept.append(_first(entry, size))
+            left -= size
+            if not left:
+                break
+        ledgers.append(kept)
+    return Row(row.parameters, tuple(ledgers), tuple(links))
+
+
+def _size(row: Row) -> int:
+    return 1 + sum(map(len, row.links)) + sum(_size(entry) for entries in row.ledgers for entry in entries)
+
+
+def _among(
+    connection: Connection, record: _Record, constraint: str, stored: Mapping[sa.Column[Any], Stored]
+) -> Collision | None:
+    """The collision of *record* with a row that has other values; None: no such row."""
+    for table in record.tables:
+        for columns in _keys(connection, table, constraint):
+            known = [column for column in columns if record.values.get(column.key) is not None]
+            unknown = set(columns) - set(known)
+            if known and unknown <= set(record.owned):
+                for column, other, beside in _same(connection, record, known):
+                    if beside or not unknown:
+                        collation = _collation(column, stored)
+                        given = record.values[column.key]
+                        return Collision(record.steps, column, given, other, beside, constraint, collation)
+    return None
+
+
+def _keys(connection: Connection, table: sa.Table, constraint: str) -> Iterator[Sequence[sa.Column[Any]]]:
+    """The columns of each unique rule of *table*, those of *constraint* first."""
+    rules = [(rule.name, list(rule.columns)) for rule in (table.primary_key, *unique_rules(table))]
+    rules.sort(key=lambda each: each[0] != constraint)
+    yield from (columns for _, columns in rules)
+    if constraint not in {name for name, _ in rules}:
+        known = [columns for _, columns in rules]
+        yield from (columns for _, columns in stored_keys(connection, table) if columns not in known)
+
+
+def _same(
+    connection: Connection, record: _Record, columns: Sequence[sa.Column[Any]]
+) -> Iterator[tuple[sa.Column[Any], str, bool]]:
+    """Texts in *columns* of other rows that the database treats as equal to those of *record*, but differ.
+
+    Yields the column, the other text, and whether it is in the same run.
+    """
+    given = {column.key: record.values[column.key] for column in columns}
+    if not any(isinstance(value, str) for value in given.values()):
+        return
+    statement = sa.select(*columns).where(*(column == given[column.key] for column in columns))
+    for row in connection.execute(latest(connection, statement)).all():
+        found = {column.key: unpadded(column, value) for column, value in zip(columns, row, strict=True)}
+        for column in columns:
+            other = found[column.key]
+            if isinstance(other, str) and other != given[column.key]:
+                yield column, other, record.has_before(found)
+                break
+
+
+def _collation(column: sa.Column[Any], stored: Mapping[sa.Column[Any], Stored]) -> str | None:
+    """The name of the collation of *column* in the database, or else in the model; None: not known."""
+    kept = stored.get(column)
+    return getattr(column.type, "collation", None) if kept is None else kept.collation

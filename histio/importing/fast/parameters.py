@@ -1,0 +1,154 @@
+"""Columns of accepted wire values → columns of what a driver takes for them.
+
+The gate has accepted the values; what is not in its canonical form is read by the field itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from marshmallow.fields import Field
+
+from histio.database.dialects import Driver, binds, has_plain_type
+from histio.exporting.fast.columns import START_OF_1970, DeclinedError
+from histio.kinds.column_types import AnyInterval, declared
+from histio.kinds.fields import (
+    Boolean,
+    Bytes,
+    Choice,
+    Date,
+    Duration,
+    Epoch,
+    FixedDecimal,
+    Integer,
+    Json,
+    RunUUID,
+    Slug,
+    Text,
+    Time,
+    UtcTimestamp,
+)
+
+Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+"""Makes what a driver takes, of as many values."""
+
+
+def parameters(
+    field: Field[Any], column: sa.Column[Any], dialect: sa.Dialect, driver: Driver
+) -> Parameters | None:
+    """What makes *column* of the values of a *field*; None: only marshmallow and SQLAlchemy can."""
+    if not has_plain_type(column.type, dialect):
+        return None
+    if isinstance(field, Json):
+        bind = binds(column, dialect)
+        if bind is None or not isinstance(declared(column.type, dialect), sa.JSON):
+            return None
+        return functools.partial(_jsons, field, bind, None if column.nullable else bind(None))
+    made = _parameters(
+        field, declared(column.type, dialect), driver, native_uuids=dialect.supports_native_uuid
+    )
+    if made is None or not field.allow_none or made is _same:
+        return made
+    return functools.partial(_some_null, made)
+
+
+def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids: bool) -> Parameters | None:  # noqa: C901, PLR0911, PLR0912
+    match field, stored:
+        case Boolean(), sa.Boolean():
+            return _same
+        case Integer(), sa.Integer():
+            return functools.partial(map, int)
+        case Epoch(), sa.Integer():
+            return functools.partial(map, field.from_wire)
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() if not driver.floats:
+            return _same
+        case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() | sa.Float():
+            return _signed_floats if field.signed else functools.partial(map, float)
+        case UtcTimestamp(digits=6), sa.DateTime():
+            return functools.partial(_moments, field, "" if field.naive else driver.zone)
+        case Date(), sa.Date():
+            return _same
+        case Duration(), sa.Interval():
+            return functools.partial(_since_1970, field)
+        case Duration(), AnyInterval():
+            return functools.partial(map, field.from_wire)
+        case Time(), sa.Time():
+            return functools.partial(map, _clock)
+        case RunUUID(), sa.Uuid():
+            return functools.partial(map, str.lower if native_uuids and stored.native_uuid else _hex)
+        case RunUUID(), sa.CHAR():
+            return None
+        case RunUUID(), sa.String():
+            return functools.partial(map, _hex if field.is_hex else str.lower)
+        case Bytes(), sa.types._Binary():  # noqa: SLF001 - what BINARY and LargeBinary share
+            return functools.partial(map, base64.b64decode)
+        case (Choice(), sa.Enum()) | (Choice() | Text() | Slug(), sa.String()):
+            return _same
+    return None
+
+
+def _same(values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+def _jsons(field: Json, bind: Callable[[Any], Any], null: Any, values: Sequence[Any]) -> list[Any]:
+    return [null if value is None else bind(field.from_wire(value)) for value in values]
+
+
+def _some_null(make: Parameters, values: Sequence[Any]) -> Iterable[Any]:
+    done = iter(make([value for value in values if value is not None]))
+    return [None if value is None else next(done) for value in values]
+
+
+def _signed_floats(values: Sequence[str]) -> list[float]:
+    return [value or 0.0 for value in map(float, values)]  # no zero has a sign
+
+
+def _hex(value: str) -> str:
+    return value.lower().replace("-", "")
+
+
+_SECOND = len("0000-00-00 00:00:00")
+_MICROSECOND = len("0000-00-00 00:00:00.000000")
+
+
+def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]:
+    """Times as ISO 8601 text in UTC, with a blank and six digits."""
+    if not values:
+        return []
+    if {value[-1] for value in values} != {"Z"}:
+        values = [value if value.endswith("Z") else _utc(field, value) for value in values]
+    spaced = "\n".join(values).replace("T", " ").replace("Z", "").split("\n")
+    if set(map(len, spaced)) != {_MICROSECOND}:
+        spaced = [
+            value
+            if len(value) == _MICROSECOND
+            else value + ".000000"
+            if len(value) == _SECOND
+            else value[:_MICROSECOND].ljust(_MICROSECOND, "0")  # zeros may stand beyond the sixth digit
+            for value in spaced
+        ]
+    return [value + zone for value in spaced] if zone else spaced
+
+
+def _since_1970(field: Duration, values: Sequence[str]) -> list[str]:
+    try:
+        return [(START_OF_1970 + field.from_wire(value)).isoformat(" ", "microseconds") for value in values]
+    except OverflowError:
+        raise DeclinedError from None
+
+
+def _clock(value: str) -> str:
+    """A time of day with six digits after the point, as SQLAlchemy writes it to SQLite."""
+    whole, _, fraction = value.partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}"
+
+
+def _utc(field: UtcTimestamp, value: str) -> str:
+    moment: dt.datetime = field.from_wire(value)
+    return moment.replace(tzinfo=None).isoformat() + "Z"

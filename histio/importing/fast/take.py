@@ -1,0 +1,256 @@
+"""Runs that the gate has accepted, brought to their ends without marshmallow; what is odd is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.database.dialects import counts_truly
+from histio.exporting.fast.columns import DeclinedError
+from histio.exporting.pages import known_texts
+from histio.files.raw_runs import Entry
+from histio.importing.bulk import attempted
+from histio.importing.classify import Identities
+from histio.importing.counts import Tally
+from histio.importing.fast.rows import Records, Rows, compiled_rows
+from histio.importing.parse import Reader, Run
+from histio.importing.row_builder import RowBuilder
+from histio.importing.row_counts import check_kept, rows_of
+from histio.importing.spool import Spool
+from histio.importing.truncation import Cut
+from histio.importing.update.compare import note_altered
+from histio.kinds.mapping import unique_rules
+from histio.kinds.table import Kind, Table
+
+_UUID = 36
+_DEPTH = 50
+"""Ledgers are not nested more deeply."""
+
+
+class Swift:
+    """The happy path of one transaction of an import.
+
+    Args:
+        connection: In a transaction; what is written stays in it.
+        kinds: The kinds of run that may come.
+        reader: Knows the form of runs.
+        barred: By kind, why its runs may not come this way.
+        builder: Resolves what records refer to.
+        identities: Knows which runs exist.
+        spool: Remembers which runs this import has written.
+        tally: Counts what becomes of runs.
+        compares: Whether runs that exist are left alone if they are the same; otherwise they are in any case.
+        updates: Whether existing runs are updated, so that values stored with more digits are warned of.
+        skips: Whether runs that exist are left alone at all.
+        deferred: Whether deferred constraints are checked now.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        kinds: Sequence[Kind],
+        *,
+        reader: Reader,
+        barred: Mapping[str, str],
+        builder: RowBuilder,
+        identities: Identities,
+        spool: Spool,
+        tally: Tally,
+        skips: bool,
+        compares: bool,
+        updates: bool,
+        deferred: bool,
+    ) -> None:
+        self._connection = connection
+        self._kinds = kinds
+        self._reader = reader
+        self._barred = barred
+        self._builder = builder
+        self._identities = identities
+        self._spool = spool
+        self._tally = tally
+        self._skips = skips
+        self._compares = compares
+        self._updates = updates
+        self._deferred = deferred
+        self._has_rules = _has_rules(table for kind in kinds for table in kind.table.all())
+        self._made: dict[str, Rows | str] = {}
+        self._counts: dict[str, bool] = {}
+        self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
+        self.written: set[Kind] = set()
+
+    def rows(self, kind: Kind) -> Rows | str:
+        """What writes runs of *kind*; a text: why they have to go the careful way."""
+        if kind.name not in self._made:
+            why = self._barred.get(kind.name)
+            if why is None and self._identities.scope(kind.table):
+                why = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
+            self._made[kind.name] = why or compiled_rows(self._connection, kind, self._builder)
+        return self._made[kind.name]
+
+    def counts(self, kind: Kind) -> bool:
+        """Whether written rows of *kind* have to be counted: the database may report another number."""
+        if kind.name not in self._counts:
+            self._counts[kind.name] = not counts_truly(self._connection, _tables(kind))
+        return self._counts[kind.name]
+
+    def take(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Bring *entries* to their ends; give back those that have to go the careful way."""
+        self._cut.clear()
+        left: list[Entry] = []
+        fresh: list[tuple[Kind, Rows, list[Entry]]] = []
+        for kind in self._kinds:
+            some = [entry for entry in entries if entry.kind == kind.name]
+            rows = self.rows(kind) if some else ""
+            if isinstance(rows, Rows):
+                fine = [entry for entry in some if self._takes(kind, entry)]
+                left += _without(some, fine) if len(fine) < len(some) else ()
+                new, known = self._classified(kind, fine)
+                fresh.append((kind, rows, new))
+                left += known
+            else:
+                left += some
+        for kind, rows, new in fresh:
+            left += self._write(kind, rows, new, left)
+        return left
+
+    def _takes(self, kind: Kind, entry: Entry) -> bool:
+        record, cuts = self._reader.cut(kind, entry.record)
+        if cuts:
+            self._cut[id(entry)] = record, cuts
+        return self._reader.takes(entry, record)
+
+    def _classified(self, kind: Kind, entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """Those of *entries* that do not exist, and those that do and are not ended by that."""
+        field: Any = kind.identity.parts[0].field
+        by_identity = {field.from_wire(_uuid(kind, entry)): entry for entry in entries}
+        if len(by_identity) < len(entries):
+            return [], entries  # a run comes twice: the order decides
+        known = self._identities.known(kind.table, by_identity)
+        if not known:
+            return entries, []
+        stored = {identity: entry for identity, entry in by_identity.items() if identity in known}
+        fresh = [entry for identity, entry in by_identity.items() if identity not in known]
+        return fresh, self._settle(kind, stored)
+
+    def _apart_from(self, odd: Sequence[Entry], entries: list[Entry]) -> list[Entry]:
+        """Those of *entries* that cannot be in the way of the *odd* ones, which may come before them."""
+        if not odd:
+            return entries
+        if self._has_rules:
+            return []
+        taken = {uuid for entry in odd for uuid in _texts_in(entry.record)}
+        return [entry for entry in entries if taken.isdisjoint(_texts_in(entry.record))]
+
+    def _settle(self, kind: Kind, stored: Mapping[object, Entry]) -> list[Entry]:
+        """Leave runs alone that exist already, where that is all there is to do."""
+        texts, altered = known_texts(self._connection, kind, list(stored)) if self._compares else ({}, set())
+        left: list[Entry] = []
+        warned: list[Run] = []
+        for identity, entry in stored.items():
+            uuid = _uuid(kind, entry)
+            same = not self._compares or (entry.text is not None and entry.text == texts.get(uuid))
+            if not (self._skips and same) or self._spool.place(kind.name, uuid) is not None:
+                left.append(entry)
+            elif self._updates and uuid in altered:
+                values = {member: entry.record.get(name) for member, name in kind.table.names.items()}
+                warned.append(
+                    Run(kind, entry, values | {kind.identity.members[0]: identity}, outcome="skipped")
+                )
+        note_altered(self._connection, kind, warned, within=self._identities.scope(kind.table))
+        for run in warned:
+            self._tally.add(run)
+        self._tally.count(kind.name, "skipped", len(stored) - len(left) - len(warned))
+        return left
+
+    def _write(self, kind: Kind, rows: Rows, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:
+        """Write runs that do not exist; give back those that are odd, or in the way of *odd* ones."""
+        apart = self._apart_from(odd, entries)
+        left = _without(entries, apart)
+        if not apart:
+            return left
+        records = [self._record(entry) for entry in apart]
+        try:
+            fault = attempted(
+                self._connection,
+                _tables(kind),
+                lambda: self._insert(kind, rows, records),
+                deferred=self._deferred,
+            )
+        except DeclinedError:
+            admitted = [entry for entry in apart if rows.admits(self._record(entry))]
+            declined = _without(apart, admitted)
+            if not declined:
+                raise
+            return left + declined + self._write(kind, rows, admitted, [*odd, *declined])
+        if fault is not None:
+            return entries  # which of them, the careful way finds out
+        self._spool.note(kind.name, ((_uuid(kind, entry), entry.place(kind.collection)) for entry in apart))
+        self._tally.count(kind.name, "imported", len(apart))
+        self._warn(kind, apart)
+        self.written.add(kind)
+        return left
+
+    def _insert(self, kind: Kind, rows: Rows, records: Records) -> None:
+        rows.write(self._connection, records)
+        if self.counts(kind):
+            [part] = kind.identity.parts
+            field: Any = part.field
+            name = part.name
+            meant = {
+                field.from_wire(record[name].lower()): rows_of(kind.table, record, on_wire=True)
+                for record in records
+            }
+            check_kept(self._connection, kind.table, meant, within={})
+
+    def _record(self, entry: Entry) -> Any:
+        """The record of *entry* with its times cut."""
+        return self._cut[id(entry)][0] if id(entry) in self._cut else entry.record
+
+    def _warn(self, kind: Kind, entries: Sequence[Entry]) -> None:
+        """Add the warnings about times of written *entries* that were cut."""
+        for entry in entries if self._cut else ():
+            if id(entry) in self._cut:
+                run = Run(kind, entry, {kind.identity.members[0]: _uuid(kind, entry)})
+                run.note_cuts(self._cut[id(entry)][1])
+                self._tally.warn(run.warnings)
+
+
+def _tables(kind: Kind) -> list[sa.Table]:
+    """All Core tables that runs of *kind* fill."""
+    return [each for table in kind.table.all() for each in table.core_tables]
+
+
+def _uuid(kind: Kind, entry: Entry) -> str:
+    """The UUID of an accepted run, as the wire has it."""
+    uuid: str = entry.record[kind.identity.parts[0].name]
+    return uuid.lower()
+
+
+def _without(entries: Sequence[Entry], others: Sequence[Entry]) -> list[Entry]:
+    """Those of *entries* that are none of the *others*."""
+    those = set(map(id, others))
+    return [entry for entry in entries if id(entry) not in those]
+
+
+def _texts_in(value: Any, depth: int = _DEPTH) -> Iterator[str]:
+    """Every text of the length of a UUID in a record, in lower case, down to a *depth*."""
+    if isinstance(value, str) and len(value) == _UUID:
+        yield value.lower()
+    elif isinstance(value, dict | list | tuple) and depth:
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(each, depth - 1)
+
+
+def _has_rules(tables: Iterable[Table]) -> bool:
+    """Whether rows of *tables* can be in each other's way by more than their identity."""
+    for table in tables:
+        own = [set(table.identity_columns), set(table.rows.primary_key)]
+        if any(set(rule.columns) not in own for rule in unique_rules(table.rows)):
+            return True
+        if any(type(rule).__name__ == "ExcludeConstraint" for rule in table.rows.constraints):
+            return True
+    return False

@@ -1,0 +1,325 @@
+"""Records → runs on their way in: read once, with everything that is wrong with their form."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+from marshmallow import ValidationError
+
+from histio.files.raw_runs import Entry
+from histio.importing.truncation import Cut, Truncation
+from histio.kinds.fields import Slug
+from histio.kinds.gate import Contract
+from histio.kinds.table import Kind, Table
+from histio.kinds.versions import Versions
+from histio.pointer import pointer
+from histio.report import Fault, Problem, Renaming
+from histio.wire import WireField, faults_in, is_plain, shown, wire_name
+
+Outcome = Literal["imported", "updated", "skipped", "rejected"]
+Renames = Mapping[str, Mapping[str, str]]
+Steps = tuple[str | int, ...]
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What files of history may hold: kinds of run in their order, their JSON Schema, and the versions."""
+
+    kinds: tuple[Kind, ...]
+    contract: Contract
+    versions: Versions
+
+    def current(self, kind: Kind, record: Any, version: str) -> Any:
+        """A *record* of a *version* as the current one has it, and as hooks of the host's change it."""
+        upgraded, _ = self.versions.upgrade(kind.name, record, version)
+        return canonical(kind.table, upgraded) if kind.is_hooked else upgraded
+
+
+def canonical(
+    table: Table,
+    record: Any,
+    as_stored: Callable[[Table, Values], Values] = lambda _table, values: values,
+) -> Any:
+    """*record* as an export would write it; unchanged if it cannot be loaded.
+
+    *as_stored* replaces the slugs of loaded values by those that an export of a database would write.
+    """
+    try:
+        return _written(table, as_stored(table, table.schema.load(copy.deepcopy(record))), record)
+    except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+        return record
+
+
+def _written(table: Table, values: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The wire form of what was loaded from *record*, and its members that are only dumped."""
+    dumped = table.schema.dump_fields.items()
+    wire = {name: record.get(name) for name in (wire_name(*each) for each in dumped if each[1].dump_only)}
+    ledgers = {ledger.member: ledger for ledger in table.ledgers}
+    for member, value in values.items():
+        if member not in table.names:
+            continue  # a hook of the host's has put it there
+        name, field = table.names[member], table.fields[member]
+        if value is None:
+            wire[name] = None
+        elif member in ledgers:
+            below, given = ledgers[member].table, record.get(name, value)
+            wire[name] = (
+                [_written(below, *each) for each in zip(value, given, strict=False)]
+                if ledgers[member].many
+                else _written(below, value, given)
+            )
+        else:
+            plain = isinstance(field, WireField)
+            wire[name] = table.wire(member, value) if plain else field.serialize(member, values)
+    return wire
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One run on its way in.
+
+    Attributes:
+        entry: What was read.
+        values: What of the record has the right form, as the columns take it.
+        well_formed: All of it has.
+        renamed: Every use of the ``rename`` option.
+        cut: How many of the warnings are about times that were cut; these come first.
+        outcome: None while it is on its way.
+    """
+
+    kind: Kind
+    entry: Entry
+    values: Values = field(default_factory=dict)
+    well_formed: bool = False
+    outcome: Outcome | None = None
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    renamed: list[Renaming] = field(default_factory=list)
+    cut: int = 0
+
+    @property
+    def identity(self) -> Any:
+        """What identifies the run, as its column takes it; None where it could not be read."""
+        return self.kind.identity.of(self.values)
+
+    @property
+    def uuid(self) -> str | None:
+        """The run's identity in words."""
+        return None if self.identity is None else self.kind.named(self.identity)
+
+    @property
+    def steps(self) -> Steps:
+        """Where the run stands in its document, or in its line."""
+        if self.entry.line is not None:
+            return (self.kind.name,)
+        return (self.kind.collection, self.entry.index)
+
+    @property
+    def place(self) -> str:
+        """Where the run stands in the file or document, in words."""
+        return self.entry.place(self.kind.collection)
+
+    def note(self, fault: Fault, *steps: str | int, hint: str | None = None, warning: bool = False) -> None:
+        """Write down what is wrong at *steps* below the run."""
+        where = pointer(*self.steps, *steps)
+        at = self.kind.name, self.uuid, self.entry.index, self.entry.line
+        problem = Problem("warning" if warning else "error", fault.code, str(fault), where, *at, hint=hint)
+        (self.warnings if warning else self.problems).append(problem)
+
+    def note_cuts(self, cuts: Sequence[Cut]) -> None:
+        """Warn of the times that were cut when the run was read."""
+        for one in cuts:
+            self.note(one.fault, *one.steps, warning=True)
+        self.cut = len(cuts)
+
+    def forget(self) -> None:
+        """Drop all problems and warnings since the run was read, because it is processed again."""
+        self.problems.clear()
+        del self.warnings[self.cut :]
+
+    def forget_cuts(self) -> None:
+        """Drop the warnings about cut times, because they are neither written nor compared."""
+        del self.warnings[: self.cut]
+        self.cut = 0
+
+    def entries(self) -> Iterator[tuple[Table, Any, Steps]]:
+        """Table, identity and place of every ledger entry that has an identity."""
+        return _entries(self.kind.table, self.values, ())
+
+    def identities(self) -> Iterator[tuple[Table, Any, Steps]]:
+        """Table, identity and place of the run and of every ledger entry."""
+        if self.identity is not None:
+            yield self.kind.table, self.identity, ()
+        yield from self.entries()
+
+
+def _entries(table: Table, values: Values, steps: Steps) -> Iterator[tuple[Table, Any, Steps]]:
+    for ledger, below, entry in table.entries(values):
+        at = (*steps, *below)
+        identity = None if ledger.table.identity is None else ledger.table.identity.of(entry)
+        if identity is not None:
+            yield ledger.table, identity, at
+        yield from _entries(ledger.table, entry, at)
+
+
+class Reader:
+    """Reads runs.
+
+    Args:
+        form: What may come.
+        version: The version of the format in which it comes.
+        rename: By name on the wire, slugs to read as other slugs.
+
+    Attributes:
+        version: The same.
+
+    Raises:
+        ValueError: *rename* names no slug of the kinds, or makes what is no slug.
+    """
+
+    def __init__(self, form: Format, version: str, rename: Renames) -> None:
+        self._kinds = {kind.name: kind for kind in form.kinds}
+        self.version = version
+        self._contract = form.contract
+        self._versions = form.versions
+        self._rename = _checked(rename, form.kinds)
+        self._hooked = {kind for kind in form.kinds if kind.is_hooked}
+        self._truncation: Truncation | None = None
+
+    def truncating(self, truncation: Truncation) -> Self:
+        """A reader that cuts times."""
+        other = copy.copy(self)
+        other._truncation = truncation  # noqa: SLF001 - its own
+        return other
+
+    def cut(self, kind: Kind, record: Any) -> tuple[Any, Sequence[Cut]]:
+        """A *record* with its times cut, if this reader cuts times, and what was cut."""
+        return (record, ()) if self._truncation is None else self._truncation.cut(kind.table, record)
+
+    def takes(self, entry: Entry, record: Any = None) -> bool:
+        """Whether the form of *entry* is right, as far as can be told without marshmallow.
+
+        Args:
+            entry: The run.
+            record: Its record with its times cut; None: as it stands there.
+        """
+        record = entry.record if record is None else record
+        if self._rename or self.version != self._versions.current:
+            return False
+        if entry.accepted:
+            return True
+        plain = entry.size > 0 or is_plain(record)
+        return plain and self._contract.takes(entry.kind, record)
+
+    def read(self, entry: Entry) -> Run:
+        """The run of *entry*.
+
+        marshmallow says what is wrong with its form; the JSON Schema speaks for what marshmallow would take.
+        """
+        kind = self._kinds[entry.kind]
+        run = Run(kind, entry)
+        record, fault = self._versions.upgrade(kind.name, entry.record, self.version)
+        if fault is not None:
+            run.note(fault)
+            return run
+        record, cuts = self.cut(kind, record)
+        try:
+            # A hook of the host's may change what it is given.
+            given = copy.deepcopy(record) if kind in self._hooked else record
+            run.values = kind.table.schema.load(given)
+        except RecursionError:
+            run.note(Fault("Nested too deeply."))
+        except ValidationError as error:
+            run.values = error.valid_data if isinstance(error.valid_data, dict) else {}
+            for steps, fault in _flat(error.messages, record, ()):
+                run.note(fault, *steps)
+        except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+            run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
+        else:
+            if not (entry.accepted or self._contract.accepts(kind.name, record, decoded=entry.size > 0)):
+                run.problems += [
+                    replace(problem, kind=kind.name, uuid=run.uuid, index=entry.index, line=entry.line)
+                    for problem in self._contract.explain(kind.name, record, run.steps)
+                ]
+        run.note_cuts(cuts)
+        run.well_formed = not run.problems
+        entry.accepted = run.well_formed  # what waits for others is read again
+        self._apply_renames(run, kind.table, run.values, ())
+        return run
+
+    def _apply_renames(self, run: Run, table: Table, values: Values, steps: Steps) -> None:
+        for member, name in table.names.items() if self._rename else ():
+            field, names = table.fields[member], self._rename.get(name)
+            if names is None or not isinstance(field, Slug) or values.get(member) is None:
+                continue
+            old = field.to_wire(values[member])
+            new: Any = [names.get(each, each) for each in old] if field.many else _looked_up(names, old)
+            if new != old:
+                values[member] = self._renamed(run, field, old, new, (*steps, name))
+                where = pointer(*run.steps, *steps, name)
+                for before, after in zip(old, new, strict=True) if field.many else [(old, new)]:
+                    used = Renaming(where, before, after, run.entry.line)
+                    run.renamed += [used] if before != after else []
+        for ledger, below, entry in table.entries(values) if self._rename else ():
+            self._apply_renames(run, ledger.table, entry, (*steps, *below))
+
+    def _renamed(self, run: Run, field: Slug, old: Any, new: Any, steps: Steps) -> Any:
+        """The loaded *new*; where that breaks the rule, as two of a list that become one, the *old*."""
+        try:
+            field.check(new)
+        except ValidationError as error:
+            for _, fault in faults_in(error.messages):
+                run.note(fault, *steps)
+            run.well_formed = False
+            return field.from_wire(old)
+        return field.from_wire(new)
+
+
+def _looked_up(names: Mapping[Any, Any], wire: Any) -> Any:
+    return names.get(wire, wire)
+
+
+def _checked(rename: Renames, kinds: Sequence[Kind]) -> Renames:
+    """*rename*, when its names are slugs of the kinds and its new values are slugs at all."""
+    fields: dict[str, Slug] = {}
+    for kind in kinds:
+        for table in kind.table.all():
+            fields |= {
+                table.names[member]: each for member, each in table.fields.items() if isinstance(each, Slug)
+            }
+    if not isinstance(rename, Mapping):
+        raise TypeError(f"rename is a mapping from members to mappings of slugs, not {shown(rename)}")
+    for member, names in rename.items():
+        if member not in fields:
+            raise ValueError(
+                f"rename: {member!r} is no slug of these kinds; they have {', '.join(sorted(fields))}"
+            )
+        if len(fields[member].key) > 1:
+            raise ValueError(f"rename: {member} is a key of several columns: change those in the document")
+        if not isinstance(names, Mapping):
+            raise TypeError(f"rename: {member} needs a mapping from old to new slugs, not {shown(names)}")
+        for new in names.values():
+            try:
+                fields[member].check([new] if fields[member].many else new)
+            except ValidationError as error:
+                raise ValueError(f"rename: {member}: {shown(new)}: {error.messages[0]}") from None
+    return rename
+
+
+def _flat(messages: Any, record: Any, steps: Steps) -> Iterator[tuple[Steps, Fault]]:
+    """Nested messages of marshmallow's about *record*, each with its place."""
+    if not isinstance(messages, Mapping):
+        for message in messages:
+            yield steps, message if isinstance(message, Fault) else Fault(str(message))
+        return
+    for step, inner in messages.items():
+        member = record.get(step) if isinstance(record, Mapping) else None
+        if step == "_schema" and member is None:  # marshmallow's name for a record as a whole
+            yield from _flat(inner, record, steps)
+        else:
+            within = record[step] if isinstance(record, (list, tuple)) else member
+            yield from _flat(inner, within, (*steps, step))

@@ -1,0 +1,79 @@
+"""Identities that come twice: in a run, or in several runs of the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from histio.importing.parse import Run
+from histio.importing.spool import Spool
+from histio.kinds.identity import Identity
+from histio.kinds.table import Table
+from histio.report import Code, Fault
+
+
+def duplicate(table: Table, identity: Any) -> str:
+    """The words for an *identity* that exists already."""
+    own = _identity(table)
+    return f"Duplicate {own.title}: {own.words(identity)}"
+
+
+def _identity(table: Table) -> Identity:
+    assert table.identity is not None  # noqa: S101 - only what has one can come twice
+    return table.identity
+
+
+def shared_identities(run: Run) -> set[tuple[Table, Any]]:
+    """What identifies *run* and its entries wherever they are, each with its table."""
+    return {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
+
+
+def note_entries(
+    run: Run,
+    known: Collection[tuple[Table, Any]] = (),
+    written: Collection[tuple[Table, Any]] = (),
+) -> None:
+    """Note which entries of a *run* come twice in it, or are *known*: those of other runs.
+
+    *written*: which of those came with the same file.
+    """
+    seen = set()
+    for table, identity, steps in run.entries():
+        code: Code = "duplicate-in-document"
+        if (table, identity) in known:
+            text = f"{duplicate(table, identity)}, an entry of another run"
+            code = code if (table, identity) in written else "duplicate"
+        elif (table, identity, where := () if table.is_shared else steps[:-2]) in seen:
+            text = f"{duplicate(table, identity)}, twice in its run"
+        else:
+            seen.add((table, identity, where))
+            continue
+        run.note(Fault(text, code), *steps, *_identity(table).steps)
+
+
+def note_repeated(run: Run, seen: Spool) -> None:
+    """Note which identities of a *run* others had before it; where it may go in, it has them from now on.
+
+    A run that comes again is skipped, so that its entries are nobody's matter.
+    """
+    new: dict[str, list[tuple[str, str]]] = {}
+    for table, identity, steps in run.identities():
+        if steps and not table.is_shared:
+            continue
+        scope, key = f"identities of {table.rows.fullname}", _key(table, identity)
+        first = seen.place(scope, key)
+        if first is None:
+            new.setdefault(scope, []).append((key, run.place))
+            continue
+        fault = Fault(f"{duplicate(table, identity)}, first in {first}", "duplicate-in-document")
+        run.note(fault, *steps, *_identity(table).steps, warning=not steps)
+        if not steps:
+            return
+    for scope, keys in new.items() if not run.problems else ():
+        seen.note(scope, keys)
+
+
+def _key(table: Table, identity: Any) -> str:
+    """An *identity* as text that is the same for equal ones; of UUIDs, one form alone is ever loaded."""
+    own = _identity(table)
+    return ascii(identity if own.is_uuid else own.wire(identity))

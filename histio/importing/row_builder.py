@@ -1,0 +1,244 @@
+"""Loaded values → rows to write: references resolved, what is left out filled in."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from histio.database.dialects import Limit, cut_time, second_digits
+from histio.errors import BindingError
+from histio.importing.bulk import Row
+from histio.importing.circles import Blank
+from histio.importing.parse import Run, Steps, Values
+from histio.kinds.fields import UtcTimestamp
+from histio.kinds.mapping import find_column
+from histio.kinds.table import Kind, Links, Reference, Table
+from histio.report import Fault
+from histio.resolving.resolve import Finding, Found, Resolver, shown_key
+from histio.resolving.stored_slugs import as_stored
+
+Constants = Mapping[str, Any]
+"""By attribute, values of columns that the format leaves out, or functions that give one for each import."""
+
+
+class RowBuilder:
+    """Makes the rows of runs.
+
+    Args:
+        kinds: The kinds of run.
+        resolver: Finds related rows.
+        values: By attribute, what columns are filled with that the format leaves out.
+        limits: By table and member, what the database cannot keep of what the format allows.
+        blanks: What stands in for references to runs that come later.
+
+    Attributes:
+        limits: The same.
+        defaults: By table and column key, what stands for what records leave out, some of them or all.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        resolver: Resolver,
+        *,
+        values: Constants,
+        limits: Mapping[Table, Mapping[str, Limit]],
+        blanks: Mapping[Reference | Links, Blank],
+    ) -> None:
+        self._kinds = kinds
+        self._resolver = resolver
+        self._blanks = blanks
+        self.limits = limits
+        now = dt.datetime.now(dt.UTC)
+        self.defaults = {
+            table: _defaults(table, now, limits[table]) | _filled(table, values)
+            for kind in kinds
+            for table in kind.table.all()
+        }
+
+    def build(self, runs: Sequence[Run]) -> dict[Run, Row]:
+        """The rows of *runs*, with one SELECT per related model; what does not resolve is noted."""
+        self.look_up(runs)
+        return {run: self._row(run, run.kind.table, run.values, ()) for run in runs}
+
+    def look_up(self, runs: Sequence[Run]) -> None:
+        """Look for all rows that *runs* name."""
+        for kind in self._kinds:
+            self._resolver.collect(kind.table, (run.values for run in runs if run.kind is kind))
+        self._resolver.fetch()
+
+    def _row(self, run: Run, table: Table, values: Values, steps: Steps) -> Row:
+        """The parameters of a record and its ledgers; what does not resolve is noted."""
+        parameters = {key: make() for key, make in self.defaults[table].items()} | {
+            column.key: _parameter(column, values[member])
+            for member, column in table.columns.items()
+            if member in values and member not in table.computed
+        }
+        named = self._named(table, values)
+        findings = [*named.findings, *_excesses(values, self.limits[table])]
+        parameters = {**named.empty, **parameters, **named.filled}
+        for finding in findings:
+            at = (*steps, table.names[finding.member])
+            run.note(finding.fault, *at, hint=finding.hint, warning=finding.warning)
+        ledgers: tuple[list[Row], ...] = tuple([] for _ in table.ledgers)
+        places = {ledger: place for place, ledger in enumerate(table.ledgers)}
+        for ledger, below, entry in table.entries(values):
+            ledgers[places[ledger]].append(self._row(run, ledger.table, entry, (*steps, *below)))
+        return Row(parameters, ledgers, named.linked)
+
+    def as_stored(
+        self, table: Table, records: Sequence[Values], *, fill: bool = False
+    ) -> list[dict[str, Any]]:
+        """*records* with the slugs that an export would write; *fill* as for `stored_slugs.as_stored`."""
+        self._resolver.collect(table, records)
+        self._resolver.fetch()
+        return [as_stored(self._resolver, table, record, fill=fill) for record in records]
+
+    def related(self, table: Table, records: Sequence[Values]) -> list[dict[str, Any] | None]:
+        """What the slugs of *records* fill rows with; None: a slug of the record has a problem or warning."""
+        self._resolver.collect(table, records)
+        self._resolver.fetch()
+        each = [self._named(table, values) for values in records]
+        return [None if named.findings else {**named.empty, **named.filled} for named in each]
+
+    def _named(self, table: Table, values: Values) -> _Named:
+        """What the slugs of a record lead to, its ledgers aside."""
+        related: dict[str, Found] = {}
+        findings: list[Finding] = []
+        filled: dict[str, Any] = {}
+        empty: dict[str, Any] = {}
+        for reference in table.references:
+            found, faults = self._resolver.resolve(reference, values)
+            findings += faults
+            relation = reference.relation
+            if found is not None:
+                related[relation.name] = found
+                for local, remote in zip(relation.local, relation.remote, strict=True):
+                    filled[local.key] = found.columns[remote]
+            elif not reference.named_by(values):
+                empty |= {local.key: None for local in relation.local if local.nullable}
+            elif not faults and reference in self._blanks:
+                filled |= self._blanks[reference].make()
+        linked = []
+        for links in table.links:
+            rows, faults = self._resolver.linked(links, values)
+            findings += faults
+            linked.append([tuple(row.columns[column] for column in links.relation.link[1]) for row in rows])  # type: ignore[index]
+        findings += _disagreements(table, values, related)
+        for snapshot in table.snapshots:
+            findings += self._resolver.look_after(snapshot, values)
+        return _Named(filled, empty, tuple(linked), findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What the slugs of a record lead to.
+
+    Attributes:
+        filled: Values by column key.
+        empty: Columns of references that name nothing; what else fills them has precedence.
+        linked: As `Row.links`.
+        findings: What is wrong with the slugs.
+    """
+
+    filled: dict[str, Any]
+    empty: dict[str, Any]
+    linked: tuple[list[tuple[Any, ...]], ...]
+    findings: list[Finding]
+
+
+def _defaults(table: Table, now: dt.datetime, limits: Mapping[str, Limit]) -> dict[str, Callable[[], Any]]:
+    """By column key, what an optional member that is left out stands for.
+
+    A default that is a function, in Python or in the database, is left to the writing.
+    """
+    defaults: dict[str, Callable[[], Any]] = {}
+    for member, column in table.columns.items():
+        field = table.fields[member]
+        default = column.default
+        if field.required or column.server_default is not None:
+            continue
+        if isinstance(field, UtcTimestamp) and not field.allow_none:
+            kept = cut_time(now, second_digits(field, limits.get(member)))
+            defaults[column.key] = functools.partial(field.to_column, kept)
+        elif isinstance(default, sa.ColumnDefault) and default.is_scalar:
+            defaults[column.key] = functools.partial(_same, default.arg)
+        elif default is not None:
+            continue
+        elif column.nullable and member not in table.computed:
+            defaults[column.key] = functools.partial(_parameter, column, None)
+    return defaults
+
+
+def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
+    """By column key, what the host fills in."""
+    filled: dict[str, Callable[[], Any]] = {}
+    for name, value in values.items():
+        column = find_column(table.mapper, name)
+        if column is not None and name not in table.columns:
+            filled[column.key] = functools.partial(_same, value)
+    mapper = table.mapper
+    if isinstance(mapper.polymorphic_on, sa.Column):
+        filled.setdefault(mapper.polymorphic_on.key, lambda: mapper.polymorphic_identity)
+    version, generate = mapper.version_id_col, mapper.version_id_generator
+    if isinstance(version, sa.Column) and callable(generate) and version not in table.columns.values():
+        filled.setdefault(version.key, lambda: generate(None))
+    return filled
+
+
+def _parameter(column: sa.Column[Any], value: Any) -> Any:
+    """*value*; in a column of JSON, where None would be JSON's null, SQL's NULL."""
+    as_json = value is None and isinstance(column.type, sa.JSON) and not column.type.none_as_null
+    return sa.null() if as_json and column.nullable else value
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
+    """Raise BindingError where a name of *values* is no column that the format leaves out."""
+    tables = [table for kind in kinds for table in kind.table.all()]
+    for name in values:
+        having = [table for table in tables if find_column(table.mapper, name) is not None]
+        if not having:
+            raise BindingError(f"values: no model of these kinds has a column {name!r}")
+        named = [find_column(table.mapper, name) for table in having]
+        if all(
+            any(reference.relation.local == (column,) for reference in table.references)
+            for table, column in zip(having, named, strict=True)
+        ):
+            raise BindingError(f"values: {name!r} is filled by a reference of the format")
+        if all(name in table.columns for table in having):
+            raise BindingError(f"values: {name!r} is a member of the format already")
+
+
+def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[Finding]:
+    """What the database would round, cut or refuse."""
+    for member, limit in limits.items():
+        value = values.get(member)
+        fault = None if value is None else limit.check(value)
+        if fault is not None:
+            yield Finding(member, fault, limit.hint)
+
+
+def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[Finding]:
+    """Warnings for related rows that belong to another row than the one their record names."""
+    references = {reference.relation.name: reference for reference in table.references}
+    for name, found in related.items():
+        agrees = references[name].agrees
+        if agrees is None or agrees[0] not in related:
+            continue
+        other, theirs, own = agrees
+        if [found.columns[column] for column in theirs] != [related[other].columns[column] for column in own]:
+            member, *_ = references[name].named_by(values)
+            wanted, *_ = references[other].named_by(values)
+            model = references[name].relation.model.__name__
+            named, by = shown_key(values[member]), shown_key(values[wanted])
+            text = f"{model} {named} belongs to another {other} than {by}"
+            yield Finding(member, Fault(text, "mismatched-reference"), warning=True)

@@ -1,0 +1,124 @@
+"""Count the rows that were written, and compare them with the rows that should be there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import aliased
+
+from histio.database.dialects import RowFaultError, latest
+from histio.importing.bulk import Insert, Row
+from histio.kinds.identity import Identity
+from histio.kinds.mapping import attribute
+from histio.kinds.table import Table
+
+
+def counted(insert: Insert, *, identities: Mapping[Row, Any], within: Mapping[sa.Column[Any], Any]) -> Insert:
+    """*insert*, refused where the database has not just the rows that it wrote, of runs with *identities*.
+
+    *within* are columns beside which the identity of a run is unique, and their values.
+    """
+
+    def insert_and_count(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        insert(connection, table, rows)
+        check_kept(connection, table, {identities[row]: row for row in rows}, within=within)
+
+    return insert_and_count
+
+
+def check_kept(
+    connection: Connection,
+    table: Table,
+    meant: Mapping[Any, Row],
+    *,
+    within: Mapping[sa.Column[Any], Any],
+    now: bool = False,
+) -> None:
+    """Check that runs have exactly their rows, entries and links, with one SELECT for each table.
+
+    Args:
+        connection: In the transaction that has written them.
+        table: The table of the runs.
+        meant: By identity, the rows that each run should have.
+        within: Columns beside which the identity of a run is unique, and their values.
+        now: Whether to count rows that others have committed since the transaction began.
+
+    Raises:
+        RowFaultError: A run has fewer or more rows.
+    """
+    own = table.identity
+    assert own is not None  # noqa: S101 - the table of runs
+    sizes = {identity: list(_sizes(table, [row])) for identity, row in meant.items()}
+    for place, (name, statement) in enumerate(_counts(table, own, list(meant), within)):
+        found: Counter[Any] = Counter()
+        for *values, count in connection.execute(latest(connection, statement) if now else statement):
+            found[own.normal(own.joined(values))] += count
+        for identity, size in sizes.items():
+            if found[identity] != size[place]:
+                raise RowFaultError(_difference(name, size[place], found[identity]))
+
+
+def _difference(name: str, meant: int, found: int) -> str:
+    if found < meant:
+        return f"the database did not keep every row of {name}: {found} of {meant} are there"
+    return f"there are more rows of {name} than in the document: {found}, not {meant}"
+
+
+def rows_of(table: Table, values: Mapping[str, Any], *, on_wire: bool = False) -> Row:
+    """The rows of a record, to be counted: without their values.
+
+    Args:
+        table: The record's table.
+        values: The loaded values of the record, or the record itself.
+        on_wire: Whether *values* is the record itself.
+    """
+
+    def value(member: str) -> Any:
+        return values.get(table.names[member] if on_wire else member)
+
+    below = (
+        [rows_of(each.table, entry, on_wire=on_wire) for entry in each.listed(value(each.member))]
+        for each in table.ledgers
+    )
+    links = ([(key,) for key in value(each.member) or ()] for each in table.links)
+    return Row({}, tuple(below), tuple(links))
+
+
+def _sizes(table: Table, rows: Sequence[Row]) -> Iterator[int]:
+    """The number of *rows*, and of their links and entries, in the order of `_counts`."""
+    yield len(rows)
+    for place in range(len(table.links)):
+        yield sum(len(set(row.links[place])) for row in rows)
+    for place, ledger in enumerate(table.ledgers):
+        yield from _sizes(ledger.table, [entry for row in rows for entry in row.ledgers[place]])
+
+
+def _counts(
+    table: Table, identity: Identity, identities: Sequence[Any], within: Mapping[sa.Column[Any], Any]
+) -> Iterator[tuple[str, sa.Select[Any]]]:
+    """For each table, its name and a SELECT of the number of its rows, by the identity of the run."""
+    run, sought = table.mapper.class_, identity.sql(table.mapper.class_)
+    scope = [column == value for column, value in within.items()]
+    # Grouped by the primary key too: a collation may treat the identities of two runs as equal.
+    own = sought.join(sa.select(*sought.parts, sa.func.count()).select_from(run))
+    primary: Sequence[Any] = table.mapper.primary_key
+    keys = [attribute(table.mapper, column) for column in primary]
+    own = own.where(sought.among(identities), *scope).group_by(*keys, *sought.parts)
+    for path, below in table.paths():
+        statement, entity = own, run
+        for ledger in path:
+            owner, entity = entity, aliased(ledger.relation.model)
+            statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity), *ledger.only(entity)))
+        yield below.mapper.class_.__name__, statement
+        for links in below.links:
+            linking = links.relation.remote[0].table
+            between = linking.alias()
+            ties = [
+                getattr(entity, attribute(below.mapper, local).key) == between.c[remote.key]
+                for local, remote in zip(links.relation.local, links.relation.remote, strict=True)
+            ]
+            yield str(linking), statement.join(between, sa.and_(*ties))

@@ -1,0 +1,113 @@
+"""What an import has to remember of all the runs it has seen, on disk and not in memory."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from histio.files.raw_runs import Entry
+from histio.files.scratch import Scratch
+from histio.importing.graph import RunGraph
+
+_TABLES = """
+CREATE TABLE noted (scope TEXT, name TEXT, place TEXT);
+CREATE TABLE waiting (number INTEGER PRIMARY KEY, entry BLOB);
+"""
+
+_PAGE = 500
+
+
+class Spool(Scratch):
+    """Names with the places where they stand, and entries that wait.
+
+    Attributes:
+        graph: What those of the entries that can be written by themselves need of each other, by number.
+        waiting: How many entries wait.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_TABLES)
+        self._number = 0
+        self._scopes: set[str] = set()
+        self._indexed = False
+        self._held: dict[int, Entry] = {}
+        self.graph = RunGraph(self._database)
+        self._of_window: sqlite3.Connection | None = None
+        self.waiting = 0
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._of_window is not None:
+            self._of_window.close()
+        super().__exit__(kind, error, traceback)
+
+    @functools.cached_property
+    def window(self) -> RunGraph:
+        """A graph for runs that are in memory."""
+        self._of_window = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        return RunGraph(self._of_window)
+
+    def note(self, scope: str, names: Iterable[tuple[str, str]]) -> None:
+        """Remember *names* of a *scope*, each with its place; one that is known keeps its first."""
+        noted = [(scope, name, place) for name, place in names]
+        if noted:
+            self._scopes.add(scope)
+            self._database.executemany("INSERT INTO noted VALUES (?, ?, ?)", noted)
+
+    def place(self, scope: str, name: str) -> str | None:
+        """Where *name* of *scope* was first noted; None: it was not."""
+        if scope not in self._scopes:
+            return None
+        if not self._indexed:  # most imports never ask, and it would cost them more than all the rest here
+            self._database.execute("CREATE INDEX named ON noted (scope, name)")
+            self._indexed = True
+        asked = "SELECT place FROM noted WHERE scope = ? AND name = ? ORDER BY rowid LIMIT 1"
+        row = self._database.execute(asked, (scope, name)).fetchone()
+        return None if row is None else row[0]
+
+    def mark(self) -> int:
+        """How much has been noted, for `forget`."""
+        return int(self._database.execute("SELECT coalesce(max(rowid), 0) FROM noted").fetchone()[0])
+
+    def forget(self, mark: int) -> None:
+        """Forget the names that were noted after *mark*."""
+        self._database.execute("DELETE FROM noted WHERE rowid > ?", (mark,))
+
+    def wait(self, entry: Entry, number: int | None) -> int:
+        """Put *entry* aside; with the *number* that it had when it waited before. Return its number."""
+        if number is None:
+            number = self._number = self._number + 1
+        if not entry.size:  # it is part of a document that is in memory anyway
+            self._held[number] = entry
+        kept = pickle.dumps(entry) if entry.size else None
+        self._database.execute("INSERT INTO waiting VALUES (?, ?)", (number, kept))
+        self.waiting += 1
+        return number
+
+    def entry(self, number: int) -> Entry:
+        """The entry that waits with this *number*."""
+        asked = "SELECT entry FROM waiting WHERE number = ?"
+        return self._entry(number, self._database.execute(asked, (number,)).fetchone()[0])
+
+    def _entry(self, number: int, kept: bytes | None) -> Entry:
+        if kept is None:
+            return self._held[number]
+        return pickle.loads(kept)  # type: ignore[no-any-return]  # noqa: S301 - written above, in a file without name
+
+    def end(self, numbers: Iterable[int]) -> None:
+        """Let entries wait no more."""
+        for number in numbers:
+            self._held.pop(number, None)
+            self.waiting -= self._database.execute("DELETE FROM waiting WHERE number = ?", (number,)).rowcount
+
+    def again(self) -> Iterator[tuple[Entry, int]]:
+        """What waits, with its numbers; it waits no more, and what comes to wait meanwhile is left."""
+        self.graph.clear()
+        last, until = 0, self._number
+        taken = "SELECT number, entry FROM waiting WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
+        while page := self._database.execute(taken, (last, until, _PAGE)).fetchall():
+            found = [(self._entry(number, kept), number) for number, kept in page]
+            last = page[-1][0]
+            self.end(number for number, _ in page)
+            yield from found

@@ -1,0 +1,353 @@
+"""Write runs that refer to each other in a circle: first without references to later runs, then these."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.database.dialects import RowFaultError, check_deferred, deferring, row_fault, savepoint
+from histio.database.sessions import Habits
+from histio.importing.bulk import BATCH, Insert, Row, write
+from histio.importing.classify import Identities
+from histio.importing.counts import Tally
+from histio.importing.graph import BLANK, LATE, LEFT, Need, RunGraph
+from histio.importing.parse import Reader, Run
+from histio.importing.row_builder import RowBuilder
+from histio.importing.run_order import Dependencies
+from histio.importing.spool import Spool
+from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
+from histio.kinds.table import Kind, Table
+from histio.report import Fault
+from histio.resolving.resolve import Resolver
+
+_ENOUGH = 1_000
+"""The number of rejected runs at which an attempt stops."""
+
+_SIZE = 4 * 2**20
+"""Runs are held in groups of one batch, or of so many characters, whichever is less."""
+
+
+class OpenRuns(Protocol):
+    """Runs without an outcome, by number."""
+
+    def load(self, number: int) -> Run:
+        """The run with this *number*."""
+        ...
+
+    def end(self, number: int, run: Run) -> None:
+        """Note that a run has its outcome."""
+        ...
+
+    def revert(self) -> None:
+        """Forget all outcomes since `begin`, because what was written was rolled back."""
+        ...
+
+    def begin(self) -> None:
+        """Mark the state to which `revert` returns."""
+        ...
+
+
+class RunsOfWindow:
+    """Runs of one window, in memory."""
+
+    def __init__(self, runs: dict[int, Run]) -> None:
+        self._runs = runs
+
+    def load(self, number: int) -> Run:
+        return self._runs[number]
+
+    def end(self, number: int, run: Run) -> None:
+        if run.outcome == "rejected":
+            del self._runs[number]
+
+    def begin(self) -> None:
+        for run in self._runs.values():
+            run.outcome = None
+            run.forget()
+
+    def revert(self) -> None:
+        self.begin()
+
+
+class WaitingRuns:
+    """Runs that wait on disk, counted when they end."""
+
+    def __init__(self, spool: Spool, reader: Reader, tally: Tally) -> None:
+        self._spool = spool
+        self._reader = reader
+        self._tally = tally
+        self._mark = tally.mark()
+
+    def load(self, number: int) -> Run:
+        return self._reader.read(self._spool.entry(number))
+
+    def end(self, number: int, run: Run) -> None:
+        self._tally.add(run)
+        if run.outcome == "rejected":
+            self._spool.end([number])
+
+    def begin(self) -> None:
+        self._mark = self._tally.mark()
+
+    def revert(self) -> None:
+        self._tally.reset(self._mark)
+
+
+class TwoSteps:
+    """Writes runs that refer to each other, in one transaction.
+
+    Runs that the database refuses are rejected, with all runs that need them; the others are written. No run
+    is stored without a reference that it has.
+
+    Args:
+        connection: In a transaction; what is written stays in it.
+        kinds: The kinds of run.
+        dependencies: The dependencies of those kinds.
+        builder: Makes the rows.
+        resolver: The resolver of the builder.
+        identities: Knows which runs exist.
+        spool: Remembers which runs this import has written.
+        habits: The habits of the session that is used.
+        deferred: Whether deferred constraints are checked now.
+        classify: Returns those of some runs that are new, and sets the outcome of the others.
+        write_rows: Writes rows of one kind, and sets the outcomes of their runs.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        kinds: Sequence[Kind],
+        *,
+        dependencies: Dependencies,
+        builder: RowBuilder,
+        resolver: Resolver,
+        identities: Identities,
+        spool: Spool,
+        habits: Habits,
+        deferred: bool,
+        classify: Callable[[list[Run]], list[Run]],
+        write_rows: Callable[[Kind, dict[Run, Row], bool], None],
+    ) -> None:
+        self._connection = connection
+        self._kinds = kinds
+        self._dependencies = dependencies
+        self._builder = builder
+        self._resolver = resolver
+        self._identities = identities
+        self._spool = spool
+        self._habits = habits
+        self._classify = classify
+        self._write_rows = write_rows
+        self._deferred = deferred
+        # Between the steps, values that no row has violate a constraint.
+        self._checked = deferred and not dependencies.defers
+        tables = (table for kind in kinds for table in kind.table.all())
+        self._tables = [core for table in tables for core in table.core_tables]
+
+    def write(self, graph: RunGraph, runs: OpenRuns) -> None:
+        """Write the runs of *graph* that can be written; reject those that the database refuses."""
+        cut = True
+        while graph.solve(cut=cut):
+            mark = self._spool.mark()
+            runs.begin()
+            failed = self._attempt(graph, runs)
+            if not failed:
+                return
+            problems = {number: list(run.problems) for number, run in failed.items()}
+            runs.revert()
+            self._spool.forget(mark)
+            for kind in self._kinds:
+                self._resolver.forget(kind.table.mapper.class_)
+            if cut and graph.is_cut:  # a rule of the database may forbid what was left blank
+                cut = False
+                continue
+            for number, run in failed.items():
+                run.problems[:] = problems[number]
+                run.outcome = "rejected"
+                runs.end(number, run)
+            graph.remove(failed)
+
+    def _attempt(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        """Write all runs of *graph*; if some are refused, write none, and return those."""
+        failed: dict[int, Run] = {}
+        deferred = self._tables if self._dependencies.defers else ()
+        try:
+            with savepoint(self._connection) as nested, deferring(self._connection, deferred):
+                failed = self._write_first(graph, runs)
+                if not failed:
+                    failed = self._complete_all(graph, runs)
+                if failed:
+                    nested.rollback()
+                elif self._deferred:
+                    check_deferred(self._connection, deferred)
+        except Exception as error:
+            fault = row_fault(error, self._tables)
+            if fault is None or not self._connection.in_transaction():
+                raise
+            failed = {number: runs.load(number) for number, _, _ in graph.runs(least=LATE)}
+            if not failed:
+                raise
+            for run in failed.values():  # it is one of those; the database does not tell which
+                run.note(Fault(f"Cannot be written: {fault}", "constraint"))
+        return failed
+
+    def _write_first(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        """Write all runs, level by level, without references to later runs; return those refused."""
+        failed: dict[int, Run] = {}
+        for _, level in itertools.groupby(graph.runs(), key=lambda each: each[1]):
+            for group in _groups(level, runs):
+                failed |= self._write_group(group, graph, runs)
+                self._resolver.let_go()
+                if len(failed) >= _ENOUGH:
+                    return failed
+            if failed:  # otherwise, runs that need those would be reported as well
+                return failed
+        return failed
+
+    def _write_group(self, group: Mapping[int, Run], graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        fresh = self._classify(list(group.values()))
+        self._builder.look_up(fresh)
+        lacking = {run: self._dependencies.lacking(run, self._resolver) for run in fresh}
+        for run in fresh:
+            self._dependencies.expect(run, graph, self._resolver, hard=False)
+        first = {run: _without_late(run, lacking[run]) for run in fresh}
+        made = self._builder.build(list(first.values()))
+        self._resolver.break_promises()
+        for kind in self._kinds:
+            own = [run for run in fresh if run.kind is kind and not run.problems]
+            self._write_rows(kind, {run: made[first[run]] for run in own}, self._checked)
+        failed = {}
+        for number, run in group.items():
+            if run.problems:
+                failed[number] = run
+            elif run.outcome is None:
+                graph.note_step(number, LEFT)
+            elif run.outcome == "imported" and lacking[run]:
+                graph.note_step(number, min(need.softness for need in lacking[run]))
+            else:
+                runs.end(number, run)
+        return failed
+
+    def _complete_all(self, graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
+        """Write the references that were left out of all runs; return the runs that are refused."""
+        failed: dict[int, Run] = {}
+        for step in (BLANK, LATE):
+            of_step = (each for each in graph.runs(least=LATE) if each[2] == step)
+            for group in _groups(of_step, runs):
+                failed |= self._complete(group, runs, late=step == LATE)
+                if len(failed) >= _ENOUGH:
+                    return failed
+        return failed
+
+    def _complete(self, group: Mapping[int, Run], runs: OpenRuns, *, late: bool) -> dict[int, Run]:
+        """Write the references that were left out of a *group*; return the runs that are refused."""
+        for run in group.values():
+            run.forget()  # what was noted in the first step is noted again
+        rows = self._builder.build(list(group.values()))
+        self._resolver.let_go()
+        for kind in self._kinds:
+            own = {run: rows[run] for run in group.values() if run.kind is kind and not run.problems}
+            self._complete_kind(kind, own, late=late)
+        failed = {number: run for number, run in group.items() if run.problems}
+        for number, run in group.items():
+            if not run.problems:
+                run.outcome = "imported"
+                runs.end(number, run)
+        return failed
+
+    def _complete_kind(self, kind: Kind, rows: Mapping[Run, Row], *, late: bool) -> None:
+        within = self._identities.scope(kind.table)
+        done: Done = {}
+        given = {row: run.values for run, row in rows.items()}
+        amend = amend_by_unit_of_work(self._habits, given, within, done)
+        failures = write(
+            self._connection,
+            kind.table,
+            list(rows.values()),
+            deferred=self._checked,
+            rivals=lambda _: (),
+            insert=self._second_step(kind, within, amend if late else None),
+        )
+        for place, constraint in failures:
+            list(rows)[place].note(Fault(f"Cannot be written: {constraint}", "constraint"))
+        for run, row in rows.items():
+            outcome = done.get(row)
+            if isinstance(outcome, str):
+                run.note(Fault(f"Cannot be written: {outcome}", "conflict"))
+
+    def _second_step(self, kind: Kind, within: Scope, amend: Insert | None) -> Insert:
+        """A function that completes rows: it updates their columns, and *amend* writes their ledgers."""
+        columns = self._dependencies.blank_columns(kind)
+
+        def complete(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+            for _, of_table in itertools.groupby(columns, key=lambda column: column.table):
+                _update(connection, kind, list(of_table), rows, within)
+            if amend is not None:
+                amend(connection, table, rows)
+
+        return complete
+
+
+def _groups(numbers: Iterator[tuple[int, int, int]], runs: OpenRuns) -> Iterator[dict[int, Run]]:
+    """Runs with their numbers, as many at a time as can be held."""
+    group: dict[int, Run] = {}
+    size = 0
+    for number, _, _ in numbers:
+        group[number] = runs.load(number)
+        size += group[number].entry.size
+        if len(group) == BATCH or size >= _SIZE:
+            yield group
+            group, size = {}, 0
+    if group:
+        yield group
+
+
+def _without_late(run: Run, needs: Collection[Need]) -> Run:
+    """*run* without the members that are written after the runs in *needs*."""
+    late = {need.late for need in needs if need.late is not None}
+    return replace(run, values={key: value for key, value in run.values.items() if key not in late})
+
+
+def _update(
+    connection: Connection,
+    kind: Kind,
+    columns: Collection[sa.Column[Any]],
+    rows: Sequence[Row],
+    within: Scope,
+) -> None:
+    """Set *columns* of one table to the values of *rows*, which are stored, by one executemany."""
+    table: Any = next(iter(columns)).table
+    given = [column for column in columns if all(column.key in row.parameters for row in rows)]
+    own = kind.identity.columns
+    found = [
+        column == sa.bindparam(f"histio_own_{place}", type_=column.type) for place, column in enumerate(own)
+    ]
+    found += [column == value for column, value in within.items()]
+    if own[0].table is not table:
+        keys: Any = own[0].table
+        found = [
+            column.in_(sa.select(key).where(*found))
+            for column, key in zip(table.primary_key, keys.primary_key, strict=True)
+        ]
+    kept = {column: column for column in table.columns if _changes(column) and column not in given}
+    values = {column: sa.bindparam(f"histio_{column.key}", type_=column.type) for column in given}
+    statement = sa.update(table).where(*found).values(kept | values)
+    parameters = [
+        {f"histio_own_{place}": row.parameters[column.key] for place, column in enumerate(own)}
+        | {f"histio_{column.key}": row.parameters[column.key] for column in given}
+        for row in rows
+    ]
+    result = connection.execute(statement, parameters, execution_options={"preserve_rowcount": True})
+    if result.rowcount not in (len(rows), -1):
+        raise RowFaultError("the database did not keep every row")
+
+
+def _changes(column: sa.Column[Any]) -> bool:
+    """Whether a column may change when its row is updated: MariaDB sets some times silently."""
+    moves = column.onupdate is not None or column.server_onupdate is not None
+    return column.computed is None and (moves or isinstance(column.type, sa.DateTime))

@@ -1,0 +1,1 @@
+"""Change stored runs into what a document says."""

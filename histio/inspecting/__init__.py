@@ -1,0 +1,1 @@
+"""Look at files of history without importing them."""

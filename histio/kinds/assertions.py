@@ -1,0 +1,105 @@
+"""What a marshmallow field says, as JSON Schema keywords."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from histio.errors import BindingError
+from histio.kinds.fields import Date, Json, RunUUID, UtcTimestamp
+from histio.wire import JsonSchema, WireField
+
+_NEWLINE: JsonSchema = {"pattern": r"\n"}
+
+# marshmallow's own fields read more than what is written here, so a record must please both.
+_RULES: tuple[tuple[type[Any], JsonSchema], ...] = (
+    (fields.UUID, RunUUID().assertions()),
+    (fields.Boolean, {"type": "boolean"}),
+    (fields.Integer, {"type": "integer"}),
+    (fields.Float, {"type": "number"}),
+    (fields.DateTime, UtcTimestamp().assertions()),
+    (fields.Date, Date().assertions()),
+    (
+        fields.Time,
+        {
+            "type": "string",
+            "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{6})?$",
+            "not": _NEWLINE,
+        },
+    ),
+    (fields.String, {"type": "string", "pattern": r"^[^\x00]*$"}),
+    (fields.Dict, {"type": "object"}),
+)
+
+
+def assertions_of(field: Any) -> JsonSchema:
+    """The rule of *field*, null aside.
+
+    A field that is none of histio's may say it itself: ``metadata={"json_schema": {…}}``.
+
+    Raises:
+        BindingError: Nothing is known of the field.
+    """
+    given = field.metadata.get("json_schema")
+    if given is not None:
+        rule = dict(given)
+    elif isinstance(field, WireField):
+        rule = field.assertions()
+    elif isinstance(field, fields.List):
+        rule = {"type": "array", "items": or_null(assertions_of(field.inner), field.inner)}
+    elif isinstance(field, fields.Enum) and not field.by_value:
+        rule = {"enum": [member.name for member in field.enum]}
+    else:
+        rule = next((dict(rule) for kind, rule in _RULES if isinstance(field, kind)), {})
+        if not rule:
+            raise BindingError(
+                f"nothing is known of the JSON of a {type(field).__name__}: use a field of histio's, "
+                'or say it by metadata={"json_schema": {…}}'
+            )
+    for validator in field.validators:
+        rule = _both(rule, _validated(validator, rule))
+    return rule
+
+
+def or_null(rule: JsonSchema, field: Any) -> JsonSchema:
+    """*rule*, which also says whether the *field* may be null."""
+    if not field.allow_none:
+        return {**rule, "not": {"type": "null"}} if isinstance(field, Json) else rule
+    # What excludes a pattern would exclude null too: no pattern speaks of what is no text.
+    if isinstance(rule.get("type"), str) and not {"enum", "not"} & rule.keys():
+        return {**rule, "type": [rule["type"], "null"]}
+    return {"anyOf": [rule, {"type": "null"}]} if rule else rule
+
+
+def _both(rule: JsonSchema, other: JsonSchema) -> JsonSchema:
+    """A rule that says what both say; of two bounds the narrower."""
+    merged = rule | other
+    for keyword in rule.keys() & other.keys():
+        if keyword.startswith(("min", "exclusiveMin")):
+            merged[keyword] = max(rule[keyword], other[keyword])
+        elif keyword.startswith(("max", "exclusiveMax")):
+            merged[keyword] = min(rule[keyword], other[keyword])
+    return merged
+
+
+def _validated(validator: Any, rule: JsonSchema) -> JsonSchema:
+    """What a validator of marshmallow's adds to *rule*; what no keyword can say stays for marshmallow."""
+    if isinstance(validator, validate.OneOf):
+        return {"enum": list(validator.choices)}
+    if isinstance(validator, validate.Equal):
+        return {"const": validator.comparable}
+    if isinstance(validator, validate.Range) and rule.get("type") in ("integer", "number"):
+        low = "minimum" if validator.min_inclusive else "exclusiveMinimum"
+        high = "maximum" if validator.max_inclusive else "exclusiveMaximum"
+        return _given({low: validator.min, high: validator.max})
+    if isinstance(validator, validate.Length):
+        noun = "Items" if rule.get("type") == "array" else "Length"
+        exact = validator.equal
+        least, most = (validator.min, validator.max) if exact is None else (exact, exact)
+        return _given({f"min{noun}": least, f"max{noun}": most})
+    return {}
+
+
+def _given(keywords: JsonSchema) -> JsonSchema:
+    return {name: value for name, value in keywords.items() if value is not None}

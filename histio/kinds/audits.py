@@ -1,0 +1,261 @@
+"""What the numbers of a run should keep to, whatever the database took: rules that schemas declare.
+
+A rule names members as they stand in a record, and an entry's by a path (``consumptions.total_cost``). It is
+silent where one of them is null, missing or no number, and where a schema has left one out.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation, localcontext
+from typing import Any, Protocol, TypeAlias
+
+from histio.errors import BindingError
+from histio.kinds.table import Table
+from histio.wire import nested_in, wire_name
+
+Record: TypeAlias = Mapping[str, Any]
+
+Finding: TypeAlias = tuple[str, str]
+"""The member at fault, and one sentence that says why."""
+
+_DIGITS = 2_000
+"""Enough to add up any two floats, and what any column keeps, without rounding."""
+
+
+class Audit(Protocol):
+    """A rule, which a schema names in ``Meta.audits``; ``str()`` says what it wants, with its tolerance."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names and paths of what it looks at."""
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """What is wrong with *record*, whose form is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A *total* is the sum of its *parts*, where there are any: entries may be missing.
+
+    Attributes:
+        total: The name of the member.
+        parts: Paths to members of entries, or names of members.
+        tolerance: How much they may be apart, as decimal text: rounding.
+    """
+
+    total: str
+    parts: tuple[str, ...]
+    tolerance: str = "0.01"
+
+    def __str__(self) -> str:
+        return f"{self.total} is the sum of {' and '.join(self.parts)}, within {self.tolerance}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The total and its parts."""
+        return (self.total, *self.parts)
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """The total, where it is not the sum."""
+        total = number(record.get(self.total))
+        found = [number(value) for path in self.parts for value in _values(record, path)]
+        numbers = [each for each in found if each is not None]
+        if total is None or not numbers or len(numbers) < len(found):
+            return
+        added = sum(numbers, Decimal())
+        if abs(total - added) > Decimal(self.tolerance):
+            yield self.total, f"{total}, but the entries add up to {added}."
+
+
+@dataclass(frozen=True, slots=True)
+class PerUnit:
+    """A *total* is what one *unit* is, as often as the *count* says.
+
+    Attributes:
+        unit: The name of the member that says how much one is.
+        total: That which says how much all are.
+        count: That which says how many there are; of none, nothing is said.
+        tolerance: How much one may be apart, as decimal text: rounding.
+    """
+
+    unit: str
+    total: str
+    count: str
+    tolerance: str = "0.0001"
+
+    def __str__(self) -> str:
+        return f"{self.unit} is {self.total} divided by {self.count}, within {self.tolerance}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Its three members."""
+        return (self.unit, self.total, self.count)
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """The unit, where so many of them are not the total."""
+        unit, total, count = (number(record.get(name)) for name in self.members)
+        if unit is None or total is None or not count:
+            return
+        if abs(total - unit * count) > Decimal(self.tolerance) * abs(count):
+            step = min(unit, Decimal(self.tolerance), key=lambda each: each.as_tuple().exponent)
+            share = (total / count).quantize(step)
+            yield self.unit, f"{unit}, but {self.total} divided by {self.count} is {share}."
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """A *member* is at most so many *times* a *limit*.
+
+    Attributes:
+        member: The name of the member.
+        limit: That of another one.
+        times: A factor, as decimal text.
+    """
+
+    member: str
+    limit: str
+    times: str = "1"
+
+    def __str__(self) -> str:
+        return f"{self.member} is at most {self._of}"
+
+    @property
+    def _of(self) -> str:
+        return self.limit if Decimal(self.times) == 1 else f"{self.times} times {self.limit}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Both members."""
+        return (self.member, self.limit)
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """The member, where it is more."""
+        value, limit = (number(record.get(name)) for name in self.members)
+        if value is not None and limit is not None and value > limit * Decimal(self.times):
+            yield self.member, f"{value} is more than {self._of}, which is {limit}."
+
+
+@dataclass(frozen=True, slots=True)
+class NotEmpty:
+    """At least one of these *ledgers* has entries.
+
+    Attributes:
+        ledgers: Their names.
+    """
+
+    ledgers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{' or '.join(self.ledgers)} has entries"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The ledgers."""
+        return self.ledgers
+
+    def findings(self, record: Record) -> Iterator[Finding]:
+        """The first ledger, where all are empty."""
+        if not any(record.get(name) for name in self.ledgers):
+            yield self.ledgers[0], f"There are no entries in {' or '.join(self.ledgers)}."
+
+
+@functools.lru_cache(maxsize=256)
+def audits_of(table: Table) -> tuple[Audit, ...]:
+    """The rules for records of *table* that look at what its schema has.
+
+    Raises:
+        BindingError: A rule names what the schema never had.
+    """
+    return tuple(
+        _with_all_ledgers(each, table) for each in table.schema.Meta.audits or () if _applies(each, table)
+    )
+
+
+def _with_all_ledgers(rule: Audit, table: Table) -> Audit:
+    """*rule*, but an inherited `NotEmpty` with the ledgers that subclasses have added."""
+    if not isinstance(rule, NotEmpty):
+        return rule
+    schema = type(table.schema)
+    sharing = (each for each in schema.__mro__ if _audits(each) is schema.Meta.audits)
+    *_, declaring = sharing
+    ledgers = (table.names[ledger.member] for ledger in table.ledgers)
+    return replace(rule, ledgers=(*rule.ledgers, *(name for name in ledgers if not had(declaring, name))))
+
+
+def _audits(schema: type[Any]) -> Any:
+    return getattr(getattr(schema, "Meta", None), "audits", None)
+
+
+def _applies(rule: Audit, table: Table) -> bool:
+    for path in rule.members:
+        if not _has(table, path) and not had(type(table.schema), path):
+            name = type(table.schema).__name__
+            raise BindingError(f"{name}.Meta.audits: {rule}: there is no {path!r}")
+    return all(_has(table, path) for path in rule.members)
+
+
+def _has(table: Table, path: str) -> bool:
+    """Whether *path* leads to a member of *table* or of its ledgers."""
+    name, _, rest = path.partition(".")
+    if not rest:
+        return name in table.names.values()
+    return any(table.names[each.member] == name and _has(each.table, rest) for each in table.ledgers)
+
+
+def had(schema: type[Any], path: str) -> bool:
+    """Whether *schema*, or one that it derives from, declares what *path* leads to."""
+    name, _, rest = path.partition(".")
+    declared = (item for base in schema.__mro__ for item in getattr(base, "_declared_fields", {}).items())
+    fields = [field for own, field in declared if wire_name(own, field) == name]
+    nested = [copy.copy(each) for field in fields if (each := nested_in(field)) is not None]
+    return any(had(type(each.schema), rest) for each in nested) if rest else bool(fields)
+
+
+def broken(rule: Audit, record: Record) -> list[Finding]:
+    """What a *rule* finds in *record*, its entries aside; numbers of any size are compared exactly."""
+    with localcontext(prec=_DIGITS):
+        return list(rule.findings(record))
+
+
+def findings(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
+    """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    for rule in audits_of(table):
+        found += (((*steps, member), text) for member, text in broken(rule, record))
+    for ledger in table.ledgers:
+        name = table.names[ledger.member]
+        for place, entry in _entries(record, name):
+            found += findings(ledger.table, entry, *steps, name, *place)
+    return found
+
+
+def _entries(record: Record, name: str) -> list[tuple[tuple[int, ...], Record]]:
+    value = record.get(name)
+    if isinstance(value, Mapping):
+        return [((), value)]
+    listed = value if isinstance(value, list | tuple) else ()
+    return [((place,), entry) for place, entry in enumerate(listed) if isinstance(entry, Mapping)]
+
+
+def _values(record: Record, path: str) -> list[Any]:
+    name, _, rest = path.partition(".")
+    return (
+        [each for _, entry in _entries(record, name) for each in _values(entry, rest)]
+        if rest
+        else [record.get(name)]
+    )
+
+
+def number(value: Any) -> Decimal | None:
+    """The *value* of a member, exactly as it stands there; None: it is no number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None

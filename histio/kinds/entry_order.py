@@ -1,0 +1,82 @@
+"""The order in which the entries of a ledger are exported."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import ValidationError
+from sqlalchemy.orm import Mapper
+
+from histio.errors import BindingError
+from histio.kinds.bind import order_names
+from histio.kinds.fields import Slug
+from histio.kinds.mapping import Relation, find_column, mapper_of
+
+if TYPE_CHECKING:
+    from histio.records import RecordSchema
+
+
+def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Iterable[Any]], list[Any]]:
+    """A function that sorts the rows of a ledger; *schema* is that of its entries.
+
+    Raises:
+        BindingError: Nothing orders them.
+    """
+    mapper, names = mapper_of(schema.opts.model), order_names(schema, owner)
+    keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    if len(keys) == 1 and keys == [*names]:
+        return functools.partial(sorted, key=operator.attrgetter(*keys))
+    placing = [_placing(schema, mapper, name) for name in names]
+
+    def place(row: Any) -> list[Any]:
+        return [_after_none(of(row)) for of in placing]
+
+    if getattr(mapper.local_table, "autoincrement_column", None) is not None:
+        # Entries in the same place are sorted by their growing key: in the order of their recording.
+        return lambda rows: sorted(rows, key=lambda row: (place(row), _values(row, keys)))
+    return lambda rows: list(_with_ties(schema, rows, place))
+
+
+def _placing(schema: RecordSchema, mapper: Mapper[Any], name: str) -> Callable[[Any], Any]:
+    """A function that returns a sortable value for the field or attribute *name* of a row."""
+    field = schema.fields.get(name)
+    if isinstance(field, Slug) and field.relationship is not None:
+        return functools.partial(_key_in, field, name)
+    attribute = name if field is None else field.attribute or name
+    if find_column(mapper, attribute) is None:
+        raise BindingError(f"Meta.order: {mapper.class_.__name__} has no column {attribute!r}")
+    return operator.attrgetter(attribute)
+
+
+def _key_in(slug: Slug, name: str, row: Any) -> Any:
+    key = slug.get_value(row, name)
+    return None if key is None else slug.sortable(slug.to_wire(key))
+
+
+def _with_ties(schema: RecordSchema, rows: Iterable[Any], place: Callable[[Any], list[Any]]) -> Iterator[Any]:
+    """*rows* sorted by *place*; rows in the same place are sorted by their records."""
+    placed = sorted(((place(row), row) for row in rows), key=operator.itemgetter(0))
+    for _, group in itertools.groupby(placed, key=operator.itemgetter(0)):
+        tied = [row for _, row in group]
+        yield from tied if len(tied) == 1 else sorted(tied, key=functools.partial(_said, schema))
+
+
+def _said(schema: RecordSchema, row: Any) -> str:
+    try:
+        return repr(schema.dump(row, many=False))
+    except ValidationError:  # told when the row is dumped
+        return ""
+
+
+def _values(row: Any, keys: list[str]) -> list[Any]:
+    return [_after_none(getattr(row, key)) for key in keys]
+
+
+def _after_none(value: Any) -> tuple[bool, Any]:
+    """A sort key for *value*: None comes first, and an enum is sorted by its name."""
+    return value is not None, value.name if isinstance(value, enum.Enum) else value

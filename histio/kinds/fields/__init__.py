@@ -1,0 +1,33 @@
+"""marshmallow fields with the wire rules of the format.
+
+Patterns are portable across ECMA 262, Rust and Python. Python's ``$`` also matches before a final newline,
+so a ``not`` pattern excludes line ends where nothing else does.
+"""
+
+from histio.kinds.fields.binary import Bytes
+from histio.kinds.fields.durations import Duration
+from histio.kinds.fields.epochs import Epoch
+from histio.kinds.fields.numbers import Boolean, FixedDecimal, Integer, Number
+from histio.kinds.fields.references import RunRef, Slug, SlugList
+from histio.kinds.fields.texts import Choice, Json, RunUUID, Text
+from histio.kinds.fields.times import Date, Time, UtcTimestamp
+
+__all__ = [
+    "Boolean",
+    "Bytes",
+    "Choice",
+    "Date",
+    "Duration",
+    "Epoch",
+    "FixedDecimal",
+    "Integer",
+    "Json",
+    "Number",
+    "RunRef",
+    "RunUUID",
+    "Slug",
+    "SlugList",
+    "Text",
+    "Time",
+    "UtcTimestamp",
+]

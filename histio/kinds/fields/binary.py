@@ -1,0 +1,87 @@
+"""Fields whose values are bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from histio.kinds.column_types import is_decorated, python_form, underlying
+from histio.wire import JsonSchema, WireField
+
+# The last character before the padding has zeros in the bits that no byte uses.
+_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+_SAMPLE = b"\x00\xff"
+
+# Types whose name gives their length, in bytes.
+_LENGTHS = {"TINYBLOB": 2**8 - 1, "MEDIUMBLOB": 2**24 - 1}
+
+
+class Bytes(WireField):
+    """Bytes as base64 (RFC 4648, section 4).
+
+    Each value has exactly one spelling: padding is required, line ends are not allowed, unused bits are zero.
+    The column is a `sqlalchemy.LargeBinary`, ``BINARY``, ``VARBINARY`` or ``BLOB``.
+
+    Args:
+        max_length: The most bytes that are allowed. None: as many as the column holds.
+        kwargs: As for `WireField`.
+    """
+
+    default_error_messages = {
+        "invalid": "Not base64 with padding, without line ends, and with unused bits zero.",
+        "out-of-range": "Must be at most {maximum} bytes, not {length}.",
+    }
+
+    def __init__(self, *, max_length: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_length = max_length
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        stored = underlying(column_type)
+        binary = isinstance(stored, sa.types._Binary) or is_decorated(column_type)  # noqa: SLF001 - what BINARY and LargeBinary share
+        if not binary or python_form(column_type, [_SAMPLE]) is None:
+            raise self.unfit(column_type, "it takes LargeBinary, BINARY, VARBINARY or BLOB")
+
+        named = _LENGTHS.get(stored.__visit_name__)
+        lengths = (self.max_length, getattr(stored, "length", None), named)
+        self.max_length = min((length for length in lengths if length is not None), default=None)
+
+    def assertions(self) -> JsonSchema:
+        rule: JsonSchema = {
+            "type": "string",
+            "contentEncoding": "base64",
+            "pattern": _BASE64,
+            "not": {"pattern": r"\n"},
+        }
+        if self.max_length is None:
+            return rule
+        groups, rest = divmod(self.max_length, 3)
+        if not rest:
+            return {**rule, "maxLength": 4 * groups}
+        # The longest text must end with the padding that leaves room for the remaining bytes only.
+        padded = {"pattern": "==$" if rest == 1 else "=$"}
+        return {**rule, "maxLength": 4 * groups + 4, "anyOf": [{"maxLength": 4 * groups}, padded]}
+
+    def to_wire(self, value: Any) -> str:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise self.make_error("invalid")  # SQLite may have text here, which may look like base64
+        return base64.b64encode(value).decode("ascii")
+
+    def from_wire(self, value: str) -> bytes:
+        return base64.b64decode(value)
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        try:
+            found = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise self.make_error("invalid") from None
+        if base64.b64encode(found).decode("ascii") != value:
+            raise self.make_error("invalid")
+        if self.max_length is not None and len(found) > self.max_length:
+            raise self.make_error("out-of-range", maximum=self.max_length, length=len(found))

@@ -1,0 +1,143 @@
+"""Fields whose values are instants, stored as numbers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from histio.errors import BindingError
+from histio.kinds.column_types import is_decorated, python_form, underlying
+from histio.kinds.fields.numbers import integer_range
+from histio.kinds.fields.times import UtcTimestamp, instants
+
+Unit: TypeAlias = Literal["s", "ms", "us"]
+
+_DIGITS: dict[str, int] = {"s": 0, "ms": 3, "us": 6}
+_MICRO = dt.timedelta(microseconds=1)
+_1970 = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_FIRST = dt.datetime(1000, 1, 1, tzinfo=dt.UTC)
+_LAST = dt.datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC)
+_OFFSET = "[+-][0-9]{2}:[0-9]{2}$"
+_DAY = dt.timedelta(days=1)
+
+
+class Epoch(UtcTimestamp):
+    """A Unix time: an instant in an integer column, dumped and loaded as a timestamp like a `UtcTimestamp`.
+
+    Loads timestamps with any offset. A timestamp with more digits of a second than *unit* is a ``precision``
+    problem, one beyond the column's range is ``out-of-range``: 32 bits of seconds hold December 1901 to
+    January 2038. Timestamps with an offset must lie at least a day inside that range.
+
+    Args:
+        unit: What the column counts since 1970-01-01T00:00:00Z: ``"s"``, ``"ms"`` or ``"us"``, for seconds,
+            milliseconds or microseconds.
+        kwargs: As for `WireField`.
+
+    Raises:
+        BindingError: *unit* is none of these.
+    """
+
+    definition: str | None = None
+    default_error_messages = {
+        "stored": "Is outside the years 1000 to 9998 as a count of {unit}: Epoch(unit=…) sets another unit.",
+        "out-of-range": "Must be from {first} to {last}, a day less on either side with an offset.",
+    }
+
+    def __init__(self, *, unit: Unit = "s", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if unit not in _DIGITS:
+            raise BindingError(f'Epoch(unit={unit!r}): the units are "s", "ms" and "us"')
+        self.unit = unit
+        self.digits = _DIGITS[unit]
+        self._micros: int = 10 ** (6 - self.digits)
+        self._pattern = instants(self.digits)
+        self.minimum, self.maximum = self._count(_FIRST), self._count(_LAST)
+        self._bounds = {"first": _utc(_FIRST), "last": _utc(_LAST)}
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        stored = underlying(column_type)
+        if is_decorated(column_type):
+            fits = python_form(column_type, [1]) is not None
+        else:
+            fits = isinstance(stored, sa.Integer)
+        if not fits:
+            raise self.unfit(
+                column_type, "it takes Integer or BigInteger; for DateTime there is UtcTimestamp"
+            )
+        if isinstance(stored, sa.Integer):
+            low, high = integer_range(stored)
+            self.minimum, self.maximum = max(low, self.minimum), min(high, self.maximum)
+        if (self.minimum, self.maximum) != (self._count(_FIRST), self._count(_LAST)):
+            self._narrow(self.moment(self.minimum), self.moment(self.maximum))
+
+    def _narrow(self, first: dt.datetime, last: dt.datetime) -> None:
+        """Refuse timestamps before *first* or after *last*; with an offset, a day less on either side."""
+        self._bounds = {"first": _utc(first), "last": _utc(last)}
+        with_offset = f"({_before(_utc(first + _DAY))}|{_after(_utc(last - _DAY))}).*{_OFFSET}"
+        self._refused = rf"\n|^({_before(_utc(first))}|{_after(_utc(last))}|{with_offset})"
+
+    def _count(self, moment: dt.datetime) -> int:
+        micros: int = (moment - _1970) // _MICRO
+        return micros // self._micros
+
+    def moment(self, count: int) -> dt.datetime:
+        """The instant that a column's value stands for, in UTC."""
+        return _1970 + dt.timedelta(microseconds=count * self._micros)
+
+    def to_wire(self, value: Any) -> str:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError
+        try:
+            return _utc(self.moment(value))
+        except OverflowError:
+            raise self.make_error("stored", unit=self.unit) from None
+
+    def from_wire(self, value: str) -> Any:
+        return self.to_column(dt.datetime.fromisoformat(value))
+
+    def to_column(self, value: dt.datetime) -> Any:
+        """*value* in whole units, rounded down; a value without offset is in UTC."""
+        return self._count(_aware(value))
+
+    def bound(self, value: dt.datetime, *, end: bool) -> Any:
+        """The first count at or after *value*; with *end*, the last at or before it."""
+        count = self._count(_aware(value))
+        return count if end or self.moment(count) == _aware(value) else count + 1
+
+
+def _aware(value: dt.datetime) -> dt.datetime:
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def _utc(moment: dt.datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def _after(last: str) -> str:
+    """A pattern of prefixes that only instants after *last* have."""
+    return _beginnings(last, lambda digit: "123456789"[digit:])
+
+
+def _before(first: str) -> str:
+    """A pattern of prefixes that only instants before *first* have."""
+    whole, _, fraction = first.removesuffix("Z").partition(".")
+    fraction = fraction.rstrip("0")
+    # In the same second: those with a shorter fraction that *first* continues.
+    shorter = [whole, *(f"{whole}.{fraction[:place]}" for place in range(1, len(fraction)))]
+    ends = "|".join(f"{_literal(each)}(Z|[+-]|$)" for each in (shorter if fraction else ()))
+    earlier = _beginnings(first, lambda digit: "012345678"[:digit])
+    return f"{earlier}|{ends}" if ends else earlier
+
+
+def _beginnings(instant: str, others: Callable[[int], str]) -> str:
+    """A pattern of texts that equal *instant* up to some digit, which is one of *others* instead."""
+    digits = [(place, others(int(sign))) for place, sign in enumerate(instant) if sign.isdigit()]
+    return "|".join(f"{_literal(instant[:place])}[{some}]" for place, some in digits if some)
+
+
+def _literal(text: str) -> str:
+    return text.replace(".", r"\.")

@@ -1,0 +1,415 @@
+"""Fields that name related rows, by their natural keys."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from marshmallow import ValidationError, missing
+from sqlalchemy.orm import Mapper
+from sqlalchemy.types import TypeEngine
+
+from histio.errors import BindingError
+from histio.kinds.column_types import is_decorated, underlying
+from histio.kinds.fields.binary import Bytes
+from histio.kinds.fields.numbers import Boolean, FixedDecimal, Integer
+from histio.kinds.fields.texts import Choice, RunUUID, Text, UuidForm
+from histio.kinds.fields.times import Date, Time, UtcTimestamp
+from histio.kinds.mapping import Relation, column_of, relation
+from histio.report import Fault
+from histio.wire import JsonSchema, WireField
+
+Key = tuple[str, ...]
+"""What identifies a related row: paths of columns, several for a key of several columns."""
+
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+# Unicode White_Space beyond the control characters (PropList.txt, Unicode 15).
+_SPACE = " \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_LONGEST = 200
+
+
+class SlugText(Text):
+    """A non-empty text without control characters or white space around it."""
+
+    definition: str | None = "slug"
+    default_error_messages = {
+        "form": "Has control characters, white space around it, or a lone surrogate.",
+        "out-of-range": "Must be 1 to {maximum} characters, not {length}.",
+    }
+    min_length = 1
+
+    _malformed = f"^[{_SPACE}]|[{_SPACE}]$|[{_CONTROL}]"
+
+    def assertions(self) -> JsonSchema:
+        return {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": self.max_length,
+            "not": {"pattern": self._malformed},
+        }
+
+    def well_formed(self, text: str) -> bool:
+        return re.search(self._malformed, text) is None
+
+
+class Slug(SlugText):
+    """The natural key of a related row, or a snapshot of one.
+
+    Several slugs of one relationship are alternatives. An export writes those whose key is not null. On
+    import, the first that is present and not null names the row; a later one that names another row is a
+    warning. At least one must be present and not null, unless all have ``allow_none``, so a slug without
+    alternatives is required. With ``allow_none``, null means that there is no related row.
+
+    Args:
+        relationship: The model's relationship that the slug resolves to, or the column of its foreign key;
+            None for a slug kept as text.
+        key: The related model's attribute that holds the key; a dotted path follows relationships. A tuple
+            of several is a key of several columns, on the wire an object with a member for each. The wire
+            form of a key that is no text is that of its column.
+        fallback: Further keys, in which an import looks where none has the value of the first. Exports
+            always write *key*.
+        text: Whether keys may be any text, with tabs, newlines and white space at the ends, of any length.
+            False: they are slugs, of at most 200 characters.
+        agrees: A relationship of the run and of the related row that should lead to the same row;
+            where it does not, the import warns of a ``mismatched-reference``.
+        choice: Of all the references of the record with the same *choice*, exactly one is not null.
+        snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import
+            warns where no such row exists (any more); None: nobody looks.
+        kwargs: As for `WireField`.
+
+    Attributes:
+        alternatives: The other slugs of the same relationship that exports write; the schema sets them.
+    """
+
+    default_error_messages = {
+        "dangling": "No row has the key that is stored.",
+        "keyless": "The related row has no {path}.",
+        "parts": "Not an object with the members {names}.",
+    }
+    many = False
+    _advice = "key= names what is the key there"
+
+    def __init__(
+        self,
+        relationship: str | None = None,
+        *,
+        key: str | Key = "slug",
+        fallback: str | Sequence[str] = (),
+        text: bool = False,
+        agrees: str | None = None,
+        choice: str | None = None,
+        snapshot_of: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if choice is not None:
+            kwargs.setdefault("allow_none", True)
+        if relationship is None and (key != "slug" or fallback or agrees or choice):
+            raise BindingError('name the relationship that the key leads over: Slug("recipe", key=…)')
+        super().__init__(max_length=_LONGEST, **kwargs)
+        self.relationship = relationship
+        self.key: Key = (key,) if isinstance(key, str) else tuple(key)
+        self.fallback: tuple[Key, ...] = tuple(
+            (path,) for path in ((fallback,) if isinstance(fallback, str) else fallback)
+        )
+        self.text = text
+        self.agrees = agrees
+        self.choice = choice
+        self.snapshot_of = snapshot_of
+        self.alternatives: tuple[Slug, ...] = ()
+        self._relation: Relation | None = None
+        self._rules: dict[str, WireField] = {}
+        self._own: WireField | None = Text() if text else None
+
+    @property
+    def rule(self) -> WireField:
+        """The field whose rule a key of one column has."""
+        return self if self._own is None else self._own
+
+    @property
+    def rules(self) -> Mapping[str, WireField]:
+        """The field of each path of the key, once the model is known."""
+        return self._rules
+
+    @property
+    def relation(self) -> Relation | None:
+        """The relation to the related row; None: the slug is a snapshot, or is not bound to a model yet."""
+        return self._relation
+
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether the key is a single text that is the same in JSON, in Python and in the column."""
+        return len(self.key) == 1 and isinstance(self.rule, Text) and not self.rule.padded
+
+    @property
+    def chain(self) -> tuple[Key, ...]:
+        """The keys in which the slug is looked for, in that order."""
+        return (self.key, *self.fallback)
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        """Take the length of the column that keeps a slug as text."""
+        super().fit(column_type)
+        if self._own is not None:
+            self._own.fit(column_type)
+
+    def fit_key(self, mapper: Mapper[Any]) -> None:
+        """Take the relation of *mapper*'s model, and the wire form of the key from its columns.
+
+        Raises:
+            BindingError: There is no such relation or key.
+        """
+        assert self.relationship is not None  # noqa: S101 - others have no key
+        found = relation(mapper, self.relationship)
+        if found.many is not self.many or (self.many and not (found.link and found.writable)):
+            wanted = "is no relationship over an association table" if self.many else "leads to several rows"
+            raise BindingError(f"{mapper.class_.__name__}.{found.name} {wanted}")
+        try:
+            rules = {path: self._rule(column_of(found.mapper, path)) for key in self.chain for path in key}
+        except BindingError as error:
+            raise BindingError(f"{error}; {self._advice}") from error
+        if self.fallback and len({type(rule) for rule in rules.values()}) > 1:
+            raise BindingError(f"the keys {', '.join(rules)} are of different types")
+        if self.text and not any(isinstance(rule, Text) for rule in rules.values()):
+            raise BindingError(f"text=True: {' and '.join(rules)} is no text, so it has a form already")
+        self._relation, self._rules = found, rules
+        if len(self.key) > 1:
+            self.definition = None
+        elif rules[self.key[0]].assertions() != super().assertions() or rules[self.key[0]].padded:
+            self._own = rules[self.key[0]]
+
+    def _rule(self, column: sa.Column[Any]) -> WireField:
+        """The field of a key's column; under a decorator, that of the values that it takes and gives."""
+        stored = underlying(column.type)
+        kinds: tuple[tuple[type[Any], WireField], ...] = (
+            (sa.Uuid, RunUUID()),
+            (sa.types._Binary, self._binary(stored)),  # noqa: SLF001 - what BINARY and LargeBinary share
+            (sa.Integer, Integer()),
+            (sa.Numeric, FixedDecimal(signed=True)),
+            (sa.DateTime, UtcTimestamp()),
+            (sa.Date, Date()),
+            (sa.Time, Time()),
+            (sa.Enum, Choice()),
+            (sa.Boolean, Boolean()),
+            (sa.String, self._text(stored)),
+        )
+        rules = [field for kind, field in kinds if isinstance(stored, kind)]
+        if is_decorated(column.type):
+            rules = [field for field in (*rules, *(each for _, each in kinds)) if _keeps(field, column.type)]
+        if not rules:
+            raise BindingError(f"{column}: a {column.type!r} cannot be a key")
+        if not isinstance(rules[0], Text):
+            rules[0].fit(column.type)
+        return rules[0]
+
+    def _binary(self, stored: Any) -> WireField:
+        """Sixteen bytes, or any number of them, are a UUID."""
+        return RunUUID() if getattr(stored, "length", None) in (None, 16) else Bytes()
+
+    def _text(self, stored: Any) -> WireField:
+        length = getattr(stored, "length", None)
+        if self.text:  # a key to fall back on may be longer
+            rule = Text(max_length=None if self.fallback else length)
+        else:
+            rule = SlugText(max_length=max(_LONGEST, length or 0))
+        rule.padded = isinstance(stored, sa.CHAR)
+        return rule
+
+    def assertions(self) -> JsonSchema:
+        if len(self.key) > 1:
+            return {
+                "type": "object",
+                "properties": {path: self._rules[path].assertions() for path in self.key},
+                "required": list(self.key),
+                "additionalProperties": False,
+            }
+        return super().assertions() if self._own is None else self._own.assertions()
+
+    def check(self, value: Any) -> None:
+        if len(self.key) == 1:
+            if self._own is None:
+                super().check(value)
+            else:
+                self._own.check(value)
+            return
+        if not isinstance(value, dict) or set(value) != set(self.key):
+            raise self.make_error("parts", names=", ".join(self.key))
+        for path in self.key:
+            try:
+                self._rules[path].check(value[path])
+            except ValidationError as error:
+                raise ValidationError({path: error.messages}) from None
+
+    def to_wire(self, value: Any) -> Any:
+        if len(self.key) == 1:
+            return value if self._own is None else self._own.to_wire(value)
+        return {path: self._rules[path].to_wire(each) for path, each in zip(self.key, value, strict=True)}
+
+    def from_wire(self, value: Any) -> Any:
+        if len(self.key) == 1:
+            return value if self._own is None else self._own.from_wire(value)
+        return tuple(self._rules[path].from_wire(value[path]) for path in self.key)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        """As for all fields. If the key is free text, the error names the option that allows it."""
+        try:
+            return super()._serialize(value, attr, obj, **kwargs)
+        except ValidationError as error:
+            if self.text or not any(map(_is_free_text, _texts_of(value))):
+                raise
+            [fault] = error.messages
+            told = f"{fault} With text=True, {type(self).__name__} takes keys that are free text."
+            raise ValidationError([Fault(told, fault.code)]) from None  # type: ignore[union-attr]
+
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
+        """The key of the related row; None where there is no related row.
+
+        `marshmallow.missing` where the row has no such key, and an alternative has one.
+        """
+        if self._relation is None:
+            return super().get_value(obj, attr, accessor, default)
+        row = self._relation.follow(obj)
+        if row is not None:
+            return self._key_of(row)
+        if None not in self._relation.key(obj):
+            raise self.make_error("dangling")
+        return None
+
+    def _key_of(self, row: Any) -> Any:
+        key = self.find_key(row)
+        if key is not None:
+            return key
+        named = any(other.find_key(row) is not None for other in self.alternatives)
+        if not named or (self.required and not self.allow_none):
+            raise self.make_error("keyless", path=" and ".join(self.key))
+        return None if self.required else missing
+
+    def find_key(self, row: Any) -> Any:
+        """The key of a related *row*; None where a part of it is null."""
+        parts = [value_at(row, path) for path in self.key]
+        return None if None in parts else tuple(parts) if len(parts) > 1 else parts[0]
+
+    def sortable(self, wire: Any) -> Any:
+        """A key in *wire* form as what sorts: of an object, the values of its members."""
+        return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire
+
+
+def _keeps(field: WireField, column_type: TypeEngine[Any]) -> bool:
+    try:
+        (Text() if isinstance(field, Text) else field).fit(column_type)
+    except BindingError:
+        return False
+    return True
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    """The texts of a key, or of a list of keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts_of(each)
+
+
+def is_slug(text: str) -> bool:
+    """Whether *text* has the form of a slug."""
+    return _has_form(_SLUG, text)
+
+
+def _is_free_text(text: str) -> bool:
+    return _has_form(_TEXT, text) and not is_slug(text)
+
+
+def _has_form(rule: WireField, text: str) -> bool:
+    try:
+        rule.check(text)
+    except ValidationError:
+        return False
+    return True
+
+
+_SLUG, _TEXT = SlugText(max_length=_LONGEST), Text()
+
+
+def value_at(row: Any, path: str) -> Any:
+    """The value at a dotted *path* from *row*; None if a row on the way is missing."""
+    *steps, last = path.split(".")
+    for step in steps:
+        row = None if row is None else relation(sa.inspect(row).mapper, step).follow(row)
+    return getattr(row, last, None)
+
+
+class RunRef(Slug):
+    """The UUID of another run, of the same kind or another, which may stand in the same document.
+
+    Runs are imported after those that they refer to.
+
+    Args:
+        relationship: The model's relationship that leads to the run, or the column of its foreign key.
+        key: The attribute of the other model that holds the UUID; of a run that several members identify, the
+            attributes of those.
+        form: How a text column stores the UUID: ``"hyphenated"``, or ``"hex"``, which is 32 digits without
+            hyphens. None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
+        kwargs: As for `Slug`.
+    """
+
+    _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
+
+    def __init__(
+        self, relationship: str, *, key: str | Key = "uuid", form: UuidForm | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(relationship, key=key, **kwargs)
+        self.form = form
+
+    def _rule(self, column: sa.Column[Any]) -> WireField:
+        if len(self.key) > 1:
+            return super()._rule(column)
+        rule = RunUUID(form=self.form)
+        rule.fit(column.type)
+        return rule
+
+
+class SlugList(Slug):
+    """The natural keys of all rows that an association table relates, in sorted order.
+
+    Args:
+        relationship: A relationship over an association table that has no model of its own.
+        kwargs: As for `Slug`.
+    """
+
+    default_error_messages = {"list": "Not a list.", "twice": "Holds {value} twice."}
+    many = True
+
+    definition = None
+
+    @property
+    def rule(self) -> WireField:
+        """A list has a rule of its own."""
+        return self
+
+    def assertions(self) -> JsonSchema:
+        return {"type": "array", "items": super().assertions(), "uniqueItems": True}
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, list):
+            raise self.make_error("list")
+        for place, each in enumerate(value):
+            try:
+                super().check(each)
+            except ValidationError as error:
+                raise ValidationError({place: error.messages}) from None
+        for each, times in Counter(map(self.sortable, value)).items():
+            if times > 1:
+                raise self.make_error("twice", value=each)
+
+    def to_wire(self, value: Any) -> Any:
+        return sorted((super(SlugList, self).to_wire(each) for each in value), key=self.sortable)
+
+    def from_wire(self, value: Any) -> Any:
+        return sorted((super(SlugList, self).from_wire(each) for each in value), key=repr)
+
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
+        """The keys of the related rows."""
+        assert self._relation is not None  # noqa: S101 - a list is always of related rows
+        return [self._key_of(row) for row in self._relation.follow(obj)]

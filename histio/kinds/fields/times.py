@@ -1,0 +1,222 @@
+"""Fields whose values are instants, days and times of day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from histio.kinds.column_types import is_decorated, python_form, underlying
+from histio.wire import JsonSchema, WireField
+
+_DAY = (
+    "([1-9][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    "|02-(0[1-9]|1[0-9]|2[0-8]))"
+    "|([1-9][0-9](0[48]|[2468][048]|[13579][26])|([2468][048]|[13579][26])00)-02-29)"
+)
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_ZONE = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
+_MICRO = 6
+WORDS = ("no", "one", "two", "three", "four", "five", "six")
+
+_AWARE = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
+
+
+def fraction(digits: int) -> str:
+    """The pattern of a second's fraction: *digits* digits after the point, six where zeros follow."""
+    some = f"[0-9]{{1,{digits}}}" if digits else "0"
+    zeros = f"0{{0,{_MICRO - max(digits, 1)}}}" if digits < _MICRO else ""
+    return rf"(\.{some}{zeros})?"
+
+
+def shortened(text: str, digits: int) -> str:
+    """*text* with its fraction of a second cut to so many *digits*."""
+    return re.sub(rf"(\.[0-9]{{{digits}}})[0-9]+" if digits else r"()\.[0-9]+", r"\1", text)
+
+
+def digits_of(stored: TypeEngine[Any]) -> int:
+    """How many digits of a second's fraction a column of this type keeps; six at most."""
+    kept: list[int | None] = [
+        getattr(stored, name, None) for name in ("fsp", "precision", "second_precision")
+    ]
+    return min([_MICRO, *(digits for digits in kept if digits is not None)])
+
+
+def instants(digits: int) -> str:
+    """The pattern of timestamps with that many digits of a second."""
+    return f"^{_DAY}T{_TIME}{fraction(digits)}{_ZONE}$"
+
+
+class UtcTimestamp(WireField):
+    """An instant as RFC 3339 with capital T and Z, dumped in UTC.
+
+    Loads any offset and converts; a timestamp without one is read as UTC. Columns without time zone get
+    naive UTC, columns with one get aware UTC. A column that keeps fewer than six digits of a second says so.
+
+    Args:
+        kwargs: As for `WireField`.
+    """
+
+    definition: str | None = "timestamp"
+    default_error_messages = {
+        "invalid": 'Not an RFC 3339 timestamp such as "2025-12-08T10:00:00Z".',
+        "precision": "Must have at most {digits} digits after the second's point.",
+        "out-of-range": "Must be in the years 1000 to 9998, 1001 to 9997 with an offset.",
+    }
+    naive = False
+    digits = 6
+    _bounds: Mapping[str, str] = {}
+
+    # Years at the edge would leave the range when an offset is applied.
+    _refused = r"\n|^9999|^(1000|9998).*T.*[+-]"
+
+    _pattern = instants(_MICRO)
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        stored = underlying(column_type)
+        if is_decorated(column_type):
+            form = python_form(column_type, [_AWARE, _AWARE.replace(tzinfo=None)])
+        elif isinstance(stored, sa.DateTime):
+            form = _AWARE if stored.timezone else _AWARE.replace(tzinfo=None)
+        else:
+            form = None
+        if form is None:
+            raise self.unfit(
+                column_type, "it takes DateTime; for days there is Date, for a count of seconds Epoch"
+            )
+        self.naive = form.tzinfo is None
+        self.digits = digits_of(stored)
+        self._pattern = instants(self.digits)
+
+    def assertions(self) -> JsonSchema:
+        return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
+
+    def to_wire(self, value: dt.datetime) -> str:
+        if not isinstance(value, dt.datetime):
+            raise TypeError
+        try:
+            return self.to_column(value).replace(tzinfo=None).isoformat() + "Z"
+        except OverflowError:  # the offset leads out of the calendar
+            return value.isoformat()
+
+    def from_wire(self, value: str) -> dt.datetime:
+        return self.to_column(dt.datetime.fromisoformat(value))
+
+    def to_column(self, value: dt.datetime) -> dt.datetime:
+        """*value* as the column takes it; without offset it is UTC already."""
+        utc = value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+        return utc.replace(tzinfo=None) if self.naive else utc
+
+    def bound(self, value: dt.datetime, *, end: bool) -> Any:
+        """The first value of the column at or after *value*; with *end*, the last at or before it."""
+        del end  # both are *value*: the column compares all digits
+        return self.to_column(value)
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        if re.fullmatch(self._pattern, value) and not re.search(self._refused, value):
+            return
+        # Shorten the fraction and move the year into range: what then passes had just that fault.
+        short = shortened(value, self.digits)
+        if re.fullmatch(self._pattern, short) and not re.search(self._refused, short):
+            raise self.make_error("precision", digits=WORDS[self.digits])
+        # The calendar repeats every 400 years.
+        moved = re.sub("^[0-9]{4}", lambda year: str(int(year[0]) % 400 + 2000), short)
+        raise self.make_error(
+            "out-of-range" if re.fullmatch(self._pattern, moved) else "invalid", **self._bounds
+        )
+
+
+class Date(WireField):
+    """A day as RFC 3339 writes it, in the years 1000 to 9998.
+
+    Args:
+        kwargs: As for `WireField`.
+    """
+
+    definition = "date"
+    default_error_messages = {"invalid": 'Not a day such as "2025-12-08", in the years 1000 to 9998.'}
+
+    _pattern = rf"^{_DAY}$"
+    _refused = r"\n|^9999"
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        day = _AWARE.date()
+        dates = isinstance(underlying(column_type), sa.Date) or is_decorated(column_type)
+        if not dates or python_form(column_type, [day]) is None:
+            raise self.unfit(column_type, "it takes Date; for instants there is UtcTimestamp")
+
+    def assertions(self) -> JsonSchema:
+        return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
+
+    def to_wire(self, value: Any) -> str:
+        if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
+            raise TypeError
+        return value.isoformat()
+
+    def from_wire(self, value: str) -> dt.date:
+        return dt.date.fromisoformat(value)
+
+    def check(self, value: Any) -> None:
+        if (
+            not isinstance(value, str)
+            or not re.fullmatch(self._pattern, value)
+            or re.search(self._refused, value)
+        ):
+            raise self.make_error("invalid")
+
+
+class Time(WireField):
+    """A time of day without an offset, ``10:30:00`` or ``10:30:00.250000``, for columns of `sqlalchemy.Time`.
+
+    Dumps six digits of a second's fraction, or none where all are zero. Loads fewer digits. More digits than
+    the column keeps are a ``precision`` problem.
+
+    Args:
+        kwargs: As for `WireField`.
+    """
+
+    definition = "time"
+    default_error_messages = {
+        "invalid": 'Not a time of day such as "10:30:00".',
+        "precision": "Must have at most {digits} digits after the second's point.",
+    }
+    digits = _MICRO
+
+    _pattern = f"^{_TIME}{fraction(_MICRO)}$"
+
+    def fit(self, column_type: TypeEngine[Any]) -> None:
+        stored = underlying(column_type)
+        if is_decorated(column_type):
+            fits = python_form(column_type, [_AWARE.time()]) is not None
+        else:
+            fits = isinstance(stored, sa.Time) and not stored.timezone
+        if not fits:
+            raise self.unfit(
+                column_type, "it takes Time without a time zone; for lengths of time there is Duration"
+            )
+        self.digits = digits_of(stored)
+        self._pattern = f"^{_TIME}{fraction(self.digits)}$"
+
+    def assertions(self) -> JsonSchema:
+        return {"type": "string", "pattern": self._pattern, "not": {"pattern": r"\n"}}
+
+    def to_wire(self, value: Any) -> str:
+        if not isinstance(value, dt.time) or value.tzinfo is not None:
+            raise TypeError
+        return value.isoformat()
+
+    def from_wire(self, value: str) -> dt.time:
+        return dt.time.fromisoformat(value)
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        if not re.fullmatch(self._pattern, value):
+            fits = re.fullmatch(self._pattern, shortened(value, self.digits))
+            raise self.make_error("precision" if fits else "invalid", digits=WORDS[self.digits])

@@ -1,0 +1,302 @@
+"""The identity of records: the value of one member, or the values of several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from marshmallow import ValidationError
+from marshmallow.fields import Field
+from sqlalchemy.orm import Mapper, aliased
+
+from histio.kinds.fields import Integer, RunUUID
+from histio.kinds.fields.references import value_at
+from histio.kinds.mapping import Columns, Relation, attribute, is_among, is_unique
+from histio.wire import WireField
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One value of an identity.
+
+    Attributes:
+        member: The member that has the value.
+        name: Its name on the wire.
+        field: The rule of the value.
+        place: The index of the value in a member that is a key of several columns; None: it is the member's.
+        column: The column of the value, in the record's own row or in a related one.
+        relation: The relation to the related row that has the column; None: the record's own row has it.
+        path: The dotted path from the related row to the column: relationships, then the attribute.
+    """
+
+    member: str
+    name: str
+    field: Field[Any]
+    place: int | None
+    column: sa.Column[Any]
+    relation: Relation | None
+    path: str
+
+    def of(self, values: Mapping[str, Any]) -> Any:
+        """The value in loaded *values*; None where they lack it."""
+        given = values.get(self.member)
+        return given if given is None or self.place is None else given[self.place]
+
+    def in_record(self, record: Mapping[str, Any]) -> Any:
+        """The value in wire form."""
+        given = record.get(self.name)
+        return given.get(self.path) if self.place is not None and isinstance(given, Mapping) else given
+
+    def wire(self, value: Any) -> Any:
+        """A loaded *value* in wire form."""
+        return self.field.to_wire(value) if isinstance(self.field, WireField) and value is not None else value
+
+    def normal(self, value: Any) -> Any:
+        """A *value* from the database in the form of loaded ones: without padding, in the same time zone."""
+        if isinstance(self.field, RunUUID | Integer) or not isinstance(self.field, WireField):
+            return value
+        return value if value is None else self.field.from_wire(self.field.to_wire(value))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identity:
+    """The members that together identify the records of a table.
+
+    In Python, an identity is the loaded value of its one part, or a tuple of the values of several parts.
+
+    Attributes:
+        mapper: The mapper of the table's model.
+        members: The names of the members.
+        parts: The values of the members; a slug with a key of several columns has several parts.
+        columns: The columns of the record's own row that have the parts, or are foreign keys to them.
+    """
+
+    mapper: Mapper[Any]
+    members: tuple[str, ...]
+    parts: tuple[Part, ...]
+    columns: Columns
+
+    @property
+    def is_uuid(self) -> bool:
+        """Whether it is a UUID and nothing else."""
+        first, *others = self.parts
+        return not others and first.relation is None and isinstance(first.field, RunUUID)
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether the database makes sure that no two rows have the same identity."""
+        related: dict[str, list[Part]] = {}
+        for part in self.parts:
+            related.setdefault("" if part.relation is None else part.relation.name, []).append(part)
+        related.pop("", None)
+        return is_unique(*self.columns) and not any(
+            any("." in part.path for part in parts) or not is_unique(*(part.column for part in parts))
+            for parts in related.values()
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its members on the wire."""
+        return list(dict.fromkeys(part.name for part in self.parts))
+
+    @property
+    def title(self) -> str:
+        """What it is called in a message."""
+        return "UUID" if self.is_uuid else " and ".join(self.names)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps from a record to its identity: to the record itself where it has several members."""
+        return (self.names[0],) if len(self.members) == 1 else ()
+
+    def of(self, values: Mapping[str, Any]) -> Any:
+        """The identity of loaded *values*; None where one of its members is missing."""
+        given = [part.of(values) for part in self.parts]
+        return None if any(each is None for each in given) else self.joined(given)
+
+    def of_row(self, row: Any) -> Any:
+        """The identity of an object, with None for each part that is missing."""
+        fields: dict[str, Any] = {}
+        for part in self.parts:
+            if part.relation is None:
+                fields[part.member] = getattr(row, attribute(self.mapper, part.column).key)
+            elif part.member not in fields:
+                fields[part.member] = part.relation.follow(row)
+        return self.joined(
+            [
+                fields[part.member] if part.relation is None else value_at(fields[part.member], part.path)
+                for part in self.parts
+            ]
+        )
+
+    def joined(self, values: Sequence[Any]) -> Any:
+        """The identity with these *values* of its parts."""
+        return values[0] if len(self.parts) == 1 else tuple(values)
+
+    def values(self, identity: Any) -> Sequence[Any]:
+        """The values of the parts of an *identity*."""
+        return (identity,) if len(self.parts) == 1 else identity
+
+    def normal(self, identity: Any) -> Any:
+        """An *identity* that a database has returned, as a record's is loaded."""
+        if len(self.parts) == 1:
+            return self.parts[0].normal(identity)
+        return tuple(part.normal(each) for part, each in zip(self.parts, identity, strict=True))
+
+    def normal_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """Values from the database, of its columns and of further ones, in the form of written rows."""
+        normal = {part.column: part.normal for part in self.parts if part.relation is None}
+        own = zip(self.columns, values, strict=False)
+        return (
+            *(normal[column](value) if column in normal else value for column, value in own),
+            *values[len(self.columns) :],
+        )
+
+    def wire(self, identity: Any) -> Any:
+        """A loaded *identity* in wire form: a list where it has several parts."""
+        wired = [part.wire(each) for part, each in zip(self.parts, self.values(identity), strict=True)]
+        return wired[0] if len(wired) == 1 else wired
+
+    def words(self, identity: Any) -> str:
+        """An *identity* as unique text: in the form of the format, or as stored if it has no such form."""
+        wired = []
+        for part, value in zip(self.parts, self.values(identity), strict=True):
+            try:
+                wired.append(part.wire(value))
+            except (ValidationError, ValueError):
+                wired.append(value)
+        return self._in_words(wired)
+
+    def words_of(self, record: Mapping[str, Any]) -> str:
+        """The identity of a *record*, as the same text."""
+        return self._in_words([part.in_record(record) for part in self.parts])
+
+    def _in_words(self, wired: Sequence[Any]) -> str:
+        return str(wired[0]) if len(wired) == 1 else " ".join(map(_quoted, wired))
+
+    def sql(self, entity: Any = None, *, apart: bool = False) -> IdentitySql:
+        """The identity in SELECTs of *entity*, the model or an alias of it; None: of the Core table.
+
+        *apart*: whether parts in related rows are subqueries, which can be used in any condition, and are
+        NULL if there is no related row. Otherwise they are joined, which makes look-ups fast.
+        """
+        return IdentitySql(self, entity, apart=apart)
+
+
+def _quoted(wire: Any) -> str:
+    """A part as text, quoted if it could not be told from its neighbours otherwise."""
+    text = "null" if wire is None else str(wire)
+    plain = text and '"' not in text and not any(map(str.isspace, text))
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+class IdentitySql:
+    """The parts of an identity in SELECTs of one entity, with the joins that lead to those in related rows.
+
+    Args:
+        identity: The identity.
+        entity: The model, or an alias of it; None: the Core table of its columns, whatever model a row is of.
+
+    Attributes:
+        identity: The same.
+        parts: An expression for each part.
+    """
+
+    def __init__(self, identity: Identity, entity: Any = None, *, apart: bool = False) -> None:
+        self.identity = identity
+        self._base = identity.columns[0].table if entity is None else entity
+        self._of_core = entity is None
+        self._joins: list[tuple[Any, Any, Any]] = []
+        self._related: dict[tuple[str, ...], Any] = {}
+        self.parts: list[Any] = [self._part(part) for part in identity.parts]
+        if apart:
+            self.parts = [self._apart(*each) for each in zip(identity.parts, self.parts, strict=True)]
+            self._joins.clear()
+
+    def _own(self, column: sa.Column[Any]) -> Any:
+        if self._of_core:
+            return column
+        return getattr(self._base, attribute(self.identity.mapper, column).key)
+
+    def _part(self, part: Part) -> Any:
+        if part.relation is None:
+            return self._own(part.column)
+        *steps, last = part.path.split(".")
+        entity = self._join(part.relation)
+        for depth, step in enumerate(steps, 1):
+            way = (part.relation.name, *steps[:depth])
+            if way not in self._related:
+                relationship = getattr(entity, step)
+                self._related[way] = aliased(relationship.property.mapper.class_)
+                self._joins.append((entity, self._related[way], relationship.of_type(self._related[way])))
+            entity = self._related[way]
+        return getattr(entity, last)
+
+    def _join(self, relation: Relation) -> Any:
+        """The related row of *relation*, joined once."""
+        way = (relation.name,)
+        if way not in self._related:
+            related = self._related[way] = aliased(relation.model)
+            tied = [
+                self._own(local) == getattr(related, attribute(relation.mapper, remote).key)
+                for local, remote in zip(relation.local, relation.remote, strict=True)
+            ]
+            self._joins.append((self._base, related, sa.and_(*tied)))
+        return self._related[way]
+
+    def _apart(self, part: Part, value: Any) -> Any:
+        if part.relation is None:
+            return value
+        (_, related, tied), *further = [join for join in self._joins if join[1] in self._ways(part)]
+        statement = sa.select(value).select_from(related).where(tied)
+        for _, _, step in further:
+            statement = statement.join(step)
+        return statement.correlate(self._base).scalar_subquery()
+
+    def _ways(self, part: Part) -> list[Any]:
+        """The related rows that lead to a part, one after the other."""
+        assert part.relation is not None  # noqa: S101 - asked of others only
+        steps = part.path.split(".")[:-1]
+        return [self._related[part.relation.name, *steps[:depth]] for depth in range(len(steps) + 1)]
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether some parts stand in related rows."""
+        return bool(self._joins)
+
+    def join(self, statement: sa.Select[Any], *, outer: bool = False) -> sa.Select[Any]:
+        """*statement*, which selects from the entity, with the related rows that hold parts.
+
+        *outer*: also where there is no related row; those parts are NULL then.
+        """
+        for left, related, tied in self._joins:
+            if isinstance(tied, sa.ColumnElement):
+                statement = statement.join_from(left, related, tied, isouter=outer)
+            else:
+                statement = statement.join(tied, isouter=outer)
+        return statement
+
+    def select(self, *others: Any) -> sa.Select[Any]:
+        """A SELECT of *others* and of the parts, of rows that have them all."""
+        return self.join(sa.select(*others, *self.parts).select_from(self._base))
+
+    def among(self, identities: Collection[Any]) -> sa.ColumnElement[bool]:
+        """Whether a row has one of *identities*, as the database compares them."""
+        if len(self.parts) == 1:
+            return self.parts[0].in_(list(identities))  # type: ignore[no-any-return]
+        keys = list(identities)
+        if not self.is_joined:
+            return is_among(self.parts, keys)
+        # No index has the columns of several tables: each column is sought by itself as well.
+        alone = (
+            part.in_(set(values)) for part, values in zip(self.parts, zip(*keys, strict=True), strict=False)
+        )
+        return sa.and_(*alone, is_among(self.parts, keys))
+
+    def equals(self, identity: Any) -> sa.ColumnElement[bool]:
+        """Whether a row has this *identity*."""
+        values = self.identity.values(identity)
+        return sa.and_(*(part == value for part, value in zip(self.parts, values, strict=True)))

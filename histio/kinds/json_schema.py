@@ -1,0 +1,277 @@
+"""The JSON Schema of a history: derived from its schemas; for the bundled kinds, the published file."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import Schema
+
+from histio.kinds.assertions import assertions_of, or_null
+from histio.kinds.bind import identity_fields, told_of
+from histio.kinds.fields import UtcTimestamp
+from histio.wire import JsonSchema, WireField, is_list, nested_in, wire_name
+
+if TYPE_CHECKING:
+    from histio.records import RecordSchema, RunSchema
+
+VERSION = "1.0"
+"""The newest format that this histio reads, and the one it writes."""
+
+URN = "urn:histio:history"
+PUBLISHED_ID = f"{URN}:{VERSION}"
+
+_FILE = f"history-{VERSION}.schema.json"
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example="2025-12-09T12:00:00Z")
+
+
+@functools.cache
+def published() -> JsonSchema:
+    """The published schema, from the installed package or the checkout."""
+    package = Path(__file__).parents[1]
+    places = (package / _FILE, package.parent / "schemas" / _FILE)
+    text = next(path.read_text("utf-8") for path in places if path.exists())
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def derive(
+    schema_classes: Sequence[type[RunSchema]], *, identifier: str = PUBLISHED_ID, version: str = VERSION
+) -> JsonSchema:
+    """The JSON Schema of documents and stream lines with these kinds of run.
+
+    Args:
+        schema_classes: In the order of their lists in a document.
+        identifier: The ``$id``; that of the published schema belongs to the bundled kinds.
+        version: The version of the format.
+
+    Raises:
+        BindingError: A field says nothing of its JSON.
+    """
+    definitions: dict[str, JsonSchema] = {
+        cls.Meta.kind: {} for cls in schema_classes
+    }  # those names are taken
+    lists = {}
+    examples = {}
+    for cls in schema_classes:
+        meta, schema = cls.Meta, cls(load_instance=False)
+        definitions[meta.kind] = _record(schema, definitions, meta.kind)
+        examples[meta.kind] = example(schema)
+        lists[meta.collection] = _documented(
+            {"type": "array", "items": {"$ref": f"#/$defs/{meta.kind}"}},
+            _title(meta.collection),
+            f"Ordered by {' and '.join(filter(None, (meta.timestamp, *_identity(schema))))} when exported; "
+            "any order is read.",
+            examples[meta.kind] and [examples[meta.kind]],
+        )
+    exported_at = _member("exported_at", EXPORTED_AT, definitions)
+    definitions |= _stream(examples, exported_at, version)
+    return {
+        "$schema": DRAFT,
+        "$id": identifier,
+        "title": "History",
+        "description": "An application's history as one document, or line by line as a stream.",
+        **_object({"version": _version(version), "exported_at": exported_at, **lists}, required=["version"]),
+        "anyOf": [_given(name) for name in lists],
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _given(name: str, field: Any = None) -> JsonSchema:
+    """A branch that requires *name*, and where *field* may be null, that it is not.
+
+    Strict validators want to see the name among the properties.
+    """
+    may_be_null = field is not None and field.allow_none
+    return _not_null(name) if may_be_null else {"properties": {name: True}, "required": [name]}
+
+
+def _object(properties: JsonSchema, required: Iterable[str]) -> JsonSchema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _title(name: str) -> str:
+    return re.sub(r"\buuid\b", "UUID", name.replace("_", " ").capitalize(), flags=re.IGNORECASE)
+
+
+def _version(version: str) -> JsonSchema:
+    return {
+        "const": version,
+        "title": "Version",
+        "description": "The version of the format.",
+        "examples": [version],
+    }
+
+
+def _identity(schema: RecordSchema) -> list[str]:
+    """The names of the members that identify a run."""
+    return [wire_name(name, schema.load_fields[name]) for name in identity_fields(schema)]
+
+
+def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> JsonSchema:
+    """The JSON Schema of one record, defined as *name*; what it refers to goes into *definitions*."""
+    properties = {}
+    members = {wire_name(each, field): field for each, field in schema.fields.items()}
+    for member, field in members.items():
+        nested = nested_in(field)
+        if nested is None:
+            with told_of(schema, member):
+                properties[member] = _member(member, field, definitions)
+            continue
+        inner = _record(nested.schema, definitions, _name(nested.schema))
+        entry = _define(definitions, _name(nested.schema), f"{name}_{member}", inner)
+        rule: JsonSchema = {"$ref": f"#/$defs/{entry}"}
+        if is_list(field):
+            rule = {"type": "array", "items": rule}
+        description = field.metadata.get("description", "")
+        shown: Any = example(nested.schema)
+        shown = [shown] if is_list(field) and shown is not None else shown
+        properties[member] = _documented(or_null(rule, field), _title(member), description, shown)
+    required = [member for member, field in members.items() if field.required]
+    shape = _object(properties, required)
+    groups = [
+        {"anyOf": [_given(name, members[name]) for name in group]}
+        for group in _groups(schema, "alternatives")
+    ]
+    groups += [{"oneOf": [_not_null(member) for member in group]} for group in _groups(schema, "choices")]
+    described = _documented({}, _title(_name(schema)), _first_line(schema), None)
+    return {**described, **shape, **({"allOf": groups} if groups else {})}
+
+
+def _groups(schema: Schema, name: str) -> list[list[str]]:
+    found = getattr(schema, name, None)
+    return [] if found is None else found()
+
+
+def _define(definitions: dict[str, JsonSchema], name: str, other: str, rule: JsonSchema) -> str:
+    """The name under which *definitions* keep *rule*: the *other* one where the first is taken."""
+    names = itertools.chain((name, other), (f"{other}_{n}" for n in itertools.count(2)))
+    free = next(each for each in names if definitions.get(each, rule) == rule)
+    definitions[free] = rule
+    return free
+
+
+def _not_null(member: str) -> JsonSchema:
+    return {"properties": {member: {"not": {"type": "null"}}}, "required": [member]}
+
+
+def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
+    metadata = {key: value for key, value in field.metadata.items() if key != "json_schema"}
+    if field.dump_only:  # whatever it is, an import reads over it
+        return {"readOnly": True, "title": _title(name), **metadata}
+    own = field.rule if isinstance(field, WireField) else field
+    rule = assertions_of(field)
+    definition = getattr(own, "definition", None)
+    if definition is not None:
+        shared = {"title": _title(definition), "description": _first_line(own), **rule}
+        # A column may narrow the rule; what differs from the shared one is spelled out.
+        if definitions.setdefault(definition, shared) == shared:
+            rule = {"$ref": f"#/$defs/{definition}"}
+    return {**or_null(rule, field), "title": _title(name), **metadata}
+
+
+def _first_line(documented: object) -> str:
+    text = inspect.getdoc(type(documented)) or ""
+    # What a schema without words of its own inherits speaks of histio.
+    bases = (cls for cls in type(documented).__mro__ if cls.__module__ == "histio.records")
+    return "" if text in map(inspect.getdoc, bases) else text.partition("\n")[0]
+
+
+def _name(schema: object) -> str:
+    """The name of a schema's definition: ProductionConsumptionSchema gives production_consumption."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(schema).__name__.removesuffix("Schema")).lower()
+
+
+def _documented(rule: JsonSchema, title: str, description: str, example: Any) -> JsonSchema:
+    told = {"description": description} if description else {}
+    shown = {} if example is None else {"examples": [example]}
+    return {**rule, "title": title, **told, **shown}
+
+
+def example(schema: Schema) -> dict[str, Any] | None:
+    """A record made of the examples that the fields of *schema* give; None: one gives none."""
+    record: dict[str, Any] = {}
+    for name, field in schema.load_fields.items():
+        nested = nested_in(field)
+        given = field.metadata.get("examples") or [None]
+        shown = given[0] if nested is None else example(nested.schema)
+        if shown is None:
+            return None
+        record[wire_name(name, field)] = [shown] if nested is not None and is_list(field) else shown
+    return record
+
+
+def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> dict[str, JsonSchema]:
+    """The definitions of a sealed stream's lines; *examples* holds one run of each kind."""
+    kinds = list(examples)
+    sha256: JsonSchema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
+    digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+    several = {"type": "array", "items": {"enum": kinds}, "uniqueItems": True}
+    counts = {
+        kind: _documented({"type": "integer", "minimum": 0}, _title(kind), "How many runs of this kind.", 1)
+        for kind in kinds
+    }
+    header = {
+        "version": _version(version),
+        "exported_at": exported_at,
+        "kinds": _documented(several, "Kinds", "The kinds of run in the stream.", kinds),
+        "sealed": _documented(
+            {"type": "boolean"},
+            "Sealed",
+            "False announces a stream without trailer; left out: true.",
+            example=False,
+        ),
+        "follows": _documented(
+            sha256, "Follows", "The sha256 of the stream that this one continues.", digest
+        ),
+    }
+    trailer = {
+        "counts": _documented(_object(counts, []), "Counts", "Runs by kind.", dict.fromkeys(kinds, 1)),
+        "sha256": _documented(
+            sha256, "SHA-256", "Of the bytes of all run lines, line ends included.", digest
+        ),
+        "header_sha256": _documented(sha256, "Header SHA-256", "Of the bytes of the header line.", digest),
+    }
+    ends = {
+        "header": ("The first line of a stream.", _object(header, ["version"])),
+        "trailer": ("The last line of a sealed stream.", _object(trailer, trailer)),
+    }
+    definitions = {
+        name: {"title": _title(name), "description": description, **rule}
+        for name, (description, rule) in ends.items()
+    }
+    problems = _documented({"type": "array"}, "Problems", "Why the run was rejected; not read again.", [])
+
+    def line(name: str, description: str, shown: Any, **beside: JsonSchema) -> JsonSchema:
+        member = _documented({"$ref": f"#/$defs/{name}"}, _title(name), description, shown)
+        return _object({name: member, **beside}, [name])
+
+    lines = [
+        *(
+            line(
+                name,
+                description,
+                {member: part["examples"][0] for member, part in rule["properties"].items()},
+            )
+            for name, (description, rule) in ends.items()
+        ),
+        *(line(kind, "One run.", shown, problems=problems) for kind, shown in examples.items()),
+    ]
+    definitions["stream_line"] = {
+        "title": "Stream line",
+        "description": "One line of a stream: its header, one run, or its trailer.",
+        "anyOf": lines,
+    }
+    return definitions

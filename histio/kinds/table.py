@@ -1,0 +1,285 @@
+"""What a kind of run is: its tables, references and ledgers.
+
+Everything else derives from what stands here: which tables a run fills, in which order, which members are
+columns, which resolve to related rows, and which are ledgers.
+
+A *member* is a value by its name in what the schema loads; `Table.names` has its name on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from marshmallow.fields import Field
+from sqlalchemy.orm import InstrumentedAttribute, Mapper
+
+from histio.kinds.fields import Date, UtcTimestamp
+from histio.kinds.fields.references import Key
+from histio.kinds.identity import Identity
+from histio.kinds.mapping import (
+    Columns,
+    Relation,
+    attribute,
+    is_unique,
+)
+from histio.wire import WireField
+
+if TYPE_CHECKING:
+    from histio.records import RecordSchema
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """The related row that one or several slugs of a record name.
+
+    Attributes:
+        relation: From the record's model to the related one.
+        slugs: Members, each with the keys in which it is looked for; the first present member resolves.
+        agrees: The reference of the same record whose row the related row should belong to, and the
+            columns of the two rows that should then be equal.
+    """
+
+    relation: Relation
+    slugs: Mapping[str, tuple[Key, ...]]
+    agrees: tuple[str, Columns, Columns] | None = None
+
+    def named_by(self, record: Mapping[str, Any]) -> list[str]:
+        """Each member of *record* that names the row, in the order they are tried."""
+        return [member for member in self.slugs if record.get(member) is not None]
+
+    def lookups(self, record: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Any]]:
+        """The keys to look in, and the value to find, for the row that *record* names.
+
+        The first slug that is present decides; empty if there is none.
+        """
+        for member in self.named_by(record)[:1]:
+            yield self.slugs[member], record[member]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Links:
+    """The related rows that a list of slugs names, tied to the record's row by an association table."""
+
+    member: str
+    relation: Relation
+    chain: tuple[Key, ...]
+
+    @property
+    def slugs(self) -> Mapping[str, tuple[Key, ...]]:
+        """The member, with the keys in which it is looked for: as `Reference.slugs`."""
+        return {self.member: self.chain}
+
+    def lookups(self, record: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Any]]:
+        """The keys to look in, and the value to find, for each related row that *record* names."""
+        for value in record.get(self.member) or ():
+            yield self.chain, value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A slug kept as text, whose row may be gone: its member's name and the model it came from."""
+
+    member: str
+    model: type[Any]
+    key: Key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ledger:
+    """The nested records of one member, and what ties their rows to the owner's.
+
+    Attributes:
+        owner: Columns of the owner's row …
+        local: … and the columns of the entry that are filled with them.
+        constants: What further columns must hold for the relationship to lead to the entry.
+        order: The members that order the entries; none: they are in the order of their recording.
+    """
+
+    member: str
+    relation: Relation
+    table: Table
+    many: bool
+    owner: Columns
+    local: Columns
+    constants: Mapping[sa.Column[Any], Any]
+    order: tuple[str, ...]
+
+    def ties(self, owner: Any, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
+        """What is true of the rows of *entity* that belong to those of *owner*; both may be aliases."""
+        mappers = sa.inspect(owner).mapper, self.table.mapper
+        for pair in zip(self.relation.local, self.relation.remote, strict=True):
+            own, theirs = (
+                attribute(mapper, column).key for mapper, column in zip(mappers, pair, strict=True)
+            )
+            yield getattr(owner, own) == getattr(entity, theirs)
+
+    def only(self, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
+        """Conditions for the rows of *entity* that are in this ledger, not in another of the same table."""
+        for column, value in self.constants.items():
+            yield getattr(entity, attribute(self.table.mapper, column).key) == value
+
+    def entries(self, record: Mapping[str, Any], name: str) -> list[tuple[tuple[str | int, ...], Any]]:
+        """The entries of *record*, each with the steps that lead to it; the first step is *name*."""
+        found = self.listed(record.get(self.member))
+        return [((name, index) if self.many else (name,), entry) for index, entry in enumerate(found)]
+
+    def listed(self, value: Any) -> list[Any]:
+        """The entries in the *value* of the member, of which there may be one or none."""
+        return list(value or ()) if self.many else [] if value is None else [value]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One table that records of a schema are rows of: the run's own, or a ledger's.
+
+    Attributes:
+        schema: The marshmallow schema, which loads plain values.
+        mapper: The mapper of its model.
+        identity: What identifies a record; None for ledger entries that nothing does.
+        fields: The field of each member.
+        names: The name of each member on the wire.
+        columns: The column of each plain member, in the schema's order.
+        computed: Plain members whose columns the database computes: read, compared and not written.
+        references: What slugs resolve to.
+        links: What lists of slugs resolve to.
+        snapshots: Slugs kept as text, to be looked after.
+        ledgers: Nested records.
+    """
+
+    schema: RecordSchema
+    mapper: Mapper[Any]
+    identity: Identity | None
+    fields: Mapping[str, Field[Any]]
+    names: Mapping[str, str]
+    columns: Mapping[str, sa.Column[Any]]
+    computed: frozenset[str]
+    references: tuple[Reference, ...]
+    links: tuple[Links, ...]
+    snapshots: tuple[Snapshot, ...]
+    ledgers: tuple[Ledger, ...]
+
+    @property
+    def all_references(self) -> tuple[Reference | Links, ...]:
+        """References to one row and to several."""
+        return (*self.references, *self.links)
+
+    @property
+    def rows(self) -> sa.Table:
+        """The Core table; where the model has several, the one of its own."""
+        return self.mapper.local_table  # type: ignore[return-value]
+
+    @property
+    def core_tables(self) -> list[sa.Table]:
+        """All Core tables that a record fills, its ledgers aside."""
+        linking = [links.relation.remote[0].table for links in self.links]
+        return [*self.mapper.tables, *linking]  # type: ignore[list-item]
+
+    @property
+    def identity_members(self) -> tuple[str, ...]:
+        """The members that identify a record; none: nothing does."""
+        return () if self.identity is None else self.identity.members
+
+    @property
+    def identity_columns(self) -> Columns:
+        """The columns that identify a row; none: nothing does."""
+        return () if self.identity is None else self.identity.columns
+
+    @property
+    def changed(self) -> str | None:
+        """The member that tells when a record was last written; None: nothing does."""
+        name = self.schema.Meta.changed or ""
+        return (
+            name if isinstance(self.fields.get(name), UtcTimestamp | Date) and name in self.columns else None
+        )
+
+    @property
+    def growing_key(self) -> sa.Column[Any] | None:
+        """The primary key, where the database counts it up."""
+        column = getattr(self.rows, "autoincrement_column", None)
+        return column if column is not None and column not in self.columns.values() else None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether no two records, in whatever runs, may have the same identity."""
+        own = self.identity
+        return own is not None and (own.is_uuid or is_unique(*own.columns))
+
+    @property
+    def has_own_uuid(self) -> bool:
+        """Whether a UUID identifies each record, and no two rows of the table have the same."""
+        own = self.identity
+        return own is not None and own.is_uuid and is_unique(*own.columns)
+
+    def attribute(self, member: str) -> InstrumentedAttribute[Any]:
+        """The model's attribute of a plain member."""
+        return attribute(self.mapper, self.columns[member])
+
+    def wire(self, member: str, value: Any) -> Any:
+        """A loaded *value* of a plain member or slug, as it stands in a record."""
+        field = self.fields[member]
+        return field.to_wire(value) if isinstance(field, WireField) and value is not None else value
+
+    def entries(self, record: Mapping[str, Any]) -> Iterator[tuple[Ledger, tuple[str | int, ...], Any]]:
+        """Every ledger entry of *record*, with the steps that lead to it."""
+        for ledger in self.ledgers:
+            for steps, entry in ledger.entries(record, self.names[ledger.member]):
+                yield ledger, steps, entry
+
+    def mappers(self) -> Iterator[Mapper[Any]]:
+        """Those of the model and of all that its records refer to."""
+        yield self.mapper
+        yield from (named.relation.mapper for named in self.all_references)
+
+    def paths(self, *path: Ledger) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
+        """This table and those of its ledgers, each with the ledgers that lead down to it."""
+        yield path, self
+        for ledger in self.ledgers:
+            yield from ledger.table.paths(*path, ledger)
+
+    def all(self) -> Iterator[Table]:
+        """This table and those of its ledgers, owners first."""
+        yield self
+        for ledger in self.ledgers:
+            yield from ledger.table.all()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """A kind of run: its names in the format and its tables.
+
+    Attributes:
+        name: Singular, such as ``production_run``: the key of a stream's line.
+        collection: The name of its list in a document, such as ``production_runs``.
+        table: The run's table; ledgers hang below it.
+        timestamp: The member that orders the runs; None: their identity does.
+    """
+
+    name: str
+    collection: str
+    table: Table
+    timestamp: str | None
+
+    @property
+    def identity(self) -> Identity:
+        """What identifies a run: every kind has an identity."""
+        assert self.table.identity is not None  # noqa: S101 - kind_of made sure
+        return self.table.identity
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether functions of the host's change records before they are loaded."""
+        return any(table.schema._hooks["pre_load"] for table in self.table.all())  # noqa: SLF001
+
+    def named(self, identity: Any) -> str:
+        """An *identity*, as its column has it, in words; as it is where the format has none for it."""
+        return self.identity.words(identity)
+
+    def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference | Links]]:
+        """The references and lists of this kind's records that name runs of the *other*."""
+        for table in self.table.all():
+            for named in table.all_references:
+                if named.relation.mapper.common_parent(other.table.mapper):
+                    yield table, named

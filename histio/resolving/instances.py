@@ -1,0 +1,180 @@
+"""Loaded values → ORM objects: what `schema.load(record, session=session)` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from marshmallow import ValidationError
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm.attributes import flag_modified
+
+from histio.errors import BindingError
+from histio.kinds.bind import table_of
+from histio.kinds.mapping import attribute, select_rows
+from histio.kinds.table import Ledger, Reference, Table
+from histio.resolving.construct import assign, construct
+from histio.resolving.eager import eager
+from histio.resolving.resolve import CHUNK, Resolver, Values
+
+if TYPE_CHECKING:
+    from histio.records import RecordSchema
+
+
+def make(
+    schema: RecordSchema,
+    data: Values | Sequence[Values],
+    *,
+    many: bool,
+    session: Session | None,
+    instance: Any = None,
+) -> list[Any]:
+    """A row for each record: the known row of its UUID, changed, or a new one in no session.
+
+    Args:
+        schema: The schema that loaded the values.
+        data: Loaded values: of one record, or a list of them.
+        many: Whether it is a list.
+        session: Where references are resolved and known rows found; None: related rows are made up,
+            with nothing but their keys.
+        instance: The row to change, for a single record.
+
+    Raises:
+        ValidationError: References that lead to no row, or to several, at their members.
+    """
+    table = table_of(type(schema))
+    records = cast("Sequence[Values]", data if many else [data])
+    if session is None:
+        return [_build(table, record, instance, None) for record in records]
+    resolver = Resolver(session.execute, table.all(), entities=True)
+    resolver.collect(table, records)
+    resolver.fetch()
+    errors = {
+        index: found
+        for index, record in enumerate(records)
+        if (found := _unresolved(table, record, resolver))
+    }
+    if errors:
+        raise ValidationError(errors if many else errors[0])
+    known = {} if instance else _known(table, records, session)
+    return [
+        _build(table, record, instance or known.get(_identity(table, record)), resolver) for record in records
+    ]
+
+
+def _identity(table: Table, record: Values) -> Any:
+    return None if table.identity is None else table.identity.of(record)
+
+
+def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
+    errors: dict[Any, Any] = {}
+    for finding in resolver.findings(table, record):
+        if not finding.warning:
+            errors.setdefault(table.names[finding.member], []).append(finding.fault)
+    for ledger, steps, entry in table.entries(record):
+        if inner := _unresolved(ledger.table, entry, resolver):
+            at = errors
+            for step in steps[:-1]:
+                at = at.setdefault(step, {})
+            at[steps[-1]] = inner
+    return errors
+
+
+def _known(table: Table, records: Iterable[Values], session: Session) -> dict[Any, Any]:
+    """Rows by identity, with their ledgers, in one SELECT per table and chunk."""
+    if table.identity is None:
+        return {}
+    own = table.identity.sql(table.mapper.class_)
+    identities = [identity for record in records if (identity := _identity(table, record)) is not None]
+    known = {}
+    size = CHUNK // len(own.parts)
+    for start in range(0, len(identities), size):
+        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager(table))
+        among = own.among(identities[start : start + size])
+        for row, *values in session.execute(statement.where(among)):
+            known[table.identity.joined(values)] = row
+    return known
+
+
+def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) -> Any:
+    members = [member for member in table.columns if member in record and member not in table.computed]
+    values = {table.attribute(member).key: record[member] for member in members}
+    _add_related(values, table, record, resolver)
+    for ledger in table.ledgers:
+        if ledger.member in record:
+            values[ledger.relation.name] = _entries(table, ledger, record, row, resolver)
+    if row is None:
+        return construct(table.mapper.class_, values)
+    for key, value in values.items():
+        assign(row, key, value)
+    for member in members:
+        if table.columns[member].onupdate is not None:
+            # Or the model's onupdate would speak where the record has spoken.
+            flag_modified(row, table.attribute(member).key)
+    return row
+
+
+def _add_related(values: dict[str, Any], table: Table, record: Values, resolver: Resolver | None) -> None:
+    for reference in table.references:
+        if reference.named_by(record):
+            found = resolver.resolve(reference, record)[0] if resolver else None
+            _relate(values, table, reference, found.row if found else _made_up(reference, record))
+        elif any(member in record for member in reference.slugs):
+            _relate(values, table, reference, None)
+    for links in table.links:
+        if links.member in record and resolver:
+            values[links.relation.name] = [found.row for found in resolver.linked(links, record)[0]]
+
+
+def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: Resolver | None) -> Any:
+    """The rows of a ledger: those of *row* that the record knows, changed, and new ones."""
+    if ledger.relation.writable is None:
+        name = table.mapper.class_.__name__
+        raise BindingError(f"{name} has no relationship {ledger.relation.name!r} that can be assigned to")
+    own = None if row is None else ledger.relation.follow(row)
+    stored = own or () if ledger.many else filter(None, [own])
+    known = {_stored_identity(ledger.table, entry): entry for entry in stored}
+    known.pop(None, None)
+    made = [
+        _build(ledger.table, entry, known.get(_identity(ledger.table, entry)), resolver)
+        for _, entry in ledger.entries(record, ledger.member)
+    ]
+    return made if ledger.many else next(iter(made), None)
+
+
+def _stored_identity(table: Table, row: Any) -> Any:
+    return None if table.identity is None else table.identity.of_row(row)
+
+
+def _relate(values: dict[str, Any], table: Table, reference: Reference, related: Any) -> None:
+    """Note the *related* row, or, where only a foreign key leads to it, the values of its columns."""
+    way = reference.relation
+    if way.writable is not None:
+        values[way.name] = related
+        return
+    for local, remote in zip(way.local, way.remote, strict=True):
+        value = None if related is None else getattr(related, attribute(way.mapper, remote).key)
+        values[attribute(table.mapper, local).key] = value
+
+
+def _made_up(reference: Reference, record: Values) -> Any:
+    known: dict[str, Any] = {}
+    for member in reference.named_by(record):
+        key, *_ = reference.slugs[member]
+        values = record[member] if len(key) > 1 else [record[member]]
+        known |= zip(key, values, strict=True)
+    row = construct(reference.relation.model, {path: known[path] for path in known if "." not in path})
+    for path, value in known.items():
+        _set(row, reference.relation.mapper, path, value)
+    return row
+
+
+def _set(row: Any, mapper: Mapper[Any], path: str, value: Any) -> None:
+    step, _, rest = path.partition(".")
+    if rest:
+        related = mapper.relationships[step].mapper
+        if getattr(row, step) is None:
+            setattr(row, step, construct(related.class_, {}))
+        _set(getattr(row, step), related, rest, value)
+    else:
+        setattr(row, step, value)
