@@ -11,7 +11,7 @@ from typing import TypeAlias
 from histio.comparing.ordered import Placer
 from histio.exporting.pages import export_runs
 from histio.files import FilePath, Source, check_damage, reading
-from histio.files.raw_runs import Unreadable
+from histio.files.raw_runs import UnreadableLine
 from histio.history import History
 from histio.importing.parse import Reader
 from histio.kinds.audits import Audit, PerUnit, Record, Sum, audits_of, broken, number
@@ -298,7 +298,7 @@ def gathered(given: FilePath | History, history: History, sums: Sums) -> Gathere
         found.version, found.exported_at = file.version, file.header.get("exported_at")
         reader = Reader(form, file.version, {})
         for item in file.items():
-            if isinstance(item, Unreadable) or not (reader.takes(item) or reader.read(item).well_formed):
+            if isinstance(item, UnreadableLine) or not (reader.takes(item) or reader.read(item).well_formed):
                 found.passed_over += 1
                 continue
             record, _ = form.versions.upgrade(item.kind, item.record, file.version)
