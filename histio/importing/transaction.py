@@ -51,7 +51,7 @@ from histio.importing.update.update import Updater
 from histio.kinds.mapping import attribute, unique_on
 from histio.kinds.table import Kind, Table
 from histio.report import Code, Fault, Problem
-from histio.resolving.resolve import Finding, Found, Resolver, Sought, Values
+from histio.resolving.resolve import Found, MemberFault, Resolver, Sought, Values
 
 _log = logging.getLogger("histio")
 
@@ -173,7 +173,7 @@ class Import:
         scope = _scope(run.kind.table.mapper.class_)
         self._spool.note(scope, [(repr(sought), run.place) for sought in self._dependencies.keys_of(run)])
 
-    def found(self, table: Table, record: Values) -> tuple[list[Found], list[Finding]]:
+    def found(self, table: Table, record: Values) -> tuple[list[Found], list[MemberFault]]:
         """The rows that a loaded *record* of *table* names, and what is wrong with its references."""
         self._resolver.collect(table, [record])
         self._resolver.fetch()
@@ -194,7 +194,7 @@ class Import:
         self._resolver.let_go()
         return stored
 
-    def named(self, table: Table, records: Sequence[Values]) -> list[list[Finding]]:
+    def named(self, table: Table, records: Sequence[Values]) -> list[list[MemberFault]]:
         """What is wrong with the references of each of *records*, loaded ones of *table*."""
         self._resolver.collect(table, records)
         self._resolver.fetch()

@@ -25,7 +25,7 @@ from histio.importing.transaction import Import
 from histio.kinds.fields.references import Key
 from histio.kinds.table import Table
 from histio.report import Problem
-from histio.resolving.resolve import Finding
+from histio.resolving.resolve import MemberFault
 from histio.wire import encoded, faults_in
 
 _MOST = 10
@@ -369,7 +369,7 @@ def _looked_up(naming: _Naming, page: list[tuple[Any, int]], work: Import | None
             records[place] = naming.load(value)
         except ValidationError as error:
             told[place] = next(str(fault) for _, fault in faults_in(error.messages))
-    findings: dict[int, list[Finding]] = {}
+    findings: dict[int, list[MemberFault]] = {}
     if work is not None:
         findings = dict(zip(records, work.named(naming.table, list(records.values())), strict=True))
     for place, (value, uses) in enumerate(page):

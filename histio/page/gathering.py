@@ -62,8 +62,8 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that breaks a rule: in which run, at which place, and why."""
+class Example:
+    """A finding shown in the report: the run, its place, the member's pointer, and why it breaks the rule."""
 
     run: str
     place: str
@@ -82,7 +82,7 @@ class Rule:
 
     rule: Audit
     count: int = 0
-    first: list[Finding] = field(default_factory=list)
+    first: list[Example] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class Branch:
             for member, text in broken(rule.rule, record):
                 rule.count += 1
                 if rule.count <= FINDINGS:
-                    rule.first.append(Finding(at.run, at.place, pointer(*steps, member), text))
+                    rule.first.append(Example(at.run, at.place, pointer(*steps, member), text))
         for ledger, branch in self._below:
             name = branch.path[-1]
             for place, entry in enumerate(ledger.listed(record.get(name))):
