@@ -657,7 +657,7 @@ def _json_schema(schemas: tuple[type[RunSchema], ...], version: str) -> dict[str
     own = derive(schemas, version=version)
     if version == VERSION and own == published():
         return published()
-    return own | {"$id": f"{URN}:{version}:{'+'.join(schema.Meta.kind for schema in schemas)}"}
+    return own | {"$id": f"{URN}:{version}:{'+'.join(schema.opts.kind for schema in schemas)}"}
 
 
 def moment(exported_at: dt.datetime | None) -> str:

@@ -265,7 +265,7 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
         given = history if file is None else file
         _, count = _say_problems(histio.audit(given, history=history), file, as_json=as_json)
         if not as_json:
-            from histio.kinds.audits import audits_of
+            from histio.kinds.auditing import audits_of
 
             for kind in history._format.kinds:
                 for rule in (rule for table in kind.table.all() for rule in audits_of(table)):

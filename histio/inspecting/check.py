@@ -19,7 +19,7 @@ from histio.importing.parse import Format, Reader, Run, Steps, Values
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.spool import Spool
 from histio.importing.transaction import Import, windows
-from histio.kinds.audits import findings
+from histio.kinds.auditing import findings
 from histio.kinds.table import Kind, Ledger, Table
 from histio.pointer import pointer
 from histio.report import Fault, Problem

@@ -14,8 +14,9 @@ from histio.files import FilePath, Source, check_damage, reading
 from histio.files.raw_runs import UnreadableLine
 from histio.history import History
 from histio.importing.parse import Reader
-from histio.kinds.audits import Audit, PerUnit, Record, Sum, audits_of, broken, number
-from histio.kinds.charts import amounts_of, charts_of, unit_of
+from histio.kinds.auditing import audits_of, broken
+from histio.kinds.audits import Audit, PerUnit, Record, Sum, number
+from histio.kinds.charting import amounts_of, charts_of, unit_of
 from histio.kinds.fields import RunRef, Slug
 from histio.kinds.table import Kind, Ledger, Table
 from histio.page.sums import Sums, Totals
