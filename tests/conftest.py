@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 import histio
 from histio.models import Base
-from tests.bakery import stock
+from tests.support.bakery import stock
 
 # How long something takes decides no test.
 settings.register_profile("histio", deadline=None)

@@ -23,9 +23,9 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from histio import AsyncHistory, BindingError, DocumentError, ExportError, History, NotConfiguredError
 from histio.database.dialects import row_fault, set_up
 from histio.models import FinishedUnit, ProductionConsumption, ProductionRun, Recipe
-from tests.bakery import assembly_run, document, number, production_run
 from tests.conftest import stocked
-from tests.test_importer import ends, rows, told
+from tests.importing.test_import import ends, rows, told
+from tests.support.bakery import assembly_run, document, number, production_run
 
 DRIVERS = ["sqlite+aiosqlite", "postgresql+asyncpg", "postgresql+psycopg", "mariadb+aiomysql"]
 SERVERS = DRIVERS[1:]
