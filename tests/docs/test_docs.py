@@ -195,9 +195,9 @@ def test_every_page_is_in_the_navigation_once():
     assert sorted(re.findall(r"[\w-]+\.md", navigation)) == sorted(PAGES)
 
 
-@pytest.mark.parametrize("name", re.findall(r"`((?:\w+/)?test_\w+)`", PAGES["promises.md"].text))
+@pytest.mark.parametrize("name", re.findall(r"`(test_\w+)`", PAGES["promises.md"].text))
 def test_every_promise_has_its_test(name):
-    assert (ROOT / "tests" / f"{name}.py").is_file()
+    assert len(list((ROOT / "tests").rglob(f"{name}.py"))) == 1
 
 
 def test_the_layers_of_contributing_are_the_modules_that_exist():
