@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 import histio
 from histio import History, Json
 from histio.wire import equal
-from tests.bindings.test_column_types import exported, host, things
+from tests.bindings.test_columns import exported, host, things
 from tests.bindings.test_special_columns import fully, into, required, rows_of, same_by_either_path  # noqa: F401 - a fixture
 from tests.support.bakery import number
 

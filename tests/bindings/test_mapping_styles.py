@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, Session, column_property, mapped_column, rela
 
 import histio
 from histio import BindingError, ExportError, History
-from tests.bindings.test_column_types import Size
+from tests.bindings.test_columns import Size
 from tests.bindings.test_model_habits import brings_back, document, entry, ledger, model, run, text, to, word
 from tests.importing.test_import import ends, told
 from tests.support.bakery import TIME, number

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session, relationship
 
 import histio
 from histio import BindingError, ExportError, History
-from tests.bindings.test_column_types import AwareDateTime, Epoch, Size, host, things
+from tests.bindings.test_columns import AwareDateTime, Epoch, Size, host, things
 from tests.importing.test_import import ends, told
 from tests.support.bakery import TIME, number
 

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 import histio
 from histio import BindingError, ExportError, History
 from histio.testing import documents, near_documents
-from tests.bindings.test_column_types import exported, host, things
+from tests.bindings.test_columns import exported, host, things
 from tests.importing.test_import import told
 from tests.support.bakery import number
 

@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 import histio
 from histio import BindingError, History
-from tests.bindings.test_column_types import AN_UUID, TIME, exported, host, things
+from tests.bindings.test_columns import AN_UUID, TIME, exported, host, things
 from tests.support.markdown import Page
 
 MODULES = {"sqlalchemy": sa.types, "postgresql": postgresql, "mysql": mysql, "sqlite": sqlite}

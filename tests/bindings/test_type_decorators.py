@@ -18,7 +18,7 @@ from sqlalchemy.types import NullType, TypeDecorator
 
 import histio
 from histio import BindingError, History
-from tests.bindings.test_column_types import (
+from tests.bindings.test_columns import (
     AN_UUID,
     TIME,
     AwareDateTime,

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import mysql
 import histio
 from histio import BindingError, Epoch, ExportError, History
 from histio.testing import check_host
-from tests.bindings.test_column_types import host, things
+from tests.bindings.test_columns import host, things
 from tests.bindings.test_special_columns import fully, into, required, rows_of, same_by_either_path  # noqa: F401 - a fixture
 from tests.importing.test_import import told
 from tests.support.bakery import number

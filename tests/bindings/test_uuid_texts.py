@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from histio import BindingError, ExportError, History, RunRef, RunSchema, RunUUID
-from tests.bindings.test_column_types import AN_UUID, exported
+from tests.bindings.test_columns import AN_UUID, exported
 from tests.bindings.test_special_columns import fully  # noqa: F401 - a fixture
 from tests.importing.test_import import told
 

@@ -16,7 +16,7 @@ import histio
 from histio import History, check_file, cli
 from histio.importing.parse import Reader
 from histio.models import Base, ProductionRun
-from tests.bindings.test_column_types import Epoch, Size, host, things
+from tests.bindings.test_columns import Epoch, Size, host, things
 from tests.conftest import stocked
 from tests.importing.test_import import ends, told
 from tests.support.bakery import consumption, document, number, production_run, without

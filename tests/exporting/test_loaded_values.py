@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 import histio
 from histio import ExportError, FixedDecimal, History, ProductionRunSchema
 from histio.models import ProductionConsumption, ProductionRun, Recipe
-from tests.bindings.test_column_types import host
+from tests.bindings.test_columns import host
 from tests.support.bakery import assembly_run, consumption, document, number, production_run, without
 
 THIRD = 5 / 3

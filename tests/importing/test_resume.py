@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from histio import DocumentError, History
 from tests.conftest import stocked
-from tests.files.test_history_files import FAULTY, FORMS, MOMENT, stream_of
+from tests.files.test_files import FAULTY, FORMS, MOMENT, stream_of
 from tests.support import shop
 from tests.support.bakery import assembly_run, document, number, production_run
 

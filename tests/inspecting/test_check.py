@@ -23,7 +23,7 @@ from histio import DocumentError, History, check_file, create_engine
 from histio.importing import transaction as importer
 from histio.models import Base, Ingredient, Product, ProductionRun, Recipe
 from histio.testing import documents, near_documents
-from tests.bindings.test_column_types import host, things
+from tests.bindings.test_columns import host, things
 from tests.bindings.test_model_habits import (
     CUT,
     INSTANT,
@@ -38,7 +38,7 @@ from tests.bindings.test_model_habits import (
     word,
 )
 from tests.bindings.test_model_habits import document as runs_of
-from tests.files.test_history_files import FAULTY, FORMS, below, line, sealed, stream_of, text_of, unsealed
+from tests.files.test_files import FAULTY, FORMS, below, line, sealed, stream_of, text_of, unsealed
 from tests.files.test_sources import piped
 from tests.kinds.test_audits import ASSEMBLY
 from tests.resolving.test_natural_keys import InvoiceSchema, LedgerBase, SaleSchema, books

@@ -21,7 +21,7 @@ from histio.models import Ingredient, Product
 from histio.testing import documents
 from tests.bindings.test_model_habits import document as runs_of
 from tests.bindings.test_model_habits import model, run, text, to
-from tests.files.test_history_files import (
+from tests.files.test_files import (
     FAULTY,
     FORMS,
     MOMENT,

@@ -16,7 +16,7 @@ from histio import BindingError, DocumentError, ExportError, History, NotConfigu
 from histio.kinds.audits import AtMost, NotEmpty, PerUnit, Sum
 from tests.bindings.test_model_habits import document as runs_of
 from tests.bindings.test_model_habits import entry, ledger, model, run, to
-from tests.files.test_history_files import stream_of, text_of
+from tests.files.test_files import stream_of, text_of
 from tests.support import shop
 from tests.support.bakery import (
     assembly_run,

@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 import histio
 from histio import BindingError, History, RunUUID, Slug, SlugList
-from tests.bindings.test_column_types import Guid
+from tests.bindings.test_columns import Guid
 from tests.support.bakery import number
 
 

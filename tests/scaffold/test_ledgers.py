@@ -10,7 +10,7 @@ from sqlalchemy import orm
 
 from histio import History
 from histio.scaffold import scaffold
-from tests.bindings.test_column_types import Guid
+from tests.bindings.test_columns import Guid
 from tests.scaffold.test_scaffold import Shape, run
 
 ONE = uuid.UUID(int=1)

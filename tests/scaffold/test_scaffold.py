@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 import histio
 from histio import History, models
 from histio.scaffold import scaffold
-from tests.bindings.test_column_types import Guid
+from tests.bindings.test_columns import Guid
 from tests.kinds import test_accounting
 from tests.support import shop
 from tests.support.bakery import assembly_run, document, production_run
