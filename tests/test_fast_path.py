@@ -24,9 +24,9 @@ import histio
 from histio import ExportError, FixedDecimal, History, ProductionRunSchema, Text
 from histio.models import Base, ProductionConsumption, ProductionRun
 from histio.testing import documents, near_documents
-from tests.bindings.test_columns import host
-from tests.files.test_files import stream_of
 from tests.support.bakery import consumption, document, number, production_run, stock
+from tests.support.columns import host
+from tests.support.streams import stream_of
 
 SLUGS = {
     "recipe_slug": ["cookies", "bread"],

@@ -14,8 +14,8 @@ from sqlalchemy.ext.hybrid import hybrid_property
 
 import histio
 from histio import BindingError, History
-from tests.bindings.test_sqlalchemy_types import full
 from tests.support.bakery import number
+from tests.support.sqlalchemy_types import full
 
 Base = orm.declarative_base()
 

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session, relationship
 
 import histio
 from histio import History
-from tests.bindings.test_mapping_styles import both_ways, listen, listening
-from tests.bindings.test_model_habits import brings_back, document, entry, ledger, model, run, text, to, word
-from tests.importing.test_import import ends, told
 from tests.support.bakery import number
+from tests.support.hosts import brings_back, document, entry, ledger, model, run, text, to, word
+from tests.support.mapping_styles import both_ways, listen, listening
+from tests.support.reports import ends, told
 
 
 def host(base, /, **options):

@@ -21,10 +21,10 @@ from histio import BindingError, DocumentError, ExportError, History, testing
 from histio.cli.app import app
 from histio.exporting.pages import PAGE
 from histio.importing.classify import Identities
-from tests.importing.test_import import told
 from tests.support import lab
 from tests.support.bakery import number
 from tests.support.lab import document, named, reading, review, sample, study, trial, visit, visits
+from tests.support.reports import told
 
 MOMENT = dt.datetime.fromisoformat(lab.TIME)
 EVERYTHING = document(

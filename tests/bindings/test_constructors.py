@@ -12,8 +12,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import History
-from tests.bindings.test_model_habits import document, ledger, model, run, text, to, word
 from tests.support.bakery import number
+from tests.support.hosts import document, ledger, model, run, text, to, word
 
 
 class Shouting:

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session, relationship
 import histio
 from histio import History
 from histio.testing import check_host
-from tests.bindings.test_mapping_styles import listening
-from tests.bindings.test_model_habits import brings_back, document, ledger, model, run, text, to, word
 from tests.support.bakery import TIME
+from tests.support.hosts import brings_back, document, ledger, model, run, text, to, word
+from tests.support.mapping_styles import listening
 
 MOMENT = dt.datetime.fromisoformat(TIME)
 

@@ -13,9 +13,9 @@ from sqlalchemy.dialects import postgresql
 import histio
 from histio import History, Json
 from histio.wire import equal
-from tests.bindings.test_columns import exported, host, things
-from tests.bindings.test_special_columns import fully, into, required, rows_of, same_by_either_path  # noqa: F401 - a fixture
 from tests.support.bakery import number
+from tests.support.columns import exported, host, things
+from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
 JSONB = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 KEPT = [
@@ -29,7 +29,7 @@ KEPT = [
 
 
 @pytest.mark.parametrize("column_type", [sa.JSON(), JSONB])
-def test_json_is_the_same_by_either_path(create, fully, column_type):  # noqa: F811
+def test_json_is_the_same_by_either_path(create, fully, column_type):
     metadata, kind = host(column_type, required(Json))
     same_by_either_path(create, fully, metadata, kind, KEPT)
     assert "through marshmallow" not in History(create(metadata), kind).explain()
@@ -43,7 +43,7 @@ def test_json_is_the_same_by_either_path(create, fully, column_type):  # noqa: F
         ([-0.0], [0.0]),
     ],
 )
-def test_what_databases_do_not_keep_is_made_alike(create, fully, value, kept):  # noqa: F811
+def test_what_databases_do_not_keep_is_made_alike(create, fully, value, kept):
     metadata, kind = host(JSONB, required(Json))
     engine = create(metadata)
     into(engine, kind, value)
@@ -54,7 +54,7 @@ def test_what_databases_do_not_keep_is_made_alike(create, fully, value, kept):  
 
 
 @pytest.mark.parametrize("none_as_null", [True, False])
-def test_null_is_stored_as_the_column_says_by_either_path(create, fully, none_as_null):  # noqa: F811
+def test_null_is_stored_as_the_column_says_by_either_path(create, fully, none_as_null):
     metadata, kind = host(sa.JSON(none_as_null=none_as_null), Json(), nullable=True)
     engine = create(metadata)
     assert into(engine, kind, None, [None]).imported == 2

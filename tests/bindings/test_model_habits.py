@@ -9,14 +9,12 @@ import datetime as dt
 import enum
 import json
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 from marshmallow import fields
-from marshmallow.fields import Nested
 from marshmallow_sqlalchemy import auto_field
 from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql
@@ -25,67 +23,27 @@ from sqlalchemy.orm import Session, relationship
 
 import histio
 from histio import BindingError, ExportError, History
-from tests.bindings.test_columns import AwareDateTime, Epoch, Size, host, things
-from tests.importing.test_import import ends, told
-from tests.support.bakery import TIME, number
-
-MOMENT = dt.datetime.fromisoformat(TIME)
-
+from tests.support.bakery import number
+from tests.support.columns import AwareDateTime, Epoch, Size, host, things
+from tests.support.hosts import (
+    CUT,
+    INSTANT,
+    MOMENT,
+    PARTS,
+    WHOLE,
+    brings_back,
+    document,
+    entry,
+    ledger,
+    model,
+    run,
+    text,
+    to,
+    word,
+)
+from tests.support.reports import ends, told
 
 # --- hosts, as compactly as they can be said -----------------------------------------------------------
-
-
-def model(base: Any, name: str, /, *rules: Any, **attributes: Any) -> Any:
-    """A model with an integer key, in a table that is called as the model, with an s."""
-    key = {"id": sa.Column(sa.Integer, primary_key=True)}
-    given = {"__tablename__": f"{name.lower()}s", "__table_args__": rules}
-    return type(name, (base,), given | key | attributes)
-
-
-def to(table: str, **options: Any) -> sa.Column[Any]:
-    """A column with a foreign key."""
-    return sa.Column(sa.ForeignKey(f"{table}.id"), **options)
-
-
-def text(length: int = 20, **options: Any) -> sa.Column[Any]:
-    return sa.Column(sa.String(length), **options)
-
-
-def word(**options: Any) -> histio.Text:
-    return histio.Text(required=True, **options)
-
-
-def ledger(of: Any, meta: dict[str, Any] | None = None, /, **members: Any) -> Nested:
-    """A ledger of *of*."""
-    return Nested(entry(of, meta, **members), many=True)
-
-
-def entry(of: Any, meta: dict[str, Any] | None = None, /, **members: Any) -> Any:
-    names = {"Meta": type("Meta", (), {"model": of, "unbound": "ignore"} | (meta or {}))}
-    return type(f"{of.__name__}Schema", (histio.RecordSchema,), names | members)
-
-
-def run(of: Any, meta: dict[str, Any] | None = None, /, **members: Any) -> Any:
-    """A kind of run that is called so, and known by its integer ``id`` unless *meta* says otherwise."""
-    names = {"model": of, "kind": "run", "collection": "runs", "timestamp": None, "identity": "id"}
-    names |= {"unbound": "ignore"} | (meta or {})  # what the tests do not look at
-    own = {"Meta": type("Meta", (), names), names["identity"]: histio.Integer(required=True)}
-    return type(f"{of.__name__}Schema", (histio.RunSchema,), own | members)
-
-
-def document(*records: dict[str, Any]) -> dict[str, Any]:
-    return {"version": "1.0", "exported_at": TIME, "runs": list(records)}
-
-
-def brings_back(history: History, given: dict[str, Any]) -> histio.ImportReport:
-    """Import *given*, and see the same bytes leave, and `verify` agree."""
-    report = history.import_document(given)
-    assert [str(problem) for problem in (*report.problems, *report.warnings)] == []
-    assert report.imported > 0
-    assert json.dumps(history.export_document(exported_at=MOMENT)) == json.dumps(given)
-    again = history.import_document(given, on_duplicate="verify")
-    assert (again.imported, again.problems) == (0, ())
-    return report
 
 
 # --- whose row is it? ------------------------------------------------------------------------------------
@@ -269,10 +227,7 @@ SINGLE = [
 ]
 NUMBER = histio.Number(required=True)
 PRICE = histio.FixedDecimal(precision=12, scale=2, required=True)
-INSTANT = histio.UtcTimestamp(required=True)
-WHOLE, PARTS = "2025-12-08T10:00:00Z", "2025-12-08T10:00:00.123456Z"
 WITHOUT_FRACTION = sa.DateTime().with_variant(postgresql.TIMESTAMP(precision=0), "postgresql")
-CUT = sa.DateTime().with_variant(sqlite_types.DATETIME(truncate_microseconds=True), "sqlite")
 
 
 @pytest.mark.parametrize(

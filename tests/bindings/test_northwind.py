@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 import histio
 from histio import History
-from tests.importing.test_import import ends, told
+from tests.support.reports import ends, told
 
 MOMENT = dt.datetime(2025, 12, 10, tzinfo=dt.UTC)
 

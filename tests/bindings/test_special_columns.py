@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-import json
 
 import pytest
 import sqlalchemy as sa
@@ -17,45 +15,14 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 import histio
 from histio import BindingError, ExportError, History
 from histio.testing import documents, near_documents
-from tests.bindings.test_columns import exported, host, things
-from tests.importing.test_import import told
 from tests.support.bakery import number
+from tests.support.columns import exported, host, things
+from tests.support.reports import told
+from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
 QUIETLY = settings(
     max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-
-
-@pytest.fixture
-def fully(monkeypatch):
-    """A block in which every run takes the full path."""
-
-    @contextlib.contextmanager
-    def switch():
-        with monkeypatch.context() as patch:
-            patch.setattr("histio.exporting.pages.compiled_texts", lambda *_: "asked for")
-            patch.setattr("histio.importing.fast.take.compiled_rows", lambda *_: "asked for")
-            yield
-
-    return switch
-
-
-def rows_of(engine, kind):
-    """What the database has of all runs, by its own types."""
-    columns = [sa.type_coerce(column, sa.types.NullType()) for column in kind.Meta.model.__table__.columns]
-    with engine.connect() as connection:
-        return list(map(tuple, connection.execute(sa.select(*columns).order_by(columns[0]))))
-
-
-def into(engine, kind, *values):
-    """The report of an import of *values* into the empty table of *kind*."""
-    with engine.begin() as connection:
-        connection.execute(sa.delete(kind.Meta.model))
-    return History(engine, kind).import_document(things(*values))
-
-
-def required(field, **options):
-    return field(required=True, **options)
 
 
 BYTES_300 = "/" * 400
@@ -123,22 +90,6 @@ def test_intervals_of_postgresql_are_read_as_sqlalchemy_reads_them(databases, fu
     assert found == things(*stored.values())
     with fully():
         assert exported(history) == found
-
-
-def same_by_either_path(create, fully, metadata, kind, values):
-    engine = create(metadata)
-    history = History(engine, kind)
-    report = into(engine, kind, *values)
-    assert ([str(problem) for problem in report.problems], report.imported) == ([], len(values))
-    stored = rows_of(engine, kind)
-    assert json.dumps(exported(history)) == json.dumps(things(*values))
-    with fully():
-        assert json.dumps(exported(history)) == json.dumps(things(*values))
-        assert into(engine, kind, *values).imported == len(values)
-        assert [row[1:] for row in rows_of(engine, kind)] == [row[1:] for row in stored]
-    assert Draft202012Validator(history.json_schema()).is_valid(things(*values))
-    again = history.import_document(things(*values), on_duplicate="verify")
-    assert (again.skipped, again.problems) == (len(values), ())
 
 
 TWO_DIGITS = functools.partial(histio.FixedDecimal, precision=9, scale=2)

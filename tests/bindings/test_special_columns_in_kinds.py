@@ -19,7 +19,7 @@ from sqlalchemy.dialects import mysql
 import histio
 from histio import Bytes, Epoch, FixedDecimal, History, RecordSchema, RunSchema, RunUUID, Slug
 from histio.testing import check_host
-from tests.importing.test_import import told
+from tests.support.reports import told
 
 CLOCK = sa.Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb")
 

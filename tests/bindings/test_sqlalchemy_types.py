@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from marshmallow import post_dump, post_load
 from marshmallow_sqlalchemy import auto_field
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 import histio
 from histio import BindingError, History
-from tests.bindings.test_columns import AN_UUID, TIME, exported, host, things
+from tests.support.columns import AN_UUID, TIME, exported, host, things
 from tests.support.markdown import Page
+from tests.support.sqlalchemy_types import full
 
 MODULES = {"sqlalchemy": sa.types, "postgresql": postgresql, "mysql": mysql, "sqlite": sqlite}
 EVERYWHERE = ("sqlite", "postgresql", "mariadb")
@@ -243,21 +243,6 @@ def test_the_page_of_options_names_the_field_of_every_type():
     found = {name.partition(".")[2]: type(kind().fields["value"]).__name__ for name, kind in given.items()}
     left = told.keys() - ({name.partition(".")[2] for name in newer} - found.keys())
     assert {name: told[name].strip("`").partition("`")[0] for name in left} == found
-
-
-def full(kind: Any) -> Any:
-    """The same *kind*, which goes through marshmallow on both ways."""
-
-    class Full(kind):
-        @post_dump
-        def dumped(self, data, **_):
-            return data
-
-        @post_load
-        def loaded(self, data, **_):
-            return data
-
-    return Full
 
 
 def assert_it_travels(history: History, values: tuple[Any, ...]) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import mysql
 
 import histio
 from histio import ExportError, History
-from tests.bindings.test_columns import AN_UUID, AwareDateTime, Guid
+from tests.support.columns import AN_UUID, AwareDateTime, Guid
 
 HEX = AN_UUID.replace("-", "")
 AS_BYTES = uuid.UUID(AN_UUID).bytes

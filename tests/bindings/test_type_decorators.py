@@ -18,7 +18,8 @@ from sqlalchemy.types import NullType, TypeDecorator
 
 import histio
 from histio import BindingError, History
-from tests.bindings.test_columns import (
+from tests.support.bakery import number
+from tests.support.columns import (
     AN_UUID,
     TIME,
     AwareDateTime,
@@ -29,8 +30,7 @@ from tests.bindings.test_columns import (
     host,
     things,
 )
-from tests.bindings.test_sqlalchemy_types import full
-from tests.support.bakery import number
+from tests.support.sqlalchemy_types import full
 
 
 class OneDatabaseGuid(Guid):

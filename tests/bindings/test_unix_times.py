@@ -16,10 +16,10 @@ from sqlalchemy.dialects import mysql
 import histio
 from histio import BindingError, Epoch, ExportError, History
 from histio.testing import check_host
-from tests.bindings.test_columns import host, things
-from tests.bindings.test_special_columns import fully, into, required, rows_of, same_by_either_path  # noqa: F401 - a fixture
-from tests.importing.test_import import told
 from tests.support.bakery import number
+from tests.support.columns import host, things
+from tests.support.reports import told
+from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
 UTC = dt.UTC
 INT_MIN, INT_MAX = "1901-12-13T20:45:52Z", "2038-01-19T03:14:07Z"
@@ -75,7 +75,7 @@ def uuids(history, **filters):
          [-(2**31), 2**31 - 1]),
     ],
 )  # fmt: skip
-def test_a_count_is_an_instant_by_either_path(create, fully, column_type, unit, values, stored):  # noqa: F811
+def test_a_count_is_an_instant_by_either_path(create, fully, column_type, unit, values, stored):
     metadata, kind = host(column_type, required(Epoch, unit=unit))
     same_by_either_path(create, fully, metadata, kind, values)
     engine = create(metadata)

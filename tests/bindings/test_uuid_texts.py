@@ -7,9 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from histio import BindingError, ExportError, History, RunRef, RunSchema, RunUUID
-from tests.bindings.test_columns import AN_UUID, exported
-from tests.bindings.test_special_columns import fully  # noqa: F401 - a fixture
-from tests.importing.test_import import told
+from tests.support.columns import AN_UUID, exported
+from tests.support.reports import told
 
 HEX = AN_UUID.replace("-", "")
 OTHER = "0" + AN_UUID[1:]
@@ -54,7 +53,7 @@ GIVEN = nodes({"uuid": OTHER, "parent": None}, {"uuid": AN_UUID, "parent": OTHER
         (sa.CHAR(36), {"form": "hex"}, HEX),
     ],
 )
-def test_runs_are_written_and_found_in_the_form_of_the_column(databases, fully, column_type, options, stored):  # noqa: F811
+def test_runs_are_written_and_found_in_the_form_of_the_column(databases, fully, column_type, options, stored):
     metadata, kind = kind_of(column_type, **options)
     engine = databases.of_host("sqlite")(metadata)
     history = History(engine, kind)

@@ -24,8 +24,8 @@ from histio.cli.outcomes import Outcome
 from histio.cli.screen import safe
 from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
-from tests.conftest import SERVERS
 from tests.support.bakery import assembly_run, document, number, production_run, stock
+from tests.support.databases import SERVERS
 
 HOSTILE = "\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
 

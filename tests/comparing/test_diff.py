@@ -17,10 +17,6 @@ import histio
 from histio import DocumentError, ExportError, History, NotConfiguredError
 from histio.comparing.diff import Change, Difference, diff
 from histio.models import ProductionRun
-from tests.bindings.test_model_habits import model, run, word
-from tests.conftest import stocked
-from tests.importing.test_import import ends
-from tests.kinds.test_versions import TENANT, UPGRADES, JobSchema, jobs
 from tests.support import shop
 from tests.support.bakery import (
     TIME,
@@ -33,25 +29,14 @@ from tests.support.bakery import (
     unit_consumption,
     without,
 )
+from tests.support.databases import stocked
+from tests.support.differences import imported, production, stream, whole
+from tests.support.hosts import model, run, word
+from tests.support.jobs import TENANT, UPGRADES, JobSchema, jobs
+from tests.support.reports import ends
 
 LATER = "2025-12-08T11:00:00Z"
 RUN = production_run(1)
-
-
-def stream(*runs, version="1.0", **header):
-    """A stream without seal, as people write it, of runs and their kinds."""
-    lines = [{"header": {"version": version, "sealed": False} | header}]
-    lines += [{kind: record} for kind, record in runs]
-    return io.BytesIO("".join(json.dumps(line) + "\n" for line in lines).encode())
-
-
-def production(*records):
-    return stream(*(("production_run", record) for record in records))
-
-
-def whole(given):
-    """A document as a file."""
-    return io.BytesIO(json.dumps(given).encode())
 
 
 def changes(a, b, **options):
@@ -71,12 +56,6 @@ SOME = document(
     *(production_run(n, produced_at=f"2025-12-0{n % 7 + 1}T10:00:00Z") for n in range(1, 30)),
     assembly=[assembly_run(n) for n in range(1, 5)],
 )
-
-
-def imported(engine, given):
-    history = History(engine)
-    assert ends(history.import_document(given))[2] == 0
-    return history
 
 
 def test_databases_with_the_same_runs_do_not_differ(engine, other_engine):

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from histio import DocumentError, ExportError, History
 from histio.comparing.diff import diff
 from histio.comparing.merge import merge
-from tests.comparing.test_diff import imported, jobs, production, stream, whole
-from tests.conftest import stocked
-from tests.files.test_sources import piped
-from tests.kinds.test_versions import TENANT, UPGRADES, JobSchema
 from tests.support import shop
 from tests.support.bakery import TIME, assembly_run, document, number, production_run, without
+from tests.support.databases import stocked
+from tests.support.differences import imported, production, stream, whole
+from tests.support.jobs import TENANT, UPGRADES, JobSchema, jobs
+from tests.support.streams import piped
 
 MOMENT = dt.datetime(2025, 12, 9, 12, tzinfo=dt.UTC)
 SOME = document(

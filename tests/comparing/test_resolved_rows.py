@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 import histio
 from histio import History, cli
 from histio.models import Base
-from tests.importing.test_import import ends, told
-from tests.resolving import test_alternative_keys as parts
-from tests.resolving import test_slug_lists as lists
+from tests.support import parts
+from tests.support import slug_lists as lists
 from tests.support.bakery import assembly_run, packaging, stock, without
+from tests.support.reports import ends, told
 
 # What a file may say of a part, and what an export says of it.
 SPELLINGS = [

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session, relationship
 
 import histio
 from histio import History
-from tests.bindings.test_model_habits import document, ledger, model, run, to, word
-from tests.importing.test_import import ends, told
+from tests.support.hosts import document, ledger, model, run, to, word
+from tests.support.reports import ends, told
 
 FOLDED = {"sqlite": "NOCASE", "postgresql": "histio_folded", "mariadb": "utf8mb4_general_ci"}
 EXACT = {"sqlite": "BINARY", "postgresql": "C", "mariadb": "utf8mb4_bin"}

@@ -16,11 +16,11 @@ import histio
 from histio import History, check_file, cli
 from histio.importing.parse import Reader
 from histio.models import Base, ProductionRun
-from tests.bindings.test_columns import Epoch, Size, host, things
-from tests.conftest import stocked
-from tests.importing.test_import import ends, told
 from tests.support.bakery import consumption, document, number, production_run, without
-from tests.test_async_history import in_a_loop
+from tests.support.columns import Epoch, Size, host, things
+from tests.support.databases import stocked
+from tests.support.loops import in_a_loop
+from tests.support.reports import ends, told
 
 MICROSECONDS = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 NUMBER = histio.Number(required=True)

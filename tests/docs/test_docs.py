@@ -104,7 +104,7 @@ def is_an_installation(command, _folder):
 
 def is_a_default_of_the_tests(command, _folder):
     name, value = command.removeprefix("export ").split("=", 1)
-    defaults = (ROOT / "tests" / "conftest.py").read_text("utf-8")
+    defaults = (ROOT / "tests" / "support" / "databases.py").read_text("utf-8")
     assert re.search(rf'"{name}",\s*"{re.escape(value)}"', defaults)
 
 

@@ -21,8 +21,8 @@ from histio.models import (
     ProductionRun,
     Recipe,
 )
-from tests.conftest import stocked
 from tests.support.bakery import assembly_run, consumption, document, number, packaging, production_run
+from tests.support.databases import stocked
 
 MOMENT = dt.datetime(2025, 12, 9, 12, tzinfo=dt.UTC)
 

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 import histio
 from histio import ExportError, FixedDecimal, History, ProductionRunSchema
 from histio.models import ProductionConsumption, ProductionRun, Recipe
-from tests.bindings.test_columns import host
 from tests.support.bakery import assembly_run, consumption, document, number, production_run, without
+from tests.support.columns import host
 
 THIRD = 5 / 3
 RUNS, ENTRIES = "production_runs", "production_consumptions"

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from histio import History, create_engine
 from histio.exporting import pages as exporter
 from histio.models import AssemblyRun, ProductionConsumption, ProductionRun
-from tests.conftest import stocked
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
+from tests.support.databases import stocked
 
 HISTORY = History()
 PREPARATIONS = {"sqlite": "PRAGMA journal_mode = WAL"}

@@ -20,8 +20,8 @@ from histio.kinds.gate import Contract
 from histio.kinds.json_schema import published
 from histio.models import AssemblyRun, Ingredient, ProductionRun
 from histio.schemas import BUNDLED
-from tests.files.test_files import MOMENT, document_of, line, sealed, stream_of, text_of, unsealed
 from tests.support.bakery import assembly_run, document, production_run
+from tests.support.streams import MOMENT, document_of, line, sealed, stream_of, text_of, unsealed
 
 HISTORY = History()
 CONTRACT = Contract(published())

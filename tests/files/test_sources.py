@@ -11,7 +11,6 @@ import tempfile
 import threading
 import tracemalloc
 import zlib
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -20,6 +19,7 @@ import zstandard
 
 from histio.files.compression import MAX_WINDOW
 from histio.files.sources import DamageError, Source
+from tests.support.streams import drained, piped, read
 
 LINES = [
     b'{"number": %d, "%s": 0}\n' % (n, random.Random(n).randbytes(8).hex().encode()) for n in range(9000)
@@ -33,37 +33,6 @@ STORED = {"plain": TEXT, "gzip": MEMBERS, "zstd": FRAMES, "skippable first": SKI
 COMPRESSED = {"gzip": gzip.compress(TEXT, mtime=0), "zstd": CHECKED.compress(TEXT)}
 stored = pytest.mark.parametrize("data", STORED.values(), ids=STORED.keys())
 compressed = pytest.mark.parametrize("data", COMPRESSED.values(), ids=COMPRESSED.keys())
-
-
-@contextmanager
-def piped(data):
-    """The reading end of a pipe through which *data* come."""
-    read, write = os.pipe()
-
-    def feed():
-        with suppress(BrokenPipeError), os.fdopen(write, "wb") as file:
-            file.write(data)
-
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    with os.fdopen(read, "rb") as file:
-        yield file
-    feeder.join()
-
-
-def drained(reader, size=4096):
-    """All that *reader* gives, and the damage after it."""
-    pieces = []
-    try:
-        while piece := reader.read(size):
-            pieces.append(piece)
-    except DamageError as error:
-        return b"".join(pieces), error
-    return b"".join(pieces), None
-
-
-def read(data, **options):
-    return drained(Source(io.BytesIO(data), **options).open())
 
 
 # What it is

@@ -15,9 +15,9 @@ import histio
 from histio import History
 from histio.database.dialects import row_fault, savepoint
 from histio.models import Base, ProductionConsumption, ProductionRun, Recipe
-from tests.conftest import stocked
-from tests.importing.test_import import ends, rows, told
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
+from tests.support.databases import stocked
+from tests.support.reports import ends, rows, told
 
 RULES = {
     "sqlite": (

@@ -23,8 +23,8 @@ from histio.importing import transaction as importer
 from histio.importing.circles import circle_warnings
 from histio.importing.graph import BLANK, HARD, LATE, Need
 from histio.importing.spool import Spool
-from tests.importing.test_import import ends, told
 from tests.support.bakery import number
+from tests.support.reports import ends, told
 
 TIME = "2025-12-10T00:00:00Z"
 KEYS = {

@@ -20,7 +20,6 @@ from histio.models import (
     ProductionRun,
     Recipe,
 )
-from tests.conftest import stocked
 from tests.support.bakery import (
     TIME,
     assembly_run,
@@ -32,21 +31,8 @@ from tests.support.bakery import (
     unit_consumption,
     without,
 )
-
-
-def told(problems):
-    """Pointer and code of each problem."""
-    return [(problem.pointer, problem.code) for problem in problems]
-
-
-def ends(report):
-    return report.imported, report.skipped, report.rejected
-
-
-def rows(engine, model=ProductionRun):
-    with Session(engine) as session:
-        return session.scalar(sa.select(sa.func.count()).select_from(model))
-
+from tests.support.databases import stocked
+from tests.support.reports import ends, rows, told
 
 # --- one run -----------------------------------------------------------------------------------------
 

@@ -14,9 +14,8 @@ from jsonschema import Draft202012Validator
 from histio import DocumentError, History
 from histio.kinds.json_schema import published
 from histio.models import ProductionRun, Recipe
-from tests.files.test_files import FAULTY, FORMS, line, run_lines, sealed, text_of, unsealed
-from tests.files.test_sources import piped
 from tests.support.bakery import assembly_run, consumption, document, production_run, without
+from tests.support.streams import FAULTY, FORMS, line, piped, run_lines, sealed, text_of, unsealed
 
 OF_LINES = Draft202012Validator({"$ref": "#/$defs/stream_line", "$defs": published()["$defs"]})
 GOOD = line("production_run", production_run(1))

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from histio import DocumentError, History
-from tests.conftest import stocked
-from tests.files.test_files import FAULTY, FORMS, MOMENT, stream_of
 from tests.support import shop
 from tests.support.bakery import assembly_run, document, number, production_run
+from tests.support.databases import stocked
+from tests.support.streams import FAULTY, FORMS, MOMENT, stream_of
 
 PROGRAM = """
 import collections, itertools, json, os, signal, sys

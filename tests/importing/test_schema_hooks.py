@@ -8,8 +8,8 @@ import pytest
 from marshmallow import ValidationError, post_dump, pre_load, validates
 
 from histio import ExportError, History, ProductionRunSchema
-from tests.importing.test_import import ends, told
 from tests.support.bakery import document, number, production_run
+from tests.support.reports import ends, told
 
 
 def with_hook(**hooks):

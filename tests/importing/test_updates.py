@@ -16,17 +16,6 @@ from sqlalchemy.orm import Session, relationship, validates
 import histio
 from histio import History
 from histio.models import Product, ProductionRun
-from tests.bindings.test_mapping_styles import (
-    COLLECTIONS,
-    STYLES,
-    both_ways,
-    integer,
-    listen,
-    listening,
-    moves,
-)
-from tests.bindings.test_model_habits import document, entry, ledger, model, run, text, to, word
-from tests.importing.test_import import told
 from tests.support import shop
 from tests.support.bakery import (
     TIME,
@@ -39,6 +28,17 @@ from tests.support.bakery import (
     without,
 )
 from tests.support.bakery import document as bakery
+from tests.support.hosts import document, entry, ledger, model, run, text, to, word
+from tests.support.mapping_styles import (
+    COLLECTIONS,
+    STYLES,
+    both_ways,
+    integer,
+    listen,
+    listening,
+    moves,
+)
+from tests.support.reports import told
 
 MOMENT = dt.datetime.fromisoformat(TIME)
 LATER = "2026-01-02T03:04:05.678900Z"

@@ -23,8 +23,21 @@ from histio import DocumentError, History, check_file, create_engine
 from histio.importing import transaction as importer
 from histio.models import Base, Ingredient, Product, ProductionRun, Recipe
 from histio.testing import documents, near_documents
-from tests.bindings.test_columns import host, things
-from tests.bindings.test_model_habits import (
+from tests.support import shop
+from tests.support.bakery import (
+    ASSEMBLY,
+    assembly_run,
+    consumption,
+    document,
+    number,
+    packaging,
+    production_run,
+    unit_consumption,
+    without,
+)
+from tests.support.books import InvoiceSchema, LedgerBase, SaleSchema, books
+from tests.support.columns import host, things
+from tests.support.hosts import (
     CUT,
     INSTANT,
     PARTS,
@@ -37,23 +50,9 @@ from tests.bindings.test_model_habits import (
     to,
     word,
 )
-from tests.bindings.test_model_habits import document as runs_of
-from tests.files.test_files import FAULTY, FORMS, below, line, sealed, stream_of, text_of, unsealed
-from tests.files.test_sources import piped
-from tests.kinds.test_audits import ASSEMBLY
-from tests.resolving.test_natural_keys import InvoiceSchema, LedgerBase, SaleSchema, books
-from tests.support import shop
-from tests.support.bakery import (
-    assembly_run,
-    consumption,
-    document,
-    number,
-    packaging,
-    production_run,
-    unit_consumption,
-    without,
-)
+from tests.support.hosts import document as runs_of
 from tests.support.shop import order, orders
+from tests.support.streams import FAULTY, FORMS, below, line, piped, sealed, stream_of, text_of, unsealed
 
 FITTING = {"total_ingredient_cost": "2.5000", "per_unit_cost": "0.0272"}
 """What breaks no rule."""

@@ -19,22 +19,6 @@ import histio
 from histio import DocumentError, History, Needed, inspect_file, references
 from histio.models import Ingredient, Product
 from histio.testing import documents
-from tests.bindings.test_model_habits import document as runs_of
-from tests.bindings.test_model_habits import model, run, text, to
-from tests.files.test_files import (
-    FAULTY,
-    FORMS,
-    MOMENT,
-    WHOLE,
-    line,
-    run_lines,
-    sealed,
-    stream_of,
-    text_of,
-    unsealed,
-)
-from tests.files.test_sources import piped
-from tests.resolving.test_natural_keys import InvoiceSchema, SaleSchema, books
 from tests.support import shop
 from tests.support.bakery import (
     assembly_run,
@@ -46,7 +30,23 @@ from tests.support.bakery import (
     unit_consumption,
     without,
 )
+from tests.support.books import InvoiceSchema, SaleSchema, books
+from tests.support.hosts import document as runs_of
+from tests.support.hosts import model, run, text, to
 from tests.support.shop import order, orders
+from tests.support.streams import (
+    FAULTY,
+    FORMS,
+    MOMENT,
+    WHOLE,
+    line,
+    piped,
+    run_lines,
+    sealed,
+    stream_of,
+    text_of,
+    unsealed,
+)
 
 
 def inspected(data, history=None):

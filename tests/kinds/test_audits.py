@@ -14,11 +14,9 @@ from sqlalchemy.orm import relationship
 import histio
 from histio import BindingError, DocumentError, ExportError, History, NotConfiguredError, audit
 from histio.kinds.audits import AtMost, NotEmpty, PerUnit, Sum
-from tests.bindings.test_model_habits import document as runs_of
-from tests.bindings.test_model_habits import entry, ledger, model, run, to
-from tests.files.test_files import stream_of, text_of
 from tests.support import shop
 from tests.support.bakery import (
+    ASSEMBLY,
     assembly_run,
     consumption,
     document,
@@ -28,10 +26,12 @@ from tests.support.bakery import (
     unit_consumption,
     without,
 )
+from tests.support.hosts import document as runs_of
+from tests.support.hosts import entry, ledger, model, run, to
 from tests.support.shop import order, orders
+from tests.support.streams import stream_of, text_of
 
 RUN = production_run(1, total_ingredient_cost="2.5000", per_unit_cost="0.0272")
-ASSEMBLY = assembly_run(1, total_component_cost="4.6760", per_unit_cost="0.9352")
 
 
 def told(given, history=None):

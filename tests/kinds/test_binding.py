@@ -17,9 +17,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import AssemblyRunSchema, BindingError, History, ProductionRunSchema
-from tests.importing.test_import import ends, told
 from tests.support import shop
 from tests.support.bakery import TIME, document, number, production_run, without
+from tests.support.reports import ends, told
 from tests.support.shop import line, order, orders
 
 MOMENT = dt.datetime(2025, 12, 10, tzinfo=dt.UTC)

@@ -18,8 +18,8 @@ from histio.kinds.gate import Contract
 from histio.kinds.json_schema import derive, published
 from histio.schemas import BUNDLED
 from histio.testing import documents, near_documents
-from tests.files.test_files import stream_of
 from tests.support.bakery import document, production_run
+from tests.support.streams import stream_of
 
 KINDS = {"production_runs": "production_run", "assembly_runs": "assembly_run"}
 CORPUS = sorted((Path(__file__).parents[1] / "documents").rglob("*.json"))

@@ -9,28 +9,14 @@ import pytest
 import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 from sqlalchemy import orm
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Session
 
-import histio
 from histio import BindingError, DocumentError, History, ProductionRunSchema
-from tests.importing.test_import import ends, told
 from tests.support import shop
 from tests.support.bakery import document, number, production_run
+from tests.support.jobs import TENANT, UPGRADES, Base, Job, JobSchema, Part, jobs, to_cents
+from tests.support.reports import ends, told
 from tests.support.shop import order, orders
-
-
-def to_cents(record):
-    """An order of 1.0 had a total in dollars, and no weight."""
-    record["total"] = f"{record.pop('dollars')}.00"
-    record["weight"] = 1.5
-    return record
-
-
-def to_colours(record):
-    return record | {"colour": {"red": "RED"}[record["colour"]]}
-
-
-UPGRADES = {"1.0": to_cents, "1.5": {"order": to_colours}}
 
 
 @pytest.fixture
@@ -141,45 +127,6 @@ def test_the_bundled_kinds_in_a_version_of_the_hosts_have_another_json_schema(sq
 
 
 # --- columns that the host fills -----------------------------------------------------------------------
-
-
-class Base(orm.DeclarativeBase):
-    pass
-
-
-class Part(Base):
-    __tablename__ = "parts"
-    __table_args__ = (sa.UniqueConstraint("tenant_id", "slug"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    tenant_id: Mapped[int]
-    slug: Mapped[str] = mapped_column(sa.String(20))
-
-
-class Job(Base):
-    __tablename__ = "jobs"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    tenant_id: Mapped[int]
-    batch: Mapped[int]
-    deleted: Mapped[bool] = mapped_column(default=False)
-    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
-    part_id: Mapped[int] = mapped_column(sa.ForeignKey("parts.id"))
-    part: Mapped[Part] = relationship()
-
-
-class JobSchema(histio.RunSchema):
-    class Meta:
-        model, kind, collection, timestamp = Job, "job", "jobs", None
-        exclude = ("tenant_id", "batch", "deleted")
-
-    uuid = histio.RunUUID(required=True)
-    part = histio.Slug("part", required=True)
-
-
-TENANT = {"tenant_id": 7, "batch": 1}
-
-
-def jobs(*numbers, part="bolt"):
-    return {"version": "1.0", "jobs": [{"uuid": number(n), "part": part} for n in numbers]}
 
 
 @pytest.fixture

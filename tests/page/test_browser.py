@@ -12,8 +12,8 @@ from playwright.sync_api import sync_playwright
 
 import histio
 from histio import ImportReport, Problem
-from tests.page.test_page import HOSTILE, HOSTILE_HISTORY, hostile_host_document, hostile_report, many, run
 from tests.support.bakery import assembly_run, document
+from tests.support.pages import HOSTILE, HOSTILE_HISTORY, hostile_host_document, hostile_report, many, run
 
 CHROMIUM = shutil.which("chromium")
 

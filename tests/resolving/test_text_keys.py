@@ -13,8 +13,8 @@ import histio
 from histio import BindingError, ExportError, History, Slug, SlugList
 from histio.exporting.pages import _Runs
 from histio.testing import check_host, documents
-from tests.importing.test_import import ends, told
 from tests.support.bakery import number
+from tests.support.reports import ends, told
 
 
 class Base(orm.DeclarativeBase):

@@ -14,8 +14,8 @@ from sqlalchemy.types import TypeDecorator
 
 import histio
 from histio import BindingError, History, RunUUID, Slug, SlugList
-from tests.bindings.test_columns import Guid
 from tests.support.bakery import number
+from tests.support.columns import Guid
 
 
 class Period(enum.Enum):

@@ -10,8 +10,8 @@ from sqlalchemy import orm
 
 from histio import History
 from histio.scaffold import scaffold
-from tests.bindings.test_columns import Guid
-from tests.scaffold.test_scaffold import Shape, run
+from tests.support.columns import Guid
+from tests.support.scaffolds import Shape, run
 
 ONE = uuid.UUID(int=1)
 

@@ -11,7 +11,7 @@ from sqlalchemy import orm
 
 from histio import cli
 from histio.scaffold import scaffold
-from tests.scaffold.test_scaffold import run
+from tests.support.scaffolds import run
 
 
 def models_made_in_a_function():

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from histio import History
 from histio.scaffold import scaffold
-from tests.scaffold.test_scaffold import run
+from tests.support.scaffolds import run
 
 
 class Base(orm.DeclarativeBase):

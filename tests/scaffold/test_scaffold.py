@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import uuid
 
 import pytest
@@ -13,18 +12,12 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 import histio
 from histio import History, models
 from histio.scaffold import scaffold
-from tests.bindings.test_columns import Guid
-from tests.kinds import test_accounting
+from tests.support import accounting as test_accounting
+from tests.support import conformance as test_testing
 from tests.support import shop
 from tests.support.bakery import assembly_run, document, production_run
-from tests.testing import test_conformance as test_testing
-
-
-class Shape(sa.types.UserDefinedType):
-    cache_ok = True
-
-    def get_col_spec(self, **_):
-        return "SHAPE"
+from tests.support.columns import Guid
+from tests.support.scaffolds import Shape, run
 
 
 class Base(orm.DeclarativeBase):
@@ -59,14 +52,6 @@ class Shelf(Base):
     reading: Mapped[Reading] = relationship()
     above: Mapped[Shelf | None] = relationship(remote_side=[id])
     __table_args__ = (sa.UniqueConstraint("reading_id", "number"),)
-
-
-def run(source, **names):
-    """The module that *source* is, with *names* that it does not import."""
-    module = types.ModuleType("binding")
-    vars(module).update(names)
-    exec(compile(source, "binding", "exec"), vars(module))
-    return module
 
 
 @pytest.mark.parametrize(

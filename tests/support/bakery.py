@@ -118,3 +118,6 @@ def document(*production: dict[str, Any], assembly: list[dict[str, Any]] | None 
 def without(record: dict[str, Any], *names: str) -> dict[str, Any]:
     """*record* without some of its members."""
     return {name: value for name, value in record.items() if name not in names}
+
+
+ASSEMBLY = assembly_run(1, total_component_cost="4.6760", per_unit_cost="0.9352")
