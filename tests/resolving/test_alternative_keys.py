@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from histio import ExportError, History, Slug
-from histio.exporting.pages import _Runs
 from histio.testing import check_host
 from tests.support.bakery import number
 from tests.support.parts import Base, Maker, Part, Repair, Use, document, kind, repair, stock, three
@@ -50,7 +49,9 @@ def test_an_export_writes_the_keys_that_the_row_has(history):
 
 def test_rows_that_lack_a_key_are_exported_straight(history, monkeypatch):
     history.import_document(document(repair(1, *PARTS)))
-    monkeypatch.setattr(_Runs, "carefully", lambda *_: pytest.fail("went through marshmallow"))
+    monkeypatch.setattr(
+        "histio.exporting.pages.full_pages", lambda *_: pytest.fail("went through marshmallow")
+    )
     assert list(history.iter_runs("repair")) == [repair(1, *PARTS)]
 
 
