@@ -20,10 +20,10 @@ from marshmallow import ValidationError
 from histio.database.connect import Bind, BorrowedSession, Database
 from histio.database.sessions import Habits
 from histio.errors import BindingError, DocumentError
-from histio.exporting.counts import ExportTally, OnUnreadable
-from histio.exporting.fast.text import Texts
+from histio.exporting.fast.formatter import RowFormatter
 from histio.exporting.pages import count_runs, export_runs, export_texts
 from histio.exporting.selection import Filters
+from histio.exporting.tally import ExportTally, OnUnreadable
 from histio.files import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -650,14 +650,14 @@ class History:
         return [kind for name, kind in self._kinds.items() if name in wanted]
 
 
-def _explained(name: str, *ways: Texts | Rows | str) -> str:
+def _explained(name: str, *ways: RowFormatter | Rows | str) -> str:
     """Which path exports and imports of the kind with this *name* take, and why."""
     lines = []
     for what, way in zip(("export", "import"), ways, strict=True):
         if isinstance(way, str):
             lines.append(f"{name}, {what}: through marshmallow, run by run: {way}")
         else:
-            lines += [f"{name}, {what}: fast path", *way.explained()]
+            lines += [f"{name}, {what}: fast path", *way.describe()]
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from histio.exporting.pages import PAGE
+from histio.exporting.page_size import PAGE
 from histio.importing.destination import Destination
 from histio.importing.parse import OnDuplicate, Run
 from histio.importing.repetitions import duplicate

@@ -8,7 +8,7 @@ from typing import Any
 
 from histio.database.dialects import savepoint
 from histio.database.sessions import Habits
-from histio.exporting.fast.text import Texts, compiled_texts
+from histio.exporting.fast.formatter import RowFormatter, find_formatter
 from histio.files.raw_runs import RawRun
 from histio.importing.circles import circle_warnings
 from histio.importing.counts import Tally
@@ -126,9 +126,9 @@ class LookUps:
         for run in runs:
             note_entries(run)
 
-    def export_path(self, kind: Kind) -> Texts | str:
+    def export_path(self, kind: Kind) -> RowFormatter | str:
         """What exports *kind* on the fast path; a text: why it takes the full path."""
-        return compiled_texts(kind, self._destination.connection.dialect)
+        return find_formatter(kind, self._destination.connection.dialect)
 
     def import_path(self, kind: Kind) -> Rows | str:
         """What imports *kind* on the fast path; a text: why it takes the full path."""

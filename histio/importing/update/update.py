@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from histio.database.sessions import Habits
-from histio.exporting.pages import PAGE
+from histio.exporting.page_size import PAGE
 from histio.importing.bulk import write
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
