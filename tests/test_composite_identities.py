@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from marshmallow.fields import Nested
 from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
@@ -286,7 +287,10 @@ def test_a_run_whose_project_is_unknown_is_no_duplicate_of_another(full):
         ({"trials": []}, "/trials lacks the stored entry first 1"),
         ({"trials": [trial(), trial("last one")]}, "/trials/1 is not stored"),
         ({"trials": [trial(score=4)]}, "/trials/0/score is 4, stored 3"),
-        ({"trials": [trial(values=[{"value": 2}])]}, "/trials/0/values lacks the entry stored at /trials/0/values/1"),
+        (
+            {"trials": [trial(values=[{"value": 2}])]},
+            "/trials/0/values lacks the entry stored at /trials/0/values/1",
+        ),
         ({"base": named("Acme", 1)}, "/base is .*Acme.*stored .*acme"),
         ({"sample": None}, "/sample is None, stored .*north"),
     ],
@@ -788,17 +792,14 @@ def test_an_identity_of_what_identifies_nothing_is_refused(identity, message):
     ],
 )
 def test_an_order_of_what_orders_nothing_is_refused(order, message):
-    class Readings(lab.ReadingSchema):
-        class Meta(lab.ReadingSchema.Meta):
-            pass
+    meta = type("Meta", (lab.ReadingSchema.Meta,), {"order": order})
 
-    Readings.Meta.order = order
-
-    class Samples(lab.SampleSchema):
-        readings = lab.Nested(Readings, many=True)
+    def bind() -> None:
+        readings = type("Readings", (lab.ReadingSchema,), {"Meta": meta})
+        History(None, type("Samples", (lab.SampleSchema,), {"readings": lab.Nested(readings, many=True)}))
 
     with pytest.raises(BindingError, match=message):
-        History(None, Samples)
+        bind()
 
 
 def test_a_reference_that_identifies_has_one_key(sqlite_of):

@@ -464,9 +464,7 @@ def test_entries_without_identity_are_matched_by_the_members_of_their_key():
 
 def test_entries_that_nothing_tells_apart_are_matched_by_their_position():
     texts = ("one", "two", "three", "four"), ("one", "three", "4", "5")
-    a, b = (
-        shop.order(lines=[shop.line(1, serials=[{"text": text} for text in some])]) for some in texts
-    )
+    a, b = (shop.order(lines=[shop.line(1, serials=[{"text": text} for text in some])]) for some in texts)
     assert changes(orders(a), orders(b), history=History(None, shop.OrderSchema)) == [
         ("/lines/0/serials/1/text", "two", "three"),
         ("/lines/0/serials/2/text", "three", "4"),
