@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        from histio.cli.program import run  # which takes time, and may be interrupted too
+        from histio.cli.run import run  # which takes time, and may be interrupted too
 
         return run(argv)
     except KeyboardInterrupt:
         sys.stderr.write("histio: interrupted; nothing is half written\n")
-        return Outcome.INTERRUPTED
+        return ExitCode.INTERRUPTED

@@ -6,7 +6,22 @@ import importlib.metadata
 
 import click
 
-from histio.cli import looking, moving
+from histio.cli.commands.audit import audit
+from histio.cli.commands.check import check
+from histio.cli.commands.completion import completion
+from histio.cli.commands.demo import demo
+from histio.cli.commands.diff import diff
+from histio.cli.commands.explain import explain
+from histio.cli.commands.export import export
+from histio.cli.commands.import_ import import_
+from histio.cli.commands.init import init
+from histio.cli.commands.inspect import inspect
+from histio.cli.commands.merge import merge
+from histio.cli.commands.references import references
+from histio.cli.commands.report import report
+from histio.cli.commands.scaffold import scaffold
+from histio.cli.commands.schema import schema
+from histio.cli.commands.verify import verify
 
 
 def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -53,5 +68,22 @@ def app(context: click.Context, /) -> None:
         click.echo(context.get_help())
 
 
-for _command in (*moving.COMMANDS, *looking.COMMANDS):
+for _command in (
+    demo,
+    init,
+    export,
+    import_,
+    merge,
+    report,
+    check,
+    verify,
+    diff,
+    inspect,
+    references,
+    audit,
+    explain,
+    scaffold,
+    schema,
+    completion,
+):
     app.add_command(_command)

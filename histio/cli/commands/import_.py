@@ -1,4 +1,4 @@
-"""The command that imports a file."""
+"""``histio import``: runs of a file, to a database."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from typing import Any
 import click
 
 import histio
-from histio.cli.databases import database_options, file_argument, opened, truncating
-from histio.cli.outcomes import Outcome
-from histio.cli.screen import (
-    after_the_fact,
-    as_json,
-    progress_bar,
-    quiet,
-    safe,
-    say,
-    say_json,
-    say_problems,
-    say_table,
-    say_wrapped,
+from histio.cli.exit_codes import ExitCode
+from histio.cli.history import open_history
+from histio.cli.options import (
+    database_options,
+    file_argument,
+    json_option,
+    quiet_option,
+    truncate_times_option,
 )
+from histio.cli.printing import (
+    after_the_fact,
+    print_json,
+    print_line,
+    print_table,
+    print_wrapped,
+    safe,
+)
+from histio.cli.progress import progress_bar
+from histio.cli.results import print_problems
 
 
 @click.command(name="import")
@@ -51,15 +56,15 @@ from histio.cli.screen import (
     metavar="MEMBER:OLD=NEW",
     help='Read a slug as another; or a JSON file: {"recipe_slug": {"old": "new"}}.',
 )
-@truncating
+@truncate_times_option
 @click.option("--follows", metavar="SHA256", help="Insist that FILE continues the export with this digest.")
 @click.option("--allow-truncated", is_flag=True, help="Import what is whole of a damaged file.")
-@quiet
-@as_json
+@quiet_option
+@json_option
 def import_(
     file: str,
     url: str | None,
-    named: str | None,
+    history_name: str | None,
     *,
     rename: tuple[str, ...],
     page: str | None,
@@ -82,7 +87,7 @@ def import_(
     """
     renames = _renames(rename)
     _check(file, page, force=force, **options)
-    with opened(url, named) as history:
+    with open_history(url, history_name) as history:
         with (
             _telling_of_parts(options["commit_every"]),
             progress_bar(shown=not (quiet or as_json)) as progress,
@@ -95,9 +100,9 @@ def import_(
     taken_back = report.dry_run or withheld
     with after_the_fact("Nothing was imported" if taken_back else "The import is done"):
         if as_json:
-            say_json(report.to_dict())
-        elif not quiet or outcome is not Outcome.DONE:
-            _say_import(report, file, withheld=withheld, rejects=options["rejects"], renames=renames)
+            print_json(report.to_dict())
+        elif not quiet or outcome is not ExitCode.DONE:
+            _print_import(report, file, withheld=withheld, rejects=options["rejects"], renames=renames)
     return outcome
 
 
@@ -122,7 +127,7 @@ def _write_page(
     try:
         histio.report_page(file, page, history=history, imported=report, overwrite=force)
     except OSError as error:  # what was imported is
-        say(f"--report: {safe(page)} cannot be written: {error.strerror}", err=True)
+        print_line(f"--report: {safe(page)} cannot be written: {error.strerror}", err=True)
 
 
 @contextmanager
@@ -132,15 +137,15 @@ def _telling_of_parts(commit_every: int | None) -> Iterator[None]:
         yield
     except BaseException:
         if commit_every:
-            say("What was committed stays; the same command goes on from there.", err=True)
+            print_line("What was committed stays; the same command goes on from there.", err=True)
         raise
 
 
-def _outcome(report: histio.ImportReport, *, withheld: bool) -> Outcome:
+def _outcome(report: histio.ImportReport, *, withheld: bool) -> ExitCode:
     nothing = not (report.imported or report.updated or report.skipped)
     if withheld or (report.rejected and nothing):
-        return Outcome.BAD
-    return Outcome.REJECTS if report.rejected or report.truncated else Outcome.DONE
+        return ExitCode.BAD
+    return ExitCode.REJECTS if report.rejected or report.truncated else ExitCode.DONE
 
 
 def _renames(given: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -164,7 +169,7 @@ def _renames(given: Sequence[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _say_import(
+def _print_import(
     report: histio.ImportReport,
     file: str,
     *,
@@ -174,22 +179,24 @@ def _say_import(
 ) -> None:
     ends = ("imported", "updated", "skipped", "rejected")
     rows = [(kind, *(getattr(counts, end) for end in ends)) for kind, counts in report.by_kind.items()]
-    say_table(["kind", *ends], [*rows, ("total", *(getattr(report, end) for end in ends))])
-    say_problems("Problems", report.problems, report.problem_count)
-    say_problems("Warnings", report.warnings, report.warning_count)
+    print_table(["kind", *ends], [*rows, ("total", *(getattr(report, end) for end in ends))])
+    print_problems("Problems", report.problems, report.problem_count)
+    print_problems("Warnings", report.warnings, report.warning_count)
     if report.updated:
         found = report.entries
-        say(f"\nLedger entries: {found.added:,} added, {found.changed:,} changed, {found.removed:,} removed")
+        print_line(
+            f"\nLedger entries: {found.added:,} added, {found.changed:,} changed, {found.removed:,} removed"
+        )
     if renames:
-        say(f"\nSlugs renamed in {report.renamed_count:,} places")
+        print_line(f"\nSlugs renamed in {report.renamed_count:,} places")
     used = {use.old for use in report.renamed}
     if report.renamed_count == len(report.renamed):
         for member, old in ((member, old) for member, rules in renames.items() for old in rules):
             if old not in used:
-                say(f"No run names {safe(old)} as {safe(member)}.")
-    say()
+                print_line(f"No run names {safe(old)} as {safe(member)}.")
+    print_line()
     for line in _what_next(report, file, withheld=withheld, rejects=rejects):
-        say_wrapped(line)
+        print_wrapped(line)
 
 
 def _what_next(report: histio.ImportReport, file: str, *, withheld: bool, rejects: str | None) -> list[str]:
