@@ -7,60 +7,48 @@ from typing import Any, TypeVar
 
 import click
 
-from histio.cli.printing import without_password
+from histio.cli.printing import hide_passwords
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-
 URL_VARIABLE = "HISTIO_DATABASE_URL"
 
-
+url_option = click.option(
+    "--url",
+    metavar="URL",
+    help=f"The database, such as sqlite:///bakery.db.  [env var: {URL_VARIABLE}]",
+)
 history_option = click.option(
     "--history",
     "history_name",
     metavar="MODULE:ATTRIBUTE",
-    help="A History of your own, or a function that makes one: says what files may hold.",
+    help="Your own History, or a function that returns one, for your own models.",
 )
-"""An option that names kinds of run."""
-
-
-def database_options(command: _Command) -> _Command:
-    """Options that name a database."""
-    own = "A History of your own, or a function that makes one: with its models and its database."
-    url = f"The database, such as sqlite:///bakery.db.  [env var: {URL_VARIABLE}]"
-    command = click.option("--history", "history_name", metavar="MODULE:ATTRIBUTE", help=own)(command)
-    return click.option("--url", metavar="URL", help=url)(command)
-
-
 truncate_times_option = click.option(
     "--truncate-times",
     is_flag=True,
-    help="Cut times to the digits of a second that their columns keep, with a warning for each.",
+    help="Truncate times to the fractional seconds that their columns keep, with a warning.",
 )
-"""The option ``--truncate-times``."""
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing unless something is wrong.")
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-
-
-json_lines_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON, one object to a line, for machines."
-)
-
-
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing where all is well.")
+def database_options(command: _Command) -> _Command:
+    """Add ``--url`` and ``--history`` to a command."""
+    return url_option(history_option(command))
 
 
 def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _Command]:
-    """An argument that names a file, and no database."""
+    """Add an argument that names one or more files; the URL of a database is a usage error."""
 
-    def check(_context: click.Context, _argument: click.Parameter, given: Any) -> Any:
+    def reject_databases(_context: click.Context, _argument: click.Parameter, value: Any) -> Any:
         from histio.database.dialects import is_database
 
-        for each in (given,) if isinstance(given, str) else given or ():
-            if is_database(each):
-                told = f"{without_password(each)} is a database, not a file: name it by --url."
-                raise click.UsageError(told)
-        return given
+        for file in (value,) if isinstance(value, str) else value or ():
+            if is_database(file):
+                url = hide_passwords(file)
+                raise click.UsageError(f"{url} is a database, not a file. Pass it as --url {url}")
+        return value
 
-    return click.argument(name, callback=check, **options)
+    return click.argument(name, callback=reject_databases, **options)

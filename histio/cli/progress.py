@@ -11,7 +11,7 @@ import histio
 
 @contextmanager
 def progress_bar(*, shown: bool) -> Iterator[Callable[[histio.Progress], None] | None]:
-    """What shows how far the work is on standard error; None: nobody would see it."""
+    """Show a progress bar on a terminal; yields the callback that updates it, or None without a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -23,17 +23,17 @@ def progress_bar(*, shown: bool) -> Iterator[Callable[[histio.Progress], None] |
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=console, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
-        def show(now: histio.Progress) -> None:
+        def update(now: histio.Progress) -> None:
             if now.phase not in tasks:
-                tasks[now.phase] = bar.add_task(now.phase, told="")
-            done, total = (now.runs, now.total) if now.total else (now.bytes, now.total_bytes)
-            told = f"{now.runs:,} runs, {now.rate:,.0f}/s"
-            bar.update(tasks[now.phase], completed=done, total=total, told=told)
+                tasks[now.phase] = bar.add_task(now.phase, rate="")
+            completed, total = (now.runs, now.total) if now.total else (now.bytes, now.total_bytes)
+            rate = f"{now.runs:,} runs, {now.rate:,.0f}/s"
+            bar.update(tasks[now.phase], completed=completed, total=total, rate=rate)
 
-        yield show
+        yield update

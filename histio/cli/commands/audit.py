@@ -1,4 +1,4 @@
-"""``histio audit``: totals and costs of a file or a database."""
+"""``histio audit``: check totals and costs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
 from histio.cli.options import database_options, file_argument, json_lines_option
-from histio.cli.printing import count_of, print_line
+from histio.cli.printing import pluralize, print_line
 from histio.cli.results import print_problem_lines
 
 
@@ -17,11 +17,11 @@ from histio.cli.results import print_problem_lines
 @database_options
 @json_lines_option
 def audit(file: str | None, url: str | None, history_name: str | None, *, as_json: bool) -> int:
-    """Hold the numbers of a file or a database to their rules.
+    """Check totals and costs in a file or a database.
 
-    Totals against the sums of their ledgers, costs per unit against totals, yields that cannot be, runs
-    without entries: what the schemas declare, with the tolerances shown. The exit code is 1 where something
-    breaks a rule.
+    The rules and their tolerances are declared by the schemas: a total is the sum of its ledger, a cost per
+    unit is the total divided by the yield, a run has ledger entries. The rules are listed too. The exit code
+    is 1 if a run breaks one.
 
     \b
     Examples:
@@ -30,13 +30,18 @@ def audit(file: str | None, url: str | None, history_name: str | None, *, as_jso
     """
     open_needed = open_history if file is None else open_any_history
     with open_needed(url, history_name) as history:
-        given = history if file is None else file
-        _, count = print_problem_lines(histio.audit(given, history=history), file, as_json=as_json)
+        audited = history if file is None else file
+        _, findings = print_problem_lines(histio.audit(audited, history=history), file, as_json=as_json)
         if not as_json:
-            from histio.kinds.audits import audits_of
+            _print_rules(history)
+            print_line(pluralize(findings, "finding"), err=True)
+    return ExitCode.BAD if findings else ExitCode.DONE
 
-            for kind in history._format.kinds:
-                for rule in (rule for table in kind.table.all() for rule in audits_of(table)):
-                    print_line(f"rule of {kind.name}: {rule}", err=True)
-            print_line(count_of(count, "finding"), err=True)
-    return ExitCode.BAD if count else ExitCode.DONE
+
+def _print_rules(history: histio.History) -> None:
+    from histio.kinds.audits import audits_of
+
+    for kind in history._format.kinds:
+        for table in kind.table.all():
+            for rule in audits_of(table):
+                print_line(f"rule of {kind.name}: {rule}", err=True)

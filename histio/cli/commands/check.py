@@ -1,4 +1,4 @@
-"""``histio check``: what is wrong with a file."""
+"""``histio check``: report every problem in a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
 from histio.cli.options import database_options, file_argument, json_lines_option, truncate_times_option
-from histio.cli.printing import count_of, print_line
+from histio.cli.printing import pluralize, print_line
 from histio.cli.results import print_problem_lines
 
 
@@ -20,11 +20,11 @@ from histio.cli.results import print_problem_lines
 def check(
     file: str, url: str | None, history_name: str | None, *, truncate_times: bool, as_json: bool
 ) -> int:
-    """Tell all that is wrong with FILE.
+    """Report every problem in FILE.
 
-    Looked at are its form, what comes twice, what the numbers of a run should keep to, and the seal; with a
-    database, its references too. Each problem is a line FILE:LINE: POINTER: MESSAGE, to which editors jump.
-    Warnings alone are no failure.
+    Checks the form of each run, duplicates, totals and costs, and the seal; with a database, references too.
+    Prints one line for each problem, FILE:LINE: POINTER: MESSAGE, which editors can jump to. The exit code is
+    1 if there are errors; warnings do not count.
 
     \b
     Examples:
@@ -35,5 +35,5 @@ def check(
         problems = histio.check_file(file, history=history, truncate_times=truncate_times)
         errors, warnings = print_problem_lines(problems, file, as_json=as_json)
     if not as_json:
-        print_line(f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}", err=True)
+        print_line(f"{pluralize(errors, 'error')}, {pluralize(warnings, 'warning')}", err=True)
     return ExitCode.BAD if errors else ExitCode.DONE

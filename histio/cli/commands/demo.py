@@ -1,9 +1,10 @@
-"""``histio demo``: a demonstration."""
+"""``histio demo``: a bakery's year of runs moves to another database."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from histio.cli.printing import print_line
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 def demo(folder: Path | None) -> int:
-    """Show it all: a bakery's year moves to another database.
+    """Try histio: move a bakery's year to another database.
 
-    FOLDER gets the databases and the files; none of them may exist there. Without it, they are made in a
-    temporary folder that is gone afterwards.
+    Writes databases and files into FOLDER, and overwrites none. Without FOLDER, they are written to a
+    temporary folder and removed at the end.
 
     \b
     Examples:
@@ -29,19 +30,24 @@ def demo(folder: Path | None) -> int:
     from histio.demo import run as demonstration
 
     with ExitStack() as stack:
-        at = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histio-")))
-        for name in demonstration.FILES:
-            if os.path.lexists(at / name):
-                raise click.UsageError(f"{at / name} exists and will not be overwritten.")
-        try:
-            at.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=at).close()
-        except OSError as error:
-            raise click.UsageError(f"{at} cannot be used as a folder: {error.strerror}.") from error
-        whole = demonstration.run(at)
+        target = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histio-")))
+        _prepare(target, demonstration.FILES)
+        identical = demonstration.run(target)
     if folder is None:
-        print_line("The files were in a temporary folder that is gone; histio demo FOLDER keeps:")
+        print_line("The temporary folder was removed. To keep these files, run histio demo FOLDER:")
     else:
         print_line(f"The files are in {folder}:")
     print_line(f"  {', '.join(demonstration.FILES)}")
-    return ExitCode.DONE if whole else ExitCode.BAD
+    return ExitCode.DONE if identical else ExitCode.BAD
+
+
+def _prepare(folder: Path, files: Iterable[str]) -> None:
+    """Create the *folder*; a usage error if it has one of the *files*, or cannot be written to."""
+    for name in files:
+        if os.path.lexists(folder / name):
+            raise click.UsageError(f"{folder / name} exists and will not be overwritten.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise click.UsageError(f"{folder} cannot be used as a folder: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""``histio explain``: which columns are in the format."""
+"""``histio explain``: show which columns are in the format."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""``histio import``: runs of a file, to a database."""
+"""``histio import``: import the runs of a file into a database."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ from histio.cli.options import (
     truncate_times_option,
 )
 from histio.cli.printing import (
-    after_the_fact,
+    escape,
+    pluralize,
     print_json,
     print_line,
     print_table,
     print_wrapped,
-    safe,
+    report_unprintable,
 )
 from histio.cli.progress import progress_bar
 from histio.cli.results import print_problems
@@ -37,28 +38,28 @@ from histio.cli.results import print_problems
 @click.command(name="import")
 @file_argument()
 @database_options
-@click.option("--dry-run", is_flag=True, help="Do everything, and take it back: the report is the same.")
+@click.option("--dry-run", is_flag=True, help="Report what an import would do, and write nothing.")
 @click.option(
     "--on-duplicate",
     type=click.Choice(["skip", "error", "update", "verify"]),
     default="skip",
     show_default=True,
-    help="What becomes of runs that exist: left alone; rejected; made what FILE says; compared.",
+    help="Runs that exist are skipped, rejected, overwritten from FILE, or rejected if they differ.",
 )
-@click.option("--atomic", is_flag=True, help="Write nothing if any run is rejected.")
-@click.option("--rejects", metavar="FILE", help="Gets the rejected runs with their problems, to be mended.")
-@click.option("--force", is_flag=True, help="Replace the file of --rejects or --report where it exists.")
-@click.option("--report", "page", metavar="FILE", help="Gets a page to look at, with all that was told.")
-@click.option("--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after N runs.")
+@click.option("--rejects", metavar="FILE", help="Write the rejected runs and their problems to FILE.")
 @click.option(
     "--rename",
     multiple=True,
     metavar="MEMBER:OLD=NEW",
-    help='Read a slug as another; or a JSON file: {"recipe_slug": {"old": "new"}}.',
+    help='Replace a slug; or name a JSON file: {"recipe_slug": {"old": "new"}}.',
 )
+@click.option("--atomic", is_flag=True, help="Write nothing if any run is rejected.")
+@click.option("--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after every N runs.")
 @truncate_times_option
-@click.option("--follows", metavar="SHA256", help="Insist that FILE continues the export with this digest.")
-@click.option("--allow-truncated", is_flag=True, help="Import what is whole of a damaged file.")
+@click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
+@click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
+@click.option("--report", "page", metavar="FILE", help="Write an HTML report about the import to FILE.")
+@click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
 @quiet_option
 @json_option
 def import_(
@@ -73,10 +74,10 @@ def import_(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Write the runs of FILE to a database.
+    """Import the runs of FILE into a database.
 
-    Every run stands alone: one that cannot be imported is rejected with its reasons, and the others go in.
-    Runs that are there already are skipped, so the same import again changes nothing.
+    A run that cannot be imported is rejected, with the reasons; the others are imported. Runs that exist are
+    skipped, so an import can be repeated.
 
     \b
     Examples:
@@ -85,37 +86,43 @@ def import_(
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
-    renames = _renames(rename)
-    _check(file, page, force=force, **options)
+    renames = _parse_renames(rename)
+    _check_options(file, page, force=force, **options)
     with open_history(url, history_name) as history:
         with (
-            _telling_of_parts(options["commit_every"]),
+            _report_commits(options["commit_every"]),
             progress_bar(shown=not (quiet or as_json)) as progress,
         ):
             report = history.import_file(file, rename=renames, progress=progress, **options)
         if page is not None:
             _write_page(file, page, history, report, force=force)
-    withheld = options["atomic"] and report.rejected > 0
-    outcome = _outcome(report, withheld=withheld)
-    taken_back = report.dry_run or withheld
-    with after_the_fact("Nothing was imported" if taken_back else "The import is done"):
+    nothing_written = options["atomic"] and report.rejected > 0
+    code = _exit_code(report, nothing_written=nothing_written)
+    done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
+    with report_unprintable(done):
         if as_json:
             print_json(report.to_dict())
-        elif not quiet or outcome is not ExitCode.DONE:
-            _print_import(report, file, withheld=withheld, rejects=options["rejects"], renames=renames)
-    return outcome
+        elif not quiet or code is not ExitCode.DONE:
+            _print_report(report)
+            _print_renames(report, renames)
+            print_line()
+            for line in _conclude(report, file, nothing_written=nothing_written, rejects=options["rejects"]):
+                print_wrapped(line)
+    return code
 
 
-def _check(file: str, page: str | None, *, force: bool, **options: Any) -> None:
-    """Raise UsageError where the options do not go together, or a file is in the way."""
+def _check_options(file: str, page: str | None, *, force: bool, **options: Any) -> None:
+    """Raise UsageError for options that exclude each other, and for files that exist."""
     if options["commit_every"] and (options["atomic"] or options["dry_run"]):
-        raise click.UsageError("--commit-every excludes --atomic and --dry-run.")
+        raise click.UsageError("--commit-every cannot be combined with --atomic or --dry-run.")
     if page is not None and file == "-":
-        raise click.UsageError("--report: standard input cannot be read again for it.")
+        raise click.UsageError(
+            "--report cannot be combined with standard input, which can be read only once."
+        )
     if page is not None:
         from histio.page.rendering import engine
 
-        engine()  # what it lacks is told before anything is done
+        engine()  # raises before the import if jinja2 is not installed
     for option, path in (("--rejects", options["rejects"]), ("--report", page)):
         if path is not None and os.path.lexists(path) and not force:
             raise click.UsageError(f"{option}: {path} exists; --force replaces it.")
@@ -126,94 +133,101 @@ def _write_page(
 ) -> None:
     try:
         histio.report_page(file, page, history=history, imported=report, overwrite=force)
-    except OSError as error:  # what was imported is
-        print_line(f"--report: {safe(page)} cannot be written: {error.strerror}", err=True)
+    except OSError as error:  # the import itself is done
+        print_line(f"--report: {escape(page)} could not be written: {error.strerror}", err=True)
 
 
 @contextmanager
-def _telling_of_parts(commit_every: int | None) -> Iterator[None]:
-    """A block that tells, where it fails, what becomes of the parts that were committed."""
+def _report_commits(commit_every: int | None) -> Iterator[None]:
+    """If the block fails after commits, say that the command can be repeated."""
     try:
         yield
     except BaseException:
         if commit_every:
-            print_line("What was committed stays; the same command goes on from there.", err=True)
+            print_line("The runs committed so far are kept. To continue, repeat the command.", err=True)
         raise
 
 
-def _outcome(report: histio.ImportReport, *, withheld: bool) -> ExitCode:
-    nothing = not (report.imported or report.updated or report.skipped)
-    if withheld or (report.rejected and nothing):
+def _exit_code(report: histio.ImportReport, *, nothing_written: bool) -> ExitCode:
+    accepted = report.imported or report.updated or report.skipped
+    if nothing_written or (report.rejected and not accepted):
         return ExitCode.BAD
     return ExitCode.REJECTS if report.rejected or report.truncated else ExitCode.DONE
 
 
-def _renames(given: Sequence[str]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for each in given:
-        if Path(each).is_file():
-            try:
-                rules = json.loads(Path(each).read_bytes())
-            except ValueError as error:
-                raise click.UsageError(f"--rename: {each} is no JSON: {error}") from error
-            if not isinstance(rules, dict) or not all(isinstance(names, dict) for names in rules.values()):
-                raise click.UsageError(f'--rename: {each} must be like {{"recipe_slug": {{"old": "new"}}}}.')
-        else:
-            found_rule = re.fullmatch("([^:=]+):(.+)=(.+)", each, re.DOTALL)
-            if found_rule is None:
-                raise click.UsageError(f"--rename: {each!r} is neither MEMBER:OLD=NEW nor a JSON file.")
-            member, old, new = found_rule.groups()
-            rules = {member: {old: new}}
-        for member, names in rules.items():
-            found.setdefault(member, {}).update(names)
-    return found
+def _parse_renames(values: Sequence[str]) -> dict[str, dict[str, str]]:
+    """New slugs by member and old slug, from the values of ``--rename``."""
+    renames: dict[str, dict[str, str]] = {}
+    for value in values:
+        rules = _read_renames(value) if Path(value).is_file() else _parse_rename(value)
+        for member, slugs in rules.items():
+            renames.setdefault(member, {}).update(slugs)
+    return renames
 
 
-def _print_import(
-    report: histio.ImportReport,
-    file: str,
-    *,
-    withheld: bool,
-    rejects: str | None,
-    renames: dict[str, dict[str, str]],
-) -> None:
-    ends = ("imported", "updated", "skipped", "rejected")
-    rows = [(kind, *(getattr(counts, end) for end in ends)) for kind, counts in report.by_kind.items()]
-    print_table(["kind", *ends], [*rows, ("total", *(getattr(report, end) for end in ends))])
+def _read_renames(path: str) -> dict[str, dict[str, str]]:
+    try:
+        rules = json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise click.UsageError(f"--rename: {path} is not JSON: {error}") from error
+    if not isinstance(rules, dict) or not all(isinstance(slugs, dict) for slugs in rules.values()):
+        raise click.UsageError(f'--rename: {path} must look like {{"recipe_slug": {{"old": "new"}}}}.')
+    return rules
+
+
+def _parse_rename(text: str) -> dict[str, dict[str, str]]:
+    rule = re.fullmatch("([^:=]+):(.+)=(.+)", text, re.DOTALL)
+    if rule is None:
+        raise click.UsageError(f"--rename: write MEMBER:OLD=NEW or the name of a JSON file, not {text!r}.")
+    member, old, new = rule.groups()
+    return {member: {old: new}}
+
+
+def _print_report(report: histio.ImportReport) -> None:
+    outcomes = ("imported", "updated", "skipped", "rejected")
+    rows = [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in report.by_kind.items()]
+    print_table(["kind", *outcomes], [*rows, ("total", *(getattr(report, name) for name in outcomes))])
     print_problems("Problems", report.problems, report.problem_count)
     print_problems("Warnings", report.warnings, report.warning_count)
     if report.updated:
-        found = report.entries
+        entries = report.entries
         print_line(
-            f"\nLedger entries: {found.added:,} added, {found.changed:,} changed, {found.removed:,} removed"
+            f"\nLedger entries: {entries.added:,} added, {entries.changed:,} changed, "
+            f"{entries.removed:,} removed"
         )
+
+
+def _print_renames(report: histio.ImportReport, renames: Mapping[str, Mapping[str, str]]) -> None:
+    """Print how often slugs were renamed, and the rules that were not used."""
     if renames:
-        print_line(f"\nSlugs renamed in {report.renamed_count:,} places")
+        print_line(f"\nSlugs renamed in {pluralize(report.renamed_count, 'place')}")
+    if report.renamed_count > len(report.renamed):  # the report does not list all uses
+        return
     used = {use.old for use in report.renamed}
-    if report.renamed_count == len(report.renamed):
-        for member, old in ((member, old) for member, rules in renames.items() for old in rules):
+    for member, slugs in renames.items():
+        for old in slugs:
             if old not in used:
-                print_line(f"No run names {safe(old)} as {safe(member)}.")
-    print_line()
-    for line in _what_next(report, file, withheld=withheld, rejects=rejects):
-        print_wrapped(line)
+                print_line(f"No run names {escape(old)} as {escape(member)}.")
 
 
-def _what_next(report: histio.ImportReport, file: str, *, withheld: bool, rejects: str | None) -> list[str]:
-    found = []
+def _conclude(
+    report: histio.ImportReport, file: str, *, nothing_written: bool, rejects: str | None
+) -> list[str]:
+    """What was done, and what to do next."""
+    lines = []
     if report.dry_run:
-        found.append("This was a dry run: nothing was written to the database.")
-    elif withheld:
-        found.append("Nothing was written: --atomic, and runs were rejected.")
+        lines.append("This was a dry run: nothing was written to the database.")
+    elif nothing_written:
+        lines.append("Nothing was written, because runs were rejected and --atomic was given.")
     if any(problem.code == "unknown-reference" for problem in report.problems):
-        found.append(
-            f"histio references {safe(file)} --url … lists the slugs that are missing: make those rows, or "
+        lines.append(
+            f"To list the missing slugs, run histio references {escape(file)} --url …; create those rows, or "
             "import again with --rename MEMBER:OLD=NEW."
         )
     if rejects is not None and report.rejected:
-        found.append(f"The rejected runs are in {safe(rejects)}: mend them there, and import that file.")
+        lines.append(f"The rejected runs are in {escape(rejects)}: correct them and import that file.")
     elif report.rejected and not report.dry_run:
-        found.append("To keep the rejected runs for mending, import again with --rejects FILE.")
+        lines.append("To write the rejected runs to a file, import again with --rejects FILE.")
     if report.truncated:
-        found.append(f"Done, as far as {safe(file)} is whole: it is damaged, as its warnings say.")
-    return found or ["Done."]
+        lines.append(f"{escape(file)} is damaged: it was imported up to the damage.")
+    return lines or ["Done."]

@@ -1,4 +1,4 @@
-"""``histio merge``: one file from several."""
+"""``histio merge``: merge files into one."""
 
 from __future__ import annotations
 
@@ -13,34 +13,38 @@ from histio.cli.results import print_export
 
 @click.command()
 @file_argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--output", "-o", "out", required=True, metavar="FILE", help="What is written.")
+@click.option("--output", "-o", required=True, metavar="FILE", help="The file to write.")
 @history_option
-@click.option("--follows", metavar="SHA256", help="The digest of the file that the new one continues.")
-@click.option("--format", "form", metavar="FORM", help="Such as jsonl.zst, where no ending says it.")
-@click.option("--force", is_flag=True, help="Replace the output where it exists.")
+@click.option(
+    "--format", "file_format", metavar="FORMAT", help="Such as jsonl.zst, if the output has no suffix."
+)
+@click.option("--force", is_flag=True, help="Replace an existing output file.")
+@click.option("--follows", metavar="SHA256", help="The digest of the export that the output continues.")
 @json_option
 def merge(
     files: tuple[str, ...],
-    out: str,
+    output: str,
     history_name: str | None,
     *,
-    follows: str | None,
-    form: str | None,
+    file_format: str | None,
     force: bool,
+    follows: str | None,
     as_json: bool,
 ) -> int:
-    """Make one sealed file of several.
+    """Merge files into one sealed file.
 
-    FILES are given from the oldest to the newest. A run that comes several times is written as the last file
-    has it. Of a single file, which may be unsorted and unsealed, it makes an export.
+    Name the files from the oldest to the newest: of a run in several files, the last one is kept. A single
+    file, unsorted or unsealed, becomes a sorted and sealed one.
 
     \b
     Examples:
       histio merge history.jsonl later.jsonl -o whole.jsonl
     """
+    if files.count("-") > 1:
+        raise click.UsageError("Only one FILE can be standard input.")
     with open_any_history(None, history_name) as history:
-        if files.count("-") > 1:
-            raise click.UsageError("Standard input can be read once only.")
-        report = histio.merge(files, out, history=history, follows=follows, format=form, overwrite=force)
-    print_export(report, out, as_json=as_json)
+        report = histio.merge(
+            files, output, history=history, follows=follows, format=file_format, overwrite=force
+        )
+    print_export(report, output, as_json=as_json)
     return ExitCode.DONE

@@ -1,7 +1,8 @@
-"""``histio references``: which slugs a file needs."""
+"""``histio references``: list the slugs that a file needs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -16,15 +17,15 @@ from histio.cli.printing import print_json, print_table
 @click.command()
 @file_argument()
 @database_options
-@click.option("--missing-json", is_flag=True, help="Print what is missing as one JSON object, by member.")
+@click.option("--missing-json", is_flag=True, help="Print the missing slugs as one JSON object, by member.")
 @json_lines_option
 def references(
     file: str, url: str | None, history_name: str | None, *, missing_json: bool, as_json: bool
 ) -> int:
-    """Tell which slugs FILE needs, and which are missing.
+    """List the slugs that FILE names, and which are missing.
 
-    Without a database, they are counted. What has close matches shows them; histio import --rename reads a
-    slug as another. The exit code is 1 where a run would be rejected for what is missing.
+    Without a database, only counts their uses. For a missing slug, shows close matches; histio import
+    --rename can replace it. The exit code is 1 if a slug is missing without which runs would be rejected.
 
     \b
     Examples:
@@ -32,36 +33,41 @@ def references(
       histio references history.jsonl --url sqlite:///branch.db
       histio references history.jsonl --missing-json
     """
-    missing: dict[str, dict[str, Any]] = {}
-    lacking = False
     if missing_json and as_json:
-        raise click.UsageError("--missing-json and --json exclude each other.")
+        raise click.UsageError("Use either --missing-json or --json.")
     with open_any_history(url, history_name, use_environment=True) as history:
         if missing_json and not history._has_database:
-            raise click.UsageError(f"--missing-json: which database? Say --url URL, or set {URL_VARIABLE}.")
-        rows = []
-        for each in histio.references(file, history=history):
-            lacking = lacking or (each.found is False and each.required)
-            if each.found is False:
-                told = {"model": each.model, "uses": each.uses, "required": each.required}
-                missing.setdefault(each.member, {})[each.slug] = told | {"hint": each.hint}
+            raise click.UsageError(f"--missing-json needs a database: pass --url URL, or set {URL_VARIABLE}.")
+        rejects_runs = False
+        kept = []
+        for reference in histio.references(file, history=history):
+            missing = reference.found is False
+            rejects_runs = rejects_runs or (missing and reference.required)
             if as_json:
-                print_json(each.to_dict(), indent=None)
-            elif not missing_json:
-                rows.append(_reference_row(each))
+                print_json(reference.to_dict(), indent=None)
+            elif missing or not missing_json:
+                kept.append(reference)
     if missing_json:
-        print_json(missing)
+        print_json(_group_by_member(kept))
     elif not as_json:
-        print_table(["member", "slug", "uses", "in the database"], rows)
-    return ExitCode.BAD if lacking else ExitCode.DONE
+        print_table(["member", "slug", "uses", "in the database"], map(_table_row, kept))
+    return ExitCode.BAD if rejects_runs else ExitCode.DONE
 
 
-def _reference_row(each: histio.Needed) -> tuple[object, ...]:
-    if each.found is None:
-        state = "not asked"
-    elif each.found:
+def _group_by_member(missing: Iterable[histio.Needed]) -> dict[str, dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for each in missing:
+        details = {"model": each.model, "uses": each.uses, "required": each.required, "hint": each.hint}
+        groups.setdefault(each.member, {})[each.slug] = details
+    return groups
+
+
+def _table_row(reference: histio.Needed) -> tuple[object, ...]:
+    if reference.found is None:
+        state = "not checked"
+    elif reference.found:
         state = "yes"
     else:
-        state = "NO" if each.required else "no, which is only warned of"
-        state += f": {each.hint}" if each.hint else ""
-    return each.member, each.slug, each.uses, state
+        state = "NO" if reference.required else "no (a warning)"
+        state += f": {reference.hint}" if reference.hint else ""
+    return reference.member, reference.slug, reference.uses, state

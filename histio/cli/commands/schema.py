@@ -1,4 +1,4 @@
-"""``histio schema``: the JSON Schema of documents."""
+"""``histio schema``: print the JSON Schema of documents."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from histio.cli.options import history_option
 def schema(history_name: str | None) -> int:
     """Print the JSON Schema of documents.
 
-    That is the published one (draft 2020-12), or that of a History. Any validator in any language gives the
-    verdict of histio with it. Its definition stream_line is for one line of a stream.
+    Prints the published schema (draft 2020-12) or, with --history, the schema of your own format. Validators
+    in any language accept what histio accepts. To validate a line of a stream, use #/$defs/stream_line.
 
     \b
     Examples:
