@@ -59,9 +59,9 @@ class _OrderedGroup(click.Group):
 def app(context: click.Context, /) -> None:
     """Move an application's history between databases, as portable, checked JSON.
 
-    A history consists of runs, such as production runs, with their ledger entries. A file is a stream of runs
-    (.jsonl) or one document (.json), and may be compressed (.gz, .zst). For standard input or output, write -
-    instead of a file.
+    A history consists of runs, such as production runs, with their ledger entries. Other rows are named by
+    slugs instead of row ids. A file is a stream of runs (.jsonl) or one document (.json), and may be
+    compressed (.gz, .zst). For standard input or output, write - instead of a file.
 
     \b
     Exit codes:
