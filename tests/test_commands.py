@@ -318,7 +318,10 @@ def test_a_damaged_file_is_bad_input_and_writes_nothing(home, run):
     assert "without its trailer" in errors
     assert kept("sqlite:///branch.db")["production_runs"] == []
     code, printed, _ = run(f"import cut.jsonl --allow-truncated {BRANCH}")
-    assert (code, "cut.jsonl is damaged: it was imported up to the damage" in printed) == (ExitCode.REJECTS, True)
+    assert (code, "cut.jsonl is damaged: it was imported up to the damage" in printed) == (
+        ExitCode.REJECTS,
+        True,
+    )
 
 
 def test_a_file_of_rejects_that_exists_is_kept_unless_it_is_forced(home, run):
@@ -531,7 +534,11 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         ("export out.jsonl --url mariadb+pymysql://root@127.0.0.1/test?foo=bar", 4, "foo"),
         (f"export out.jsonl --kind production_runs {BAKERY}", 2, "did you mean production_run?"),
         (f"export out.jsonl --where recipe=cookies {BAKERY}", 2, "did you mean recipe_slug?"),
-        (f"export out.jsonl --since 2025-02-01 --until 2025-01-01 {BAKERY}", 2, "--since is later than --until"),
+        (
+            f"export out.jsonl --since 2025-02-01 --until 2025-01-01 {BAKERY}",
+            2,
+            "--since is later than --until",
+        ),
         ("inspect bakery.db", 1, "bakery.db is the file of a database"),
         ("audit sqlite:///bakery.db", 2, "Pass it as --url sqlite:///bakery.db"),
         ("diff - -", 2, "A and B cannot both be standard input"),
@@ -546,7 +553,11 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         (f"export no/such/folder/out.jsonl {BAKERY}", 2, "No such file or directory"),
         (f"import history.jsonl --rename cookies {BRANCH}", 2, "MEMBER:OLD=NEW"),
         (f"import history.jsonl --commit-every 0 {BRANCH}", 2, "commit-every"),
-        (f"import history.jsonl --commit-every 5 --atomic {BRANCH}", 2, "--commit-every cannot be combined with"),
+        (
+            f"import history.jsonl --commit-every 5 --atomic {BRANCH}",
+            2,
+            "--commit-every cannot be combined with",
+        ),
         ("export out.jsonl --url postgresql://me:secret@127.0.0.1:1/x", 4, "refused"),
         ("import plain.txt --url sqlite:///branch.db", 1, "cannot be read as a history"),
         ("export out.jsonl --url sqlite:///empty.db", 4, "histio init"),

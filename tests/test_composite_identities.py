@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 import histio
 from histio import BindingError, DocumentError, ExportError, History, testing
 from histio.cli.app import app
-from histio.exporting.pages import PAGE
+from histio.exporting.page_size import PAGE
 from histio.importing.classify import Identities
 from tests import lab
 from tests.bakery import number
@@ -190,7 +190,8 @@ keys = st.tuples(
 @given(st.lists(keys, unique_by=lambda key: key[:2], max_size=20), st.integers(1, 4))
 def test_pages_of_any_size_give_every_run_once_and_in_order(found, size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("histio.exporting.pages.PAGE", size)
+        patch.setattr("histio.exporting.page_size.PAGE", size)
+        patch.setattr("histio.exporting.fast.pages.PAGE", size)
         with Session(ENGINE) as session:
             session.execute(sa.delete(lab.Visit))
             projects = {each.slug: each for each in session.scalars(sa.select(lab.Project))}
@@ -770,17 +771,14 @@ def test_an_identity_of_what_identifies_nothing_is_refused(identity, message):
     ],
 )
 def test_an_order_of_what_orders_nothing_is_refused(order, message):
-    class Readings(lab.ReadingSchema):
-        class Meta(lab.ReadingSchema.Meta):
-            pass
+    meta = type("Meta", (lab.ReadingSchema.Meta,), {"order": order})
 
-    Readings.Meta.order = order
-
-    class Samples(lab.SampleSchema):
-        readings = lab.Nested(Readings, many=True)
+    def bind() -> None:
+        readings = type("Readings", (lab.ReadingSchema,), {"Meta": meta})
+        History(None, type("Samples", (lab.SampleSchema,), {"readings": lab.Nested(readings, many=True)}))
 
     with pytest.raises(BindingError, match=message):
-        History(None, Samples)
+        bind()
 
 
 def test_a_reference_that_identifies_has_one_key(sqlite_of):

@@ -335,7 +335,7 @@ def source(*modules):
     "message", [cells[0].strip("`") for cells in PAGES["hosts.md"].table("What cannot be bound")]
 )
 def test_every_message_is_one_of_histios(message):
-    assert message in source("*.py", "*/*.py")
+    assert message in source("**/*.py")
 
 
 @pytest.mark.parametrize("event", _EVENTS)

@@ -39,7 +39,7 @@ def audit(file: str | None, url: str | None, history_name: str | None, *, as_jso
 
 
 def _print_rules(history: histio.History) -> None:
-    from histio.kinds.audits import audits_of
+    from histio.kinds.auditing import audits_of
 
     for kind in history._format.kinds:
         for table in kind.table.all():
