@@ -42,10 +42,7 @@ else:
     _missing = None
 
 AsyncBorrowedSession: TypeAlias = "AsyncSession | async_scoped_session[Any] | AsyncConnection"
-AsyncBind: TypeAlias = (
-    "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | AsyncSession | async_scoped_session[Any]"
-    " | AsyncConnection | None"
-)
+AsyncBind: TypeAlias = "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | AsyncBorrowedSession | None"
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
