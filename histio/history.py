@@ -49,8 +49,10 @@ from histio.importing.destination import open_destination
 from histio.importing.fast.rows import Rows
 from histio.importing.look_ups import LookUps
 from histio.importing.orm import acting_tables, reasons, unit_of_work_reasons
-from histio.importing.parse import Format, OnDuplicate, Reader, Renames
+from histio.importing.parse import Format, Reader
+from histio.importing.renames import Renames
 from histio.importing.row_builder import Constants, check_values
+from histio.importing.run import OnDuplicate
 from histio.importing.run_order import in_order
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items

@@ -27,7 +27,8 @@ from histio.files.reading import Reading
 from histio.files.scratch import Scratch
 from histio.files.streams import Seal
 from histio.files.writing import lines
-from histio.importing.parse import Format, Run
+from histio.importing.parse import Format
+from histio.importing.run import Run
 from histio.kinds.fields import Epoch, RunUUID, UtcTimestamp
 from histio.kinds.table import Kind
 from histio.report import KEPT, Fault, Problem

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
 from histio.importing.bulk import attempted
-from histio.importing.parse import Steps
 from histio.importing.row import Insert, Row
+from histio.importing.run import Steps
 from histio.kinds.mapping import unique_on, unique_rules
 from histio.kinds.table import Kind, Table
 from histio.report import Fault

@@ -12,8 +12,9 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import Stored, limits, stored_columns
 from histio.importing.identities import Identities
-from histio.importing.parse import Reader, Run
+from histio.importing.parse import Reader
 from histio.importing.row_builder import Constants, RowBuilder
+from histio.importing.run import Run
 from histio.importing.run_order import Dependencies
 from histio.importing.spool import Spool
 from histio.importing.truncation import Truncation

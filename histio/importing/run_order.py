@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from histio.importing.circles import Blank, blank_of, reached, stuck_kinds
 from histio.importing.graph import BLANK, HARD, LATE, Need, RunGraph
-from histio.importing.parse import Run, Values
+from histio.importing.run import Run, Values
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Part
 from histio.kinds.mapping import column_of, find_column, relation

@@ -16,8 +16,9 @@ from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History, check_numbers
 from histio.importing.look_ups import LookUps
-from histio.importing.parse import Format, Reader, Run, Steps, Values
+from histio.importing.parse import Format, Reader
 from histio.importing.repetitions import note_entries, note_repeated
+from histio.importing.run import Run, Steps, Values
 from histio.importing.spool import Spool
 from histio.importing.windows import windows
 from histio.kinds.auditing import findings

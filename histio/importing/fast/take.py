@@ -16,9 +16,10 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.rows import Records, Rows, compiled_rows
 from histio.importing.identities import Identities
-from histio.importing.parse import OnDuplicate, Reader, Run
+from histio.importing.parse import Reader
 from histio.importing.row_builder import RowBuilder
 from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
+from histio.importing.run import OnDuplicate, Run
 from histio.importing.spool import Spool
 from histio.importing.truncation import Cut
 from histio.importing.update.compare import note_altered
