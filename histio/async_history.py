@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+from histio.bound import Constants
 from histio.database.dialects import set_up
 from histio.errors import BindingError
 from histio.exporting.counts import OnUnreadable
@@ -18,7 +19,6 @@ from histio.exporting.pages import PAGE
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History, Where
 from histio.importing.parse import Renames
-from histio.importing.row_builder import Constants
 from histio.importing.transaction import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report

@@ -67,7 +67,7 @@ def opened(url: str | None, named: str | None, *, new: bool = False) -> Iterator
         click.UsageError: They name none.
     """
     own = None if named is None else _imported(named)
-    if url is None and (own is None or not own._has_database):
+    if url is None and (own is None or not own.bound.has_database):
         url = os.environ.get(VARIABLE) or None
         if url is None:
             raise click.UsageError(
@@ -83,7 +83,10 @@ def opened(url: str | None, named: str | None, *, new: bool = False) -> Iterator
     missing = None if new else missing_file(where)
     if missing is not None:
         raise click.UsageError(f"{missing} does not exist. (histio init makes a new database.)")
-    with histio.History(where) if own is None else own._bound_to(where) as history, _told_of(where):
+    with (
+        histio.History(where) if own is None else histio.History.of_bound(own.bound.on(where)) as history,
+        _told_of(where),
+    ):
         yield history
 
 

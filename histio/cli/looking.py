@@ -215,7 +215,7 @@ def references(file: str, url: str | None, named: str | None, *, missing_json: b
     if missing_json and as_json:
         raise click.UsageError("--missing-json and --json exclude each other.")
     with opened_for_files(url, named, asked=True) as history:
-        if missing_json and not history._has_database:
+        if missing_json and not history.bound.has_database:
             raise click.UsageError(f"--missing-json: which database? Say --url URL, or set {VARIABLE}.")
         rows = []
         for each in histio.references(file, history=history):
@@ -267,7 +267,7 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
         if not as_json:
             from histio.kinds.audits import audits_of
 
-            for kind in history._format.kinds:
+            for kind in history.bound.kinds:
                 for rule in (rule for table in kind.table.all() for rule in audits_of(table)):
                     say(f"rule of {kind.name}: {rule}", err=True)
             say(_counted(count, "finding"), err=True)

@@ -72,9 +72,9 @@ def init(url: str | None, named: str | None, *, as_json: bool) -> int:
 
     with (
         opened(url, named, new=True) as history,
-        history._database.writing(None) as (connection, _, commit),
+        history.bound.database.writing(None) as (connection, _, commit),
     ):
-        tables = [table for kind in history._format.kinds for table in kind.table.all()]
+        tables = [table for kind in history.bound.kinds for table in kind.table.all()]
         mapped: list[Any] = [each for table in tables for mapper in table.mappers() for each in mapper.tables]
         metadata = list(dict.fromkeys(each.metadata for each in mapped))
         before = set(inspect(connection).get_table_names())

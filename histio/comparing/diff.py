@@ -13,12 +13,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from histio.bound import Bound
 from histio.comparing.ordered import Place, Placed, Placer, together
 from histio.exporting.pages import export_runs
 from histio.files import FilePath
 from histio.files.scratch import Scratch
 from histio.history import History
-from histio.importing.parse import Format, canonical
+from histio.importing.execute import look_ups
+from histio.importing.parse import canonical
 from histio.kinds.table import Kind, Ledger, Table
 from histio.pointer import pointer
 from histio.wire import equal, shown
@@ -107,7 +109,7 @@ def diff(
 def _check_alike(one: History, other: History) -> None:
     if one.version != other.version:
         raise ValueError(f"the histories have formats of different versions: {one.version}, {other.version}")
-    described = [{_described(kind) for kind in each._format.kinds} for each in (one, other)]
+    described = [{_described(kind) for kind in each.bound.kinds} for each in (one, other)]
     if described[0] != described[1]:
         kinds = " and ".join(", ".join(each.kinds) for each in (one, other))
         raise ValueError(f"the histories have different kinds, or identify their runs differently: {kinds}")
@@ -119,15 +121,15 @@ def _described(kind: Kind) -> tuple[str, tuple[str, ...], str | None]:
 
 
 def _differences(a: FilePath | History, b: FilePath | History, history: History) -> Iterator[Difference]:
-    form = history._format
+    bound = history.bound
     with ExitStack() as stack:
-        (ours, in_a), (theirs, in_b) = (stack.enter_context(_runs(each, form)) for each in (a, b))
+        (ours, in_a), (theirs, in_b) = (stack.enter_context(_runs(each, bound)) for each in (a, b))
         # Slugs are resolved for a file and a database only: the database resolves those of the file.
         of_a, of_b = (in_b, None) if in_a is None else (None, in_a) if in_b is None else (None, None)
         apart = stack.enter_context(_Apart())
         both = heapq.merge(_of("a", ours), _of("b", theirs), key=operator.itemgetter(0))
         for number, of_kind in itertools.groupby(both, key=lambda each: each[0].kind):
-            kind = form.kinds[number]
+            kind = bound.kinds[number]
             for uuid, found in _pairs(of_kind, apart):
                 changed = tuple(_run_changes(kind, found["a"], found["b"], of_a, of_b))
                 if changed:
@@ -137,17 +139,17 @@ def _differences(a: FilePath | History, b: FilePath | History, history: History)
 
 
 @contextmanager
-def _runs(given: FilePath | History, form: Format) -> Iterator[tuple[Iterator[Placed], _AsStored | None]]:
+def _runs(given: FilePath | History, bound: Bound) -> Iterator[tuple[Iterator[Placed], _AsStored | None]]:
     """The runs of a file or database, in the order of exports; for a database, also what resolves slugs."""
     if not isinstance(given, History):
-        with together([given], form) as files:
+        with together([given], bound) as files:
             yield files.runs(), None
         return
-    own = {kind.name: kind for kind in given._format.kinds}
-    placers = [Placer(own[kind.name], number) for number, kind in enumerate(form.kinds)]
+    own = {kind.name: kind for kind in given.bound.kinds}
+    placers = [Placer(own[kind.name], number) for number, kind in enumerate(bound.kinds)]
     with (
-        given._database.reading(None) as connection,
-        given._looking(connection, given.version, None) as work,
+        given.bound.database.reading(None) as connection,
+        look_ups(given.bound, connection) as work,
     ):
 
         def as_stored(kind: str, record: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from histio.bound import Constants
 from histio.database.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
 from histio.importing.bulk import Row
@@ -21,9 +22,6 @@ from histio.kinds.table import Kind, Links, Reference, Table
 from histio.report import Fault
 from histio.resolving.resolve import Finding, Found, Resolver, shown_key
 from histio.resolving.stored_slugs import as_stored
-
-Constants = Mapping[str, Any]
-"""By attribute, values of columns that the format leaves out, or functions that give one for each import."""
 
 
 class RowBuilder:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.bound import Constants
 from histio.database.dialects import (
     RowFaultError,
     advance_sequence,
@@ -40,7 +41,7 @@ from histio.importing.graph import LEFT, Need, RunGraph
 from histio.importing.orm import insert_by_unit_of_work, reasons
 from histio.importing.parse import Reader, Run
 from histio.importing.repetitions import duplicate, note_entries, note_repeated, shared_identities
-from histio.importing.row_builder import Constants, RowBuilder
+from histio.importing.row_builder import RowBuilder
 from histio.importing.row_counts import counted
 from histio.importing.run_order import Dependencies
 from histio.importing.spool import Spool

@@ -167,6 +167,11 @@ class Table:
         return (*self.references, *self.links)
 
     @property
+    def is_hooked(self) -> bool:
+        """Whether functions of the host change a record, its ledgers aside, before it is loaded."""
+        return bool(self.schema._hooks["pre_load"])  # noqa: SLF001 - marshmallow has no public name for it
+
+    @property
     def rows(self) -> sa.Table:
         """The Core table; where the model has several, the one of its own."""
         return self.mapper.local_table  # type: ignore[return-value]
@@ -271,7 +276,7 @@ class Kind:
     @property
     def is_hooked(self) -> bool:
         """Whether functions of the host's change records before they are loaded."""
-        return any(table.schema._hooks["pre_load"] for table in self.table.all())  # noqa: SLF001
+        return any(table.is_hooked for table in self.table.all())
 
     def named(self, identity: Any) -> str:
         """An *identity*, as its column has it, in words; as it is where the format has none for it."""

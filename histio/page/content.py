@@ -56,7 +56,7 @@ def _moment(time: str) -> str:
 
 
 def _kind(kind: KindGathered, drawing: Drawing, history: History) -> dict[str, Any]:
-    described = history._contract.schema["$defs"][kind.kind.name]
+    described = history.bound.contract.schema["$defs"][kind.kind.name]
     return {
         "title": titled(kind.kind.collection),
         "text": described.get("description", ""),

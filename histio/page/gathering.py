@@ -283,25 +283,25 @@ def gathered(given: FilePath | History, history: History, sums: Sums) -> Gathere
         ExportError: Rows that the format cannot hold.
         OSError: The file cannot be read.
     """
-    form, numbers = history._format, itertools.count()
-    kinds = {kind.name: KindGathered(kind, sums, numbers) for kind in form.kinds}
+    bound, numbers = history.bound, itertools.count()
+    kinds = {kind.name: KindGathered(kind, sums, numbers) for kind in bound.kinds}
     found = Gathered("a database", history.version, None, list(kinds.values()))
     if isinstance(given, History):
-        with given._database.reading(None) as connection:
+        with given.bound.database.reading(None) as connection:
             for each in found.kinds:
                 for record in export_runs(connection, each.kind):
                     each.add(record)
         return found
     source = Source(given)
-    with reading(source, form.contract, form.kinds) as file:
+    with reading(source, bound.contract, bound.kinds) as file:
         found.name = PurePath(source.name).name
         found.version, found.exported_at = file.version, file.header.get("exported_at")
-        reader = Reader(form, file.version, {})
+        reader = Reader(bound, file.version, {})
         for item in file.items():
             if isinstance(item, Unreadable) or not (reader.takes(item) or reader.read(item).well_formed):
                 found.passed_over += 1
                 continue
-            record, _ = form.versions.upgrade(item.kind, item.record, file.version)
+            record, _ = bound.versions.upgrade(item.kind, item.record, file.version)
             of = kinds[item.kind]
             of.add(record, item.place(of.kind.collection))
         check_damage(file)
