@@ -42,7 +42,6 @@ from histio.files import (
     write_runs,
 )
 from histio.files.raw_runs import Item, entries_of, parts_of
-from histio.importing.circles import circle_warnings
 from histio.importing.counts import Tally
 from histio.importing.execute import look_ups
 from histio.importing.fast.rows import Rows
@@ -63,6 +62,7 @@ from histio.kinds.versions import Upgrades, Versions
 from histio.progress import Meter, Report
 from histio.records import RunSchema
 from histio.report import KEPT, ExportReport, ImportReport, Problem
+from histio.resolving.circles import circle_warnings
 from histio.schemas import BUNDLED
 from histio.wire import shown
 

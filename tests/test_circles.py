@@ -20,9 +20,9 @@ import histio
 import histio.testing
 from histio import History
 from histio.importing import transaction as importer
-from histio.importing.circles import circle_warnings
 from histio.importing.graph import BLANK, HARD, LATE, Need
 from histio.importing.spool import Spool
+from histio.resolving.circles import circle_warnings
 from tests.bakery import number
 from tests.test_importer import ends, told
 

@@ -14,12 +14,12 @@ from histio.bound import Constants
 from histio.database.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
 from histio.importing.bulk import Row
-from histio.importing.circles import Blank
 from histio.importing.parse import Run, Steps, Values
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Kind, Links, Reference, Table
 from histio.report import Fault
+from histio.resolving.circles import Blank
 from histio.resolving.resolve import Finding, Found, Resolver, shown_key
 from histio.resolving.stored_slugs import as_stored
 

@@ -31,7 +31,6 @@ from histio.exporting.fast.text import Texts, compiled_texts
 from histio.exporting.pages import PAGE
 from histio.files.raw_runs import Entry, Item, Unreadable
 from histio.importing.bulk import BATCH, Row, insert_in_bulk, write
-from histio.importing.circles import circle_warnings
 from histio.importing.classify import Identities
 from histio.importing.collisions import find_collision
 from histio.importing.counts import Tally
@@ -52,6 +51,7 @@ from histio.importing.update.update import Updater
 from histio.kinds.mapping import attribute, unique_on
 from histio.kinds.table import Kind, Table
 from histio.report import Code, Fault, Problem
+from histio.resolving.circles import circle_warnings
 from histio.resolving.resolve import Finding, Found, Resolver, Sought, Values
 
 _log = logging.getLogger("histio")

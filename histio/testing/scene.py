@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session, aliased, scoped_session, sessionmaker
 from histio.database.dialects import deferring, ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
-from histio.importing.circles import Blank, blank_of
 from histio.kinds.mapping import is_among
 from histio.kinds.table import Kind, Reference, Table
 from histio.report import ImportReport
+from histio.resolving.circles import Blank, blank_of
 
 MakeRuns: TypeAlias = Callable[[Any, int], object]
 """Adds a number of runs to a session."""
