@@ -10,11 +10,11 @@ from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import ColumnProperty
 
 from histio.kinds.accounting import column_machinery
+from histio.kinds.base import RecordMeta, RecordOpts
 from histio.kinds.column_types import underlying
 from histio.kinds.fields import RunUUID, Text
 from histio.kinds.fields.texts import UUID_LENGTHS
 from histio.kinds.mapping import find_column, mapper_of
-from histio.kinds.options import RecordMeta, RecordOpts
 from histio.records import RecordSchema, RunSchema
 
 
@@ -64,9 +64,9 @@ def _is_column_field(field: Any) -> bool:
     return isinstance(getattr(field, "auto_field", field), _ColumnField)
 
 
-def _options(prop: ColumnProperty[Any], identity: str | Sequence[str] | None) -> dict[str, Any]:
+def _options(prop: ColumnProperty[Any], identity: Sequence[str]) -> dict[str, Any]:
     """The options of the field: an identity is required and not null."""
-    identifies = prop.key in ([identity] if isinstance(identity, str) else identity or ["uuid"])
+    identifies = prop.key in (identity or ["uuid"])
     return {"required": True, "allow_none": False} if identifies else {}
 
 

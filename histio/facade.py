@@ -164,7 +164,7 @@ def _export(
     session: BorrowedSession | None,
 ) -> dict[str, Any]:
     return _bound(session).export_document(
-        kinds=schema.Meta.kind, since=start_date, until=end_date, where=where, session=session
+        kinds=schema.opts.kind, since=start_date, until=end_date, where=where, session=session
     )
 
 
@@ -176,10 +176,10 @@ def _import(
     session: BorrowedSession | None,
 ) -> ImportResult:
     if isinstance(data, dict):
-        lists = {each.Meta.collection for each in (ProductionRunSchema, AssemblyRunSchema)}
-        own: dict[str, Any] = {} if lists.isdisjoint(data) else {schema.Meta.collection: []}
+        lists = {each.opts.collection for each in (ProductionRunSchema, AssemblyRunSchema)}
+        own: dict[str, Any] = {} if lists.isdisjoint(data) else {schema.opts.collection: []}
         data = own | {
-            name: data[name] for name in data if name == schema.Meta.collection or name not in lists
+            name: data[name] for name in data if name == schema.opts.collection or name not in lists
         }
     report = _bound(session).import_document(
         data, on_duplicate="skip" if skip_duplicates else "error", session=session

@@ -41,7 +41,7 @@ from histio.files import (
     undamaged,
     write_runs,
 )
-from histio.files.raw_runs import Item, entries_of, parts_of
+from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.importing.counts import Tally
 from histio.importing.execute import look_ups
 from histio.importing.fast.rows import Rows
@@ -356,7 +356,7 @@ class History:
             raise DocumentError(tuple(problems))
         kinds = self.bound.kinds
         return self._import(
-            entries_of(document, kinds),
+            iter_raw_runs(document, kinds),
             Tally(kinds),
             reader=Reader(self.bound, document["version"], rename or {}),
             on_duplicate=on_duplicate,
@@ -473,7 +473,7 @@ class History:
 
     def _import(
         self,
-        items: Iterable[Item],
+        items: Iterable[RawItem],
         tally: Tally,
         *,
         reader: Reader,
@@ -491,7 +491,7 @@ class History:
         values = self.bound.constants()
         kinds = self.bound.kinds
         withheld, unit_of_work = False, {}
-        parts = [items] if commit_every is None else parts_of(items, commit_every)
+        parts = [items] if commit_every is None else split_items(items, commit_every)
         with Spool() as spool:
             for part in parts:
                 with self.bound.database.writing(session) as (connection, habits, finish):
@@ -546,7 +546,7 @@ class History:
         with look_ups(
             self.bound, session, version=version, rename=rename, truncate_times=truncate_times
         ) as work:
-            return work.check(entries_of(document, self.bound.kinds))
+            return work.check(iter_raw_runs(document, self.bound.kinds))
 
     def explain(self, *, session: BorrowedSession | None = None) -> str:
         """How each column is accounted for, and how fast runs are exported and imported, as text for people.
@@ -619,7 +619,7 @@ def _json_schema(schemas: tuple[type[RunSchema], ...], version: str) -> dict[str
     own = derive(schemas, version=version)
     if version == VERSION and own == published():
         return published()
-    return own | {"$id": f"{URN}:{version}:{'+'.join(schema.Meta.kind for schema in schemas)}"}
+    return own | {"$id": f"{URN}:{version}:{'+'.join(schema.opts.kind for schema in schemas)}"}
 
 
 def moment(exported_at: dt.datetime | None) -> str:

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 from marshmallow import Schema, ValidationError, post_load, validates_schema
 from marshmallow.fields import Field, Nested
-from marshmallow_sqlalchemy import SQLAlchemySchema
-from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import Mapper
 
 from histio.errors import BindingError
-from histio.kinds.associations import data_columns
-from histio.kinds.audits import Audit
-from histio.kinds.bind import table_of, told_of
-from histio.kinds.charts import Compare
-from histio.kinds.converter import Converter
+from histio.kinds.base import BaseSchema, told_of
+from histio.kinds.bind import table_of
 from histio.kinds.entry_order import order_of
 from histio.kinds.fields import Slug
-from histio.kinds.fields.groups import SlugGroups
 from histio.kinds.fitting import fit
-from histio.kinds.mapping import Relation, find_column, mapper_of, no_such, relation
-from histio.kinds.options import RecordMeta, RecordOpts
+from histio.kinds.mapping import Relation, find_column, mapper_of, relation
 from histio.report import Fault
 from histio.resolving import instances
 from histio.wire import is_list, nested_in, wire_name
 
-# What a Meta may say, of marshmallow's options those that matter here.
-_OPTIONS = (
-    *("model", "identity", "order", "changed", "optional", "from_owner", "audits", "charts", "unit"),
-    *("kind", "collection", "timestamp"),
-    *("exclude", "unbound", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
-    *("additional", "ordered", "many", "load_only", "dump_only", "table", "transient", "sqla_session"),
-    *("dateformat", "datetimeformat", "timeformat", "render_module", "include_fk", "include_relationships"),
-)
 
-
-class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
+class RecordSchema(BaseSchema):
     """One record and one row: the base of runs and of ledger entries.
 
     ``dump(row)`` gives the record; a row that the format cannot hold raises ValidationError.
@@ -70,43 +52,6 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
       adds up what has the same unit. None: nothing does.
     """
 
-    OPTIONS_CLASS = RecordOpts
-    opts: RecordOpts
-
-    bound_from: ClassVar[type[RecordSchema] | None] = None
-    """The schema that `bind` was called on; None: this class was not made by `bind`."""
-
-    class Meta:
-        load_instance = True
-        model_converter = Converter
-        identity: ClassVar[str | tuple[str, ...] | None] = None
-        order: ClassVar[str | tuple[str, ...] | None] = None
-        changed: ClassVar[str | None] = "updated_at"
-        optional: ClassVar[tuple[str, ...]] = ()
-        unbound: ClassVar[str] = "error"
-        from_owner: ClassVar[Mapping[str, str]] = {}
-        audits: ClassVar[tuple[Audit, ...] | None] = ()
-        charts: ClassVar[tuple[Compare, ...]] = ()
-        unit: ClassVar[str | None] = "unit"
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        own, inherited = cls.__dict__.get("Meta"), super(cls, cls).Meta
-        for name in vars(own) if own is not None else ():
-            meant = difflib.get_close_matches(name, _OPTIONS, n=1)
-            if meant and name not in _OPTIONS and not hasattr(inherited, name):
-                raise BindingError(f"{cls.__name__}.Meta has no option {name!r}; did you mean {meant[0]!r}?")
-        metas = [own, *(base.Meta for base in cls.__bases__ if hasattr(base, "Meta"))]
-        apart = [each for each in dict.fromkeys(metas) if each is not None]
-        # What another one derives from is in it already.
-        apart = [
-            each
-            for each in apart
-            if not any(other is not each and issubclass(other, each) for other in apart)
-        ]
-        if apart != [own]:
-            cls.Meta = apart[0] if len(apart) == 1 else type("Meta", tuple(apart), {})  # type: ignore[misc, assignment]
-
     @classmethod
     def bind(cls, model: type[Any]) -> type[Self]:
         """This schema for another *model*, with ledgers and references found through its mapper.
@@ -116,61 +61,11 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         """
         return cast("type[Self]", _bound(cls, model))  # type: ignore[arg-type]
 
-    def __init__(self, *, exclude: Any = (), **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         self._ledgers: dict[str, tuple[Relation, Callable[[Iterable[Any]], list[Any]]]] = {}
-        self._check_names()
-        self.excluded = frozenset((*exclude, *self.opts.left_out))
-        super().__init__(exclude={*exclude, *self._absent()}, **options)  # type: ignore[no-untyped-call]
-        for those in (self.fields, self.load_fields, self.dump_fields):
-            for name in [name for name, field in those.items() if nested_in(field)]:
-                those[name] = those.pop(name)  # ledgers come last
+        super().__init__(**options)
         self._only_dumped = {
             wire_name(name, field) for name, field in self.dump_fields.items() if field.dump_only
-        }
-        self._slugs = SlugGroups(self.load_fields, self.dump_fields)
-        self._check_nulls()
-
-    def _check_nulls(self) -> None:
-        """Raise BindingError where a foreign key is nullable, and its slug says nothing about null."""
-        for name, field in self.load_fields.items():
-            relation = field.relation if field in self._slugs.silent else None
-            nullable = [] if relation is None else [each.name for each in relation.local if each.nullable]
-            if nullable:
-                with told_of(self, name):
-                    raise BindingError(
-                        f"the column {nullable[0]} takes null: say allow_none=True, or required=True where "
-                        "no row lacks it"
-                    )
-
-    def _check_names(self) -> None:
-        """Raise BindingError for names in ``Meta.exclude`` and auto fields that the model does not have."""
-        if self.opts.model is None:
-            return
-        mapper = mapper_of(self.opts.model)
-        known = {*self._declared_fields, *mapper.all_orm_descriptors.keys(), *mapper.attrs.keys()}
-        for name in self.opts.left_out:
-            first, point, _ = name.partition(".")
-            field = self._declared_fields.get(first)
-            of_nested = point and field is not None and nested_in(field) is not None
-            named = known if of_nested or not point else _association_columns(mapper, first)
-            if (first if of_nested else name) not in named:
-                text = no_such(mapper, "attribute or field", name, named)
-                raise BindingError(f"{type(self).__name__}.Meta.exclude: {text}")
-        for name, field in self._declared_fields.items():
-            if isinstance(field, SQLAlchemyAutoField) and name not in self.opts.left_out:
-                wanted = field.column_name or name
-                text = no_such(mapper, "column", wanted, mapper.column_attrs.keys())
-                raise BindingError(f"{type(self).__name__}.{name}: {text}")
-
-    def _absent(self) -> set[str]:
-        """The optional members whose columns the model lacks."""
-        if self.opts.model is None:
-            return set()
-        mapper = mapper_of(self.opts.model)
-        return {
-            name
-            for name in self.Meta.optional
-            if (field := self._declared_fields.get(name)) is not None and not _has(mapper, name, field)
         }
 
     def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
@@ -238,19 +133,11 @@ class RecordSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
             return data
         return {name: value for name, value in data.items() if name not in self._only_dumped}
 
-    def alternatives(self) -> list[list[str]]:
-        """Groups of slugs of the same relationship: of each, a record needs at least one that is not null."""
-        return list(map(list, self._slugs.alternatives))
-
-    def choices(self) -> list[list[str]]:
-        """Groups of references: of each, a record has exactly one that is not null."""
-        return list(map(list, self._slugs.choices))
-
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _need_one_alternative(self, _data: Any, original: Any, *, partial: Any = None, **_: Any) -> None:
         if not isinstance(original, Mapping) or partial:
             return
-        errors = self._slugs.faults(original)
+        errors = self.slug_groups.faults(original)
         if errors:
             raise ValidationError(errors)
 
@@ -273,25 +160,18 @@ class RunSchema(RecordSchema):
     Where it names a column of the model and no member, the inherited timestamp is kept in that column.
     """
 
-    class Meta(RecordSchema.Meta):
+    class Meta(BaseSchema.Meta):
         kind: ClassVar[str]
         collection: ClassVar[str]
         timestamp: ClassVar[str | None]
 
     def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
         """As `RecordSchema`'s, after the inherited timestamp was given its column."""
-        named = [vars(meta)["timestamp"] for meta in self.Meta.__mro__ if "timestamp" in vars(meta)]
+        named = self.opts.timestamps
         inherited = next((name for name in named if name in self.declared_fields), None)
         if field_name == inherited != named[0] and field_obj.attribute is None:
             field_obj.attribute = named[0]
         super().on_bind_field(field_name, field_obj)
-
-
-def _association_columns(mapper: Mapper[Any], name: str) -> set[str]:
-    """How ``Meta.exclude`` names the further columns of the association table of a relationship."""
-    between = mapper.relationships[name].secondary if name in mapper.relationships else None
-    columns = [] if between is None else data_columns(mapper.relationships[name])
-    return {f"{name}.{column.key}" for column in columns}
 
 
 @functools.cache
@@ -313,13 +193,3 @@ def _bind_class(mapper: Mapper[Any], name: str, nested: Nested) -> None:
     related = relation(mapper, name, target=None if own is None else mapper_of(own))
     if own is not related.model:
         nested.nested = written.bind(related.model)
-
-
-def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:
-    if isinstance(field, Slug) and field.relationship is not None:
-        try:
-            copy.copy(field).fit_key(mapper)
-        except BindingError:
-            return False
-        return True
-    return find_column(mapper, field.attribute or name) is not None

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 import histio
 from histio import History, cli
 from histio.cli.app import app
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 from histio.cli.screen import safe
 from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
@@ -262,7 +262,7 @@ def file_of(*runs, name="new.json"):
 def test_a_dry_run_tells_the_same_and_writes_nothing(home, run):
     file = file_of(production_run(1), production_run(2, recipe_slug="cookie"))
     trial, real = (run(f"import {file} {options} --json {BRANCH}") for options in ("--dry-run", ""))
-    assert trial[0] == real[0] == Outcome.REJECTS
+    assert trial[0] == real[0] == ExitCode.REJECTS
     assert json.loads(trial[1]) | {"dry_run": False} == json.loads(real[1])
 
 
@@ -270,7 +270,7 @@ def test_rejected_runs_are_told_by_code_with_hints_and_with_what_to_do(home, run
     wrong = [production_run(n, recipe_slug="cokies") for n in (1, 2)]
     file = file_of(*wrong, production_run(3, per_unit_cost="0.00001"), production_run(4))
     code, printed, _ = run(f"import {file} --rejects rejects.jsonl {BRANCH}")
-    assert code == Outcome.REJECTS
+    assert code == ExitCode.REJECTS
     assert re.search(r"production_run +1 +0 +0 +3\n", printed)
     assert "unknown-reference (2)" in printed
     assert "Recipe not found: cokies (did you mean cookies?), and 1 more like it" in printed
@@ -284,12 +284,12 @@ def test_rejected_runs_are_told_by_code_with_hints_and_with_what_to_do(home, run
 def test_an_atomic_import_with_a_reject_writes_nothing(home, run):
     file = file_of(production_run(1), production_run(2, recipe_slug="none"))
     code, printed, _ = run(f"import {file} --atomic {BRANCH}")
-    assert (code, "Nothing was written" in printed) == (Outcome.BAD, True)
+    assert (code, "Nothing was written" in printed) == (ExitCode.BAD, True)
     assert kept("sqlite:///branch.db")["production_runs"] == []
 
 
 def test_an_import_of_which_nothing_went_in_is_bad_input(home, run):
-    assert run(f"import {file_of(production_run(1, recipe_slug='none'))} {BRANCH}")[0] == Outcome.BAD
+    assert run(f"import {file_of(production_run(1, recipe_slug='none'))} {BRANCH}")[0] == ExitCode.BAD
 
 
 @pytest.mark.parametrize("rules", ["recipe_slug:kekse=cookies", "rules.json"])
@@ -314,20 +314,20 @@ def test_a_damaged_file_is_bad_input_and_writes_nothing(home, run):
     lines = Path("history.jsonl").read_text().splitlines(keepends=True)
     Path("cut.jsonl").write_text("".join(lines[:-1]))
     code, _, errors = run(f"import cut.jsonl {BRANCH}")
-    assert code == Outcome.BAD
+    assert code == ExitCode.BAD
     assert "without its trailer" in errors
     assert kept("sqlite:///branch.db")["production_runs"] == []
     code, printed, _ = run(f"import cut.jsonl --allow-truncated {BRANCH}")
-    assert (code, "as far as cut.jsonl is whole" in printed) == (Outcome.REJECTS, True)
+    assert (code, "as far as cut.jsonl is whole" in printed) == (ExitCode.REJECTS, True)
 
 
 def test_a_file_of_rejects_that_exists_is_kept_unless_it_is_forced(home, run):
     file = file_of(production_run(1, recipe_slug="none"))
     before = Path("history.jsonl").read_bytes()
     code, _, errors = run(f"import {file} --rejects history.jsonl {BRANCH}")
-    assert (code, "--force replaces it" in errors) == (Outcome.USAGE, True)
+    assert (code, "--force replaces it" in errors) == (ExitCode.USAGE, True)
     assert Path("history.jsonl").read_bytes() == before
-    assert run(f"import {file} --rejects history.jsonl --force {BRANCH}")[0] == Outcome.BAD
+    assert run(f"import {file} --rejects history.jsonl --force {BRANCH}")[0] == ExitCode.BAD
     assert Path("history.jsonl").read_bytes() != before
 
 
@@ -362,7 +362,7 @@ def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run, monkey
 
     monkeypatch.setattr(History, "_import", interrupted)
     code, _, errors = run(f"import history.jsonl --commit-every 2 {BRANCH}")
-    assert (code, "the same command goes on from there" in errors) == (Outcome.INTERRUPTED, True)
+    assert (code, "the same command goes on from there" in errors) == (ExitCode.INTERRUPTED, True)
 
 
 # --- looking -------------------------------------------------------------------------------------------
@@ -376,7 +376,7 @@ def test_a_check_tells_a_line_for_each_problem_to_which_editors_jump(home, run):
     code, printed, errors = run("check wrong.json")
     place = next(n for line, n in places.items() if line.startswith('"oven"'))
     assert printed == f"wrong.json:{place}: /production_runs/0/oven: Unknown field. [error: schema]\n"
-    assert (code, errors) == (Outcome.BAD, "1 error, 0 warnings\n")
+    assert (code, errors) == (ExitCode.BAD, "1 error, 0 warnings\n")
     code, printed, errors = run(f"check wrong.json {BRANCH}")
     place = next(n for line, n in places.items() if line.startswith('"recipe_slug": "none"'))
     assert f"wrong.json:{place}: /production_runs/1/recipe_slug: Recipe not found: none" in printed
@@ -395,7 +395,7 @@ def test_a_check_for_machines_is_an_object_to_a_line(home, run):
         "/production_runs/0/oven",
         "/production_runs/1/mixer",
     ]
-    assert (code, errors) == (Outcome.BAD, "")
+    assert (code, errors) == (ExitCode.BAD, "")
 
 
 def test_verify_tells_what_a_database_lacks_or_has_otherwise(home, run):
@@ -404,7 +404,7 @@ def test_verify_tells_what_a_database_lacks_or_has_otherwise(home, run):
         changed = kept("sqlite:///bakery.db")["production_runs"][1] | {"notes": "new"}
         history.import_document(document(changed), on_duplicate="update")
     code, printed, errors = run(f"verify history.jsonl {BAKERY}")
-    assert code == Outcome.BAD
+    assert code == ExitCode.BAD
     assert f"production_run {number(1)}:\n  /notes: 'Test batch' → 'new'\n" in printed.replace('"', "'")
     code, printed, errors = run(f"verify history.jsonl {BRANCH}")
     assert (code, printed.count("only in history.jsonl"), errors) == (1, 6, "6 runs differ or are missing.\n")
@@ -431,7 +431,7 @@ def test_references_tell_what_is_missing_with_close_matches(home, run):
     file = file_of(production_run(1), production_run(2, recipe_slug="cokies"))
     assert run(f"references {file}")[0] == 0
     code, printed, _ = run(f"references {file} {BRANCH}")
-    assert code == Outcome.BAD
+    assert code == ExitCode.BAD
     assert re.search(r"recipe_slug +cokies +1 +NO: did you mean cookies\?", printed)
     assert re.search(r"recipe_slug +cookies +1 +yes", printed)
     code, printed, _ = run(f"references {file} --missing-json {BRANCH}")
@@ -448,7 +448,7 @@ def test_an_audit_tells_its_rules_and_what_breaks_them(home, run, given):
         )
     assert run(f"export history.jsonl --force {BAKERY}")[0] == 0
     code, printed, errors = run(f"audit {given}")
-    assert code == Outcome.BAD
+    assert code == ExitCode.BAD
     assert "99.9900, but the entries add up to" in printed
     assert "total_ingredient_cost is the sum of consumptions.total_cost, within 0.01" in errors
 
@@ -463,9 +463,9 @@ def test_a_merge_makes_the_export_of_the_whole(home, run):
 def test_a_page_shows_a_file_a_database_or_an_import(home, run):
     assert run("report history.jsonl -o file.html")[0] == 0
     assert run(f"report -o database.html {BAKERY}")[0] == 0
-    assert run(f"report -o database.html {BAKERY}")[0] == Outcome.USAGE
+    assert run(f"report -o database.html {BAKERY}")[0] == ExitCode.USAGE
     file = file_of(production_run(1), production_run(2, recipe_slug="cokies"))
-    assert run(f"import {file} --report import.html {BRANCH}")[0] == Outcome.REJECTS
+    assert run(f"import {file} --report import.html {BRANCH}")[0] == ExitCode.REJECTS
     assert "Recipe not found: cokies" in Path("import.html").read_text()
     assert "<html" in Path("file.html").read_text()[:200]
 
@@ -512,7 +512,7 @@ def test_a_host_has_the_whole_command_line_with_its_history(host, run, options):
 )
 def test_a_history_that_is_none_is_wrong_usage(host, run, named):
     assert run("export out.jsonl --history ourshop:here")[0] == 0
-    assert run(f"export other.jsonl --history {named}")[0] == Outcome.USAGE
+    assert run(f"export other.jsonl --history {named}")[0] == ExitCode.USAGE
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------
@@ -583,7 +583,7 @@ def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
     monkeypatch.setattr("histio.history.export_texts", interrupted)
     code, printed, errors = run(f"export out.jsonl {BAKERY}")
     assert (code, printed, errors.strip()) == (
-        Outcome.INTERRUPTED,
+        ExitCode.INTERRUPTED,
         "",
         "histio: interrupted; nothing is half written",
     )
@@ -598,7 +598,7 @@ def test_a_signal_takes_an_import_back(home, sent):
     script += "from histio.cli import main\nsys.exit(main())"
     command = [sys.executable, "-c", script, "import", "history.jsonl", "--url", "sqlite:///branch.db"]
     done = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT, text=True)
-    assert (done.returncode, done.stdout) == (Outcome.INTERRUPTED, "")
+    assert (done.returncode, done.stdout) == (ExitCode.INTERRUPTED, "")
     assert kept("sqlite:///branch.db")["production_runs"] == []
 
 
@@ -663,10 +663,10 @@ def test_a_binding_is_scaffolded_and_explained(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize("named", ["histio.models", "histio.models:Nothing", "no_such_module:Run"])
 def test_a_model_that_is_not_there_is_a_matter_of_usage(run, named):
     code, _, told = run(f"scaffold {named}")
-    assert code == Outcome.USAGE
+    assert code == ExitCode.USAGE
     assert "MODULE:MODEL: " in told
 
 
 def test_what_is_no_model_cannot_be_scaffolded(run):
     code, _, told = run("scaffold histio:__all__")
-    assert (code, "is no mapped class" in told) == (Outcome.USAGE, True)
+    assert (code, "is no mapped class" in told) == (ExitCode.USAGE, True)

@@ -770,17 +770,14 @@ def test_an_identity_of_what_identifies_nothing_is_refused(identity, message):
     ],
 )
 def test_an_order_of_what_orders_nothing_is_refused(order, message):
-    class Readings(lab.ReadingSchema):
-        class Meta(lab.ReadingSchema.Meta):
-            pass
+    meta = type("Meta", (lab.ReadingSchema.Meta,), {"order": order})
 
-    Readings.Meta.order = order
-
-    class Samples(lab.SampleSchema):
-        readings = lab.Nested(Readings, many=True)
+    def bind() -> None:
+        readings = type("Readings", (lab.ReadingSchema,), {"Meta": meta})
+        History(None, type("Samples", (lab.SampleSchema,), {"readings": lab.Nested(readings, many=True)}))
 
     with pytest.raises(BindingError, match=message):
-        History(None, Samples)
+        bind()
 
 
 def test_a_reference_that_identifies_has_one_key(sqlite_of):

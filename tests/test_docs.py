@@ -16,7 +16,7 @@ from marshmallow import fields, validate
 
 import histio
 from histio import audits, charts, facade, files, models, testing
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 from histio.database.sessions import _EVENTS
 from histio.records import RecordSchema, RunSchema
 from histio.report import Code
@@ -237,7 +237,7 @@ def test_every_code_of_a_problem_has_a_section_and_no_other():
 
 def test_the_exit_codes_are_those_of_the_command_line():
     rows = PAGES["cli.md"].table("**Exit codes**:")
-    assert [int(code) for code, _ in rows] == sorted(Outcome)
+    assert [int(code) for code, _ in rows] == sorted(ExitCode)
 
 
 def test_every_attribute_of_a_problem_has_a_row():
@@ -335,7 +335,7 @@ def source(*modules):
     "message", [cells[0].strip("`") for cells in PAGES["hosts.md"].table("What cannot be bound")]
 )
 def test_every_message_is_one_of_histios(message):
-    assert message in source("*.py", "*/*.py")
+    assert message in source("**/*.py")
 
 
 @pytest.mark.parametrize("event", _EVENTS)

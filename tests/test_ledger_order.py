@@ -79,12 +79,12 @@ class Mark(Base):
     value: Mapped[int]
 
 
-def schema_of(*order: str) -> type[histio.RunSchema]:
+def schema_of(*stop_order: str) -> type[histio.RunSchema]:
     """A schema of trips whose stops have this *order*."""
 
     class StopSchema(histio.RecordSchema):
         class Meta:
-            model = Stop
+            model, order = Stop, stop_order
 
         key = histio.Text(allow_none=True)
         step = histio.Integer(allow_none=True)
@@ -107,7 +107,6 @@ def schema_of(*order: str) -> type[histio.RunSchema]:
         stops = Nested(StopSchema, many=True)
         marks = Nested(MarkSchema, many=True)
 
-    StopSchema.Meta.order = order
     return TripSchema
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,4 +28,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(argv)
     except KeyboardInterrupt:
         sys.stderr.write("histio: interrupted; nothing is half written\n")
-        return Outcome.INTERRUPTED
+        return ExitCode.INTERRUPTED

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 from histio.cli.screen import safe, without_password
 from histio.errors import BindingError, DocumentError, ExportError, NotConfiguredError, ProblemsError
 
@@ -21,12 +21,12 @@ _NO_TABLE = re.compile(r"no such table|relation .* does not exist|Table .* doesn
 _EXTRAS = {"psycopg": "postgresql", "pymysql": "mariadb", "fsspec": "urls", "jinja2": "report"}
 
 
-def outcome_of(error: Exception) -> tuple[Outcome, str]:
+def describe_failure(error: Exception) -> tuple[ExitCode, str]:
     """What the *error* of a command means, and what to say of it."""
-    for kinds, outcome, told in _MEANINGS:
+    for kinds, code, told in _MEANINGS:
         if isinstance(error, kinds):
-            return outcome, without_password(told(error))
-    return Outcome.FAILED, f"{type(error).__name__}: {without_password(str(error))}\n{_UNEXPECTED}"
+            return code, without_password(told(error))
+    return ExitCode.FAILED, f"{type(error).__name__}: {without_password(str(error))}\n{_UNEXPECTED}"
 
 
 def _of_database(error: sa.exc.DBAPIError) -> str:
@@ -67,13 +67,13 @@ def _problems(error: ProblemsError) -> str:
     return "\n".join(lines)
 
 
-_MEANINGS: tuple[tuple[Any, Outcome, Callable[[Any], str]], ...] = (
-    ((DocumentError, ExportError), Outcome.BAD, _problems),
-    (sa.exc.DBAPIError, Outcome.FAILED, _of_database),
-    ((sa.exc.ArgumentError, sa.exc.NoSuchModuleError), Outcome.USAGE, _of_url),
-    (ImportError, Outcome.USAGE, _of_module),
-    ((FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError), Outcome.USAGE, _of_file),
-    (OSError, Outcome.FAILED, _of_file),
-    (sa.exc.SQLAlchemyError, Outcome.FAILED, str),
-    ((BindingError, NotConfiguredError, ValueError), Outcome.USAGE, str),
+_MEANINGS: tuple[tuple[Any, ExitCode, Callable[[Any], str]], ...] = (
+    ((DocumentError, ExportError), ExitCode.BAD, _problems),
+    (sa.exc.DBAPIError, ExitCode.FAILED, _of_database),
+    ((sa.exc.ArgumentError, sa.exc.NoSuchModuleError), ExitCode.USAGE, _of_url),
+    (ImportError, ExitCode.USAGE, _of_module),
+    ((FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError), ExitCode.USAGE, _of_file),
+    (OSError, ExitCode.FAILED, _of_file),
+    (sa.exc.SQLAlchemyError, ExitCode.FAILED, str),
+    ((BindingError, NotConfiguredError, ValueError), ExitCode.USAGE, str),
 )

@@ -14,7 +14,7 @@ import click
 
 import histio
 from histio.cli.databases import database_options, file_argument, opened, truncating
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 from histio.cli.screen import (
     after_the_fact,
     as_json,
@@ -91,14 +91,14 @@ def import_(
         if page is not None:
             _write_page(file, page, history, report, force=force)
     withheld = options["atomic"] and report.rejected > 0
-    outcome = _outcome(report, withheld=withheld)
+    code = _exit_code(report, withheld=withheld)
     taken_back = report.dry_run or withheld
     with after_the_fact("Nothing was imported" if taken_back else "The import is done"):
         if as_json:
             say_json(report.to_dict())
-        elif not quiet or outcome is not Outcome.DONE:
+        elif not quiet or code is not ExitCode.DONE:
             _say_import(report, file, withheld=withheld, rejects=options["rejects"], renames=renames)
-    return outcome
+    return code
 
 
 def _check(file: str, page: str | None, *, force: bool, **options: Any) -> None:
@@ -136,11 +136,11 @@ def _telling_of_parts(commit_every: int | None) -> Iterator[None]:
         raise
 
 
-def _outcome(report: histio.ImportReport, *, withheld: bool) -> Outcome:
+def _exit_code(report: histio.ImportReport, *, withheld: bool) -> ExitCode:
     nothing = not (report.imported or report.updated or report.skipped)
     if withheld or (report.rejected and nothing):
-        return Outcome.BAD
-    return Outcome.REJECTS if report.rejected or report.truncated else Outcome.DONE
+        return ExitCode.BAD
+    return ExitCode.REJECTS if report.rejected or report.truncated else ExitCode.DONE
 
 
 def _renames(given: Sequence[str]) -> dict[str, dict[str, str]]:

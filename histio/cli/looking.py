@@ -22,7 +22,7 @@ from histio.cli.databases import (
     opened_for_files,
     truncating,
 )
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 from histio.cli.screen import as_json, as_lines, safe, say, say_json, say_table
 
 
@@ -52,7 +52,7 @@ def check(file: str, url: str | None, named: str | None, *, truncate_times: bool
         errors, warnings = _say_problems(problems, file, as_json=as_json)
     if not as_json:
         say(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}", err=True)
-    return Outcome.BAD if errors else Outcome.DONE
+    return ExitCode.BAD if errors else ExitCode.DONE
 
 
 def _say_problems(problems: Iterable[histio.Problem], file: str | None, *, as_json: bool) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def verify(file: str, url: str | None, named: str | None, *, as_json: bool) -> i
             f"{_counted(count, 'run')} differ or are missing." if count else "The database has all of it.",
             err=True,
         )
-    return Outcome.BAD if count else Outcome.DONE
+    return ExitCode.BAD if count else ExitCode.DONE
 
 
 @click.command()
@@ -124,7 +124,7 @@ def diff(a: str, b: str | None, url: str | None, named: str | None, *, as_json: 
             f"{_counted(count, 'run')} differ{'s' if count == 1 else ''}." if count else "No differences.",
             err=True,
         )
-    return Outcome.BAD if count else Outcome.DONE
+    return ExitCode.BAD if count else ExitCode.DONE
 
 
 def _say_differences(differences: Iterable[histio.Difference], a: str, b: str, *, as_json: bool) -> int:
@@ -161,7 +161,7 @@ def inspect(file: str, named: str | None, *, as_json: bool) -> int:
         say_json(found.to_dict())
     else:
         _say_inspection(found)
-    return Outcome.BAD if found.problems else Outcome.DONE
+    return ExitCode.BAD if found.problems else ExitCode.DONE
 
 
 def _to_the_second(moment: str | None) -> str:
@@ -231,7 +231,7 @@ def references(file: str, url: str | None, named: str | None, *, missing_json: b
         say_json(missing)
     elif not as_json:
         say_table(["member", "slug", "uses", "in the database"], rows)
-    return Outcome.BAD if lacking else Outcome.DONE
+    return ExitCode.BAD if lacking else ExitCode.DONE
 
 
 def _reference_row(each: histio.Needed) -> tuple[object, ...]:
@@ -265,13 +265,13 @@ def audit(file: str | None, url: str | None, named: str | None, *, as_json: bool
         given = history if file is None else file
         _, count = _say_problems(histio.audit(given, history=history), file, as_json=as_json)
         if not as_json:
-            from histio.kinds.audits import audits_of
+            from histio.kinds.auditing import audits_of
 
             for kind in history.bound.kinds:
                 for rule in (rule for table in kind.table.all() for rule in audits_of(table)):
                     say(f"rule of {kind.name}: {rule}", err=True)
             say(_counted(count, "finding"), err=True)
-    return Outcome.BAD if count else Outcome.DONE
+    return ExitCode.BAD if count else ExitCode.DONE
 
 
 @click.command()
@@ -290,7 +290,7 @@ def explain(url: str | None, named: str | None) -> int:
     """
     with opened_for_files(url, named, asked=True) as history:
         click.echo(history.explain())
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 @click.command()
@@ -311,7 +311,7 @@ def scaffold(models: tuple[str, ...]) -> int:
     found = [imported(each, "MODULE:MODEL") for each in models]
     named = {model: each for model, each in zip(found, models, strict=True) if isinstance(model, type)}
     click.echo(made(*found, named=named), nl=False)
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 @click.command()
@@ -328,7 +328,7 @@ def schema(named: str | None) -> int:
     """
     with opened_for_files(None, named) as history:
         click.echo(json.dumps(history.json_schema(), indent=2))
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 @click.command()
@@ -344,7 +344,7 @@ def completion(context: click.Context, shell: str) -> int:
     made = get_completion_class(shell)
     assert made is not None  # noqa: S101 - the choice is click's own
     click.echo(made(context.find_root().command, {}, "histio", "_HISTIO_COMPLETE").source())
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 COMMANDS = (check, verify, diff, inspect, references, audit, explain, scaffold, schema, completion)

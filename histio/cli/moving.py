@@ -16,8 +16,8 @@ import click
 
 import histio
 from histio.cli.databases import database_options, file_argument, history_option, opened, opened_for_files
+from histio.cli.exit_codes import ExitCode
 from histio.cli.importing import import_
-from histio.cli.outcomes import Outcome
 from histio.cli.screen import (
     after_the_fact,
     as_json,
@@ -89,7 +89,7 @@ def init(url: str | None, named: str | None, *, as_json: bool) -> int:
         say_wrapped(f"Made {len(made)} tables: {', '.join(map(safe, made))}.")
     else:
         say("All tables exist already.")
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 @click.command()
@@ -123,7 +123,7 @@ def demo(folder: Path | None) -> int:
     else:
         say(f"The files are in {folder}:")
     say(f"  {', '.join(demonstration.FILES)}")
-    return Outcome.DONE if whole else Outcome.BAD
+    return ExitCode.DONE if whole else ExitCode.BAD
 
 
 @click.command(name="export")
@@ -215,7 +215,7 @@ def export(
     if not quiet or report.skipped:
         with after_the_fact("The export is done"):
             _say_export(report, file, as_json=as_json)
-    return Outcome.REJECTS if report.skipped else Outcome.DONE
+    return ExitCode.REJECTS if report.skipped else ExitCode.DONE
 
 
 def _first(moment: dt.date) -> dt.datetime:
@@ -260,7 +260,7 @@ def report(file: str | None, out: str, url: str | None, named: str | None, *, fo
     with opened_for_files(url, named) if file is not None else opened(url, named) as history:
         histio.report_page(history if file is None else file, out, history=history, overwrite=force)
     say(f"Wrote {safe('standard output' if out == '-' else out)}.", err=out == "-")
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 @click.command()
@@ -295,7 +295,7 @@ def merge(
             raise click.UsageError("Standard input can be read once only.")
         report = histio.merge(files, out, history=history, follows=follows, format=form, overwrite=force)
     _say_export(report, out, as_json=as_json)
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 COMMANDS = (demo, init, export, import_, merge, report)

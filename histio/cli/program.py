@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from histio.cli.app import app
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -24,18 +24,18 @@ def run(argv: Sequence[str] | None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Outcome.BAD
+        return ExitCode.BAD
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
     except Exception as error:
-        from histio.cli.failures import TRACEBACK, outcome_of
+        from histio.cli.failures import TRACEBACK, describe_failure
 
         if os.environ.get(TRACEBACK):
             raise
-        outcome, text = outcome_of(error)
+        code, text = describe_failure(error)
         click.echo(f"Error: {text}", err=True)
-        return outcome
+        return code
     return int(code or 0)

@@ -23,7 +23,7 @@ from marshmallow import ValidationError, missing
 from histio.bound import Bound
 from histio.errors import DocumentError
 from histio.files import FilePath, Source, check_damage, reading
-from histio.files.raw_runs import Entry, Unreadable
+from histio.files.raw_runs import RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.files.scratch import Scratch
 from histio.files.streams import Seal
@@ -66,7 +66,7 @@ class Placer:
         self.kind = kind
         self._number = number
         table = kind.table
-        self._hooked = table.is_hooked
+        self._hooked = table.schema.is_hooked
         members = [*kind.identity.members, *([] if kind.timestamp is None else [kind.timestamp])]
         self._members = [(member, table.names[member], table.fields[member]) for member in members]
         types = [type(field) for _, _, field in self._members]
@@ -267,7 +267,7 @@ class Together:
         for item in part.file.items(again=again):
             if len(problems) >= KEPT:
                 return
-            if isinstance(item, Unreadable):
+            if isinstance(item, UnreadableLine):
                 problems.append(item.problem)
                 continue
             placer = self._placers[item.kind]
@@ -304,8 +304,8 @@ class Together:
             check_damage(part.file)  # it may have changed since it was read through
 
 
-def _told(kind: Kind, entry: Entry, faults: Iterable[tuple[tuple[str | int, ...], Fault]]) -> list[Problem]:
-    run = Run(kind, entry)
+def _told(kind: Kind, raw: RawRun, faults: Iterable[tuple[tuple[str | int, ...], Fault]]) -> list[Problem]:
+    run = Run(kind, raw)
     for steps, fault in faults:
         run.note(fault, *steps)
     return run.problems

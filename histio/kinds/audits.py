@@ -6,24 +6,15 @@ silent where one of them is null, missing or no number, and where a schema has l
 
 from __future__ import annotations
 
-import copy
-import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation, localcontext
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol, TypeAlias
-
-from histio.errors import BindingError
-from histio.kinds.table import Table
-from histio.wire import nested_in, wire_name
 
 Record: TypeAlias = Mapping[str, Any]
 
 Finding: TypeAlias = tuple[str, str]
 """The member at fault, and one sentence that says why."""
-
-_DIGITS = 2_000
-"""Enough to add up any two floats, and what any column keeps, without rounding."""
 
 
 class Audit(Protocol):
@@ -163,77 +154,8 @@ class NotEmpty:
             yield self.ledgers[0], f"There are no entries in {' or '.join(self.ledgers)}."
 
 
-@functools.lru_cache(maxsize=256)
-def audits_of(table: Table) -> tuple[Audit, ...]:
-    """The rules for records of *table* that look at what its schema has.
-
-    Raises:
-        BindingError: A rule names what the schema never had.
-    """
-    return tuple(
-        _with_all_ledgers(each, table) for each in table.schema.Meta.audits or () if _applies(each, table)
-    )
-
-
-def _with_all_ledgers(rule: Audit, table: Table) -> Audit:
-    """*rule*, but an inherited `NotEmpty` with the ledgers that subclasses have added."""
-    if not isinstance(rule, NotEmpty):
-        return rule
-    schema = type(table.schema)
-    sharing = (each for each in schema.__mro__ if _audits(each) is schema.Meta.audits)
-    *_, declaring = sharing
-    ledgers = (table.names[ledger.member] for ledger in table.ledgers)
-    return replace(rule, ledgers=(*rule.ledgers, *(name for name in ledgers if not had(declaring, name))))
-
-
-def _audits(schema: type[Any]) -> Any:
-    return getattr(getattr(schema, "Meta", None), "audits", None)
-
-
-def _applies(rule: Audit, table: Table) -> bool:
-    for path in rule.members:
-        if not _has(table, path) and not had(type(table.schema), path):
-            name = type(table.schema).__name__
-            raise BindingError(f"{name}.Meta.audits: {rule}: there is no {path!r}")
-    return all(_has(table, path) for path in rule.members)
-
-
-def _has(table: Table, path: str) -> bool:
-    """Whether *path* leads to a member of *table* or of its ledgers."""
-    name, _, rest = path.partition(".")
-    if not rest:
-        return name in table.names.values()
-    return any(table.names[each.member] == name and _has(each.table, rest) for each in table.ledgers)
-
-
-def had(schema: type[Any], path: str) -> bool:
-    """Whether *schema*, or one that it derives from, declares what *path* leads to."""
-    name, _, rest = path.partition(".")
-    declared = (item for base in schema.__mro__ for item in getattr(base, "_declared_fields", {}).items())
-    fields = [field for own, field in declared if wire_name(own, field) == name]
-    nested = [copy.copy(each) for field in fields if (each := nested_in(field)) is not None]
-    return any(had(type(each.schema), rest) for each in nested) if rest else bool(fields)
-
-
-def broken(rule: Audit, record: Record) -> list[Finding]:
-    """What a *rule* finds in *record*, its entries aside; numbers of any size are compared exactly."""
-    with localcontext(prec=_DIGITS):
-        return list(rule.findings(record))
-
-
-def findings(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
-    """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
-    found: list[tuple[tuple[str | int, ...], str]] = []
-    for rule in audits_of(table):
-        found += (((*steps, member), text) for member, text in broken(rule, record))
-    for ledger in table.ledgers:
-        name = table.names[ledger.member]
-        for place, entry in _entries(record, name):
-            found += findings(ledger.table, entry, *steps, name, *place)
-    return found
-
-
-def _entries(record: Record, name: str) -> list[tuple[tuple[int, ...], Record]]:
+def entries_in(record: Record, name: str) -> list[tuple[tuple[int, ...], Record]]:
+    """The entries of the ledger *name*, each with its place in the list; a single entry has none."""
     value = record.get(name)
     if isinstance(value, Mapping):
         return [((), value)]
@@ -244,7 +166,7 @@ def _entries(record: Record, name: str) -> list[tuple[tuple[int, ...], Record]]:
 def _values(record: Record, path: str) -> list[Any]:
     name, _, rest = path.partition(".")
     return (
-        [each for _, entry in _entries(record, name) for each in _values(entry, rest)]
+        [each for _, entry in entries_in(record, name) for each in _values(entry, rest)]
         if rest
         else [record.get(name)]
     )

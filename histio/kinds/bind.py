@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from marshmallow import RAISE
@@ -16,8 +15,9 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 
 from histio.errors import BindingError
-from histio.kinds.audits import audits_of
-from histio.kinds.charts import charts_of
+from histio.kinds.auditing import audits_of
+from histio.kinds.base import BaseSchema, told_of
+from histio.kinds.charting import charts_of
 from histio.kinds.fields import Date, RunUUID, Slug, UtcTimestamp
 from histio.kinds.identity import Identity, Part
 from histio.kinds.mapping import (
@@ -32,9 +32,6 @@ from histio.kinds.mapping import (
 )
 from histio.kinds.table import Kind, Ledger, Links, Reference, Snapshot, Table
 from histio.wire import WireField, is_list, nested_in, wire_name
-
-if TYPE_CHECKING:
-    from histio.records import RecordSchema, RunSchema
 
 # What documents and streams have beside their runs.
 TAKEN_KINDS = {
@@ -53,18 +50,24 @@ _TAKEN_COLLECTIONS = {"version", "exported_at"}
 
 
 @functools.cache
-def kind_of(schema_class: type[RunSchema]) -> Kind:
+def kind_of(schema_class: type[BaseSchema]) -> Kind:
     """The kind that *schema_class* describes.
 
     Raises:
         BindingError: The schema and its model do not fit.
     """
-    meta = schema_class.Meta
-    missing = [name for name in ("model", "kind", "collection", "timestamp") if not hasattr(meta, name)]
+    opts = schema_class.opts
+    needed = {
+        "model": opts.model is not None,
+        "kind": opts.kind,
+        "collection": opts.collection,
+        "timestamp": opts.timestamps,
+    }
+    missing = [name for name, value in needed.items() if not value]
     if missing:
         raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
     for name, taken in (("kind", TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
-        value = getattr(meta, name)
+        value = getattr(opts, name)
         if not isinstance(value, str) or not value.isidentifier() or value in taken:
             raise BindingError(
                 f"{schema_class.__name__}.Meta.{name} must be a name of its own, not {value!r}"
@@ -73,8 +76,8 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
     for each in table.all():
         audits_of(each)  # what they cannot look at is told now
         charts_of(each)
-        if each.changed is None and each.schema.Meta.changed not in (None, "updated_at"):
-            name, changed = type(each.schema).__name__, each.schema.Meta.changed
+        if each.changed is None and each.schema.opts.changed not in (None, "updated_at"):
+            name, changed = type(each.schema).__name__, each.schema.opts.changed
             raise BindingError(
                 f"{name}.Meta.changed: {changed!r} is no UtcTimestamp, Epoch or Date of the schema"
             )
@@ -84,18 +87,18 @@ def kind_of(schema_class: type[RunSchema]) -> Kind:
             "another member"
         )
     timestamp = None
-    if meta.timestamp is not None:
-        timestamp = _member(table.schema, meta.timestamp)
+    if opts.timestamp is not None:
+        timestamp = _member(table.schema, opts.timestamp)
         if not isinstance(table.fields.get(timestamp), UtcTimestamp | Date):
             raise BindingError(
-                f"{schema_class.__name__}.Meta.timestamp: {meta.timestamp!r} is no UtcTimestamp, Epoch or "
+                f"{schema_class.__name__}.Meta.timestamp: {opts.timestamp!r} is no UtcTimestamp, Epoch or "
                 "Date of the schema; None: nothing but their identity orders the runs"
             )
-    return Kind(meta.kind, meta.collection, table, timestamp)
+    return Kind(opts.kind, opts.collection, table, timestamp)
 
 
 @functools.cache
-def table_of(schema_class: type[RecordSchema]) -> Table:
+def table_of(schema_class: type[BaseSchema]) -> Table:
     """The table that *schema_class* describes, with its ledgers.
 
     Raises:
@@ -104,7 +107,7 @@ def table_of(schema_class: type[RecordSchema]) -> Table:
     return _table(made(schema_class))
 
 
-def made(schema_class: type[RecordSchema]) -> RecordSchema:
+def made(schema_class: type[BaseSchema]) -> BaseSchema:
     """A schema that loads plain values.
 
     Raises:
@@ -118,16 +121,7 @@ def made(schema_class: type[RecordSchema]) -> RecordSchema:
         raise BindingError(f"{schema_class.__name__}: {error}") from error
 
 
-@contextmanager
-def told_of(schema: object, name: str) -> Iterator[None]:
-    """A block whose BindingErrors are told as those of the field *name*."""
-    try:
-        yield
-    except BindingError as error:
-        raise BindingError(f"{type(schema).__name__}.{name}: {error}") from error
-
-
-def _member(schema: RecordSchema, name: str) -> str:
+def _member(schema: BaseSchema, name: str) -> str:
     """The member that the field *name* is."""
     field = schema.fields.get(name)
     return name if field is None else field.attribute or name
@@ -141,7 +135,7 @@ def _check_unknown(unknown: str | None) -> None:
         )
 
 
-def _table(schema: RecordSchema) -> Table:
+def _table(schema: BaseSchema) -> Table:
     _check_unknown(schema.unknown)
     mapper = mapper_of(schema.opts.model)
     columns: dict[str, sa.Column[Any]] = {}
@@ -186,7 +180,7 @@ def _table(schema: RecordSchema) -> Table:
     )
 
 
-def _check_keys(schema: RecordSchema, columns: Mapping[str, sa.Column[Any]]) -> None:
+def _check_keys(schema: BaseSchema, columns: Mapping[str, sa.Column[Any]]) -> None:
     """Raise BindingError where columns of several tables are called alike: rows are written by name."""
     keys = Counter(column.key for column in columns.values())
     for member, column in columns.items():
@@ -197,7 +191,7 @@ def _check_keys(schema: RecordSchema, columns: Mapping[str, sa.Column[Any]]) -> 
             )
 
 
-def _check_dumped(schema: RecordSchema, mapper: Mapper[Any]) -> None:
+def _check_dumped(schema: BaseSchema, mapper: Mapper[Any]) -> None:
     """Raise BindingError where a member that is only dumped has nothing to be dumped from."""
     for name, field in schema.dump_fields.items():
         source = (field.attribute or name).partition(".")[0]
@@ -218,7 +212,7 @@ def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
         raise BindingError("its column takes null and the member may be left out: say allow_none=True")
 
 
-def _check_apart(schema: RecordSchema, ledgers: list[Ledger]) -> None:
+def _check_apart(schema: BaseSchema, ledgers: list[Ledger]) -> None:
     """Raise BindingError where two ledgers would hold the same rows."""
     seen: dict[Any, str] = {}
     for ledger in ledgers:
@@ -237,7 +231,7 @@ def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
 
 
 def _identity(
-    schema: RecordSchema, mapper: Mapper[Any], columns: Mapping[str, sa.Column[Any]]
+    schema: BaseSchema, mapper: Mapper[Any], columns: Mapping[str, sa.Column[Any]]
 ) -> Identity | None:
     names = identity_fields(schema)
     if not names:
@@ -273,13 +267,13 @@ def _parts_of(mapper: Mapper[Any], member: str, name: str, field: Slug) -> Itera
         yield Part(member, name, field.rules[path], at, column_of(way.mapper, path), way, path)
 
 
-def identity_fields(schema: RecordSchema) -> tuple[str, ...]:
+def identity_fields(schema: BaseSchema) -> tuple[str, ...]:
     """The names of the fields that identify a record; none for ledger entries that nothing identifies.
 
     Raises:
         BindingError: Several could, or one that is named cannot.
     """
-    named = _names(schema, "identity")
+    named = schema.opts.identity
     for name in named:
         field = schema.load_fields.get(name)
         if field is None or not field.required:
@@ -288,22 +282,7 @@ def identity_fields(schema: RecordSchema) -> tuple[str, ...]:
     return named or _uuid_field(schema)
 
 
-def _names(schema: RecordSchema, option: str) -> tuple[str, ...]:
-    """The names that an *option* of Meta gives: one, or several as a tuple or list.
-
-    Raises:
-        BindingError: It gives something else.
-    """
-    given = getattr(schema.Meta, option)
-    names = (given,) if isinstance(given, str) else () if given is None else given
-    if not isinstance(names, tuple | list) or (given is not None and not names):
-        raise BindingError(f"{type(schema).__name__}.Meta.{option}: a name or several names, not {given!r}")
-    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise BindingError(f"{type(schema).__name__}.Meta.{option}: different names, not {given!r}")
-    return tuple(names)
-
-
-def _uuid_field(schema: RecordSchema) -> tuple[str, ...]:
+def _uuid_field(schema: BaseSchema) -> tuple[str, ...]:
     """The `RunUUID` that identifies a record where `Meta.identity` names nothing."""
     uuids = [name for name, field in schema.load_fields.items() if isinstance(field, RunUUID)]
     called = [name for name in uuids if wire_name(name, schema.load_fields[name]) == "uuid"]
@@ -323,22 +302,21 @@ def _uuid_field(schema: RecordSchema) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_identity(schema: RecordSchema, name: str) -> None:
+def _check_identity(schema: BaseSchema, name: str) -> None:
     """Raise BindingError if the field that identifies a record may be null."""
     if schema.load_fields[name].allow_none:
         why = "identifies a record, so it must not be null: say allow_none=False"
         raise BindingError(f"{type(schema).__name__}.{name} {why}")
 
 
-def order_names(schema: RecordSchema, owner: Relation) -> tuple[str, ...]:
+def order_names(schema: BaseSchema, owner: Relation) -> tuple[str, ...]:
     """The fields or attributes that order the entries of a ledger.
 
     Raises:
         BindingError: There are none.
     """
-    named = _names(schema, "order")
-    if named:
-        return named
+    if schema.opts.order:
+        return schema.opts.order
     mapper = mapper_of(schema.opts.model)
     beside = [column for column in mapper.primary_key if column not in owner.remote]
     [key, *others] = beside or mapper.primary_key
@@ -353,7 +331,7 @@ def order_names(schema: RecordSchema, owner: Relation) -> tuple[str, ...]:
     return names
 
 
-def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool) -> Ledger:
+def _ledger(mapper: Mapper[Any], name: str, schema: BaseSchema, *, many: bool) -> Ledger:
     table = _table(schema)
     found = relation(mapper, name, target=table.mapper)
     if found.many is not many:
@@ -361,7 +339,7 @@ def _ledger(mapper: Mapper[Any], name: str, schema: RecordSchema, *, many: bool)
             "leads to several rows: Nested(…, many=True)" if found.many else "leads to one row: many=False"
         )
         raise BindingError(f"{mapper.class_.__name__}.{name} {wrong}")
-    owned = schema.Meta.from_owner
+    owned = schema.opts.from_owner
     owner = tuple(_column(mapper, theirs) for theirs in owned.values())
     local = tuple(_column(table.mapper, own) for own in owned)
     further = {column: value for column, value in constants_of(found) if column not in table.columns.values()}

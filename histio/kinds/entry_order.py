@@ -7,21 +7,19 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper
 
 from histio.errors import BindingError
+from histio.kinds.base import BaseSchema
 from histio.kinds.bind import order_names
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import Relation, find_column, mapper_of
 
-if TYPE_CHECKING:
-    from histio.records import RecordSchema
 
-
-def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Iterable[Any]], list[Any]]:
+def order_of(schema: BaseSchema, owner: Relation) -> Callable[[Iterable[Any]], list[Any]]:
     """A function that sorts the rows of a ledger; *schema* is that of its entries.
 
     Raises:
@@ -42,7 +40,7 @@ def order_of(schema: RecordSchema, owner: Relation) -> Callable[[Iterable[Any]],
     return lambda rows: list(_with_ties(schema, rows, place))
 
 
-def _placing(schema: RecordSchema, mapper: Mapper[Any], name: str) -> Callable[[Any], Any]:
+def _placing(schema: BaseSchema, mapper: Mapper[Any], name: str) -> Callable[[Any], Any]:
     """A function that returns a sortable value for the field or attribute *name* of a row."""
     field = schema.fields.get(name)
     if isinstance(field, Slug) and field.relationship is not None:
@@ -58,7 +56,7 @@ def _key_in(slug: Slug, name: str, row: Any) -> Any:
     return None if key is None else slug.sortable(slug.to_wire(key))
 
 
-def _with_ties(schema: RecordSchema, rows: Iterable[Any], place: Callable[[Any], list[Any]]) -> Iterator[Any]:
+def _with_ties(schema: BaseSchema, rows: Iterable[Any], place: Callable[[Any], list[Any]]) -> Iterator[Any]:
     """*rows* sorted by *place*; rows in the same place are sorted by their records."""
     placed = sorted(((place(row), row) for row in rows), key=operator.itemgetter(0))
     for _, group in itertools.groupby(placed, key=operator.itemgetter(0)):
@@ -66,7 +64,7 @@ def _with_ties(schema: RecordSchema, rows: Iterable[Any], place: Callable[[Any],
         yield from tied if len(tied) == 1 else sorted(tied, key=functools.partial(_said, schema))
 
 
-def _said(schema: RecordSchema, row: Any) -> str:
+def _said(schema: BaseSchema, row: Any) -> str:
     try:
         return repr(schema.dump(row, many=False))
     except ValidationError:  # told when the row is dumped

@@ -9,17 +9,15 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marshmallow import Schema
 
 from histio.kinds.assertions import assertions_of, or_null
-from histio.kinds.bind import identity_fields, told_of
+from histio.kinds.base import BaseSchema, told_of
+from histio.kinds.bind import identity_fields
 from histio.kinds.fields import UtcTimestamp
 from histio.wire import JsonSchema, WireField, is_list, nested_in, wire_name
-
-if TYPE_CHECKING:
-    from histio.records import RecordSchema, RunSchema
 
 VERSION = "1.0"
 """The newest format that this histio reads, and the one it writes."""
@@ -43,7 +41,7 @@ def published() -> JsonSchema:
 
 
 def derive(
-    schema_classes: Sequence[type[RunSchema]], *, identifier: str = PUBLISHED_ID, version: str = VERSION
+    schema_classes: Sequence[type[BaseSchema]], *, identifier: str = PUBLISHED_ID, version: str = VERSION
 ) -> JsonSchema:
     """The JSON Schema of documents and stream lines with these kinds of run.
 
@@ -56,20 +54,20 @@ def derive(
         BindingError: A field says nothing of its JSON.
     """
     definitions: dict[str, JsonSchema] = {
-        cls.Meta.kind: {} for cls in schema_classes
+        cls.opts.kind: {} for cls in schema_classes
     }  # those names are taken
     lists = {}
     examples = {}
     for cls in schema_classes:
-        meta, schema = cls.Meta, cls(load_instance=False)
-        definitions[meta.kind] = _record(schema, definitions, meta.kind)
-        examples[meta.kind] = example(schema)
-        lists[meta.collection] = _documented(
-            {"type": "array", "items": {"$ref": f"#/$defs/{meta.kind}"}},
-            _title(meta.collection),
-            f"Ordered by {' and '.join(filter(None, (meta.timestamp, *_identity(schema))))} when exported; "
+        opts, schema = cls.opts, cls(load_instance=False)
+        definitions[opts.kind] = _record(schema, definitions, opts.kind)
+        examples[opts.kind] = example(schema)
+        lists[opts.collection] = _documented(
+            {"type": "array", "items": {"$ref": f"#/$defs/{opts.kind}"}},
+            _title(opts.collection),
+            f"Ordered by {' and '.join(filter(None, (opts.timestamp, *_identity(schema))))} when exported; "
             "any order is read.",
-            examples[meta.kind] and [examples[meta.kind]],
+            examples[opts.kind] and [examples[opts.kind]],
         )
     exported_at = _member("exported_at", EXPORTED_AT, definitions)
     definitions |= _stream(examples, exported_at, version)
@@ -115,7 +113,7 @@ def _version(version: str) -> JsonSchema:
     }
 
 
-def _identity(schema: RecordSchema) -> list[str]:
+def _identity(schema: BaseSchema) -> list[str]:
     """The names of the members that identify a run."""
     return [wire_name(name, schema.load_fields[name]) for name in identity_fields(schema)]
 
@@ -182,10 +180,13 @@ def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSc
     return {**or_null(rule, field), "title": _title(name), **metadata}
 
 
+_BASES = {"histio.kinds.base", "histio.records"}
+"""The modules of the classes that hosts subclass; what their docstrings say is about histio."""
+
+
 def _first_line(documented: object) -> str:
     text = inspect.getdoc(type(documented)) or ""
-    # What a schema without words of its own inherits speaks of histio.
-    bases = (cls for cls in type(documented).__mro__ if cls.__module__ == "histio.records")
+    bases = (cls for cls in type(documented).__mro__ if cls.__module__ in _BASES)
     return "" if text in map(inspect.getdoc, bases) else text.partition("\n")[0]
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
+from histio.kinds.base import BaseSchema
 from histio.kinds.fields import Date, UtcTimestamp
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Identity
@@ -26,9 +27,6 @@ from histio.kinds.mapping import (
     is_unique,
 )
 from histio.wire import WireField
-
-if TYPE_CHECKING:
-    from histio.records import RecordSchema
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +147,7 @@ class Table:
         ledgers: Nested records.
     """
 
-    schema: RecordSchema
+    schema: BaseSchema
     mapper: Mapper[Any]
     identity: Identity | None
     fields: Mapping[str, Field[Any]]
@@ -165,11 +163,6 @@ class Table:
     def all_references(self) -> tuple[Reference | Links, ...]:
         """References to one row and to several."""
         return (*self.references, *self.links)
-
-    @property
-    def is_hooked(self) -> bool:
-        """Whether functions of the host change a record, its ledgers aside, before it is loaded."""
-        return bool(self.schema._hooks["pre_load"])  # noqa: SLF001 - marshmallow has no public name for it
 
     @property
     def rows(self) -> sa.Table:
@@ -195,7 +188,7 @@ class Table:
     @property
     def changed(self) -> str | None:
         """The member that tells when a record was last written; None: nothing does."""
-        name = self.schema.Meta.changed or ""
+        name = self.schema.opts.changed or ""
         return (
             name if isinstance(self.fields.get(name), UtcTimestamp | Date) and name in self.columns else None
         )
@@ -276,7 +269,7 @@ class Kind:
     @property
     def is_hooked(self) -> bool:
         """Whether functions of the host's change records before they are loaded."""
-        return any(table.is_hooked for table in self.table.all())
+        return any(table.schema.is_hooked for table in self.table.all())
 
     def named(self, identity: Any) -> str:
         """An *identity*, as its column has it, in words; as it is where the format has none for it."""

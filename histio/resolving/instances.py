@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified
 
 from histio.errors import BindingError
+from histio.kinds.base import BaseSchema
 from histio.kinds.bind import table_of
 from histio.kinds.mapping import attribute, select_rows
 from histio.kinds.table import Ledger, Reference, Table
@@ -17,12 +18,9 @@ from histio.resolving.construct import assign, construct
 from histio.resolving.eager import eager
 from histio.resolving.resolve import CHUNK, Resolver, Values
 
-if TYPE_CHECKING:
-    from histio.records import RecordSchema
-
 
 def make(
-    schema: RecordSchema,
+    schema: BaseSchema,
     data: Values | Sequence[Values],
     *,
     many: bool,

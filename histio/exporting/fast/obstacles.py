@@ -10,6 +10,7 @@ from marshmallow.fields import Field
 from marshmallow_sqlalchemy.fields import Nested as SQLAlchemyNested
 from sqlalchemy.orm import Mapper
 
+from histio.kinds.base import BaseSchema
 from histio.kinds.fields import Choice
 from histio.kinds.mapping import composite_listeners, mapper_of
 from histio.kinds.table import Table
@@ -45,7 +46,7 @@ def obstacles(table: Table, way: Way) -> Iterator[str]:
         yield from obstacles(ledger.table, way)
 
 
-def _of_class(schema: RecordSchema, way: Way) -> Iterator[str]:
+def _of_class(schema: BaseSchema, way: Way) -> Iterator[str]:
     for cls in type(schema).__mro__:
         if not cls.__module__.startswith(("histio.", "marshmallow")):
             yield from (f"has its own {method}" for method in _METHODS[way] if method in vars(cls))

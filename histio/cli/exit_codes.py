@@ -1,11 +1,11 @@
-"""How a command ends."""
+"""Exit codes of commands."""
 
 from __future__ import annotations
 
 import enum
 
 
-class Outcome(enum.IntEnum):
+class ExitCode(enum.IntEnum):
     """Exit codes."""
 
     DONE = 0

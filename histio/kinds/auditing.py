@@ -1,0 +1,79 @@
+"""Check the numbers of records against the rules that their schemas declare."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from decimal import localcontext
+from typing import Any
+
+from histio.errors import BindingError
+from histio.kinds.audits import Audit, Finding, NotEmpty, Record, entries_in
+from histio.kinds.base import declares
+from histio.kinds.table import Table
+
+_DIGITS = 2_000
+"""Enough to add up any two floats, and what any column keeps, without rounding."""
+
+
+@functools.lru_cache(maxsize=256)
+def audits_of(table: Table) -> tuple[Audit, ...]:
+    """The rules for records of *table* that look at what its schema has.
+
+    Raises:
+        BindingError: A rule names what the schema never had.
+    """
+    return tuple(
+        _with_all_ledgers(each, table) for each in table.schema.opts.audits or () if _applies(each, table)
+    )
+
+
+def _with_all_ledgers(rule: Audit, table: Table) -> Audit:
+    """*rule*, but an inherited `NotEmpty` with the ledgers that subclasses have added."""
+    if not isinstance(rule, NotEmpty):
+        return rule
+    schema = type(table.schema)
+    sharing = (each for each in schema.__mro__ if _audits(each) is schema.opts.audits)
+    *_, declaring = sharing
+    ledgers = (table.names[ledger.member] for ledger in table.ledgers)
+    return replace(
+        rule, ledgers=(*rule.ledgers, *(name for name in ledgers if not declares(declaring, name)))
+    )
+
+
+def _audits(schema: type[Any]) -> Any:
+    return getattr(getattr(schema, "opts", None), "audits", None)
+
+
+def _applies(rule: Audit, table: Table) -> bool:
+    for path in rule.members:
+        if not _has(table, path) and not declares(type(table.schema), path):
+            name = type(table.schema).__name__
+            raise BindingError(f"{name}.Meta.audits: {rule}: there is no {path!r}")
+    return all(_has(table, path) for path in rule.members)
+
+
+def _has(table: Table, path: str) -> bool:
+    """Whether *path* leads to a member of *table* or of its ledgers."""
+    name, _, rest = path.partition(".")
+    if not rest:
+        return name in table.names.values()
+    return any(table.names[each.member] == name and _has(each.table, rest) for each in table.ledgers)
+
+
+def broken(rule: Audit, record: Record) -> list[Finding]:
+    """What a *rule* finds in *record*, its entries aside; numbers of any size are compared exactly."""
+    with localcontext(prec=_DIGITS):
+        return list(rule.findings(record))
+
+
+def findings(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
+    """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    for rule in audits_of(table):
+        found += (((*steps, member), text) for member, text in broken(rule, record))
+    for ledger in table.ledgers:
+        name = table.names[ledger.member]
+        for place, entry in entries_in(record, name):
+            found += findings(ledger.table, entry, *steps, name, *place)
+    return found

@@ -1,0 +1,297 @@
+"""The base class of schemas, and its options: all that binding and the JSON Schema know of a schema."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from marshmallow.fields import Field
+from marshmallow_sqlalchemy import SQLAlchemySchema
+from marshmallow_sqlalchemy.schema import (
+    SQLAlchemyAutoField,
+    SQLAlchemySchemaMeta,
+    SQLAlchemySchemaOpts,
+)
+from sqlalchemy.orm import Mapper
+
+from histio.errors import BindingError
+from histio.kinds.associations import data_columns
+from histio.kinds.audits import Audit
+from histio.kinds.charts import Compare
+from histio.kinds.converter import Converter
+from histio.kinds.fields import Slug
+from histio.kinds.fields.groups import SlugGroups
+from histio.kinds.mapping import find_column, mapper_of, no_such
+from histio.wire import nested_in, wire_name
+
+# The options of histio, then those of marshmallow that matter here.
+_OPTIONS = (
+    *("model", "identity", "order", "changed", "optional", "from_owner", "audits", "charts", "unit"),
+    *("kind", "collection", "timestamp"),
+    *("exclude", "unbound", "fields", "include", "unknown", "register", "load_instance", "model_converter"),
+    *("additional", "ordered", "many", "load_only", "dump_only", "table", "transient", "sqla_session"),
+    *("dateformat", "datetimeformat", "timeformat", "render_module", "include_fk", "include_relationships"),
+)
+
+
+class RecordOpts(SQLAlchemySchemaOpts):
+    """The options of a schema's ``Meta``, with their defaults.
+
+    Attributes:
+        identity: The fields that identify a record; empty: the `RunUUID`.
+        order: The fields or attributes that order the entries of a ledger; empty: their key.
+        changed: The field that says when a row was last written.
+        optional: The fields that are left out where the model has no such column.
+        exclude: The fields to leave out.
+        left_out: The whole of ``Meta.exclude``: fields, and mapped attributes without a field, which
+            marshmallow would refuse.
+        unbound: ``error``: a mapped attribute that is not accounted for is a `BindingError`. ``ignore``: it
+            is left out, and a listener or a trigger fills it if it must not be null.
+        from_owner: Attributes of a ledger's entries, and those of the owner's row that fill them.
+        audits: Rules for the numbers of a record; None: none, not even inherited ones.
+        charts: What a report shows of the numbers of a record.
+        unit: The member that says what the amounts of a record are counted in.
+        kind: The name of a kind of run; empty: not set.
+        collection: The name of its list in a document; empty: not set.
+        timestamps: Every ``timestamp`` that this ``Meta`` and those that it derives from set, its own first;
+            empty: not set.
+    """
+
+    def __init__(self, meta: type, *args: Any, **kwargs: Any) -> None:
+        super().__init__(meta, *args, **kwargs)  # type: ignore[no-untyped-call]
+        self.load_instance: bool = getattr(meta, "load_instance", True)
+        self.model_converter: Any = getattr(meta, "model_converter", Converter)
+        self.identity = _names(meta, "identity")
+        self.order = _names(meta, "order")
+        self.changed: str | None = getattr(meta, "changed", "updated_at")
+        self.optional: tuple[str, ...] = tuple(getattr(meta, "optional", ()))
+        self.left_out: tuple[str, ...] = tuple(self.exclude)
+        self.unbound: str = getattr(meta, "unbound", "error")
+        self.from_owner: Mapping[str, str] = getattr(meta, "from_owner", {})
+        self.audits: tuple[Audit, ...] | None = getattr(meta, "audits", ())
+        self.charts: tuple[Compare, ...] = getattr(meta, "charts", ())
+        self.unit: str | None = getattr(meta, "unit", "unit")
+        self.kind: str = getattr(meta, "kind", "")
+        self.collection: str = getattr(meta, "collection", "")
+        own_first = (vars(each) for each in meta.__mro__)
+        self.timestamps: tuple[str | None, ...] = tuple(
+            options["timestamp"] for options in own_first if "timestamp" in options
+        )
+        if self.unbound not in ("error", "ignore"):
+            raise BindingError(f'Meta.unbound is "error" or "ignore", not {self.unbound!r}')
+
+    @property
+    def timestamp(self) -> str | None:
+        """The field or column that orders the runs; None: their identity does, or it is not set."""
+        return next(iter(self.timestamps), None)
+
+
+def _names(meta: type, option: str) -> tuple[str, ...]:
+    """The names in an *option* of Meta: one, or several as a tuple or list; empty: it is None or not set.
+
+    Raises:
+        BindingError: The option is something else, or repeats a name.
+    """
+    value = getattr(meta, option, None)
+    names = (value,) if isinstance(value, str) else () if value is None else value
+    if not isinstance(names, tuple | list) or (value is not None and not names):
+        raise BindingError(f"Meta.{option}: a name or several names, not {value!r}")
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise BindingError(f"Meta.{option}: different names, not {value!r}")
+    return tuple(names)
+
+
+class RecordMeta(SQLAlchemySchemaMeta):
+    """Inherits options of ``Meta``, and makes ``auto_field()`` anew for a subclass with another model."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
+        """A schema class whose ``Meta`` inherits from those of its bases, also where it does not say so.
+
+        Raises:
+            BindingError: An option is misspelled, or has a value that it cannot have.
+        """
+        own, inherited = attrs.get("Meta"), [base.Meta for base in bases if hasattr(base, "Meta")]
+        _check_options(name, own, inherited)
+        attrs["Meta"] = _merged_meta([*([] if own is None else [own]), *inherited])
+        return super().__new__(cls, name, bases, attrs)
+
+    @classmethod
+    def get_declared_fields(cls, klass: Any, *args: Any, **kwargs: Any) -> dict[str, Field[Any]]:
+        """The fields of *klass*; ``opts.exclude`` keeps only names of fields."""
+        declared: dict[str, Field[Any]] = super().get_declared_fields(klass, *args, **kwargs)
+        opts: RecordOpts = klass.opts
+        opts.exclude = tuple(name for name in opts.left_out if _leads_to_field(name, declared))
+        return declared
+
+    @classmethod
+    def get_auto_fields(
+        cls, fields: dict[str, Any], converter: Any, opts: RecordOpts, _dict_cls: Any
+    ) -> dict[str, Field[Any]]:
+        """The fields that replace each ``auto_field()``; it stays where the model has no such column."""
+        replaced: dict[str, Field[Any]] = {}
+        for name, field in fields.items():
+            wanted = field if isinstance(field, SQLAlchemyAutoField) else getattr(field, "auto_field", None)
+            if wanted is None or name in opts.left_out:
+                continue
+            replaced[name] = wanted
+            model = wanted.model or opts.model
+            if model is not None and hasattr(model, wanted.column_name or name):
+                found: Any = wanted.create_field(opts, wanted.column_name or name, converter)
+                found.auto_field = wanted
+                replaced[name] = found
+        return replaced
+
+
+def _check_options(schema_name: str, own: type | None, inherited: Iterable[type]) -> None:
+    """Raise BindingError where ``Meta`` has an option that looks like a misspelled one."""
+    for option in () if own is None else vars(own):
+        meant = difflib.get_close_matches(option, _OPTIONS, n=1)
+        if meant and option not in _OPTIONS and not any(hasattr(meta, option) for meta in inherited):
+            raise BindingError(f"{schema_name}.Meta has no option {option!r}; did you mean {meant[0]!r}?")
+
+
+def _merged_meta(metas: list[type]) -> type:
+    """One ``Meta`` with the options of all of *metas*; the first that sets an option decides."""
+    several = [
+        meta
+        for meta in dict.fromkeys(metas)
+        if not any(other is not meta and issubclass(other, meta) for other in metas)
+    ]
+    return several[0] if len(several) == 1 else type("Meta", tuple(several), {})
+
+
+def _leads_to_field(name: str, declared: Mapping[str, Field[Any]]) -> bool:
+    """Whether *name* is a field, or with a point, may be one of a nested schema."""
+    first, point, _ = name.partition(".")
+    field = declared.get(first)
+    return field is not None and (not point or nested_in(field) is not None)
+
+
+class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
+    """The fields of one record and the options of its ``Meta``.
+
+    Attributes:
+        excluded: The names of fields and attributes that ``Meta`` or the caller leaves out.
+    """
+
+    OPTIONS_CLASS = RecordOpts
+    opts: RecordOpts
+
+    bound_from: ClassVar[type[BaseSchema] | None] = None
+    """The schema on which `bind` was called; None: the class was not made by `bind`."""
+
+    class Meta(SQLAlchemySchema.Meta):
+        identity: ClassVar[str | tuple[str, ...] | None]
+        order: ClassVar[str | tuple[str, ...] | None]
+        changed: ClassVar[str | None]
+        optional: ClassVar[tuple[str, ...]]
+        unbound: ClassVar[str]
+        from_owner: ClassVar[Mapping[str, str]]
+        audits: ClassVar[tuple[Audit, ...] | None]
+        charts: ClassVar[tuple[Compare, ...]]
+        unit: ClassVar[str | None]
+
+    def __init__(self, *, exclude: Any = (), **options: Any) -> None:
+        self._check_names()
+        self.excluded = frozenset((*exclude, *self.opts.left_out))
+        super().__init__(exclude={*exclude, *self._absent()}, **options)  # type: ignore[no-untyped-call]
+        for fields in (self.fields, self.load_fields, self.dump_fields):
+            for name in [name for name, field in fields.items() if nested_in(field)]:
+                fields[name] = fields.pop(name)  # ledgers come last
+        self.slug_groups = SlugGroups(self.load_fields, self.dump_fields)
+        self._check_nulls()
+
+    def _check_nulls(self) -> None:
+        """Raise BindingError where a foreign key is nullable, and its slug says nothing about null."""
+        for name, field in self.load_fields.items():
+            relation = field.relation if field in self.slug_groups.silent else None
+            nullable = [] if relation is None else [each.name for each in relation.local if each.nullable]
+            if nullable:
+                with told_of(self, name):
+                    raise BindingError(
+                        f"the column {nullable[0]} takes null: say allow_none=True, or required=True where "
+                        "no row lacks it"
+                    )
+
+    def _check_names(self) -> None:
+        """Raise BindingError for names in ``Meta.exclude`` and auto fields that the model does not have."""
+        if self.opts.model is None:
+            return
+        mapper = mapper_of(self.opts.model)
+        known = {*self._declared_fields, *mapper.all_orm_descriptors.keys(), *mapper.attrs.keys()}
+        for name in self.opts.left_out:
+            first, point, _ = name.partition(".")
+            field = self._declared_fields.get(first)
+            of_nested = point and field is not None and nested_in(field) is not None
+            named = known if of_nested or not point else _association_columns(mapper, first)
+            if (first if of_nested else name) not in named:
+                text = no_such(mapper, "attribute or field", name, named)
+                raise BindingError(f"{type(self).__name__}.Meta.exclude: {text}")
+        for name, field in self._declared_fields.items():
+            if isinstance(field, SQLAlchemyAutoField) and name not in self.opts.left_out:
+                wanted = field.column_name or name
+                text = no_such(mapper, "column", wanted, mapper.column_attrs.keys())
+                raise BindingError(f"{type(self).__name__}.{name}: {text}")
+
+    def _absent(self) -> set[str]:
+        """The optional fields whose columns the model lacks."""
+        if self.opts.model is None:
+            return set()
+        mapper = mapper_of(self.opts.model)
+        return {
+            name
+            for name in self.opts.optional
+            if (field := self._declared_fields.get(name)) is not None and not _has(mapper, name, field)
+        }
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether functions of the host's change records before they are loaded."""
+        return bool(self._hooks["pre_load"])
+
+    def alternatives(self) -> list[list[str]]:
+        """Groups of slugs of the same relationship: of each, a record needs at least one that is not null."""
+        return list(map(list, self.slug_groups.alternatives))
+
+    def choices(self) -> list[list[str]]:
+        """Groups of references: of each, a record has exactly one that is not null."""
+        return list(map(list, self.slug_groups.choices))
+
+
+def _association_columns(mapper: Mapper[Any], name: str) -> set[str]:
+    """How ``Meta.exclude`` names the further columns of the association table of a relationship."""
+    between = mapper.relationships[name].secondary if name in mapper.relationships else None
+    columns = [] if between is None else data_columns(mapper.relationships[name])
+    return {f"{name}.{column.key}" for column in columns}
+
+
+def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:
+    """Whether the model has what the *field* called *name* is read from."""
+    if isinstance(field, Slug) and field.relationship is not None:
+        try:
+            copy.copy(field).fit_key(mapper)
+        except BindingError:
+            return False
+        return True
+    return find_column(mapper, field.attribute or name) is not None
+
+
+def declares(schema: type[Any], path: str) -> bool:
+    """Whether *schema*, or one that it derives from, declares the member at the dotted *path*."""
+    name, _, rest = path.partition(".")
+    declared = (item for base in schema.__mro__ for item in getattr(base, "_declared_fields", {}).items())
+    fields = [field for own, field in declared if wire_name(own, field) == name]
+    nested = [copy.copy(each) for field in fields if (each := nested_in(field)) is not None]
+    return any(declares(type(each.schema), rest) for each in nested) if rest else bool(fields)
+
+
+@contextmanager
+def told_of(schema: object, name: str) -> Iterator[None]:
+    """A block whose BindingErrors are told as those of the field *name*."""
+    try:
+        yield
+    except BindingError as error:
+        raise BindingError(f"{type(schema).__name__}.{name}: {error}") from error

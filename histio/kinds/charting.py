@@ -1,0 +1,60 @@
+"""The charts of a kind, and the members that are amounts and units."""
+
+from __future__ import annotations
+
+import functools
+
+from histio.errors import BindingError
+from histio.kinds.base import declares
+from histio.kinds.charts import Compare
+from histio.kinds.fields import Choice, FixedDecimal, Integer, Number, Slug, Text
+from histio.kinds.table import Table
+from histio.wire import shown
+
+_NUMBERS = (FixedDecimal, Integer, Number)
+_UNIT = "unit"
+
+
+@functools.lru_cache(maxsize=256)
+def charts_of(table: Table) -> tuple[Compare, ...]:
+    """The charts of *table* whose members its schema has.
+
+    Raises:
+        BindingError: One names what the schema never had, or what is no number; ``Meta.unit`` names no text.
+    """
+    opts, name, numbers = table.schema.opts, type(table.schema).__name__, amounts_of(table)
+    names = set(table.names.values())
+
+    def left_out(member: str) -> bool:
+        return member not in names and declares(type(table.schema), member)
+
+    for chart in opts.charts:
+        if not isinstance(chart, Compare):
+            raise BindingError(f"{name}.Meta.charts: {shown(chart)} is no chart of histio.charts")
+        for member in chart.members:
+            if member not in names and not left_out(member):
+                raise BindingError(f"{name}.Meta.charts: {chart}: there is no {member!r}")
+            if member in names and member not in numbers:
+                raise BindingError(f"{name}.Meta.charts: {chart}: {member!r} is no number")
+    if opts.unit not in {None, _UNIT} and not left_out(opts.unit) and unit_of(table) is None:
+        raise BindingError(f"{name}.Meta.unit: {opts.unit!r} is no Text, Choice or Slug of the schema")
+    return tuple(chart for chart in opts.charts if numbers.keys() >= set(chart.members))
+
+
+def amounts_of(table: Table) -> dict[str, str]:
+    """The members of *table* that are numbers, by their names on the wire; not what identifies a record."""
+    return {
+        table.names[member]: member
+        for member, field in table.fields.items()
+        if isinstance(field, _NUMBERS) and member not in table.identity_members
+    }
+
+
+def unit_of(table: Table) -> str | None:
+    """The name of the member that says what the amounts of a record are counted in; None: nothing does."""
+    wanted = table.schema.opts.unit
+    member = next((member for member, name in table.names.items() if name == wanted), None)
+    field = None if member is None else table.fields[member]
+    if not isinstance(field, Text | Choice) or (isinstance(field, Slug) and (wanted == _UNIT or field.many)):
+        return None
+    return wanted
