@@ -19,10 +19,10 @@ from histio.bound import Bound, Constants
 from histio.database.connect import Bind, BorrowedSession, Database
 from histio.database.sessions import Habits
 from histio.errors import BindingError, DocumentError
-from histio.exporting.counts import ExportTally, OnUnreadable
-from histio.exporting.fast.text import Texts
+from histio.exporting.fast.formatter import RowFormatter
 from histio.exporting.pages import count_runs, export_runs, export_texts
 from histio.exporting.selection import Filters
+from histio.exporting.tally import ExportTally, OnUnreadable
 from histio.files import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -567,7 +567,7 @@ class History:
         if session is not None or self.bound.has_database:
             with look_ups(self.bound, session) as work:
                 kinds = self.bound.kinds
-                lines += [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in kinds]
+                lines += [_explained(kind.name, work.formatter(kind), work.rows(kind)) for kind in kinds]
                 lines += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
         return "\n".join(lines)
 
@@ -602,14 +602,14 @@ class History:
         return {kind: Filters(where=criteria.get(kind.name), **bounds) for kind in chosen}
 
 
-def _explained(name: str, *ways: Texts | Rows | str) -> str:
+def _explained(name: str, *ways: RowFormatter | Rows | str) -> str:
     """Which path exports and imports of the kind with this *name* take, and why."""
     lines = []
     for what, way in zip(("export", "import"), ways, strict=True):
         if isinstance(way, str):
             lines.append(f"{name}, {what}: through marshmallow, run by run: {way}")
         else:
-            lines += [f"{name}, {what}: fast path", *way.explained()]
+            lines += [f"{name}, {what}: fast path", *way.describe()]
     return "\n".join(lines)
 
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import ExportError, History, Slug
-from histio.exporting.pages import _Runs
 from histio.testing import check_host
 from tests.bakery import number
 from tests.test_importer import ends, told
@@ -129,7 +128,9 @@ def test_an_export_writes_the_keys_that_the_row_has(history):
 
 def test_rows_that_lack_a_key_are_exported_straight(history, monkeypatch):
     history.import_document(document(repair(1, *PARTS)))
-    monkeypatch.setattr(_Runs, "carefully", lambda *_: pytest.fail("went through marshmallow"))
+    monkeypatch.setattr(
+        "histio.exporting.pages.full_pages", lambda *_: pytest.fail("went through marshmallow")
+    )
     assert list(history.iter_runs("repair")) == [repair(1, *PARTS)]
 
 

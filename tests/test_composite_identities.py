@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 import histio
 from histio import BindingError, DocumentError, ExportError, History, testing
 from histio.cli.app import app
-from histio.exporting.pages import PAGE
+from histio.exporting.page_size import PAGE
 from histio.importing.classify import Identities
 from tests import lab
 from tests.bakery import number
@@ -190,7 +190,8 @@ keys = st.tuples(
 @given(st.lists(keys, unique_by=lambda key: key[:2], max_size=20), st.integers(1, 4))
 def test_pages_of_any_size_give_every_run_once_and_in_order(found, size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("histio.exporting.pages.PAGE", size)
+        patch.setattr("histio.exporting.page_size.PAGE", size)
+        patch.setattr("histio.exporting.fast.pages.PAGE", size)
         with Session(ENGINE) as session:
             session.execute(sa.delete(lab.Visit))
             projects = {each.slug: each for each in session.scalars(sa.select(lab.Project))}

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import Choice, History, Integer, Text
-from histio.exporting.pages import PAGE
+from histio.exporting.page_size import PAGE
 
 MOMENT = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 

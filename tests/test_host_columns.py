@@ -33,7 +33,7 @@ def fully(monkeypatch):
     @contextlib.contextmanager
     def switch():
         with monkeypatch.context() as patch:
-            patch.setattr("histio.exporting.pages.compiled_texts", lambda *_: "asked for")
+            patch.setattr("histio.exporting.pages.find_formatter", lambda *_: "asked for")
             patch.setattr("histio.importing.fast.take.compiled_rows", lambda *_: "asked for")
             yield
 

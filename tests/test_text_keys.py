@@ -11,7 +11,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import BindingError, ExportError, History, Slug, SlugList
-from histio.exporting.pages import _Runs
 from histio.testing import check_host, documents
 from tests.bakery import number
 from tests.test_importer import ends, told
@@ -126,7 +125,9 @@ def test_text_keys_go_out_and_in_straight(engine, options, monkeypatch):
     assert history.check(given) == []
     assert ends(history.import_document(given)) == (len(KEYS), 0, 0)
     assert "marshmallow" not in history.explain()
-    monkeypatch.setattr(_Runs, "carefully", lambda *_: pytest.fail("went through marshmallow"))
+    monkeypatch.setattr(
+        "histio.exporting.pages.full_pages", lambda *_: pytest.fail("went through marshmallow")
+    )
     assert history.export_document()["films"] == given["films"]
     assert ends(history.import_document(given, on_duplicate="verify")) == (0, len(KEYS), 0)
 

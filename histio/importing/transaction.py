@@ -26,9 +26,9 @@ from histio.database.dialects import (
 )
 from histio.database.sessions import Habits
 from histio.exporting.fast.collector import paused
+from histio.exporting.fast.formatter import RowFormatter, find_formatter
 from histio.exporting.fast.obstacles import named_mappers
-from histio.exporting.fast.text import Texts, compiled_texts
-from histio.exporting.pages import PAGE
+from histio.exporting.page_size import PAGE
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.importing.bulk import BATCH, Row, insert_in_bulk, write
 from histio.importing.classify import Identities
@@ -135,9 +135,9 @@ class Import:
         self._by_unit_of_work = insert_by_unit_of_work(habits)
         self._written: set[Kind] = set()
 
-    def texts(self, kind: Kind) -> Texts | str:
+    def formatter(self, kind: Kind) -> RowFormatter | str:
         """What makes JSON of stored runs of *kind*; likewise."""
-        return compiled_texts(kind, self._connection.dialect)
+        return find_formatter(kind, self._connection.dialect)
 
     def rows(self, kind: Kind) -> Rows | str:
         """What writes accepted runs of *kind*; a text: why they have to go through marshmallow."""
