@@ -21,7 +21,7 @@ import histio
 from histio import History, cli
 from histio.cli.app import app
 from histio.cli.exit_codes import ExitCode
-from histio.cli.screen import safe
+from histio.cli.printing import escape
 from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, document, number, production_run, stock
@@ -133,7 +133,7 @@ def test_a_run_that_the_format_cannot_hold_fails_and_tells_what_leaves_it_out(sp
     code, printed, errors = run(f"export out.jsonl {BAKERY}")
     assert (code, printed) == (1, "")
     assert f"/produced_at: production_run {number(2)}" in errors
-    assert errors.endswith("histio export --skip-unreadable leaves such runs out.\n")
+    assert errors.endswith("To leave these runs out, run histio export --skip-unreadable.\n")
     assert not Path("out.jsonl").exists()
 
 
@@ -275,7 +275,7 @@ def test_rejected_runs_are_told_by_code_with_hints_and_with_what_to_do(home, run
     assert "unknown-reference (2)" in printed
     assert "Recipe not found: cokies (did you mean cookies?), and 1 more like it" in printed
     assert "precision (1)" in printed
-    assert "mend them there" in printed
+    assert "correct them and import that file" in printed
     mended = Path("rejects.jsonl").read_text().replace("cokies", "cookies").replace("0.00001", "0.0001")
     Path("rejects.jsonl").write_text(mended)
     assert run(f"import rejects.jsonl {BRANCH}")[0] == 0
@@ -297,7 +297,7 @@ def test_slugs_are_renamed_on_the_way_in(home, run, rules):
     Path("rules.json").write_text(json.dumps({"recipe_slug": {"kekse": "cookies"}}))
     file = file_of(production_run(1, recipe_slug="kekse"))
     code, printed, _ = run(f"import {file} --rename {rules} {BRANCH}")
-    assert (code, "Slugs renamed in 1 places" in printed) == (0, True)
+    assert (code, "Slugs renamed in 1 place" in printed) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,10 @@ def test_a_damaged_file_is_bad_input_and_writes_nothing(home, run):
     assert "without its trailer" in errors
     assert kept("sqlite:///branch.db")["production_runs"] == []
     code, printed, _ = run(f"import cut.jsonl --allow-truncated {BRANCH}")
-    assert (code, "as far as cut.jsonl is whole" in printed) == (ExitCode.REJECTS, True)
+    assert (code, "cut.jsonl is damaged: it was imported up to the damage" in printed) == (
+        ExitCode.REJECTS,
+        True,
+    )
 
 
 def test_a_file_of_rejects_that_exists_is_kept_unless_it_is_forced(home, run):
@@ -362,7 +365,7 @@ def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run, monkey
 
     monkeypatch.setattr(History, "_import", interrupted)
     code, _, errors = run(f"import history.jsonl --commit-every 2 {BRANCH}")
-    assert (code, "the same command goes on from there" in errors) == (ExitCode.INTERRUPTED, True)
+    assert (code, "To continue, repeat the command." in errors) == (ExitCode.INTERRUPTED, True)
 
 
 # --- looking -------------------------------------------------------------------------------------------
@@ -524,18 +527,22 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         (f"import gone.jsonl {BRANCH}", 2, "gone.jsonl: No such file"),
         ("check gone.jsonl", 2, "gone.jsonl: No such file"),
         ("check .", 2, "Is a directory"),
-        ("export out.jsonl", 2, "Which database?"),
+        ("export out.jsonl", 2, "No database: pass --url URL"),
         ("export out.jsonl --url sqlite:///typo.db", 2, "typo.db does not exist"),
         ("export out.jsonl --url postgresql://me:secret@word@127.0.0.1/x", 2, "%40"),
         ("export out.jsonl --url sqlite://folder/bakery.db", 2, "three slashes"),
         ("export out.jsonl --url mariadb+pymysql://root@127.0.0.1/test?foo=bar", 4, "foo"),
         (f"export out.jsonl --kind production_runs {BAKERY}", 2, "did you mean production_run?"),
         (f"export out.jsonl --where recipe=cookies {BAKERY}", 2, "did you mean recipe_slug?"),
-        (f"export out.jsonl --since 2025-02-01 --until 2025-01-01 {BAKERY}", 2, "no such runs"),
+        (
+            f"export out.jsonl --since 2025-02-01 --until 2025-01-01 {BAKERY}",
+            2,
+            "--since is later than --until",
+        ),
         ("inspect bakery.db", 1, "bakery.db is the file of a database"),
-        ("audit sqlite:///bakery.db", 2, "name it by --url"),
-        ("diff - -", 2, "read once only"),
-        ("references history.jsonl --missing-json", 2, "which database?"),
+        ("audit sqlite:///bakery.db", 2, "Pass it as --url sqlite:///bakery.db"),
+        ("diff - -", 2, "A and B cannot both be standard input"),
+        ("references history.jsonl --missing-json", 2, "needs a database: pass --url URL"),
         ("export out.jsonl --url nonsense", 2, "sqlite:///bakery.db"),
         (f"export out.jsonl --kind nothing {BAKERY}", 2, "production_run, assembly_run"),
         (f"export out.jsonl --where recipe_slug=cokies {BAKERY}", 2, "did you mean cookies?"),
@@ -546,7 +553,11 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         (f"export no/such/folder/out.jsonl {BAKERY}", 2, "No such file or directory"),
         (f"import history.jsonl --rename cookies {BRANCH}", 2, "MEMBER:OLD=NEW"),
         (f"import history.jsonl --commit-every 0 {BRANCH}", 2, "commit-every"),
-        (f"import history.jsonl --commit-every 5 --atomic {BRANCH}", 2, "--commit-every excludes"),
+        (
+            f"import history.jsonl --commit-every 5 --atomic {BRANCH}",
+            2,
+            "--commit-every cannot be combined with",
+        ),
         ("export out.jsonl --url postgresql://me:secret@127.0.0.1:1/x", 4, "refused"),
         ("import plain.txt --url sqlite:///branch.db", 1, "cannot be read as a history"),
         ("export out.jsonl --url sqlite:///empty.db", 4, "histio init"),
@@ -572,8 +583,8 @@ def test_text_from_a_file_does_not_steer_the_terminal(home, run):
 
 
 def test_a_mark_that_steers_is_shown_as_what_it_is():
-    assert safe(HOSTILE) == r"\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
-    assert safe("crème-brûlée 🎂 抹茶") == "crème-brûlée 🎂 抹茶"
+    assert escape(HOSTILE) == r"\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
+    assert escape("crème-brûlée 🎂 抹茶") == "crème-brûlée 🎂 抹茶"
 
 
 def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
@@ -585,7 +596,7 @@ def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
     assert (code, printed, errors.strip()) == (
         ExitCode.INTERRUPTED,
         "",
-        "histio: interrupted; nothing is half written",
+        "histio: interrupted; no partial file or transaction is left",
     )
     assert sorted(path.name for path in home.iterdir()) == ["bakery.db", "branch.db", "history.jsonl"]
 

@@ -199,7 +199,7 @@ def test_the_lines_that_are_shown_do_the_same(a_short_year, tmp_path):
 def test_without_a_folder_nothing_stays(a_short_year, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cli.main(["demo"]) == 0
-    assert "temporary folder that is gone" in capsys.readouterr().out
+    assert "The temporary folder was removed." in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
