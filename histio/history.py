@@ -43,14 +43,15 @@ from histio.files import (
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.importing.counts import Tally
-from histio.importing.execute import look_ups
+from histio.importing.destination import open_destination
+from histio.importing.execute import open_look_ups
 from histio.importing.fast.rows import Rows
-from histio.importing.orm import acting_tables, reasons
-from histio.importing.parse import Reader, Renames
+from histio.importing.orm import acting_tables, reasons, unit_of_work_reasons
+from histio.importing.parse import OnDuplicate, Reader, Renames
 from histio.importing.row_builder import check_values
 from histio.importing.run_order import in_order
 from histio.importing.spool import Spool
-from histio.importing.transaction import Import, OnDuplicate
+from histio.importing.transaction import import_items
 from histio.kinds.account import Account, describe_accounts
 from histio.kinds.accounting import accounts, check_accounts
 from histio.kinds.bind import kind_of
@@ -490,25 +491,32 @@ class History:
         # What a function gives is given once for each import, however many transactions it takes.
         values = self.bound.constants()
         kinds = self.bound.kinds
-        withheld, unit_of_work = False, {}
+        withheld = False
+        unit_of_work: dict[str, tuple[str, ...]] = {}
         parts = [items] if commit_every is None else split_items(items, commit_every)
         with Spool() as spool:
             for part in parts:
                 with self.bound.database.writing(session) as (connection, habits, finish):
-                    work = Import(
+                    destination = open_destination(
                         connection,
                         kinds,
                         reader=reader,
-                        tally=tally,
                         spool=spool,
                         values=values,
-                        habits=habits,
-                        on_duplicate=on_duplicate,
                         truncate_times=truncate_times,
                     )
-                    before, unit_of_work = tally.written, work.unit_of_work
-                    last = commit_every is None or not part
-                    withheld = work.run(part, last=last, atomic=atomic, dry_run=dry_run)
+                    before, unit_of_work = tally.written, unit_of_work_reasons(kinds, habits)
+                    withheld = import_items(
+                        destination,
+                        part,
+                        tally=tally,
+                        habits=habits,
+                        unit_of_work=unit_of_work,
+                        on_duplicate=on_duplicate,
+                        last=commit_every is None or not part,
+                        atomic=atomic,
+                        dry_run=dry_run,
+                    )
                     if tally.written > before and not (dry_run or withheld):
                         finish()
         report = tally.report(withheld=withheld, dry_run=dry_run, unit_of_work=unit_of_work)
@@ -543,7 +551,7 @@ class History:
         if problems or not isinstance(document, dict):
             return problems
         version = document["version"]
-        with look_ups(
+        with open_look_ups(
             self.bound, session, version=version, rename=rename, truncate_times=truncate_times
         ) as work:
             return work.check(iter_raw_runs(document, self.bound.kinds))
@@ -565,9 +573,11 @@ class History:
         """
         lines = [*describe_accounts(self._accounts()), *self._acting()]
         if session is not None or self.bound.has_database:
-            with look_ups(self.bound, session) as work:
-                kinds = self.bound.kinds
-                lines += [_explained(kind.name, work.formatter(kind), work.rows(kind)) for kind in kinds]
+            with open_look_ups(self.bound, session) as work:
+                lines += [
+                    _explained(kind.name, work.export_path(kind), work.import_path(kind))
+                    for kind in self.bound.kinds
+                ]
                 lines += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
         return "\n".join(lines)
 

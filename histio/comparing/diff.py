@@ -18,7 +18,7 @@ from histio.exporting.pages import export_runs
 from histio.files import FilePath
 from histio.files.scratch import Scratch
 from histio.history import History
-from histio.importing.execute import look_ups
+from histio.importing.execute import open_look_ups
 from histio.kinds.table import Kind
 
 
@@ -135,7 +135,7 @@ def _open(given: FilePath | History, bound: Bound) -> Iterator[_Opened]:
     placers = [Placer(kinds[kind.name], number) for number, kind in enumerate(bound.kinds)]
     with (
         given.bound.database.reading(None) as connection,
-        look_ups(given.bound, connection) as work,
+        open_look_ups(given.bound, connection) as work,
     ):
         runs = (
             (place(record), record) for place in placers for record in export_runs(connection, place.kind)
