@@ -5,44 +5,35 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from marshmallow import ValidationError
 
+from histio.bound import Bound
 from histio.files.raw_runs import RawRun
 from histio.importing.renames import Renames, apply_renames, check_renames
 from histio.importing.run import Run, Steps
 from histio.importing.truncation import Cut, Truncation
 from histio.kinds.canonical import canonical
-from histio.kinds.gate import Contract
 from histio.kinds.table import Kind
-from histio.kinds.versions import Versions
 from histio.report import Fault
 from histio.wire import is_plain
 
 _log = logging.getLogger("histio")
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """What files of history may hold: kinds of run in their order, their JSON Schema, and the versions."""
-
-    kinds: tuple[Kind, ...]
-    contract: Contract
-    versions: Versions
-
-    def current(self, kind: Kind, record: Any, version: str) -> Any:
-        """A *record* of a *version* as the current one has it, and as hooks of the host's change it."""
-        upgraded, _ = self.versions.upgrade(kind.name, record, version)
-        return canonical(kind.table, upgraded) if kind.is_hooked else upgraded
+def current_record(bound: Bound, kind: Kind, record: Any, version: str) -> Any:
+    """*record*, upgraded from *version* to the current one, and as the host's hooks change it."""
+    upgraded, _ = bound.versions.upgrade(kind.name, record, version)
+    return canonical(kind.table, upgraded) if kind.is_hooked else upgraded
 
 
 class Reader:
     """Reads raw runs: upgrades, validates and loads their records.
 
     Args:
-        form: The kinds of run, their JSON Schema and the versions of their format.
+        bound: The kinds of run, their JSON Schema and the versions of their format.
         version: The version of the format that the records have.
         renames: By member name, slugs to read as other slugs.
 
@@ -54,14 +45,14 @@ class Reader:
         ValueError: *renames* has a member that is not a slug, or a new slug that is not valid.
     """
 
-    def __init__(self, form: Format, version: str, renames: Renames) -> None:
-        check_renames(renames, form.kinds)
-        self._kinds = {kind.name: kind for kind in form.kinds}
+    def __init__(self, bound: Bound, version: str, renames: Renames) -> None:
+        check_renames(renames, bound.kinds)
+        self._kinds = {kind.name: kind for kind in bound.kinds}
         self.version = version
-        self._contract = form.contract
-        self._versions = form.versions
+        self._contract = bound.contract
+        self._versions = bound.versions
         self._renames = renames
-        self._hooked = {kind for kind in form.kinds if kind.is_hooked}
+        self._hooked = {kind for kind in bound.kinds if kind.is_hooked}
         self._truncation: Truncation | None = None
 
     def truncating(self, truncation: Truncation) -> Self:
@@ -90,7 +81,7 @@ class Reader:
         return plain and self._contract.takes(raw.kind, record)
 
     def read(self, raw: RawRun) -> Run:
-        """The run of *raw*, with the problems of its form."""
+        """The run of *raw*, with the problems of its bound."""
         kind = self._kinds[raw.kind]
         run = Run(kind, raw)
         record, fault = self._versions.upgrade(kind.name, raw.record, self.version)
