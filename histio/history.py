@@ -45,7 +45,7 @@ from histio.files import (
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.importing.circles import circle_warnings
 from histio.importing.counts import Tally
-from histio.importing.fast.rows import Rows
+from histio.importing.fast.rows import RowWriter
 from histio.importing.orm import acting_tables, reasons
 from histio.importing.parse import Format, Reader, Renames
 from histio.importing.row_builder import Constants, check_values
@@ -562,7 +562,9 @@ class History:
         if session is not None or self._has_database:
             with self._looking(session, self.version, None) as work:
                 kinds = self._kinds.values()
-                lines += [_explained(kind.name, work.formatter(kind), work.rows(kind)) for kind in kinds]
+                lines += [
+                    _explained(kind.name, work.formatter(kind), work.row_writer(kind)) for kind in kinds
+                ]
                 lines += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
         return "\n".join(lines)
 
@@ -640,7 +642,7 @@ class History:
         return [kind for name, kind in self._kinds.items() if name in wanted]
 
 
-def _explained(name: str, *ways: RowFormatter | Rows | str) -> str:
+def _explained(name: str, *ways: RowFormatter | RowWriter | str) -> str:
     """Which path exports and imports of the kind with this *name* take, and why."""
     lines = []
     for what, way in zip(("export", "import"), ways, strict=True):

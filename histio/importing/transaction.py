@@ -34,8 +34,8 @@ from histio.importing.circles import circle_warnings
 from histio.importing.classify import Identities
 from histio.importing.collisions import find_collision
 from histio.importing.counts import Tally
-from histio.importing.fast.rows import Rows
-from histio.importing.fast.take import Swift
+from histio.importing.fast.rows import RowWriter
+from histio.importing.fast.take import FastPath
 from histio.importing.graph import LEFT, Need, RunGraph
 from histio.importing.orm import insert_by_unit_of_work, reasons
 from histio.importing.parse import Reader, Run
@@ -135,12 +135,12 @@ class Import:
         self._written: set[Kind] = set()
 
     def formatter(self, kind: Kind) -> RowFormatter | str:
-        """What makes JSON of stored runs of *kind*; likewise."""
+        """The fast path of exports for runs of *kind*; a text: why they take the full path."""
         return find_formatter(kind, self._connection.dialect)
 
-    def rows(self, kind: Kind) -> Rows | str:
-        """What writes accepted runs of *kind*; a text: why they have to go through marshmallow."""
-        return self._make_swift().rows(kind)
+    def row_writer(self, kind: Kind) -> RowWriter | str:
+        """The fast path of imports for runs of *kind*; a text: why they take the full path."""
+        return self._make_fast_path().find_writer(kind)
 
     def circle_warnings(self) -> list[Problem]:
         """A warning for each kind whose runs no import can write."""
@@ -258,7 +258,7 @@ class Import:
             check_engines(self._connection, self._tables)
             self._deferred = self._may_check_deferred()
             self._updater = self._make_updater()
-            self._swift = self._make_swift()
+            self._fast_path = self._make_fast_path()
             self._two_steps = self._make_two_steps()
             self._finally = False
             with strict(self._connection):
@@ -270,7 +270,7 @@ class Import:
             if dry_run or withheld:
                 nested.rollback()
             else:
-                self._written |= self._swift.written
+                self._written |= self._fast_path.written
                 self._advance_sequences()
                 if last and self._tally.written >= _MANY:
                     refresh_statistics(self._connection, self._tables)
@@ -283,7 +283,7 @@ class Import:
         """
         self._finally = finally_
         for window in windows(items):
-            numbers = {self._reader.read(raw): number for raw, number in self._take_swiftly(window)}
+            numbers = {self._reader.read(raw): number for raw, number in self._take_fast(window)}
             runs = list(numbers)
             self._open.clear()
             for run in runs:
@@ -324,18 +324,18 @@ class Import:
         written = (run for run in runs if run.outcome in ("imported", "updated"))
         graph.provide(name for run in written for name in self._dependencies.names_of(run))
 
-    def _take_swiftly(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
-        """Bring to their ends what of *window* is no run, or as it should be; give back the rest."""
+    def _take_fast(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
+        """Import what the fast path accepts of *window*; return the rest."""
         raw_runs: list[tuple[RawRun, int | None]] = []
         for item, number in window:
             if isinstance(item, UnreadableLine):
                 self._tally.refuse(item)
             else:
                 raw_runs.append((item, number))
-        swift = [raw for raw, number in raw_runs if number is None]
+        candidates = [raw for raw, number in raw_runs if number is None]
         with paused():
-            left = set(map(id, self._swift.take(swift)))
-        ended = {id(raw) for raw in swift} - left
+            left = set(map(id, self._fast_path.take(candidates)))
+        ended = {id(raw) for raw in candidates} - left
         return [(raw, number) for raw, number in raw_runs if id(raw) not in ended]
 
     def _take_waiting(self) -> None:
@@ -474,20 +474,20 @@ class Import:
             write_rows=self._write,
         )
 
-    def _make_swift(self) -> Swift:
-        barred = {name: "; ".join(why) for name, why in self.unit_of_work.items()}
+    def _make_fast_path(self) -> FastPath:
+        blocked = {name: "; ".join(why) for name, why in self.unit_of_work.items()}
         # What names rows that this import writes depends on the order in which they are written.
         written = [table.mapper for kind in self.kinds for table in kind.table.all()]
         named = (
             mapper for kind in self.kinds for table in kind.table.all() for mapper in named_mappers(table)
         )
         if any(mapper.common_parent(each) for mapper in named for each in written):
-            barred = {kind.name: "there are slugs of rows that an import writes" for kind in self.kinds}
-        return Swift(
+            blocked = {kind.name: "there are slugs of rows that an import writes" for kind in self.kinds}
+        return FastPath(
             self._connection,
             self.kinds,
             reader=self._reader,
-            barred=barred,
+            blocked=blocked,
             builder=self._builder,
             identities=self._identities,
             spool=self._spool,
@@ -604,7 +604,7 @@ class Import:
         within = self._identities.scope(kind.table)
         bulk = functools.partial(insert_in_bulk, within=tuple(within))
         insert = self._by_unit_of_work if by_unit_of_work else bulk
-        is_counted = bool(rows) and (by_unit_of_work or self._swift.counts(kind))
+        is_counted = bool(rows) and (by_unit_of_work or self._fast_path.must_count(kind))
         failures = write(
             self._connection,
             kind.table,
