@@ -1,4 +1,4 @@
-"""Exit codes of commands."""
+"""The exit codes of the commands."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """Exit codes."""
+    """How a command ended."""
 
     DONE = 0
     BAD = 1
-    """The input is bad, or what was compared differs; nothing was written."""
+    """The input is invalid, or the compared histories differ; nothing was written."""
     USAGE = 2
-    """The command line makes no sense, or names a file that does not exist or must not be replaced."""
+    """Wrong usage, a file that does not exist, or one that would be overwritten."""
     REJECTS = 3
-    """Done, but some runs were rejected or left out, or a damaged file was imported as far as it is whole."""
+    """Finished, but runs were rejected or left out, or a damaged file was imported up to the damage."""
     FAILED = 4
     """The database or the disk failed."""
     INTERRUPTED = 130
-    """Nothing is half written."""
+    """Interrupted; no partial file or transaction is left."""

@@ -19,7 +19,7 @@ from histio.importing.collisions import find_collision
 from histio.importing.parse import Run, Values
 from histio.importing.row_builder import RowBuilder
 from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
-from histio.importing.update.compare import differences, given_values, note_altered, stored_values
+from histio.importing.update.compare import BY_CONTENT, given_values, note_altered, stored_values
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
 
@@ -89,7 +89,7 @@ class Updater:
             elif isinstance(stored, str):
                 run.note(Fault(f"Cannot be compared with the stored run: {stored}", "conflict"))
                 run.outcome = "rejected"
-            elif any(differences(kind.table, _writable(kind.table, given[run]), stored)):
+            elif not BY_CONTENT.alike(kind.table, _writable(kind.table, given[run]), stored):
                 differing[run] = _identities_of(replace(run, values=stored))
                 taken |= differing[run] | _identities_of(run)
             else:
