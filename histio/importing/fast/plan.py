@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from histio.database.dialects import Driver, Limit, as_it_is, binds, further_columns, raw
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError
-from histio.importing.bulk import owner_columns
 from histio.importing.fast.parameters import Parameters, parameters
+from histio.importing.row import owner_columns
 from histio.kinds.fields import FixedDecimal, Slug
 from histio.kinds.mapping import Columns, is_unique
 from histio.kinds.table import Ledger, Table

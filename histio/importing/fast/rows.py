@@ -10,7 +10,6 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import RowFaultError, counts_up, driver_of, insert_rows, next_key
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, obstacles
-from histio.importing.bulk import owner_columns
 from histio.importing.fast.plan import (
     KeyPlan,
     LedgerPlan,
@@ -20,6 +19,7 @@ from histio.importing.fast.plan import (
     Target,
     plan_table,
 )
+from histio.importing.row import owner_columns
 from histio.importing.row_builder import RowBuilder
 from histio.kinds.table import Kind, Table
 from histio.resolving.resolve import CHUNK

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from histio.database.dialects import counts_truly
 from histio.exporting.fast.columns import DeclinedError
+from histio.exporting.fast.obstacles import named_mappers
 from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
 from histio.importing.bulk import attempted
-from histio.importing.classify import Identities
 from histio.importing.counts import Tally
+from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
-from histio.importing.parse import Reader, Run
-from histio.importing.row_builder import RowBuilder
-from histio.importing.row_counts import check_kept, rows_of
-from histio.importing.spool import Spool
+from histio.importing.parse import OnDuplicate, Run
+from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
 from histio.importing.truncation import Cut
 from histio.importing.update.compare import note_altered
 from histio.kinds.mapping import unique_rules
@@ -38,17 +33,11 @@ class FastPath:
     path, which is slower and gives the same result.
 
     Args:
-        connection: In a transaction; what is written stays in it.
-        kinds: The kinds of run that may come.
-        reader: Knows the form of runs.
-        blocked: By kind, why its runs take the full path.
-        builder: Resolves references.
-        identities: Knows which runs exist.
-        spool: Remembers which runs this import has written.
-        tally: Counts the outcomes of runs.
-        skips: Whether existing runs may be skipped.
-        compares: Whether they are skipped only if they are the same.
-        updates: Whether existing runs are updated, so that values stored with more digits are warned of.
+        destination: The database.
+        tally: Counts the outcomes.
+        counts: Tells whether written rows have to be counted.
+        unit_of_work: By kind, why its runs are written by the unit of work.
+        on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
 
     Attributes:
@@ -57,35 +46,28 @@ class FastPath:
 
     def __init__(
         self,
-        connection: Connection,
-        kinds: Sequence[Kind],
+        destination: Destination,
         *,
-        reader: Reader,
-        blocked: Mapping[str, str],
-        builder: RowBuilder,
-        identities: Identities,
-        spool: Spool,
         tally: Tally,
-        skips: bool,
-        compares: bool,
-        updates: bool,
+        counts: RowCounts,
+        unit_of_work: Mapping[str, Sequence[str]],
+        on_duplicate: OnDuplicate,
         deferred: bool,
     ) -> None:
-        self._connection = connection
-        self._kinds = kinds
-        self._reader = reader
-        self._blocked = blocked
-        self._builder = builder
-        self._identities = identities
-        self._spool = spool
+        self._destination = destination
+        self._connection = destination.connection
+        self._spool = destination.spool
         self._tally = tally
-        self._skips = skips
-        self._compares = compares
-        self._updates = updates
+        self._counts = counts
+        self._on_duplicate = on_duplicate
         self._deferred = deferred
-        self._may_collide = _may_collide(table for kind in kinds for table in kind.table.all())
+        tables = [table for kind in destination.kinds for table in kind.table.all()]
+        self._blocked = {name: "; ".join(reasons) for name, reasons in unit_of_work.items()}
+        if _refer_to_each_other(tables):
+            reason = "there are slugs of rows that an import writes"
+            self._blocked = {kind.name: reason for kind in destination.kinds}
+        self._may_collide = _may_collide(tables)
         self._writers: dict[str, RowWriter | str] = {}
-        self._must_count: dict[str, bool] = {}
         self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
 
@@ -93,23 +75,18 @@ class FastPath:
         """The writer for accepted runs of *kind*; a text: why they take the full path."""
         if kind.name not in self._writers:
             reason = self._blocked.get(kind.name)
-            if reason is None and self._identities.scope(kind.table):
+            if reason is None and self._destination.identities.scope(kind.table):
                 reason = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
-            self._writers[kind.name] = reason or find_row_writer(self._connection, kind, self._builder)
+            builder = self._destination.builder
+            self._writers[kind.name] = reason or find_row_writer(self._connection, kind, builder)
         return self._writers[kind.name]
-
-    def must_count(self, kind: Kind) -> bool:
-        """Whether written rows of *kind* have to be counted: the database may report another number."""
-        if kind.name not in self._must_count:
-            self._must_count[kind.name] = not counts_truly(self._connection, _tables(kind))
-        return self._must_count[kind.name]
 
     def take(self, raw_runs: Sequence[RawRun]) -> list[RawRun]:
         """Import what the fast path accepts; return the rest."""
         self._cut.clear()
         rest: list[RawRun] = []
         new: list[tuple[Kind, RowWriter, list[RawRun]]] = []
-        for kind in self._kinds:
+        for kind in self._destination.kinds:
             own = [raw for raw in raw_runs if raw.kind == kind.name]
             writer = self.find_writer(kind) if own else ""
             if isinstance(writer, str):
@@ -126,10 +103,10 @@ class FastPath:
 
     def _accepts(self, kind: Kind, raw: RawRun) -> bool:
         """Whether a run has the form of *kind*; notes which of its times are cut."""
-        record, cuts = self._reader.cut(kind, raw.record)
+        record, cuts = self._destination.reader.cut(kind, raw.record)
         if cuts:
             self._cut[id(raw)] = record, cuts
-        return self._reader.takes(raw, record)
+        return self._destination.reader.takes(raw, record)
 
     def _classify(self, kind: Kind, raw_runs: list[RawRun]) -> tuple[list[RawRun], list[RawRun]]:
         """The runs that do not exist, and existing ones that take the full path; others are skipped."""
@@ -137,7 +114,7 @@ class FastPath:
         by_identity = {field.from_wire(_uuid(kind, raw)): raw for raw in raw_runs}
         if len(by_identity) < len(raw_runs):
             return [], raw_runs  # a run comes twice: the order decides
-        known = self._identities.known(kind.table, by_identity)
+        known = self._destination.identities.find_known(kind.table, by_identity)
         if not known:
             return raw_runs, []
         stored = {identity: raw for identity, raw in by_identity.items() if identity in known}
@@ -146,19 +123,20 @@ class FastPath:
 
     def _skip(self, kind: Kind, stored: Mapping[object, RawRun]) -> list[RawRun]:
         """Skip existing runs; return those that may not be skipped, or are not known to be the same."""
-        texts, altered = known_texts(self._connection, kind, list(stored)) if self._compares else ({}, set())
+        compares = self._on_duplicate in ("verify", "update")
+        texts, altered = known_texts(self._connection, kind, list(stored)) if compares else ({}, set())
         rest: list[RawRun] = []
         warned: list[Run] = []
         for identity, raw in stored.items():
             uuid = _uuid(kind, raw)
-            is_same = not self._compares or (raw.text is not None and raw.text == texts.get(uuid))
-            if not (self._skips and is_same) or self._spool.place(kind.name, uuid) is not None:
+            is_same = not compares or (raw.text is not None and raw.text == texts.get(uuid))
+            if self._on_duplicate == "error" or not is_same or self._spool.place(kind.name, uuid) is not None:
                 rest.append(raw)
-            elif self._updates and uuid in altered:
+            elif self._on_duplicate == "update" and uuid in altered:
                 values = {member: raw.record.get(name) for member, name in kind.table.names.items()}
                 values[kind.identity.members[0]] = identity
                 warned.append(Run(kind, raw, values, outcome="skipped"))
-        note_altered(self._connection, kind, warned, within=self._identities.scope(kind.table))
+        note_altered(self._connection, kind, warned, within=self._destination.identities.scope(kind.table))
         for run in warned:
             self._tally.add(run)
         self._tally.count(kind.name, "skipped", len(stored) - len(rest) - len(warned))
@@ -179,7 +157,7 @@ class FastPath:
         try:
             fault = attempted(
                 self._connection,
-                _tables(kind),
+                core_tables(kind),
                 lambda: self._insert(kind, writer, records),
                 deferred=self._deferred,
             )
@@ -214,7 +192,7 @@ class FastPath:
             RowFaultError: The database did not keep every row.
         """
         writer.write(self._connection, records)
-        if self.must_count(kind):
+        if self._counts.are_needed(kind):
             [part] = kind.identity.parts
             field: Any = part.field
             expected = {
@@ -236,11 +214,6 @@ class FastPath:
                 self._tally.warn(run.warnings)
 
 
-def _tables(kind: Kind) -> list[sa.Table]:
-    """All Core tables that runs of *kind* fill."""
-    return [each for table in kind.table.all() for each in table.core_tables]
-
-
 def _uuid(kind: Kind, raw: RawRun) -> str:
     """The UUID of an accepted run, in lower case."""
     uuid: str = raw.record[kind.identity.parts[0].name]
@@ -260,6 +233,12 @@ def _possible_uuids(value: Any, depth: int = _DEPTH) -> Iterator[str]:
     elif isinstance(value, dict | list | tuple) and depth:
         for each in value.values() if isinstance(value, dict) else value:
             yield from _possible_uuids(each, depth - 1)
+
+
+def _refer_to_each_other(tables: Sequence[Table]) -> bool:
+    """Whether records of *tables* name rows of them: the order of writing then decides what they find."""
+    related = [mapper for table in tables for mapper in named_mappers(table)]
+    return any(mapper.common_parent(table.mapper) for mapper in related for table in tables)
 
 
 def _may_collide(tables: Iterable[Table]) -> bool:
