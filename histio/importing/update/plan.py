@@ -15,7 +15,7 @@ from sqlalchemy.orm import RelationshipDirection
 from histio.importing.bulk import Row
 from histio.importing.parse import Steps, Values
 from histio.importing.update.compare import differences
-from histio.kinds.bind import order_names
+from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Ledger, Table
 from histio.pointer import pointer
