@@ -1,63 +1,68 @@
-# Every target sets itself up: a virtual environment in .venv, which the next call reuses.
+# Each target installs what it needs into .venv, once, and no more: .venv/histio is there when histio is installed
+# with its dependencies, .venv/group-NAME when its extras and the dependency group NAME are.
 PYTHON ?= python3
 VENV := .venv
-INSTALLED := $(VENV)/installed
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile
+EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
 
 .PHONY: demo test hosts check format docs schema bench bench-memory profile clean
 
-demo: $(INSTALLED)
+demo: $(VENV)/histio
 	$(VENV)/bin/histio demo
 
 # In two processes, each with databases of its own.
-test: $(INSTALLED)
+test: $(VENV)/group-dev
 	$(VENV)/bin/pytest -n 2 --dist worksteal
 
-# Applications of others, moved through all databases. Their packages are many, so that only this target installs them.
-hosts: $(INSTALLED)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group hosts
+# Real applications, moved through all databases. They have many dependencies, so no other target installs them.
+hosts: $(VENV)/group-dev $(VENV)/group-hosts
 	$(VENV)/bin/pytest tests/hosts
 
-check: $(INSTALLED)
+check: $(VENV)/group-lint
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-format: $(INSTALLED)
+format: $(VENV)/group-lint
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-# The documentation as a site, in build/site. Warnings are errors, links that lead nowhere among them (--quiet would let
-# them pass); the banner that is silenced speaks of the future of Material for MkDocs.
-docs: $(INSTALLED)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group docs
+# The documentation as a site, in build/site. Warnings are errors, such as links to pages that do not exist (--quiet
+# would hide them). The variable silences a banner about the future of Material for MkDocs.
+docs: $(VENV)/group-docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
-# Speed beside other programs, on SQLite and the servers that answer; benchmarks/README.md tells of the options.
-bench: $(INSTALLED)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group bench
+# Speed compared with other programs, on SQLite and the servers that run; benchmarks/README.md lists the options.
+bench: $(VENV)/group-bench
 	$(VENV)/bin/python benchmarks/speed.py
 
-# Where the time of an import and of an export goes.
-profile: $(INSTALLED)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --group bench
+# Where imports and exports spend their time.
+profile: $(VENV)/group-bench
 	$(VENV)/bin/python benchmarks/stages.py
 
-# Memory from few runs to many, on SQLite; benchmarks/README.md tells of other databases and sizes.
-bench-memory: $(INSTALLED)
+# Memory used for histories of different sizes, on SQLite; benchmarks/README.md has other databases and sizes.
+bench-memory: $(VENV)/group-bench
 	$(VENV)/bin/python benchmarks/memory.py
 
-# The published schema is derived from the marshmallow schemas; a test holds the two together.
-schema: $(INSTALLED)
+# Writes the published schema, derived from the marshmallow schemas. A test compares the two.
+schema: $(VENV)/histio
 	$(VENV)/bin/python -c 'import json; from histio import schemas; from histio.kinds import json_schema; \
 	  print(json.dumps(json_schema.derive(schemas.BUNDLED), indent=2))' > schemas/history-1.0.schema.json
 
 clean:
 	rm -rf $(VENV) dist build
 
-$(INSTALLED): pyproject.toml
+$(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "histio needs Python 3.11 or newer: make PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	$(VENV)/bin/pip install --quiet --editable '.[postgresql,mariadb,asyncio,testing,urls,report]' --group dev
+
+$(VENV)/histio: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable .
+	touch $@
+
+# Groups can be installed by pip 25.1 or newer; Python may bring an older one.
+$(VENV)/group-%: pyproject.toml | $(VENV)/bin/python
+	$(PIP) 'pip>=25.1'
+	$(PIP) --editable '.[$(EXTRAS)]' --group $*
 	touch $@

@@ -35,7 +35,7 @@ STAGES = {
     "histio/resolving/resolve.py": "resolve",
     "histio/importing/row_builder.py": "resolve",
     "histio/exporting/fast/columns.py": "dump",
-    "histio/exporting/fast/text.py": "dump",
+    "histio/exporting/fast/formatter.py": "dump",
     "histio/importing/fast": "load",
     "histio/files": "files",
     "_hashlib": "files",

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from histio.database.dialects import set_up
 from histio.errors import BindingError
-from histio.exporting.counts import OnUnreadable
-from histio.exporting.pages import PAGE
+from histio.exporting.page_size import PAGE
+from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History, Where
 from histio.importing.parse import Renames

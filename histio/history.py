@@ -20,10 +20,10 @@ from marshmallow import ValidationError
 from histio.database.connect import Bind, BorrowedSession, Database
 from histio.database.sessions import Habits
 from histio.errors import BindingError, DocumentError
-from histio.exporting.counts import ExportTally, OnUnreadable
-from histio.exporting.fast.text import Texts
+from histio.exporting.fast.formatter import RowFormatter
 from histio.exporting.pages import count_runs, export_runs, export_texts
 from histio.exporting.selection import Filters
+from histio.exporting.tally import ExportTally, OnUnreadable
 from histio.files import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -42,7 +42,7 @@ from histio.files import (
     undamaged,
     write_runs,
 )
-from histio.files.raw_runs import Item, entries_of, parts_of
+from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.importing.circles import circle_warnings
 from histio.importing.counts import Tally
 from histio.importing.fast.rows import Rows
@@ -354,7 +354,7 @@ class History:
             raise DocumentError(tuple(problems))
         kinds = list(self._kinds.values())
         return self._import(
-            entries_of(document, kinds),
+            iter_raw_runs(document, kinds),
             Tally(kinds),
             reader=self._reader(document["version"], rename),
             on_duplicate=on_duplicate,
@@ -471,7 +471,7 @@ class History:
 
     def _import(
         self,
-        items: Iterable[Item],
+        items: Iterable[RawItem],
         tally: Tally,
         *,
         reader: Reader,
@@ -489,7 +489,7 @@ class History:
         values = self._constants()
         kinds = list(self._kinds.values())
         withheld, unit_of_work = False, {}
-        parts = [items] if commit_every is None else parts_of(items, commit_every)
+        parts = [items] if commit_every is None else split_items(items, commit_every)
         with Spool() as spool:
             for part in parts:
                 with self._database.writing(session) as (connection, habits, finish):
@@ -541,7 +541,7 @@ class History:
         if problems or not isinstance(document, dict):
             return problems
         with self._looking(session, document["version"], rename, truncate_times=truncate_times) as work:
-            return work.check(entries_of(document, list(self._kinds.values())))
+            return work.check(iter_raw_runs(document, list(self._kinds.values())))
 
     def explain(self, *, session: BorrowedSession | None = None) -> str:
         """How each column is accounted for, and how fast runs are exported and imported, as text for people.
@@ -562,7 +562,7 @@ class History:
         if session is not None or self._has_database:
             with self._looking(session, self.version, None) as work:
                 kinds = self._kinds.values()
-                lines += [_explained(kind.name, work.texts(kind), work.rows(kind)) for kind in kinds]
+                lines += [_explained(kind.name, work.formatter(kind), work.rows(kind)) for kind in kinds]
                 lines += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
         return "\n".join(lines)
 
@@ -640,14 +640,14 @@ class History:
         return [kind for name, kind in self._kinds.items() if name in wanted]
 
 
-def _explained(name: str, *ways: Texts | Rows | str) -> str:
+def _explained(name: str, *ways: RowFormatter | Rows | str) -> str:
     """Which path exports and imports of the kind with this *name* take, and why."""
     lines = []
     for what, way in zip(("export", "import"), ways, strict=True):
         if isinstance(way, str):
             lines.append(f"{name}, {what}: through marshmallow, run by run: {way}")
         else:
-            lines += [f"{name}, {what}: fast path", *way.explained()]
+            lines += [f"{name}, {what}: fast path", *way.describe()]
     return "\n".join(lines)
 
 

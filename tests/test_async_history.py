@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import functools
 import re
 import subprocess
 import sys
@@ -23,24 +22,15 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from histio import AsyncHistory, BindingError, DocumentError, ExportError, History, NotConfiguredError
 from histio.database.dialects import row_fault, set_up
 from histio.models import FinishedUnit, ProductionConsumption, ProductionRun, Recipe
-from tests.bakery import assembly_run, document, number, production_run
-from tests.conftest import stocked
-from tests.test_importer import ends, rows, told
+from tests.support.bakery import assembly_run, document, number, production_run
+from tests.support.databases import stocked
+from tests.support.loops import in_a_loop
+from tests.support.reports import ends, rows, told
 
 DRIVERS = ["sqlite+aiosqlite", "postgresql+asyncpg", "postgresql+psycopg", "mariadb+aiomysql"]
 SERVERS = DRIVERS[1:]
 GOOD_AND_BAD = document(production_run(1), production_run(2, recipe_slug="gone"), assembly=[assembly_run(1)])
 MANY = document(*(production_run(n) for n in range(1, 501)))
-
-
-def in_a_loop(test):
-    """A test that is a coroutine, as one that is none."""
-
-    @functools.wraps(test)
-    def run(*args, **options):
-        asyncio.run(test(*args, **options))
-
-    return run
 
 
 @pytest.fixture(params=DRIVERS)

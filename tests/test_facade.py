@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import histio
 from histio.models import AssemblyRun, FinishedGood, Ingredient, Product, ProductionRun, Recipe
-from tests.bakery import assembly_run, consumption, document, number, packaging, production_run
-from tests.test_importer import rows
+from tests.support.bakery import assembly_run, consumption, document, number, packaging, production_run
+from tests.support.reports import rows
 
 TRANSPORT = [
     (histio.export_production_history, histio.import_production_history, "production_runs", ProductionRun),

@@ -19,8 +19,8 @@ from histio import (
     Slug,
 )
 from histio.models import FinishedUnit, ProductionRun, Recipe
-from tests.bakery import assembly_run, document, number, production_run
-from tests.test_importer import ends, rows
+from tests.support.bakery import assembly_run, document, number, production_run
+from tests.support.reports import ends, rows
 
 GOOD_AND_BAD = document(production_run(1), production_run(2, recipe_slug="gone"), assembly=[assembly_run(1)])
 

@@ -13,9 +13,8 @@ from histio import History, progress
 from histio.importing import transaction as importer
 from histio.models import Ingredient, ProductionRun
 from histio.progress import INTERVAL, Progress
-from tests.bakery import assembly_run, document, production_run
-from tests.test_files import FORMS, MOMENT, stream_of, text_of
-from tests.test_sources import piped
+from tests.support.bakery import assembly_run, document, production_run
+from tests.support.streams import FORMS, MOMENT, piped, stream_of, text_of
 
 COUNT = 50
 GIVEN = document(

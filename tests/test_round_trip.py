@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from histio import History, models
 from histio.models import Base
-from tests.bakery import (
+from tests.support.bakery import (
     assembly_run,
     consumption,
     document,

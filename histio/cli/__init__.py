@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from histio.cli.outcomes import Outcome
+from histio.cli.exit_codes import ExitCode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,16 +16,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; None: those of the process.
 
     Returns:
-        The exit code: see ``histio --help``.
+        The exit code; ``histio --help`` lists them.
     """
-    if argv is None:  # what stops a service leaves as little behind as Ctrl-C
+    if argv is None:  # SIGTERM and SIGHUP clean up as Ctrl-C does
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        from histio.cli.program import run  # which takes time, and may be interrupted too
+        from histio.cli.run import run  # slow, so that it may be interrupted too
 
         return run(argv)
     except KeyboardInterrupt:
-        sys.stderr.write("histio: interrupted; nothing is half written\n")
-        return Outcome.INTERRUPTED
+        sys.stderr.write("histio: interrupted; no partial file or transaction is left\n")
+        return ExitCode.INTERRUPTED

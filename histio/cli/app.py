@@ -1,4 +1,4 @@
-"""The commands, as one program."""
+"""The program: all commands, and its own help."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import importlib.metadata
 
 import click
 
-from histio.cli import looking, moving
+from histio.cli.commands.audit import audit
+from histio.cli.commands.check import check
+from histio.cli.commands.completion import completion
+from histio.cli.commands.demo import demo
+from histio.cli.commands.diff import diff
+from histio.cli.commands.explain import explain
+from histio.cli.commands.export import export
+from histio.cli.commands.import_ import import_
+from histio.cli.commands.init import init
+from histio.cli.commands.inspect import inspect
+from histio.cli.commands.merge import merge
+from histio.cli.commands.references import references
+from histio.cli.commands.report import report
+from histio.cli.commands.scaffold import scaffold
+from histio.cli.commands.schema import schema
+from histio.cli.commands.verify import verify
 
 
-def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
     if not wanted:
         return
     try:
@@ -20,38 +35,63 @@ def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> 
     context.exit()
 
 
-class _InOrder(click.Group):
-    """Tells its commands in the order in which people need them."""
+class _OrderedGroup(click.Group):
+    """Lists the commands in the order of their registration, not of the alphabet."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
         return list(self.commands)
 
 
 @click.group(
-    cls=_InOrder, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_OrderedGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version.",
 )
 @click.pass_context
 def app(context: click.Context, /) -> None:
-    """Move an application's history between databases as portable, checked JSON.
+    """Move an application's history between databases, as portable, checked JSON.
 
-    A history is its runs, each with its ledgers. Files are sealed streams (.jsonl) or documents (.json), and
-    may be compressed (.gz, .zst); - is standard input or output.
+    A history consists of runs, such as production runs, with their ledger entries. Other rows are named by
+    slugs instead of row ids. A file is a stream of runs (.jsonl) or one document (.json), and may be
+    compressed (.gz, .zst). For standard input or output, write - instead of a file.
 
     \b
     Exit codes:
-      0    done
-      1    the input is bad, or what was compared differs; nothing was written
-      2    the command makes no sense, or names a file that does not exist
-      3    done, but some runs were rejected or left out, or the file is damaged
+      0    success
+      1    the input is invalid, or the histories differ; nothing was written
+      2    wrong usage, or a file that does not exist or would be overwritten
+      3    finished, but runs were rejected or left out, or the file is damaged
       4    the database or the disk failed
-      130  interrupted; nothing is half written
+      130  interrupted; no partial file or transaction is left
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-for _command in (*moving.COMMANDS, *looking.COMMANDS):
+for _command in (
+    demo,
+    init,
+    export,
+    import_,
+    verify,
+    check,
+    inspect,
+    references,
+    diff,
+    merge,
+    audit,
+    report,
+    explain,
+    scaffold,
+    schema,
+    completion,
+):
     app.add_command(_command)

@@ -1,4 +1,4 @@
-"""What is said where a command fails."""
+"""What a command prints when it fails: one line, and the cure where there is one."""
 
 from __future__ import annotations
 
@@ -8,72 +8,76 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from histio.cli.outcomes import Outcome
-from histio.cli.screen import safe, without_password
+from histio.cli.exit_codes import ExitCode
+from histio.cli.printing import escape, hide_passwords
 from histio.errors import BindingError, DocumentError, ExportError, NotConfiguredError, ProblemsError
 
-TRACEBACK = "HISTIO_TRACEBACK"
+TRACEBACK_VARIABLE = "HISTIO_TRACEBACK"
 
-_DAMAGED = """Get the file again. If it was edited on purpose, let the header of the stream say "sealed":
-false, and take away the last line. histio import --allow-truncated takes what is whole of it."""
-_UNEXPECTED = f"Nobody expected that. With {TRACEBACK}=1 in the environment, it is told where it happened."
+_DAMAGED = """Get the file again, or import the runs before the damage: histio import --allow-truncated.
+If you edited the file, write "sealed": false into its header, and remove its last line."""
+_UNEXPECTED = f"Unexpected error. Set {TRACEBACK_VARIABLE}=1 to see where it happened."
 _NO_TABLE = re.compile(r"no such table|relation .* does not exist|Table .* doesn't exist")
 _EXTRAS = {"psycopg": "postgresql", "pymysql": "mariadb", "fsspec": "urls", "jinja2": "report"}
 
 
-def outcome_of(error: Exception) -> tuple[Outcome, str]:
-    """What the *error* of a command means, and what to say of it."""
-    for kinds, outcome, told in _MEANINGS:
-        if isinstance(error, kinds):
-            return outcome, without_password(told(error))
-    return Outcome.FAILED, f"{type(error).__name__}: {without_password(str(error))}\n{_UNEXPECTED}"
+def explain_failure(error: Exception) -> tuple[ExitCode, str]:
+    """The exit code for an *error* of a command, and the text to print."""
+    for types, code, explain in _EXPLANATIONS:
+        if isinstance(error, types):
+            return code, hide_passwords(explain(error))
+    return ExitCode.FAILED, f"{type(error).__name__}: {hide_passwords(str(error))}\n{_UNEXPECTED}"
 
 
-def _of_database(error: sa.exc.DBAPIError) -> str:
-    told = [str(error.orig).strip(), *getattr(error, "__notes__", ())]
-    if _NO_TABLE.search(told[0]):
-        told.append("histio init, with the same options, makes the tables.")
-    return "\n".join(told)
+def _explain_database_error(error: sa.exc.DBAPIError) -> str:
+    lines = [str(error.orig).strip(), *getattr(error, "__notes__", ())]
+    if _NO_TABLE.search(lines[0]):
+        lines.append("To create the tables, run histio init with the same options.")
+    return "\n".join(lines)
 
 
-def _of_url(error: sa.exc.SQLAlchemyError) -> str:
-    return f"{error}\nA database is named by a URL such as sqlite:///bakery.db."
+def _explain_url_error(error: sa.exc.SQLAlchemyError) -> str:
+    return f"{error}\nThe URL of a database looks like sqlite:///bakery.db."
 
 
-def _of_module(error: ImportError) -> str:
+def _explain_import_error(error: ImportError) -> str:
     extra = _EXTRAS.get(error.name or "")
     if "histio[" in str(error):
         return f"{error}."
     if extra is None:
-        return f"{error}. A database or a file may need a package that is not installed."
+        return f"{error}. The database or the file may need a package that is not installed."
     return f"{error.name} is not installed: pip install 'histio[{extra}]'"
 
 
-def _of_file(error: OSError) -> str:
+def _explain_file_error(error: OSError) -> str:
     if error.filename is None or error.strerror is None:
         return error.strerror or str(error)
-    more = "" if not isinstance(error, FileExistsError) else "; --force replaces it"
-    return f"{error.filename}: {error.strerror}{more}"
+    cure = "; --force replaces it" if isinstance(error, FileExistsError) else ""
+    return f"{error.filename}: {error.strerror}{cure}"
 
 
-def _problems(error: ProblemsError) -> str:
-    lines = error.lines(safe)
+def _explain_problems(error: ProblemsError) -> str:
+    lines = error.lines(escape)
     if {problem.code for problem in error.problems} <= {"truncated", "corrupt"}:
-        lines += [_DAMAGED]
+        lines.append(_DAMAGED)
     elif any(problem.pointer.startswith("/header/kinds") for problem in error.problems):
-        lines += ["Runs of your own kinds need your History: --history MODULE:ATTRIBUTE."]
+        lines.append("To read runs of your own kinds, pass your History: --history MODULE:ATTRIBUTE.")
     if isinstance(error, ExportError):
-        lines += ["histio export --skip-unreadable leaves such runs out."]
+        lines.append("To leave these runs out, run histio export --skip-unreadable.")
     return "\n".join(lines)
 
 
-_MEANINGS: tuple[tuple[Any, Outcome, Callable[[Any], str]], ...] = (
-    ((DocumentError, ExportError), Outcome.BAD, _problems),
-    (sa.exc.DBAPIError, Outcome.FAILED, _of_database),
-    ((sa.exc.ArgumentError, sa.exc.NoSuchModuleError), Outcome.USAGE, _of_url),
-    (ImportError, Outcome.USAGE, _of_module),
-    ((FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError), Outcome.USAGE, _of_file),
-    (OSError, Outcome.FAILED, _of_file),
-    (sa.exc.SQLAlchemyError, Outcome.FAILED, str),
-    ((BindingError, NotConfiguredError, ValueError), Outcome.USAGE, str),
+_EXPLANATIONS: tuple[tuple[Any, ExitCode, Callable[[Any], str]], ...] = (
+    ((DocumentError, ExportError), ExitCode.BAD, _explain_problems),
+    (sa.exc.DBAPIError, ExitCode.FAILED, _explain_database_error),
+    ((sa.exc.ArgumentError, sa.exc.NoSuchModuleError), ExitCode.USAGE, _explain_url_error),
+    (ImportError, ExitCode.USAGE, _explain_import_error),
+    (
+        (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError),
+        ExitCode.USAGE,
+        _explain_file_error,
+    ),
+    (OSError, ExitCode.FAILED, _explain_file_error),
+    (sa.exc.SQLAlchemyError, ExitCode.FAILED, str),
+    ((BindingError, NotConfiguredError, ValueError), ExitCode.USAGE, str),
 )

@@ -22,7 +22,7 @@ from marshmallow import ValidationError, missing
 
 from histio.errors import DocumentError
 from histio.files import FilePath, Source, check_damage, reading
-from histio.files.raw_runs import Entry, Unreadable
+from histio.files.raw_runs import RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.files.scratch import Scratch
 from histio.files.streams import Seal
@@ -266,7 +266,7 @@ class Together:
         for item in part.file.items(again=again):
             if len(problems) >= KEPT:
                 return
-            if isinstance(item, Unreadable):
+            if isinstance(item, UnreadableLine):
                 problems.append(item.problem)
                 continue
             placer = self._placers[item.kind]
@@ -303,8 +303,8 @@ class Together:
             check_damage(part.file)  # it may have changed since it was read through
 
 
-def _told(kind: Kind, entry: Entry, faults: Iterable[tuple[tuple[str | int, ...], Fault]]) -> list[Problem]:
-    run = Run(kind, entry)
+def _told(kind: Kind, raw: RawRun, faults: Iterable[tuple[tuple[str | int, ...], Fault]]) -> list[Problem]:
+    run = Run(kind, raw)
     for steps, fault in faults:
         run.note(fault, *steps)
     return run.problems

@@ -10,7 +10,7 @@ from typing import Any
 
 from histio.errors import DocumentError
 from histio.files.decoding import NotJsonError, check_depth, decoder, repeated_name
-from histio.files.raw_runs import Entry, Item
+from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Contract
 from histio.pointer import pointer
@@ -103,7 +103,7 @@ class Document:
             raise DocumentError((*self.damage, *problems))
         return members
 
-    def items(self, *, again: bool = False) -> Iterator[Item]:  # noqa: ARG002 - it is always read again
+    def items(self, *, again: bool = False) -> Iterator[RawItem]:  # noqa: ARG002 - it is always read again
         """The runs, in the order of their kinds."""
         last = {name: place for place, name in enumerate(self._lists)}
         wanted = [name for name in self._collections if name in last]
@@ -114,7 +114,7 @@ class Document:
         for names in passes:
             yield from self._runs({last[name] for name in names})
 
-    def _runs(self, places: set[int]) -> Iterator[Item]:
+    def _runs(self, places: set[int]) -> Iterator[RawItem]:
         """The runs of the lists at these *places* among all lists."""
         text, place = self._text(), 0
         try:
@@ -124,13 +124,13 @@ class Document:
                     continue
                 for index, (record, told) in enumerate(text.values()):
                     if place in places:
-                        yield Entry(
+                        yield RawRun(
                             self._collections[name],
                             record,
                             index,
                             size=len(told),
                             text=told,
-                            begins=text.line,
+                            first_line=text.line,
                         )
                 place += 1
         except DamageError:

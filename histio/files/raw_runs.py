@@ -1,4 +1,4 @@
-"""Runs as they come in, before anyone has looked at them."""
+"""Raw runs: runs as read from a file or document, before they are validated."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from histio.report import Fault, Problem
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
-    """A run as it came.
+class RawRun:
+    """A run as read.
 
     Attributes:
         kind: The name of its kind.
-        record: What stands there, a run or not.
-        index: Its 0-based place among the runs of its kind.
+        record: Any JSON value; whether it is a valid record is not known yet.
+        index: Its 0-based index among the runs of its kind.
         line: The 1-based line of a stream; None in a document.
-        size: The length of its text; 0 where there is none.
-        text: Its JSON, as it stands there; None where it does not stand alone.
-        accepted: Whether the gate has taken it already.
-        begins: The 1-based line of a document's file at which it begins; None: there is none.
+        size: The length of its JSON text; 0 if it was not read from text.
+        text: Its JSON text as it was read; None if it was not read as a text of its own.
+        accepted: Whether the gate has accepted the record.
+        first_line: The 1-based line of a document's file on which it begins; None elsewhere.
     """
 
     kind: str
@@ -34,21 +34,21 @@ class Entry:
     size: int = 0
     text: str | None = None
     accepted: bool = False
-    begins: int | None = None
+    first_line: int | None = None
 
     def place(self, collection: str) -> str:
-        """Where it stands in the file, or in the *collection* of the document, in words."""
+        """Describe where the run is: its line, or its pointer into the *collection* of a document."""
         return pointer(collection, self.index) if self.line is None else f"line {self.line}"
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A line of a stream that is no run, though it should be one.
+class UnreadableLine:
+    """A line of a stream that cannot be read as a run.
 
     Attributes:
-        text: The line, without its end; the beginning of one that is too long.
+        text: The line without its end; only the beginning if it is too long.
         line: Its 1-based number.
-        fault: Why it is none.
+        fault: Why it cannot be read.
         pointer: RFC 6901 pointer into the line.
     """
 
@@ -59,22 +59,25 @@ class Unreadable:
 
     @property
     def problem(self) -> Problem:
-        """What there is to say about it."""
+        """The problem to report for the line."""
         return Problem("error", self.fault.code, str(self.fault), self.pointer, line=self.line)
 
 
-Item = Entry | Unreadable
+RawItem = RawRun | UnreadableLine
 
 
-def entries_of(document: Any, kinds: Sequence[Kind]) -> Iterator[Entry]:
-    """The runs of a *document* whose envelope is right, in the order of the *kinds*."""
+def iter_raw_runs(document: Any, kinds: Sequence[Kind]) -> Iterator[RawRun]:
+    """Yield the runs of a *document* whose envelope is valid, in the order of *kinds*."""
     for kind in kinds:
         for index, record in enumerate(document.get(kind.collection) or ()):
-            yield Entry(kind.name, record, index)
+            yield RawRun(kind.name, record, index)
 
 
-def parts_of(items: Iterable[Item], size: int) -> Iterator[Iterable[Item]]:
-    """*items* in parts of this *size*, each to be used up before the next; the last one is an empty tuple."""
+def split_items(items: Iterable[RawItem], size: int) -> Iterator[Iterable[RawItem]]:
+    """Split *items* into parts of *size*, then yield an empty tuple as the last part.
+
+    Each part has to be consumed before the next one is requested.
+    """
     left = iter(items)
     for first in left:
         yield itertools.chain([first], itertools.islice(left, size - 1))

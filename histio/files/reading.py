@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from histio.errors import DocumentError
 from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES
 from histio.files.documents import Document
-from histio.files.raw_runs import Item
+from histio.files.raw_runs import RawItem
 from histio.files.sources import DamageError, Source
 from histio.files.streams import Stream, first_member
 from histio.kinds.gate import Contract
@@ -72,7 +72,7 @@ def check_damage(file: Reading) -> None:
         raise DocumentError(file.damage)
 
 
-def undamaged(items: Iterable[Item], file: Reading) -> Iterator[Item]:
+def undamaged(items: Iterable[RawItem], file: Reading) -> Iterator[RawItem]:
     """The *items* of *file*; raises DocumentError after the last one where it is damaged."""
     yield from items
     check_damage(file)

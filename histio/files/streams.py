@@ -11,7 +11,7 @@ from typing import Any
 
 from histio.errors import DocumentError
 from histio.files.decoding import NotJsonError, decode, decoder, repeated_in, repeated_name
-from histio.files.raw_runs import Entry, Item, Unreadable
+from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Contract
 from histio.pointer import pointer
@@ -137,7 +137,7 @@ class Stream:
             self.repeated += (Problem("warning", fault.code, str(fault), pointer(*steps), line=1),)
         return member["header"]  # type: ignore[no-any-return]
 
-    def items(self, *, again: bool = False) -> Iterator[Item]:
+    def items(self, *, again: bool = False) -> Iterator[RawItem]:
         """The runs, in the order of their lines; *again* where they will be asked for once more.
 
         Raises:
@@ -147,11 +147,11 @@ class Stream:
         seal, found, number = Seal(), _Found(), 0
         try:
             for number, (line, whole) in enumerate(self._lines(seal, again=again), 1):
-                entry = None
+                raw = None
                 if number > 1 and found.trailer is None:
-                    entry = self._quickly(line, number, seal)
-                if entry is not None:
-                    yield entry
+                    raw = self._quickly(line, number, seal)
+                if raw is not None:
+                    yield raw
                 else:
                     yield from self._slowly(line, number, seal, found, whole=whole)
         except DamageError as error:
@@ -161,7 +161,7 @@ class Stream:
         else:
             self.damage = tuple(self._disagreements(seal, found, number)) if self.is_sealed else ()
 
-    def _quickly(self, line: bytes, number: int, seal: Seal) -> Entry | None:
+    def _quickly(self, line: bytes, number: int, seal: Seal) -> RawRun | None:
         """The run of a *line* as exports write them; None: it has to be looked at."""
         for opening, kind in self._openings.items():
             if line.startswith(opening) and line.endswith(b"}}\n"):
@@ -170,10 +170,12 @@ class Stream:
                 if record is not None:
                     seal.add(line)
                     index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
-                    return Entry(kind, record, index, number, len(line), text.decode(), accepted=True)
+                    return RawRun(kind, record, index, number, len(line), text.decode(), accepted=True)
         return None
 
-    def _slowly(self, line: bytes, number: int, seal: Seal, found: _Found, *, whole: bool) -> Iterator[Item]:
+    def _slowly(
+        self, line: bytes, number: int, seal: Seal, found: _Found, *, whole: bool
+    ) -> Iterator[RawItem]:
         """The run of a *line*, or none where it is the header or the trailer: those are *found*."""
         first = first_member(line) if self.is_sealed else None
         if number == 1:
@@ -203,12 +205,14 @@ class Stream:
                 seal.add(rest)
                 whole = not rest or rest.endswith(b"\n")
 
-    def _item(self, line: bytes, whole: bool, number: int, seal: Seal) -> Iterator[Item]:  # noqa: FBT001
+    def _item(self, line: bytes, whole: bool, number: int, seal: Seal) -> Iterator[RawItem]:  # noqa: FBT001
         """The run of a *line*; nothing where a sealed stream breaks off within it."""
         shown_line = line[:_SHOWN] if not whole else line.rstrip(b"\r\n")
 
-        def unreadable(why: str, code: Code = "schema", at: str = "") -> Unreadable:
-            return Unreadable(shown_line.decode("utf-8", "backslashreplace"), number, Fault(why, code), at)
+        def unreadable(why: str, code: Code = "schema", at: str = "") -> UnreadableLine:
+            return UnreadableLine(
+                shown_line.decode("utf-8", "backslashreplace"), number, Fault(why, code), at
+            )
 
         if not whole:
             self._count_unread(line, seal)
@@ -236,10 +240,10 @@ class Stream:
                     yield unreadable("Unknown field.", at=f"/{min(others)}")
                 else:
                     own = _only_value(text) if len(members) == 1 else _value_in(text, kind)
-                    yield Entry(kind, members[kind], index, number, len(line), own)
+                    yield RawRun(kind, members[kind], index, number, len(line), own)
             elif isinstance(members.get("unreadable"), str):
                 kept = Fault("The line is kept as text, and was not mended.")
-                yield Unreadable(members["unreadable"], number, kept)
+                yield UnreadableLine(members["unreadable"], number, kept)
             else:
                 kinds, names = " or ".join(self._kinds), ", ".join(map(shown, members)) or shown(decoded)
                 yield unreadable(f"The line is no run: one has the member {kinds}, not {names}.")

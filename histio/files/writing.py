@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, BinaryIO, Literal
 
-from histio.files.raw_runs import Entry, Item
+from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
 from histio.files.targets import format_of, target
@@ -138,15 +138,15 @@ class Rejects:
         header = {"version": version, "kinds": list(kinds), "sealed": False}
         file.write(lines("header", [encoded(header)]))
 
-    def add(self, item: Item, problems: Iterable[Problem]) -> None:
+    def add(self, item: RawItem, problems: Iterable[Problem]) -> None:
         """Write what was rejected, and why."""
         told = [
             {name: value for name, value in asdict(each).items() if value is not None} for each in problems
         ]
-        name, value = (item.kind, item.record) if isinstance(item, Entry) else ("unreadable", item.text)
+        name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
         # A run is kept as it stood: numbers that Python would write otherwise are to be mended, not lost.
         # Line ends stand between its members only. What came with a lone surrogate can be told in ASCII only.
-        as_it_stood = item.text if isinstance(item, Entry) else None
+        as_it_stood = item.text if isinstance(item, RawRun) else None
         text = json.dumps(value) if as_it_stood is None else re.sub(r"[\r\n]", " ", as_it_stood).strip()
         self._file.write(f'{{"{name}":{text},"problems":{json.dumps(told)}}}\n'.encode())
 

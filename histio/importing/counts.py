@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
-from histio.files.raw_runs import Item, Unreadable
+from histio.files.raw_runs import RawItem, UnreadableLine
 from histio.importing.parse import Outcome, Run
 from histio.kinds.table import Kind
 from histio.report import Counts, EntryCounts, ImportReport, Problem, Renaming
@@ -18,7 +18,7 @@ _OUTCOMES = ("imported", "updated", "skipped", "rejected")
 
 
 class _Rejects(Protocol):
-    def add(self, item: Item, problems: Sequence[Problem]) -> None: ...
+    def add(self, item: RawItem, problems: Sequence[Problem]) -> None: ...
 
 
 class Tally:
@@ -64,7 +64,7 @@ class Tally:
         self._keep(self._warnings, "warnings", run.warnings)
         self._keep(self._renamed, "renamed", run.renamed)
         if run.outcome == "rejected" and self._rejects is not None:
-            self._rejects.add(run.entry, run.problems)
+            self._rejects.add(run.raw, run.problems)
 
     def mark(self) -> TallyMark:
         """What there is now, for `reset`."""
@@ -96,7 +96,7 @@ class Tally:
             so_far.added + counts.added, so_far.changed + counts.changed, so_far.removed + counts.removed
         )
 
-    def refuse(self, line: Unreadable) -> None:
+    def refuse(self, line: UnreadableLine) -> None:
         """Count a *line* that is no run."""
         self._unreadable += 1
         self._keep(self._problems, "problems", [line.problem])

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from marshmallow import ValidationError
 
-from histio.files.raw_runs import Entry
+from histio.files.raw_runs import RawRun
 from histio.importing.truncation import Cut, Truncation
 from histio.kinds.fields import Slug
 from histio.kinds.gate import Contract
@@ -83,7 +83,7 @@ class Run:
     """One run on its way in.
 
     Attributes:
-        entry: What was read.
+        raw: What was read.
         values: What of the record has the right form, as the columns take it.
         well_formed: All of it has.
         renamed: Every use of the ``rename`` option.
@@ -92,7 +92,7 @@ class Run:
     """
 
     kind: Kind
-    entry: Entry
+    raw: RawRun
     values: Values = field(default_factory=dict)
     well_formed: bool = False
     outcome: Outcome | None = None
@@ -114,19 +114,19 @@ class Run:
     @property
     def steps(self) -> Steps:
         """Where the run stands in its document, or in its line."""
-        if self.entry.line is not None:
+        if self.raw.line is not None:
             return (self.kind.name,)
-        return (self.kind.collection, self.entry.index)
+        return (self.kind.collection, self.raw.index)
 
     @property
     def place(self) -> str:
         """Where the run stands in the file or document, in words."""
-        return self.entry.place(self.kind.collection)
+        return self.raw.place(self.kind.collection)
 
     def note(self, fault: Fault, *steps: str | int, hint: str | None = None, warning: bool = False) -> None:
         """Write down what is wrong at *steps* below the run."""
         where = pointer(*self.steps, *steps)
-        at = self.kind.name, self.uuid, self.entry.index, self.entry.line
+        at = self.kind.name, self.uuid, self.raw.index, self.raw.line
         problem = Problem("warning" if warning else "error", fault.code, str(fault), where, *at, hint=hint)
         (self.warnings if warning else self.problems).append(problem)
 
@@ -200,29 +200,29 @@ class Reader:
         """A *record* with its times cut, if this reader cuts times, and what was cut."""
         return (record, ()) if self._truncation is None else self._truncation.cut(kind.table, record)
 
-    def takes(self, entry: Entry, record: Any = None) -> bool:
-        """Whether the form of *entry* is right, as far as can be told without marshmallow.
+    def takes(self, raw: RawRun, record: Any = None) -> bool:
+        """Whether the form of *raw* is right, as far as can be told without marshmallow.
 
         Args:
-            entry: The run.
+            raw: The run.
             record: Its record with its times cut; None: as it stands there.
         """
-        record = entry.record if record is None else record
+        record = raw.record if record is None else record
         if self._rename or self.version != self._versions.current:
             return False
-        if entry.accepted:
+        if raw.accepted:
             return True
-        plain = entry.size > 0 or is_plain(record)
-        return plain and self._contract.takes(entry.kind, record)
+        plain = raw.size > 0 or is_plain(record)
+        return plain and self._contract.takes(raw.kind, record)
 
-    def read(self, entry: Entry) -> Run:
-        """The run of *entry*.
+    def read(self, raw: RawRun) -> Run:
+        """The run of *raw*.
 
         marshmallow says what is wrong with its form; the JSON Schema speaks for what marshmallow would take.
         """
-        kind = self._kinds[entry.kind]
-        run = Run(kind, entry)
-        record, fault = self._versions.upgrade(kind.name, entry.record, self.version)
+        kind = self._kinds[raw.kind]
+        run = Run(kind, raw)
+        record, fault = self._versions.upgrade(kind.name, raw.record, self.version)
         if fault is not None:
             run.note(fault)
             return run
@@ -240,14 +240,14 @@ class Reader:
         except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
             run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
         else:
-            if not (entry.accepted or self._contract.accepts(kind.name, record, decoded=entry.size > 0)):
+            if not (raw.accepted or self._contract.accepts(kind.name, record, decoded=raw.size > 0)):
                 run.problems += [
-                    replace(problem, kind=kind.name, uuid=run.uuid, index=entry.index, line=entry.line)
+                    replace(problem, kind=kind.name, uuid=run.uuid, index=raw.index, line=raw.line)
                     for problem in self._contract.explain(kind.name, record, run.steps)
                 ]
         run.note_cuts(cuts)
         run.well_formed = not run.problems
-        entry.accepted = run.well_formed  # what waits for others is read again
+        raw.accepted = run.well_formed  # what waits for others is read again
         self._apply_renames(run, kind.table, run.values, ())
         return run
 
@@ -262,7 +262,7 @@ class Reader:
                 values[member] = self._renamed(run, field, old, new, (*steps, name))
                 where = pointer(*run.steps, *steps, name)
                 for before, after in zip(old, new, strict=True) if field.many else [(old, new)]:
-                    used = Renaming(where, before, after, run.entry.line)
+                    used = Renaming(where, before, after, run.raw.line)
                     run.renamed += [used] if before != after else []
         for ledger, below, entry in table.entries(values) if self._rename else ():
             self._apply_renames(run, ledger.table, entry, (*steps, *below))

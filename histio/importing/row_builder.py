@@ -19,7 +19,7 @@ from histio.kinds.fields import UtcTimestamp
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Kind, Links, Reference, Table
 from histio.report import Fault
-from histio.resolving.resolve import Finding, Found, Resolver, shown_key
+from histio.resolving.resolve import Found, MemberFault, Resolver, shown_key
 from histio.resolving.stored_slugs import as_stored
 
 Constants = Mapping[str, Any]
@@ -109,7 +109,7 @@ class RowBuilder:
     def _named(self, table: Table, values: Values) -> _Named:
         """What the slugs of a record lead to, its ledgers aside."""
         related: dict[str, Found] = {}
-        findings: list[Finding] = []
+        findings: list[MemberFault] = []
         filled: dict[str, Any] = {}
         empty: dict[str, Any] = {}
         for reference in table.references:
@@ -149,7 +149,7 @@ class _Named:
     filled: dict[str, Any]
     empty: dict[str, Any]
     linked: tuple[list[tuple[Any, ...]], ...]
-    findings: list[Finding]
+    findings: list[MemberFault]
 
 
 def _defaults(table: Table, now: dt.datetime, limits: Mapping[str, Limit]) -> dict[str, Callable[[], Any]]:
@@ -218,16 +218,16 @@ def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
             raise BindingError(f"values: {name!r} is a member of the format already")
 
 
-def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[Finding]:
+def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[MemberFault]:
     """What the database would round, cut or refuse."""
     for member, limit in limits.items():
         value = values.get(member)
         fault = None if value is None else limit.check(value)
         if fault is not None:
-            yield Finding(member, fault, limit.hint)
+            yield MemberFault(member, fault, limit.hint)
 
 
-def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[Finding]:
+def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[MemberFault]:
     """Warnings for related rows that belong to another row than the one their record names."""
     references = {reference.relation.name: reference for reference in table.references}
     for name, found in related.items():
@@ -241,4 +241,4 @@ def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -
             model = references[name].relation.model.__name__
             named, by = shown_key(values[member]), shown_key(values[wanted])
             text = f"{model} {named} belongs to another {other} than {by}"
-            yield Finding(member, Fault(text, "mismatched-reference"), warning=True)
+            yield MemberFault(member, Fault(text, "mismatched-reference"), warning=True)

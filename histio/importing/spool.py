@@ -7,24 +7,24 @@ import pickle
 import sqlite3
 from collections.abc import Iterable, Iterator
 
-from histio.files.raw_runs import Entry
+from histio.files.raw_runs import RawRun
 from histio.files.scratch import Scratch
 from histio.importing.graph import RunGraph
 
 _TABLES = """
 CREATE TABLE noted (scope TEXT, name TEXT, place TEXT);
-CREATE TABLE waiting (number INTEGER PRIMARY KEY, entry BLOB);
+CREATE TABLE waiting (number INTEGER PRIMARY KEY, raw BLOB);
 """
 
 _PAGE = 500
 
 
 class Spool(Scratch):
-    """Names with the places where they stand, and entries that wait.
+    """Names with the places where they stand, and raw runs that wait.
 
     Attributes:
-        graph: What those of the entries that can be written by themselves need of each other, by number.
-        waiting: How many entries wait.
+        graph: What those of the raw runs that can be written by themselves need of each other, by number.
+        waiting: How many raw runs wait.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Spool(Scratch):
         self._number = 0
         self._scopes: set[str] = set()
         self._indexed = False
-        self._held: dict[int, Entry] = {}
+        self._held: dict[int, RawRun] = {}
         self.graph = RunGraph(self._database)
         self._of_window: sqlite3.Connection | None = None
         self.waiting = 0
@@ -74,40 +74,40 @@ class Spool(Scratch):
         """Forget the names that were noted after *mark*."""
         self._database.execute("DELETE FROM noted WHERE rowid > ?", (mark,))
 
-    def wait(self, entry: Entry, number: int | None) -> int:
-        """Put *entry* aside; with the *number* that it had when it waited before. Return its number."""
+    def wait(self, raw: RawRun, number: int | None) -> int:
+        """Put *raw* aside; with the *number* that it had when it waited before. Return its number."""
         if number is None:
             number = self._number = self._number + 1
-        if not entry.size:  # it is part of a document that is in memory anyway
-            self._held[number] = entry
-        kept = pickle.dumps(entry) if entry.size else None
+        if not raw.size:  # it is part of a document that is in memory anyway
+            self._held[number] = raw
+        kept = pickle.dumps(raw) if raw.size else None
         self._database.execute("INSERT INTO waiting VALUES (?, ?)", (number, kept))
         self.waiting += 1
         return number
 
-    def entry(self, number: int) -> Entry:
-        """The entry that waits with this *number*."""
-        asked = "SELECT entry FROM waiting WHERE number = ?"
-        return self._entry(number, self._database.execute(asked, (number,)).fetchone()[0])
+    def raw_run(self, number: int) -> RawRun:
+        """The raw run that waits with this *number*."""
+        asked = "SELECT raw FROM waiting WHERE number = ?"
+        return self._raw_run(number, self._database.execute(asked, (number,)).fetchone()[0])
 
-    def _entry(self, number: int, kept: bytes | None) -> Entry:
+    def _raw_run(self, number: int, kept: bytes | None) -> RawRun:
         if kept is None:
             return self._held[number]
         return pickle.loads(kept)  # type: ignore[no-any-return]  # noqa: S301 - written above, in a file without name
 
     def end(self, numbers: Iterable[int]) -> None:
-        """Let entries wait no more."""
+        """Stop holding raw runs."""
         for number in numbers:
             self._held.pop(number, None)
             self.waiting -= self._database.execute("DELETE FROM waiting WHERE number = ?", (number,)).rowcount
 
-    def again(self) -> Iterator[tuple[Entry, int]]:
+    def again(self) -> Iterator[tuple[RawRun, int]]:
         """What waits, with its numbers; it waits no more, and what comes to wait meanwhile is left."""
         self.graph.clear()
         last, until = 0, self._number
-        taken = "SELECT number, entry FROM waiting WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
+        taken = "SELECT number, raw FROM waiting WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
         while page := self._database.execute(taken, (last, until, _PAGE)).fetchall():
-            found = [(self._entry(number, kept), number) for number, kept in page]
+            found = [(self._raw_run(number, kept), number) for number, kept in page]
             last = page[-1][0]
             self.end(number for number, _ in page)
             yield from found

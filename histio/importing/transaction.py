@@ -25,10 +25,10 @@ from histio.database.dialects import (
 )
 from histio.database.sessions import Habits
 from histio.exporting.fast.collector import paused
+from histio.exporting.fast.formatter import RowFormatter, find_formatter
 from histio.exporting.fast.obstacles import named_mappers
-from histio.exporting.fast.text import Texts, compiled_texts
-from histio.exporting.pages import PAGE
-from histio.files.raw_runs import Entry, Item, Unreadable
+from histio.exporting.page_size import PAGE
+from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.importing.bulk import BATCH, Row, insert_in_bulk, write
 from histio.importing.circles import circle_warnings
 from histio.importing.classify import Identities
@@ -51,11 +51,11 @@ from histio.importing.update.update import Updater
 from histio.kinds.mapping import attribute, unique_on
 from histio.kinds.table import Kind, Table
 from histio.report import Code, Fault, Problem
-from histio.resolving.resolve import Finding, Found, Resolver, Sought, Values
+from histio.resolving.resolve import Found, MemberFault, Resolver, Sought, Values
 
 _log = logging.getLogger("histio")
 
-AnyItem = TypeVar("AnyItem", bound=Item)
+AnyItem = TypeVar("AnyItem", bound=RawItem)
 OnDuplicate = Literal["skip", "error", "update", "verify"]
 
 _MANY = 10_000
@@ -134,9 +134,9 @@ class Import:
         self._by_unit_of_work = insert_by_unit_of_work(habits)
         self._written: set[Kind] = set()
 
-    def texts(self, kind: Kind) -> Texts | str:
+    def formatter(self, kind: Kind) -> RowFormatter | str:
         """What makes JSON of stored runs of *kind*; likewise."""
-        return compiled_texts(kind, self._connection.dialect)
+        return find_formatter(kind, self._connection.dialect)
 
     def rows(self, kind: Kind) -> Rows | str:
         """What writes accepted runs of *kind*; a text: why they have to go through marshmallow."""
@@ -156,11 +156,11 @@ class Import:
         """Whether the database keeps less of some values than the format allows."""
         return any(self._builder.limits.values())
 
-    def expect(self, entries: Iterable[Entry]) -> None:
-        """Find out which of *entries* could go in, wherever they stand; `look` then takes those for found."""
+    def expect(self, raw_runs: Iterable[RawRun]) -> None:
+        """Find out which of *raw_runs* could be imported; `look` then resolves references to them."""
         numbers = itertools.count()
-        for window in windows((entry, None) for entry in entries):
-            runs = [self._reader.read(entry) for entry, _ in window]
+        for window in windows((raw, None) for raw in raw_runs):
+            runs = [self._reader.read(raw) for raw, _ in window]
             self._look_at(runs)
             for run in runs:
                 needs = self._dependencies.lacking(run, self._resolver)
@@ -173,7 +173,7 @@ class Import:
         scope = _scope(run.kind.table.mapper.class_)
         self._spool.note(scope, [(repr(sought), run.place) for sought in self._dependencies.keys_of(run)])
 
-    def found(self, table: Table, record: Values) -> tuple[list[Found], list[Finding]]:
+    def found(self, table: Table, record: Values) -> tuple[list[Found], list[MemberFault]]:
         """The rows that a loaded *record* of *table* names, and what is wrong with its references."""
         self._resolver.collect(table, [record])
         self._resolver.fetch()
@@ -194,7 +194,7 @@ class Import:
         self._resolver.let_go()
         return stored
 
-    def named(self, table: Table, records: Sequence[Values]) -> list[list[Finding]]:
+    def named(self, table: Table, records: Sequence[Values]) -> list[list[MemberFault]]:
         """What is wrong with the references of each of *records*, loaded ones of *table*."""
         self._resolver.collect(table, records)
         self._resolver.fetch()
@@ -208,9 +208,9 @@ class Import:
         self._resolver.let_go()
         return found
 
-    def check(self, entries: Iterable[Entry]) -> list[Problem]:
-        """What is wrong with *entries*: form, references, and UUIDs that come twice. Writes nothing."""
-        given = list(entries)
+    def check(self, raw_runs: Iterable[RawRun]) -> list[Problem]:
+        """What is wrong with *raw_runs*: form, references, and UUIDs that come twice. Writes nothing."""
+        given = list(raw_runs)
         if self.refers_to_runs:
             self.expect(given)
         runs = self.look(given)
@@ -219,9 +219,9 @@ class Import:
                 note_repeated(run, self._spool)
         return [problem for run in runs for problem in (*run.problems, *run.warnings)]
 
-    def look(self, entries: Iterable[Entry]) -> list[Run]:
-        """The runs of *entries*, with what is wrong with the form and the references of each."""
-        runs = [self._reader.read(entry) for entry in entries]
+    def look(self, raw_runs: Iterable[RawRun]) -> list[Run]:
+        """The runs of *raw_runs*, with what is wrong with the form and the references of each."""
+        runs = [self._reader.read(raw) for raw in raw_runs]
         for run in runs:
             self._dependencies.expect(run, self._spool.graph, self._resolver, hard=True)
         self._look_at(runs)
@@ -238,7 +238,7 @@ class Import:
             note_entries(run)
 
     def run(
-        self, items: Iterable[Item], *, last: bool = True, atomic: bool = False, dry_run: bool = False
+        self, items: Iterable[RawItem], *, last: bool = True, atomic: bool = False, dry_run: bool = False
     ) -> bool:
         """Write what *items* hold and the database lacks, and count what becomes of every run.
 
@@ -276,14 +276,14 @@ class Import:
                     refresh_statistics(self._connection, self._tables)
         return withheld
 
-    def _take(self, items: Iterable[tuple[Item, int | None]], *, finally_: bool = False) -> None:
+    def _take(self, items: Iterable[tuple[RawItem, int | None]], *, finally_: bool = False) -> None:
         """Bring *items* to their ends, a window at a time.
 
         Those that name runs which are not there are put aside, with their number; *finally_* they are not.
         """
         self._finally = finally_
         for window in windows(items):
-            numbers = {self._reader.read(entry): number for entry, number in self._take_swiftly(window)}
+            numbers = {self._reader.read(raw): number for raw, number in self._take_swiftly(window)}
             runs = list(numbers)
             self._open.clear()
             for run in runs:
@@ -315,7 +315,7 @@ class Import:
         self._two_steps.write(graph, RunsOfWindow(dict(enumerate(still))))
 
     def _wait(self, run: Run, number: int | None) -> None:
-        number = self._spool.wait(run.entry, number)
+        number = self._spool.wait(run.raw, number)
         if run in self._open:
             self._spool.graph.add(number, self._dependencies.names_of(run), self._open[run])
 
@@ -324,19 +324,19 @@ class Import:
         written = (run for run in runs if run.outcome in ("imported", "updated"))
         graph.provide(name for run in written for name in self._dependencies.names_of(run))
 
-    def _take_swiftly(self, window: Sequence[tuple[Item, int | None]]) -> list[tuple[Entry, int | None]]:
+    def _take_swiftly(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
         """Bring to their ends what of *window* is no run, or as it should be; give back the rest."""
-        entries: list[tuple[Entry, int | None]] = []
+        raw_runs: list[tuple[RawRun, int | None]] = []
         for item, number in window:
-            if isinstance(item, Unreadable):
+            if isinstance(item, UnreadableLine):
                 self._tally.refuse(item)
             else:
-                entries.append((item, number))
-        swift = [entry for entry, number in entries if number is None]
+                raw_runs.append((item, number))
+        swift = [raw for raw, number in raw_runs if number is None]
         with paused():
             left = set(map(id, self._swift.take(swift)))
-        ended = {id(entry) for entry in swift} - left
-        return [(entry, number) for entry, number in entries if id(entry) not in ended]
+        ended = {id(raw) for raw in swift} - left
+        return [(raw, number) for raw, number in raw_runs if id(raw) not in ended]
 
     def _take_waiting(self) -> None:
         """Write what waits and can go in, in its order; then reject the rest."""
@@ -666,7 +666,7 @@ def _window(items: Iterator[tuple[AnyItem, int | None]]) -> Iterator[tuple[AnyIt
     size = 0
     for count, (item, number) in enumerate(items, 1):
         yield item, number
-        size += item.size if isinstance(item, Entry) else len(item.text)
+        size += item.size if isinstance(item, RawRun) else len(item.text)
         if count == BATCH or size >= _WINDOW:
             return
 

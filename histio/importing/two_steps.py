@@ -84,7 +84,7 @@ class WaitingRuns:
         self._mark = tally.mark()
 
     def load(self, number: int) -> Run:
-        return self._reader.read(self._spool.entry(number))
+        return self._reader.read(self._spool.raw_run(number))
 
     def end(self, number: int, run: Run) -> None:
         self._tally.add(run)
@@ -299,7 +299,7 @@ def _groups(numbers: Iterator[tuple[int, int, int]], runs: OpenRuns) -> Iterator
     size = 0
     for number, _, _ in numbers:
         group[number] = runs.load(number)
-        size += group[number].entry.size
+        size += group[number].raw.size
         if len(group) == BATCH or size >= _SIZE:
             yield group
             group, size = {}, 0

@@ -12,7 +12,7 @@ from histio.exporting.fast.obstacles import obstacles
 from histio.exporting.pages import export_runs
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Source, check_damage, reading
 from histio.files.decoding import lines_before, repeated_in, repeated_name
-from histio.files.raw_runs import Entry, Item, Unreadable
+from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History, check_numbers
 from histio.importing.parse import Format, Reader, Run, Steps, Values
@@ -102,7 +102,7 @@ def _audit_stored(history: History) -> Iterator[Problem]:
                 found = findings(kind.table, record)
                 if not found:
                     continue
-                [run] = runs.of([Entry(kind.name, record, index)])
+                [run] = runs.of([RawRun(kind.name, record, index)])
                 _note(run, found)
                 within = pointer(*run.steps)
                 yield from (
@@ -114,8 +114,8 @@ def _audit_stored(history: History) -> Iterator[Problem]:
 def _audit_file(path: FilePath, form: Format) -> Iterator[Problem]:
     with reading(Source(path), form.contract, form.kinds) as file:
         runs = _Runs(form, file.version, None)
-        for entry in file.items():
-            for run in runs.of([entry]) if isinstance(entry, Entry) else ():
+        for item in file.items():
+            for run in runs.of([item]) if isinstance(item, RawRun) else ():
                 if run.well_formed:
                     _note(run, findings(run.kind.table, runs.current(run)))
                     yield from run.warnings
@@ -130,13 +130,13 @@ def _note(run: Run, found: Iterable[tuple[Steps, str]]) -> None:
 def _problems(file: Reading, form: Format, seen: Spool, work: Import | None) -> Iterator[Problem]:
     yield from file.repeated
     if work is not None and work.refers_to_runs:
-        work.expect(item for item in _readable(file, [], again=True) if isinstance(item, Entry))
+        work.expect(item for item in _readable(file, [], again=True) if isinstance(item, RawRun))
     runs = _Runs(form, file.version, work)
     ends: list[Problem] = []
     for window in windows((item, None) for item in _readable(file, ends)):
-        found = iter(runs.of([item for item, _ in window if isinstance(item, Entry)]))
+        found = iter(runs.of([item for item, _ in window if isinstance(item, RawRun)]))
         for item, _ in window:
-            if isinstance(item, Unreadable):
+            if isinstance(item, UnreadableLine):
                 yield item.problem
                 continue
             run = next(found)
@@ -150,17 +150,17 @@ def _problems(file: Reading, form: Format, seen: Spool, work: Import | None) -> 
     yield from (*ends, *file.damage)
 
 
-def _with_line(entry: Entry, problem: Problem) -> Problem:
+def _with_line(raw: RawRun, problem: Problem) -> Problem:
     """*problem* of a run of a document, with the line of the file where the value begins that it is about."""
-    if entry.begins is None or entry.text is None:
+    if raw.first_line is None or raw.text is None:
         return problem
     _, _, *names = problem.pointer.removeprefix("/").split("/")  # the list and the place in it come first
     steps = [name.replace("~1", "/").replace("~0", "~") for name in names]
     within = [int(step) if step.isdecimal() else step for step in steps]
-    return replace(problem, line=entry.begins + lines_before(entry.text, within))
+    return replace(problem, line=raw.first_line + lines_before(raw.text, within))
 
 
-def _readable(file: Reading, ends: list[Problem], *, again: bool = False) -> Iterator[Item]:
+def _readable(file: Reading, ends: list[Problem], *, again: bool = False) -> Iterator[RawItem]:
     """What can be read of *file*, and why that *ends* where it is not all."""
     try:
         yield from file.items(again=again)
@@ -169,9 +169,9 @@ def _readable(file: Reading, ends: list[Problem], *, again: bool = False) -> Ite
 
 
 class _Runs:
-    """Makes runs of entries, with what is wrong with their form and references.
+    """Makes runs of raw runs, with what is wrong with their form and references.
 
-    Most entries are as they should be. Those are not loaded where the gate can tell, and name nothing but
+    Most raw runs are as they should be. Those are not loaded where the gate can tell, and name nothing but
     what others named before, and rightly.
 
     Args:
@@ -189,41 +189,41 @@ class _Runs:
         self._plain = set() if careful else {kind.name for kind in form.kinds if _is_plain(kind)}
         self._right: set[Any] = set()
 
-    def of(self, entries: Sequence[Entry]) -> list[Run]:
-        """The runs of *entries*."""
-        plain = {id(entry) for entry in entries if entry.kind in self._plain and self._reader.takes(entry)}
+    def of(self, raw_runs: Sequence[RawRun]) -> list[Run]:
+        """The runs of *raw_runs*."""
+        plain = {id(raw) for raw in raw_runs if raw.kind in self._plain and self._reader.takes(raw)}
         named = {
-            id(entry): set(_named(self._kinds[entry.kind].table, entry.record))
-            for entry in entries
-            if id(entry) in plain and self._work is not None
+            id(raw): set(_named(self._kinds[raw.kind].table, raw.record))
+            for raw in raw_runs
+            if id(raw) in plain and self._work is not None
         }
         glanced = {each for each in plain if named.get(each, set()) <= self._right}
-        left = [entry for entry in entries if id(entry) not in glanced]
-        runs = {id(run.entry): run for run in self._looked_at(left)}
+        left = [raw for raw in raw_runs if id(raw) not in glanced]
+        runs = {id(run.raw): run for run in self._looked_at(left)}
         for of, run in runs.items():
             if not (run.problems or run.warnings):
                 self._right |= named.get(of, set())
         if len(self._right) > _REMEMBERED:
             self._right.clear()
-        return [runs.get(id(entry)) or self._glance(entry) for entry in entries]
+        return [runs.get(id(raw)) or self._glance(raw) for raw in raw_runs]
 
-    def _looked_at(self, entries: Sequence[Entry]) -> list[Run]:
+    def _looked_at(self, raw_runs: Sequence[RawRun]) -> list[Run]:
         if self._work is not None:
-            return self._work.look(entries)
-        runs = [self._reader.read(entry) for entry in entries]
+            return self._work.look(raw_runs)
+        runs = [self._reader.read(raw) for raw in raw_runs]
         for run in runs:
             note_entries(run)
         return runs
 
-    def _glance(self, entry: Entry) -> Run:
-        kind = self._kinds[entry.kind]
-        run = Run(kind, entry, _identified(kind.table, entry.record), well_formed=True)
+    def _glance(self, raw: RawRun) -> Run:
+        kind = self._kinds[raw.kind]
+        run = Run(kind, raw, _identified(kind.table, raw.record), well_formed=True)
         note_entries(run)
         return run
 
     def current(self, run: Run) -> Any:
         """The record of a *run*, brought up to the current version."""
-        return self._form.current(run.kind, run.entry.record, self._reader.version)
+        return self._form.current(run.kind, run.raw.record, self._reader.version)
 
 
 def _is_plain(kind: Kind) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapper
 
 from histio.comparing.ordered import Placer
 from histio.files import FilePath, Source, check_damage, reading
-from histio.files.raw_runs import Entry
+from histio.files.raw_runs import RawRun
 from histio.files.reading import Reading
 from histio.files.scratch import Scratch
 from histio.files.streams import Seal, Stream
@@ -25,7 +25,7 @@ from histio.importing.transaction import Import
 from histio.kinds.fields.references import Key
 from histio.kinds.table import Table
 from histio.report import Problem
-from histio.resolving.resolve import Finding
+from histio.resolving.resolve import MemberFault
 from histio.wire import encoded, faults_in
 
 _MOST = 10
@@ -178,7 +178,7 @@ def references(path: FilePath, /, *, history: History | None = None) -> Iterator
             yield from slugs.needed(None)
 
 
-_Found: TypeAlias = tuple[Entry, dict[str, Any]]
+_Found: TypeAlias = tuple[RawRun, dict[str, Any]]
 """A run as it stands in the file, and its record as the current version has it."""
 
 
@@ -187,9 +187,9 @@ def _records(file: Reading, form: Format) -> Iterator[_Found | None]:
     kinds = {kind.name: kind for kind in form.kinds}
     for item in file.items():
         record = None
-        if isinstance(item, Entry):
+        if isinstance(item, RawRun):
             record = form.current(kinds[item.kind], item.record, file.version)
-        yield (item, record) if isinstance(item, Entry) and isinstance(record, dict) else None
+        yield (item, record) if isinstance(item, RawRun) and isinstance(record, dict) else None
 
 
 class _Seen:
@@ -213,13 +213,13 @@ class _Seen:
         entries = {path: count for (name, path), count in self._entries.items() if name == kind}
         return KindInspection(self.runs[kind], first, last, entries)
 
-    def add(self, entry: Entry, record: dict[str, Any]) -> None:
+    def add(self, raw: RawRun, record: dict[str, Any]) -> None:
         """Take in a run."""
-        kind = entry.kind
+        kind = raw.kind
         self.runs[kind] += 1
         if self._seal is not None:
             try:
-                self._seal.add(lines(kind, [encoded(entry.record)]))
+                self._seal.add(lines(kind, [encoded(raw.record)]))
             except ValueError:
                 self._seal = None
         placer = self._placers[kind]
@@ -313,9 +313,9 @@ class _Slugs(Scratch):
         self._numbers = {need: number for number, need in enumerate(needs)}
         self._held: Counter[tuple[int, str]] = Counter()
 
-    def add(self, entry: Entry, record: dict[str, Any]) -> None:
+    def add(self, raw: RawRun, record: dict[str, Any]) -> None:
         """Count what a run names."""
-        table = self._tables[entry.kind]
+        table = self._tables[raw.kind]
         for of, each in ((table, record), *((below, inner) for _, below, inner in _entries(table, record))):
             for group in self._namings[of]:
                 naming = next((one for one in group if one.values(each)), group[0])
@@ -369,7 +369,7 @@ def _looked_up(naming: _Naming, page: list[tuple[Any, int]], work: Import | None
             records[place] = naming.load(value)
         except ValidationError as error:
             told[place] = next(str(fault) for _, fault in faults_in(error.messages))
-    findings: dict[int, list[Finding]] = {}
+    findings: dict[int, list[MemberFault]] = {}
     if work is not None:
         findings = dict(zip(records, work.named(naming.table, list(records.values())), strict=True))
     for place, (value, uses) in enumerate(page):

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from histio.comparing.ordered import Placer
 from histio.exporting.pages import export_runs
 from histio.files import FilePath, Source, check_damage, reading
-from histio.files.raw_runs import Unreadable
+from histio.files.raw_runs import UnreadableLine
 from histio.history import History
 from histio.importing.parse import Reader
 from histio.kinds.auditing import audits_of, broken
@@ -63,8 +63,8 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that breaks a rule: in which run, at which place, and why."""
+class Example:
+    """A finding shown in the report: the run, its place, the member's pointer, and why it breaks the rule."""
 
     run: str
     place: str
@@ -83,7 +83,7 @@ class Rule:
 
     rule: Audit
     count: int = 0
-    first: list[Finding] = field(default_factory=list)
+    first: list[Example] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class Branch:
             for member, text in broken(rule.rule, record):
                 rule.count += 1
                 if rule.count <= FINDINGS:
-                    rule.first.append(Finding(at.run, at.place, pointer(*steps, member), text))
+                    rule.first.append(Example(at.run, at.place, pointer(*steps, member), text))
         for ledger, branch in self._below:
             name = branch.path[-1]
             for place, entry in enumerate(ledger.listed(record.get(name))):
@@ -299,7 +299,7 @@ def gathered(given: FilePath | History, history: History, sums: Sums) -> Gathere
         found.version, found.exported_at = file.version, file.header.get("exported_at")
         reader = Reader(form, file.version, {})
         for item in file.items():
-            if isinstance(item, Unreadable) or not (reader.takes(item) or reader.read(item).well_formed):
+            if isinstance(item, UnreadableLine) or not (reader.takes(item) or reader.read(item).well_formed):
                 found.passed_over += 1
                 continue
             record, _ = form.versions.upgrade(item.kind, item.record, file.version)

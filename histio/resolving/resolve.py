@@ -44,7 +44,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MemberFault:
     """What is wrong with one reference: the member at fault, why, and what may have been meant."""
 
     member: str
@@ -222,7 +222,7 @@ class Resolver:
                         lookup.found[sought].append(found)
         lookup.missing |= {sought for sought in wanted if not lookup.found[sought]}
 
-    def resolve(self, reference: Reference, record: Values) -> tuple[Found | None, list[Finding]]:
+    def resolve(self, reference: Reference, record: Values) -> tuple[Found | None, list[MemberFault]]:
         """The row that *record* names, None where it names none, and what is wrong with the reference.
 
         The slugs of *record* must have been fetched. A record without any of the slugs gives None and no
@@ -241,10 +241,10 @@ class Resolver:
                 keys = [found.keys[key] for key in reference.slugs[other]]
                 if record[other] not in keys:
                     text = f"{named} has {shown_key(keys[0])}, not {shown_key(record[other])}"
-                    findings.append(Finding(other, Fault(text, "mismatched-reference"), warning=True))
+                    findings.append(MemberFault(other, Fault(text, "mismatched-reference"), warning=True))
         return found, findings
 
-    def linked(self, links: Links, record: Values) -> tuple[list[Found], list[Finding]]:
+    def linked(self, links: Links, record: Values) -> tuple[list[Found], list[MemberFault]]:
         """The rows that a list of slugs names, each once, and what is wrong with it."""
         each = [
             self._find(links.relation.mapper, links.chain, value, links.member)
@@ -267,7 +267,7 @@ class Resolver:
 
     def _find(
         self, mapper: Mapper[Any], chain: tuple[Key, ...], value: Any, member: str
-    ) -> tuple[Found | None, list[Finding]]:
+    ) -> tuple[Found | None, list[MemberFault]]:
         """The row that has *value* in the first key of *chain* in which any row has it."""
         lookup = self._lookups[mapper.class_]
         rows = self._rows(lookup, chain, value)
@@ -276,27 +276,27 @@ class Resolver:
             return None, []
         if not rows:
             fault = Fault(f"{name} not found: {shown_key(value)}", "unknown-reference")
-            return None, [Finding(member, fault, self._hint(lookup, chain[0], value))]
+            return None, [MemberFault(member, fault, self._hint(lookup, chain[0], value))]
         if len(rows) > 1:
             text = f"{name} is ambiguous: {len(rows)} rows have {shown_key(value)}"
-            return None, [Finding(member, Fault(text, "ambiguous-reference"))]
+            return None, [MemberFault(member, Fault(text, "ambiguous-reference"))]
         return rows[0], []
 
-    def findings(self, table: Table, record: Values) -> Iterator[Finding]:
+    def findings(self, table: Table, record: Values) -> Iterator[MemberFault]:
         """All that is wrong with the references of *record*, its ledgers aside."""
         for reference in table.references:
             yield from self.resolve(reference, record)[1]
         for links in table.links:
             yield from self.linked(links, record)[1]
 
-    def look_after(self, snapshot: Snapshot, record: Values) -> list[Finding]:
+    def look_after(self, snapshot: Snapshot, record: Values) -> list[MemberFault]:
         """A warning where the row that *snapshot* was copied from does not exist."""
         slug = record.get(snapshot.member)
         lookup = self._lookups[snapshot.model]
         if slug is None or lookup.found[snapshot.key, slug]:
             return []
         fault = Fault(f"{snapshot.model.__name__} not found: {shown_key(slug)}", "unknown-reference")
-        return [Finding(snapshot.member, fault, self._hint(lookup, snapshot.key, slug), warning=True)]
+        return [MemberFault(snapshot.member, fault, self._hint(lookup, snapshot.key, slug), warning=True)]
 
     def _hint(self, lookup: _Lookup, key: Key, value: Any) -> str | None:
         """Close matches among the first keys of the table, for the first few slugs that are asked."""

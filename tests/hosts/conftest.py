@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Databases
+from tests.support.databases import Databases
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Why a record has to go through marshmallow: what a host's schema or models do by themselves."""
+"""Why records take the full path: what a host's schema or models do by themselves."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ _HOOKS = {
 }
 
 
+class FullPathError(Exception):
+    """Records of a table take the full path; the message says why."""
+
+
 def obstacles(table: Table, way: Way) -> Iterator[str]:
-    """What of the schema of *table* and its ledgers only marshmallow can do, in words."""
+    """What only marshmallow and SQLAlchemy do for records of *table* and its ledgers, in words."""
     schema = table.schema
     name = type(schema).__name__
     yield from (f"{name} {what}" for what in _of_class(schema, way))
@@ -81,7 +85,7 @@ def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
 
 
 def _of_loading(table: Table) -> Iterator[str]:
-    """What loading objects does and reading their rows would not."""
+    """What loading objects does, but reading their rows does not."""
     for mapper in dict.fromkeys([table.mapper, *named_mappers(table)]):
         for event in ("load", "refresh"):
             listening = list(getattr(mapper.class_manager.dispatch, event))
@@ -93,7 +97,7 @@ def _of_loading(table: Table) -> Iterator[str]:
 
 
 def named_mappers(table: Table) -> Iterator[Mapper[Any]]:
-    """Those of the rows that the slugs of a record name, and of what their keys lead over."""
+    """The mappers of the rows that the slugs of a record name, and of those between."""
     yield from (links.relation.mapper for links in table.links)
     yield from (mapper_of(snapshot.model) for snapshot in table.snapshots)
     for reference in table.references:

@@ -24,8 +24,7 @@ from histio.database.dialects import (
     raw,
 )
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.obstacles import obstacles
-from histio.exporting.fast.text import NotCompiledError
+from histio.exporting.fast.obstacles import FullPathError, obstacles
 from histio.importing.bulk import owner_columns
 from histio.importing.fast.parameters import Parameters, parameters
 from histio.importing.row_builder import RowBuilder
@@ -52,7 +51,7 @@ class Rows:
         further: Columns that always have the same value.
 
     Raises:
-        NotCompiledError: Only marshmallow and SQLAlchemy can do it.
+        FullPathError: Only marshmallow and SQLAlchemy can do it.
     """
 
     def __init__(
@@ -65,11 +64,11 @@ class Rows:
     ) -> None:
         name, dialect, driver = table.mapper.class_.__name__, connection.dialect, driver_of(connection)
         if driver is None:
-            raise NotCompiledError(f"{name}: nothing is known of the driver {dialect.driver}")
+            raise FullPathError(f"{name}: nothing is known of the driver {dialect.driver}")
         if table.links:
-            raise NotCompiledError(f"{name}: a list of slugs")
+            raise FullPathError(f"{name}: a list of slugs")
         if not _kept_apart(table, owned):
-            raise NotCompiledError(f"{name}: the database takes entries of the same identity")
+            raise FullPathError(f"{name}: the database takes entries of the same identity")
         self._rows = table.rows
         defaults, limits = builder.defaults[table], builder.limits[table]
         plain = {member: each for member, each in table.columns.items() if member not in table.computed}
@@ -79,7 +78,7 @@ class Rows:
         ]
         local = list(dict.fromkeys(each for one in table.references for each in one.relation.local))
         if defaults.keys() & {column.key for column in local}:
-            raise NotCompiledError(f"{name}: a column of a reference is filled otherwise as well")
+            raise FullPathError(f"{name}: a column of a reference is filled otherwise as well")
         self._related = _Related(dialect, table, builder, local)
         constants = {column: functools.partial(_same, value) for column, value in (further or {}).items()}
         counted = [
@@ -95,7 +94,7 @@ class Rows:
         filled = {column: make for column, make in filled.items() if column not in own}
         made = further_columns(self._rows, (*given, *filled), dialect)
         if len(own) < len(given) or made is None:
-            raise NotCompiledError(f"{name} has types that call functions, or a column with two meanings")
+            raise FullPathError(f"{name} has types that call functions, or a column with two meanings")
         self._filled = [_once(_bound(dialect, column, make)) for column, make in filled.items()]
         self._filled += [_default(dialect, column) for column in made]
         self._ordered = (*given, *filled, *made)
@@ -123,11 +122,11 @@ class Rows:
     def _columns(self, records: Records) -> list[Iterable[Any]]:
         return [*(make(records) for make in self._members), *self._related.columns(records)]
 
-    def explained(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         """The columns that are written of the table, and of each of its ledgers."""
         yield f"{self._rows}: {', '.join(column.name for column in self._ordered)}"
         for below in self._ledgers:
-            yield from below.rows.explained()
+            yield from below.rows.describe()
 
     def admits(self, record: Mapping[str, Any]) -> bool:
         """Whether `write` takes *record*, as far as the database need not be asked."""
@@ -156,7 +155,7 @@ def _member(
     field, name = table.fields[member], table.names[member]
     make = parameters(field, column, dialect, driver)
     if make is None:
-        raise NotCompiledError(f"{table.mapper.class_.__name__}.{member}: takes SQLAlchemy to be written")
+        raise FullPathError(f"{table.mapper.class_.__name__}.{member}: takes SQLAlchemy to be written")
     if limit is not None:
         make = functools.partial(_within, limit, make, as_given=isinstance(field, FixedDecimal))
     if field.required:
@@ -205,7 +204,7 @@ def _default(dialect: sa.Dialect, column: sa.Column[Any]) -> Callable[[int], Ite
     """What the default of *column* gives, for each row anew where it is a function.
 
     Raises:
-        NotCompiledError: The function looks at the row.
+        FullPathError: The function looks at the row.
     """
     default: Any = column.default
     if default.is_scalar:
@@ -213,7 +212,7 @@ def _default(dialect: sa.Dialect, column: sa.Column[Any]) -> Callable[[int], Ite
     # SQLAlchemy wraps what takes no context into a function of its own that does.
     function = getattr(default.arg, "__wrapped__", None) if default.is_callable else None
     if function is None or default.arg.__code__.co_filename != sa.sql.schema.__file__:
-        raise NotCompiledError(f"{column} has a default that looks at the row")
+        raise FullPathError(f"{column} has a default that looks at the row")
     make = _bound(dialect, column, function)
     return lambda count: [make() for _ in range(count)]
 
@@ -236,7 +235,7 @@ class _Related:
         for member in self._members:
             field = table.fields[member]
             if not isinstance(field, Slug) or not field.is_plain_text:
-                raise NotCompiledError(f"{table.mapper.class_.__name__}.{member}: is no key of plain text")
+                raise FullPathError(f"{table.mapper.class_.__name__}.{member}: is no key of plain text")
         self._names = [table.names[member] for member in self._members]
         self._found: dict[Any, tuple[Any, ...]] = {}
         self._odd: set[Any] = set()
@@ -293,7 +292,7 @@ class _Found:
         [part] = table.identity.parts if table.identity is not None and table.has_own_uuid else [None]
         arriving = None if part is None else raw(dialect, part.column.type, part.column)
         if part is None or arriving is None:
-            raise NotCompiledError(f"{name}: no UUID, unique by itself, identifies its rows")
+            raise FullPathError(f"{name}: no UUID, unique by itself, identifies its rows")
         field: Any = part.field
         self._from_wire = field.from_wire
         self._has_hyphens = arriving[1] != "hex" and not field.is_hex
@@ -352,5 +351,5 @@ def compiled_rows(connection: Connection, kind: Kind, builder: RowBuilder) -> Ro
         if not kind.table.has_own_uuid:
             return f"{kind.name}: no UUID, unique by itself, identifies its runs"
         return Rows(connection, kind.table, builder)
-    except NotCompiledError as error:
+    except FullPathError as error:
         return str(error)

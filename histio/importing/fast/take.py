@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import counts_truly
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.pages import known_texts
-from histio.files.raw_runs import Entry
+from histio.files.raw_runs import RawRun
 from histio.importing.bulk import attempted
 from histio.importing.classify import Identities
 from histio.importing.counts import Tally
@@ -97,16 +97,16 @@ class Swift:
             self._counts[kind.name] = not counts_truly(self._connection, _tables(kind))
         return self._counts[kind.name]
 
-    def take(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Bring *entries* to their ends; give back those that have to go the careful way."""
+    def take(self, raw_runs: Sequence[RawRun]) -> list[RawRun]:
+        """Bring *raw_runs* to their ends; give back those that have to go the careful way."""
         self._cut.clear()
-        left: list[Entry] = []
-        fresh: list[tuple[Kind, Rows, list[Entry]]] = []
+        left: list[RawRun] = []
+        fresh: list[tuple[Kind, Rows, list[RawRun]]] = []
         for kind in self._kinds:
-            some = [entry for entry in entries if entry.kind == kind.name]
+            some = [raw for raw in raw_runs if raw.kind == kind.name]
             rows = self.rows(kind) if some else ""
             if isinstance(rows, Rows):
-                fine = [entry for entry in some if self._takes(kind, entry)]
+                fine = [raw for raw in some if self._takes(kind, raw)]
                 left += _without(some, fine) if len(fine) < len(some) else ()
                 new, known = self._classified(kind, fine)
                 fresh.append((kind, rows, new))
@@ -117,48 +117,48 @@ class Swift:
             left += self._write(kind, rows, new, left)
         return left
 
-    def _takes(self, kind: Kind, entry: Entry) -> bool:
-        record, cuts = self._reader.cut(kind, entry.record)
+    def _takes(self, kind: Kind, raw: RawRun) -> bool:
+        record, cuts = self._reader.cut(kind, raw.record)
         if cuts:
-            self._cut[id(entry)] = record, cuts
-        return self._reader.takes(entry, record)
+            self._cut[id(raw)] = record, cuts
+        return self._reader.takes(raw, record)
 
-    def _classified(self, kind: Kind, entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
-        """Those of *entries* that do not exist, and those that do and are not ended by that."""
+    def _classified(self, kind: Kind, raw_runs: list[RawRun]) -> tuple[list[RawRun], list[RawRun]]:
+        """Those of *raw_runs* that do not exist, and those that do and are not ended by that."""
         field: Any = kind.identity.parts[0].field
-        by_identity = {field.from_wire(_uuid(kind, entry)): entry for entry in entries}
-        if len(by_identity) < len(entries):
-            return [], entries  # a run comes twice: the order decides
+        by_identity = {field.from_wire(_uuid(kind, raw)): raw for raw in raw_runs}
+        if len(by_identity) < len(raw_runs):
+            return [], raw_runs  # a run comes twice: the order decides
         known = self._identities.known(kind.table, by_identity)
         if not known:
-            return entries, []
-        stored = {identity: entry for identity, entry in by_identity.items() if identity in known}
-        fresh = [entry for identity, entry in by_identity.items() if identity not in known]
+            return raw_runs, []
+        stored = {identity: raw for identity, raw in by_identity.items() if identity in known}
+        fresh = [raw for identity, raw in by_identity.items() if identity not in known]
         return fresh, self._settle(kind, stored)
 
-    def _apart_from(self, odd: Sequence[Entry], entries: list[Entry]) -> list[Entry]:
-        """Those of *entries* that cannot be in the way of the *odd* ones, which may come before them."""
+    def _apart_from(self, odd: Sequence[RawRun], raw_runs: list[RawRun]) -> list[RawRun]:
+        """Those of *raw_runs* that cannot be in the way of the *odd* ones, which may come before them."""
         if not odd:
-            return entries
+            return raw_runs
         if self._has_rules:
             return []
-        taken = {uuid for entry in odd for uuid in _texts_in(entry.record)}
-        return [entry for entry in entries if taken.isdisjoint(_texts_in(entry.record))]
+        taken = {uuid for raw in odd for uuid in _texts_in(raw.record)}
+        return [raw for raw in raw_runs if taken.isdisjoint(_texts_in(raw.record))]
 
-    def _settle(self, kind: Kind, stored: Mapping[object, Entry]) -> list[Entry]:
+    def _settle(self, kind: Kind, stored: Mapping[object, RawRun]) -> list[RawRun]:
         """Leave runs alone that exist already, where that is all there is to do."""
         texts, altered = known_texts(self._connection, kind, list(stored)) if self._compares else ({}, set())
-        left: list[Entry] = []
+        left: list[RawRun] = []
         warned: list[Run] = []
-        for identity, entry in stored.items():
-            uuid = _uuid(kind, entry)
-            same = not self._compares or (entry.text is not None and entry.text == texts.get(uuid))
+        for identity, raw in stored.items():
+            uuid = _uuid(kind, raw)
+            same = not self._compares or (raw.text is not None and raw.text == texts.get(uuid))
             if not (self._skips and same) or self._spool.place(kind.name, uuid) is not None:
-                left.append(entry)
+                left.append(raw)
             elif self._updates and uuid in altered:
-                values = {member: entry.record.get(name) for member, name in kind.table.names.items()}
+                values = {member: raw.record.get(name) for member, name in kind.table.names.items()}
                 warned.append(
-                    Run(kind, entry, values | {kind.identity.members[0]: identity}, outcome="skipped")
+                    Run(kind, raw, values | {kind.identity.members[0]: identity}, outcome="skipped")
                 )
         note_altered(self._connection, kind, warned, within=self._identities.scope(kind.table))
         for run in warned:
@@ -166,13 +166,13 @@ class Swift:
         self._tally.count(kind.name, "skipped", len(stored) - len(left) - len(warned))
         return left
 
-    def _write(self, kind: Kind, rows: Rows, entries: list[Entry], odd: Sequence[Entry]) -> list[Entry]:
+    def _write(self, kind: Kind, rows: Rows, raw_runs: list[RawRun], odd: Sequence[RawRun]) -> list[RawRun]:
         """Write runs that do not exist; give back those that are odd, or in the way of *odd* ones."""
-        apart = self._apart_from(odd, entries)
-        left = _without(entries, apart)
+        apart = self._apart_from(odd, raw_runs)
+        left = _without(raw_runs, apart)
         if not apart:
             return left
-        records = [self._record(entry) for entry in apart]
+        records = [self._record(raw) for raw in apart]
         try:
             fault = attempted(
                 self._connection,
@@ -181,14 +181,14 @@ class Swift:
                 deferred=self._deferred,
             )
         except DeclinedError:
-            admitted = [entry for entry in apart if rows.admits(self._record(entry))]
+            admitted = [raw for raw in apart if rows.admits(self._record(raw))]
             declined = _without(apart, admitted)
             if not declined:
                 raise
             return left + declined + self._write(kind, rows, admitted, [*odd, *declined])
         if fault is not None:
-            return entries  # which of them, the careful way finds out
-        self._spool.note(kind.name, ((_uuid(kind, entry), entry.place(kind.collection)) for entry in apart))
+            return raw_runs  # which of them, the careful way finds out
+        self._spool.note(kind.name, ((_uuid(kind, raw), raw.place(kind.collection)) for raw in apart))
         self._tally.count(kind.name, "imported", len(apart))
         self._warn(kind, apart)
         self.written.add(kind)
@@ -206,16 +206,16 @@ class Swift:
             }
             check_kept(self._connection, kind.table, meant, within={})
 
-    def _record(self, entry: Entry) -> Any:
-        """The record of *entry* with its times cut."""
-        return self._cut[id(entry)][0] if id(entry) in self._cut else entry.record
+    def _record(self, raw: RawRun) -> Any:
+        """The record of *raw* with its times cut."""
+        return self._cut[id(raw)][0] if id(raw) in self._cut else raw.record
 
-    def _warn(self, kind: Kind, entries: Sequence[Entry]) -> None:
-        """Add the warnings about times of written *entries* that were cut."""
-        for entry in entries if self._cut else ():
-            if id(entry) in self._cut:
-                run = Run(kind, entry, {kind.identity.members[0]: _uuid(kind, entry)})
-                run.note_cuts(self._cut[id(entry)][1])
+    def _warn(self, kind: Kind, raw_runs: Sequence[RawRun]) -> None:
+        """Add the warnings about times of written *raw_runs* that were cut."""
+        for raw in raw_runs if self._cut else ():
+            if id(raw) in self._cut:
+                run = Run(kind, raw, {kind.identity.members[0]: _uuid(kind, raw)})
+                run.note_cuts(self._cut[id(raw)][1])
                 self._tally.warn(run.warnings)
 
 
@@ -224,16 +224,16 @@ def _tables(kind: Kind) -> list[sa.Table]:
     return [each for table in kind.table.all() for each in table.core_tables]
 
 
-def _uuid(kind: Kind, entry: Entry) -> str:
+def _uuid(kind: Kind, raw: RawRun) -> str:
     """The UUID of an accepted run, as the wire has it."""
-    uuid: str = entry.record[kind.identity.parts[0].name]
+    uuid: str = raw.record[kind.identity.parts[0].name]
     return uuid.lower()
 
 
-def _without(entries: Sequence[Entry], others: Sequence[Entry]) -> list[Entry]:
-    """Those of *entries* that are none of the *others*."""
+def _without(raw_runs: Sequence[RawRun], others: Sequence[RawRun]) -> list[RawRun]:
+    """Those of *raw_runs* that are none of the *others*."""
     those = set(map(id, others))
-    return [entry for entry in entries if id(entry) not in those]
+    return [raw for raw in raw_runs if id(raw) not in those]
 
 
 def _texts_in(value: Any, depth: int = _DEPTH) -> Iterator[str]:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import Stored
 from histio.database.sessions import Habits
-from histio.exporting.pages import PAGE
+from histio.exporting.page_size import PAGE
 from histio.importing.bulk import Row, write
 from histio.importing.classify import Identities
 from histio.importing.collisions import find_collision

@@ -1,0 +1,47 @@
+"""``histio audit``: check totals and costs."""
+
+from __future__ import annotations
+
+import click
+
+import histio
+from histio.cli.exit_codes import ExitCode
+from histio.cli.history import open_any_history, open_history
+from histio.cli.options import database_options, file_argument, json_lines_option
+from histio.cli.printing import pluralize, print_line
+from histio.cli.results import print_problem_lines
+
+
+@click.command()
+@file_argument(required=False)
+@database_options
+@json_lines_option
+def audit(file: str | None, url: str | None, history_name: str | None, *, as_json: bool) -> int:
+    """Check totals and costs in a file or a database.
+
+    The rules and their tolerances are declared by the schemas: a total is the sum of its ledger, a cost per
+    unit is the total divided by the yield, a run has ledger entries. The rules are listed too. The exit code
+    is 1 if a run breaks one.
+
+    \b
+    Examples:
+      histio audit history.jsonl
+      histio audit --url sqlite:///bakery.db
+    """
+    open_needed = open_history if file is None else open_any_history
+    with open_needed(url, history_name) as history:
+        audited = history if file is None else file
+        _, findings = print_problem_lines(histio.audit(audited, history=history), file, as_json=as_json)
+        if not as_json:
+            _print_rules(history)
+            print_line(pluralize(findings, "finding"), err=True)
+    return ExitCode.BAD if findings else ExitCode.DONE
+
+
+def _print_rules(history: histio.History) -> None:
+    from histio.kinds.auditing import audits_of
+
+    for kind in history._format.kinds:
+        for table in kind.table.all():
+            for rule in audits_of(table):
+                print_line(f"rule of {kind.name}: {rule}", err=True)

@@ -1,0 +1,39 @@
+"""``histio check``: report every problem in a file."""
+
+from __future__ import annotations
+
+import click
+
+import histio
+from histio.cli.exit_codes import ExitCode
+from histio.cli.history import open_any_history
+from histio.cli.options import database_options, file_argument, json_lines_option, truncate_times_option
+from histio.cli.printing import pluralize, print_line
+from histio.cli.results import print_problem_lines
+
+
+@click.command()
+@file_argument()
+@database_options
+@truncate_times_option
+@json_lines_option
+def check(
+    file: str, url: str | None, history_name: str | None, *, truncate_times: bool, as_json: bool
+) -> int:
+    """Report every problem in FILE.
+
+    Checks the form of each run, duplicates, totals and costs, and the seal; with a database, references too.
+    Prints one line for each problem, FILE:LINE: POINTER: MESSAGE, which editors can jump to. The exit code is
+    1 if there are errors; warnings do not count.
+
+    \b
+    Examples:
+      histio check history.jsonl
+      histio check history.jsonl --url sqlite:///branch.db
+    """
+    with open_any_history(url, history_name, use_environment=True) as history:
+        problems = histio.check_file(file, history=history, truncate_times=truncate_times)
+        errors, warnings = print_problem_lines(problems, file, as_json=as_json)
+    if not as_json:
+        print_line(f"{pluralize(errors, 'error')}, {pluralize(warnings, 'warning')}", err=True)
+    return ExitCode.BAD if errors else ExitCode.DONE

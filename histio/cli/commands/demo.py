@@ -1,0 +1,53 @@
+"""``histio demo``: a bakery's year of runs moves to another database."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from histio.cli.exit_codes import ExitCode
+from histio.cli.printing import print_line
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+def demo(folder: Path | None) -> int:
+    """Try histio: move a bakery's year to another database.
+
+    Writes databases and files into FOLDER, and overwrites none. Without FOLDER, they are written to a
+    temporary folder and removed at the end.
+
+    \b
+    Examples:
+      histio demo
+      histio demo bakery
+    """
+    from histio.demo import run as demonstration
+
+    with ExitStack() as stack:
+        target = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histio-")))
+        _prepare(target, demonstration.FILES)
+        identical = demonstration.run(target)
+    if folder is None:
+        print_line("The temporary folder was removed. To keep these files, run histio demo FOLDER:")
+    else:
+        print_line(f"The files are in {folder}:")
+    print_line(f"  {', '.join(demonstration.FILES)}")
+    return ExitCode.DONE if identical else ExitCode.BAD
+
+
+def _prepare(folder: Path, files: Iterable[str]) -> None:
+    """Create the *folder*; a usage error if it has one of the *files*, or cannot be written to."""
+    for name in files:
+        if os.path.lexists(folder / name):
+            raise click.UsageError(f"{folder / name} exists and will not be overwritten.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise click.UsageError(f"{folder} cannot be used as a folder: {error.strerror}.") from error

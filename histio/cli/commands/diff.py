@@ -1,0 +1,42 @@
+"""``histio diff``: show how two histories differ."""
+
+from __future__ import annotations
+
+import click
+
+import histio
+from histio.cli.exit_codes import ExitCode
+from histio.cli.history import open_any_history, open_history
+from histio.cli.options import database_options, file_argument, json_lines_option
+from histio.cli.printing import pluralize, print_line
+from histio.cli.results import print_differences
+
+
+@click.command()
+@file_argument("a")
+@file_argument("b", required=False)
+@database_options
+@json_lines_option
+def diff(a: str, b: str | None, url: str | None, history_name: str | None, *, as_json: bool) -> int:
+    """Show how two histories differ.
+
+    Compares the files A and B or, without B, the file A and a database. Runs are compared by value: "5.25"
+    equals "5.2500". The exit code is 1 if there are differences.
+
+    \b
+    Examples:
+      histio diff history.jsonl later.jsonl
+      histio diff history.jsonl --url sqlite:///bakery.db
+    """
+    if a == b == "-":
+        raise click.UsageError("A and B cannot both be standard input.")
+    if b is not None:
+        with open_any_history(url, history_name) as history:
+            total = print_differences(histio.diff(a, b, history=history), a, b, as_json=as_json)
+    else:
+        with open_history(url, history_name) as history:
+            total = print_differences(histio.diff(a, history), a, "the database", as_json=as_json)
+    if not as_json:
+        verb = "differs" if total == 1 else "differ"
+        print_line(f"{pluralize(total, 'run')} {verb}." if total else "No differences.", err=True)
+    return ExitCode.BAD if total else ExitCode.DONE

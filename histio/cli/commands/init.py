@@ -1,0 +1,52 @@
+"""``histio init``: create the tables of a history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import histio
+from histio.cli.exit_codes import ExitCode
+from histio.cli.history import open_history
+from histio.cli.options import database_options, json_option
+from histio.cli.printing import escape, print_json, print_line, print_wrapped
+
+
+@click.command()
+@database_options
+@json_option
+def init(url: str | None, history_name: str | None, *, as_json: bool) -> int:
+    """Create the tables of a history in a database.
+
+    Existing tables are left alone. For SQLite, the database file is created too.
+
+    \b
+    Examples:
+      histio init --url sqlite:///branch.db
+    """
+    with open_history(url, history_name, may_create=True) as history:
+        created, existing = _create_tables(history)
+    if as_json:
+        print_json({"created": created, "existing": existing})
+    elif created:
+        print_wrapped(f"Created {len(created)} tables: {', '.join(map(escape, created))}.")
+    else:
+        print_line("All tables exist already.")
+    return ExitCode.DONE
+
+
+def _create_tables(history: histio.History) -> tuple[list[str], list[str]]:
+    """Create all tables of the models' metadata; return the names of new and of existing tables."""
+    from sqlalchemy import inspect
+
+    with history._database.writing(None) as (connection, _, commit):
+        tables = [table for kind in history._format.kinds for table in kind.table.all()]
+        mapped: list[Any] = [each for table in tables for mapper in table.mappers() for each in mapper.tables]
+        all_metadata = list(dict.fromkeys(table.metadata for table in mapped))
+        before = set(inspect(connection).get_table_names())
+        for metadata in all_metadata:
+            metadata.create_all(connection)
+        commit()
+    names = [table.name for metadata in all_metadata for table in metadata.sorted_tables]
+    return [name for name in names if name not in before], [name for name in names if name in before]

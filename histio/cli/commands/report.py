@@ -1,0 +1,35 @@
+"""``histio report``: write an HTML report."""
+
+from __future__ import annotations
+
+import click
+
+import histio
+from histio.cli.exit_codes import ExitCode
+from histio.cli.history import open_any_history, open_history
+from histio.cli.options import database_options, file_argument
+from histio.cli.printing import escape, print_line
+
+
+@click.command()
+@file_argument(required=False)
+@click.option("--output", "-o", required=True, metavar="FILE", help="The HTML file to write.")
+@database_options
+@click.option("--force", is_flag=True, help="Replace an existing output file.")
+def report(file: str | None, output: str, url: str | None, history_name: str | None, *, force: bool) -> int:
+    """Write an HTML report about a file or a database.
+
+    The report is a single file with charts and tables of runs, numbers and ledgers, and with the findings of
+    an audit. It loads nothing from elsewhere. Requires histio[report].
+
+    \b
+    Examples:
+      histio report history.jsonl -o report.html
+      histio report --url sqlite:///bakery.db -o bakery.html
+    """
+    open_needed = open_history if file is None else open_any_history
+    with open_needed(url, history_name) as history:
+        histio.report_page(history if file is None else file, output, history=history, overwrite=force)
+    target = "standard output" if output == "-" else output
+    print_line(f"Wrote {escape(target)}.", err=output == "-")
+    return ExitCode.DONE

@@ -1,0 +1,119 @@
+"""Open the history that the options of a command name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+import histio
+from histio.cli.options import URL_VARIABLE
+
+
+@contextmanager
+def open_history(
+    url: str | None, history_name: str | None, *, may_create: bool = False
+) -> Iterator[histio.History]:
+    """Open the history that the options name, with its database.
+
+    Args:
+        url: The value of ``--url``.
+        history_name: The value of ``--history``.
+        may_create: Whether the file of a SQLite database may be new.
+
+    Raises:
+        click.UsageError: No database is named, or its file does not exist.
+    """
+    own = None if history_name is None else _import_history(history_name)
+    if url is None and (own is None or not own._has_database):
+        url = os.environ.get(URL_VARIABLE) or None
+        if url is None:
+            raise click.UsageError(
+                "No database: pass --url URL (such as sqlite:///bakery.db), set "
+                f"{URL_VARIABLE}, or pass --history MODULE:ATTRIBUTE, a History that has one."
+            )
+    if url is None and own is not None:
+        yield own
+        return
+    from histio.database.dialects import missing_file, with_driver
+
+    full_url = with_driver(url or "")
+    missing = None if may_create else missing_file(full_url)
+    if missing is not None:
+        raise click.UsageError(f"{missing} does not exist. To make a new database: histio init --url {url}")
+    with (
+        histio.History(full_url) if own is None else own._bound_to(full_url) as history,
+        _name_database_in_errors(full_url),
+    ):
+        yield history
+
+
+@contextmanager
+def open_any_history(
+    url: str | None, history_name: str | None, *, use_environment: bool = False
+) -> Iterator[histio.History]:
+    """Open the history that the options name, with a database if they name one; default: the bundled kinds.
+
+    Args:
+        url: The value of ``--url``.
+        history_name: The value of ``--history``.
+        use_environment: Whether a database that only the environment names is used too.
+    """
+    if url is not None or (use_environment and os.environ.get(URL_VARIABLE)):
+        with open_history(url, history_name) as history:
+            yield history
+    else:
+        yield histio.History() if history_name is None else _import_history(history_name)
+
+
+@contextmanager
+def _name_database_in_errors(url: Any) -> Iterator[None]:
+    """Add the name of the database to errors that its driver raises in the block."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        is_file = url.get_backend_name() == "sqlite"
+        name = url.database if is_file else url.render_as_string(hide_password=True)
+        error.add_note(f"The database is {name}.")
+        raise
+
+
+def _import_history(name: str) -> histio.History:
+    found = import_object(name, option="--history")
+    try:
+        history = found() if callable(found) and not isinstance(found, histio.History) else found
+    except Exception as error:  # whatever the function raises is the answer to --history
+        raise click.UsageError(f"--history: {name}() failed: {type(error).__name__}: {error}") from error
+    if not isinstance(history, histio.History):
+        raise click.UsageError(f"--history: {name} is a {type(history).__name__}, not a History.")
+    return history
+
+
+def import_object(name: str, *, option: str) -> Any:
+    """Import the object that ``module:attribute`` names; the working directory is searched too.
+
+    Raises:
+        click.UsageError: There is no such object; the message begins with *option*.
+    """
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise click.UsageError(
+            f"{option}: write MODULE:ATTRIBUTE, such as shop.history:history, not {name!r}."
+        )
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as python -m does
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # importing runs code of the host
+        raise click.UsageError(f"{option}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    return found

@@ -1,0 +1,84 @@
+"""Print text, tables and JSON: with colours and the width of a terminal, or plain where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+_WIDTH = 80
+_UNLIMITED_WIDTH = 10_000
+_PASSWORD = re.compile(r"(\w://[^\s:/@]*:)[^\s/]+@")
+
+
+def escape(text: object) -> str:
+    """Escape what could steer a terminal: line ends, escape sequences, direction marks."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(text))
+
+
+def hide_passwords(text: str) -> str:
+    """Replace passwords in URLs by asterisks."""
+    return _PASSWORD.sub(r"\1***@", text)
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Put a number before its noun: ``1 run``, ``2,000 runs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_size(number: int) -> str:
+    """Format a number of bytes, such as ``1.2 MB``."""
+    from rich.filesize import decimal
+
+    return decimal(number)
+
+
+def print_line(text: str = "", *, err: bool = False) -> None:
+    """Print one line, without wrapping it."""
+    click.echo(text, err=err)
+
+
+def print_wrapped(text: str) -> None:
+    """Print sentences, wrapped to 80 columns."""
+    click.echo(click.wrap_text(text, width=_WIDTH))
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print *value* as JSON; other types than JSON's as text."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=indent, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False) -> None:
+    """Print a table; columns of integers are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    console = Console(stderr=err, highlight=False)
+    if not console.is_terminal:  # a file or a pipe has no width to wrap to
+        console.width = _UNLIMITED_WIDTH
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for index, name in enumerate(columns):
+        numeric = all(isinstance(row[index], int) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else escape(cell)) for cell in row))
+    console.print(table)
+
+
+@contextmanager
+def report_unprintable(done: str) -> Iterator[None]:
+    """Print results in this block; if printing fails, say on standard error what is *done* nevertheless."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_line(f"{done}, but its report could not be printed: {error.strerror}", err=True)

@@ -1,0 +1,106 @@
+"""Print what several commands find: problems, differences, an export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import islice
+
+import click
+
+import histio
+from histio.cli.printing import escape, format_size, print_json, print_line, print_table
+
+_EXAMPLES = 5
+
+
+def print_problems(title: str, problems: Sequence[histio.Problem], total: int, *, err: bool = False) -> None:
+    """Print the first few *problems* of each code.
+
+    Args:
+        title: The line above them, with the *total*.
+        problems: Those that the report keeps.
+        total: How many there are, which may be more.
+        err: Print to standard error.
+    """
+    by_code: dict[str, list[histio.Problem]] = {}
+    for problem in problems:
+        by_code.setdefault(problem.code, []).append(problem)
+    if total:
+        more = f", the first {len(problems):,} of them by code" if total > len(problems) else ""
+        print_line(err=err)
+        click.secho(f"{title}: {total:,}{more}", bold=True, err=err)
+    for code, found in by_code.items():
+        print_line(f"  {code} ({len(found):,})", err=err)
+        repeats = Counter(problem.message for problem in found)
+        first = {problem.message: problem for problem in reversed(found)}
+        for message, times in islice(repeats.items(), _EXAMPLES):
+            number = f"{times - 1:,} " if total <= len(problems) else ""
+            more = f", and {number}more like it" if times > 1 else ""
+            print_line(f"    {escape(first[message])}{more}", err=err)
+        if len(repeats) > _EXAMPLES:
+            print_line(f"    … and {len(repeats) - _EXAMPLES:,} more", err=err)
+
+
+def print_problem_lines(
+    problems: Iterable[histio.Problem], file: str | None, *, as_json: bool
+) -> tuple[int, int]:
+    """Print each problem on a line of its own, as it is found.
+
+    Args:
+        problems: What was found.
+        file: The file that was read; None: a database was.
+        as_json: Print JSON objects.
+
+    Returns:
+        The number of errors, and of warnings.
+    """
+    counts = {"error": 0, "warning": 0}
+    for problem in problems:
+        counts[problem.severity] += 1
+        if as_json:
+            print_json(asdict(problem), indent=None)
+        else:
+            line = "" if problem.line is None else f":{problem.line}"
+            place = f"{problem.kind} {problem.uuid}" if file is None else f"{file}{line}"
+            pointer = f"{problem.pointer}: " if problem.pointer else ""
+            hint = f" ({problem.hint})" if problem.hint else ""
+            text = f"{place}: {pointer}{problem.message}{hint} [{problem.severity}: {problem.code}]"
+            print_line(escape(text))
+    return counts["error"], counts["warning"]
+
+
+def print_differences(differences: Iterable[histio.Difference], a: str, b: str, *, as_json: bool) -> int:
+    """Print *differences* between the histories that are called *a* and *b*; return how many there are."""
+    total = 0
+    for difference in differences:
+        total += 1
+        if as_json:
+            print_json(asdict(difference), indent=None)
+            continue
+        run = f"{escape(difference.kind)} {escape(difference.uuid)}:"
+        if difference.only_in is not None:
+            print_line(f"{run} only in {escape(a if difference.only_in == 'a' else b)}")
+        else:
+            print_line(run)
+            for change in difference.changes:
+                print_line(f"  {escape(change)}")
+    return total
+
+
+def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> None:
+    """Print counts, problems, size and digest; on standard error where standard output has the runs."""
+    err = file == "-"
+    if as_json:
+        if not err:
+            print_json(report.to_dict())
+        return
+    print_table(["kind", "runs"], [*report.by_kind.items(), ("total", report.exported)], err=err)
+    if report.skipped:
+        print_line(f"\nRuns left out, because the format cannot hold them: {report.skipped:,}", err=err)
+    print_problems("Problems", report.problems, report.problem_count, err=err)
+    print_problems("Warnings", report.warnings, report.warning_count, err=err)
+    target = "standard output" if err else file
+    print_line(f"\nWrote {escape(target)}: {format_size(report.bytes)}", err=err)
+    print_line(f"Digest of the runs (sha256): {report.sha256}", err=err)

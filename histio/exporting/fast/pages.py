@@ -1,0 +1,96 @@
+"""Pages of runs on the fast path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from histio.database.dialects import savepoint
+from histio.exporting.fast.collector import paused
+from histio.exporting.fast.columns import DeclinedError
+from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyError
+from histio.exporting.ordered import OrderedRuns, SortKeys
+from histio.exporting.page_size import MOST_ENTRIES, PAGE, page_size
+from histio.kinds.mapping import select_rows
+
+_logger = logging.getLogger("histio")
+
+
+class FastPage(NamedTuple):
+    """A page of runs, read on the fast path.
+
+    Attributes:
+        before: The sort keys of the last run before the page; None: it is the first page.
+        last: The sort keys of its last run; None: it has all runs that follow *before*.
+        formatted: The JSON of its runs; None: the fast path declines one of them.
+    """
+
+    before: SortKeys | None
+    last: SortKeys | None
+    formatted: Formatted | None
+
+
+class _Reader:
+    """Reads pages of *runs* as the rows that *formatter* takes, with their sort keys at the end."""
+
+    def __init__(self, runs: OrderedRuns, formatter: RowFormatter) -> None:
+        self._runs = runs
+        self._formatter = formatter
+        # Both statements are the same for all pages, so SQLAlchemy compiles each of them once.
+        self._first = runs.select(formatter.select()).limit(sa.bindparam("at_most", type_=sa.Integer))
+        self._names = [f"last_{place}" for place in range(runs.width)]
+        self._next = self._first.where(runs.after(list(map(sa.bindparam, self._names))))
+
+    def read(self, before: SortKeys | None, size: int) -> Sequence[Any]:
+        """The rows of at most *size* runs after *before*."""
+        if before is None:
+            statement, parameters = self._first, {}
+        else:
+            statement, parameters = self._next, dict(zip(self._names, before, strict=True))
+        return self._runs.connection.execute(statement, {"at_most": size, **parameters}).all()
+
+    def format(self, rows: Sequence[Any]) -> Formatted | None:
+        """The JSON of *rows*; None: the fast path declines one of them."""
+        try:
+            return self._formatter.format(self._runs.connection, rows, MOST_ENTRIES)
+        except DeclinedError:
+            return None
+
+    def size(self, before: SortKeys | None) -> int:
+        """How many of the runs after *before* make a page."""
+        runs = self._runs.select(select_rows(self._runs.kind.table.mapper.class_))
+        following = runs.where(*self._runs.between(before, None))
+        size, _ = page_size(self._runs.connection, self._runs.kind, following)
+        return size
+
+
+def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]:
+    """All pages of *runs*, in order. Once a page has too many ledger entries, the entries are counted first.
+
+    After an exception, the last page has no JSON, and has all runs that are left.
+    """
+    reader = _Reader(runs, formatter)
+    before: SortKeys | None = None
+    counts = False
+    while True:
+        try:
+            with savepoint(runs.connection), paused():
+                size = reader.size(before) if counts else PAGE
+                rows = reader.read(before, size)
+                formatted = reader.format(rows)
+                last = tuple(rows[-1][-runs.width :]) if rows else None
+        except TooManyError:
+            counts = True
+            continue
+        except Exception:  # whatever it is, the full path finds the row and the reason
+            _logger.debug("the fast path of an export fails: the full path goes on", exc_info=True)
+            yield FastPage(before, None, None)
+            return
+        if last is not None:
+            yield FastPage(before, last, formatted)
+        if len(rows) < size or last is None:
+            return
+        before = last

@@ -1,0 +1,165 @@
+"""Refuse runs that their identity or time keeps out of an export: missing, shared, or misspelled."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.database.dialects import as_it_is, order_key, other_spelling
+from histio.exporting.tally import ExportTally
+from histio.kinds.fields import RunUUID
+from histio.kinds.identity import IdentitySql, Part
+from histio.kinds.table import Kind
+from histio.pointer import pointer
+from histio.report import Problem
+from histio.wire import shown
+
+_EXAMPLE = UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
+
+
+def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
+    """Expressions that sort rows by their identity, part by part, alike in all databases."""
+    return [
+        order_key(connection, own, of_uuids=isinstance(part.field, RunUUID))
+        for part, own in zip(identity.identity.parts, identity.parts, strict=True)
+    ]
+
+
+def refuse_misspelled(
+    connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
+) -> list[sa.ColumnElement[bool]]:
+    """Refuse runs that a look-up of their identity would miss.
+
+    Args:
+        connection: In a transaction; only read from.
+        kind: The kind of run.
+        criteria: Conditions for the runs to check.
+        tally: Gets a problem for each refused run.
+
+    Returns:
+        Conditions that exclude the refused runs.
+    """
+    problems, others = misspelled(connection, kind, criteria)
+    tally.refuse(problems)
+    tally.skipped += len(problems)
+    return others
+
+
+def misspelled(
+    connection: Connection, kind: Kind, criteria: list[Any]
+) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
+    """A problem for each run that a look-up of its identity would miss, and conditions that exclude them.
+
+    Args:
+        connection: In a transaction; only read from.
+        kind: The kind of run.
+        criteria: Conditions for the runs to check.
+    """
+    problems: list[Problem] = []
+    others: list[sa.ColumnElement[bool]] = []
+    for part in kind.identity.parts:
+        if part.relation is None:
+            found, other = _misspelled_part(connection, kind, part, criteria)
+            problems += found
+            others += other
+    return problems, others
+
+
+def _misspelled_part(
+    connection: Connection, kind: Kind, part: Part, criteria: list[Any]
+) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
+    """As `misspelled`, for one part of the identity."""
+    identity, field, name = kind.table.attribute(part.member), part.field, part.name
+    example = field.from_wire(str(_EXAMPLE)) if isinstance(field, RunUUID) else None
+    other = other_spelling(connection, identity, example)
+    if other is None:
+        return [], []
+    found = connection.execute(sa.select(as_it_is(identity)).where(other, *criteria)).scalars().all()
+    problems = []
+    for stored in found:
+        text = (
+            f"{kind.name} {stored}: {name} is stored as {shown(stored)}, a spelling that no look-up finds: "
+            "an import would write the run a second time. Store it as the application's models do."
+        )
+        problems.append(Problem("error", "schema", text, pointer(name), kind.name, str(stored)))
+    return problems, [sa.not_(other)] if found else []
+
+
+def refuse_ambiguous(
+    connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
+) -> list[sa.ColumnElement[bool]]:
+    """Refuse runs that share their identity with another run: pages could leave out one of them.
+
+    Args:
+        connection: In a transaction; only read from.
+        kind: The kind of run.
+        criteria: Conditions for the runs to check.
+        tally: Gets a problem for each shared identity.
+
+    Returns:
+        Conditions that exclude the refused runs.
+    """
+    identity = kind.identity
+    if identity.is_unique:
+        return []
+    own = identity.sql(kind.table.mapper.class_, apart=True)
+    complete = [part.is_not(None) for part in own.parts]
+    exactly = sort_keys(connection, own)  # a collation may find several equal
+    shared = own.select(sa.func.count()).where(*complete, *criteria).group_by(*own.parts, *exactly)
+    problems, ambiguous = [], []
+    for count, *values in connection.execute(shared.having(sa.func.count() > 1)):
+        uuid, names = kind.named(identity.joined(values)), " and ".join(identity.names)
+        text = f"{kind.name} {uuid}: {count} rows have this {names}, which should identify one."
+        problems.append(Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid))
+        ambiguous.append(own.equals(identity.joined(values)))
+        tally.skipped += count
+    tally.refuse(problems)
+    return [sa.not_(sa.func.coalesce(sa.or_(*ambiguous), sa.false()))] if problems else []
+
+
+def refuse_unplaced(
+    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
+) -> list[sa.ColumnElement[bool]]:
+    """Refuse runs with NULL in their identity or time, which have no place in the order.
+
+    Args:
+        connection: In a transaction; only read from.
+        kind: The kind of run.
+        criteria: Conditions for the runs to check, apart from their time.
+        bounds: Conditions for their time. Runs whose time is NULL are checked too.
+        tally: Gets a problem for each NULL.
+
+    Returns:
+        Conditions that exclude the refused runs.
+    """
+    model, mapper = kind.table.mapper.class_, kind.table.mapper
+    identity = kind.identity.sql(model, apart=True)
+    lacking = [own.is_(None) for own in identity.parts]
+    names = [part.name for part in kind.identity.parts]
+    unplaced = sa.and_(sa.or_(*lacking), *bounds)
+    if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
+        time: Any = kind.table.attribute(kind.timestamp)
+        # In MariaDB, "IS NULL" is true of a zero date where a column takes no null.
+        lacking.append(sa.and_(time.is_(None), time.is_not_distinct_from(None)))
+        names.append(kind.table.names[kind.timestamp])
+        unplaced = sa.or_(unplaced, lacking[-1])  # no bounds are true of it
+    keys: list[Any] = [getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
+    statement = sa.select(*keys, *identity.parts, *lacking).select_from(model)
+    problems = []
+    for row in connection.execute(statement.where(unplaced, *criteria)):
+        uuid = kind.named(kind.identity.joined(row[len(keys) : -len(lacking)]))
+        at = ", ".join(f"{key.key} {value}" for key, value in zip(keys, row, strict=False))
+        # In a WHERE, MariaDB also takes the time 0000-00-00 for NULL: it is read later, and refused then.
+        missing = list(dict.fromkeys(itertools.compress(names, row[-len(lacking) :])))
+        tally.skipped += bool(missing)
+        for name in missing:
+            text = (
+                f"{kind.name} {uuid}: {name} is NULL in the row with {at}, so it has no place in the order."
+            )
+            problems.append(Problem("error", "schema", text, pointer(name), kind.name, uuid))
+    tally.refuse(problems)
+    return [sa.not_(each) for each in lacking] if problems else []

@@ -1,0 +1,67 @@
+"""The runs of an export, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.exporting.identities import sort_keys
+from histio.kinds.table import Kind
+
+SortKeys: TypeAlias = tuple[Any, ...]
+"""The values by which a run is sorted: its time, if runs have one, and its identity."""
+
+
+class OrderedRuns:
+    """The runs of one kind that meet some conditions, in order.
+
+    Args:
+        connection: In a transaction; only read from.
+        kind: The kind of run.
+        conditions: The conditions.
+        time: The sort key of their time; None: they are sorted by identity alone.
+
+    Attributes:
+        connection: The argument.
+        kind: The argument.
+        identity: The identity of the runs in SELECTs of their model.
+        width: How many sort keys there are.
+    """
+
+    def __init__(self, connection: Connection, kind: Kind, conditions: Sequence[Any], time: Any) -> None:
+        self.connection = connection
+        self.kind = kind
+        self.identity = kind.identity.sql(kind.table.mapper.class_, apart=True)
+        self._conditions = conditions
+        self._sorted_by = [*([] if time is None else [time]), *sort_keys(connection, self.identity)]
+        self.width = len(self._sorted_by)
+
+    def conditions(self, *further: Any) -> list[Any]:
+        """The conditions of the runs, and *further* ones."""
+        return [*self._conditions, *further]
+
+    def select(self, statement: sa.Select[Any], *further: Any) -> sa.Select[Any]:
+        """*statement* with the conditions and *further* ones, sorted; the sort keys are its last columns."""
+        labelled = [key.label(f"sorted_by_{place}") for place, key in enumerate(self._sorted_by)]
+        ordered = statement.add_columns(*labelled).order_by(*self._sorted_by)
+        return ordered.where(*self.conditions(*further))
+
+    def after(self, last: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """The condition for the runs that come after the one with the sort keys *last*."""
+        return _after(self._sorted_by, last)
+
+    def between(self, before: SortKeys | None, last: SortKeys | None) -> list[sa.ColumnElement[bool]]:
+        """The conditions for the runs after *before*, up to and including *last*; None: no such bound."""
+        conditions = [] if before is None else [self.after(before)]
+        return conditions if last is None else [*conditions, sa.not_(self.after(last))]
+
+
+def _after(sorted_by: Sequence[Any], last: Sequence[Any]) -> sa.ColumnElement[bool]:
+    # Spelled out, because databases are slow at comparing tuples.
+    (first, *others), (value, *further) = sorted_by, last
+    if not others:
+        return first > value  # type: ignore[no-any-return]
+    return sa.and_(first >= value, sa.or_(first > value, _after(others, further)))

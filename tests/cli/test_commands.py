@@ -1,0 +1,683 @@
+"""What people do at a terminal: every command, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import histio
+from histio import History, cli
+from histio.cli.app import app
+from histio.cli.exit_codes import ExitCode
+from histio.cli.printing import escape
+from histio.demo import bakery
+from histio.models import Base, ProductionRun, Recipe
+from tests.support.bakery import assembly_run, document, number, production_run, stock
+from tests.support.databases import SERVERS
+
+HOSTILE = "\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
+
+
+def database(path, *, catalog=True, runs=None):
+    """A database file with the bundled tables, and perhaps with a catalog and runs."""
+    engine = histio.create_engine(f"sqlite:///{path}")
+    Base.metadata.create_all(engine)
+    if catalog:
+        with Session(engine) as session:
+            session.add_all(stock())
+            session.commit()
+    if runs:
+        assert History(engine).import_document(runs).rejected == 0
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a bakery that has runs, a branch that has none, and an export of the bakery."""
+    folder = tmp_path_factory.mktemp("made")
+    sums = {"total_ingredient_cost": "2.5000", "per_unit_cost": "0.0272"}
+    runs = [production_run(n, produced_at=f"2025-12-{n + 1:02}T10:00:00Z", **sums) for n in range(5)]
+    assembly = assembly_run(1, total_component_cost="4.6760", per_unit_cost="0.9352")
+    database(folder / "bakery.db", runs=document(*runs, assembly=[assembly]))
+    database(folder / "branch.db")
+    with History(f"sqlite:///{folder}/bakery.db") as history:
+        history.export_file(folder / "history.jsonl")
+    return folder
+
+
+@pytest.fixture
+def home(made, tmp_path, monkeypatch):
+    """A copy of it, where the test is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HISTIO_DATABASE_URL", raising=False)
+    for path in made.iterdir():
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line; gives its exit code, its output and its errors."""
+
+    def run(line):
+        code = cli.main(shlex.split(line))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+BAKERY = "--url sqlite:///bakery.db"
+BRANCH = "--url sqlite:///branch.db"
+
+
+def kept(url):
+    with History(url) as history:
+        return history.export_document()
+
+
+# --- there and back ------------------------------------------------------------------------------------
+
+
+def test_a_history_moves_from_one_database_to_another(home, run):
+    assert run(f"export out.jsonl.zst {BAKERY}")[0] == 0
+    code, printed, _ = run(f"import out.jsonl.zst {BRANCH}")
+    assert (code, printed.split()[-1]) == (0, "Done.")
+    assert run(f"verify out.jsonl.zst {BRANCH}")[0] == 0
+    assert kept("sqlite:///branch.db")["production_runs"] == kept("sqlite:///bakery.db")["production_runs"]
+
+
+def test_an_export_tells_counts_size_and_digest(home, run):
+    code, printed, errors = run(f"export out.jsonl {BAKERY}")
+    assert (code, errors) == (0, "")
+    assert re.search(r"production_run +5\nassembly_run +1\ntotal +6\n", printed)
+    with History("sqlite:///bakery.db") as history:
+        assert printed.endswith(f"(sha256): {history.export_file('again.jsonl').sha256}\n")
+
+
+def test_an_existing_file_is_kept_unless_it_is_forced(home, run):
+    Path("mine.jsonl").write_text("mine")
+    assert run(f"export mine.jsonl {BAKERY}") == (
+        2,
+        "",
+        "Error: mine.jsonl: File exists; --force replaces it\n",
+    )
+    assert Path("mine.jsonl").read_text() == "mine"
+    assert run(f"export mine.jsonl --force {BAKERY}")[0] == 0
+    assert histio.inspect_file("mine.jsonl").sealed
+
+
+@pytest.fixture
+def spoiled(home):
+    """The bakery, with a run that the format cannot hold and a cost that is stored with more digits."""
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        change = "UPDATE production_runs SET {} WHERE uuid = '{}'"
+        connection.exec_driver_sql(change.format("produced_at = 'yesterday'", number(2)))
+        connection.exec_driver_sql(change.format("per_unit_cost = 5 / 3.0", number(3)))
+    engine.dispose()
+
+
+def test_a_run_that_the_format_cannot_hold_fails_and_tells_what_leaves_it_out(spoiled, run):
+    code, printed, errors = run(f"export out.jsonl {BAKERY}")
+    assert (code, printed) == (1, "")
+    assert f"/produced_at: production_run {number(2)}" in errors
+    assert errors.endswith("To leave these runs out, run histio export --skip-unreadable.\n")
+    assert not Path("out.jsonl").exists()
+
+
+def test_what_is_left_out_or_stored_otherwise_is_told_and_ends_with_three(spoiled, run):
+    code, printed, errors = run(f"export out.jsonl --skip-unreadable {BAKERY}")
+    assert (code, errors) == (3, "")
+    assert re.search(r"production_run +4\nassembly_run +1\ntotal +5\n", printed)
+    assert "\nRuns left out, because the format cannot hold them: 1\n" in printed
+    assert f"Problems: 1\n  schema (1)\n    /produced_at: production_run {number(2)}" in printed
+    assert f"Warnings: 1\n  precision (1)\n    /per_unit_cost: production_run {number(3)}" in printed
+    assert "is stored as 1.6666666666666667 and read as 1.6667." in printed
+    assert run(f"import out.jsonl {BRANCH}")[0] == 0
+    assert run(f"verify out.jsonl {BRANCH}")[0] == 0
+
+
+def test_quiet_tells_of_runs_left_out_and_not_of_warnings(spoiled, run):
+    code, printed, _ = run(f"export out.jsonl --skip-unreadable --quiet {BAKERY}")
+    assert (code, "Runs left out" in printed) == (3, True)
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM production_runs WHERE produced_at = 'yesterday'")
+    engine.dispose()
+    assert run(f"export all.jsonl --quiet {BAKERY}") == (0, "", "")
+
+
+@pytest.mark.parametrize("command", ["verify out.jsonl", "import out.jsonl --on-duplicate verify"])
+def test_what_is_stored_otherwise_is_verified_as_it_is_read(home, run, command):
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE production_runs SET per_unit_cost = 5 / 3.0")
+    engine.dispose()
+    assert run(f"export out.jsonl --quiet {BAKERY}") == (0, "", "")
+    code, printed, errors = run(f"{command} {BAKERY}")
+    assert code == 0
+    assert not re.search("precision|otherwise", printed + errors)
+
+
+def test_an_update_tells_what_is_stored_otherwise(home, run):
+    engine = histio.create_engine("sqlite:///bakery.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE production_runs SET per_unit_cost = 5 / 3.0")
+    engine.dispose()
+    assert run(f"export out.jsonl --quiet {BAKERY}") == (0, "", "")
+    code, printed, _ = run(f"import out.jsonl --on-duplicate update {BAKERY}")
+    assert (code, "Warnings: 5\n  precision (5)\n" in printed) == (0, True)
+
+
+def test_json_has_what_is_left_out_and_stored_otherwise(spoiled, run):
+    code, printed, _ = run(f"export out.jsonl --skip-unreadable --json {BAKERY}")
+    report = json.loads(printed)
+    assert (code, report["exported"], report["skipped"]) == (3, 5, 1)
+    assert (report["problem_count"], report["problems"][0]["uuid"]) == (1, number(2))
+    assert (report["warning_count"], report["warnings"][0]["pointer"]) == (1, "/per_unit_cost")
+
+
+def test_runs_to_standard_output_leave_the_report_to_standard_error(spoiled, run):
+    code, printed, errors = run(f"export - --skip-unreadable {BAKERY}")
+    assert (code, printed.count("\n")) == (3, 7)
+    assert "Problems: 1" in errors
+    assert "Warnings: 1" in errors
+
+
+def test_exact_makes_an_export_fail_for_what_is_stored_otherwise(spoiled, run):
+    code, _, errors = run(f"export out.jsonl --exact {BAKERY}")
+    assert (code, f"/per_unit_cost: production_run {number(3)}" in errors) == (1, True)
+    code, printed, _ = run(f"export out.jsonl --exact --skip-unreadable {BAKERY}")
+    assert (code, "Runs left out, because the format cannot hold them: 2\n" in printed) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ("--since 2025-12-02 --until 2025-12-03 --kind production_run", 2),
+        ("--since 2025-12-02T10:00:00Z --until 2025-12-02T10:00:00Z", 1),
+        ("--changed-since 2999-01-01", 0),
+        ("--kind assembly_run", 1),
+        ("--kind assembly_run --kind production_run", 6),
+        ("--where recipe_slug=cookies", 5),
+        ("--where ingredient_slug=flour", 5),
+        ("--where finished_unit_slug=cookie", 6),
+        ("--where finished_unit_slug=cookie --kind assembly_run", 1),
+        ("--where recipe_slug=cookies --where ingredient_slug=flour", 5),
+    ],
+)
+def test_an_export_has_the_runs_that_are_asked_for(home, run, options, count):
+    code, printed, _ = run(f"export out.jsonl --json {options} {BAKERY}")
+    assert (code, json.loads(printed)["exported"]) == (0, count)
+
+
+def test_standard_output_has_the_runs_and_nothing_else(home, capfdbinary):
+    assert cli.main(["export", "-", "--url", "sqlite:///bakery.db"]) == 0
+    printed, errors = capfdbinary.readouterr()
+    assert printed.splitlines()[1:-1] == Path("history.jsonl").read_bytes().splitlines()[1:-1]
+    assert b"standard output" in errors
+
+
+def test_a_file_comes_from_standard_input(home):
+    command = [sys.executable, "-m", "histio", "import", "-", "--url", "sqlite:///branch.db", "--json"]
+    with Path("history.jsonl").open("rb") as file:
+        done = subprocess.run(command, stdin=file, capture_output=True, check=True, env=ENVIRONMENT)
+    assert json.loads(done.stdout)["imported"] == 6
+
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_url_without_a_driver_means_the_one_that_comes_with_histio(
+    databases, server, home, run, monkeypatch
+):
+    url = databases(server).url.set(drivername=server).render_as_string(hide_password=False)
+    monkeypatch.setenv("HISTIO_DATABASE_URL", url)
+    assert run("export out.jsonl --json")[0] == 0
+    assert run("verify out.jsonl")[0] == 0
+
+
+# --- imports -------------------------------------------------------------------------------------------
+
+
+def file_of(*runs, name="new.json"):
+    Path(name).write_text(json.dumps(document(*runs)))
+    return name
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(home, run):
+    file = file_of(production_run(1), production_run(2, recipe_slug="cookie"))
+    trial, real = (run(f"import {file} {options} --json {BRANCH}") for options in ("--dry-run", ""))
+    assert trial[0] == real[0] == ExitCode.REJECTS
+    assert json.loads(trial[1]) | {"dry_run": False} == json.loads(real[1])
+
+
+def test_rejected_runs_are_told_by_code_with_hints_and_with_what_to_do(home, run):
+    wrong = [production_run(n, recipe_slug="cokies") for n in (1, 2)]
+    file = file_of(*wrong, production_run(3, per_unit_cost="0.00001"), production_run(4))
+    code, printed, _ = run(f"import {file} --rejects rejects.jsonl {BRANCH}")
+    assert code == ExitCode.REJECTS
+    assert re.search(r"production_run +1 +0 +0 +3\n", printed)
+    assert "unknown-reference (2)" in printed
+    assert "Recipe not found: cokies (did you mean cookies?), and 1 more like it" in printed
+    assert "precision (1)" in printed
+    assert "correct them and import that file" in printed
+    mended = Path("rejects.jsonl").read_text().replace("cokies", "cookies").replace("0.00001", "0.0001")
+    Path("rejects.jsonl").write_text(mended)
+    assert run(f"import rejects.jsonl {BRANCH}")[0] == 0
+
+
+def test_an_atomic_import_with_a_reject_writes_nothing(home, run):
+    file = file_of(production_run(1), production_run(2, recipe_slug="none"))
+    code, printed, _ = run(f"import {file} --atomic {BRANCH}")
+    assert (code, "Nothing was written" in printed) == (ExitCode.BAD, True)
+    assert kept("sqlite:///branch.db")["production_runs"] == []
+
+
+def test_an_import_of_which_nothing_went_in_is_bad_input(home, run):
+    assert run(f"import {file_of(production_run(1, recipe_slug='none'))} {BRANCH}")[0] == ExitCode.BAD
+
+
+@pytest.mark.parametrize("rules", ["recipe_slug:kekse=cookies", "rules.json"])
+def test_slugs_are_renamed_on_the_way_in(home, run, rules):
+    Path("rules.json").write_text(json.dumps({"recipe_slug": {"kekse": "cookies"}}))
+    file = file_of(production_run(1, recipe_slug="kekse"))
+    code, printed, _ = run(f"import {file} --rename {rules} {BRANCH}")
+    assert (code, "Slugs renamed in 1 place" in printed) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("choice", "code", "end"),
+    [("skip", 0, "skipped"), ("error", 1, "rejected"), ("update", 0, "updated"), ("verify", 1, "rejected")],
+)
+def test_what_exists_is_treated_as_was_said(home, run, choice, code, end):
+    file = file_of(production_run(1, notes="another one"))
+    found, printed, _ = run(f"import {file} --on-duplicate {choice} --json {BAKERY}")
+    assert (found, json.loads(printed)[end]) == (code, 1)
+
+
+def test_a_damaged_file_is_bad_input_and_writes_nothing(home, run):
+    lines = Path("history.jsonl").read_text().splitlines(keepends=True)
+    Path("cut.jsonl").write_text("".join(lines[:-1]))
+    code, _, errors = run(f"import cut.jsonl {BRANCH}")
+    assert code == ExitCode.BAD
+    assert "without its trailer" in errors
+    assert kept("sqlite:///branch.db")["production_runs"] == []
+    code, printed, _ = run(f"import cut.jsonl --allow-truncated {BRANCH}")
+    assert (code, "cut.jsonl is damaged: it was imported up to the damage" in printed) == (
+        ExitCode.REJECTS,
+        True,
+    )
+
+
+def test_a_file_of_rejects_that_exists_is_kept_unless_it_is_forced(home, run):
+    file = file_of(production_run(1, recipe_slug="none"))
+    before = Path("history.jsonl").read_bytes()
+    code, _, errors = run(f"import {file} --rejects history.jsonl {BRANCH}")
+    assert (code, "--force replaces it" in errors) == (ExitCode.USAGE, True)
+    assert Path("history.jsonl").read_bytes() == before
+    assert run(f"import {file} --rejects history.jsonl --force {BRANCH}")[0] == ExitCode.BAD
+    assert Path("history.jsonl").read_bytes() != before
+
+
+def test_what_an_update_did_to_ledgers_is_told(home, run):
+    file = file_of(production_run(1, consumptions=[]))
+    _, printed, _ = run(f"import {file} --on-duplicate update {BAKERY}")
+    assert "Ledger entries: 0 added, 0 changed, 1 removed" in printed
+
+
+def test_a_rename_that_no_run_needed_is_told(home, run):
+    file = file_of(production_run(1))
+    _, printed, _ = run(f"import {file} --rename recipe_slug:cokies=cookies {BRANCH}")
+    assert "No run names cokies as recipe_slug." in printed
+
+
+@pytest.mark.parametrize("line", [f"import history.jsonl -q {BRANCH}", f"export out.jsonl -q {BAKERY}"])
+def test_where_all_is_well_a_quiet_command_prints_nothing(home, run, line):
+    assert run(line) == (0, "", "")
+
+
+def test_a_report_that_cannot_be_printed_does_not_hide_that_the_import_is_done(home):
+    command = [sys.executable, "-m", "histio", "import", "history.jsonl", "--url", "sqlite:///branch.db"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=ENVIRONMENT)
+    assert (done.returncode, b"The import is done, but" in done.stderr) == (0, True)
+    assert len(kept("sqlite:///branch.db")["production_runs"]) == 5
+
+
+def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run, monkeypatch):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(History, "_import", interrupted)
+    code, _, errors = run(f"import history.jsonl --commit-every 2 {BRANCH}")
+    assert (code, "To continue, repeat the command." in errors) == (ExitCode.INTERRUPTED, True)
+
+
+# --- looking -------------------------------------------------------------------------------------------
+
+
+def test_a_check_tells_a_line_for_each_problem_to_which_editors_jump(home, run):
+    sound = production_run(2, total_ingredient_cost="2.5000", per_unit_cost="0.0272")
+    runs = [production_run(1, oven="left"), sound | {"recipe_slug": "none"}]
+    Path("wrong.json").write_text(json.dumps(document(*runs), indent=1))
+    places = {line.strip(): n for n, line in enumerate(Path("wrong.json").read_text().splitlines(), 1)}
+    code, printed, errors = run("check wrong.json")
+    place = next(n for line, n in places.items() if line.startswith('"oven"'))
+    assert printed == f"wrong.json:{place}: /production_runs/0/oven: Unknown field. [error: schema]\n"
+    assert (code, errors) == (ExitCode.BAD, "1 error, 0 warnings\n")
+    code, printed, errors = run(f"check wrong.json {BRANCH}")
+    place = next(n for line, n in places.items() if line.startswith('"recipe_slug": "none"'))
+    assert f"wrong.json:{place}: /production_runs/1/recipe_slug: Recipe not found: none" in printed
+    assert errors == "2 errors, 0 warnings\n"
+
+
+def test_a_sound_file_is_sound_without_a_database(home, run):
+    assert run("check history.jsonl") == (0, "", "0 errors, 0 warnings\n")
+
+
+def test_a_check_for_machines_is_an_object_to_a_line(home, run):
+    code, printed, errors = run(
+        f"check {file_of(production_run(1, oven='left'), production_run(1, mixer=1))} --json"
+    )
+    assert [json.loads(line)["pointer"] for line in printed.splitlines()] == [
+        "/production_runs/0/oven",
+        "/production_runs/1/mixer",
+    ]
+    assert (code, errors) == (ExitCode.BAD, "")
+
+
+def test_verify_tells_what_a_database_lacks_or_has_otherwise(home, run):
+    assert run(f"verify history.jsonl {BAKERY}")[0] == 0
+    with History("sqlite:///bakery.db") as history:
+        changed = kept("sqlite:///bakery.db")["production_runs"][1] | {"notes": "new"}
+        history.import_document(document(changed), on_duplicate="update")
+    code, printed, errors = run(f"verify history.jsonl {BAKERY}")
+    assert code == ExitCode.BAD
+    assert f"production_run {number(1)}:\n  /notes: 'Test batch' → 'new'\n" in printed.replace('"', "'")
+    code, printed, errors = run(f"verify history.jsonl {BRANCH}")
+    assert (code, printed.count("only in history.jsonl"), errors) == (1, 6, "6 runs differ or are missing.\n")
+
+
+def test_what_a_database_has_beyond_a_file_is_told_by_diff_alone(home, run):
+    assert run(f"export some.jsonl --until 2025-12-02 {BAKERY}")[0] == 0
+    assert run(f"verify some.jsonl {BAKERY}")[0] == 0
+    code, printed, _ = run(f"diff some.jsonl {BAKERY}")
+    assert (code, printed.count("only in the database")) == (1, 4)
+    assert run("diff some.jsonl history.jsonl")[1].count("only in history.jsonl") == 4
+    assert run("diff history.jsonl history.jsonl") == (0, "", "No differences.\n")
+
+
+def test_an_inspection_tells_what_is_in_a_file(home, run):
+    code, printed, _ = run("inspect history.jsonl")
+    assert code == 0
+    assert "A stream, sealed, format 1.0" in printed
+    assert re.search(r"production_run +5 +2025-12-01T10:00:00Z +2025-12-05T10:00:00Z", printed)
+    assert re.search(r"recipe_slug +uses *\ncookies +5", printed)
+
+
+def test_references_tell_what_is_missing_with_close_matches(home, run):
+    file = file_of(production_run(1), production_run(2, recipe_slug="cokies"))
+    assert run(f"references {file}")[0] == 0
+    code, printed, _ = run(f"references {file} {BRANCH}")
+    assert code == ExitCode.BAD
+    assert re.search(r"recipe_slug +cokies +1 +NO: did you mean cookies\?", printed)
+    assert re.search(r"recipe_slug +cookies +1 +yes", printed)
+    code, printed, _ = run(f"references {file} --missing-json {BRANCH}")
+    assert json.loads(printed)["recipe_slug"]["cokies"]["uses"] == 1
+
+
+@pytest.mark.parametrize("given", ["history.jsonl", BAKERY])
+def test_an_audit_tells_its_rules_and_what_breaks_them(home, run, given):
+    with histio.create_engine("sqlite:///bakery.db").begin() as connection:
+        connection.execute(
+            sa.update(ProductionRun)
+            .where(ProductionRun.uuid == number(1))
+            .values(total_ingredient_cost="99.99")
+        )
+    assert run(f"export history.jsonl --force {BAKERY}")[0] == 0
+    code, printed, errors = run(f"audit {given}")
+    assert code == ExitCode.BAD
+    assert "99.9900, but the entries add up to" in printed
+    assert "total_ingredient_cost is the sum of consumptions.total_cost, within 0.01" in errors
+
+
+def test_a_merge_makes_the_export_of_the_whole(home, run):
+    for name, span in (("a", "--until 2025-12-02"), ("b", "--since 2025-12-03")):
+        assert run(f"export {name}.jsonl {span} {BAKERY}")[0] == 0
+    assert run("merge a.jsonl b.jsonl -o whole.jsonl")[0] == 0
+    assert run("diff whole.jsonl history.jsonl")[0] == 0
+
+
+def test_a_page_shows_a_file_a_database_or_an_import(home, run):
+    assert run("report history.jsonl -o file.html")[0] == 0
+    assert run(f"report -o database.html {BAKERY}")[0] == 0
+    assert run(f"report -o database.html {BAKERY}")[0] == ExitCode.USAGE
+    file = file_of(production_run(1), production_run(2, recipe_slug="cokies"))
+    assert run(f"import {file} --report import.html {BRANCH}")[0] == ExitCode.REJECTS
+    assert "Recipe not found: cokies" in Path("import.html").read_text()
+    assert "<html" in Path("file.html").read_text()[:200]
+
+
+def test_tables_are_made_once(home, run):
+    code, printed, _ = run("init --url sqlite:///new.db")
+    assert (code, "production_consumptions" in printed) == (0, True)
+    assert run("init --url sqlite:///new.db")[1] == "All tables exist already.\n"
+    assert run("export new.jsonl --json --url sqlite:///new.db")[0] == 0
+
+
+# --- hosts ---------------------------------------------------------------------------------------------
+
+HOST = """
+import histio
+from histio.models import ProductionRun
+
+kind = histio.ProductionRunSchema.bind(ProductionRun)
+here = histio.History("sqlite:///bakery.db", kind)
+nowhere = histio.History(None, kind)
+
+def made():
+    return here
+"""
+
+
+@pytest.fixture
+def host(home, monkeypatch):
+    (home / "ourshop.py").write_text(HOST)
+    yield
+    sys.modules.pop("ourshop").here.close()
+
+
+@pytest.mark.parametrize(
+    "options", ["ourshop:here", "ourshop:made", f"ourshop:nowhere {BAKERY}", f"ourshop:here {BAKERY}"]
+)
+def test_a_host_has_the_whole_command_line_with_its_history(host, run, options):
+    code, printed, _ = run(f"export out.jsonl --json --history {options}")
+    assert (code, json.loads(printed)["by_kind"]) == (0, {"production_run": 5})
+
+
+@pytest.mark.parametrize(
+    "named", ["ourshop", "ourshop:gone", "ourshop:kind", "json:dumps", "nomodule:history"]
+)
+def test_a_history_that_is_none_is_wrong_usage(host, run, named):
+    assert run("export out.jsonl --history ourshop:here")[0] == 0
+    assert run(f"export other.jsonl --history {named}")[0] == ExitCode.USAGE
+
+
+# --- what goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        (f"import gone.jsonl {BRANCH}", 2, "gone.jsonl: No such file"),
+        ("check gone.jsonl", 2, "gone.jsonl: No such file"),
+        ("check .", 2, "Is a directory"),
+        ("export out.jsonl", 2, "No database: pass --url URL"),
+        ("export out.jsonl --url sqlite:///typo.db", 2, "typo.db does not exist"),
+        ("export out.jsonl --url postgresql://me:secret@word@127.0.0.1/x", 2, "%40"),
+        ("export out.jsonl --url sqlite://folder/bakery.db", 2, "three slashes"),
+        ("export out.jsonl --url mariadb+pymysql://root@127.0.0.1/test?foo=bar", 4, "foo"),
+        (f"export out.jsonl --kind production_runs {BAKERY}", 2, "did you mean production_run?"),
+        (f"export out.jsonl --where recipe=cookies {BAKERY}", 2, "did you mean recipe_slug?"),
+        (
+            f"export out.jsonl --since 2025-02-01 --until 2025-01-01 {BAKERY}",
+            2,
+            "--since is later than --until",
+        ),
+        ("inspect bakery.db", 1, "bakery.db is the file of a database"),
+        ("audit sqlite:///bakery.db", 2, "Pass it as --url sqlite:///bakery.db"),
+        ("diff - -", 2, "A and B cannot both be standard input"),
+        ("references history.jsonl --missing-json", 2, "needs a database: pass --url URL"),
+        ("export out.jsonl --url nonsense", 2, "sqlite:///bakery.db"),
+        (f"export out.jsonl --kind nothing {BAKERY}", 2, "production_run, assembly_run"),
+        (f"export out.jsonl --where recipe_slug=cokies {BAKERY}", 2, "did you mean cookies?"),
+        (f"export out.jsonl --where oven=left {BAKERY}", 2, "recipe_slug"),
+        (f"export out.jsonl --where cookies {BAKERY}", 2, "MEMBER=SLUG"),
+        (f"export out.jsonl --since yesterday {BAKERY}", 2, "2025-01-01"),
+        (f"export out.jsonl --since 0001-01-01T00:00+14:00 {BAKERY}", 2, "beyond the times"),
+        (f"export no/such/folder/out.jsonl {BAKERY}", 2, "No such file or directory"),
+        (f"import history.jsonl --rename cookies {BRANCH}", 2, "MEMBER:OLD=NEW"),
+        (f"import history.jsonl --commit-every 0 {BRANCH}", 2, "commit-every"),
+        (
+            f"import history.jsonl --commit-every 5 --atomic {BRANCH}",
+            2,
+            "--commit-every cannot be combined with",
+        ),
+        ("export out.jsonl --url postgresql://me:secret@127.0.0.1:1/x", 4, "refused"),
+        ("import plain.txt --url sqlite:///branch.db", 1, "cannot be read as a history"),
+        ("export out.jsonl --url sqlite:///empty.db", 4, "histio init"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_words(home, run, line, code, told):
+    Path("plain.txt").write_text("plain text")
+    Path("empty.db").touch()
+    found, printed, errors = run(line)
+    assert (found, printed) == (code, "")
+    assert told in errors
+    assert "Traceback" not in errors
+    assert "secret" not in errors
+
+
+def test_text_from_a_file_does_not_steer_the_terminal(home, run):
+    file = file_of(
+        production_run(1, **{HOSTILE: 1}), production_run(2, unit=HOSTILE, recipe_slug="ev\u202eil")
+    )
+    for line in (f"check {file}", f"import {file} {BRANCH}", f"references {file}", f"inspect {file}"):
+        _, printed, errors = run(line)
+        assert not {"\x1b", "\x07", "\u202e", "\r"} & set(printed + errors)
+
+
+def test_a_mark_that_steers_is_shown_as_what_it_is():
+    assert escape(HOSTILE) == r"\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
+    assert escape("crème-brûlée 🎂 抹茶") == "crème-brûlée 🎂 抹茶"
+
+
+def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("histio.history.export_texts", interrupted)
+    code, printed, errors = run(f"export out.jsonl {BAKERY}")
+    assert (code, printed, errors.strip()) == (
+        ExitCode.INTERRUPTED,
+        "",
+        "histio: interrupted; no partial file or transaction is left",
+    )
+    assert sorted(path.name for path in home.iterdir()) == ["bakery.db", "branch.db", "history.jsonl"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_takes_an_import_back(home, sent):
+    script = "import os, signal, histio.history as h\nold = h.History._import\n"
+    script += f"def stop(*a, **k):\n    os.kill(os.getpid(), {int(sent)})\n    return old(*a, **k)\n"
+    script += "h.History._import = stop\nimport sys\nsys.argv = sys.argv[:1] + sys.argv[1:]\n"
+    script += "from histio.cli import main\nsys.exit(main())"
+    command = [sys.executable, "-c", script, "import", "history.jsonl", "--url", "sqlite:///branch.db"]
+    done = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT, text=True)
+    assert (done.returncode, done.stdout) == (ExitCode.INTERRUPTED, "")
+    assert kept("sqlite:///branch.db")["production_runs"] == []
+
+
+# --- help ----------------------------------------------------------------------------------------------
+
+COMMANDS = dict(app.commands)
+EXAMPLES = [
+    line.strip()
+    for command in COMMANDS.values()
+    for line in (command.help or "").splitlines()
+    if line.strip().startswith("histio ")
+]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_and_every_option_a_sentence(name):
+    context = click.Context(COMMANDS[name], info_name=name)
+    assert "Examples:" in COMMANDS[name].help
+    assert len(COMMANDS[name].get_short_help_str(62)) < 62
+    assert "..." not in COMMANDS[name].get_short_help_str(62)
+    options = [each for each in COMMANDS[name].get_params(context) if isinstance(each, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_terminal(name):
+    context = click.Context(COMMANDS[name], info_name=f"histio {name}", terminal_width=80)
+    assert [line for line in COMMANDS[name].get_help(context).splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_every_example_works(home, line, capsys, monkeypatch):
+    monkeypatch.setenv("HISTIO_DATABASE_URL", "sqlite:///bakery.db")
+    monkeypatch.setattr(bakery, "PRODUCTION_RUNS", 150)
+    with Session(histio.create_engine("sqlite:///bakery.db")) as session:
+        session.add(Recipe(name="Bread", slug="pain-de-mie"))
+        session.commit()
+    Path("history.jsonl").rename("later.jsonl")
+    words = shlex.split(line.partition(">")[0])[1:]
+    if words[:2] != ["export", "history.jsonl"]:
+        Path("history.jsonl").write_bytes(Path("later.jsonl").read_bytes())
+    assert cli.main(words) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_learns_to_complete(run, shell):
+    code, printed, _ = run(f"completion {shell}")
+    assert (code, "_HISTIO_COMPLETE" in printed) == (0, True)
+
+
+def test_a_binding_is_scaffolded_and_explained(run, tmp_path, monkeypatch):
+    code, printed, _ = run("scaffold histio.models:ProductionRun")
+    (tmp_path / "scaffolded.py").write_text(printed, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert code == 0
+    code, printed, _ = run("explain --history scaffolded:history")
+    assert code == 0
+    assert "production_run.consumptions, rows of ProductionConsumption" in printed
+
+
+@pytest.mark.parametrize("named", ["histio.models", "histio.models:Nothing", "no_such_module:Run"])
+def test_a_model_that_is_not_there_is_a_matter_of_usage(run, named):
+    code, _, told = run(f"scaffold {named}")
+    assert code == ExitCode.USAGE
+    assert "MODULE:MODEL: " in told
+
+
+def test_what_is_no_model_cannot_be_scaffolded(run):
+    code, _, told = run("scaffold histio:__all__")
+    assert (code, "is no mapped class" in told) == (ExitCode.USAGE, True)

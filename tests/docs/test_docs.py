@@ -1,0 +1,349 @@
+"""The documentation is true: its code runs, its links lead somewhere, and it leaves nothing out."""
+
+import functools
+import inspect
+import json
+import os
+import re
+import shutil
+import tomllib
+import typing
+
+import marshmallow
+import pytest
+from jsonschema import Draft202012Validator
+from marshmallow import fields, validate
+
+import histio
+from histio import audits, charts, facade, files, models, testing
+from histio.cli.exit_codes import ExitCode
+from histio.database.sessions import _EVENTS
+from histio.records import RecordSchema, RunSchema
+from histio.report import Code
+from tests.support.markdown import ROOT, Page, shell
+
+PAGES = {path.name: Page(f"docs/{path.name}") for path in sorted((ROOT / "docs").glob("*.md"))}
+README = Page("README.md")
+ALL = [README, *PAGES.values()]
+GUIDES = [page for name, page in PAGES.items() if name not in ("api.md", "changelog.md")]
+
+PUBLISHED = ROOT / "schemas" / "history-1.0.schema.json"
+SCHEMA = json.loads(PUBLISHED.read_text("utf-8"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+# What applications use that have the bundled models.
+OF_THE_FACADE = {
+    name for name in histio.__all__ if getattr(getattr(histio, name), "__module__", "") == facade.__name__
+}
+FIELDS = [
+    field for field in vars(histio).values() if inspect.isclass(field) and issubclass(field, fields.Field)
+]
+OPTIONS = {
+    name
+    for field in FIELDS
+    for cls in field.__mro__
+    if cls.__module__.startswith("histio.") and "__init__" in vars(cls)
+    for name in inspect.signature(cls).parameters
+} - {"choices", "kwargs", "relationship"}  # given by position
+
+
+@pytest.fixture(scope="module")
+def ran(request, tmp_path_factory):
+    yield from request.param.run(tmp_path_factory.mktemp("page"))
+
+
+def on(*pages, **more):
+    """The test gets what is left when these pages have run."""
+    return pytest.mark.parametrize("ran", pages, indirect=True, ids=str, **more)
+
+
+# Code.
+
+
+@pytest.mark.parametrize(
+    ("ran", "page"), [(page, page) for page in ALL if page.promised], indirect=["ran"], ids=str
+)
+def test_all_code_prints_what_it_says(ran, page):
+    assert ran.printed == page.promised
+
+
+@pytest.mark.parametrize("page", ALL, ids=str)
+def test_every_print_says_what_it_prints(page):
+    assert page.unsaid == []
+
+
+@pytest.mark.parametrize("page", ALL, ids=str)
+def test_every_block_is_of_a_kind_that_is_tested(page):
+    assert {block.language for block in page.blocks} <= {"python", "console", "json", "sh", "text"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [block.code for page in ALL for block in page.code("json") if not (block.title or "").endswith("l")],
+)
+def test_every_document_is_valid(code):
+    Draft202012Validator(SCHEMA).validate(json.loads(code))
+
+
+@on(PAGES["format.md"])
+def test_the_stream_that_is_shown_is_whole_and_written_as_exports_are(ran):
+    shown, copy = ran.folder / "history.jsonl", ran.folder / "copy.jsonl"
+    histio.merge([shown], copy)
+    assert copy.read_text("utf-8").splitlines()[1:] == shown.read_text("utf-8").splitlines()[1:]
+
+
+def is_a_target(command, _folder):
+    target = command.removeprefix("make ")
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+def is_an_installation(command, _folder):
+    extras = "|".join(PROJECT["optional-dependencies"])
+    assert re.fullmatch(rf"pip install (\.|'\.\[({extras})\]')", command)
+
+
+def is_a_default_of_the_tests(command, _folder):
+    name, value = command.removeprefix("export ").split("=", 1)
+    defaults = (ROOT / "tests" / "support" / "databases.py").read_text("utf-8")
+    assert re.search(rf'"{name}",\s*"{re.escape(value)}"', defaults)
+
+
+def finds_the_history_valid(command, folder):
+    need_ajv()
+    shutil.copy(PUBLISHED, folder)
+    result = shell(command, cwd=folder)
+    assert (result.returncode, result.stdout) == (0, "history.json valid\n")
+
+
+VERIFIED = {
+    "make": is_a_target,
+    "pip": is_an_installation,
+    "export": is_a_default_of_the_tests,
+    "npx": finds_the_history_valid,
+}
+LINES = [
+    (page, command) for page in ALL for block in page.code("sh") for command in block.code.strip().split("\n")
+]
+COMMANDS = [(page, command) for page, command in LINES if not command.startswith("histio ")]
+OF_HISTIO = {page: [command for own, command in LINES if own is page] for page, _ in LINES}
+NPX = "npx -y -p ajv-cli@5 ajv"
+
+
+@functools.cache
+def missing_ajv():
+    """Why ajv cannot be run here; empty where it can."""
+    if shutil.which("npx") is None:
+        return "npx is not installed"
+    result = shell(f"{NPX} help")
+    return "" if result.returncode == 0 else f"npx gives no ajv: {result.stderr.strip()[-200:]}"
+
+
+def need_ajv():
+    reason = missing_ajv()
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.mark.parametrize(("ran", "command"), COMMANDS, indirect=["ran"], ids=str)
+def test_every_command_works(ran, command):
+    VERIFIED[command.split(maxsplit=1)[0]](command, ran.folder)
+
+
+@pytest.mark.parametrize("page", OF_HISTIO, ids=str)
+def test_the_commands_of_histio_work_one_after_the_other(page, tmp_path):
+    commands = [command for command in OF_HISTIO[page] if command.startswith("histio ")]
+    results = [shell(command, cwd=tmp_path) for command in commands]
+    assert [(result.returncode, result.args) for result in results if result.returncode] == []
+
+
+@on(PAGES["format.md"])
+def test_the_command_for_the_schema_writes_the_published_file(ran):
+    [command] = [command for _, command in LINES if command.startswith("histio schema")]
+    assert shell(command, cwd=ran.folder).returncode == 0
+    assert (ran.folder / "history-1.0.schema.json").read_bytes() == PUBLISHED.read_bytes()
+
+
+@on(PAGES["format.md"])
+def test_ajv_refuses_a_history_that_is_none(ran):
+    need_ajv()
+    shutil.copy(PUBLISHED, ran.folder)
+    (ran.folder / "none.json").write_text('{"version": "1.0"}')
+    [command] = [command for _, command in COMMANDS if command.startswith(NPX)]
+    result = shell(command.replace("history.json", "none.json"), cwd=ran.folder)
+    assert result.returncode == 1
+    assert "none.json invalid" in result.stderr
+
+
+# Text.
+
+
+@pytest.mark.parametrize("page", [*ALL, Page("CONTRIBUTING.md"), Page("CHANGELOG.md")], ids=str)
+def test_every_link_leads_somewhere(page):
+    assert page.missing == []
+
+
+@pytest.mark.parametrize("page", ALL, ids=str)
+def test_no_line_is_too_long(page):
+    shown = {line for block in page.blocks if block.title for line in block.code.splitlines()}
+    assert [line for line in page.text.splitlines() if len(line) > 120 and line not in shown] == []
+
+
+def test_every_page_is_in_the_navigation_once():
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"[\w-]+\.md", navigation)) == sorted(PAGES)
+
+
+@pytest.mark.parametrize("name", re.findall(r"`(test_\w+)`", PAGES["promises.md"].text))
+def test_every_promise_has_its_test(name):
+    assert len(list((ROOT / "tests").rglob(f"{name}.py"))) == 1
+
+
+def test_the_layers_of_contributing_are_the_modules_that_exist():
+    named = re.findall(r"`(\w+)`", " ".join(modules for modules, *_ in Page("CONTRIBUTING.md").table()))
+    package = ROOT / "histio"
+    found = [path.stem for path in package.glob("[!_]*.py")]
+    assert sorted(named) == sorted([*found, *(path.parent.name for path in package.glob("*/__init__.py"))])
+
+
+# The reference.
+
+
+def generated(module):
+    """The names of *module* that the reference has an entry for."""
+    return re.findall(rf"^::: {re.escape(module)}\.(\w+)$", PAGES["api.md"].text, re.MULTILINE)
+
+
+def test_the_reference_has_every_public_name():
+    assert sorted(generated("histio")) == histio.__all__
+
+
+def test_the_reference_has_the_conformance_kit():
+    # A module has the name of the function too, and would be taken for it.
+    assert "\n### cases\n" in PAGES["api.md"].text
+    assert sorted(["cases", *generated("histio.testing")]) == sorted(testing.__all__)
+
+
+def test_the_reference_has_the_bundled_models():
+    mapped = [mapper.class_.__name__ for mapper in models.Base.registry.mappers]
+    assert sorted(generated("histio.models")) == sorted([*mapped, "Base", "ExactString"])
+
+
+def test_every_code_of_a_problem_has_a_section_and_no_other():
+    sections = re.findall(r"^### `([\w-]+)`$", PAGES["problems.md"].text, re.MULTILINE)
+    assert sorted(sections) == sorted(typing.get_args(Code))
+
+
+def test_the_exit_codes_are_those_of_the_command_line():
+    rows = PAGES["cli.md"].table("**Exit codes**:")
+    assert [int(code) for code, _ in rows] == sorted(ExitCode)
+
+
+def test_every_attribute_of_a_problem_has_a_row():
+    names = re.findall(r"`(\w+)`", " ".join(cells[0] for cells in PAGES["problems.md"].table()))
+    assert names == list(histio.Problem.__dataclass_fields__)
+
+
+MEMBERS = {
+    "Production runs": "production_run",
+    "An entry of `consumptions`:": "production_consumption",
+    "Assembly runs": "assembly_run",
+    "An entry of `finished_unit_consumptions`:": "assembly_finished_unit_consumption",
+    "An entry of `packaging_consumptions`:": "assembly_packaging_consumption",
+}
+
+
+@pytest.mark.parametrize(("above", "definition"), MEMBERS.items())
+def test_the_format_has_every_member_in_its_order_and_tells_whether_it_is_required(above, definition):
+    rows = PAGES["format.md"].table(above)
+    told = {name: required for names, required, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    rule = SCHEMA["$defs"][definition]
+    assert list(told) == list(rule["properties"])
+    assert [name for name, required in told.items() if required == "yes"] == rule["required"]
+
+
+def test_the_limits_are_those_of_imports():
+    shown = {option.strip("`"): limit for option, limit, _ in PAGES["security.md"].table("Limits")}
+    assert shown == {
+        "max_bytes": f"{files.MAX_BYTES / 2**30:.0f} GiB",
+        "max_line_bytes": f"{files.MAX_LINE_BYTES / 2**20:.0f} MiB",
+        "max_depth": str(files.MAX_DEPTH),
+    }
+
+
+# Hosts.
+
+
+def is_named(name):
+    return any(re.search(rf"\b{name}\b", page.text) for page in GUIDES)
+
+
+@pytest.mark.parametrize("name", sorted(set(histio.__all__) - OF_THE_FACADE))
+def test_every_public_name_that_a_host_uses_is_in_a_guide(name):
+    assert is_named(name)
+
+
+@pytest.mark.parametrize("name", [name for name in testing.__all__ if name.islower()])
+def test_every_function_of_the_conformance_kit_is_in_a_guide(name):
+    assert is_named(name)
+
+
+@pytest.mark.parametrize("option", sorted(OPTIONS))
+def test_every_option_of_a_field_is_named(option):
+    assert re.search(rf"`{option}`|\b{option}=", PAGES["options.md"].text)
+
+
+def test_every_option_of_meta_has_a_row():
+    known = {*RecordSchema.Meta.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
+    assert {option.strip("`") for option, *_ in PAGES["options.md"].table("Meta")} == known
+
+
+def test_every_option_of_a_history_has_a_row():
+    known = inspect.signature(histio.History).parameters.keys() - {"bind"}
+    rows = PAGES["options.md"].table("History")
+    assert {option.strip("`") for option, *_ in rows if "…" not in option} == known
+
+
+@on(PAGES["options.md"])
+@pytest.mark.parametrize("heading", ["Every field", "Values", "References", "Meta", "History"])
+def test_every_example_can_be_made(ran, heading):
+    names = {**vars(fields), **vars(validate), **vars(histio), **vars(audits), **vars(charts), **ran.names}
+    made = [example.strip("`") for *_, example in PAGES["options.md"].table(heading)]
+    assert made
+    for example in made:
+        exec(example, dict(names))
+
+
+@pytest.mark.parametrize("bind", typing.get_args(histio.history.BorrowedSession))
+def test_everything_that_can_be_bound_has_a_row(bind):
+    [found] = [
+        what
+        for cells, what in PAGES["transactions.md"].table("What a History is bound to")
+        if f"`{bind.__name__}`" in cells
+    ]
+    assert found
+
+
+def source(*modules):
+    paths = [path for module in modules for path in (ROOT / "histio").glob(module)]
+    # Messages are written in pieces, one a line.
+    return re.sub(r'"\s+f?"', "", "".join(path.read_text("utf-8") for path in paths))
+
+
+@pytest.mark.parametrize(
+    "message", [cells[0].strip("`") for cells in PAGES["hosts.md"].table("What cannot be bound")]
+)
+def test_every_message_is_one_of_histios(message):
+    assert message in source("**/*.py")
+
+
+@pytest.mark.parametrize("event", _EVENTS)
+def test_every_event_for_which_the_unit_of_work_writes_is_named(event):
+    assert f"`{event}`" in PAGES["unit-of-work.md"].text
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=str)
+def test_marshmallow_has_the_hooks_that_are_told_of(page):
+    hooks = set(re.findall(r"`@(\w+)`", page.text))
+    assert {hook for hook in hooks if not hasattr(marshmallow, hook)} == set()

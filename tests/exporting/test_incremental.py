@@ -1,0 +1,161 @@
+"""Exports of what has changed, and what they bring up to date."""
+
+import datetime as dt
+import json
+
+import pytest
+import sqlalchemy as sa
+from marshmallow.fields import Nested
+from sqlalchemy.orm import Session
+
+import histio
+from histio import BindingError, DocumentError, History
+from histio.models import ProductionConsumption, ProductionRun
+from histio.schemas import ProductionConsumptionSchema
+from tests.support.bakery import assembly_run, consumption, document, number, production_run
+
+OLD, NEW = "2025-12-08T10:00:00Z", "2025-12-20T08:30:00Z"
+MOMENT = dt.datetime(2025, 12, 20, 8, 30, tzinfo=dt.UTC)
+
+
+def uuids(export):
+    return [run["uuid"] for run in export["production_runs"]]
+
+
+@pytest.fixture
+def changed(history):
+    """Three runs: an old one, one that was changed later, and one of whose ledger an entry was."""
+    history.import_document(
+        document(
+            production_run(1),
+            production_run(2, updated_at=NEW),
+            production_run(3, consumptions=[consumption(31), consumption(32, updated_at=NEW)]),
+            assembly=[assembly_run(1)],
+        )
+    )
+    return history
+
+
+@pytest.mark.parametrize(
+    ("moment", "found"),
+    [
+        (MOMENT, [2, 3]),
+        (MOMENT.replace(tzinfo=None), [2, 3]),
+        (MOMENT.astimezone(dt.timezone(dt.timedelta(hours=5))), [2, 3]),
+        (MOMENT + dt.timedelta(microseconds=1), []),
+        (dt.date(2025, 12, 20), [2, 3]),
+        (dt.date(2025, 12, 8), [1, 2, 3]),
+    ],
+)
+def test_a_run_has_changed_when_it_or_an_entry_of_its_ledger_has(changed, moment, found):
+    assert uuids(changed.export_document(changed_since=moment)) == [number(n) for n in found]
+    assert len(list(changed.iter_runs("production_run", changed_since=moment))) == len(found)
+
+
+def test_what_has_changed_is_counted_for_progress(changed, tmp_path):
+    calls = []
+    changed.export_file(tmp_path / "changed.jsonl", changed_since=MOMENT, progress=calls.append)
+    assert (calls[-1].runs, calls[-1].total) == (2, 2)
+
+
+def test_bounds_of_both_kinds_go_together(changed):
+    found = changed.export_document(changed_since=MOMENT, since=dt.date(2025, 12, 9))
+    assert uuids(found) == []
+
+
+def test_an_increment_brings_another_database_up_to_date(databases, engine, other_engine, tmp_path):
+    here, there = History(engine), History(other_engine)
+    here.import_document(document(production_run(1), production_run(2), assembly=[assembly_run(1)]))
+    whole = here.export_file(tmp_path / "whole.jsonl")
+    there.import_file(tmp_path / "whole.jsonl")
+    with Session(engine) as session:
+        run = session.scalars(sa.select(ProductionRun).where(ProductionRun.uuid == number(1))).one()
+        run.actual_yield = 90
+        run.consumptions.append(
+            ProductionConsumption(ingredient_slug="bag", quantity_consumed=1, unit="each", total_cost=0)
+        )
+        session.commit()
+    here.import_document(document(production_run(3, updated_at=NEW)))
+    later = tmp_path / "later.jsonl.gz"
+    increment = here.export_file(later, changed_since=dt.date(2025, 12, 10), follows=whole.sha256)
+    assert increment.exported == 2
+    report = there.import_file(later, follows=whole.sha256, on_duplicate="update")
+    assert (report.imported, report.updated, report.skipped, report.rejected) == (1, 1, 0, 0)
+    assert (report.entries.added, report.entries.changed, report.entries.removed) == (1, 0, 0)
+    assert list(histio.diff(here, there)) == []
+    again = there.export_file(tmp_path / "there.jsonl")
+    assert again.sha256 == here.export_file(tmp_path / "here.jsonl").sha256
+    merged = histio.merge([tmp_path / "whole.jsonl", later], tmp_path / "merged.jsonl")
+    assert merged.sha256 == again.sha256
+
+
+@pytest.mark.parametrize(
+    ("named", "wanted", "why"),
+    [
+        (None, "0" * 64, f"names no predecessor, not {'0' * 64}"),
+        ("1" * 64, "0" * 64, f"follows {'1' * 64}, not {'0' * 64}"),
+    ],
+)
+def test_an_import_may_insist_on_the_predecessor(sqlite, tmp_path, named, wanted, why):
+    history = History(sqlite)
+    history.export_file(tmp_path / "runs.jsonl", follows=named)
+    assert history.import_file(tmp_path / "runs.jsonl", follows=named).imported == 0
+    with pytest.raises(DocumentError, match=why) as caught:
+        history.import_file(tmp_path / "runs.jsonl", follows=wanted)
+    assert caught.value.problems[0].pointer == "/header/follows"
+
+
+def test_the_header_names_the_predecessor_and_documents_cannot(sqlite, tmp_path):
+    history = History(sqlite)
+    history.export_file(tmp_path / "runs.jsonl", follows="a" * 64)
+    header = json.loads((tmp_path / "runs.jsonl").read_text().splitlines()[0])["header"]
+    assert header["follows"] == "a" * 64
+    with pytest.raises(ValueError, match="a document cannot say it"):
+        history.export_file(tmp_path / "runs.json", follows="a" * 64)
+    with pytest.raises(ValueError, match="64 lower-case hexadecimal digits"):
+        history.export_file(tmp_path / "other.jsonl", follows="A" * 64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs.jsonl"]
+
+
+class _Created(ProductionConsumptionSchema):
+    class Meta:
+        changed = "created_at"
+
+
+def test_a_host_names_what_tells_when_a_row_was_written(sqlite):
+    class RunSchema(histio.ProductionRunSchema):
+        class Meta:
+            changed = None
+
+        consumptions = Nested(_Created, many=True)
+
+    history = History(sqlite, RunSchema)
+    history.import_document(
+        {
+            "version": "1.0",
+            "production_runs": [
+                production_run(1, updated_at=NEW),
+                production_run(2, consumptions=[consumption(21, created_at=NEW)]),
+            ],
+        }
+    )
+    assert uuids(history.export_document(changed_since=MOMENT)) == [number(2)]
+
+
+def test_where_nothing_tells_when_rows_were_written_that_is_said(sqlite):
+    class RunSchema(histio.ProductionRunSchema):
+        class Meta:
+            changed = None
+            exclude = ("consumptions",)
+
+    with pytest.raises(ValueError, match="nothing tells when a production_run was last written"):
+        History(sqlite, RunSchema).export_document(changed_since=MOMENT)
+
+
+def test_a_member_that_is_no_time_tells_nothing():
+    class RunSchema(histio.ProductionRunSchema):
+        class Meta:
+            changed = "notes"
+
+    with pytest.raises(BindingError, match=r"Meta\.changed: 'notes' is no UtcTimestamp, Epoch or Date"):
+        History(None, RunSchema)

@@ -1,0 +1,169 @@
+"""Pages of documentation whose code is run."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import histio
+
+ROOT = Path(__file__).parents[2]
+
+_BLOCK = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of code, its language, the file that it shows, and the line of the page that it begins on."""
+
+    language: str
+    title: str | None
+    code: str
+    line: int
+
+    @property
+    def promised(self) -> list[str]:
+        """What it says that it prints."""
+        if self.language == "console":
+            return [line for line in self.code.splitlines() if not line.startswith("$ ")]
+        return re.findall(r"^ *print\(.*\)  # (.*)$", self.code, re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A folder where the code of a page ran, the names that it left, and what it printed."""
+
+    folder: Path
+    names: dict[str, Any]
+    printed: list[str]
+
+
+class Page:
+    """A page of the checkout, *name* being its path."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = ROOT / name
+        self.text = self.path.read_text("utf-8")
+        self.blocks = [
+            Block(found[1], found[2], found[3], self.text.count("\n", 0, found.start(3)) + 1)
+            for found in _BLOCK.finditer(self.text)
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def code(self, *languages: str) -> list[Block]:
+        """The blocks in these *languages*."""
+        return [block for block in self.blocks if block.language in languages]
+
+    @property
+    def python(self) -> str:
+        """The code of all Python blocks."""
+        return "".join(block.code for block in self.code("python"))
+
+    @property
+    def promised(self) -> list[str]:
+        """What the code says that it prints."""
+        return [line for block in self.code("python", "console") for line in block.promised]
+
+    @property
+    def unsaid(self) -> list[str]:
+        """Lines that print, and do not say what."""
+        return [line for line in self.python.splitlines() if "print(" in line and "  # " not in line]
+
+    @property
+    def before(self) -> list[Page]:
+        """The pages whose code comes before this one's, which says so in words."""
+        text = " ".join(self.text.split())
+        found = re.search(r"The code goes on from that of \[[^]]+\]\(([^)]+)\)", text)
+        if found is None:
+            return []
+        page = Page(str(self.path.with_name(found[1]).relative_to(ROOT)))
+        return [*page.before, page]
+
+    @property
+    def missing(self) -> list[str]:
+        """Links that lead to no file of the checkout or to no heading of their page."""
+        return [link for link in re.findall(r"\]\(([^)]+)\)", self.text) if not self._leads(link)]
+
+    def _leads(self, link: str) -> bool:
+        if "://" in link:
+            return True
+        path, _, anchor = link.partition("#")
+        target = (self.path.parent / path).resolve() if path else self.path
+        return target.exists() and (not anchor or anchor in _anchors(target.read_text("utf-8")))
+
+    def table(self, above: str | None = None) -> list[list[str]]:
+        """The cells of the first table below a heading or line, or of the page, without its head."""
+        start = re.compile("" if above is None else rf"^(?:#+ )?{re.escape(above)}$", re.MULTILINE)
+        [rows, *_] = re.findall(r"(?:^\|.*\|\n)+", start.split(self.text, 1)[1], re.MULTILINE)
+        return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.splitlines()[2:]]
+
+    def run(self, folder: Path) -> Iterator[Ran]:
+        """Run the code in *folder*, after that of the pages before it, in one namespace; then let go of it.
+
+        The folder has the files that the pages show, and this checkout as `checkout`.
+        """
+        folder.joinpath("checkout").symlink_to(ROOT)
+        names: dict[str, Any] = {"__name__": self.path.stem.lower().replace("-", "_")}
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.chdir(folder)
+            monkeypatch.delenv("HISTIO_DATABASE_URL", raising=False)
+            for page in self.before:
+                page._execute(names)
+            printed = self._execute(names)
+        yield Ran(folder, names, printed.splitlines())
+        histio.configure(None)
+        for engine in _engines(names.values()):
+            engine.dispose()
+
+    def _execute(self, names: dict[str, Any]) -> str:
+        """What the code prints."""
+        output = io.StringIO()
+        with redirect_stdout(output):
+            for block in self.blocks:
+                if block.title is not None:
+                    Path(block.title).write_text(block.code, "utf-8")
+                elif block.language == "console":
+                    commands = [line[2:] for line in block.code.splitlines() if line.startswith("$ ")]
+                    output.writelines(shell(command, check=True).stdout for command in commands)
+                elif block.language == "python":
+                    # Line numbers in a traceback are those of the page.
+                    lines = "\n" * (block.line - 1) + block.code
+                    exec(compile(lines, self.path, "exec", dont_inherit=True), names)
+        return output.getvalue()
+
+
+def shell(command: str, *, cwd: Path | None = None, check: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run *command* as a shell would, `histio` being that of the checkout."""
+    command = re.sub(r"^histio\b", f"'{sys.executable}' -m histio", command)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, shell=True, cwd=cwd, env=environment, capture_output=True, text=True, check=check
+    )
+
+
+def _anchors(text: str) -> list[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+def _engines(values: Any) -> Iterator[sa.Engine]:
+    for value in values:
+        bind = value._database.bind if isinstance(value, histio.History) else value
+        found = getattr(bind, "kw", {}).get("bind", bind)
+        if isinstance(found, sa.Engine):
+            yield found
