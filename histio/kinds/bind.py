@@ -76,8 +76,8 @@ def _check_names(schema_class: type[BaseSchema]) -> None:
     opts = schema_class.opts
     needed = {
         "model": opts.model is not None,
-        "kind": opts.kind,
-        "collection": opts.collection,
+        "kind": opts.kind != "",
+        "collection": opts.collection != "",
         "timestamp": opts.timestamps,
     }
     missing = [name for name, value in needed.items() if not value]
@@ -218,7 +218,7 @@ def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
     may_be_null = column.nullable and stands_in == (None, None, None) and not isinstance(field, UtcTimestamp)
     if may_be_null and not (field.required or field.allow_none):
         text = "its column takes null and the member may be left out"
-        raise BindingError(text, advice="say allow_none=True")
+        raise BindingError(text, advice="write allow_none=True")
 
 
 def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:

@@ -45,7 +45,7 @@ def _uuid_field(schema: BaseSchema) -> tuple[str, ...]:
     for name in names:
         if not schema.load_fields[name].required:
             text = "identifies a record, so it must be required"
-            raise binding_error(schema, text, field=name, advice="say required=True")
+            raise binding_error(schema, text, field=name, advice="write required=True")
         _check_not_null(schema, name)
     return tuple(names)
 
@@ -54,7 +54,7 @@ def _check_not_null(schema: BaseSchema, name: str) -> None:
     """Raise BindingError if the field that identifies a record may be null."""
     if schema.load_fields[name].allow_none:
         text = "identifies a record, so it must not be null"
-        raise binding_error(schema, text, field=name, advice="say allow_none=False")
+        raise binding_error(schema, text, field=name, advice="write allow_none=False")
 
 
 def identity_of(

@@ -90,7 +90,7 @@ class Slug(SlugText):
         "parts": "Not an object with the members {names}.",
     }
     many = False
-    _advice = "key= names what is the key there"
+    _advice = "name the key with key="
 
     def __init__(
         self,
@@ -355,7 +355,7 @@ class RunRef(Slug):
         kwargs: As for `Slug`.
     """
 
-    _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
+    _advice = "name the UUID with key=, or write Slug(…, key=…) for a run with another identity"
 
     def __init__(
         self, relationship: str, *, key: str | Key = "uuid", form: UuidForm | None = None, **kwargs: Any
