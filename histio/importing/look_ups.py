@@ -10,7 +10,6 @@ from histio.database.dialects import savepoint
 from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter, find_formatter
 from histio.files.raw_runs import RawRun
-from histio.importing.circles import circle_warnings
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.rows import Rows
@@ -22,6 +21,7 @@ from histio.importing.row_counts import RowCounts
 from histio.importing.windows import windows
 from histio.kinds.table import Kind, Table
 from histio.report import Problem
+from histio.resolving.circles import circle_warnings
 from histio.resolving.resolve import Found, MemberFault, Values
 
 
