@@ -17,9 +17,8 @@ from histio.exporting.page_size import PAGE
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History, Where
-from histio.importing.parse import Renames
+from histio.importing.parse import OnDuplicate, Renames
 from histio.importing.row_builder import Constants
-from histio.importing.transaction import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema

@@ -21,6 +21,7 @@ from histio.report import Fault, Problem, Renaming
 from histio.wire import faults_in, is_plain, shown
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
+OnDuplicate = Literal["skip", "error", "update", "verify"]
 Renames = Mapping[str, Mapping[str, str]]
 Steps = tuple[str | int, ...]
 Values = dict[str, Any]
@@ -107,6 +108,10 @@ class Run:
         """Drop the warnings about cut times, because they are neither written nor compared."""
         del self.warnings[: self.cut]
         self.cut = 0
+
+    def is_open(self, needs: Sequence[object]) -> bool:
+        """Whether the run has no problems except that the runs which it *needs* are not stored."""
+        return self.well_formed and len(self.problems) == len(needs)
 
     def entries(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Table, identity and place of every ledger entry that has an identity."""

@@ -21,7 +21,7 @@ import histio
 from histio import BindingError, DocumentError, ExportError, History, testing
 from histio.cli.app import app
 from histio.exporting.page_size import PAGE
-from histio.importing.classify import Identities
+from histio.importing.identities import Identities
 from tests.support import lab
 from tests.support.bakery import number
 from tests.support.lab import document, named, reading, review, sample, study, trial, visit, visits
@@ -332,7 +332,7 @@ def test_an_update_of_a_run_that_was_written_before_it_finds_it(history):
 def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode, monkeypatch):
     isolated = engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level=level)
     given = document(samples=[sample("north", 1), sample("north", 2)])
-    look_up = Identities.known
+    look_up = Identities.find_known
     rivals = [History(engine, *lab.KINDS)] * (engine.dialect.name != "sqlite")
 
     def known(self, table, identities, *, now=False):
@@ -341,7 +341,7 @@ def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode
             assert ends(rivals.pop().import_document(given)) == (2, 0, 0, 0)
         return found
 
-    monkeypatch.setattr(Identities, "known", known)
+    monkeypatch.setattr(Identities, "find_known", known)
     report = History(isolated, *lab.KINDS).import_document(given, on_duplicate=mode)
     written = 2 * (engine.dialect.name == "sqlite")
     assert (report.imported, report.rejected) == (written, 0)
