@@ -29,9 +29,8 @@ from histio.importing.fast.parameters import Parameters, parameters
 from histio.importing.row import owner_columns
 from histio.importing.row_builder import RowBuilder
 from histio.kinds.fields import FixedDecimal, Slug
-from histio.kinds.mapping import is_unique
+from histio.kinds.mapping import KEYS_PER_STATEMENT, is_unique
 from histio.kinds.table import Kind, Ledger, Table
-from histio.resolving.resolve import CHUNK
 
 Records: TypeAlias = Sequence[Mapping[str, Any]]
 Column: TypeAlias = Callable[[Records], Iterable[Any]]
@@ -305,8 +304,8 @@ class _Found:
         """What the row of each of *records* gives to those of its ledgers."""
         identities = [record[self._name].lower() for record in records]
         found: dict[str, tuple[Any, ...]] = {}
-        for start in range(0, len(identities), CHUNK):
-            chunk = list(map(self._from_wire, identities[start : start + CHUNK]))
+        for start in range(0, len(identities), KEYS_PER_STATEMENT):
+            chunk = list(map(self._from_wire, identities[start : start + KEYS_PER_STATEMENT]))
             with connection.execute(self._select, {"identities": chunk}) as result:
                 found.update((row[0], tuple(row[1:])) for row in result.cursor.fetchall())
         if not self._has_hyphens:
