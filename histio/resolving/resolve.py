@@ -171,7 +171,7 @@ class Resolver:
         return list(rows.values()), [fault for _, faults in results for fault in faults]
 
     def find_one(self, mapper: Mapper[Any], chain: tuple[Key, ...], value: Any) -> Found | None:
-        """The row with *value* in the first key of *chain* that any row has it in; None: no row, or several."""
+        """The row with *value* in the first key of *chain* that finds any; None: no row, or several."""
         rows = self._lookups[mapper.class_].rows(chain, value)
         return rows[0] if len(rows) == 1 else None
 
