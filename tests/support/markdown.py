@@ -87,7 +87,7 @@ class Page:
     def before(self) -> list[Page]:
         """The pages whose code comes before this one's, which says so in words."""
         text = " ".join(self.text.split())
-        found = re.search(r"The code goes on from that of \[[^]]+\]\(([^)]+)\)", text)
+        found = re.search(r"The code continues from \[[^]]+\]\(([^)]+)\)", text)
         if found is None:
             return []
         page = Page(str(self.path.with_name(found[1]).relative_to(ROOT)))
@@ -163,7 +163,7 @@ def _anchors(text: str) -> list[str]:
 
 def _engines(values: Any) -> Iterator[sa.Engine]:
     for value in values:
-        bind = value._database.bind if isinstance(value, histio.History) else value
+        bind = value.bound.database.bind if isinstance(value, histio.History) else value
         found = getattr(bind, "kw", {}).get("bind", bind)
         if isinstance(found, sa.Engine):
             yield found
