@@ -11,7 +11,8 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import aliased
 
 from histio.history import History
-from histio.importing.transaction import Import
+from histio.importing.execute import open_look_ups
+from histio.importing.look_ups import LookUps
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Table
@@ -37,10 +38,10 @@ def naming(
         ValueError: No kind has all of the members, or none has runs that name the slugs because they do not
             exist.
     """
-    chosen = history._chosen(kinds)
+    chosen = history.bound.choose(kinds)
     found: dict[str, sa.ColumnElement[bool]] = {}
     missing: list[str] = []
-    with history._looking(None, history.version, None) as work:
+    with open_look_ups(history.bound) as work:
         for kind in chosen:
             each = []
             for name, slug in slugs.items():
@@ -65,7 +66,7 @@ def _slugs(table: Table) -> dict[str, str]:
 
 
 def _criteria(
-    table: Table, entity: Any, name: str, slug: str, work: Import
+    table: Table, entity: Any, name: str, slug: str, work: LookUps
 ) -> Iterator[sa.ColumnElement[bool] | str]:
     """What is true of the rows of *entity* that name the *slug*, by each member; or why none do."""
     member = _slugs(table).get(name)
@@ -80,7 +81,7 @@ def _criteria(
                 yield sa.exists().where(*ledger.ties(entity, below), criterion)
 
 
-def _names(table: Table, entity: Any, member: str, slug: str, work: Import) -> sa.ColumnElement[bool] | str:
+def _names(table: Table, entity: Any, member: str, slug: str, work: LookUps) -> sa.ColumnElement[bool] | str:
     own: Any = table.fields[member]
     try:
         value = own.deserialize([slug] if own.many else slug)
@@ -90,7 +91,7 @@ def _names(table: Table, entity: Any, member: str, slug: str, work: Import) -> s
     if member in table.columns:
         criterion: sa.ColumnElement[bool] = getattr(entity, table.attribute(member).key) == value
         return criterion
-    rows, findings = work.found(table, {member: value})
+    rows, findings = work.find_related(table, {member: value})
     if findings:
         hint = f" ({findings[0].hint})" if findings[0].hint else ""
         return f"{table.names[member]}: {findings[0].fault}{hint}"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from marshmallow.fields import Field
-from sqlalchemy.orm import InstrumentedAttribute, Mapper
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipDirection
 
 from histio.kinds.base import BaseSchema
 from histio.kinds.fields import Date, UtcTimestamp
@@ -112,6 +112,12 @@ class Ledger:
     def keeps_sequence(self) -> bool:
         """Whether entries that are equal in `order` keep the sequence in which they are imported."""
         return self.many and self.further_order != "content"
+
+    @property
+    def owner_has_key(self) -> bool:
+        """Whether the owner's row has the foreign key, and not the entry's."""
+        way = self.relation.relationship
+        return way is not None and way.direction is RelationshipDirection.MANYTOONE
 
     def ties(self, owner: Any, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
         """What is true of the rows of *entity* that belong to those of *owner*; both may be aliases."""

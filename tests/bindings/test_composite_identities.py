@@ -21,7 +21,7 @@ import histio
 from histio import BindingError, DocumentError, ExportError, History, testing
 from histio.cli.app import app
 from histio.exporting.page_size import PAGE
-from histio.importing.classify import Identities
+from histio.importing.identities import Identities
 from tests.support import lab
 from tests.support.bakery import number
 from tests.support.lab import document, named, reading, review, sample, study, trial, visit, visits
@@ -332,7 +332,7 @@ def test_an_update_of_a_run_that_was_written_before_it_finds_it(history):
 def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode, monkeypatch):
     isolated = engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level=level)
     given = document(samples=[sample("north", 1), sample("north", 2)])
-    look_up = Identities.known
+    look_up = Identities.find_known
     rivals = [History(engine, *lab.KINDS)] * (engine.dialect.name != "sqlite")
 
     def known(self, table, identities, *, now=False):
@@ -341,7 +341,7 @@ def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode
             assert ends(rivals.pop().import_document(given)) == (2, 0, 0, 0)
         return found
 
-    monkeypatch.setattr(Identities, "known", known)
+    monkeypatch.setattr(Identities, "find_known", known)
     report = History(isolated, *lab.KINDS).import_document(given, on_duplicate=mode)
     written = 2 * (engine.dialect.name == "sqlite")
     assert (report.imported, report.rejected) == (written, 0)
@@ -774,10 +774,10 @@ def bound(schema, **options):
         (("project", "nummer"), "Meta.identity: 'nummer' is no required member"),
         (("project", "base"), "Meta.identity: 'base' is no required member"),
         (("project", "trials"), "Meta.identity: 'trials' is no required member"),
-        (("number", "number"), "Meta.identity: different names, not"),
-        ((), "Meta.identity: a name or several names, not"),
-        (7, "Meta.identity: a name or several names, not 7"),
-        (("project", 7), "Meta.identity: different names, not"),
+        (("number", "number"), "Meta.identity: must be different names, not"),
+        ((), "Meta.identity: must be a name or several names, not"),
+        (7, "Meta.identity: must be a name or several names, not 7"),
+        (("project", 7), "Meta.identity: must be different names, not"),
     ],
 )
 def test_an_identity_of_what_identifies_nothing_is_refused(identity, message):
@@ -789,8 +789,8 @@ def test_an_identity_of_what_identifies_nothing_is_refused(identity, message):
     ("order", "message"),
     [
         (("key", "stop"), "Meta.order: Reading has no column 'stop'"),
-        (("key", "key"), "Meta.order: different names, not"),
-        ([], "Meta.order: a name or several names, not"),
+        (("key", "key"), "Meta.order: must be different names, not"),
+        ([], "Meta.order: must be a name or several names, not"),
     ],
 )
 def test_an_order_of_what_orders_nothing_is_refused(order, message):

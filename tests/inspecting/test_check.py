@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, relationship
 
 import histio
 from histio import DocumentError, History, check_file, create_engine
-from histio.importing import transaction as importer
+from histio.importing import windows
 from histio.models import Base, Ingredient, Product, ProductionRun, Recipe
 from histio.testing import documents, near_documents
 from tests.support import shop
@@ -505,7 +505,7 @@ def bought_by(*customers):
 
 
 def test_older_records_are_checked_as_they_are_brought_up(sqlite_of, monkeypatch):
-    monkeypatch.setattr(importer, "BATCH", 1)
+    monkeypatch.setattr(windows, "BATCH", 1)
     engine = sqlite_of(shop.Base.metadata, *shop.catalog())
     history = shopping(engine, version="2.0", upgrades={"1.0": renamed})
     given = bought_by("acme", "acme", "acne", 5)
@@ -534,7 +534,7 @@ def test_what_only_the_code_of_a_host_refuses_is_told():
 
 
 def test_references_are_looked_up_as_a_hook_reads_them(sqlite_of, monkeypatch):
-    monkeypatch.setattr(importer, "BATCH", 1)
+    monkeypatch.setattr(windows, "BATCH", 1)
 
     @pre_load
     def lower(_schema, data, **_):
@@ -550,7 +550,7 @@ def test_references_are_looked_up_as_a_hook_reads_them(sqlite_of, monkeypatch):
 
 
 def test_what_the_database_would_round_is_told(sqlite_of, monkeypatch):
-    monkeypatch.setattr(importer, "BATCH", 1)
+    monkeypatch.setattr(windows, "BATCH", 1)
     metadata, kind = host(CUT, INSTANT)
     given = things(WHOLE, WHOLE, PARTS)
     assert of_document(given, History(sqlite_of(metadata), kind)) == [("precision", "/things/2/value")]
@@ -658,7 +658,7 @@ CHAINS = [
 def test_a_run_may_name_any_run_of_the_file_that_goes_in(
     records, rejected, window, shop_history, monkeypatch
 ):
-    monkeypatch.setattr(importer, "BATCH", window)
+    monkeypatch.setattr(windows, "BATCH", window)
     given = orders(*records)
     for data in (text_of(given), unsealed(*(line("order", each) for each in records))):
         found = [each for each in checked(data, shop_history) if each.severity == "error"]
@@ -782,7 +782,7 @@ def test_runs_that_name_the_same_rows_cost_no_further_statement(shelf, history, 
 
 
 def test_memory_is_the_same_for_any_number_of_runs(history, monkeypatch):
-    monkeypatch.setattr(importer, "BATCH", 20)
+    monkeypatch.setattr(windows, "BATCH", 20)
 
     def peak(count):
         data = many(count)

@@ -14,9 +14,10 @@ from sqlalchemy.orm.collections import collection_adapter
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
-from histio.importing.bulk import Insert, Row, insert_in_bulk
+from histio.importing.bulk import insert_in_bulk
 from histio.importing.orm import Work, cascades, further_of
 from histio.importing.parse import Values
+from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
 from histio.importing.update.plan import (
     LedgerUpdate,
@@ -24,7 +25,6 @@ from histio.importing.update.plan import (
     RowUpdate,
     conflicts,
     count_entries,
-    keeps_key,
     plan_update,
     stored_entries,
 )
@@ -179,7 +179,7 @@ class _Amendment(Work):
 
     def _amend_entries(self, change: RowUpdate, entries: LedgerUpdate) -> None:
         ledger, relation = entries.ledger, entries.ledger.relation
-        keys = further_of(ledger) | _keys(change.table, ledger, change.target, beyond=keeps_key(ledger))
+        keys = further_of(ledger) | _keys(change.table, ledger, change.target, beyond=ledger.owner_has_key)
         new = []
         for each in entries.entries:
             if isinstance(each, RowUpdate):
@@ -242,7 +242,7 @@ def _detach(removals: Sequence[Removal]) -> None:
     of_lists: dict[int, tuple[Any, set[int]]] = {}
     for removal in removals:
         relation, owner = removal.ledger.relation, removal.owner
-        if keeps_key(removal.ledger):
+        if removal.ledger.owner_has_key:
             setattr(owner, relation.name, None)
         elif relation.apart:
             continue
@@ -322,7 +322,7 @@ def _take_links(
 
 def _keys_below(rows: Sequence[Any], ledger: Ledger) -> list[tuple[Any, ...]]:
     """The keys of *rows* that their entries hold: none where it is the other way round."""
-    return [] if keeps_key(ledger) else [_values(row, ledger.relation.local) for row in rows]
+    return [] if ledger.owner_has_key else [_values(row, ledger.relation.local) for row in rows]
 
 
 def _values(row: Any, columns: Columns) -> tuple[Any, ...]:

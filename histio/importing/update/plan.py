@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import RelationshipDirection
 
-from histio.importing.bulk import Row
 from histio.importing.parse import Steps, Values
+from histio.importing.row import Row
 from histio.importing.update.compare import BY_CONTENT
-from histio.kinds.bind import order_names
+from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
 from histio.kinds.match import out_of_sequence
 from histio.kinds.table import Ledger, Table
@@ -62,7 +61,7 @@ class RowUpdate:
     def touches_row(self) -> bool:
         """Whether its own row changes, and not only rows that belong to it."""
         linked = {links.member for links in self.table.links}
-        keys = (update for update in self.ledgers if keeps_key(update.ledger))
+        keys = (update for update in self.ledgers if update.ledger.owner_has_key)
         return bool(self.members - linked) or any(each.removed or each.added() for each in keys)
 
 
@@ -108,12 +107,6 @@ def _removals(removal: Removal, depth: int) -> Iterator[tuple[int, Removal]]:
     for ledger in table.ledgers:
         for entry in stored_entries(table, ledger, removal.entry):
             yield from _removals(Removal(ledger, removal.entry, entry), depth + 1)
-
-
-def keeps_key(ledger: Ledger) -> bool:
-    """Whether the owner's row has the key of the entry, and not the other way round."""
-    way = ledger.relation.relationship
-    return way is not None and way.direction is RelationshipDirection.MANYTOONE
 
 
 def stored_entries(table: Table, ledger: Ledger, row: Any) -> list[Any]:
@@ -210,7 +203,7 @@ def _tables_with_key(table: Table) -> Iterator[Table]:
     """*table*, and the tables below it whose rows have a key of their owner."""
     yield table
     for ledger in table.ledgers:
-        if not keeps_key(ledger):
+        if not ledger.owner_has_key:
             yield from _tables_with_key(ledger.table)
 
 
