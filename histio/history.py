@@ -45,7 +45,7 @@ from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.execute import open_look_ups
-from histio.importing.fast.rows import Rows
+from histio.importing.fast.rows import RowWriter
 from histio.importing.orm import acting_tables, reasons, unit_of_work_reasons
 from histio.importing.parse import OnDuplicate, Reader, Renames
 from histio.importing.row_builder import check_values
@@ -612,7 +612,7 @@ class History:
         return {kind: Filters(where=criteria.get(kind.name), **bounds) for kind in chosen}
 
 
-def _explained(name: str, *ways: RowFormatter | Rows | str) -> str:
+def _explained(name: str, *ways: RowFormatter | RowWriter | str) -> str:
     """Which path exports and imports of the kind with this *name* take, and why."""
     lines = []
     for what, way in zip(("export", "import"), ways, strict=True):
