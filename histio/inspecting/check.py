@@ -21,7 +21,7 @@ from histio.files import (
     check_positive,
     reading,
 )
-from histio.files.decoding import lines_before, repeated_in, repeated_name
+from histio.files.decoding import describe_repeated_name, find_repeated_names, lines_before
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History
@@ -154,8 +154,8 @@ def _problems(file: Reading, bound: Bound, seen: Spool, work: LookUps | None) ->
                 yield item.problem
                 continue
             run = next(found)
-            for steps in () if item.text is None else repeated_in(f'{{"{item.kind}":{item.text}}}'):
-                run.note(repeated_name(steps[-1]), *steps[1:], warning=True)
+            for steps in () if item.text is None else find_repeated_names(f'{{"{item.kind}":{item.text}}}'):
+                run.note(describe_repeated_name(steps[-1]), *steps[1:], warning=True)
             if not run.problems:  # otherwise it will not go in, and leaves its identities to others
                 note_repeated(run, seen)
             if run.well_formed:

@@ -319,7 +319,7 @@ def test_older_records_are_brought_up(tmp_path):
             r"bad\.jsonl: The stream ends after line \d+, without",
         ),
         (lambda text: text.replace(b'"cups"', b'"Cups"', 1), r"bad\.jsonl: The runs are not those .* sealed"),
-        (lambda text: text + text, r"bad\.jsonl: The trailer is not the last line; .* merged"),
+        (lambda text: text + text, r"bad\.jsonl: The trailer is not the last line. .* use histio merge"),
         (lambda _: b"", r"bad\.jsonl is empty"),
         (lambda _: b"[]", r"bad\.jsonl"),
     ],
@@ -351,7 +351,7 @@ def test_text_that_is_no_unicode_is_told(tmp_path):
         (([], "x.jsonl"), {}, ValueError, "no files to merge"),
         (("a.jsonl", "x.jsonl"), {}, TypeError, "merge takes a list of files, not 'a.jsonl'"),
         ((stream(), "x.jsonl"), {}, TypeError, "merge takes a list of files"),
-        (([stream()], "x.txt"), {}, ValueError, "x.txt has no known ending"),
+        (([stream()], "x.txt"), {}, ValueError, "x.txt has no known suffix"),
         (
             ([stream()], "x.json"),
             {"follows": FOREIGN},
