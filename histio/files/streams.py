@@ -127,7 +127,7 @@ class Stream:
             text = f"The first line of {self._source.name} is not a header: {error}."
             raise DocumentError((_problem(code, text, 1),)) from None
         if not isinstance(member, dict) or list(member) != ["header"]:
-            text = f'The first line of {self._source.name} is no header, which is {{"header": …}} alone.'
+            text = f'The first line of {self._source.name} is not a header, which is {{"header": …}} alone.'
             raise DocumentError((_problem("schema", text, 1),))
         problems = self._contract.header(member["header"])
         if problems:

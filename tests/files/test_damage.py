@@ -338,8 +338,8 @@ HANDMADE = unsealed(*LINES)
         (STREAM.replace(b'"1.0"', b'"2.0"'), 1, "version", "Format 2.0 is newer than 1.0"),
         (STREAM.replace(b'"kinds"', b'"kind"'), 1, "schema", "Unknown field."),
         (STREAM.decode().encode("utf-16"), None, "schema", "is UTF-16: save it as UTF-8"),
-        (STREAM.decode().encode("latin-1", "replace"), 8, "corrupt", "The runs are not those"),
-        (STREAM.decode().replace(" ", "\xa0").encode(), 8, "corrupt", "The runs are not those"),
+        (STREAM.decode().encode("latin-1", "replace"), 8, "corrupt", "The runs have been changed"),
+        (STREAM.decode().replace(" ", "\xa0").encode(), 8, "corrupt", "The runs have been changed"),
     ],
 )
 def test_what_befalls_a_stream_is_called_by_its_name(shelf, history, data, line_, code, message):

@@ -211,7 +211,9 @@ def test_rejects_are_told_what_they_were_rejected_for(shelf, history, tmp_path):
         connection.rollback()
     found = list(check_file(tmp_path / "rejects.jsonl.zst", history=history))
     unread = {
-        "The line is not JSON: Expecting value (column 1).": "The line was rejected before, and has not been corrected."
+        "The line is not JSON: Expecting value (column 1).": (
+            "The line was rejected before, and has not been corrected."
+        )
     }
     assert sorted((each.code, each.message) for each in found if each.severity == "error") == sorted(
         (each.code, unread.get(each.message, each.message)) for each in report.problems

@@ -110,7 +110,7 @@ def _asyncpg_diagnosis(cause: Any) -> Any:
 
 def _postgresql_fault(diagnosis: Any) -> str | None:
     state = diagnosis.sqlstate or ""
-    # Classes from 5 and from I on are implementation-defined; triggers raise those that PostgreSQL never does.
+    # Classes from 5 and from I on are implementation-defined; triggers raise those that PostgreSQL does not.
     made_up = state[:1] >= "5" and not "A" <= state[:1] <= "H" and not state.startswith(_SQLSTATE_SYSTEM)
     if not (state.startswith(_SQLSTATE_ROW_FAULTS) or made_up):
         return None
