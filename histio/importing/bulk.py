@@ -24,11 +24,9 @@ from histio.database.dialects import (
 from histio.kinds.mapping import Columns, is_among
 from histio.kinds.table import Table
 from histio.resolving.resolve import CHUNK
+from histio.tuning import tuning
 
 _log = logging.getLogger("histio")
-
-BATCH = 500
-"""Runs per savepoint."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,8 +98,9 @@ def write(
             yield from attempt(part)
 
     placed = list(enumerate(rows))
-    for start in range(0, len(placed), BATCH):
-        yield from attempt(placed[start : start + BATCH])
+    size = tuning().batch
+    for start in range(0, len(placed), size):
+        yield from attempt(placed[start : start + size])
 
 
 def attempted(

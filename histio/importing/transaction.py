@@ -27,9 +27,8 @@ from histio.database.sessions import Habits
 from histio.exporting.fast.collector import paused
 from histio.exporting.fast.formatter import RowFormatter, find_formatter
 from histio.exporting.fast.obstacles import named_mappers
-from histio.exporting.page_size import PAGE
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
-from histio.importing.bulk import BATCH, Row, insert_in_bulk, write
+from histio.importing.bulk import Row, insert_in_bulk, write
 from histio.importing.circles import circle_warnings
 from histio.importing.classify import Identities
 from histio.importing.collisions import find_collision
@@ -52,14 +51,13 @@ from histio.kinds.mapping import attribute, unique_on
 from histio.kinds.table import Kind, Table
 from histio.report import Code, Fault, Problem
 from histio.resolving.resolve import Found, MemberFault, Resolver, Sought, Values
+from histio.tuning import tuning
 
 _log = logging.getLogger("histio")
 
 AnyItem = TypeVar("AnyItem", bound=RawItem)
 OnDuplicate = Literal["skip", "error", "update", "verify"]
 
-_MANY = 10_000
-"""Runs that change a database so much that its statistics are to follow at once."""
 
 _WINDOW = 4 * 2**20
 """Runs are looked at in windows of one batch, or of this many characters if that is less."""
@@ -272,7 +270,7 @@ class Import:
             else:
                 self._written |= self._swift.written
                 self._advance_sequences()
-                if last and self._tally.written >= _MANY:
+                if last and self._tally.written >= tuning().refresh_from:
                     refresh_statistics(self._connection, self._tables)
         return withheld
 
@@ -508,8 +506,8 @@ class Import:
             self._resolver.forget_missing(kind.table.mapper.class_)
             return
         if self._on_duplicate == "verify":
-            for start in range(0, len(runs), PAGE):
-                self._verify(kind, runs[start : start + PAGE])
+            for start in range(0, len(runs), tuning().page):
+                self._verify(kind, runs[start : start + tuning().page])
         else:
             for run in runs:
                 run.forget_cuts()
@@ -663,11 +661,11 @@ def windows(items: Iterable[tuple[AnyItem, int | None]]) -> Iterator[list[tuple[
 
 
 def _window(items: Iterator[tuple[AnyItem, int | None]]) -> Iterator[tuple[AnyItem, int | None]]:
-    size = 0
+    size, batch = 0, tuning().batch
     for count, (item, number) in enumerate(items, 1):
         yield item, number
         size += item.size if isinstance(item, RawRun) else len(item.text)
-        if count == BATCH or size >= _WINDOW:
+        if count == batch or size >= _WINDOW:
             return
 
 

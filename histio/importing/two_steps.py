@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import RowFaultError, check_deferred, deferring, row_fault, savepoint
 from histio.database.sessions import Habits
-from histio.importing.bulk import BATCH, Insert, Row, write
+from histio.importing.bulk import Insert, Row, write
 from histio.importing.classify import Identities
 from histio.importing.counts import Tally
 from histio.importing.graph import BLANK, LATE, LEFT, Need, RunGraph
@@ -24,6 +24,7 @@ from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
 from histio.kinds.table import Kind, Table
 from histio.report import Fault
 from histio.resolving.resolve import Resolver
+from histio.tuning import tuning
 
 _ENOUGH = 1_000
 """The number of rejected runs at which an attempt stops."""
@@ -300,7 +301,7 @@ def _groups(numbers: Iterator[tuple[int, int, int]], runs: OpenRuns) -> Iterator
     for number, _, _ in numbers:
         group[number] = runs.load(number)
         size += group[number].raw.size
-        if len(group) == BATCH or size >= _SIZE:
+        if len(group) == tuning().batch or size >= _SIZE:
             yield group
             group, size = {}, 0
     if group:

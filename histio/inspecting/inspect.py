@@ -26,10 +26,10 @@ from histio.kinds.fields.references import Key
 from histio.kinds.table import Table
 from histio.report import Problem
 from histio.resolving.resolve import MemberFault
+from histio.tuning import tuning
 from histio.wire import encoded, faults_in
 
 _MOST = 10
-_HELD = 10_000
 _PAGE = 500
 
 
@@ -323,7 +323,7 @@ class _Slugs(Scratch):
                 self._held.update(
                     (number, json.dumps(value, sort_keys=True)) for value in naming.values(each)
                 )
-        if len(self._held) >= _HELD:
+        if len(self._held) >= tuning().keys_in_memory:
             self._keep()
 
     def _keep(self) -> None:

@@ -9,9 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from histio.files.scratch import Scratch
-
-HELD = 10_000
-"""Keys that are kept in memory."""
+from histio.tuning import tuning
 
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _LEAST_DIGITS = 2
@@ -106,12 +104,13 @@ class Sums(Scratch):
         )
         self._database.create_function("merged", 2, _merged, deterministic=True)
         self._held: dict[tuple[int, str, str], Totals] = {}
+        self._most = tuning().keys_in_memory
 
     def add(self, grouping: int, key: Any, unit: Any, amounts: Sequence[Decimal | None]) -> None:
         """Take in a record."""
         at = grouping, json.dumps(key, sort_keys=True), json.dumps(unit, sort_keys=True)
         if at not in self._held:
-            if len(self._held) >= HELD:
+            if len(self._held) >= self._most:
                 self._keep()
             self._held[at] = Totals.none(len(amounts))
         self._held[at].add(amounts)
