@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile
 EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
+WORDS := *.md docs histio examples benchmarks tools
 
 .PHONY: demo test hosts check format docs schema bench bench-memory profile clean
 
@@ -23,6 +24,9 @@ check: $(VENV)/group-lint
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+	$(VENV)/bin/codespell $(WORDS)
+	$(VENV)/bin/python tools/plain_words.py
 
 format: $(VENV)/group-lint
 	$(VENV)/bin/ruff check --fix

@@ -30,6 +30,8 @@ STAGES = {
     "marshmallow": "check",
     "histio/kinds/fields": "check",
     "histio/importing/classify.py": "classify",
+    "histio/importing/identities.py": "classify",
+    "histio/importing/duplicates.py": "classify",
     "histio/importing/fast/take.py": "classify",
     "histio/importing/update/compare.py": "classify",
     "histio/resolving/resolve.py": "resolve",

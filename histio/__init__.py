@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from histio.async_history import AsyncHistory, create_async_engine
     from histio.auto import AutoRecordSchema, AutoRunSchema
-    from histio.comparing.diff import Change, Difference, diff
+    from histio.comparing.changes import Change
+    from histio.comparing.diff import Difference, diff
     from histio.comparing.merge import merge
     from histio.database.dialects import create_engine
     from histio.errors import (
@@ -140,7 +141,8 @@ _PLACES = {
     "histio.auto": ("AutoRecordSchema", "AutoRunSchema"),
     "histio.inspecting.check": ("audit", "check_file"),
     "histio.database.dialects": ("create_engine",),
-    "histio.comparing.diff": ("Change", "Difference", "diff"),
+    "histio.comparing.changes": ("Change",),
+    "histio.comparing.diff": ("Difference", "diff"),
     "histio.errors": (
         "BindingError",
         "BindingFault",

@@ -16,9 +16,8 @@ from histio.errors import BindingError
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History, Where
-from histio.importing.parse import Renames
+from histio.importing.parse import OnDuplicate, Renames
 from histio.importing.row_builder import Constants
-from histio.importing.transaction import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema
@@ -43,10 +42,7 @@ else:
     _missing = None
 
 AsyncBorrowedSession: TypeAlias = "AsyncSession | async_scoped_session[Any] | AsyncConnection"
-AsyncBind: TypeAlias = (
-    "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | AsyncSession | async_scoped_session[Any]"
-    " | AsyncConnection | None"
-)
+AsyncBind: TypeAlias = "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | AsyncBorrowedSession | None"
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -45,13 +45,15 @@ from histio.files import (
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.importing.circles import circle_warnings
 from histio.importing.counts import Tally
+from histio.importing.destination import open_destination
 from histio.importing.fast.rows import Rows
-from histio.importing.orm import acting_tables, reasons
-from histio.importing.parse import Format, Reader, Renames
+from histio.importing.look_ups import LookUps
+from histio.importing.orm import acting_tables, reasons, unit_of_work_reasons
+from histio.importing.parse import Format, OnDuplicate, Reader, Renames
 from histio.importing.row_builder import Constants, check_values
 from histio.importing.run_order import in_order
 from histio.importing.spool import Spool
-from histio.importing.transaction import Import, OnDuplicate
+from histio.importing.transaction import import_items
 from histio.kinds.account import Account, describe_accounts
 from histio.kinds.accounting import accounts, check_accounts
 from histio.kinds.bind import kind_of
@@ -488,25 +490,32 @@ class History:
         # What a function gives is given once for each import, however many transactions it takes.
         values = self._constants()
         kinds = list(self._kinds.values())
-        withheld, unit_of_work = False, {}
+        withheld = False
+        unit_of_work: dict[str, tuple[str, ...]] = {}
         parts = [items] if commit_every is None else split_items(items, commit_every)
         with Spool() as spool:
             for part in parts:
                 with self._database.writing(session) as (connection, habits, finish):
-                    work = Import(
+                    destination = open_destination(
                         connection,
                         kinds,
                         reader=reader,
-                        tally=tally,
                         spool=spool,
                         values=values,
-                        habits=habits,
-                        on_duplicate=on_duplicate,
                         truncate_times=truncate_times,
                     )
-                    before, unit_of_work = tally.written, work.unit_of_work
-                    last = commit_every is None or not part
-                    withheld = work.run(part, last=last, atomic=atomic, dry_run=dry_run)
+                    before, unit_of_work = tally.written, unit_of_work_reasons(kinds, habits)
+                    withheld = import_items(
+                        destination,
+                        part,
+                        tally=tally,
+                        habits=habits,
+                        unit_of_work=unit_of_work,
+                        on_duplicate=on_duplicate,
+                        last=commit_every is None or not part,
+                        atomic=atomic,
+                        dry_run=dry_run,
+                    )
                     if tally.written > before and not (dry_run or withheld):
                         finish()
         report = tally.report(withheld=withheld, dry_run=dry_run, unit_of_work=unit_of_work)
@@ -562,7 +571,9 @@ class History:
         if session is not None or self._has_database:
             with self._looking(session, self.version, None) as work:
                 kinds = self._kinds.values()
-                lines += [_explained(kind.name, work.formatter(kind), work.rows(kind)) for kind in kinds]
+                lines += [
+                    _explained(kind.name, work.export_path(kind), work.import_path(kind)) for kind in kinds
+                ]
                 lines += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
         return "\n".join(lines)
 
@@ -583,20 +594,19 @@ class History:
         rename: Renames | None,
         *,
         truncate_times: bool = False,
-    ) -> Iterator[Import]:
-        """An import that writes nothing."""
+    ) -> Iterator[LookUps]:
+        """Look-ups in the database, or in a *session*."""
         kinds = list(self._kinds.values())
         with self._database.reading(session) as connection, Spool() as spool:
-            yield Import(
+            destination = open_destination(
                 connection,
                 kinds,
                 reader=self._reader(version, rename),
-                tally=Tally(kinds),
                 spool=spool,
                 values=self._constants(),
-                habits=Habits(),
                 truncate_times=truncate_times,
             )
+            yield LookUps(destination)
 
     def _reader(self, version: str, rename: Renames | None) -> Reader:
         return Reader(self._format, version, rename or {})

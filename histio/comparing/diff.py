@@ -4,48 +4,21 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import json
-import marshal
 import operator
 import pickle
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
+from histio.comparing.changes import Change, Resolve, RunComparison, Side
 from histio.comparing.ordered import Place, Placed, Placer, together
 from histio.exporting.pages import export_runs
 from histio.files import FilePath
 from histio.files.scratch import Scratch
 from histio.history import History
-from histio.importing.parse import Format, canonical
-from histio.kinds.table import Kind, Ledger, Table
-from histio.pointer import pointer
-from histio.wire import equal, shown
-
-Side = Literal["a", "b"]
-_Steps: TypeAlias = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A member that two histories have otherwise in the same run.
-
-    Attributes:
-        pointer: RFC 6901 pointer into the run; an entry of a ledger has its place in *a*, or, where only *b*
-            has it, in *b*. It leads to a whole ledger where the entries are in another order.
-        a: What the first one says, in wire form; None: nothing. Of a whole ledger, the identities of its
-            entries.
-        b: What the second one says.
-    """
-
-    pointer: str
-    a: Any
-    b: Any
-
-    def __str__(self) -> str:
-        a, b = ("nothing" if each is None else shown(each) for each in (self.a, self.b))
-        return f"{self.pointer}: {a} → {b}"
+from histio.importing.parse import Format
+from histio.kinds.table import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,51 +94,66 @@ def _described(kind: Kind) -> tuple[str, tuple[str, ...], str | None]:
 def _differences(a: FilePath | History, b: FilePath | History, history: History) -> Iterator[Difference]:
     form = history._format
     with ExitStack() as stack:
-        (ours, in_a), (theirs, in_b) = (stack.enter_context(_runs(each, form)) for each in (a, b))
-        # Slugs are resolved for a file and a database only: the database resolves those of the file.
-        of_a, of_b = (in_b, None) if in_a is None else (None, in_a) if in_b is None else (None, None)
+        ours, theirs = (stack.enter_context(_open(each, form)) for each in (a, b))
+        comparison = _comparison(ours, theirs)
         apart = stack.enter_context(_Apart())
-        both = heapq.merge(_of("a", ours), _of("b", theirs), key=operator.itemgetter(0))
+        both = heapq.merge(_sided("a", ours.runs), _sided("b", theirs.runs), key=operator.itemgetter(0))
         for number, of_kind in itertools.groupby(both, key=lambda each: each[0].kind):
-            kind = form.kinds[number]
+            name = form.kinds[number].name
+            kind = (ours.kinds or theirs.kinds or {}).get(name, form.kinds[number])
             for uuid, found in _pairs(of_kind, apart):
-                changed = tuple(_run_changes(kind, found["a"], found["b"], of_a, of_b))
-                if changed:
-                    yield Difference(kind.name, uuid, changes=changed)
+                changes = comparison.changes(kind, found["a"], found["b"])
+                if changes:
+                    yield Difference(name, uuid, changes=tuple(changes))
             for uuid, side in apart.rest():
-                yield Difference(kind.name, uuid, only_in=side)
+                yield Difference(name, uuid, only_in=side)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """One of the two histories, open for reading.
+
+    Attributes:
+        runs: Its runs, in the order of exports.
+        kinds: The kinds of the database, by name; empty: it is a file.
+        resolve: Resolves slugs in the database; None: it is a file.
+    """
+
+    runs: Iterator[Placed]
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    resolve: Resolve | None = None
 
 
 @contextmanager
-def _runs(given: FilePath | History, form: Format) -> Iterator[tuple[Iterator[Placed], _AsStored | None]]:
-    """The runs of a file or database, in the order of exports; for a database, also what resolves slugs."""
+def _open(given: FilePath | History, form: Format) -> Iterator[_Opened]:
     if not isinstance(given, History):
         with together([given], form) as files:
-            yield files.runs(), None
+            yield _Opened(files.runs())
         return
-    own = {kind.name: kind for kind in given._format.kinds}
-    placers = [Placer(own[kind.name], number) for number, kind in enumerate(form.kinds)]
+    kinds = {kind.name: kind for kind in given._format.kinds}
+    placers = [Placer(kinds[kind.name], number) for number, kind in enumerate(form.kinds)]
     with (
         given._database.reading(None) as connection,
         given._looking(connection, given.version, None) as work,
     ):
-
-        def as_stored(kind: str, record: Any) -> Any:
-            return canonical(own[kind].table, record, work.as_stored)
-
         runs = (
             (place(record), record) for place in placers for record in export_runs(connection, place.kind)
         )
-        yield runs, as_stored
+        yield _Opened(runs, kinds, work.as_stored)
 
 
-_AsStored: TypeAlias = Callable[[str, Any], Any]
-"""Takes a kind's name and a record, and returns the record as an export of the database would write it."""
+def _comparison(a: _Opened, b: _Opened) -> RunComparison:
+    if a.resolve is None and b.resolve is not None:
+        return RunComparison("a", b.resolve)
+    if b.resolve is None and a.resolve is not None:
+        return RunComparison("b", a.resolve)
+    return RunComparison()
+
 
 _Sided: TypeAlias = tuple[Place, Side, Any]
 
 
-def _of(side: Side, runs: Iterator[Placed]) -> Iterator[_Sided]:
+def _sided(side: Side, runs: Iterator[Placed]) -> Iterator[_Sided]:
     return ((place, side, record) for place, record in runs)
 
 
@@ -210,92 +198,3 @@ class _Apart(Scratch):
         """Identities and sides of what no one has taken, in order; nothing is left then."""
         yield from self._database.execute("SELECT identity, side FROM apart ORDER BY time, rank")
         self._database.execute("DELETE FROM apart")
-
-
-_text = json.JSONEncoder(sort_keys=True, default=repr).encode
-"""A value such that equal texts are equal values: to Python, true is 1, and 1 is 1.0."""
-
-
-def _run_changes(
-    kind: Kind, a: Any, b: Any, of_a: _AsStored | None, of_b: _AsStored | None
-) -> Iterator[Change]:
-    """The changes between two runs; *of_a* and *of_b* resolve the slugs of *a* and *b*; None: keep them."""
-    # Nearly all runs are equal as they stand, which their texts would tell too, but three times as slowly.
-    with suppress(ValueError):
-        if marshal.dumps(a, 2) == marshal.dumps(b, 2):
-            return
-    if _text(a) == _text(b):
-        return
-    table = kind.table
-    changes = list(_changes(table, canonical(table, a), canonical(table, b), ()))
-    if changes and (of_a or of_b):
-        ours, theirs = (
-            resolve(kind.name, record) if resolve else canonical(table, record)
-            for resolve, record in ((of_a, a), (of_b, b))
-        )
-        changes = list(_changes(table, ours, theirs, ()))
-    yield from changes
-
-
-def _changes(table: Table, a: Mapping[str, Any], b: Mapping[str, Any], steps: _Steps) -> Iterator[Change]:
-    """In what two records differ that stand at *steps* below their run."""
-    ledgers = {table.names[ledger.member]: ledger for ledger in table.ledgers}
-    for name in {**a, **b}:
-        ours, theirs, at = a.get(name), b.get(name), (*steps, name)
-        ledger = ledgers.get(name)
-        if ledger is not None and _is_ledger(ledger, ours) and _is_ledger(ledger, theirs):
-            yield from _ledger_changes(ledger, ours, theirs, at)
-        elif not equal(ours, theirs):
-            yield Change(pointer(*at), ours, theirs)
-
-
-def _is_ledger(ledger: Ledger, value: Any) -> bool:
-    """Whether *value*, which may be of a record that cannot be loaded, is made of entries."""
-    if value is None:
-        return True
-    if ledger.many:
-        return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
-    return isinstance(value, dict)
-
-
-def _ledger_changes(ledger: Ledger, a: Any, b: Any, steps: _Steps) -> Iterator[Change]:
-    """In what the ledgers at *steps* differ, entry by entry."""
-    table = ledger.table
-    if not ledger.many:
-        both = a is not None and b is not None
-        yield from _changes(table, a, b, steps) if both else [Change(pointer(*steps), a, b)] * (a is not b)
-        return
-    here, there = _keyed(table, a or [], b or [])
-    for key, (place, entry) in here.items():
-        if key in there:
-            yield from _changes(table, entry, there[key][1], (*steps, place))
-        else:
-            yield Change(pointer(*steps, place), entry, None)
-    for key, (place, entry) in there.items():
-        if key not in here:
-            yield Change(pointer(*steps, place), None, entry)
-    if [key for key in here if key in there] != [key for key in there if key in here]:
-        yield Change(
-            pointer(*steps),
-            *([_id_of(table, entry) for _, entry in each.values()] for each in (here, there)),
-        )
-
-
-def _id_of(table: Table, entry: Mapping[str, Any]) -> Any:
-    """The identity of an *entry* as in its record: a list if it has several members."""
-    values = [entry.get(name) for name in (table.identity.names if table.identity is not None else ())]
-    return values[0] if len(values) == 1 else values
-
-
-_Keyed: TypeAlias = dict[Any, tuple[int, dict[str, Any]]]
-
-
-def _keyed(table: Table, *ledgers: list[dict[str, Any]]) -> list[_Keyed]:
-    """The entries of *ledgers*, with their places, by what identifies them; else by the places."""
-    known = table.identity is not None
-    keys: list[Any] = [[_text(_id_of(table, entry)) for entry in entries] for entries in ledgers if known]
-    if not all(len(set(each)) == len(each) for each in keys) or not known:
-        keys = [range(len(entries)) for entries in ledgers]
-    return [
-        dict(zip(own, enumerate(entries), strict=True)) for own, entries in zip(keys, ledgers, strict=True)
-    ]

@@ -100,6 +100,8 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
 
 def _find_formatter(connection: Connection, kind: Kind) -> RowFormatter | None:
     """The formatter of the fast path for *kind*; None: its rows take the full path."""
+    if tuning().full_path_only:
+        return None
     if any(isinstance(part.field, UtcTimestamp) for part in kind.identity.parts):
         return None  # only SQLAlchemy reads times in every spelling
     found = find_formatter(kind, connection.dialect)

@@ -1,4 +1,4 @@
-"""Runs → rows, in bulk, inside savepoints."""
+"""Write rows in bulk, in batches inside savepoints."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from histio.database.dialects import (
     savepoint,
     small_packets,
 )
+from histio.importing.identities import Rivals
+from histio.importing.row import Insert, Row, owner_columns
 from histio.kinds.mapping import Columns, is_among
 from histio.kinds.table import Table
 from histio.resolving.resolve import CHUNK
@@ -29,26 +31,8 @@ from histio.tuning import tuning
 _log = logging.getLogger("histio")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """A row to be written.
-
-    Attributes:
-        parameters: Values by column key.
-        ledgers: For each ledger of the table, its rows.
-        links: For each `Links` of the table, the keys of the related rows.
-    """
-
-    parameters: dict[str, Any]
-    ledgers: tuple[list[Row], ...]
-    links: tuple[list[tuple[Any, ...]], ...] = ()
-
-
 Keys: TypeAlias = Mapping[sa.Column[Any], Any]
 """The columns of a row that its ledgers and links are filled with."""
-
-Insert: TypeAlias = Callable[[Connection, Table, Sequence[Row]], None]
-"""Writes rows of a table with their ledgers, all or none."""
 
 Placed = Sequence[tuple[int, Row]]
 """Rows, each with its place among those that were to be written."""
@@ -60,47 +44,65 @@ def write(
     rows: Sequence[Row],
     *,
     deferred: bool,
-    rivals: Callable[[Sequence[Row]], Collection[Row]],
     insert: Insert,
+    rivals: Rivals | None = None,
 ) -> Iterator[tuple[int, str]]:
-    """Write *rows* with their ledgers; give the place and the violated constraint of each that cannot be.
+    """Write *rows* with their ledgers; yield the index and the violated constraint of each that is refused.
 
-    From a batch that fails, what rivals wrote is taken out. If none did, it is halved until the guilty row
-    stands alone, so the others are written.
+    Rows are written in batches. From a batch that fails, the rows that other clients have written meanwhile
+    are taken out. If there are none, the batch is halved until the row that fails is alone.
 
     Args:
-        connection: In a transaction.
+        connection: A connection in a transaction.
         table: The table of the runs.
         rows: The runs' rows.
         deferred: Whether deferred constraints are checked now.
-        rivals: Tells which of some rows another client has written meanwhile.
-        insert: How rows are written: in bulk, or by the unit of work.
+        insert: Writes rows, in bulk or by the unit of work.
+        rivals: Finds the rows that other clients have written. None: there cannot be any.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: What is no row's fault: a deadlock, a lock timeout, a lost connection.
+        sqlalchemy.exc.DBAPIError: No row is at fault, as after a deadlock or a lost connection.
     """
     tables = [rows for each in table.all() for rows in each.core_tables]
+    batches = _Batches(connection, table, tables, deferred, insert, rivals)
+    placed = list(enumerate(rows))
+    size = tuning().batch
+    for start in range(0, len(placed), size):
+        yield from batches.write(placed[start : start + size])
 
-    def attempt(batch: Placed) -> Iterator[tuple[int, str]]:
-        some = [row for _, row in batch]
-        fault = attempted(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """Writes batches of rows; the attributes are the arguments of `write`."""
+
+    connection: Connection
+    table: Table
+    tables: Collection[sa.Table]
+    deferred: bool
+    insert: Insert
+    rivals: Rivals | None
+
+    def write(self, batch: Placed) -> Iterator[tuple[int, str]]:
+        """Write *batch*; yield the index and the violated constraint of each row that is refused."""
+        rows = [row for _, row in batch]
+        fault = attempted(
+            self.connection,
+            self.tables,
+            lambda: self.insert(self.connection, self.table, rows),
+            deferred=self.deferred,
+        )
         if fault is None:
             return
         if len(batch) == 1:
             yield batch[0][0], fault
             return
         _log.debug("%d runs refused by a constraint: trying fewer", len(batch))
-        written = rivals([row for _, row in batch])
+        written = set() if self.rivals is None else self.rivals.find(rows)
         yield from ((place, fault) for place, row in batch if row in written)
         rest = [(place, row) for place, row in batch if row not in written]
         half = len(rest) if written else len(rest) // 2
         for part in filter(None, (rest[:half], rest[half:])):
-            yield from attempt(part)
-
-    placed = list(enumerate(rows))
-    size = tuning().batch
-    for start in range(0, len(placed), size):
-        yield from attempt(placed[start : start + size])
+            yield from self.write(part)
 
 
 def attempted(
@@ -180,13 +182,6 @@ def _execute(
         alike = list(group)
         result = connection.execute(sa.insert(table), alike, execution_options={"preserve_rowcount": True})
         check_count(connection, table, result.rowcount, len(alike))
-
-
-def owner_columns(table: Table) -> Columns:
-    """The columns of a row that its ledgers and links are filled with."""
-    ledgers = (column for ledger in table.ledgers for column in ledger.owner)
-    links = (column for links in table.links for column in links.relation.local)
-    return tuple(dict.fromkeys((*ledgers, *links)))
 
 
 def _write_owners(

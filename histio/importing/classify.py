@@ -1,92 +1,121 @@
-"""Which runs and entries the database has already."""
+"""Classify runs by what the database has under their identity."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-from sqlalchemy.orm import aliased
-
-from histio.database.dialects import latest
+from histio.importing.destination import Destination
+from histio.importing.duplicates import Duplicates
+from histio.importing.identities import Identities
 from histio.importing.parse import Run
-from histio.kinds.identity import Identity
-from histio.kinds.mapping import is_unique, unique_rules
+from histio.importing.repetitions import duplicate, note_entries, shared_identities, written_here
 from histio.kinds.table import Kind, Table
-from histio.resolving.resolve import CHUNK
+from histio.report import Fault
 
 
-class Identities:
-    """Looks up identities, a set at a time.
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """Runs of one kind by what is stored under their identity.
 
-    Args:
-        connection: In a transaction; only read from.
-        values: By attribute, what the host fills columns with: identities may be unique beside those only.
+    Attributes:
+        fresh: Nothing. Runs that are not well-formed are among these.
+        known: The run.
+        foreign: A row of another kind, in the same table.
     """
 
-    def __init__(self, connection: Connection, values: Mapping[str, Any]) -> None:
-        self._connection = connection
-        self._values = values
+    fresh: list[Run]
+    known: list[Run]
+    foreign: list[Run]
 
-    def of_others(self, kind: Kind, runs: list[Run]) -> list[Run]:
-        """Those of *runs* whose identity exists, but by inheritance on a row of another kind."""
-        mapper = kind.table.mapper
-        if mapper.inherits is None or not isinstance(mapper.polymorphic_on, sa.Column):
-            return []
-        if kind.identity.columns[0].table is not mapper.polymorphic_on.table:
-            return []  # the kind has the table for itself
-        of_another = mapper.polymorphic_on != mapper.polymorphic_identity
-        others = self._found(kind.identity, [run.identity for run in runs], [of_another], now=False)
-        return [run for run in runs if run.identity in others]
 
-    def known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
-        """Which of *identities* exist; *now*: also what others committed since this transaction began."""
-        if table.identity is None:
-            return set()
-        within = [other == value for other, value in self.scope(table).items()]
-        found = self._found(table.identity, identities, within, now=now)
-        return set(map(table.identity.normal, found))
+def classify(identities: Identities, kind: Kind, runs: Sequence[Run]) -> Classified:
+    """Classify *runs* of *kind*."""
+    known = identities.find_known(kind.table, [run.identity for run in runs if run.well_formed])
+    elsewhere = identities.find_foreign(kind, known)
+    found = Classified([], [], [])
+    for run in runs:
+        if run.identity in elsewhere:
+            found.foreign.append(run)
+        elif run.well_formed and run.identity in known:
+            found.known.append(run)
+        else:
+            found.fresh.append(run)
+    return found
 
-    def owners(self, kind: Kind, table: Table, identities: Collection[Any]) -> dict[Any, Any]:
-        """By identity of a stored ledger entry, that of the run of *kind* to which it belongs."""
-        if table.identity is None:
-            return {}
-        path = next(path for path, below in kind.table.paths() if below is table)
-        entity = kind.table.mapper.class_
-        run = kind.identity.sql(entity)
-        statement = run.select()
-        for ledger in path:
-            owner, entity = entity, aliased(ledger.relation.model)
-            statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
-        own, width = table.identity.sql(entity), len(run.parts)
-        statement = own.join(statement).add_columns(*own.parts).where(own.among(identities))
-        return {
-            table.identity.normal(table.identity.joined(row[width:])): kind.identity.normal(
-                kind.identity.joined(row[:width])
-            )
-            for row in self._connection.execute(statement)
+
+class Classifier:
+    """Separates the runs to insert from those that exist, and decides about the latter.
+
+    Args:
+        destination: The database.
+        duplicates: Decides about runs that exist.
+    """
+
+    def __init__(self, destination: Destination, duplicates: Duplicates) -> None:
+        self._kinds = destination.kinds
+        self._identities = destination.identities
+        self._spool = destination.spool
+        self._duplicates = duplicates
+
+    def select_fresh(self, runs: Sequence[Run]) -> list[Run]:
+        """Set the outcome of the *runs* whose identity exists; return the others."""
+        fresh: list[Run] = []
+        for kind in self._kinds:
+            found = classify(self._identities, kind, [run for run in runs if run.kind is kind])
+            for run in found.foreign:
+                _reject_foreign(run)
+            self._duplicates.settle(kind, found.known)
+            fresh += found.fresh
+        return fresh
+
+    def settle(self, kind: Kind, rivals: Sequence[Run]) -> None:
+        """Set the outcome of runs of *kind* that another client has written since they were classified."""
+        self._duplicates.settle(kind, rivals)
+
+    def check_entries(self, runs: list[Run]) -> list[Run]:
+        """Note ledger entries of *runs* that exist under another run, or come twice in their own.
+
+        Returns:
+            The runs without an outcome: another client may have written some of them since they were
+            classified, and their entries with them.
+        """
+        sought: dict[Table, list[Any]] = {}
+        for run in runs:
+            for table, identity, _ in run.entries():
+                if table.is_shared:
+                    sought.setdefault(table, []).append(identity)
+        known = {
+            (table, identity)
+            for table, identities in sought.items()
+            for identity in self._identities.find_known(table, identities)
         }
+        if known:
+            runs = self.select_fresh(runs)
+        own = written_here(self._identities, self._spool, runs, known)
+        for run in runs:
+            note_entries(run, known, own)
+        return runs
 
-    def _found(
-        self, identity: Identity, identities: Iterable[Any], criteria: list[Any], *, now: bool
-    ) -> set[Any]:
-        found: set[Any] = set()
-        remaining, own = iter(identities), identity.sql()
-        while chunk := list(itertools.islice(remaining, CHUNK // len(own.parts))):
-            statement = own.select().where(own.among(chunk), *criteria)
-            statement = latest(self._connection, statement) if now else statement
-            found.update(identity.joined(row) for row in self._connection.execute(statement))
-        return found
+    def select_writable(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of *runs* that do not exist; of several that share an identity, only the first."""
+        known = {
+            kind: self._identities.find_known(kind.table, [run.identity for run in runs if run.kind is kind])
+            for kind in self._kinds
+        }
+        taken: set[tuple[Table, Any]] = set()
+        fresh = []
+        for run in (run for run in runs if run.identity not in known[run.kind]):
+            own = shared_identities(run)
+            if not taken & own:
+                fresh.append(run)
+                taken |= own
+        return self.check_entries(fresh)
 
-    def scope(self, table: Table) -> dict[sa.Column[Any], Any]:
-        """Where an identity is unique only beside columns that the host fills (a tenant's): their values."""
-        own = table.identity_columns
-        names = {each: name for name, each in table.mapper.columns.items()}
-        for rule in () if not own or is_unique(*own) else unique_rules(own[0].table):
-            others = {other: names.get(other) for other in rule.columns if other not in own}
-            whole = len(others) + len(own) == len(rule.columns)
-            if whole and self._values.keys() >= set(others.values()):
-                return {other: self._values[name] for other, name in others.items() if name is not None}
-        return {}
+
+def _reject_foreign(run: Run) -> None:
+    kind = run.kind
+    text = f"{duplicate(kind.table, run.identity)}, of a row that is no {kind.name}"
+    run.note(Fault(text, "duplicate"), *kind.identity.steps)
+    run.outcome = "rejected"

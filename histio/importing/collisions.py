@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
-from histio.importing.bulk import Insert, Row, attempted
+from histio.importing.bulk import attempted
 from histio.importing.parse import Steps
-from histio.kinds.mapping import unique_rules
-from histio.kinds.table import Table
+from histio.importing.row import Insert, Row
+from histio.kinds.mapping import unique_on, unique_rules
+from histio.kinds.table import Kind, Table
+from histio.report import Fault
 from histio.resolving.resolve import unpadded
 from histio.wire import shown
 
@@ -75,6 +77,48 @@ class _Record:
         """Whether an earlier sibling has these *values*."""
         before = itertools.islice(self.siblings, self.place)
         return any(all(each.get(key) == value for key, value in values.items()) for each in before)
+
+
+def explain_refusal(
+    connection: Connection,
+    kind: Kind,
+    row: Row,
+    *,
+    constraint: str,
+    insert: Insert | None,
+    deferred: bool,
+    stored: Mapping[sa.Column[Any], Stored],
+) -> tuple[Fault, Steps]:
+    """The fault of a run whose *row* violates *constraint*, and the steps to the record at fault.
+
+    The arguments are those of `find_collision`, with the kind of the run.
+    """
+    collision = find_collision(
+        connection,
+        kind.table,
+        row,
+        constraint=constraint,
+        insert=insert,
+        deferred=deferred,
+        stored=stored,
+    )
+    identity = unique_on(*kind.identity.columns)
+    entry = _entry_identities(kind).get(constraint)
+    if collision is None and entry is not None and constraint not in identity:
+        return Fault(f"Duplicate {entry} of a ledger entry: {constraint}", "duplicate"), ()
+    same = "; the database takes the identity of another row for the same" if constraint in identity else ""
+    fault = Fault(f"Cannot be written: {collision or constraint}{same}", "constraint")
+    return fault, collision.steps if collision else ()
+
+
+def _entry_identities(kind: Kind) -> dict[str, str]:
+    """By unique constraint, the title of the identity of the ledger entries that it is about."""
+    return {
+        name: table.identity.title
+        for table in kind.table.all()
+        if table.identity is not None and table.is_shared
+        for name in unique_on(*table.identity.columns)
+    }
 
 
 def find_collision(

@@ -9,11 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Mapper, RelationshipDirection, Session
+from sqlalchemy.orm import Mapper, Session
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
-from histio.importing.bulk import Insert, Row, owner_columns
+from histio.importing.row import Insert, Row, owner_columns
 from histio.kinds.mapping import Columns, Relation, attribute, composite_listeners, is_among, select_rows
 from histio.kinds.table import Kind, Ledger, Table
 from histio.resolving.construct import construct, is_made_by_dataclass, own_constructors
@@ -26,6 +26,11 @@ def reasons(kind: Kind, habits: Habits) -> tuple[str, ...]:
     """Why runs of *kind* have to be written by the unit of work; none: they are written in bulk."""
     found = [f"the session has {_a(event)} listener" for event in habits.listeners]
     return tuple(dict.fromkeys([*found, *_of_tree(kind.table, frozenset())]))
+
+
+def unit_of_work_reasons(kinds: Iterable[Kind], habits: Habits) -> dict[str, tuple[str, ...]]:
+    """By name, the *kinds* whose runs the unit of work has to write, with the reasons."""
+    return {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
 
 
 def _of_tree(table: Table, given: frozenset[Any]) -> Iterator[str]:
@@ -73,8 +78,7 @@ def _of_table(table: Table) -> Iterator[str]:
     if len(mapper.tables) > 1:
         yield "is mapped to several tables"
     for ledger in table.ledgers:
-        way = ledger.relation.relationship
-        if way is not None and way.direction is RelationshipDirection.MANYTOONE:
+        if ledger.owner_has_key:
             yield f"keeps the key of {ledger.relation.name}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -11,15 +11,17 @@ from marshmallow import ValidationError
 
 from histio.files.raw_runs import RawRun
 from histio.importing.truncation import Cut, Truncation
+from histio.kinds.canonical import canonical
 from histio.kinds.fields import Slug
 from histio.kinds.gate import Contract
 from histio.kinds.table import Kind, Table
 from histio.kinds.versions import Versions
 from histio.pointer import pointer
 from histio.report import Fault, Problem, Renaming
-from histio.wire import WireField, faults_in, is_plain, shown, wire_name
+from histio.wire import faults_in, is_plain, shown
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
+OnDuplicate = Literal["skip", "error", "update", "verify"]
 Renames = Mapping[str, Mapping[str, str]]
 Steps = tuple[str | int, ...]
 Values = dict[str, Any]
@@ -37,45 +39,6 @@ class Format:
         """A *record* of a *version* as the current one has it, and as hooks of the host's change it."""
         upgraded, _ = self.versions.upgrade(kind.name, record, version)
         return canonical(kind.table, upgraded) if kind.is_hooked else upgraded
-
-
-def canonical(
-    table: Table,
-    record: Any,
-    as_stored: Callable[[Table, Values], Values] = lambda _table, values: values,
-) -> Any:
-    """*record* as an export would write it; unchanged if it cannot be loaded.
-
-    *as_stored* replaces the slugs of loaded values by those that an export of a database would write.
-    """
-    try:
-        return _written(table, as_stored(table, table.schema.load(copy.deepcopy(record))), record)
-    except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
-        return record
-
-
-def _written(table: Table, values: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """The wire form of what was loaded from *record*, and its members that are only dumped."""
-    dumped = table.schema.dump_fields.items()
-    wire = {name: record.get(name) for name in (wire_name(*each) for each in dumped if each[1].dump_only)}
-    ledgers = {ledger.member: ledger for ledger in table.ledgers}
-    for member, value in values.items():
-        if member not in table.names:
-            continue  # a hook of the host's has put it there
-        name, field = table.names[member], table.fields[member]
-        if value is None:
-            wire[name] = None
-        elif member in ledgers:
-            below, given = ledgers[member].table, record.get(name, value)
-            wire[name] = (
-                [_written(below, *each) for each in zip(value, given, strict=False)]
-                if ledgers[member].many
-                else _written(below, value, given)
-            )
-        else:
-            plain = isinstance(field, WireField)
-            wire[name] = table.wire(member, value) if plain else field.serialize(member, values)
-    return wire
 
 
 @dataclass(slots=True, eq=False)
@@ -145,6 +108,10 @@ class Run:
         """Drop the warnings about cut times, because they are neither written nor compared."""
         del self.warnings[: self.cut]
         self.cut = 0
+
+    def is_open(self, needs: Sequence[object]) -> bool:
+        """Whether the run has no problems except that the runs which it *needs* are not stored."""
+        return self.well_formed and len(self.problems) == len(needs)
 
     def entries(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Table, identity and place of every ledger entry that has an identity."""

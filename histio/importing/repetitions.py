@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
+from histio.importing.identities import Identities
 from histio.importing.parse import Run
 from histio.importing.spool import Spool
 from histio.kinds.identity import Identity
@@ -28,14 +29,38 @@ def shared_identities(run: Run) -> set[tuple[Table, Any]]:
     return {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
 
 
+def written_here(
+    identities: Identities, spool: Spool, runs: Iterable[Run], entries: Collection[tuple[Table, Any]]
+) -> set[tuple[Table, Any]]:
+    """Those stored *entries* of *runs* that belong to other runs which the same import has written.
+
+    Args:
+        identities: Looks up to which runs they belong.
+        spool: Knows which runs the import has written.
+        runs: The runs in whose document the entries are.
+        entries: Table and identity of each.
+    """
+    found = set()
+    for kind, table in {(run.kind, table) for run in runs for table, _, _ in run.entries()}:
+        stored = [identity for other, identity in entries if other is table]
+        owners = identities.find_owners(kind, table, stored) if stored else {}
+        for identity, owner in owners.items():
+            if spool.place(kind.name, kind.named(owner)) is not None:
+                found.add((table, identity))
+    return found
+
+
 def note_entries(
     run: Run,
     known: Collection[tuple[Table, Any]] = (),
     written: Collection[tuple[Table, Any]] = (),
 ) -> None:
-    """Note which entries of a *run* come twice in it, or are *known*: those of other runs.
+    """Note the ledger entries of a *run* that come twice in it, or exist under another run.
 
-    *written*: which of those came with the same file.
+    Args:
+        run: The run.
+        known: Table and identity of entries that exist under other runs.
+        written: Those of *known* that came with the same document.
     """
     seen = set()
     for table, identity, steps in run.entries():

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from histio.database.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
-from histio.importing.bulk import Row
 from histio.importing.circles import Blank
 from histio.importing.parse import Run, Steps, Values
+from histio.importing.row import Row
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Kind, Links, Reference, Table

@@ -10,11 +10,34 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.database.dialects import RowFaultError, latest
-from histio.importing.bulk import Insert, Row
+from histio.database.dialects import RowFaultError, counts_truly, latest
+from histio.importing.row import Insert, Row
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
-from histio.kinds.table import Table
+from histio.kinds.table import Kind, Table
+
+
+class RowCounts:
+    """Tells whether the rows of a kind have to be counted after they are written.
+
+    Args:
+        connection: A connection to the database.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._needed: dict[Kind, bool] = {}
+
+    def are_needed(self, kind: Kind) -> bool:
+        """Whether the database may report another number of rows for *kind* than it keeps."""
+        if kind not in self._needed:
+            self._needed[kind] = not counts_truly(self._connection, core_tables(kind))
+        return self._needed[kind]
+
+
+def core_tables(kind: Kind) -> list[sa.Table]:
+    """All Core tables that runs of *kind* have rows in."""
+    return [core for table in kind.table.all() for core in table.core_tables]
 
 
 def counted(insert: Insert, *, identities: Mapping[Row, Any], within: Mapping[sa.Column[Any], Any]) -> Insert:

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from histio.importing.circles import Blank, blank_of, reached, stuck_kinds
 from histio.importing.graph import BLANK, HARD, LATE, Need, RunGraph
 from histio.importing.parse import Run, Values
-from histio.importing.update.plan import keeps_key
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Part
 from histio.kinds.mapping import column_of, find_column, relation
@@ -186,7 +185,7 @@ def _late_member(kind: Kind, table: Table, named: Reference | Links) -> str | No
     if table is kind.table:
         return named.member if isinstance(named, Links) else None
     ledger = next(ledger for ledger in kind.table.ledgers if table in ledger.table.all())
-    return None if keeps_key(ledger) else ledger.member
+    return None if ledger.owner_has_key else ledger.member
 
 
 def _parts(table: Table, path: str) -> Iterator[Part]:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import RowFaultError, check_deferred, deferring, row_fault, savepoint
+from histio.database.dialects import check_count, check_deferred, deferring, row_fault, savepoint
 from histio.database.sessions import Habits
-from histio.importing.bulk import Insert, Row, write
-from histio.importing.classify import Identities
+from histio.importing.bulk import write
+from histio.importing.classify import Classifier
 from histio.importing.counts import Tally
+from histio.importing.destination import Destination
 from histio.importing.graph import BLANK, LATE, LEFT, Need, RunGraph
 from histio.importing.parse import Reader, Run
-from histio.importing.row_builder import RowBuilder
-from histio.importing.run_order import Dependencies
+from histio.importing.row import Insert, Row
+from histio.importing.run_writer import RunWriter
 from histio.importing.spool import Spool
 from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
 from histio.kinds.table import Kind, Table
 from histio.report import Fault
-from histio.resolving.resolve import Resolver
 from histio.tuning import tuning
 
 _ENOUGH = 1_000
@@ -106,49 +106,36 @@ class TwoSteps:
     is stored without a reference that it has.
 
     Args:
-        connection: In a transaction; what is written stays in it.
-        kinds: The kinds of run.
-        dependencies: The dependencies of those kinds.
-        builder: Makes the rows.
-        resolver: The resolver of the builder.
-        identities: Knows which runs exist.
-        spool: Remembers which runs this import has written.
+        destination: The database.
+        classifier: Separates the runs to insert from those that exist.
+        writer: Writes the rows of runs.
         habits: The habits of the session that is used.
         deferred: Whether deferred constraints are checked now.
-        classify: Returns those of some runs that are new, and sets the outcome of the others.
-        write_rows: Writes rows of one kind, and sets the outcomes of their runs.
     """
 
     def __init__(
         self,
-        connection: Connection,
-        kinds: Sequence[Kind],
+        destination: Destination,
         *,
-        dependencies: Dependencies,
-        builder: RowBuilder,
-        resolver: Resolver,
-        identities: Identities,
-        spool: Spool,
+        classifier: Classifier,
+        writer: RunWriter,
         habits: Habits,
         deferred: bool,
-        classify: Callable[[list[Run]], list[Run]],
-        write_rows: Callable[[Kind, dict[Run, Row], bool], None],
     ) -> None:
-        self._connection = connection
-        self._kinds = kinds
-        self._dependencies = dependencies
-        self._builder = builder
-        self._resolver = resolver
-        self._identities = identities
-        self._spool = spool
+        self._connection = destination.connection
+        self._kinds = destination.kinds
+        self._dependencies = destination.dependencies
+        self._builder = destination.builder
+        self._resolver = destination.resolver
+        self._identities = destination.identities
+        self._spool = destination.spool
+        self._tables = destination.tables
+        self._classifier = classifier
+        self._writer = writer
         self._habits = habits
-        self._classify = classify
-        self._write_rows = write_rows
         self._deferred = deferred
         # Between the steps, values that no row has violate a constraint.
-        self._checked = deferred and not dependencies.defers
-        tables = (table for kind in kinds for table in kind.table.all())
-        self._tables = [core for table in tables for core in table.core_tables]
+        self._checked = deferred and not self._dependencies.defers
 
     def write(self, graph: RunGraph, runs: OpenRuns) -> None:
         """Write the runs of *graph* that can be written; reject those that the database refuses."""
@@ -211,7 +198,7 @@ class TwoSteps:
         return failed
 
     def _write_group(self, group: Mapping[int, Run], graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
-        fresh = self._classify(list(group.values()))
+        fresh = self._classifier.select_writable(list(group.values()))
         self._builder.look_up(fresh)
         lacking = {run: self._dependencies.lacking(run, self._resolver) for run in fresh}
         for run in fresh:
@@ -221,7 +208,9 @@ class TwoSteps:
         self._resolver.break_promises()
         for kind in self._kinds:
             own = [run for run in fresh if run.kind is kind and not run.problems]
-            self._write_rows(kind, {run: made[first[run]] for run in own}, self._checked)
+            rows = {run: made[first[run]] for run in own}
+            rivals = self._writer.write(kind, rows, deferred=self._checked)
+            self._classifier.settle(kind, rivals)
         failed = {}
         for number, run in group.items():
             if run.problems:
@@ -271,7 +260,6 @@ class TwoSteps:
             kind.table,
             list(rows.values()),
             deferred=self._checked,
-            rivals=lambda _: (),
             insert=self._second_step(kind, within, amend if late else None),
         )
         for place, constraint in failures:
@@ -344,8 +332,7 @@ def _update(
         for row in rows
     ]
     result = connection.execute(statement, parameters, execution_options={"preserve_rowcount": True})
-    if result.rowcount not in (len(rows), -1):
-        raise RowFaultError("the database did not keep every row")
+    check_count(connection, table, result.rowcount, len(rows))
 
 
 def _changes(column: sa.Column[Any]) -> bool:

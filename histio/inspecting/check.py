@@ -15,10 +15,11 @@ from histio.files.decoding import lines_before, repeated_in, repeated_name
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History, check_numbers
+from histio.importing.look_ups import LookUps
 from histio.importing.parse import Format, Reader, Run, Steps, Values
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.spool import Spool
-from histio.importing.transaction import Import, windows
+from histio.importing.windows import windows
 from histio.kinds.auditing import findings
 from histio.kinds.table import Kind, Ledger, Table
 from histio.pointer import pointer
@@ -127,7 +128,7 @@ def _note(run: Run, found: Iterable[tuple[Steps, str]]) -> None:
         run.note(Fault(text, "audit"), *steps, warning=True)
 
 
-def _problems(file: Reading, form: Format, seen: Spool, work: Import | None) -> Iterator[Problem]:
+def _problems(file: Reading, form: Format, seen: Spool, work: LookUps | None) -> Iterator[Problem]:
     yield from file.repeated
     if work is not None and work.refers_to_runs:
         work.expect(item for item in _readable(file, [], again=True) if isinstance(item, RawRun))
@@ -180,7 +181,7 @@ class _Runs:
         work: Knows the database; None: references are left alone.
     """
 
-    def __init__(self, form: Format, version: str, work: Import | None) -> None:
+    def __init__(self, form: Format, version: str, work: LookUps | None) -> None:
         self._form = form
         self._reader = Reader(form, version, {})
         self._work = work
@@ -209,7 +210,7 @@ class _Runs:
 
     def _looked_at(self, raw_runs: Sequence[RawRun]) -> list[Run]:
         if self._work is not None:
-            return self._work.look(raw_runs)
+            return self._work.look_up(raw_runs)
         runs = [self._reader.read(raw) for raw in raw_runs]
         for run in runs:
             note_entries(run)

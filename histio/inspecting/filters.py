@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import aliased
 
 from histio.history import History
-from histio.importing.transaction import Import
+from histio.importing.look_ups import LookUps
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Table
@@ -65,7 +65,7 @@ def _slugs(table: Table) -> dict[str, str]:
 
 
 def _criteria(
-    table: Table, entity: Any, name: str, slug: str, work: Import
+    table: Table, entity: Any, name: str, slug: str, work: LookUps
 ) -> Iterator[sa.ColumnElement[bool] | str]:
     """What is true of the rows of *entity* that name the *slug*, by each member; or why none do."""
     member = _slugs(table).get(name)
@@ -80,7 +80,7 @@ def _criteria(
                 yield sa.exists().where(*ledger.ties(entity, below), criterion)
 
 
-def _names(table: Table, entity: Any, member: str, slug: str, work: Import) -> sa.ColumnElement[bool] | str:
+def _names(table: Table, entity: Any, member: str, slug: str, work: LookUps) -> sa.ColumnElement[bool] | str:
     own: Any = table.fields[member]
     try:
         value = own.deserialize([slug] if own.many else slug)
@@ -90,7 +90,7 @@ def _names(table: Table, entity: Any, member: str, slug: str, work: Import) -> s
     if member in table.columns:
         criterion: sa.ColumnElement[bool] = getattr(entity, table.attribute(member).key) == value
         return criterion
-    rows, findings = work.found(table, {member: value})
+    rows, findings = work.find_related(table, {member: value})
     if findings:
         hint = f" ({findings[0].hint})" if findings[0].hint else ""
         return f"{table.names[member]}: {findings[0].fault}{hint}"

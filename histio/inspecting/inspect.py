@@ -20,8 +20,8 @@ from histio.files.scratch import Scratch
 from histio.files.streams import Seal, Stream
 from histio.files.writing import lines
 from histio.history import History
+from histio.importing.look_ups import LookUps
 from histio.importing.parse import Format
-from histio.importing.transaction import Import
 from histio.kinds.fields.references import Key
 from histio.kinds.table import Table
 from histio.report import Problem
@@ -352,7 +352,7 @@ class _Slugs(Scratch):
         for value, uses in self._database.execute(asked, (*needs, limit)):
             yield json.loads(value), uses
 
-    def needed(self, work: Import | None) -> Iterator[Needed]:
+    def needed(self, work: LookUps | None) -> Iterator[Needed]:
         """What is named, and whether it exists in the database that *work* knows; None: nobody can say."""
         self._keep()
         for number, naming in enumerate(self._needs):
@@ -361,7 +361,7 @@ class _Slugs(Scratch):
                 yield from _looked_up(naming, page, work)
 
 
-def _looked_up(naming: _Naming, page: list[tuple[Any, int]], work: Import | None) -> Iterator[Needed]:
+def _looked_up(naming: _Naming, page: list[tuple[Any, int]], work: LookUps | None) -> Iterator[Needed]:
     told: dict[int, str] = {}
     records: dict[int, dict[str, Any]] = {}
     for place, (value, _) in enumerate(page):
@@ -371,7 +371,9 @@ def _looked_up(naming: _Naming, page: list[tuple[Any, int]], work: Import | None
             told[place] = next(str(fault) for _, fault in faults_in(error.messages))
     findings: dict[int, list[MemberFault]] = {}
     if work is not None:
-        findings = dict(zip(records, work.named(naming.table, list(records.values())), strict=True))
+        findings = dict(
+            zip(records, work.check_references(naming.table, list(records.values())), strict=True)
+        )
     for place, (value, uses) in enumerate(page):
         wrong = next((each for each in findings.get(place, ()) if each.member == naming.member), None)
         message = told.get(place) or (None if wrong is None else str(wrong.fault))

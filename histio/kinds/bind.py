@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from marshmallow import RAISE
@@ -22,6 +23,7 @@ from histio.kinds.fields import Date, RunUUID, Slug, UtcTimestamp
 from histio.kinds.identity import Identity, Part
 from histio.kinds.mapping import (
     Relation,
+    attribute,
     column_named,
     column_of,
     find_column,
@@ -343,9 +345,24 @@ def _ledger(mapper: Mapper[Any], name: str, schema: BaseSchema, *, many: bool) -
     owner = tuple(_column(mapper, theirs) for theirs in owned.values())
     local = tuple(_column(table.mapper, own) for own in owned)
     further = {column: value for column, value in constants_of(found) if column not in table.columns.values()}
-    order = tuple(_member(schema, name) for name in order_names(schema, found)) if many else ()
-    ordered = order if all(name in table.fields for name in order) else ()
-    return Ledger(name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, ordered)
+    order, beyond = _order(schema, table, found) if many else ((), "content")
+    return Ledger(
+        name, found, table, many, (*found.local, *owner), (*found.remote, *local), further, order, beyond
+    )
+
+
+def _order(
+    schema: BaseSchema, table: Table, owner: Relation
+) -> tuple[tuple[str, ...], Literal["recording", "content", "hidden"]]:
+    """What orders the entries of a ledger: `Ledger.order` and `Ledger.further_order`."""
+    named = [_member(schema, name) for name in order_names(schema, owner)]
+    order = tuple(itertools.takewhile(table.fields.__contains__, named))
+    growing = table.growing_key
+    key = None if growing is None else attribute(table.mapper, growing).key
+    hidden = named[len(order) :]
+    if hidden and hidden != [key]:
+        return order, "hidden"
+    return order, "content" if key is None else "recording"
 
 
 def constants_of(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:

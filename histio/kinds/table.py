@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from marshmallow.fields import Field
-from sqlalchemy.orm import InstrumentedAttribute, Mapper
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipDirection
 
 from histio.kinds.base import BaseSchema
 from histio.kinds.fields import Date, UtcTimestamp
@@ -93,7 +93,9 @@ class Ledger:
         owner: Columns of the owner's row …
         local: … and the columns of the entry that are filled with them.
         constants: What further columns must hold for the relationship to lead to the entry.
-        order: The members that order the entries; none: they are in the order of their recording.
+        order: The members that order the entries, as far as the format has them; none: it has none of them.
+        further_order: What orders entries that are equal in these: the key that grows as they are recorded,
+            their content, or columns that the format does not have.
     """
 
     member: str
@@ -104,6 +106,18 @@ class Ledger:
     local: Columns
     constants: Mapping[sa.Column[Any], Any]
     order: tuple[str, ...]
+    further_order: Literal["recording", "content", "hidden"]
+
+    @property
+    def keeps_sequence(self) -> bool:
+        """Whether entries that are equal in `order` keep the sequence in which they are imported."""
+        return self.many and self.further_order != "content"
+
+    @property
+    def owner_has_key(self) -> bool:
+        """Whether the owner's row has the foreign key, and not the entry's."""
+        way = self.relation.relationship
+        return way is not None and way.direction is RelationshipDirection.MANYTOONE
 
     def ties(self, owner: Any, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
         """What is true of the rows of *entity* that belong to those of *owner*; both may be aliases."""

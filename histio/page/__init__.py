@@ -1,13 +1,13 @@
-"""A history as a page to look at."""
+"""HTML reports about a history."""
 
 from __future__ import annotations
 
 from histio.files import FilePath, is_same_file, target
 from histio.history import History
-from histio.page.content import content
-from histio.page.gathering import gathered
-from histio.page.rendering import engine, rendered
-from histio.page.sums import Sums
+from histio.page.content import build_content
+from histio.page.gather import gather
+from histio.page.render import load_jinja, render
+from histio.page.totals import Sums
 from histio.report import ImportReport
 
 __all__ = ["report_page"]
@@ -22,34 +22,37 @@ def report_page(
     imported: ImportReport | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write one HTML file that shows a history, in constant memory; it needs no other file and loads nothing.
+    """Write an HTML report about a file or a database, in constant memory.
 
-    For every kind it tells how many runs there are and when, each of their numbers over time and by each
-    slug, what their ledgers consumed, the charts that the schemas declare (``Meta.charts``), and what breaks
-    their rules (``Meta.audits``). Sums are exact. Needs ``histio[report]``.
+    The report is one file that loads nothing from elsewhere. For each kind it shows the number of runs over
+    time, sums of their numbers over time and by slug, their ledgers, the charts that the schemas declare
+    (``Meta.charts``), and the runs that break their rules (``Meta.audits``). Sums are exact. Requires
+    ``histio[report]``.
 
     Args:
-        given: A file, as `History.import_file` takes it, whose runs of wrong form are passed over, which the
-            page says; or a history, which stands for its database.
-        out: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard output. The
-            file is there when it is whole.
-        history: Tells what a file may hold; None: the bundled kinds.
-        imported: The report of an import, whose problems and warnings the page lists; None: no such list.
-        overwrite: Whether an existing file is replaced.
+        given: A file, as `History.import_file` takes it, or a history, whose database is read. Invalid runs
+        of a
+            file are counted, and otherwise left out.
+        out: A path, a URL (requires ``histio[urls]``), an open binary file, or ``-`` for standard output. The
+        file
+            appears once it is complete.
+        history: A history with the kinds of the file; None: the bundled kinds.
+        imported: The report of an import, to list its problems and warnings; None: no list.
+        overwrite: Replace an existing file.
 
     Raises:
-        DocumentError: The file is no history, or is damaged.
-        ExportError: Rows that the format cannot hold.
-        FileExistsError: There is such a file, and *overwrite* was not said.
+        DocumentError: The file is not a history, or is damaged.
+        ExportError: The format cannot hold some rows of the database.
+        FileExistsError: *out* exists, and *overwrite* is false.
         ImportError: Jinja2 is not installed.
-        OSError: The file cannot be read, or the page not be written.
-        ValueError: *out* is the file itself.
+        OSError: The file cannot be read, or the report cannot be written.
+        ValueError: *given* and *out* are the same file.
     """
-    engine()
+    load_jinja()
     if is_same_file(given, out):
-        raise ValueError("out: the file itself, which the page would take the place of")
-    of = given if isinstance(given, History) else history or History()
+        raise ValueError("out: the report would replace the file that it is about")
+    kinds_from = given if isinstance(given, History) else history or History()
     with target(out, compression=None, overwrite=overwrite) as file, Sums() as sums:
-        found = gathered(given, of, sums)
-        for piece in rendered(content(found, sums, of, imported)):
+        gathered = gather(given, kinds_from, sums)
+        for piece in render(build_content(gathered, sums, kinds_from, imported)):
             file.write(piece)

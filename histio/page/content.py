@@ -1,4 +1,4 @@
-"""What stands on a page, in the words and the order in which it stands there."""
+"""The contents of a report as the template takes them."""
 
 from __future__ import annotations
 
@@ -9,117 +9,131 @@ from decimal import Decimal
 from typing import Any
 
 from histio.history import History
-from histio.page.drawing import Drawing
-from histio.page.figures import cut, shown_number, titled, titled_path
-from histio.page.gathering import FINDINGS, Gathered, KindGathered
-from histio.page.sums import Sums
+from histio.page.draw import Drawing
+from histio.page.figures import format_number, path_to_title, shorten, to_title
+from histio.page.gather import FINDINGS, GatheredHistory, GatheredKind
+from histio.page.totals import Sums
 from histio.report import KEPT, ImportReport, Problem
 
-_LONGEST = 300
-
-_LISTED = 1_000_000
-"""Bytes that problems and warnings may take on a page."""
-
-_ROW = 120  # bytes of markup
+_LONGEST_MESSAGE = 300
+_PROBLEM_BYTES = 1_000_000  # for the list of problems and warnings
+_ROW_BYTES = 120  # markup of a row
 
 
-def content(found: Gathered, sums: Sums, history: History, imported: ImportReport | None) -> dict[str, Any]:
-    """All that the template takes."""
+def build_content(
+    gathered: GatheredHistory, sums: Sums, history: History, imported: ImportReport | None
+) -> dict[str, Any]:
+    """All variables of the template.
+
+    Args:
+        gathered: The runs of the history.
+        sums: Their totals by slug and by day.
+        history: Describes the kinds.
+        imported: The report of an import to show; None: none.
+    """
     drawing = Drawing(sums)
-    kinds = [_kind(kind, drawing, history) for kind in found.kinds]
-    rules = [rule for kind in found.kinds for rule in _rules(kind)]
+    kinds = [_kind(kind, drawing, history) for kind in gathered.kinds]
+    rules = [rule for kind in gathered.kinds for rule in _rules(kind)]
     return {
-        "name": cut(found.name),
-        "facts": list(_facts(found)),
-        "passed_over": found.passed_over,
+        "name": shorten(gathered.name),
+        "facts": list(_facts(gathered)),
+        "invalid": gathered.invalid,
         "kinds": kinds,
         "rules": rules,
         "findings": sum(rule["count"] for rule in rules),
         "kept": FINDINGS,
-        "imported": None if imported is None else _imported(imported),
+        "imported": None if imported is None else _import(imported),
         "charts": [figure.chart for figure in drawing.figures],
     }
 
 
-def _facts(found: Gathered) -> Iterator[tuple[str, str]]:
-    made = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    if found.exported_at is not None:
-        yield "Exported", _moment(found.exported_at)
-    yield "Format", found.version
-    yield "Report made", made
+def _facts(gathered: GatheredHistory) -> Iterator[tuple[str, str]]:
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if gathered.exported_at is not None:
+        yield "Exported", _format_time(gathered.exported_at)
+    yield "Format", gathered.version
+    yield "Report made", now
 
 
-def _moment(time: str) -> str:
-    """A *time* as RFC 3339 has it, for people, to the minute; a day as it is."""
+def _format_time(time: str) -> str:
+    """Shorten a time in RFC 3339 to the minute; a date stays as it is."""
     day, _, clock = time.partition("T")
     return f"{day} {clock[: len('10:00')]} UTC" if clock else day
 
 
-def _kind(kind: KindGathered, drawing: Drawing, history: History) -> dict[str, Any]:
-    described = history._contract.schema["$defs"][kind.kind.name]
+def _format_count(number: int) -> str:
+    return format_number(Decimal(number))
+
+
+def _kind(kind: GatheredKind, drawing: Drawing, history: History) -> dict[str, Any]:
+    definition = history._contract.schema["$defs"][kind.kind.name]
+    branches = list(kind.root.all())
     return {
-        "title": titled(kind.kind.collection),
-        "text": described.get("description", ""),
-        "runs": _count(kind.runs),
-        "first": None if kind.first is None else _moment(kind.first),
-        "last": None if kind.last is None else _moment(kind.last),
+        "title": to_title(kind.kind.collection),
+        "text": definition.get("description", ""),
+        "runs": _format_count(kind.runs),
+        "first": None if kind.first is None else _format_time(kind.first),
+        "last": None if kind.last is None else _format_time(kind.last),
         "untimed": kind.untimed if kind.first is not None else 0,
         "ledgers": [
-            (titled_path(branch.path), _count(branch.totals.records))
-            for branch in kind.root.all()
-            if branch.path
+            (path_to_title(branch.plan.path), _format_count(branch.totals.records))
+            for branch in branches
+            if branch.plan.path
         ],
-        "findings": _count(sum(rule.count for branch in kind.root.all() for rule in branch.rules)),
-        "parts": list(drawing.parts(kind)),
+        "findings": _format_count(sum(rule.count for branch in branches for rule in branch.rules)),
+        "parts": list(drawing.sections(kind)),
     }
 
 
-def _count(number: int) -> str:
-    return shown_number(Decimal(number))
-
-
-def _rules(kind: KindGathered) -> Iterator[dict[str, Any]]:
-    """The rules that were looked at, and what breaks them."""
+def _rules(kind: GatheredKind) -> Iterator[dict[str, Any]]:
+    """The rules of a kind and of its ledgers, with the findings."""
     for branch in kind.root.all():
-        for each in branch.rules:
+        path = branch.plan.path
+        for rule in branch.rules:
             yield {
-                "of": [titled(kind.kind.collection), *([titled_path(branch.path)] if branch.path else [])],
-                "text": str(each.rule),
-                "count": each.count,
-                "shown": _count(each.count),
+                "of": [to_title(kind.kind.collection), *([path_to_title(path)] if path else [])],
+                "text": str(rule.rule),
+                "count": rule.count,
+                "shown": _format_count(rule.count),
                 "first": [
-                    (cut(found.run), cut(found.place), cut(found.pointer), cut(found.text, _LONGEST))
-                    for found in each.first
+                    (
+                        shorten(found.run),
+                        shorten(found.place),
+                        shorten(found.pointer),
+                        shorten(found.text, _LONGEST_MESSAGE),
+                    )
+                    for found in rule.first
                 ],
             }
 
 
-def _imported(report: ImportReport) -> dict[str, Any]:
-    names = ("imported", "updated", "skipped", "rejected")
-    problems = list(_fitting(map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])))
+def _import(report: ImportReport) -> dict[str, Any]:
+    outcomes = ("imported", "updated", "skipped", "rejected")
+    problems = list(_fit_on_page(map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])))
     return {
         "dry_run": report.dry_run,
         "truncated": report.truncated,
-        "counts": [(titled(name), _count(getattr(report, name))) for name in names],
+        "counts": [(to_title(name), _format_count(getattr(report, name))) for name in outcomes],
         "by_kind": [
-            [titled(kind), *(_count(getattr(counts, name)) for name in names)]
+            [to_title(kind), *(_format_count(getattr(counts, name)) for name in outcomes)]
             for kind, counts in report.by_kind.items()
         ],
-        "names": [titled(name) for name in names],
-        "problem_count": _count(report.problem_count),
-        "warning_count": _count(report.warning_count),
-        "left_out": _count(report.problem_count + report.warning_count - len(problems)),
+        "names": [to_title(name) for name in outcomes],
+        "problem_count": _format_count(report.problem_count),
+        "warning_count": _format_count(report.warning_count),
+        "left_out": _format_count(report.problem_count + report.warning_count - len(problems)),
         "codes": sorted({problem["code"] for problem in problems}),
         "problems": problems,
     }
 
 
-def _fitting(problems: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
-    """As many of the first *problems* as a page has room for."""
+def _fit_on_page(problems: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """As many of the first *problems* as the page has room for."""
     taken = 0
     for problem in problems:
-        taken += _ROW + sum(len(html.escape(text).encode("utf-8", "replace")) for text in problem.values())
-        if taken > _LISTED:
+        texts = (html.escape(text).encode("utf-8", "replace") for text in problem.values())
+        taken += _ROW_BYTES + sum(map(len, texts))
+        if taken > _PROBLEM_BYTES:
             return
         yield problem
 
@@ -130,7 +144,7 @@ def _problem(problem: Problem) -> dict[str, str]:
     return {
         "severity": problem.severity,
         "code": problem.code,
-        "run": cut(" ".join(filter(None, [problem.kind, problem.uuid]))),
-        "place": cut(" ".join(filter(None, [line, problem.pointer]))),
-        "message": cut(f"{problem.message}{hint}", _LONGEST),
+        "run": shorten(" ".join(filter(None, [problem.kind, problem.uuid]))),
+        "place": shorten(" ".join(filter(None, [line, problem.pointer]))),
+        "message": shorten(f"{problem.message}{hint}", _LONGEST_MESSAGE),
     }

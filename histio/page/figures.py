@@ -1,4 +1,4 @@
-"""What was gathered, as figures: for each the values of its charts, and a table with the numbers."""
+"""Figures: charts, each with a table of its numbers; and the texts that they show."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from histio.page.sums import Totals
+from histio.page.totals import Totals
 
-NOTHING = "\N{EN DASH}"
-"""Stands where there is no number."""
+NO_NUMBER = "\N{EN DASH}"
 
 _LONGEST = 120
-_LABEL = 60
+_LONGEST_LABEL = 60
 _DIGITS = 24
 
 Read: TypeAlias = Callable[[Totals], Decimal | None]
+"""Reads one number from totals."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One of the ways to look at a figure.
+    """One of the charts that a figure can show.
 
     Attributes:
-        name: What it is called.
-        axis: What its values are.
-        unit: The records that it shows, by the text of their unit; None: all.
-        series: What is shown of them, by name; of several, the first one was planned. The last one decides
-            which slugs are shown.
-        line: Over time, it is a line.
+        name: Its name in the menu of views.
+        axis: The title of the axis of its values.
+        unit: The unit whose records it shows, as JSON; None: all records.
+        series: Its series, by name. Of two, the first is planned. Charts by slug are ranked by the last.
+        line: Draw it as a line if its categories are periods.
     """
 
     name: str
@@ -40,13 +39,18 @@ class View:
     series: tuple[tuple[str, Read], ...]
     line: bool = False
 
-    def told(self, labels: Sequence[str], totals: Sequence[Totals | None]) -> dict[str, Any]:
-        """The view as the script takes it."""
+    def to_dict(self, labels: Sequence[str], totals: Sequence[Totals | None]) -> dict[str, Any]:
+        """The view as page.js takes it.
+
+        Args:
+            labels: The categories.
+            totals: The totals of each category; None: it has no records.
+        """
         series = [
-            {"name": name, "values": [None if each is None else _plain(read(each)) for each in totals]}
+            {"name": name, "values": [None if each is None else _to_float(read(each)) for each in totals]}
             for name, read in self.series
         ]
-        labels = [cut(each, _LABEL) for each in labels]
+        labels = [shorten(label, _LONGEST_LABEL) for label in labels]
         return {"name": self.name, "axis": self.axis, "labels": labels, "series": series, "line": self.line}
 
 
@@ -55,9 +59,9 @@ class Column:
     """A column of numbers.
 
     Attributes:
-        title: Its head.
-        cell: What it says of totals.
-        mixes: It may say it of records with different units.
+        title: Its heading.
+        cell: Formats the number that it shows of totals.
+        mixes: Its numbers make sense for records of different units.
     """
 
     title: str
@@ -67,25 +71,25 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart with its numbers.
+    """A chart and the table of its numbers.
 
     Attributes:
-        title: What it shows.
-        of: The kind that it is about.
-        text: More about it; may be empty.
-        axis: What the chart's categories are.
-        views: The ways to look at it, as the script takes them; each has a ``name``.
-        head: The heads of the table's columns.
-        rows: Its rows, cell by cell.
-        labels: How many of the first cells are no numbers.
-        note: What is to be known of the numbers; may be empty.
-        over_time: The categories follow each other.
-        wide: It takes the whole width.
-        number: That of the figure on its page.
+        title: The title.
+        kind: The title of the kind of run.
+        text: A description; may be empty.
+        axis: The title of the axis of categories.
+        views: The charts to choose from, as page.js takes them.
+        head: The headings of the table.
+        rows: The rows of the table, cell by cell.
+        labels: How many of the first cells of a row are text.
+        note: A remark on the numbers; may be empty.
+        over_time: The categories are periods.
+        wide: Give it the full width of the page.
+        number: Its number on the page.
     """
 
     title: str
-    of: str
+    kind: str
     text: str
     axis: str
     views: list[dict[str, Any]]
@@ -99,56 +103,56 @@ class Figure:
 
     @property
     def caption(self) -> str:
-        """What it shows, of which kind."""
-        return f"{self.of}: {self.title}"
+        """The kind and the title."""
+        return f"{self.kind}: {self.title}"
 
     @property
     def chart(self) -> dict[str, Any]:
-        """What the script draws."""
+        """The chart as page.js takes it."""
         return {"axis": self.axis, "overTime": self.over_time, "views": self.views}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Figures of one subject."""
+class Section:
+    """A part of the page with figures."""
 
     title: str
     text: str
     figures: list[Figure]
 
 
-def titled(name: str) -> str:
-    """The *name* of a member, kind or ledger, for people."""
+def to_title(name: str) -> str:
+    """The *name* of a member, kind or ledger as a title: ``Recipe`` for ``recipe_slug``."""
     return name.removesuffix("_slug").replace("_", " ").capitalize()
 
 
-def titled_path(path: Sequence[str]) -> str:
-    """The names that lead to a ledger, for people."""
-    return " of ".join(titled(name).lower() for name in reversed(path)).capitalize()
+def path_to_title(path: Sequence[str]) -> str:
+    """The names that lead to a ledger as a title, the last one first."""
+    return " of ".join(to_title(name).lower() for name in reversed(path)).capitalize()
 
 
-def cut(text: str, longest: int = _LONGEST) -> str:
-    """*text*, shortened where it is longer than a page can take."""
+def shorten(text: str, longest: int = _LONGEST) -> str:
+    """Cut *text* to *longest* characters, with an ellipsis."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def shown_number(value: Decimal | None) -> str:
-    """*value* for people, exactly unless it is very long; None: there is none."""
+def format_number(value: Decimal | None) -> str:
+    """Format a number with thin spaces; exactly, unless it is very long. None becomes a dash."""
     if value is None:
-        return NOTHING
+        return NO_NUMBER
     text = f"{value:,f}".replace(",", "\u202f")
     return text if len(text) <= _DIGITS else f"≈ {value:.12g}"
 
 
-def label(text: str) -> str:
-    """A key or unit for people, from its JSON."""
+def format_key(text: str) -> str:
+    """Format a key or unit, which is JSON."""
     value = json.loads(text)
     if isinstance(value, dict):
-        return cut(", ".join(str(each) for each in value.values()))
-    return "none" if value is None else cut(str(value))
+        return shorten(", ".join(str(part) for part in value.values()))
+    return "none" if value is None else shorten(str(value))
 
 
-def _plain(value: Decimal | None) -> float | None:
-    """*value* as the script takes it."""
+def _to_float(value: Decimal | None) -> float | None:
+    """The number as page.js takes it; None: there is none, or it is beyond a double."""
     number = None if value is None else float(value)
     return number if number is None or math.isfinite(number) else None

@@ -15,7 +15,8 @@ from sqlalchemy import orm
 
 import histio
 from histio import DocumentError, ExportError, History, NotConfiguredError
-from histio.comparing.diff import Change, Difference, diff
+from histio.comparing.changes import Change
+from histio.comparing.diff import Difference, diff
 from histio.models import ProductionRun
 from tests.support import shop
 from tests.support.bakery import (
@@ -431,11 +432,30 @@ def test_whatever_a_host_has_is_compared(other, expected):
     assert [each.pointer for difference in found for each in difference.changes] == expected
 
 
-def test_entries_without_identity_are_matched_by_their_place():
+def test_entries_without_identity_are_matched_by_the_members_of_their_key():
     a = shop.order(lines=[shop.line(1), shop.line(2)])
-    b = shop.order(lines=[shop.line(2), shop.line(1)])
-    found = changes(orders(a), orders(b), history=History(None, shop.OrderSchema))
-    assert found == [("/lines/0/place", 1, 2), ("/lines/1/place", 2, 1)]
+    b = shop.order(lines=[shop.line(2, quantity="9.00"), shop.line(1)])
+    history = History(None, shop.OrderSchema)
+    quantity = a["lines"][1]["quantity"]
+    assert changes(orders(a), orders(b), history=history) == [("/lines/1/quantity", quantity, "9.00")]
+    assert list(diff(orders(a), orders(a | {"lines": a["lines"][::-1]}), history=history)) == []
+
+
+def test_entries_that_nothing_tells_apart_are_matched_by_their_position():
+    texts = ("one", "two", "three", "four"), ("one", "three", "4", "5")
+    a, b = (shop.order(lines=[shop.line(1, serials=[{"text": text} for text in some])]) for some in texts)
+    assert changes(orders(a), orders(b), history=History(None, shop.OrderSchema)) == [
+        ("/lines/0/serials/1/text", "two", "three"),
+        ("/lines/0/serials/2/text", "three", "4"),
+        ("/lines/0/serials/3/text", "four", "5"),
+    ]
+    c = shop.order(lines=[shop.line(1, serials=[{"text": text} for text in ("one", "three", "four")])])
+    assert changes(orders(a), orders(c), history=History(None, shop.OrderSchema)) == [
+        ("/lines/0/serials/1", {"text": "two"}, None)
+    ]
+    assert changes(orders(c), orders(a), history=History(None, shop.OrderSchema)) == [
+        ("/lines/0/serials/1", None, {"text": "two"})
+    ]
 
 
 def test_runs_without_time_are_compared(create):

@@ -901,7 +901,7 @@ def test_entries_whose_order_the_format_does_not_know_are_not_brought_into_anoth
     history.import_document(document({"id": 1, "lines": lines("a", "b")}))
     report = update(history, document({"id": 1, "lines": lines("b", "a")}))
     assert told(report.problems) == [("/runs/0", "conflict")]
-    assert "place orders them, of which the format knows nothing" in report.problems[0].message
+    assert "the format does not have place, which orders them" in report.problems[0].message
 
 
 @both_ways

@@ -24,11 +24,11 @@ import histio
 from histio import BindingError, DocumentError, History, ImportReport, Problem, ProductionRunSchema
 from histio.kinds.audits import Sum
 from histio.kinds.charts import Compare
-from histio.page.figures import NOTHING
-from histio.page.gathering import gathered
-from histio.page.rendering import _asset
-from histio.page.sums import Sums, Totals
-from histio.page.times import STEPS, step_for
+from histio.page.figures import NO_NUMBER
+from histio.page.gather import gather
+from histio.page.render import read_asset
+from histio.page.time_steps import STEPS, choose_step
+from histio.page.totals import Sums, Totals
 from histio.tuning import tuned
 from tests.support import shop
 from tests.support.bakery import (
@@ -239,7 +239,7 @@ def test_of_many_units_the_rest_is_not_added_up(tmp_path):
     ]
     tables = page(document(run(1, consumptions=entries)), tmp_path).table
     others = [row for row in tables("Consumptions by ingredient") if row[0] == "others"]
-    assert others == [["others", "other units", "45", "90.0000", NOTHING]]
+    assert others == [["others", "other units", "45", "90.0000", NO_NUMBER]]
 
 
 def test_a_host_that_names_no_unit_has_its_amounts_added_up(tmp_path):
@@ -273,8 +273,8 @@ def test_a_host_that_names_no_unit_has_its_amounts_added_up(tmp_path):
 )
 def test_time_is_divided_as_finely_as_a_chart_can_show(first, last, step, labels):
     first, last = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
-    found = step_for(first, last)
-    parts = [found.label(part) for part in found.parts(first, last)]
+    found = choose_step(first, last)
+    parts = [found.label(part) for part in found.periods(first, last)]
     assert found.name == step
     assert labels in (None, parts)
 
@@ -326,7 +326,7 @@ def test_sums_are_exact_however_many_keys_are_kept_in_memory(records):
 
 @given(st.lists(amounts, max_size=8), st.lists(amounts, max_size=8))
 def test_what_is_taken_away_from_totals_is_what_was_added(left, taken):
-    everything, rest, part = (Totals.none(2) for _ in range(3))
+    everything, rest, part = (Totals.empty(2) for _ in range(3))
     for each in left:
         everything.add(each)
         rest.add(each)
@@ -393,10 +393,7 @@ def test_findings_stand_below_the_rule_that_they_break(tmp_path):
 def test_runs_of_wrong_form_are_not_counted_and_the_page_says_so(tmp_path):
     wrong = run(2) | {"num_batches": "two"}
     seen = page(document(run(1), wrong), tmp_path)
-    assert (
-        "1 line or run of the file has another form than the format says, and is not counted here."
-        in seen.text
-    )
+    assert "1 line or run of the file is invalid and not counted here." in seen.text
     assert seen.table("Runs by day")[1:] == [["2025-01-02", "1"]]
 
 
@@ -525,10 +522,10 @@ def test_memory_does_not_grow_with_the_slugs(tmp_path, tune):
         lines += [{"production_run": run(n % 900, uuid=number(n), recipe_slug=f"r{n}")} for n in range(count)]
         path.write_text("\n".join(map(json.dumps, lines)) + "\n")
         with Sums() as kept:
-            gathered(path, History(), kept)
+            gather(path, History(), kept)
         tracemalloc.start()
         with Sums() as kept:
-            gathered(path, History(), kept)
+            gather(path, History(), kept)
             peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.3
@@ -558,7 +555,7 @@ def test_a_page_that_fails_leaves_the_previous_one_and_nothing_else(tmp_path):
 def test_a_page_does_not_take_the_place_of_its_history(tmp_path):
     given = tmp_path / "history.json"
     given.write_text(json.dumps(document(run(1))))
-    with pytest.raises(ValueError, match="out: the file itself"):
+    with pytest.raises(ValueError, match="out: the report would replace the file that it is about"):
         histio.report_page(given, given, overwrite=True)
 
 
@@ -570,9 +567,9 @@ def test_without_jinja_the_error_names_the_extra(tmp_path, monkeypatch):
 
 
 def test_chart_js_is_the_version_that_its_page_says():
-    code = _asset("vendor/chart.umd.min.js")
+    code = read_asset("vendor/chart.umd.min.js")
     assert "Chart.js v4.6.1" in code
-    assert "Chart.js 4.6.1" in _asset("vendor/README.md")
+    assert "Chart.js 4.6.1" in read_asset("vendor/README.md")
     assert hashlib.sha256(code.encode()).hexdigest() == (
         "87364cc2b2a76a6684929e7d6b80b18a897794db38400caff1fcf1791c6925d2"
     )

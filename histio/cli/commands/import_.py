@@ -120,9 +120,9 @@ def _check_options(file: str, page: str | None, *, force: bool, **options: Any) 
             "--report cannot be combined with standard input, which can be read only once."
         )
     if page is not None:
-        from histio.page.rendering import engine
+        from histio.page.render import load_jinja
 
-        engine()  # raises before the import if jinja2 is not installed
+        load_jinja()  # raises before the import if it is not installed
     for option, path in (("--rejects", options["rejects"]), ("--report", page)):
         if path is not None and os.path.lexists(path) and not force:
             raise click.UsageError(f"{option}: {path} exists; --force replaces it.")

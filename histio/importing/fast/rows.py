@@ -25,8 +25,8 @@ from histio.database.dialects import (
 )
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, obstacles
-from histio.importing.bulk import owner_columns
 from histio.importing.fast.parameters import Parameters, parameters
+from histio.importing.row import owner_columns
 from histio.importing.row_builder import RowBuilder
 from histio.kinds.fields import FixedDecimal, Slug
 from histio.kinds.mapping import is_unique

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import counts_truly
 from histio.exporting.fast.columns import DeclinedError
+from histio.exporting.fast.obstacles import named_mappers
 from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
 from histio.importing.bulk import attempted
-from histio.importing.classify import Identities
 from histio.importing.counts import Tally
+from histio.importing.destination import Destination
 from histio.importing.fast.rows import Records, Rows, compiled_rows
-from histio.importing.parse import Reader, Run
+from histio.importing.identities import Identities
+from histio.importing.parse import OnDuplicate, Reader, Run
 from histio.importing.row_builder import RowBuilder
-from histio.importing.row_counts import check_kept, rows_of
+from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
 from histio.importing.spool import Spool
 from histio.importing.truncation import Cut
 from histio.importing.update.compare import note_altered
 from histio.kinds.mapping import unique_rules
 from histio.kinds.table import Kind, Table
+from histio.tuning import tuning
 
 _UUID = 36
 _DEPTH = 50
@@ -42,6 +43,7 @@ class Swift:
         identities: Knows which runs exist.
         spool: Remembers which runs this import has written.
         tally: Counts what becomes of runs.
+        counts: Tells whether written rows have to be counted.
         compares: Whether runs that exist are left alone if they are the same; otherwise they are in any case.
         updates: Whether existing runs are updated, so that values stored with more digits are warned of.
         skips: Whether runs that exist are left alone at all.
@@ -59,6 +61,7 @@ class Swift:
         identities: Identities,
         spool: Spool,
         tally: Tally,
+        counts: RowCounts,
         skips: bool,
         compares: bool,
         updates: bool,
@@ -78,24 +81,18 @@ class Swift:
         self._deferred = deferred
         self._has_rules = _has_rules(table for kind in kinds for table in kind.table.all())
         self._made: dict[str, Rows | str] = {}
-        self._counts: dict[str, bool] = {}
+        self._counts = counts
         self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
 
     def rows(self, kind: Kind) -> Rows | str:
         """What writes runs of *kind*; a text: why they have to go the careful way."""
         if kind.name not in self._made:
-            why = self._barred.get(kind.name)
+            why = "the full path is asked for" if tuning().full_path_only else self._barred.get(kind.name)
             if why is None and self._identities.scope(kind.table):
                 why = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
             self._made[kind.name] = why or compiled_rows(self._connection, kind, self._builder)
         return self._made[kind.name]
-
-    def counts(self, kind: Kind) -> bool:
-        """Whether written rows of *kind* have to be counted: the database may report another number."""
-        if kind.name not in self._counts:
-            self._counts[kind.name] = not counts_truly(self._connection, _tables(kind))
-        return self._counts[kind.name]
 
     def take(self, raw_runs: Sequence[RawRun]) -> list[RawRun]:
         """Bring *raw_runs* to their ends; give back those that have to go the careful way."""
@@ -129,7 +126,7 @@ class Swift:
         by_identity = {field.from_wire(_uuid(kind, raw)): raw for raw in raw_runs}
         if len(by_identity) < len(raw_runs):
             return [], raw_runs  # a run comes twice: the order decides
-        known = self._identities.known(kind.table, by_identity)
+        known = self._identities.find_known(kind.table, by_identity)
         if not known:
             return raw_runs, []
         stored = {identity: raw for identity, raw in by_identity.items() if identity in known}
@@ -176,7 +173,7 @@ class Swift:
         try:
             fault = attempted(
                 self._connection,
-                _tables(kind),
+                core_tables(kind),
                 lambda: self._insert(kind, rows, records),
                 deferred=self._deferred,
             )
@@ -196,7 +193,7 @@ class Swift:
 
     def _insert(self, kind: Kind, rows: Rows, records: Records) -> None:
         rows.write(self._connection, records)
-        if self.counts(kind):
+        if self._counts.are_needed(kind):
             [part] = kind.identity.parts
             field: Any = part.field
             name = part.name
@@ -219,9 +216,46 @@ class Swift:
                 self._tally.warn(run.warnings)
 
 
-def _tables(kind: Kind) -> list[sa.Table]:
-    """All Core tables that runs of *kind* fill."""
-    return [each for table in kind.table.all() for each in table.core_tables]
+def open_fast_path(
+    destination: Destination,
+    *,
+    tally: Tally,
+    counts: RowCounts,
+    unit_of_work: Mapping[str, Sequence[str]],
+    on_duplicate: OnDuplicate,
+    deferred: bool,
+) -> Swift:
+    """The fast path of one transaction.
+
+    Args:
+        destination: The database.
+        tally: Counts the outcomes.
+        counts: Tells whether written rows have to be counted.
+        unit_of_work: By kind, why its runs are written by the unit of work.
+        on_duplicate: What to do with runs that exist.
+        deferred: Whether deferred constraints are checked now.
+    """
+    barred = {name: "; ".join(reasons) for name, reasons in unit_of_work.items()}
+    tables = [table for kind in destination.kinds for table in kind.table.all()]
+    # References to rows that this import writes depend on the order in which they are written.
+    named = [mapper for table in tables for mapper in named_mappers(table)]
+    if any(mapper.common_parent(table.mapper) for mapper in named for table in tables):
+        barred = {kind.name: "there are slugs of rows that an import writes" for kind in destination.kinds}
+    return Swift(
+        destination.connection,
+        destination.kinds,
+        reader=destination.reader,
+        barred=barred,
+        builder=destination.builder,
+        identities=destination.identities,
+        spool=destination.spool,
+        tally=tally,
+        counts=counts,
+        skips=on_duplicate != "error",
+        compares=on_duplicate in ("verify", "update"),
+        updates=on_duplicate == "update",
+        deferred=deferred,
+    )
 
 
 def _uuid(kind: Kind, raw: RawRun) -> str:

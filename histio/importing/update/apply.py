@@ -14,18 +14,18 @@ from sqlalchemy.orm.collections import collection_adapter
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
-from histio.importing.bulk import Insert, Row, insert_in_bulk
+from histio.importing.bulk import insert_in_bulk
 from histio.importing.orm import Work, cascades, further_of
 from histio.importing.parse import Values
+from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
 from histio.importing.update.plan import (
-    Change,
-    Entries,
+    LedgerUpdate,
     Removal,
-    change_of,
+    RowUpdate,
     conflicts,
-    counted,
-    keeps_key,
+    count_entries,
+    plan_update,
     stored_entries,
 )
 from histio.kinds.identity import Identity
@@ -75,7 +75,7 @@ class _Amendment(Work):
         assert table.identity is not None  # noqa: S101 - the table of runs
         identities = [table.identity.of(values) for values in given.values()]
         found = self._load(table, table.identity, identities, within)
-        changes: list[Change] = []
+        changes: list[RowUpdate] = []
         done: Done = {}
         for (made, values), identity in zip(given.items(), identities, strict=True):
             row = found.get(identity)
@@ -83,11 +83,11 @@ class _Amendment(Work):
                 done[made] = "another client has just removed it"
                 continue
             stored = table.schema.load(table.schema.dump(row))
-            change = change_of(table, row, values, made, stored)
-            done[made] = "; ".join(conflicts(change)) or Counter(counted(change))
+            change = plan_update(table, row, values, made, stored)
+            done[made] = "; ".join(conflicts(change)) or Counter(count_entries(change))
             changes += [] if isinstance(done[made], str) else [change]
         self.load_related(table, given)
-        self._release(table, [change.row for change in changes])
+        self._release(table, [change.target for change in changes])
         self._remove(removal for change in changes for removal in change.removals())
         for change in changes:
             self._amend(change)
@@ -131,9 +131,9 @@ class _Amendment(Work):
                 self._session.delete(removal.entry)
             self._session.flush()
 
-    def _amend(self, change: Change) -> None:
-        table, row = change.table, change.row
-        made, counter = change.made.parameters, table.mapper.version_id_col
+    def _amend(self, change: RowUpdate) -> None:
+        table, row = change.table, change.target
+        made, counter = change.row.parameters, table.mapper.version_id_col
         for member, column in table.columns.items():
             if member in change.members and column is not counter:
                 name = table.attribute(member).key
@@ -151,9 +151,9 @@ class _Amendment(Work):
         if change.touches_row:
             self._keep_given(change)
 
-    def _relate(self, change: Change) -> None:
+    def _relate(self, change: RowUpdate) -> None:
         """Let the row refer to the related rows that the document names."""
-        table, row, made = change.table, change.row, change.made
+        table, row, made = change.table, change.target, change.row
         for way in (each.relation for each in table.references if change.members & each.slugs.keys()):
             key = tuple(made.parameters.get(column.key) for column in way.local)
             for column, value in zip(way.local, key, strict=True):
@@ -166,28 +166,28 @@ class _Amendment(Work):
             if links.member in change.members:
                 assign(row, links.relation.name, [self.related[links.relation, key] for key in keys])
 
-    def _keep_given(self, change: Change) -> None:
+    def _keep_given(self, change: RowUpdate) -> None:
         """Let neither ``onupdate`` nor a counter of versions speak where the document has spoken."""
-        table, row = change.table, change.row
+        table, row = change.table, change.target
         for member, column in table.columns.items():
             if member not in change.given or member in table.computed:
                 continue
             if column is table.mapper.version_id_col:
-                self.counters.append((table.mapper, row, change.made.parameters[column.key]))
+                self.counters.append((table.mapper, row, change.row.parameters[column.key]))
             elif column.onupdate is not None or column.server_onupdate is not None:
                 flag_modified(row, table.attribute(member).key)
 
-    def _amend_entries(self, change: Change, entries: Entries) -> None:
+    def _amend_entries(self, change: RowUpdate, entries: LedgerUpdate) -> None:
         ledger, relation = entries.ledger, entries.ledger.relation
-        keys = further_of(ledger) | _keys(change.table, ledger, change.row, beyond=keeps_key(ledger))
+        keys = further_of(ledger) | _keys(change.table, ledger, change.target, beyond=ledger.owner_has_key)
         new = []
-        for each in entries.wanted:
-            if isinstance(each, Change):
+        for each in entries.entries:
+            if isinstance(each, RowUpdate):
                 self._amend(each)
-                entries.rows.append(each.row)
+                entries.objects.append(each.target)
             else:
                 new.append(self.object(ledger.table, each, keys))
-                entries.rows.append(new[-1])
+                entries.objects.append(new[-1])
         if not new:
             return
         if not cascades(ledger):
@@ -196,32 +196,34 @@ class _Amendment(Work):
             return
         if relation.apart:
             for entry in new:
-                getattr(change.row, relation.name).add(entry)
+                getattr(change.target, relation.name).add(entry)
         elif not ledger.many:
-            setattr(change.row, relation.name, new[0])
-        elif isinstance(getattr(change.row, relation.name), list):
-            setattr(change.row, relation.name, entries.rows)
+            setattr(change.target, relation.name, new[0])
+        elif isinstance(getattr(change.target, relation.name), list):
+            setattr(change.target, relation.name, entries.objects)
         else:  # one that loses the order, or whose keys are changing as well
             self._session.add_all(new)
 
-    def _bring_into_order(self, table: Table, changes: Sequence[Change]) -> None:
+    def _bring_into_order(self, table: Table, changes: Sequence[RowUpdate]) -> None:
         """Write entries anew that come after others which were recorded later."""
         keys: dict[Ledger, list[tuple[Any, ...]]] = defaultdict(list)
-        for _, entries in (each for change in changes for each in change.all_entries()):
-            if entries.misplaced is not None:
+        for _, entries in (each for change in changes for each in change.all_ledgers()):
+            if entries.rewritten:
                 growing = entries.ledger.table.growing_key
                 name = attribute(entries.ledger.table.mapper, growing).key  # type: ignore[arg-type]
-                keys[entries.ledger] += [(getattr(row, name),) for row in entries.rows[entries.misplaced :]]
+                keys[entries.ledger] += [
+                    (getattr(entries.objects[place], name),) for place in entries.rewritten
+                ]
         for ledger in _deepest_first(table):
             if ledger in keys:
                 _write_anew(self._session.connection(), ledger, keys[ledger])
 
 
-def _meant(change: Change) -> Row:
+def _meant(change: RowUpdate) -> Row:
     """The rows that should be there after *change*, without their values."""
     stored = rows_of(change.table, change.stored)
     amended = {
-        each.ledger: [_meant(entry) if isinstance(entry, Change) else entry for entry in each.wanted]
+        each.ledger: [_meant(entry) if isinstance(entry, RowUpdate) else entry for entry in each.entries]
         for each in change.ledgers
     }
     ledgers = (
@@ -230,7 +232,7 @@ def _meant(change: Change) -> Row:
     )
     links = (
         given if each.member in change.given else kept
-        for each, given, kept in zip(change.table.links, change.made.links, stored.links, strict=True)
+        for each, given, kept in zip(change.table.links, change.row.links, stored.links, strict=True)
     )
     return Row({}, tuple(ledgers), tuple(links))
 
@@ -240,7 +242,7 @@ def _detach(removals: Sequence[Removal]) -> None:
     of_lists: dict[int, tuple[Any, set[int]]] = {}
     for removal in removals:
         relation, owner = removal.ledger.relation, removal.owner
-        if keeps_key(removal.ledger):
+        if removal.ledger.owner_has_key:
             setattr(owner, relation.name, None)
         elif relation.apart:
             continue
@@ -320,7 +322,7 @@ def _take_links(
 
 def _keys_below(rows: Sequence[Any], ledger: Ledger) -> list[tuple[Any, ...]]:
     """The keys of *rows* that their entries hold: none where it is the other way round."""
-    return [] if keeps_key(ledger) else [_values(row, ledger.relation.local) for row in rows]
+    return [] if ledger.owner_has_key else [_values(row, ledger.relation.local) for row in rows]
 
 
 def _values(row: Any, columns: Columns) -> tuple[Any, ...]:

@@ -1,8 +1,7 @@
-"""What a document says against what is stored."""
+"""Compare the runs of a document with the stored ones."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,11 +11,15 @@ from sqlalchemy.engine import Connection
 
 from histio.exporting.pages import export_known
 from histio.exporting.unreadable import altered_values
-from histio.importing.parse import Run, Steps, Values
-from histio.kinds.table import Kind, Ledger, Table
+from histio.importing.parse import Run, Values
+from histio.kinds.compare import Comparison, Mismatch
+from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault
-from histio.wire import equal, shown
+from histio.wire import shown
+
+BY_CONTENT = Comparison()
+"""Members that a document leaves out are not compared, and slugs of the same row are equal."""
 
 
 def stored_values(
@@ -91,64 +94,26 @@ def given_values(
     differing = [
         run
         for run, there in pairs
-        if not isinstance(there, str) and any(differences(table, run.values, there))
+        if not isinstance(there, str) and not BY_CONTENT.alike(table, run.values, there)
     ]
     resolved = as_stored(table, [run.values for run in differing])
     return {run: run.values for run in runs} | dict(zip(differing, resolved, strict=True))
 
 
-def differences(table: Table, given: Values, stored: Values, steps: Steps = ()) -> Iterator[str]:
-    """A phrase for each member that *given* has and *stored* has otherwise.
-
-    Of slugs that are alternatives, only the one that resolves counts.
-    """
-    ledgers = {ledger.member: ledger for ledger in table.ledgers}
-    ignored = {member for reference in table.references for member in reference.named_by(given)[1:]}
-    for member, value in given.items():
-        at = (*steps, table.names[member])
-        if member in ledgers:
-            yield from _entry_differences(ledgers[member], value, stored.get(member), at)
-        elif member not in ignored and not equal(value, stored.get(member)):
-            ours, theirs = (shown(table.wire(member, each)) for each in (value, stored.get(member)))
-            yield f"{pointer(*at)} is {ours}, stored {theirs}"
+def differences(table: Table, given: Values, stored: Values) -> Iterator[str]:
+    """A phrase for each member, entry or order that *given* and *stored* have differently."""
+    return map(_phrase, BY_CONTENT.mismatches(table, given, stored))
 
 
-def _entry_differences(ledger: Ledger, given: Any, stored: Any, steps: Steps) -> Iterator[str]:
-    table = ledger.table
-    ours, theirs = ledger.listed(given), ledger.listed(stored)
-    if table.identity is None:
-        yield from _by_place(ledger, ours, theirs, steps)
-        return
-    there = {table.identity.of(entry): entry for entry in theirs}
-    here = {table.identity.of(entry): entry for entry in ours}
-    for index, entry in enumerate(ours):
-        at = (*steps, index) if ledger.many else steps
-        other = there.get(table.identity.of(entry))
-        if other is not None:
-            yield from differences(table, entry, other, at)
-        else:
-            yield f"{pointer(*at)} is not stored"
-    lacking = (table.identity.words(identity) for identity in there if identity not in here)
-    yield from (f"{pointer(*steps)} lacks the stored entry {identity}" for identity in lacking)
-    ours_there, theirs_here = (
-        [each for each in some if each in other] for some, other in ((here, there), (there, here))
-    )
-    if not ledger.order and ours_there != theirs_here:
-        yield f"{pointer(*steps)} is in another order"
-
-
-def _by_place(ledger: Ledger, ours: list[Values], theirs: list[Values], steps: Steps) -> Iterator[str]:
-    """Entries that nothing identifies are compared in their order; where a member gives it, in that."""
-    if len(ours) != len(theirs):
-        yield f"{pointer(*steps)} has {len(ours)} entries, stored {len(theirs)}"
-    placed = list(enumerate(ours))
-    if ledger.order:
-        placed.sort(key=lambda each: _order(ledger, each[1]))
-        theirs = sorted(theirs, key=functools.partial(_order, ledger))
-    for (index, entry), other in zip(placed, theirs, strict=False):
-        yield from differences(ledger.table, entry, other, (*steps, index) if ledger.many else steps)
-
-
-def _order(ledger: Ledger, entry: Values) -> str:
-    """What is alike for entries of the same place."""
-    return repr(([ledger.table.wire(member, entry.get(member)) for member in ledger.order], entry))
+def _phrase(mismatch: Mismatch) -> str:
+    at, table, member = pointer(*mismatch.path.given), mismatch.table, mismatch.member
+    if mismatch.what == "only given":
+        return f"{at} is not stored"
+    if mismatch.what == "only stored":
+        if table.identity is None:
+            return f"{at} lacks the entry stored at {pointer(*mismatch.path.stored)}"
+        return f"{at} lacks the stored entry {table.identity.words(table.identity.of(mismatch.stored))}"
+    if mismatch.what == "order":
+        return f"{at} is in another order"
+    ours, theirs = (shown(table.wire(member, each)) for each in (mismatch.given, mismatch.stored))
+    return f"{at} is {ours}, stored {theirs}"

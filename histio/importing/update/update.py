@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from histio.database.dialects import Stored
 from histio.database.sessions import Habits
-from histio.importing.bulk import Row, write
-from histio.importing.classify import Identities
-from histio.importing.collisions import find_collision
+from histio.importing.bulk import write
+from histio.importing.collisions import explain_refusal
+from histio.importing.destination import Destination
 from histio.importing.parse import Run, Values
-from histio.importing.row_builder import RowBuilder
+from histio.importing.repetitions import note_entries, written_here
+from histio.importing.row import Row
 from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
-from histio.importing.update.compare import differences, given_values, note_altered, stored_values
+from histio.importing.update.compare import BY_CONTENT, given_values, note_altered, stored_values
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
 from histio.tuning import tuning
@@ -28,33 +25,18 @@ class Updater:
     """Makes stored runs what a document says of them.
 
     Args:
-        connection: In a transaction; what is written stays in it.
-        builder: Makes the rows of runs.
-        identities: Knows which entries exist.
+        destination: The database.
         habits: Of the session that is used.
         deferred: Whether deferred constraints are checked now.
-        stored: What the database says of its columns.
-        note_entries: Notes which entries of a run are among some that other runs have, or come twice in it.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        builder: RowBuilder,
-        identities: Identities,
-        habits: Habits,
-        deferred: bool,
-        stored: Mapping[sa.Column[Any], Stored],
-        note_entries: Callable[[Run, Collection[tuple[Table, Any]]], None],
-    ) -> None:
-        self._connection = connection
-        self._builder = builder
-        self._identities = identities
+    def __init__(self, destination: Destination, *, habits: Habits, deferred: bool) -> None:
+        self._destination = destination
+        self._connection = destination.connection
+        self._builder = destination.builder
+        self._identities = destination.identities
         self._habits = habits
         self._deferred = deferred
-        self._stored = stored
-        self._note_entries = note_entries
         self._counts: Counter[str] = Counter()
 
     @property
@@ -89,7 +71,7 @@ class Updater:
             elif isinstance(stored, str):
                 run.note(Fault(f"Cannot be compared with the stored run: {stored}", "conflict"))
                 run.outcome = "rejected"
-            elif any(differences(kind.table, _writable(kind.table, given[run]), stored)):
+            elif not BY_CONTENT.alike(kind.table, _writable(kind.table, given[run]), stored):
                 differing[run] = _identities_of(replace(run, values=stored))
                 taken |= differing[run] | _identities_of(run)
             else:
@@ -119,14 +101,17 @@ class Updater:
         for table, identity, _ in (entry for run in runs for entry in run.entries()):
             if table.is_shared:
                 sought.setdefault(table, []).append(identity)
-        known = {table: self._identities.known(table, wanted, now=True) for table, wanted in sought.items()}
+        known = {
+            table: self._identities.find_known(table, wanted, now=True) for table, wanted in sought.items()
+        }
         for run, own in runs.items():
             foreign = {
                 (table, identity)
                 for table, identity, _ in run.entries()
                 if identity in known.get(table, ()) and (table.identity_columns, identity) not in own
             }
-            self._note_entries(run, foreign)
+            own_runs = written_here(self._identities, self._destination.spool, [run], foreign)
+            note_entries(run, foreign, own_runs)
 
     def _write(
         self, kind: Kind, rows: Mapping[Run, Row], values: Mapping[Run, Values], within: Scope
@@ -138,22 +123,20 @@ class Updater:
             kind.table,
             list(given),
             deferred=self._deferred,
-            rivals=lambda _: (),
             insert=amend_by_unit_of_work(self._habits, given, within, done),
         )
         for place, constraint in failures:
             run = list(rows)[place]
-            collision = find_collision(
+            fault, steps = explain_refusal(
                 self._connection,
-                kind.table,
+                kind,
                 rows[run],
                 constraint=constraint,
                 insert=None,
                 deferred=self._deferred,
-                stored=self._stored,
+                stored=self._destination.stored,
             )
-            fault = Fault(f"Cannot be written: {collision or constraint}", "constraint")
-            run.note(fault, *(collision.steps if collision else ()))
+            run.note(fault, *steps)
         for run, row in rows.items():
             outcome = done.get(row)
             if isinstance(outcome, str):

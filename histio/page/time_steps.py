@@ -1,4 +1,4 @@
-"""Days put together, to as many columns as a chart can show."""
+"""Group days into weeks, months or years, so that a chart can show them all."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _CENTURY = 100
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A way to divide time.
+    """A period into which time is divided, such as a month.
 
     Attributes:
-        name: What one part is called.
-        axis: What an axis of them is called.
-        most: How many parts a chart may have.
-        start: The first day of the part that has a day.
-        following: The first day of the next part, from that of one.
-        digits: How much of a first day, as RFC 3339 writes it, names the part.
+        name: Its name.
+        axis: The title of a chart's axis.
+        most: How many periods a chart can show.
+        start: The first day of the period that contains a day.
+        following: The first day of the next period, from the first day of one.
+        digits: How many characters of the first day, as RFC 3339 writes it, name the period.
     """
 
     name: str
@@ -31,11 +31,11 @@ class Step:
     digits: int = 10
 
     def label(self, start: dt.date) -> str:
-        """What the part with this *start* is called."""
+        """The name of the period that begins at *start*, such as ``2025-12``."""
         return start.isoformat()[: self.digits]
 
-    def parts(self, first: dt.date, last: dt.date) -> Iterator[dt.date]:
-        """The starts of all parts from that of *first* to that of *last*."""
+    def periods(self, first: dt.date, last: dt.date) -> Iterator[dt.date]:
+        """The first days of all periods from that of *first* to that of *last*."""
         at = self.start(first)
         while at <= last:
             yield at
@@ -47,8 +47,8 @@ def _year(number: int) -> dt.date:
 
 
 def _next_month(start: dt.date) -> dt.date:
-    later, month = divmod(start.month, _MONTHS)
-    return dt.date(start.year + later, month + 1, 1)
+    years, month = divmod(start.month, _MONTHS)
+    return dt.date(start.year + years, month + 1, 1)
 
 
 STEPS = (
@@ -71,12 +71,13 @@ STEPS = (
         digits=4,
     ),
 )
+"""All steps, from the finest."""
 
 
-def step_for(first: dt.date, last: dt.date) -> Step:
-    """The finest way to divide the time from *first* to *last* that a chart can show."""
+def choose_step(first: dt.date, last: dt.date) -> Step:
+    """The finest step with which a chart can show the time from *first* to *last*."""
     return next(step for step in STEPS if _fits(step, first, last))
 
 
 def _fits(step: Step, first: dt.date, last: dt.date) -> bool:
-    return all(number < step.most for number, _ in enumerate(step.parts(first, last)))
+    return all(number < step.most for number, _ in enumerate(step.periods(first, last)))

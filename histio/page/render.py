@@ -1,4 +1,4 @@
-"""Content → HTML: one file that needs no other, and that may load nothing."""
+"""Render a report as one HTML file that loads nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 _POLICY = "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
 
 
-def engine() -> Any:
-    """What makes HTML of templates: Jinja.
+def load_jinja() -> Any:
+    """The module ``jinja2``, an optional dependency.
 
     Raises:
         ImportError: It is not installed.
@@ -24,27 +24,28 @@ def engine() -> Any:
         raise ImportError("report_page needs Jinja2: install histio[report]") from error
 
 
-def rendered(content: Mapping[str, Any]) -> Iterator[bytes]:
-    """The page with this *content*, piece by piece."""
-    jinja = engine()
+def render(content: Mapping[str, Any]) -> Iterator[bytes]:
+    """Render the template with *content*, piece by piece."""
+    jinja = load_jinja()
     environment = jinja.Environment(
         autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    style, script = _asset("page.css"), f"{_library()}\n{_asset('page.js')}"
-    pieces = environment.from_string(_asset("page.html")).generate(
+    style, script = read_asset("page.css"), f"{_chart_library()}\n{read_asset('page.js')}"
+    pieces = environment.from_string(read_asset("page.html")).generate(
         content, style=style, script=script, policy=_POLICY.format(script=_hash(script), style=_hash(style))
     )
-    # What is no Unicode text cannot be written.
+    # Lone surrogates, which a file's name may have, cannot be encoded.
     return (piece.encode("utf-8", "replace") for piece in pieces)
 
 
-def _asset(name: str) -> str:
+def read_asset(name: str) -> str:
+    """The text of a file of this package."""
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
-def _library() -> str:
-    """Chart.js, without the last line, which leads to another file."""
-    code, _, _ = _asset("vendor/chart.umd.min.js").rpartition("\n//# sourceMappingURL=")
+def _chart_library() -> str:
+    """Chart.js without its last line, the URL of a source map."""
+    code, _, _ = read_asset("vendor/chart.umd.min.js").rpartition("\n//# sourceMappingURL=")
     return code
 
 

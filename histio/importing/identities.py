@@ -1,0 +1,122 @@
+"""Find which runs and ledger entries exist in the database."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import aliased
+
+from histio.database.dialects import latest
+from histio.importing.row import Row
+from histio.kinds.identity import Identity
+from histio.kinds.mapping import is_unique, unique_rules
+from histio.kinds.table import Kind, Table
+from histio.resolving.resolve import CHUNK
+
+
+class Identities:
+    """Looks up identities, a set at a time.
+
+    Args:
+        connection: A connection in a transaction; it is only read from.
+        values: By attribute, what the host fills columns with: an identity may be unique only beside these.
+    """
+
+    def __init__(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._values = values
+
+    def find_known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
+        """Those of *identities* that exist.
+
+        Args:
+            table: The table that they identify rows of.
+            identities: As columns take them.
+            now: Whether to see what others have committed since the transaction began.
+        """
+        if table.identity is None:
+            return set()
+        within = [other == value for other, value in self.scope(table).items()]
+        found = self._find(table.identity, identities, within, now=now)
+        return set(map(table.identity.normal, found))
+
+    def find_foreign(self, kind: Kind, identities: Iterable[Any]) -> set[Any]:
+        """Those of *identities* that exist on rows of other kinds, in a table shared by inheritance."""
+        mapper = kind.table.mapper
+        if mapper.inherits is None or not isinstance(mapper.polymorphic_on, sa.Column):
+            return set()
+        if kind.identity.columns[0].table is not mapper.polymorphic_on.table:
+            return set()  # the kind has a table of its own
+        of_another = mapper.polymorphic_on != mapper.polymorphic_identity
+        found = self._find(kind.identity, identities, [of_another], now=False)
+        return set(map(kind.identity.normal, found))
+
+    def find_owners(self, kind: Kind, table: Table, identities: Collection[Any]) -> dict[Any, Any]:
+        """By identity of a stored ledger entry, the identity of the run of *kind* that it belongs to."""
+        if table.identity is None:
+            return {}
+        path = next(path for path, below in kind.table.paths() if below is table)
+        entity = kind.table.mapper.class_
+        run = kind.identity.sql(entity)
+        statement = run.select()
+        for ledger in path:
+            owner, entity = entity, aliased(ledger.relation.model)
+            statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
+        own, width = table.identity.sql(entity), len(run.parts)
+        statement = own.join(statement).add_columns(*own.parts).where(own.among(identities))
+        return {
+            table.identity.normal(table.identity.joined(row[width:])): kind.identity.normal(
+                kind.identity.joined(row[:width])
+            )
+            for row in self._connection.execute(statement)
+        }
+
+    def scope(self, table: Table) -> dict[sa.Column[Any], Any]:
+        """The columns, with their values, beside which the identity of *table* is unique.
+
+        The host fills these columns, such as a tenant's. Empty: the identity is unique by itself.
+        """
+        own = table.identity_columns
+        names = {each: name for name, each in table.mapper.columns.items()}
+        for rule in () if not own or is_unique(*own) else unique_rules(own[0].table):
+            others = {other: names.get(other) for other in rule.columns if other not in own}
+            whole = len(others) + len(own) == len(rule.columns)
+            if whole and self._values.keys() >= set(others.values()):
+                return {other: self._values[name] for other, name in others.items() if name is not None}
+        return {}
+
+    def _find(
+        self, identity: Identity, identities: Iterable[Any], criteria: list[Any], *, now: bool
+    ) -> set[Any]:
+        found: set[Any] = set()
+        remaining, own = iter(identities), identity.sql()
+        while chunk := list(itertools.islice(remaining, CHUNK // len(own.parts))):
+            statement = own.select().where(own.among(chunk), *criteria)
+            statement = latest(self._connection, statement) if now else statement
+            found.update(identity.joined(row) for row in self._connection.execute(statement))
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rivals:
+    """Finds rows that another client has written since they were looked up.
+
+    Attributes:
+        identities: Looks them up.
+        table: The table of the runs.
+        by_row: The identity of each row.
+    """
+
+    identities: Identities
+    table: Table
+    by_row: Mapping[Row, Any]
+
+    def find(self, rows: Sequence[Row]) -> set[Row]:
+        """Those of *rows* whose identity exists now."""
+        known = self.identities.find_known(self.table, [self.by_row[row] for row in rows], now=True)
+        return {row for row in rows if self.by_row[row] in known}

@@ -1,0 +1,148 @@
+"""Look up what an import would find in the database, without writing anything."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from histio.database.dialects import savepoint
+from histio.database.sessions import Habits
+from histio.exporting.fast.formatter import RowFormatter, find_formatter
+from histio.files.raw_runs import RawRun
+from histio.importing.circles import circle_warnings
+from histio.importing.counts import Tally
+from histio.importing.destination import Destination
+from histio.importing.fast.rows import Rows
+from histio.importing.fast.take import open_fast_path
+from histio.importing.orm import unit_of_work_reasons
+from histio.importing.parse import Run
+from histio.importing.repetitions import note_entries, note_repeated
+from histio.importing.row_counts import RowCounts
+from histio.importing.windows import windows
+from histio.kinds.table import Kind, Table
+from histio.report import Problem
+from histio.resolving.resolve import Found, MemberFault, Values
+
+
+class LookUps:
+    """Looks up records and runs in a database; writes nothing.
+
+    Args:
+        destination: The database.
+    """
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._resolver = destination.resolver
+        self._spool = destination.spool
+
+    @property
+    def refers_to_runs(self) -> bool:
+        """Whether runs of some kind refer to other runs."""
+        return self._destination.dependencies.any
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether the database keeps less of some values than the format allows."""
+        return any(self._destination.builder.limits.values())
+
+    def find_related(self, table: Table, record: Values) -> tuple[list[Found], list[MemberFault]]:
+        """The rows that a loaded *record* of *table* refers to, and the faults of its references."""
+        self._resolver.collect(table, [record])
+        self._resolver.fetch()
+        rows: list[Found] = []
+        faults: list[MemberFault] = []
+        for reference in table.references:
+            row, wrong = self._resolver.resolve(reference, record)
+            rows += [] if row is None else [row]
+            faults += wrong
+        for links in table.links:
+            linked, wrong = self._resolver.linked(links, record)
+            rows += linked
+            faults += wrong
+        return rows, faults
+
+    def check_references(self, table: Table, records: Sequence[Values]) -> list[list[MemberFault]]:
+        """For each of *records*, loaded ones of *table*, the faults of its references."""
+        self._resolver.collect(table, records)
+        self._resolver.fetch()
+        faults = [
+            [
+                *self._resolver.findings(table, record),
+                *(each for one in table.snapshots for each in self._resolver.look_after(one, record)),
+            ]
+            for record in records
+        ]
+        self._resolver.let_go()
+        return faults
+
+    def as_stored(self, table: Table, record: dict[str, Any]) -> dict[str, Any]:
+        """A loaded *record* of *table* with the slugs that an export would write."""
+        [stored] = self._destination.builder.as_stored(table, [record], fill=True)
+        self._resolver.let_go()
+        return stored
+
+    def check(self, raw_runs: Iterable[RawRun]) -> list[Problem]:
+        """The problems and warnings of *raw_runs*: form, references, and UUIDs that come twice."""
+        checked = list(raw_runs)
+        if self.refers_to_runs:
+            self.expect(checked)
+        runs = self.look_up(checked)
+        for run in runs:
+            if not run.problems:  # a rejected run leaves its identities to others
+                note_repeated(run, self._spool)
+        return [problem for run in runs for problem in (*run.problems, *run.warnings)]
+
+    def expect(self, raw_runs: Iterable[RawRun]) -> None:
+        """Find out which of *raw_runs* could be imported; `look_up` then resolves references to them."""
+        dependencies = self._destination.dependencies
+        numbers = itertools.count()
+        for window in windows((raw, None) for raw in raw_runs):
+            runs = [self._destination.reader.read(raw) for raw, _ in window]
+            self._resolve(runs)
+            for run in runs:
+                needs = dependencies.lacking(run, self._resolver)
+                if run.is_open(needs):
+                    self._spool.graph.add(next(numbers), dependencies.names_of(run), needs)
+            self._resolver.let_go()
+        self._spool.graph.solve()
+
+    def look_up(self, raw_runs: Iterable[RawRun]) -> list[Run]:
+        """The runs of *raw_runs*, with the problems of their form and their references."""
+        runs = [self._destination.reader.read(raw) for raw in raw_runs]
+        for run in runs:
+            self._destination.dependencies.expect(run, self._spool.graph, self._resolver, hard=True)
+        self._resolve(runs)
+        self._resolver.break_promises()
+        self._resolver.let_go()
+        return runs
+
+    def _resolve(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            self._destination.note_keys(run)
+        with savepoint(self._destination.connection):
+            self._destination.builder.build(runs)
+        for run in runs:
+            note_entries(run)
+
+    def export_path(self, kind: Kind) -> RowFormatter | str:
+        """What exports *kind* on the fast path; a text: why it takes the full path."""
+        return find_formatter(kind, self._destination.connection.dialect)
+
+    def import_path(self, kind: Kind) -> Rows | str:
+        """What imports *kind* on the fast path; a text: why it takes the full path."""
+        kinds = self._destination.kinds
+        path = open_fast_path(
+            self._destination,
+            tally=Tally(kinds),
+            counts=RowCounts(self._destination.connection),
+            unit_of_work=unit_of_work_reasons(kinds, Habits()),
+            on_duplicate="skip",
+            deferred=True,
+        )
+        return path.rows(kind)
+
+    def circle_warnings(self) -> list[Problem]:
+        """A warning for each kind whose runs no import can write."""
+        return list(circle_warnings(self._destination.kinds, self._destination.connection.dialect))

@@ -1,0 +1,38 @@
+"""A row to write, with its ledgers and links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy.engine import Connection
+
+from histio.kinds.mapping import Columns
+from histio.kinds.table import Table
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A row to write.
+
+    Attributes:
+        parameters: Values by column key.
+        ledgers: For each ledger of the table, its rows.
+        links: For each `Links` of the table, the keys of the related rows.
+    """
+
+    parameters: dict[str, Any]
+    ledgers: tuple[list[Row], ...]
+    links: tuple[list[tuple[Any, ...]], ...] = ()
+
+
+Insert: TypeAlias = Callable[[Connection, Table, Sequence[Row]], None]
+"""Writes rows of a table with their ledgers, all or none."""
+
+
+def owner_columns(table: Table) -> Columns:
+    """The columns of a row whose values its ledgers and links are filled with."""
+    ledgers = (column for ledger in table.ledgers for column in ledger.owner)
+    links = (column for links in table.links for column in links.relation.local)
+    return tuple(dict.fromkeys((*ledgers, *links)))

@@ -1,0 +1,127 @@
+"""Write runs, and find out why some of them are refused."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from histio.database.dialects import hides_rivals
+from histio.database.sessions import Habits
+from histio.importing.bulk import insert_in_bulk, write
+from histio.importing.collisions import explain_refusal
+from histio.importing.destination import Destination
+from histio.importing.identities import Rivals
+from histio.importing.orm import insert_by_unit_of_work
+from histio.importing.parse import Run
+from histio.importing.row import Insert, Row
+from histio.importing.row_counts import RowCounts, counted
+from histio.kinds.mapping import unique_on
+from histio.kinds.table import Kind
+
+
+class RunWriter:
+    """Writes the rows of runs that do not exist.
+
+    Args:
+        destination: The database.
+        habits: The habits of the session that is used.
+        unit_of_work: The names of the kinds that the unit of work writes; the others are written in bulk.
+        counts: Tells whether rows have to be counted after they are written.
+        deferred: Whether deferred constraints are checked now.
+
+    Attributes:
+        written: The kinds of which runs have been written.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        habits: Habits,
+        unit_of_work: Mapping[str, object],
+        counts: RowCounts,
+        deferred: bool,
+    ) -> None:
+        self._destination = destination
+        self._unit_of_work = unit_of_work
+        self._by_unit_of_work = insert_by_unit_of_work(habits)
+        self._counts = counts
+        self._deferred = deferred
+        self.written: set[Kind] = set()
+
+    def write(self, kind: Kind, rows: Mapping[Run, Row], *, deferred: bool) -> list[Run]:
+        """Write the *rows* of runs of *kind*, and set the outcomes of the runs.
+
+        Args:
+            kind: The kind of the runs.
+            rows: The row of each run.
+            deferred: Whether deferred constraints are checked now.
+
+        Returns:
+            Runs that another client has written since they were looked up. They have no outcome.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: No row is at fault, as after a deadlock or a lost connection.
+        """
+        if not rows:
+            return []
+        destination, runs = self._destination, list(rows)
+        identities = {row: run.identity for run, row in rows.items()}
+        rivals = Rivals(destination.identities, kind.table, identities)
+        insert = self._insert(kind, identities)
+        failures = write(
+            destination.connection,
+            kind.table,
+            list(rows.values()),
+            deferred=deferred,
+            rivals=rivals,
+            insert=insert,
+        )
+        written_by_others = []
+        for place, constraint in failures:
+            run = runs[place]
+            if self._is_rival(kind, rivals, rows[run], constraint):
+                written_by_others.append(run)
+            else:
+                self._reject(run, rows[run], constraint, insert)
+        imported = [run for run in runs if run.outcome is None and run not in written_by_others]
+        self._note_imported(kind, imported)
+        return written_by_others
+
+    def _insert(self, kind: Kind, identities: Mapping[Row, object]) -> Insert:
+        within = self._destination.identities.scope(kind.table)
+        by_unit_of_work = kind.name in self._unit_of_work
+        bulk = functools.partial(insert_in_bulk, within=tuple(within))
+        insert = self._by_unit_of_work if by_unit_of_work else bulk
+        if by_unit_of_work or self._counts.are_needed(kind):
+            return counted(insert, identities=identities, within=within)
+        return insert
+
+    def _is_rival(self, kind: Kind, rivals: Rivals, row: Row, constraint: str) -> bool:
+        """Whether *row* was refused because another client has written the run meanwhile."""
+        if rivals.find([row]):
+            return True
+        # A transaction that reads an older snapshot knows it from the constraint alone.
+        return constraint in unique_on(*kind.identity.columns) and hides_rivals(self._destination.connection)
+
+    def _reject(self, run: Run, row: Row, constraint: str, insert: Insert) -> None:
+        destination = self._destination
+        fault, steps = explain_refusal(
+            destination.connection,
+            run.kind,
+            row,
+            constraint=constraint,
+            insert=insert,
+            deferred=self._deferred,
+            stored=destination.stored,
+        )
+        run.note(fault, *steps)
+        run.outcome = "rejected"
+
+    def _note_imported(self, kind: Kind, runs: list[Run]) -> None:
+        for run in runs:
+            run.outcome = "imported"
+        if runs:
+            self.written.add(kind)
+        self._destination.spool.note(kind.name, [(run.uuid or "", run.place) for run in runs])
+        self._destination.resolver.forget_missing(kind.table.mapper.class_)

@@ -1,0 +1,63 @@
+"""Records as an export would write them, whatever hooks and spellings they come with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from histio.kinds.table import Table
+from histio.wire import WireField, wire_name
+
+ONLY_DUMPED = ""
+"""The key under which loaded values keep the members that are only dumped, as a record: no member has it."""
+
+
+def canonical(table: Table, record: Any) -> Any:
+    """*record* as an export would write it, with its own slugs; unchanged if it cannot be loaded."""
+    values = load(table, record)
+    return record if values is None else dump(table, values)
+
+
+def load(table: Table, record: Any) -> dict[str, Any] | None:
+    """The values of *record*, with its `ONLY_DUMPED` members; None: it cannot be loaded."""
+    try:
+        values = table.schema.load(copy.deepcopy(record))
+        return _with_only_dumped(table, values, record)
+    except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+        return None
+
+
+def _with_only_dumped(table: Table, values: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    dumped = table.schema.dump_fields.items()
+    names = [wire_name(name, field) for name, field in dumped if field.dump_only]
+    if names:
+        values[ONLY_DUMPED] = {name: record[name] for name in names if name in record}
+    for ledger in table.ledgers:
+        entries = ledger.listed(values.get(ledger.member))
+        below = ledger.listed(record.get(table.names[ledger.member]))
+        for pair in zip(entries, below, strict=False):  # a hook may have called the ledger otherwise
+            _with_only_dumped(ledger.table, *pair)
+    return values
+
+
+def dump(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of loaded *values*."""
+    record = dict(values.get(ONLY_DUMPED, {}))
+    ledgers = {ledger.member: ledger for ledger in table.ledgers}
+    for member, value in values.items():
+        if member not in table.names:
+            continue  # a hook of the host's has put it there
+        if value is not None and member in ledgers:
+            entries = [dump(ledgers[member].table, entry) for entry in ledgers[member].listed(value)]
+            record[table.names[member]] = entries if ledgers[member].many else entries[0]
+        else:
+            record[table.names[member]] = dump_value(table, member, value)
+    return record
+
+
+def dump_value(table: Table, member: str, value: Any) -> Any:
+    """A loaded *value* of a *member* that is no ledger, as it stands in a record."""
+    if value is None or isinstance(table.fields[member], WireField):
+        return table.wire(member, value)
+    return table.fields[member].serialize(member, {member: value})
