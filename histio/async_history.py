@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+from histio.bound import Constants
 from histio.database.dialects import set_up
 from histio.errors import BindingError
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History, Where
 from histio.importing.parse import OnDuplicate, Renames
-from histio.importing.row_builder import Constants
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema

@@ -41,12 +41,47 @@ class BindingError(HistioError):
     """A schema does not fit its model, or a database cannot be used as it is configured.
 
     Attributes:
+        message: What is wrong, without its place and without the advice.
+        schema: The name of the schema class; None: no schema in particular, such as for a database.
+        field: The name of a field of the schema, or an option such as ``Meta.identity``; None: neither.
+        model: The name of the schema's model; None: it has none, or no schema is named.
+        advice: What to write instead; None: the message says it all.
         faults: The columns and relationships that are not accounted for; empty for any other error.
     """
 
-    def __init__(self, message: str, *, faults: tuple[BindingFault, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        schema: str | None = None,
+        field: str | None = None,
+        model: str | None = None,
+        advice: str | None = None,
+        faults: tuple[BindingFault, ...] = (),
+    ) -> None:
         super().__init__(message)
+        self.message = message
+        self.schema = schema
+        self.field = field
+        self.model = model
+        self.advice = advice
         self.faults = faults
+
+    def __str__(self) -> str:
+        place = ".".join(filter(None, (self.schema, self.field)))
+        return f"{place}: {self.reason}" if place else self.reason
+
+    @property
+    def reason(self) -> str:
+        """The message and the advice, without the place."""
+        return self.message if self.advice is None else f"{self.message}: {self.advice}"
+
+    def locate(self, schema: str, *, field: str | None = None, model: str | None = None) -> None:
+        """Name the place, unless a more precise one is known already."""
+        if self.schema is None:
+            self.schema = schema
+            self.field = self.field or field
+            self.model = self.model or model
 
 
 class ProblemsError(HistioError):
@@ -65,10 +100,10 @@ class ProblemsError(HistioError):
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-    def lines(self, told: Callable[[Problem], str] = str) -> list[str]:
-        """The text line by line, each problem as it is *told*."""
+    def lines(self, describe: Callable[[Problem], str] = str) -> list[str]:
+        """The text line by line, with each problem as *describe* words it."""
         lines = [self.summary.format(count=len(self.problems))]
-        lines += [f"  {told(problem)}" for problem in self.problems[:_SHOWN]]
+        lines += [f"  {describe(problem)}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             lines.append(f"  … and {len(self.problems) - _SHOWN} more")
         return lines

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import difflib
 import functools
 import inspect
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self, TypeAlias, get_args
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
 
+from histio.bound import Bound, Constants
 from histio.database.connect import Bind, BorrowedSession, Database
 from histio.database.sessions import Habits
 from histio.errors import BindingError, DocumentError
@@ -43,14 +42,13 @@ from histio.files import (
     write_runs,
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
-from histio.importing.circles import circle_warnings
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
-from histio.importing.fast.rows import Rows
-from histio.importing.look_ups import LookUps
+from histio.importing.execute import open_look_ups
+from histio.importing.fast.rows import RowWriter
 from histio.importing.orm import acting_tables, reasons, unit_of_work_reasons
-from histio.importing.parse import Format, OnDuplicate, Reader, Renames
-from histio.importing.row_builder import Constants, check_values
+from histio.importing.parse import OnDuplicate, Reader, Renames
+from histio.importing.row_builder import check_values
 from histio.importing.run_order import in_order
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
@@ -65,6 +63,7 @@ from histio.kinds.versions import Upgrades, Versions
 from histio.progress import Meter, Report
 from histio.records import RunSchema
 from histio.report import KEPT, ExportReport, ImportReport, Problem
+from histio.resolving.circles import circle_warnings
 from histio.schemas import BUNDLED
 from histio.wire import shown
 
@@ -104,6 +103,9 @@ class History:
         BindingError: A schema does not fit its model, *bind* is of no use, or an option makes no sense.
     """
 
+    bound: Bound
+    """What this history consists of. Internal: its attributes change without notice."""
+
     def __init__(
         self,
         bind: Bind = None,
@@ -120,18 +122,17 @@ class History:
                 raise BindingError(f"a kind is a subclass of RunSchema, not {shown(each)}")
         found = {kind_of(schema): schema for schema in schemas}
         ordered = in_order(list(found))
-        self._kinds = {kind.name: kind for kind in ordered}
-        if len(self._kinds) < len(schemas) or len({kind.collection for kind in ordered}) < len(schemas):
-            names = ", ".join(f"{kind.name} in {kind.collection}" for kind in ordered)
-            raise BindingError(f"two of the kinds have the same kind or collection: {names}")
-        self._versions = Versions(version or VERSION, upgrades or {}, kinds=tuple(self._kinds))
-        self._values = dict(values or {})
-        check_values(self._values, ordered)
+        names = tuple(kind.name for kind in ordered)
+        if len(set(names)) < len(schemas) or len({kind.collection for kind in ordered}) < len(schemas):
+            listed = ", ".join(f"{kind.name} in {kind.collection}" for kind in ordered)
+            raise BindingError(f"two of the kinds have the same kind or collection: {listed}")
+        versions = Versions(version or VERSION, upgrades or {}, kinds=names)
+        constants = dict(values or {})
+        check_values(constants, ordered)
         in_their_order = tuple(found[kind] for kind in ordered)
-        rules = _json_schema(in_their_order, self._versions.current)
-        self._contract = Contract(rules, older=self._versions.upgrades)
-        check_accounts(ordered, values=self._values, acting=acting_tables(ordered))
-        self._database = Database(bind, ordered)
+        contract = Contract(_json_schema(in_their_order, versions.current), older=versions.upgrades)
+        check_accounts(ordered, values=constants, acting=acting_tables(ordered))
+        self.bound = Bound(tuple(ordered), contract, versions, Database(bind, ordered), constants)
         for line in self._acting():
             _log.info(line)
 
@@ -143,21 +144,21 @@ class History:
 
     def close(self) -> None:
         """Close the connections to a database that was given by its URL; other binds are the caller's."""
-        self._database.close()
+        self.bound.database.close()
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The names of the kinds, in the order of their lists in a document."""
-        return tuple(self._kinds)
+        return tuple(kind.name for kind in self.bound.kinds)
 
     @property
     def version(self) -> str:
         """The version of the format that this history writes."""
-        return self._versions.current
+        return self.bound.versions.current
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
-        return copy.deepcopy(self._contract.schema)
+        return copy.deepcopy(self.bound.contract.schema)
 
     def export_document(
         self,
@@ -192,7 +193,7 @@ class History:
         document: dict[str, Any] = {"version": self.version, "exported_at": moment(exported_at)}
         chosen = self._filtered(kinds, where, since=since, until=until, changed_since=changed_since)
         tally = ExportTally(exact=exact)
-        with self._database.reading(session) as connection:
+        with self.bound.database.reading(session) as connection:
             for kind, filters in chosen.items():
                 document[kind.collection] = list(export_runs(connection, kind, filters, tally))
             written = [kind for kind in chosen if document[kind.collection]]
@@ -262,7 +263,7 @@ class History:
         meter = Meter(progress)
         with (
             target(path, compression=form.compression, overwrite=overwrite) as file,
-            self._database.reading(session) as connection,
+            self.bound.database.reading(session) as connection,
         ):
             total = None
             if progress is not None:
@@ -315,7 +316,7 @@ class History:
     def _iterate(
         self, kind: Kind, filters: Filters, tally: ExportTally, session: BorrowedSession | None
     ) -> Iterator[dict[str, Any]]:
-        with self._database.reading(session) as connection:
+        with self.bound.database.reading(session) as connection:
             yield from export_runs(connection, kind, filters, tally)
         tally.finish()
 
@@ -351,14 +352,14 @@ class History:
             DocumentError: The document as a whole cannot be read.
             sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a full disk.
         """
-        problems = self._contract.envelope(document)
+        problems = self.bound.contract.envelope(document)
         if problems:
             raise DocumentError(tuple(problems))
-        kinds = list(self._kinds.values())
+        kinds = self.bound.kinds
         return self._import(
             iter_raw_runs(document, kinds),
             Tally(kinds),
-            reader=self._reader(document["version"], rename),
+            reader=Reader(self.bound, document["version"], rename or {}),
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,
@@ -423,7 +424,7 @@ class History:
                 all is committed: to import again then skips what is in.
             sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a full disk.
         """
-        is_own = not (atomic or dry_run or self._database.is_lent(session))
+        is_own = not (atomic or dry_run or self.bound.database.is_lent(session))
         check_numbers(max_bytes=max_bytes, max_line_bytes=max_line_bytes, max_depth=max_depth)
         if commit_every is not None:
             check_numbers(commit_every=commit_every)
@@ -431,14 +432,14 @@ class History:
                 raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
         if not is_own and is_same_file(path, rejects):
             raise ValueError("rejects: the file itself, of which what is imported may be taken back")
-        kinds = list(self._kinds.values())
+        kinds = self.bound.kinds
         meter = Meter(progress)
         with (
             Source(path, max_bytes=max_bytes) as source,
             reading(
-                source, self._contract, kinds, max_line_bytes=max_line_bytes, max_depth=max_depth
+                source, self.bound.contract, kinds, max_line_bytes=max_line_bytes, max_depth=max_depth
             ) as file,
-            rejecting(rejects, file.version, self._kinds) as rejected,
+            rejecting(rejects, file.version, self.kinds) as rejected,
         ):
             check_follows(file, follows)
             tally = Tally(kinds, limit=KEPT, rejects=rejected)
@@ -453,7 +454,7 @@ class History:
             report = self._import(
                 items if allow_truncated else undamaged(items, file),
                 tally,
-                reader=self._reader(file.version, rename),
+                reader=Reader(self.bound, file.version, rename or {}),
                 on_duplicate=on_duplicate,
                 atomic=atomic,
                 dry_run=dry_run,
@@ -488,14 +489,14 @@ class History:
         if on_duplicate not in get_args(OnDuplicate):
             raise ValueError(f"on_duplicate must be one of {get_args(OnDuplicate)}, not {on_duplicate!r}")
         # What a function gives is given once for each import, however many transactions it takes.
-        values = self._constants()
-        kinds = list(self._kinds.values())
+        values = self.bound.constants()
+        kinds = self.bound.kinds
         withheld = False
         unit_of_work: dict[str, tuple[str, ...]] = {}
         parts = [items] if commit_every is None else split_items(items, commit_every)
         with Spool() as spool:
             for part in parts:
-                with self._database.writing(session) as (connection, habits, finish):
+                with self.bound.database.writing(session) as (connection, habits, finish):
                     destination = open_destination(
                         connection,
                         kinds,
@@ -546,11 +547,14 @@ class History:
                 ``precision`` warning for each. False: such a time is a problem.
             session: To be used instead of the bound database.
         """
-        problems = self._contract.envelope(document)
+        problems = self.bound.contract.envelope(document)
         if problems or not isinstance(document, dict):
             return problems
-        with self._looking(session, document["version"], rename, truncate_times=truncate_times) as work:
-            return work.check(iter_raw_runs(document, list(self._kinds.values())))
+        version = document["version"]
+        with open_look_ups(
+            self.bound, session, version=version, rename=rename, truncate_times=truncate_times
+        ) as work:
+            return work.check(iter_raw_runs(document, self.bound.kinds))
 
     def explain(self, *, session: BorrowedSession | None = None) -> str:
         """How each column is accounted for, and how fast runs are exported and imported, as text for people.
@@ -568,89 +572,47 @@ class History:
             session: To be used instead of the bound database.
         """
         lines = [*describe_accounts(self._accounts()), *self._acting()]
-        if session is not None or self._has_database:
-            with self._looking(session, self.version, None) as work:
-                kinds = self._kinds.values()
+        if session is not None or self.bound.has_database:
+            with open_look_ups(self.bound, session) as work:
                 lines += [
-                    _explained(kind.name, work.export_path(kind), work.import_path(kind)) for kind in kinds
+                    _explained(kind.name, work.export_path(kind), work.import_path(kind))
+                    for kind in self.bound.kinds
                 ]
                 lines += [f"{problem.kind}: {problem.message}" for problem in work.circle_warnings()]
         return "\n".join(lines)
 
     def _acting(self) -> list[str]:
         """A line for each kind that the unit of work imports, with the reasons."""
-        found = {kind.name: reasons(kind, Habits()) for kind in self._kinds.values()}
+        found = {kind.name: reasons(kind, Habits()) for kind in self.bound.kinds}
         slow = "imports go through the unit of work, row by row"
         return [f"{name}: {slow}: {'; '.join(why)}" for name, why in found.items() if why]
 
     def _accounts(self) -> list[Account]:
-        return accounts(list(self._kinds.values()), values=self._values)
+        return accounts(self.bound.kinds, values=self.bound.values)
 
-    @contextmanager
-    def _looking(
-        self,
-        session: BorrowedSession | None,
-        version: str,
-        rename: Renames | None,
-        *,
-        truncate_times: bool = False,
-    ) -> Iterator[LookUps]:
-        """Look-ups in the database, or in a *session*."""
-        kinds = list(self._kinds.values())
-        with self._database.reading(session) as connection, Spool() as spool:
-            destination = open_destination(
-                connection,
-                kinds,
-                reader=self._reader(version, rename),
-                spool=spool,
-                values=self._constants(),
-                truncate_times=truncate_times,
-            )
-            yield LookUps(destination)
+    @classmethod
+    def of_bound(cls, bound: Bound) -> Self:
+        """A history of what is already bound. Internal.
 
-    def _reader(self, version: str, rename: Renames | None) -> Reader:
-        return Reader(self._format, version, rename or {})
-
-    def _bound_to(self, bind: Bind) -> History:
-        """This history in another database."""
-        other = copy.copy(self)
-        other._database = Database(bind, list(self._kinds.values()))  # noqa: SLF001 - its own
-        return other
-
-    @property
-    def _has_database(self) -> bool:
-        return self._database.bind is not None
-
-    @property
-    def _format(self) -> Format:
-        return Format(tuple(self._kinds.values()), self._contract, self._versions)
-
-    def _constants(self) -> Constants:
-        return {name: value() if callable(value) else value for name, value in self._values.items()}
+        Args:
+            bound: As another history has it, perhaps on another database.
+        """
+        history = cls.__new__(cls)
+        history.bound = bound
+        return history
 
     def _filtered(
         self, names: str | Sequence[str] | None, where: Where | None, **bounds: dt.date | None
     ) -> dict[Kind, Filters]:
         """The kinds with these *names*, and which of their runs are asked for."""
-        chosen = self._chosen(names)
+        chosen = self.bound.choose(names)
         if not chosen:
-            raise ValueError(f"no kinds: this history has {', '.join(self._kinds)}")
+            raise ValueError(f"no kinds: this history has {', '.join(self.kinds)}")
         criteria = _by_kind(where, chosen)
         return {kind: Filters(where=criteria.get(kind.name), **bounds) for kind in chosen}
 
-    def _chosen(self, names: str | Sequence[str] | None) -> list[Kind]:
-        wanted = self._kinds if names is None else [names] if isinstance(names, str) else names
-        unknown = [name for name in wanted if name not in self._kinds]
-        if unknown:
-            close = [each for name in unknown for each in difflib.get_close_matches(name, self._kinds)]
-            meant = f"did you mean {' or '.join(close)}? " if close else ""
-            raise ValueError(
-                f"no such kind: {', '.join(unknown)}; {meant}this history has {', '.join(self._kinds)}"
-            )
-        return [kind for name, kind in self._kinds.items() if name in wanted]
 
-
-def _explained(name: str, *ways: RowFormatter | Rows | str) -> str:
+def _explained(name: str, *ways: RowFormatter | RowWriter | str) -> str:
     """Which path exports and imports of the kind with this *name* take, and why."""
     lines = []
     for what, way in zip(("export", "import"), ways, strict=True):

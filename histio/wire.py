@@ -134,7 +134,7 @@ class WireField(Field[Any]):
 
     def unfit(self, column_type: TypeEngine[Any], advice: str) -> BindingError:
         """The error that the column cannot hold the field's values, and what to write instead."""
-        return BindingError(f"a {type(self).__name__} cannot be kept in {column_type!r}: {advice}")
+        return BindingError(f"a {type(self).__name__} cannot be kept in {column_type!r}", advice=advice)
 
     padded = False
     """Whether the database puts spaces behind the text."""

@@ -217,8 +217,8 @@ def test_a_history_of_one_kind_refuses_the_list_of_another(sqlite):
     [
         ({"colour": histio.Text()}, "ProductionRun has no column 'colour'"),
         ({"num_batch": histio.Integer()}, "did you mean 'num_batches'"),
-        ({"slug": Slug("recip")}, "no relationship 'recip'; did you mean 'recipe'"),
-        ({"slug": Slug("recipe", key="slugg")}, "Recipe has no column 'slugg'; did you mean 'slug'"),
+        ({"slug": Slug("recip")}, "no relationship 'recip': did you mean 'recipe'"),
+        ({"slug": Slug("recipe", key="slugg")}, "Recipe has no column 'slugg': did you mean 'slug'"),
         ({"slug": Slug("recipe", agrees="unit")}, "ProductionRun has no relationship 'unit'"),
         ({"uuid": histio.Text()}, "must have one RunUUID field; it has 0"),
     ],
@@ -234,7 +234,7 @@ def test_a_kind_needs_its_names():
         class Meta(RunSchema.Meta):
             model = ProductionRun
 
-    with pytest.raises(BindingError, match=r"NamelessSchema\.Meta lacks kind, collection, timestamp"):
+    with pytest.raises(BindingError, match=r"NamelessSchema\.Meta: lacks kind, collection, timestamp"):
         History(None, NamelessSchema)
 
 

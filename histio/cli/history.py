@@ -30,7 +30,7 @@ def open_history(
         click.UsageError: No database is named, or its file does not exist.
     """
     own = None if history_name is None else _import_history(history_name)
-    if url is None and (own is None or not own._has_database):
+    if url is None and (own is None or not own.bound.has_database):
         url = os.environ.get(URL_VARIABLE) or None
         if url is None:
             raise click.UsageError(
@@ -46,10 +46,8 @@ def open_history(
     missing = None if may_create else missing_file(full_url)
     if missing is not None:
         raise click.UsageError(f"{missing} does not exist. To make a new database: histio init --url {url}")
-    with (
-        histio.History(full_url) if own is None else own._bound_to(full_url) as history,
-        _name_database_in_errors(full_url),
-    ):
+    history = histio.History(full_url) if own is None else histio.History.of_bound(own.bound.on(full_url))
+    with history, _name_database_in_errors(full_url):
         yield history
 
 

@@ -11,13 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from histio.bound import Bound
 from histio.comparing.changes import Change, Resolve, RunComparison, Side
 from histio.comparing.ordered import Place, Placed, Placer, together
 from histio.exporting.pages import export_runs
 from histio.files import FilePath
 from histio.files.scratch import Scratch
 from histio.history import History
-from histio.importing.parse import Format
+from histio.importing.execute import open_look_ups
 from histio.kinds.table import Kind
 
 
@@ -80,7 +81,7 @@ def diff(
 def _check_alike(one: History, other: History) -> None:
     if one.version != other.version:
         raise ValueError(f"the histories have formats of different versions: {one.version}, {other.version}")
-    described = [{_described(kind) for kind in each._format.kinds} for each in (one, other)]
+    described = [{_described(kind) for kind in each.bound.kinds} for each in (one, other)]
     if described[0] != described[1]:
         kinds = " and ".join(", ".join(each.kinds) for each in (one, other))
         raise ValueError(f"the histories have different kinds, or identify their runs differently: {kinds}")
@@ -92,15 +93,15 @@ def _described(kind: Kind) -> tuple[str, tuple[str, ...], str | None]:
 
 
 def _differences(a: FilePath | History, b: FilePath | History, history: History) -> Iterator[Difference]:
-    form = history._format
+    bound = history.bound
     with ExitStack() as stack:
-        ours, theirs = (stack.enter_context(_open(each, form)) for each in (a, b))
+        ours, theirs = (stack.enter_context(_open(each, bound)) for each in (a, b))
         comparison = _comparison(ours, theirs)
         apart = stack.enter_context(_Apart())
         both = heapq.merge(_sided("a", ours.runs), _sided("b", theirs.runs), key=operator.itemgetter(0))
         for number, of_kind in itertools.groupby(both, key=lambda each: each[0].kind):
-            name = form.kinds[number].name
-            kind = (ours.kinds or theirs.kinds or {}).get(name, form.kinds[number])
+            name = bound.kinds[number].name
+            kind = (ours.kinds or theirs.kinds or {}).get(name, bound.kinds[number])
             for uuid, found in _pairs(of_kind, apart):
                 changes = comparison.changes(kind, found["a"], found["b"])
                 if changes:
@@ -125,16 +126,16 @@ class _Opened:
 
 
 @contextmanager
-def _open(given: FilePath | History, form: Format) -> Iterator[_Opened]:
+def _open(given: FilePath | History, bound: Bound) -> Iterator[_Opened]:
     if not isinstance(given, History):
-        with together([given], form) as files:
+        with together([given], bound) as files:
             yield _Opened(files.runs())
         return
-    kinds = {kind.name: kind for kind in given._format.kinds}
-    placers = [Placer(kinds[kind.name], number) for number, kind in enumerate(form.kinds)]
+    kinds = {kind.name: kind for kind in given.bound.kinds}
+    placers = [Placer(kinds[kind.name], number) for number, kind in enumerate(bound.kinds)]
     with (
-        given._database.reading(None) as connection,
-        given._looking(connection, given.version, None) as work,
+        given.bound.database.reading(None) as connection,
+        open_look_ups(given.bound, connection) as work,
     ):
         runs = (
             (place(record), record) for place in placers for record in export_runs(connection, place.kind)

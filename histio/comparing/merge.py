@@ -6,12 +6,12 @@ import datetime as dt
 import os
 from collections.abc import Iterable
 
+from histio.bound import Bound
 from histio.comparing.ordered import Together, together
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
 from histio.files import FilePath, format_of, report_on, stream_header, target, write_runs
 from histio.history import History, moment
-from histio.importing.parse import Format
 from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
 from histio.wire import shown
@@ -61,18 +61,18 @@ def merge(
         raise ValueError("follows: a document cannot say it, only the header of a stream")
     given = None if exported_at is None else moment(exported_at)
     of = history or History()
-    rules = of._format
+    bound = of.bound
     with (
         target(out, compression=form.compression, overwrite=overwrite) as file,
-        together(files, rules) as one,
+        together(files, bound) as one,
     ):
-        named = _kinds(one, rules)
-        collections = {kind.name: kind.collection for kind in rules.kinds if kind.name in named}
+        named = _kinds(one, bound)
+        collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in named}
         at = given or _latest(one) or moment(None)
         header = stream_header(of.version, at, list(collections), follows=follows or _predecessor(one))
         problems: list[Problem] = []
         runs = (
-            (rules.kinds[place.kind].name, texts_of(rules.kinds[place.kind], [record], problems))
+            (bound.kinds[place.kind].name, texts_of(bound.kinds[place.kind], [record], problems))
             for place, record in one.runs()
         )
         seal = write_runs(form.name, file, header, collections, runs)
@@ -90,12 +90,12 @@ def _several(paths: Iterable[FilePath]) -> list[FilePath]:
     return files
 
 
-def _kinds(one: Together, rules: Format) -> set[str]:
+def _kinds(one: Together, bound: Bound) -> set[str]:
     """The names of the kinds that a file says it has, and of those that it has."""
     found = set(one.kinds)
     for header in (part.file.header for part in one.parts):
-        lists = {kind.name for kind in rules.kinds if kind.collection in header}
-        found.update(lists or header.get("kinds", (kind.name for kind in rules.kinds)))
+        lists = {kind.name for kind in bound.kinds if kind.collection in header}
+        found.update(lists or header.get("kinds", (kind.name for kind in bound.kinds)))
     return found
 
 

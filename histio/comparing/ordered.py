@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from marshmallow import ValidationError, missing
 
+from histio.bound import Bound
 from histio.errors import DocumentError
 from histio.files import FilePath, Source, check_damage, reading
 from histio.files.raw_runs import RawRun, UnreadableLine
@@ -27,7 +28,7 @@ from histio.files.reading import Reading
 from histio.files.scratch import Scratch
 from histio.files.streams import Seal
 from histio.files.writing import lines
-from histio.importing.parse import Format, Run
+from histio.importing.parse import Run
 from histio.kinds.fields import Epoch, RunUUID, UtcTimestamp
 from histio.kinds.table import Kind
 from histio.report import KEPT, Fault, Problem
@@ -65,7 +66,7 @@ class Placer:
         self.kind = kind
         self._number = number
         table = kind.table
-        self._hooked = bool(table.schema._hooks["pre_load"])
+        self._hooked = table.schema.is_hooked
         members = [*kind.identity.members, *([] if kind.timestamp is None else [kind.timestamp])]
         self._members = [(member, table.names[member], table.fields[member]) for member in members]
         types = [type(field) for _, _, field in self._members]
@@ -229,11 +230,11 @@ class Together:
         kinds: The names of the kinds that have runs.
     """
 
-    def __init__(self, parts: Sequence[Part], form: Format, shelf: _Shelf) -> None:
+    def __init__(self, parts: Sequence[Part], bound: Bound, shelf: _Shelf) -> None:
         self.parts = parts
         self.kinds: set[str] = set()
-        self._versions = form.versions
-        self._placers = {kind.name: Placer(kind, number) for number, kind in enumerate(form.kinds)}
+        self._versions = bound.versions
+        self._placers = {kind.name: Placer(kind, number) for number, kind in enumerate(bound.kinds)}
         self._shelf = shelf
 
     def verify(self) -> None:
@@ -325,7 +326,7 @@ def _naming(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def together(paths: Iterable[FilePath], form: Format) -> Iterator[Together]:
+def together(paths: Iterable[FilePath], bound: Bound) -> Iterator[Together]:
     """The files at *paths* as one history, read through and found right.
 
     Raises:
@@ -338,8 +339,8 @@ def together(paths: Iterable[FilePath], form: Format) -> Iterator[Together]:
             source = stack.enter_context(Source(path))
             with _naming(source.name):
                 parts.append(
-                    Part(source.name, stack.enter_context(reading(source, form.contract, form.kinds)))
+                    Part(source.name, stack.enter_context(reading(source, bound.contract, bound.kinds)))
                 )
-        one = Together(parts, form, stack.enter_context(_Shelf()))
+        one = Together(parts, bound, stack.enter_context(_Shelf()))
         one.verify()
         yield one

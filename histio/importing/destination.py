@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.bound import Constants
 from histio.database.dialects import Stored, limits, stored_columns
 from histio.importing.identities import Identities
 from histio.importing.parse import Reader, Run
-from histio.importing.row_builder import Constants, RowBuilder
+from histio.importing.row_builder import RowBuilder
 from histio.importing.run_order import Dependencies
 from histio.importing.spool import Spool
 from histio.importing.truncation import Truncation

@@ -9,13 +9,12 @@ from typing import Any, Literal, Self
 
 from marshmallow import ValidationError
 
+from histio.bound import Bound
 from histio.files.raw_runs import RawRun
 from histio.importing.truncation import Cut, Truncation
 from histio.kinds.canonical import canonical
 from histio.kinds.fields import Slug
-from histio.kinds.gate import Contract
 from histio.kinds.table import Kind, Table
-from histio.kinds.versions import Versions
 from histio.pointer import pointer
 from histio.report import Fault, Problem, Renaming
 from histio.wire import faults_in, is_plain, shown
@@ -27,18 +26,10 @@ Steps = tuple[str | int, ...]
 Values = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """What files of history may hold: kinds of run in their order, their JSON Schema, and the versions."""
-
-    kinds: tuple[Kind, ...]
-    contract: Contract
-    versions: Versions
-
-    def current(self, kind: Kind, record: Any, version: str) -> Any:
-        """A *record* of a *version* as the current one has it, and as hooks of the host's change it."""
-        upgraded, _ = self.versions.upgrade(kind.name, record, version)
-        return canonical(kind.table, upgraded) if kind.is_hooked else upgraded
+def current_record(bound: Bound, kind: Kind, record: Any, version: str) -> Any:
+    """*record*, upgraded from *version* to the current one, and as the host's hooks change it."""
+    upgraded, _ = bound.versions.upgrade(kind.name, record, version)
+    return canonical(kind.table, upgraded) if kind.is_hooked else upgraded
 
 
 @dataclass(slots=True, eq=False)
@@ -137,8 +128,8 @@ class Reader:
     """Reads runs.
 
     Args:
-        form: What may come.
-        version: The version of the format in which it comes.
+        bound: The kinds of run, their JSON Schema and the versions of their format.
+        version: The version of the records.
         rename: By name on the wire, slugs to read as other slugs.
 
     Attributes:
@@ -148,13 +139,13 @@ class Reader:
         ValueError: *rename* names no slug of the kinds, or makes what is no slug.
     """
 
-    def __init__(self, form: Format, version: str, rename: Renames) -> None:
-        self._kinds = {kind.name: kind for kind in form.kinds}
+    def __init__(self, bound: Bound, version: str, rename: Renames) -> None:
+        self._kinds = {kind.name: kind for kind in bound.kinds}
         self.version = version
-        self._contract = form.contract
-        self._versions = form.versions
-        self._rename = _checked(rename, form.kinds)
-        self._hooked = {kind for kind in form.kinds if kind.is_hooked}
+        self._contract = bound.contract
+        self._versions = bound.versions
+        self._rename = _checked(rename, bound.kinds)
+        self._hooked = {kind for kind in bound.kinds if kind.is_hooked}
         self._truncation: Truncation | None = None
 
     def truncating(self, truncation: Truncation) -> Self:

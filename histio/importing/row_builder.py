@@ -10,20 +10,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from histio.bound import Constants
 from histio.database.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
-from histio.importing.circles import Blank
 from histio.importing.parse import Run, Steps, Values
 from histio.importing.row import Row
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Kind, Links, Reference, Table
 from histio.report import Fault
+from histio.resolving.circles import Blank
 from histio.resolving.resolve import Found, MemberFault, Resolver, shown_key
 from histio.resolving.stored_slugs import as_stored
-
-Constants = Mapping[str, Any]
-"""By attribute, values of columns that the format leaves out, or functions that give one for each import."""
 
 
 class RowBuilder:

@@ -9,13 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from histio.importing.circles import Blank, blank_of, reached, stuck_kinds
 from histio.importing.graph import BLANK, HARD, LATE, Need, RunGraph
 from histio.importing.parse import Run, Values
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Part
 from histio.kinds.mapping import column_of, find_column, relation
 from histio.kinds.table import Kind, Links, Reference, Table
+from histio.resolving.circles import Blank, blank_of, reached, stuck_kinds
 from histio.resolving.resolve import Resolver, Sought
 
 _WAVES = 20

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+from histio.bound import Bound
 from histio.errors import DocumentError
 from histio.exporting.fast.obstacles import obstacles
 from histio.exporting.pages import export_runs
@@ -15,8 +16,9 @@ from histio.files.decoding import lines_before, repeated_in, repeated_name
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History, check_numbers
+from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
-from histio.importing.parse import Format, Reader, Run, Steps, Values
+from histio.importing.parse import Reader, Run, Steps, Values, current_record
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.spool import Spool
 from histio.importing.windows import windows
@@ -58,19 +60,19 @@ def check_file(
         OSError: It cannot be read.
         ValueError: A limit is no number.
     """
-    of = history or History()
+    bound = (history or History()).bound
     limits = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
     check_numbers(max_bytes=max_bytes, **limits)
     try:
         with ExitStack() as stack:
             file = stack.enter_context(
-                reading(Source(path, max_bytes=max_bytes), of._contract, of._format.kinds, **limits)
+                reading(Source(path, max_bytes=max_bytes), bound.contract, bound.kinds, **limits)
             )
             work = None
-            if of._has_database:
-                looking = of._looking(None, file.version, None, truncate_times=truncate_times)
+            if bound.has_database:
+                looking = open_look_ups(bound, version=file.version, truncate_times=truncate_times)
                 work = stack.enter_context(looking)
-            yield from _problems(file, of._format, stack.enter_context(Spool()), work)
+            yield from _problems(file, bound, stack.enter_context(Spool()), work)
     except DocumentError as error:
         yield from error.problems
 
@@ -92,13 +94,14 @@ def audit(given: FilePath | History, /, *, history: History | None = None) -> It
     if isinstance(given, History):
         yield from _audit_stored(given)
     else:
-        yield from _audit_file(given, (history or History())._format)
+        yield from _audit_file(given, (history or History()).bound)
 
 
 def _audit_stored(history: History) -> Iterator[Problem]:
-    runs = _Runs(history._format, history.version, None)
-    with history._database.reading(None) as connection:
-        for kind in history._format.kinds:
+    bound = history.bound
+    runs = _Runs(bound, history.version, None)
+    with bound.database.reading(None) as connection:
+        for kind in bound.kinds:
             for index, record in enumerate(export_runs(connection, kind)):
                 found = findings(kind.table, record)
                 if not found:
@@ -112,9 +115,9 @@ def _audit_stored(history: History) -> Iterator[Problem]:
                 )
 
 
-def _audit_file(path: FilePath, form: Format) -> Iterator[Problem]:
-    with reading(Source(path), form.contract, form.kinds) as file:
-        runs = _Runs(form, file.version, None)
+def _audit_file(path: FilePath, bound: Bound) -> Iterator[Problem]:
+    with reading(Source(path), bound.contract, bound.kinds) as file:
+        runs = _Runs(bound, file.version, None)
         for item in file.items():
             for run in runs.of([item]) if isinstance(item, RawRun) else ():
                 if run.well_formed:
@@ -128,11 +131,11 @@ def _note(run: Run, found: Iterable[tuple[Steps, str]]) -> None:
         run.note(Fault(text, "audit"), *steps, warning=True)
 
 
-def _problems(file: Reading, form: Format, seen: Spool, work: LookUps | None) -> Iterator[Problem]:
+def _problems(file: Reading, bound: Bound, seen: Spool, work: LookUps | None) -> Iterator[Problem]:
     yield from file.repeated
     if work is not None and work.refers_to_runs:
         work.expect(item for item in _readable(file, [], again=True) if isinstance(item, RawRun))
-    runs = _Runs(form, file.version, work)
+    runs = _Runs(bound, file.version, work)
     ends: list[Problem] = []
     for window in windows((item, None) for item in _readable(file, ends)):
         found = iter(runs.of([item for item, _ in window if isinstance(item, RawRun)]))
@@ -176,18 +179,18 @@ class _Runs:
     what others named before, and rightly.
 
     Args:
-        form: What may come.
+        bound: The kinds of run and their format.
         version: In which version of the format.
         work: Knows the database; None: references are left alone.
     """
 
-    def __init__(self, form: Format, version: str, work: LookUps | None) -> None:
-        self._form = form
-        self._reader = Reader(form, version, {})
+    def __init__(self, bound: Bound, version: str, work: LookUps | None) -> None:
+        self._bound = bound
+        self._reader = Reader(bound, version, {})
         self._work = work
-        self._kinds = {kind.name: kind for kind in form.kinds}
+        self._kinds = {kind.name: kind for kind in bound.kinds}
         careful = work is not None and (work.refers_to_runs or work.has_limits)
-        self._plain = set() if careful else {kind.name for kind in form.kinds if _is_plain(kind)}
+        self._plain = set() if careful else {kind.name for kind in bound.kinds if _is_plain(kind)}
         self._right: set[Any] = set()
 
     def of(self, raw_runs: Sequence[RawRun]) -> list[Run]:
@@ -224,7 +227,7 @@ class _Runs:
 
     def current(self, run: Run) -> Any:
         """The record of a *run*, brought up to the current version."""
-        return self._form.current(run.kind, run.raw.record, self._reader.version)
+        return current_record(self._bound, run.kind, run.raw.record, self._reader.version)
 
 
 def _is_plain(kind: Kind) -> bool:

@@ -11,6 +11,7 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import aliased
 
 from histio.history import History
+from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute
@@ -37,10 +38,10 @@ def naming(
         ValueError: No kind has all of the members, or none has runs that name the slugs because they do not
             exist.
     """
-    chosen = history._chosen(kinds)
+    chosen = history.bound.choose(kinds)
     found: dict[str, sa.ColumnElement[bool]] = {}
     missing: list[str] = []
-    with history._looking(None, history.version, None) as work:
+    with open_look_ups(history.bound) as work:
         for kind in chosen:
             each = []
             for name, slug in slugs.items():

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper
 
+from histio.bound import Bound
 from histio.comparing.ordered import Placer
 from histio.files import FilePath, Source, check_damage, reading
 from histio.files.raw_runs import RawRun
@@ -20,8 +21,9 @@ from histio.files.scratch import Scratch
 from histio.files.streams import Seal, Stream
 from histio.files.writing import lines
 from histio.history import History
+from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
-from histio.importing.parse import Format
+from histio.importing.parse import current_record
 from histio.kinds.fields.references import Key
 from histio.kinds.table import Table
 from histio.report import Problem
@@ -127,10 +129,10 @@ def inspect_file(path: FilePath, /, *, history: History | None = None) -> Inspec
         DocumentError: It is no history.
         OSError: It cannot be read.
     """
-    of = history or History()
-    with reading(Source(path), of._contract, of._format.kinds) as file, _Slugs(of._format) as slugs:
-        seen = _Seen(of._format)
-        for found in _records(file, of._format):
+    bound = (history or History()).bound
+    with reading(Source(path), bound.contract, bound.kinds) as file, _Slugs(bound) as slugs:
+        seen = _Seen(bound)
+        for found in _records(file, bound):
             if found is None:
                 seen.unreadable += 1
             else:
@@ -166,13 +168,13 @@ def references(path: FilePath, /, *, history: History | None = None) -> Iterator
         DocumentError: It is no history, or damaged.
         OSError: It cannot be read.
     """
-    of = history or History()
-    with reading(Source(path), of._contract, of._format.kinds) as file, _Slugs(of._format) as slugs:
-        for found in filter(None, _records(file, of._format)):
+    bound = (history or History()).bound
+    with reading(Source(path), bound.contract, bound.kinds) as file, _Slugs(bound) as slugs:
+        for found in filter(None, _records(file, bound)):
             slugs.add(*found)
         check_damage(file)
-        if of._has_database:
-            with of._looking(None, file.version, None) as work:
+        if bound.has_database:
+            with open_look_ups(bound, version=file.version) as work:
                 yield from slugs.needed(work)
         else:
             yield from slugs.needed(None)
@@ -182,21 +184,21 @@ _Found: TypeAlias = tuple[RawRun, dict[str, Any]]
 """A run as it stands in the file, and its record as the current version has it."""
 
 
-def _records(file: Reading, form: Format) -> Iterator[_Found | None]:
+def _records(file: Reading, bound: Bound) -> Iterator[_Found | None]:
     """What stands where runs do; None: it is none."""
-    kinds = {kind.name: kind for kind in form.kinds}
+    kinds = {kind.name: kind for kind in bound.kinds}
     for item in file.items():
         record = None
         if isinstance(item, RawRun):
-            record = form.current(kinds[item.kind], item.record, file.version)
+            record = current_record(bound, kinds[item.kind], item.record, file.version)
         yield (item, record) if isinstance(item, RawRun) and isinstance(record, dict) else None
 
 
 class _Seen:
     """What has been met of a file, its slugs aside."""
 
-    def __init__(self, form: Format) -> None:
-        self._placers = {kind.name: Placer(kind, number) for number, kind in enumerate(form.kinds)}
+    def __init__(self, bound: Bound) -> None:
+        self._placers = {kind.name: Placer(kind, number) for number, kind in enumerate(bound.kinds)}
         self._seal: Seal | None = Seal()
         self._spans: dict[str, tuple[str, str]] = {}
         self._entries: Counter[tuple[str, str]] = Counter()
@@ -298,14 +300,14 @@ def _namings(table: Table, runs: Collection[Mapper[Any]]) -> Iterator[list[_Nami
 class _Slugs(Scratch):
     """How many records name each row of the catalog; on disk where those are many."""
 
-    def __init__(self, form: Format) -> None:
+    def __init__(self, bound: Bound) -> None:
         super().__init__(
             "CREATE TABLE slugs (need INTEGER, value TEXT, uses INTEGER, PRIMARY KEY (need, value)) "
             "WITHOUT ROWID;"
         )
-        self._tables = {kind.name: kind.table for kind in form.kinds}
-        runs = [kind.table.mapper for kind in form.kinds]
-        tables = [table for kind in form.kinds for table in kind.table.all()]
+        self._tables = {kind.name: kind.table for kind in bound.kinds}
+        runs = [kind.table.mapper for kind in bound.kinds]
+        tables = [table for kind in bound.kinds for table in kind.table.all()]
         self._namings = {table: list(_namings(table, runs)) for table in tables}
         groups = (group for found in self._namings.values() for group in found)
         needs = {each.need: each for group in groups for each in group}

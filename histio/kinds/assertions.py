@@ -54,8 +54,8 @@ def assertions_of(field: Any) -> JsonSchema:
         rule = next((dict(rule) for kind, rule in _RULES if isinstance(field, kind)), {})
         if not rule:
             raise BindingError(
-                f"nothing is known of the JSON of a {type(field).__name__}: use a field of histio's, "
-                'or say it by metadata={"json_schema": {…}}'
+                f"nothing is known of the JSON of a {type(field).__name__}",
+                advice='use a field of histio\'s, or describe it by metadata={"json_schema": {…}}',
             )
     for validator in field.validators:
         rule = _both(rule, _validated(validator, rule))

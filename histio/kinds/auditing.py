@@ -7,9 +7,8 @@ from dataclasses import replace
 from decimal import localcontext
 from typing import Any
 
-from histio.errors import BindingError
 from histio.kinds.audits import Audit, Finding, NotEmpty, Record, entries_in
-from histio.kinds.base import declares
+from histio.kinds.base import binding_error, declares
 from histio.kinds.table import Table
 
 _DIGITS = 2_000
@@ -48,8 +47,7 @@ def _audits(schema: type[Any]) -> Any:
 def _applies(rule: Audit, table: Table) -> bool:
     for path in rule.members:
         if not _has(table, path) and not declares(type(table.schema), path):
-            name = type(table.schema).__name__
-            raise BindingError(f"{name}.Meta.audits: {rule}: there is no {path!r}")
+            raise binding_error(table.schema, f"{rule}: there is no {path!r}", field="Meta.audits")
     return all(_has(table, path) for path in rule.members)
 
 

@@ -81,7 +81,7 @@ class RecordOpts(SQLAlchemySchemaOpts):
             options["timestamp"] for options in own_first if "timestamp" in options
         )
         if self.unbound not in ("error", "ignore"):
-            raise BindingError(f'Meta.unbound is "error" or "ignore", not {self.unbound!r}')
+            raise BindingError(f'must be "error" or "ignore", not {self.unbound!r}', field="Meta.unbound")
 
     @property
     def timestamp(self) -> str | None:
@@ -98,9 +98,9 @@ def _names(meta: type, option: str) -> tuple[str, ...]:
     value = getattr(meta, option, None)
     names = (value,) if isinstance(value, str) else () if value is None else value
     if not isinstance(names, tuple | list) or (value is not None and not names):
-        raise BindingError(f"Meta.{option}: a name or several names, not {value!r}")
+        raise BindingError(f"must be a name or several names, not {value!r}", field=f"Meta.{option}")
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise BindingError(f"Meta.{option}: different names, not {value!r}")
+        raise BindingError(f"must be different names, not {value!r}", field=f"Meta.{option}")
     return tuple(names)
 
 
@@ -114,9 +114,13 @@ class RecordMeta(SQLAlchemySchemaMeta):
             BindingError: An option is misspelled, or has a value that it cannot have.
         """
         own, inherited = attrs.get("Meta"), [base.Meta for base in bases if hasattr(base, "Meta")]
-        _check_options(name, own, inherited)
         attrs["Meta"] = _merged_meta([*([] if own is None else [own]), *inherited])
-        return super().__new__(cls, name, bases, attrs)
+        try:
+            _check_options(own, inherited)
+            return super().__new__(cls, name, bases, attrs)
+        except BindingError as error:
+            error.locate(name)
+            raise
 
     @classmethod
     def get_declared_fields(cls, klass: Any, *args: Any, **kwargs: Any) -> dict[str, Field[Any]]:
@@ -145,12 +149,13 @@ class RecordMeta(SQLAlchemySchemaMeta):
         return replaced
 
 
-def _check_options(schema_name: str, own: type | None, inherited: Iterable[type]) -> None:
+def _check_options(own: type | None, inherited: Iterable[type]) -> None:
     """Raise BindingError where ``Meta`` has an option that looks like a misspelled one."""
     for option in () if own is None else vars(own):
         meant = difflib.get_close_matches(option, _OPTIONS, n=1)
         if meant and option not in _OPTIONS and not any(hasattr(meta, option) for meta in inherited):
-            raise BindingError(f"{schema_name}.Meta has no option {option!r}; did you mean {meant[0]!r}?")
+            advice = f"did you mean {meant[0]!r}?"
+            raise BindingError(f"there is no option {option!r}", field="Meta", advice=advice)
 
 
 def _merged_meta(metas: list[type]) -> type:
@@ -210,11 +215,12 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
             relation = field.relation if field in self.slug_groups.silent else None
             nullable = [] if relation is None else [each.name for each in relation.local if each.nullable]
             if nullable:
-                with told_of(self, name):
-                    raise BindingError(
-                        f"the column {nullable[0]} takes null: say allow_none=True, or required=True where "
-                        "no row lacks it"
-                    )
+                raise binding_error(
+                    self,
+                    f"the column {nullable[0]} takes null",
+                    field=name,
+                    advice="write allow_none=True, or required=True if no row has null there",
+                )
 
     def _check_names(self) -> None:
         """Raise BindingError for names in ``Meta.exclude`` and auto fields that the model does not have."""
@@ -228,13 +234,13 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
             of_nested = point and field is not None and nested_in(field) is not None
             named = known if of_nested or not point else _association_columns(mapper, first)
             if (first if of_nested else name) not in named:
-                text = no_such(mapper, "attribute or field", name, named)
-                raise BindingError(f"{type(self).__name__}.Meta.exclude: {text}")
+                with naming(self, "Meta.exclude"):
+                    raise no_such(mapper, "attribute or field", name, named)
         for name, field in self._declared_fields.items():
             if isinstance(field, SQLAlchemyAutoField) and name not in self.opts.left_out:
                 wanted = field.column_name or name
-                text = no_such(mapper, "column", wanted, mapper.column_attrs.keys())
-                raise BindingError(f"{type(self).__name__}.{name}: {text}")
+                with naming(self, name):
+                    raise no_such(mapper, "column", wanted, mapper.column_attrs.keys())
 
     def _absent(self) -> set[str]:
         """The optional fields whose columns the model lacks."""
@@ -251,6 +257,11 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     def is_hooked(self) -> bool:
         """Whether functions of the host's change records before they are loaded."""
         return bool(self._hooks["pre_load"])
+
+    def member(self, name: str) -> str:
+        """The name of the member that holds the values of the field *name*."""
+        field = self.fields.get(name)
+        return name if field is None else field.attribute or name
 
     def alternatives(self) -> list[list[str]]:
         """Groups of slugs of the same relationship: of each, a record needs at least one that is not null."""
@@ -288,10 +299,29 @@ def declares(schema: type[Any], path: str) -> bool:
     return any(declares(type(each.schema), rest) for each in nested) if rest else bool(fields)
 
 
+def binding_error(
+    schema: object, message: str, *, field: str | None = None, advice: str | None = None
+) -> BindingError:
+    """The error about *schema*, a schema or its class, or about a *field* or option of it."""
+    error = BindingError(message, advice=advice)
+    error.locate(_name_of(schema), field=field, model=_model_of(schema))
+    return error
+
+
 @contextmanager
-def told_of(schema: object, name: str) -> Iterator[None]:
-    """A block whose BindingErrors are told as those of the field *name*."""
+def naming(schema: object, field: str) -> Iterator[None]:
+    """Let BindingErrors in the block name *field* of *schema*, unless they name a place already."""
     try:
         yield
     except BindingError as error:
-        raise BindingError(f"{type(schema).__name__}.{name}: {error}") from error
+        error.locate(_name_of(schema), field=field, model=_model_of(schema))
+        raise
+
+
+def _name_of(schema: object) -> str:
+    return schema.__name__ if isinstance(schema, type) else type(schema).__name__
+
+
+def _model_of(schema: object) -> str | None:
+    model = getattr(getattr(schema, "opts", None), "model", None)
+    return getattr(model, "__name__", None)

@@ -1,11 +1,11 @@
-"""Schemas → kinds: a marshmallow schema and its model, read as the description of a kind of run."""
+"""Read a marshmallow schema and its model as the description of a kind of run."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -13,14 +13,15 @@ from marshmallow import RAISE
 from marshmallow.exceptions import RegistryError
 from marshmallow.fields import Field
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql import operators
 
 from histio.errors import BindingError
 from histio.kinds.auditing import audits_of
-from histio.kinds.base import BaseSchema, told_of
+from histio.kinds.base import BaseSchema, binding_error, naming
 from histio.kinds.charting import charts_of
-from histio.kinds.fields import Date, RunUUID, Slug, UtcTimestamp
-from histio.kinds.identity import Identity, Part
+from histio.kinds.entry_order import order_names
+from histio.kinds.fields import Date, Slug, UtcTimestamp
+from histio.kinds.identify import identity_of
+from histio.kinds.joins import constants_of
 from histio.kinds.mapping import (
     Relation,
     attribute,
@@ -35,8 +36,7 @@ from histio.kinds.mapping import (
 from histio.kinds.table import Kind, Ledger, Links, Reference, Snapshot, Table
 from histio.wire import WireField, is_list, nested_in, wire_name
 
-# What documents and streams have beside their runs.
-TAKEN_KINDS = {
+RESERVED_KINDS = {
     "header",
     "trailer",
     "unreadable",
@@ -48,7 +48,9 @@ TAKEN_KINDS = {
     "date",
     "json",
 }
-_TAKEN_COLLECTIONS = {"version", "exported_at"}
+"""Names that streams and the published schema have for something else than a kind of run."""
+
+_RESERVED_COLLECTIONS = {"version", "exported_at"}
 
 
 @functools.cache
@@ -58,45 +60,49 @@ def kind_of(schema_class: type[BaseSchema]) -> Kind:
     Raises:
         BindingError: The schema and its model do not fit.
     """
+    _check_names(schema_class)
+    opts, table = schema_class.opts, table_of(schema_class)
+    for each in table.all():
+        audits_of(each)  # raises BindingError for a rule or chart that names no member
+        charts_of(each)
+        if each.changed is None and each.schema.opts.changed not in (None, "updated_at"):
+            text = f"{each.schema.opts.changed!r} is no UtcTimestamp, Epoch or Date of the schema"
+            raise binding_error(each.schema, text, field="Meta.changed")
+    if table.identity is None:
+        text = "must have one RunUUID field; it has 0, and no Meta.identity that names another member"
+        raise binding_error(schema_class, text)
+    return Kind(opts.kind, opts.collection, table, _timestamp(table, opts.timestamp))
+
+
+def _check_names(schema_class: type[BaseSchema]) -> None:
+    """Raise BindingError where ``Meta`` lacks the model or a name, or has one that the format uses."""
     opts = schema_class.opts
     needed = {
         "model": opts.model is not None,
-        "kind": opts.kind,
-        "collection": opts.collection,
+        "kind": opts.kind != "",
+        "collection": opts.collection != "",
         "timestamp": opts.timestamps,
     }
     missing = [name for name, value in needed.items() if not value]
     if missing:
-        raise BindingError(f"{schema_class.__name__}.Meta lacks {', '.join(missing)}")
-    for name, taken in (("kind", TAKEN_KINDS), ("collection", _TAKEN_COLLECTIONS)):
+        raise binding_error(schema_class, f"lacks {', '.join(missing)}", field="Meta")
+    for name, reserved in (("kind", RESERVED_KINDS), ("collection", _RESERVED_COLLECTIONS)):
         value = getattr(opts, name)
-        if not isinstance(value, str) or not value.isidentifier() or value in taken:
-            raise BindingError(
-                f"{schema_class.__name__}.Meta.{name} must be a name of its own, not {value!r}"
-            )
-    table = table_of(schema_class)
-    for each in table.all():
-        audits_of(each)  # what they cannot look at is told now
-        charts_of(each)
-        if each.changed is None and each.schema.opts.changed not in (None, "updated_at"):
-            name, changed = type(each.schema).__name__, each.schema.opts.changed
-            raise BindingError(
-                f"{name}.Meta.changed: {changed!r} is no UtcTimestamp, Epoch or Date of the schema"
-            )
-    if table.identity is None:
-        raise BindingError(
-            f"{schema_class.__name__} must have one RunUUID field; it has 0, and no Meta.identity that names "
-            "another member"
-        )
-    timestamp = None
-    if opts.timestamp is not None:
-        timestamp = _member(table.schema, opts.timestamp)
-        if not isinstance(table.fields.get(timestamp), UtcTimestamp | Date):
-            raise BindingError(
-                f"{schema_class.__name__}.Meta.timestamp: {opts.timestamp!r} is no UtcTimestamp, Epoch or "
-                "Date of the schema; None: nothing but their identity orders the runs"
-            )
-    return Kind(opts.kind, opts.collection, table, timestamp)
+        if not isinstance(value, str) or not value.isidentifier() or value in reserved:
+            text = f"must be a name that the format does not use, not {value!r}"
+            raise binding_error(schema_class, text, field=f"Meta.{name}")
+
+
+def _timestamp(table: Table, name: str | None) -> str | None:
+    """The member that orders the runs; None: their identity does."""
+    if name is None:
+        return None
+    member = table.schema.member(name)
+    if not isinstance(table.fields.get(member), UtcTimestamp | Date):
+        text = f"{name!r} is no UtcTimestamp, Epoch or Date of the schema"
+        advice = "name one, or write timestamp = None to order the runs by their identity"
+        raise binding_error(table.schema, text, field="Meta.timestamp", advice=advice)
+    return member
 
 
 @functools.cache
@@ -106,10 +112,10 @@ def table_of(schema_class: type[BaseSchema]) -> Table:
     Raises:
         BindingError: The schema and its model do not fit.
     """
-    return _table(made(schema_class))
+    return _table(plain_schema(schema_class))
 
 
-def made(schema_class: type[BaseSchema]) -> BaseSchema:
+def plain_schema(schema_class: type[BaseSchema]) -> BaseSchema:
     """A schema that loads plain values.
 
     Raises:
@@ -118,23 +124,9 @@ def made(schema_class: type[BaseSchema]) -> BaseSchema:
     try:
         return schema_class(load_instance=False)
     except RecursionError:
-        raise BindingError(f"{schema_class.__name__} is nested in itself") from None
-    except (ValueError, RegistryError) as error:  # marshmallow's words for names that do not exist
-        raise BindingError(f"{schema_class.__name__}: {error}") from error
-
-
-def _member(schema: BaseSchema, name: str) -> str:
-    """The member that the field *name* is."""
-    field = schema.fields.get(name)
-    return name if field is None else field.attribute or name
-
-
-def _check_unknown(unknown: str | None) -> None:
-    """Raise BindingError if unknown members would be ignored or kept: the format has none."""
-    if unknown not in (None, RAISE):
-        raise BindingError(
-            f"unknown={unknown.upper()}: an unknown member is always an error; leave the option out"
-        )
+        raise binding_error(schema_class, "is nested in itself") from None
+    except (ValueError, RegistryError) as error:  # raised by marshmallow for names that do not exist
+        raise binding_error(schema_class, str(error)) from error
 
 
 def _table(schema: BaseSchema) -> Table:
@@ -147,7 +139,7 @@ def _table(schema: BaseSchema) -> Table:
     ledgers: list[Ledger] = []
     for name, field in schema.load_fields.items():
         member, nested = field.attribute or name, nested_in(field)
-        with told_of(schema, name):
+        with naming(schema, name):
             if nested is not None:
                 _check_unknown(nested.unknown)
                 _check_unknown(nested.schema.unknown)
@@ -170,7 +162,7 @@ def _table(schema: BaseSchema) -> Table:
     return Table(
         schema,
         mapper,
-        _identity(schema, mapper, columns),
+        identity_of(schema, mapper, columns),
         {field.attribute or name: field for name, field in fields},
         {field.attribute or name: wire_name(name, field) for name, field in fields},
         columns,
@@ -182,36 +174,11 @@ def _table(schema: BaseSchema) -> Table:
     )
 
 
-def _check_keys(schema: BaseSchema, columns: Mapping[str, sa.Column[Any]]) -> None:
-    """Raise BindingError where columns of several tables are called alike: rows are written by name."""
-    keys = Counter(column.key for column in columns.values())
-    for member, column in columns.items():
-        if keys[column.key] > 1:
-            raise BindingError(
-                f"{type(schema).__name__}.{member}: several members are kept in columns called "
-                f"{column.key!r}: leave out all but one, by Meta.exclude"
-            )
-
-
-def _check_dumped(schema: BaseSchema, mapper: Mapper[Any]) -> None:
-    """Raise BindingError where a member that is only dumped has nothing to be dumped from."""
-    for name, field in schema.dump_fields.items():
-        source = (field.attribute or name).partition(".")[0]
-        if not field.dump_only or not isinstance(field, WireField):
-            continue
-        with told_of(schema, name):
-            if not hasattr(mapper.class_, source):
-                raise BindingError(no_such(mapper, "attribute", source, dir(mapper.class_)))
-            if is_query_expression(mapper, source):
-                raise BindingError("a query_expression has a value only in queries that say so: exclude it")
-
-
-def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
-    """Raise BindingError where what is left out would be stored as a null that could not be exported."""
-    stands_in = column.default, column.server_default, column.computed
-    may_be_null = column.nullable and stands_in == (None, None, None) and not isinstance(field, UtcTimestamp)
-    if may_be_null and not (field.required or field.allow_none):
-        raise BindingError("its column takes null and the member may be left out: say allow_none=True")
+def _check_unknown(unknown: str | None) -> None:
+    """Raise BindingError if unknown members would be ignored or kept: the format has none."""
+    if unknown not in (None, RAISE):
+        text = f"unknown={unknown.upper()}: an unknown member is always an error"
+        raise BindingError(text, advice="leave the option out")
 
 
 def _check_apart(schema: BaseSchema, ledgers: list[Ledger]) -> None:
@@ -220,9 +187,41 @@ def _check_apart(schema: BaseSchema, ledgers: list[Ledger]) -> None:
     for ledger in ledgers:
         rows = ledger.table.mapper, ledger.local, tuple(ledger.constants.items())
         if rows in seen:
-            names = f"{seen[rows]} and {ledger.member}"
-            raise BindingError(f"{type(schema).__name__}: {names} hold the same rows")
+            raise binding_error(schema, f"{seen[rows]} and {ledger.member} hold the same rows")
         seen[rows] = ledger.member
+
+
+def _check_keys(schema: BaseSchema, columns: Mapping[str, sa.Column[Any]]) -> None:
+    """Raise BindingError where columns of several tables have one name: rows are written by name."""
+    keys = Counter(column.key for column in columns.values())
+    for member, column in columns.items():
+        if keys[column.key] > 1:
+            text = f"several members are kept in columns called {column.key!r}"
+            advice = "leave out all but one, by Meta.exclude"
+            raise binding_error(schema, text, field=member, advice=advice)
+
+
+def _check_dumped(schema: BaseSchema, mapper: Mapper[Any]) -> None:
+    """Raise BindingError where a member that is only dumped has nothing to be dumped from."""
+    for name, field in schema.dump_fields.items():
+        source = (field.attribute or name).partition(".")[0]
+        if not field.dump_only or not isinstance(field, WireField):
+            continue
+        with naming(schema, name):
+            if not hasattr(mapper.class_, source):
+                raise no_such(mapper, "attribute", source, dir(mapper.class_))
+            if is_query_expression(mapper, source):
+                text = "a query_expression has a value only in queries that say so"
+                raise BindingError(text, advice="exclude it")
+
+
+def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
+    """Raise BindingError where what is left out would be stored as a null that could not be exported."""
+    stands_in = column.default, column.server_default, column.computed
+    may_be_null = column.nullable and stands_in == (None, None, None) and not isinstance(field, UtcTimestamp)
+    if may_be_null and not (field.required or field.allow_none):
+        text = "its column takes null and the member may be left out"
+        raise BindingError(text, advice="write allow_none=True")
 
 
 def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
@@ -232,118 +231,16 @@ def _column(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
     return column
 
 
-def _identity(
-    schema: BaseSchema, mapper: Mapper[Any], columns: Mapping[str, sa.Column[Any]]
-) -> Identity | None:
-    names = identity_fields(schema)
-    if not names:
-        return None
-    parts: list[Part] = []
-    own: list[sa.Column[Any]] = []
-    for name in names:
-        field, member = schema.load_fields[name], _member(schema, name)
-        if member in columns:
-            parts.append(Part(member, wire_name(name, field), field, None, columns[member], None, ""))
-            own.append(columns[member])
-        elif isinstance(field, Slug) and field.relationship is not None and not field.many:
-            parts += _parts_of(mapper, member, wire_name(name, field), field)
-            own += relation(mapper, field.relationship).local
-        else:
-            raise BindingError(f"{type(schema).__name__}.Meta.identity: {name!r} is no member with a column")
-    if len({column.table for column in own}) > 1:
-        raise BindingError(
-            f"{type(schema).__name__}.Meta.identity: {' and '.join(names)} are kept in several tables"
-        )
-    return Identity(mapper, tuple(_member(schema, name) for name in names), tuple(parts), tuple(own))
-
-
-def _parts_of(mapper: Mapper[Any], member: str, name: str, field: Slug) -> Iterator[Part]:
-    """The values of a slug that is part of an identity."""
-    way = relation(mapper, field.relationship or "")
-    if field.fallback:
-        raise BindingError(
-            f"{name!r} is part of Meta.identity, so it needs one key alone: leave out fallback="
-        )
-    for place, path in enumerate(field.key):
-        at = place if len(field.key) > 1 else None
-        yield Part(member, name, field.rules[path], at, column_of(way.mapper, path), way, path)
-
-
-def identity_fields(schema: BaseSchema) -> tuple[str, ...]:
-    """The names of the fields that identify a record; none for ledger entries that nothing identifies.
-
-    Raises:
-        BindingError: Several could, or one that is named cannot.
-    """
-    named = schema.opts.identity
-    for name in named:
-        field = schema.load_fields.get(name)
-        if field is None or not field.required:
-            raise BindingError(f"{type(schema).__name__}.Meta.identity: {name!r} is no required member")
-        _check_identity(schema, name)
-    return named or _uuid_field(schema)
-
-
-def _uuid_field(schema: BaseSchema) -> tuple[str, ...]:
-    """The `RunUUID` that identifies a record where `Meta.identity` names nothing."""
-    uuids = [name for name, field in schema.load_fields.items() if isinstance(field, RunUUID)]
-    called = [name for name in uuids if wire_name(name, schema.load_fields[name]) == "uuid"]
-    if len(uuids) > 1 and not called:
-        raise BindingError(
-            f"{type(schema).__name__} must have one RunUUID field; it has {len(uuids)}: "
-            "let Meta.identity say which one identifies a record"
-        )
-    names = (called or uuids)[:1]
-    for name in names:
-        if not schema.load_fields[name].required:
-            raise BindingError(
-                f"{type(schema).__name__}.{name} identifies a record, so it must be required: "
-                "say required=True"
-            )
-        _check_identity(schema, name)
-    return tuple(names)
-
-
-def _check_identity(schema: BaseSchema, name: str) -> None:
-    """Raise BindingError if the field that identifies a record may be null."""
-    if schema.load_fields[name].allow_none:
-        why = "identifies a record, so it must not be null: say allow_none=False"
-        raise BindingError(f"{type(schema).__name__}.{name} {why}")
-
-
-def order_names(schema: BaseSchema, owner: Relation) -> tuple[str, ...]:
-    """The fields or attributes that order the entries of a ledger.
-
-    Raises:
-        BindingError: There are none.
-    """
-    if schema.opts.order:
-        return schema.opts.order
-    mapper = mapper_of(schema.opts.model)
-    beside = [column for column in mapper.primary_key if column not in owner.remote]
-    [key, *others] = beside or mapper.primary_key
-    if not others and not key.foreign_keys and isinstance(key.type, sa.Integer):
-        return (str(mapper.get_property_by_column(key).key),)
-    names = identity_fields(schema)
-    if not names:
-        raise BindingError(
-            f"the primary key of {mapper.class_.__name__} does not grow: name what orders its rows, "
-            f"such as Meta.order = {next(iter(schema.fields))!r}"
-        )
-    return names
-
-
 def _ledger(mapper: Mapper[Any], name: str, schema: BaseSchema, *, many: bool) -> Ledger:
     table = _table(schema)
     found = relation(mapper, name, target=table.mapper)
     if found.many is not many:
-        wrong = (
-            "leads to several rows: Nested(…, many=True)" if found.many else "leads to one row: many=False"
+        leads, advice = (
+            ("several rows", "write Nested(…, many=True)") if found.many else ("one row", "write many=False")
         )
-        raise BindingError(f"{mapper.class_.__name__}.{name} {wrong}")
-    owned = schema.opts.from_owner
-    owner = tuple(_column(mapper, theirs) for theirs in owned.values())
-    local = tuple(_column(table.mapper, own) for own in owned)
+        raise BindingError(f"{mapper.class_.__name__}.{name} leads to {leads}", advice=advice)
+    owner = tuple(_column(mapper, theirs) for theirs in schema.opts.from_owner.values())
+    local = tuple(_column(table.mapper, own) for own in schema.opts.from_owner)
     further = {column: value for column, value in constants_of(found) if column not in table.columns.values()}
     order, beyond = _order(schema, table, found) if many else ((), "content")
     return Ledger(
@@ -355,7 +252,7 @@ def _order(
     schema: BaseSchema, table: Table, owner: Relation
 ) -> tuple[tuple[str, ...], Literal["recording", "content", "hidden"]]:
     """What orders the entries of a ledger: `Ledger.order` and `Ledger.further_order`."""
-    named = [_member(schema, name) for name in order_names(schema, owner)]
+    named = [schema.member(name) for name in order_names(schema, owner)]
     order = tuple(itertools.takewhile(table.fields.__contains__, named))
     growing = table.growing_key
     key = None if growing is None else attribute(table.mapper, growing).key
@@ -363,34 +260,6 @@ def _order(
     if hidden and hidden != [key]:
         return order, "hidden"
     return order, "content" if key is None else "recording"
-
-
-def constants_of(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
-    """What the join of a ledger says beyond the equality of keys.
-
-    Raises:
-        BindingError: It says more than that columns of the entry have some value.
-    """
-    if way.relationship is None:
-        return
-    joined = way.relationship.primaryjoin
-    pairs = {frozenset(pair) for pair in zip(way.local, way.remote, strict=True)}
-    several = isinstance(joined, sa.BooleanClauseList) and joined.operator is operators.and_
-    for clause in joined.clauses if several else [joined]:
-        sides = (getattr(clause, "left", None), getattr(clause, "right", None))
-        plain = frozenset(_plain(side) for side in sides if isinstance(side, sa.Column))
-        if plain in pairs and getattr(clause, "operator", None) is operators.eq:
-            continue
-        column, value = sides
-        equal = getattr(clause, "operator", None) is operators.eq and isinstance(value, sa.BindParameter)
-        if not equal or not isinstance(column, sa.Column) or value.value is None:  # type: ignore[union-attr]
-            raise BindingError(f"the join of {way.name} says more than that keys are equal: {clause}")
-        yield _plain(column), value.value  # type: ignore[union-attr]
-
-
-def _plain(column: Any) -> Any:
-    """*column* without what relationships annotate it with."""
-    return column._deannotate() if hasattr(column, "_deannotate") else column  # noqa: SLF001
 
 
 def _reference(mapper: Mapper[Any], name: str, fields: Mapping[str, Slug]) -> Reference:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from histio.errors import BindingError
-from histio.kinds.base import declares
+from histio.kinds.base import binding_error, declares
 from histio.kinds.charts import Compare
 from histio.kinds.fields import Choice, FixedDecimal, Integer, Number, Slug, Text
 from histio.kinds.table import Table
@@ -22,7 +21,7 @@ def charts_of(table: Table) -> tuple[Compare, ...]:
     Raises:
         BindingError: One names what the schema never had, or what is no number; ``Meta.unit`` names no text.
     """
-    opts, name, numbers = table.schema.opts, type(table.schema).__name__, amounts_of(table)
+    schema, opts, numbers = table.schema, table.schema.opts, amounts_of(table)
     names = set(table.names.values())
 
     def left_out(member: str) -> bool:
@@ -30,14 +29,15 @@ def charts_of(table: Table) -> tuple[Compare, ...]:
 
     for chart in opts.charts:
         if not isinstance(chart, Compare):
-            raise BindingError(f"{name}.Meta.charts: {shown(chart)} is no chart of histio.charts")
+            raise binding_error(schema, f"{shown(chart)} is no chart of histio.charts", field="Meta.charts")
         for member in chart.members:
             if member not in names and not left_out(member):
-                raise BindingError(f"{name}.Meta.charts: {chart}: there is no {member!r}")
+                raise binding_error(schema, f"{chart}: there is no {member!r}", field="Meta.charts")
             if member in names and member not in numbers:
-                raise BindingError(f"{name}.Meta.charts: {chart}: {member!r} is no number")
+                raise binding_error(schema, f"{chart}: {member!r} is no number", field="Meta.charts")
     if opts.unit not in {None, _UNIT} and not left_out(opts.unit) and unit_of(table) is None:
-        raise BindingError(f"{name}.Meta.unit: {opts.unit!r} is no Text, Choice or Slug of the schema")
+        text = f"{opts.unit!r} is no Text, Choice or Slug of the schema"
+        raise binding_error(schema, text, field="Meta.unit")
     return tuple(chart for chart in opts.charts if numbers.keys() >= set(chart.members))
 
 

@@ -57,12 +57,13 @@ class Converter(ModelConverter):
         Raises:
             BindingError: The attribute is no column, or no field keeps its values.
         """
-        schema = "" if self.schema_cls is None else f"{self.schema_cls.__name__}.{property_name}: "
         try:
             column_named(mapper_of(model), property_name)
             return super().field_for(model, property_name, **options)
         except BindingError as error:
-            raise BindingError(f"{schema}{error}") from error
+            if self.schema_cls is not None:
+                error.locate(self.schema_cls.__name__, field=property_name, model=model.__name__)
+            raise
 
     def _get_field_class_for_data_type(self, data_type: Any) -> Any:
         candidates = () if keeps_objects(data_type) else self._candidates(data_type)
@@ -72,7 +73,7 @@ class Converter(ModelConverter):
         stored = underlying(data_type)
         if isinstance(stored, sa.ARRAY) and not is_decorated(data_type):
             return functools.partial(fields.List, self._item(stored))
-        raise BindingError(f"auto_field() has no field for {data_type!r}: {advice(data_type)}")
+        raise BindingError(f"auto_field() has no field for {data_type!r}", advice=advice(data_type))
 
     def _candidates(self, data_type: TypeEngine[Any]) -> Iterator[Any]:
         """Field classes to try: those of the stored type first; for a decorator, then all others."""

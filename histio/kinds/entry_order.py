@@ -9,14 +9,35 @@ import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper
 
-from histio.errors import BindingError
-from histio.kinds.base import BaseSchema
-from histio.kinds.bind import order_names
+from histio.kinds.base import BaseSchema, binding_error
 from histio.kinds.fields import Slug
+from histio.kinds.identify import identity_fields
 from histio.kinds.mapping import Relation, find_column, mapper_of
+
+
+def order_names(schema: BaseSchema, owner: Relation) -> tuple[str, ...]:
+    """The fields or attributes that order the entries of a ledger.
+
+    Raises:
+        BindingError: There are none.
+    """
+    if schema.opts.order:
+        return schema.opts.order
+    mapper = mapper_of(schema.opts.model)
+    beside = [column for column in mapper.primary_key if column not in owner.remote]
+    [key, *others] = beside or mapper.primary_key
+    if not others and not key.foreign_keys and isinstance(key.type, sa.Integer):
+        return (str(mapper.get_property_by_column(key).key),)
+    names = identity_fields(schema)
+    if not names:
+        text = f"the primary key of {mapper.class_.__name__} does not grow"
+        advice = f"name what orders its rows, such as Meta.order = {next(iter(schema.fields))!r}"
+        raise binding_error(schema, text, advice=advice)
+    return names
 
 
 def order_of(schema: BaseSchema, owner: Relation) -> Callable[[Iterable[Any]], list[Any]]:
@@ -47,7 +68,8 @@ def _placing(schema: BaseSchema, mapper: Mapper[Any], name: str) -> Callable[[An
         return functools.partial(_key_in, field, name)
     attribute = name if field is None else field.attribute or name
     if find_column(mapper, attribute) is None:
-        raise BindingError(f"Meta.order: {mapper.class_.__name__} has no column {attribute!r}")
+        text = f"{mapper.class_.__name__} has no column {attribute!r}"
+        raise binding_error(schema, text, field="Meta.order")
     return operator.attrgetter(attribute)
 
 

@@ -40,10 +40,10 @@ def fit(field: Field[Any], column_type: TypeEngine[Any]) -> None:
         better = next((name for kind, name in _BETTER if isinstance(field, kind)), None)
         if better is not None:
             raise BindingError(
-                f"{type(field).__name__} would lose or alter values of the column: use {better}"
+                f"{type(field).__name__} would lose or alter values of the column", advice=f"use {better}"
             )
         if isinstance(field, fields.UUID) and not isinstance(stored, sa.Uuid):
-            raise BindingError("UUID needs a column of Uuid: use histio.RunUUID")
+            raise BindingError("UUID needs a column of Uuid", advice="use histio.RunUUID")
         if isinstance(field, fields.String) and not isinstance(field, fields.UUID):
             rule = Text()
             rule.fit(column_type)

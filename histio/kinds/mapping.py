@@ -177,22 +177,23 @@ def column_named(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
     """
     column = find_column(mapper, name)
     if column is None:
-        text = no_such(mapper, "column", name, mapper.column_attrs.keys())
-        raise BindingError(f"{text}{_instead_of_column(mapper, name)}")
+        error = no_such(mapper, "column", name, mapper.column_attrs.keys())
+        error.advice = _instead_of_column(mapper, name) or error.advice
+        raise error
     return column
 
 
-def _instead_of_column(mapper: Mapper[Any], name: str) -> str:
-    """What to write for the attribute *name*, which is no column."""
+def _instead_of_column(mapper: Mapper[Any], name: str) -> str | None:
+    """What to write for the attribute *name*, which is no column; None: there is no such attribute."""
     found = mapper.attrs.get(name)
     if isinstance(found, CompositeProperty):
         lines = ", ".join(f"{each.key} = auto_field()" for each in found.props)
-        return f"; it is a composite: declare its columns, {lines}"
+        return f"it is a composite: declare its columns, {lines}"
     if isinstance(found, RelationshipProperty):
-        return f"; it is a relationship: name its row by Slug({name!r}), or its rows by Nested(…, many=True)"
+        return f"it is a relationship: name its row by Slug({name!r}), or its rows by Nested(…, many=True)"
     if not hasattr(mapper.class_, name):
-        return ""
-    return "; what is no column can be exported with dump_only=True"
+        return None
+    return "what is no column can be exported with dump_only=True"
 
 
 def composite_listeners(mapper: Mapper[Any], event: str) -> int:
@@ -216,11 +217,11 @@ def column_of(mapper: Mapper[Any], path: str) -> sa.Column[Any]:
     *steps, last = path.split(".")
     for step in steps:
         if step not in mapper.relationships:
-            raise BindingError(no_such(mapper, "relationship", step, mapper.relationships.keys()))
+            raise no_such(mapper, "relationship", step, mapper.relationships.keys())
         mapper = mapper.relationships[step].mapper
     column = find_column(mapper, last)
     if column is None:
-        raise BindingError(no_such(mapper, "column", last, mapper.column_attrs.keys()))
+        raise no_such(mapper, "column", last, mapper.column_attrs.keys())
     return column
 
 
@@ -248,7 +249,7 @@ def relation(mapper: Mapper[Any], name: str, *, target: Mapper[Any] | None = Non
     if target is not None and len(backwards) == 1:
         remote, local = _columns(backwards[0])
         return Relation(name, target, local, remote, many=True, relationship=None)
-    raise BindingError(no_such(mapper, "relationship", name, mapper.relationships.keys()))
+    raise no_such(mapper, "relationship", name, mapper.relationships.keys())
 
 
 def _by_relationship(relationship: RelationshipProperty[Any]) -> Relation:
@@ -362,11 +363,12 @@ def natural_keys(mapper: Mapper[Any]) -> list[str]:
     return [prop.key for prop in sorted(candidates, key=rank)]
 
 
-def no_such(mapper: Mapper[Any], what: str, name: str, names: Iterable[str]) -> str:
-    """A sentence that *name* is missing, with what may have been meant."""
+def no_such(mapper: Mapper[Any], what: str, name: str, names: Iterable[str]) -> BindingError:
+    """The error that a model has no *what* called *name*, with those of its *names* that come close."""
     close = difflib.get_close_matches(name, list(names))
-    meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"{mapper.class_.__name__} has no {what} {name!r}{meant}"
+    meant = f"did you mean {' or '.join(map(repr, close))}?" if close else None
+    model = mapper.class_.__name__
+    return BindingError(f"{model} has no {what} {name!r}", model=model, advice=meant)
 
 
 def mapper_of(model: Any) -> Mapper[Any]:

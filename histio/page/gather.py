@@ -190,9 +190,9 @@ def gather(source: FilePath | History, history: History, sums: Sums) -> Gathered
         OSError: The file cannot be read.
     """
     numbers = itertools.count()
-    kinds = [GatheredKind(kind, sums, numbers) for kind in history._format.kinds]
+    kinds = [GatheredKind(kind, sums, numbers) for kind in history.bound.kinds]
     if isinstance(source, History):
-        with source._database.reading(None) as connection:
+        with source.bound.database.reading(None) as connection:
             for each in kinds:
                 for record in export_runs(connection, each.kind):
                     each.add(record)
@@ -201,18 +201,18 @@ def gather(source: FilePath | History, history: History, sums: Sums) -> Gathered
 
 
 def _gather_file(path: FilePath, history: History, kinds: list[GatheredKind]) -> GatheredHistory:
-    form = history._format
+    bound = history.bound
     by_name = {each.kind.name: each for each in kinds}
     source = Source(path)
-    with reading(source, form.contract, form.kinds) as file:
+    with reading(source, bound.contract, bound.kinds) as file:
         name, exported_at = PurePath(source.name).name, file.header.get("exported_at")
         found = GatheredHistory(name, file.version, exported_at, kinds)
-        reader = Reader(form, file.version, {})
+        reader = Reader(bound, file.version, {})
         for item in file.items():
             if isinstance(item, UnreadableLine) or not (reader.takes(item) or reader.read(item).well_formed):
                 found.invalid += 1
                 continue
-            record, _ = form.versions.upgrade(item.kind, item.record, file.version)
+            record, _ = bound.versions.upgrade(item.kind, item.record, file.version)
             kind = by_name[item.kind]
             kind.add(record, item.place(kind.kind.collection))
         check_damage(file)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from histio.kinds.bind import TAKEN_KINDS
+from histio.kinds.bind import RESERVED_KINDS
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.fields.times import Date
 from histio.kinds.mapping import is_surrogate_key, is_unique, natural_keys
@@ -18,7 +18,7 @@ _LATE_NAMES = re.compile("update|modif|change|delete|expire|end|finish|complete|
 
 def add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plan.model.__name__).lower().strip("_")
-    kind = f"{name}_run" if name in TAKEN_KINDS else name
+    kind = f"{name}_run" if name in RESERVED_KINDS else name
     plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
     plan.meta += [("kind", f'"{kind}"', ""), ("collection", f'"{plural}"', "")]
     plan.meta.append(("timestamp", *_timestamp(plan)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,9 +68,8 @@ def _leave_out(plans: Iterable[Plan], error: BindingError) -> bool:
     """Leave out what *error* names; whether it named anything."""
     found = {each.name: each for plan in plans for each in plan.all()}
     wrong = [(fault.schema, fault.attribute, fault.reason) for fault in error.faults]
-    text = str(error)
-    named = [each for each in re.finditer(r"(\w+)\.(\w+): ", text) if each[1] in found]
-    wrong += [(each[1], each[2], text[each.end() :]) for each in named[-1:] if not error.faults]
+    if error.schema and error.field and not error.field.startswith("Meta"):
+        wrong.append((error.schema, error.field, error.reason))
     done = False
     for schema, name, reason in wrong:
         done |= schema in found and found[schema].leave_out(name, reason)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.history import History
+from histio.kinds.accounting import accounts
 from histio.testing.claims import FEW, skip
 from histio.testing.scene import MakeRuns, kinds_of, scene
 
@@ -24,7 +25,7 @@ def whole_account(history: History, make_runs: MakeRuns) -> None:
     skip(
         [
             f"{'.'.join(account.path)}: {item.name} is left out by {item.why}"
-            for account in history._accounts()  # noqa: SLF001 - the kit is histio's own
+            for account in accounts(history.bound.kinds, values=history.bound.values)
             for item in account.items
             if item.status in ("excluded", "ignored")
         ]

@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session, aliased, scoped_session, sessionmaker
 from histio.database.dialects import deferring, ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
-from histio.importing.circles import Blank, blank_of
 from histio.kinds.mapping import is_among
 from histio.kinds.table import Kind, Reference, Table
 from histio.report import ImportReport
+from histio.resolving.circles import Blank, blank_of
 
 MakeRuns: TypeAlias = Callable[[Any, int], object]
 """Adds a number of runs to a session."""
@@ -38,7 +38,7 @@ _COMMITTED = "make_runs has ended the transaction of a session that is not its o
 
 def kinds_of(history: History) -> list[Kind]:
     """The kinds of *history*, in the order of their lists in a document."""
-    return list(history._kinds.values())  # noqa: SLF001 - the kit is histio's own
+    return list(history.bound.kinds)
 
 
 def records_of(table: Table, record: Any, *steps: str | int) -> Iterator[tuple[Table, Steps, Any]]:
@@ -225,7 +225,7 @@ class Scene:
 def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
     """A scene with *count* runs, gone with the block."""
     with _session(history) as session:
-        connection = session.connection({"mapper": history._database.mapper})  # noqa: SLF001 - the kit is histio's own
+        connection = session.connection({"mapper": history.bound.database.mapper})
         before = {kind.name: _identities(connection, kind) for kind in kinds_of(history)}
         try:
             make_runs(session, count)
@@ -249,7 +249,8 @@ def _identities(connection: Connection, kind: Kind) -> list[Any]:
 @contextmanager
 def _session(history: History) -> Iterator[Session]:
     """A session of the host's kind, in a transaction that is rolled back after the block."""
-    bind, mapper = history._database.bind, history._database.mapper  # noqa: SLF001 - the kit is histio's own
+    database = history.bound.database
+    bind, mapper = database.bind, database.mapper
     if bind is None:
         raise NotConfiguredError("this history was made without a database: bind one to the test database")
     if isinstance(bind, sessionmaker):

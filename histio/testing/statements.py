@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from histio.history import History
-from histio.importing.circles import reached
 from histio.kinds.table import Kind
+from histio.resolving.circles import reached
 from histio.testing.claims import FEW, MANY, demand, demand_whole, skip
 from histio.testing.scene import Document, MakeRuns, Scene, scene
 

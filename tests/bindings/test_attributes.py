@@ -138,7 +138,7 @@ def test_what_is_no_column_is_told_with_what_to_write(declared, told):
     [(name, field)] = declared.items()
     with pytest.raises(BindingError) as caught:
         History(None, schema(**{name: field()}))
-    assert str(caught.value).startswith(f"ThingSchema.{name}: Thing has no column {name!r}; ")
+    assert str(caught.value).startswith(f"ThingSchema.{name}: Thing has no column {name!r}: ")
     assert told in str(caught.value)
 
 
@@ -151,12 +151,12 @@ def test_a_value_that_only_the_hosts_own_queries_have_is_not_exported_as_null():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"required": True, "allow_none": True}, "so it must not be null: say allow_none=False"),
-        ({"allow_none": True}, "so it must be required: say required=True"),
+        ({"required": True, "allow_none": True}, "so it must not be null: write allow_none=False"),
+        ({"allow_none": True}, "so it must be required: write required=True"),
     ],
 )
 def test_an_identity_that_may_be_null_is_told_as_that(options, told):
-    with pytest.raises(BindingError, match=rf"^ThingSchema\.uuid identifies a record, {told}$"):
+    with pytest.raises(BindingError, match=rf"^ThingSchema\.uuid: identifies a record, {told}$"):
         History(None, exact(uuid=histio.RunUUID(**options)))
 
 

@@ -772,10 +772,10 @@ def bound(schema, **options):
         (("project", "nummer"), "Meta.identity: 'nummer' is no required member"),
         (("project", "base"), "Meta.identity: 'base' is no required member"),
         (("project", "trials"), "Meta.identity: 'trials' is no required member"),
-        (("number", "number"), "Meta.identity: different names, not"),
-        ((), "Meta.identity: a name or several names, not"),
-        (7, "Meta.identity: a name or several names, not 7"),
-        (("project", 7), "Meta.identity: different names, not"),
+        (("number", "number"), "Meta.identity: must be different names, not"),
+        ((), "Meta.identity: must be a name or several names, not"),
+        (7, "Meta.identity: must be a name or several names, not 7"),
+        (("project", 7), "Meta.identity: must be different names, not"),
     ],
 )
 def test_an_identity_of_what_identifies_nothing_is_refused(identity, message):
@@ -787,8 +787,8 @@ def test_an_identity_of_what_identifies_nothing_is_refused(identity, message):
     ("order", "message"),
     [
         (("key", "stop"), "Meta.order: Reading has no column 'stop'"),
-        (("key", "key"), "Meta.order: different names, not"),
-        ([], "Meta.order: a name or several names, not"),
+        (("key", "key"), "Meta.order: must be different names, not"),
+        ([], "Meta.order: must be a name or several names, not"),
     ],
 )
 def test_an_order_of_what_orders_nothing_is_refused(order, message):

@@ -463,7 +463,9 @@ def test_what_is_no_kind_is_refused_by_name(kind):
 )
 def test_names_that_a_document_has_already_are_refused(meta):
     [name] = meta
-    with pytest.raises(BindingError, match=rf"BareSchema\.Meta\.{name} must be a name of its own"):
+    with pytest.raises(
+        BindingError, match=rf"BareSchema\.Meta\.{name}: must be a name that the format does not use"
+    ):
         History(None, run(BARE, meta))
 
 

@@ -308,7 +308,7 @@ ANOTHER_RUN = {"owner": histio.RunRef("owner")}
 
 @pytest.mark.parametrize("declared", [ONE, BY_COLUMN, ANOTHER_RUN])
 def test_a_reference_that_rows_may_lack_says_whether_it_may_be_null(declared):
-    told = r"^ThingSchema\.owner: the column owner_id takes null: say allow_none=True, or required=True where"
+    told = r"^ThingSchema\.owner: the column owner_id takes null: write allow_none=True, or required=True if"
     with pytest.raises(BindingError, match=told):
         History(None, refers(nullable=True, **declared))
     assert History(None, refers(nullable=False, **declared)).kinds == ("thing",)

@@ -78,7 +78,7 @@ def test_a_run_that_names_another_row_differs_and_is_updated(history, tmp_path, 
 
 
 def add_part(history, **keys):
-    with history._database.bind() as session:
+    with history.bound.database.bind() as session:
         session.add(parts.Part(**keys))
         session.commit()
 

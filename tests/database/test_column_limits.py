@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 import histio
 from histio import History, check_file, cli
+from histio.importing.execute import open_look_ups
 from histio.importing.parse import Reader
 from histio.models import Base, ProductionRun
 from tests.support.bakery import consumption, document, number, production_run, without
@@ -167,7 +168,7 @@ def test_a_float_of_single_precision_has_a_hint_that_names_the_column_to_have(al
 
 
 def has_limits(history):
-    with history._looking(None, history.version, None) as work:
+    with open_look_ups(history.bound) as work:
         return work.has_limits
 
 

@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session, relationship
 import histio
 import histio.testing
 from histio import History
-from histio.importing.circles import circle_warnings
 from histio.importing.graph import BLANK, HARD, LATE, Need
 from histio.importing.spool import Spool
+from histio.resolving.circles import circle_warnings
 from histio.tuning import tuned
 from tests.support.bakery import number
 from tests.support.reports import ends, told
@@ -417,7 +417,7 @@ def test_an_export_of_runs_that_cannot_come_back_is_told(key, dialect_name, stuc
     metadata, _ = poultry(MADE.get((key, dialect_name), key))
     engine = databases.of_host(dialect_name)(metadata)
     history = History(engine, *kinds)
-    problems = list(circle_warnings(list(history._kinds.values()), engine.dialect))
+    problems = list(circle_warnings(history.bound.kinds, engine.dialect))
     assert [(each.kind, each.severity, each.code) for each in problems] == [
         (kind, "warning", "constraint") for kind in stuck
     ]

@@ -119,7 +119,7 @@ def test_a_relationships_name_excludes_the_columns_that_lead_over_it():
 
 
 def test_a_name_that_is_neither_field_nor_attribute_cannot_be_excluded():
-    with pytest.raises(BindingError, match=r"Meta\.exclude: Job has no .* 'bikes'; did you mean 'bike'"):
+    with pytest.raises(BindingError, match=r"Meta\.exclude: Job has no .* 'bikes': did you mean 'bike'"):
         bound(meta={"exclude": ("bikes",)})
 
 

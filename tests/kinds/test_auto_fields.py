@@ -92,7 +92,7 @@ def test_an_auto_field_of_a_base_follows_the_model_of_a_subclass():
 def test_an_auto_field_without_a_column_is_a_binding_error():
     kind = walk_schema(place=auto_field(), plcae=auto_field())
     with pytest.raises(
-        BindingError, match=r"WalkSchema\.plcae: Walk has no column 'plcae'; did you mean 'place'"
+        BindingError, match=r"WalkSchema\.plcae: Walk has no column 'plcae': did you mean 'place'"
     ):
         History(None, kind)
 

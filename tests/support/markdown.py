@@ -163,7 +163,7 @@ def _anchors(text: str) -> list[str]:
 
 def _engines(values: Any) -> Iterator[sa.Engine]:
     for value in values:
-        bind = value._database.bind if isinstance(value, histio.History) else value
+        bind = value.bound.database.bind if isinstance(value, histio.History) else value
         found = getattr(bind, "kw", {}).get("bind", bind)
         if isinstance(found, sa.Engine):
             yield found

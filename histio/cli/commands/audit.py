@@ -41,7 +41,7 @@ def audit(file: str | None, url: str | None, history_name: str | None, *, as_jso
 def _print_rules(history: histio.History) -> None:
     from histio.kinds.auditing import audits_of
 
-    for kind in history._format.kinds:
+    for kind in history.bound.kinds:
         for table in kind.table.all():
             for rule in audits_of(table):
                 print_line(f"rule of {kind.name}: {rule}", err=True)

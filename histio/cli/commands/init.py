@@ -40,8 +40,8 @@ def _create_tables(history: histio.History) -> tuple[list[str], list[str]]:
     """Create all tables of the models' metadata; return the names of new and of existing tables."""
     from sqlalchemy import inspect
 
-    with history._database.writing(None) as (connection, _, commit):
-        tables = [table for kind in history._format.kinds for table in kind.table.all()]
+    with history.bound.database.writing(None) as (connection, _, commit):
+        tables = [table for kind in history.bound.kinds for table in kind.table.all()]
         mapped: list[Any] = [each for table in tables for mapper in table.mappers() for each in mapper.tables]
         all_metadata = list(dict.fromkeys(table.metadata for table in mapped))
         before = set(inspect(connection).get_table_names())

@@ -36,7 +36,7 @@ def references(
     if missing_json and as_json:
         raise click.UsageError("Use either --missing-json or --json.")
     with open_any_history(url, history_name, use_environment=True) as history:
-        if missing_json and not history._has_database:
+        if missing_json and not history.bound.has_database:
             raise click.UsageError(f"--missing-json needs a database: pass --url URL, or set {URL_VARIABLE}.")
         rejects_runs = False
         kept = []

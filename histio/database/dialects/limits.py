@@ -341,7 +341,11 @@ def check_kind(kind: Kind, dialect: sa.Dialect) -> None:
             stored = declared(column.type, dialect)
             if isinstance(stored, sa.Numeric) and width > FLOAT_DIGITS:
                 raise BindingError(
-                    f"{table.mapper.class_.__name__}.{member}: SQLite keeps decimals as floats, which carry "
-                    f"{FLOAT_DIGITS} digits, and this one has {width}: write FixedDecimal(precision="
-                    f"{FLOAT_DIGITS}, scale=…), or keep it as text by a TypeDecorator"
+                    f"SQLite keeps decimals as floats, which carry {FLOAT_DIGITS} digits, and this one has "
+                    f"{width}",
+                    schema=type(table.schema).__name__,
+                    field=member,
+                    model=table.mapper.class_.__name__,
+                    advice=f"write FixedDecimal(precision={FLOAT_DIGITS}, scale=…), or keep it as text by a "
+                    "TypeDecorator",
                 )

@@ -27,8 +27,9 @@ from histio.exporting.fast.columns import Column, DeclinedError, Member, column
 from histio.exporting.fast.obstacles import FullPathError, obstacles
 from histio.exporting.fast.sources import Sources, spare_members, unmarked
 from histio.exporting.fast.template import Template, quoted
-from histio.kinds.bind import constants_of, order_names
+from histio.kinds.entry_order import order_names
 from histio.kinds.fields import Slug
+from histio.kinds.joins import constants_of
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Ledger, Table
 from histio.wire import nested_in, wire_name

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from histio.importing.parse import Steps, Values
 from histio.importing.row import Row
 from histio.importing.update.compare import BY_CONTENT
-from histio.kinds.bind import order_names
+from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
 from histio.kinds.match import out_of_sequence
 from histio.kinds.table import Ledger, Table

@@ -90,7 +90,7 @@ class Slug(SlugText):
         "parts": "Not an object with the members {names}.",
     }
     many = False
-    _advice = "key= names what is the key there"
+    _advice = "name the key with key="
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Slug(SlugText):
         if choice is not None:
             kwargs.setdefault("allow_none", True)
         if relationship is None and (key != "slug" or fallback or agrees or choice):
-            raise BindingError('name the relationship that the key leads over: Slug("recipe", key=…)')
+            raise BindingError("a key needs a relationship", advice='write Slug("recipe", key=…)')
         super().__init__(max_length=_LONGEST, **kwargs)
         self.relationship = relationship
         self.key: Key = (key,) if isinstance(key, str) else tuple(key)
@@ -168,7 +168,8 @@ class Slug(SlugText):
         try:
             rules = {path: self._rule(column_of(found.mapper, path)) for key in self.chain for path in key}
         except BindingError as error:
-            raise BindingError(f"{error}; {self._advice}") from error
+            error.advice = error.advice or self._advice
+            raise
         if self.fallback and len({type(rule) for rule in rules.values()}) > 1:
             raise BindingError(f"the keys {', '.join(rules)} are of different types")
         if self.text and not any(isinstance(rule, Text) for rule in rules.values()):
@@ -354,7 +355,7 @@ class RunRef(Slug):
         kwargs: As for `Slug`.
     """
 
-    _advice = "a RunRef is a UUID, which key= names; for a run with another identity write Slug(…, key=…)"
+    _advice = "name the UUID with key=, or write Slug(…, key=…) for a run with another identity"
 
     def __init__(
         self, relationship: str, *, key: str | Key = "uuid", form: UuidForm | None = None, **kwargs: Any

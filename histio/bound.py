@@ -1,0 +1,69 @@
+"""`Bound`: the kinds of run of a history, their format and their database, as one value."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
+
+from histio.database.connect import Bind, Database
+from histio.kinds.gate import Contract
+from histio.kinds.table import Kind
+from histio.kinds.versions import Versions
+
+Constants: TypeAlias = Mapping[str, Any]
+"""By attribute, values of columns that the format leaves out, or functions that return one per import."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a `History` consists of; passed on to everything that works for it.
+
+    Attributes:
+        kinds: The kinds of run, in the order of their lists in a document.
+        contract: Checks documents and records with the JSON Schema of the format.
+        versions: The versions of the format that can be read.
+        database: Opens connections to the database that holds the runs.
+        values: What an import writes into columns that the format leaves out.
+    """
+
+    kinds: tuple[Kind, ...]
+    contract: Contract
+    versions: Versions
+    database: Database
+    values: Constants
+
+    @property
+    def has_database(self) -> bool:
+        """Whether a call without a session has a database to use."""
+        return self.database.bind is not None
+
+    def on(self, bind: Bind) -> Self:
+        """The same kinds and format on another database.
+
+        Raises:
+            BindingError: *bind* is not a database, or cannot hold the kinds.
+        """
+        return replace(self, database=Database(bind, self.kinds))
+
+    def choose(self, names: str | Sequence[str] | None) -> list[Kind]:
+        """The kinds with these *names*, in the order of `kinds`; None: all.
+
+        Raises:
+            ValueError: There is no kind with one of the names.
+        """
+        by_name = {kind.name: kind for kind in self.kinds}
+        wanted = by_name if names is None else [names] if isinstance(names, str) else names
+        unknown = [name for name in wanted if name not in by_name]
+        if unknown:
+            close = [match for name in unknown for match in difflib.get_close_matches(name, by_name)]
+            meant = f"did you mean {' or '.join(close)}? " if close else ""
+            raise ValueError(
+                f"no such kind: {', '.join(unknown)}; {meant}this history has {', '.join(by_name)}"
+            )
+        return [kind for name, kind in by_name.items() if name in wanted]
+
+    def constants(self) -> Constants:
+        """The values to write in one import, with each function called."""
+        return {name: value() if callable(value) else value for name, value in self.values.items()}
