@@ -15,6 +15,7 @@ from histio.importing.truncation import Cut, Truncation
 from histio.kinds.canonical import canonical
 from histio.kinds.fields import Slug
 from histio.kinds.table import Kind, Table
+from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer
 from histio.report import Fault, Problem, Renaming
 from histio.wire import faults_in, is_plain, shown
@@ -22,7 +23,6 @@ from histio.wire import faults_in, is_plain, shown
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
 OnDuplicate = Literal["skip", "error", "update", "verify"]
 Renames = Mapping[str, Mapping[str, str]]
-Steps = tuple[str | int, ...]
 Values = dict[str, Any]
 
 
@@ -106,22 +106,14 @@ class Run:
 
     def entries(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Table, identity and place of every ledger entry that has an identity."""
-        return _entries(self.kind.table, self.values, ())
+        return (found for found in self.identities() if found[2])
 
     def identities(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Table, identity and place of the run and of every ledger entry."""
-        if self.identity is not None:
-            yield self.kind.table, self.identity, ()
-        yield from self.entries()
-
-
-def _entries(table: Table, values: Values, steps: Steps) -> Iterator[tuple[Table, Any, Steps]]:
-    for ledger, below, entry in table.entries(values):
-        at = (*steps, *below)
-        identity = None if ledger.table.identity is None else ledger.table.identity.of(entry)
-        if identity is not None:
-            yield ledger.table, identity, at
-        yield from _entries(ledger.table, entry, at)
+        for table, values, steps in walk_values(self.kind.table, self.values):
+            identity = None if table.identity is None else table.identity.of(values)
+            if identity is not None:
+                yield table, identity, steps
 
 
 class Reader:
@@ -206,11 +198,13 @@ class Reader:
         run.note_cuts(cuts)
         run.well_formed = not run.problems
         raw.accepted = run.well_formed  # what waits for others is read again
-        self._apply_renames(run, kind.table, run.values, ())
+        if self._rename:
+            for place in walk_values(kind.table, run.values):
+                self._apply_renames(run, *place)
         return run
 
     def _apply_renames(self, run: Run, table: Table, values: Values, steps: Steps) -> None:
-        for member, name in table.names.items() if self._rename else ():
+        for member, name in table.names.items():
             field, names = table.fields[member], self._rename.get(name)
             if names is None or not isinstance(field, Slug) or values.get(member) is None:
                 continue
@@ -222,8 +216,6 @@ class Reader:
                 for before, after in zip(old, new, strict=True) if field.many else [(old, new)]:
                     used = Renaming(where, before, after, run.raw.line)
                     run.renamed += [used] if before != after else []
-        for ledger, below, entry in table.entries(values) if self._rename else ():
-            self._apply_renames(run, ledger.table, entry, (*steps, *below))
 
     def _renamed(self, run: Run, field: Slug, old: Any, new: Any, steps: Steps) -> Any:
         """The loaded *new*; where that breaks the rule, as two of a list that become one, the *old*."""

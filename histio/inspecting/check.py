@@ -27,12 +27,13 @@ from histio.files.reading import Reading
 from histio.history import History
 from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
-from histio.importing.parse import Reader, Run, Steps, Values, current_record
+from histio.importing.parse import Reader, Run, Values, current_record
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.spool import Spool
 from histio.importing.windows import windows
 from histio.kinds.auditing import findings
 from histio.kinds.table import Kind, Ledger, Table
+from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.report import Fault, Problem
 

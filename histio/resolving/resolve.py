@@ -17,6 +17,7 @@ from histio.kinds.column_types import underlying
 from histio.kinds.fields.references import Key, is_slug
 from histio.kinds.mapping import NOT_EAGERLY, attribute, find_column, is_among
 from histio.kinds.table import Links, Reference, Snapshot, Table
+from histio.kinds.walk import walk_values
 from histio.report import Fault
 from histio.wire import shown
 
@@ -344,10 +345,9 @@ def shown_key(value: Any) -> str:
 
 def _wanted(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], Sought]]:
     for record in records:
-        for model, chain, value in _named(table, record):
-            yield from ((model, (key, value)) for key in chain)
-        for ledger, _, entry in table.entries(record):
-            yield from _wanted(ledger.table, [entry])
+        for below, values, _ in walk_values(table, record):
+            for model, chain, value in _named(below, values):
+                yield from ((model, (key, value)) for key in chain)
 
 
 def _named(table: Table, record: Values) -> Iterator[tuple[type[Any], tuple[Key, ...], Any]]:
