@@ -9,7 +9,7 @@ from histio.database.connect import BorrowedSession
 from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter
 from histio.importing.execute import open_look_ups
-from histio.importing.fast.rows import Rows
+from histio.importing.fast.rows import RowWriter
 from histio.importing.orm import reasons
 from histio.kinds.account import describe_accounts
 from histio.kinds.accounting import accounts
@@ -36,7 +36,7 @@ def explain_slow_imports(kinds: Iterable[Kind]) -> list[str]:
     return [f"{name}: {slow}: {'; '.join(why)}" for name, why in found.items() if why]
 
 
-def _explain_path(name: str, path: RowFormatter | Rows | str) -> Iterator[str]:
+def _explain_path(name: str, path: RowFormatter | RowWriter | str) -> Iterator[str]:
     """Lines that say whether *name* takes the fast path, with its details, or why it does not."""
     if isinstance(path, str):
         yield f"{name}: through marshmallow, run by run: {path}"
