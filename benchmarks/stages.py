@@ -68,7 +68,7 @@ def shares(work: Callable[[], object]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the shares of an export, of an import, and of one of runs that are all known."""
+    """Print the shares of an export, of an import, and of an import of runs that all exist."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--database", choices=DATABASES, default="sqlite")
@@ -85,7 +85,7 @@ def main() -> None:
         with closing(histio.History(url)) as history:
             for title, work in (
                 ("import", lambda: history.import_file(runs)),
-                ("import, all known", lambda: history.import_file(runs)),
+                ("import, all existing", lambda: history.import_file(runs)),
                 ("export", lambda: history.export_file(out)),
             ):
                 print(title, *(f"{stage} {share:.0%}" for stage, share in shares(work).items()), sep=" | ")
