@@ -135,7 +135,7 @@ def _value(column: Any, value: Any) -> Any:
 
 
 def stored(url: str) -> Iterator[dict[str, Any]]:
-    """The runs as records, in the order of an export, whoever wrote them."""
+    """The runs as records, in the order of an export, for every peer."""
     engine = sa.create_engine(url)
     statement = (
         sa.select(*_RUN.values(), *_ENTRY.values())
