@@ -1,4 +1,4 @@
-"""What was measured, as tables, as JSON and as a plot."""
+"""Prints measurements as tables, JSON and a plot."""
 
 from __future__ import annotations
 

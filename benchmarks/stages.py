@@ -1,7 +1,7 @@
-"""Where the time of an import and of an export goes, stage by stage.
+"""Where imports and exports spend their time, stage by stage.
 
-By cProfile, which makes calls of Python functions look longer than they are: shares are to be compared with
-those of another day, not with the clock.
+cProfile makes calls of Python functions look slower than they are: compare the shares with those of another
+day, not with the clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from databases import DATABASES, Scratch, create, fill
 
 import histio
 
-# The first part of a function's place that occurs here tells its stage.
+# A function belongs to the stage of the first part of its path that occurs here.
 STAGES = {
     "orjson.loads": "parse",
     "json/decoder.py": "parse",
