@@ -20,7 +20,8 @@ from histio.importing.spool import Spool
 from histio.importing.truncation import Truncation
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind
-from histio.resolving.resolve import Resolver, Sought
+from histio.resolving.lookup import KeyValue
+from histio.resolving.resolve import Resolver
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +89,7 @@ def open_destination(
         tables,
         scope=values,
         scopes=_scopes_of_runs(kinds, identities),
-        standing=functools.partial(_describe_rejected, spool, dependencies),
+        describe_in_document=functools.partial(_describe_rejected, spool, dependencies),
     )
     stored = stored_columns(connection, [column for table in tables for column in table.columns.values()])
     kept = {table: limits(connection.dialect, table, stored) for table in tables}
@@ -110,7 +111,7 @@ def _scopes_of_runs(kinds: Sequence[Kind], identities: Identities) -> dict[type[
 
 
 def _describe_rejected(
-    spool: Spool, dependencies: Dependencies, model: type[Any], sought: Sought
+    spool: Spool, dependencies: Dependencies, model: type[Any], sought: KeyValue
 ) -> str | None:
     """Why the run with the key *sought* is not stored although the document has it; None: it has not."""
     place = spool.place(_scope_of_keys(model), repr(sought))

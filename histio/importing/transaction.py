@@ -200,7 +200,7 @@ class Import:
                     self._tally.add(run)
             if self._spool.waiting:
                 self._provide(self._spool.graph, list(numbers))
-            self._resolver.let_go()
+            self._resolver.trim()
 
     def _take_fast(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
         """Count unreadable lines and import what the fast path accepts; return the rest."""
