@@ -13,8 +13,9 @@ from sqlalchemy.engine import Connection
 from histio.bound import Constants
 from histio.database.dialects import Stored, limits, stored_columns
 from histio.importing.identities import Identities
-from histio.importing.parse import Reader, Run
+from histio.importing.parse import Reader
 from histio.importing.row_builder import RowBuilder
+from histio.importing.run import Run
 from histio.importing.run_order import Dependencies
 from histio.importing.spool import Spool
 from histio.importing.truncation import Truncation

@@ -15,9 +15,9 @@ from histio.importing.destination import Destination
 from histio.importing.fast.rows import RowWriter
 from histio.importing.fast.take import FastPath
 from histio.importing.orm import unit_of_work_reasons
-from histio.importing.parse import Run
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import RowCounts
+from histio.importing.run import Run
 from histio.importing.windows import windows
 from histio.kinds.table import Kind, Table
 from histio.report import Problem

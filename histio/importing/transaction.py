@@ -27,9 +27,9 @@ from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
 from histio.importing.fast.take import FastPath
 from histio.importing.graph import LEFT, Need, RunGraph
-from histio.importing.parse import OnDuplicate, Run
 from histio.importing.repetitions import shared_identities
 from histio.importing.row_counts import RowCounts
+from histio.importing.run import OnDuplicate, Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
 from histio.importing.update.update import Updater

@@ -17,8 +17,9 @@ from histio.importing.classify import Classifier
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.graph import BLANK, LATE, LEFT, Need, RunGraph
-from histio.importing.parse import Reader, Run
+from histio.importing.parse import Reader
 from histio.importing.row import Insert, Row
+from histio.importing.run import Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.spool import Spool
 from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work

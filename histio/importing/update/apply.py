@@ -16,9 +16,9 @@ from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.bulk import insert_in_bulk
 from histio.importing.orm import Work, cascades, further_of
-from histio.importing.parse import Values
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
+from histio.importing.run import Values
 from histio.importing.update.plan import (
     LedgerUpdate,
     Removal,
