@@ -20,7 +20,7 @@ from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.importing.execute import ImportOptions, check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
-from histio.importing.orm import acting_tables
+from histio.importing.model_behavior import customized_tables
 from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
 from histio.importing.run import OnDuplicate
@@ -89,7 +89,7 @@ class History:
         check_values(constants, ordered)
         rules = published_or_derived(tuple(schemas[kind] for kind in ordered), versions.current)
         contract = Contract(rules, older=versions.upgrades)
-        check_accounts(ordered, values=constants, acting=acting_tables(ordered))
+        check_accounts(ordered, values=constants, acting=customized_tables(ordered))
         self.bound = Bound(ordered, contract, versions, Database(bind, ordered), constants)
         for line in explain_slow_imports(ordered):
             _log.info(line)

@@ -27,7 +27,7 @@ from histio.files.reading import Reading
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
-from histio.importing.orm import unit_of_work_reasons
+from histio.importing.model_behavior import unit_of_work_reasons
 from histio.importing.parse import Reader
 from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate

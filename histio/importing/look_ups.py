@@ -14,7 +14,7 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.rows import RowWriter
 from histio.importing.fast.take import FastPath
-from histio.importing.orm import unit_of_work_reasons
+from histio.importing.model_behavior import unit_of_work_reasons
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import RowCounts
 from histio.importing.run import Run
