@@ -25,6 +25,7 @@ from histio.importing.identities import Rivals
 from histio.importing.row import Insert, Row, owner_columns
 from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, is_among
 from histio.kinds.table import Table
+from histio.log import log_handled
 
 _log = logging.getLogger("histio")
 
@@ -118,10 +119,11 @@ def attempted(
             insert()
             if deferred:
                 check_deferred(connection, tables)
-    except Exception as error:
+    except Exception as error:  # drivers raise faults of rows as different classes
         fault = row_fault(error, tables)
         if fault is None or not connection.in_transaction():
             raise
+        log_handled("rows are refused", error)
         return fault
     return None
 

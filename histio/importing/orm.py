@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,9 +22,8 @@ from histio.kinds.mapping import (
     select_rows,
 )
 from histio.kinds.table import Ledger, Table
+from histio.log import log_handled
 from histio.resolving.construct import construct
-
-_log = logging.getLogger("histio")
 
 _NULLS = (type(None), sa.sql.elements.Null)
 
@@ -44,7 +42,7 @@ def insert_by_unit_of_work(habits: Habits) -> Insert:
             except sa.exc.StatementError:  # raised by the database or its driver
                 raise
             except Exception as error:  # the host's code may raise anything, and the row is to blame
-                _log.debug("rows of %s are refused by the host's code", table.rows, exc_info=True)
+                log_handled(f"the host's code refuses rows of {table.rows}", error)
                 raise RowFaultError(f"{type(error).__name__}: {error}") from error
 
     return insert

@@ -27,11 +27,12 @@ from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
 from histio.importing.fast.take import FastPath
 from histio.importing.graph import LEFT, Need, RunGraph
+from histio.importing.open_runs import RunsOfWindow, WaitingRuns
 from histio.importing.repetitions import shared_identities
 from histio.importing.row_counts import RowCounts
 from histio.importing.run import OnDuplicate, Run
 from histio.importing.run_writer import RunWriter
-from histio.importing.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
+from histio.importing.two_steps import TwoSteps
 from histio.importing.update.update import Updater
 from histio.importing.windows import windows
 from histio.kinds.table import Kind, Table

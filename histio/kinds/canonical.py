@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from histio.kinds.table import Table
+from histio.log import log_handled
 from histio.wire import WireField, wire_name
 
 ONLY_DUMPED = ""
@@ -24,7 +25,8 @@ def load(table: Table, record: Any) -> dict[str, Any] | None:
     try:
         values = table.schema.load(copy.deepcopy(record))
         return _with_only_dumped(table, values, record)
-    except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+    except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
+        log_handled("a record cannot be loaded", error)
         return None
 
 
