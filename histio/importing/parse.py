@@ -12,10 +12,11 @@ from marshmallow import ValidationError
 from histio.bound import Bound
 from histio.files.raw_runs import RawRun
 from histio.importing.renames import Renames, apply_renames, check_renames
-from histio.importing.run import Run, Steps
+from histio.importing.run import Run
 from histio.importing.truncation import Cut, Truncation
 from histio.kinds.canonical import canonical
 from histio.kinds.table import Kind
+from histio.kinds.walk import Steps
 from histio.log import log_handled
 from histio.report import Fault
 from histio.wire import is_plain
@@ -50,7 +51,6 @@ class Reader:
         self._contract = bound.contract
         self._versions = bound.versions
         self._renames = renames
-        self._hooked = {kind for kind in bound.kinds if kind.is_hooked}
         self._truncation: Truncation | None = None
 
     def truncating(self, truncation: Truncation) -> Self:
@@ -101,7 +101,7 @@ class Reader:
         kind = run.kind
         try:
             # A hook of the host may change the record.
-            run.values = kind.table.schema.load(copy.deepcopy(record) if kind in self._hooked else record)
+            run.values = kind.table.schema.load(copy.deepcopy(record) if kind.is_hooked else record)
         except RecursionError:
             run.note(Fault("Nested too deeply."))
         except ValidationError as error:

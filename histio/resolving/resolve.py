@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapper
 from histio.kinds.fields.references import Key
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Links, Reference, Snapshot, Table
+from histio.kinds.walk import walk_values
 from histio.report import Fault
 from histio.resolving.hints import Hints, format_key
 from histio.resolving.lookup import Execute, Found, KeyValue, Lookup
@@ -151,13 +152,14 @@ class Resolver:
             return None, []
         member, *others = present
         found, faults = self._find(reference.relation.mapper, reference.slugs[member], record[member], member)
-        if found is not None:
-            name = f"{reference.relation.model.__name__} {format_key(record[member])}"
-            for other in others:
-                keys = [found.keys[key] for key in reference.slugs[other]]
-                if record[other] not in keys:
-                    text = f"{name} has {format_key(keys[0])}, not {format_key(record[other])}"
-                    faults.append(MemberFault(other, Fault(text, "mismatched-reference"), warning=True))
+        if found is None:
+            return None, faults
+        for other in others:
+            keys = [found.keys[key] for key in reference.slugs[other]]
+            if record[other] not in keys:
+                name = f"{reference.relation.model.__name__} {format_key(record[member])}"
+                text = f"{name} has {format_key(keys[0])}, not {format_key(record[other])}"
+                faults.append(MemberFault(other, Fault(text, "mismatched-reference"), warning=True))
         return found, faults
 
     def resolve_links(self, links: Links, record: Values) -> tuple[list[Found], list[MemberFault]]:
@@ -216,10 +218,9 @@ class Resolver:
 def _slugs_in(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], KeyValue]]:
     """The slugs of *records* and their ledgers, each with its model and with every key to look in."""
     for record in records:
-        for model, chain, value in _own_slugs(table, record):
-            yield from ((model, (key, value)) for key in chain)
-        for ledger, _, entry in table.entries(record):
-            yield from _slugs_in(ledger.table, [entry])
+        for below, values, _ in walk_values(table, record):
+            for model, chain, value in _own_slugs(below, values):
+                yield from ((model, (key, value)) for key in chain)
 
 
 def _own_slugs(table: Table, record: Values) -> Iterator[tuple[type[Any], tuple[Key, ...], Any]]:
