@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
-from histio.importing.bulk import attempted
+from histio.importing.batches import try_to_write
 from histio.importing.row import Insert, Row
 from histio.kinds.mapping import unique_on, unique_rules
 from histio.kinds.table import Kind, Table
@@ -157,7 +157,7 @@ def find_collision(
 
     def refused(count: int) -> str | None:
         some = [_first(row, count)] if count else []
-        return attempted(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
+        return try_to_write(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
 
     fine, bad = 0, len(records)
     while bad - fine > 1:

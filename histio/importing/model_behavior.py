@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Mapper
 
 from histio.database.sessions import Habits
-from histio.importing.row import owner_columns
+from histio.importing.owner_keys import owner_columns
 from histio.kinds.listeners import composite_listeners
 from histio.kinds.table import Kind, Table
 from histio.resolving.construct import custom_constructors, has_dataclass_init

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from histio.importing.bulk import BATCH
+from histio.importing.batches import BATCH
 from histio.importing.counts import Tally
 from histio.importing.parse import Reader
 from histio.importing.run import Run

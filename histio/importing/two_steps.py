@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import check_deferred, deferring, row_fault, savepoint
 from histio.database.sessions import Habits
-from histio.importing.bulk import write
+from histio.importing.batches import write
 from histio.importing.classify import Classifier
 from histio.importing.destination import Destination
 from histio.importing.graph import BLANK, LATE, LEFT, Need, RunGraph

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from histio.exporting.fast.collector import paused
 from histio.files.raw_runs import RawItem, RawRun
-from histio.importing.bulk import BATCH
+from histio.importing.batches import BATCH
 
 AnyItem = TypeVar("AnyItem", bound=RawItem)
 

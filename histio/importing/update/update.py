@@ -9,7 +9,7 @@ from typing import Any
 
 from histio.database.sessions import Habits
 from histio.exporting.page_size import PAGE
-from histio.importing.bulk import write
+from histio.importing.batches import write
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
 from histio.importing.repetitions import note_entries, written_here
