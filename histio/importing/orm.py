@@ -96,14 +96,14 @@ class ObjectWriter:
         values = {**_by_attribute(table.mapper, row.parameters), **extra}
         self._add_related(values, table, row)
         apart = self._add_entries(values, table, row)
-        made = construct(table.mapper.class_, values)
+        new = construct(table.mapper.class_, values)
         # For an attribute that is None, the unit of work would call the default.
-        vars(made).update(dict.fromkeys(_nulls(table.mapper, row.parameters), sa.null()))
+        vars(new).update(dict.fromkeys(_nulls(table.mapper, row.parameters), sa.null()))
         counter = table.mapper.version_id_col
         if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
-            self.counters.append((table.mapper, made, row.parameters[counter.key]))
-        self._apart += [(table, ledger, made, entries) for ledger, entries in apart if entries]
-        return made
+            self.counters.append((table.mapper, new, row.parameters[counter.key]))
+        self._apart += [(table, ledger, new, entries) for ledger, entries in apart if entries]
+        return new
 
     def _load_objects(self, relation: Relation, remote: Columns, keys: Iterable[tuple[Any, ...]]) -> None:
         wanted = list({key for key in keys if None not in key})
@@ -135,9 +135,9 @@ class ObjectWriter:
             self._loose += () if cascades(ledger) else entries
         return apart
 
-    def _flush(self, made: Sequence[Any]) -> None:
-        """Write the objects in *made*, and the entries that no cascade adds along with their owners."""
-        self._session.add_all([*made, *self._loose])
+    def _flush(self, objects: Sequence[Any]) -> None:
+        """Write *objects*, and the entries that no cascade adds along with their owners."""
+        self._session.add_all([*objects, *self._loose])
         self._loose.clear()
         self._session.flush()
         self._set_counters()

@@ -14,7 +14,7 @@ from histio.importing.destination import Destination
 from histio.importing.identities import Rivals
 from histio.importing.orm import insert_by_unit_of_work
 from histio.importing.row import Insert, Row
-from histio.importing.row_counts import RowCounts, counted
+from histio.importing.row_counts import RowCounts, check_counts
 from histio.importing.run import Run
 from histio.kinds.mapping import Columns, unique_on
 from histio.kinds.table import Kind
@@ -78,7 +78,7 @@ class RunWriter:
             list(rows.values()),
             deferred=deferred,
             rivals=rivals,
-            insert=counted(insert, identities=identities, within=within) if is_counted else insert,
+            insert=check_counts(insert, identities=identities, within=within) if is_counted else insert,
         )
         written_by_others = []
         for place, constraint in failures:

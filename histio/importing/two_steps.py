@@ -130,16 +130,16 @@ class TwoSteps:
     def _write_group(self, group: Mapping[int, Run], graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
         fresh = self._classifier.select_writable(list(group.values()))
         self._builder.look_up(fresh)
-        lacking = {run: self._dependencies.lacking(run, self._resolver) for run in fresh}
+        lacking = {run: self._dependencies.find_missing(run, self._resolver) for run in fresh}
         for run in fresh:
             self._dependencies.expect(run, graph, self._resolver, hard=False)
         first = {run: _without_late(run, lacking[run]) for run in fresh}
-        made = self._builder.build(list(first.values()))
+        rows = self._builder.build(list(first.values()))
         self._resolver.forget_expected()
         for kind in self._kinds:
             own = [run for run in fresh if run.kind is kind and not run.problems]
-            rows = {run: made[first[run]] for run in own}
-            rivals = self._writer.write(kind, rows, deferred=self._checked)
+            of_kind = {run: rows[first[run]] for run in own}
+            rivals = self._writer.write(kind, of_kind, deferred=self._checked)
             self._classifier.settle(kind, rivals)
         failed = {}
         for number, run in group.items():
