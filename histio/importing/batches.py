@@ -20,11 +20,9 @@ from histio.importing.identities import Rivals
 from histio.importing.row import Insert, Row
 from histio.kinds.table import Table
 from histio.log import log_handled
+from histio.tuning import tuning
 
 _log = logging.getLogger("histio")
-
-BATCH = 500
-"""The number of runs that are written in one savepoint."""
 
 Placed = Sequence[tuple[int, Row]]
 """Rows, each with its index among those to write."""
@@ -58,8 +56,9 @@ def write(
     tables = [rows for each in table.all() for rows in each.core_tables]
     work = _Batches(connection, table, tables, deferred, insert, rivals)
     placed = list(enumerate(rows))
-    for start in range(0, len(placed), BATCH):
-        yield from work.write(placed[start : start + BATCH])
+    size = tuning().batch
+    for start in range(0, len(placed), size):
+        yield from work.write(placed[start : start + size])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from histio.importing.batches import BATCH
 from histio.importing.counts import Tally
 from histio.importing.parse import Reader
 from histio.importing.run import Run
 from histio.importing.spool import Spool
+from histio.tuning import tuning
 
 _SIZE = 4 * 2**20
-"""Characters after which a group of runs ends, even if it has fewer than `BATCH` runs."""
+"""Characters after which a group of runs ends, even if it has fewer runs than a batch."""
 
 
 class OpenRuns(Protocol):
@@ -93,7 +93,7 @@ def load_in_groups(numbers: Iterator[tuple[int, int, int]], runs: OpenRuns) -> I
     for number, _, _ in numbers:
         group[number] = runs.load(number)
         size += group[number].raw.size
-        if len(group) == BATCH or size >= _SIZE:
+        if len(group) == tuning().batch or size >= _SIZE:
             yield group
             group, size = {}, 0
     if group:
