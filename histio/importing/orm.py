@@ -131,7 +131,7 @@ class ObjectWriter:
                 apart.append((ledger, row.ledgers[place]))
                 continue
             entries = [self.build(ledger.table, entry, keys) for entry in row.ledgers[place]]
-            values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
+            values[ledger.relation.name] = ledger.collect(entries)
             self._loose += () if cascades(ledger) else entries
         return apart
 

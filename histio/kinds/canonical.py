@@ -52,7 +52,7 @@ def dump(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
             continue  # a hook of the host's has put it there
         if value is not None and member in ledgers:
             entries = [dump(ledgers[member].table, entry) for entry in ledgers[member].listed(value)]
-            record[table.names[member]] = entries if ledgers[member].many else entries[0]
+            record[table.names[member]] = ledgers[member].collect(entries)
         else:
             record[table.names[member]] = dump_value(table, member, value)
     return record

@@ -162,5 +162,5 @@ def _writable(table: Table, values: Values) -> Values:
     for ledger in table.ledgers:
         if kept.get(ledger.member) is not None:
             entries = [_writable(ledger.table, entry) for entry in ledger.listed(kept[ledger.member])]
-            kept[ledger.member] = entries if ledger.many else entries[0]
+            kept[ledger.member] = ledger.collect(entries)
     return kept
