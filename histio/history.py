@@ -56,7 +56,7 @@ from histio.kinds.account import Account, describe_accounts
 from histio.kinds.accounting import accounts, check_accounts
 from histio.kinds.bind import kind_of
 from histio.kinds.fields import UtcTimestamp
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.kinds.json_schema import URN, VERSION, derive, published
 from histio.kinds.table import Kind
 from histio.kinds.versions import Upgrades, Versions
@@ -130,9 +130,9 @@ class History:
         constants = dict(values or {})
         check_values(constants, ordered)
         in_their_order = tuple(found[kind] for kind in ordered)
-        contract = Contract(_json_schema(in_their_order, versions.current), older=versions.upgrades)
+        gate = Gate(_json_schema(in_their_order, versions.current), older=versions.upgrades)
         check_accounts(ordered, values=constants, acting=acting_tables(ordered))
-        self.bound = Bound(tuple(ordered), contract, versions, Database(bind, ordered), constants)
+        self.bound = Bound(tuple(ordered), gate, versions, Database(bind, ordered), constants)
         for line in self._acting():
             _log.info(line)
 
@@ -158,7 +158,7 @@ class History:
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
-        return copy.deepcopy(self.bound.contract.schema)
+        return copy.deepcopy(self.bound.gate.schema)
 
     def export_document(
         self,
@@ -352,7 +352,7 @@ class History:
             DocumentError: The document as a whole cannot be read.
             sqlalchemy.exc.DBAPIError: No run's fault: a lost connection, a lock timeout, a full disk.
         """
-        problems = self.bound.contract.envelope(document)
+        problems = self.bound.gate.check_envelope(document)
         if problems:
             raise DocumentError(tuple(problems))
         kinds = self.bound.kinds
@@ -437,7 +437,7 @@ class History:
         with (
             Source(path, max_bytes=max_bytes) as source,
             reading(
-                source, self.bound.contract, kinds, max_line_bytes=max_line_bytes, max_depth=max_depth
+                source, self.bound.gate, kinds, max_line_bytes=max_line_bytes, max_depth=max_depth
             ) as file,
             rejecting(rejects, file.version, self.kinds) as rejected,
         ):
@@ -547,7 +547,7 @@ class History:
                 ``precision`` warning for each. False: such a time is a problem.
             session: To be used instead of the bound database.
         """
-        problems = self.bound.contract.envelope(document)
+        problems = self.bound.gate.check_envelope(document)
         if problems or not isinstance(document, dict):
             return problems
         version = document["version"]

@@ -17,7 +17,7 @@ from histio.kinds.fields import Slug
 from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault, Problem, Renaming
-from histio.wire import faults_in, is_plain, shown
+from histio.wire import faults_in, shown
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
 OnDuplicate = Literal["skip", "error", "update", "verify"]
@@ -142,7 +142,7 @@ class Reader:
     def __init__(self, bound: Bound, version: str, rename: Renames) -> None:
         self._kinds = {kind.name: kind for kind in bound.kinds}
         self.version = version
-        self._contract = bound.contract
+        self._gate = bound.gate
         self._versions = bound.versions
         self._rename = _checked(rename, bound.kinds)
         self._hooked = {kind for kind in bound.kinds if kind.is_hooked}
@@ -158,20 +158,18 @@ class Reader:
         """A *record* with its times cut, if this reader cuts times, and what was cut."""
         return (record, ()) if self._truncation is None else self._truncation.cut(kind.table, record)
 
-    def takes(self, raw: RawRun, record: Any = None) -> bool:
-        """Whether the form of *raw* is right, as far as can be told without marshmallow.
+    def accepts(self, raw: RawRun, record: Any = None) -> bool:
+        """Whether the gate accepts *raw*, and nothing changes its record: it needs no marshmallow.
 
         Args:
             raw: The run.
-            record: Its record with its times cut; None: as it stands there.
+            record: Its record with its times cut; None: as it was read.
         """
         record = raw.record if record is None else record
         if self._rename or self.version != self._versions.current:
             return False
-        if raw.accepted:
-            return True
-        plain = raw.size > 0 or is_plain(record)
-        return plain and self._contract.takes(raw.kind, record)
+        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.size > 0)
+        return raw.accepted
 
     def read(self, raw: RawRun) -> Run:
         """The run of *raw*.
@@ -198,10 +196,11 @@ class Reader:
         except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
             run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
         else:
-            if not (raw.accepted or self._contract.accepts(kind.name, record, decoded=raw.size > 0)):
+            raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=raw.size > 0)
+            if not raw.accepted:
                 run.problems += [
                     replace(problem, kind=kind.name, uuid=run.uuid, index=raw.index, line=raw.line)
-                    for problem in self._contract.explain(kind.name, record, run.steps)
+                    for problem in self._gate.explain(kind.name, record, run.steps)
                 ]
         run.note_cuts(cuts)
         run.well_formed = not run.problems

@@ -66,7 +66,7 @@ def check_file(
     try:
         with ExitStack() as stack:
             file = stack.enter_context(
-                reading(Source(path, max_bytes=max_bytes), bound.contract, bound.kinds, **limits)
+                reading(Source(path, max_bytes=max_bytes), bound.gate, bound.kinds, **limits)
             )
             work = None
             if bound.has_database:
@@ -116,7 +116,7 @@ def _audit_stored(history: History) -> Iterator[Problem]:
 
 
 def _audit_file(path: FilePath, bound: Bound) -> Iterator[Problem]:
-    with reading(Source(path), bound.contract, bound.kinds) as file:
+    with reading(Source(path), bound.gate, bound.kinds) as file:
         runs = _Runs(bound, file.version, None)
         for item in file.items():
             for run in runs.of([item]) if isinstance(item, RawRun) else ():
@@ -195,7 +195,7 @@ class _Runs:
 
     def of(self, raw_runs: Sequence[RawRun]) -> list[Run]:
         """The runs of *raw_runs*."""
-        plain = {id(raw) for raw in raw_runs if raw.kind in self._plain and self._reader.takes(raw)}
+        plain = {id(raw) for raw in raw_runs if raw.kind in self._plain and self._reader.accepts(raw)}
         named = {
             id(raw): set(_named(self._kinds[raw.kind].table, raw.record))
             for raw in raw_runs

@@ -130,7 +130,7 @@ def inspect_file(path: FilePath, /, *, history: History | None = None) -> Inspec
         OSError: It cannot be read.
     """
     bound = (history or History()).bound
-    with reading(Source(path), bound.contract, bound.kinds) as file, _Slugs(bound) as slugs:
+    with reading(Source(path), bound.gate, bound.kinds) as file, _Slugs(bound) as slugs:
         seen = _Seen(bound)
         for found in _records(file, bound):
             if found is None:
@@ -169,7 +169,7 @@ def references(path: FilePath, /, *, history: History | None = None) -> Iterator
         OSError: It cannot be read.
     """
     bound = (history or History()).bound
-    with reading(Source(path), bound.contract, bound.kinds) as file, _Slugs(bound) as slugs:
+    with reading(Source(path), bound.gate, bound.kinds) as file, _Slugs(bound) as slugs:
         for found in filter(None, _records(file, bound)):
             slugs.add(*found)
         check_damage(file)

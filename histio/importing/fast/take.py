@@ -117,7 +117,7 @@ class Swift:
         record, cuts = self._reader.cut(kind, raw.record)
         if cuts:
             self._cut[id(raw)] = record, cuts
-        return self._reader.takes(raw, record)
+        return self._reader.accepts(raw, record)
 
     def _classified(self, kind: Kind, raw_runs: list[RawRun]) -> tuple[list[RawRun], list[RawRun]]:
         """Those of *raw_runs* that do not exist, and those that do and are not ended by that."""
