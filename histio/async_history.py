@@ -15,9 +15,10 @@ from histio.bound import Constants
 from histio.database.dialects import set_up
 from histio.errors import BindingError
 from histio.exporting.page_size import PAGE
+from histio.exporting.selection import Where
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
-from histio.history import History, Where
+from histio.history import History
 from histio.importing.parse import OnDuplicate, Renames
 from histio.kinds.versions import Upgrades
 from histio.progress import Report

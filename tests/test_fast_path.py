@@ -48,7 +48,7 @@ def carefully(monkeypatch):
     def switch():
         with monkeypatch.context() as patch:
             patch.setattr("histio.exporting.pages.find_formatter", lambda *_: "asked for")
-            patch.setattr("histio.importing.fast.take.compiled_rows", lambda *_: "asked for")
+            patch.setattr("histio.importing.fast.take.find_row_writer", lambda *_: "asked for")
             yield
 
     return contextlib.contextmanager(switch)

@@ -12,8 +12,8 @@ from histio.exporting.fast.formatter import RowFormatter, find_formatter
 from histio.files.raw_runs import RawRun
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
-from histio.importing.fast.rows import Rows
-from histio.importing.fast.take import open_fast_path
+from histio.importing.fast.rows import RowWriter
+from histio.importing.fast.take import FastPath
 from histio.importing.orm import unit_of_work_reasons
 from histio.importing.parse import Run
 from histio.importing.repetitions import note_entries, note_repeated
@@ -130,10 +130,10 @@ class LookUps:
         """What exports *kind* on the fast path; a text: why it takes the full path."""
         return find_formatter(kind, self._destination.connection.dialect)
 
-    def import_path(self, kind: Kind) -> Rows | str:
+    def import_path(self, kind: Kind) -> RowWriter | str:
         """What imports *kind* on the fast path; a text: why it takes the full path."""
         kinds = self._destination.kinds
-        path = open_fast_path(
+        path = FastPath(
             self._destination,
             tally=Tally(kinds),
             counts=RowCounts(self._destination.connection),
@@ -141,7 +141,7 @@ class LookUps:
             on_duplicate="skip",
             deferred=True,
         )
-        return path.rows(kind)
+        return path.find_writer(kind)
 
     def circle_warnings(self) -> list[Problem]:
         """A warning for each kind whose runs no import can write."""

@@ -25,7 +25,7 @@ from histio.importing.classify import Classifier
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
-from histio.importing.fast.take import open_fast_path
+from histio.importing.fast.take import FastPath
 from histio.importing.graph import LEFT, Need, RunGraph
 from histio.importing.parse import OnDuplicate, Run
 from histio.importing.repetitions import shared_identities
@@ -132,7 +132,7 @@ class Import:
         self._deferred = deferred
         self._open: dict[Run, list[Need]] = {}
         counts = RowCounts(destination.connection)
-        self._fast_path = open_fast_path(
+        self._fast_path = FastPath(
             destination,
             tally=tally,
             counts=counts,

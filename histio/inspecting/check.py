@@ -11,11 +11,20 @@ from histio.bound import Bound
 from histio.errors import DocumentError
 from histio.exporting.fast.obstacles import obstacles
 from histio.exporting.pages import export_runs
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Source, check_damage, reading
+from histio.files import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINE_BYTES,
+    FilePath,
+    Source,
+    check_damage,
+    check_positive,
+    reading,
+)
 from histio.files.decoding import lines_before, repeated_in, repeated_name
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
-from histio.history import History, check_numbers
+from histio.history import History
 from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
 from histio.importing.parse import Reader, Run, Steps, Values, current_record
@@ -62,7 +71,7 @@ def check_file(
     """
     bound = (history or History()).bound
     limits = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
-    check_numbers(max_bytes=max_bytes, **limits)
+    check_positive(max_bytes=max_bytes, **limits)
     try:
         with ExitStack() as stack:
             file = stack.enter_context(

@@ -15,7 +15,7 @@ def fully(monkeypatch):
     def switch():
         with monkeypatch.context() as patch:
             patch.setattr("histio.exporting.pages.find_formatter", lambda *_: "asked for")
-            patch.setattr("histio.importing.fast.take.compiled_rows", lambda *_: "asked for")
+            patch.setattr("histio.importing.fast.take.find_row_writer", lambda *_: "asked for")
             yield
 
     return switch

@@ -123,5 +123,5 @@ def test_functions_of_the_hosts_for_json_take_the_full_path(tmp_path):
     own = {"json_serializer": lambda value: json.dumps([value])}
     engine = sa.create_engine(f"sqlite:///{tmp_path}/own.db", **own)
     metadata.create_all(engine)
-    assert "takes SQLAlchemy to be written" in History(engine, kind).explain()
+    assert "have to be written by SQLAlchemy" in History(engine, kind).explain()
     engine.dispose()

@@ -1,0 +1,332 @@
+"""How the fast path of imports fills the columns of a table, worked out before there is any run."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+
+from histio.database.dialects import Driver, Limit, as_it_is, binds, further_columns, raw
+from histio.exporting.fast.columns import DeclinedError
+from histio.exporting.fast.obstacles import FullPathError
+from histio.importing.fast.parameters import Parameters, parameters
+from histio.importing.row import owner_columns
+from histio.kinds.fields import FixedDecimal, Slug
+from histio.kinds.mapping import Columns, is_unique
+from histio.kinds.table import Ledger, Table
+
+Records: TypeAlias = Sequence[Mapping[str, Any]]
+
+Defaults: TypeAlias = Mapping[str, Callable[[], Any]]
+"""By column key, functions that make values for what records leave out; see `RowBuilder.defaults`."""
+
+Filler: TypeAlias = Callable[[Defaults, int], Iterable[Any]]
+"""Makes so many parameters of a column that no member fills."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """What plans need to know of the database that an import writes to.
+
+    Attributes:
+        dialect: The database's.
+        driver: What its driver takes.
+        limits: By table and member, what the database cannot keep of what the format allows.
+        defaults: By table, the keys of columns that have defaults.
+        counted: Growing keys whose next values the import chooses itself.
+    """
+
+    dialect: sa.Dialect
+    driver: Driver
+    limits: Mapping[Table, Mapping[str, Limit]]
+    defaults: Mapping[Table, Collection[str]]
+    counted: frozenset[sa.Column[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberPlan:
+    """How the column of a member is filled.
+
+    Attributes:
+        name: The member's name on the wire.
+        key: The column's.
+        is_required: Whether every record has the member.
+        convert: Converts its values to parameters.
+        bind: Converts the default to a parameter; None: it is one.
+    """
+
+    name: str
+    key: str
+    is_required: bool
+    convert: Parameters
+    bind: Callable[[Any], Any] | None
+
+    def fill(self, records: Records, defaults: Defaults) -> Iterable[Any]:
+        """The parameters of the column.
+
+        Raises:
+            DeclinedError: A record needs the full path.
+        """
+        name = self.name
+        if self.is_required:
+            return self.convert([record[name] for record in records])
+        values = [record[name] for record in records if name in record]
+        if len(values) == len(records):
+            return self.convert(values)
+        if self.key not in defaults:
+            raise DeclinedError
+        converted, absent = iter(self.convert(values)), _bound(self.bind, defaults[self.key]())
+        return [next(converted) if name in record else absent for record in records]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferencePlan:
+    """How the columns of all references are filled.
+
+    Attributes:
+        members: The slugs of a record, those kept as snapshots included.
+        names: Their names on the wire.
+        columns: The columns that they fill.
+        binds: By key of those columns, what converts a value to a parameter; None: it is one.
+    """
+
+    members: Sequence[str]
+    names: Sequence[str]
+    columns: Columns
+    binds: Mapping[str, Callable[[Any], Any] | None]
+
+    def parameters(self, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """The parameters of the columns from *values* by column key; None: one of them is missing."""
+        if not values.keys() >= self.binds.keys():
+            return None
+        return tuple(_bound(bind, values[key]) for key, bind in self.binds.items())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyPlan:
+    """How written rows are found again by their identity, for the columns that their ledgers refer to.
+
+    Attributes:
+        name: The name of the identity, a UUID, on the wire.
+        from_wire: Converts it to the value of the column.
+        has_hyphens: Whether the database returns it with hyphens.
+        select: A SELECT of identity and columns, for the parameter ``identities``.
+    """
+
+    name: str
+    from_wire: Callable[[Any], Any]
+    has_hyphens: bool
+    select: sa.Select[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LedgerPlan:
+    """How the entries of one ledger are filled.
+
+    Attributes:
+        ledger: The ledger.
+        name: Its name on the wire.
+        places: The places of the columns, among those of the owner, that fill the entries.
+        table: The plan of their table.
+    """
+
+    ledger: Ledger
+    name: str
+    places: Sequence[int]
+    table: TablePlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TablePlan:
+    """How the rows of one table are filled, column by column.
+
+    Attributes:
+        table: The table.
+        columns: All columns that are written: the counted key, members, references, those that the owner
+            fills, then the others.
+        members: How members are filled.
+        references: How references are filled.
+        fillers: Fill the other columns.
+        counted: The growing key, if the import chooses its values.
+        keys: How the keys of written rows are found, if there are ledgers and the key is not counted.
+        ledgers: How the ledgers are filled.
+    """
+
+    table: Table
+    columns: Columns
+    members: Sequence[MemberPlan]
+    references: ReferencePlan
+    fillers: Sequence[Filler]
+    counted: sa.Column[Any] | None
+    keys: KeyPlan | None
+    ledgers: Sequence[LedgerPlan]
+
+    def describe(self) -> Iterator[str]:
+        """The columns that are written of the table, and of each of its ledgers."""
+        yield f"{self.table.rows}: {', '.join(column.name for column in self.columns)}"
+        for below in self.ledgers:
+            yield from below.table.describe()
+
+
+def plan_table(
+    target: Target,
+    table: Table,
+    owned: Columns = (),
+    constants: Mapping[sa.Column[Any], Any] | None = None,
+) -> TablePlan:
+    """The plan for the rows of *table* and their ledgers.
+
+    Args:
+        target: The database.
+        table: The table.
+        owned: Columns that the row of an owner fills.
+        constants: Columns that always have the same value.
+
+    Raises:
+        FullPathError: Only marshmallow and SQLAlchemy can write the rows.
+    """
+    dialect = target.dialect
+    _check_table(table, owned)
+    members = {member: each for member, each in table.columns.items() if member not in table.computed}
+    references = _plan_references(dialect, table)
+    if not {column.key for column in references.columns}.isdisjoint(target.defaults[table]):
+        raise FullPathError(f"{_name(table)}: a column of a reference is filled otherwise as well")
+    counted = table.growing_key if table.growing_key in target.counted else None
+    keys = () if counted is None else (counted,)
+    columns = (*keys, *members.values(), *references.columns, *owned)
+    if len(set(columns)) < len(columns):
+        raise FullPathError(f"{_name(table)} has a column with two meanings")
+    others = _plan_others(target, table, constants or {}, columns)
+    return TablePlan(
+        table,
+        (*columns, *others),
+        [_plan_member(target, table, member, column) for member, column in members.items()],
+        references,
+        list(others.values()),
+        counted,
+        _plan_keys(dialect, table) if table.ledgers and counted is None else None,
+        [_plan_ledger(target, table, ledger) for ledger in table.ledgers],
+    )
+
+
+def _name(table: Table) -> str:
+    return table.mapper.class_.__name__
+
+
+def _check_table(table: Table, owned: Columns) -> None:
+    """Raise FullPathError if records have lists of slugs, or the database does not keep identities apart."""
+    if table.links:
+        raise FullPathError(f"{_name(table)}: a list of slugs")
+    own = table.identity
+    # UUIDs do not repeat by chance.
+    if own is not None and not own.is_uuid and not is_unique(*own.columns, *owned):
+        raise FullPathError(f"{_name(table)}: the database takes entries of the same identity")
+
+
+def _plan_member(target: Target, table: Table, member: str, column: sa.Column[Any]) -> MemberPlan:
+    field = table.fields[member]
+    convert = parameters(field, column, target.dialect, target.driver)
+    if convert is None:
+        raise FullPathError(f"{_name(table)}.{member}: its values have to be written by SQLAlchemy")
+    limit = target.limits[table].get(member)
+    if limit is not None:
+        convert = functools.partial(_within, limit, convert, as_given=isinstance(field, FixedDecimal))
+    bind = binds(column, target.dialect)
+    return MemberPlan(table.names[member], column.key, field.required, convert, bind)
+
+
+def _within(limit: Limit, convert: Parameters, values: Sequence[Any], *, as_given: bool) -> Iterable[Any]:
+    """The parameters that *convert* makes of *values*, if the column keeps all of them.
+
+    *as_given*: whether to check *values* instead of the parameters, which may have lost digits.
+
+    Raises:
+        DeclinedError: The column does not keep one of them.
+    """
+    converted = list(convert(values))
+    checked = values if as_given else converted
+    if any(each is not None and limit.check_parameter(each) for each in checked):
+        raise DeclinedError
+    return converted
+
+
+def _plan_references(dialect: sa.Dialect, table: Table) -> ReferencePlan:
+    columns = tuple(dict.fromkeys(each for one in table.references for each in one.relation.local))
+    slugs = [member for reference in table.references for member in reference.slugs]
+    members = [*slugs, *(snapshot.member for snapshot in table.snapshots)]
+    for member in members:
+        field = table.fields[member]
+        if not isinstance(field, Slug) or not field.is_plain_text:
+            raise FullPathError(f"{_name(table)}.{member}: is no key of plain text")
+    found = {column.key: binds(column, dialect) for column in columns}
+    return ReferencePlan(members, [table.names[member] for member in members], columns, found)
+
+
+def _plan_keys(dialect: sa.Dialect, table: Table) -> KeyPlan:
+    [part] = table.identity.parts if table.identity is not None and table.has_own_uuid else [None]
+    arriving = None if part is None else raw(dialect, part.column.type, part.column)
+    if part is None or arriving is None:
+        raise FullPathError(f"{_name(table)}: no UUID, unique by itself, identifies its rows")
+    field: Any = part.field
+    among = part.column.in_(sa.bindparam("identities", expanding=True))
+    select = sa.select(arriving[0], *map(as_it_is, owner_columns(table))).where(among)
+    return KeyPlan(part.name, field.from_wire, arriving[1] != "hex" and not field.is_hex, select)
+
+
+def _plan_ledger(target: Target, owner: Table, ledger: Ledger) -> LedgerPlan:
+    places = [owner_columns(owner).index(column) for column in ledger.owner]
+    table = plan_table(target, ledger.table, ledger.local, ledger.constants)
+    return LedgerPlan(ledger, owner.names[ledger.member], places, table)
+
+
+def _plan_others(
+    target: Target, table: Table, constants: Mapping[sa.Column[Any], Any], given: Columns
+) -> dict[sa.Column[Any], Filler]:
+    """How columns are filled that neither members nor references nor owners fill, which are *given*."""
+    dialect = target.dialect
+    filled = {
+        table.rows.columns[key]: _fill_by_default(dialect, table, key) for key in target.defaults[table]
+    }
+    filled |= {column: _fill_with(dialect, column, value) for column, value in constants.items()}
+    others = {column: fill for column, fill in filled.items() if column not in set(given)}
+    further = further_columns(table.rows, (*given, *others), dialect)
+    if further is None:
+        raise FullPathError(f"{_name(table)} has types that call functions")
+    return others | {column: _fill_anew(dialect, column) for column in further}
+
+
+def _fill_by_default(dialect: sa.Dialect, table: Table, key: str) -> Filler:
+    """Fills the column with this *key* with its default, the same for all rows."""
+    bind = binds(table.rows.columns[key], dialect)
+    return lambda defaults, count: itertools.repeat(_bound(bind, defaults[key]()), count)
+
+
+def _fill_with(dialect: sa.Dialect, column: sa.Column[Any], value: Any) -> Filler:
+    """Fills *column* with *value*."""
+    bind = binds(column, dialect)
+    return lambda _, count: itertools.repeat(_bound(bind, value), count)
+
+
+def _fill_anew(dialect: sa.Dialect, column: sa.Column[Any]) -> Filler:
+    """Fills *column* with its default in SQLAlchemy, called for each row if it is a function.
+
+    Raises:
+        FullPathError: The function looks at the row.
+    """
+    default: Any = column.default
+    if default.is_scalar:
+        return _fill_with(dialect, column, default.arg)
+    # SQLAlchemy wraps what takes no context into a function of its own that does.
+    function = getattr(default.arg, "__wrapped__", None) if default.is_callable else None
+    if function is None or default.arg.__code__.co_filename != sa.sql.schema.__file__:
+        raise FullPathError(f"{column} has a default that looks at the row")
+    bind = binds(column, dialect)
+    return lambda _, count: [_bound(bind, function()) for _ in range(count)]
+
+
+def _bound(bind: Callable[[Any], Any] | None, value: Any) -> Any:
+    return value if bind is None else bind(value)
