@@ -27,8 +27,9 @@ from histio.files.reading import Reading
 from histio.history import History
 from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
-from histio.importing.parse import Reader, Run, Steps, Values, current_record
+from histio.importing.parse import Reader, current_record
 from histio.importing.repetitions import note_entries, note_repeated
+from histio.importing.run import Run, Steps, Values
 from histio.importing.spool import Spool
 from histio.importing.windows import windows
 from histio.kinds.auditing import findings
