@@ -14,9 +14,9 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
 from histio.importing.bulk import attempted
 from histio.importing.row import Insert, Row
-from histio.importing.run import Steps
 from histio.kinds.mapping import unique_on, unique_rules
 from histio.kinds.table import Kind, Table
+from histio.kinds.walk import Steps
 from histio.report import Fault
 from histio.resolving.lookup import strip_padding
 from histio.wire import shown

@@ -7,9 +7,10 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from histio.importing.run import Run, Steps, Values
+from histio.importing.run import Run, Values
 from histio.kinds.fields import Slug
 from histio.kinds.table import Kind, Table
+from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer
 from histio.report import Renaming
 from histio.wire import faults_in, shown
@@ -57,17 +58,16 @@ def _check_slugs(member: str, field: Slug, slugs: Mapping[str, str]) -> None:
 def apply_renames(run: Run, renames: Renames) -> None:
     """Replace the slugs of *run* that are to be read as others, and note each in ``run.renamed``."""
     if renames:
-        _rename_in(run, renames, run.kind.table, run.values, ())
+        for table, values, steps in walk_values(run.kind.table, run.values):
+            _rename_in(run, renames, table, values, steps)
 
 
 def _rename_in(run: Run, renames: Renames, table: Table, values: Values, steps: Steps) -> None:
-    """Rename the slugs of one record, and those of its ledger entries."""
+    """Rename the slugs of one record or ledger entry."""
     for member, name in table.names.items():
         field = table.fields[member]
         if name in renames and isinstance(field, Slug) and values.get(member) is not None:
             values[member] = _rename(run, field, values[member], renames[name], (*steps, name))
-    for ledger, below, entry in table.entries(values):
-        _rename_in(run, renames, ledger.table, entry, (*steps, *below))
 
 
 def _rename(run: Run, field: Slug, value: Any, slugs: Mapping[Any, Any], steps: Steps) -> Any:

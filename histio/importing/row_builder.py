@@ -14,10 +14,11 @@ from histio.bound import Constants
 from histio.database.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
 from histio.importing.row import Row
-from histio.importing.run import Run, Steps, Values
+from histio.importing.run import Run, Values
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Kind, Links, Reference, Table
+from histio.kinds.walk import Steps
 from histio.report import Fault
 from histio.resolving.circles import Blank
 from histio.resolving.hints import format_key

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from histio.files.raw_runs import RawRun
 from histio.importing.truncation import Cut
 from histio.kinds.table import Kind, Table
+from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer
 from histio.report import Fault, Problem, Renaming
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
 OnDuplicate = Literal["skip", "error", "update", "verify"]
-Steps = tuple[str | int, ...]
 Values = dict[str, Any]
 
 
@@ -95,19 +95,11 @@ class Run:
 
     def entries(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Yield table, identity and steps of every ledger entry that has an identity."""
-        return _iter_entries(self.kind.table, self.values, ())
+        return (found for found in self.identities() if found[2])
 
     def identities(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Yield table, identity and steps of the run and of every ledger entry."""
-        if self.identity is not None:
-            yield self.kind.table, self.identity, ()
-        yield from self.entries()
-
-
-def _iter_entries(table: Table, values: Values, steps: Steps) -> Iterator[tuple[Table, Any, Steps]]:
-    for ledger, below, entry in table.entries(values):
-        at = (*steps, *below)
-        identity = None if ledger.table.identity is None else ledger.table.identity.of(entry)
-        if identity is not None:
-            yield ledger.table, identity, at
-        yield from _iter_entries(ledger.table, entry, at)
+        for table, values, steps in walk_values(self.kind.table, self.values):
+            identity = None if table.identity is None else table.identity.of(values)
+            if identity is not None:
+                yield table, identity, steps

@@ -10,11 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from histio.importing.graph import BLANK, HARD, LATE, Need, RunGraph
-from histio.importing.run import Run, Values
+from histio.importing.run import Run
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Part
 from histio.kinds.mapping import column_of, find_column, relation
 from histio.kinds.table import Kind, Links, Reference, Table
+from histio.kinds.walk import walk_values
 from histio.resolving.circles import Blank, blank_of, reached, stuck_kinds
 from histio.resolving.lookup import KeyValue
 from histio.resolving.resolve import Resolver
@@ -164,8 +165,8 @@ class Dependencies:
 
     def _needs(self, run: Run) -> Iterator[tuple[Need, _Way, tuple[tuple[Key, ...], Any]]]:
         for way in self._ways[run.kind]:
-            for record in _records(run.kind.table, run.values, way.table):
-                for chain, value in way.named.lookups(record):
+            for table, values, _ in walk_values(run.kind.table, run.values):
+                for chain, value in way.named.lookups(values) if table is way.table else ():
                     names = tuple(run_name(other, (key, value)) for other in way.others for key in chain)
                     yield Need(names, way.softness, way.late), way, (chain, value)
 
@@ -212,14 +213,6 @@ def _parts(table: Table, path: str) -> Iterator[Part]:
                     reference.relation,
                     rest,
                 )
-
-
-def _records(table: Table, values: Values, wanted: Table) -> Iterator[Values]:
-    """The records of the *wanted* table in a run."""
-    if table is wanted:
-        yield values
-    for ledger, _, entry in table.entries(values):
-        yield from _records(ledger.table, entry, wanted)
 
 
 def _depths(targets: dict[Run, list[Run]]) -> dict[Run, int]:

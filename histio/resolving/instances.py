@@ -14,6 +14,7 @@ from histio.kinds.base import BaseSchema
 from histio.kinds.bind import table_of
 from histio.kinds.mapping import KEYS_PER_STATEMENT, attribute, select_rows
 from histio.kinds.table import Ledger, Reference, Table
+from histio.kinds.walk import walk_values
 from histio.resolving.construct import assign, construct
 from histio.resolving.eager import eager_options
 from histio.resolving.resolve import Resolver, Values
@@ -65,16 +66,15 @@ def _identity(table: Table, record: Values) -> Any:
 
 
 def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
+    """The faults of the references of *record*, nested as marshmallow nests its messages."""
     errors: dict[Any, Any] = {}
-    for finding in resolver.find_faults(table, record):
-        if not finding.warning:
-            errors.setdefault(table.names[finding.member], []).append(finding.fault)
-    for ledger, steps, entry in table.entries(record):
-        if inner := _unresolved(ledger.table, entry, resolver):
-            at = errors
-            for step in steps[:-1]:
-                at = at.setdefault(step, {})
-            at[steps[-1]] = inner
+    for below, values, steps in walk_values(table, record):
+        for finding in resolver.find_faults(below, values):
+            if not finding.warning:
+                at = errors
+                for step in steps:
+                    at = at.setdefault(step, {})
+                at.setdefault(below.names[finding.member], []).append(finding.fault)
     return errors
 
 

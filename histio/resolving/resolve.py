@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapper
 from histio.kinds.fields.references import Key
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Links, Reference, Snapshot, Table
+from histio.kinds.walk import walk_values
 from histio.report import Fault
 from histio.resolving.hints import Hints, format_key
 from histio.resolving.lookup import Execute, Found, KeyValue, Lookup
@@ -216,10 +217,9 @@ class Resolver:
 def _slugs_in(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], KeyValue]]:
     """The slugs of *records* and their ledgers, each with its model and with every key to look in."""
     for record in records:
-        for model, chain, value in _own_slugs(table, record):
-            yield from ((model, (key, value)) for key in chain)
-        for ledger, _, entry in table.entries(record):
-            yield from _slugs_in(ledger.table, [entry])
+        for below, values, _ in walk_values(table, record):
+            for model, chain, value in _own_slugs(below, values):
+                yield from ((model, (key, value)) for key in chain)
 
 
 def _own_slugs(table: Table, record: Values) -> Iterator[tuple[type[Any], tuple[Key, ...], Any]]:
