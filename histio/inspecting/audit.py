@@ -11,7 +11,7 @@ from histio.exporting.pages import export_runs
 from histio.files import FilePath, Source, check_damage, reading
 from histio.files.raw_runs import RawRun
 from histio.history import History
-from histio.importing.parse import Run
+from histio.importing.run import Run
 from histio.inspecting.run_checker import RunChecker
 from histio.kinds.auditing import findings
 from histio.pointer import pointer

@@ -22,8 +22,8 @@ from histio.files.reading import Reading
 from histio.history import History
 from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
-from histio.importing.parse import Run
 from histio.importing.repetitions import note_repeated
+from histio.importing.run import Run
 from histio.importing.spool import Spool
 from histio.importing.windows import windows
 from histio.inspecting.audit import note_audits

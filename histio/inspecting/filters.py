@@ -16,7 +16,7 @@ from histio.importing.look_ups import LookUps
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Table
-from histio.resolving.resolve import Found
+from histio.resolving.lookup import Found
 from histio.wire import faults_in, shown
 
 

@@ -9,8 +9,9 @@ from histio.bound import Bound
 from histio.exporting.fast.obstacles import obstacles
 from histio.files.raw_runs import RawRun
 from histio.importing.look_ups import LookUps
-from histio.importing.parse import Reader, Run, Values, current_record
+from histio.importing.parse import Reader, current_record
 from histio.importing.repetitions import note_entries
+from histio.importing.run import Run, Values
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import walk_record
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from histio.importing.parse import Values
 from histio.importing.row import Row
+from histio.importing.run import Values
 from histio.importing.update.compare import BY_CONTENT
 from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
