@@ -27,7 +27,6 @@ from histio.files.reading import Reading
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
-from histio.importing.orm import unit_of_work_reasons
 from histio.importing.parse import Reader
 from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
@@ -173,13 +172,13 @@ def _import(
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
                     connection,
-                    bound.kinds,
+                    bound,
                     reader=reader,
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
                 )
-                before, unit_of_work = tally.written, unit_of_work_reasons(bound.kinds, habits)
+                before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
                 withheld = import_items(
                     destination,
                     part,
@@ -245,7 +244,7 @@ def open_look_ups(
         yield LookUps(
             open_destination(
                 connection,
-                bound.kinds,
+                bound,
                 reader=Reader(bound, version or bound.versions.current, rename or {}),
                 spool=spool,
                 values=bound.constants(),

@@ -53,7 +53,6 @@ class Reader:
         self._contract = bound.contract
         self._versions = bound.versions
         self._renames = renames
-        self._hooked = {kind for kind in bound.kinds if kind.is_hooked}
         self._truncation: Truncation | None = None
 
     def truncating(self, truncation: Truncation) -> Self:
@@ -104,7 +103,7 @@ class Reader:
         kind = run.kind
         try:
             # A hook of the host may change the record.
-            run.values = kind.table.schema.load(copy.deepcopy(record) if kind in self._hooked else record)
+            run.values = kind.table.schema.load(copy.deepcopy(record) if kind.is_hooked else record)
         except RecursionError:
             run.note(Fault("Nested too deeply."))
         except ValidationError as error:
