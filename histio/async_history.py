@@ -95,8 +95,8 @@ class AsyncHistory:
         self._engine = create_async_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         bound: Any = self._engine or bind
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))
-        self._lent = None if own else _checked(bound)
-        sync_bind = _maker(bound) if own else None
+        self._lent = None if own else _check_async(bound)
+        sync_bind = _sync_bind(bound) if own else None
         self._history = History(sync_bind, *kinds, version=version, upgrades=upgrades, values=values)
 
     async def __aenter__(self) -> Self:
@@ -443,7 +443,7 @@ class AsyncHistory:
         slow, such as listeners; this is also logged at INFO when the history is made.
 
         With a database, the text also says for each kind whether exports and imports take the fast path,
-        directly between the driver's values and JSON, or go through marshmallow, run by run, and why; both
+        directly between the driver's values and JSON, or the full path, through marshmallow, and why; both
         give the same result. At the end it names the kinds that no import can write, because their runs refer
         to each other in a circle.
 
@@ -454,7 +454,7 @@ class AsyncHistory:
 
     def _sync(self, session: AsyncBorrowedSession | None) -> Session | Connection | None:
         """What to hand to the `History`: *session*, or a bind that was handed over, in its sync form."""
-        lent = self._lent if session is None else _checked(session)
+        lent = self._lent if session is None else _check_async(session)
         if isinstance(lent, async_scoped_session):
             lent = cast("AsyncSession", lent())
         if isinstance(lent, AsyncSession):
@@ -488,7 +488,7 @@ async def _by_page(
     try:
         more = True
         while more:
-            page, fault = await _in_greenlet(_page, runs)
+            page, fault = await _in_greenlet(_next_page, runs)
             for run in page:
                 yield run
             if fault is not None:
@@ -498,7 +498,7 @@ async def _by_page(
         await _in_greenlet(runs.close)
 
 
-def _page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[str, Any]], Exception | None]:
+def _next_page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[str, Any]], Exception | None]:
     """The next runs, and the exception that was raised after them."""
     page: list[dict[str, Any]] = []
     try:
@@ -525,11 +525,11 @@ def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:
     return engine
 
 
-def _maker(bind: AsyncEngine | async_sessionmaker[Any]) -> Engine | sessionmaker[Session]:
+def _sync_bind(bind: AsyncEngine | async_sessionmaker[Any]) -> Engine | sessionmaker[Session]:
     return bind.sync_engine if isinstance(bind, AsyncEngine) else _SyncSessions(bind)
 
 
-def _checked(lent: Any) -> AsyncBorrowedSession | None:
+def _check_async(lent: Any) -> AsyncBorrowedSession | None:
     if lent is None or isinstance(lent, (AsyncConnection, AsyncSession, async_scoped_session)):
         return lent
     if isinstance(lent, (Engine, Connection, sessionmaker, Session, scoped_session)):
