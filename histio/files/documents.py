@@ -15,8 +15,8 @@ from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Contract
 from histio.pointer import pointer
 from histio.report import Problem
+from histio.tuning import tuning
 
-_CHUNK = 2**18
 _CUT = re.compile(r"[-+.\w\\]*")
 """What may stand at the end of a text that was cut where JSON is none any more."""
 
@@ -165,7 +165,7 @@ class _Text:
         self._at = self._counted = 0
         if len(rest) > self._max_size:
             raise self._too_long()
-        data = self._reader.read(max(_CHUNK, len(rest)))
+        data = self._reader.read(max(tuning().chunk, len(rest)))
         held, _ = self._decoder.getstate()
         try:
             self._text = rest + self._decoder.decode(data, final=not data)

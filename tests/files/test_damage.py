@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from histio import DocumentError, History
 from histio.files import MAX_DEPTH, MAX_LINE_BYTES, Source, reading, undamaged
-from histio.importing import windows
 from histio.kinds.bind import kind_of
 from histio.kinds.gate import Contract
 from histio.kinds.json_schema import published
@@ -93,9 +92,9 @@ def told(history, data, **options):
 
 
 @pytest.fixture
-def runs_by_one(monkeypatch):
+def runs_by_one(tune):
     """Runs are written as soon as they are read, so that something has to be taken back."""
-    monkeypatch.setattr(windows, "BATCH", 1)
+    tune(batch=1)
 
 
 def stored(engine):
