@@ -131,7 +131,7 @@ class FastPath:
         record, cuts = self._destination.reader.cut(kind, raw.record)
         if cuts:
             self._cut[id(raw)] = record, cuts
-        return self._destination.reader.takes(raw, record)
+        return self._destination.reader.accepts(raw, record)
 
     def _classify(self, kind: Kind, raw_runs: list[RawRun]) -> tuple[list[RawRun], list[RawRun]]:
         """The runs that do not exist, and existing ones that take the full path; others are skipped."""
