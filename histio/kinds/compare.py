@@ -119,8 +119,7 @@ class Comparison:
             if place not in matched:
                 yield Mismatch("only stored", table, path.entry(ledger, None, place), stored=entry)
         if ledger.keeps_sequence and self._is_misplaced(ledger, ours, theirs, places):
-            labels = [[_label(ledger, entry) for entry in entries] for entries in (ours, theirs)]
-            yield Mismatch("order", table, path, *labels)
+            yield Mismatch("order", table, path, _labels(ledger, ours), _labels(ledger, theirs))
 
     def _is_misplaced(
         self, ledger: Ledger, given: list[Values], stored: list[Values], places: list[int | None]
@@ -131,7 +130,7 @@ class Comparison:
         return bool(find_misplaced(ledger, merged, [place for _, place in pairs]))
 
     def match(self, ledger: Ledger, given: list[Values], stored: list[Values]) -> list[int | None]:
-        """For each of the *given* entries, its index in *stored*; None: it is not stored. See `match.match`."""
+        """For each of the *given* entries, its index in *stored*; None: it is not stored."""
 
         def alike(ours: Values, theirs: Values) -> bool:
             return self.is_alike(ledger.table, ours, theirs)
@@ -150,7 +149,10 @@ def _same_rows(table: Table, given: Values, stored: Values) -> set[str]:
     }
 
 
-def _label(ledger: Ledger, entry: Values) -> Any:
-    """What identifies an *entry* in its ledger, in wire form; a list if that is several members."""
-    values = [dump_value(ledger.table, member, entry.get(member)) for member in key_members(ledger)]
-    return values[0] if len(values) == 1 else values
+def _labels(ledger: Ledger, entries: list[Values]) -> list[Any]:
+    """What identifies each of the *entries*, in wire form; of several members, a list of their values."""
+    members = key_members(ledger)
+    labels = [
+        [dump_value(ledger.table, member, entry.get(member)) for member in members] for entry in entries
+    ]
+    return [values for [values] in labels] if len(members) == 1 else labels

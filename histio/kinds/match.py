@@ -1,6 +1,6 @@
 """Pair the ledger entries of two versions of a run.
 
-Imports with ``on_duplicate="verify"`` and ``"update"``, `histio.diff` and ``histio verify`` all use this rule:
+Imports with ``on_duplicate="verify"`` or ``"update"``, `histio.diff` and ``histio verify`` use this rule:
 
 1. Entries with an identity are paired by it. Without one, the members of their primary key pair them, and
    without those the members of ``Meta.order``.
