@@ -65,9 +65,9 @@ class RunComparison:
         ours, theirs = load(table, given), load(table, stored)
         if ours is None or theirs is None:
             return list(_raw_changes(table, canonical(table, a), canonical(table, b), ()))
-        found = list(self._comparison.mismatches(table, ours, theirs))
+        found = list(self._comparison.find_mismatches(table, ours, theirs))
         if found and self._resolve is not None:
-            found = list(self._comparison.mismatches(table, self._resolved(table, ours), theirs))
+            found = list(self._comparison.find_mismatches(table, self._resolved(table, ours), theirs))
         return [self._change(each) for each in found]
 
     def _resolved(self, table: Table, values: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from histio.importing.row import Row
 from histio.importing.update.compare import BY_CONTENT
 from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
-from histio.kinds.match import out_of_sequence
+from histio.kinds.match import find_misplaced
 from histio.kinds.table import Ledger, Table
 from histio.pointer import pointer
 from histio.wire import shown
@@ -105,11 +105,11 @@ def _removals(removal: Removal, depth: int) -> Iterator[tuple[int, Removal]]:
     yield depth, removal
     table = removal.ledger.table
     for ledger in table.ledgers:
-        for entry in stored_entries(table, ledger, removal.entry):
+        for entry in get_entries(table, ledger, removal.entry):
             yield from _removals(Removal(ledger, removal.entry, entry), depth + 1)
 
 
-def stored_entries(table: Table, ledger: Ledger, row: Any) -> list[Any]:
+def get_entries(table: Table, ledger: Ledger, row: Any) -> list[Any]:
     """The objects of the entries of *row*, in the order in which they are exported."""
     return ledger.listed(table.schema.get_attribute(row, ledger.member, None))
 
@@ -118,11 +118,11 @@ def plan_update(table: Table, target: Any, given: Values, row: Row, stored: Valu
     """What makes the object *target* say what is *given*; see `RowUpdate` for the arguments."""
     given = _with_choices(table, given)
     ledgers = [
-        _plan_ledger(ledger, stored_entries(table, ledger, target), given, rows, stored)
+        _plan_ledger(ledger, get_entries(table, ledger, target), given, rows, stored)
         for ledger, rows in zip(table.ledgers, row.ledgers, strict=True)
         if ledger.member in given
     ]
-    members = frozenset(BY_CONTENT.changed_members(table, given, stored)) - table.computed
+    members = frozenset(BY_CONTENT.find_changed_members(table, given, stored)) - table.computed
     return RowUpdate(table, target, given, stored, row, members, ledgers)
 
 
@@ -150,7 +150,7 @@ def _plan_ledger(
         entry if place is None else {**theirs[place], **entry}
         for entry, place in zip(ours, places, strict=True)
     ]
-    rewritten = out_of_sequence(ledger, meant, _recorded(ledger, objects, places))
+    rewritten = find_misplaced(ledger, meant, _recorded(ledger, objects, places))
     if rewritten and ledger.table.identity is None and (ledger.table.ledgers or ledger.table.links):
         # Entries that nothing identifies are found by their owner, so it must have no others.
         rewritten = [*range(len(entries))]
@@ -166,7 +166,7 @@ def _recorded(ledger: Ledger, objects: list[Any], places: list[int | None]) -> l
     return [None if place is None else getattr(objects[place], name) for place in places]
 
 
-def conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
+def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
     """Why *update* cannot be made."""
     table = update.table
     for member in table.columns:
@@ -181,7 +181,7 @@ def conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
         if reason is not None:
             yield f"{pointer(*at)} cannot be brought into that order: {reason}"
         for index, entry in each.kept():
-            yield from conflicts(entry, (*at, index) if each.ledger.many else at)
+            yield from find_conflicts(entry, (*at, index) if each.ledger.many else at)
 
 
 @functools.cache
