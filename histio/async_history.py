@@ -19,7 +19,8 @@ from histio.exporting.selection import Where
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History
-from histio.importing.parse import OnDuplicate, Renames
+from histio.importing.renames import Renames
+from histio.importing.run import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema

@@ -21,8 +21,9 @@ from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.importing.execute import ImportOptions, check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.orm import acting_tables
-from histio.importing.parse import OnDuplicate, Renames
+from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
+from histio.importing.run import OnDuplicate
 from histio.importing.run_order import in_order
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of

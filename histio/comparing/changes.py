@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from histio.kinds.canonical import ONLY_DUMPED, canonical, dump, dump_value, load
-from histio.kinds.compare import Comparison, Mismatch, Steps
+from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Ledger, Table
+from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.wire import equal, shown
 

@@ -13,14 +13,16 @@ from sqlalchemy.engine import Connection
 from histio.bound import Constants
 from histio.database.dialects import Stored, limits, stored_columns
 from histio.importing.identities import Identities
-from histio.importing.parse import Reader, Run
+from histio.importing.parse import Reader
 from histio.importing.row_builder import RowBuilder
+from histio.importing.run import Run
 from histio.importing.run_order import Dependencies
 from histio.importing.spool import Spool
 from histio.importing.truncation import Truncation
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind
-from histio.resolving.resolve import Resolver, Sought
+from histio.resolving.lookup import KeyValue
+from histio.resolving.resolve import Resolver
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +90,7 @@ def open_destination(
         tables,
         scope=values,
         scopes=_scopes_of_runs(kinds, identities),
-        standing=functools.partial(_describe_rejected, spool, dependencies),
+        describe_in_document=functools.partial(_describe_rejected, spool, dependencies),
     )
     stored = stored_columns(connection, [column for table in tables for column in table.columns.values()])
     kept = {table: limits(connection.dialect, table, stored) for table in tables}
@@ -110,7 +112,7 @@ def _scopes_of_runs(kinds: Sequence[Kind], identities: Identities) -> dict[type[
 
 
 def _describe_rejected(
-    spool: Spool, dependencies: Dependencies, model: type[Any], sought: Sought
+    spool: Spool, dependencies: Dependencies, model: type[Any], sought: KeyValue
 ) -> str | None:
     """Why the run with the key *sought* is not stored although the document has it; None: it has not."""
     place = spool.place(_scope_of_keys(model), repr(sought))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from histio.exporting.page_size import PAGE
 from histio.importing.destination import Destination
-from histio.importing.parse import OnDuplicate, Run
 from histio.importing.repetitions import duplicate
+from histio.importing.run import OnDuplicate, Run
 from histio.importing.update.compare import describe_differences, read_stored, resolve_given
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind

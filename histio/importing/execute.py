@@ -28,7 +28,9 @@ from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
 from histio.importing.orm import unit_of_work_reasons
-from histio.importing.parse import OnDuplicate, Reader, Renames
+from histio.importing.parse import Reader
+from histio.importing.renames import Renames
+from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
 from histio.progress import Meter, Report

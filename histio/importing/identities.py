@@ -14,9 +14,8 @@ from sqlalchemy.orm import aliased
 from histio.database.dialects import latest
 from histio.importing.row import Row
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import is_unique, unique_rules
+from histio.kinds.mapping import KEYS_PER_STATEMENT, is_unique, unique_rules
 from histio.kinds.table import Kind, Table
-from histio.resolving.resolve import CHUNK
 
 
 class Identities:
@@ -95,7 +94,7 @@ class Identities:
     ) -> set[Any]:
         found: set[Any] = set()
         remaining, own = iter(identities), identity.sql()
-        while chunk := list(itertools.islice(remaining, CHUNK // len(own.parts))):
+        while chunk := list(itertools.islice(remaining, KEYS_PER_STATEMENT // len(own.parts))):
             statement = own.select().where(own.among(chunk), *criteria)
             statement = latest(self._connection, statement) if now else statement
             found.update(identity.joined(row) for row in self._connection.execute(statement))

@@ -13,15 +13,18 @@ import sqlalchemy as sa
 from histio.bound import Constants
 from histio.database.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
-from histio.importing.parse import Run, Steps, Values
 from histio.importing.row import Row
+from histio.importing.run import Run, Values
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Kind, Links, Reference, Table
+from histio.kinds.walk import Steps
 from histio.report import Fault
 from histio.resolving.circles import Blank
-from histio.resolving.resolve import Found, MemberFault, Resolver, shown_key
-from histio.resolving.stored_slugs import as_stored
+from histio.resolving.hints import format_key
+from histio.resolving.lookup import Found
+from histio.resolving.resolve import MemberFault, Resolver
+from histio.resolving.stored_slugs import replace_slugs
 
 
 class RowBuilder:
@@ -92,10 +95,10 @@ class RowBuilder:
     def as_stored(
         self, table: Table, records: Sequence[Values], *, fill: bool = False
     ) -> list[dict[str, Any]]:
-        """*records* with the slugs that an export would write; *fill* as for `stored_slugs.as_stored`."""
+        """*records* with the slugs that an export would write; *fill* as for `replace_slugs`."""
         self._resolver.collect(table, records)
         self._resolver.fetch()
-        return [as_stored(self._resolver, table, record, fill=fill) for record in records]
+        return [replace_slugs(self._resolver, table, record, fill=fill) for record in records]
 
     def related(self, table: Table, records: Sequence[Values]) -> list[dict[str, Any] | None]:
         """What the slugs of *records* fill rows with; None: a slug of the record has a problem or warning."""
@@ -124,12 +127,12 @@ class RowBuilder:
                 filled |= self._blanks[reference].make()
         linked = []
         for links in table.links:
-            rows, faults = self._resolver.linked(links, values)
+            rows, faults = self._resolver.resolve_links(links, values)
             findings += faults
             linked.append([tuple(row.columns[column] for column in links.relation.link[1]) for row in rows])  # type: ignore[index]
         findings += _disagreements(table, values, related)
         for snapshot in table.snapshots:
-            findings += self._resolver.look_after(snapshot, values)
+            findings += self._resolver.check_snapshot(snapshot, values)
         return _Named(filled, empty, tuple(linked), findings)
 
 
@@ -237,6 +240,6 @@ def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -
             member, *_ = references[name].named_by(values)
             wanted, *_ = references[other].named_by(values)
             model = references[name].relation.model.__name__
-            named, by = shown_key(values[member]), shown_key(values[wanted])
+            named, by = format_key(values[member]), format_key(values[wanted])
             text = f"{model} {named} belongs to another {other} than {by}"
             yield MemberFault(member, Fault(text, "mismatched-reference"), warning=True)

@@ -27,9 +27,9 @@ from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
 from histio.importing.fast.take import FastPath
 from histio.importing.graph import LEFT, Need, RunGraph
-from histio.importing.parse import OnDuplicate, Run
 from histio.importing.repetitions import shared_identities
 from histio.importing.row_counts import RowCounts
+from histio.importing.run import OnDuplicate, Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
 from histio.importing.update.update import Updater
@@ -200,7 +200,7 @@ class Import:
                     self._tally.add(run)
             if self._spool.waiting:
                 self._provide(self._spool.graph, list(numbers))
-            self._resolver.let_go()
+            self._resolver.trim()
 
     def _take_fast(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
         """Count unreadable lines and import what the fast path accepts; return the rest."""

@@ -148,6 +148,10 @@ def select_rows(model: type[Any], *further: Any) -> sa.Select[Any]:
     return sa.select(model, *further).options(NOT_EAGERLY)
 
 
+KEYS_PER_STATEMENT = 5_000
+"""How many keys one statement looks for: every driver takes as many parameters."""
+
+
 def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
     """Whether the *columns* have the values of one of the *keys*."""
     if len(columns) == 1:

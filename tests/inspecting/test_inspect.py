@@ -16,7 +16,7 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Session, relationship
 
 import histio
-from histio import DocumentError, History, Needed, inspect_file, references
+from histio import DocumentError, History, ReferencedRow, inspect_file, references
 from histio.models import Ingredient, Product
 from histio.testing import documents
 from tests.support import shop
@@ -270,9 +270,9 @@ def test_a_member_of_one_name_in_several_tables_is_counted_once():
     given = document(*runs, assembly=[assembly_run(1, packaging_consumptions=bags)])
     assert inspected(text_of(given)).most_used["ingredient_slug"] == {"flour": 6, "salt": 1}
     assert [each for each in needed(text_of(given)) if each.member == "ingredient_slug"] == [
-        Needed("ingredient_slug", "Ingredient", "flour", 1, required=False),
-        Needed("ingredient_slug", "Ingredient", "salt", 1, required=False),
-        Needed("ingredient_slug", "Product", "flour", 5, required=True),
+        ReferencedRow("ingredient_slug", "Ingredient", "flour", 1, required=False),
+        ReferencedRow("ingredient_slug", "Ingredient", "salt", 1, required=False),
+        ReferencedRow("ingredient_slug", "Product", "flour", 5, required=True),
     ]
 
 
@@ -467,7 +467,7 @@ def test_rows_are_looked_up_once_however_many_runs_name_them(shelf, history, cou
 
 
 def test_memory_is_the_same_for_any_number_of_runs(monkeypatch):
-    monkeypatch.setattr("histio.inspecting.inspect._HELD", 50)
+    monkeypatch.setattr("histio.inspecting.slug_counts._HELD", 50)
 
     def peak(look, count):
         data = many(count, count)

@@ -21,8 +21,8 @@ from histio.importing.fast.plan import (
 )
 from histio.importing.row import owner_columns
 from histio.importing.row_builder import RowBuilder
+from histio.kinds.mapping import KEYS_PER_STATEMENT
 from histio.kinds.table import Kind, Table
-from histio.resolving.resolve import CHUNK
 
 _REMEMBERED = 50_000
 """So many slugs, or combinations of slugs, are remembered with what they fill rows with."""
@@ -131,8 +131,8 @@ def _find_keys(connection: Connection, plan: KeyPlan, records: Records) -> list[
     """
     identities = [record[plan.name].lower() for record in records]
     found: dict[str, tuple[Any, ...]] = {}
-    for start in range(0, len(identities), CHUNK):
-        chunk = list(map(plan.from_wire, identities[start : start + CHUNK]))
+    for start in range(0, len(identities), KEYS_PER_STATEMENT):
+        chunk = list(map(plan.from_wire, identities[start : start + KEYS_PER_STATEMENT]))
         with connection.execute(plan.select, {"identities": chunk}) as result:
             found.update((row[0], tuple(row[1:])) for row in result.cursor.fetchall())
     if not plan.has_hyphens:

@@ -15,9 +15,9 @@ from sqlalchemy.orm.collections import collection_adapter
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.orm import Work, cascades, further_of
-from histio.importing.parse import Values
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
+from histio.importing.run import Values
 from histio.importing.update.plan import (
     LedgerUpdate,
     Removal,
@@ -32,7 +32,7 @@ from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute, select_rows
 from histio.kinds.table import Ledger, Table
 from histio.resolving.construct import assign
-from histio.resolving.eager import complete, eager
+from histio.resolving.eager import eager_options, fetch_apart
 
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
 """Columns beside which the identity of a run is unique, and their values."""
@@ -119,9 +119,9 @@ class _UpdateWork(Work):
         model = self._table.mapper.class_
         own = identity.sql(model)
         scope = [column == value for column, value in self._within.items()]
-        statement = own.join(select_rows(model, *own.parts)).options(*eager(self._table))
+        statement = own.join(select_rows(model, *own.parts)).options(*eager_options(self._table))
         rows = self._session.execute(statement.where(own.among(identities), *scope)).all()
-        complete(self._session, self._table, [row for row, *_ in rows])
+        fetch_apart(self._session, self._table, [row for row, *_ in rows])
         return {identity.normal(identity.joined(values)): row for row, *values in rows}
 
     def _release(self, targets: Sequence[Any]) -> None:

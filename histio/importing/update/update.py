@@ -12,9 +12,9 @@ from histio.exporting.page_size import PAGE
 from histio.importing.bulk import write
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
-from histio.importing.parse import Run, Values
 from histio.importing.repetitions import note_entries, written_here
 from histio.importing.row import Row
+from histio.importing.run import Run, Values
 from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
 from histio.importing.update.compare import BY_CONTENT, read_stored, resolve_given, warn_of_altered
 from histio.kinds.table import Kind, Table
