@@ -13,7 +13,7 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper
 
 from histio.bound import Bound
-from histio.comparing.ordered import Placer
+from histio.comparing.positions import Locator
 from histio.files import FilePath, Source, check_damage, reading
 from histio.files.raw_runs import RawRun
 from histio.files.reading import Reading
@@ -198,7 +198,7 @@ class _Seen:
     """What has been met of a file, its slugs aside."""
 
     def __init__(self, bound: Bound) -> None:
-        self._placers = {kind.name: Placer(kind, number) for number, kind in enumerate(bound.kinds)}
+        self._locators = {kind.name: Locator(kind, index) for index, kind in enumerate(bound.kinds)}
         self._seal: Seal | None = Seal()
         self._spans: dict[str, tuple[str, str]] = {}
         self._entries: Counter[tuple[str, str]] = Counter()
@@ -224,15 +224,15 @@ class _Seen:
                 self._seal.add(lines(kind, [encoded(raw.record)]))
             except ValueError:
                 self._seal = None
-        placer = self._placers[kind]
+        locator = self._locators[kind]
         try:
-            time = placer(record).time
+            time = locator.locate(record).time
         except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
             time = ""
         if time:
             first, last = self._spans.get(kind, (time, time))
             self._spans[kind] = min(first, time), max(last, time)
-        for path, _, _ in _entries(placer.kind.table, record):
+        for path, _, _ in _entries(locator.kind.table, record):
             self._entries[kind, path] += 1
 
 
