@@ -22,8 +22,9 @@ from histio.files.raw_runs import RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.files.streams import Seal
 from histio.files.writing import lines
-from histio.importing.run import Run, Steps
+from histio.importing.run import Run
 from histio.kinds.table import Kind
+from histio.kinds.walk import Steps
 from histio.report import KEPT, Fault, Problem
 from histio.wire import encoded, faults_in
 
