@@ -50,7 +50,7 @@ def merge(
         overwrite: Whether to replace an existing file.
 
     Raises:
-        DocumentError: A file is no history, is damaged, or holds something that is no run. Nothing has been
+        DocumentError: A file is not a history, is damaged, or has an invalid line or record. Nothing has been
             written.
         ExportError: A run has text that is not valid Unicode.
         FileExistsError: The file exists, and *overwrite* is false.

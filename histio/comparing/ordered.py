@@ -67,8 +67,8 @@ class OrderedFiles:
         """Read all files to their ends.
 
         Raises:
-            DocumentError: A file is damaged, or holds something that is no run; it has at most the first
-                thousand problems.
+            DocumentError: A file is damaged, or has invalid lines or records; the error has at most the
+                first thousand problems.
         """
         sealed = any("follows" in part.file.header for part in self.parts)
         number = 0
@@ -171,7 +171,7 @@ def open_ordered(paths: Iterable[FilePath], bound: Bound) -> Iterator[OrderedFil
     """Open and verify the files at *paths*.
 
     Raises:
-        DocumentError: A file is no history, is damaged, or holds something that is no run.
+        DocumentError: A file is not a history, is damaged, or has an invalid line or record.
         OSError: A file cannot be read.
     """
     with ExitStack() as stack:
