@@ -10,7 +10,7 @@ from histio.kinds.table import Table
 from histio.wire import WireField, wire_name
 
 ONLY_DUMPED = ""
-"""The key, which no member has, of a mapping from the names of members that are only dumped to their values."""
+"""The key of the members that are only dumped, as a mapping from names to values. No member has this key."""
 
 
 def canonical(table: Table, record: Any) -> Any:
