@@ -179,7 +179,7 @@ def open_ordered(paths: Iterable[FilePath], bound: Bound) -> Iterator[OrderedFil
         for path in paths:
             source = stack.enter_context(Source(path))
             with _name_file(source.name):
-                opened = stack.enter_context(reading(source, bound.contract, bound.kinds))
+                opened = stack.enter_context(reading(source, bound.gate, bound.kinds))
             parts.append(Part(source.name, opened))
         files = OrderedFiles(parts, bound, stack.enter_context(RunSorter()))
         files.verify()

@@ -27,7 +27,6 @@ from histio.files.reading import Reading
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
-from histio.importing.orm import unit_of_work_reasons
 from histio.importing.parse import Reader
 from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
@@ -70,7 +69,7 @@ class ImportOptions:
 
 def import_document(bound: Bound, document: dict[str, Any], options: ImportOptions) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
-    problems = bound.contract.envelope(document)
+    problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, bound.kinds)
@@ -98,7 +97,7 @@ def import_file(
     meter = Meter(progress)
     with (
         Source(path, max_bytes=max_bytes) as source,
-        reading(source, bound.contract, bound.kinds, **limits) as file,
+        reading(source, bound.gate, bound.kinds, **limits) as file,
         rejecting(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
     ):
         check_follows(file, follows)
@@ -173,13 +172,13 @@ def _import(
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
                     connection,
-                    bound.kinds,
+                    bound,
                     reader=reader,
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
                 )
-                before, unit_of_work = tally.written, unit_of_work_reasons(bound.kinds, habits)
+                before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
                 withheld = import_items(
                     destination,
                     part,
@@ -214,7 +213,7 @@ def check_document(
     session: BorrowedSession | None,
 ) -> list[Problem]:
     """All problems and warnings of *document*; see `History.check`."""
-    problems = bound.contract.envelope(document)
+    problems = bound.gate.check_envelope(document)
     if problems or not isinstance(document, dict):
         return problems
     with open_look_ups(
@@ -245,7 +244,7 @@ def open_look_ups(
         yield LookUps(
             open_destination(
                 connection,
-                bound.kinds,
+                bound,
                 reader=Reader(bound, version or bound.versions.current, rename or {}),
                 spool=spool,
                 values=bound.constants(),

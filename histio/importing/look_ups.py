@@ -14,7 +14,6 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.rows import RowWriter
 from histio.importing.fast.take import FastPath
-from histio.importing.orm import unit_of_work_reasons
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import RowCounts
 from histio.importing.run import Run
@@ -138,7 +137,7 @@ class LookUps:
             self._destination,
             tally=Tally(kinds),
             counts=RowCounts(self._destination.connection),
-            unit_of_work=unit_of_work_reasons(kinds, Habits()),
+            unit_of_work=self._destination.plan.unit_of_work(Habits()),
             on_duplicate="skip",
             deferred=True,
         )

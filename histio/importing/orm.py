@@ -14,15 +14,8 @@ from sqlalchemy.orm import Mapper, Session
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.row import Insert, Row, owner_columns
-from histio.kinds.mapping import (
-    KEYS_PER_STATEMENT,
-    Columns,
-    Relation,
-    attribute,
-    composite_listeners,
-    is_among,
-    select_rows,
-)
+from histio.kinds.listeners import composite_listeners
+from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, Relation, attribute, is_among, select_rows
 from histio.kinds.table import Kind, Ledger, Table
 from histio.resolving.construct import construct, custom_constructors, has_dataclass_init
 

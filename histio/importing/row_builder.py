@@ -35,6 +35,7 @@ class RowBuilder:
         resolver: Finds related rows.
         values: By attribute, what columns are filled with that the format leaves out.
         limits: By table and member, what the database cannot keep of what the format allows.
+        defaults: By table, the result of `plan_defaults`.
         blanks: What stands in for references to runs that come later.
 
     Attributes:
@@ -49,6 +50,7 @@ class RowBuilder:
         *,
         values: Constants,
         limits: Mapping[Table, Mapping[str, Limit]],
+        defaults: Mapping[Table, Mapping[str, Callable[[dt.datetime], Any]]],
         blanks: Mapping[Reference | Links, Blank],
     ) -> None:
         self._kinds = kinds
@@ -57,9 +59,9 @@ class RowBuilder:
         self.limits = limits
         now = dt.datetime.now(dt.UTC)
         self.defaults = {
-            table: _defaults(table, now, limits[table]) | _filled(table, values)
-            for kind in kinds
-            for table in kind.table.all()
+            table: {key: functools.partial(make, now) for key, make in of_table.items()}
+            | _filled(table, values)
+            for table, of_table in defaults.items()
         }
 
     def build(self, runs: Sequence[Run]) -> dict[Run, Row]:
@@ -153,27 +155,35 @@ class _Named:
     findings: list[MemberFault]
 
 
-def _defaults(table: Table, now: dt.datetime, limits: Mapping[str, Limit]) -> dict[str, Callable[[], Any]]:
-    """By column key, what an optional member that is left out stands for.
+def plan_defaults(table: Table, limits: Mapping[str, Limit]) -> dict[str, Callable[[dt.datetime], Any]]:
+    """By column key, what fills the column where a record leaves it out, from the time of the import.
 
     A default that is a function, in Python or in the database, is left to the writing.
     """
-    defaults: dict[str, Callable[[], Any]] = {}
+    defaults: dict[str, Callable[[dt.datetime], Any]] = {}
     for member, column in table.columns.items():
         field = table.fields[member]
         default = column.default
         if field.required or column.server_default is not None:
             continue
         if isinstance(field, UtcTimestamp) and not field.allow_none:
-            kept = cut_time(now, second_digits(field, limits.get(member)))
-            defaults[column.key] = functools.partial(field.to_column, kept)
+            defaults[column.key] = functools.partial(_now, field, second_digits(field, limits.get(member)))
         elif isinstance(default, sa.ColumnDefault) and default.is_scalar:
-            defaults[column.key] = functools.partial(_same, default.arg)
+            defaults[column.key] = functools.partial(_constant, default.arg)
         elif default is not None:
             continue
         elif column.nullable and member not in table.computed:
-            defaults[column.key] = functools.partial(_parameter, column, None)
+            defaults[column.key] = functools.partial(_constant, _parameter(column, None))
     return defaults
+
+
+def _now(field: UtcTimestamp, digits: int | None, now: dt.datetime) -> Any:
+    """*now* as the column of a time takes it, cut to so many *digits* of a second's fraction."""
+    return field.to_column(cut_time(now, digits))
+
+
+def _constant(value: Any, _now: dt.datetime) -> Any:
+    return value
 
 
 def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:

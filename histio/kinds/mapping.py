@@ -200,12 +200,6 @@ def _instead_of_column(mapper: Mapper[Any], name: str) -> str | None:
     return "what is no column can be exported with dump_only=True"
 
 
-def composite_listeners(mapper: Mapper[Any], event: str) -> int:
-    """How many of the listeners for *event* are SQLAlchemy's own: they make the objects of composites."""
-    mine = [each for each in mapper.composites if event != "after_insert" or each.parent is mapper]
-    return len(mine) if event in ("after_insert", "load", "refresh") else 0
-
-
 def is_query_expression(mapper: Mapper[Any], name: str) -> bool:
     """Whether the attribute *name* is a ``query_expression``: only queries that say so give it a value."""
     found: Any = mapper.attrs.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -103,8 +103,9 @@ class Lookup:
             statement = statement.where(self._has_any(paths, chunk))
             if entities:
                 statement = statement.add_columns(self.mapper.class_).options(NOT_EAGERLY)
+            padded = {path for path, column in paths.items() if _is_padded(column)}
             for row in execute(statement):
-                keys = self._keys_of(row, paths)
+                keys = self._keys_of(row, paths, padded)
                 yield Found(dict(zip(self.columns, row, strict=False)), keys, row[-1] if entities else None)
 
     def select(self) -> tuple[sa.Select[Any], dict[str, Any]]:
@@ -132,11 +133,11 @@ class Lookup:
                 conditions.append(is_among([paths[path] for path in key], values))
         return sa.or_(*conditions)
 
-    def _keys_of(self, row: Any, paths: Mapping[str, Any]) -> dict[Key, Any]:
-        """The keys of a row that `select` has read."""
+    def _keys_of(self, row: Any, paths: Iterable[str], padded: Collection[str]) -> dict[Key, Any]:
+        """The keys of a row that `select` has read, without the trailing spaces of *padded* paths."""
         parts = {
-            path: strip_padding(column, row[index])
-            for index, (path, column) in enumerate(paths.items(), len(self.columns))
+            path: _strip(row[index]) if path in padded else row[index]
+            for index, path in enumerate(paths, len(self.columns))
         }
         return {
             key: tuple(parts[path] for path in key) if len(key) > 1 else parts[key[0]] for key in self.keys
@@ -145,5 +146,12 @@ class Lookup:
 
 def strip_padding(column: Any, value: Any) -> Any:
     """*value* without the trailing spaces that a column of CHAR(n) adds."""
-    is_padded = isinstance(value, str) and isinstance(underlying(column.type), sa.CHAR)
-    return value.rstrip(" ") if is_padded else value
+    return _strip(value) if _is_padded(column) else value
+
+
+def _is_padded(column: Any) -> bool:
+    return isinstance(underlying(column.type), sa.CHAR)
+
+
+def _strip(value: Any) -> Any:
+    return value.rstrip(" ") if isinstance(value, str) else value

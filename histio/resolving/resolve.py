@@ -152,13 +152,14 @@ class Resolver:
             return None, []
         member, *others = present
         found, faults = self._find(reference.relation.mapper, reference.slugs[member], record[member], member)
-        if found is not None:
-            name = f"{reference.relation.model.__name__} {format_key(record[member])}"
-            for other in others:
-                keys = [found.keys[key] for key in reference.slugs[other]]
-                if record[other] not in keys:
-                    text = f"{name} has {format_key(keys[0])}, not {format_key(record[other])}"
-                    faults.append(MemberFault(other, Fault(text, "mismatched-reference"), warning=True))
+        if found is None:
+            return None, faults
+        for other in others:
+            keys = [found.keys[key] for key in reference.slugs[other]]
+            if record[other] not in keys:
+                name = f"{reference.relation.model.__name__} {format_key(record[member])}"
+                text = f"{name} has {format_key(keys[0])}, not {format_key(record[other])}"
+                faults.append(MemberFault(other, Fault(text, "mismatched-reference"), warning=True))
         return found, faults
 
     def resolve_links(self, links: Links, record: Values) -> tuple[list[Found], list[MemberFault]]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from histio.database.sessions import Habits
-from histio.exporting.page_size import PAGE
 from histio.importing.bulk import write
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
@@ -19,6 +18,7 @@ from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
 from histio.importing.update.compare import BY_CONTENT, read_stored, resolve_given, warn_of_altered
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
+from histio.tuning import tuning
 
 
 class Updater:
@@ -50,8 +50,8 @@ class Updater:
         A group never has the same run or entry twice, so that each run is compared with what those before
         it have left.
         """
-        for start in range(0, len(runs), PAGE):
-            pending = list(runs[start : start + PAGE])
+        for start in range(0, len(runs), tuning().page):
+            pending = list(runs[start : start + tuning().page])
             while pending:
                 left = self._update_group(kind, pending)
                 yield [run for run in pending if run.outcome is not None]
