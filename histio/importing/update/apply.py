@@ -14,7 +14,7 @@ from sqlalchemy.orm.collections import collection_adapter
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
-from histio.importing.orm import Work, cascades, further_of
+from histio.importing.orm import ObjectWriter, cascades, constant_values
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
 from histio.importing.run import Values
@@ -60,8 +60,8 @@ def update_by_unit_of_work(
         # Others may have changed the entries before they had to wait for this transaction.
         with own_session(connection, habits, now=True) as session:
             try:
-                work = _UpdateWork(session, table, within)
-                results.update(work.update({row: given[row] for row in rows}))
+                writer = _UpdateWriter(session, table, within)
+                results.update(writer.update({row: given[row] for row in rows}))
             except (sa.exc.StatementError, RowFaultError):  # raised by the database or its driver
                 raise
             except Exception as error:
@@ -70,7 +70,7 @@ def update_by_unit_of_work(
     return update
 
 
-class _UpdateWork(Work):
+class _UpdateWriter(ObjectWriter):
     """Updates of the stored runs of one table, in one session."""
 
     def __init__(self, session: Session, table: Table, within: Scope) -> None:
@@ -201,19 +201,19 @@ class _UpdateWork(Work):
         """Update the entries of a ledger, and add the new ones."""
         ledger = entries.ledger
         keys = _keys_from_owner(update.table, ledger, update.target, further=ledger.owner_has_key)
-        keys = further_of(ledger) | keys
+        keys = constant_values(ledger) | keys
         new = []
         for each in entries.entries:
             if isinstance(each, RowUpdate):
                 self._update_row(each)
                 entries.objects.append(each.target)
             else:
-                new.append(self.object(ledger.table, each, keys))
+                new.append(self.build(ledger.table, each, keys))
                 entries.objects.append(new[-1])
         if new:
-            self._add_entries(update.target, entries, new)
+            self._add_new(update.target, entries, new)
 
-    def _add_entries(self, owner: Any, entries: LedgerUpdate, new: Sequence[Any]) -> None:
+    def _add_new(self, owner: Any, entries: LedgerUpdate, new: Sequence[Any]) -> None:
         """Put *new* objects into the ledger of their *owner*, and into the session."""
         ledger, relation = entries.ledger, entries.ledger.relation
         if not cascades(ledger):
