@@ -272,7 +272,7 @@ async def test_a_connection_that_is_not_open_is_refused(sqlite):
 
 @in_a_loop
 async def test_without_a_database_every_call_needs_a_session():
-    with pytest.raises(NotConfiguredError, match="made without a database"):
+    with pytest.raises(NotConfiguredError, match="has no database"):
         await AsyncHistory().export_document()
 
 

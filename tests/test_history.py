@@ -189,7 +189,7 @@ def test_what_is_no_database_is_refused(bad):
 
 
 def test_without_a_database_every_call_needs_a_session():
-    with pytest.raises(NotConfiguredError, match="made without a database"):
+    with pytest.raises(NotConfiguredError, match="has no database"):
         History().export_document()
 
 

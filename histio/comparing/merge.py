@@ -10,7 +10,15 @@ from histio.bound import Bound
 from histio.comparing.ordered import OrderedFiles, open_ordered
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
-from histio.files import FilePath, format_of, header_time, report_on, stream_header, target, write_runs
+from histio.files import (
+    FilePath,
+    build_export_report,
+    choose_format,
+    format_header_time,
+    stream_header,
+    target,
+    write_runs,
+)
 from histio.history import History
 from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
@@ -57,10 +65,10 @@ def merge(
         ValueError: There are no *paths*.
     """
     files = _list_files(paths)
-    form = format_of(out, format)
+    form = choose_format(out, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
-    given = None if exported_at is None else header_time(exported_at)
+    given = None if exported_at is None else format_header_time(exported_at)
     history = history or History()
     bound = history.bound
     with (
@@ -69,7 +77,7 @@ def merge(
     ):
         names = _find_kinds(ordered, bound)
         collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in names}
-        at = given or _find_latest(ordered) or header_time(None)
+        at = given or _find_latest(ordered) or format_header_time(None)
         header = stream_header(
             history.version, at, list(collections), follows=follows or _find_predecessor(ordered)
         )
@@ -81,7 +89,7 @@ def merge(
         seal = write_runs(form.name, file, header, collections, runs)
         if problems:
             raise ExportError(tuple(problems))
-    return report_on(header, seal, file.stored)
+    return build_export_report(header, seal, file.stored)
 
 
 def _list_files(paths: Iterable[FilePath]) -> list[FilePath]:
