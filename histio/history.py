@@ -27,7 +27,7 @@ from histio.importing.run import OnDuplicate
 from histio.importing.run_order import in_order
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.kinds.json_schema import VERSION, published_or_derived
 from histio.kinds.table import Kind
 from histio.kinds.versions import Upgrades, Versions
@@ -88,9 +88,9 @@ class History:
         versions = Versions(version or VERSION, upgrades or {}, kinds=tuple(kind.name for kind in ordered))
         check_values(constants, ordered)
         rules = published_or_derived(tuple(schemas[kind] for kind in ordered), versions.current)
-        contract = Contract(rules, older=versions.upgrades)
+        gate = Gate(rules, older=versions.upgrades)
         check_accounts(ordered, values=constants, acting=acting_tables(ordered))
-        self.bound = Bound(ordered, contract, versions, Database(bind, ordered), constants)
+        self.bound = Bound(ordered, gate, versions, Database(bind, ordered), constants)
         for line in explain_slow_imports(ordered):
             _log.info(line)
 
@@ -127,7 +127,7 @@ class History:
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
-        return copy.deepcopy(self.bound.contract.schema)
+        return copy.deepcopy(self.bound.gate.schema)
 
     def export_document(
         self,

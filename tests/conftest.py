@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,11 +12,19 @@ from sqlalchemy.engine import Engine
 
 import histio
 from histio.models import Base
+from histio.tuning import tuned
 from tests.support.databases import SERVERS, Databases, Statements, stocked
 
 # How long something takes decides no test.
 settings.register_profile("histio", deadline=None)
 settings.load_profile("histio")
+
+
+@pytest.fixture
+def tune() -> Iterator[Callable[..., None]]:
+    """Changes attributes of `histio.tuning.Tuning` until the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(tuned(**changes))
 
 
 @pytest.fixture(scope="session")

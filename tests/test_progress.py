@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from histio import History, progress
-from histio.importing import windows
 from histio.models import Ingredient, ProductionRun
 from histio.progress import INTERVAL, Progress
 from tests.support.bakery import assembly_run, document, production_run
@@ -224,8 +223,8 @@ def test_an_interrupt_takes_back_what_is_not_committed(history, sqlite, set_cloc
 
 
 @pytest.mark.parametrize("borrow", [Session, sa.Engine.connect])
-def test_the_work_of_the_caller_stays_when_an_import_is_ended(engine, set_clock, monkeypatch, borrow):
-    monkeypatch.setattr(windows, "BATCH", 5)
+def test_the_work_of_the_caller_stays_when_an_import_is_ended(engine, set_clock, tune, borrow):
+    tune(batch=5)
     set_clock(INTERVAL)
     with borrow(engine) as session:
         session.execute(sa.insert(Ingredient).values(display_name="Mine", slug="mine"))

@@ -12,9 +12,7 @@ from sqlalchemy.orm import aliased
 
 from histio.database.dialects import savepoint
 from histio.kinds.table import Kind
-
-PAGE = 200
-"""Runs per page, unless they have too many ledger entries: the fastest of the sizes from 100 to 250."""
+from histio.tuning import tuning
 
 MOST_ENTRIES = 20_000
 """The most ledger entries of a page of several runs: it bounds the memory of an export."""
@@ -29,15 +27,16 @@ def page_size(connection: Connection, kind: Kind, runs: sa.Select[Any]) -> tuple
         runs: A SELECT of runs, in order.
     """
     counts = list(_entry_counts(kind))
+    most = tuning().page
     if not counts:
-        return PAGE, True
-    counting = runs.with_only_columns(*counts, maintain_column_froms=True).limit(PAGE)
+        return most, True
+    counting = runs.with_only_columns(*counts, maintain_column_froms=True).limit(most)
     with savepoint(connection):
         found = connection.execute(counting).all()
     totals = itertools.accumulate(map(sum, found))
     fitting = sum(1 for total in totals if total <= MOST_ENTRIES)
     size = min(max(fitting, 1), len(found))
-    return size, size < len(found) or size == PAGE
+    return size, size < len(found) or size == most
 
 
 def _entry_counts(kind: Kind) -> Iterator[sa.ScalarSelect[Any]]:

@@ -19,13 +19,14 @@ from histio.exporting.fast.pages import FastPage, fast_pages
 from histio.exporting.full_path import full_pages
 from histio.exporting.identities import misspelled, refuse_ambiguous, refuse_misspelled, refuse_unplaced
 from histio.exporting.ordered import OrderedRuns
-from histio.exporting.page_size import MOST_ENTRIES, PAGE
+from histio.exporting.page_size import MOST_ENTRIES
 from histio.exporting.selection import ALL_RUNS, Filters, criteria_of, spans_of
 from histio.exporting.tally import ExportTally
 from histio.exporting.unreadable import altered_values, refuse_unreadable
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind
 from histio.report import Problem
+from histio.tuning import tuning
 from histio.wire import encoded
 
 
@@ -99,6 +100,8 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
 
 def _find_formatter(connection: Connection, kind: Kind) -> RowFormatter | None:
     """The formatter of the fast path for *kind*; None: its rows take the full path."""
+    if tuning().full_path_only:
+        return None
     if any(isinstance(part.field, UtcTimestamp) for part in kind.identity.parts):
         return None  # only SQLAlchemy reads times in every spelling
     found = find_formatter(kind, connection.dialect)
@@ -165,7 +168,7 @@ def export_known(
     identity = kind.identity.sql(kind.table.mapper.class_)
     scope = [column == value for column, value in within.items()]
     statement = identity.join(select_runs(kind)).where(identity.among(identities), *scope)
-    return dump_page(connection, kind, identity, statement, PAGE, now=now)
+    return dump_page(connection, kind, identity, statement, tuning().page, now=now)
 
 
 def known_texts(
@@ -182,8 +185,8 @@ def known_texts(
     if formatter is None or arriving is None:
         return found, altered
     statement = formatter.select().add_columns(arriving[0].label("identity"))
-    for start in range(0, len(identities), PAGE):
-        some = statement.where(identity.in_(identities[start : start + PAGE]))
+    for start in range(0, len(identities), tuning().page):
+        some = statement.where(identity.in_(identities[start : start + tuning().page]))
         with savepoint(connection), contextlib.suppress(DeclinedError, TooManyError):
             with connection.execute(some) as result:
                 rows = result.cursor.fetchall()

@@ -25,11 +25,9 @@ from histio.importing.identities import Rivals
 from histio.importing.row import Insert, Row, owner_columns
 from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, is_among
 from histio.kinds.table import Table
+from histio.tuning import tuning
 
 _log = logging.getLogger("histio")
-
-BATCH = 500
-"""Runs per savepoint."""
 
 
 Keys: TypeAlias = Mapping[sa.Column[Any], Any]
@@ -67,8 +65,9 @@ def write(
     tables = [rows for each in table.all() for rows in each.core_tables]
     batches = _Batches(connection, table, tables, deferred, insert, rivals)
     placed = list(enumerate(rows))
-    for start in range(0, len(placed), BATCH):
-        yield from batches.write(placed[start : start + BATCH])
+    size = tuning().batch
+    for start in range(0, len(placed), size):
+        yield from batches.write(placed[start : start + size])
 
 
 @dataclass(frozen=True, slots=True)

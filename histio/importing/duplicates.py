@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from histio.exporting.page_size import PAGE
 from histio.importing.destination import Destination
 from histio.importing.repetitions import duplicate
 from histio.importing.run import OnDuplicate, Run
@@ -12,6 +11,7 @@ from histio.importing.update.compare import differences, given_values, stored_va
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind
 from histio.report import Code, Fault
+from histio.tuning import tuning
 
 
 class Duplicates:
@@ -43,8 +43,8 @@ class Duplicates:
             self._update(kind, runs)
             return
         if self._on_duplicate == "verify":
-            for start in range(0, len(runs), PAGE):
-                self._verify(kind, runs[start : start + PAGE])
+            for start in range(0, len(runs), tuning().page):
+                self._verify(kind, runs[start : start + tuning().page])
         else:
             for run in runs:
                 run.forget_cuts()

@@ -31,11 +31,9 @@ from histio.importing.two_steps import WaitingRuns
 from histio.importing.windows import windows
 from histio.kinds.table import Kind
 from histio.report import EntryCounts
+from histio.tuning import tuning
 
 _log = logging.getLogger("histio")
-
-_MANY = 10_000
-"""The number of written runs after which the statistics of the database are refreshed."""
 
 
 def import_items(
@@ -91,7 +89,7 @@ def import_items(
             nested.rollback()
         else:
             _advance_sequences(connection, work.written)
-            if last and tally.written >= _MANY:
+            if last and tally.written >= tuning().refresh_from:
                 refresh_statistics(connection, tables)
     return withheld
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import check_count, check_deferred, deferring, row_fault, savepoint
 from histio.database.sessions import Habits
-from histio.importing.bulk import BATCH, write
+from histio.importing.bulk import write
 from histio.importing.classify import Classifier
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
@@ -25,6 +25,7 @@ from histio.importing.spool import Spool
 from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
 from histio.kinds.table import Kind, Table
 from histio.report import Fault
+from histio.tuning import tuning
 
 _ENOUGH = 1_000
 """The number of rejected runs at which an attempt stops."""
@@ -289,7 +290,7 @@ def _groups(numbers: Iterator[tuple[int, int, int]], runs: OpenRuns) -> Iterator
     for number, _, _ in numbers:
         group[number] = runs.load(number)
         size += group[number].raw.size
-        if len(group) == BATCH or size >= _SIZE:
+        if len(group) == tuning().batch or size >= _SIZE:
             yield group
             group, size = {}, 0
     if group:

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from histio.exporting.fast.collector import paused
 from histio.files.raw_runs import RawItem, RawRun
-from histio.importing.bulk import BATCH
+from histio.tuning import tuning
 
 AnyItem = TypeVar("AnyItem", bound=RawItem)
 
 _SIZE = 4 * 2**20
-"""Characters after which a window ends, even if it holds fewer than `BATCH` items."""
+"""Characters after which a window ends, even if it holds fewer items than a batch."""
 
 
 def windows(items: Iterable[tuple[AnyItem, int | None]]) -> Iterator[list[tuple[AnyItem, int | None]]]:
@@ -27,9 +27,9 @@ def windows(items: Iterable[tuple[AnyItem, int | None]]) -> Iterator[list[tuple[
 
 
 def _window(items: Iterator[tuple[AnyItem, int | None]]) -> Iterator[tuple[AnyItem, int | None]]:
-    size = 0
+    size, batch = 0, tuning().batch
     for count, (item, number) in enumerate(items, 1):
         yield item, number
         size += item.size if isinstance(item, RawRun) else len(item.text)
-        if count == BATCH or size >= _SIZE:
+        if count == batch or size >= _SIZE:
             return

@@ -56,7 +56,7 @@ class RunChecker:
         return current_record(self._bound, run.kind, run.raw.record, self._reader.version)
 
     def _is_accepted(self, raw: RawRun) -> bool:
-        return raw.kind in self._gated and self._reader.takes(raw)
+        return raw.kind in self._gated and self._reader.accepts(raw)
 
     def _names(self, raw: RawRun) -> set[_Named]:
         """What *raw* refers to, as far as that is checked."""

@@ -16,10 +16,9 @@ from histio.files.scratch import Scratch
 from histio.kinds.fields.references import Key
 from histio.kinds.table import Table
 from histio.kinds.walk import walk_record
+from histio.tuning import tuning
 
 _MOST = 10
-_HELD = 10_000
-"""Counts in memory; beyond that, they go to disk."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +100,7 @@ class SlugCounts(Scratch):
                 self._held.update(
                     (number, json.dumps(value, sort_keys=True)) for value in member.values(entry)
                 )
-        if len(self._held) >= _HELD:
+        if len(self._held) >= tuning().keys_in_memory:
             self._keep()
 
     def _keep(self) -> None:

@@ -9,8 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from histio.files.scratch import Scratch
-
-KEYS_IN_MEMORY = 10_000
+from histio.tuning import tuning
 
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _LEAST_DIGITS = 2
@@ -113,7 +112,7 @@ class Sums(Scratch):
         """Add one record to the totals of a key and unit."""
         at = grouping, json.dumps(key, sort_keys=True), json.dumps(unit, sort_keys=True)
         if at not in self._in_memory:
-            if len(self._in_memory) >= KEYS_IN_MEMORY:
+            if len(self._in_memory) >= tuning().keys_in_memory:
                 self._move_to_disk()
             self._in_memory[at] = Totals.empty(len(amounts))
         self._in_memory[at].add(amounts)

@@ -20,8 +20,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 import histio
 from histio import BindingError, DocumentError, ExportError, History, testing
 from histio.cli.app import app
-from histio.exporting.page_size import PAGE
 from histio.importing.identities import Identities
+from histio.tuning import tuned, tuning
 from tests.support import lab
 from tests.support.bakery import number
 from tests.support.lab import document, named, reading, review, sample, study, trial, visit, visits
@@ -161,7 +161,7 @@ def test_an_export_may_take_the_fast_path_and_an_import_says_why_not(engine):
 
 
 def test_the_fast_path_gives_every_run_once_and_in_order(engine):
-    records = [visit(project, n) for project in sorted(lab.PROJECTS) for n in range(1, PAGE // 2)]
+    records = [visit(project, n) for project in sorted(lab.PROJECTS) for n in range(1, tuning().page // 2)]
     shuffled = random.Random(1).sample(records, len(records))
     history = History(engine, lab.VisitSchema)
     assert ends(history.import_document(visits(*shuffled))) == (len(records), 0, 0, 0)
@@ -170,14 +170,14 @@ def test_the_fast_path_gives_every_run_once_and_in_order(engine):
 
 
 def test_a_page_that_marshmallow_has_to_read_is_no_gap(engine):
-    records = [visit("acme", n) for n in range(PAGE + 50)]
+    records = [visit("acme", n) for n in range(tuning().page + 50)]
     history = History(engine, lab.VisitSchema)
     history.import_document(visits(*records))
     with engine.begin() as connection:  # what no field of the format takes
         connection.execute(sa.update(lab.Note).where(lab.Note.id == 77).values(text="a\x00b" * 0 + "x" * 40))
         connection.execute(sa.update(lab.Visit).where(lab.Visit.number == 60).values(number=-60))
     numbers = [record["number"] for record in history.iter_runs("visit")]
-    assert numbers == sorted([-60, *(n for n in range(PAGE + 50) if n != 60)])
+    assert numbers == sorted([-60, *(n for n in range(tuning().page + 50) if n != 60)])
 
 
 # --- one after the other ------------------------------------------------------------------------------
@@ -190,9 +190,7 @@ keys = st.tuples(
 
 @given(st.lists(keys, unique_by=lambda key: key[:2], max_size=20), st.integers(1, 4))
 def test_pages_of_any_size_give_every_run_once_and_in_order(found, size):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("histio.exporting.page_size.PAGE", size)
-        patch.setattr("histio.exporting.fast.pages.PAGE", size)
+    with tuned(page=size):
         with Session(ENGINE) as session:
             session.execute(sa.delete(lab.Visit))
             projects = {each.slug: each for each in session.scalars(sa.select(lab.Project))}

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import Choice, History, Integer, Text
-from histio.exporting.page_size import PAGE
+from histio.tuning import tuning
 
 MOMENT = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 
@@ -80,7 +80,7 @@ class TariffSchema(histio.RunSchema):
 
 
 KINDS = (ScheduleSchema, TariffSchema)
-SCHEDULES = [(every, period) for every in range(PAGE) for period in ("DAY", "WEEK", "hour")]
+SCHEDULES = [(every, period) for every in range(tuning().page) for period in ("DAY", "WEEK", "hour")]
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def document(create):
     """What one database exports: more runs than a page has."""
     rows = [
         Schedule(every=every, period=period, tasks=[Task(period=each) for each in Period])
-        for every in range(PAGE)
+        for every in range(tuning().page)
         for period in Period
     ]
     engine = create(Base.metadata, *rows, *(Tariff(period=period) for period in Period))

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 
 import histio
 from histio import History, Json
+from histio.tuning import tuned
 from histio.wire import equal
 from tests.support.bakery import number
 from tests.support.columns import exported, host, things
@@ -29,9 +30,9 @@ KEPT = [
 
 
 @pytest.mark.parametrize("column_type", [sa.JSON(), JSONB])
-def test_json_is_the_same_by_either_path(create, fully, column_type):
+def test_json_is_the_same_by_either_path(create, column_type):
     metadata, kind = host(column_type, required(Json))
-    same_by_either_path(create, fully, metadata, kind, KEPT)
+    same_by_either_path(create, metadata, kind, KEPT)
     assert "through marshmallow" not in History(create(metadata), kind).explain()
 
 
@@ -43,23 +44,23 @@ def test_json_is_the_same_by_either_path(create, fully, column_type):
         ([-0.0], [0.0]),
     ],
 )
-def test_what_databases_do_not_keep_is_made_alike(create, fully, value, kept):
+def test_what_databases_do_not_keep_is_made_alike(create, value, kept):
     metadata, kind = host(JSONB, required(Json))
     engine = create(metadata)
     into(engine, kind, value)
     assert json.dumps(exported(History(engine, kind))) == json.dumps(things(kept))
-    with fully():
+    with tuned(full_path_only=True):
         into(engine, kind, value)
         assert json.dumps(exported(History(engine, kind))) == json.dumps(things(kept))
 
 
 @pytest.mark.parametrize("none_as_null", [True, False])
-def test_null_is_stored_as_the_column_says_by_either_path(create, fully, none_as_null):
+def test_null_is_stored_as_the_column_says_by_either_path(create, none_as_null):
     metadata, kind = host(sa.JSON(none_as_null=none_as_null), Json(), nullable=True)
     engine = create(metadata)
     assert into(engine, kind, None, [None]).imported == 2
     stored = rows_of(engine, kind)
-    with fully():
+    with tuned(full_path_only=True):
         into(engine, kind, None, [None])
         assert [row[1:] for row in rows_of(engine, kind)] == [row[1:] for row in stored]
     assert exported(History(engine, kind)) == things(None, [None])

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 import histio
 from histio import BindingError, ExportError, History
 from histio.testing import documents, near_documents
+from histio.tuning import tuned
 from tests.support.bakery import number
 from tests.support.columns import exported, host, things
 from tests.support.reports import told
@@ -44,13 +45,13 @@ EXACT = [
 
 
 @pytest.mark.parametrize(("column_type", "field", "values"), EXACT)
-def test_a_value_is_the_same_by_either_path(create, fully, column_type, field, values):
-    same_by_either_path(create, fully, *host(column_type, field), values)
+def test_a_value_is_the_same_by_either_path(create, column_type, field, values):
+    same_by_either_path(create, *host(column_type, field), values)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("column_type", [sa.Interval(), sa.Interval(native=False)])
-def test_a_duration_keeps_all_digits_where_the_column_does(databases, fully, dialect, column_type):
+def test_a_duration_keeps_all_digits_where_the_column_does(databases, dialect, column_type):
     metadata, kind = host(column_type, required(histio.Duration))
     values = [
         "PT0.000001S",
@@ -60,7 +61,7 @@ def test_a_duration_keeps_all_digits_where_the_column_does(databases, fully, dia
         "-P719162D",
         "P2932896DT23H59M59.999999S",
     ]
-    same_by_either_path(databases.of_host(dialect), fully, metadata, kind, values)
+    same_by_either_path(databases.of_host(dialect), metadata, kind, values)
     assert "through marshmallow" not in History(databases.of_host(dialect)(metadata), kind).explain()
 
 
@@ -72,7 +73,7 @@ def test_a_duration_beyond_the_times_since_1970_is_a_problem(databases, dialect,
     assert (report.imported, report.rejected) == (1, 1)
 
 
-def test_intervals_of_postgresql_are_read_as_sqlalchemy_reads_them(databases, fully):
+def test_intervals_of_postgresql_are_read_as_sqlalchemy_reads_them(databases):
     metadata, kind = host(sa.Interval(), required(histio.Duration))
     engine = databases.of_host("postgresql")(metadata)
     stored = {
@@ -88,7 +89,7 @@ def test_intervals_of_postgresql_are_read_as_sqlalchemy_reads_them(databases, fu
     history = History(engine, kind)
     found = exported(history)
     assert found == things(*stored.values())
-    with fully():
+    with tuned(full_path_only=True):
         assert exported(history) == found
 
 
@@ -169,9 +170,7 @@ def test_any_other_spelling_or_range_is_a_problem_to_every_validator(column_type
     ],
 )
 @pytest.mark.parametrize("drawn", [documents, near_documents], ids=["valid", "near"])
-def test_documents_of_such_columns_get_the_same_verdict_by_either_path(
-    sqlite_of, fully, column_type, field, drawn
-):
+def test_documents_of_such_columns_get_the_same_verdict_by_either_path(sqlite_of, column_type, field, drawn):
     metadata, kind = host(column_type, field(allow_none=True), nullable=True)
     engine = sqlite_of(metadata)
     history = History(engine, kind)
@@ -190,7 +189,7 @@ def test_documents_of_such_columns_get_the_same_verdict_by_either_path(
             swift = imported(document)
         except histio.DocumentError:
             return
-        with fully():
+        with tuned(full_path_only=True):
             assert imported(document) == swift
 
     same()

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from histio import BindingError, ExportError, History, RunRef, RunSchema, RunUUID
+from histio.tuning import tuned
 from tests.support.columns import AN_UUID, exported
 from tests.support.reports import told
 
@@ -53,7 +54,7 @@ GIVEN = nodes({"uuid": OTHER, "parent": None}, {"uuid": AN_UUID, "parent": OTHER
         (sa.CHAR(36), {"form": "hex"}, HEX),
     ],
 )
-def test_runs_are_written_and_found_in_the_form_of_the_column(databases, fully, column_type, options, stored):
+def test_runs_are_written_and_found_in_the_form_of_the_column(databases, column_type, options, stored):
     metadata, kind = kind_of(column_type, **options)
     engine = databases.of_host("sqlite")(metadata)
     history = History(engine, kind)
@@ -61,7 +62,7 @@ def test_runs_are_written_and_found_in_the_form_of_the_column(databases, fully, 
     with engine.connect() as connection:
         assert connection.scalars(sa.text("SELECT uuid FROM nodes ORDER BY 1")).all()[1] == stored
     assert exported(history)["nodes"] == GIVEN["nodes"]
-    with fully():
+    with tuned(full_path_only=True):
         assert exported(history)["nodes"] == GIVEN["nodes"]
         assert history.import_document(GIVEN, on_duplicate="verify").skipped == 2
     assert history.import_document(GIVEN, on_duplicate="verify").skipped == 2

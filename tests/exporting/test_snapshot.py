@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from histio import History, create_engine
-from histio.exporting import pages as exporter
 from histio.models import AssemblyRun, ProductionConsumption, ProductionRun
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
 from tests.support.databases import stocked
@@ -54,8 +53,8 @@ def rival(database):
 
 
 @pytest.fixture(autouse=True)
-def small_pages(monkeypatch):
-    monkeypatch.setattr(exporter, "PAGE", 2)
+def small_pages(tune):
+    tune(page=2)
 
 
 def balanced(n):

@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session, relationship
 import histio
 import histio.testing
 from histio import History
-from histio.importing import windows
 from histio.importing.graph import BLANK, HARD, LATE, Need
 from histio.importing.spool import Spool
 from histio.resolving.circles import circle_warnings
+from histio.tuning import tuned
 from tests.support.bakery import number
 from tests.support.reports import ends, told
 
@@ -190,8 +190,8 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("key", KEYS)
-def test_a_circle_comes_back_as_it_was_wherever_the_key_allows_it(key, shape, create, dialect, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", 2)
+def test_a_circle_comes_back_as_it_was_wherever_the_key_allows_it(key, shape, create, dialect, tune):
+    tune(batch=2)
     history = Host(key).history(create, Host(MADE.get((key, dialect), key)))
     document = nodes(*SHAPES[shape])
     expected = document["nodes"] if (key, dialect) in CAN else []
@@ -205,8 +205,8 @@ def test_a_circle_comes_back_as_it_was_wherever_the_key_allows_it(key, shape, cr
 @pytest.mark.parametrize("listener", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("shape", ["a ring, and who leads to it", "entries both ways", "lists both ways"])
-def test_a_circle_comes_in_whichever_way(way, shape, listener, sqlite_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", 2)
+def test_a_circle_comes_in_whichever_way(way, shape, listener, sqlite_of, tmp_path, tune):
+    tune(batch=2)
     host = Host(listener=listener)
     history, document = host.history(sqlite_of), nodes(*SHAPES[shape])
     assert bool(history.import_document(nodes()).unit_of_work) is listener
@@ -237,9 +237,9 @@ FAULTS = [
 @pytest.mark.parametrize("window", [1, 2, 500])
 @pytest.mark.parametrize(("fault", "members", "code"), FAULTS, ids=[name for name, *_ in FAULTS])
 def test_who_is_in_a_circle_with_a_rejected_run_is_rejected_and_no_reference_is_lost(
-    fault, members, code, window, create, monkeypatch
+    fault, members, code, window, create, tune
 ):
-    monkeypatch.setattr(windows, "BATCH", window)
+    tune(batch=window)
     history = Host().history(create)
     ring = [node(1, 2), node(2, 3), node(3, 1) | members, node(4, 1), node(5, 5), node(6, 7), node(7, 6)]
     report = history.import_document(nodes(*ring, node(8)))
@@ -262,8 +262,8 @@ def test_rejects_of_a_circle_can_be_imported_once_one_of_them_is_mended(sqlite_o
     assert stored(history) == [node(1, 2), node(2, 1)]
 
 
-def test_a_run_that_comes_twice_in_a_circle_is_imported_once(sqlite_of, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", 2)
+def test_a_run_that_comes_twice_in_a_circle_is_imported_once(sqlite_of, tune):
+    tune(batch=2)
     history = Host().history(sqlite_of)
     report = history.import_document(nodes(node(1, 2), node(1, 2), node(3, 1), node(2, 3), node(2, 3)))
     assert ends(report) == (3, 2, 0)
@@ -271,8 +271,8 @@ def test_a_run_that_comes_twice_in_a_circle_is_imported_once(sqlite_of, monkeypa
 
 
 @pytest.mark.parametrize("window", [1, 500])
-def test_an_update_closes_a_circle(window, create, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", window)
+def test_an_update_closes_a_circle(window, create, tune):
+    tune(batch=window)
     history = Host().history(create)
     history.import_document(nodes(node(1), node(2)))
     closed = [node(1, 3, 2), node(2, 1, 1), node(3, 4, friends=[1]), node(4, 2)]
@@ -555,8 +555,8 @@ def test_an_asynchronous_history_imports_circles(tmp_path):
 
 
 @pytest.mark.parametrize("window", [1, 500])
-def test_a_check_tells_which_runs_of_a_circle_would_be_rejected(window, sqlite_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", window)
+def test_a_check_tells_which_runs_of_a_circle_would_be_rejected(window, sqlite_of, tmp_path, tune):
+    tune(batch=window)
     history = Host().history(sqlite_of)
     ring = [node(1, 2), node(2, 1), node(3, 4), node(4, 5), node(5, 3, 9), node(6, 3), node(7, 7, 1)]
     (tmp_path / "ring.jsonl").write_bytes(stream(nodes(*ring)))
@@ -660,8 +660,7 @@ def test_of_any_graph_of_runs_exactly_those_go_in_whose_references_all_do(
         for table in (host.friends, host.edge.__table__, host.node.__table__):
             connection.execute(sa.delete(table))
     before = copy.deepcopy(records)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "BATCH", window)
+    with tuned(batch=window):
         report = by(history, nodes(*records), tmp_path_factory.getbasetemp())
     expected = expected_of(records)
     assert stored(history) == expected

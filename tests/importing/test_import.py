@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from histio import DocumentError, History
-from histio.importing import transaction as importer
 from histio.models import (
     AssemblyPackagingConsumption,
     Ingredient,
@@ -387,9 +386,9 @@ def test_a_way_with_duplicates_that_does_not_exist_is_refused(sqlite):
         History(sqlite).import_document(document(), on_duplicate="replace")
 
 
-def test_after_a_large_import_postgresql_knows_how_large_its_tables_are(databases, monkeypatch):
+def test_after_a_large_import_postgresql_knows_how_large_its_tables_are(databases, tune):
     engine = stocked(databases("postgresql"))
-    monkeypatch.setattr(importer, "_MANY", 3)
+    tune(refresh_from=3)
     history = History(engine)
     known = sa.text("SELECT reltuples FROM pg_class WHERE relname = 'production_runs'")
     history.import_document(document(production_run(1), production_run(2)))

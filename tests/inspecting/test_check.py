@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session, relationship
 
 import histio
 from histio import DocumentError, History, check_file, create_engine
-from histio.importing import windows
 from histio.models import Base, Ingredient, Product, ProductionRun, Recipe
 from histio.testing import documents, near_documents
 from tests.support import shop
@@ -504,8 +503,8 @@ def bought_by(*customers):
     return orders(*records)
 
 
-def test_older_records_are_checked_as_they_are_brought_up(sqlite_of, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", 1)
+def test_older_records_are_checked_as_they_are_brought_up(sqlite_of, tune):
+    tune(batch=1)
     engine = sqlite_of(shop.Base.metadata, *shop.catalog())
     history = shopping(engine, version="2.0", upgrades={"1.0": renamed})
     given = bought_by("acme", "acme", "acne", 5)
@@ -533,8 +532,8 @@ def test_what_only_the_code_of_a_host_refuses_is_told():
     assert (problem.message, problem.pointer) == ("Too heavy.", "/orders/1/weight")
 
 
-def test_references_are_looked_up_as_a_hook_reads_them(sqlite_of, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", 1)
+def test_references_are_looked_up_as_a_hook_reads_them(sqlite_of, tune):
+    tune(batch=1)
 
     @pre_load
     def lower(_schema, data, **_):
@@ -549,8 +548,8 @@ def test_references_are_looked_up_as_a_hook_reads_them(sqlite_of, monkeypatch):
     ]
 
 
-def test_what_the_database_would_round_is_told(sqlite_of, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", 1)
+def test_what_the_database_would_round_is_told(sqlite_of, tune):
+    tune(batch=1)
     metadata, kind = host(CUT, INSTANT)
     given = things(WHOLE, WHOLE, PARTS)
     assert of_document(given, History(sqlite_of(metadata), kind)) == [("precision", "/things/2/value")]
@@ -655,10 +654,8 @@ CHAINS = [
 
 @pytest.mark.parametrize("window", [1, 2, 500])
 @pytest.mark.parametrize(("records", "rejected"), CHAINS)
-def test_a_run_may_name_any_run_of_the_file_that_goes_in(
-    records, rejected, window, shop_history, monkeypatch
-):
-    monkeypatch.setattr(windows, "BATCH", window)
+def test_a_run_may_name_any_run_of_the_file_that_goes_in(records, rejected, window, shop_history, tune):
+    tune(batch=window)
     given = orders(*records)
     for data in (text_of(given), unsealed(*(line("order", each) for each in records))):
         found = [each for each in checked(data, shop_history) if each.severity == "error"]
@@ -781,8 +778,8 @@ def test_runs_that_name_the_same_rows_cost_no_further_statement(shelf, history, 
     assert counts[0] <= 4
 
 
-def test_memory_is_the_same_for_any_number_of_runs(history, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH", 20)
+def test_memory_is_the_same_for_any_number_of_runs(history, tune):
+    tune(batch=20)
 
     def peak(count):
         data = many(count)

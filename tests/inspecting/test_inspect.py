@@ -466,8 +466,8 @@ def test_rows_are_looked_up_once_however_many_runs_name_them(shelf, history, cou
     assert len(set(counts)) == 1
 
 
-def test_memory_is_the_same_for_any_number_of_runs(monkeypatch):
-    monkeypatch.setattr("histio.inspecting.slug_counts._HELD", 50)
+def test_memory_is_the_same_for_any_number_of_runs(tune):
+    tune(keys_in_memory=50)
 
     def peak(look, count):
         data = many(count, count)

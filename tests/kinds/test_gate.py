@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 from histio import History
-from histio.kinds import gate as contract
-from histio.kinds.gate import Contract
+from histio.kinds import gate
+from histio.kinds.gate import Gate
 from histio.kinds.json_schema import derive, published
 from histio.schemas import BUNDLED
 from histio.testing import documents, near_documents
@@ -23,7 +23,7 @@ from tests.support.streams import stream_of
 
 KINDS = {"production_runs": "production_run", "assembly_runs": "assembly_run"}
 CORPUS = sorted((Path(__file__).parents[1] / "documents").rglob("*.json"))
-GATE = Contract(published())
+GATE = Gate(published())
 VALIDATORS = {
     kind: Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": published()["$defs"]})
     for kind in KINDS.values()
@@ -38,7 +38,7 @@ def runs_of(given):
 
 
 def judged_alike(kind, run):
-    return GATE.takes(kind, run) == VALIDATORS[kind].is_valid(run)
+    return GATE.accepts(kind, run, decoded=True) == VALIDATORS[kind].is_valid(run)
 
 
 def without_surrogates(run):
@@ -92,20 +92,20 @@ def test_only_what_all_readers_read_alike_is_read_by_the_fast_one(rule, alike):
         "required": ["value"],
         "additionalProperties": False,
     }
-    read = Contract(schema).read("production_run", b'{"value":1}')
-    assert ("production_run" in Contract(schema)._read_alike) is alike
+    read = Gate(schema).read("production_run", b'{"value":1}')
+    assert ("production_run" in Gate(schema).text_kinds) is alike
     assert read is None or alike
 
 
 @pytest.fixture
 def without_wheels(monkeypatch):
-    """The contract as it is on a platform for which neither wheel was made."""
+    """The gate as it is on a platform for which neither wheel was made."""
     for name in ("jsonschema_rs", "orjson"):
         monkeypatch.setitem(sys.modules, name, None)
-        monkeypatch.setattr(contract, name, None)
-    contract._tell_of_no_gate.cache_clear()
+        monkeypatch.setattr(gate, name, None)
+    gate._warn_once_without_wheel.cache_clear()
     yield
-    contract._tell_of_no_gate.cache_clear()
+    gate._warn_once_without_wheel.cache_clear()
 
 
 def test_without_it_imports_are_the_same_and_it_is_said_once(sqlite, without_wheels, tmp_path, caplog):
@@ -121,7 +121,7 @@ def test_without_it_imports_are_the_same_and_it_is_said_once(sqlite, without_whe
     ]
 
 
-def test_the_contract_can_be_imported_without_it(monkeypatch):
+def test_the_gate_can_be_imported_without_it(monkeypatch):
     for name in ("jsonschema_rs", "orjson"):
         monkeypatch.setitem(sys.modules, name, None)
     spec = importlib.util.find_spec("histio.kinds.gate")

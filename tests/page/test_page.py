@@ -29,6 +29,7 @@ from histio.page.gather import gather
 from histio.page.render import read_asset
 from histio.page.time_steps import STEPS, choose_step
 from histio.page.totals import Sums, Totals
+from histio.tuning import tuned
 from tests.support import shop
 from tests.support.bakery import (
     assembly_run,
@@ -309,8 +310,7 @@ amounts = st.lists(
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("xy"), amounts), max_size=30))
 def test_sums_are_exact_however_many_keys_are_kept_in_memory(records):
-    with pytest.MonkeyPatch.context() as monkeypatch, Sums() as found:
-        monkeypatch.setattr("histio.page.totals.KEYS_IN_MEMORY", 2)
+    with tuned(keys_in_memory=2), Sums() as found:
         expected = defaultdict(lambda: [0, Fraction(), Fraction(), 0, 0])
         for key, unit, values in records:
             found.add(0, key, unit, values)
@@ -513,8 +513,8 @@ def test_a_page_is_never_larger_than_two_megabytes(tmp_path):
     assert (tmp_path / "page.html").stat().st_size < 2_000_000
 
 
-def test_memory_does_not_grow_with_the_slugs(tmp_path, monkeypatch):
-    monkeypatch.setattr("histio.page.totals.KEYS_IN_MEMORY", 100)
+def test_memory_does_not_grow_with_the_slugs(tmp_path, tune):
+    tune(keys_in_memory=100)
     peaks = []
     for count in (300, 1500):
         path = tmp_path / f"{count}.jsonl"

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 
 from histio import History
+from histio.tuning import tuned
 from tests.support.columns import exported, things
 
 
@@ -29,14 +30,14 @@ def required(field, **options):
     return field(required=True, **options)
 
 
-def same_by_either_path(create, fully, metadata, kind, values):
+def same_by_either_path(create, metadata, kind, values):
     engine = create(metadata)
     history = History(engine, kind)
     report = into(engine, kind, *values)
     assert ([str(problem) for problem in report.problems], report.imported) == ([], len(values))
     stored = rows_of(engine, kind)
     assert json.dumps(exported(history)) == json.dumps(things(*values))
-    with fully():
+    with tuned(full_path_only=True):
         assert json.dumps(exported(history)) == json.dumps(things(*values))
         assert into(engine, kind, *values).imported == len(values)
         assert [row[1:] for row in rows_of(engine, kind)] == [row[1:] for row in stored]

@@ -13,8 +13,9 @@ from histio.exporting.fast.collector import paused
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyError
 from histio.exporting.ordered import OrderedRuns, SortKeys
-from histio.exporting.page_size import MOST_ENTRIES, PAGE, page_size
+from histio.exporting.page_size import MOST_ENTRIES, page_size
 from histio.kinds.mapping import select_rows
+from histio.tuning import tuning
 
 _logger = logging.getLogger("histio")
 
@@ -78,7 +79,7 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
     while True:
         try:
             with savepoint(runs.connection), paused():
-                size = reader.size(before) if counts else PAGE
+                size = reader.size(before) if counts else tuning().page
                 rows = reader.read(before, size)
                 formatted = reader.format(rows)
                 last = tuple(rows[-1][-runs.width :]) if rows else None

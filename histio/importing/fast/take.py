@@ -23,6 +23,7 @@ from histio.importing.truncation import Cut
 from histio.importing.update.compare import note_altered
 from histio.kinds.mapping import unique_rules
 from histio.kinds.table import Kind, Table
+from histio.tuning import tuning
 
 _UUID = len("00000000-0000-0000-0000-000000000000")
 _DEPTH = 50
@@ -99,7 +100,7 @@ class FastPath:
     def find_writer(self, kind: Kind) -> RowWriter | str:
         """The writer for accepted runs of *kind*; a text: why they take the full path."""
         if kind.name not in self._writers:
-            reason = self._blocked.get(kind.name)
+            reason = "the full path is asked for" if tuning().full_path_only else self._blocked.get(kind.name)
             if reason is None and self._destination.identities.scope(kind.table):
                 reason = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
             self._writers[kind.name] = reason or find_row_writer(self._destination, kind)
@@ -130,7 +131,7 @@ class FastPath:
         record, cuts = self._destination.reader.cut(kind, raw.record)
         if cuts:
             self._cut[id(raw)] = record, cuts
-        return self._destination.reader.takes(raw, record)
+        return self._destination.reader.accepts(raw, record)
 
     def _classify(self, kind: Kind, raw_runs: list[RawRun]) -> tuple[list[RawRun], list[RawRun]]:
         """The runs that do not exist, and existing ones that take the full path; others are skipped."""

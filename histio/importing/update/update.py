@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from histio.database.sessions import Habits
-from histio.exporting.page_size import PAGE
 from histio.importing.bulk import write
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
@@ -19,6 +18,7 @@ from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
 from histio.importing.update.compare import BY_CONTENT, given_values, note_altered, stored_values
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
+from histio.tuning import tuning
 
 
 class Updater:
@@ -49,8 +49,8 @@ class Updater:
 
         No two of a group are the same run or share an entry, and each group finds what those before it left.
         """
-        for start in range(0, len(runs), PAGE):
-            pending = list(runs[start : start + PAGE])
+        for start in range(0, len(runs), tuning().page):
+            pending = list(runs[start : start + tuning().page])
             while pending:
                 again = self._update(kind, pending)
                 yield [run for run in pending if run.outcome is not None]
