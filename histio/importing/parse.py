@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -18,9 +17,8 @@ from histio.importing.truncation import Cut, Truncation
 from histio.kinds.canonical import canonical
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
+from histio.log import log_handled
 from histio.report import Fault
-
-_log = logging.getLogger("histio")
 
 
 def current_record(bound: Bound, kind: Kind, record: Any, version: str) -> Any:
@@ -108,7 +106,7 @@ class Reader:
             for steps, fault in _flatten(error.messages, record, ()):
                 run.note(fault, *steps)
         except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
-            _log.debug("%s cannot be loaded", run.place, exc_info=True)
+            log_handled(f"{run.place} cannot be loaded", error)
             run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
 
     def _check_against_schema(self, run: Run, record: Any) -> None:

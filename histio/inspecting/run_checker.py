@@ -102,7 +102,7 @@ def _load_identities(table: Table, record: Any) -> Values:
         listed = ledger.listed(record.get(table.names[ledger.member]))
         entries = [_load_identities(ledger.table, entry) for entry in listed]
         if entries:
-            values[ledger.member] = entries if ledger.many else entries[0]
+            values[ledger.member] = ledger.collect(entries)
     return values
 
 
