@@ -25,6 +25,7 @@ from histio.testing import documents, near_documents
 from histio.tuning import tuned
 from tests.support.bakery import consumption, document, number, production_run, stock
 from tests.support.columns import host
+from tests.support.effort import examples
 from tests.support.streams import stream_of
 
 SLUGS = {
@@ -36,7 +37,8 @@ SLUGS = {
 }
 MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=dt.UTC)
 QUIETLY = settings(
-    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(50),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -24,6 +24,7 @@ from tests.support.bakery import (
     production_run,
     unit_consumption,
 )
+from tests.support.effort import examples
 
 MOMENT = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
 ROUTE = ["sqlite", "postgresql", "mariadb", "sqlite"]
@@ -261,7 +262,7 @@ def test_whatever_the_models_hold_comes_back(two_databases, dialect):
     source, target = two_databases(dialect)
 
     @settings(
-        max_examples=60,
+        max_examples=examples(60),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

@@ -20,6 +20,7 @@ from tests.support import shop
 from tests.support.bakery import TIME, assembly_run, document, number, production_run, without
 from tests.support.databases import stocked
 from tests.support.differences import imported, production, stream, whole
+from tests.support.effort import examples
 from tests.support.jobs import TENANT, UPGRADES, JobSchema, jobs
 from tests.support.streams import piped
 
@@ -131,7 +132,7 @@ def test_the_same_uuid_in_two_kinds_is_two_runs(tmp_path):
     assert numbers_in(tmp_path / "x.jsonl") == [1, 1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(
     st.lists(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), max_size=12), min_size=1, max_size=4)
 )

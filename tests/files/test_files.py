@@ -38,6 +38,7 @@ from tests.support.bakery import (
     without,
 )
 from tests.support.databases import stocked
+from tests.support.effort import examples
 from tests.support.streams import (
     FAULTY,
     FORMS,
@@ -540,7 +541,7 @@ written = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=examples(30))
 @given(written)
 @example(b'{"version":"1.0","production_runs":[1e2,1.5E+10,-0.25e-3,12,-1,1.0],"assembly_runs":[]}')
 @example(b'{"version":"1.0","production_runs":["\\ud83c\\udf6a\\\\","\xf0\x9f\x8d\xaa"],"assembly_runs":[]}')
@@ -549,7 +550,7 @@ def test_a_document_is_the_same_wherever_it_is_cut_into_chunks(data):
     assert [split(data, size) for size in SIZES] == [parsed(data)] * len(SIZES)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(written, st.data())
 def test_a_damaged_document_has_the_same_fault_wherever_it_is_cut_into_chunks(data, draw):
     start, end = sorted(draw.draw(st.tuples(*[st.integers(0, len(data))] * 2)))

@@ -24,6 +24,7 @@ from histio.importing.spool import Spool
 from histio.resolving.circles import circle_warnings
 from histio.tuning import tuned
 from tests.support.bakery import number
+from tests.support.effort import examples
 from tests.support.reports import ends, told
 
 TIME = "2025-12-10T00:00:00Z"
@@ -649,7 +650,7 @@ def garden(request, databases):
     return host, engine, History(engine, host.schema)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(records=graphs(), window=st.sampled_from([1, 2, 500]), by=st.sampled_from([by_document, by_stream]))
 def test_of_any_graph_of_runs_exactly_those_go_in_whose_references_all_do(
     garden, records, window, by, tmp_path_factory

@@ -36,6 +36,7 @@ from tests.support.bakery import (
 )
 from tests.support.books import InvoiceSchema, LedgerBase, SaleSchema, books
 from tests.support.columns import host, things
+from tests.support.effort import examples
 from tests.support.hosts import (
     CUT,
     INSTANT,
@@ -710,7 +711,7 @@ OF_SHOP = {
     "tags": ["new", "old"],
 }
 CASES = settings(
-    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(25), derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 

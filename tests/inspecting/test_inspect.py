@@ -31,6 +31,7 @@ from tests.support.bakery import (
     without,
 )
 from tests.support.books import InvoiceSchema, SaleSchema, books
+from tests.support.effort import examples
 from tests.support.hosts import document as runs_of
 from tests.support.hosts import model, run, text, to
 from tests.support.shop import order, orders
@@ -223,9 +224,7 @@ def test_the_digest_of_numbers_of_any_size_is_that_of_the_export(shop_history, t
         assert inspect_file(tmp_path / name, history=shop_history).sha256 == report.sha256
 
 
-@settings(
-    max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=examples(15), derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(documents(History()))
 def test_a_stream_is_sealed_with_the_digest_that_its_document_has(made_up):
     made_up |= {"exported_at": "2025-12-09T12:00:00Z"}
@@ -428,7 +427,7 @@ SLUGS = {
 
 def test_what_is_required_and_not_found_is_what_an_import_rejects(history):
     @settings(
-        max_examples=15,
+        max_examples=examples(15),
         deadline=None,
         derandomize=True,
         database=None,

@@ -40,6 +40,7 @@ from tests.support.bakery import (
     stock,
     unit_consumption,
 )
+from tests.support.effort import examples
 
 HERE = Path(__file__).parents[1]
 SCHEMA_FILE = HERE.parent / "schemas" / "history-1.0.schema.json"
@@ -501,7 +502,7 @@ def near_valid_records(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return kind, record
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(near_valid_records())
 @example(("production_run", production_run(consumptions={})))
 @example(("assembly_run", assembly_run(packaging_consumptions=[packaging(product_slug=None)])))

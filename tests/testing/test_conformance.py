@@ -62,6 +62,7 @@ from tests.support.conformance import (
     orders,
 )
 from tests.support.databases import stocked
+from tests.support.effort import examples
 
 # --- a host: orders with lines ----------------------------------------------------------------------
 
@@ -206,12 +207,12 @@ def make_bakery(session: Session, count: int) -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few_examples() -> Iterator[None]:
+def _few_examples(pytestconfig) -> Iterator[None]:
     """The kit takes the number of examples from the profile of the host."""
     settings.register_profile("few", settings(), max_examples=40, derandomize=True)
     settings.load_profile("few")
     yield
-    settings.load_profile("default")
+    settings.load_profile(pytestconfig.getoption("effort"))
 
 
 @pytest.fixture
@@ -668,13 +669,13 @@ BAKERY = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_every_document_of_a_host_is_valid_and_can_be_imported(data):
     assert_imported(HOSTED, data.draw(testing.documents(HOSTED, slugs=CATALOG)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_every_document_of_the_bundled_kinds_is_valid_and_can_be_imported(data):
     assert_imported(BUNDLED, data.draw(testing.documents(BUNDLED, slugs=BAKERY)))
@@ -748,7 +749,7 @@ def many() -> list[dict[str, object]]:
     """Documents as they come."""
     found = []
 
-    @settings(max_examples=300, phases=[Phase.generate], database=None, derandomize=True, deadline=None)
+    @settings(max_examples=300, phases=[Phase.generate], database=None, derandomize=True)
     @given(testing.documents(HOSTED, slugs=CATALOG))
     def collect(document):
         found.append(document)
