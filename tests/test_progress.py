@@ -80,6 +80,7 @@ def test_an_export_tells_runs_and_bytes_of_a_known_number(history, set_clock, fo
     assert all(each.rate == each.runs / each.seconds for each in told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"since": MOMENT}, {"kinds": "assembly_run"}], ids=str)
 def test_the_number_is_that_of_the_runs_that_are_asked_for(history, options):
     history.import_document(GIVEN)

@@ -129,6 +129,7 @@ def stock_slugs(session, slugs):
     session.commit()
 
 
+@pytest.mark.slow
 def test_an_awkward_history_is_the_same_bytes_at_every_stop(databases):
     original = awkward_history()
     before = json.dumps(original)
@@ -257,6 +258,7 @@ def clear(engine):
                 connection.execute(sa.delete(table))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])
 def test_whatever_the_models_hold_comes_back(two_databases, dialect):
     source, target = two_databases(dialect)

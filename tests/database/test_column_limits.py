@@ -444,6 +444,7 @@ def test_entries_are_cut_at_their_pointers_and_the_document_stays_as_it_is(datab
     assert report.warnings[0].uuid == given["production_runs"][0]["uuid"]
 
 
+@pytest.mark.slow
 def test_the_command_line_cuts_times(databases, tmp_path, capsys):
     engine = bundled(databases, *SECONDS)
     (tmp_path / "h.json").write_text(json.dumps(timed()))
@@ -456,6 +457,7 @@ def test_the_command_line_cuts_times(databases, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["warning_count"] == 2
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_asyncio_cuts_times(databases):
     url = bundled(databases, *SECONDS).url.set(drivername="mariadb+aiomysql")

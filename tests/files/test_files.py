@@ -240,6 +240,7 @@ def test_a_format_says_what_no_ending_does(sqlite_bakery, elsewhere, tmp_path):
         sqlite_bakery.export_file(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_the_content_says_what_a_file_is_and_not_its_name(elsewhere, tmp_path):
     for n, form in enumerate(FORMS.values()):
         path = tmp_path / f"{n}.jsonl.gz"
@@ -289,6 +290,7 @@ def test_an_export_that_fails_leaves_the_previous_file_and_no_other(
     assert inside(tmp_path) == {name: b"previous"}
 
 
+@pytest.mark.slow
 def test_a_stream_names_the_one_that_it_continues(sqlite_bakery, elsewhere, tmp_path):
     first = sqlite_bakery.export_file(tmp_path / "1.jsonl", until=dt.datetime(2025, 12, 8, 10))  # noqa: DTZ001
     sqlite_bakery.export_file(tmp_path / "2.jsonl", follows=first.sha256)
@@ -340,6 +342,7 @@ def outcomes(engine, given, **options):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -360,6 +363,7 @@ def test_a_file_does_what_its_document_does(shelf, options):
     assert unchanged == FAULTY
 
 
+@pytest.mark.slow
 def test_a_file_does_what_its_document_does_in_every_database(engine):
     expected = outcome(engine, History.import_document, FAULTY)
     assert outcomes(engine, FAULTY) == dict.fromkeys(FORMS, expected)
@@ -612,6 +616,7 @@ def test_what_is_nested_too_deeply_makes_a_document_useless_and_a_line_no_run(el
     assert "nested more than 5 levels deep" in report.problems[0].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress], ids=["gz", "zst"])
 @pytest.mark.parametrize(
     ("beginning", "end"),

@@ -394,6 +394,7 @@ def test_a_file_that_was_open_is_flushed(path):
         assert path.read_bytes() == TEXT
 
 
+@pytest.mark.slow
 def test_a_file_that_takes_little_at_a_time_gets_it_all():
     class Slow(io.RawIOBase):
         taken = b""
@@ -407,6 +408,7 @@ def test_a_file_that_takes_little_at_a_time_gets_it_all():
     assert file.taken == TEXT
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_say_what_it_took_took_it():
     class Silent:
         taken = b""

@@ -598,6 +598,7 @@ def test_a_run_of_wrong_form_has_its_references_looked_up_too(history):
     ]
 
 
+@pytest.mark.slow
 def test_each_run_is_told_what_those_before_it_were_told_already(history):
     wrong = [fitting(n, recipe_slug="gone") for n in range(1, 600)]
     warned = [fitting(n, finished_unit_slug="loaf") for n in range(600, 1200)]
@@ -731,6 +732,7 @@ def hosted(request, history, shop_history):
     return hosts[request.param]
 
 
+@pytest.mark.slow
 def test_a_file_is_told_what_its_document_is_and_its_import_finds_no_further_fault_of_form(hosted):
     history, alone, slugs = hosted
     valid, near = documents(history, slugs=slugs), near_documents(history, slugs=slugs)
@@ -768,6 +770,7 @@ def many(count):
     return unsealed(*(line("production_run", fitting(n)) for n in range(1, count + 1)))
 
 
+@pytest.mark.slow
 def test_runs_that_name_the_same_rows_cost_no_further_statement(shelf, history, count_statements):
     statements = count_statements(shelf)
     counts = []
@@ -779,6 +782,7 @@ def test_runs_that_name_the_same_rows_cost_no_further_statement(shelf, history, 
     assert counts[0] <= 4
 
 
+@pytest.mark.slow
 def test_memory_is_the_same_for_any_number_of_runs(history, tune):
     tune(batch=20)
 

@@ -235,6 +235,7 @@ def test_a_stream_is_sealed_with_the_digest_that_its_document_has(made_up):
     assert {kind: each.runs for kind, each in found.kinds.items()} == trailer["counts"]
 
 
+@pytest.mark.slow
 def test_the_digest_of_an_older_file_is_still_that_of_its_export(sqlite_of, tmp_path):
     engine = sqlite_of(shop.Base.metadata, *shop.catalog())
     before = History(engine, shop.OrderSchema, values={"shop_id": 7})
@@ -425,6 +426,7 @@ SLUGS = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_required_and_not_found_is_what_an_import_rejects(history):
     @settings(
         max_examples=examples(15),
@@ -455,6 +457,7 @@ def many(count, of):
     return unsealed(*(line("production_run", each) for each in runs))
 
 
+@pytest.mark.slow
 def test_rows_are_looked_up_once_however_many_runs_name_them(shelf, history, count_statements):
     statements = count_statements(shelf)
     counts = []
@@ -465,6 +468,7 @@ def test_rows_are_looked_up_once_however_many_runs_name_them(shelf, history, cou
     assert len(set(counts)) == 1
 
 
+@pytest.mark.slow
 def test_memory_is_the_same_for_any_number_of_runs(tune):
     tune(keys_in_memory=50)
 

@@ -376,6 +376,7 @@ def test_ajv_refuses_an_invalid_document_at_the_same_places(case, verdicts):
     assert certain <= places <= certain.union(verdict["alternatives"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("definition", "valid", "invalid"),
     [
@@ -502,6 +503,7 @@ def near_valid_records(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return kind, record
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300))
 @given(near_valid_records())
 @example(("production_run", production_run(consumptions={})))

@@ -56,6 +56,7 @@ def test_the_gate_judges_the_corpus_as_jsonschema_does(path):
     assert [run for kind, run in runs if not judged_alike(kind, run)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [documents, near_documents], ids=["valid", "near"])
 def test_the_gate_judges_what_is_made_up_as_jsonschema_does(drawn):
     @settings(suppress_health_check=[HealthCheck.too_slow])

@@ -191,6 +191,7 @@ def make_repairs(session, count):
         session.add(Repair(uuid=number(n), uses=[Use(part=part, pieces=n) for part in parts]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allow_none", [False, True])
 def test_the_conformance_kit_knows_alternatives(create, allow_none):
     history = History(create(Base.metadata), kind(**three(allow_none=allow_none)))

@@ -239,6 +239,7 @@ def test_the_conformance_kit_knows_text_keys(create):
     check_host(History(create(Base.metadata), kind(**EVERYTHING)), make_runs=make_films)
 
 
+@pytest.mark.slow
 def test_strategies_draw_text_keys():
     history = History(None, kind(**studio(required=True)))
 
