@@ -212,6 +212,8 @@ class Import:
         with paused():
             left = set(map(id, self._fast_path.take(new)))
         ended = {id(raw) for raw in new} - left
+        if left:
+            _log.debug("%d of %d new runs take the full path", len(left), len(new))
         return [(raw, number) for raw, number in raw_runs if id(raw) not in ended]
 
     def _take_window(self, runs: list[Run], *, last: bool) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 import histio
@@ -26,6 +27,7 @@ from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, document, number, production_run, stock
 from tests.support.databases import SERVERS
+from tests.support.mapping_styles import listening
 
 HOSTILE = "\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
 
@@ -373,12 +375,15 @@ def test_a_report_that_cannot_be_printed_does_not_hide_that_the_import_is_done(h
     assert len(kept("sqlite:///branch.db")["production_runs"]) == 5
 
 
-def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run, monkeypatch):
-    def interrupted(*_args, **_options):
+def interrupt(_connection, _cursor, statement, *_):
+    """Raise what Ctrl+C raises, at the first statement that reads or writes runs."""
+    if "production_runs" in statement:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(History, "_import", interrupted)
-    code, _, errors = run(f"import history.jsonl --commit-every 2 {BRANCH}")
+
+def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run):
+    with listening(Engine, "before_cursor_execute", interrupt):
+        code, _, errors = run(f"import history.jsonl --commit-every 2 {BRANCH}")
     assert (code, "To continue, repeat the command." in errors) == (ExitCode.INTERRUPTED, True)
 
 
@@ -605,12 +610,9 @@ def test_a_mark_that_steers_is_shown_as_what_it_is():
     assert escape("crème-brûlée 🎂 抹茶") == "crème-brûlée 🎂 抹茶"
 
 
-def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("histio.history.export_texts", interrupted)
-    code, printed, errors = run(f"export out.jsonl {BAKERY}")
+def test_an_interrupted_export_leaves_no_file(home, run):
+    with listening(Engine, "before_cursor_execute", interrupt):
+        code, printed, errors = run(f"export out.jsonl {BAKERY}")
     assert (code, printed, errors.strip()) == (
         ExitCode.INTERRUPTED,
         "",
@@ -622,10 +624,10 @@ def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_takes_an_import_back(home, sent):
-    script = "import os, signal, histio.history as h\nold = h.History._import\n"
-    script += f"def stop(*a, **k):\n    os.kill(os.getpid(), {int(sent)})\n    return old(*a, **k)\n"
-    script += "h.History._import = stop\nimport sys\nsys.argv = sys.argv[:1] + sys.argv[1:]\n"
-    script += "from histio.cli import main\nsys.exit(main())"
+    script = "import os, sys, sqlalchemy as sa\nfrom histio.cli import main\n"
+    script += "def stop(connection, cursor, statement, *_):\n    if statement.startswith('INSERT'):\n"
+    script += f"        os.kill(os.getpid(), {int(sent)})\n"
+    script += "sa.event.listen(sa.Engine, 'before_cursor_execute', stop)\nsys.exit(main())"
     command = [sys.executable, "-c", script, "import", "history.jsonl", "--url", "sqlite:///branch.db"]
     done = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT, text=True)
     assert (done.returncode, done.stdout) == (ExitCode.INTERRUPTED, "")

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
 import histio
 from histio import cli
 from histio.demo import bakery
 from histio.demo import run as demo
 from histio.models import AssemblyRun, Base, ProductionRun
+from tests.support.mapping_styles import listening
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "schemas" / "history-1.0.schema.json"
@@ -210,8 +212,12 @@ def test_without_a_folder_nothing_stays(a_short_year, tmp_path, monkeypatch, cap
 
 @pytest.mark.slow
 def test_a_history_that_comes_back_changed_is_a_failure(a_short_year, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "_text", lambda document: json.dumps([id(document), document]).encode())
-    assert cli.main(["demo", str(tmp_path)]) == 1
+    def change(connection):
+        if str(connection.engine.url).endswith("target.db"):
+            connection.exec_driver_sql("UPDATE production_runs SET notes = 'changed' WHERE id = 1")
+
+    with listening(Engine, "commit", change):
+        assert cli.main(["demo", str(tmp_path)]) == 1
     assert "NOT THE SAME" in capsys.readouterr().out
 
 

@@ -8,6 +8,7 @@ import io
 import os
 import resource
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -18,7 +19,6 @@ import fsspec
 import pytest
 import zstandard
 
-from histio.files import targets
 from histio.files.targets import FORMATS, Format, format_of, target
 
 LINES = [b'{"number": %d}\n' % n for n in range(20_000)]
@@ -236,10 +236,14 @@ def test_without_hard_links_a_file_that_came_meanwhile_is_not_overwritten(path, 
 
 
 def test_a_directory_that_cannot_be_synced_is_no_fault(path, monkeypatch):
-    def refuse(_):
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    sync = os.fsync
 
-    monkeypatch.setattr(targets, "_sync", refuse)
+    def refuse(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
     write(path)
     assert path.read_bytes() == TEXT
 
