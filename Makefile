@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile
 EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
 WORDS := *.md docs histio examples benchmarks tools
 
-.PHONY: demo test hosts check format docs schema bench bench-memory profile clean
+.PHONY: demo test hosts check format docs schema bench bench-memory profile coverage dist clean
 
 demo: $(VENV)/histio
 	$(VENV)/bin/histio demo
@@ -27,6 +27,13 @@ check: $(VENV)/group-lint
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 	$(VENV)/bin/codespell $(WORDS)
 	$(VENV)/bin/python tools/plain_words.py
+
+# The coverage of every line and branch of the package, by the tests of `make test`; fails below the floor in
+# pyproject.toml.
+coverage: $(VENV)/group-dev $(VENV)/group-coverage
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/pytest -n 2 --dist worksteal --cov --cov-report=
+	$(VENV)/bin/coverage report
 
 format: $(VENV)/group-lint
 	$(VENV)/bin/ruff check --fix
@@ -53,6 +60,12 @@ bench-memory: $(VENV)/group-bench
 schema: $(VENV)/histio
 	$(VENV)/bin/python -c 'import json; from histio import schemas; from histio.kinds import json_schema; \
 	  print(json.dumps(json_schema.derive(schemas.BUNDLED), indent=2))' > schemas/history-1.0.schema.json
+
+# The wheel and the source distribution, checked, in dist.
+dist: $(VENV)/group-package
+	rm -rf dist
+	$(VENV)/bin/python -m build >/dev/null
+	$(VENV)/bin/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) dist build

@@ -1,4 +1,4 @@
-"""Made-up production runs, as records and as the sealed stream that holds them; the same ones every time."""
+"""Made-up production runs, as records and as a sealed stream; the same ones every time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def runs(count: int, *, recipe: str = RECIPE) -> Iterator[dict[str, Any]]:
             "num_batches": 2,
             "expected_yield": 96,
             "actual_yield": n % 97,
-            "produced_at": told(produced),
+            "produced_at": format_time(produced),
             "notes": None if n % 10 else f"{NOTES} {n}",
             "total_ingredient_cost": "5.0000",
             "per_unit_cost": "0.0543",
@@ -53,23 +53,26 @@ def _stamps(produced: dt.datetime, place: int) -> dict[str, str]:
     """When the row at this *place* among all was written and last changed: no two in the same microsecond."""
     created = produced + dt.timedelta(seconds=31, microseconds=(place + 1) * 611_953 % 1_000_000)
     updated = created + dt.timedelta(seconds=7, microseconds=150_001)
-    return {"created_at": told(created), "updated_at": told(updated)}
+    return {"created_at": format_time(created), "updated_at": format_time(updated)}
 
 
-def told(moment: dt.datetime) -> str:
-    """A naive UTC *moment* as a record tells it."""
+def format_time(moment: dt.datetime) -> str:
+    """Format a naive UTC *moment* as in a record."""
     return f"{moment.isoformat()}Z"
 
 
-def retold(record: dict[str, Any], length: int | None = None) -> dict[str, Any]:
-    """A run or an entry that tells times in ISO 8601 some other way, of which *length* characters count."""
+def normalize_times(record: dict[str, Any], length: int | None = None) -> dict[str, Any]:
+    """Return a run or an entry with its ISO 8601 times as the format writes them.
+
+    Only the first *length* characters of each time count; None: all.
+    """
     times = {
-        name: told(dt.datetime.fromisoformat(value[:length]).replace(tzinfo=None))
+        name: format_time(dt.datetime.fromisoformat(value[:length]).replace(tzinfo=None))
         for name, value in record.items()
         if name.endswith("_at")
     }
     ledgers = {
-        name: [retold(entry, length) for entry in value]
+        name: [normalize_times(entry, length) for entry in value]
         for name, value in record.items()
         if isinstance(value, list)
     }

@@ -1,4 +1,4 @@
-"""Scratch databases: made, filled with the catalog and with runs, read back, and dropped."""
+"""Scratch databases: create them, fill them with the catalog and runs, read them back, and drop them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from data import LEDGER, RECIPE, UNIT, batches, runs, told
+from data import LEDGER, RECIPE, UNIT, batches, format_time, runs
 
 from histio.models import Base, FinishedUnit, Ingredient, ProductionConsumption, ProductionRun, Recipe
 
@@ -69,7 +69,7 @@ class Scratch:
         return self._server.url.set(database=name).render_as_string(hide_password=False)
 
     def close(self) -> None:
-        """Drop what was made."""
+        """Drop the database that was created."""
         for name in self._made:
             self._drop(name)
         self._server.dispose()
@@ -135,7 +135,7 @@ def _value(column: Any, value: Any) -> Any:
 
 
 def stored(url: str) -> Iterator[dict[str, Any]]:
-    """The runs as records, in the order of an export, whoever wrote them."""
+    """The runs as records, in the order of an export, for every peer."""
     engine = sa.create_engine(url)
     statement = (
         sa.select(*_RUN.values(), *_ENTRY.values())
@@ -159,5 +159,5 @@ def _record(names: Iterable[str], row: Iterable[Any]) -> dict[str, Any]:
 
 def _as_told(value: Any) -> Any:
     if isinstance(value, dt.datetime):
-        return told(value.replace(tzinfo=None))
+        return format_time(value.replace(tzinfo=None))
     return str(value) if isinstance(value, Decimal) else value

@@ -1,8 +1,8 @@
 """One action of one peer, in a process of its own: python measure.py PEER ACTION URL PATH SECONDS.
 
-Prints a JSON object: the seconds of the action alone; how many SQL statements it took, where SQLAlchemy can
-tell; and the most memory that the process had, in MiB, imports included (VmHWM, so this needs Linux). SIGALRM
-ends an action that takes longer than the last argument says.
+Prints a JSON object: the seconds of the action alone; the number of SQL statements, where SQLAlchemy counts
+them; and the peak memory of the process in MiB, including Python modules (VmHWM, so this needs Linux). An
+action that takes longer than SECONDS is ended by SIGALRM.
 """
 
 from __future__ import annotations

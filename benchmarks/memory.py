@@ -1,9 +1,9 @@
-"""How much memory exports and imports take, from few runs to many, measured from outside.
+"""How much memory exports and imports use, from few runs to many, measured from outside.
 
 For every database and size, a sealed stream of made-up runs is imported into an empty database, exported, and
-imported once more, each in a process of its own. Memory is what the process has at most (VmHWM, so this needs
-Linux) less what it has when histio is imported and the database has answered once (VmRSS). The export has to
-have the seal of the stream that went in.
+imported again, each in a process of its own. Memory is the peak of the process (VmHWM, so this needs Linux)
+minus what it has after importing histio and connecting to the database (VmRSS). The exported stream must have
+the digest of the imported one.
 """
 
 from __future__ import annotations

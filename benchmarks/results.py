@@ -1,4 +1,4 @@
-"""What was measured, as tables, as JSON and as a plot."""
+"""Prints measurements as tables, JSON and a plot."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mariadb": "MariaDB"}
 ACTIONS = {
     "export": "export",
     "load": "import",
-    "skip": "import, all known",
-    "verify": "import, all known, verified",
+    "skip": "import, all existing",
+    "verify": "import, all existing, verified",
     "reject": "import, all rejected",
 }
 """What peers can do, in the order in which it is measured."""

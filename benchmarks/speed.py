@@ -1,7 +1,7 @@
-"""How fast histio exports and imports, beside other programs and beside what is possible at all.
+"""How fast histio exports and imports, compared with other programs and with the fastest possible one.
 
-All move the same made-up runs, each in a process of its own: every peer once, then every peer once more, so
-that what else the machine does meets them all. What comes out is compared with what went in.
+All peers move the same made-up runs, each in a process of its own. They take turns, so that other load on the
+machine affects all of them. What comes out is compared with what went in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where the time of an import and of an export goes, stage by stage.
+"""Where imports and exports spend their time, stage by stage.
 
-By cProfile, which makes calls of Python functions look longer than they are: shares are to be compared with
-those of another day, not with the clock.
+cProfile makes calls of Python functions look slower than they are: compare the shares with those of another
+day, not with the clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from databases import DATABASES, Scratch, create, fill
 
 import histio
 
-# The first part of a function's place that occurs here tells its stage.
+# A function belongs to the stage of the first part of its path that occurs here.
 STAGES = {
     "orjson.loads": "parse",
     "json/decoder.py": "parse",
@@ -68,7 +68,7 @@ def shares(work: Callable[[], object]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the shares of an export, of an import, and of one of runs that are all known."""
+    """Print the shares of an export, of an import, and of an import of runs that all exist."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--database", choices=DATABASES, default="sqlite")
@@ -85,7 +85,7 @@ def main() -> None:
         with closing(histio.History(url)) as history:
             for title, work in (
                 ("import", lambda: history.import_file(runs)),
-                ("import, all known", lambda: history.import_file(runs)),
+                ("import, all existing", lambda: history.import_file(runs)),
                 ("export", lambda: history.export_file(out)),
             ):
                 print(title, *(f"{stage} {share:.0%}" for stage, share in shares(work).items()), sep=" | ")

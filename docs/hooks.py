@@ -1,5 +1,5 @@
 # noqa: INP001 - no package, but a script of MkDocs
-"""How the pages of the site reach what is in the checkout beside them."""
+"""Hooks of MkDocs, which make files of the checkout available to the pages."""
 
 import re
 from pathlib import Path
@@ -13,34 +13,35 @@ from histio.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PLOT = ROOT / "benchmarks" / "speed.svg"
-TAKEN = (ROOT / "schemas" / "history-1.0.schema.json", PLOT)
+INCLUDED = (ROOT / "schemas" / "history-1.0.schema.json", PLOT)
 
 _OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./[^)]+\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Put beside the pages what they show or link to."""
-    for path in filter(Path.exists, TAKEN):
+    """Add the files that pages show or link to."""
+    for path in filter(Path.exists, INCLUDED):
         files.append(File.generated(config, path.name, abs_src_path=str(path)))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Let links lead to what was put beside the pages, and unlink what is in the checkout alone.
+    """Adapt links to the added files, and remove links to files that are only in the checkout.
 
-    Where a page leaves a place for the plot, it is shown if there is one; where for the commands, their help.
+    Replaces the comment `plot` with the plot, if there is one, and the comment `commands` with the help of
+    all commands.
     """
-    shown = f"![Runs per second of each program](../{PLOT.relative_to(ROOT)})" if PLOT.exists() else ""
-    markdown = markdown.replace("<!-- plot -->", shown).replace("<!-- commands -->", _commands())
-    for path in TAKEN:
+    plot = f"![Runs per second of each program](../{PLOT.relative_to(ROOT)})" if PLOT.exists() else ""
+    markdown = markdown.replace("<!-- plot -->", plot).replace("<!-- commands -->", _commands())
+    for path in INCLUDED:
         markdown = markdown.replace(f"(../{path.relative_to(ROOT)})", f"({path.name})")
     return _OUTSIDE.sub(r"\1", markdown)
 
 
 def _commands() -> str:
-    """What each command says of itself, as at a terminal."""
-    told = []
+    """Return the help of each command, as a terminal shows it."""
+    sections = []
     for name, command in app.commands.items():
         context = click.Context(command, info_name=f"histio {name}", terminal_width=80, max_content_width=80)
-        told.append(f"### {name}\n\n```text\n{command.get_help(context)}\n```\n")
-    return "\n".join(told)
+        sections.append(f"### {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(sections)

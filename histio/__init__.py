@@ -1,16 +1,17 @@
 """histio moves an application's history between databases as portable, checked JSON.
 
-`History` (and `AsyncHistory`) exports and imports the runs of a database. The four functions and `configure`
-do so for applications with one database and the models of `histio.models`.
+`History` and `AsyncHistory` export and import the runs of a database. For applications with one database and
+the models of `histio.models`, there are four functions, such as `export_production_history`, and `configure`.
 
-`check_file`, `inspect_file`, `references` and `audit` look at files before they are imported; `diff` and
-`merge` hold histories against each other and put files together; `report_page` writes a page to look at.
+`check_file`, `inspect_file`, `references` and `audit` examine files before you import them. `diff` compares
+histories, `merge` joins files, and `report_page` writes an HTML report.
 
-`RunSchema`, `RecordSchema` and the fields describe kinds of run of your own; `histio.audits` has rules for
-their numbers, and `histio.testing` holds a binding to what histio promises. What goes wrong is told as a
-`Problem`, or raised as a `HistioError`.
+Subclass `RunSchema` and `RecordSchema` to describe your own kinds of run. `histio.audits` has rules for their
+numbers, `histio.charts` has charts for the report, and `histio.testing` tests a binding. What is wrong with a
+document is reported as a `Problem`; errors are subclasses of `HistioError`.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         NotConfiguredError,
     )
     from histio.facade import (
-        ImportResult,
+        ImportSummary,
         configure,
         export_assembly_history,
         export_production_history,
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
         import_production_history,
     )
     from histio.history import History
-    from histio.inspecting.check import audit, check_file
-    from histio.inspecting.inspect import Inspection, KindInspection, Needed, inspect_file, references
+    from histio.inspecting.audit import audit
+    from histio.inspecting.check import check_file
+    from histio.inspecting.inspect import Inspection, KindInspection, inspect_file
+    from histio.inspecting.references import ReferencedRow, references
     from histio.kinds.fields import (
         Boolean,
         Bytes,
@@ -97,12 +100,11 @@ __all__ = [
     "HistioError",
     "History",
     "ImportReport",
-    "ImportResult",
+    "ImportSummary",
     "Inspection",
     "Integer",
     "Json",
     "KindInspection",
-    "Needed",
     "NotConfiguredError",
     "Number",
     "Problem",
@@ -110,6 +112,7 @@ __all__ = [
     "ProductionRunSchema",
     "Progress",
     "RecordSchema",
+    "ReferencedRow",
     "Renaming",
     "RunRef",
     "RunSchema",
@@ -135,11 +138,12 @@ __all__ = [
     "report_page",
 ]
 
-# Where each name is at home: `import histio` takes no time, and what is used takes its own.
+# Where each name is defined. A module is imported when one of its names is used, so `import histio` is fast.
 _PLACES = {
     "histio.async_history": ("AsyncHistory", "create_async_engine"),
     "histio.auto": ("AutoRecordSchema", "AutoRunSchema"),
-    "histio.inspecting.check": ("audit", "check_file"),
+    "histio.inspecting.audit": ("audit",),
+    "histio.inspecting.check": ("check_file",),
     "histio.database.dialects": ("create_engine",),
     "histio.comparing.changes": ("Change",),
     "histio.comparing.diff": ("Difference", "diff"),
@@ -152,7 +156,7 @@ _PLACES = {
         "NotConfiguredError",
     ),
     "histio.facade": (
-        "ImportResult",
+        "ImportSummary",
         "configure",
         "export_assembly_history",
         "export_production_history",
@@ -179,7 +183,8 @@ _PLACES = {
         "UtcTimestamp",
     ),
     "histio.history": ("History",),
-    "histio.inspecting.inspect": ("Inspection", "KindInspection", "Needed", "inspect_file", "references"),
+    "histio.inspecting.inspect": ("Inspection", "KindInspection", "inspect_file"),
+    "histio.inspecting.references": ("ReferencedRow", "references"),
     "histio.comparing.merge": ("merge",),
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
@@ -195,8 +200,14 @@ _PLACES = {
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}
 
+_RENAMED = {"ImportResult": "ImportSummary", "Needed": "ReferencedRow"}
+"""Names that are deprecated, and those to use instead."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        warnings.warn(f"histio.{name} is now histio.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        return getattr(import_module(__name__), _RENAMED[name])
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(_HOMES[name]), name)

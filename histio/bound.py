@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
 from histio.database.connect import Bind, Database
 from histio.kinds.gate import Contract
+from histio.kinds.remembered import RememberedByDialect
 from histio.kinds.table import Kind
 from histio.kinds.versions import Versions
 
@@ -26,6 +27,7 @@ class Bound:
         versions: The versions of the format that can be read.
         database: Opens connections to the database that holds the runs.
         values: What an import writes into columns that the format leaves out.
+        import_plans: By dialect, what imports work out once.
     """
 
     kinds: tuple[Kind, ...]
@@ -33,6 +35,9 @@ class Bound:
     versions: Versions
     database: Database
     values: Constants
+    import_plans: RememberedByDialect[Any] = field(
+        default_factory=RememberedByDialect, repr=False, compare=False
+    )
 
     @property
     def has_database(self) -> bool:

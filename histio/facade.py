@@ -23,13 +23,15 @@ _configured: History | None = None
 _SPEAKS_FOR_ITSELF = {"unknown-reference", "ambiguous-reference", "duplicate", "duplicate-in-document"}
 
 
-class ImportResult(TypedDict):
-    """What an import did.
+class ImportSummary(TypedDict):
+    """What `import_production_history` and `import_assembly_history` return.
+
+    `History.import_document` returns an `ImportReport` instead, with every problem as a value.
 
     Attributes:
-        imported: Runs written.
-        skipped: Runs whose UUID exists, left alone.
-        errors: One string per rejected run.
+        imported: The number of runs that were written.
+        skipped: The number of runs that were left alone because their UUID exists.
+        errors: For each rejected run, a text with all its problems.
     """
 
     imported: int
@@ -81,7 +83,7 @@ def export_production_history(
 
 def import_production_history(
     data: dict[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
-) -> ImportResult:
+) -> ImportSummary:
     """Write the production runs of a document; its assembly runs are ignored.
 
     Args:
@@ -124,7 +126,7 @@ def export_assembly_history(
 
 def import_assembly_history(
     data: dict[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
-) -> ImportResult:
+) -> ImportSummary:
     """Write the assembly runs of a document; its production runs are ignored.
 
     Args:
@@ -174,7 +176,7 @@ def _import(
     *,
     skip_duplicates: bool,
     session: BorrowedSession | None,
-) -> ImportResult:
+) -> ImportSummary:
     if isinstance(data, dict):
         lists = {each.opts.collection for each in (ProductionRunSchema, AssemblyRunSchema)}
         own: dict[str, Any] = {} if lists.isdisjoint(data) else {schema.opts.collection: []}

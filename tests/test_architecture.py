@@ -69,6 +69,15 @@ def test_histio_itself_is_imported_in_no_time():
     assert int(loaded) <= 40  # of the standard library
 
 
+@pytest.mark.parametrize(("old", "new"), histio._RENAMED.items())
+def test_a_name_that_was_changed_still_works_and_warns(old, new):
+    with pytest.warns(DeprecationWarning, match=f"histio.{old} is now histio.{new}") as warned:
+        found = getattr(histio, old)
+    assert found is getattr(histio, new)
+    assert warned[0].filename == __file__
+    assert old not in histio.__all__
+
+
 def test_a_name_that_does_not_exist_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'histio' has no attribute 'Histroy'"):
         histio.Histroy  # noqa: B018

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 def engine(url: str) -> sa.Engine:
     """An engine on which SQLite enforces foreign keys, as it does for histio."""
-    made = sa.create_engine(url)
-    if made.dialect.name == "sqlite":
-        sa.event.listen(made, "connect", _enforce)
-    return made
+    created = sa.create_engine(url)
+    if created.dialect.name == "sqlite":
+        sa.event.listen(created, "connect", _enforce)
+    return created
 
 
 def _enforce(connection: Any, _record: Any) -> None:
@@ -20,7 +20,7 @@ def _enforce(connection: Any, _record: Any) -> None:
 
 
 def warm(url: str) -> list[str]:
-    """Connect once; a list that gets all statements from then on."""
+    """Connect once, and return a list to which all later statements are added."""
     once = engine(url)
     once.connect().close()
     once.dispose()

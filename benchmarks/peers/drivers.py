@@ -46,9 +46,9 @@ class Driver:
         places = ", ".join([self.placeholder] * len(rows[0]))
         self.connection.cursor().executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608
 
-    def stamp(self, told: str) -> str:
+    def stamp(self, text: str) -> str:
         """A time of a record, as the driver takes it."""
-        return told[:-1]
+        return text[:-1]
 
     def commit(self) -> None:
         self.connection.commit()
@@ -71,12 +71,12 @@ class SQLite(Driver):
         super().__init__(sqlite3.connect(urlsplit(url).path[1:]))
         self.connection.execute("PRAGMA foreign_keys = ON")
 
-    def stamp(self, told: str) -> str:
-        return f"{told[:10]} {told[11:-1]}".ljust(20, ".").ljust(26, "0")
+    def stamp(self, text: str) -> str:
+        return f"{text[:10]} {text[11:-1]}".ljust(20, ".").ljust(26, "0")
 
 
 class PostgreSQL(Driver):
-    """Gives datetimes, which orjson tells as the format does, and decimals as text."""
+    """Returns datetimes, which orjson writes as the format requires, and decimals as text."""
 
     def __init__(self, url: str) -> None:
         super().__init__(psycopg.connect(url.replace("+psycopg", "")))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data import retold
+from data import normalize_times
 from django.core.management import call_command
 
 from peers.bakery import create, warm
@@ -34,7 +34,7 @@ def load(_url: str, path: Path) -> None:
 
 def keeps(run: dict[str, Any]) -> dict[str, Any]:
     """Django's JSON has milliseconds only."""
-    return retold(run, len("2023-11-14T22:13:51.611"))
+    return normalize_times(run, len("2023-11-14T22:13:51.611"))
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -47,4 +47,4 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             (runs if owner is None else ledgers[owner]).append(fields)
     for run in runs:
         slugs = {f"{name}_slug": run.pop(name)[0] for name in ("recipe", "finished_unit")}
-        yield retold({**run, **slugs, "consumptions": ledgers[run["uuid"]]})
+        yield normalize_times({**run, **slugs, "consumptions": ledgers[run["uuid"]]})

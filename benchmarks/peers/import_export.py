@@ -1,6 +1,6 @@
 """django-import-export with bulk resources: a file for each table.
 
-They are JSON, which is as fast here as CSV and tells null from an empty text.
+They are JSON, which is as fast here as CSV, and distinguishes null from an empty text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data import retold
+from data import normalize_times
 from tablib import Dataset
 
 from peers import bakery
@@ -55,4 +55,4 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     for run, (uuid, ledger) in zip(runs, ledgers, strict=True):
         assert uuid == run["uuid"]
         integers = {name: int(run[name]) for name in _INTEGERS}
-        yield retold({**run, **integers, "consumptions": list(ledger)})
+        yield normalize_times({**run, **integers, "consumptions": list(ledger)})

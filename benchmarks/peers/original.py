@@ -100,8 +100,8 @@ def _run(session: Session, record: dict[str, Any]) -> ProductionRun:
     )
 
 
-def _time(told: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(told).replace(tzinfo=None)
+def _time(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=None)
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

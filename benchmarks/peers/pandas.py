@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from data import RECIPE, UNIT, retold
+from data import RECIPE, UNIT, normalize_times
 
 from peers.alchemy import engine, warm
 
@@ -49,4 +49,4 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:
     numbers = {name: f"{row[name]:.{scale}f}" for name, scale in _SCALES.items() if name in row}
-    return retold({name: value for name, value in row.items() if name not in _KEYS} | numbers)
+    return normalize_times({name: value for name, value in row.items() if name not in _KEYS} | numbers)

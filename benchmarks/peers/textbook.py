@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from data import retold
+from data import normalize_times
 from marshmallow_sqlalchemy import SQLAlchemyAutoSchema
 from marshmallow_sqlalchemy.fields import Nested, Related
 from sqlalchemy.orm import Session
@@ -52,4 +52,4 @@ def load(url: str, path: Path) -> None:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    return map(retold, json.loads(path.read_text()))
+    return map(normalize_times, json.loads(path.read_text()))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from histio.kinds.canonical import ONLY_DUMPED, canonical, dump, dump_value, load
-from histio.kinds.compare import Comparison, Mismatch, Steps
+from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Ledger, Table
+from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.wire import equal, shown
 
@@ -23,14 +24,14 @@ Resolve: TypeAlias = Callable[[Table, dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A member, entry or order that two histories have differently in the same run.
+    """A difference within a run: of a member, of a ledger entry, or in the order of a ledger.
 
     Attributes:
-        pointer: RFC 6901 pointer into the run; an entry of a ledger has its place in *a*, or, where only *b*
-            has it, in *b*. It leads to a whole ledger where the entries are in another order.
-        a: What the first one says, in wire form; None: nothing. Of a whole ledger, what identifies each of
-            its entries.
-        b: What the second one says.
+        pointer: RFC 6901 pointer into the run. A ledger entry has its index in *a*, or in *b* if only *b* has
+            it. For a difference in order, the pointer leads to the ledger.
+        a: The value or entry in *a*, as JSON; None: null, or *a* does not have it. For a difference in order,
+            a list with the identity of each entry.
+        b: The same in *b*.
     """
 
     pointer: str

@@ -1,4 +1,4 @@
-"""What two histories say differently."""
+"""Compare two histories, run by run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from histio.kinds.table import Kind
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A run that two histories have differently.
+    """A run that differs between two histories.
 
     Attributes:
         kind: The name of its kind.
-        uuid: Its UUID, or what else identifies it in a host's format, in words.
-        only_in: Which of them has it; None: both.
-        changes: In what it differs, where both have it.
+        uuid: Its UUID, or the text of its identity if a host's format identifies runs by other members.
+        only_in: The history that has it; None: both have it.
+        changes: What differs in the run; empty if only one history has it.
     """
 
     kind: str
@@ -48,29 +48,31 @@ class Difference:
 def diff(
     a: FilePath | History, b: FilePath | History, *, history: History | None = None
 ) -> Iterator[Difference]:
-    """In what two histories differ, in constant memory; nothing: they have the same runs.
+    """Compare two histories, and yield a `Difference` for each run that differs; memory is constant.
 
-    Two exports have the same runs exactly if their ``sha256`` are equal, but for numbers such as 2 and 2.0 in
-    values of `Json`, which are equal. Records that people have written are compared by what they mean:
-    ``"5.25"`` is ``"5.2500"``, a member that is left out is null. If a run comes several times in one file,
-    the last one counts. A file and a database are compared by the rows that slugs name, so another slug of
-    the same row is no difference; two files, or two databases, are compared by the slugs.
+    Two exports have the same runs exactly if their ``sha256`` are equal, except that `Json` values such as 2
+    and 2.0 are equal. Other records are compared by what they mean: ``"5.25"`` is ``"5.2500"``. If a file
+    has a run several times, the last one counts.
 
-    Kind by kind come first the runs that both have and that differ, then those that only one has; both in
-    the order of exports (the former by the later time where that is what differs). Files are read twice,
-    and need not be sorted; a database is read as it is at one moment, and until all is given its connection
-    is held.
+    A file and a database are compared as ``on_duplicate="verify"`` does: members that the file leaves out
+    are not compared, and slugs of the same row are equal. Of two files or two databases, a member that one
+    leaves out is null, and slugs are compared as text.
+
+    For each kind, the runs that both have come first, in the order of exports; then those that only one has.
+    A run whose time differs comes at the later time. Files need not be sorted; they are read twice. A
+    database is read as of one moment, and its connection is held until the iterator is exhausted.
 
     Args:
         a: A file, as `History.import_file` takes it, or a history, which stands for its database.
         b: The other one.
-        history: Tells what files may hold. None: *a* or *b* where one is a history, otherwise the bundled
-            kinds.
+        history: The kinds of run that files may hold. None: those of *a* or *b* if one is a history,
+            otherwise the bundled kinds.
 
     Raises:
-        DocumentError: A file is no history, is damaged, or holds what is no run; before anything is given.
-        ExportError: Rows that the format cannot hold, after the runs of their kind that both have.
-        ValueError: The histories are of different formats.
+        DocumentError: A file is no history, is damaged, or holds something that is no run; raised before
+            the first difference.
+        ExportError: The format cannot hold some rows; raised after the runs of their kind that both have.
+        ValueError: The histories have different formats.
     """
     histories = [each for each in (history, a, b) if isinstance(each, History)] or [History()]
     for other in histories[1:]:

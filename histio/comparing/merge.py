@@ -10,8 +10,8 @@ from histio.bound import Bound
 from histio.comparing.ordered import Together, together
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
-from histio.files import FilePath, format_of, report_on, stream_header, target, write_runs
-from histio.history import History, moment
+from histio.files import FilePath, format_of, header_time, report_on, stream_header, target, write_runs
+from histio.history import History
 from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
 from histio.wire import shown
@@ -58,8 +58,8 @@ def merge(
     files = _several(paths)
     form = format_of(out, format)
     if follows is not None and form.name == "json":
-        raise ValueError("follows: a document cannot say it, only the header of a stream")
-    given = None if exported_at is None else moment(exported_at)
+        raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
+    given = None if exported_at is None else header_time(exported_at)
     of = history or History()
     bound = of.bound
     with (
@@ -68,7 +68,7 @@ def merge(
     ):
         named = _kinds(one, bound)
         collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in named}
-        at = given or _latest(one) or moment(None)
+        at = given or _latest(one) or header_time(None)
         header = stream_header(of.version, at, list(collections), follows=follows or _predecessor(one))
         problems: list[Problem] = []
         runs = (

@@ -28,7 +28,7 @@ from histio.files.reading import Reading
 from histio.files.scratch import Scratch
 from histio.files.streams import Seal
 from histio.files.writing import lines
-from histio.importing.parse import Run
+from histio.importing.run import Run
 from histio.kinds.fields import Epoch, RunUUID, UtcTimestamp
 from histio.kinds.table import Kind
 from histio.report import KEPT, Fault, Problem

@@ -41,6 +41,8 @@ class Database:
 
     def __init__(self, bind: Bind, kinds: Sequence[Kind]) -> None:
         self._kinds = kinds
+        tables = [table for kind in kinds for table in kind.table.all()]
+        self._mappers = list(dict.fromkeys(mapper for table in tables for mapper in table.mappers()))
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         if self._engine is not None and self._engine.dialect.is_async:
             raise BindingError(f"{self._engine.url!r} is for asyncio: use AsyncHistory")
@@ -107,11 +109,9 @@ class Database:
         Raises:
             BindingError: The session keeps them in several databases, or this one cannot hold the kinds.
         """
-        tables = [table for kind in self._kinds for table in kind.table.all()]
-        mappers = [each for table in tables for each in table.mappers()]
-        binds = [session.get_bind(mapper) for mapper in mappers]
+        binds = [session.get_bind(mapper) for mapper in self._mappers]
         if len({getattr(bind, "engine", bind) for bind in binds}) > 1:
-            names = ", ".join(dict.fromkeys(mapper.class_.__name__ for mapper in mappers))
+            names = ", ".join(dict.fromkeys(mapper.class_.__name__ for mapper in self._mappers))
             raise BindingError(f"the session keeps {names} in several databases: make a History for each")
         self._check_dialect(binds[0].dialect)
         connection = session.connection({"mapper": self.mapper}, execution_options=options(binds[0]))

@@ -19,7 +19,7 @@ from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
-from histio.resolving.eager import complete, eager
+from histio.resolving.eager import eager_options, fetch_apart
 from histio.wire import faults_in, is_list, nested_in, wire_name
 
 
@@ -46,7 +46,7 @@ class Page:
 
 def select_runs(kind: Kind) -> sa.Select[Any]:
     """A SELECT of the runs of *kind*, with all that their records need."""
-    return select_rows(kind.table.mapper.class_).options(*eager(kind.table))
+    return select_rows(kind.table.mapper.class_).options(*eager_options(kind.table))
 
 
 def dump_page(
@@ -128,7 +128,7 @@ def _dump_together(
     # A session of its own leaves the caller's objects alone, and forgets the page with the block.
     with savepoint(connection), own_session(connection, now=now) as session:
         rows = session.execute(statement).all()
-        complete(session, kind.table, [row for row, *_ in rows])
+        fetch_apart(session, kind.table, [row for row, *_ in rows])
         for row, *_ in rows:
             if type(row) is not kind.table.mapper.class_:
                 problems.append(_subclass_problem(kind, row))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
+from histio.bound import Bound
 from histio.database.dialects import as_sorted, sort_key
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind, Table
 from histio.wire import shown
+
+Where: TypeAlias = sa.ColumnElement[bool] | Mapping[str, sa.ColumnElement[bool]]
+"""A criterion for the runs of one kind, or a mapping from the names of kinds to criteria."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,43 @@ class Filters:
 
 
 ALL_RUNS = Filters()
+
+Selection: TypeAlias = Mapping[Kind, Filters]
+"""The kinds to export, and which of their runs."""
+
+
+def select_kinds(
+    bound: Bound, names: str | Sequence[str] | None, where: Where | None, **times: dt.date | None
+) -> Selection:
+    """The kinds with these *names*, each with its filters.
+
+    Args:
+        bound: The history.
+        names: Names of kinds; None: all.
+        where: A criterion for the only kind, or criteria by kind.
+        times: The bounds that `Filters` has.
+
+    Raises:
+        ValueError: There is no such kind, or *where* does not say for which kind it is.
+    """
+    kinds = bound.choose(names)
+    if not kinds:
+        raise ValueError(f"no kinds: this history has {', '.join(kind.name for kind in bound.kinds)}")
+    criteria = _criteria_by_kind(where, [kind.name for kind in kinds])
+    return {kind: Filters(where=criteria.get(kind.name), **times) for kind in kinds}
+
+
+def _criteria_by_kind(where: Where | None, names: Sequence[str]) -> Mapping[str, sa.ColumnElement[bool]]:
+    if where is None:
+        return {}
+    if not isinstance(where, Mapping):
+        if len(names) != 1:
+            raise ValueError(f"where: give a mapping from kind to criterion for the kinds {', '.join(names)}")
+        return {names[0]: where}
+    unknown = [name for name in where if name not in names]
+    if unknown:
+        raise ValueError(f"where: not among the kinds exported: {', '.join(unknown)}")
+    return where
 
 
 def criteria_of(connection: Connection, kind: Kind, filters: Filters) -> tuple[Any, list[Any], list[Any]]:

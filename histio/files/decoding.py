@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from histio.report import Fault
+from histio.wire import shown
 
 MAX_DEPTH = 64
 """How deeply objects and lists may be nested, unless the caller says otherwise. A run of the bundled kinds
@@ -31,6 +33,13 @@ decoder = json.JSONDecoder(parse_constant=_refuse)
 # Nothing is tried twice: neither a long string nor one without an end may cost more than to read it.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def check_positive(**options: object) -> None:
+    """Raise ValueError where one of the *options* is not a positive integer."""
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
+            raise ValueError(f"{name} must be a positive integer, not {shown(value)}")
 
 
 def decode(text: str, max_depth: int) -> Any:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import tempfile
 from typing import Self
 
 
 class Scratch:
-    """A database in a temporary file, with these *tables*.
+    """A database in a temporary file, with these *tables*; it is opened when something is first kept in it.
 
     The file has no name and is gone when the block ends, or the process. Small ones stay in memory.
     """
 
     def __init__(self, tables: str) -> None:
+        self._creation = tables
+
+    @functools.cached_property
+    def _database(self) -> sqlite3.Connection:
         # An empty name makes a private database that spills from its cache to the disk.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.executescript(f"PRAGMA journal_mode = OFF; {tables}")
-        self._database.execute("BEGIN")
+        database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        database.executescript(f"PRAGMA journal_mode = OFF; {self._creation}")
+        database.execute("BEGIN")
+        return database
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        self._database.close()
+        if "_database" in vars(self):
+            self._database.close()
         # What a database of the host's raises has been wrapped by SQLAlchemy.
         if isinstance(error, sqlite3.Error):
             raise OSError(f"a temporary file in {tempfile.gettempdir()} cannot be used: {error}") from error

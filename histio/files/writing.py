@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,12 +10,32 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, BinaryIO, Literal
 
+from marshmallow import ValidationError
+
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
 from histio.files.targets import format_of, target
+from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
-from histio.wire import encoded
+from histio.wire import encoded, shown
+
+
+def header_time(exported_at: dt.datetime | None) -> str:
+    """*exported_at* in the form that documents and headers have; None: the current time.
+
+    Raises:
+        ValueError: It has no time zone, or the format cannot hold it.
+    """
+    if exported_at is not None and getattr(exported_at, "tzinfo", None) is None:
+        raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
+    field = UtcTimestamp()
+    wire: str = field.to_wire(exported_at or dt.datetime.now(dt.UTC))
+    try:
+        field.check(wire)
+    except ValidationError as error:
+        raise ValueError(f"exported_at: {error.messages[0]}") from None
+    return wire
 
 
 def lines(name: str, texts: Iterable[str]) -> bytes:

@@ -23,9 +23,8 @@ from histio.database.dialects import (
 )
 from histio.importing.identities import Rivals
 from histio.importing.row import Insert, Row, owner_columns
-from histio.kinds.mapping import Columns, is_among
+from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, is_among
 from histio.kinds.table import Table
-from histio.resolving.resolve import CHUNK
 from histio.tuning import tuning
 
 _log = logging.getLogger("histio")
@@ -202,7 +201,7 @@ def _write_owners(
     known = (*table.identity_columns, *within)
     order = () if growing is None else (growing,)
     wanted = [tuple(each[column.key] for column in known) for each in parameters]
-    distinct, size = list(dict.fromkeys(wanted)), CHUNK // len(known)
+    distinct, size = list(dict.fromkeys(wanted)), KEYS_PER_STATEMENT // len(known)
     rows: dict[tuple[Any, ...], deque[Keys]] = defaultdict(deque)
     for start in range(0, len(distinct), size):
         among = is_among(known, distinct[start : start + size])

@@ -9,8 +9,8 @@ from typing import Any
 from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
 from histio.importing.identities import Identities
-from histio.importing.parse import Run
 from histio.importing.repetitions import duplicate, note_entries, shared_identities, written_here
+from histio.importing.run import Run
 from histio.kinds.table import Kind, Table
 from histio.report import Fault
 

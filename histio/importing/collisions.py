@@ -13,12 +13,12 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
 from histio.importing.bulk import attempted
-from histio.importing.parse import Steps
 from histio.importing.row import Insert, Row
 from histio.kinds.mapping import unique_on, unique_rules
 from histio.kinds.table import Kind, Table
+from histio.kinds.walk import Steps
 from histio.report import Fault
-from histio.resolving.resolve import unpadded
+from histio.resolving.lookup import strip_padding
 from histio.wire import shown
 
 
@@ -264,7 +264,7 @@ def _same(
         return
     statement = sa.select(*columns).where(*(column == given[column.key] for column in columns))
     for row in connection.execute(latest(connection, statement)).all():
-        found = {column.key: unpadded(column, value) for column, value in zip(columns, row, strict=True)}
+        found = {column.key: strip_padding(column, value) for column, value in zip(columns, row, strict=True)}
         for column in columns:
             other = found[column.key]
             if isinstance(other, str) and other != given[column.key]:

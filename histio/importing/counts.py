@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 from histio.files.raw_runs import RawItem, UnreadableLine
-from histio.importing.parse import Outcome, Run
+from histio.importing.run import Outcome, Run
 from histio.kinds.table import Kind
 from histio.report import Counts, EntryCounts, ImportReport, Problem, Renaming
 

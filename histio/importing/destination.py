@@ -10,17 +10,20 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.bound import Constants
-from histio.database.dialects import Stored, limits, stored_columns
+from histio.bound import Bound, Constants
+from histio.database.dialects import Stored, stored_columns
 from histio.importing.identities import Identities
-from histio.importing.parse import Reader, Run
+from histio.importing.parse import Reader
+from histio.importing.plan import ImportPlan, plan_imports
 from histio.importing.row_builder import RowBuilder
+from histio.importing.run import Run
 from histio.importing.run_order import Dependencies
 from histio.importing.spool import Spool
 from histio.importing.truncation import Truncation
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind
-from histio.resolving.resolve import Resolver, Sought
+from histio.resolving.lookup import KeyValue
+from histio.resolving.resolve import Resolver
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +40,7 @@ class Destination:
         resolver: Finds related rows.
         builder: Builds rows; it uses the resolver.
         stored: By column, what the database keeps of its values.
+        plan: What does not change from one import to the next.
     """
 
     connection: Connection
@@ -48,12 +52,12 @@ class Destination:
     resolver: Resolver
     builder: RowBuilder
     stored: Mapping[sa.Column[Any], Stored]
+    plan: ImportPlan
 
     @property
     def tables(self) -> list[sa.Table]:
         """All Core tables of the kinds."""
-        tables = (table for kind in self.kinds for table in kind.table.all())
-        return [core for table in tables for core in table.core_tables]
+        return self.plan.core_tables
 
     def note_keys(self, run: Run) -> None:
         """Remember the keys by which other runs may refer to *run*, for hints if it is rejected."""
@@ -63,7 +67,7 @@ class Destination:
 
 def open_destination(
     connection: Connection,
-    kinds: Sequence[Kind],
+    bound: Bound,
     *,
     reader: Reader,
     spool: Spool,
@@ -74,28 +78,40 @@ def open_destination(
 
     Args:
         connection: A connection in a transaction.
-        kinds: The kinds of run.
+        bound: The history.
         reader: Reads raw runs.
         spool: Remembers what the transactions of one import need to know about each other.
         values: By attribute, what fills columns that the format leaves out.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
     """
-    tables = [table for kind in kinds for table in kind.table.all()]
-    dependencies = Dependencies(kinds, connection.dialect)
-    identities = Identities(connection, values)
+    plan = plan_imports(bound, connection.dialect)
+    scopes = {
+        table: {column: values[name] for column, name in scope.items()}
+        for table, scope in plan.scopes.items()
+    }
+    identities = Identities(connection, scopes)
     resolver = Resolver(
         connection.execute,
-        tables,
+        plan.tables,
         scope=values,
-        scopes=_scopes_of_runs(kinds, identities),
-        standing=functools.partial(_describe_rejected, spool, dependencies),
+        scopes=_scopes_of_runs(plan.kinds, identities),
+        describe_in_document=functools.partial(_describe_rejected, spool, plan.dependencies),
     )
-    stored = stored_columns(connection, [column for table in tables for column in table.columns.values()])
-    kept = {table: limits(connection.dialect, table, stored) for table in tables}
-    builder = RowBuilder(kinds, resolver, values=values, limits=kept, blanks=dependencies.blanks)
+    stored = stored_columns(connection, plan.columns)
+    rules = plan.column_rules(stored)
+    builder = RowBuilder(
+        plan.kinds,
+        resolver,
+        values=values,
+        limits=rules.limits,
+        defaults=rules.defaults,
+        blanks=plan.dependencies.blanks,
+    )
     if truncate_times:
-        reader = reader.truncating(Truncation(kept))
-    return Destination(connection, kinds, reader, spool, dependencies, identities, resolver, builder, stored)
+        reader = reader.truncating(Truncation(rules.limits))
+    return Destination(
+        connection, plan.kinds, reader, spool, plan.dependencies, identities, resolver, builder, stored, plan
+    )
 
 
 def _scopes_of_runs(kinds: Sequence[Kind], identities: Identities) -> dict[type[Any], dict[str, Any]]:
@@ -110,7 +126,7 @@ def _scopes_of_runs(kinds: Sequence[Kind], identities: Identities) -> dict[type[
 
 
 def _describe_rejected(
-    spool: Spool, dependencies: Dependencies, model: type[Any], sought: Sought
+    spool: Spool, dependencies: Dependencies, model: type[Any], sought: KeyValue
 ) -> str | None:
     """Why the run with the key *sought* is not stored although the document has it; None: it has not."""
     place = spool.place(_scope_of_keys(model), repr(sought))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from histio.importing.destination import Destination
-from histio.importing.parse import OnDuplicate, Run
 from histio.importing.repetitions import duplicate
+from histio.importing.run import OnDuplicate, Run
 from histio.importing.update.compare import differences, given_values, stored_values
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind

@@ -1,16 +1,225 @@
-"""Imports on a bound history."""
+"""Run an import on a bound history: of a document, of a file, or only its look-ups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 from histio.bound import Bound
 from histio.database.connect import BorrowedSession
+from histio.errors import DocumentError
+from histio.files import (
+    FilePath,
+    Source,
+    check_damage,
+    check_follows,
+    check_positive,
+    is_same_file,
+    reading,
+    rejecting,
+    undamaged,
+)
+from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
+from histio.files.reading import Reading
+from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
-from histio.importing.parse import Reader, Renames
+from histio.importing.parse import Reader
+from histio.importing.renames import Renames
+from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
+from histio.importing.transaction import import_items
+from histio.progress import Meter, Report
+from histio.report import KEPT, ImportReport, Problem
+
+_log = logging.getLogger("histio")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """The options that imports of documents and of files have in common.
+
+    Attributes:
+        on_duplicate: What to do with runs that exist.
+        atomic: Whether to write nothing if a run is rejected.
+        dry_run: Whether to roll everything back.
+        rename: By member, slugs to read as other slugs.
+        truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        session: To be used instead of the bound database.
+
+    Raises:
+        ValueError: *on_duplicate* has another value.
+    """
+
+    on_duplicate: OnDuplicate = "skip"
+    atomic: bool = False
+    dry_run: bool = False
+    rename: Renames | None = None
+    truncate_times: bool = False
+    session: BorrowedSession | None = None
+
+    def __post_init__(self) -> None:
+        allowed = get_args(OnDuplicate)
+        if self.on_duplicate not in allowed:
+            raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
+
+
+def import_document(bound: Bound, document: dict[str, Any], options: ImportOptions) -> ImportReport:
+    """Import the runs of *document*; see `History.import_document`."""
+    problems = bound.contract.envelope(document)
+    if problems:
+        raise DocumentError(tuple(problems))
+    items = iter_raw_runs(document, bound.kinds)
+    return _import(bound, items, document["version"], Tally(bound.kinds), options)
+
+
+def import_file(
+    bound: Bound,
+    path: FilePath,
+    options: ImportOptions,
+    *,
+    rejects: FilePath | None,
+    allow_truncated: bool,
+    commit_every: int | None,
+    follows: str | None,
+    max_bytes: int,
+    max_line_bytes: int,
+    max_depth: int,
+    progress: Report | None,
+) -> ImportReport:
+    """Import the runs of the file at *path*; see `History.import_file`."""
+    limits = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
+    check_positive(max_bytes=max_bytes, **limits)
+    _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
+    meter = Meter(progress)
+    with (
+        Source(path, max_bytes=max_bytes) as source,
+        reading(source, bound.contract, bound.kinds, **limits) as file,
+        rejecting(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
+    ):
+        check_follows(file, follows)
+        total = None if commit_every is None else _verify(file, source, meter)
+        if not allow_truncated:
+            check_damage(file)
+        meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
+        items = meter.counted(file.items())
+        report = _import(
+            bound,
+            items if allow_truncated else undamaged(items, file),
+            file.version,
+            Tally(bound.kinds, limit=KEPT, rejects=rejected),
+            options,
+            commit_every=commit_every,
+        )
+    return _with_damage(report, file) if file.damage else report
+
+
+def _check_commits(
+    bound: Bound,
+    path: FilePath,
+    options: ImportOptions,
+    *,
+    rejects: FilePath | None,
+    commit_every: int | None,
+) -> None:
+    """Raise ValueError where other options exclude that the import may be rolled back."""
+    may_roll_back = options.atomic or options.dry_run or bound.database.is_lent(options.session)
+    if commit_every is not None:
+        check_positive(commit_every=commit_every)
+        if may_roll_back:
+            raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
+    if may_roll_back and is_same_file(path, rejects):
+        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
+
+
+def _verify(file: Reading, source: Source, meter: Meter) -> int:
+    """Read *file* through, to know its damage before the first commit; return how many items it has."""
+    meter.begin("verify", lambda: source.position, total_bytes=source.size)
+    return sum(1 for _ in meter.counted(file.items(again=True)))
+
+
+def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
+    """*report* with the damage of *file* as the first warnings."""
+    damage = tuple(replace(problem, severity="warning") for problem in file.damage)
+    return replace(
+        report,
+        truncated=True,
+        warnings=(*damage, *report.warnings),
+        warning_count=report.warning_count + len(damage),
+    )
+
+
+def _import(
+    bound: Bound,
+    items: Iterable[RawItem],
+    version: str,
+    tally: Tally,
+    options: ImportOptions,
+    *,
+    commit_every: int | None = None,
+) -> ImportReport:
+    """Import *items* in one transaction, or in one for every *commit_every* of them."""
+    reader = Reader(bound, version, options.rename or {})
+    values = bound.constants()  # once for each import, however many transactions it takes
+    withheld = False
+    unit_of_work: dict[str, tuple[str, ...]] = {}
+    parts = [items] if commit_every is None else split_items(items, commit_every)
+    with Spool() as spool:
+        for part in parts:
+            with bound.database.writing(options.session) as (connection, habits, commit):
+                destination = open_destination(
+                    connection,
+                    bound,
+                    reader=reader,
+                    spool=spool,
+                    values=values,
+                    truncate_times=options.truncate_times,
+                )
+                before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
+                withheld = import_items(
+                    destination,
+                    part,
+                    tally=tally,
+                    habits=habits,
+                    unit_of_work=unit_of_work,
+                    on_duplicate=options.on_duplicate,
+                    last=commit_every is None or not part,
+                    atomic=options.atomic,
+                    dry_run=options.dry_run,
+                )
+                if tally.written > before and not (options.dry_run or withheld):
+                    commit()
+    report = tally.report(withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work)
+    _log.info(
+        "%s: %d imported, %d updated, %d skipped, %d rejected",
+        "dry run" if options.dry_run else "import",
+        report.imported,
+        report.updated,
+        report.skipped,
+        report.rejected,
+    )
+    return report
+
+
+def check_document(
+    bound: Bound,
+    document: object,
+    *,
+    rename: Renames | None,
+    truncate_times: bool,
+    session: BorrowedSession | None,
+) -> list[Problem]:
+    """All problems and warnings of *document*; see `History.check`."""
+    problems = bound.contract.envelope(document)
+    if problems or not isinstance(document, dict):
+        return problems
+    with open_look_ups(
+        bound, session, version=document["version"], rename=rename, truncate_times=truncate_times
+    ) as look_ups:
+        return look_ups.check(iter_raw_runs(document, bound.kinds))
 
 
 @contextmanager
@@ -35,7 +244,7 @@ def open_look_ups(
         yield LookUps(
             open_destination(
                 connection,
-                bound.kinds,
+                bound,
                 reader=Reader(bound, version or bound.versions.current, rename or {}),
                 spool=spool,
                 values=bound.constants(),

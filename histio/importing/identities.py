@@ -14,22 +14,21 @@ from sqlalchemy.orm import aliased
 from histio.database.dialects import latest
 from histio.importing.row import Row
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import is_unique, unique_rules
+from histio.kinds.mapping import KEYS_PER_STATEMENT
 from histio.kinds.table import Kind, Table
-from histio.resolving.resolve import CHUNK
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Identities:
     """Looks up identities, a set at a time.
 
-    Args:
+    Attributes:
         connection: A connection in a transaction; it is only read from.
-        values: By attribute, what the host fills columns with: an identity may be unique only beside these.
+        scopes: By table, the columns with their values beside which its identity is unique.
     """
 
-    def __init__(self, connection: Connection, values: Mapping[str, Any]) -> None:
-        self._connection = connection
-        self._values = values
+    connection: Connection
+    scopes: Mapping[Table, Mapping[sa.Column[Any], Any]]
 
     def find_known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
         """Those of *identities* that exist.
@@ -73,32 +72,25 @@ class Identities:
             table.identity.normal(table.identity.joined(row[width:])): kind.identity.normal(
                 kind.identity.joined(row[:width])
             )
-            for row in self._connection.execute(statement)
+            for row in self.connection.execute(statement)
         }
 
-    def scope(self, table: Table) -> dict[sa.Column[Any], Any]:
+    def scope(self, table: Table) -> Mapping[sa.Column[Any], Any]:
         """The columns, with their values, beside which the identity of *table* is unique.
 
         The host fills these columns, such as a tenant's. Empty: the identity is unique by itself.
         """
-        own = table.identity_columns
-        names = {each: name for name, each in table.mapper.columns.items()}
-        for rule in () if not own or is_unique(*own) else unique_rules(own[0].table):
-            others = {other: names.get(other) for other in rule.columns if other not in own}
-            whole = len(others) + len(own) == len(rule.columns)
-            if whole and self._values.keys() >= set(others.values()):
-                return {other: self._values[name] for other, name in others.items() if name is not None}
-        return {}
+        return self.scopes[table]
 
     def _find(
         self, identity: Identity, identities: Iterable[Any], criteria: list[Any], *, now: bool
     ) -> set[Any]:
         found: set[Any] = set()
         remaining, own = iter(identities), identity.sql()
-        while chunk := list(itertools.islice(remaining, CHUNK // len(own.parts))):
+        while chunk := list(itertools.islice(remaining, KEYS_PER_STATEMENT // len(own.parts))):
             statement = own.select().where(own.among(chunk), *criteria)
-            statement = latest(self._connection, statement) if now else statement
-            found.update(identity.joined(row) for row in self._connection.execute(statement))
+            statement = latest(self.connection, statement) if now else statement
+            found.update(identity.joined(row) for row in self.connection.execute(statement))
         return found
 
 

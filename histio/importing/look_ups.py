@@ -14,15 +14,15 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.rows import RowWriter
 from histio.importing.fast.take import FastPath
-from histio.importing.orm import unit_of_work_reasons
-from histio.importing.parse import Run
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import RowCounts
+from histio.importing.run import Run
 from histio.importing.windows import windows
 from histio.kinds.table import Kind, Table
 from histio.report import Problem
 from histio.resolving.circles import circle_warnings
-from histio.resolving.resolve import Found, MemberFault, Values
+from histio.resolving.lookup import Found
+from histio.resolving.resolve import MemberFault, Values
 
 
 class LookUps:
@@ -58,7 +58,7 @@ class LookUps:
             rows += [] if row is None else [row]
             faults += wrong
         for links in table.links:
-            linked, wrong = self._resolver.linked(links, record)
+            linked, wrong = self._resolver.resolve_links(links, record)
             rows += linked
             faults += wrong
         return rows, faults
@@ -69,18 +69,18 @@ class LookUps:
         self._resolver.fetch()
         faults = [
             [
-                *self._resolver.findings(table, record),
-                *(each for one in table.snapshots for each in self._resolver.look_after(one, record)),
+                *self._resolver.find_faults(table, record),
+                *(each for one in table.snapshots for each in self._resolver.check_snapshot(one, record)),
             ]
             for record in records
         ]
-        self._resolver.let_go()
+        self._resolver.trim()
         return faults
 
     def as_stored(self, table: Table, record: dict[str, Any]) -> dict[str, Any]:
         """A loaded *record* of *table* with the slugs that an export would write."""
         [stored] = self._destination.builder.as_stored(table, [record], fill=True)
-        self._resolver.let_go()
+        self._resolver.trim()
         return stored
 
     def check(self, raw_runs: Iterable[RawRun]) -> list[Problem]:
@@ -105,7 +105,7 @@ class LookUps:
                 needs = dependencies.lacking(run, self._resolver)
                 if run.is_open(needs):
                     self._spool.graph.add(next(numbers), dependencies.names_of(run), needs)
-            self._resolver.let_go()
+            self._resolver.trim()
         self._spool.graph.solve()
 
     def look_up(self, raw_runs: Iterable[RawRun]) -> list[Run]:
@@ -114,8 +114,8 @@ class LookUps:
         for run in runs:
             self._destination.dependencies.expect(run, self._spool.graph, self._resolver, hard=True)
         self._resolve(runs)
-        self._resolver.break_promises()
-        self._resolver.let_go()
+        self._resolver.forget_expected()
+        self._resolver.trim()
         return runs
 
     def _resolve(self, runs: Sequence[Run]) -> None:
@@ -137,7 +137,7 @@ class LookUps:
             self._destination,
             tally=Tally(kinds),
             counts=RowCounts(self._destination.connection),
-            unit_of_work=unit_of_work_reasons(kinds, Habits()),
+            unit_of_work=self._destination.plan.unit_of_work(Habits()),
             on_duplicate="skip",
             deferred=True,
         )

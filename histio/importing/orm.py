@@ -14,10 +14,10 @@ from sqlalchemy.orm import Mapper, Session
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.row import Insert, Row, owner_columns
-from histio.kinds.mapping import Columns, Relation, attribute, composite_listeners, is_among, select_rows
+from histio.kinds.listeners import composite_listeners
+from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, Relation, attribute, is_among, select_rows
 from histio.kinds.table import Kind, Ledger, Table
-from histio.resolving.construct import construct, is_made_by_dataclass, own_constructors
-from histio.resolving.resolve import CHUNK
+from histio.resolving.construct import construct, custom_constructors, has_dataclass_init
 
 _NULLS = (type(None), sa.sql.elements.Null)
 
@@ -98,8 +98,8 @@ def _set_listeners(model: type[Any], key: str) -> list[Any]:
 def _of_construction(table: Table) -> Iterator[str]:
     """What making an object does and inserting its row would not."""
     mapper, model = table.mapper, table.mapper.class_
-    yield from own_constructors(model)
-    for field in dataclasses.fields(model) if is_made_by_dataclass(model) else ():
+    yield from custom_constructors(model)
+    for field in dataclasses.fields(model) if has_dataclass_init(model) else ():
         column = mapper.columns.get(field.name)
         given = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if given and column is not None and _only_there(table, column):
@@ -187,8 +187,8 @@ class Work:
     def _fetch(self, relation: Relation, remote: Columns, keys: Iterable[tuple[Any, ...]]) -> None:
         wanted = list({key for key in keys if None not in key})
         columns = [attribute(relation.mapper, column) for column in remote]
-        for start in range(0, len(wanted), CHUNK):
-            among = is_among(columns, wanted[start : start + CHUNK])
+        for start in range(0, len(wanted), KEYS_PER_STATEMENT):
+            among = is_among(columns, wanted[start : start + KEYS_PER_STATEMENT])
             for row, *key in self._session.execute(select_rows(relation.model, *columns).where(among)):
                 self.related[relation, tuple(key)] = row
 

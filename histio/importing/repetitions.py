@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from histio.importing.identities import Identities
-from histio.importing.parse import Run
+from histio.importing.run import Run
 from histio.importing.spool import Spool
 from histio.kinds.identity import Identity
 from histio.kinds.table import Table

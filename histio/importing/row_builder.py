@@ -13,15 +13,18 @@ import sqlalchemy as sa
 from histio.bound import Constants
 from histio.database.dialects import Limit, cut_time, second_digits
 from histio.errors import BindingError
-from histio.importing.parse import Run, Steps, Values
 from histio.importing.row import Row
+from histio.importing.run import Run, Values
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Kind, Links, Reference, Table
+from histio.kinds.walk import Steps
 from histio.report import Fault
 from histio.resolving.circles import Blank
-from histio.resolving.resolve import Found, MemberFault, Resolver, shown_key
-from histio.resolving.stored_slugs import as_stored
+from histio.resolving.hints import format_key
+from histio.resolving.lookup import Found
+from histio.resolving.resolve import MemberFault, Resolver
+from histio.resolving.stored_slugs import replace_slugs
 
 
 class RowBuilder:
@@ -32,6 +35,7 @@ class RowBuilder:
         resolver: Finds related rows.
         values: By attribute, what columns are filled with that the format leaves out.
         limits: By table and member, what the database cannot keep of what the format allows.
+        defaults: By table, the result of `plan_defaults`.
         blanks: What stands in for references to runs that come later.
 
     Attributes:
@@ -46,6 +50,7 @@ class RowBuilder:
         *,
         values: Constants,
         limits: Mapping[Table, Mapping[str, Limit]],
+        defaults: Mapping[Table, Mapping[str, Callable[[dt.datetime], Any]]],
         blanks: Mapping[Reference | Links, Blank],
     ) -> None:
         self._kinds = kinds
@@ -54,9 +59,9 @@ class RowBuilder:
         self.limits = limits
         now = dt.datetime.now(dt.UTC)
         self.defaults = {
-            table: _defaults(table, now, limits[table]) | _filled(table, values)
-            for kind in kinds
-            for table in kind.table.all()
+            table: {key: functools.partial(make, now) for key, make in of_table.items()}
+            | _filled(table, values)
+            for table, of_table in defaults.items()
         }
 
     def build(self, runs: Sequence[Run]) -> dict[Run, Row]:
@@ -92,10 +97,10 @@ class RowBuilder:
     def as_stored(
         self, table: Table, records: Sequence[Values], *, fill: bool = False
     ) -> list[dict[str, Any]]:
-        """*records* with the slugs that an export would write; *fill* as for `stored_slugs.as_stored`."""
+        """*records* with the slugs that an export would write; *fill* as for `replace_slugs`."""
         self._resolver.collect(table, records)
         self._resolver.fetch()
-        return [as_stored(self._resolver, table, record, fill=fill) for record in records]
+        return [replace_slugs(self._resolver, table, record, fill=fill) for record in records]
 
     def related(self, table: Table, records: Sequence[Values]) -> list[dict[str, Any] | None]:
         """What the slugs of *records* fill rows with; None: a slug of the record has a problem or warning."""
@@ -124,12 +129,12 @@ class RowBuilder:
                 filled |= self._blanks[reference].make()
         linked = []
         for links in table.links:
-            rows, faults = self._resolver.linked(links, values)
+            rows, faults = self._resolver.resolve_links(links, values)
             findings += faults
             linked.append([tuple(row.columns[column] for column in links.relation.link[1]) for row in rows])  # type: ignore[index]
         findings += _disagreements(table, values, related)
         for snapshot in table.snapshots:
-            findings += self._resolver.look_after(snapshot, values)
+            findings += self._resolver.check_snapshot(snapshot, values)
         return _Named(filled, empty, tuple(linked), findings)
 
 
@@ -150,27 +155,35 @@ class _Named:
     findings: list[MemberFault]
 
 
-def _defaults(table: Table, now: dt.datetime, limits: Mapping[str, Limit]) -> dict[str, Callable[[], Any]]:
-    """By column key, what an optional member that is left out stands for.
+def plan_defaults(table: Table, limits: Mapping[str, Limit]) -> dict[str, Callable[[dt.datetime], Any]]:
+    """By column key, what fills the column where a record leaves it out, from the time of the import.
 
     A default that is a function, in Python or in the database, is left to the writing.
     """
-    defaults: dict[str, Callable[[], Any]] = {}
+    defaults: dict[str, Callable[[dt.datetime], Any]] = {}
     for member, column in table.columns.items():
         field = table.fields[member]
         default = column.default
         if field.required or column.server_default is not None:
             continue
         if isinstance(field, UtcTimestamp) and not field.allow_none:
-            kept = cut_time(now, second_digits(field, limits.get(member)))
-            defaults[column.key] = functools.partial(field.to_column, kept)
+            defaults[column.key] = functools.partial(_now, field, second_digits(field, limits.get(member)))
         elif isinstance(default, sa.ColumnDefault) and default.is_scalar:
-            defaults[column.key] = functools.partial(_same, default.arg)
+            defaults[column.key] = functools.partial(_constant, default.arg)
         elif default is not None:
             continue
         elif column.nullable and member not in table.computed:
-            defaults[column.key] = functools.partial(_parameter, column, None)
+            defaults[column.key] = functools.partial(_constant, _parameter(column, None))
     return defaults
+
+
+def _now(field: UtcTimestamp, digits: int | None, now: dt.datetime) -> Any:
+    """*now* as the column of a time takes it, cut to so many *digits* of a second's fraction."""
+    return field.to_column(cut_time(now, digits))
+
+
+def _constant(value: Any, _now: dt.datetime) -> Any:
+    return value
 
 
 def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
@@ -237,6 +250,6 @@ def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -
             member, *_ = references[name].named_by(values)
             wanted, *_ = references[other].named_by(values)
             model = references[name].relation.model.__name__
-            named, by = shown_key(values[member]), shown_key(values[wanted])
+            named, by = format_key(values[member]), format_key(values[wanted])
             text = f"{model} {named} belongs to another {other} than {by}"
             yield MemberFault(member, Fault(text, "mismatched-reference"), warning=True)

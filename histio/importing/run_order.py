@@ -10,13 +10,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from histio.importing.graph import BLANK, HARD, LATE, Need, RunGraph
-from histio.importing.parse import Run, Values
+from histio.importing.run import Run
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Part
 from histio.kinds.mapping import column_of, find_column, relation
 from histio.kinds.table import Kind, Links, Reference, Table
+from histio.kinds.walk import walk_values
 from histio.resolving.circles import Blank, blank_of, reached, stuck_kinds
-from histio.resolving.resolve import Resolver, Sought
+from histio.resolving.lookup import KeyValue
+from histio.resolving.resolve import Resolver
 
 _WAVES = 20
 """Runs of one window are written in at most so many waves before references are left blank."""
@@ -112,7 +114,7 @@ class Dependencies:
         columns: Iterator[Any] = (each for table in kind.table.mapper.tables for each in table.columns)
         return [column for column in columns if column.key in keys]
 
-    def keys_of(self, run: Run) -> Iterator[Sought]:
+    def keys_of(self, run: Run) -> Iterator[KeyValue]:
         """The keys by which other runs may name *run*."""
         for key, parts in self._named[run.kind].items():
             values = [part.of(run.values) for part in parts]
@@ -159,12 +161,12 @@ class Dependencies:
         for need, way, (chain, value) in self._needs(run):
             if (hard or need.softness != HARD) and any(map(graph.has, need.names)):
                 for key in chain:
-                    resolver.promise(way.named.relation.mapper.class_, (key, value))
+                    resolver.expect(way.named.relation.mapper.class_, (key, value))
 
     def _needs(self, run: Run) -> Iterator[tuple[Need, _Way, tuple[tuple[Key, ...], Any]]]:
         for way in self._ways[run.kind]:
-            for record in _records(run.kind.table, run.values, way.table):
-                for chain, value in way.named.lookups(record):
+            for table, values, _ in walk_values(run.kind.table, run.values):
+                for chain, value in way.named.lookups(values) if table is way.table else ():
                     names = tuple(run_name(other, (key, value)) for other in way.others for key in chain)
                     yield Need(names, way.softness, way.late), way, (chain, value)
 
@@ -175,7 +177,7 @@ class Dependencies:
                 yield target
 
 
-def run_name(kind: Kind, sought: Sought) -> str:
+def run_name(kind: Kind, sought: KeyValue) -> str:
     """The name, in a `RunGraph`, of a run with this key and value."""
     return f"{kind.name} {sought!r}"
 
@@ -211,14 +213,6 @@ def _parts(table: Table, path: str) -> Iterator[Part]:
                     reference.relation,
                     rest,
                 )
-
-
-def _records(table: Table, values: Values, wanted: Table) -> Iterator[Values]:
-    """The records of the *wanted* table in a run."""
-    if table is wanted:
-        yield values
-    for ledger, _, entry in table.entries(values):
-        yield from _records(ledger.table, entry, wanted)
 
 
 def _depths(targets: dict[Run, list[Run]]) -> dict[Run, int]:

@@ -12,9 +12,9 @@ from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
 from histio.importing.identities import Rivals
 from histio.importing.orm import insert_by_unit_of_work
-from histio.importing.parse import Run
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import RowCounts, counted
+from histio.importing.run import Run
 from histio.kinds.mapping import unique_on
 from histio.kinds.table import Kind
 

@@ -18,12 +18,14 @@ CREATE TABLE waiting (number INTEGER PRIMARY KEY, raw BLOB);
 
 _PAGE = 500
 
+_IN_MEMORY = 1_000
+"""So many names stay in memory: small imports need no database for them, unless they ask."""
+
 
 class Spool(Scratch):
     """Names with the places where they stand, and raw runs that wait.
 
     Attributes:
-        graph: What those of the raw runs that can be written by themselves need of each other, by number.
         waiting: How many raw runs wait.
     """
 
@@ -33,7 +35,7 @@ class Spool(Scratch):
         self._scopes: set[str] = set()
         self._indexed = False
         self._held: dict[int, RawRun] = {}
-        self.graph = RunGraph(self._database)
+        self._unwritten: list[tuple[str, str, str]] = []
         self._of_window: sqlite3.Connection | None = None
         self.waiting = 0
 
@@ -41,6 +43,11 @@ class Spool(Scratch):
         if self._of_window is not None:
             self._of_window.close()
         super().__exit__(kind, error, traceback)
+
+    @functools.cached_property
+    def graph(self) -> RunGraph:
+        """What those of the raw runs that can be written by themselves need of each other, by number."""
+        return RunGraph(self._database)
 
     @functools.cached_property
     def window(self) -> RunGraph:
@@ -53,12 +60,20 @@ class Spool(Scratch):
         noted = [(scope, name, place) for name, place in names]
         if noted:
             self._scopes.add(scope)
-            self._database.executemany("INSERT INTO noted VALUES (?, ?, ?)", noted)
+            self._unwritten += noted
+        if len(self._unwritten) > _IN_MEMORY:
+            self._write_noted()
+
+    def _write_noted(self) -> None:
+        if self._unwritten:
+            self._database.executemany("INSERT INTO noted VALUES (?, ?, ?)", self._unwritten)
+            self._unwritten.clear()
 
     def place(self, scope: str, name: str) -> str | None:
         """Where *name* of *scope* was first noted; None: it was not."""
         if scope not in self._scopes:
             return None
+        self._write_noted()
         if not self._indexed:  # most imports never ask, and it would cost them more than all the rest here
             self._database.execute("CREATE INDEX named ON noted (scope, name)")
             self._indexed = True
@@ -68,10 +83,12 @@ class Spool(Scratch):
 
     def mark(self) -> int:
         """How much has been noted, for `forget`."""
+        self._write_noted()
         return int(self._database.execute("SELECT coalesce(max(rowid), 0) FROM noted").fetchone()[0])
 
     def forget(self, mark: int) -> None:
         """Forget the names that were noted after *mark*."""
+        self._write_noted()
         self._database.execute("DELETE FROM noted WHERE rowid > ?", (mark,))
 
     def wait(self, raw: RawRun, number: int | None) -> int:

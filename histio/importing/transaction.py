@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -21,20 +21,15 @@ from histio.database.dialects import (
 from histio.database.sessions import Habits
 from histio.exporting.fast.collector import paused
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
-from histio.importing.classify import Classifier
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
-from histio.importing.duplicates import Duplicates
 from histio.importing.fast.take import FastPath
-from histio.importing.graph import LEFT, Need, RunGraph
-from histio.importing.parse import OnDuplicate, Run
-from histio.importing.repetitions import shared_identities
+from histio.importing.full_path import FullPath
 from histio.importing.row_counts import RowCounts
-from histio.importing.run_writer import RunWriter
-from histio.importing.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
-from histio.importing.update.update import Updater
+from histio.importing.run import OnDuplicate
+from histio.importing.two_steps import WaitingRuns
 from histio.importing.windows import windows
-from histio.kinds.table import Kind, Table
+from histio.kinds.table import Kind
 from histio.report import EntryCounts
 from histio.tuning import tuning
 
@@ -122,13 +117,9 @@ class Import:
         deferred: bool,
     ) -> None:
         self._destination = destination
-        self._dependencies = destination.dependencies
         self._spool = destination.spool
-        self._resolver = destination.resolver
         self._tally = tally
         self._updates = on_duplicate == "update"
-        self._deferred = deferred
-        self._open: dict[Run, list[Need]] = {}
         counts = RowCounts(destination.connection)
         self._fast_path = FastPath(
             destination,
@@ -138,29 +129,34 @@ class Import:
             on_duplicate=on_duplicate,
             deferred=deferred,
         )
-        self._updater = Updater(destination, habits=habits, deferred=deferred)
-        self._duplicates = Duplicates(destination, on_duplicate, self._updater)
-        self._classifier = Classifier(destination, self._duplicates)
-        self._writer = RunWriter(
-            destination, habits=habits, unit_of_work=unit_of_work, counts=counts, deferred=deferred
-        )
-        self._two_steps = TwoSteps(
+        self._open_full_path = functools.partial(
+            FullPath,
             destination,
-            classifier=self._classifier,
-            writer=self._writer,
             habits=habits,
+            unit_of_work=unit_of_work,
+            counts=counts,
+            on_duplicate=on_duplicate,
             deferred=deferred,
         )
+
+    @functools.cached_property
+    def _full_path(self) -> FullPath:
+        """Opened by the first run that the fast path returns: most imports have none."""
+        return self._open_full_path()
+
+    @property
+    def _is_full_path_open(self) -> bool:
+        return "_full_path" in vars(self)
 
     @property
     def entries(self) -> EntryCounts:
         """What was done to the ledger entries of updated runs."""
-        return self._updater.entries
+        return self._full_path.entries if self._is_full_path_open else EntryCounts()
 
     @property
     def written(self) -> set[Kind]:
         """The kinds of which runs were written."""
-        return self._fast_path.written | self._writer.written | self._duplicates.written
+        return self._fast_path.written | (self._full_path.written if self._is_full_path_open else set())
 
     def take(self, items: Iterable[RawItem]) -> None:
         """Import *items*. Runs that refer to runs which are not stored wait in the spool."""
@@ -172,13 +168,13 @@ class Import:
         while self._spool.waiting and self._spool.waiting != before:
             before = self._spool.waiting
             waiting = WaitingRuns(self._spool, self._destination.reader, self._tally)
-            self._two_steps.write(self._spool.graph, waiting)
-            self._spool.end(number for number, _, step in self._spool.graph.runs() if step != LEFT)
+            self._full_path.write_waiting(waiting)
             if not self._updates:
                 break
             # Runs that exist may refer to some that have been written only now.
             self._take(self._spool.again(), last=False)
-        self._take(self._spool.again(), last=True)
+        if self._spool.waiting:
+            self._take(self._spool.again(), last=True)
 
     def _take(self, items: Iterable[tuple[RawItem, int | None]], *, last: bool) -> None:
         """Import *items*, a window at a time.
@@ -189,16 +185,9 @@ class Import:
         """
         for window in windows(items):
             raw_runs = self._take_fast(window)
-            numbers = {self._destination.reader.read(raw): number for raw, number in raw_runs}
-            self._take_window(list(numbers), last=last)
-            for run, number in numbers.items():
-                if run.outcome is None:
-                    self._wait(run, number)
-                else:
-                    self._tally.add(run)
-            if self._spool.waiting:
-                self._provide(self._spool.graph, list(numbers))
-            self._resolver.let_go()
+            if raw_runs:
+                self._take_full(raw_runs, last=last)
+            self._destination.resolver.trim()
 
     def _take_fast(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
         """Count unreadable lines and import what the fast path accepts; return the rest."""
@@ -210,81 +199,20 @@ class Import:
                 raw_runs.append((item, number))
         new = [raw for raw, number in raw_runs if number is None]
         with paused():
-            left = set(map(id, self._fast_path.take(new)))
-        ended = {id(raw) for raw in new} - left
-        if left:
-            _log.debug("%d of %d new runs take the full path", len(left), len(new))
-        return [(raw, number) for raw, number in raw_runs if id(raw) not in ended]
+            rest = set(map(id, self._fast_path.take(new)))
+        return [(raw, number) for raw, number in raw_runs if number is not None or id(raw) in rest]
 
-    def _take_window(self, runs: list[Run], *, last: bool) -> None:
-        """Import *runs* on the full path, those that others refer to first."""
-        self._open.clear()
-        for run in runs:
-            self._destination.note_keys(run)
-        for wave in self._dependencies.waves(runs):
-            pending = wave
-            while pending:
-                pending = self._import(pending, last=last)
-        self._write_open(runs)
-        for run in runs if last else ():
-            run.outcome = run.outcome or "rejected"
-
-    def _import(self, runs: list[Run], *, last: bool) -> list[Run]:
-        """Import *runs*; return those that share an identity with another one of them.
-
-        These are classified again, because the outcome of the other decides about them. Runs that refer to
-        runs which are not stored get no outcome, unless this is the *last* attempt.
-        """
-        fresh = self._classifier.select_fresh(runs)
-        rows = self._destination.builder.build(fresh)
-        fresh = self._classifier.check_entries(fresh)
-        accepted: list[Run] = []
-        again: list[Run] = []
-        taken: set[tuple[Table, Any]] = set()
-        for run in fresh:
-            own = shared_identities(run)
-            if run.well_formed and taken & own:
-                run.forget()
-                again.append(run)
-            elif run.problems:
-                self._reject_or_wait(run, last=last)
+    def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], *, last: bool) -> None:
+        """Import *raw_runs* on the full path; count those with an outcome, and let the others wait."""
+        numbers = {self._destination.reader.read(raw): number for raw, number in raw_runs}
+        self._full_path.take(list(numbers), last=last)
+        for run, number in numbers.items():
+            if run.outcome is None:
+                self._full_path.wait(run, number)
             else:
-                accepted.append(run)
-                taken |= own
-        for kind in self._destination.kinds:
-            of_kind = {run: rows[run] for run in accepted if run.kind is kind}
-            rivals = self._writer.write(kind, of_kind, deferred=self._deferred)
-            self._classifier.settle(kind, rivals)
-        return again
-
-    def _reject_or_wait(self, run: Run, *, last: bool) -> None:
-        """Reject a *run* with problems, unless a run that it refers to may still come."""
-        needs = [] if last else self._dependencies.lacking(run, self._resolver)
-        run.outcome = None if needs else "rejected"
-        if needs and run.is_open(needs):
-            self._open[run] = needs
-
-    def _write_open(self, runs: Sequence[Run]) -> None:
-        """Write those of *runs* that need only each other."""
-        still = [run for run in runs if run.outcome is None and run in self._open]
-        if not still:
-            return
-        graph = self._spool.window
-        graph.clear()
-        for number, run in enumerate(still):
-            graph.add(number, self._dependencies.names_of(run), self._open[run])
-        self._provide(graph, runs)
-        self._two_steps.write(graph, RunsOfWindow(dict(enumerate(still))))
-
-    def _wait(self, run: Run, number: int | None) -> None:
-        number = self._spool.wait(run.raw, number)
-        if run in self._open:
-            self._spool.graph.add(number, self._dependencies.names_of(run), self._open[run])
-
-    def _provide(self, graph: RunGraph, runs: Sequence[Run]) -> None:
-        """Tell *graph* which of *runs* are stored now."""
-        written = (run for run in runs if run.outcome in ("imported", "updated"))
-        graph.provide(name for run in written for name in self._dependencies.names_of(run))
+                self._tally.add(run)
+        if self._spool.waiting:
+            self._full_path.provide(self._spool.graph, list(numbers))
 
 
 def _may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> bool:

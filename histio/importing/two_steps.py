@@ -17,8 +17,9 @@ from histio.importing.classify import Classifier
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.graph import BLANK, LATE, LEFT, Need, RunGraph
-from histio.importing.parse import Reader, Run
+from histio.importing.parse import Reader
 from histio.importing.row import Insert, Row
+from histio.importing.run import Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.spool import Spool
 from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
@@ -190,7 +191,7 @@ class TwoSteps:
         for _, level in itertools.groupby(graph.runs(), key=lambda each: each[1]):
             for group in _groups(level, runs):
                 failed |= self._write_group(group, graph, runs)
-                self._resolver.let_go()
+                self._resolver.trim()
                 if len(failed) >= _ENOUGH:
                     return failed
             if failed:  # otherwise, runs that need those would be reported as well
@@ -205,7 +206,7 @@ class TwoSteps:
             self._dependencies.expect(run, graph, self._resolver, hard=False)
         first = {run: _without_late(run, lacking[run]) for run in fresh}
         made = self._builder.build(list(first.values()))
-        self._resolver.break_promises()
+        self._resolver.forget_expected()
         for kind in self._kinds:
             own = [run for run in fresh if run.kind is kind and not run.problems]
             rows = {run: made[first[run]] for run in own}
@@ -239,7 +240,7 @@ class TwoSteps:
         for run in group.values():
             run.forget()  # what was noted in the first step is noted again
         rows = self._builder.build(list(group.values()))
-        self._resolver.let_go()
+        self._resolver.trim()
         for kind in self._kinds:
             own = {run: rows[run] for run in group.values() if run.kind is kind and not run.problems}
             self._complete_kind(kind, own, late=late)

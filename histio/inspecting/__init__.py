@@ -1,1 +1,1 @@
-"""Look at files of history without importing them."""
+"""Check and inspect files and databases without writing anything."""

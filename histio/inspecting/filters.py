@@ -1,4 +1,4 @@
-"""Which runs name a slug."""
+"""Select the runs that refer to given slugs."""
 
 from __future__ import annotations
 
@@ -15,87 +15,99 @@ from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute
-from histio.kinds.table import Table
+from histio.kinds.table import Kind, Table
+from histio.resolving.lookup import Found
 from histio.wire import faults_in, shown
 
 
-def naming(
+def filter_by_slugs(
     history: History, slugs: Mapping[str, str], /, *, kinds: Sequence[str] | None = None
 ) -> dict[str, sa.ColumnElement[bool]]:
-    """A criterion for each kind whose runs may name all of *slugs*, themselves or in their ledgers.
+    """Criteria for the runs that refer to all of *slugs*, themselves or in their ledgers.
 
-    Slugs are compared as imports compare them: exactly, whatever the database's collation says.
+    Slugs are compared exactly, as imports compare them, whatever the database's collation says.
 
     Args:
-        history: With its database, in which the slugs are looked up.
+        history: A history with a database, in which the slugs are looked up.
         slugs: By member, such as ``{"recipe_slug": "cookies"}``.
-        kinds: Names of the kinds that are asked for; None: all.
+        kinds: Names of the kinds to consider; None: all.
 
     Returns:
-        What the ``where`` of an export takes.
+        By kind, a criterion for the ``where`` of an export. Kinds that lack one of the members, or whose
+        slugs do not exist, are left out.
 
     Raises:
-        ValueError: No kind has all of the members, or none has runs that name the slugs because they do not
-            exist.
+        ValueError: No kind is left.
     """
     chosen = history.bound.choose(kinds)
     found: dict[str, sa.ColumnElement[bool]] = {}
-    missing: list[str] = []
-    with open_look_ups(history.bound) as work:
+    faults: list[str] = []
+    with open_look_ups(history.bound) as look_ups:
         for kind in chosen:
-            each = []
+            alternatives = []
             for name, slug in slugs.items():
-                ways = list(_criteria(kind.table, kind.table.mapper.class_, name, slug, work))
-                missing += (way for way in ways if isinstance(way, str))
-                each.append([way for way in ways if not isinstance(way, str)])
-            if all(each):
-                found[kind.name] = sa.and_(*(sa.or_(*criteria) for criteria in each))
-    if found:
-        return found
-    names = sorted({name for kind in chosen for table in kind.table.all() for name in _slugs(table)})
-    close = [each for name in slugs if name not in names for each in difflib.get_close_matches(name, names)]
+                results = list(_find_criteria(kind.table, kind.table.mapper.class_, name, slug, look_ups))
+                faults += (result for result in results if isinstance(result, str))
+                alternatives.append([result for result in results if not isinstance(result, str)])
+            if all(alternatives):
+                found[kind.name] = sa.and_(*(sa.or_(*criteria) for criteria in alternatives))
+    if not found:
+        raise ValueError(faults[0] if faults else _describe_unknown(slugs, chosen))
+    return found
+
+
+def _describe_unknown(slugs: Mapping[str, str], kinds: Sequence[Kind]) -> str:
+    """The message for *slugs* whose members no kind has."""
+    names = sorted({name for kind in kinds for table in kind.table.all() for name in _slugs(table)})
+    close = [match for name in slugs if name not in names for match in difflib.get_close_matches(name, names)]
     meant = f"did you mean {' or '.join(close)}? " if close else ""
-    of = " or ".join(kind.name for kind in chosen)
-    unknown = f"no {of} has {' and '.join(slugs)}; {meant}slugs are {', '.join(names)}"
-    raise ValueError(missing[0] if missing else unknown)
+    listed = " or ".join(kind.name for kind in kinds)
+    return f"no {listed} has {' and '.join(slugs)}; {meant}slugs are {', '.join(names)}"
 
 
 def _slugs(table: Table) -> dict[str, str]:
-    """By name on the wire, the members of *table* that are slugs."""
+    """By name in a record, the members of *table* that are slugs."""
     return {table.names[member]: member for member, each in table.fields.items() if isinstance(each, Slug)}
 
 
-def _criteria(
-    table: Table, entity: Any, name: str, slug: str, work: LookUps
+def _find_criteria(
+    table: Table, entity: Any, name: str, slug: str, look_ups: LookUps
 ) -> Iterator[sa.ColumnElement[bool] | str]:
-    """What is true of the rows of *entity* that name the *slug*, by each member; or why none do."""
+    """By each member *name*, a criterion for rows of *entity* that refer to *slug*, or why there is none."""
     member = _slugs(table).get(name)
     if member is not None:
-        yield _names(table, entity, member, slug, work)
+        yield _find_criterion(table, entity, member, slug, look_ups)
     for ledger in table.ledgers:
         below = aliased(ledger.relation.model)
-        for criterion in _criteria(ledger.table, below, name, slug, work):
-            if isinstance(criterion, str):
-                yield criterion
+        for result in _find_criteria(ledger.table, below, name, slug, look_ups):
+            if isinstance(result, str):
+                yield result
             else:
-                yield sa.exists().where(*ledger.ties(entity, below), criterion)
+                yield sa.exists().where(*ledger.ties(entity, below), result)
 
 
-def _names(table: Table, entity: Any, member: str, slug: str, work: LookUps) -> sa.ColumnElement[bool] | str:
-    own: Any = table.fields[member]
+def _find_criterion(
+    table: Table, entity: Any, member: str, slug: str, look_ups: LookUps
+) -> sa.ColumnElement[bool] | str:
+    field: Any = table.fields[member]
     try:
-        value = own.deserialize([slug] if own.many else slug)
+        value = field.deserialize([slug] if field.many else slug)
     except ValidationError as error:
         fault = next(fault for _, fault in faults_in(error.messages))
         return f"{table.names[member]}: {shown(slug)}: {fault}"
     if member in table.columns:
         criterion: sa.ColumnElement[bool] = getattr(entity, table.attribute(member).key) == value
         return criterion
-    rows, findings = work.find_related(table, {member: value})
-    if findings:
-        hint = f" ({findings[0].hint})" if findings[0].hint else ""
-        return f"{table.names[member]}: {findings[0].fault}{hint}"
+    rows, faults = look_ups.find_related(table, {member: value})
+    if faults:
+        hint = f" ({faults[0].hint})" if faults[0].hint else ""
+        return f"{table.names[member]}: {faults[0].fault}{hint}"
     [row] = rows
+    return _refers_to(row, table, entity, member)
+
+
+def _refers_to(row: Found, table: Table, entity: Any, member: str) -> sa.ColumnElement[bool]:
+    """The criterion for rows of *entity* whose *member* refers to *row*."""
     link = next((links.relation for links in table.links if links.member == member), None)
     if link is not None and link.link is not None:
         related = [attribute(link.mapper, column) == row.columns[column] for column in link.link[1]]

@@ -7,9 +7,10 @@ from dataclasses import replace
 from decimal import localcontext
 from typing import Any
 
-from histio.kinds.audits import Audit, Finding, NotEmpty, Record, entries_in
+from histio.kinds.audits import Audit, Finding, NotEmpty, Record
 from histio.kinds.base import binding_error, declares
 from histio.kinds.table import Table
+from histio.kinds.walk import walk_record
 
 _DIGITS = 2_000
 """Enough to add up any two floats, and what any column keeps, without rounding."""
@@ -68,10 +69,7 @@ def broken(rule: Audit, record: Record) -> list[Finding]:
 def findings(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
     """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
     found: list[tuple[tuple[str | int, ...], str]] = []
-    for rule in audits_of(table):
-        found += (((*steps, member), text) for member, text in broken(rule, record))
-    for ledger in table.ledgers:
-        name = table.names[ledger.member]
-        for place, entry in entries_in(record, name):
-            found += findings(ledger.table, entry, *steps, name, *place)
+    for below, entry, at in walk_record(table, record, *steps):
+        for rule in audits_of(below):
+            found += (((*at, member), text) for member, text in broken(rule, entry))
     return found

@@ -9,9 +9,8 @@ from typing import Any, Literal, NamedTuple
 from histio.kinds.canonical import ONLY_DUMPED, dump_value
 from histio.kinds.match import Values, known_by, match, out_of_sequence
 from histio.kinds.table import Ledger, Table
+from histio.kinds.walk import Steps
 from histio.wire import equal
-
-Steps = tuple[str | int, ...]
 
 
 class Path(NamedTuple):

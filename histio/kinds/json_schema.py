@@ -276,3 +276,12 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> 
         "anyOf": lines,
     }
     return definitions
+
+
+@functools.cache
+def published_or_derived(schema_classes: tuple[type[BaseSchema], ...], version: str) -> JsonSchema:
+    """The published schema where these kinds do not differ from it; otherwise one of their own."""
+    own = derive(schema_classes, version=version)
+    if version == VERSION and own == published():
+        return published()
+    return own | {"$id": f"{URN}:{version}:{'+'.join(cls.opts.kind for cls in schema_classes)}"}

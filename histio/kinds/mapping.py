@@ -148,6 +148,10 @@ def select_rows(model: type[Any], *further: Any) -> sa.Select[Any]:
     return sa.select(model, *further).options(NOT_EAGERLY)
 
 
+KEYS_PER_STATEMENT = 5_000
+"""How many keys one statement looks for: every driver takes as many parameters."""
+
+
 def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
     """Whether the *columns* have the values of one of the *keys*."""
     if len(columns) == 1:
@@ -194,12 +198,6 @@ def _instead_of_column(mapper: Mapper[Any], name: str) -> str | None:
     if not hasattr(mapper.class_, name):
         return None
     return "what is no column can be exported with dump_only=True"
-
-
-def composite_listeners(mapper: Mapper[Any], event: str) -> int:
-    """How many of the listeners for *event* are SQLAlchemy's own: they make the objects of composites."""
-    mine = [each for each in mapper.composites if event != "after_insert" or each.parent is mapper]
-    return len(mine) if event in ("after_insert", "load", "refresh") else 0
 
 
 def is_query_expression(mapper: Mapper[Any], name: str) -> bool:

@@ -31,11 +31,9 @@ def report_page(
 
     Args:
         given: A file, as `History.import_file` takes it, or a history, whose database is read. Invalid runs
-        of a
-            file are counted, and otherwise left out.
+            of a file are counted, and otherwise left out.
         out: A path, a URL (requires ``histio[urls]``), an open binary file, or ``-`` for standard output. The
-        file
-            appears once it is complete.
+            file appears once it is complete.
         history: A history with the kinds of the file; None: the bundled kinds.
         imported: The report of an import, to list its problems and warnings; None: no list.
         overwrite: Replace an existing file.

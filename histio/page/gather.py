@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TypeAlias
 
 from histio.comparing.ordered import Placer
 from histio.exporting.pages import export_runs
@@ -17,6 +16,7 @@ from histio.importing.parse import Reader
 from histio.kinds.auditing import broken
 from histio.kinds.audits import Audit, Record, number
 from histio.kinds.table import Kind
+from histio.kinds.walk import Steps
 from histio.page.branch_plan import Amount, BranchPlan, plan_branch
 from histio.page.totals import Sums, Totals
 from histio.pointer import pointer
@@ -25,8 +25,6 @@ FINDINGS = 100
 """How many findings of each rule are kept."""
 
 _DAY = len("2025-12-08")
-
-_Steps: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Branch:
         present = [amount for amount in self.plan.amounts if self.totals.counts[amount.index]]
         return sorted(present, key=lambda amount: not amount.adds_up) if self.plan.path else present
 
-    def add(self, record: Record, place: RunPlace, steps: _Steps = ()) -> None:
+    def add(self, record: Record, place: RunPlace, steps: Steps = ()) -> None:
         """Count a record and its ledgers.
 
         Args:

@@ -12,11 +12,12 @@ from sqlalchemy.orm.attributes import flag_modified
 from histio.errors import BindingError
 from histio.kinds.base import BaseSchema
 from histio.kinds.bind import table_of
-from histio.kinds.mapping import attribute, select_rows
+from histio.kinds.mapping import KEYS_PER_STATEMENT, attribute, select_rows
 from histio.kinds.table import Ledger, Reference, Table
+from histio.kinds.walk import walk_values
 from histio.resolving.construct import assign, construct
-from histio.resolving.eager import eager
-from histio.resolving.resolve import CHUNK, Resolver, Values
+from histio.resolving.eager import eager_options
+from histio.resolving.resolve import Resolver, Values
 
 
 def make(
@@ -65,16 +66,15 @@ def _identity(table: Table, record: Values) -> Any:
 
 
 def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
+    """The faults of the references of *record*, nested as marshmallow nests its messages."""
     errors: dict[Any, Any] = {}
-    for finding in resolver.findings(table, record):
-        if not finding.warning:
-            errors.setdefault(table.names[finding.member], []).append(finding.fault)
-    for ledger, steps, entry in table.entries(record):
-        if inner := _unresolved(ledger.table, entry, resolver):
-            at = errors
-            for step in steps[:-1]:
-                at = at.setdefault(step, {})
-            at[steps[-1]] = inner
+    for below, values, steps in walk_values(table, record):
+        for finding in resolver.find_faults(below, values):
+            if not finding.warning:
+                at = errors
+                for step in steps:
+                    at = at.setdefault(step, {})
+                at.setdefault(below.names[finding.member], []).append(finding.fault)
     return errors
 
 
@@ -85,9 +85,9 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
     own = table.identity.sql(table.mapper.class_)
     identities = [identity for record in records if (identity := _identity(table, record)) is not None]
     known = {}
-    size = CHUNK // len(own.parts)
+    size = KEYS_PER_STATEMENT // len(own.parts)
     for start in range(0, len(identities), size):
-        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager(table))
+        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager_options(table))
         among = own.among(identities[start : start + size])
         for row, *values in session.execute(statement.where(among)):
             known[table.identity.joined(values)] = row
@@ -121,7 +121,7 @@ def _add_related(values: dict[str, Any], table: Table, record: Values, resolver:
             _relate(values, table, reference, None)
     for links in table.links:
         if links.member in record and resolver:
-            values[links.relation.name] = [found.row for found in resolver.linked(links, record)[0]]
+            values[links.relation.name] = [found.row for found in resolver.resolve_links(links, record)[0]]
 
 
 def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: Resolver | None) -> Any:

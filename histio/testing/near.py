@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from histio.history import History
-from histio.testing.scene import Document, Steps, at
+from histio.kinds.walk import Steps
+from histio.testing.scene import Document, at
 from histio.testing.strategies import Slugs, documents
 
 _ANYTHING = st.one_of(

@@ -14,9 +14,10 @@ from histio.history import History
 from histio.kinds.fields import Bytes, Date, FixedDecimal, Integer, RunUUID, Slug, Text, Time, UtcTimestamp
 from histio.kinds.fields.references import SlugText
 from histio.kinds.table import Table
+from histio.kinds.walk import Steps, walk_record
 from histio.pointer import pointer
 from histio.testing.claims import FEW, demand, field_at
-from histio.testing.scene import Document, MakeRuns, Scene, Steps, at, records_of, scene
+from histio.testing.scene import Document, MakeRuns, Scene, at, scene
 from histio.wire import WireField, shown
 
 
@@ -44,7 +45,7 @@ def unknown_references(history: History, make_runs: MakeRuns) -> None:
                 wanted: Counter[str] = Counter(before)
                 for kind, place, run in stage.runs_in(broken):
                     if (kind.name, place) not in rejected:
-                        wanted.update(each.rows.fullname for each, _, _ in records_of(kind.table, run))
+                        wanted.update(each.rows.fullname for each, _, _ in walk_record(kind.table, run))
                 counts, owned = (
                     stage.counts(),
                     {each.rows.fullname for each, _, _ in stage.records_in(broken)},

@@ -10,10 +10,11 @@ from typing import Any
 
 from histio.history import History
 from histio.kinds.table import Table
+from histio.kinds.walk import Steps, walk_record
 from histio.pointer import pointer
 from histio.testing.claims import FEW, demand, demand_whole, field_at, skip
 from histio.testing.references import naming
-from histio.testing.scene import Document, MakeRuns, Scene, Steps, at, records_of, scene
+from histio.testing.scene import Document, MakeRuns, Scene, at, scene
 from histio.wire import shown
 
 
@@ -42,7 +43,7 @@ def made_runs(history: History, make_runs: MakeRuns) -> None:
 def _content(table: Table, record: Any) -> str:
     """*record* without what is new in every row."""
     kept = copy.deepcopy(record)
-    for below, _, entry in records_of(table, kept):
+    for below, entry, _ in walk_record(table, kept):
         for member, column in below.columns.items():
             if (
                 member in below.identity_members

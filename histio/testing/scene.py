@@ -21,6 +21,7 @@ from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
 from histio.kinds.mapping import is_among
 from histio.kinds.table import Kind, Reference, Table
+from histio.kinds.walk import Steps, walk_record
 from histio.report import ImportReport
 from histio.resolving.circles import Blank, blank_of
 
@@ -28,7 +29,6 @@ MakeRuns: TypeAlias = Callable[[Any, int], object]
 """Adds a number of runs to a session."""
 
 Document: TypeAlias = dict[str, Any]
-Steps: TypeAlias = tuple[str | int, ...]
 
 # Every export of a case says the same moment, so that documents can be compared.
 _MOMENT = dt.datetime(2025, 12, 9, 12, tzinfo=dt.UTC)
@@ -39,16 +39,6 @@ _COMMITTED = "make_runs has ended the transaction of a session that is not its o
 def kinds_of(history: History) -> list[Kind]:
     """The kinds of *history*, in the order of their lists in a document."""
     return list(history.bound.kinds)
-
-
-def records_of(table: Table, record: Any, *steps: str | int) -> Iterator[tuple[Table, Steps, Any]]:
-    """*record* and all nested ledger entries, each with its table and the steps that lead to it."""
-    yield table, steps, record
-    for ledger in table.ledgers:
-        name = table.names[ledger.member]
-        entries = record.get(name) or ()
-        for place, entry in enumerate(entries if ledger.many else [entries] if entries else []):
-            yield from records_of(ledger.table, entry, *steps, *((name, place) if ledger.many else (name,)))
 
 
 def at(document: Any, steps: Steps) -> Any:
@@ -107,7 +97,8 @@ class Scene:
     def records_in(self, document: Document) -> Iterator[tuple[Table, Steps, Any]]:
         """Table, steps and record of each run of *document* and of each ledger entry."""
         for kind, place, record in self.runs_in(document):
-            yield from records_of(kind.table, record, kind.collection, place)
+            for table, entry, steps in walk_record(kind.table, record, kind.collection, place):
+                yield table, steps, entry
 
     def _made(self, kind: Kind) -> sa.ColumnElement[bool]:
         """What is true of the runs that were made."""

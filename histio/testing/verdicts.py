@@ -11,10 +11,11 @@ from marshmallow import ValidationError, fields, validate
 
 from histio.history import History
 from histio.kinds.table import Kind, Table
+from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.records import RecordSchema
 from histio.testing.claims import FEW, demand, field_at, need_hypothesis
-from histio.testing.scene import Document, MakeRuns, Steps, kinds_of, scene
+from histio.testing.scene import Document, MakeRuns, kinds_of, scene
 from histio.wire import JsonSchema, WireField, faults_in, shown
 
 # What the JSON Schema says of validators, too.

@@ -29,7 +29,8 @@ GUIDES = [page for name, page in PAGES.items() if name not in ("api.md", "change
 
 PUBLISHED = ROOT / "schemas" / "history-1.0.schema.json"
 SCHEMA = json.loads(PUBLISHED.read_text("utf-8"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = PYPROJECT["project"]
 
 # What applications use that have the bundled models.
 OF_THE_FACADE = {
@@ -203,11 +204,17 @@ def test_every_promise_has_its_test(name):
     assert len(list((ROOT / "tests").rglob(f"{name}.py"))) == 1
 
 
-def test_the_layers_of_contributing_are_the_modules_that_exist():
-    named = re.findall(r"`(\w+)`", " ".join(modules for modules, *_ in Page("CONTRIBUTING.md").table()))
-    package = ROOT / "histio"
-    found = [path.stem for path in package.glob("[!_]*.py")]
-    assert sorted(named) == sorted([*found, *(path.parent.name for path in package.glob("*/__init__.py"))])
+def test_the_rooms_of_contributing_are_those_that_import_linter_holds():
+    named = re.findall(r"`(\w+)`", " ".join(rooms for rooms, _ in Page("CONTRIBUTING.md").table("The rooms")))
+    layers = PYPROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert named == [room for layer in layers for room in layer.split(" | ")]
+
+
+@pytest.mark.parametrize(("question", "answer"), Page("CONTRIBUTING.md").table("Where is what"))
+def test_the_modules_that_answer_questions_in_contributing_exist(question, answer):
+    modules = re.findall(r"`([\w/]+\.py)`", answer)
+    assert modules
+    assert [module for module in modules if not (ROOT / "histio" / module).is_file()] == []
 
 
 # The reference.

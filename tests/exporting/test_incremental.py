@@ -111,7 +111,7 @@ def test_the_header_names_the_predecessor_and_documents_cannot(sqlite, tmp_path)
     history.export_file(tmp_path / "runs.jsonl", follows="a" * 64)
     header = json.loads((tmp_path / "runs.jsonl").read_text().splitlines()[0])["header"]
     assert header["follows"] == "a" * 64
-    with pytest.raises(ValueError, match="a document cannot say it"):
+    with pytest.raises(ValueError, match="only the header of a stream can name a predecessor"):
         history.export_file(tmp_path / "runs.json", follows="a" * 64)
     with pytest.raises(ValueError, match="64 lower-case hexadecimal digits"):
         history.export_file(tmp_path / "other.jsonl", follows="A" * 64)

@@ -653,7 +653,7 @@ def test_the_depth_of_a_line_is_told_in_one_pass_over_it(text):
 @pytest.mark.parametrize("option", ["commit_every", "max_bytes", "max_line_bytes", "max_depth"])
 @pytest.mark.parametrize("value", [0, -1, "5", 2.5, True, 10**20])
 def test_numbers_that_make_no_sense_are_refused_by_name(sqlite, option, value):
-    with pytest.raises(ValueError, match=f"{option} is a number, 1 or more"):
+    with pytest.raises(ValueError, match=f"{option} must be a positive integer"):
         History(sqlite).import_file("none.jsonl", **{option: value})
 
 

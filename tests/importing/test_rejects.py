@@ -285,5 +285,5 @@ def test_a_run_is_kept_as_it_stood_numbers_that_python_writes_otherwise_included
 def test_rejects_never_take_the_place_of_what_was_not_kept(sqlite, tmp_path, options):
     source = tmp_path / "runs.jsonl"
     source.write_text('{"header": {"version": "1.0", "sealed": false}}\n')
-    with pytest.raises(ValueError, match="rejects: the file itself"):
+    with pytest.raises(ValueError, match="rejects: cannot be the file itself"):
         History(sqlite).import_file(source, rejects=source, **options)

@@ -258,7 +258,7 @@ def test_a_file_is_verified_before_the_first_part_is_committed(sqlite):
     [
         ({"commit_every": 1, "atomic": True}, ValueError, "commit_every excludes atomic"),
         ({"commit_every": 1, "dry_run": True}, ValueError, "commit_every excludes atomic, dry_run"),
-        ({"commit_every": 0}, ValueError, "commit_every is a number, 1 or more, not 0"),
+        ({"commit_every": 0}, ValueError, "commit_every must be a positive integer, not 0"),
         ({"commit_every": -5}, ValueError, "not -5"),
         ({"commit_every": True}, ValueError, "not True"),
     ],

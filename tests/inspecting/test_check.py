@@ -286,7 +286,7 @@ def test_limits_are_kept_and_what_is_beyond_them_is_told(limit, expected):
 @pytest.mark.parametrize("limit", ["max_bytes", "max_line_bytes", "max_depth"])
 @pytest.mark.parametrize("value", [0, -1, "5", None, True])
 def test_limits_that_make_no_sense_are_refused(limit, value):
-    with pytest.raises(ValueError, match=f"{limit} is a number, 1 or more"):
+    with pytest.raises(ValueError, match=f"{limit} must be a positive integer"):
         list(check_file(io.BytesIO(GOOD), **{limit: value}))
 
 

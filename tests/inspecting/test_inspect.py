@@ -16,7 +16,7 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Session, relationship
 
 import histio
-from histio import DocumentError, History, Needed, inspect_file, references
+from histio import DocumentError, History, ReferencedRow, inspect_file, references
 from histio.models import Ingredient, Product
 from histio.testing import documents
 from tests.support import shop
@@ -31,7 +31,6 @@ from tests.support.bakery import (
     without,
 )
 from tests.support.books import InvoiceSchema, SaleSchema, books
-from tests.support.effort import examples
 from tests.support.hosts import document as runs_of
 from tests.support.hosts import model, run, text, to
 from tests.support.shop import order, orders
@@ -224,7 +223,9 @@ def test_the_digest_of_numbers_of_any_size_is_that_of_the_export(shop_history, t
         assert inspect_file(tmp_path / name, history=shop_history).sha256 == report.sha256
 
 
-@settings(max_examples=examples(15), derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 @given(documents(History()))
 def test_a_stream_is_sealed_with_the_digest_that_its_document_has(made_up):
     made_up |= {"exported_at": "2025-12-09T12:00:00Z"}
@@ -235,7 +236,6 @@ def test_a_stream_is_sealed_with_the_digest_that_its_document_has(made_up):
     assert {kind: each.runs for kind, each in found.kinds.items()} == trailer["counts"]
 
 
-@pytest.mark.slow
 def test_the_digest_of_an_older_file_is_still_that_of_its_export(sqlite_of, tmp_path):
     engine = sqlite_of(shop.Base.metadata, *shop.catalog())
     before = History(engine, shop.OrderSchema, values={"shop_id": 7})
@@ -270,9 +270,9 @@ def test_a_member_of_one_name_in_several_tables_is_counted_once():
     given = document(*runs, assembly=[assembly_run(1, packaging_consumptions=bags)])
     assert inspected(text_of(given)).most_used["ingredient_slug"] == {"flour": 6, "salt": 1}
     assert [each for each in needed(text_of(given)) if each.member == "ingredient_slug"] == [
-        Needed("ingredient_slug", "Ingredient", "flour", 1, required=False),
-        Needed("ingredient_slug", "Ingredient", "salt", 1, required=False),
-        Needed("ingredient_slug", "Product", "flour", 5, required=True),
+        ReferencedRow("ingredient_slug", "Ingredient", "flour", 1, required=False),
+        ReferencedRow("ingredient_slug", "Ingredient", "salt", 1, required=False),
+        ReferencedRow("ingredient_slug", "Product", "flour", 5, required=True),
     ]
 
 
@@ -426,10 +426,9 @@ SLUGS = {
 }
 
 
-@pytest.mark.slow
 def test_what_is_required_and_not_found_is_what_an_import_rejects(history):
     @settings(
-        max_examples=examples(15),
+        max_examples=15,
         deadline=None,
         derandomize=True,
         database=None,
@@ -457,7 +456,6 @@ def many(count, of):
     return unsealed(*(line("production_run", each) for each in runs))
 
 
-@pytest.mark.slow
 def test_rows_are_looked_up_once_however_many_runs_name_them(shelf, history, count_statements):
     statements = count_statements(shelf)
     counts = []
@@ -468,7 +466,6 @@ def test_rows_are_looked_up_once_however_many_runs_name_them(shelf, history, cou
     assert len(set(counts)) == 1
 
 
-@pytest.mark.slow
 def test_memory_is_the_same_for_any_number_of_runs(tune):
     tune(keys_in_memory=50)
 

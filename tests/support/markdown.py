@@ -87,7 +87,7 @@ class Page:
     def before(self) -> list[Page]:
         """The pages whose code comes before this one's, which says so in words."""
         text = " ".join(self.text.split())
-        found = re.search(r"The code goes on from that of \[[^]]+\]\(([^)]+)\)", text)
+        found = re.search(r"The code continues from \[[^]]+\]\(([^)]+)\)", text)
         if found is None:
             return []
         page = Page(str(self.path.with_name(found[1]).relative_to(ROOT)))

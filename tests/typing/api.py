@@ -62,7 +62,7 @@ def files(history: histio.History, path: Path, file: BinaryIO) -> None:
     for given in (path, "runs.jsonl", file):
         assert_type(histio.check_file(given, history=history, max_depth=9), Iterator[histio.Problem])
         assert_type(histio.inspect_file(given), histio.Inspection)
-        assert_type(histio.references(given, history=history), Iterator[histio.Needed])
+        assert_type(histio.references(given, history=history), Iterator[histio.ReferencedRow])
     for audited in (history, path):
         assert_type(histio.audit(audited), Iterator[histio.Problem])
     histio.check_file(history)  # type: ignore[arg-type]

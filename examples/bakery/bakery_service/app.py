@@ -36,7 +36,7 @@ class Bakery:
 
 
 def create_app(database_url: str | None = None, branch: str | None = None) -> FastAPI:
-    """The service of one *branch*. What is not given comes from the environment: DATABASE_URL and BRANCH."""
+    """The service of one *branch*. Defaults come from the environment: DATABASE_URL and BRANCH."""
     engine = engine_of(database_url or os.environ["DATABASE_URL"])
     branch = branch or os.environ["BRANCH"]
 

@@ -1,4 +1,4 @@
-"""The bakery's history: how its tables are told to histio. This is all there is to a binding."""
+"""The binding of the bakery's tables to histio."""
 
 from __future__ import annotations
 
@@ -103,6 +103,6 @@ def history_of(branch: str, engine: AsyncEngine) -> histio.AsyncHistory:
 
 
 def of_branch(branch: str) -> dict[str, sa.ColumnElement[bool]]:
-    """By kind, which runs are the *branch*'s: exports see every row unless they are told."""
+    """By kind, the condition for runs of the *branch*, for exports: without it, they see every row."""
     own: Any = Bake.branch == branch
     return {"production_run": own, "tasting": Tasting.bake.has(own)}

@@ -11,16 +11,16 @@ from typing import Any
 from histio import Problem
 
 LONGEST = 1_000_000
-"""Bytes of a line. A run with its ledgers has a few thousand; what is longer is no history."""
+"""The maximum bytes of a line. A run with its ledgers has a few thousand."""
 
 BATCH = 500
-"""Runs that are imported, and held in memory, at a time; other requests wait while they are checked."""
+"""Runs that are held in memory and imported at a time; other requests wait while they are checked."""
 
 Line = tuple[int, bytes]
 
 
 class LineError(Exception):
-    """A line that cannot be read, which makes the stream useless as a whole."""
+    """A line that cannot be read, so that the whole stream is refused."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(f"line {line}: {message}")
@@ -30,7 +30,7 @@ class LineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some runs as a document, and the line that each of them stood in.
+    """Some runs as a document, with the line of each.
 
     Attributes:
         document: What histio imports.
@@ -51,11 +51,11 @@ class Batch:
         return sum(map(len, self.numbers.values()))
 
     def clear(self) -> None:
-        """Let go of the runs."""
+        """Remove the runs."""
         self.document.clear()
 
     def in_stream(self, problem: Problem) -> Problem:
-        """The *problem*, told with the line of the stream instead of the place in this document."""
+        """The *problem* with its line in the stream instead of its place in this document."""
         if problem.kind is None or problem.index is None:
             return problem
         within = problem.pointer.removeprefix(f"/{self.collections[problem.kind]}/{problem.index}")

@@ -9,7 +9,7 @@ from histio import ImportReport, Problem
 from bakery_service.stream import Batch
 
 SHOWN = 1_000
-"""Problems, and warnings, that an answer lists at most; `rejected` is the true number of bad runs."""
+"""The maximum of problems, and of warnings, in a response; `rejected` counts all bad runs."""
 
 
 @dataclass(slots=True)
@@ -19,10 +19,10 @@ class Upload:
     Attributes:
         committed: Whether anything was written.
         imported: Runs that were new.
-        skipped: Runs that were known and left alone.
+        skipped: Runs that exist already.
         rejected: Runs with problems.
-        problems: The first of them, each with the line of the stream.
-        warnings: What is odd about runs that are fine otherwise, likewise.
+        problems: The first problems, each with the line of the stream.
+        warnings: The first warnings about runs, each with the line of the stream.
     """
 
     committed: bool = False
@@ -37,6 +37,5 @@ class Upload:
         self.imported += report.imported
         self.skipped += report.skipped
         self.rejected += report.rejected
-        for told, all_of_them in ((report.problems, self.problems), (report.warnings, self.warnings)):
-            some = told[: SHOWN - len(all_of_them)]
-            all_of_them += [batch.in_stream(problem) for problem in some]
+        for new, collected in ((report.problems, self.problems), (report.warnings, self.warnings)):
+            collected += [batch.in_stream(problem) for problem in new[: SHOWN - len(collected)]]

@@ -100,9 +100,9 @@ def export(
     with open_history(url, history_name) as history, progress_bar(shown=not (quiet or as_json)) as progress:
         criteria: Any = None
         if where:
-            from histio.inspecting.filters import naming
+            from histio.inspecting.filters import filter_by_slugs
 
-            criteria = naming(history, _parse_slugs(where), kinds=kinds or None)
+            criteria = filter_by_slugs(history, _parse_slugs(where), kinds=kinds or None)
             kinds = tuple(criteria)
         report = history.export_file(
             file,

@@ -54,7 +54,7 @@ def references(
     return ExitCode.BAD if rejects_runs else ExitCode.DONE
 
 
-def _group_by_member(missing: Iterable[histio.Needed]) -> dict[str, dict[str, Any]]:
+def _group_by_member(missing: Iterable[histio.ReferencedRow]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for each in missing:
         details = {"model": each.model, "uses": each.uses, "required": each.required, "hint": each.hint}
@@ -62,7 +62,7 @@ def _group_by_member(missing: Iterable[histio.Needed]) -> dict[str, dict[str, An
     return groups
 
 
-def _table_row(reference: histio.Needed) -> tuple[object, ...]:
+def _table_row(reference: histio.ReferencedRow) -> tuple[object, ...]:
     if reference.found is None:
         state = "not checked"
     elif reference.found:

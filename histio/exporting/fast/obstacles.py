@@ -12,7 +12,8 @@ from sqlalchemy.orm import Mapper
 
 from histio.kinds.base import BaseSchema
 from histio.kinds.fields import Choice
-from histio.kinds.mapping import composite_listeners, mapper_of
+from histio.kinds.listeners import Listeners, composite_listeners, loading
+from histio.kinds.mapping import mapper_of
 from histio.kinds.table import Table
 from histio.records import RecordSchema
 from histio.wire import WireField, nested_in
@@ -48,6 +49,12 @@ def obstacles(table: Table, way: Way) -> Iterator[str]:
         yield f"{table.mapper.class_.__name__} is part of an inheritance"
     for ledger in table.ledgers:
         yield from obstacles(ledger.table, way)
+
+
+def loading_listeners(table: Table) -> Listeners:
+    """The listeners on which the obstacles for dumping depend; all else is there when a kind is bound."""
+    mappers = (mapper for each in table.all() for mapper in (each.mapper, *named_mappers(each)))
+    return Listeners(place for mapper in mappers for place in loading(mapper))
 
 
 def _of_class(schema: BaseSchema, way: Way) -> Iterator[str]:

@@ -28,7 +28,7 @@ Filler: TypeAlias = Callable[[Defaults, int], Iterable[Any]]
 """Makes so many parameters of a column that no member fills."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Target:
     """What plans need to know of the database that an import writes to.
 

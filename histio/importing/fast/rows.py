@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import RowFaultError, counts_up, driver_of, insert_rows, next_key
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, obstacles
+from histio.importing.destination import Destination
 from histio.importing.fast.plan import (
     KeyPlan,
     LedgerPlan,
@@ -21,8 +25,8 @@ from histio.importing.fast.plan import (
 )
 from histio.importing.row import owner_columns
 from histio.importing.row_builder import RowBuilder
+from histio.kinds.mapping import KEYS_PER_STATEMENT
 from histio.kinds.table import Kind, Table
-from histio.resolving.resolve import CHUNK
 
 _REMEMBERED = 50_000
 """So many slugs, or combinations of slugs, are remembered with what they fill rows with."""
@@ -131,8 +135,8 @@ def _find_keys(connection: Connection, plan: KeyPlan, records: Records) -> list[
     """
     identities = [record[plan.name].lower() for record in records]
     found: dict[str, tuple[Any, ...]] = {}
-    for start in range(0, len(identities), CHUNK):
-        chunk = list(map(plan.from_wire, identities[start : start + CHUNK]))
+    for start in range(0, len(identities), KEYS_PER_STATEMENT):
+        chunk = list(map(plan.from_wire, identities[start : start + KEYS_PER_STATEMENT]))
         with connection.execute(plan.select, {"identities": chunk}) as result:
             found.update((row[0], tuple(row[1:])) for row in result.cursor.fetchall())
     if not plan.has_hyphens:
@@ -167,29 +171,45 @@ class _LedgerWriter:
         return all(map(self._rows.admits, self._plan.ledger.listed(record.get(self._plan.name))))
 
 
-def find_row_writer(connection: Connection, kind: Kind, builder: RowBuilder) -> RowWriter | str:
+@dataclass(frozen=True, slots=True)
+class _KindRules:
+    """What decides about the fast path of a kind in whatever database.
+
+    Attributes:
+        reason: Why its runs take the full path; None: as far as the kind goes, they need not.
+        growing_keys: The keys of its tables that an import may choose, if nobody else can meanwhile.
+    """
+
+    reason: str | None
+    growing_keys: Sequence[sa.Column[Any]]
+
+
+def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     """The writer for accepted records of *kind*; a text: why they take the full path."""
-    reason = next(obstacles(kind.table, "load"), None)
-    if reason is not None:
-        return reason
-    if not kind.table.has_own_uuid:
-        return f"{kind.name}: no UUID, unique by itself, identifies its runs"
+    connection, builder, plan = destination.connection, destination.builder, destination.plan
+    rules = plan.recall(("fast path", kind.name), _find_rules, kind)
+    if rules.reason is not None:
+        return rules.reason
     driver = driver_of(connection)
     if driver is None:
         return f"{kind.name}: nothing is known of the driver {connection.dialect.driver}"
-    target = Target(connection.dialect, driver, builder.limits, builder.defaults, _counted(connection, kind))
+    counted = frozenset(key for key in rules.growing_keys if counts_up(connection, key))
+    defaults = {table: frozenset(own) for table, own in builder.defaults.items()}
+    target = Target(connection.dialect, driver, builder.limits, defaults, counted)
+    found = plan.recall(("rows", kind.name), functools.partial(_find_table_plan, kind.table), target)
+    return found if isinstance(found, str) else RowWriter(found, builder)
+
+
+def _find_rules(kind: Kind) -> _KindRules:
+    reason = next(obstacles(kind.table, "load"), None)
+    if reason is None and not kind.table.has_own_uuid:
+        reason = f"{kind.name}: no UUID, unique by itself, identifies its runs"
+    keys = [(table.growing_key, owner_columns(table)) for table in kind.table.all()]
+    return _KindRules(reason, [key for key, columns in keys if key is not None and columns == (key,)])
+
+
+def _find_table_plan(table: Table, target: Target) -> TablePlan | str:
     try:
-        return RowWriter(plan_table(target, kind.table), builder)
+        return plan_table(target, table)
     except FullPathError as error:
         return str(error)
-
-
-def _counted(connection: Connection, kind: Kind) -> frozenset[Any]:
-    """The growing keys of the tables of *kind* whose next values the import may choose itself."""
-    return frozenset(
-        key
-        for table in kind.table.all()
-        if (key := table.growing_key) is not None
-        and owner_columns(table) == (key,)
-        and counts_up(connection, key)
-    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
+
+import sqlalchemy as sa
 
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import named_mappers
@@ -14,8 +17,8 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
-from histio.importing.parse import OnDuplicate, Run
 from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
+from histio.importing.run import OnDuplicate, Run
 from histio.importing.truncation import Cut
 from histio.importing.update.compare import note_altered
 from histio.kinds.mapping import unique_rules
@@ -25,6 +28,29 @@ from histio.tuning import tuning
 _UUID = len("00000000-0000-0000-0000-000000000000")
 _DEPTH = 50
 """Ledgers are not nested more deeply."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rules:
+    """What follows from the kinds of an import alone.
+
+    Attributes:
+        blocked: By name, kinds whose runs take the full path, and why.
+        may_collide: Whether constraints forbid more than rows of the same identity or key.
+        core_tables: By kind, the Core tables that its runs have rows in.
+    """
+
+    blocked: Mapping[str, str]
+    may_collide: bool
+    core_tables: Mapping[Kind, Sequence[sa.Table]]
+
+    @classmethod
+    def of(cls, kinds: Sequence[Kind]) -> Self:
+        """The rules for *kinds*."""
+        tables = [table for kind in kinds for table in kind.table.all()]
+        reason = "there are slugs of rows that an import writes"
+        blocked = {kind.name: reason for kind in kinds} if _refer_to_each_other(tables) else {}
+        return cls(blocked, _may_collide(tables), {kind: core_tables(kind) for kind in kinds})
 
 
 class FastPath:
@@ -62,12 +88,11 @@ class FastPath:
         self._counts = counts
         self._on_duplicate = on_duplicate
         self._deferred = deferred
-        tables = [table for kind in destination.kinds for table in kind.table.all()]
-        self._blocked = {name: "; ".join(reasons) for name, reasons in unit_of_work.items()}
-        if _refer_to_each_other(tables):
-            reason = "there are slugs of rows that an import writes"
-            self._blocked = {kind.name: reason for kind in destination.kinds}
-        self._may_collide = _may_collide(tables)
+        rules = destination.plan.recall("fast path", _Rules.of, destination.kinds)
+        slow = {name: "; ".join(reasons) for name, reasons in unit_of_work.items()}
+        self._blocked = {**slow, **rules.blocked}
+        self._may_collide = rules.may_collide
+        self._core_tables = rules.core_tables
         self._writers: dict[str, RowWriter | str] = {}
         self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
@@ -78,8 +103,7 @@ class FastPath:
             reason = "the full path is asked for" if tuning().full_path_only else self._blocked.get(kind.name)
             if reason is None and self._destination.identities.scope(kind.table):
                 reason = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
-            builder = self._destination.builder
-            self._writers[kind.name] = reason or find_row_writer(self._connection, kind, builder)
+            self._writers[kind.name] = reason or find_row_writer(self._destination, kind)
         return self._writers[kind.name]
 
     def take(self, raw_runs: Sequence[RawRun]) -> list[RawRun]:
@@ -158,7 +182,7 @@ class FastPath:
         try:
             fault = attempted(
                 self._connection,
-                core_tables(kind),
+                self._core_tables[kind],
                 lambda: self._insert(kind, writer, records),
                 deferred=self._deferred,
             )

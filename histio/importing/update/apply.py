@@ -16,9 +16,9 @@ from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.bulk import insert_in_bulk
 from histio.importing.orm import Work, cascades, further_of
-from histio.importing.parse import Values
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
+from histio.importing.run import Values
 from histio.importing.update.plan import (
     LedgerUpdate,
     Removal,
@@ -29,11 +29,10 @@ from histio.importing.update.plan import (
     stored_entries,
 )
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import Columns, attribute, is_among, select_rows
+from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, attribute, is_among, select_rows
 from histio.kinds.table import Ledger, Links, Table
 from histio.resolving.construct import assign
-from histio.resolving.eager import complete, eager
-from histio.resolving.resolve import CHUNK
+from histio.resolving.eager import eager_options, fetch_apart
 
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
 """Columns beside which the identity of a run is unique, and their values."""
@@ -115,9 +114,9 @@ class _Amendment(Work):
         """The objects of runs with all that belongs to them, by identity."""
         own = identity.sql(table.mapper.class_)
         scope = [column == value for column, value in within.items()]
-        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager(table))
+        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager_options(table))
         rows = self._session.execute(statement.where(own.among(identities), *scope)).all()
-        complete(self._session, table, [row for row, *_ in rows])
+        fetch_apart(self._session, table, [row for row, *_ in rows])
         return {identity.normal(identity.joined(values)): row for row, *values in rows}
 
     def _remove(self, removals: Iterator[tuple[int, Removal]]) -> None:
@@ -286,8 +285,8 @@ def _take(
     """Delete the rows whose *columns* have one of the *keys*, and all below them; give them back by those."""
     taken: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     kept = [each for each in table.rows.columns if each is not table.growing_key and each.computed is None]
-    for start in range(0, len(keys), CHUNK):
-        among = is_among(columns, keys[start : start + CHUNK])
+    for start in range(0, len(keys), KEYS_PER_STATEMENT):
+        among = is_among(columns, keys[start : start + KEYS_PER_STATEMENT])
         stored = connection.execute(sa.select(table.rows).where(among).order_by(*table.rows.primary_key))
         rows = stored.mappings().all()
         below = [

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from histio.exporting.pages import export_known
 from histio.exporting.unreadable import altered_values
-from histio.importing.parse import Run, Values
+from histio.importing.run import Run, Values
 from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Table
 from histio.pointer import pointer

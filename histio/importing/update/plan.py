@@ -9,13 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from histio.importing.parse import Steps, Values
 from histio.importing.row import Row
+from histio.importing.run import Values
 from histio.importing.update.compare import BY_CONTENT
 from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
 from histio.kinds.match import out_of_sequence
 from histio.kinds.table import Ledger, Table
+from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.wire import shown
 

@@ -11,9 +11,9 @@ from histio.database.sessions import Habits
 from histio.importing.bulk import write
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
-from histio.importing.parse import Run, Values
 from histio.importing.repetitions import note_entries, written_here
 from histio.importing.row import Row
+from histio.importing.run import Run, Values
 from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
 from histio.importing.update.compare import BY_CONTENT, given_values, note_altered, stored_values
 from histio.kinds.table import Kind, Table

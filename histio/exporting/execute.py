@@ -1,0 +1,104 @@
+"""Run an export of a bound history: into a document, into a file, or as records one by one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from histio.bound import Bound
+from histio.database.connect import BorrowedSession
+from histio.exporting.pages import count_runs, export_runs, export_texts
+from histio.exporting.selection import Filters, Selection
+from histio.exporting.tally import ExportTally, OnUnreadable
+from histio.files import FilePath, format_of, header_time, report_on, stream_header, target, write_runs
+from histio.kinds.table import Kind
+from histio.progress import Meter, Report
+from histio.report import ExportReport
+from histio.resolving.circles import circle_warnings
+
+
+def export_document(
+    bound: Bound,
+    selection: Selection,
+    *,
+    exported_at: dt.datetime | None,
+    exact: bool,
+    session: BorrowedSession | None,
+) -> dict[str, Any]:
+    """The selected runs as one document; see `History.export_document`."""
+    document: dict[str, Any] = {"version": bound.versions.current, "exported_at": header_time(exported_at)}
+    tally = ExportTally(exact=exact)
+    with bound.database.reading(session) as connection:
+        for kind, filters in selection.items():
+            document[kind.collection] = list(export_runs(connection, kind, filters, tally))
+        written = [kind for kind in selection if document[kind.collection]]
+        tally.note(circle_warnings(written, connection.dialect))
+    tally.finish()
+    return document
+
+
+def export_file(
+    bound: Bound,
+    selection: Selection,
+    path: FilePath,
+    *,
+    exported_at: dt.datetime | None,
+    follows: str | None,
+    format: str | None,  # noqa: A002 - the word for it
+    overwrite: bool,
+    exact: bool,
+    on_unreadable: OnUnreadable,
+    progress: Report | None,
+    session: BorrowedSession | None,
+) -> ExportReport:
+    """Write the selected runs to *path*; see `History.export_file`."""
+    form = format_of(path, format)
+    if follows is not None and form.name == "json":
+        raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
+    if on_unreadable not in get_args(OnUnreadable):
+        raise ValueError(f"on_unreadable must be one of {get_args(OnUnreadable)}, not {on_unreadable!r}")
+    tally = ExportTally(exact=exact, on_unreadable=on_unreadable)
+    collections = {kind.name: kind.collection for kind in selection}
+    header = stream_header(
+        bound.versions.current, header_time(exported_at), list(collections), follows=follows
+    )
+    meter = Meter(progress)
+    with (
+        target(path, compression=form.compression, overwrite=overwrite) as file,
+        bound.database.reading(session) as connection,
+    ):
+        total = None
+        if progress is not None:
+            total = sum(count_runs(connection, kind, filters) for kind, filters in selection.items())
+        meter.begin("export", lambda: file.stored, total=total)
+        pages = (
+            (kind.name, texts)
+            for kind, filters in selection.items()
+            for texts in export_texts(connection, kind, filters, tally)
+        )
+        counted = meter.counted(pages, lambda page: len(page[1]))
+        seal = write_runs(form.name, file, header, collections, counted)
+        written = [kind for kind in selection if seal.counts[kind.name]]
+        tally.note(circle_warnings(written, connection.dialect))
+        tally.check()
+    return report_on(
+        header,
+        seal,
+        file.stored,
+        skipped=tally.skipped,
+        problems=tuple(tally.problems),
+        warnings=tuple(tally.warnings),
+        problem_count=tally.problem_count,
+        warning_count=tally.warning_count,
+    )
+
+
+def iterate_runs(
+    bound: Bound, kind: Kind, filters: Filters, *, exact: bool, session: BorrowedSession | None
+) -> Iterator[dict[str, Any]]:
+    """The records of *kind*, one after the other; see `History.iter_runs`."""
+    tally = ExportTally(exact=exact)
+    with bound.database.reading(session) as connection:
+        yield from export_runs(connection, kind, filters, tally)
+    tally.finish()

@@ -1,0 +1,45 @@
+"""How the columns of a history are accounted for, and how fast its runs are exported and imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from histio.bound import Bound
+from histio.database.connect import BorrowedSession
+from histio.database.sessions import Habits
+from histio.exporting.fast.formatter import RowFormatter
+from histio.importing.execute import open_look_ups
+from histio.importing.fast.rows import RowWriter
+from histio.importing.orm import reasons
+from histio.kinds.account import describe_accounts
+from histio.kinds.accounting import accounts
+from histio.kinds.table import Kind
+
+
+def explain(bound: Bound, session: BorrowedSession | None) -> str:
+    """The text of `History.explain`."""
+    lines = list(describe_accounts(accounts(bound.kinds, values=bound.values)))
+    lines += explain_slow_imports(bound.kinds)
+    if session is not None or bound.has_database:
+        with open_look_ups(bound, session) as look_ups:
+            for kind in bound.kinds:
+                lines += _explain_path(f"{kind.name}, export", look_ups.export_path(kind))
+                lines += _explain_path(f"{kind.name}, import", look_ups.import_path(kind))
+            lines += [f"{problem.kind}: {problem.message}" for problem in look_ups.circle_warnings()]
+    return "\n".join(lines)
+
+
+def explain_slow_imports(kinds: Iterable[Kind]) -> list[str]:
+    """A line for each kind that is imported row by row because of its models, with the reasons."""
+    slow = "imports go through the unit of work, row by row"
+    found = {kind.name: reasons(kind, Habits()) for kind in kinds}
+    return [f"{name}: {slow}: {'; '.join(why)}" for name, why in found.items() if why]
+
+
+def _explain_path(name: str, path: RowFormatter | RowWriter | str) -> Iterator[str]:
+    """Lines that say whether *name* takes the fast path, with its details, or why it does not."""
+    if isinstance(path, str):
+        yield f"{name}: through marshmallow, run by run: {path}"
+    else:
+        yield f"{name}: fast path"
+        yield from path.describe()

@@ -1,0 +1,152 @@
+"""The full path of imports: validate, classify, resolve and write runs of any form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from histio.database.sessions import Habits
+from histio.importing.classify import Classifier
+from histio.importing.destination import Destination
+from histio.importing.duplicates import Duplicates
+from histio.importing.graph import LEFT, Need, RunGraph
+from histio.importing.repetitions import shared_identities
+from histio.importing.row_counts import RowCounts
+from histio.importing.run import OnDuplicate, Run
+from histio.importing.run_writer import RunWriter
+from histio.importing.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
+from histio.importing.update.update import Updater
+from histio.kinds.table import Kind, Table
+from histio.report import EntryCounts
+
+
+class FullPath:
+    """The full path of one transaction of an import.
+
+    Args:
+        destination: The database.
+        habits: The habits of the session that is used.
+        unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
+        counts: Tells whether written rows have to be counted.
+        on_duplicate: What to do with runs that exist.
+        deferred: Whether deferred constraints are checked now.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        habits: Habits,
+        unit_of_work: Mapping[str, Sequence[str]],
+        counts: RowCounts,
+        on_duplicate: OnDuplicate,
+        deferred: bool,
+    ) -> None:
+        self._destination = destination
+        self._dependencies = destination.dependencies
+        self._spool = destination.spool
+        self._resolver = destination.resolver
+        self._deferred = deferred
+        self._open: dict[Run, list[Need]] = {}
+        self._updater = Updater(destination, habits=habits, deferred=deferred)
+        self._duplicates = Duplicates(destination, on_duplicate, self._updater)
+        self._classifier = Classifier(destination, self._duplicates)
+        self._writer = RunWriter(
+            destination, habits=habits, unit_of_work=unit_of_work, counts=counts, deferred=deferred
+        )
+        self._two_steps = TwoSteps(
+            destination,
+            classifier=self._classifier,
+            writer=self._writer,
+            habits=habits,
+            deferred=deferred,
+        )
+
+    @property
+    def entries(self) -> EntryCounts:
+        """What was done to the ledger entries of updated runs."""
+        return self._updater.entries
+
+    @property
+    def written(self) -> set[Kind]:
+        """The kinds of which runs were written."""
+        return self._writer.written | self._duplicates.written
+
+    def take(self, runs: list[Run], *, last: bool) -> None:
+        """Import *runs*, those that others refer to first.
+
+        Runs that refer to runs which are not stored get no outcome, unless this is the *last* attempt.
+        """
+        self._open.clear()
+        for run in runs:
+            self._destination.note_keys(run)
+        for wave in self._dependencies.waves(runs):
+            pending = wave
+            while pending:
+                pending = self._import(pending, last=last)
+        self._write_open(runs)
+        for run in runs if last else ():
+            run.outcome = run.outcome or "rejected"
+
+    def write_waiting(self, waiting: WaitingRuns) -> None:
+        """Write the *waiting* runs that need only stored runs and each other."""
+        self._two_steps.write(self._spool.graph, waiting)
+        self._spool.end(number for number, _, step in self._spool.graph.runs() if step != LEFT)
+
+    def wait(self, run: Run, number: int | None) -> None:
+        """Put *run* aside; with the *number* under which it has waited before, if it has."""
+        number = self._spool.wait(run.raw, number)
+        if run in self._open:
+            self._spool.graph.add(number, self._dependencies.names_of(run), self._open[run])
+
+    def provide(self, graph: RunGraph, runs: Sequence[Run]) -> None:
+        """Tell *graph* which of *runs* are stored now."""
+        written = (run for run in runs if run.outcome in ("imported", "updated"))
+        graph.provide(name for run in written for name in self._dependencies.names_of(run))
+
+    def _import(self, runs: list[Run], *, last: bool) -> list[Run]:
+        """Import *runs*; return those that share an identity with another one of them.
+
+        These are classified again, because the outcome of the other decides about them. Runs that refer to
+        runs which are not stored get no outcome, unless this is the *last* attempt.
+        """
+        fresh = self._classifier.select_fresh(runs)
+        rows = self._destination.builder.build(fresh)
+        fresh = self._classifier.check_entries(fresh)
+        accepted: list[Run] = []
+        again: list[Run] = []
+        taken: set[tuple[Table, Any]] = set()
+        for run in fresh:
+            own = shared_identities(run)
+            if run.well_formed and taken & own:
+                run.forget()
+                again.append(run)
+            elif run.problems:
+                self._reject_or_wait(run, last=last)
+            else:
+                accepted.append(run)
+                taken |= own
+        for kind in self._destination.kinds:
+            of_kind = {run: rows[run] for run in accepted if run.kind is kind}
+            rivals = self._writer.write(kind, of_kind, deferred=self._deferred)
+            self._classifier.settle(kind, rivals)
+        return again
+
+    def _reject_or_wait(self, run: Run, *, last: bool) -> None:
+        """Reject a *run* with problems, unless a run that it refers to may still come."""
+        needs = [] if last else self._dependencies.lacking(run, self._resolver)
+        run.outcome = None if needs else "rejected"
+        if needs and run.is_open(needs):
+            self._open[run] = needs
+
+    def _write_open(self, runs: Sequence[Run]) -> None:
+        """Write those of *runs* that need only each other."""
+        still = [run for run in runs if run.outcome is None and run in self._open]
+        if not still:
+            return
+        graph = self._spool.window
+        graph.clear()
+        for number, run in enumerate(still):
+            graph.add(number, self._dependencies.names_of(run), self._open[run])
+        self.provide(graph, runs)
+        self._two_steps.write(graph, RunsOfWindow(dict(enumerate(still))))

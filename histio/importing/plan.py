@@ -1,0 +1,114 @@
+"""What an import works out once for its kinds and a database, and not again for each import."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+
+from histio.bound import Bound
+from histio.database.dialects import Limit, Stored, limits
+from histio.database.sessions import Habits
+from histio.importing.orm import unit_of_work_reasons
+from histio.importing.row_builder import plan_defaults
+from histio.importing.run_order import Dependencies
+from histio.kinds.listeners import Listeners, construction
+from histio.kinds.mapping import is_unique, unique_rules
+from histio.kinds.remembered import Remembered
+from histio.kinds.table import Kind, Table
+
+T = TypeVar("T")
+
+StoredColumns: TypeAlias = Mapping[sa.Column[Any], Stored]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnRules:
+    """What follows from the columns that the database has; they may be altered between two imports.
+
+    Attributes:
+        limits: By table and member, what the database cannot keep of what the format allows.
+        defaults: By table and column key, what fills the column where a record leaves it out, as a function
+            of the time of the import.
+    """
+
+    limits: Mapping[Table, Mapping[str, Limit]]
+    defaults: Mapping[Table, Mapping[str, Callable[[dt.datetime], Any]]]
+
+
+class ImportPlan:
+    """What all imports of some kinds into databases of one dialect have in common.
+
+    Args:
+        kinds: The kinds of run.
+        dialect: The database's.
+        filled: The attributes that the host fills with `values=`.
+
+    Attributes:
+        kinds: The kinds of run.
+        tables: Their tables, owners first.
+        core_tables: All Core tables that they have rows in.
+        columns: The columns of all plain members.
+        dependencies: The references between runs.
+        scopes: By table, the columns beside which its identity is unique, and their attributes.
+    """
+
+    def __init__(self, kinds: Sequence[Kind], dialect: sa.Dialect, filled: Collection[str]) -> None:
+        self.kinds = kinds
+        self.tables = [table for kind in kinds for table in kind.table.all()]
+        self.core_tables = [core for table in self.tables for core in table.core_tables]
+        self.columns = [column for table in self.tables for column in table.columns.values()]
+        self.dependencies = Dependencies(kinds, dialect)
+        self.scopes = {table: _scope(table, filled) for table in self.tables}
+        self._dialect = dialect
+        self._listeners = Listeners(place for table in self.tables for place in construction(table.mapper))
+        self._remembered: dict[Hashable, Remembered[Any]] = {}
+
+    def recall(self, name: Hashable, work_out: Callable[..., T], *arguments: Any) -> T:
+        """What *work_out* returns for *arguments*, remembered under *name* while they stay the same."""
+        remembered = self._remembered.get(name) or self._remembered.setdefault(name, Remembered(work_out))
+        found: T = remembered.get(*arguments)
+        return found
+
+    def column_rules(self, stored: StoredColumns) -> ColumnRules:
+        """What follows from the columns of the database; for absent ones, the model's types count."""
+        return self.recall("column rules", self._work_out_rules, stored)
+
+    def _work_out_rules(self, stored: StoredColumns) -> ColumnRules:
+        found = {table: limits(self._dialect, table, stored) for table in self.tables}
+        return ColumnRules(found, {table: plan_defaults(table, found[table]) for table in self.tables})
+
+    def unit_of_work(self, habits: Habits) -> dict[str, tuple[str, ...]]:
+        """By name, the kinds whose runs the unit of work has to write, with the reasons."""
+        if habits.listeners:  # of a session: nothing may keep them alive
+            return unit_of_work_reasons(self.kinds, habits)
+        # A host may replace a constructor, as well as register a listener.
+        made_by = [(table.mapper.class_.__init__, table.mapper.class_.__new__) for table in self.tables]
+        return dict(self.recall("unit of work", self._work_out_reasons, self._listeners.current(), made_by))
+
+    def _work_out_reasons(self, *_: Any) -> dict[str, tuple[str, ...]]:
+        return unit_of_work_reasons(self.kinds, Habits())
+
+
+def plan_imports(bound: Bound, dialect: sa.Dialect) -> ImportPlan:
+    """The plan for imports of a history into databases of *dialect*, worked out at the first of them."""
+    plan: ImportPlan = bound.import_plans.get(dialect, lambda: ImportPlan(bound.kinds, dialect, bound.values))
+    return plan
+
+
+def _scope(table: Table, filled: Collection[str]) -> Mapping[sa.Column[Any], str]:
+    """The columns beside which the identity of *table* is unique, with their attributes.
+
+    The host fills these columns, such as a tenant's. Empty: the identity is unique by itself, or not at all.
+    """
+    own = table.identity_columns
+    names = {each: name for name, each in table.mapper.columns.items()}
+    for rule in () if not own or is_unique(*own) else unique_rules(own[0].table):
+        others = {other: names.get(other) for other in rule.columns if other not in own}
+        whole = len(others) + len(own) == len(rule.columns)
+        if whole and set(filled) >= set(others.values()):
+            return {other: name for other, name in others.items() if name is not None}
+    return {}

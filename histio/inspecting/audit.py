@@ -1,0 +1,75 @@
+"""Check the numbers of a history against the rules that its schemas declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from histio.bound import Bound
+from histio.exporting.pages import export_runs
+from histio.files import FilePath, Source, check_damage, reading
+from histio.files.raw_runs import RawRun
+from histio.history import History
+from histio.importing.run import Run
+from histio.inspecting.run_checker import RunChecker
+from histio.kinds.auditing import findings
+from histio.pointer import pointer
+from histio.report import Fault, Problem
+
+
+def audit(given: FilePath | History, /, *, history: History | None = None) -> Iterator[Problem]:
+    """Check numbers against the rules in the ``Meta.audits`` of their schemas, in constant memory.
+
+    Args:
+        given: A file: a path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard
+            input; its runs of wrong form are ignored. Or a history, whose database is audited.
+        history: Defines what a file may contain; None: the bundled kinds.
+
+    Yields:
+        A warning with the code ``audit`` for each broken rule. In a database, pointers lead into the run, and
+        the run has no index.
+
+    Raises:
+        DocumentError: The file is not a history, or, after its last run, it is damaged.
+        ExportError: The format cannot hold some rows; after the runs of their kind.
+        NotConfiguredError: The history has no database.
+        OSError: The file cannot be read.
+    """
+    if isinstance(given, History):
+        yield from _audit_database(given.bound)
+    else:
+        yield from _audit_file(given, (history or History()).bound)
+
+
+def note_audits(run: Run, record: Any) -> None:
+    """Add a warning to *run* for each rule that its *record*, of the current version, breaks."""
+    for steps, text in findings(run.kind.table, record):
+        run.note(Fault(text, "audit"), *steps, warning=True)
+
+
+def _audit_database(bound: Bound) -> Iterator[Problem]:
+    checker = RunChecker(bound, bound.versions.current, None)
+    with bound.database.reading(None) as connection:
+        for kind in bound.kinds:
+            for index, record in enumerate(export_runs(connection, kind)):
+                if findings(kind.table, record):
+                    [run] = checker.check([RawRun(kind.name, record, index)])
+                    note_audits(run, record)
+                    yield from (_without_place(problem, run) for problem in run.warnings)
+
+
+def _without_place(problem: Problem, run: Run) -> Problem:
+    """*problem* of a *run* of a database, which has no place in a document."""
+    return replace(problem, pointer=problem.pointer.removeprefix(pointer(*run.steps)), index=None)
+
+
+def _audit_file(path: FilePath, bound: Bound) -> Iterator[Problem]:
+    with reading(Source(path), bound.contract, bound.kinds) as file:
+        checker = RunChecker(bound, file.version, None)
+        for item in file.items():
+            for run in checker.check([item]) if isinstance(item, RawRun) else ():
+                if run.well_formed:
+                    note_audits(run, checker.current_record(run))
+                    yield from run.warnings
+        check_damage(file)

@@ -1,0 +1,115 @@
+"""List the rows that the runs of a file refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from marshmallow import ValidationError
+
+from histio.files import FilePath, Source, check_damage, reading
+from histio.history import History
+from histio.importing.execute import open_look_ups
+from histio.importing.look_ups import LookUps
+from histio.inspecting.records import read_records
+from histio.inspecting.slug_counts import ReferringMember, SlugCounts, slug_text
+from histio.resolving.resolve import MemberFault
+from histio.wire import faults_in
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencedRow:
+    """A row that the runs of a file refer to.
+
+    Attributes:
+        member: The member that refers to it, such as ``recipe_slug``.
+        model: The name of the row's model.
+        slug: Its slug; a key of several columns as JSON.
+        uses: The number of records that refer to it by this member.
+        required: Whether runs that refer to it are rejected if it does not exist; otherwise they are imported
+            with a warning.
+        found: Whether the database has exactly one such row; None: no database was searched.
+        message: Why it was not found; None: it was, or no database was searched.
+        hint: Slugs that may have been meant; None: none is similar, or very many rows are missing.
+    """
+
+    member: str
+    model: str
+    slug: str
+    uses: int
+    required: bool
+    found: bool | None = None
+    message: str | None = None
+    hint: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as a plain dict, ready for JSON."""
+        return asdict(self)
+
+
+def references(path: FilePath, /, *, history: History | None = None) -> Iterator[ReferencedRow]:
+    """List the rows that the runs of a file refer to, and whether they exist, in constant memory.
+
+    The rows come by member, those with most uses first. References to other runs are left out, and so is a
+    slug that an import ignores because another member of its record refers to the row already.
+
+    Args:
+        path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+        history: Defines what the file may contain; its database, if it has one, is searched for the rows.
+            None: the bundled kinds, without a database.
+
+    Raises:
+        DocumentError: The file is not a history, or is damaged.
+        OSError: The file cannot be read.
+    """
+    bound = (history or History()).bound
+    with reading(Source(path), bound.contract, bound.kinds) as file, SlugCounts(bound) as slugs:
+        for found in filter(None, read_records(file, bound)):
+            slugs.add(*found)
+        check_damage(file)
+        if bound.has_database:
+            with open_look_ups(bound, version=file.version) as look_ups:
+                yield from _find_rows(slugs, look_ups)
+        else:
+            yield from _find_rows(slugs, None)
+
+
+def _find_rows(slugs: SlugCounts, look_ups: LookUps | None) -> Iterator[ReferencedRow]:
+    for member in slugs.members:
+        uses = slugs.uses(member)
+        while page := list(islice(uses, _PAGE)):
+            yield from _find_page(member, page, look_ups)
+
+
+def _find_page(
+    member: ReferringMember, page: list[tuple[Any, int]], look_ups: LookUps | None
+) -> Iterator[ReferencedRow]:
+    """The rows for a *page* of values of *member*, each with the number of its uses."""
+    malformed: dict[int, str] = {}
+    records: dict[int, dict[str, Any]] = {}
+    for place, (value, _) in enumerate(page):
+        try:
+            records[place] = member.load(value)
+        except ValidationError as error:
+            malformed[place] = next(str(fault) for _, fault in faults_in(error.messages))
+    faults: dict[int, list[MemberFault]] = {}
+    if look_ups is not None:
+        checked = look_ups.check_references(member.table, list(records.values()))
+        faults = dict(zip(records, checked, strict=True))
+    for place, (value, uses) in enumerate(page):
+        fault = next((each for each in faults.get(place, ()) if each.member == member.member), None)
+        message = malformed.get(place) or (None if fault is None else str(fault.fault))
+        yield ReferencedRow(
+            member.name,
+            member.model.__name__,
+            slug_text(value),
+            uses,
+            member.required,
+            found=None if look_ups is None else message is None,
+            message=message,
+            hint=None if fault is None else fault.hint,
+        )

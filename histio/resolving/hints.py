@@ -1,0 +1,57 @@
+"""Suggest slugs that were perhaps meant by one that names no row; and show keys in messages."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import re
+from typing import Any
+
+from histio.kinds.fields.references import Key, is_slug
+from histio.resolving.lookup import Execute, Lookup
+from histio.wire import shown
+
+_MOST_HINTS = 25
+_MOST_KNOWN = 2_000
+_LONGEST = 100  # finding close matches takes quadratic time
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # close matches of UUIDs mean nothing
+
+
+class Hints:
+    """Close matches for the slugs of one related model that name no row, for the first few of them."""
+
+    def __init__(self, lookup: Lookup, execute: Execute) -> None:
+        self._lookup = lookup
+        self._execute = execute
+        self._hints: dict[tuple[Key, Any], str | None] = {}
+        self._known: dict[Key, list[str]] = {}
+
+    def find(self, key: Key, value: Any) -> str | None:
+        """A hint for the *value* of a *key*, such as ``did you mean cookies?``; None: there is none."""
+        if not isinstance(value, str) or len(value) > _LONGEST or _UUID.fullmatch(value):
+            return None
+        if (key, value) not in self._hints and len(self._hints) < _MOST_HINTS:
+            if key not in self._known:
+                self._known[key] = self._read_known(key)
+            close = difflib.get_close_matches(value, self._known[key])
+            hint = f"did you mean {' or '.join(map(format_key, close))}?" if close else None
+            self._hints[key, value] = hint
+        return self._hints.get((key, value))
+
+    def _read_known(self, key: Key) -> list[str]:
+        """Values of *key* in the table, up to a limit."""
+        statement, paths = self._lookup.select()
+        statement = statement.with_only_columns(paths[key[0]]).distinct().limit(_MOST_KNOWN)
+        values = self._execute(statement).scalars()
+        return [value for value in values if isinstance(value, str) and len(value) <= _LONGEST]
+
+
+def format_key(value: Any) -> str:
+    """The value of a key as messages show it."""
+    if isinstance(value, tuple):
+        return " ".join(map(format_key, value))
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, str):
+        return value if is_slug(value) else shown(value)
+    return "none" if value is None else shown(value) if isinstance(value, bytes) else str(value)
