@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from histio.bound import Constants
 from histio.database.dialects import set_up
 from histio.errors import BindingError
-from histio.exporting.page_size import PAGE
 from histio.exporting.selection import Where
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
@@ -25,6 +24,7 @@ from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
+from histio.tuning import tuning
 from histio.wire import shown
 
 try:
@@ -346,7 +346,7 @@ async def _by_page(
                 yield run
             if fault is not None:
                 raise fault
-            more = len(page) == PAGE
+            more = len(page) == tuning().page
     finally:
         await _in_greenlet(runs.close)
 
@@ -355,7 +355,7 @@ def _page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[str, A
     """The next runs, and what was raised after them."""
     page: list[dict[str, Any]] = []
     try:
-        for run in itertools.islice(runs, PAGE):
+        for run in itertools.islice(runs, tuning().page):
             page.append(run)  # noqa: PERF402 - what came before an error counts
     except Exception as error:  # noqa: BLE001 - raised when the page has been given out
         return page, error
