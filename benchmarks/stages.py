@@ -51,7 +51,9 @@ STAGES = {
     "_socket": "database",
     "sqlalchemy": "database",
     "histio/database/dialects": "database",
+    "histio/importing/batches.py": "database",
     "histio/importing/bulk.py": "database",
+    "histio/importing/owner_keys.py": "database",
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
 from histio.database.connect import Bind, Database
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.kinds.remembered import RememberedByDialect
 from histio.kinds.table import Kind
 from histio.kinds.versions import Versions
@@ -23,7 +23,7 @@ class Bound:
 
     Attributes:
         kinds: The kinds of run, in the order of their lists in a document.
-        contract: Checks documents and records with the JSON Schema of the format.
+        gate: Checks documents and records with the JSON Schema of the format.
         versions: The versions of the format that can be read.
         database: Opens connections to the database that holds the runs.
         values: What an import writes into columns that the format leaves out.
@@ -31,7 +31,7 @@ class Bound:
     """
 
     kinds: tuple[Kind, ...]
-    contract: Contract
+    gate: Gate
     versions: Versions
     database: Database
     values: Constants

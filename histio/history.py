@@ -20,14 +20,14 @@ from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.importing.execute import ImportOptions, check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
-from histio.importing.orm import acting_tables
+from histio.importing.model_behavior import customized_tables
 from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
 from histio.importing.run import OnDuplicate
-from histio.importing.run_order import in_order
+from histio.importing.run_order import sort_kinds
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.kinds.json_schema import VERSION, published_or_derived
 from histio.kinds.table import Kind
 from histio.kinds.versions import Upgrades, Versions
@@ -83,14 +83,14 @@ class History:
         values: Constants | None = None,
     ) -> None:
         schemas = _by_kind(kinds or BUNDLED)
-        ordered = tuple(in_order(list(schemas)))
+        ordered = tuple(sort_kinds(list(schemas)))
         constants = dict(values or {})
         versions = Versions(version or VERSION, upgrades or {}, kinds=tuple(kind.name for kind in ordered))
         check_values(constants, ordered)
         rules = published_or_derived(tuple(schemas[kind] for kind in ordered), versions.current)
-        contract = Contract(rules, older=versions.upgrades)
-        check_accounts(ordered, values=constants, acting=acting_tables(ordered))
-        self.bound = Bound(ordered, contract, versions, Database(bind, ordered), constants)
+        gate = Gate(rules, older=versions.upgrades)
+        check_accounts(ordered, values=constants, acting=customized_tables(ordered))
+        self.bound = Bound(ordered, gate, versions, Database(bind, ordered), constants)
         for line in explain_slow_imports(ordered):
             _log.info(line)
 
@@ -127,7 +127,7 @@ class History:
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
-        return copy.deepcopy(self.bound.contract.schema)
+        return copy.deepcopy(self.bound.gate.schema)
 
     def export_document(
         self,
@@ -448,6 +448,6 @@ def _by_kind(schemas: Sequence[Any]) -> dict[Kind, type[RunSchema]]:
             raise BindingError(f"a kind is a subclass of RunSchema, not {shown(schema)}")
     kinds = {kind_of(schema): schema for schema in schemas}
     if min(len({kind.name for kind in kinds}), len({kind.collection for kind in kinds})) < len(schemas):
-        names = ", ".join(f"{kind.name} in {kind.collection}" for kind in in_order(list(kinds)))
+        names = ", ".join(f"{kind.name} in {kind.collection}" for kind in sort_kinds(list(kinds)))
         raise BindingError(f"two of the kinds have the same kind or collection: {names}")
     return kinds

@@ -102,7 +102,7 @@ def _with_alternatives(table: Table, values: dict[str, Any]) -> dict[str, Any]:
         if values.get(ledger.member) is not None:
             listed = ledger.listed(values[ledger.member])
             entries = [_with_alternatives(ledger.table, entry) for entry in listed]
-            values[ledger.member] = entries if ledger.many else entries[0]
+            values[ledger.member] = ledger.collect(entries)
     return values
 
 

@@ -338,9 +338,7 @@ def together(paths: Iterable[FilePath], bound: Bound) -> Iterator[Together]:
         for path in paths:
             source = stack.enter_context(Source(path))
             with _naming(source.name):
-                parts.append(
-                    Part(source.name, stack.enter_context(reading(source, bound.contract, bound.kinds)))
-                )
+                parts.append(Part(source.name, stack.enter_context(reading(source, bound.gate, bound.kinds))))
         one = Together(parts, bound, stack.enter_context(_Shelf()))
         one.verify()
         yield one

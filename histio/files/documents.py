@@ -12,7 +12,7 @@ from histio.errors import DocumentError
 from histio.files.decoding import NotJsonError, check_depth, decoder, repeated_name
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import DamageError, Source
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.pointer import pointer
 from histio.report import Problem
 from histio.tuning import tuning
@@ -37,7 +37,7 @@ class Document:
 
     Args:
         source: Its bytes.
-        contract: Its JSON Schema.
+        gate: Its JSON Schema.
         collections: By the name of its list, each kind of run; in the order in which they are given out.
         max_line_bytes: What is longer is no run.
         max_depth: How deeply a run may be nested.
@@ -53,7 +53,7 @@ class Document:
     def __init__(
         self,
         source: Source,
-        contract: Contract,
+        gate: Gate,
         collections: dict[str, str],
         *,
         max_line_bytes: int,
@@ -65,14 +65,14 @@ class Document:
         self.damage: tuple[Problem, ...] = ()
         self.repeated: tuple[Problem, ...] = ()
         self._lists: list[str] = []
-        self.header = self._scan(contract)
+        self.header = self._scan(gate)
 
     @property
     def version(self) -> str:
         """The version of the format."""
         return str(self.header["version"])
 
-    def _scan(self, contract: Contract) -> dict[str, Any]:
+    def _scan(self, gate: Gate) -> dict[str, Any]:
         """The members of the document; runs are passed over."""
         members: dict[str, Any] = {}
         whole: Any = members
@@ -98,7 +98,7 @@ class Document:
             if error.code not in ("truncated", "corrupt") or "version" not in members:
                 raise DocumentError((problem,)) from None
             self.damage = (problem,)
-        problems = contract.envelope(whole)
+        problems = gate.check_envelope(whole)
         if problems:
             raise DocumentError((*self.damage, *problems))
         return members

@@ -13,7 +13,7 @@ from histio.files.documents import Document
 from histio.files.raw_runs import RawItem
 from histio.files.sources import DamageError, Source
 from histio.files.streams import Stream, first_member
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.kinds.table import Kind
 from histio.report import Problem
 
@@ -23,7 +23,7 @@ Reading: TypeAlias = Stream | Document
 @contextmanager
 def reading(
     source: Source,
-    contract: Contract,
+    gate: Gate,
     kinds: Iterable[Kind],
     *,
     max_line_bytes: int = MAX_LINE_BYTES,
@@ -33,7 +33,7 @@ def reading(
 
     Args:
         source: Where its bytes come from.
-        contract: The JSON Schema of documents and lines.
+        gate: The JSON Schema of documents and lines.
         kinds: The kinds of run that it may have, in their order.
         max_line_bytes: What is longer is no run.
         max_depth: How deeply a run may be nested.
@@ -45,10 +45,10 @@ def reading(
         try:
             _check_not_empty(source)
             options: dict[str, Any] = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
-            if _is_stream(source, contract):
-                yield Stream(source, contract, **options)
+            if _is_stream(source, gate):
+                yield Stream(source, gate, **options)
             else:
-                yield Document(source, contract, {kind.collection: kind.name for kind in kinds}, **options)
+                yield Document(source, gate, {kind.collection: kind.name for kind in kinds}, **options)
         except DamageError as error:
             raise DocumentError((Problem("error", error.code, error.message),)) from None
 
@@ -58,12 +58,12 @@ def _check_not_empty(source: Source) -> None:
         raise DamageError("truncated", f"{source.name} is empty.")
 
 
-def _is_stream(source: Source, contract: Contract) -> bool:
+def _is_stream(source: Source, gate: Gate) -> bool:
     member = first_member(source.head())
-    if member in ("header", "trailer", "unreadable", *contract.kinds):
+    if member in ("header", "trailer", "unreadable", *gate.kinds):
         return True
     # Of what begins with neither, the name may say what it was meant to be.
-    return member not in contract.schema["properties"] and ".jsonl" in PurePath(source.name).suffixes
+    return member not in gate.schema["properties"] and ".jsonl" in PurePath(source.name).suffixes
 
 
 def check_damage(file: Reading) -> None:

@@ -13,7 +13,7 @@ from histio.errors import DocumentError
 from histio.files.decoding import NotJsonError, decode, decoder, repeated_in, repeated_name
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.sources import DamageError, Source
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.pointer import pointer
 from histio.report import Code, Fault, Problem
 from histio.wire import shown
@@ -82,7 +82,7 @@ class Stream:
 
     Args:
         source: Its bytes.
-        contract: The JSON Schema of its lines.
+        gate: The JSON Schema of its lines.
         max_line_bytes: What is longer is no line.
         max_depth: How deeply a line may be nested.
 
@@ -95,17 +95,17 @@ class Stream:
         DocumentError: It has no header, or one that this history does not read.
     """
 
-    def __init__(self, source: Source, contract: Contract, *, max_line_bytes: int, max_depth: int) -> None:
+    def __init__(self, source: Source, gate: Gate, *, max_line_bytes: int, max_depth: int) -> None:
         self._source = source
-        self._contract = contract
-        self._kinds = contract.kinds
+        self._gate = gate
+        self._kinds = gate.kinds
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
         self.repeated: tuple[Problem, ...] = ()
         self.header = self._read_header()
         # What an export writes before each record; the gate knows the newest version only.
-        newest = self.version == contract.version
-        self._openings = {f'{{"{kind}":'.encode(): kind for kind in contract.kinds} if newest else {}
+        newest = self.version == gate.version
+        self._openings = {f'{{"{kind}":'.encode(): kind for kind in gate.kinds} if newest else {}
         self.damage: tuple[Problem, ...] = ()
 
     @property
@@ -129,7 +129,7 @@ class Stream:
         if not isinstance(member, dict) or list(member) != ["header"]:
             text = f'The first line of {self._source.name} is no header, which is {{"header": …}} alone.'
             raise DocumentError((_problem("schema", text, 1),))
-        problems = self._contract.header(member["header"])
+        problems = self._gate.check_header(member["header"])
         if problems:
             raise DocumentError(tuple(problems))
         for steps in repeated_in(_text(line)):
@@ -166,7 +166,7 @@ class Stream:
         for opening, kind in self._openings.items():
             if line.startswith(opening) and line.endswith(b"}}\n"):
                 text = line[len(opening) : -2]
-                record = self._contract.read(kind, text)
+                record = self._gate.read(kind, text)
                 if record is not None:
                     seal.add(line)
                     index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
@@ -272,7 +272,7 @@ class Stream:
         except NotJsonError as error:
             yield _problem("corrupt", f"The trailer is no JSON: {error}.", found.end)
             return
-        problems = self._contract.trailer(members, found.end)
+        problems = self._gate.check_trailer(members, found.end)
         yield from problems
         if not problems:
             yield from self._differences(seal, found, members["trailer"])

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
-from histio.importing.bulk import attempted
+from histio.importing.batches import try_to_write
 from histio.importing.row import Insert, Row
 from histio.kinds.mapping import unique_on, unique_rules
 from histio.kinds.table import Kind, Table
@@ -29,7 +29,7 @@ class Collision:
     Attributes:
         steps: The steps from the run to the record whose row was refused.
         column: The column of both values.
-        given: The value of the record.
+        value: The value of the record.
         other: The value that it collides with.
         beside: Whether the other value is in the same run; otherwise it is stored.
         constraint: The unique constraint.
@@ -38,7 +38,7 @@ class Collision:
 
     steps: Steps
     column: sa.Column[Any]
-    given: Any
+    value: Any
     other: Any
     beside: bool
     constraint: str
@@ -48,7 +48,7 @@ class Collision:
         which = "" if self.beside else "the stored "
         collation = f" {self.collation}" if self.collation else ""
         return (
-            f"{self.column.table}.{self.column.name}: {shown(self.given)} is the same as {which}"
+            f"{self.column.table}.{self.column.name}: {shown(self.value)} is the same as {which}"
             f"{shown(self.other)} to the column's collation{collation} (constraint {self.constraint})"
         )
 
@@ -150,40 +150,42 @@ def find_collision(
     """
     if not isinstance(constraint, Repeated):
         return None
-    records = list(_records(table, row))
+    records = list(_iter_records(table, row))
     if insert is None:
-        return next(filter(None, (_among(connection, each, constraint, stored) for each in records)), None)
+        return next(
+            filter(None, (_find_among(connection, each, constraint, stored) for each in records)), None
+        )
     tables = [rows for each in table.all() for rows in each.core_tables]
 
     def refused(count: int) -> str | None:
-        some = [_first(row, count)] if count else []
-        return attempted(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
+        some = [_keep_first(row, count)] if count else []
+        return try_to_write(connection, tables, lambda: insert(connection, table, some), deferred=deferred)
 
     fine, bad = 0, len(records)
     while bad - fine > 1:
         middle = (fine + bad) // 2
-        with _taken_back(connection):
+        with _rolled_back(connection):
             fine, bad = (fine, middle) if refused(middle) else (middle, bad)
-    with _taken_back(connection):
+    with _rolled_back(connection):
         refused(fine)
-        return _among(connection, records[bad - 1], constraint, stored)
+        return _find_among(connection, records[bad - 1], constraint, stored)
 
 
 @contextmanager
-def _taken_back(connection: Connection) -> Iterator[None]:
+def _rolled_back(connection: Connection) -> Iterator[None]:
     """A block whose writes are rolled back."""
     with savepoint(connection) as nested:
         yield
         nested.rollback()
 
 
-def _records(table: Table, row: Row, steps: Steps = ()) -> Iterator[_Record]:
-    """The record of *row* and those of its links and ledgers, in the order of `_first`."""
+def _iter_records(table: Table, row: Row, steps: Steps = ()) -> Iterator[_Record]:
+    """The record of *row* and those of its links and ledgers, in the order of `_keep_first`."""
     yield _Record(table.mapper.tables, row.parameters, (), steps)  # type: ignore[arg-type]
-    yield from _below(table, row, steps)
+    yield from _iter_below(table, row, steps)
 
 
-def _below(table: Table, row: Row, steps: Steps) -> Iterator[_Record]:
+def _iter_below(table: Table, row: Row, steps: Steps) -> Iterator[_Record]:
     """The records below *row*: its links, then the entries of its ledgers, each with those below it."""
     for links, keys in zip(table.links, row.links, strict=False):
         there, _ = links.relation.link or ((), ())
@@ -199,11 +201,11 @@ def _below(table: Table, row: Row, steps: Steps) -> Iterator[_Record]:
         for index, entry in enumerate(entries):
             at = (*steps, table.names[ledger.member], *([index] if ledger.many else []))
             yield _Record(tables, entry.parameters, owned, at, values, index)
-            yield from _below(ledger.table, entry, at)
+            yield from _iter_below(ledger.table, entry, at)
 
 
-def _first(row: Row, count: int) -> Row:
-    """*row* with the first *count* of its records only, in the order of `_records`."""
+def _keep_first(row: Row, count: int) -> Row:
+    """*row* with the first *count* of its records only, in the order of `_iter_records`."""
     left = count - 1
     links, ledgers = [], []
     for keys in row.links:
@@ -213,7 +215,7 @@ def _first(row: Row, count: int) -> Row:
         kept = []
         for entry in entries if left else ():
             size = min(_size(entry), left)
-            kept.append(_first(entry, size))
+            kept.append(_keep_first(entry, size))
             left -= size
             if not left:
                 break
@@ -225,24 +227,26 @@ def _size(row: Row) -> int:
     return 1 + sum(map(len, row.links)) + sum(_size(entry) for entries in row.ledgers for entry in entries)
 
 
-def _among(
+def _find_among(
     connection: Connection, record: _Record, constraint: str, stored: Mapping[sa.Column[Any], Stored]
 ) -> Collision | None:
     """The collision of *record* with a row that has other values; None: no such row."""
     for table in record.tables:
-        for columns in _keys(connection, table, constraint):
+        for columns in _unique_columns(connection, table, constraint):
             known = [column for column in columns if record.values.get(column.key) is not None]
             unknown = set(columns) - set(known)
             if known and unknown <= set(record.owned):
-                for column, other, beside in _same(connection, record, known):
+                for column, other, beside in _find_equal(connection, record, known):
                     if beside or not unknown:
-                        collation = _collation(column, stored)
-                        given = record.values[column.key]
-                        return Collision(record.steps, column, given, other, beside, constraint, collation)
+                        collation = _find_collation(column, stored)
+                        value = record.values[column.key]
+                        return Collision(record.steps, column, value, other, beside, constraint, collation)
     return None
 
 
-def _keys(connection: Connection, table: sa.Table, constraint: str) -> Iterator[Sequence[sa.Column[Any]]]:
+def _unique_columns(
+    connection: Connection, table: sa.Table, constraint: str
+) -> Iterator[Sequence[sa.Column[Any]]]:
     """The columns of each unique rule of *table*, those of *constraint* first."""
     rules = [(rule.name, list(rule.columns)) for rule in (table.primary_key, *unique_rules(table))]
     rules.sort(key=lambda each: each[0] != constraint)
@@ -252,27 +256,27 @@ def _keys(connection: Connection, table: sa.Table, constraint: str) -> Iterator[
         yield from (columns for _, columns in stored_keys(connection, table) if columns not in known)
 
 
-def _same(
+def _find_equal(
     connection: Connection, record: _Record, columns: Sequence[sa.Column[Any]]
 ) -> Iterator[tuple[sa.Column[Any], str, bool]]:
     """Texts in *columns* of other rows that the database treats as equal to those of *record*, but differ.
 
     Yields the column, the other text, and whether it is in the same run.
     """
-    given = {column.key: record.values[column.key] for column in columns}
-    if not any(isinstance(value, str) for value in given.values()):
+    own = {column.key: record.values[column.key] for column in columns}
+    if not any(isinstance(value, str) for value in own.values()):
         return
-    statement = sa.select(*columns).where(*(column == given[column.key] for column in columns))
+    statement = sa.select(*columns).where(*(column == own[column.key] for column in columns))
     for row in connection.execute(latest(connection, statement)).all():
         found = {column.key: strip_padding(column, value) for column, value in zip(columns, row, strict=True)}
         for column in columns:
             other = found[column.key]
-            if isinstance(other, str) and other != given[column.key]:
+            if isinstance(other, str) and other != own[column.key]:
                 yield column, other, record.has_before(found)
                 break
 
 
-def _collation(column: sa.Column[Any], stored: Mapping[sa.Column[Any], Stored]) -> str | None:
+def _find_collation(column: sa.Column[Any], stored: Mapping[sa.Column[Any], Stored]) -> str | None:
     """The name of the collation of *column* in the database, or else in the model; None: not known."""
     kept = stored.get(column)
     return getattr(column.type, "collation", None) if kept is None else kept.collation

@@ -1,4 +1,4 @@
-"""What becomes of the runs of an import, counted as they come to their ends."""
+"""Count the outcomes of runs, and keep their problems and warnings for the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from histio.kinds.table import Kind
 from histio.report import Counts, EntryCounts, ImportReport, Problem, Renaming
 
 TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], tuple[int, int, int]]
-"""The counts of a tally, and how much it kept."""
+"""The counts of a tally, and the number of problems, warnings and renamings that it has kept."""
 
 _OUTCOMES = ("imported", "updated", "skipped", "rejected")
 
@@ -22,15 +22,15 @@ class _Rejects(Protocol):
 
 
 class Tally:
-    """Counts runs, and keeps what there is to say of them.
+    """Counts the outcomes of runs, and keeps their problems, warnings and renamings.
 
     Args:
         kinds: The kinds of run, in their order.
-        limit: How many problems, warnings and renamings are kept of each; None: all.
-        rejects: Gets what is rejected; None: nobody does.
+        limit: The number of problems, of warnings and of renamings to keep; None: all.
+        rejects: Receives rejected runs and unreadable lines. None: nothing does.
 
     Attributes:
-        rejected: Runs, and lines that were none, that were rejected.
+        rejected: The number of rejected runs and unreadable lines.
         entries: What was done to the ledger entries of updated runs.
     """
 
@@ -54,11 +54,11 @@ class Tally:
 
     @property
     def written(self) -> int:
-        """Runs that were imported or updated."""
+        """The number of runs that were imported or updated."""
         return sum(ends["imported"] + ends["updated"] for ends in self._ends.values())
 
     def add(self, run: Run) -> None:
-        """Count a *run* that has come to its end."""
+        """Count a *run* by its outcome."""
         self._ends[run.kind.name][run.outcome or ""] += 1
         self._keep(self._problems, "problems", run.problems)
         self._keep(self._warnings, "warnings", run.warnings)
@@ -67,13 +67,13 @@ class Tally:
             self._rejects.add(run.raw, run.problems)
 
     def mark(self) -> TallyMark:
-        """What there is now, for `reset`."""
+        """The current state, for `reset`."""
         ends = {name: Counter(each) for name, each in self._ends.items()}
         kept = len(self._problems), len(self._warnings), len(self._renamed)
         return ends, Counter(self._counts), kept
 
     def reset(self, mark: TallyMark) -> None:
-        """Forget what has been added since *mark*, of which nothing was rejected."""
+        """Forget what has been added since *mark*; no rejected run may be among it."""
         ends, counts, kept = mark
         self._ends = {name: Counter(each) for name, each in ends.items()}
         self._counts = Counter(counts)
@@ -82,11 +82,11 @@ class Tally:
             del values[length:]
 
     def count(self, kind: str, outcome: Outcome, number: int) -> None:
-        """Count a *number* of runs of which nothing is to be said."""
+        """Count a *number* of runs without problems or warnings."""
         self._ends[kind][outcome] += number
 
     def warn(self, warnings: Sequence[Problem]) -> None:
-        """Keep *warnings* of a run that is counted apart."""
+        """Keep *warnings* of a run that is counted separately."""
         self._keep(self._warnings, "warnings", warnings)
 
     def add_entries(self, counts: EntryCounts) -> None:
@@ -97,7 +97,7 @@ class Tally:
         )
 
     def refuse(self, line: UnreadableLine) -> None:
-        """Count a *line* that is no run."""
+        """Count a *line* that cannot be read as a run."""
         self._unreadable += 1
         self._keep(self._problems, "problems", [line.problem])
         if self._rejects is not None:
@@ -107,8 +107,13 @@ class Tally:
         self._counts[name] += len(found)
         kept += found if self._limit is None else found[: max(0, self._limit - len(kept))]
 
-    def report(self, *, withheld: bool = False, **told: Any) -> ImportReport:
-        """All of it; *withheld*: what was written has been taken back, because some runs were rejected."""
+    def report(self, *, withheld: bool = False, **other: Any) -> ImportReport:
+        """The report.
+
+        Args:
+            withheld: Whether what was written was rolled back because runs were rejected.
+            other: Other fields of the report.
+        """
         if withheld:
             for ends in self._ends.values():
                 ends["imported"] = ends["updated"] = 0
@@ -129,9 +134,9 @@ class Tally:
             warning_count=self._counts["warnings"],
             renamed=tuple(self._renamed),
             renamed_count=self._counts["renamed"],
-            **told,
+            **other,
         )
 
     def _place(self, problem: Problem) -> tuple[int, int, int]:
-        """Where a problem stands: runs that waited for others come to their ends late."""
+        """The place of a problem in the file, to sort by: runs that wait for others are counted late."""
         return (problem.line or 0, self._order.get(problem.kind or "", -1), problem.index or 0)

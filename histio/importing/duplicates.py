@@ -84,7 +84,7 @@ class Duplicates:
         for run in runs:
             if self._came_before(run):
                 _warn_of_copy(run)
-            if run.outcome == "rejected" and destination.dependencies.lacking(run, destination.resolver):
+            if run.outcome == "rejected" and destination.dependencies.find_missing(run, destination.resolver):
                 run.outcome = None
         updated = [run for run in runs if run.outcome == "updated"]
         destination.spool.note(kind.name, [(run.uuid or "", run.place) for run in updated])

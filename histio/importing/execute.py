@@ -69,7 +69,7 @@ class ImportOptions:
 
 def import_document(bound: Bound, document: dict[str, Any], options: ImportOptions) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
-    problems = bound.contract.envelope(document)
+    problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, bound.kinds)
@@ -97,7 +97,7 @@ def import_file(
     meter = Meter(progress)
     with (
         Source(path, max_bytes=max_bytes) as source,
-        reading(source, bound.contract, bound.kinds, **limits) as file,
+        reading(source, bound.gate, bound.kinds, **limits) as file,
         rejecting(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
     ):
         check_follows(file, follows)
@@ -213,7 +213,7 @@ def check_document(
     session: BorrowedSession | None,
 ) -> list[Problem]:
     """All problems and warnings of *document*; see `History.check`."""
-    problems = bound.contract.envelope(document)
+    problems = bound.gate.check_envelope(document)
     if problems or not isinstance(document, dict):
         return problems
     with open_look_ups(

@@ -10,7 +10,7 @@ from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter
 from histio.importing.execute import open_look_ups
 from histio.importing.fast.rows import RowWriter
-from histio.importing.orm import reasons
+from histio.importing.model_behavior import find_reasons
 from histio.kinds.account import describe_accounts
 from histio.kinds.accounting import accounts
 from histio.kinds.table import Kind
@@ -32,7 +32,7 @@ def explain(bound: Bound, session: BorrowedSession | None) -> str:
 def explain_slow_imports(kinds: Iterable[Kind]) -> list[str]:
     """A line for each kind that is imported row by row because of its models, with the reasons."""
     slow = "imports go through the unit of work, row by row"
-    found = {kind.name: reasons(kind, Habits()) for kind in kinds}
+    found = {kind.name: find_reasons(kind, Habits()) for kind in kinds}
     return [f"{name}: {slow}: {'; '.join(why)}" for name, why in found.items() if why]
 
 

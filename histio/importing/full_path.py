@@ -10,11 +10,12 @@ from histio.importing.classify import Classifier
 from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
 from histio.importing.graph import LEFT, Need, RunGraph
+from histio.importing.open_runs import RunsOfWindow, WaitingRuns
 from histio.importing.repetitions import shared_identities
 from histio.importing.row_counts import RowCounts
 from histio.importing.run import OnDuplicate, Run
 from histio.importing.run_writer import RunWriter
-from histio.importing.two_steps import RunsOfWindow, TwoSteps, WaitingRuns
+from histio.importing.two_steps import TwoSteps
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts
@@ -94,7 +95,7 @@ class FullPath:
         self._spool.end(number for number, _, step in self._spool.graph.runs() if step != LEFT)
 
     def wait(self, run: Run, number: int | None) -> None:
-        """Put *run* aside; with the *number* under which it has waited before, if it has."""
+        """Let *run* wait, under the *number* under which it has waited before, if it has."""
         number = self._spool.wait(run.raw, number)
         if run in self._open:
             self._spool.graph.add(number, self._dependencies.names_of(run), self._open[run])
@@ -134,7 +135,7 @@ class FullPath:
 
     def _reject_or_wait(self, run: Run, *, last: bool) -> None:
         """Reject a *run* with problems, unless a run that it refers to may still come."""
-        needs = [] if last else self._dependencies.lacking(run, self._resolver)
+        needs = [] if last else self._dependencies.find_missing(run, self._resolver)
         run.outcome = None if needs else "rejected"
         if needs and run.is_open(needs):
             self._open[run] = needs

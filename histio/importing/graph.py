@@ -132,8 +132,8 @@ class RunGraph:
 
     def has(self, name: str) -> bool:
         """Whether a run has this *name*; after `solve`, one that can be written."""
-        asked = "SELECT 1 FROM label WHERE name = ?"
-        return self._made and self._database.execute(asked, (name,)).fetchone() is not None
+        select = "SELECT 1 FROM label WHERE name = ?"
+        return self._made and self._database.execute(select, (name,)).fetchone() is not None
 
     def solve(self, *, cut: bool = True) -> int:
         """Remove the runs that cannot be written, give the others their levels, and return how many remain.
@@ -168,8 +168,8 @@ class RunGraph:
         self._database.execute("UPDATE node SET step = ? WHERE number = ?", (softness, number))
 
     def _page(self, number: int, level: int, least: int) -> list[tuple[int, int, int]]:
-        given = {"number": number, "level": level, "least": least}
-        return self._database.execute(_PAGE, given).fetchall() if self._made else []
+        place = {"number": number, "level": level, "least": least}
+        return self._database.execute(_PAGE, place).fetchall() if self._made else []
 
     def _make(self) -> None:
         for statement in () if self._made else _TABLES:
@@ -227,9 +227,9 @@ class RunGraph:
         self._database.execute("DELETE FROM touched")
         self._database.execute(_TOUCH)
 
-    def _set_front(self, select: str, given: dict[str, int] | None = None) -> None:
+    def _set_front(self, select: str, parameters: dict[str, int] | None = None) -> None:
         self._database.execute("DELETE FROM front")
-        self._database.execute(f"INSERT INTO front {select}", given or {})
+        self._database.execute(f"INSERT INTO front {select}", parameters or {})
 
     def _has_front(self) -> bool:
         return self._database.execute("SELECT 1 FROM front").fetchone() is not None

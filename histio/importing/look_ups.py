@@ -40,7 +40,7 @@ class LookUps:
     @property
     def refers_to_runs(self) -> bool:
         """Whether runs of some kind refer to other runs."""
-        return self._destination.dependencies.any
+        return self._destination.dependencies.exist
 
     @property
     def has_limits(self) -> bool:
@@ -102,7 +102,7 @@ class LookUps:
             runs = [self._destination.reader.read(raw) for raw, _ in window]
             self._resolve(runs)
             for run in runs:
-                needs = dependencies.lacking(run, self._resolver)
+                needs = dependencies.find_missing(run, self._resolver)
                 if run.is_open(needs):
                     self._spool.graph.add(next(numbers), dependencies.names_of(run), needs)
             self._resolver.trim()

@@ -1,8 +1,7 @@
-"""Runs → rows through the ORM, where bulk inserts would pass over what a host's models do by themselves."""
+"""Write rows as ORM objects, so that what a host's models do by themselves takes place."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,178 +12,100 @@ from sqlalchemy.orm import Mapper, Session
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
-from histio.importing.row import Insert, Row, owner_columns
-from histio.kinds.listeners import composite_listeners
-from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, Relation, attribute, is_among, select_rows
-from histio.kinds.table import Kind, Ledger, Table
-from histio.resolving.construct import construct, custom_constructors, has_dataclass_init
+from histio.importing.row import Insert, Row
+from histio.kinds.mapping import (
+    KEYS_PER_STATEMENT,
+    Columns,
+    Relation,
+    attribute,
+    is_among,
+    select_rows,
+)
+from histio.kinds.table import Ledger, Table
+from histio.log import log_handled
+from histio.resolving.construct import construct
 
 _NULLS = (type(None), sa.sql.elements.Null)
 
 
-def reasons(kind: Kind, habits: Habits) -> tuple[str, ...]:
-    """Why runs of *kind* have to be written by the unit of work; none: they are written in bulk."""
-    found = [f"the session has {_a(event)} listener" for event in habits.listeners]
-    return tuple(dict.fromkeys([*found, *_of_tree(kind.table, frozenset())]))
-
-
-def unit_of_work_reasons(kinds: Iterable[Kind], habits: Habits) -> dict[str, tuple[str, ...]]:
-    """By name, the *kinds* whose runs the unit of work has to write, with the reasons."""
-    return {kind.name: why for kind in kinds if (why := reasons(kind, habits))}
-
-
-def _of_tree(table: Table, given: frozenset[Any]) -> Iterator[str]:
-    """Reasons of *table* and its ledgers; *given* are the columns that its owner fills."""
-    name = table.mapper.class_.__name__
-    yield from (f"{name} {reason}" for reason in _of_table(table))
-    unknown = set(owner_columns(table)) - set(table.columns.values()) - given
-    if table.identity is None and unknown and table.growing_key is None:
-        yield f"{name} has ledgers, and neither an identity nor a key that grows"
-    for ledger in table.ledgers:
-        yield from _of_tree(ledger.table, frozenset(ledger.local))
-
-
-def acting_tables(kinds: Iterable[Kind]) -> list[Table]:
-    """The tables of *kinds* whose models have constructors or listeners of their own."""
-    return [table for kind in kinds for table in kind.table.all() if any(_of_table(table))]
-
-
-def _a(event: str) -> str:
-    return f"an {event}" if event[0] in "aeiou" else f"a {event}"
-
-
-def _of_table(table: Table) -> Iterator[str]:
-    mapper = table.mapper
-    for event in ("before_insert", "after_insert"):
-        if len(list(getattr(mapper.dispatch, event))) > composite_listeners(mapper, event):
-            yield f"has {_a(event)} listener"
-    if any(
-        not listener.__module__.startswith("sqlalchemy.orm.mapper")
-        for listener in mapper.class_manager.dispatch.init
-    ):
-        yield "has an init listener"
-    yield from (f"validates {name}" for name in mapper.validators)
-    yield from (
-        f"has a set listener on {prop.key}"
-        for prop in mapper.column_attrs
-        if prop.key not in mapper.validators and _set_listeners(mapper.class_, prop.key)
-    )
-    yield from (
-        f"has a listener on {name}"
-        for name in mapper.relationships.keys()  # noqa: SIM118 - no dict
-        if _collection_listeners(mapper, name)
-    )
-    yield from _of_construction(table)
-    if len(mapper.tables) > 1:
-        yield "is mapped to several tables"
-    for ledger in table.ledgers:
-        if ledger.owner_has_key:
-            yield f"keeps the key of {ledger.relation.name}"
-
-
-def _collection_listeners(mapper: Mapper[Any], name: str) -> bool:
-    """Whether a host listens to what is put into a relationship, as SQLAlchemy does itself."""
-    dispatch = getattr(mapper.class_, name).dispatch
-    own = ("sqlalchemy.orm.unitofwork", "sqlalchemy.orm.attributes")
-    found = (listener for event in ("append", "set", "bulk_replace") for listener in getattr(dispatch, event))
-    return name not in mapper.validators and any(listener.__module__ not in own for listener in found)
-
-
-def _set_listeners(model: type[Any], key: str) -> list[Any]:
-    attribute = getattr(model, key, None)  # a column that inheritance uses may have none
-    return [] if attribute is None else list(attribute.dispatch.set)
-
-
-def _of_construction(table: Table) -> Iterator[str]:
-    """What making an object does and inserting its row would not."""
-    mapper, model = table.mapper, table.mapper.class_
-    yield from custom_constructors(model)
-    for field in dataclasses.fields(model) if has_dataclass_init(model) else ():
-        column = mapper.columns.get(field.name)
-        given = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        if given and column is not None and _only_there(table, column):
-            yield f"has a dataclass default for {field.name}"
-
-
-def _only_there(table: Table, column: Any) -> bool:
-    """Whether nothing but the dataclass fills *column*."""
-    return column.default is None and column.server_default is None and column not in table.columns.values()
-
-
 def insert_by_unit_of_work(habits: Habits) -> Insert:
-    """A way to write rows: as ORM objects, in a session of histio's own on the same connection.
+    """A function that writes rows as ORM objects, in a session of histio's own on the same connection.
 
-    Listeners of the models fire, and those of the session's *habits*; what the caller has pending stays as it
-    is. What the host's code raises is the rows' fault.
+    Listeners of the models are called, and those of the session's *habits*. Objects that are pending in the
+    caller's session stay pending. An exception of the host's code becomes a RowFaultError.
     """
 
     def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         with own_session(connection, habits) as session:
             try:
-                Work(session).write(table, rows)
-            except sa.exc.StatementError:  # what the database says, or a driver
+                ObjectWriter(session).write(table, rows)
+            except sa.exc.StatementError:  # raised by the database or its driver
                 raise
-            except Exception as error:
+            except Exception as error:  # the host's code may raise anything, and the row is to blame
+                log_handled(f"the host's code refuses rows of {table.rows}", error)
                 raise RowFaultError(f"{type(error).__name__}: {error}") from error
 
     return insert
 
 
-class Work:
-    """Rows made into objects of one session."""
+class ObjectWriter:
+    """Makes the objects of rows, and writes them in one session.
+
+    Args:
+        session: The session.
+
+    Attributes:
+        related: Related objects that were loaded, by relation and key.
+        counters: For new objects, the version counters that the records give.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
-        self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
-        self._loose: list[Any] = []
         self.counters: list[tuple[Mapper[Any], Any, Any]] = []
+        # Entries that are written after their owners, because no relationship ties them.
+        self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
+        # Entries that no cascade adds to the session along with their owners.
+        self._loose: list[Any] = []
 
     def write(self, table: Table, rows: Sequence[Row]) -> None:
-        """Write *rows*; ledgers that no relationship ties to their owners follow those."""
+        """Write *rows* with their ledgers."""
         self.load_related(table, rows)
-        self._flush([self.object(table, row, {}) for row in rows])
+        self._flush([self.build(table, row, {}) for row in rows])
         while self._apart:
             apart, self._apart = self._apart, []
             for owners, ledger, owner, entries in apart:
-                keys = further_of(ledger) | {
-                    attribute(ledger.table.mapper, local).key: getattr(
-                        owner, attribute(owners.mapper, own).key
-                    )
-                    for local, own in zip(ledger.local, ledger.owner, strict=True)
-                }
-                self._session.add_all([self.object(ledger.table, entry, keys) for entry in entries])
+                keys = constant_values(ledger) | _owner_values(owners, ledger, owner)
+                self._session.add_all([self.build(ledger.table, entry, keys) for entry in entries])
             self._flush([])
 
-    def _flush(self, made: Sequence[Any]) -> None:
-        """Write the objects in *made*, and the entries that no cascade adds along with their owners."""
-        self._session.add_all([*made, *self._loose])
-        self._loose.clear()
-        self._session.flush()
-        self._set_counters()
-
-    def _set_counters(self) -> None:
-        """Set the counters of versions that the records give: the unit of work begins them anew."""
-        for mapper, row, value in self.counters:
-            counter: Any = mapper.version_id_col
-            key = zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
-            kept = sa.update(counter.table).where(*(column == each for column, each in key))
-            self._session.connection().execute(kept.values({counter.key: value}))
-        self.counters.clear()
-
     def load_related(self, table: Table, rows: Iterable[Row]) -> None:
-        """Fetch what *rows* and their ledgers refer to, a set at a time."""
+        """Load the objects that *rows* and their ledger entries refer to, a set at a time."""
         rows = list(rows)
         for reference in table.references:
-            keys = [_key(reference.relation, row) for row in rows]
-            self._fetch(reference.relation, reference.relation.remote, keys)
+            keys = [_local_key(reference.relation, row) for row in rows]
+            self._load_objects(reference.relation, reference.relation.remote, keys)
         for place, links in enumerate(table.links):
             _, remote = links.relation.link or ((), ())
-            self._fetch(links.relation, remote, (key for row in rows for key in row.links[place]))
+            self._load_objects(links.relation, remote, (key for row in rows for key in row.links[place]))
         for place, ledger in enumerate(table.ledgers):
             self.load_related(ledger.table, (entry for row in rows for entry in row.ledgers[place]))
 
-    def _fetch(self, relation: Relation, remote: Columns, keys: Iterable[tuple[Any, ...]]) -> None:
+    def build(self, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
+        """A new object for *row*, with its ledger entries, and with *extra* values by attribute."""
+        values = {**_by_attribute(table.mapper, row.parameters), **extra}
+        self._add_related(values, table, row)
+        apart = self._add_entries(values, table, row)
+        new = construct(table.mapper.class_, values)
+        # For an attribute that is None, the unit of work would call the default.
+        vars(new).update(dict.fromkeys(_nulls(table.mapper, row.parameters), sa.null()))
+        counter = table.mapper.version_id_col
+        if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
+            self.counters.append((table.mapper, new, row.parameters[counter.key]))
+        self._apart += [(table, ledger, new, entries) for ledger, entries in apart if entries]
+        return new
+
+    def _load_objects(self, relation: Relation, remote: Columns, keys: Iterable[tuple[Any, ...]]) -> None:
         wanted = list({key for key in keys if None not in key})
         columns = [attribute(relation.mapper, column) for column in remote]
         for start in range(0, len(wanted), KEYS_PER_STATEMENT):
@@ -192,41 +113,60 @@ class Work:
             for row, *key in self._session.execute(select_rows(relation.model, *columns).where(among)):
                 self.related[relation, tuple(key)] = row
 
-    def object(self, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
-        """The object of *row*, with *extra* values by attribute."""
-        values = {**_by_attribute(table.mapper, row.parameters), **extra}
+    def _add_related(self, values: dict[str, Any], table: Table, row: Row) -> None:
+        """Add the related objects of *row* to *values*."""
         for reference in table.references:
-            found = self.related.get((reference.relation, _key(reference.relation, row)))
+            found = self.related.get((reference.relation, _local_key(reference.relation, row)))
             if reference.relation.writable is not None and found is not None:
                 values[reference.relation.name] = found
         for place, links in enumerate(table.links):
             values[links.relation.name] = [self.related[links.relation, key] for key in row.links[place]]
+
+    def _add_entries(self, values: dict[str, Any], table: Table, row: Row) -> list[tuple[Ledger, list[Row]]]:
+        """Add the ledger entries of *row* to *values*; return those that are written after their owner."""
         apart = []
         for place, ledger in enumerate(table.ledgers):
-            keys = _from_owner(table, ledger, values)
+            keys = _values_from_owner(table, ledger, values)
             if keys is None or not _keeps_order(ledger):
                 apart.append((ledger, row.ledgers[place]))
                 continue
-            entries = [self.object(ledger.table, entry, keys) for entry in row.ledgers[place]]
-            values[ledger.relation.name] = entries if ledger.many else next(iter(entries), None)
+            entries = [self.build(ledger.table, entry, keys) for entry in row.ledgers[place]]
+            values[ledger.relation.name] = ledger.collect(entries)
             self._loose += () if cascades(ledger) else entries
-        made = construct(table.mapper.class_, values)
-        # The unit of work takes None for nothing that was said, and calls the default.
-        vars(made).update(dict.fromkeys(_nulls(table.mapper, row.parameters), sa.null()))
-        counter = table.mapper.version_id_col
-        if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
-            self.counters.append((table.mapper, made, row.parameters[counter.key]))
-        self._apart += [(table, ledger, made, entries) for ledger, entries in apart if entries]
-        return made
+        return apart
+
+    def _flush(self, objects: Sequence[Any]) -> None:
+        """Write *objects*, and the entries that no cascade adds along with their owners."""
+        self._session.add_all([*objects, *self._loose])
+        self._loose.clear()
+        self._session.flush()
+        self._set_counters()
+
+    def _set_counters(self) -> None:
+        """Set the version counters that the records give: the unit of work starts them anew."""
+        for mapper, row, value in self.counters:
+            counter: Any = mapper.version_id_col
+            key = zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
+            stored = sa.update(counter.table).where(*(column == each for column, each in key))
+            self._session.connection().execute(stored.values({counter.key: value}))
+        self.counters.clear()
 
 
-def _key(relation: Relation, row: Row) -> tuple[Any, ...]:
+def _local_key(relation: Relation, row: Row) -> tuple[Any, ...]:
     return tuple(row.parameters.get(column.key) for column in relation.local)
 
 
-def _from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What an entry is filled with beyond the relationship's columns; None: only the written row knows."""
-    filled = further_of(ledger)
+def _owner_values(owners: Table, ledger: Ledger, owner: Any) -> dict[str, Any]:
+    """By attribute, the values of the written object *owner* that its entries are filled with."""
+    return {
+        attribute(ledger.table.mapper, local).key: getattr(owner, attribute(owners.mapper, own).key)
+        for local, own in zip(ledger.local, ledger.owner, strict=True)
+    }
+
+
+def _values_from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What fills an entry beside the relationship's columns; None: only the written owner knows it."""
+    filled = constant_values(ledger)
     for local, own in list(zip(ledger.local, ledger.owner, strict=True))[len(ledger.relation.local) :]:
         name = attribute(table.mapper, own).key
         if name not in values:
@@ -235,15 +175,16 @@ def _from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict
     return filled
 
 
-def further_of(ledger: Ledger) -> dict[str, Any]:
+def constant_values(ledger: Ledger) -> dict[str, Any]:
+    """By attribute, the values that all entries of *ledger* have."""
     return {attribute(ledger.table.mapper, column).key: value for column, value in ledger.constants.items()}
 
 
 def _keeps_order(ledger: Ledger) -> bool:
     """Whether entries that are assigned to the relationship are written in their order: a set's are not."""
     way = ledger.relation.writable
-    made: Any = None if way is None or way.collection_class is None else way.collection_class()
-    return way is not None and not isinstance(made, set)
+    collection: Any = None if way is None or way.collection_class is None else way.collection_class()
+    return way is not None and not isinstance(collection, set)
 
 
 def cascades(ledger: Ledger) -> bool:
@@ -254,7 +195,7 @@ def cascades(ledger: Ledger) -> bool:
 
 @functools.cache
 def _attributes(mapper: Mapper[Any]) -> Mapping[str, str]:
-    """By column key, the attribute that it is mapped to."""
+    """By column key, the attribute that the column is mapped to."""
     return {
         column.key: prop.key
         for prop in mapper.column_attrs
@@ -264,7 +205,7 @@ def _attributes(mapper: Mapper[Any]) -> Mapping[str, str]:
 
 
 def _nulls(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> Iterator[str]:
-    """The attributes that *parameters* give as NULL, of columns that have a default."""
+    """Yield the attributes that are NULL in *parameters* although their columns have a default."""
     for name, key in _attributes(mapper).items():
         column = mapper.columns[key]
         has_default = column.default is not None or column.server_default is not None
@@ -274,7 +215,7 @@ def _nulls(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> Iterator[str]:
 
 def _by_attribute(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     keys = _attributes(mapper)
-    # A new object's attribute that is not set is SQL's NULL.
+    # An attribute of a new object that is not set becomes SQL's NULL.
     return {
         keys[name]: value
         for name, value in parameters.items()

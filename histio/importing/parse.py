@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -18,10 +17,8 @@ from histio.importing.truncation import Cut, Truncation
 from histio.kinds.canonical import canonical
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
+from histio.log import log_handled
 from histio.report import Fault
-from histio.wire import is_plain
-
-_log = logging.getLogger("histio")
 
 
 def current_record(bound: Bound, kind: Kind, record: Any, version: str) -> Any:
@@ -50,7 +47,7 @@ class Reader:
         check_renames(renames, bound.kinds)
         self._kinds = {kind.name: kind for kind in bound.kinds}
         self.version = version
-        self._contract = bound.contract
+        self._gate = bound.gate
         self._versions = bound.versions
         self._renames = renames
         self._truncation: Truncation | None = None
@@ -65,7 +62,7 @@ class Reader:
         """A *record* with its times cut, if this reader cuts times, and the cuts."""
         return (record, ()) if self._truncation is None else self._truncation.cut(kind.table, record)
 
-    def takes(self, raw: RawRun, record: Any = None) -> bool:
+    def accepts(self, raw: RawRun, record: Any = None) -> bool:
         """Whether *raw* is well-formed, as far as the gate alone can tell.
 
         Args:
@@ -75,10 +72,8 @@ class Reader:
         record = raw.record if record is None else record
         if self._renames or self.version != self._versions.current:
             return False
-        if raw.accepted:
-            return True
-        plain = raw.size > 0 or is_plain(record)
-        return plain and self._contract.takes(raw.kind, record)
+        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.size > 0)
+        return raw.accepted
 
     def read(self, raw: RawRun) -> Run:
         """The run of *raw*, with the problems of its bound."""
@@ -111,17 +106,18 @@ class Reader:
             for steps, fault in _flatten(error.messages, record, ()):
                 run.note(fault, *steps)
         except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
-            _log.debug("%s cannot be loaded", run.place, exc_info=True)
+            log_handled(f"{run.place} cannot be loaded", error)
             run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
 
     def _check_against_schema(self, run: Run, record: Any) -> None:
         """Note what the JSON Schema refuses although marshmallow loads it."""
         raw, kind = run.raw, run.kind
-        if raw.accepted or self._contract.accepts(kind.name, record, decoded=raw.size > 0):
+        raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=raw.size > 0)
+        if raw.accepted:
             return
         run.problems += [
             replace(problem, kind=kind.name, uuid=run.uuid, index=raw.index, line=raw.line)
-            for problem in self._contract.explain(kind.name, record, run.steps)
+            for problem in self._gate.explain(kind.name, record, run.steps)
         ]
 
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from histio.bound import Bound
 from histio.database.dialects import Limit, Stored, limits
 from histio.database.sessions import Habits
-from histio.importing.orm import unit_of_work_reasons
+from histio.importing.dependencies import Dependencies
+from histio.importing.model_behavior import unit_of_work_reasons
 from histio.importing.row_builder import plan_defaults
-from histio.importing.run_order import Dependencies
 from histio.kinds.listeners import Listeners, construction
 from histio.kinds.mapping import is_unique, unique_rules
 from histio.kinds.remembered import Remembered

@@ -1,4 +1,4 @@
-"""Identities that come twice: in a run, or in several runs of the same file."""
+"""Identities that come twice: in one run, in several runs of a file, or in a file and the database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from histio.report import Code, Fault
 
 
 def duplicate(table: Table, identity: Any) -> str:
-    """The words for an *identity* that exists already."""
+    """The message for an *identity* of *table* that exists already."""
     own = _identity(table)
     return f"Duplicate {own.title}: {own.words(identity)}"
 
@@ -25,7 +25,7 @@ def _identity(table: Table) -> Identity:
 
 
 def shared_identities(run: Run) -> set[tuple[Table, Any]]:
-    """What identifies *run* and its entries wherever they are, each with its table."""
+    """The identities of *run* and of its entries that are unique in their tables, each with its table."""
     return {(table, identity) for table, identity, _ in run.identities() if table.is_shared}
 
 
@@ -77,9 +77,9 @@ def note_entries(
 
 
 def note_repeated(run: Run, seen: Spool) -> None:
-    """Note which identities of a *run* others had before it; where it may go in, it has them from now on.
+    """Note the identities of *run* that earlier runs of the file have; if there are none, remember its own.
 
-    A run that comes again is skipped, so that its entries are nobody's matter.
+    A run that comes again would be skipped, so its entries are not compared.
     """
     new: dict[str, list[tuple[str, str]]] = {}
     for table, identity, steps in run.identities():
@@ -99,6 +99,6 @@ def note_repeated(run: Run, seen: Spool) -> None:
 
 
 def _key(table: Table, identity: Any) -> str:
-    """An *identity* as text that is the same for equal ones; of UUIDs, one form alone is ever loaded."""
+    """An *identity* as text, equal for equal identities: UUIDs are always loaded in one form."""
     own = _identity(table)
     return ascii(identity if own.is_uuid else own.wire(identity))

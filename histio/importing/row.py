@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from sqlalchemy.engine import Connection
 
-from histio.kinds.mapping import Columns
 from histio.kinds.table import Table
 
 
@@ -29,10 +28,3 @@ class Row:
 
 Insert: TypeAlias = Callable[[Connection, Table, Sequence[Row]], None]
 """Writes rows of a table with their ledgers, all or none."""
-
-
-def owner_columns(table: Table) -> Columns:
-    """The columns of a row whose values its ledgers and links are filled with."""
-    ledgers = (column for ledger in table.ledgers for column in ledger.owner)
-    links = (column for links in table.links for column in links.relation.local)
-    return tuple(dict.fromkeys((*ledgers, *links)))

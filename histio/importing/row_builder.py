@@ -1,4 +1,4 @@
-"""Loaded values → rows to write: references resolved, what is left out filled in."""
+"""Build the rows of runs: resolve references, and fill in what records leave out."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from histio.resolving.stored_slugs import replace_slugs
 
 
 class RowBuilder:
-    """Makes the rows of runs.
+    """Builds the rows of runs.
 
     Args:
         kinds: The kinds of run.
         resolver: Finds related rows.
-        values: By attribute, what columns are filled with that the format leaves out.
-        limits: By table and member, what the database cannot keep of what the format allows.
+        values: By attribute, what fills columns that the format leaves out.
+        limits: By table and member, what the format allows and the database cannot keep.
         defaults: By table, the result of `plan_defaults`.
-        blanks: What stands in for references to runs that come later.
+        blanks: By reference, the values that its columns have until the run that it refers to is written.
 
     Attributes:
-        limits: The same.
-        defaults: By table and column key, what stands for what records leave out, some of them or all.
+        limits: By table and member, what the format allows and the database cannot keep.
+        defaults: By table and column key, what fills columns that a record leaves out.
     """
 
     def __init__(
@@ -65,24 +65,24 @@ class RowBuilder:
         }
 
     def build(self, runs: Sequence[Run]) -> dict[Run, Row]:
-        """The rows of *runs*, with one SELECT per related model; what does not resolve is noted."""
+        """Build the rows of *runs*, with one SELECT per related model, and note their problems."""
         self.look_up(runs)
         return {run: self._row(run, run.kind.table, run.values, ()) for run in runs}
 
     def look_up(self, runs: Sequence[Run]) -> None:
-        """Look for all rows that *runs* name."""
+        """Look up all rows that *runs* refer to."""
         for kind in self._kinds:
             self._resolver.collect(kind.table, (run.values for run in runs if run.kind is kind))
         self._resolver.fetch()
 
     def _row(self, run: Run, table: Table, values: Values, steps: Steps) -> Row:
-        """The parameters of a record and its ledgers; what does not resolve is noted."""
+        """Build the row of a record with its ledgers, and note its problems."""
         parameters = {key: make() for key, make in self.defaults[table].items()} | {
             column.key: _parameter(column, values[member])
             for member, column in table.columns.items()
             if member in values and member not in table.computed
         }
-        named = self._named(table, values)
+        named = self._resolve(table, values)
         findings = [*named.findings, *_excesses(values, self.limits[table])]
         parameters = {**named.empty, **parameters, **named.filled}
         for finding in findings:
@@ -97,20 +97,26 @@ class RowBuilder:
     def as_stored(
         self, table: Table, records: Sequence[Values], *, fill: bool = False
     ) -> list[dict[str, Any]]:
-        """*records* with the slugs that an export would write; *fill* as for `replace_slugs`."""
+        """*records* with the slugs that an export would write.
+
+        Args:
+            table: The table of the records.
+            records: Loaded records.
+            fill: As in `replace_slugs`.
+        """
         self._resolver.collect(table, records)
         self._resolver.fetch()
         return [replace_slugs(self._resolver, table, record, fill=fill) for record in records]
 
     def related(self, table: Table, records: Sequence[Values]) -> list[dict[str, Any] | None]:
-        """What the slugs of *records* fill rows with; None: a slug of the record has a problem or warning."""
+        """For each of *records*, what its references fill; None: one has a problem or warning."""
         self._resolver.collect(table, records)
         self._resolver.fetch()
-        each = [self._named(table, values) for values in records]
+        each = [self._resolve(table, values) for values in records]
         return [None if named.findings else {**named.empty, **named.filled} for named in each]
 
-    def _named(self, table: Table, values: Values) -> _Named:
-        """What the slugs of a record lead to, its ledgers aside."""
+    def _resolve(self, table: Table, values: Values) -> _Resolved:
+        """Resolve the references of one record, without its ledgers."""
         related: dict[str, Found] = {}
         findings: list[MemberFault] = []
         filled: dict[str, Any] = {}
@@ -135,18 +141,18 @@ class RowBuilder:
         findings += _disagreements(table, values, related)
         for snapshot in table.snapshots:
             findings += self._resolver.check_snapshot(snapshot, values)
-        return _Named(filled, empty, tuple(linked), findings)
+        return _Resolved(filled, empty, tuple(linked), findings)
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """What the slugs of a record lead to.
+class _Resolved:
+    """The resolved references of a record.
 
     Attributes:
         filled: Values by column key.
-        empty: Columns of references that name nothing; what else fills them has precedence.
-        linked: As `Row.links`.
-        findings: What is wrong with the slugs.
+        empty: By column key, null for references without a slug; other values have precedence.
+        linked: As in `Row.links`.
+        findings: The faults of the references.
     """
 
     filled: dict[str, Any]
@@ -187,7 +193,7 @@ def _constant(value: Any, _now: dt.datetime) -> Any:
 
 
 def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
-    """By column key, what the host fills in."""
+    """By column key, functions that make the values which the host fills in."""
     filled: dict[str, Callable[[], Any]] = {}
     for name, value in values.items():
         column = find_column(table.mapper, name)
@@ -203,7 +209,7 @@ def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
 
 
 def _parameter(column: sa.Column[Any], value: Any) -> Any:
-    """*value*; in a column of JSON, where None would be JSON's null, SQL's NULL."""
+    """*value*, but SQL's NULL for None in a column of JSON, where None would be JSON's null."""
     as_json = value is None and isinstance(column.type, sa.JSON) and not column.type.none_as_null
     return sa.null() if as_json and column.nullable else value
 
@@ -213,7 +219,11 @@ def _same(value: Any) -> Any:
 
 
 def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
-    """Raise BindingError where a name of *values* is no column that the format leaves out."""
+    """Check that *values* names only columns that the format leaves out.
+
+    Raises:
+        BindingError: A name is not a column, or the format fills it.
+    """
     tables = [table for kind in kinds for table in kind.table.all()]
     for name in values:
         having = [table for table in tables if find_column(table.mapper, name) is not None]
@@ -230,7 +240,7 @@ def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
 
 
 def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[MemberFault]:
-    """What the database would round, cut or refuse."""
+    """Yield a fault for each value that the database would round, cut or refuse."""
     for member, limit in limits.items():
         value = values.get(member)
         fault = None if value is None else limit.check(value)
@@ -239,7 +249,7 @@ def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[MemberFau
 
 
 def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[MemberFault]:
-    """Warnings for related rows that belong to another row than the one their record names."""
+    """Yield a warning for each related row that belongs to another row than the one the record names."""
     references = {reference.relation.name: reference for reference in table.references}
     for name, found in related.items():
         agrees = references[name].agrees

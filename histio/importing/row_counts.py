@@ -40,10 +40,15 @@ def core_tables(kind: Kind) -> list[sa.Table]:
     return [core for table in kind.table.all() for core in table.core_tables]
 
 
-def counted(insert: Insert, *, identities: Mapping[Row, Any], within: Mapping[sa.Column[Any], Any]) -> Insert:
-    """*insert*, refused where the database has not just the rows that it wrote, of runs with *identities*.
+def check_counts(
+    insert: Insert, *, identities: Mapping[Row, Any], within: Mapping[sa.Column[Any], Any]
+) -> Insert:
+    """A function that calls *insert*, and checks that the database has exactly the rows of the runs.
 
-    *within* are columns beside which the identity of a run is unique, and their values.
+    Args:
+        insert: Writes the rows.
+        identities: The identity of each row.
+        within: Columns beside which the identity of a run is unique, and their values.
     """
 
     def insert_and_count(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

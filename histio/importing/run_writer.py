@@ -7,15 +7,16 @@ from collections.abc import Mapping
 
 from histio.database.dialects import hides_rivals
 from histio.database.sessions import Habits
-from histio.importing.bulk import insert_in_bulk, write
+from histio.importing.batches import write
+from histio.importing.bulk import insert_in_bulk
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
 from histio.importing.identities import Rivals
 from histio.importing.orm import insert_by_unit_of_work
 from histio.importing.row import Insert, Row
-from histio.importing.row_counts import RowCounts, counted
+from histio.importing.row_counts import RowCounts, check_counts
 from histio.importing.run import Run
-from histio.kinds.mapping import unique_on
+from histio.kinds.mapping import Columns, unique_on
 from histio.kinds.table import Kind
 
 
@@ -68,14 +69,16 @@ class RunWriter:
         destination, runs = self._destination, list(rows)
         identities = {row: run.identity for run, row in rows.items()}
         rivals = Rivals(destination.identities, kind.table, identities)
-        insert = self._insert(kind, identities)
+        within = destination.identities.scope(kind.table)
+        insert = self._insert(kind, tuple(within))
+        is_counted = kind.name in self._unit_of_work or self._counts.are_needed(kind)
         failures = write(
             destination.connection,
             kind.table,
             list(rows.values()),
             deferred=deferred,
             rivals=rivals,
-            insert=insert,
+            insert=check_counts(insert, identities=identities, within=within) if is_counted else insert,
         )
         written_by_others = []
         for place, constraint in failures:
@@ -88,14 +91,10 @@ class RunWriter:
         self._note_imported(kind, imported)
         return written_by_others
 
-    def _insert(self, kind: Kind, identities: Mapping[Row, object]) -> Insert:
-        within = self._destination.identities.scope(kind.table)
-        by_unit_of_work = kind.name in self._unit_of_work
-        bulk = functools.partial(insert_in_bulk, within=tuple(within))
-        insert = self._by_unit_of_work if by_unit_of_work else bulk
-        if by_unit_of_work or self._counts.are_needed(kind):
-            return counted(insert, identities=identities, within=within)
-        return insert
+    def _insert(self, kind: Kind, within: Columns) -> Insert:
+        if kind.name in self._unit_of_work:
+            return self._by_unit_of_work
+        return functools.partial(insert_in_bulk, within=within)
 
     def _is_rival(self, kind: Kind, rivals: Rivals, row: Row, constraint: str) -> bool:
         """Whether *row* was refused because another client has written the run meanwhile."""

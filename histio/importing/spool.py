@@ -1,4 +1,4 @@
-"""What an import has to remember of all the runs it has seen, on disk and not in memory."""
+"""Remember on disk what an import needs to know about all the runs that it has read."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CREATE TABLE waiting (number INTEGER PRIMARY KEY, raw BLOB);
 _PAGE = 500
 
 _IN_MEMORY = 1_000
-"""So many names stay in memory: small imports need no database for them, unless they ask."""
+"""The number of names that are kept in memory before they go into the database."""
 
 
 class Spool(Scratch):
-    """Names with the places where they stand, and raw runs that wait.
+    """Names with their places in the file, and raw runs that wait for others.
 
     Attributes:
-        waiting: How many raw runs wait.
+        waiting: The number of waiting runs.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Spool(Scratch):
         return RunGraph(self._of_window)
 
     def note(self, scope: str, names: Iterable[tuple[str, str]]) -> None:
-        """Remember *names* of a *scope*, each with its place; one that is known keeps its first."""
+        """Remember *names* of a *scope*, each with its place; a name that is known keeps its first place."""
         noted = [(scope, name, place) for name, place in names]
         if noted:
             self._scopes.add(scope)
@@ -70,19 +70,21 @@ class Spool(Scratch):
             self._unwritten.clear()
 
     def place(self, scope: str, name: str) -> str | None:
-        """Where *name* of *scope* was first noted; None: it was not."""
+        """The place at which *name* of *scope* was first noted; None: it was not noted."""
         if scope not in self._scopes:
             return None
         self._write_noted()
-        if not self._indexed:  # most imports never ask, and it would cost them more than all the rest here
+        if (
+            not self._indexed
+        ):  # most imports never ask, and the index would cost them more than anything else here
             self._database.execute("CREATE INDEX named ON noted (scope, name)")
             self._indexed = True
-        asked = "SELECT place FROM noted WHERE scope = ? AND name = ? ORDER BY rowid LIMIT 1"
-        row = self._database.execute(asked, (scope, name)).fetchone()
+        select = "SELECT place FROM noted WHERE scope = ? AND name = ? ORDER BY rowid LIMIT 1"
+        row = self._database.execute(select, (scope, name)).fetchone()
         return None if row is None else row[0]
 
     def mark(self) -> int:
-        """How much has been noted, for `forget`."""
+        """The current state, for `forget`."""
         self._write_noted()
         return int(self._database.execute("SELECT coalesce(max(rowid), 0) FROM noted").fetchone()[0])
 
@@ -92,10 +94,10 @@ class Spool(Scratch):
         self._database.execute("DELETE FROM noted WHERE rowid > ?", (mark,))
 
     def wait(self, raw: RawRun, number: int | None) -> int:
-        """Put *raw* aside; with the *number* that it had when it waited before. Return its number."""
+        """Let *raw* wait, and return its number: *number*, if it has waited before."""
         if number is None:
             number = self._number = self._number + 1
-        if not raw.size:  # it is part of a document that is in memory anyway
+        if not raw.size:  # a part of a document that is in memory anyway
             self._held[number] = raw
         kept = pickle.dumps(raw) if raw.size else None
         self._database.execute("INSERT INTO waiting VALUES (?, ?)", (number, kept))
@@ -103,9 +105,9 @@ class Spool(Scratch):
         return number
 
     def raw_run(self, number: int) -> RawRun:
-        """The raw run that waits with this *number*."""
-        asked = "SELECT raw FROM waiting WHERE number = ?"
-        return self._raw_run(number, self._database.execute(asked, (number,)).fetchone()[0])
+        """The waiting run with this *number*."""
+        select = "SELECT raw FROM waiting WHERE number = ?"
+        return self._raw_run(number, self._database.execute(select, (number,)).fetchone()[0])
 
     def _raw_run(self, number: int, kept: bytes | None) -> RawRun:
         if kept is None:
@@ -113,13 +115,13 @@ class Spool(Scratch):
         return pickle.loads(kept)  # type: ignore[no-any-return]  # noqa: S301 - written above, in a file without name
 
     def end(self, numbers: Iterable[int]) -> None:
-        """Stop holding raw runs."""
+        """Remove waiting runs."""
         for number in numbers:
             self._held.pop(number, None)
             self.waiting -= self._database.execute("DELETE FROM waiting WHERE number = ?", (number,)).rowcount
 
     def again(self) -> Iterator[tuple[RawRun, int]]:
-        """What waits, with its numbers; it waits no more, and what comes to wait meanwhile is left."""
+        """Remove and yield the waiting runs with their numbers, apart from those that come meanwhile."""
         self.graph.clear()
         last, until = 0, self._number
         taken = "SELECT number, raw FROM waiting WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"

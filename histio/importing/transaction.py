@@ -25,9 +25,9 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.take import FastPath
 from histio.importing.full_path import FullPath
+from histio.importing.open_runs import WaitingRuns
 from histio.importing.row_counts import RowCounts
 from histio.importing.run import OnDuplicate
-from histio.importing.two_steps import WaitingRuns
 from histio.importing.windows import windows
 from histio.kinds.table import Kind
 from histio.report import EntryCounts

@@ -42,7 +42,7 @@ class Truncation:
     def cut(self, table: Table, record: Any) -> tuple[Any, list[Cut]]:
         """A copy of *record* with its times cut, and a `Cut` for each; *record* itself if nothing was cut.
 
-        Values that are no times stay as they are; the schema refuses them later.
+        Values that are not times are left as they are; the schema rejects them later.
         """
         if not isinstance(record, dict):
             return record, []
@@ -72,7 +72,7 @@ class Truncation:
 
 
 def _digits(table: Table, limits: Mapping[str, Limit]) -> Iterator[tuple[str, int]]:
-    """Each time's member, and how many digits of a second's fraction its column keeps."""
+    """Yield the members that are times, with the digits of a second's fraction that their columns keep."""
     for member in table.columns:
         field = table.fields[member]
         if is_time(field) and member not in table.computed:
@@ -82,7 +82,7 @@ def _digits(table: Table, limits: Mapping[str, Limit]) -> Iterator[tuple[str, in
 
 
 def _cut(field: Any, value: Any, digits: int) -> str | None:
-    """*value* cut to so many *digits* of a second's fraction; None: it has no more, or is no time."""
+    """*value* cut to *digits* of a second's fraction; None: it has no more digits, or is not a time."""
     match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
     if match is None or not match[2][digits:].strip("0"):
         return None

@@ -3,101 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import check_count, check_deferred, deferring, row_fault, savepoint
+from histio.database.dialects import check_deferred, deferring, row_fault, savepoint
 from histio.database.sessions import Habits
-from histio.importing.bulk import write
+from histio.importing.batches import write
 from histio.importing.classify import Classifier
-from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.graph import BLANK, LATE, LEFT, Need, RunGraph
-from histio.importing.parse import Reader
+from histio.importing.open_runs import OpenRuns, load_in_groups
 from histio.importing.row import Insert, Row
 from histio.importing.run import Run
 from histio.importing.run_writer import RunWriter
-from histio.importing.spool import Spool
+from histio.importing.second_step import set_columns
 from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
 from histio.kinds.table import Kind, Table
+from histio.log import log_handled
 from histio.report import Fault
-from histio.tuning import tuning
 
 _ENOUGH = 1_000
 """The number of rejected runs at which an attempt stops."""
-
-_SIZE = 4 * 2**20
-"""Runs are held in groups of one batch, or of so many characters, whichever is less."""
-
-
-class OpenRuns(Protocol):
-    """Runs without an outcome, by number."""
-
-    def load(self, number: int) -> Run:
-        """The run with this *number*."""
-        ...
-
-    def end(self, number: int, run: Run) -> None:
-        """Note that a run has its outcome."""
-        ...
-
-    def revert(self) -> None:
-        """Forget all outcomes since `begin`, because what was written was rolled back."""
-        ...
-
-    def begin(self) -> None:
-        """Mark the state to which `revert` returns."""
-        ...
-
-
-class RunsOfWindow:
-    """Runs of one window, in memory."""
-
-    def __init__(self, runs: dict[int, Run]) -> None:
-        self._runs = runs
-
-    def load(self, number: int) -> Run:
-        return self._runs[number]
-
-    def end(self, number: int, run: Run) -> None:
-        if run.outcome == "rejected":
-            del self._runs[number]
-
-    def begin(self) -> None:
-        for run in self._runs.values():
-            run.outcome = None
-            run.forget()
-
-    def revert(self) -> None:
-        self.begin()
-
-
-class WaitingRuns:
-    """Runs that wait on disk, counted when they end."""
-
-    def __init__(self, spool: Spool, reader: Reader, tally: Tally) -> None:
-        self._spool = spool
-        self._reader = reader
-        self._tally = tally
-        self._mark = tally.mark()
-
-    def load(self, number: int) -> Run:
-        return self._reader.read(self._spool.raw_run(number))
-
-    def end(self, number: int, run: Run) -> None:
-        self._tally.add(run)
-        if run.outcome == "rejected":
-            self._spool.end([number])
-
-    def begin(self) -> None:
-        self._mark = self._tally.mark()
-
-    def revert(self) -> None:
-        self._tally.reset(self._mark)
 
 
 class TwoSteps:
@@ -174,14 +102,15 @@ class TwoSteps:
                     nested.rollback()
                 elif self._deferred:
                     check_deferred(self._connection, deferred)
-        except Exception as error:
+        except Exception as error:  # drivers raise faults of rows as different classes
             fault = row_fault(error, self._tables)
             if fault is None or not self._connection.in_transaction():
                 raise
             failed = {number: runs.load(number) for number, _, _ in graph.runs(least=LATE)}
             if not failed:
                 raise
-            for run in failed.values():  # it is one of those; the database does not tell which
+            log_handled(f"a deferred constraint refuses some of {len(failed)} runs", error)
+            for run in failed.values():  # the database does not say which of them it is
                 run.note(Fault(f"Cannot be written: {fault}", "constraint"))
         return failed
 
@@ -189,7 +118,7 @@ class TwoSteps:
         """Write all runs, level by level, without references to later runs; return those refused."""
         failed: dict[int, Run] = {}
         for _, level in itertools.groupby(graph.runs(), key=lambda each: each[1]):
-            for group in _groups(level, runs):
+            for group in load_in_groups(level, runs):
                 failed |= self._write_group(group, graph, runs)
                 self._resolver.trim()
                 if len(failed) >= _ENOUGH:
@@ -201,16 +130,16 @@ class TwoSteps:
     def _write_group(self, group: Mapping[int, Run], graph: RunGraph, runs: OpenRuns) -> dict[int, Run]:
         fresh = self._classifier.select_writable(list(group.values()))
         self._builder.look_up(fresh)
-        lacking = {run: self._dependencies.lacking(run, self._resolver) for run in fresh}
+        lacking = {run: self._dependencies.find_missing(run, self._resolver) for run in fresh}
         for run in fresh:
             self._dependencies.expect(run, graph, self._resolver, hard=False)
         first = {run: _without_late(run, lacking[run]) for run in fresh}
-        made = self._builder.build(list(first.values()))
+        rows = self._builder.build(list(first.values()))
         self._resolver.forget_expected()
         for kind in self._kinds:
             own = [run for run in fresh if run.kind is kind and not run.problems]
-            rows = {run: made[first[run]] for run in own}
-            rivals = self._writer.write(kind, rows, deferred=self._checked)
+            of_kind = {run: rows[first[run]] for run in own}
+            rivals = self._writer.write(kind, of_kind, deferred=self._checked)
             self._classifier.settle(kind, rivals)
         failed = {}
         for number, run in group.items():
@@ -229,7 +158,7 @@ class TwoSteps:
         failed: dict[int, Run] = {}
         for step in (BLANK, LATE):
             of_step = (each for each in graph.runs(least=LATE) if each[2] == step)
-            for group in _groups(of_step, runs):
+            for group in load_in_groups(of_step, runs):
                 failed |= self._complete(group, runs, late=step == LATE)
                 if len(failed) >= _ENOUGH:
                     return failed
@@ -275,68 +204,14 @@ class TwoSteps:
         columns = self._dependencies.blank_columns(kind)
 
         def complete(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-            for _, of_table in itertools.groupby(columns, key=lambda column: column.table):
-                _update(connection, kind, list(of_table), rows, within)
+            set_columns(connection, kind, columns, rows, within=within)
             if amend is not None:
                 amend(connection, table, rows)
 
         return complete
 
 
-def _groups(numbers: Iterator[tuple[int, int, int]], runs: OpenRuns) -> Iterator[dict[int, Run]]:
-    """Runs with their numbers, as many at a time as can be held."""
-    group: dict[int, Run] = {}
-    size = 0
-    for number, _, _ in numbers:
-        group[number] = runs.load(number)
-        size += group[number].raw.size
-        if len(group) == tuning().batch or size >= _SIZE:
-            yield group
-            group, size = {}, 0
-    if group:
-        yield group
-
-
 def _without_late(run: Run, needs: Collection[Need]) -> Run:
     """*run* without the members that are written after the runs in *needs*."""
     late = {need.late for need in needs if need.late is not None}
     return replace(run, values={key: value for key, value in run.values.items() if key not in late})
-
-
-def _update(
-    connection: Connection,
-    kind: Kind,
-    columns: Collection[sa.Column[Any]],
-    rows: Sequence[Row],
-    within: Scope,
-) -> None:
-    """Set *columns* of one table to the values of *rows*, which are stored, by one executemany."""
-    table: Any = next(iter(columns)).table
-    given = [column for column in columns if all(column.key in row.parameters for row in rows)]
-    own = kind.identity.columns
-    found = [
-        column == sa.bindparam(f"histio_own_{place}", type_=column.type) for place, column in enumerate(own)
-    ]
-    found += [column == value for column, value in within.items()]
-    if own[0].table is not table:
-        keys: Any = own[0].table
-        found = [
-            column.in_(sa.select(key).where(*found))
-            for column, key in zip(table.primary_key, keys.primary_key, strict=True)
-        ]
-    kept = {column: column for column in table.columns if _changes(column) and column not in given}
-    values = {column: sa.bindparam(f"histio_{column.key}", type_=column.type) for column in given}
-    statement = sa.update(table).where(*found).values(kept | values)
-    parameters = [
-        {f"histio_own_{place}": row.parameters[column.key] for place, column in enumerate(own)}
-        | {f"histio_{column.key}": row.parameters[column.key] for column in given}
-        for row in rows
-    ]
-    result = connection.execute(statement, parameters, execution_options={"preserve_rowcount": True})
-    check_count(connection, table, result.rowcount, len(rows))
-
-
-def _changes(column: sa.Column[Any]) -> bool:
-    """Whether a column may change when its row is updated: MariaDB sets some times silently."""
-    moves = column.onupdate is not None or column.server_onupdate is not None
-    return column.computed is None and (moves or isinstance(column.type, sa.DateTime))

@@ -65,7 +65,7 @@ def _without_place(problem: Problem, run: Run) -> Problem:
 
 
 def _audit_file(path: FilePath, bound: Bound) -> Iterator[Problem]:
-    with reading(Source(path), bound.contract, bound.kinds) as file:
+    with reading(Source(path), bound.gate, bound.kinds) as file:
         checker = RunChecker(bound, file.version, None)
         for item in file.items():
             for run in checker.check([item]) if isinstance(item, RawRun) else ():

@@ -70,7 +70,7 @@ def check_file(
     try:
         with ExitStack() as stack:
             source = Source(path, max_bytes=max_bytes)
-            file = stack.enter_context(reading(source, bound.contract, bound.kinds, **limits))
+            file = stack.enter_context(reading(source, bound.gate, bound.kinds, **limits))
             look_ups = None
             if bound.has_database:
                 opened = open_look_ups(bound, version=file.version, truncate_times=truncate_times)

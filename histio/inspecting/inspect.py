@@ -87,7 +87,7 @@ def inspect_file(path: FilePath, /, *, history: History | None = None) -> Inspec
         OSError: The file cannot be read.
     """
     bound = (history or History()).bound
-    with reading(Source(path), bound.contract, bound.kinds) as file, SlugCounts(bound) as slugs:
+    with reading(Source(path), bound.gate, bound.kinds) as file, SlugCounts(bound) as slugs:
         counts = _RunCounts(bound)
         for found in read_records(file, bound):
             if found is None:

@@ -67,7 +67,7 @@ def references(path: FilePath, /, *, history: History | None = None) -> Iterator
         OSError: The file cannot be read.
     """
     bound = (history or History()).bound
-    with reading(Source(path), bound.contract, bound.kinds) as file, SlugCounts(bound) as slugs:
+    with reading(Source(path), bound.gate, bound.kinds) as file, SlugCounts(bound) as slugs:
         for found in filter(None, read_records(file, bound)):
             slugs.add(*found)
         check_damage(file)

@@ -56,7 +56,7 @@ class RunChecker:
         return current_record(self._bound, run.kind, run.raw.record, self._reader.version)
 
     def _is_accepted(self, raw: RawRun) -> bool:
-        return raw.kind in self._gated and self._reader.takes(raw)
+        return raw.kind in self._gated and self._reader.accepts(raw)
 
     def _names(self, raw: RawRun) -> set[_Named]:
         """What *raw* refers to, as far as that is checked."""
@@ -102,7 +102,7 @@ def _load_identities(table: Table, record: Any) -> Values:
         listed = ledger.listed(record.get(table.names[ledger.member]))
         entries = [_load_identities(ledger.table, entry) for entry in listed]
         if entries:
-            values[ledger.member] = entries if ledger.many else entries[0]
+            values[ledger.member] = ledger.collect(entries)
     return values
 
 

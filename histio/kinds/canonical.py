@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from histio.kinds.table import Table
+from histio.log import log_handled
 from histio.wire import WireField, wire_name
 
 ONLY_DUMPED = ""
@@ -24,7 +25,8 @@ def load(table: Table, record: Any) -> dict[str, Any] | None:
     try:
         values = table.schema.load(copy.deepcopy(record))
         return _with_only_dumped(table, values, record)
-    except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+    except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
+        log_handled("a record cannot be loaded", error)
         return None
 
 
@@ -50,7 +52,7 @@ def dump(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
             continue  # a hook of the host's has put it there
         if value is not None and member in ledgers:
             entries = [dump(ledgers[member].table, entry) for entry in ledgers[member].listed(value)]
-            record[table.names[member]] = entries if ledgers[member].many else entries[0]
+            record[table.names[member]] = ledgers[member].collect(entries)
         else:
             record[table.names[member]] = dump_value(table, member, value)
     return record

@@ -8,7 +8,7 @@ A *member* is a value by its name in what the schema loads; `Table.names` has it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -141,6 +141,10 @@ class Ledger:
     def listed(self, value: Any) -> list[Any]:
         """The entries in the *value* of the member, of which there may be one or none."""
         return list(value or ()) if self.many else [] if value is None else [value]
+
+    def collect(self, entries: Sequence[Any]) -> Any:
+        """The value of the member for *entries*: the list, or the only entry or None."""
+        return entries if self.many else next(iter(entries), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

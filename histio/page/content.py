@@ -66,7 +66,7 @@ def _format_count(number: int) -> str:
 
 
 def _kind(kind: GatheredKind, drawing: Drawing, history: History) -> dict[str, Any]:
-    definition = history.bound.contract.schema["$defs"][kind.kind.name]
+    definition = history.bound.gate.schema["$defs"][kind.kind.name]
     branches = list(kind.root.all())
     return {
         "title": to_title(kind.kind.collection),

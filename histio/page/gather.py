@@ -202,12 +202,14 @@ def _gather_file(path: FilePath, history: History, kinds: list[GatheredKind]) ->
     bound = history.bound
     by_name = {each.kind.name: each for each in kinds}
     source = Source(path)
-    with reading(source, bound.contract, bound.kinds) as file:
+    with reading(source, bound.gate, bound.kinds) as file:
         name, exported_at = PurePath(source.name).name, file.header.get("exported_at")
         found = GatheredHistory(name, file.version, exported_at, kinds)
         reader = Reader(bound, file.version, {})
         for item in file.items():
-            if isinstance(item, UnreadableLine) or not (reader.takes(item) or reader.read(item).well_formed):
+            if isinstance(item, UnreadableLine) or not (
+                reader.accepts(item) or reader.read(item).well_formed
+            ):
                 found.invalid += 1
                 continue
             record, _ = bound.versions.upgrade(item.kind, item.record, file.version)

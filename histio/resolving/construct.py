@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import logging
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from sqlalchemy.orm.attributes import init_collection
 from sqlalchemy.orm.collections import collection_adapter
 
 from histio.kinds.mapping import Relation, mapper_of, relation
-
-_logger = logging.getLogger(__name__)
+from histio.log import log_handled
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _BY_PLACE = inspect.Parameter.POSITIONAL_ONLY
@@ -79,10 +77,10 @@ class _Constructor:
         """
         try:
             return self._call(model, values)
-        except (AttributeError, TypeError):
+        except (AttributeError, TypeError) as error:
             if self.names is not None or self.related.isdisjoint(values):
                 raise
-            _logger.debug("%s is made without its relationships", model.__name__, exc_info=True)
+            log_handled(f"{model.__name__} is made without its relationships", error)
         columns = {name: value for name, value in values.items() if name not in self.related}
         return self._call(model, columns)
 

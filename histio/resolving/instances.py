@@ -137,7 +137,7 @@ def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: R
         _build(ledger.table, entry, known.get(_identity(ledger.table, entry)), resolver)
         for _, entry in ledger.entries(record, ledger.member)
     ]
-    return made if ledger.many else next(iter(made), None)
+    return ledger.collect(made)
 
 
 def _stored_identity(table: Table, row: Any) -> Any:

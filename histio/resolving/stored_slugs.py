@@ -35,7 +35,7 @@ def replace_slugs(resolver: Resolver, table: Table, record: Values, *, fill: boo
         if record.get(ledger.member) is not None:
             below = ledger.listed(record[ledger.member])
             entries = [replace_slugs(resolver, ledger.table, entry, fill=fill) for entry in below]
-            copy[ledger.member] = entries if ledger.many else entries[0]
+            copy[ledger.member] = ledger.collect(entries)
     return copy
 
 

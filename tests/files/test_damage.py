@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from histio import DocumentError, History
 from histio.files import MAX_DEPTH, MAX_LINE_BYTES, Source, reading, undamaged
 from histio.kinds.bind import kind_of
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.kinds.json_schema import published
 from histio.models import AssemblyRun, Ingredient, ProductionRun
 from histio.schemas import BUNDLED
@@ -23,7 +23,7 @@ from tests.support.bakery import assembly_run, document, production_run
 from tests.support.streams import MOMENT, document_of, line, sealed, stream_of, text_of, unsealed
 
 HISTORY = History()
-CONTRACT = Contract(published())
+GATE = Gate(published())
 PRODUCTION = [
     production_run(1),
     production_run(2, consumptions=[], notes="Größe XL ☕"),
@@ -67,7 +67,7 @@ def faults(data):
     try:
         with (
             Source(io.BytesIO(data)) as source,
-            reading(source, CONTRACT, map(kind_of, BUNDLED), **options) as file,
+            reading(source, GATE, map(kind_of, BUNDLED), **options) as file,
         ):
             for _ in undamaged(file.items(), file):
                 pass

@@ -24,7 +24,7 @@ from histio import DocumentError, ExportError, History, create_engine
 from histio.files import Source, check_damage, reading
 from histio.files.decoding import check_depth
 from histio.kinds.bind import kind_of
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.kinds.json_schema import published
 from histio.models import Base, ProductionRun
 from histio.schemas import BUNDLED
@@ -492,7 +492,7 @@ def test_the_message_names_the_file_and_tells_nothing_of_its_content(shelf, tmp_
 
 # --- wherever the text is cut into chunks --------------------------------------------------------------
 
-CONTRACT = Contract(published())
+GATE = Gate(published())
 SIZES = [1, 2, 3, 4, 5, 7, 11, 16, 29, 40, 2**18]
 
 
@@ -500,7 +500,7 @@ def split(data, size):
     """The members and runs of a document that is read *size* bytes at a time, or why it is none."""
     with tuned(chunk=size), Source(io.BytesIO(data)) as source:
         try:
-            with reading(source, CONTRACT, map(kind_of, BUNDLED), max_line_bytes=2**20, max_depth=64) as file:
+            with reading(source, GATE, map(kind_of, BUNDLED), max_line_bytes=2**20, max_depth=64) as file:
                 check_damage(file)
                 runs = [(entry.kind, entry.index, entry.record) for entry in file.items()]
         except DocumentError as error:
@@ -525,7 +525,7 @@ def is_document(data):
         members = json.loads(data, parse_constant=refuse)
     except ValueError:
         return False
-    return CONTRACT.envelope(members) == []
+    return GATE.check_envelope(members) == []
 
 
 texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=8)

@@ -8,9 +8,9 @@ import logging
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, validates
 
-from histio import DocumentError, History
+from histio import DocumentError, History, RunSchema, RunUUID, Text
 from histio.models import (
     AssemblyPackagingConsumption,
     Ingredient,
@@ -547,6 +547,39 @@ def test_data_never_reaches_the_log(sqlite, caplog):
     assert "1 imported" in caplog.text
     assert "private" not in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_what_the_code_of_a_host_raises_is_logged_without_its_text(sqlite_of, caplog):
+    class Base(DeclarativeBase): ...
+
+    class Batch(Base):
+        __tablename__ = "batches"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+        label: Mapped[str]
+
+        @validates("label")
+        def _check(self, _key: str, label: str) -> str:
+            raise ValueError(f"no batch is {label}")
+
+    class BatchSchema(RunSchema):
+        class Meta:
+            model = Batch
+            kind = "batch"
+            collection = "batches"
+            timestamp = None
+
+        uuid = RunUUID(required=True)
+        label = Text(required=True)
+
+    caplog.set_level(logging.DEBUG, "histio")
+    history = History(sqlite_of(Base.metadata), BatchSchema)
+    run = {"uuid": number(1), "label": "private"}
+    [problem] = history.import_document({"version": "1.0", "batches": [run]}).problems
+    assert problem.message == "Cannot be written: ValueError: no batch is private"
+    assert "ValueError" in caplog.text
+    assert "_check" in caplog.text
+    assert "private" not in caplog.text
 
 
 # --- found by review ---------------------------------------------------------------------------------

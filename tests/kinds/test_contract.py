@@ -27,7 +27,7 @@ from jsonschema import Draft202012Validator
 from sqlalchemy.orm import Session
 
 from histio import History, Problem, create_engine
-from histio.kinds.gate import Contract
+from histio.kinds.gate import Gate
 from histio.kinds.json_schema import derive, published
 from histio.models import Base
 from histio.schemas import BUNDLED
@@ -201,11 +201,11 @@ def test_only_free_text_admits_a_trailing_newline():
 
 @for_each(*VALID)
 def test_a_valid_document_is_valid_to_jsonschema_marshmallow_and_histio(case, check):
-    contract = Contract(SCHEMA)
+    gate = Gate(SCHEMA)
     assert list(Draft202012Validator(SCHEMA).iter_errors(case.document)) == []
     assert [MARSHMALLOW[kind].validate(record) for kind, record in case.runs] == [{}] * len(case.runs)
-    assert contract.envelope(case.document) == []
-    assert all(contract.accepts(kind, record) for kind, record in case.runs)
+    assert gate.check_envelope(case.document) == []
+    assert all(gate.accepts(kind, record) for kind, record in case.runs)
     assert [each for each in check(case.document) if each.severity == "error"] == []
 
 

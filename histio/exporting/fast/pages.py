@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,9 +14,8 @@ from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyErro
 from histio.exporting.ordered import OrderedRuns, SortKeys
 from histio.exporting.page_size import MOST_ENTRIES, page_size
 from histio.kinds.mapping import select_rows
+from histio.log import log_handled
 from histio.tuning import tuning
-
-_logger = logging.getLogger("histio")
 
 
 class FastPage(NamedTuple):
@@ -86,8 +84,8 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
         except TooManyError:
             counts = True
             continue
-        except Exception:  # whatever it is, the full path finds the row and the reason
-            _logger.debug("the fast path of an export fails: the full path goes on", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - the full path finds the row and the reason
+            log_handled("the fast path of an export fails: the full path goes on", error)
             yield FastPage(before, None, None)
             return
         if last is not None:

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from histio.database.dialects import Driver, Limit, as_it_is, binds, further_columns, raw
+from histio.database.dialects import Driver, Limit, binds, further_columns
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError
 from histio.importing.fast.parameters import Parameters, parameters
-from histio.importing.row import owner_columns
+from histio.importing.owner_keys import KeyPlan, owner_columns, plan_keys
 from histio.kinds.fields import FixedDecimal, Slug
 from histio.kinds.mapping import Columns, is_unique
 from histio.kinds.table import Ledger, Table
@@ -104,23 +104,6 @@ class ReferencePlan:
         if not values.keys() >= self.binds.keys():
             return None
         return tuple(_bound(bind, values[key]) for key, bind in self.binds.items())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KeyPlan:
-    """How written rows are found again by their identity, for the columns that their ledgers refer to.
-
-    Attributes:
-        name: The name of the identity, a UUID, on the wire.
-        from_wire: Converts it to the value of the column.
-        has_hyphens: Whether the database returns it with hyphens.
-        select: A SELECT of identity and columns, for the parameter ``identities``.
-    """
-
-    name: str
-    from_wire: Callable[[Any], Any]
-    has_hyphens: bool
-    select: sa.Select[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,14 +250,10 @@ def _plan_references(dialect: sa.Dialect, table: Table) -> ReferencePlan:
 
 
 def _plan_keys(dialect: sa.Dialect, table: Table) -> KeyPlan:
-    [part] = table.identity.parts if table.identity is not None and table.has_own_uuid else [None]
-    arriving = None if part is None else raw(dialect, part.column.type, part.column)
-    if part is None or arriving is None:
+    plan = plan_keys(dialect, table)
+    if plan is None:
         raise FullPathError(f"{_name(table)}: no UUID, unique by itself, identifies its rows")
-    field: Any = part.field
-    among = part.column.in_(sa.bindparam("identities", expanding=True))
-    select = sa.select(arriving[0], *map(as_it_is, owner_columns(table))).where(among)
-    return KeyPlan(part.name, field.from_wire, arriving[1] != "hex" and not field.is_hex, select)
+    return plan
 
 
 def _plan_ledger(target: Target, owner: Table, ledger: Ledger) -> LedgerPlan:

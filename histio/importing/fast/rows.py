@@ -10,12 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import RowFaultError, counts_up, driver_of, insert_rows, next_key
+from histio.database.dialects import counts_up, driver_of, insert_rows, next_key
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, obstacles
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import (
-    KeyPlan,
     LedgerPlan,
     Records,
     ReferencePlan,
@@ -23,9 +22,8 @@ from histio.importing.fast.plan import (
     Target,
     plan_table,
 )
-from histio.importing.row import owner_columns
+from histio.importing.owner_keys import find_keys, owner_columns
 from histio.importing.row_builder import RowBuilder
-from histio.kinds.mapping import KEYS_PER_STATEMENT
 from histio.kinds.table import Kind, Table
 
 _REMEMBERED = 50_000
@@ -64,7 +62,7 @@ class RowWriter:
         columns += [fill(self._defaults, len(records)) for fill in plan.fillers]
         insert_rows(connection, plan.table.rows, plan.columns, list(zip(*columns, strict=True)))
         if plan.keys is not None:
-            keys = _find_keys(connection, plan.keys, records)
+            keys = find_keys(connection, plan.keys, records)
         for below in self._ledgers:
             below.write(connection, records, keys)
 
@@ -125,25 +123,6 @@ class _Related:
             else:
                 self._found[key] = parameters
         return self._declined.isdisjoint(keys)
-
-
-def _find_keys(connection: Connection, plan: KeyPlan, records: Records) -> list[tuple[Any, ...]]:
-    """For each of *records*, the values of its row that its ledgers are filled with.
-
-    Raises:
-        RowFaultError: A row is not there.
-    """
-    identities = [record[plan.name].lower() for record in records]
-    found: dict[str, tuple[Any, ...]] = {}
-    for start in range(0, len(identities), KEYS_PER_STATEMENT):
-        chunk = list(map(plan.from_wire, identities[start : start + KEYS_PER_STATEMENT]))
-        with connection.execute(plan.select, {"identities": chunk}) as result:
-            found.update((row[0], tuple(row[1:])) for row in result.cursor.fetchall())
-    if not plan.has_hyphens:
-        identities = [identity.replace("-", "") for identity in identities]
-    if not found.keys() >= set(identities):
-        raise RowFaultError("the database did not keep every row as it was")
-    return [found[identity] for identity in identities]
 
 
 class _LedgerWriter:

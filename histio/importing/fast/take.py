@@ -12,7 +12,7 @@ from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import named_mappers
 from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
-from histio.importing.bulk import attempted
+from histio.importing.batches import try_to_write
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
@@ -131,7 +131,7 @@ class FastPath:
         record, cuts = self._destination.reader.cut(kind, raw.record)
         if cuts:
             self._cut[id(raw)] = record, cuts
-        return self._destination.reader.takes(raw, record)
+        return self._destination.reader.accepts(raw, record)
 
     def _classify(self, kind: Kind, raw_runs: list[RawRun]) -> tuple[list[RawRun], list[RawRun]]:
         """The runs that do not exist, and existing ones that take the full path; others are skipped."""
@@ -180,7 +180,7 @@ class FastPath:
             return rest
         records = [self._record(raw) for raw in written]
         try:
-            fault = attempted(
+            fault = try_to_write(
                 self._connection,
                 self._core_tables[kind],
                 lambda: self._insert(kind, writer, records),

@@ -15,7 +15,7 @@ from sqlalchemy.orm.collections import collection_adapter
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.bulk import insert_in_bulk
-from histio.importing.orm import Work, cascades, further_of
+from histio.importing.orm import ObjectWriter, cascades, constant_values
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
 from histio.importing.run import Values
@@ -61,7 +61,7 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
     return amend
 
 
-class _Amendment(Work):
+class _Amendment(ObjectWriter):
     """Objects of one session, made what rows say."""
 
     def __init__(self, session: Session) -> None:
@@ -178,14 +178,16 @@ class _Amendment(Work):
 
     def _amend_entries(self, change: RowUpdate, entries: LedgerUpdate) -> None:
         ledger, relation = entries.ledger, entries.ledger.relation
-        keys = further_of(ledger) | _keys(change.table, ledger, change.target, beyond=ledger.owner_has_key)
+        keys = constant_values(ledger) | _keys(
+            change.table, ledger, change.target, beyond=ledger.owner_has_key
+        )
         new = []
         for each in entries.entries:
             if isinstance(each, RowUpdate):
                 self._amend(each)
                 entries.objects.append(each.target)
             else:
-                new.append(self.object(ledger.table, each, keys))
+                new.append(self.build(ledger.table, each, keys))
                 entries.objects.append(new[-1])
         if not new:
             return

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from histio.database.sessions import Habits
-from histio.importing.bulk import write
+from histio.importing.batches import write
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
 from histio.importing.repetitions import note_entries, written_here
@@ -162,5 +162,5 @@ def _writable(table: Table, values: Values) -> Values:
     for ledger in table.ledgers:
         if kept.get(ledger.member) is not None:
             entries = [_writable(ledger.table, entry) for entry in ledger.listed(kept[ledger.member])]
-            kept[ledger.member] = entries if ledger.many else entries[0]
+            kept[ledger.member] = ledger.collect(entries)
     return kept

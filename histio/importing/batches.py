@@ -1,0 +1,127 @@
+"""Write rows in batches, each in a savepoint, and find the rows that are refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.database.dialects import (
+    check_deferred,
+    quiet_pipelines,
+    row_fault,
+    savepoint,
+    small_packets,
+)
+from histio.importing.identities import Rivals
+from histio.importing.row import Insert, Row
+from histio.kinds.table import Table
+from histio.log import log_handled
+from histio.tuning import tuning
+
+_log = logging.getLogger("histio")
+
+Placed = Sequence[tuple[int, Row]]
+"""Rows, each with its index among those to write."""
+
+
+def write(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Row],
+    *,
+    deferred: bool,
+    insert: Insert,
+    rivals: Rivals | None = None,
+) -> Iterator[tuple[int, str]]:
+    """Write *rows* with their ledgers; yield the index and the violated constraint of each that is refused.
+
+    Rows are written in batches. From a batch that fails, the rows that other clients have written meanwhile
+    are taken out. If there are none, the batch is halved until the row that fails is alone.
+
+    Args:
+        connection: A connection in a transaction.
+        table: The table of the runs.
+        rows: The runs' rows.
+        deferred: Whether deferred constraints are checked now.
+        insert: Writes rows, in bulk or by the unit of work.
+        rivals: Finds the rows that other clients have written. None: there cannot be any.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: No row is at fault, as after a deadlock or a lost connection.
+    """
+    tables = [rows for each in table.all() for rows in each.core_tables]
+    work = _Batches(connection, table, tables, deferred, insert, rivals)
+    placed = list(enumerate(rows))
+    size = tuning().batch
+    for start in range(0, len(placed), size):
+        yield from work.write(placed[start : start + size])
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """Writes batches of rows; the attributes are the arguments of `write`."""
+
+    connection: Connection
+    table: Table
+    tables: Collection[sa.Table]
+    deferred: bool
+    insert: Insert
+    rivals: Rivals | None
+
+    def write(self, batch: Placed) -> Iterator[tuple[int, str]]:
+        """Write *batch*; yield the index and the violated constraint of each row that is refused."""
+        rows = [row for _, row in batch]
+        fault = try_to_write(
+            self.connection,
+            self.tables,
+            lambda: self.insert(self.connection, self.table, rows),
+            deferred=self.deferred,
+        )
+        if fault is None:
+            return
+        if len(batch) == 1:
+            yield batch[0][0], fault
+            return
+        _log.debug("%d runs refused by a constraint: trying fewer", len(batch))
+        written = set() if self.rivals is None else self.rivals.find(rows)
+        yield from ((place, fault) for place, row in batch if row in written)
+        rest = [(place, row) for place, row in batch if row not in written]
+        half = len(rest) if written else len(rest) // 2
+        for part in filter(None, (rest[:half], rest[half:])):
+            yield from self.write(part)
+
+
+def try_to_write(
+    connection: Connection, tables: Collection[sa.Table], insert: Callable[[], None], *, deferred: bool
+) -> str | None:
+    """Call *insert* in a savepoint.
+
+    Args:
+        connection: A connection in a transaction.
+        tables: The tables that it writes to.
+        insert: Writes rows.
+        deferred: Whether deferred constraints are checked now.
+
+    Returns:
+        The constraint that a row violates, or what else is wrong with it; nothing is written then.
+        None: all rows are written.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: No row is at fault, as after a deadlock or a lost connection.
+    """
+    try:
+        with quiet_pipelines(), small_packets(connection), savepoint(connection):
+            insert()
+            if deferred:
+                check_deferred(connection, tables)
+    except Exception as error:  # drivers raise faults of rows as different classes
+        fault = row_fault(error, tables)
+        if fault is None or not connection.in_transaction():
+            raise
+        log_handled("rows are refused", error)
+        return fault
+    return None

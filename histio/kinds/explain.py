@@ -1,0 +1,88 @@
+"""Explain in the words of the format what a JSON Schema validator finds wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import jsonschema
+from marshmallow import ValidationError
+
+from histio.kinds.json_schema import EXPORTED_AT
+from histio.kinds.versions import parts
+from histio.pointer import pointer
+from histio.report import Code, Fault, Problem
+from histio.wire import shown
+
+# The codes of a validator's keywords; that of every other keyword is `schema`.
+_CODES: dict[str, Code] = {
+    "minimum": "out-of-range",
+    "maximum": "out-of-range",
+    "minLength": "out-of-range",
+    "maxLength": "out-of-range",
+}
+
+TOO_LARGE = (RecursionError, ValueError)
+"""What is raised for values that are nested too deeply, and for integers with too many digits."""
+
+
+def explain(validator: Any, instance: object, at: tuple[str | int, ...]) -> list[Problem]:
+    """What *validator* finds wrong with *instance*, whose place is at the steps *at*."""
+    problems = []
+    try:
+        for error in validator.iter_errors(instance):
+            for steps, message in _faults(error):
+                where = pointer(*at, *error.absolute_path, *steps)
+                code = (
+                    "version"
+                    if where == pointer(*at, "version")
+                    else _CODES.get(str(error.validator), "schema")
+                )
+                problems.append(Problem("error", code, message, where))
+    except TOO_LARGE as error:
+        problems.append(Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at)))
+    return problems
+
+
+def explain_exported_at(members: Any, where: str) -> Problem:
+    """What the field says of an ``exported_at`` that the JSON Schema refuses."""
+    try:
+        EXPORTED_AT.check(members["exported_at"])
+    except ValidationError as error:
+        [fault] = cast("list[Fault]", error.messages)
+        return Problem("error", fault.code, str(fault), where)
+    raise AssertionError("the field and its JSON Schema disagree")
+
+
+def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The steps below the error's own place, and a sentence, for each fault of one validation error."""
+    rule: Any = error.validator_value
+    instance: Any = error.instance
+    if error.validator == "required":
+        # One error is raised for each missing member; its text begins with the name.
+        missing = [name for name in rule if name not in instance and error.message.startswith(repr(name))]
+        yield from (((name,), "Missing data for required field.") for name in missing)
+    elif error.validator == "additionalProperties":
+        unknown = [name for name in instance if name not in error.schema["properties"]]  # type: ignore[index]
+        yield from (((name,), "Unknown field.") for name in unknown)
+    elif error.validator == "const":
+        yield (), _version_message(instance, rule)
+    elif error.validator == "type":
+        kinds = " or ".join([rule] if isinstance(rule, str) else rule)
+        yield (), f"Must be {kinds}, not {shown(instance)}."
+    elif error.validator == "anyOf" and all("required" in branch for branch in rule):
+        yield (), f"Must have {' or '.join(name for branch in rule for name in branch['required'])}."
+    elif error.validator == "enum":
+        yield (), f"Must be {' or '.join(map(shown, rule))}, not {shown(instance)}."
+    else:
+        yield (), f"Breaks the rule {error.validator}: {shown(rule)}."
+
+
+def _version_message(version: object, newest: str) -> str:
+    given, known = parts(version), parts(newest)
+    if given and known and given > known:
+        return f"Format {version} is newer than {newest}, the newest that this histio reads."
+    if given and known and given < known:
+        upgrades = f'upgrades={{"{version}": function}}'
+        return f'Must be "{newest}", not {shown(version)}, which a History with {upgrades} reads.'
+    return f'Must be "{newest}", not {shown(version)}.'
