@@ -146,7 +146,7 @@ def _with_one_change(document: Document, history: History) -> Iterator[Document]
 
 
 def _others(value: Any, edges: list[Any]) -> Iterator[Any]:
-    """Values to put in place of *value*, valid or not."""
+    """Yield values to replace *value* with, valid and invalid ones."""
     yield from (*_PLAIN, *edges)
     if isinstance(value, str):
         yield from (spell(value) for spell in _SPELLINGS)
