@@ -3,21 +3,33 @@
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile
+# Two processes, each with databases of its own.
+PYTEST := $(VENV)/bin/pytest -n 2 --dist worksteal
+# Without the tests that need the packages of other targets.
+WITHOUT_OTHERS := tests --ignore tests/hosts --ignore tests/page/test_browser.py
 EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
 WORDS := *.md docs histio examples benchmarks tools
 
-.PHONY: demo test hosts check format docs schema bench bench-memory profile coverage dist clean
+.PHONY: demo quick test test-all hosts check format docs schema bench bench-memory profile coverage dist clean
 
 demo: $(VENV)/histio
 	$(VENV)/bin/histio demo
 
-# In two processes, each with databases of its own.
-test: $(VENV)/group-dev
-	$(VENV)/bin/pytest -n 2 --dist worksteal
+# Whether everything works at all, in 15 seconds: on SQLite, without a network or a browser.
+quick: $(VENV)/group-test
+	$(PYTEST) --effort quick $(WITHOUT_OTHERS) --ignore tests/docs
+
+# What a change may break, in three minutes: some cells of each test, on every database whose server runs.
+test: $(VENV)/group-test
+	$(PYTEST) $(WITHOUT_OTHERS)
+
+# Everything but the applications of `make hosts`: what CI runs.
+test-all: $(VENV)/group-dev
+	$(PYTEST) --effort thorough --ignore tests/hosts
 
 # Real applications, moved through all databases. They have many dependencies, so no other target installs them.
 hosts: $(VENV)/group-dev $(VENV)/group-hosts
-	$(VENV)/bin/pytest tests/hosts
+	$(VENV)/bin/pytest --effort thorough tests/hosts
 
 check: $(VENV)/group-lint
 	$(VENV)/bin/ruff check
@@ -28,11 +40,11 @@ check: $(VENV)/group-lint
 	$(VENV)/bin/codespell $(WORDS)
 	$(VENV)/bin/python tools/plain_words.py
 
-# The coverage of every line and branch of the package, by the tests of `make test`; fails below the floor in
+# The coverage of every line and branch of the package, by the tests of `make test-all`; fails below the floor in
 # pyproject.toml.
 coverage: $(VENV)/group-dev $(VENV)/group-coverage
 	$(VENV)/bin/coverage erase
-	$(VENV)/bin/pytest -n 2 --dist worksteal --cov --cov-report=
+	$(PYTEST) --effort thorough --ignore tests/hosts --cov --cov-report=
 	$(VENV)/bin/coverage report
 
 format: $(VENV)/group-lint

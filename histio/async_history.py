@@ -25,6 +25,7 @@ from histio.progress import Report
 from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuning
+from histio.typing import HistoryDocument
 from histio.wire import shown
 
 try:
@@ -282,7 +283,7 @@ class AsyncHistory:
 
     async def import_document(
         self,
-        document: dict[str, Any],
+        document: dict[str, Any] | HistoryDocument,
         *,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,

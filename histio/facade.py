@@ -17,6 +17,7 @@ from histio.models import AssemblyRun, ProductionRun
 from histio.records import RunSchema
 from histio.report import Problem
 from histio.schemas import AssemblyRunSchema, ProductionRunSchema
+from histio.typing import HistoryDocument
 
 _configured: History | None = None
 
@@ -82,7 +83,10 @@ def export_production_history(
 
 
 def import_production_history(
-    data: dict[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
+    data: dict[str, Any] | HistoryDocument,
+    *,
+    skip_duplicates: bool = True,
+    session: BorrowedSession | None = None,
 ) -> ImportSummary:
     """Import the production runs of a document that the database lacks; its assembly runs are ignored.
 
@@ -125,7 +129,10 @@ def export_assembly_history(
 
 
 def import_assembly_history(
-    data: dict[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
+    data: dict[str, Any] | HistoryDocument,
+    *,
+    skip_duplicates: bool = True,
+    session: BorrowedSession | None = None,
 ) -> ImportSummary:
     """Import the assembly runs of a document that the database lacks; its production runs are ignored.
 
@@ -172,7 +179,7 @@ def _export(
 
 def _import(
     schema: type[RunSchema],
-    data: dict[str, Any],
+    data: Any,
     *,
     skip_duplicates: bool,
     session: BorrowedSession | None,

@@ -35,6 +35,7 @@ from histio.progress import Report
 from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
 from histio.schemas import BUNDLED
+from histio.typing import HistoryDocument
 from histio.wire import shown
 
 _log = logging.getLogger("histio")
@@ -270,7 +271,7 @@ class History:
 
     def import_document(
         self,
-        document: dict[str, Any],
+        document: dict[str, Any] | HistoryDocument,
         *,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,

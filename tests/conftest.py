@@ -14,10 +14,28 @@ import histio
 from histio.models import Base
 from histio.tuning import tuned
 from tests.support.databases import SERVERS, Databases, Statements, stocked
+from tests.support.effort import Effort, choose
 
-# How long something takes decides no test.
-settings.register_profile("histio", deadline=None)
-settings.load_profile("histio")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    choices = [effort.value for effort in Effort]
+    parser.addoption(
+        "--effort", choices=choices, default=Effort.DEFAULT.value, help="How much the tests prove."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile(config.getoption("effort"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the effort does not ask for; tests that are named one by one run in any case."""
+    if any("::" in argument for argument in config.invocation_params.args):
+        return
+    chosen = choose(items, Effort(config.getoption("effort")))
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = chosen
 
 
 @pytest.fixture

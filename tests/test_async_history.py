@@ -96,6 +96,7 @@ def test_every_docstring_explains_the_same_options_and_errors(name):
 # --- binds ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_what_comes_in_goes_out_again_as_it_was(url):
     given = document(production_run(1), production_run(2), assembly=[assembly_run(1)])
@@ -138,6 +139,7 @@ async def its_connection(session):
     return await session.connection()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("borrow", [as_it_is, scoped, its_connection])
 @in_a_loop
 async def test_what_is_handed_over_is_used_and_not_committed(engine, url, borrow):
@@ -195,6 +197,7 @@ async def test_unflushed_work_of_the_caller_survives_every_failure(engine, url, 
     assert rows(engine, Recipe) == 3
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_rollback_means_rollback_on_an_engine_that_sqlalchemy_made(engine, url):
     async with connected(url) as own:
@@ -276,6 +279,7 @@ async def test_without_a_database_every_call_needs_a_session():
         await AsyncHistory().export_document()
 
 
+@pytest.mark.slow
 def test_without_greenlet_only_async_history_is_missing(tmp_path):
     (tmp_path / "greenlet.py").write_text("raise ImportError('no greenlet')")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import histio; histio.AsyncHistory()"
@@ -343,6 +347,7 @@ def ruled(engine):
         connection.exec_driver_sql(NO_LONGER.get(engine.dialect.name, "DROP INDEX unlucky"))
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_a_constraint_is_pinned_to_the_run_that_breaks_it(ruled, url):
     runs = [production_run(n, num_batches=n) for n in range(1, 41)]
@@ -365,6 +370,7 @@ async def test_a_constraint_leaves_a_session_that_was_handed_over_usable(ruled, 
     assert (rows(ruled), rows(ruled, Recipe)) == (1, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", SERVERS, indirect=True)
 @in_a_loop
 async def test_a_run_that_another_client_writes_meanwhile_is_a_duplicate(engine, url):
@@ -485,6 +491,7 @@ async def test_a_cancelled_import_writes_nothing_and_gives_its_connection_back(e
 # --- files ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["runs.jsonl.zst", "runs.json"])
 @in_a_loop
 async def test_files_go_out_and_come_in_as_with_history(engine, url, tmp_path, name):
@@ -574,6 +581,7 @@ async def test_runs_before_one_that_cannot_be_exported_are_given_out(engine, url
             await anext(runs)
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_runs_that_cannot_be_exported_may_be_left_out(engine, url, tmp_path):
     History(engine).import_document(document(*(production_run(n) for n in (1, 2, 3))))
@@ -585,6 +593,7 @@ async def test_runs_that_cannot_be_exported_may_be_left_out(engine, url, tmp_pat
     assert (report.exported, report.skipped, report.problems[0].uuid) == (2, 1, number(2))
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_an_exact_export_refuses_what_is_read_otherwise(sqlite, tmp_path):
     History(sqlite).import_document(document(production_run(1)))

@@ -25,6 +25,7 @@ from histio.testing import documents, near_documents
 from histio.tuning import tuned
 from tests.support.bakery import consumption, document, number, production_run, stock
 from tests.support.columns import host
+from tests.support.effort import examples
 from tests.support.streams import stream_of
 
 SLUGS = {
@@ -36,7 +37,8 @@ SLUGS = {
 }
 MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=dt.UTC)
 QUIETLY = settings(
-    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(50),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -75,6 +77,7 @@ def without_import_time(text):
 # --- the ways are alike ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [documents, near_documents], ids=["valid", "near"])
 def test_an_import_reports_and_stores_the_same_either_way(sqlite, drawn):
     history = History(sqlite)
@@ -95,6 +98,7 @@ def test_an_import_reports_and_stores_the_same_either_way(sqlite, drawn):
     same()
 
 
+@pytest.mark.slow
 def test_a_stream_of_the_same_runs_does_too(sqlite):
     history = History(sqlite)
 
@@ -274,6 +278,7 @@ def all_ways(history, connection):
     )
 
 
+@pytest.mark.slow
 @QUIETLY
 @given(CHANGES)
 @example(
@@ -447,6 +452,7 @@ def test_a_listener_is_noticed_whenever_it_comes_and_goes(sqlite, event, straigh
 TRICKY = ["a\tb\\nc\r\n", "\\.", "\\N", "", "=", "%s %%", "\x01\x02", "'\"`", "\u2028\U0001f36a", None]
 
 
+@pytest.mark.slow
 def test_texts_come_through_bulk_inserts_as_they_are(engine):
     history = History(engine)
     runs = [production_run(n, notes=TRICKY[n % len(TRICKY)]) for n in range(1, 300)]

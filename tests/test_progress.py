@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import itertools
+import time
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from histio import History, progress
+from histio import History
 from histio.models import Ingredient, ProductionRun
 from histio.progress import INTERVAL, Progress
 from tests.support.bakery import assembly_run, document, production_run
@@ -43,7 +44,8 @@ class Clock:
 def set_clock(monkeypatch):
     def set_clock(seconds):
         clock = Clock(seconds)
-        monkeypatch.setattr(progress, "time", clock)
+        monkeypatch.setattr(time, "monotonic", clock.monotonic)
+        monkeypatch.setattr(time, "sleep", clock.sleep)
         return clock
 
     return set_clock
@@ -80,6 +82,7 @@ def test_an_export_tells_runs_and_bytes_of_a_known_number(history, set_clock, fo
     assert all(each.rate == each.runs / each.seconds for each in told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"since": MOMENT}, {"kinds": "assembly_run"}], ids=str)
 def test_the_number_is_that_of_the_runs_that_are_asked_for(history, options):
     history.import_document(GIVEN)

@@ -24,6 +24,7 @@ from tests.support.bakery import (
     production_run,
     unit_consumption,
 )
+from tests.support.effort import examples
 
 MOMENT = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
 ROUTE = ["sqlite", "postgresql", "mariadb", "sqlite"]
@@ -128,6 +129,7 @@ def stock_slugs(session, slugs):
     session.commit()
 
 
+@pytest.mark.slow
 def test_an_awkward_history_is_the_same_bytes_at_every_stop(databases):
     original = awkward_history()
     before = json.dumps(original)
@@ -256,12 +258,13 @@ def clear(engine):
                 connection.execute(sa.delete(table))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])
 def test_whatever_the_models_hold_comes_back(two_databases, dialect):
     source, target = two_databases(dialect)
 
     @settings(
-        max_examples=60,
+        max_examples=examples(60),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

@@ -63,13 +63,13 @@ def diff(
     database is read as of one moment, and its connection is held until the iterator is exhausted.
 
     Args:
-        a: A file, as `History.import_file` takes it, or a history, which stands for its database.
+        a: A file, as `History.import_file` takes it, or a history, whose database is compared.
         b: The other one.
         history: The kinds of run that files may hold. None: those of *a* or *b* if one is a history,
             otherwise the bundled kinds.
 
     Raises:
-        DocumentError: A file is no history, is damaged, or holds something that is no run; raised before
+        DocumentError: A file is not a history, is damaged, or holds something other than runs; raised before
             the first difference.
         ExportError: The format cannot hold some rows; raised after the runs of their kind that both have.
         ValueError: The histories have different formats.

@@ -49,7 +49,7 @@ def merge(
     Args:
         paths: Streams and documents, as `History.import_file` takes them, from the oldest to the newest. They
             are read twice.
-        out: As for `History.export_file`; it may be one of *paths*, with *overwrite*.
+        out: A path, a URL, or an open binary file; it may be one of *paths*, with *overwrite*.
         history: Tells what the files may hold; None: the bundled kinds.
         exported_at: Goes into the file; aware. None: the latest that one of the files says, or now.
         follows: The ``sha256`` of the file that this one continues: goes into the stream's header. None: what
@@ -58,8 +58,8 @@ def merge(
         overwrite: Whether an existing file is replaced.
 
     Raises:
-        DocumentError: A file is no history, is damaged, or holds what is no run; nothing was written.
-        ExportError: A run has text that is no Unicode.
+        DocumentError: A file is not a history, is damaged, or has an invalid run; nothing was written.
+        ExportError: A run has text that is not Unicode.
         FileExistsError: There is such a file, and *overwrite* was not said.
         ValueError: There are no *paths*.
     """

@@ -241,7 +241,7 @@ class Together:
         """Read all through.
 
         Raises:
-            DocumentError: A file is damaged, or holds what is no run; of that the first thousand problems.
+            DocumentError: A file is damaged, or has invalid runs; it has the first thousand problems.
         """
         sealed = any("follows" in part.file.header for part in self.parts)
         number = 0
@@ -272,7 +272,7 @@ class Together:
                 continue
             placer = self._placers[item.kind]
             if sealed:
-                with contextlib.suppress(ValueError):  # then it is no export
+                with contextlib.suppress(ValueError):  # the record was not exported by histio
                     part.seal.add(lines(item.kind, [encoded(item.record)]))
             record, fault = self._versions.upgrade(item.kind, item.record, part.file.version)
             faults: list[tuple[tuple[str | int, ...], Fault]] = [] if fault is None else [((), fault)]
@@ -330,7 +330,7 @@ def together(paths: Iterable[FilePath], bound: Bound) -> Iterator[Together]:
     """The files at *paths* as one history, read through and found right.
 
     Raises:
-        DocumentError: One is no history, is damaged, or holds what is no run.
+        DocumentError: A file is not a history, is damaged, or has an invalid run.
         OSError: One cannot be read.
     """
     with ExitStack() as stack:

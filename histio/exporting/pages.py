@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,8 @@ from histio.kinds.table import Kind
 from histio.report import Problem
 from histio.tuning import tuning
 from histio.wire import encoded
+
+_log = logging.getLogger("histio")
 
 
 def export_runs(
@@ -95,6 +98,7 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
     for conditions, sort_key in spans_of(kind, time, bounded=bool(bounds)):
         runs = OrderedRuns(connection, plan, [*criteria, *bounds, *conditions], sort_key)
         if formatter is None:
+            _log.debug("all pages of %s take the full path", kind.name)
             yield from full_pages(runs, tally)
         else:
             yield from _fast_or_full_pages(runs, formatter, tally)
@@ -117,6 +121,7 @@ def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: Expor
             is_spelled = True
         within = runs.between(page.before, page.last)
         if page.formatted is None or (page.formatted.altered and tally.exact):
+            _log.debug("a page of %s takes the full path", runs.kind.name)
             yield from full_pages(runs, tally, *within)
             continue
         if page.formatted.altered:

@@ -34,6 +34,7 @@ from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
 from histio.progress import Meter, Report
 from histio.report import KEPT, ImportReport, Problem
+from histio.typing import HistoryDocument
 
 _log = logging.getLogger("histio")
 
@@ -67,7 +68,9 @@ class ImportOptions:
             raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
 
 
-def import_document(bound: Bound, document: dict[str, Any], options: ImportOptions) -> ImportReport:
+def import_document(
+    bound: Bound, document: dict[str, Any] | HistoryDocument, options: ImportOptions
+) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     problems = bound.gate.check_envelope(document)
     if problems:

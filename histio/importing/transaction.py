@@ -200,6 +200,8 @@ class Import:
         new = [raw for raw, number in raw_runs if number is None]
         with paused():
             rest = set(map(id, self._fast_path.take(new)))
+        if rest:
+            _log.debug("%d of %d new runs take the full path", len(rest), len(new))
         return [(raw, number) for raw, number in raw_runs if number is not None or id(raw) in rest]
 
     def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], *, last: bool) -> None:

@@ -59,7 +59,7 @@ def dump(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dump_value(table: Table, member: str, value: Any) -> Any:
-    """A loaded *value* of a *member* that is no ledger, as it stands in a record."""
+    """Return a loaded *value* of a *member* other than a ledger as in a record."""
     if value is None or isinstance(table.fields[member], WireField):
         return table.wire(member, value)
     return table.fields[member].serialize(member, {member: value})

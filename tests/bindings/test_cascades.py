@@ -64,6 +64,7 @@ def test_entries_come_and_go_whatever_the_relationship_cascades(create, cascade,
     assert count(engine, line) == 4
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("cascade", ["", "merge"])
 def test_entries_of_entries_and_those_whose_key_the_run_keeps_are_written(create, cascade, heard):
@@ -90,6 +91,7 @@ def test_entries_of_entries_and_those_whose_key_the_run_keeps_are_written(create
     assert list(history.iter_runs("run")) == given
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("cascade", ["", "merge"])
 def test_links_are_written_whatever_the_relationship_cascades(create, cascade, heard):
@@ -149,6 +151,7 @@ def test_a_listener_that_drops_or_adds_entries_rejects_their_run_alone(create, d
     assert list(history.iter_runs("run")) == [given["runs"][0], given["runs"][2]]
 
 
+@pytest.mark.slow
 @warned
 def test_a_listener_that_drops_an_entry_rejects_the_update_of_its_run_alone(create):
     base = orm.declarative_base()
@@ -217,6 +220,7 @@ def heard(kind):
     return kind
 
 
+@pytest.mark.slow
 @on_servers_that_drop
 @pytest.mark.parametrize(("way", "many"), [(straight, 2), (straight, 120), (hooked, 2), (heard, 2)])
 @pytest.mark.parametrize("odd", ODD)
@@ -239,6 +243,7 @@ def test_entries_that_a_trigger_drops_or_adds_reject_their_run_alone(create, tri
 
 
 # SQLAlchemy warns of it as well.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:DELETE statement on table")
 @on_servers_that_drop
 def test_entries_that_a_trigger_keeps_reject_the_update_of_their_run_alone(create, trigger):
@@ -322,6 +327,7 @@ def viewed(dialect):
         run_all(engine, UNDONE)
 
 
+@pytest.mark.slow
 @on_servers_that_drop
 @pytest.mark.parametrize("way", [straight, hooked])
 def test_rows_are_written_through_a_view_and_those_that_it_drops_reject_their_run(create, viewed, way):

@@ -167,6 +167,7 @@ def test_what_the_column_cannot_hold_is_a_problem_to_every_validator(column_type
     assert not Draft202012Validator(history.json_schema()).is_valid(things(value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fraction", "kept"), [("", 1), (".000000", 1), (".5", 0)])
 def test_a_fraction_that_mariadb_would_drop_in_silence_is_a_problem(databases, fraction, kept):
     metadata, kind = host(sa.DateTime(), histio.UtcTimestamp(required=True))

@@ -231,18 +231,21 @@ def is_right(way, count_statements, *places, lazy):
     assert given == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("lazy", [*EAGER, *RELUCTANT])
 def test_what_a_host_loads_eagerly_changes_neither_results_nor_statements(count_statements, lazy, way):
     changes_nothing(way, "hooked", count_statements, *EVERYWHERE, lazy=lazy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", STRAIGHT)
 @pytest.mark.parametrize("lazy", EAGER)
 def test_eager_loading_changes_nothing_of_the_fast_path(count_statements, lazy, way):
     changes_nothing(way, "kind", count_statements, *EVERYWHERE, lazy=lazy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", EVERYWHERE, ids=lambda place: f"{place[0]}.{place[1]}")
 @pytest.mark.parametrize("lazy", EAGER)
 def test_eager_loading_anywhere_changes_nothing_of_an_update(count_statements, lazy, place):
@@ -255,18 +258,21 @@ def test_a_row_that_the_host_has_loaded_is_dumped_and_changed_whole(count_statem
     is_right(way, count_statements, *EVERYWHERE, lazy=lazy)
 
 
+@pytest.mark.slow
 @never_loaded
 @pytest.mark.parametrize("way", [*WAYS, *OF_ITS_OWN_ROWS])
 def test_what_a_host_never_loads_is_not_taken_for_empty(count_statements, way):
     is_right(way, count_statements, *EVERYWHERE, lazy="noload")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [way for way in (*WAYS, *OF_ITS_OWN_ROWS) if way is not loads_new])
 @pytest.mark.parametrize("lazy", QUERIES)
 def test_collections_that_are_queries_are_read_and_written(count_statements, lazy, way):
     is_right(way, count_statements, *COLLECTIONS, lazy=lazy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lazy", EAGER)
 def test_the_conformance_kit_is_content_with_a_host_that_loads_eagerly(lazy):
     host = host_of(*EVERYWHERE, lazy=lazy)

@@ -121,6 +121,7 @@ def test_an_aggregate_that_is_cut_within_its_last_text_is_noticed(stand):
     assert runs_of(history) == [given]
 
 
+@pytest.mark.slow
 def test_one_run_with_more_parts_than_a_page_may_have_is_exported(stand):
     made = Shelf(deep=True)
     history, engine = stand(made)

@@ -16,6 +16,7 @@ from histio.tuning import tuned
 from histio.wire import equal
 from tests.support.bakery import number
 from tests.support.columns import exported, host, things
+from tests.support.effort import examples
 from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
 JSONB = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
@@ -107,7 +108,8 @@ def test_what_is_made_alike_is_equal_to_what_it_was_and_stays(value):
     assert json.dumps(field.to_wire(once)) == json.dumps(once)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ANY.map(lambda value: {"value": value}), min_size=1, max_size=4))
 def test_all_databases_give_the_same_bytes(databases, values):
     texts = set()

@@ -233,6 +233,7 @@ def test_ledgers_that_no_option_loads_are_written_and_cost_no_query_per_run(
     assert len(counts) == 1
 
 
+@pytest.mark.slow
 def test_deferred_columns_cost_no_query_per_run_and_may_raise_when_loaded_late(sqlite_of, count_statements):
     base = orm.declarative_base()
 
@@ -363,6 +364,7 @@ def test_an_enum_that_is_no_member_orders_entries_by_its_texts(sqlite_of):
     assert stored["lines"] == [{"sku": "c"}, {"sku": "a"}, {"sku": "b"}]
 
 
+@pytest.mark.slow
 def test_definitions_of_schemas_with_one_name_are_kept_apart(sqlite_of):
     base, kinds, given = orm.declarative_base(), [], {}
     for name, member in (("sale", "vat"), ("buy", "gst"), ("rent", "pst"), ("line", "tax")):

@@ -121,6 +121,7 @@ def test_runs_of_one_identity_are_named_and_none_is_passed_over_at_a_pages_borde
     assert {problem.uuid for problem in error.value.problems} == set(map(str, range(150)))
 
 
+@pytest.mark.slow
 def test_runs_of_one_identity_are_left_out_together(sqlite_of, tmp_path):
     base = orm.declarative_base()
     columns = {name: sa.Column(sa.Integer) for name in ("tenant", "number")}

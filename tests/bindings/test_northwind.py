@@ -180,6 +180,7 @@ def exported(engine):
     return json.dumps(History(engine, OrderSchema).export_document(exported_at=MOMENT))
 
 
+@pytest.mark.slow
 def test_orders_go_through_all_databases_and_come_back_unchanged(shop, databases):
     before = exported(shop)
     assert Draft202012Validator(History(shop, OrderSchema).json_schema()).is_valid(json.loads(before))

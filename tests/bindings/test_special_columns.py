@@ -18,11 +18,13 @@ from histio.testing import documents, near_documents
 from histio.tuning import tuned
 from tests.support.bakery import number
 from tests.support.columns import exported, host, things
+from tests.support.effort import examples
 from tests.support.reports import told
 from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
 QUIETLY = settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(40),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -113,11 +113,13 @@ class Upload:
             )
 
 
+@pytest.mark.slow
 def test_the_conformance_kit_holds_all_of_it(create):
     made = Upload()
     check_host(History(create(made.base.metadata), made.schema), make_runs=made.make_runs)
 
 
+@pytest.mark.slow
 def test_a_history_goes_round_all_databases_and_is_the_same(databases):
     made = Upload()
     first = databases.of_host("sqlite")(made.base.metadata)

@@ -234,6 +234,7 @@ def test_every_type_that_sqlalchemy_ships_is_decided():
     assert EXACT.keys() & REFUSED.keys() == set()
 
 
+@pytest.mark.slow
 def test_the_page_of_options_names_the_field_of_every_type():
     rows = Page("docs/options.md").table("Which field for which column")
     told = {name: field for names, field, _ in rows for name in re.findall(r"`(\w+)`", names)}

@@ -119,6 +119,7 @@ def test_the_error_shows_the_spelling_and_what_would_come_of_it(sqlite_of):
         History(storing(sqlite_of(metadata), AN_UUID), kind).export_document()
 
 
+@pytest.mark.slow
 def test_runs_in_another_spelling_hide_no_other_run_of_a_page(sqlite_of):
     metadata, kind = host(sa.Uuid(), UUID_FIELD)
     known = [f"{number:08x}{HEX[8:]}" for number in range(0, 900, 2)]

@@ -136,6 +136,7 @@ def test_any_offset_is_read(create, value, stored):
     assert [row[2] for row in rows_of(engine, kind)] == [stored]
 
 
+@pytest.mark.slow
 def test_runs_are_ordered_and_bounded_by_it_over_many_pages(create):
     metadata, kind = job_kind()
     history = History(create(metadata), kind)
@@ -224,6 +225,7 @@ def test_a_unit_that_there_is_not_is_refused():
         Epoch(unit="seconds")
 
 
+@pytest.mark.slow
 def test_the_conformance_kit_holds_it(create):
     metadata, kind = job_kind("ms")
     engine = create(metadata)

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 import histio
@@ -26,6 +27,7 @@ from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, document, number, production_run, stock
 from tests.support.databases import SERVERS
+from tests.support.mapping_styles import listening
 
 HOSTILE = "\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
 
@@ -90,6 +92,7 @@ def kept(url):
 # --- there and back ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_history_moves_from_one_database_to_another(home, run):
     assert run(f"export out.jsonl.zst {BAKERY}")[0] == 0
     code, printed, _ = run(f"import out.jsonl.zst {BRANCH}")
@@ -98,6 +101,7 @@ def test_a_history_moves_from_one_database_to_another(home, run):
     assert kept("sqlite:///branch.db")["production_runs"] == kept("sqlite:///bakery.db")["production_runs"]
 
 
+@pytest.mark.slow
 def test_an_export_tells_counts_size_and_digest(home, run):
     code, printed, errors = run(f"export out.jsonl {BAKERY}")
     assert (code, errors) == (0, "")
@@ -106,6 +110,7 @@ def test_an_export_tells_counts_size_and_digest(home, run):
         assert printed.endswith(f"(sha256): {history.export_file('again.jsonl').sha256}\n")
 
 
+@pytest.mark.slow
 def test_an_existing_file_is_kept_unless_it_is_forced(home, run):
     Path("mine.jsonl").write_text("mine")
     assert run(f"export mine.jsonl {BAKERY}") == (
@@ -129,6 +134,7 @@ def spoiled(home):
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_run_that_the_format_cannot_hold_fails_and_tells_what_leaves_it_out(spoiled, run):
     code, printed, errors = run(f"export out.jsonl {BAKERY}")
     assert (code, printed) == (1, "")
@@ -137,6 +143,7 @@ def test_a_run_that_the_format_cannot_hold_fails_and_tells_what_leaves_it_out(sp
     assert not Path("out.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_what_is_left_out_or_stored_otherwise_is_told_and_ends_with_three(spoiled, run):
     code, printed, errors = run(f"export out.jsonl --skip-unreadable {BAKERY}")
     assert (code, errors) == (3, "")
@@ -149,6 +156,7 @@ def test_what_is_left_out_or_stored_otherwise_is_told_and_ends_with_three(spoile
     assert run(f"verify out.jsonl {BRANCH}")[0] == 0
 
 
+@pytest.mark.slow
 def test_quiet_tells_of_runs_left_out_and_not_of_warnings(spoiled, run):
     code, printed, _ = run(f"export out.jsonl --skip-unreadable --quiet {BAKERY}")
     assert (code, "Runs left out" in printed) == (3, True)
@@ -159,6 +167,7 @@ def test_quiet_tells_of_runs_left_out_and_not_of_warnings(spoiled, run):
     assert run(f"export all.jsonl --quiet {BAKERY}") == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["verify out.jsonl", "import out.jsonl --on-duplicate verify"])
 def test_what_is_stored_otherwise_is_verified_as_it_is_read(home, run, command):
     engine = histio.create_engine("sqlite:///bakery.db")
@@ -171,6 +180,7 @@ def test_what_is_stored_otherwise_is_verified_as_it_is_read(home, run, command):
     assert not re.search("precision|otherwise", printed + errors)
 
 
+@pytest.mark.slow
 def test_an_update_tells_what_is_stored_otherwise(home, run):
     engine = histio.create_engine("sqlite:///bakery.db")
     with engine.begin() as connection:
@@ -181,6 +191,7 @@ def test_an_update_tells_what_is_stored_otherwise(home, run):
     assert (code, "Warnings: 5\n  precision (5)\n" in printed) == (0, True)
 
 
+@pytest.mark.slow
 def test_json_has_what_is_left_out_and_stored_otherwise(spoiled, run):
     code, printed, _ = run(f"export out.jsonl --skip-unreadable --json {BAKERY}")
     report = json.loads(printed)
@@ -189,6 +200,7 @@ def test_json_has_what_is_left_out_and_stored_otherwise(spoiled, run):
     assert (report["warning_count"], report["warnings"][0]["pointer"]) == (1, "/per_unit_cost")
 
 
+@pytest.mark.slow
 def test_runs_to_standard_output_leave_the_report_to_standard_error(spoiled, run):
     code, printed, errors = run(f"export - --skip-unreadable {BAKERY}")
     assert (code, printed.count("\n")) == (3, 7)
@@ -196,6 +208,7 @@ def test_runs_to_standard_output_leave_the_report_to_standard_error(spoiled, run
     assert "Warnings: 1" in errors
 
 
+@pytest.mark.slow
 def test_exact_makes_an_export_fail_for_what_is_stored_otherwise(spoiled, run):
     code, _, errors = run(f"export out.jsonl --exact {BAKERY}")
     assert (code, f"/per_unit_cost: production_run {number(3)}" in errors) == (1, True)
@@ -230,6 +243,7 @@ def test_standard_output_has_the_runs_and_nothing_else(home, capfdbinary):
     assert b"standard output" in errors
 
 
+@pytest.mark.slow
 def test_a_file_comes_from_standard_input(home):
     command = [sys.executable, "-m", "histio", "import", "-", "--url", "sqlite:///branch.db", "--json"]
     with Path("history.jsonl").open("rb") as file:
@@ -310,6 +324,7 @@ def test_what_exists_is_treated_as_was_said(home, run, choice, code, end):
     assert (found, json.loads(printed)[end]) == (code, 1)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_bad_input_and_writes_nothing(home, run):
     lines = Path("history.jsonl").read_text().splitlines(keepends=True)
     Path("cut.jsonl").write_text("".join(lines[:-1]))
@@ -351,6 +366,7 @@ def test_where_all_is_well_a_quiet_command_prints_nothing(home, run, line):
     assert run(line) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_printed_does_not_hide_that_the_import_is_done(home):
     command = [sys.executable, "-m", "histio", "import", "history.jsonl", "--url", "sqlite:///branch.db"]
     with Path("/dev/full").open("wb") as full:
@@ -359,12 +375,15 @@ def test_a_report_that_cannot_be_printed_does_not_hide_that_the_import_is_done(h
     assert len(kept("sqlite:///branch.db")["production_runs"]) == 5
 
 
-def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run, monkeypatch):
-    def interrupted(*_args, **_options):
+def interrupt(_connection, _cursor, statement, *_):
+    """Raise what Ctrl+C raises, at the first statement that reads or writes runs."""
+    if "production_runs" in statement:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(History, "_import", interrupted)
-    code, _, errors = run(f"import history.jsonl --commit-every 2 {BRANCH}")
+
+def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run):
+    with listening(Engine, "before_cursor_execute", interrupt):
+        code, _, errors = run(f"import history.jsonl --commit-every 2 {BRANCH}")
     assert (code, "To continue, repeat the command." in errors) == (ExitCode.INTERRUPTED, True)
 
 
@@ -401,6 +420,7 @@ def test_a_check_for_machines_is_an_object_to_a_line(home, run):
     assert (code, errors) == (ExitCode.BAD, "")
 
 
+@pytest.mark.slow
 def test_verify_tells_what_a_database_lacks_or_has_otherwise(home, run):
     assert run(f"verify history.jsonl {BAKERY}")[0] == 0
     with History("sqlite:///bakery.db") as history:
@@ -413,6 +433,7 @@ def test_verify_tells_what_a_database_lacks_or_has_otherwise(home, run):
     assert (code, printed.count("only in history.jsonl"), errors) == (1, 6, "6 runs differ or are missing.\n")
 
 
+@pytest.mark.slow
 def test_what_a_database_has_beyond_a_file_is_told_by_diff_alone(home, run):
     assert run(f"export some.jsonl --until 2025-12-02 {BAKERY}")[0] == 0
     assert run(f"verify some.jsonl {BAKERY}")[0] == 0
@@ -456,6 +477,7 @@ def test_an_audit_tells_its_rules_and_what_breaks_them(home, run, given):
     assert "total_ingredient_cost is the sum of consumptions.total_cost, within 0.01" in errors
 
 
+@pytest.mark.slow
 def test_a_merge_makes_the_export_of_the_whole(home, run):
     for name, span in (("a", "--until 2025-12-02"), ("b", "--since 2025-12-03")):
         assert run(f"export {name}.jsonl {span} {BAKERY}")[0] == 0
@@ -463,6 +485,7 @@ def test_a_merge_makes_the_export_of_the_whole(home, run):
     assert run("diff whole.jsonl history.jsonl")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_page_shows_a_file_a_database_or_an_import(home, run):
     assert run("report history.jsonl -o file.html")[0] == 0
     assert run(f"report -o database.html {BAKERY}")[0] == 0
@@ -587,12 +610,9 @@ def test_a_mark_that_steers_is_shown_as_what_it_is():
     assert escape("crème-brûlée 🎂 抹茶") == "crème-brûlée 🎂 抹茶"
 
 
-def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("histio.history.export_texts", interrupted)
-    code, printed, errors = run(f"export out.jsonl {BAKERY}")
+def test_an_interrupted_export_leaves_no_file(home, run):
+    with listening(Engine, "before_cursor_execute", interrupt):
+        code, printed, errors = run(f"export out.jsonl {BAKERY}")
     assert (code, printed, errors.strip()) == (
         ExitCode.INTERRUPTED,
         "",
@@ -601,12 +621,13 @@ def test_an_interrupted_export_leaves_no_file(home, run, monkeypatch):
     assert sorted(path.name for path in home.iterdir()) == ["bakery.db", "branch.db", "history.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_takes_an_import_back(home, sent):
-    script = "import os, signal, histio.history as h\nold = h.History._import\n"
-    script += f"def stop(*a, **k):\n    os.kill(os.getpid(), {int(sent)})\n    return old(*a, **k)\n"
-    script += "h.History._import = stop\nimport sys\nsys.argv = sys.argv[:1] + sys.argv[1:]\n"
-    script += "from histio.cli import main\nsys.exit(main())"
+    script = "import os, sys, sqlalchemy as sa\nfrom histio.cli import main\n"
+    script += "def stop(connection, cursor, statement, *_):\n    if statement.startswith('INSERT'):\n"
+    script += f"        os.kill(os.getpid(), {int(sent)})\n"
+    script += "sa.event.listen(sa.Engine, 'before_cursor_execute', stop)\nsys.exit(main())"
     command = [sys.executable, "-c", script, "import", "history.jsonl", "--url", "sqlite:///branch.db"]
     done = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT, text=True)
     assert (done.returncode, done.stdout) == (ExitCode.INTERRUPTED, "")
@@ -640,6 +661,7 @@ def test_help_fits_a_terminal(name):
     assert [line for line in COMMANDS[name].get_help(context).splitlines() if len(line) > 80] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_works(home, line, capsys, monkeypatch):
     monkeypatch.setenv("HISTIO_DATABASE_URL", "sqlite:///bakery.db")

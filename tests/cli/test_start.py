@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
 import histio
 from histio import cli
 from histio.demo import bakery
 from histio.demo import run as demo
 from histio.models import AssemblyRun, Base, ProductionRun
+from tests.support.mapping_styles import listening
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "schemas" / "history-1.0.schema.json"
@@ -117,10 +119,12 @@ def test_the_year_has_about_two_thousand_runs(document):
     assert (len(document["production_runs"]), len(document["assembly_runs"])) == (1_700, 300)
 
 
+@pytest.mark.slow
 def test_the_exported_file_is_what_the_source_holds(folder, document):
     assert exported(folder / "source.db") == document
 
 
+@pytest.mark.slow
 def test_the_target_holds_the_same_runs_and_the_one_sound_run_of_the_broken_copy(folder, document):
     sound = json.loads((folder / "broken.json").read_text("utf-8"))["production_runs"][-1]
     target = exported(folder / "target.db")
@@ -170,12 +174,14 @@ def test_the_demonstration_shows_what_is_wrong_with_a_damaged_run(played, code, 
     assert re.search(rf"{code} {pointer}: .*{re.escape(message)}", text)
 
 
+@pytest.mark.slow
 def test_every_year_is_the_same(document, tmp_path):
     with opened(tmp_path / "again.db") as engine:
         demo.fill(engine, bakery.catalog(), with_runs=True)
     assert exported(tmp_path / "again.db") == document
 
 
+@pytest.mark.slow
 def test_the_lines_that_are_shown_do_the_same(a_short_year, tmp_path):
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
@@ -196,6 +202,7 @@ def test_the_lines_that_are_shown_do_the_same(a_short_year, tmp_path):
     assert "6" in echoed
 
 
+@pytest.mark.slow
 def test_without_a_folder_nothing_stays(a_short_year, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cli.main(["demo"]) == 0
@@ -203,9 +210,14 @@ def test_without_a_folder_nothing_stays(a_short_year, tmp_path, monkeypatch, cap
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_history_that_comes_back_changed_is_a_failure(a_short_year, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "_text", lambda document: json.dumps([id(document), document]).encode())
-    assert cli.main(["demo", str(tmp_path)]) == 1
+    def change(connection):
+        if str(connection.engine.url).endswith("target.db"):
+            connection.exec_driver_sql("UPDATE production_runs SET notes = 'changed' WHERE id = 1")
+
+    with listening(Engine, "commit", change):
+        assert cli.main(["demo", str(tmp_path)]) == 1
     assert "NOT THE SAME" in capsys.readouterr().out
 
 
@@ -227,12 +239,14 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, capsys):
     assert re.fullmatch(r"Error: .*below cannot be used as a folder: .*\.", last)
 
 
+@pytest.mark.slow
 def test_a_folder_may_have_a_name_that_means_something_in_a_url(a_short_year, tmp_path, capsys):
     folder = tmp_path / "50% ?a=b#c"
     assert cli.main(["demo", str(folder)]) == 0
     assert sorted(path.name for path in folder.iterdir()) == sorted(demo.FILES)
 
 
+@pytest.mark.slow
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     script = (
         "from histio import cli; from histio.demo import bakery; bakery.PRODUCTION_RUNS = 150; "
@@ -243,12 +257,14 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     assert r"did you mean cr\xe8me-br\xfbl\xe9e?" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_schema_command_prints_the_published_file(tmp_path):
     result = run_python("-m", "histio", "schema", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.encode() == PUBLISHED.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_reading_is_no_traceback(tmp_path):
     command = [sys.executable, "-m", "histio", "schema"]
     process = subprocess.Popen(

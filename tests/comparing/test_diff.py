@@ -59,10 +59,12 @@ SOME = document(
 )
 
 
+@pytest.mark.slow
 def test_databases_with_the_same_runs_do_not_differ(engine, other_engine):
     assert list(diff(imported(engine, SOME), imported(other_engine, SOME))) == []
 
 
+@pytest.mark.slow
 def test_a_database_of_any_kind_is_compared_with_any_other_and_with_its_export(engine, databases, tmp_path):
     history = imported(engine, SOME)
     history.export_file(tmp_path / "export.jsonl.gz")
@@ -73,6 +75,7 @@ def test_a_database_of_any_kind_is_compared_with_any_other_and_with_its_export(e
         assert list(diff(other, history)) == []
 
 
+@pytest.mark.slow
 def test_what_databases_have_differently_is_told_once(engine, other_engine):
     mine, theirs = copy.deepcopy(SOME), copy.deepcopy(SOME)
     del mine["production_runs"][3], theirs["assembly_runs"][0]
@@ -92,6 +95,7 @@ def test_what_databases_have_differently_is_told_once(engine, other_engine):
     ]
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_exported_are_told_and_no_run_of_their_kind_is_missed(sqlite):
     history = imported(sqlite, document(production_run(1), production_run(2), production_run(3)))
     with sqlite.begin() as connection:
@@ -286,6 +290,7 @@ def mutations():
     yield from ({"consumptions": [entry | each]} for each in ({"unit": "Cups"}, {"updated_at": LATER}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", list(mutations()))
 def test_exports_differ_exactly_if_their_digests_do(databases, tmp_path, other):
     digests = []
@@ -403,6 +408,7 @@ def orders(*records, **header):
     return stream(*(("order", record) for record in records), **header)
 
 
+@pytest.mark.slow
 def test_the_kinds_of_files_are_those_of_the_history_on_the_other_side(shops):
     records = [shop.order(n, placed_on=day) for n, day in ((2, None), (3, None), (1, "2025-12-07"))]
     assert ends(shops.import_document(shop.orders(*records))) == (3, 0, 0)
@@ -508,6 +514,7 @@ class Hooked(histio.ProductionRunSchema):
         return {{"id": "uuid", "when": "produced_at"}.get(name, name): value for name, value in data.items()}
 
 
+@pytest.mark.slow
 def test_hooks_of_the_hosts_say_what_a_record_means(sqlite):
     history = History(sqlite, Hooked.bind(ProductionRun))
     assert ends(history.import_document(without(document(RUN, production_run(2)), "assembly_runs"))) == (
@@ -565,6 +572,7 @@ def test_differences_are_values():
         one[0].kind = "x"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, -1], ids=["in order", "backwards"])
 def test_memory_does_not_grow_with_the_runs(tmp_path, step):
     path = tmp_path / "many.jsonl"

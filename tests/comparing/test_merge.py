@@ -20,6 +20,7 @@ from tests.support import shop
 from tests.support.bakery import TIME, assembly_run, document, number, production_run, without
 from tests.support.databases import stocked
 from tests.support.differences import imported, production, stream, whole
+from tests.support.effort import examples
 from tests.support.jobs import TENANT, UPGRADES, JobSchema, jobs
 from tests.support.streams import piped
 
@@ -51,6 +52,7 @@ def numbers_in(path):
     return [int(run["uuid"][-2:], 16) for run in runs]
 
 
+@pytest.mark.slow
 def test_parts_make_the_bytes_of_the_whole_on_every_database(engine, tmp_path):
     own = imported(engine, SOME)
     own.export_file(tmp_path / "whole.jsonl", exported_at=MOMENT)
@@ -72,6 +74,7 @@ def test_every_form_is_written_as_an_export_writes_it(history, tmp_path, name):
     assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_what_is_merged_is_sealed_and_can_be_imported(history, databases, tmp_path):
     history.export_file(tmp_path / "a.jsonl", until=DAY)
     history.export_file(tmp_path / "b.jsonl", since=DAY)
@@ -131,7 +134,7 @@ def test_the_same_uuid_in_two_kinds_is_two_runs(tmp_path):
     assert numbers_in(tmp_path / "x.jsonl") == [1, 1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(
     st.lists(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), max_size=12), min_size=1, max_size=4)
 )
@@ -183,6 +186,7 @@ def test_a_pipe_is_merged(history, tmp_path):
         assert merge([file], tmp_path / "x.jsonl").sha256 == exported.sha256
 
 
+@pytest.mark.slow
 def test_a_file_may_take_the_place_of_one_that_is_merged(history, tmp_path):
     path = tmp_path / "all.jsonl"
     history.export_file(tmp_path / "whole.jsonl", exported_at=MOMENT)
@@ -255,6 +259,7 @@ def increments(history, directory, *, first=None):
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [None, FOREIGN])
 def test_a_chain_of_increments_follows_what_its_first_one_follows(history, tmp_path, first):
     paths = increments(history, tmp_path, first=first)
@@ -263,6 +268,7 @@ def test_a_chain_of_increments_follows_what_its_first_one_follows(history, tmp_p
         assert header_of(tmp_path / f"one{place}.jsonl").get("follows") == first
 
 
+@pytest.mark.slow
 def test_a_part_of_a_chain_follows_what_came_before_it(history, tmp_path):
     paths = increments(history, tmp_path)
     merge(paths[1:], tmp_path / "one.jsonl")
@@ -369,6 +375,7 @@ def test_what_makes_no_sense_is_refused(tmp_path, monkeypatch, arguments, option
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, -1], ids=["in order", "backwards"])
 def test_memory_does_not_grow_with_the_runs(tmp_path, step):
     paths = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]

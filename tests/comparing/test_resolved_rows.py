@@ -48,6 +48,7 @@ def changes(file, history):
     return [(each.pointer, each.a, each.b) for difference in found for each in difference.changes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("part", "stored"), SPELLINGS)
 def test_a_run_whose_file_names_the_row_otherwise_is_the_same_run(history, tmp_path, part, stored):
     given = parts.document(parts.repair(1, part))
@@ -102,6 +103,7 @@ def test_a_slug_that_names_no_row_or_several_is_compared_as_text(history, tmp_pa
     assert len(list(histio.diff(written(tmp_path / "repairs.json", given), history))) == 1
 
 
+@pytest.mark.slow
 def test_of_two_files_the_slugs_are_compared(history, tmp_path):
     a, b = (
         written(tmp_path / f"{place}.json", parts.document(parts.repair(1, part)))
@@ -113,6 +115,7 @@ def test_of_two_files_the_slugs_are_compared(history, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_lists_are_compared_by_their_rows(create, tmp_path):
     history = History(create(lists.Base.metadata), lists.UserSchema, lists.RoleSchema)
     roles = [lists.role("admin", title="Administrator"), lists.role("cook", title="Aide")]
@@ -136,6 +139,7 @@ def run_of(**members):
     return {"version": "1.0", "assembly_runs": [assembly_run(1, packaging_consumptions=[entry])]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "members",
     [

@@ -94,6 +94,7 @@ def test_a_deleted_run_takes_its_ledger_with_it(engine, history, delete):
         assert session.scalars(sa.select(ProductionConsumption)).all() == []
 
 
+@pytest.mark.slow
 def test_both_names_of_mariadb_make_the_same_tables(databases):
     engine = databases("mariadb")
     tables = []

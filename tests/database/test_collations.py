@@ -244,6 +244,7 @@ def test_values_that_are_the_same_are_no_matter_of_a_collation(make, dialect):
     assert only(report).message == "Cannot be written: uq_code"
 
 
+@pytest.mark.slow
 def test_a_large_ledger_takes_few_attempts(make, dialect, count_statements):
     base = orm.declarative_base()
     rule = sa.UniqueConstraint("run_id", "name", name="uq_line")

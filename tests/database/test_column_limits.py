@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import uuid
 
 import pytest
@@ -15,7 +16,6 @@ from sqlalchemy.orm import Session
 import histio
 from histio import History, check_file, cli
 from histio.importing.execute import open_look_ups
-from histio.importing.parse import Reader
 from histio.models import Base, ProductionRun
 from tests.support.bakery import consumption, document, number, production_run, without
 from tests.support.columns import Epoch, Size, host, things
@@ -229,19 +229,13 @@ def test_an_update_is_held_against_the_limits_too(alter, dialect):
 
 
 @pytest.mark.parametrize("dialect", ["mariadb", "postgresql"])
-def test_a_run_beyond_the_limits_takes_the_full_path_alone(alter, dialect, monkeypatch):
+def test_a_run_beyond_the_limits_takes_the_full_path_alone(alter, dialect, caplog):
     metadata, kind = host(sa.String(20), TEXT)
     history = History(alter(dialect, metadata, "VARCHAR(10)"), kind)
-    read, seen = Reader.read, []
-
-    def reading(self, entry):
-        seen.append(entry.index)
-        return read(self, entry)
-
-    monkeypatch.setattr(Reader, "read", reading)
     assert "import: fast path" in history.explain()
-    assert ends(history.import_document(things(*["x"] * 50, "x" * 11, *["x"] * 50))) == (100, 0, 1)
-    assert seen == [50]
+    with caplog.at_level(logging.DEBUG, "histio"):
+        assert ends(history.import_document(things(*["x"] * 50, "x" * 11, *["x"] * 50))) == (100, 0, 1)
+    assert "1 of 101 new runs take the full path" in caplog.messages
 
 
 def test_sqlite_enforces_nothing_that_its_columns_declare(sqlite_of):
@@ -444,6 +438,7 @@ def test_entries_are_cut_at_their_pointers_and_the_document_stays_as_it_is(datab
     assert report.warnings[0].uuid == given["production_runs"][0]["uuid"]
 
 
+@pytest.mark.slow
 def test_the_command_line_cuts_times(databases, tmp_path, capsys):
     engine = bundled(databases, *SECONDS)
     (tmp_path / "h.json").write_text(json.dumps(timed()))
@@ -456,6 +451,7 @@ def test_the_command_line_cuts_times(databases, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["warning_count"] == 2
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_asyncio_cuts_times(databases):
     url = bundled(databases, *SECONDS).url.set(drivername="mariadb+aiomysql")

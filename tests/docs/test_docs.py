@@ -152,6 +152,7 @@ def test_every_command_works(ran, command):
     VERIFIED[command.split(maxsplit=1)[0]](command, ran.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", OF_HISTIO, ids=str)
 def test_the_commands_of_histio_work_one_after_the_other(page, tmp_path):
     commands = [command for command in OF_HISTIO[page] if command.startswith("histio ")]
@@ -159,6 +160,7 @@ def test_the_commands_of_histio_work_one_after_the_other(page, tmp_path):
     assert [(result.returncode, result.args) for result in results if result.returncode] == []
 
 
+@pytest.mark.slow
 @on(PAGES["format.md"])
 def test_the_command_for_the_schema_writes_the_published_file(ran):
     [command] = [command for _, command in LINES if command.startswith("histio schema")]
@@ -166,6 +168,7 @@ def test_the_command_for_the_schema_writes_the_published_file(ran):
     assert (ran.folder / "history-1.0.schema.json").read_bytes() == PUBLISHED.read_bytes()
 
 
+@pytest.mark.slow
 @on(PAGES["format.md"])
 def test_ajv_refuses_a_history_that_is_none(ran):
     need_ajv()

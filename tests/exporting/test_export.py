@@ -199,6 +199,7 @@ def test_rows_the_format_cannot_hold_are_all_named_and_the_others_still_come(sql
     ]
 
 
+@pytest.mark.slow
 def test_twelve_thousand_runs_are_exported_as_twelve_thousand(sqlite):
     with Session(sqlite) as session:
         recipe = session.scalars(sa.select(Recipe)).first()
@@ -224,6 +225,7 @@ def test_twelve_thousand_runs_are_exported_as_twelve_thousand(sqlite):
     assert sum(1 for _ in History(sqlite).iter_runs("production_run")) == 12_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1_000, 10_000])
 def test_statements_grow_by_the_page_and_not_by_the_run(sqlite, count_statements, count):
     runs = [
@@ -242,6 +244,7 @@ def test_statements_grow_by_the_page_and_not_by_the_run(sqlite, count_statements
     assert len(statements.matching("SELECT ")) == 2 * (count // 200) + 1 + 3 + 2 + 2
 
 
+@pytest.mark.slow
 def test_references_are_resolved_in_one_select_per_model(sqlite, count_statements):
     statements = count_statements(sqlite)
     runs = [production_run(n, recipe_slug=f"unknown-{n % 40}") for n in range(700)]
@@ -257,6 +260,7 @@ def test_references_are_resolved_in_one_select_per_model(sqlite, count_statement
     assert len(hints) == 2
 
 
+@pytest.mark.slow
 def test_iteration_keeps_no_more_than_a_page_alive(sqlite):
     history = History(sqlite)
     history.import_document(document(*days(900)))
@@ -282,6 +286,7 @@ def test_an_iterator_that_is_abandoned_gives_its_connection_back(engine, history
     assert engine.pool.checkedout() == 0
 
 
+@pytest.mark.slow
 def test_an_export_sees_one_moment(databases, dialect):
     engine = stocked(databases(dialect, 9))  # of its own: SQLite's WAL mode stays with the file
     history = History(engine)
@@ -325,6 +330,7 @@ def three_hundred(sqlite):
     return history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spelling",
     [
@@ -347,6 +353,7 @@ def test_times_in_another_spelling_of_sqlites_lose_no_run(sqlite, three_hundred,
     assert len(three_hundred.export_document(since=moment, until=moment)["production_runs"]) == 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "value"),
     [

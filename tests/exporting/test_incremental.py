@@ -63,6 +63,7 @@ def test_bounds_of_both_kinds_go_together(changed):
     assert uuids(found) == []
 
 
+@pytest.mark.slow
 def test_an_increment_brings_another_database_up_to_date(databases, engine, other_engine, tmp_path):
     here, there = History(engine), History(other_engine)
     here.import_document(document(production_run(1), production_run(2), assembly=[assembly_run(1)]))

@@ -166,6 +166,7 @@ def test_where_all_is_as_it_is_read_the_log_has_nothing(sqlite, kind, caplog):
     assert caplog.text == ""
 
 
+@pytest.mark.slow
 @PATHS
 def test_exact_names_every_such_row_and_leaves_no_file(bakery, kind, tmp_path):
     history = History(bakery, kind)
@@ -281,6 +282,7 @@ def test_a_server_that_keeps_more_digits_gives_all_of_them_to_the_application(cr
     assert (report.exported, report.skipped, report.warning_count) == (1, 1, 0)
 
 
+@pytest.mark.slow
 @PATHS
 def test_a_thousand_warnings_are_kept_and_all_are_counted(sqlite, kind):
     History(sqlite).import_document(document(*runs(700)))
@@ -292,6 +294,7 @@ def test_a_thousand_warnings_are_kept_and_all_are_counted(sqlite, kind):
     assert report.to_dict()["warning_count"] == 1_400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "of_a_page"), [(ProductionRunSchema, 4), (Hooked, 6)], ids=["fast", "full"])
 def test_statements_grow_by_the_page_and_not_by_the_value(sqlite, count_statements, kind, of_a_page):
     History(sqlite).import_document(document(*runs(1_200)))
@@ -303,6 +306,7 @@ def test_statements_grow_by_the_page_and_not_by_the_value(sqlite, count_statemen
     assert len(statements.matching("SELECT ")) <= 6 * of_a_page + 5
 
 
+@pytest.mark.slow
 def test_what_is_not_kept_is_not_looked_up(sqlite, count_statements):
     History(sqlite).import_document(document(*runs(1_200)))
     make_odd(sqlite, RUNS, per_unit_cost=THIRD)
@@ -425,6 +429,7 @@ def test_runs_that_the_format_cannot_hold_are_left_out_and_listed(damaged, kind,
     assert (there.skipped, there.rejected) == (3, 0)
 
 
+@pytest.mark.slow
 def test_by_default_such_runs_of_all_kinds_are_named_and_no_file_is_left(damaged, tmp_path):
     with pytest.raises(ExportError) as caught:
         History(damaged).export_file(tmp_path / "runs.jsonl")
@@ -443,6 +448,7 @@ def test_a_word_that_is_none_is_refused(sqlite, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @PATHS
 @pytest.mark.parametrize("since", [None, dt.date(2000, 1, 1)])
 def test_what_sqlite_cannot_read_at_all_is_left_out_in_any_span_of_time(bakery, kind, since):
@@ -474,6 +480,7 @@ def test_a_run_whose_uuid_cannot_be_read_is_left_out_and_named_as_it_is_stored(s
     assert told(report.warnings) == [("warning", "precision", "/value", number(2))]
 
 
+@pytest.mark.slow
 @PATHS
 def test_a_thousand_problems_are_kept_and_all_are_counted(sqlite, kind):
     History(sqlite).import_document(document(*runs(1_100)))

@@ -133,6 +133,7 @@ def to_document(history):
 WAYS = [to_stream, to_document, History.export_document]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("export", WAYS, ids=["stream", "document", "dict"])
 def test_an_export_sees_one_moment_though_others_commit_between_its_statements(engine, rival, export):
     states = []
@@ -144,6 +145,7 @@ def test_an_export_sees_one_moment_though_others_commit_between_its_statements(e
     assert seen(export(History(rival))) == states[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HISTORY.kinds)
 def test_runs_that_are_iterated_over_are_those_of_one_moment(engine, rival, kind):
     before = list(History(engine).iter_runs(kind))
@@ -155,6 +157,7 @@ def test_runs_that_are_iterated_over_are_those_of_one_moment(engine, rival, kind
     assert list(History(engine).iter_runs(kind)) != before
 
 
+@pytest.mark.slow
 def test_exports_see_one_moment_each_while_others_are_at_work(engine, rival):
     states, found = [], []
     at_work = threading.Thread(target=lambda: list(changes(rival, states)))

@@ -119,22 +119,26 @@ def flipped(data, place):
 # --- cut -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_cut_anywhere_is_truncated():
     assert {cut for cut in range(len(STREAM)) if faults(STREAM[:cut]) != {"truncated"}} == set()
 
 
+@pytest.mark.slow
 def test_a_document_that_is_cut_anywhere_is_truncated():
     end = len(DOCUMENT.rstrip())
     assert {cut for cut in range(end) if "truncated" not in faults(DOCUMENT[:cut])} == set()
     assert (faults(DOCUMENT[:end]), faults(STREAM)) == (set(), set())
 
 
+@pytest.mark.slow
 @compressed
 def test_a_compressed_stream_that_is_cut_anywhere_is_truncated(data):
     assert {cut for cut in range(len(data)) if faults(data[:cut]) != {"truncated"}} == set()
     assert faults(data) == set()
 
 
+@pytest.mark.slow
 def test_nothing_of_what_is_cut_goes_in(shelf, history, runs_by_one):
     for data in (STREAM, DOCUMENT, *COMPRESSED.values()):
         for cut in [*range(0, len(data) - 2, 97), len(data) - 2]:
@@ -143,6 +147,7 @@ def test_nothing_of_what_is_cut_goes_in(shelf, history, runs_by_one):
         assert history.import_file(io.BytesIO(data), dry_run=True).imported == 6
 
 
+@pytest.mark.slow
 def test_what_is_whole_of_a_stream_that_is_cut_goes_in_where_that_is_asked_for(shelf):
     near = {end + by for end in ENDS for by in (-1, 0, 1)}
     for cut in sorted({*near, *range(len(HEADER), len(STREAM), 397), len(STREAM) - 1}):
@@ -154,6 +159,7 @@ def test_what_is_whole_of_a_stream_that_is_cut_goes_in_where_that_is_asked_for(s
         assert report.warning_count == 1
 
 
+@pytest.mark.slow
 def test_what_is_whole_of_a_document_that_is_cut_goes_in_where_that_is_asked_for(shelf):
     ends = [DOCUMENT.index(text_of(run)) + len(text_of(run)) for run in RUNS]
     near = {end + by for end in ends for by in (-1, 0, 1)}
@@ -183,6 +189,7 @@ def test_of_a_document_without_version_or_list_nothing_can_be_read(history, data
     assert "truncated" in codes(history, data, allow_truncated=True)
 
 
+@pytest.mark.slow
 @compressed
 def test_what_is_whole_of_a_compressed_stream_that_is_cut_goes_in(shelf, data):
     parts = [salvaged(shelf, data[:cut]) for cut in range(len(data) - 40, len(data), 5)]
@@ -194,12 +201,14 @@ def test_what_is_whole_of_a_compressed_stream_that_is_cut_goes_in(shelf, data):
 # --- altered -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_bit_that_is_turned_anywhere_is_found():
     found = [faults(flipped(STREAM, place)) for place in range(len(STREAM))]
     assert [place for place, why in enumerate(found) if not why] == []
     assert set.union(*found) == {"corrupt", "truncated", "schema", "version"}
 
 
+@pytest.mark.slow
 @compressed
 def test_a_bit_that_is_turned_in_a_compressed_stream_is_found_or_changes_nothing(data):
     # What gzip notes of the file's time and system is protected by nothing, and means nothing.
@@ -210,12 +219,14 @@ def test_a_bit_that_is_turned_in_a_compressed_stream_is_found_or_changes_nothing
             assert source.open().read() == STREAM
 
 
+@pytest.mark.slow
 def test_nothing_of_a_stream_with_a_turned_bit_goes_in(shelf, history, runs_by_one):
     for place in range(0, len(STREAM), 97):
         assert codes(history, flipped(STREAM, place)) & {"corrupt", "truncated", "schema", "version"}
         assert stored(shelf) == [0, 0]
 
 
+@pytest.mark.slow
 def test_what_is_read_of_a_stream_with_a_turned_bit_is_told_to_be_unsure(shelf):
     for place in range(len(HEADER), len(STREAM), 211):
         report, runs = salvaged(shelf, flipped(STREAM, place))
@@ -381,6 +392,7 @@ def test_nothing_of_a_damaged_file_goes_in_and_the_next_one_does(engine, runs_by
     assert history.import_file(io.BytesIO(STREAM)).imported == 6
 
 
+@pytest.mark.slow
 def test_a_damaged_file_changes_nothing_that_is_there(engine, runs_by_one):
     history = History(engine)
     history.import_document(GIVEN)
@@ -461,6 +473,7 @@ def test_nothing_goes_in_with_a_line_that_is_no_run_where_all_or_nothing_should(
     assert (report.imported, report.rejected, runs) == (0, 1, [])
 
 
+@pytest.mark.slow
 def test_a_line_that_was_sealed_though_it_is_no_run_is_no_damage(shelf):
     for bad, *_ in BAD_LINES:
         data = sealed(*LINES[:2], bad, *LINES[2:])

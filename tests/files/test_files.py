@@ -38,6 +38,7 @@ from tests.support.bakery import (
     without,
 )
 from tests.support.databases import stocked
+from tests.support.effort import examples
 from tests.support.streams import (
     FAULTY,
     FORMS,
@@ -239,6 +240,7 @@ def test_a_format_says_what_no_ending_does(sqlite_bakery, elsewhere, tmp_path):
         sqlite_bakery.export_file(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_the_content_says_what_a_file_is_and_not_its_name(elsewhere, tmp_path):
     for n, form in enumerate(FORMS.values()):
         path = tmp_path / f"{n}.jsonl.gz"
@@ -288,6 +290,7 @@ def test_an_export_that_fails_leaves_the_previous_file_and_no_other(
     assert inside(tmp_path) == {name: b"previous"}
 
 
+@pytest.mark.slow
 def test_a_stream_names_the_one_that_it_continues(sqlite_bakery, elsewhere, tmp_path):
     first = sqlite_bakery.export_file(tmp_path / "1.jsonl", until=dt.datetime(2025, 12, 8, 10))  # noqa: DTZ001
     sqlite_bakery.export_file(tmp_path / "2.jsonl", follows=first.sha256)
@@ -339,6 +342,7 @@ def outcomes(engine, given, **options):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -359,6 +363,7 @@ def test_a_file_does_what_its_document_does(shelf, options):
     assert unchanged == FAULTY
 
 
+@pytest.mark.slow
 def test_a_file_does_what_its_document_does_in_every_database(engine):
     expected = outcome(engine, History.import_document, FAULTY)
     assert outcomes(engine, FAULTY) == dict.fromkeys(FORMS, expected)
@@ -544,7 +549,7 @@ written = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=examples(30))
 @given(written)
 @example(b'{"version":"1.0","production_runs":[1e2,1.5E+10,-0.25e-3,12,-1,1.0],"assembly_runs":[]}')
 @example(b'{"version":"1.0","production_runs":["\\ud83c\\udf6a\\\\","\xf0\x9f\x8d\xaa"],"assembly_runs":[]}')
@@ -553,7 +558,7 @@ def test_a_document_is_the_same_wherever_it_is_cut_into_chunks(data):
     assert [split(data, size) for size in SIZES] == [parsed(data)] * len(SIZES)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(written, st.data())
 def test_a_damaged_document_has_the_same_fault_wherever_it_is_cut_into_chunks(data, draw):
     start, end = sorted(draw.draw(st.tuples(*[st.integers(0, len(data))] * 2)))
@@ -615,6 +620,7 @@ def test_what_is_nested_too_deeply_makes_a_document_useless_and_a_line_no_run(el
     assert "nested more than 5 levels deep" in report.problems[0].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress], ids=["gz", "zst"])
 @pytest.mark.parametrize(
     ("beginning", "end"),

@@ -245,6 +245,7 @@ def gzip_zeros():
     return b"".join([compressor.compress(b" " * 2**20) for _ in range(200)]) + compressor.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bomb", "size"), [(zeros, 200 * 2**20), (gzip_zeros, 200 * 2**20), (lambda: rle_bomb(4096), 2**29)]
 )
@@ -316,6 +317,7 @@ def test_a_pipe_gives_what_has_come_without_waiting_for_more():
         assert source.open().readline() == b'{"header": {}}\n'
 
 
+@pytest.mark.slow
 def test_bytes_that_come_one_by_one_are_recognized():
     class Slow(io.RawIOBase):
         def __init__(self, data):

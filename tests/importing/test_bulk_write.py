@@ -52,6 +52,7 @@ def ruled(engine, dialect):
         connection.exec_driver_sql(drop)
 
 
+@pytest.mark.slow
 def test_a_constraint_is_pinned_to_the_guilty_runs_and_named(ruled):
     engine, name = ruled
     guilty = {3, 4, 77, 119}
@@ -227,6 +228,7 @@ def test_a_killed_connection_is_raised_and_nothing_is_written(databases):
     assert rows(engine) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("produced_at", ["2025-11-29T10:30:00.000000Z", "2025-11-29T11:30:00+01:00"])
 def test_statements_fit_a_server_that_takes_small_ones(databases, produced_at):
     engine = stocked(databases("mariadb"))
@@ -245,6 +247,7 @@ def test_statements_fit_a_server_that_takes_small_ones(databases, produced_at):
     assert rows(engine) == 400
 
 
+@pytest.mark.slow
 def test_a_deadlock_is_raised_as_it_is_and_not_as_a_missing_savepoint(databases):
     engine = stocked(databases("mariadb"))
     History(engine).import_document(document(production_run(1), production_run(2)))
@@ -401,6 +404,7 @@ def deferring(databases, number, column):
     return engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "column"), [(7, "num_batches"), (8, "notes")])
 def test_a_deferred_constraint_is_found_inside_the_savepoint_and_the_dry_run_tells(databases, number, column):
     engine = deferring(databases, number, column)
@@ -412,6 +416,7 @@ def test_a_deferred_constraint_is_found_inside_the_savepoint_and_the_dry_run_tel
     assert dry.to_dict() | {"dry_run": False} == real.to_dict()
 
 
+@pytest.mark.slow
 def test_a_deferred_constraint_that_the_caller_breaks_is_not_blamed_on_the_runs(databases):
     engine = deferring(databases, 8, "notes")
     with Session(engine) as session:
@@ -422,6 +427,7 @@ def test_a_deferred_constraint_that_the_caller_breaks_is_not_blamed_on_the_runs(
             session.commit()
 
 
+@pytest.mark.slow
 def test_a_deferred_foreign_key_of_sqlites_is_found_and_the_dry_run_tells(tmp_path):
     engine = histio.create_engine(f"sqlite:///{tmp_path}/deferred.db")
     Base.metadata.create_all(engine)
@@ -443,6 +449,7 @@ def test_a_deferred_foreign_key_of_sqlites_is_found_and_the_dry_run_tells(tmp_pa
     assert dry.to_dict() | {"dry_run": False} == real.to_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 @pytest.mark.parametrize(
     ("on_duplicate", "end"), [("skip", (1, 1, 0)), ("error", (1, 0, 1)), ("verify", (1, 0, 1))]

@@ -24,6 +24,7 @@ from histio.importing.spool import Spool
 from histio.resolving.circles import circle_warnings
 from histio.tuning import tuned
 from tests.support.bakery import number
+from tests.support.effort import examples
 from tests.support.reports import ends, told
 
 TIME = "2025-12-10T00:00:00Z"
@@ -202,6 +203,7 @@ def test_a_circle_comes_back_as_it_was_wherever_the_key_allows_it(key, shape, cr
     assert len({each.index for each in history.check(document)}) == report.rejected or expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listener", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("shape", ["a ring, and who leads to it", "entries both ways", "lists both ways"])
@@ -218,6 +220,7 @@ def test_a_circle_comes_in_whichever_way(way, shape, listener, sqlite_of, tmp_pa
     assert ends(way(history, document, tmp_path, on_duplicate="verify")) == (0, len(SHAPES[shape]), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listener", [False, True])
 def test_a_unit_of_work_writes_circles_on_every_database(listener, create):
     history = Host(listener=listener).history(create)
@@ -234,6 +237,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [1, 2, 500])
 @pytest.mark.parametrize(("fault", "members", "code"), FAULTS, ids=[name for name, *_ in FAULTS])
 def test_who_is_in_a_circle_with_a_rejected_run_is_rejected_and_no_reference_is_lost(
@@ -253,6 +257,7 @@ def test_who_is_in_a_circle_with_a_rejected_run_is_rejected_and_no_reference_is_
     assert (again.imported, again.rejected) == (0, 4)
 
 
+@pytest.mark.slow
 def test_rejects_of_a_circle_can_be_imported_once_one_of_them_is_mended(sqlite_of, tmp_path):
     history = Host().history(sqlite_of)
     (tmp_path / "in.jsonl").write_bytes(stream(nodes(node(1, 2), node(2, 1, name="refused"))))
@@ -270,6 +275,7 @@ def test_a_run_that_comes_twice_in_a_circle_is_imported_once(sqlite_of, tune):
     assert {each.code for each in report.warnings} == {"duplicate-in-document"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [1, 500])
 def test_an_update_closes_a_circle(window, create, tune):
     tune(batch=window)
@@ -288,6 +294,7 @@ def test_slugs_are_renamed_in_a_circle(sqlite_of):
     assert stored(history) == [node(1, 2), node(2, 1)]
 
 
+@pytest.mark.slow
 def test_an_import_in_a_lent_session_leaves_its_work_and_its_constraints_as_they_were(create, dialect):
     host = Host("deferrable" if dialect == "postgresql" else "nullable")
     engine = create(host.base.metadata)
@@ -301,6 +308,7 @@ def test_an_import_in_a_lent_session_leaves_its_work_and_its_constraints_as_they
     assert stored(History(engine, host.schema)) == []
 
 
+@pytest.mark.slow
 def test_the_second_step_is_one_executemany_for_each_batch(sqlite_of, count_statements, tmp_path):
     host = Host()
     engine = sqlite_of(host.base.metadata)
@@ -312,6 +320,7 @@ def test_the_second_step_is_one_executemany_for_each_batch(sqlite_of, count_stat
     assert len(statements.matching("UPDATE nodes")) == 3
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_references_takes_two_steps_and_not_one_for_each_link(sqlite_of, count_statements):
     host = Host()
     engine = sqlite_of(host.base.metadata)
@@ -322,6 +331,7 @@ def test_a_long_chain_of_references_takes_two_steps_and_not_one_for_each_link(sq
     assert stored(history) == chain
 
 
+@pytest.mark.slow
 def test_a_long_chain_goes_in_though_the_database_forbids_a_null_but_at_its_end(create):
     base = orm.declarative_base()
 
@@ -427,6 +437,7 @@ def test_an_export_of_runs_that_cannot_come_back_is_told(key, dialect_name, stuc
     assert caplog.text == ""
 
 
+@pytest.mark.slow
 def test_an_export_warns_of_runs_that_cannot_come_back(databases, caplog, tmp_path):
     host = Host("neither")
     engine = databases.of_host("mariadb")(
@@ -445,6 +456,7 @@ def test_an_export_warns_of_runs_that_cannot_come_back(databases, caplog, tmp_pa
     assert problem.hint == "/nodes/0 has it, but is rejected or refers back in a circle"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "first"), [("nullable", lambda _: None), ("deferrable", lambda key: key)])
 def test_the_conformance_kit_takes_kinds_that_refer_to_each_other(key, first, databases):
     metadata, kinds = poultry(key)
@@ -514,6 +526,7 @@ def leading(collection, **leads):
     return {"version": "1.0", "exported_at": TIME, collection: records}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listener", [False, True])
 def test_natural_keys_and_relationships_back_lead_in_circles_that_updates_change(listener, create):
     metadata, schema, _ = tasks(listener=listener)
@@ -536,6 +549,7 @@ def test_circles_lead_over_the_tables_of_an_inheritance(create):
     assert stored(history, "big") == document["bigs"]
 
 
+@pytest.mark.slow
 def test_an_asynchronous_history_imports_circles(tmp_path):
     host = Host()
     document = nodes(*SHAPES["entries both ways"], node(4, 5), node(5, 4))
@@ -649,7 +663,8 @@ def garden(request, databases):
     return host, engine, History(engine, host.schema)
 
 
-@settings(max_examples=60)
+@pytest.mark.slow
+@settings(max_examples=examples(60))
 @given(records=graphs(), window=st.sampled_from([1, 2, 500]), by=st.sampled_from([by_document, by_stream]))
 def test_of_any_graph_of_runs_exactly_those_go_in_whose_references_all_do(
     garden, records, window, by, tmp_path_factory

@@ -72,6 +72,7 @@ def test_rejects_keep_to_the_published_schema_as_far_as_they_have_the_right_form
     assert list(map(OF_LINES.is_valid, (header, unreadable, *others))) == [True, False, True, True]
 
 
+@pytest.mark.slow
 def test_what_is_read_is_imported_or_updated_or_skipped_or_rejected(sqlite, path):
     total = len(FAULTY["production_runs"] + FAULTY["assembly_runs"])
     data = unsealed(b"nonsense\n", *run_lines(FAULTY, ascii_only=True), b"\n")
@@ -144,6 +145,7 @@ def test_a_lone_surrogate_is_kept_as_it_came(history, path):
         assert (report.rejected, kept["production_run"], codes(kept)) == (1, run, ["schema", "schema"])
 
 
+@pytest.mark.slow
 def test_all_of_many_rejected_runs_are_kept_though_the_report_tells_some(history, path):
     runs = [production_run(n, recipe_slug="stale", notes=3, consumptions=[]) for n in range(1, 1501)]
     report = history.import_file(io.BytesIO(text_of(document(*runs))), rejects=path)
@@ -157,6 +159,7 @@ def test_all_of_many_rejected_runs_are_kept_though_the_report_tells_some(history
 # --- mended --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rejects_that_are_not_mended_are_rejected_again_as_they_are(history, path, tmp_path):
     data = unsealed(GOOD, STALE, *(data for _, data in UNREADABLE), CAKE, *run_lines(FAULTY, ascii_only=True))
     history.import_file(io.BytesIO(data), rejects=path)

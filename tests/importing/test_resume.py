@@ -121,6 +121,7 @@ RUNS = document(
 ) | {"exported_at": "2025-12-09T12:00:00Z"}
 
 
+@pytest.mark.slow
 def test_an_import_that_is_killed_leaves_nothing_or_whole_parts_and_ends_as_if_it_had_not_been(
     databases, dialect, tmp_path
 ):
@@ -172,6 +173,7 @@ ORDERS = [order(n, n + 1) for n in range(1, 20)] + [order(n, n % 3 and n + 4) fo
 OTHERS = [order(n, None) for n in range(57, 62)]
 
 
+@pytest.mark.slow
 def test_runs_that_refer_to_later_ones_end_in_too(create, tmp_path):
     engine = create(shop.Base.metadata, *shop.catalog())
     path = tmp_path / "orders.json"
@@ -201,6 +203,7 @@ def test_runs_that_refer_to_later_ones_end_in_too(create, tmp_path):
     assert exported(other) == got
 
 
+@pytest.mark.slow
 def test_an_export_that_is_killed_leaves_the_previous_file_and_none_under_its_name(sqlite, tmp_path):
     History(sqlite).import_document(RUNS)
     (tmp_path / "previous.jsonl").write_bytes(b"previous")
@@ -217,6 +220,7 @@ def test_an_export_that_is_killed_leaves_the_previous_file_and_none_under_its_na
 # --- in parts ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 5])
 def test_the_report_is_that_of_an_import_in_one_transaction(databases, size):
     reports = []
@@ -228,6 +232,7 @@ def test_the_report_is_that_of_an_import_in_one_transaction(databases, size):
     assert reports[0][:2] == reports[1][:2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_duplicate", ["update", "verify", "error"])
 def test_what_comes_again_is_dealt_with_in_parts_too(databases, on_duplicate):
     changed = document(*(production_run(n, notes=f"changed {n}") for n in range(1, 8)))

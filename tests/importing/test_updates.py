@@ -186,6 +186,7 @@ def test_entries_that_change_and_move_count_once(history):
     assert entries(report) == (0, 2, 0)
 
 
+@pytest.mark.slow
 def test_every_ledger_of_a_run_changes_with_its_references(engine, history):
     with Session(engine) as session:
         ingredient = session.scalars(sa.select(Product)).one().ingredient
@@ -268,6 +269,7 @@ def owned(engine, of):
         return [tuple(row) for row in session.execute(sa.select(of.code, of.own).order_by(of.id))]
 
 
+@pytest.mark.slow
 def test_a_run_that_breaks_a_constraint_is_rejected_alone(create):
     base = orm.declarative_base()
     _, _, kind = host(base, note=text(unique=True))
@@ -331,6 +333,7 @@ def test_entries_of_another_run_or_of_nobodys_twice_are_duplicates(history):
     assert ends(report) == (0, 0, 0, 2)
 
 
+@pytest.mark.slow
 def test_an_entry_goes_to_a_later_run_when_an_earlier_one_gives_it_away(history):
     report = becomes(
         history,
@@ -349,6 +352,7 @@ def test_a_new_entry_goes_to_the_first_run_that_has_it(history):
     )
 
 
+@pytest.mark.slow
 def test_each_copy_of_a_run_is_compared_with_what_the_one_before_it_left(history):
     history.import_document(bakery(production_run(notes="a")))
     runs = [production_run(notes=notes) for notes in ("b", "a", "a", "c")]
@@ -414,6 +418,7 @@ def test_an_update_in_a_session_is_the_sessions_to_commit(engine, history):
     assert exported(history) == before
 
 
+@pytest.mark.slow
 def test_updates_cost_no_statement_for_each_run(engine, count_statements):
     history = History(engine)
     statements = count_statements(engine)
@@ -567,6 +572,7 @@ def test_a_counter_of_versions_goes_on_or_is_what_the_document_says(create, memb
         assert session.scalar(sa.select(host_run.version)) == (7 if member else 3)
 
 
+@pytest.mark.slow
 def test_entries_without_identity_are_told_apart_by_what_surrounds_them(create):
     base = orm.declarative_base()
     line = model(base, "Line", run_id=to("runs"), code=text(), own=text())
@@ -616,6 +622,7 @@ def test_entries_that_a_member_orders_are_known_by_it(create):
     assert owned(engine, line) == [("x", "b!"), ("d", "d!"), ("d", None)]
 
 
+@pytest.mark.slow
 def test_ledgers_below_ledgers_change_at_every_depth_and_move_with_their_owners(create):
     base = orm.declarative_base()
     tag = model(base, "Tag", name=text(unique=True))
@@ -671,6 +678,7 @@ def test_ledgers_below_ledgers_change_at_every_depth_and_move_with_their_owners(
     assert exported(history) == json.dumps(stored)
 
 
+@pytest.mark.slow
 def test_an_entry_moves_to_another_owner_and_another_ledger_within_its_run(create):
     base = orm.declarative_base()
     serial = model(base, "Serial", line_id=to("lines"), code=text(unique=True), way=text(3))
@@ -729,6 +737,7 @@ def test_an_entry_whose_key_the_run_keeps_comes_changes_and_goes(create, stored,
         assert len(session.scalars(sa.select(detail)).all()) == (wanted is not None)
 
 
+@pytest.mark.slow
 def test_entries_that_keep_the_key_of_one_below_them_are_brought_into_order(create):
     base = orm.declarative_base()
     detail = model(base, "Detail", note=text())
@@ -811,6 +820,7 @@ def test_a_list_of_slugs_becomes_the_list(create):
     assert told(report.problems) == [("/runs/0/tags", "unknown-reference")]
 
 
+@pytest.mark.slow
 def test_the_shop_becomes_what_the_document_says(create):
     engine = create(shop.Base.metadata, *shop.catalog())
     history = History(engine, shop.OrderSchema, values={"shop_id": 1})
@@ -857,6 +867,7 @@ def test_a_run_that_exists_may_come_to_refer_to_one_that_is_new(create):
     assert list(history.iter_runs("order")) == given["orders"]
 
 
+@pytest.mark.slow
 def test_choosing_another_reference_lets_go_of_the_one_that_is_left_out(create):
     engine = create(shop.Base.metadata, *shop.catalog())
     history = History(engine, shop.OrderSchema, values={"shop_id": 1})
@@ -930,6 +941,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("style", STYLES)
 def test_a_host_mapped_in_any_style_becomes_what_the_document_says(create, style, heard):

@@ -36,6 +36,7 @@ from tests.support.bakery import (
 )
 from tests.support.books import InvoiceSchema, LedgerBase, SaleSchema, books
 from tests.support.columns import host, things
+from tests.support.effort import examples
 from tests.support.hosts import (
     CUT,
     INSTANT,
@@ -599,6 +600,7 @@ def test_a_run_of_wrong_form_has_its_references_looked_up_too(history):
     ]
 
 
+@pytest.mark.slow
 def test_each_run_is_told_what_those_before_it_were_told_already(history):
     wrong = [fitting(n, recipe_slug="gone") for n in range(1, 600)]
     warned = [fitting(n, finished_unit_slug="loaf") for n in range(600, 1200)]
@@ -712,7 +714,7 @@ OF_SHOP = {
     "tags": ["new", "old"],
 }
 CASES = settings(
-    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(25), derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -732,6 +734,7 @@ def hosted(request, history, shop_history):
     return hosts[request.param]
 
 
+@pytest.mark.slow
 def test_a_file_is_told_what_its_document_is_and_its_import_finds_no_further_fault_of_form(hosted):
     history, alone, slugs = hosted
     valid, near = documents(history, slugs=slugs), near_documents(history, slugs=slugs)
@@ -769,6 +772,7 @@ def many(count):
     return unsealed(*(line("production_run", fitting(n)) for n in range(1, count + 1)))
 
 
+@pytest.mark.slow
 def test_runs_that_name_the_same_rows_cost_no_further_statement(shelf, history, count_statements):
     statements = count_statements(shelf)
     counts = []
@@ -780,6 +784,7 @@ def test_runs_that_name_the_same_rows_cost_no_further_statement(shelf, history, 
     assert counts[0] <= 4
 
 
+@pytest.mark.slow
 def test_memory_is_the_same_for_any_number_of_runs(history, tune):
     tune(batch=20)
 

@@ -80,6 +80,7 @@ def test_the_further_columns_of_association_tables_are_told_with_the_lines_to_pa
     ]
 
 
+@pytest.mark.slow
 def test_columns_that_are_left_out_by_name_are_in_the_account_and_the_kit_names_them(sqlite_of):
     def make_runs(session, count):
         session.add_all(

@@ -341,6 +341,7 @@ def test_a_history_without_database_cannot_be_audited():
         list(audit(History()))
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_exported_are_told_after_the_runs_of_their_kind(sqlite):
     History(sqlite).import_document(WRONG)
     with sqlite.begin() as connection:
@@ -378,6 +379,7 @@ def test_older_records_are_audited_as_the_current_version_has_them():
     assert told(given, history) == [("/orders/0/total", "5.25 is more than weight, which is 0.1.")]
 
 
+@pytest.mark.slow
 def test_records_that_a_hook_changes_are_audited_as_they_are_imported(sqlite_of):
     @pre_load
     def to_kilos(_schema, data, **_):

@@ -36,6 +36,7 @@ def shop_history(engine):
     return History(engine, shop.OrderSchema, values={"shop_id": 7})
 
 
+@pytest.mark.slow
 def test_a_host_unlike_the_bundled_models_comes_back_as_it_left(create):
     given = orders(order(3, placed_on=None), order(1), order(2, parent=number(1), customer=None, lines=[]))
     history = shop_history(create(shop.Base.metadata, *shop.catalog()))
@@ -68,6 +69,7 @@ def test_what_differs_is_named_at_its_place_on_the_wire(sqlite_of):
         assert pointer in problem.message
 
 
+@pytest.mark.slow
 def test_its_json_schema_is_as_strict_as_its_marshmallow_schema(sqlite_of):
     history = shop_history(sqlite_of(shop.Base.metadata, *shop.catalog()))
     validator = Draft202012Validator(history.json_schema())
@@ -241,6 +243,7 @@ def bakery():
     return cookies, FinishedUnit(slug="cookie", recipe=cookies), FinishedUnit(slug="loaf", recipe=bread)
 
 
+@pytest.mark.slow
 def test_a_bundled_kind_is_bound_to_a_hosts_run_and_finds_the_rest(create):
     kind = BakeryRunSchema.bind(Run)
     history = History(create(Base.metadata, *bakery()), kind)

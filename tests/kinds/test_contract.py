@@ -40,6 +40,7 @@ from tests.support.bakery import (
     stock,
     unit_consumption,
 )
+from tests.support.effort import examples
 
 HERE = Path(__file__).parents[1]
 SCHEMA_FILE = HERE.parent / "schemas" / "history-1.0.schema.json"
@@ -375,6 +376,7 @@ def test_ajv_refuses_an_invalid_document_at_the_same_places(case, verdicts):
     assert certain <= places <= certain.union(verdict["alternatives"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("definition", "valid", "invalid"),
     [
@@ -501,7 +503,8 @@ def near_valid_records(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return kind, record
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(300))
 @given(near_valid_records())
 @example(("production_run", production_run(consumptions={})))
 @example(("assembly_run", assembly_run(packaging_consumptions=[packaging(product_slug=None)])))

@@ -237,6 +237,7 @@ def test_a_wire_value_that_breaks_its_rule_is_one_fault_with_a_code(field, wire,
 MONTHS = [(year, month) for year in (2023, 2024) for month in range(1, 13)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("template", "numbers", "accepted"),
     [

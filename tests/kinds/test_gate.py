@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import logging
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 from histio import History
-from histio.kinds import gate
 from histio.kinds.gate import Gate
 from histio.kinds.json_schema import derive, published
 from histio.schemas import BUNDLED
@@ -97,34 +95,24 @@ def test_only_what_all_readers_read_alike_is_read_by_the_fast_one(rule, alike):
     assert read is None or alike
 
 
-@pytest.fixture
-def without_wheels(monkeypatch):
-    """The gate as it is on a platform for which neither wheel was made."""
-    for name in ("jsonschema_rs", "orjson"):
-        monkeypatch.setitem(sys.modules, name, None)
-        monkeypatch.setattr(gate, name, None)
-    gate._warn_once_without_wheel.cache_clear()
-    yield
-    gate._warn_once_without_wheel.cache_clear()
+WITHOUT_WHEELS = """
+import json, logging, sys
+sys.modules["jsonschema_rs"] = sys.modules["orjson"] = None
+logging.basicConfig(format="%(message)s", stream=sys.stderr)
+from histio import History
+report = History(sys.argv[1]).import_file(sys.argv[2])
+History(sys.argv[1])
+print(json.dumps([report.imported, report.rejected, [problem.pointer for problem in report.problems]]))
+"""
 
 
-def test_without_it_imports_are_the_same_and_it_is_said_once(sqlite, without_wheels, tmp_path, caplog):
+@pytest.mark.slow
+def test_without_it_imports_are_the_same_and_it_is_said_once(sqlite, tmp_path):
     given = document(production_run(1), production_run(2, num_batches=0))
     (tmp_path / "runs.jsonl").write_bytes(stream_of(given))
-    with caplog.at_level(logging.WARNING, "histio"):
-        report = History(sqlite).import_file(tmp_path / "runs.jsonl")
-        History(sqlite)
-    assert (report.imported, report.rejected) == (1, 1)
-    assert [problem.pointer for problem in report.problems] == ["/production_run/num_batches"]
-    assert [record.message for record in caplog.records if "jsonschema-rs" in record.message] == [
+    command = [sys.executable, "-c", WITHOUT_WHEELS, str(sqlite.url), str(tmp_path / "runs.jsonl")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [1, 1, ["/production_run/num_batches"]]
+    assert done.stderr.splitlines() == [
         "jsonschema-rs is not installed: imports check runs with jsonschema, which takes far longer"
     ]
-
-
-def test_the_gate_can_be_imported_without_it(monkeypatch):
-    for name in ("jsonschema_rs", "orjson"):
-        monkeypatch.setitem(sys.modules, name, None)
-    spec = importlib.util.find_spec("histio.kinds.gate")
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    assert (made.jsonschema_rs, made.orjson) == (None, None)

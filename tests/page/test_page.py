@@ -153,6 +153,7 @@ def test_every_kind_has_a_section_with_figures_of_all_its_numbers_and_slugs(tmp_
     assert "Batches of one recipe, made at one time, with the ingredients they used." in seen.text
 
 
+@pytest.mark.slow
 def test_the_sums_over_time_are_exactly_those_of_a_plain_calculation(tmp_path):
     runs = list(many())
     by_day = page(document(*runs), tmp_path).table("Total ingredient cost by day")[1:]
@@ -169,6 +170,7 @@ def test_the_means_are_rounded_to_as_many_digits_as_the_sums_have(tmp_path):
     assert tables("Num batches by day")[1:] == [["2025-12-08", "6", "2.00"]]
 
 
+@pytest.mark.slow
 def test_the_sums_by_slug_are_exactly_those_of_a_plain_calculation(tmp_path):
     runs = list(many())
     expected = defaultdict(lambda: [0, Decimal(), Decimal()])
@@ -182,6 +184,7 @@ def test_the_sums_by_slug_are_exactly_those_of_a_plain_calculation(tmp_path):
     assert {row[0]: [plain(row[place]) for place in places] for row in rows} == expected
 
 
+@pytest.mark.slow
 def test_ledgers_are_added_up_by_slug_and_unit(tmp_path):
     runs = list(many())
     expected = defaultdict(lambda: [0, Decimal(), Decimal()])
@@ -195,6 +198,7 @@ def test_ledgers_are_added_up_by_slug_and_unit(tmp_path):
     assert {(slug, unit): [plain(cell) for cell in cells] for slug, unit, *cells in rows} == expected
 
 
+@pytest.mark.slow
 def test_amounts_in_different_units_never_share_an_axis(tmp_path):
     charts = page(document(*many()), tmp_path).charts
     [views] = [chart["views"] for chart in charts if chart["axis"] == "Ingredient"]
@@ -343,6 +347,7 @@ def test_an_empty_history_says_that_there_are_no_runs(tmp_path):
     assert (seen.charts, seen.tables) == ([], {})
 
 
+@pytest.mark.slow
 def test_a_database_and_its_export_have_the_same_figures(history, tmp_path):
     given = document(
         production_run(1),
@@ -357,6 +362,7 @@ def test_a_database_and_its_export_have_the_same_figures(history, tmp_path):
         assert stored.tables[caption] == exported.tables[caption]
 
 
+@pytest.mark.slow
 def test_a_kind_of_a_hosts_own_is_shown_with_its_ledgers(sqlite_of, tmp_path):
     history = History(sqlite_of(shop.Base.metadata, *shop.catalog()), shop.OrderSchema, values={"shop_id": 1})
     assert history.import_document(shop.orders(shop.order(1), shop.order(2))).problems == ()
@@ -397,6 +403,7 @@ def test_runs_of_wrong_form_are_not_counted_and_the_page_says_so(tmp_path):
     assert seen.table("Runs by day")[1:] == [["2025-01-02", "1"]]
 
 
+@pytest.mark.slow
 def test_an_imports_problems_are_listed(tmp_path):
     problems = [
         Problem("error", "schema", "Unknown field.", "/production_runs/0/oven", "production_run", number(1))
@@ -425,6 +432,7 @@ SOME = ImportReport(
 )
 
 
+@pytest.mark.slow
 def test_hostile_text_stays_text(tmp_path):
     seen = page(hostile_host_document(), tmp_path, history=HOSTILE_HISTORY, imported=hostile_report())
     harmless = page(document(run(1), assembly=[assembly_run(1)]), tmp_path, imported=SOME)
@@ -465,6 +473,7 @@ def test_the_policy_lets_nothing_in_but_the_style_and_the_script_of_the_page(tmp
     assert "sourceMappingURL" not in html
 
 
+@pytest.mark.slow
 def test_a_page_is_never_larger_than_two_megabytes(tmp_path):
     """Wide slugs, many units, all findings and problems, and 240 months."""
 
@@ -513,6 +522,7 @@ def test_a_page_is_never_larger_than_two_megabytes(tmp_path):
     assert (tmp_path / "page.html").stat().st_size < 2_000_000
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_slugs(tmp_path, tune):
     tune(keys_in_memory=100)
     peaks = []

@@ -228,6 +228,7 @@ def test_of_a_choice_of_references_exactly_one_is_set(history, members, text):
 # --- runs that refer to runs ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_runs_are_imported_after_those_they_refer_to_wherever_they_stand(history):
     chain = [order(n, parent=number(n + 1)) for n in range(1, 6)]
     report = history.import_document(orders(*chain, order(6)))

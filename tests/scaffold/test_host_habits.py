@@ -130,6 +130,7 @@ def test_the_source_says(model, line):
     assert len(run(source).history.kinds) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "models"),
     [

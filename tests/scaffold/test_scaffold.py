@@ -71,6 +71,7 @@ def test_the_source_makes_a_history_of_all_the_models(of):
     assert len(history.kinds) == len(of)
 
 
+@pytest.mark.slow
 def test_a_history_moves_by_its_scaffold(engine, other_engine):
     History(engine).import_document(document(production_run(), assembly=[assembly_run()]))
     binding = run(scaffold(models.ProductionRun, models.AssemblyRun))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ class Databases:
         self._directory = directory
         self._engines: dict[tuple[str, int], Engine] = {}
         self._created: list[tuple[Engine, str]] = []
+        self._tables = Tables()
 
     def __call__(self, dialect: str, number: int = 0) -> Engine:
         if (dialect, number) not in self._engines:
@@ -57,10 +59,7 @@ class Databases:
             if (dialect, place) not in self._engines:
                 self._engines[dialect, place] = self._create(dialect, place)
             engine = self._engines[dialect, place]
-            found = sa.MetaData()
-            found.reflect(engine)
-            _drop(found, engine)
-            metadata.create_all(engine)
+            self._tables.have_empty(engine, metadata)
             with Session(engine) as session:
                 session.add_all(rows)
                 session.commit()
@@ -76,12 +75,16 @@ class Databases:
 
     def _create(self, dialect: str, number: int) -> Engine:
         if dialect == "sqlite":
-            return histio.create_engine(f"sqlite:///{self._directory}/{number}.db")
+            engine = histio.create_engine(f"sqlite:///{self._directory}/{number}.db")
+            sa.event.listen(engine, "connect", _do_not_wait_for_the_disk)
+            return engine
         server = histio.create_engine(SERVERS[dialect], isolation_level="AUTOCOMMIT")
         name = f"histio_{uuid.uuid4().hex}"
         try:
             with server.connect() as connection:
                 connection.exec_driver_sql(f"CREATE DATABASE {name}")
+                if dialect == "postgresql":
+                    connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
         except sa.exc.OperationalError as error:
             message = f"no {dialect} server at {sa.make_url(SERVERS[dialect])!r}: {error.orig}"
             if os.environ.get("CI"):
@@ -91,6 +94,7 @@ class Databases:
         return histio.create_engine(sa.make_url(SERVERS[dialect]).set(database=name))
 
     def drop(self) -> None:
+        self._tables.stop()
         for engine in self._engines.values():
             engine.dispose()
         for server, name in self._created:
@@ -100,14 +104,101 @@ class Databases:
             server.dispose()
 
 
-def _drop(metadata: sa.MetaData, engine: Engine) -> None:
+class Tables:
+    """Tables of hosts' models: made anew only where others are asked for, or something has changed them."""
+
+    def __init__(self) -> None:
+        self._made: dict[str | None, tuple[sa.MetaData, object]] = {}
+        sa.event.listen(Engine, "before_cursor_execute", self._note_change)
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        sa.event.remove(Engine, "before_cursor_execute", self._note_change)
+
+    def have_empty(self, engine: Engine, metadata: sa.MetaData) -> None:
+        """Make sure that a database has the tables of *metadata*, without rows, and nothing else."""
+        made, shape = self._made.pop(engine.url.database, (None, None))
+        if made is metadata and shape == _shape_of(metadata, engine):
+            _empty(engine, metadata)
+        else:
+            _drop_everything(engine)
+            metadata.create_all(engine)
+        self._made[engine.url.database] = metadata, _shape_of(metadata, engine)
+
+    def _note_change(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip()[:6].upper().startswith(("CREATE", "ALTER", "DROP")):
+            self._made.pop(connection.engine.url.database, None)
+
+
+def _shape_of(metadata: sa.MetaData, engine: Engine) -> object:
+    """Something that is another value when the tables have changed."""
+    columns = [(table, len(table.columns)) for table in metadata.tables.values()]
     if engine.dialect.name != "sqlite":
-        metadata.drop_all(engine)
+        return columns
+    with engine.connect() as connection:
+        return columns, connection.exec_driver_sql("PRAGMA schema_version").scalar()
+
+
+def _drop_everything(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        engine.dispose()
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            Path(f"{engine.url.database}{suffix}").unlink(missing_ok=True)
         return
-    with engine.begin() as connection:  # tables may refer to each other in a circle
-        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-        _drop_all_of(connection, "view")
-        _drop_all_of(connection, "table")
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+            return
+        connection.exec_driver_sql("SET foreign_key_checks = 0")
+        found = connection.exec_driver_sql("SHOW FULL TABLES").all()
+        for kind in ("VIEW", "TABLE"):
+            names = [f"`{name}`" for name, of in found if of.endswith(kind)]
+            connection.exec_driver_sql(f"DROP {kind} IF EXISTS {', '.join([*names, 'no_such_name'])}")
+        connection.exec_driver_sql("SET foreign_key_checks = 1")
+
+
+_EMPTY_TABLES = {
+    "sqlite": ["PRAGMA defer_foreign_keys = ON", ...],
+    "postgresql": [
+        "SET session_replication_role = replica",
+        ...,
+        "SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'",
+        "RESET session_replication_role",
+    ],
+    "mariadb": ["SET foreign_key_checks = 0", ..., "SET foreign_key_checks = 1"],
+}
+"""The statements that delete all rows, in whatever order, and number the next ones from 1 again."""
+
+
+def _empty(engine: Engine, metadata: sa.MetaData) -> None:
+    names = [engine.dialect.identifier_preparer.format_table(table) for table in metadata.tables.values()]
+    with engine.begin() as connection:
+        if engine.dialect.name == "mariadb":
+            names = _used(connection, names)
+        for statement in _EMPTY_TABLES[engine.dialect.name]:
+            if statement is not ...:
+                connection.exec_driver_sql(statement)
+                continue
+            verb = "TRUNCATE" if engine.dialect.name == "mariadb" else "DELETE FROM"
+            for name in names:
+                connection.exec_driver_sql(f"{verb} {name}")
+
+
+def _used(connection: Connection, names: list[str]) -> list[str]:
+    """Which tables of MariaDB have rows, or count from another number than 1: only TRUNCATE mends that."""
+    counting = (
+        "SELECT concat('`', table_name, '`') FROM information_schema.tables"
+        " WHERE table_schema = database() AND auto_increment > 1"
+    )
+    having = [f"(SELECT {name!r} FROM {name} LIMIT 1)" for name in names]
+    used = set(connection.exec_driver_sql(" UNION ".join([counting, *having])).scalars())
+    return [name for name in names if name in used or f"`{name}`" in used]
+
+
+def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
+    """Let SQLite write as fast as it can: these databases need not outlive the machine."""
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 def _drop_all_of(connection: Connection, kind: str) -> None:

@@ -62,6 +62,7 @@ from tests.support.conformance import (
     orders,
 )
 from tests.support.databases import stocked
+from tests.support.effort import examples
 
 # --- a host: orders with lines ----------------------------------------------------------------------
 
@@ -206,12 +207,12 @@ def make_bakery(session: Session, count: int) -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few_examples() -> Iterator[None]:
+def _few_examples(pytestconfig) -> Iterator[None]:
     """The kit takes the number of examples from the profile of the host."""
     settings.register_profile("few", settings(), max_examples=40, derandomize=True)
     settings.load_profile("few")
     yield
-    settings.load_profile("default")
+    settings.load_profile(pytestconfig.getoption("effort"))
 
 
 @pytest.fixture
@@ -246,15 +247,18 @@ def case_about(words: str, history: History, make_runs: testing.MakeRuns) -> tes
 # --- sound bindings ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_bundled_kinds_keep_every_promise_on_every_database(engine):
     assert testing.check_host(History(engine), make_runs=make_bakery) == []
 
 
+@pytest.mark.slow
 def test_a_host_with_models_of_its_own_keeps_every_promise_on_every_database(shop_anywhere):
     [told] = testing.check_host(History(shop_anywhere, OrderSchema), make_runs=make_orders)
     assert told.endswith("every ledger of the models: order: previous_uid is left out by Meta.exclude")
 
 
+@pytest.mark.slow
 def test_a_host_whose_schema_is_translated_keeps_every_promise(databases):
     class Abroad(DeclarativeBase):
         metadata = sa.MetaData(schema="abroad")
@@ -321,6 +325,7 @@ BINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bind", BINDS.values(), ids=BINDS)
 def test_whatever_the_history_is_bound_to_the_database_is_left_as_it_was(shop, bind):
     with Session(shop) as session:
@@ -342,6 +347,7 @@ def make_new_orders(session, count):
         session.add(Order(day=dt.date(2025, 12, 1 + n), state=State.OPEN, extra={}, **more))
 
 
+@pytest.mark.slow
 def test_a_session_that_was_handed_over_keeps_what_is_pending_in_it(shop):
     with Session(shop) as session:
         session.add(Tag(slug="mine"))
@@ -351,6 +357,7 @@ def test_a_session_that_was_handed_over_keeps_what_is_pending_in_it(shop):
         assert session.scalars(sa.select(Tag.slug)).all() == []
 
 
+@pytest.mark.slow
 def test_what_make_runs_commits_is_gone_nevertheless(shop):
     def make_and_commit(session, count):
         make_orders(session, count)
@@ -388,6 +395,7 @@ def make_first_orders(session, count):
     make_new_orders(session, count)
 
 
+@pytest.mark.slow
 def test_statements_are_not_counted_where_the_unit_of_work_writes(shop):
     sa.event.listen(Line, "after_insert", print)
     try:
@@ -397,6 +405,7 @@ def test_statements_are_not_counted_where_the_unit_of_work_writes(shop):
         sa.event.remove(Line, "after_insert", print)
 
 
+@pytest.mark.slow
 def test_runs_that_follow_each_other_keep_every_promise_but_the_number_of_statements(shop_anywhere):
     [told] = testing.check_host(History(shop_anywhere, ChainSchema), make_runs=make_chain)
     assert "its runs refer to each other" in told
@@ -598,6 +607,7 @@ def test_what_is_broken_is_found_by_its_case_which_says_where(shop, schema, make
         case_about(words, History(shop, schema), make_runs)()
 
 
+@pytest.mark.slow
 def test_a_listener_that_changes_what_is_written_is_found(shop):
     def round_up(_mapper, _connection, order):
         order.cents += 1
@@ -612,6 +622,7 @@ def test_a_listener_that_changes_what_is_written_is_found(shop):
         sa.event.remove(Order, "before_insert", round_up)
 
 
+@pytest.mark.slow
 def test_a_listener_that_asks_for_every_row_of_an_import_is_found(shop):
     def ask(connection, _cursor, statement, parameters, _context, executemany):
         for _ in parameters if executemany and "INSERT INTO purchase" in statement else ():
@@ -622,6 +633,7 @@ def test_a_listener_that_asks_for_every_row_of_an_import_is_found(shop):
         case_about("of an import", History(shop, OrderSchema), make_orders)()
 
 
+@pytest.mark.slow
 def test_runs_beyond_the_number_that_was_asked_for_are_no_fault_of_the_identity(shop):
     def make_more(session, count):
         make_orders(session, count + 1)
@@ -631,6 +643,7 @@ def test_runs_beyond_the_number_that_was_asked_for_are_no_fault_of_the_identity(
     case_about("are skipped, and what differs", History(shop, OrderSchema), make_more)()
 
 
+@pytest.mark.slow
 def test_rows_that_no_rollback_takes_back_are_found(databases):
     shop = databases("postgresql", 41)
     Base.metadata.create_all(shop)
@@ -647,6 +660,7 @@ def test_rows_that_no_rollback_takes_back_are_found(databases):
         sa.event.remove(Order, "after_insert", log_apart)
 
 
+@pytest.mark.slow
 def test_everything_that_is_broken_is_raised_at_once(shop):
     with pytest.raises(ExceptionGroup, match="does not keep") as raised:
         testing.check_host(History(shop, LossySchema), make_runs=the_same_order)
@@ -673,13 +687,15 @@ BAKERY = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_every_document_of_a_host_is_valid_and_can_be_imported(data):
     assert_imported(HOSTED, data.draw(testing.documents(HOSTED, slugs=CATALOG)))
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_every_document_of_the_bundled_kinds_is_valid_and_can_be_imported(data):
     assert_imported(BUNDLED, data.draw(testing.documents(BUNDLED, slugs=BAKERY)))
@@ -753,7 +769,7 @@ def many() -> list[dict[str, object]]:
     """Documents as they come."""
     found = []
 
-    @settings(max_examples=300, phases=[Phase.generate], database=None, derandomize=True, deadline=None)
+    @settings(max_examples=300, phases=[Phase.generate], database=None, derandomize=True)
     @given(testing.documents(HOSTED, slugs=CATALOG))
     def collect(document):
         found.append(document)
@@ -767,6 +783,7 @@ def test_documents_have_everything_that_the_format_allows(many, sight):
     assert any(sight(document) for document in many)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("valid", [True, False])
 def test_near_documents_are_valid_or_not(valid):
     validator = Draft202012Validator(HOSTED.json_schema())
@@ -817,6 +834,7 @@ class WarySchema(OrderSchema):
             raise ValidationError("Be polite.")
 
 
+@pytest.mark.slow
 def test_rules_that_no_json_schema_can_say_are_no_disagreement(shop):
     case_about("same verdict", History(shop, WarySchema), make_orders)()
 
@@ -831,6 +849,7 @@ def test_without_hypothesis_the_strategies_say_what_to_install(monkeypatch):
         case_about("same verdict", BUNDLED, make_bakery)()
 
 
+@pytest.mark.slow
 def test_without_hypothesis_the_kit_can_be_imported():
     program = "import sys; sys.modules['hypothesis'] = None; import histio.testing"
     subprocess.run([sys.executable, "-c", program], check=True)

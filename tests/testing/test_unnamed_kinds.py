@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import sqlalchemy as sa
 from marshmallow.fields import Nested
 from sqlalchemy import orm
@@ -78,6 +79,7 @@ def make_runs(session, count):
     session.add_all(Label(name=f"label {number}") for number in itertools.islice(NUMBERS, count))
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_their_identity_alone_are_runs_enough(create):
     testing.check_host(History(create(Base.metadata), LabelSchema), make_runs=make_runs)
 
@@ -90,6 +92,7 @@ def make_labels_and_boxes(session, count):
         session.add(Label(name=name) if place < 8 else box)
 
 
+@pytest.mark.slow
 def test_statements_are_not_compared_with_those_for_no_run_at_all(create):
     history = History(create(Base.metadata), LabelSchema, BoxSchema)
     skipped = testing.check_host(history, make_runs=make_labels_and_boxes)

@@ -1,4 +1,4 @@
-"""Columns of stored values → columns of JSON, checked and converted a whole column at a time.
+"""Converts columns of stored values into columns of JSON, a whole column at a time.
 
 The trick: functions in C, such as `str.translate`, `min` or `set`, check all values of a column at once, and
 Python code runs only for values that have not been seen before. For a page of 200 runs, that takes 0.2 µs for

@@ -62,7 +62,7 @@ def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: S
 
 
 class _Amendment(ObjectWriter):
-    """Objects of one session, made what rows say."""
+    """Changes objects of one session to the values of rows."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

@@ -1,4 +1,4 @@
-"""Stored runs and their ledgers, made what a document says of them."""
+"""Updates stored runs and their ledgers to what a document says."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Updater:
                 pending = again
 
     def _update(self, kind: Kind, runs: list[Run]) -> list[Run]:
-        """Bring *runs* to their ends; give back those that depend on what becomes of one before them."""
+        """Update *runs*; return those that depend on the outcome of an earlier one."""
         within = self._identities.scope(kind.table)
         self._lock(kind, runs, within)
         differing: dict[Run, set[Any]] = {}
