@@ -73,10 +73,21 @@ if TYPE_CHECKING:
         ProductionConsumptionSchema,
         ProductionRunSchema,
     )
+    from histio.typing import (
+        AssemblyFinishedUnitConsumptionRecord,
+        AssemblyPackagingConsumptionRecord,
+        AssemblyRunRecord,
+        HistoryDocument,
+        ProductionConsumptionRecord,
+        ProductionRunRecord,
+    )
 
 __all__ = [
+    "AssemblyFinishedUnitConsumptionRecord",
     "AssemblyFinishedUnitConsumptionSchema",
+    "AssemblyPackagingConsumptionRecord",
     "AssemblyPackagingConsumptionSchema",
+    "AssemblyRunRecord",
     "AssemblyRunSchema",
     "AsyncHistory",
     "AutoRecordSchema",
@@ -99,6 +110,7 @@ __all__ = [
     "FixedDecimal",
     "HistioError",
     "History",
+    "HistoryDocument",
     "ImportReport",
     "ImportSummary",
     "Inspection",
@@ -108,7 +120,9 @@ __all__ = [
     "NotConfiguredError",
     "Number",
     "Problem",
+    "ProductionConsumptionRecord",
     "ProductionConsumptionSchema",
+    "ProductionRunRecord",
     "ProductionRunSchema",
     "Progress",
     "RecordSchema",
@@ -196,6 +210,14 @@ _PLACES = {
         "AssemblyRunSchema",
         "ProductionConsumptionSchema",
         "ProductionRunSchema",
+    ),
+    "histio.typing": (
+        "AssemblyFinishedUnitConsumptionRecord",
+        "AssemblyPackagingConsumptionRecord",
+        "AssemblyRunRecord",
+        "HistoryDocument",
+        "ProductionConsumptionRecord",
+        "ProductionRunRecord",
     ),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}

@@ -25,10 +25,11 @@ from histio.progress import Report
 from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuning
+from histio.typing import HistoryDocument
 from histio.wire import shown
 
 try:
-    # Before 2.1, SQLAlchemy misses it only when it is needed.
+    # Before version 2.1, SQLAlchemy reports that it is missing only when it is used.
     import greenlet as _greenlet  # type: ignore[import-untyped]  # noqa: F401
     from sqlalchemy.ext import asyncio as sa_asyncio
     from sqlalchemy.ext.asyncio import (
@@ -51,27 +52,34 @@ _T = TypeVar("_T")
 
 
 class AsyncHistory:
-    """The history of an application that uses SQLAlchemy's asyncio extension.
+    """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
-    A `History` in all it means and does, but that its methods are awaited. Only the database is waited for:
-    reading and checking documents are work for the processor, during which the event loop stands still.
+    Only the database is awaited. Reading and checking documents is work for the processor, and blocks the
+    event loop.
 
-    Immutable, and safe to share between tasks unless *bind* itself is not; like an AsyncEngine, it belongs
-    to one event loop.
+    A history is immutable, and safe to share between tasks unless *bind* is not. Like an AsyncEngine, it
+    belongs to one event loop.
+
+    Every method takes ``session=``: an AsyncSession, async_scoped_session or AsyncConnection to use instead
+    of the bound database. histio never commits, rolls back or closes a session that it was handed.
 
     Args:
-        bind: The database, as for `History`: a URL that names an asyncio driver, AsyncEngine,
-            AsyncConnection, async_sessionmaker, AsyncSession or async_scoped_session; None: every call
-            names its session. With a URL, `close` the history in the end, or use it in an ``async with``
-            block.
-        kinds: As for `History`.
-        version: As for `History`.
-        upgrades: As for `History`.
-        values: As for `History`.
+        bind: The database: a URL that names an asyncio driver, AsyncEngine, AsyncConnection,
+            async_sessionmaker, AsyncSession or async_scoped_session; None: pass ``session=`` to each call.
+            With a URL, `close` the history when you are done, or use it in an ``async with`` block.
+        kinds: Schemas of the kinds of run; none: the bundled production runs and assembly runs. Kinds whose
+            runs refer to each other are sorted into the order in which they can be imported; kinds that refer
+            to each other in a circle keep their order.
+        version: The version of the format of these kinds; None: the version of the published schema.
+        upgrades: How to upgrade records of older versions: by version, a function that turns a record into
+            one of the next version, or a mapping from kind to such a function. It gets a copy.
+        values: By attribute, what an import writes into columns that the format leaves out, in every table
+            that has the column: values, or functions without arguments that return one for each import.
+            References are looked up among rows with the same values (``{"tenant_id": 7}``).
 
     Raises:
-        BindingError: As for `History`.
-        ImportError: SQLAlchemy's asyncio extension needs greenlet: install ``histio[asyncio]``.
+        BindingError: A schema does not fit its model, *bind* is not a database, or an option is wrong.
+        ImportError: greenlet is not installed: install ``histio[asyncio]``.
     """
 
     def __init__(
@@ -88,9 +96,9 @@ class AsyncHistory:
         self._engine = create_async_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         bound: Any = self._engine or bind
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))
-        self._lent = None if own else _checked(bound)
-        made_for = _maker(bound) if own else None
-        self._history = History(made_for, *kinds, version=version, upgrades=upgrades, values=values)
+        self._lent = None if own else _check_async(bound)
+        sync_bind = _sync_bind(bound) if own else None
+        self._history = History(sync_bind, *kinds, version=version, upgrades=upgrades, values=values)
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,7 +107,7 @@ class AsyncHistory:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections to a database that was given by its URL; other binds are the caller's."""
+        """Close the connections to a database that was named by its URL; other binds are left open."""
         if self._engine is not None:
             await self._engine.dispose()
 
@@ -129,7 +137,24 @@ class AsyncHistory:
         exact: bool = False,
         session: AsyncBorrowedSession | None = None,
     ) -> dict[str, Any]:
-        """All runs as one document, as `History.export_document` gives it."""
+        """Export runs as one document, ready for `json.dump`.
+
+        Args:
+            kinds: Names of the kinds to export; None: all.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            changed_since: Export runs that were written at this time or later, or have a ledger entry that
+                was, according to ``updated_at``. The removal of an entry does not count as a change.
+            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            exported_at: The time that the document states; aware. None: now.
+            exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
+                decimal in SQLite with more digits than its column's scale. False: export the value as read,
+                and log the number of such values.
+            session: To use instead of the bound database.
+
+        Raises:
+            ExportError: The format cannot hold some rows; the error lists them all.
+        """
         return await _in_greenlet(
             self._history.export_document,
             kinds=kinds,
@@ -161,9 +186,40 @@ class AsyncHistory:
         progress: Report | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> ExportReport:
-        """Write all runs to a file, as `History.export_file` does.
+        """Export runs to a file, in constant memory, as they are at one moment.
 
-        Other tasks wait while the file is written to.
+        The file appears when it is complete. An export that fails writes none, and leaves an existing file as
+        it was.
+
+        Other tasks wait while the file is written.
+
+        Args:
+            path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard output.
+                Its ending chooses the form: a sealed stream (``.jsonl``) or a document (``.json``),
+                compressed where ``.gz`` or ``.zst`` follows.
+            kinds: Names of the kinds to export; None: all.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            changed_since: Export runs that were written at this time or later, or have a ledger entry that
+                was, according to ``updated_at``. The removal of an entry does not count as a change.
+            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            exported_at: The time that the file states; aware. None: now.
+            follows: The ``sha256`` of the export that this one continues; the stream's header names it.
+            format: Such as ``jsonl.zst``, where *path* has no ending; None: a stream there.
+            overwrite: Whether to replace an existing file.
+            exact: Whether to treat a value that SQLAlchemy reads differently from how it is stored, such as a
+                decimal in SQLite with more digits than its column's scale, as one that the format cannot
+                hold. False: export the value as read, with a ``precision`` warning in the report.
+            on_unreadable: What to do with runs that the format cannot hold: ``error``: fail. ``skip``: leave
+                them out, and list them in the report.
+            progress: Called with a `Progress` at most ten times a second, and after the last run. An
+                exception that it raises ends the export.
+            session: To use instead of the bound database.
+
+        Raises:
+            ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; the error lists
+                them all.
+            FileExistsError: The file exists, and *overwrite* is False.
         """
         return await _in_greenlet(
             self._history.export_file,
@@ -195,13 +251,24 @@ class AsyncHistory:
         exact: bool = False,
         session: AsyncBorrowedSession | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """The runs of one kind, one record after the other, in constant memory.
+        """Iterate over the records of one kind, in the order of exports and in constant memory.
 
-        The connection is held until the iterator is exhausted or closed: where a loop may end early, write
-        ``async with contextlib.aclosing(history.iter_runs(…)) as runs``. Options as for `export_document`.
+        The connection is held until the iterator is exhausted or closed. Where a loop may end early, write
+        ``async with contextlib.aclosing(history.iter_runs(…)) as runs``.
+
+        Args:
+            kind: The name of the kind.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            changed_since: Only runs that were written at this time or later, or have a ledger entry that was,
+                according to ``updated_at``. The removal of an entry does not count as a change.
+            where: A criterion.
+            exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored. False:
+                return the value as read, and log the number of such values.
+            session: To use instead of the bound database.
 
         Raises:
-            ExportError: After the last run, when rows could not be exported.
+            ExportError: After the last run: the format cannot hold some rows; the error lists them all.
         """
         runs = self._history.iter_runs(
             kind,
@@ -216,7 +283,7 @@ class AsyncHistory:
 
     async def import_document(
         self,
-        document: dict[str, Any],
+        document: dict[str, Any] | HistoryDocument,
         *,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
@@ -225,7 +292,28 @@ class AsyncHistory:
         truncate_times: bool = False,
         session: AsyncBorrowedSession | None = None,
     ) -> ImportReport:
-        """Write the runs of *document* that the database lacks, as `History.import_document` does."""
+        """Import the runs of *document* that the database lacks.
+
+        A run that cannot be imported is rejected with all its problems, and the other runs are imported. The
+        import is one transaction; in a session that was handed over, it uses savepoints in the caller's.
+
+        Args:
+            document: A document such as `export_document` returns; not changed.
+            on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
+                it. ``update``: overwrite it with the document's. ``verify``: leave it alone if it has the
+                same content, otherwise reject it with a ``conflict``.
+            atomic: Whether to write nothing if any run is rejected.
+            dry_run: Whether to do everything, constraints included, and then roll back.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
+                ``precision`` warning for each. False: such a time rejects its run.
+            session: To use instead of the bound database.
+
+        Raises:
+            DocumentError: The document as a whole cannot be read; nothing was written.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
+                disk.
+        """
         return await _in_greenlet(
             self._history.import_document,
             document,
@@ -257,9 +345,49 @@ class AsyncHistory:
         progress: Report | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> ImportReport:
-        """Write the runs of a file that the database lacks, as `History.import_file` does.
+        """Import the runs of a file that the database lacks, in constant memory.
 
-        Other tasks wait while the file is read from.
+        The content of the file tells whether it is a stream or a document, and whether it is compressed. A
+        stream is read once, in one transaction that is committed after its trailer was verified; a document
+        is read twice.
+
+        Other tasks wait while the file is read.
+
+        Args:
+            path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+            on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
+                it. ``update``: overwrite it with the file's. ``verify``: leave it alone if it has the same
+                content, otherwise reject it with a ``conflict``.
+            atomic: Whether to write nothing if any run is rejected.
+            dry_run: Whether to do everything, constraints included, and then roll back.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
+                ``precision`` warning for each. False: such a time rejects its run.
+            rejects: Where to write the rejected runs with their problems: a path, URL, open binary file or
+                ``-``. They form a stream that you can mend and import. It appears, and replaces an existing
+                file, when the import has succeeded.
+            allow_truncated: Whether to import the readable runs of a file that breaks off, or disagrees with
+                its seal.
+            commit_every: Read the file through first, then commit after this number of runs. The same call
+                again continues where the last one was interrupted. None: one transaction.
+            follows: The predecessor that the stream's header must name; None: any, or none.
+            max_bytes: The largest size of the uncompressed file; a larger one is refused.
+            max_line_bytes: The largest size of a run in bytes. A longer line of a stream is rejected; a
+                document with a longer run is refused.
+            max_depth: How deeply objects and lists may be nested in a run. A deeper line of a stream is
+                rejected; a document with a deeper run is refused.
+            progress: Called with a `Progress` at most ten times a second, and after the last run. An
+                exception that it raises rolls back what has not been committed.
+            session: To use instead of the bound database.
+
+        Raises:
+            DocumentError: The file as a whole cannot be read, breaks off, or disagrees with its seal; nothing
+                was written.
+            ValueError: *commit_every* with *atomic*, *dry_run* or a session that was handed over.
+            OSError: The file cannot be read, or the rejects cannot be written. The last part of them is
+                written after the commit; import the file again, which skips what was imported.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
+                disk.
         """
         return await _in_greenlet(
             self._history.import_file,
@@ -288,7 +416,18 @@ class AsyncHistory:
         truncate_times: bool = False,
         session: AsyncBorrowedSession | None = None,
     ) -> list[Problem]:
-        """All that is wrong with *document*, in its order: form, references, warnings. Writes nothing."""
+        """Check *document* against the format and the database: form, references and warnings.
+
+        Nothing is written. The problems come in the order of the document; an empty list means that an import
+        would accept every run, unless a constraint of the database rejects it.
+
+        Args:
+            document: A JSON object; not changed.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
+                ``precision`` warning for each. False: such a time is a problem.
+            session: To use instead of the bound database.
+        """
         return await _in_greenlet(
             self._history.check,
             document,
@@ -298,16 +437,25 @@ class AsyncHistory:
         )
 
     async def explain(self, *, session: AsyncBorrowedSession | None = None) -> str:
-        """How each column is accounted for, and how fast runs are moved; see `History.explain`.
+        """Explain how each column is accounted for, and how fast runs are exported and imported.
+
+        For each table, the text lists the columns and relationships that are in the format, excluded, filled
+        by ``values=``, or not moved, such as surrogate keys. Then it lists what in the models makes imports
+        slow, such as listeners; this is also logged at INFO when the history is made.
+
+        With a database, the text also says for each kind whether exports and imports take the fast path,
+        directly between the driver's values and JSON, or the full path, through marshmallow, and why; both
+        give the same result. At the end it names the kinds that no import can write, because their runs refer
+        to each other in a circle.
 
         Args:
-            session: To be used instead of the bound database.
+            session: To use instead of the bound database.
         """
         return await _in_greenlet(self._history.explain, session=self._sync(session))
 
     def _sync(self, session: AsyncBorrowedSession | None) -> Session | Connection | None:
-        """What *session*, or else the bind if that was handed over, is to a `History`."""
-        lent = self._lent if session is None else _checked(session)
+        """What to hand to the `History`: *session*, or a bind that was handed over, in its sync form."""
+        lent = self._lent if session is None else _check_async(session)
         if isinstance(lent, async_scoped_session):
             lent = cast("AsyncSession", lent())
         if isinstance(lent, AsyncSession):
@@ -318,7 +466,7 @@ class AsyncHistory:
 
 
 class _SyncSessions(sessionmaker[Session]):
-    """The sync sessions of what an async_sessionmaker makes."""
+    """Makes the sync sessions of the AsyncSessions that an async_sessionmaker makes."""
 
     def __init__(self, maker: async_sessionmaker[Any]) -> None:
         super().__init__(getattr(maker.kw.get("bind"), "sync_engine", None))
@@ -330,8 +478,8 @@ class _SyncSessions(sessionmaker[Session]):
 
 
 async def _in_greenlet(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-    """What *work* returns, run where SQLAlchemy awaits what its drivers do."""
-    # The session is of no use but for its greenlet: it has no database, and so nothing to close.
+    """Run *work* where SQLAlchemy can await its drivers, and return its result."""
+    # The session only provides the greenlet. It has no database, so there is nothing to close.
     return await AsyncSession().run_sync(lambda _session: work(*args, **options))
 
 
@@ -341,7 +489,7 @@ async def _by_page(
     try:
         more = True
         while more:
-            page, fault = await _in_greenlet(_page, runs)
+            page, fault = await _in_greenlet(_next_page, runs)
             for run in page:
                 yield run
             if fault is not None:
@@ -351,13 +499,13 @@ async def _by_page(
         await _in_greenlet(runs.close)
 
 
-def _page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[str, Any]], Exception | None]:
-    """The next runs, and what was raised after them."""
+def _next_page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[str, Any]], Exception | None]:
+    """The next runs, and the exception that was raised after them."""
     page: list[dict[str, Any]] = []
     try:
         for run in itertools.islice(runs, tuning().page):
-            page.append(run)  # noqa: PERF402 - what came before an error counts
-    except Exception as error:  # noqa: BLE001 - raised when the page has been given out
+            page.append(run)  # noqa: PERF402 - runs before an error are kept
+    except Exception as error:  # noqa: BLE001 - raised again after the page
         return page, error
     return page, None
 
@@ -378,11 +526,11 @@ def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:
     return engine
 
 
-def _maker(bind: AsyncEngine | async_sessionmaker[Any]) -> Engine | sessionmaker[Session]:
+def _sync_bind(bind: AsyncEngine | async_sessionmaker[Any]) -> Engine | sessionmaker[Session]:
     return bind.sync_engine if isinstance(bind, AsyncEngine) else _SyncSessions(bind)
 
 
-def _checked(lent: Any) -> AsyncBorrowedSession | None:
+def _check_async(lent: Any) -> AsyncBorrowedSession | None:
     if lent is None or isinstance(lent, (AsyncConnection, AsyncSession, async_scoped_session)):
         return lent
     if isinstance(lent, (Engine, Connection, sessionmaker, Session, scoped_session)):

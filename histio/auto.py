@@ -9,11 +9,11 @@ from marshmallow.fields import Field
 from marshmallow_sqlalchemy.schema import SQLAlchemyAutoField
 from sqlalchemy.orm import ColumnProperty
 
-from histio.kinds.accounting import column_machinery
 from histio.kinds.base import RecordMeta, RecordOpts
 from histio.kinds.column_types import underlying
 from histio.kinds.fields import RunUUID, Text
 from histio.kinds.fields.texts import UUID_LENGTHS
+from histio.kinds.machinery import column_machinery
 from histio.kinds.mapping import find_column, mapper_of
 from histio.records import RecordSchema, RunSchema
 

@@ -17,10 +17,11 @@ from histio.models import AssemblyRun, ProductionRun
 from histio.records import RunSchema
 from histio.report import Problem
 from histio.schemas import AssemblyRunSchema, ProductionRunSchema
+from histio.typing import HistoryDocument
 
 _configured: History | None = None
 
-_SPEAKS_FOR_ITSELF = {"unknown-reference", "ambiguous-reference", "duplicate", "duplicate-in-document"}
+_SELF_EXPLANATORY = {"unknown-reference", "ambiguous-reference", "duplicate", "duplicate-in-document"}
 
 
 class ImportSummary(TypedDict):
@@ -43,16 +44,16 @@ def configure(bind: Bind) -> None:
     """Set the database that the four functions use without ``session=``.
 
     Args:
-        bind: A URL, Engine or sessionmaker; None: back to the environment's HISTIO_DATABASE_URL.
+        bind: A URL, Engine or sessionmaker; None: the environment variable HISTIO_DATABASE_URL again.
 
     Raises:
-        BindingError: *bind* is no database.
+        BindingError: *bind* is not a database.
     """
     global _configured  # noqa: PLW0603 - this is what configure is for
-    made = None if bind is None else History(bind)
+    history = None if bind is None else History(bind)
     if _configured is not None:
         _configured.close()
-    _configured = made
+    _configured = history
 
 
 def export_production_history(
@@ -62,34 +63,37 @@ def export_production_history(
     end_date: dt.date | None = None,
     session: BorrowedSession | None = None,
 ) -> dict[str, Any]:
-    """Production runs as a document, by time.
+    """Export production runs as a document, sorted by time.
 
     Values are exported as SQLAlchemy reads them. Where the database stores another value, such as a decimal
     in SQLite with more digits than its column's scale, their number is logged as a warning.
 
     Args:
-        recipe_id: Only runs of this recipe; None: of all.
+        recipe_id: Only runs of this recipe; None: all runs.
         start_date: The earliest ``produced_at``; a naive time is UTC, a bare date its first moment.
         end_date: The latest ``produced_at``; a naive time is UTC, a bare date includes its whole day.
-        session: The session to use, never committed; None: the configured database.
+        session: The session to use; None: the configured database.
 
     Raises:
         NotConfiguredError: There is no session and no configured database.
-        ExportError: Rows that the format cannot hold, all of them named.
+        ExportError: The format cannot hold some rows; the error lists them all.
     """
     where = None if recipe_id is None else ProductionRun.recipe_id == recipe_id
     return _export(ProductionRunSchema, where, start_date, end_date, session)
 
 
 def import_production_history(
-    data: dict[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
+    data: dict[str, Any] | HistoryDocument,
+    *,
+    skip_duplicates: bool = True,
+    session: BorrowedSession | None = None,
 ) -> ImportSummary:
-    """Write the production runs of a document; its assembly runs are ignored.
+    """Import the production runs of a document that the database lacks; its assembly runs are ignored.
 
     Args:
-        data: A document; never changed.
-        skip_duplicates: Whether a run whose UUID exists is skipped or an error.
-        session: The session to use, never committed; None: the configured database, committed.
+        data: A document; not changed.
+        skip_duplicates: Whether to skip a run whose UUID exists. False: that is an error.
+        session: The session to use, which is not committed; None: the configured database, which is.
 
     Raises:
         NotConfiguredError: There is no session and no configured database.
@@ -105,34 +109,37 @@ def export_assembly_history(
     end_date: dt.date | None = None,
     session: BorrowedSession | None = None,
 ) -> dict[str, Any]:
-    """Assembly runs as a document, by time.
+    """Export assembly runs as a document, sorted by time.
 
     Values are exported as SQLAlchemy reads them. Where the database stores another value, such as a decimal
     in SQLite with more digits than its column's scale, their number is logged as a warning.
 
     Args:
-        finished_good_id: Only runs of this finished good; None: of all.
+        finished_good_id: Only runs of this finished good; None: all runs.
         start_date: The earliest ``assembled_at``; a naive time is UTC, a bare date its first moment.
         end_date: The latest ``assembled_at``; a naive time is UTC, a bare date includes its whole day.
-        session: The session to use, never committed; None: the configured database.
+        session: The session to use; None: the configured database.
 
     Raises:
         NotConfiguredError: There is no session and no configured database.
-        ExportError: Rows that the format cannot hold, all of them named.
+        ExportError: The format cannot hold some rows; the error lists them all.
     """
     where = None if finished_good_id is None else AssemblyRun.finished_good_id == finished_good_id
     return _export(AssemblyRunSchema, where, start_date, end_date, session)
 
 
 def import_assembly_history(
-    data: dict[str, Any], *, skip_duplicates: bool = True, session: BorrowedSession | None = None
+    data: dict[str, Any] | HistoryDocument,
+    *,
+    skip_duplicates: bool = True,
+    session: BorrowedSession | None = None,
 ) -> ImportSummary:
-    """Write the assembly runs of a document; its production runs are ignored.
+    """Import the assembly runs of a document that the database lacks; its production runs are ignored.
 
     Args:
-        data: A document; never changed.
-        skip_duplicates: Whether a run whose UUID exists is skipped or an error.
-        session: The session to use, never committed; None: the configured database, committed.
+        data: A document; not changed.
+        skip_duplicates: Whether to skip a run whose UUID exists. False: that is an error.
+        session: The session to use, which is not committed; None: the configured database, which is.
 
     Raises:
         NotConfiguredError: There is no session and no configured database.
@@ -146,8 +153,8 @@ def _history(url: str | None) -> History:
     return History(url)
 
 
-def _bound(session: BorrowedSession | None) -> History:
-    """The history to use: any with *session*, else the configured database's, else the environment's."""
+def _choose_history(session: BorrowedSession | None) -> History:
+    """The history for *session*; None: for the configured database, or else the environment's."""
     if session is not None:
         return _history(None)
     url = os.environ.get("HISTIO_DATABASE_URL")
@@ -165,14 +172,14 @@ def _export(
     end_date: dt.date | None,
     session: BorrowedSession | None,
 ) -> dict[str, Any]:
-    return _bound(session).export_document(
+    return _choose_history(session).export_document(
         kinds=schema.opts.kind, since=start_date, until=end_date, where=where, session=session
     )
 
 
 def _import(
     schema: type[RunSchema],
-    data: dict[str, Any],
+    data: Any,
     *,
     skip_duplicates: bool,
     session: BorrowedSession | None,
@@ -183,21 +190,25 @@ def _import(
         data = own | {
             name: data[name] for name in data if name == schema.opts.collection or name not in lists
         }
-    report = _bound(session).import_document(
+    report = _choose_history(session).import_document(
         data, on_duplicate="skip" if skip_duplicates else "error", session=session
     )
-    return {"imported": report.imported, "skipped": report.skipped, "errors": list(_by_run(report.problems))}
+    return {
+        "imported": report.imported,
+        "skipped": report.skipped,
+        "errors": list(_describe_runs(report.problems)),
+    }
 
 
-def _by_run(problems: Iterable[Problem]) -> Iterable[str]:
+def _describe_runs(problems: Iterable[Problem]) -> Iterable[str]:
     texts: dict[int | None, list[str]] = {}
     for problem in problems:
-        texts.setdefault(problem.index, []).append(_text(problem))
+        texts.setdefault(problem.index, []).append(_describe(problem))
     return ["; ".join(of_run) for of_run in texts.values()]
 
 
-def _text(problem: Problem) -> str:
-    if problem.code in _SPEAKS_FOR_ITSELF:
+def _describe(problem: Problem) -> str:
+    if problem.code in _SELF_EXPLANATORY:
         return problem.message
     steps = problem.pointer.split("/")[1:]
     run, where = problem.uuid or "/".join(steps[:2]), "/".join(steps[2:])

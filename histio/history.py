@@ -35,6 +35,7 @@ from histio.progress import Report
 from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
 from histio.schemas import BUNDLED
+from histio.typing import HistoryDocument
 from histio.wire import shown
 
 _log = logging.getLogger("histio")
@@ -270,7 +271,7 @@ class History:
 
     def import_document(
         self,
-        document: dict[str, Any],
+        document: dict[str, Any] | HistoryDocument,
         *,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
@@ -427,7 +428,7 @@ class History:
         slow, such as listeners; this is also logged at INFO when the history is made.
 
         With a database, the text also says for each kind whether exports and imports take the fast path,
-        directly between the driver's values and JSON, or go through marshmallow, run by run, and why; both
+        directly between the driver's values and JSON, or the full path, through marshmallow, and why; both
         give the same result. At the end it names the kinds that no import can write, because their runs refer
         to each other in a circle.
 
@@ -449,5 +450,5 @@ def _by_kind(schemas: Sequence[Any]) -> dict[Kind, type[RunSchema]]:
     kinds = {kind_of(schema): schema for schema in schemas}
     if min(len({kind.name for kind in kinds}), len({kind.collection for kind in kinds})) < len(schemas):
         names = ", ".join(f"{kind.name} in {kind.collection}" for kind in sort_kinds(list(kinds)))
-        raise BindingError(f"two of the kinds have the same kind or collection: {names}")
+        raise BindingError(f"two schemas have the same kind or collection: {names}")
     return kinds

@@ -6,6 +6,7 @@ it dumps (a row the format cannot hold is an error, never a wrong value), and as
 
 from __future__ import annotations
 
+import copy
 import json
 import reprlib
 from collections.abc import Iterator, Mapping
@@ -131,6 +132,14 @@ class WireField(Field[Any]):
         Raises:
             BindingError: The column cannot hold what the field says.
         """
+
+    def fits(self, column_type: TypeEngine[Any]) -> bool:
+        """Whether the column can hold the field's values; unlike `fit`, it changes nothing."""
+        try:
+            copy.copy(self).fit(column_type)
+        except BindingError:
+            return False
+        return True
 
     def unfit(self, column_type: TypeEngine[Any], advice: str) -> BindingError:
         """The error that the column cannot hold the field's values, and what to write instead."""

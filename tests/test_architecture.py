@@ -12,6 +12,7 @@ import histio
 
 PACKAGE = Path(histio.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 NAME_DATABASES = (
     "cli/",  # examples of URLs
     "database/dialects/",
@@ -31,7 +32,7 @@ def test_only_dialects_and_models_name_a_database(module):
     documented = [
         ast.get_docstring(node, clean=False)
         for node in nodes
-        if hasattr(node, "body") and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        if hasattr(node, "body") and isinstance(node, DOCUMENTED)
     ]
     strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     code = strings - set(documented)

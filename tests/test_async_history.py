@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import inspect
 import re
 import subprocess
 import sys
@@ -63,6 +64,33 @@ async def all_returned(pool):
     """Wait until no connection is in use; what the garbage collector closes is closed a little later."""
     while pool.checkedout():  # noqa: ASYNC110 - a pool tells of no event
         await asyncio.sleep(0.01)
+
+
+# --- what it has ---------------------------------------------------------------------------------------
+
+INTERNAL = {"bound", "of_bound"}
+METHODS = sorted(name for name in vars(History) if not name.startswith("_") and name not in INTERNAL)
+
+
+def options_of(member):
+    """Name, kind and default of each parameter; types differ in what they call sessions."""
+    if isinstance(member, property):
+        return []
+    return [(each.name, each.kind, each.default) for each in inspect.signature(member).parameters.values()]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_the_options_of_the_one_that_is_not_awaited(name):
+    assert options_of(getattr(AsyncHistory, name)) == options_of(getattr(History, name))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_docstring_explains_the_same_options_and_errors(name):
+    own, other = (
+        inspect.getdoc(getattr(each, name)).partition("\nArgs:") for each in (AsyncHistory, History)
+    )
+    assert own[2] == other[2]
+    assert own[0].partition("\n")[0] == other[0].partition("\n")[0]
 
 
 # --- binds ---------------------------------------------------------------------------------------------
@@ -247,7 +275,7 @@ async def test_a_connection_that_is_not_open_is_refused(sqlite):
 
 @in_a_loop
 async def test_without_a_database_every_call_needs_a_session():
-    with pytest.raises(NotConfiguredError, match="made without a database"):
+    with pytest.raises(NotConfiguredError, match="has no database"):
         await AsyncHistory().export_document()
 
 

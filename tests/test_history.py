@@ -189,7 +189,7 @@ def test_what_is_no_database_is_refused(bad):
 
 
 def test_without_a_database_every_call_needs_a_session():
-    with pytest.raises(NotConfiguredError, match="made without a database"):
+    with pytest.raises(NotConfiguredError, match="has no database"):
         History().export_document()
 
 
@@ -274,5 +274,5 @@ def test_two_kinds_of_one_name_are_refused():
 
 @pytest.mark.parametrize(("kinds", "moment"), [([], None), (None, "2025-01-01"), ("production_run", 5)])
 def test_an_export_of_nothing_or_at_no_time_is_refused(sqlite, kinds, moment):
-    with pytest.raises(ValueError, match=r"no kinds|aware datetime"):
+    with pytest.raises(ValueError, match=r"kinds is empty|aware datetime"):
         History(sqlite).export_document(kinds=kinds, exported_at=moment)

@@ -10,7 +10,15 @@ from histio.bound import Bound
 from histio.comparing.ordered import Together, together
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
-from histio.files import FilePath, format_of, header_time, report_on, stream_header, target, write_runs
+from histio.files import (
+    FilePath,
+    build_export_report,
+    choose_format,
+    format_header_time,
+    stream_header,
+    target,
+    write_runs,
+)
 from histio.history import History
 from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
@@ -56,10 +64,10 @@ def merge(
         ValueError: There are no *paths*.
     """
     files = _several(paths)
-    form = format_of(out, format)
+    form = choose_format(out, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
-    given = None if exported_at is None else header_time(exported_at)
+    given = None if exported_at is None else format_header_time(exported_at)
     of = history or History()
     bound = of.bound
     with (
@@ -68,7 +76,7 @@ def merge(
     ):
         named = _kinds(one, bound)
         collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in named}
-        at = given or _latest(one) or header_time(None)
+        at = given or _latest(one) or format_header_time(None)
         header = stream_header(of.version, at, list(collections), follows=follows or _predecessor(one))
         problems: list[Problem] = []
         runs = (
@@ -78,7 +86,7 @@ def merge(
         seal = write_runs(form.name, file, header, collections, runs)
         if problems:
             raise ExportError(tuple(problems))
-    return report_on(header, seal, file.stored)
+    return build_export_report(header, seal, file.stored)
 
 
 def _several(paths: Iterable[FilePath]) -> list[FilePath]:

@@ -1,4 +1,4 @@
-"""Where rows are: connections to a database that was named, or handed over."""
+"""Connect to a database that is given by a URL, an engine or a session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from histio.database.dialects import (
     reading_options,
     writing_options,
 )
-from histio.database.sessions import Habits, habits_of
+from histio.database.sessions import Habits, read_habits
 from histio.errors import BindingError, NotConfiguredError
 from histio.kinds.table import Kind
 from histio.wire import shown
@@ -29,14 +29,14 @@ Bind: TypeAlias = str | sa.URL | Engine | sessionmaker[Any] | BorrowedSession | 
 
 
 class Database:
-    """Gives connections on which runs are read and written.
+    """Opens connections to read and write runs.
 
     Args:
-        bind: The database. None: every call names its session.
-        kinds: The kinds of run that are kept there.
+        bind: The database; None: every call passes a session.
+        kinds: The kinds of run to read and write.
 
     Raises:
-        BindingError: *bind* is of no use, or cannot hold the kinds.
+        BindingError: *bind* is not a database, or cannot hold the kinds.
     """
 
     def __init__(self, bind: Bind, kinds: Sequence[Kind]) -> None:
@@ -46,52 +46,55 @@ class Database:
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         if self._engine is not None and self._engine.dialect.is_async:
             raise BindingError(f"{self._engine.url!r} is for asyncio: use AsyncHistory")
-        self.bind = _checked(self._engine or bind)
+        self.bind = _check_bind(self._engine or bind)
         dialect = _dialect_of(self.bind)
         if dialect is not None:
             self._check_dialect(dialect)
 
     def close(self) -> None:
-        """Close the connections to a database that was given by its URL."""
+        """Close the connections of an engine that was made from a URL."""
         if self._engine is not None:
             self._engine.dispose()
 
     def is_lent(self, session: BorrowedSession | None) -> bool:
-        """Whether a call with this *session* works in a transaction of the caller's."""
+        """Whether a call with this *session* runs in the caller's transaction."""
         return session is not None or not isinstance(self.bind, sessionmaker)
 
     @contextmanager
     def reading(self, session: BorrowedSession | None) -> Iterator[Connection]:
-        """A connection on which all SELECTs see one moment, where that is histio's to say."""
-        bind = self.bind if session is None else _checked(session)
+        """Open a connection to read; unless it belongs to the caller, all SELECTs see the same snapshot."""
+        bind = self.bind if session is None else _check_bind(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
                 yield self._connection(own, reading_options)
         else:
-            yield self._borrowed(bind)[0]
+            yield self._borrow(bind)[0]
 
     @contextmanager
     def writing(
         self, session: BorrowedSession | None
     ) -> Iterator[tuple[Connection, Habits, Callable[[], None]]]:
-        """A connection, habits of its session, and what commits unless the session was handed over."""
-        bind = self.bind if session is None else _checked(session)
+        """Open a connection to write; yields its session's habits, and a function to commit, too.
+
+        The function does nothing if the session belongs to the caller.
+        """
+        bind = self.bind if session is None else _check_bind(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
                 connection = self._connection(own, writing_options)
-                yield connection, habits_of(own), functools.partial(commit, own, connection)
+                yield connection, read_habits(own), functools.partial(commit, own, connection)
         else:
-            connection, lent = self._borrowed(bind)
-            yield connection, habits_of(lent), lambda: None
+            connection, lent = self._borrow(bind)
+            yield connection, read_habits(lent), lambda: None
 
     @property
     def mapper(self) -> Any:
-        """The mapper of the first kind, by which a session tells its database."""
+        """The mapper of the first kind, by which a session finds its database."""
         return self._kinds[0].table.mapper
 
-    def _borrowed(self, bind: BorrowedSession | None) -> tuple[Connection, Session | None]:
+    def _borrow(self, bind: BorrowedSession | None) -> tuple[Connection, Session | None]:
         if bind is None:
-            raise NotConfiguredError("this history was made without a database: pass session=…")
+            raise NotConfiguredError("this history has no database; pass session=")
         if isinstance(bind, Connection):
             self._check_dialect(bind.dialect)
             ensure_transaction(bind)
@@ -107,32 +110,32 @@ class Database:
         """The connection of *session* to the database of the kinds.
 
         Raises:
-            BindingError: The session keeps them in several databases, or this one cannot hold the kinds.
+            BindingError: The session keeps the kinds in several databases, or the database cannot hold them.
         """
         binds = [session.get_bind(mapper) for mapper in self._mappers]
         if len({getattr(bind, "engine", bind) for bind in binds}) > 1:
             names = ", ".join(dict.fromkeys(mapper.class_.__name__ for mapper in self._mappers))
-            raise BindingError(f"the session keeps {names} in several databases: make a History for each")
+            raise BindingError(f"the session keeps {names} in several databases; create a History for each")
         self._check_dialect(binds[0].dialect)
         connection = session.connection({"mapper": self.mapper}, execution_options=options(binds[0]))
         ensure_transaction(connection)
         return connection
 
     def _check_dialect(self, dialect: sa.Dialect) -> None:
-        """Raise BindingError where a database of *dialect* cannot hold what the fields say."""
+        """Raise BindingError if a database of *dialect* cannot hold the values of the fields."""
         for kind in self._kinds:
             check_kind(kind, dialect)
 
 
 def _dialect_of(bind: Any) -> sa.Dialect | None:
-    """The dialect of *bind*, where it can be told without asking a session."""
+    """The dialect of *bind*; None: only a session would know."""
     if isinstance(bind, sessionmaker):
         bind = bind.kw.get("bind")
     return bind.dialect if isinstance(bind, Engine | Connection) else None
 
 
-def _checked(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
-    """*bind*, with a sessionmaker in place of an engine."""
+def _check_bind(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
+    """Check the type of *bind*; an engine becomes a sessionmaker."""
     if isinstance(bind, Engine):
         return sessionmaker(bind)
     if bind is None or isinstance(bind, (sessionmaker, Session, scoped_session, Connection)):
@@ -141,5 +144,5 @@ def _checked(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
         raise BindingError(f"{shown(bind)} is for asyncio: use AsyncHistory")
     raise BindingError(
         f"cannot use {shown(bind)} as a database: "
-        "a URL, Engine, Connection, sessionmaker, Session or scoped_session is needed"
+        "pass a URL, Engine, Connection, sessionmaker, Session or scoped_session"
     )

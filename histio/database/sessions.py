@@ -1,4 +1,4 @@
-"""Sessions of histio's own, on the connection that it works on."""
+"""Sessions of histio on a connection, with the listeners of the host's session."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _EVENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What a host's session does by itself when objects are added and flushed.
+    """The listeners of a host's session that are called when objects are added and flushed.
 
     Attributes:
         listeners: By event.
-        info: The session's `info`, in which listeners may look.
+        info: The session's `info`, which listeners may use.
     """
 
     listeners: Mapping[str, Sequence[Callable[..., Any]]] = field(default_factory=dict)
     info: Mapping[Any, Any] = field(default_factory=dict)
 
 
-def habits_of(session: Session | None) -> Habits:
-    """The habits of *session*; None: those that every session has."""
+def read_habits(session: Session | None) -> Habits:
+    """The habits of *session*; None: those of every session."""
     asked = Session() if session is None else session
     found = {event: tuple(getattr(asked.dispatch, event)) for event in _EVENTS}
     return Habits({event: listeners for event, listeners in found.items() if listeners}, asked.info)
@@ -49,17 +49,17 @@ def habits_of(session: Session | None) -> Habits:
 def own_session(
     connection: Connection, habits: Habits | None = None, *, now: bool = False
 ) -> Iterator[Session]:
-    """A session on *connection* that leaves the caller's objects alone and forgets its own in the end.
+    """Open a session on *connection*, separate from the caller's session and its objects.
 
-    It has the *habits* of the caller's. Listeners that add criteria to every query, such as those that hide
-    deleted rows, are not asked. *now*: it reads what is committed now, and lets nobody change it.
+    It has the *habits* of the caller's session. Listeners that add criteria to every query, such as those
+    that hide deleted rows, are not called. *now*: read what is committed now, and lock it.
     """
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
         reads = (functools.partial(_read_latest, connection),) if now else ()
         session.dispatch.do_orm_execute = reads  # type: ignore[attr-defined]
         for event, listeners in habits.listeners.items() if habits else ():
             for listener in set(listeners).difference(getattr(session.dispatch, event)):
-                sa.event.listen(session, event, listener, raw=True)  # it is wrapped already
+                sa.event.listen(session, event, listener, raw=True)  # already wrapped by SQLAlchemy
         if habits:
             session.info.update(habits.info)
         yield session

@@ -176,11 +176,8 @@ def _choice_faults(
     schema: Any, record: Mapping[str, Any], *steps: str | int
 ) -> Iterator[tuple[tuple[str | int, ...], Fault]]:
     """What is wrong with the choices of a dumped *record* and its ledgers."""
-    for group in schema.choices():
-        given = [name for name in group if record.get(name) is not None]
-        if len(given) != 1:
-            text = f"Exactly one of {', '.join(group)} must not be null, not {len(given)}."
-            yield (*steps, group[-1]), Fault(text)
+    for name, fault in schema.slug_groups.choice_faults(record):
+        yield (*steps, name), fault
     for name, field in schema.dump_fields.items():
         nested, wire = nested_in(field), wire_name(name, field)
         if nested is not None and isinstance(nested.schema, RecordSchema) and record.get(wire) is not None:

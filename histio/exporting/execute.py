@@ -11,7 +11,15 @@ from histio.database.connect import BorrowedSession
 from histio.exporting.pages import count_runs, export_runs, export_texts
 from histio.exporting.selection import Filters, Selection
 from histio.exporting.tally import ExportTally, OnUnreadable
-from histio.files import FilePath, format_of, header_time, report_on, stream_header, target, write_runs
+from histio.files import (
+    FilePath,
+    build_export_report,
+    choose_format,
+    format_header_time,
+    stream_header,
+    target,
+    write_runs,
+)
 from histio.kinds.table import Kind
 from histio.progress import Meter, Report
 from histio.report import ExportReport
@@ -27,7 +35,10 @@ def export_document(
     session: BorrowedSession | None,
 ) -> dict[str, Any]:
     """The selected runs as one document; see `History.export_document`."""
-    document: dict[str, Any] = {"version": bound.versions.current, "exported_at": header_time(exported_at)}
+    document: dict[str, Any] = {
+        "version": bound.versions.current,
+        "exported_at": format_header_time(exported_at),
+    }
     tally = ExportTally(exact=exact)
     with bound.database.reading(session) as connection:
         for kind, filters in selection.items():
@@ -53,7 +64,7 @@ def export_file(
     session: BorrowedSession | None,
 ) -> ExportReport:
     """Write the selected runs to *path*; see `History.export_file`."""
-    form = format_of(path, format)
+    form = choose_format(path, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
     if on_unreadable not in get_args(OnUnreadable):
@@ -61,7 +72,7 @@ def export_file(
     tally = ExportTally(exact=exact, on_unreadable=on_unreadable)
     collections = {kind.name: kind.collection for kind in selection}
     header = stream_header(
-        bound.versions.current, header_time(exported_at), list(collections), follows=follows
+        bound.versions.current, format_header_time(exported_at), list(collections), follows=follows
     )
     meter = Meter(progress)
     with (
@@ -82,7 +93,7 @@ def export_file(
         written = [kind for kind in selection if seal.counts[kind.name]]
         tally.note(circle_warnings(written, connection.dialect))
         tally.check()
-    return report_on(
+    return build_export_report(
         header,
         seal,
         file.stored,

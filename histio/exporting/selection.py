@@ -60,7 +60,8 @@ def select_kinds(
     """
     kinds = bound.choose(names)
     if not kinds:
-        raise ValueError(f"no kinds: this history has {', '.join(kind.name for kind in bound.kinds)}")
+        existing = ", ".join(kind.name for kind in bound.kinds)
+        raise ValueError(f"kinds is empty: this history has {existing}")
     criteria = _criteria_by_kind(where, [kind.name for kind in kinds])
     return {kind: Filters(where=criteria.get(kind.name), **times) for kind in kinds}
 
@@ -70,11 +71,11 @@ def _criteria_by_kind(where: Where | None, names: Sequence[str]) -> Mapping[str,
         return {}
     if not isinstance(where, Mapping):
         if len(names) != 1:
-            raise ValueError(f"where: give a mapping from kind to criterion for the kinds {', '.join(names)}")
+            raise ValueError(f"where must be a mapping from kind to criterion, for {', '.join(names)}")
         return {names[0]: where}
     unknown = [name for name in where if name not in names]
     if unknown:
-        raise ValueError(f"where: not among the kinds exported: {', '.join(unknown)}")
+        raise ValueError(f"where names kinds that are not among the kinds exported: {', '.join(unknown)}")
     return where
 
 

@@ -1,11 +1,11 @@
-"""History in files: bytes, and what is read from and written to them."""
+"""Read and write files of history: documents and streams, compressed or not."""
 
 from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES, check_positive
-from histio.files.reading import check_damage, check_follows, reading, undamaged
+from histio.files.reading import check_damage, check_follows, fail_if_damaged, reading
 from histio.files.sources import MAX_BYTES, FilePath, Source, is_same_file
 from histio.files.streams import stream_header
-from histio.files.targets import format_of, target
-from histio.files.writing import header_time, rejecting, report_on, write_runs
+from histio.files.targets import choose_format, target
+from histio.files.writing import build_export_report, format_header_time, open_rejects, write_runs
 
 __all__ = [
     "MAX_BYTES",
@@ -13,17 +13,17 @@ __all__ = [
     "MAX_LINE_BYTES",
     "FilePath",
     "Source",
+    "build_export_report",
     "check_damage",
     "check_follows",
     "check_positive",
-    "format_of",
-    "header_time",
+    "choose_format",
+    "fail_if_damaged",
+    "format_header_time",
     "is_same_file",
+    "open_rejects",
     "reading",
-    "rejecting",
-    "report_on",
     "stream_header",
     "target",
-    "undamaged",
     "write_runs",
 ]

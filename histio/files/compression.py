@@ -1,4 +1,4 @@
-"""gzip and Zstandard as streams, a step of bounded memory at a time, whatever the data demand."""
+"""Compress and decompress gzip and Zstandard in bounded memory, whatever the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 
 MAX_WINDOW = 2**27
-"""Bytes that a Zstandard frame may want to be remembered: 128 MiB, as much as the zstd tool allows."""
+"""The largest window of a Zstandard frame, in bytes: 128 MiB, as the zstd tool allows."""
 
 _CHUNK = 2**16
 _STEP = 2**20
@@ -27,7 +27,7 @@ _RLE = 1
 
 
 class DamageError(Exception):
-    """A file cannot be read, or no further.
+    """A file is damaged: it cannot be read, or not beyond some point.
 
     Attributes:
         code: ``truncated``, ``corrupt``, ``schema`` or ``out-of-range``.
@@ -44,17 +44,17 @@ class DamageError(Exception):
 
 
 class Decompress(Protocol):
-    """The uncompressed bytes of *file*, which messages call *name*, to the end or the damage.
+    """Decompresses *file*, to its end or to the damage; messages call it *name*.
 
     Raises:
-        DamageError: After everything before the damage was given.
+        DamageError: The file is damaged; all bytes before the damage have been yielded.
     """
 
     def __call__(self, file: io.BufferedReader, name: str) -> Iterator[bytes]: ...
 
 
-def decompress_for(beginning: bytes) -> Decompress:
-    """What reads a file with this *beginning*, of which four bytes are enough."""
+def choose_decompressor(beginning: bytes) -> Decompress:
+    """Choose how to read a file by its *beginning*, of which four bytes are enough."""
     if _begins(beginning, GZIP):
         return gunzip
     if _begins(beginning, ZSTD) or _is_skippable(beginning):
@@ -63,21 +63,21 @@ def decompress_for(beginning: bytes) -> Decompress:
 
 
 def _begins(beginning: bytes, magic: bytes) -> bool:
-    """Whether *beginning* is the *magic*, or as much of it as there can be in so short a file."""
+    """Whether *beginning* starts with the *magic* number, or is a cut-off part of it."""
     return bool(beginning) and magic.startswith(beginning[: len(magic)])
 
 
 def plain(file: io.BufferedReader, name: str) -> Iterator[bytes]:  # noqa: ARG001 - a Decompress
-    """What is not compressed."""
+    """Read a file that is not compressed."""
     return iter(partial(file.read1, _CHUNK), b"")
 
 
 def gunzip(file: io.BufferedReader, name: str) -> Iterator[bytes]:
-    """All members of a gzip file."""
+    """Decompress all members of a gzip file."""
     data = file.read1(_CHUNK)
     while data:
         if not _begins(data, GZIP):
-            raise DamageError("corrupt", f"{name} has something else after its gzip data.")
+            raise DamageError("corrupt", f"{name} has other data after its gzip data.")
         member = zlib.decompressobj(_GZIP_FORMAT)
         while not member.eof:
             before = member.copy()
@@ -89,12 +89,12 @@ def gunzip(file: io.BufferedReader, name: str) -> Iterator[bytes]:
             if piece:
                 yield piece
             elif not data and not member.eof:
-                raise DamageError("truncated", f"{name} ends before its gzip data do.")
+                raise DamageError("truncated", f"{name} ends within its gzip data.")
             data = member.unused_data or member.unconsumed_tail or file.read1(_CHUNK)
 
 
 def _before_damage(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
-    """What *member* makes of *data* until it fails, byte by byte: the call that fails gives nothing."""
+    """Decompress *data* byte by byte until *member* fails, because the failing call returns nothing."""
     try:
         for place in range(len(data)):
             yield member.decompress(data[place : place + 1])
@@ -103,7 +103,7 @@ def _before_damage(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
 
 
 def unzstd(file: io.BufferedReader, name: str) -> Iterator[bytes]:
-    """All frames of a Zstandard file."""
+    """Decompress all frames of a Zstandard file."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
     try:
         while magic := file.read(len(ZSTD)):
@@ -112,9 +112,9 @@ def unzstd(file: io.BufferedReader, name: str) -> Iterator[bytes]:
             elif _begins(magic, ZSTD):
                 yield from _frame(decompressor.decompressobj(), magic, file, name)
             else:
-                raise DamageError("corrupt", f"{name} has something else after its Zstandard data.")
+                raise DamageError("corrupt", f"{name} has other data after its Zstandard data.")
     except EOFError:
-        raise DamageError("truncated", f"{name} ends before its Zstandard data do.") from None
+        raise DamageError("truncated", f"{name} ends within its Zstandard data.") from None
     except zstandard.ZstdError as error:
         raise DamageError("corrupt", f"{name} has damaged Zstandard data: {error}.") from None
 
@@ -143,7 +143,7 @@ def _frame(
     parameters = zstandard.get_frame_parameters(header)
     if parameters.window_size > MAX_WINDOW:
         text = (
-            f"{name} demands a Zstandard window of {parameters.window_size} bytes; {MAX_WINDOW} are allowed."
+            f"{name} needs a Zstandard window of {parameters.window_size} bytes; the limit is {MAX_WINDOW}."
         )
         raise DamageError("out-of-range", text)
     frame.decompress(header)
@@ -169,7 +169,7 @@ def _exactly(file: io.BufferedReader, size: int) -> bytes:
 
 
 class Compressor(Protocol):
-    """Makes a compressed file of the bytes it is given, piece by piece; of equal bytes an equal file."""
+    """Compresses a file piece by piece; the same bytes always give the same file."""
 
     def compress(self, data: bytes, /) -> bytes: ...
 
@@ -185,7 +185,7 @@ class _Plain:
 
 
 def compressor(compression: Compression | None) -> Compressor:
-    """What compresses by *compression*."""
+    """A compressor for *compression*; None: it copies."""
     if compression == "gz":
         return zlib.compressobj(6, zlib.DEFLATED, _GZIP_FORMAT)
     if compression == "zst":

@@ -1,4 +1,4 @@
-"""JSON text → values: strictly, and within limits."""
+"""Decode JSON strictly, and within limits of size and depth."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ MAX_DEPTH = 64
 needs four levels."""
 
 MAX_LINE_BYTES = 2**27
-"""Bytes of one run, unless the caller says otherwise: 128 MiB, a run with some 400,000 ledger entries."""
+"""The default limit for one run, in bytes: 128 MiB, about 400,000 ledger entries."""
 
 
 class NotJsonError(ValueError):
-    """Text is no JSON, or more of it than is allowed; the message says why, without the text."""
+    """A text is not JSON, or exceeds a limit; the message says why, without quoting the text."""
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise NotJsonError(f"{constant} is no JSON")
+    raise NotJsonError(f"{constant} is not JSON")
 
 
 decoder = json.JSONDecoder(parse_constant=_refuse)
-"""Takes JSON alone: NaN and infinities, which Python would write and read, are refused."""
+"""Decodes JSON, without the NaN and infinities that Python accepts."""
 
-# Nothing is tried twice: neither a long string nor one without an end may cost more than to read it.
+# Without backtracking: a long or unterminated string takes linear time.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def check_positive(**options: object) -> None:
-    """Raise ValueError where one of the *options* is not a positive integer."""
+    """Raise ValueError if one of the *options* is not a positive integer."""
     for name, value in options.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
             raise ValueError(f"{name} must be a positive integer, not {shown(value)}")
 
 
 def decode(text: str, max_depth: int) -> Any:
-    """The value that *text* stands for.
+    """Decode JSON *text*.
 
     Raises:
-        NotJsonError: It is no JSON, or nested too deeply.
+        NotJsonError: It is not JSON, or nested too deeply.
     """
     check_depth(text, max_depth)
     try:
@@ -62,7 +62,7 @@ def decode(text: str, max_depth: int) -> Any:
 
 
 def check_depth(text: str, max_depth: int) -> None:
-    """Raise NotJsonError where *text* is nested more than *max_depth* levels deep."""
+    """Raise NotJsonError if *text* is nested more than *max_depth* levels deep."""
     if text.count("[") + text.count("{") <= max_depth:
         return
     depth = 0
@@ -76,7 +76,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def lines_before(text: str, steps: Sequence[str | int]) -> int:
-    """How many lines of JSON *text* end before the value at *steps*, or before the nearest one above it."""
+    """The number of line ends in JSON *text* before the value at *steps*, or the nearest one above it."""
     at = _after(text, 0)
     for step in steps:
         found = next((place for name, place in reversed(list(_inside(text, at))) if name == step), None)
@@ -87,7 +87,7 @@ def lines_before(text: str, steps: Sequence[str | int]) -> int:
 
 
 def _inside(text: str, at: int) -> Iterator[tuple[str | int, int]]:
-    """The names or places of what the value that begins *at* there is made of, and where each begins."""
+    """The name or index, and the start, of each value within the object or list that starts *at* there."""
     closing, number = {"{": "}", "[": "]"}.get(text[at]), 0
     at = _after(text, at + 1)
     while closing is not None and text[at] != closing:
@@ -102,17 +102,17 @@ def _inside(text: str, at: int) -> Iterator[tuple[str | int, int]]:
 
 
 def _after(text: str, at: int) -> int:
-    """Where the space that begins *at* there ends."""
+    """The end of the white space that starts *at* there."""
     found = _SPACE.match(text, at)
     return at if found is None else found.end()
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object with its members as they stand there."""
+    """An object as a list of its members, repeated names included."""
 
 
-def repeated_in(text: str) -> Iterator[tuple[str | int, ...]]:
-    """The steps to each name that comes again in its object; *text* is JSON."""
+def find_repeated_names(text: str) -> Iterator[tuple[str | int, ...]]:
+    """The steps to each name that is repeated in its object in JSON *text*."""
     found = False
 
     def notice(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def repeated_in(text: str) -> Iterator[tuple[str | int, ...]]:
         left += [((*steps, name), inner) for name, inner in reversed(members)]
 
 
-def repeated_name(name: str | int) -> Fault:
-    """What there is to say of a *name* that comes again."""
-    text = f"The name {name} comes more than once in its object; the last one counts."
+def describe_repeated_name(name: str | int) -> Fault:
+    """The fault of a *name* that is repeated."""
+    text = f"The name {name} is repeated in its object; the last one counts."
     return Fault(text, "duplicate-member")

@@ -1,4 +1,4 @@
-"""Documents, read without ever holding more than a run of them."""
+"""Read documents in constant memory, one run at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, check_depth, decoder, repeated_name
+from histio.files.decoding import NotJsonError, check_depth, decoder, describe_repeated_name
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
@@ -18,36 +18,36 @@ from histio.report import Problem
 from histio.tuning import tuning
 
 _CUT = re.compile(r"[-+.\w\\]*")
-"""What may stand at the end of a text that was cut where JSON is none any more."""
+"""What can be at the end of JSON that was cut within a value."""
 
 _TAIL = 12
 """A token that the end of the text may have cut is no longer than this, strings aside: ``-Infinity``,
 an escape."""
 
 _EXPONENT = len("e+")
-"""So much of a number may stand behind one that is whole: what goes on is another one."""
+"""A part of a number behind a complete one: more input may change the number."""
 
 _INK = re.compile(r"[^ \t\r\n]")
 
 
 class Document:
-    """A document, read twice: first as a whole, to know what it is, then run by run.
+    """A document, read twice: once to validate the envelope, then run by run.
 
-    Of a member that comes twice the last one counts, as for every JSON parser.
+    Of a repeated member the last one counts, as for most JSON parsers.
 
     Args:
         source: Its bytes.
         gate: Its JSON Schema.
-        collections: By the name of its list, each kind of run; in the order in which they are given out.
-        max_line_bytes: What is longer is no run.
+        collections: The kinds of run by the name of their list, in the order in which runs are read.
+        max_line_bytes: The limit for one run.
         max_depth: How deeply a run may be nested.
 
     Attributes:
-        damage: How the document breaks off; none: it is whole.
-        repeated: Which of its names come more than once, its runs aside.
+        damage: The problem of a document that is truncated; empty if it is complete.
+        repeated: A problem for each repeated name, outside of runs.
 
     Raises:
-        DocumentError: It is no JSON, or no document.
+        DocumentError: It is not JSON, or not a document.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Document:
         return str(self.header["version"])
 
     def _scan(self, gate: Gate) -> dict[str, Any]:
-        """The members of the document; runs are passed over."""
+        """Read the members of the document, without its runs."""
         members: dict[str, Any] = {}
         whole: Any = members
         try:
@@ -83,7 +83,7 @@ class Document:
             else:
                 for name in text.members():
                     if name in members:
-                        fault = repeated_name(name)
+                        fault = describe_repeated_name(name)
                         self.repeated += (Problem("warning", fault.code, str(fault), pointer(name)),)
                     if name in self._collections and text.next() == "[":
                         self._lists.append(name)
@@ -104,7 +104,7 @@ class Document:
         return members
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:  # noqa: ARG002 - it is always read again
-        """The runs, in the order of their kinds."""
+        """Read the runs, in the order of their kinds."""
         last = {name: place for place, name in enumerate(self._lists)}
         wanted = [name for name in self._collections if name in last]
         if [last[name] for name in wanted] == sorted(last[name] for name in wanted):
@@ -115,7 +115,7 @@ class Document:
             yield from self._runs({last[name] for name in names})
 
     def _runs(self, places: set[int]) -> Iterator[RawItem]:
-        """The runs of the lists at these *places* among all lists."""
+        """Read the runs of the lists with these indices among all lists."""
         text, place = self._text(), 0
         try:
             for name in text.members():
@@ -142,7 +142,7 @@ class Document:
 
 
 class _Text:
-    """The text of a file, of which what is being read is in memory."""
+    """A reader of JSON values in a file, which keeps only the current value in memory."""
 
     def __init__(self, source: Source, max_size: int, max_depth: int) -> None:
         self._name = source.name
@@ -152,14 +152,14 @@ class _Text:
         self._max_depth = max_depth
         self._text = ""
         self._at = 0
-        self.line = 1  # of the value that came last
-        self._lines = 1  # so many end, or have begun, before …
+        self.line = 1  # of the last value
+        self._lines = 1  # the number of the line that has …
         self._counted = 0  # … this character
         self._column = 1
         self._bytes = 0
 
     def _more(self) -> bool:
-        """Read on, as much again as there is; False at the end."""
+        """Read more, as much again as is in memory; False at the end."""
         _, self._column = self._position()
         self._text = rest = self._text[self._at :]
         self._at = self._counted = 0
@@ -190,17 +190,17 @@ class _Text:
         return f"{self._name}, line {line}, column {column}"
 
     def _broken(self, why: str) -> DamageError:
-        return DamageError("schema", f"{self._place()}: no JSON: {why}.")
+        return DamageError("schema", f"{self._place()}: not JSON: {why}.")
 
     def _too_long(self) -> DamageError:
         text = f"{self._place()}: a value is longer than max_line_bytes = {self._max_size}."
         return DamageError("out-of-range", text)
 
     def _cut(self) -> DamageError:
-        return DamageError("truncated", f"{self._place()}: the document ends before its end.")
+        return DamageError("truncated", f"{self._place()}: the document is cut off.")
 
     def next(self) -> str:
-        """The next character that is no space; empty at the end. It is not passed."""
+        """Peek at the next character after white space; empty at the end."""
         while True:
             found = _INK.search(self._text, self._at)
             if found is not None:
@@ -211,16 +211,16 @@ class _Text:
                 return ""
 
     def value(self) -> Any:
-        """The value that comes next."""
-        return self._told()[0]
+        """Read the next value."""
+        return self._read_value()[0]
 
-    def _told(self) -> tuple[Any, str]:
+    def _read_value(self) -> tuple[Any, str]:
         if not self.next():
             raise self._cut()
-        value, size = self._decoded()
-        # A number may go on in what has not been read yet.
+        value, size = self._decode()
+        # A number may continue in what has not been read yet.
         while self._at + size >= len(self._text) - _EXPONENT and self._more():
-            value, size = self._decoded()
+            value, size = self._decode()
         if size > self._max_size:
             raise self._too_long()
         text = self._text[self._at : self._at + size]
@@ -232,15 +232,15 @@ class _Text:
         self._at += size
         return value, text
 
-    def _decoded(self) -> tuple[Any, int]:
-        """The value that comes next, and the length of its text."""
+    def _decode(self) -> tuple[Any, int]:
+        """Decode the next value, and return the length of its text too."""
         while True:
             try:
                 value, end = decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 is_open = error.msg.startswith("Unterminated string")
                 is_near = error.pos >= len(self._text) - _TAIL
-                distance = error.pos - self._at  # reading on moves the text
+                distance = error.pos - self._at  # reading more moves the text
                 if (is_open or is_near) and self._more():
                     continue
                 if is_open or (is_near and _CUT.fullmatch(self._text, self._at + distance)):
@@ -255,7 +255,7 @@ class _Text:
                 return value, end - self._at
 
     def _pass(self, wanted: str) -> str:
-        """Pass the next character, which must be one of those *wanted*."""
+        """Skip the next character, which must be one of those *wanted*."""
         found = self.next()
         if not found:
             raise self._cut()
@@ -265,7 +265,7 @@ class _Text:
         return found
 
     def members(self) -> Iterator[str]:
-        """The names of the object that comes next; the caller passes each value before the next name."""
+        """Read the names of the next object; the caller reads each value before the next name."""
         self._pass("{")
         if self.next() == "}":
             self._at += 1
@@ -280,17 +280,17 @@ class _Text:
                 return
 
     def values(self) -> Iterator[tuple[Any, str]]:
-        """The values of the list that comes next, each with its text."""
+        """Read the values of the next list, each with its text."""
         self._pass("[")
         if self.next() == "]":
             self._at += 1
             return
         while True:
-            yield self._told()
+            yield self._read_value()
             if self._pass(",]") == "]":
                 return
 
     def end(self) -> None:
-        """Make sure that nothing comes any more."""
+        """Check that nothing follows."""
         if self.next():
             raise self._broken("more than one value")

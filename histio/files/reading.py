@@ -1,4 +1,4 @@
-"""Files → runs: what a file is, told by its beginning."""
+"""Open a file of history; its first bytes tell whether it is a document or a stream."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def reading(
     max_line_bytes: int = MAX_LINE_BYTES,
     max_depth: int = MAX_DEPTH,
 ) -> Iterator[Reading]:
-    """The history in *source*, its header or envelope read and found right.
+    """Open the document or stream in *source*, and validate its header or envelope.
 
     Args:
-        source: Where its bytes come from.
+        source: Its bytes.
         gate: The JSON Schema of documents and lines.
-        kinds: The kinds of run that it may have, in their order.
-        max_line_bytes: What is longer is no run.
+        kinds: The kinds of run that it may hold, in their order.
+        max_line_bytes: The limit for one run.
         max_depth: How deeply a run may be nested.
 
     Raises:
-        DocumentError: It is no history, or one that this histio does not read.
+        DocumentError: It is not a history, or in a version that this histio does not read.
     """
     with source:
         try:
@@ -54,7 +54,7 @@ def reading(
 
 
 def _check_not_empty(source: Source) -> None:
-    if not source.open(again=True).read(1):  # which raises what is damaged from the beginning
+    if not source.open(again=True).read(1):  # raises DamageError if nothing can be read
         raise DamageError("truncated", f"{source.name} is empty.")
 
 
@@ -62,24 +62,24 @@ def _is_stream(source: Source, gate: Gate) -> bool:
     member = first_member(source.head())
     if member in ("header", "trailer", "unreadable", *gate.kinds):
         return True
-    # Of what begins with neither, the name may say what it was meant to be.
+    # If the first bytes are neither, the suffix of the name decides.
     return member not in gate.schema["properties"] and ".jsonl" in PurePath(source.name).suffixes
 
 
 def check_damage(file: Reading) -> None:
-    """Raise DocumentError where *file* is known to break off, or to disagree with its seal."""
+    """Raise DocumentError if *file* is known to be truncated or corrupt."""
     if file.damage:
         raise DocumentError(file.damage)
 
 
-def undamaged(items: Iterable[RawItem], file: Reading) -> Iterator[RawItem]:
-    """The *items* of *file*; raises DocumentError after the last one where it is damaged."""
+def fail_if_damaged(items: Iterable[RawItem], file: Reading) -> Iterator[RawItem]:
+    """Yield the *items* of *file*, then raise DocumentError if it is truncated or corrupt."""
     yield from items
     check_damage(file)
 
 
 def check_follows(file: Reading, sha256: str | None) -> None:
-    """Raise DocumentError where *file* does not name its predecessor's *sha256*; None: it need not."""
+    """Raise DocumentError unless *file* follows the export with this *sha256*; None: do not check."""
     named = file.header.get("follows")
     if sha256 is not None and named != sha256:
         told = "names no predecessor" if named is None else f"follows {named}"

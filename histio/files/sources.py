@@ -1,4 +1,4 @@
-"""Where the bytes of a history come from."""
+"""Open files to read: paths, URLs, standard input, open files."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeAlias, TypeGuard
 
-from histio.files.compression import DamageError, Decompress, decompress_for
+from histio.files.compression import DamageError, Decompress, choose_decompressor
 
 __all__ = [
     "MAX_BYTES",
     "DamageError",
     "FilePath",
     "Source",
-    "filesystems",
+    "hide_secrets",
     "is_same_file",
     "is_url",
+    "load_fsspec",
     "refuse_text",
-    "shown_url",
 ]
 
 FilePath: TypeAlias = str | os.PathLike[str] | BinaryIO
 """A path, a URL, ``"-"`` for standard input or output, or an open binary file."""
 
 MAX_BYTES = 2**36
-"""Uncompressed bytes of one file, unless the caller says otherwise: 64 GiB."""
+"""The default limit for one file, in uncompressed bytes: 64 GiB."""
 
 _CHUNK = 2**16
 _IN_MEMORY = 2**20
@@ -50,16 +50,16 @@ _FILES = (io.BytesIO, io.FileIO, io.BufferedReader, io.BufferedRandom)
 
 
 class Source:
-    """A file of history: its uncompressed bytes, as often as they are asked for.
+    """A file to read: its uncompressed bytes, several times if needed.
 
     Args:
         path: A path, a URL, ``"-"`` for standard input, or a binary file, which is read from where it stands
             and left open.
-        max_bytes: A file of more, uncompressed, is refused when that is read.
+        max_bytes: The limit for the file, uncompressed; exceeding it is damage.
 
     Attributes:
-        name: What messages call it; of a URL without what may be secret.
-        size: Bytes as stored; None where that is not known.
+        name: Its name for messages; of a URL without user, password and query.
+        size: Its size in bytes, as stored; None: unknown.
 
     Raises:
         OSError: It cannot be opened.
@@ -78,7 +78,7 @@ class Source:
                 raise OSError(errno.EBADF, "standard input is closed")
             file, is_seekable = self._lent(getattr(standard, "buffer", standard))
         elif is_url(path):
-            self.name = shown_url(path)
+            self.name = hide_secrets(path)
             file, is_seekable = self._remote(path)
         elif isinstance(path, (str, os.PathLike)):
             self.name = os.fspath(path)
@@ -94,7 +94,7 @@ class Source:
         self._known: tuple[Decompress, bool] | None = None
 
     def _local(self, path: str) -> tuple[BinaryIO, bool]:
-        # Kept open, so that another file which takes its place is not mixed with it.
+        # Kept open, so that a file that replaces it meanwhile is not mixed with it.
         self._opened = file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed by close()
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode):
@@ -102,10 +102,10 @@ class Source:
         return file, file.seekable()
 
     def _remote(self, url: str) -> tuple[BinaryIO, bool]:
-        system, path = filesystems().url_to_fs(url)
+        system, path = load_fsspec().url_to_fs(url)
         self._opened = file = system.open(path, "rb")
         self.size = getattr(file, "size", None)
-        # Files of unknown size say that they are seekable, and fail when they are sought.
+        # Files of unknown size claim to be seekable, and fail to seek.
         return file, self.size is not None and file.seekable()
 
     def _lent(self, file: BinaryIO) -> tuple[BinaryIO, bool]:
@@ -124,7 +124,7 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Close what was opened here, and forget what was kept of the rest."""
+        """Close the file if it was opened here, and forget what was kept of it."""
         self._end()
         if isinstance(self._file, _Tape):
             self._file.close()
@@ -133,21 +133,21 @@ class Source:
 
     @property
     def position(self) -> int:
-        """Bytes as stored that the current pass has taken, those it has read ahead included."""
+        """The number of bytes, as stored, that the current pass has read, including read-ahead."""
         return self._stored.position
 
     def open(self, *, again: bool = False) -> io.BufferedReader:
-        """A pass from the beginning; the one before is over.
+        """Read from the beginning; the reader of the pass before is closed.
 
-        The reader hands out all there is before it raises the damage behind it, then raises at every read.
-        Only ``read()`` without a size, which asks for everything, raises at once.
+        The reader returns everything before the damage, then raises at every read. Only ``read()`` without a
+        size raises at once.
 
         Args:
-            again: It will be opened once more. What cannot be read twice by itself is kept for that, in
-                memory or a temporary file.
+            again: It will be opened once more. What cannot be read twice, such as standard input, is kept in
+                memory or in a temporary file.
 
         Raises:
-            DamageError: What is there is nothing to be read; or, by the reader, there is damage.
+            DamageError: The file cannot be read at all; raised by the reader: it is damaged.
             io.UnsupportedOperation: It cannot be read twice, and was opened without *again* before.
         """
         decompress, has_bom = self._look()
@@ -159,10 +159,10 @@ class Source:
         return reader
 
     def head(self, size: int = 2**16) -> bytes:
-        """The first bytes, up to *size* of them: fewer if the file ends or is damaged before; a pass is over.
+        """Read the first *size* bytes, or those before the end or the damage; ends the current pass.
 
         Raises:
-            DamageError: What is there is nothing to be read.
+            DamageError: The file cannot be read at all.
             io.UnsupportedOperation: It cannot be read twice, and was opened without *again* before.
         """
         decompress, has_bom = self._look()
@@ -170,14 +170,14 @@ class Source:
         return _beginning(self._pass(decompress), size + skipped)[skipped:]
 
     def _look(self) -> tuple[Decompress, bool]:
-        """How the file is decompressed, and whether a byte order mark comes first."""
+        """Find out how the file is compressed, and whether it begins with a byte order mark."""
         if self._known is None:
             stored = self._rewound().read(_LOOK)
             for magic, kind in _FOREIGN.items():
                 if stored.startswith(magic):
                     text = f"{self.name} is {kind}: histio reads plain, gzip and Zstandard files."
                     raise DamageError("schema", text)
-            decompress = decompress_for(stored)
+            decompress = choose_decompressor(stored)
             encoding = self._encoding(_beginning(self._pass(decompress), 4))
             self._known = decompress, encoding == "utf-8-sig"
         return self._known
@@ -187,7 +187,7 @@ class Source:
         if not encoding.startswith("utf-8"):
             raise DamageError("schema", f"{self.name} is {encoding.upper()}: save it as UTF-8.")
         if b"\0" in beginning:
-            raise DamageError("schema", f"{self.name} begins with NUL bytes: it is no text.")
+            raise DamageError("schema", f"{self.name} begins with NUL bytes: it is not text.")
         return encoding
 
     def _pass(self, decompress: Decompress) -> _Reader:
@@ -207,17 +207,17 @@ class Source:
 
 
 def is_url(path: object) -> TypeGuard[str]:
-    """Whether *path* is a URL, and no path or file."""
+    """Whether *path* is a URL, not a path or a file."""
     return isinstance(path, str) and "://" in path
 
 
-def shown_url(url: str) -> str:
-    """*url* without user, password and query, where secrets are."""
+def hide_secrets(url: str) -> str:
+    """Remove user, password and query from *url*."""
     return re.sub(r"://[^/]*@", "://", url.partition("?")[0])
 
 
-def filesystems() -> Any:
-    """What opens URLs: fsspec.
+def load_fsspec() -> Any:
+    """Import fsspec, which opens URLs.
 
     Raises:
         ImportError: It is not installed.
@@ -235,14 +235,14 @@ def is_same_file(one: object, other: object) -> bool:
 
 
 def refuse_text(file: object) -> None:
-    """Make sure that *file* takes and gives bytes.
+    """Check that *file* is a binary file.
 
     Raises:
-        TypeError: It is open for text, or no file at all.
+        TypeError: It is open for text, or not a file.
     """
     if not hasattr(file, "read") and not hasattr(file, "write"):
-        raise TypeError(f"a path, a URL or an open binary file is needed, not {file!r:.60}")
-    # What merely wraps a text file, as temporary files do, has its encoding.
+        raise TypeError(f"pass a path, a URL or an open binary file, not {file!r:.60}")
+    # Wrappers of text files, such as temporary files, have an encoding.
     if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
         raise TypeError('the file is open for text: open it in a binary mode, "rb" or "wb"')
 
@@ -255,7 +255,7 @@ def _beginning(reader: _Reader, size: int) -> bytes:
 
 
 class _Tape:
-    """A file that can be read once only, which can be begun again as long as what was read is kept."""
+    """A file that can be read only once, such as standard input; what is kept of it can be read again."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -272,7 +272,7 @@ class _Tape:
 
     def seek(self, start: int) -> int:
         if not self.keeps:
-            raise io.UnsupportedOperation("the input cannot be read twice: nothing of it was kept")
+            raise io.UnsupportedOperation("the input can be read only once")
         return self._kept.seek(start)
 
     def close(self) -> None:
@@ -280,14 +280,14 @@ class _Tape:
 
 
 def _read_some(file: BinaryIO | _Tape, size: int) -> bytes:
-    """What *file* has, without waiting for all of *size* bytes where that is possible."""
+    """Read up to *size* bytes; if possible, without waiting for all of them."""
     read: Any = getattr(file, "read1", file.read)
     data: bytes = read(size)
     return data
 
 
 class _Stored(io.RawIOBase):
-    """A file as it is stored, which counts what is read."""
+    """A file as it is stored; counts the bytes read."""
 
     def __init__(self, file: BinaryIO | _Tape) -> None:
         super().__init__()
@@ -315,7 +315,7 @@ def _limited(pieces: Iterator[bytes], max_bytes: int, name: str) -> Iterator[byt
 
 
 class _Uncompressed(io.RawIOBase):
-    """Pieces of bytes as a file, which ends where they are damaged; `damage` says so then."""
+    """A file of uncompressed *pieces*; it ends at the damage, which `damage` then holds."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__()
@@ -342,7 +342,7 @@ class _Uncompressed(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """Raises damage when nothing is left before it.
+    """A buffered reader that raises damage once everything before it has been read.
 
     A BufferedReader whose raw file raises would lose what it has collected for the call.
     """

@@ -1,4 +1,4 @@
-"""Sealed streams: a header, one run to a line, and a trailer that tells whether they are all there."""
+"""Read sealed streams: a header, one run per line, and a trailer with counts and digests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, decode, decoder, repeated_in, repeated_name
+from histio.files.decoding import NotJsonError, decode, decoder, describe_repeated_name, find_repeated_names
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
@@ -19,14 +19,14 @@ from histio.report import Code, Fault, Problem
 from histio.wire import shown
 
 _SHOWN = 10_000
-"""How much of a line that is too long is kept, in bytes."""
+"""How many bytes of a line that is too long are kept."""
 
 _MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _FIRST_MEMBER = re.compile(rb'\s*\{\s*"([^"\\]*)"')
 
 
 def first_member(line: bytes) -> str | None:
-    """The name of the first member of the object with which *line* begins; None: there is none."""
+    """The name of the first member of the object that *line* begins with; None: it begins with none."""
     found = _FIRST_MEMBER.match(line)
     return None if found is None else found[1].decode("utf-8", "replace")
 
@@ -43,7 +43,7 @@ class Seal:
         self._digest = hashlib.sha256()
 
     def add(self, line: bytes) -> None:
-        """Take in a *line*, or a part of one."""
+        """Add a *line*, or a part of one."""
         self._digest.update(line)
 
     @property
@@ -58,7 +58,7 @@ def stream_header(
     """The header of a stream.
 
     Raises:
-        ValueError: *follows* is no SHA-256.
+        ValueError: *follows* is not a SHA-256.
     """
     header = {"version": version, "exported_at": exported_at, "kinds": kinds}
     if follows is None:
@@ -83,16 +83,16 @@ class Stream:
     Args:
         source: Its bytes.
         gate: The JSON Schema of its lines.
-        max_line_bytes: What is longer is no line.
+        max_line_bytes: The limit for one line.
         max_depth: How deeply a line may be nested.
 
     Attributes:
-        header: What its first line says.
-        damage: After `items`: in what the stream disagrees with its seal; none: all is there.
-        repeated: Which names of its header come more than once.
+        header: The value of its first line.
+        damage: After `items`: the problems of a stream that is truncated or corrupt; empty if it is complete.
+        repeated: A problem for each repeated name in its header.
 
     Raises:
-        DocumentError: It has no header, or one that this history does not read.
+        DocumentError: It has no header, or one with another format or version.
     """
 
     def __init__(self, source: Source, gate: Gate, *, max_line_bytes: int, max_depth: int) -> None:
@@ -103,7 +103,7 @@ class Stream:
         self._max_depth = max_depth
         self.repeated: tuple[Problem, ...] = ()
         self.header = self._read_header()
-        # What an export writes before each record; the gate knows the newest version only.
+        # The beginning of a line that an export wrote; the gate checks the current version only.
         newest = self.version == gate.version
         self._openings = {f'{{"{kind}":'.encode(): kind for kind in gate.kinds} if newest else {}
         self.damage: tuple[Problem, ...] = ()
@@ -115,7 +115,7 @@ class Stream:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether a trailer is to come."""
+        """Whether the stream must end with a trailer."""
         return self.header.get("sealed", True) is not False
 
     def _read_header(self) -> dict[str, Any]:
@@ -124,24 +124,24 @@ class Stream:
             member = decode(_text(line), self._max_depth)
         except NotJsonError as error:
             code: Code = "schema" if end else "truncated"
-            text = f"The first line of {self._source.name} is no header: {error}."
+            text = f"The first line of {self._source.name} is not a header: {error}."
             raise DocumentError((_problem(code, text, 1),)) from None
         if not isinstance(member, dict) or list(member) != ["header"]:
-            text = f'The first line of {self._source.name} is no header, which is {{"header": …}} alone.'
+            text = f'The first line of {self._source.name} is not a header, which is {{"header": …}} alone.'
             raise DocumentError((_problem("schema", text, 1),))
         problems = self._gate.check_header(member["header"])
         if problems:
             raise DocumentError(tuple(problems))
-        for steps in repeated_in(_text(line)):
-            fault = repeated_name(steps[-1])
+        for steps in find_repeated_names(_text(line)):
+            fault = describe_repeated_name(steps[-1])
             self.repeated += (Problem("warning", fault.code, str(fault), pointer(*steps), line=1),)
         return member["header"]  # type: ignore[no-any-return]
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:
-        """The runs, in the order of their lines; *again* where they will be asked for once more.
+        """Read the runs, line by line; *again*: they will be read once more.
 
         Raises:
-            DocumentError: The bytes are not to be read at all.
+            DocumentError: The bytes cannot be read at all.
         """
         self.damage = ()
         seal, found, number = Seal(), _Found(), 0
@@ -149,11 +149,11 @@ class Stream:
             for number, (line, whole) in enumerate(self._lines(seal, again=again), 1):
                 raw = None
                 if number > 1 and found.trailer is None:
-                    raw = self._quickly(line, number, seal)
+                    raw = self._read_fast(line, number, seal)
                 if raw is not None:
                     yield raw
                 else:
-                    yield from self._slowly(line, number, seal, found, whole=whole)
+                    yield from self._read_full(line, number, seal, found, whole=whole)
         except DamageError as error:
             if error.code not in ("truncated", "corrupt"):
                 raise DocumentError((_problem(error.code, error.message, number + 1),)) from None
@@ -161,8 +161,8 @@ class Stream:
         else:
             self.damage = tuple(self._disagreements(seal, found, number)) if self.is_sealed else ()
 
-    def _quickly(self, line: bytes, number: int, seal: Seal) -> RawRun | None:
-        """The run of a *line* as exports write them; None: it has to be looked at."""
+    def _read_fast(self, line: bytes, number: int, seal: Seal) -> RawRun | None:
+        """The run of a *line* that the gate accepts as it is; None: it takes the full path."""
         for opening, kind in self._openings.items():
             if line.startswith(opening) and line.endswith(b"}}\n"):
                 text = line[len(opening) : -2]
@@ -173,10 +173,10 @@ class Stream:
                     return RawRun(kind, record, index, number, len(line), text.decode(), accepted=True)
         return None
 
-    def _slowly(
+    def _read_full(
         self, line: bytes, number: int, seal: Seal, found: _Found, *, whole: bool
     ) -> Iterator[RawItem]:
-        """The run of a *line*, or none where it is the header or the trailer: those are *found*."""
+        """The run of a *line*; nothing for the header and the trailer, which are noted in *found*."""
         first = first_member(line) if self.is_sealed else None
         if number == 1:
             found.header = line
@@ -194,7 +194,7 @@ class Stream:
             yield from self._item(line, whole, number, seal)
 
     def _lines(self, seal: Seal, *, again: bool) -> Iterator[tuple[bytes, bool]]:
-        """Each line with its end, and whether it is whole: the beginning of one that is too long."""
+        """Read each line with its end, and whether it is complete: lines that are too long are cut."""
         reader = self._source.open(again=again)
         limit = self._max_line_bytes + 1
         while line := reader.readline(limit):
@@ -206,7 +206,7 @@ class Stream:
                 whole = not rest or rest.endswith(b"\n")
 
     def _item(self, line: bytes, whole: bool, number: int, seal: Seal) -> Iterator[RawItem]:  # noqa: FBT001
-        """The run of a *line*; nothing where a sealed stream breaks off within it."""
+        """The run of a *line*; nothing for a last line within which a sealed stream was cut off."""
         shown_line = line[:_SHOWN] if not whole else line.rstrip(b"\r\n")
 
         def unreadable(why: str, code: Code = "schema", at: str = "") -> UnreadableLine:
@@ -227,12 +227,12 @@ class Stream:
             except NotJsonError as error:
                 if line.endswith(b"\n") or not self.is_sealed:
                     self._count_unread(line, seal)
-                    yield unreadable(f"The line is no JSON: {error}.")
+                    yield unreadable(f"The line is not JSON: {error}.")
                 return
             members = decoded if isinstance(decoded, dict) else {}
             kind = next((name for name in self._kinds if name in members), None)
             if members.keys() == {"trailer"}:
-                pass  # of a stream that was sealed before it was mended
+                pass  # left over from a stream that was sealed before it was edited
             elif kind is not None:
                 index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
                 others = members.keys() - {kind, "problems"}
@@ -242,27 +242,27 @@ class Stream:
                     own = _only_value(text) if len(members) == 1 else _value_in(text, kind)
                     yield RawRun(kind, members[kind], index, number, len(line), own)
             elif isinstance(members.get("unreadable"), str):
-                kept = Fault("The line is kept as text, and was not mended.")
+                kept = Fault("The line was rejected before, and has not been corrected.")
                 yield UnreadableLine(members["unreadable"], number, kept)
             else:
                 kinds, names = " or ".join(self._kinds), ", ".join(map(shown, members)) or shown(decoded)
-                yield unreadable(f"The line is no run: one has the member {kinds}, not {names}.")
+                yield unreadable(f"The line is not a run, which has the member {kinds}, not {names}.")
 
     def _count_unread(self, line: bytes, seal: Seal) -> None:
-        """Count a *line* that cannot be read as what it begins as, as the trailer does."""
+        """Count an unreadable *line* as the kind that it begins with, as the trailer does."""
         kind = first_member(line)
         if kind in self._kinds:
             seal.counts[kind] += 1
 
     def _disagreements(self, seal: Seal, found: _Found, last: int) -> Iterator[Problem]:
         if found.second is not None:
-            text = "A second header: streams that were put one after the other are no stream; merge them."
+            text = "A second header. Streams cannot be concatenated; use histio merge."
             yield _problem("corrupt", text, found.second)
         if found.trailer is None:
             yield _problem("truncated", f"The stream ends after line {last}, without its trailer.", last)
             return
         if found.beyond is not None:
-            text = "The trailer is not the last line; streams put one after the other have to be merged."
+            text = "The trailer is not the last line. Streams cannot be concatenated; use histio merge."
             yield _problem("corrupt", text, found.beyond)
         if not found.trailer.endswith(b"\n"):
             yield _problem("truncated", "The stream ends within its trailer.", found.end)
@@ -270,7 +270,7 @@ class Stream:
         try:
             members = decode(_text(found.trailer), self._max_depth)
         except NotJsonError as error:
-            yield _problem("corrupt", f"The trailer is no JSON: {error}.", found.end)
+            yield _problem("corrupt", f"The trailer is not JSON: {error}.", found.end)
             return
         problems = self._gate.check_trailer(members, found.end)
         yield from problems
@@ -284,15 +284,15 @@ class Stream:
             text = f"The trailer counts {_counts(counted)}, the stream has {_counts(seal.counts)}."
             yield _problem("corrupt", text, found.end, "/trailer/counts")
         if given["sha256"] != seal.sha256:
-            text = f"The runs are not those that were sealed: their digest is another.{crlf}"
+            text = f"The runs have been changed: their digest differs from the trailer.{crlf}"
             yield _problem("corrupt", text, found.end, "/trailer/sha256")
         if given["header_sha256"] != hashlib.sha256(found.header).hexdigest():
-            text = f"The header is not the one that was sealed: its digest is another.{crlf}"
+            text = f"The header has been changed: its digest differs from the trailer.{crlf}"
             yield _problem("corrupt", text, found.end, "/trailer/header_sha256")
 
 
 class _Found:
-    """What a pass has met beside runs: two lines, and the numbers of some."""
+    """The header, the trailer and the last line that were found while reading."""
 
     def __init__(self) -> None:
         self.header = b""
@@ -303,12 +303,12 @@ class _Found:
 
 
 def _only_value(line: str) -> str:
-    """The text of what the one member of a *line* says."""
+    """The text of the value of the only member of a *line*."""
     return line[line.index(":") + 1 : line.rindex("}")]
 
 
 def _value_in(line: str, name: str) -> str:
-    """The text of what the member *name* of a *line* says; where it comes again, with all between."""
+    """The text of the value of the member *name* of a *line*; if repeated, with everything in between."""
     start = end = at = 0
     while member := _MEMBER.match(line, at):
         _, at = decoder.raw_decode(line, member.end())

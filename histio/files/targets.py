@@ -1,4 +1,4 @@
-"""Where the bytes of a history go."""
+"""Open files to write: paths, URLs, standard output, open files; complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from histio.files.compression import Compression, Compressor, compressor
-from histio.files.sources import filesystems, is_url, refuse_text, shown_url
+from histio.files.sources import hide_secrets, is_url, load_fsspec, refuse_text
 
 Name = Literal["json", "jsonl"]
 
@@ -26,29 +26,29 @@ FORMATS: tuple[Name, ...] = ("json", "jsonl")
 
 _ENDING = re.compile(rf"\.({'|'.join(FORMATS)})(?:\.(gz|zst))?", re.IGNORECASE)
 _NAME = 50
-_KNOWN = " or ".join(f".{name}" for name in FORMATS) + ", each with .gz or .zst behind it if compressed"
+_KNOWN = " or ".join(f".{name}" for name in FORMATS) + ", followed by .gz or .zst if compressed"
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a history is written: as a document or a stream, and how that is compressed."""
+    """The format of a file: a document or a stream, and its compression."""
 
     name: Name
     compression: Compression | None
 
 
-def format_of(path: str | os.PathLike[str] | BinaryIO, format: str | None = None) -> Format:  # noqa: A002
-    """The format called *format*, such as ``json.gz``; without it, the one that *path* ends in.
+def choose_format(path: str | os.PathLike[str] | BinaryIO, format: str | None = None) -> Format:  # noqa: A002
+    """The format *format*, such as ``json.gz``; None: that of the suffix of *path*.
 
     Raises:
-        ValueError: There is no such format, or a path does not tell.
+        ValueError: There is no such format, or *path* has no known suffix.
     """
     if format is not None and not isinstance(format, str):
-        raise TypeError(f"format is a text such as jsonl.gz, not {format!r}")
+        raise TypeError(f"format must be a string such as jsonl.gz, not {format!r}")
     if format is not None:
         found = _ENDING.fullmatch(f".{format.removeprefix('.')}")
         if found is None:
-            raise ValueError(f"no format {format!r}: there are {_KNOWN}")
+            raise ValueError(f"unknown format {format!r}; formats are {_KNOWN}")
         return _format(found)
     is_path = isinstance(path, (str, os.PathLike)) and path != "-"
     name = _name(path)
@@ -56,13 +56,13 @@ def format_of(path: str | os.PathLike[str] | BinaryIO, format: str | None = None
     if found is not None:
         return _format(found)
     if is_path:
-        raise ValueError(f"{name} has no known ending: {_KNOWN}; say the format for other names")
+        raise ValueError(f"{name} has no known suffix ({_KNOWN}); pass format=")
     return Format("jsonl", None)
 
 
 def _name(path: str | os.PathLike[str] | BinaryIO) -> str:
     if is_url(path):
-        return shown_url(path).partition("#")[0]
+        return hide_secrets(path).partition("#")[0]
     if isinstance(path, (str, os.PathLike)):
         return os.fspath(path)
     name = getattr(path, "name", None)
@@ -75,10 +75,10 @@ def _format(found: re.Match[str]) -> Format:
 
 
 class Target(io.BufferedIOBase, BinaryIO):
-    """A file that takes uncompressed bytes.
+    """A file that compresses what is written to it.
 
     Attributes:
-        stored: Bytes as stored so far; how many there are is certain when all is written.
+        stored: The size in bytes, as stored; final after `finish`.
     """
 
     mode = "wb"
@@ -100,17 +100,19 @@ class Target(io.BufferedIOBase, BinaryIO):
         return len(data)
 
     def finish(self) -> None:
-        """Write what is still held back; nothing can be written after it."""
+        """Write what the compressor still holds; nothing can be written after this."""
         self._store(self._compressor.flush())
         self._file.flush()
 
     def _store(self, data: bytes) -> None:
         self.stored += len(data)
         while data:
-            # Raw files may take less than they are given, or nothing; some that are no files do not say.
+            # Raw files may write less than asked, or nothing; some file-like objects return None.
             written: int | None = self._file.write(data)
             if written is None and isinstance(self._file, io.RawIOBase):
-                raise BlockingIOError(errno.EAGAIN, "the file does not wait until it can be written to")
+                raise BlockingIOError(
+                    errno.EAGAIN, "the file is in non-blocking mode and cannot be written to now"
+                )
             data = b"" if written is None else data[written:]
 
 
@@ -118,51 +120,53 @@ class Target(io.BufferedIOBase, BinaryIO):
 def target(
     path: str | os.PathLike[str] | BinaryIO, *, compression: Compression | None, overwrite: bool = False
 ) -> Iterator[Target]:
-    """A file for the block to write to, which is there, as a whole, when the block has ended well.
+    """Open a file to write, which appears once the block has ended without an error.
 
-    Otherwise nothing has changed; except where the block wrote to standard output, a device, a pipe or a file
-    that was already open.
+    After an error, nothing has changed, except for standard output, devices, pipes and files that were
+    already open.
 
     Args:
-        path: A path, a URL, ``"-"`` for standard output, or a binary file, which is left open.
-        compression: How the file is compressed; None: not at all.
-        overwrite: Replace a file of this name.
+        path: A path, a URL, ``"-"`` for standard output, or an open binary file, which is not closed.
+        compression: The compression; None: none.
+        overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: There is a file of this name, or by the end of the block there is.
+        FileExistsError: The file exists, or was created by others meanwhile.
         OSError: It cannot be written.
         TypeError: The file is open for text.
         ImportError: URLs need fsspec, which is not installed.
     """
-    with _opened(path, overwrite=overwrite) as file, Target(file, compressor(compression)) as out:
+    with _open_file(path, overwrite=overwrite) as file, Target(file, compressor(compression)) as out:
         yield out
         out.finish()
 
 
-def _opened(path: str | os.PathLike[str] | BinaryIO, *, overwrite: bool) -> AbstractContextManager[BinaryIO]:
-    """The file to store bytes in; all is in place when its block has ended well."""
+def _open_file(
+    path: str | os.PathLike[str] | BinaryIO, *, overwrite: bool
+) -> AbstractContextManager[BinaryIO]:
+    """Open the file that stores the bytes; it is in place once the block has ended without an error."""
     if path == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "standard output is closed")
         sys.stdout.flush()
-        return _lent(sys.stdout.buffer)
+        return _use_open_file(sys.stdout.buffer)
     if is_url(path):
-        return _uploaded(path, overwrite=overwrite)
+        return _upload(path, overwrite=overwrite)
     if not isinstance(path, (str, os.PathLike)):
-        return _lent(path)
+        return _use_open_file(path)
     real = Path(os.path.realpath(path))
     try:
         status = real.stat()
     except FileNotFoundError:
         real.parent.stat()
-        return _beside(real, None, overwrite=overwrite)
+        return _replace(real, None, overwrite=overwrite)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(status.st_mode):
         return real.open("wb")
     if not overwrite:
         raise _exists(os.fspath(path))
-    return _beside(real, stat.S_IMODE(status.st_mode), overwrite=overwrite)
+    return _replace(real, stat.S_IMODE(status.st_mode), overwrite=overwrite)
 
 
 def _exists(name: str) -> FileExistsError:
@@ -170,18 +174,18 @@ def _exists(name: str) -> FileExistsError:
 
 
 @contextmanager
-def _lent(file: BinaryIO) -> Iterator[BinaryIO]:
+def _use_open_file(file: BinaryIO) -> Iterator[BinaryIO]:
     refuse_text(file)
     yield file
 
 
 @contextmanager
-def _beside(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """A new file that takes the place of *path*, and the *mode* of the file which it replaces."""
-    # Its name tells what a killed process has left, has no ending of a history, and fits where *path* does.
+def _replace(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Open a new file that replaces *path* in the end, with the *mode* of the replaced file."""
+    # The name shows where a leftover comes from, has no known suffix, and is not longer than allowed.
     beside = path.with_name(f".histio-{path.name.split('.')[0][:_NAME]}-{secrets.token_hex(8)}")
     try:
-        # From the beginning, nobody may read it who may not read what it replaces.
+        # From the start, only those may read it who may read the replaced file.
         opener = partial(os.open, mode=0o666 if mode is None else mode)
         with open(beside, "xb", opener=opener) as file:
             if mode is not None:
@@ -225,15 +229,15 @@ def _sync(directory: Path) -> None:
 
 
 @contextmanager
-def _uploaded(url: str, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """A local file that is uploaded to *url*."""
-    system, path = filesystems().url_to_fs(url)
+def _upload(url: str, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Open a local file that is uploaded to *url* in the end."""
+    system, path = load_fsspec().url_to_fs(url)
     if not overwrite and system.exists(path):
-        raise _exists(shown_url(url))
+        raise _exists(hide_secrets(url))
     with tempfile.TemporaryDirectory(prefix="histio-") as directory:
         local = Path(directory, "upload")
         with local.open("xb") as file:
             yield file
         if not overwrite and system.exists(path):
-            raise _exists(shown_url(url))
+            raise _exists(hide_secrets(url))
         system.put_file(str(local), path)

@@ -1,4 +1,4 @@
-"""Runs → files: documents, sealed streams, and streams of what was rejected."""
+"""Write runs to files: documents, sealed streams, and streams of rejected runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from marshmallow import ValidationError
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
-from histio.files.targets import format_of, target
+from histio.files.targets import choose_format, target
 from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
 from histio.wire import encoded, shown
 
 
-def header_time(exported_at: dt.datetime | None) -> str:
-    """*exported_at* in the form that documents and headers have; None: the current time.
+def format_header_time(exported_at: dt.datetime | None) -> str:
+    """Format *exported_at* as documents and headers have it; None: the current time.
 
     Raises:
         ValueError: It has no time zone, or the format cannot hold it.
@@ -39,14 +39,14 @@ def header_time(exported_at: dt.datetime | None) -> str:
 
 
 def lines(name: str, texts: Iterable[str]) -> bytes:
-    """Lines of a stream, of which each has one member with one of these JSON *texts*."""
+    """The lines of a stream for records of one kind, given as JSON *texts*."""
     opening = f'{{"{name}":'
     end = "}\n"
     return f"{opening}{(end + opening).join(texts)}{end}".encode()
 
 
 Runs = Iterable[tuple[str, Sequence[str]]]
-"""Runs in their order: some of one kind, and the JSON of each."""
+"""Runs in order: the name of a kind, and the JSON texts of some of its runs."""
 
 
 class _StreamWriter:
@@ -65,7 +65,7 @@ class _StreamWriter:
 
 
 class _DocumentWriter:
-    """Writes a document, with one run to a line."""
+    """Writes a document, with one run per line."""
 
     def __init__(self, file: BinaryIO, header: Mapping[str, Any], collections: Mapping[str, str]) -> None:
         self._file = file
@@ -80,7 +80,7 @@ class _DocumentWriter:
         self._file.write((",\n" if begun else "\n").encode() + ",\n".join(texts).encode())
 
     def _begin_next(self) -> None:
-        """Be in the next list."""
+        """Begin the next list."""
         self._close()
         self._open = next(iter(self._left))
         self._file.write(b',\n"' + self._left.pop(self._open).encode() + b'":[')
@@ -108,14 +108,14 @@ def write_runs(
     """Write *runs* as a document or as a sealed stream.
 
     Args:
-        form: Which of them.
-        file: Gets the bytes.
-        header: As `stream_header` gives it.
-        collections: By kind, the name of its list.
+        form: Which of the two.
+        file: The file to write to.
+        header: A header from `stream_header`.
+        collections: The names of the lists, by kind.
         runs: In the order of the kinds.
 
     Returns:
-        The seal of the runs, whether the *form* has room for it or not.
+        The seal of the runs; documents do not store it.
     """
     seal = Seal()
     writer = _WRITERS[form](file, header, collections)
@@ -129,10 +129,10 @@ def write_runs(
     return seal
 
 
-def report_on(header: Mapping[str, Any], seal: Seal, stored: int, **others: Any) -> ExportReport:
-    """The report on an exported file; *stored* is its size in bytes.
+def build_export_report(header: Mapping[str, Any], seal: Seal, stored: int, **others: Any) -> ExportReport:
+    """The report of an export; *stored* is the size of the file in bytes.
 
-    *others*: further attributes of the report, about runs that are not in the file.
+    *others*: attributes of the report about runs that were left out.
     """
     return ExportReport(
         exported=seal.counts.total(),
@@ -146,11 +146,11 @@ def report_on(header: Mapping[str, Any], seal: Seal, stored: int, **others: Any)
 
 
 class Rejects:
-    """Writes a stream, without seal, of runs that were rejected: it can be imported once it is mended.
+    """Writes rejected runs with their problems to an unsealed stream, which can be corrected and imported.
 
     Args:
-        file: Gets the bytes.
-        version: That of the format in which the runs came.
+        file: The file to write to.
+        version: The format version of the runs.
         kinds: The names of the kinds.
     """
 
@@ -160,30 +160,30 @@ class Rejects:
         file.write(lines("header", [encoded(header)]))
 
     def add(self, item: RawItem, problems: Iterable[Problem]) -> None:
-        """Write what was rejected, and why."""
+        """Write a rejected run and its problems."""
         told = [
             {name: value for name, value in asdict(each).items() if value is not None} for each in problems
         ]
         name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
-        # A run is kept as it stood: numbers that Python would write otherwise are to be mended, not lost.
-        # Line ends stand between its members only. What came with a lone surrogate can be told in ASCII only.
+        # The text is kept as it was read: Python may write its numbers differently.
+        # Line ends can only be between members. Lone surrogates can be written in ASCII only.
         as_it_stood = item.text if isinstance(item, RawRun) else None
         text = json.dumps(value) if as_it_stood is None else re.sub(r"[\r\n]", " ", as_it_stood).strip()
         self._file.write(f'{{"{name}":{text},"problems":{json.dumps(told)}}}\n'.encode())
 
 
 @contextmanager
-def rejecting(path: FilePath | None, version: str, kinds: Iterable[str]) -> Iterator[Rejects | None]:
-    """`Rejects` that are at *path*, in place of a previous file, when the block has ended well.
+def open_rejects(path: FilePath | None, version: str, kinds: Iterable[str]) -> Iterator[Rejects | None]:
+    """Open `Rejects` at *path*; they replace an existing file once the block has ended without an error.
 
     Raises:
-        ValueError: The name says that they are to be a document.
+        ValueError: The suffix is that of a document.
     """
     if path is None:
         yield None
         return
-    form = format_of(path)
+    form = choose_format(path)
     if form.name == "json":
-        raise ValueError("rejects: they are a stream, whose name ends in .jsonl")
+        raise ValueError("rejects: the file is a stream, so its name must end in .jsonl")
     with target(path, compression=form.compression, overwrite=True) as file:
         yield Rejects(file, version, kinds)

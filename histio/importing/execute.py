@@ -17,10 +17,10 @@ from histio.files import (
     check_damage,
     check_follows,
     check_positive,
+    fail_if_damaged,
     is_same_file,
+    open_rejects,
     reading,
-    rejecting,
-    undamaged,
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.files.reading import Reading
@@ -34,6 +34,7 @@ from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
 from histio.progress import Meter, Report
 from histio.report import KEPT, ImportReport, Problem
+from histio.typing import HistoryDocument
 
 _log = logging.getLogger("histio")
 
@@ -67,7 +68,9 @@ class ImportOptions:
             raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
 
 
-def import_document(bound: Bound, document: dict[str, Any], options: ImportOptions) -> ImportReport:
+def import_document(
+    bound: Bound, document: dict[str, Any] | HistoryDocument, options: ImportOptions
+) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     problems = bound.gate.check_envelope(document)
     if problems:
@@ -98,7 +101,7 @@ def import_file(
     with (
         Source(path, max_bytes=max_bytes) as source,
         reading(source, bound.gate, bound.kinds, **limits) as file,
-        rejecting(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
+        open_rejects(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
     ):
         check_follows(file, follows)
         total = None if commit_every is None else _verify(file, source, meter)
@@ -108,7 +111,7 @@ def import_file(
         items = meter.counted(file.items())
         report = _import(
             bound,
-            items if allow_truncated else undamaged(items, file),
+            items if allow_truncated else fail_if_damaged(items, file),
             file.version,
             Tally(bound.kinds, limit=KEPT, rejects=rejected),
             options,

@@ -37,9 +37,9 @@ def explain_slow_imports(kinds: Iterable[Kind]) -> list[str]:
 
 
 def _explain_path(name: str, path: RowFormatter | RowWriter | str) -> Iterator[str]:
-    """Lines that say whether *name* takes the fast path, with its details, or why it does not."""
+    """Lines that say that *name* takes the fast path, with its details, or the full path, and why."""
     if isinstance(path, str):
-        yield f"{name}: through marshmallow, run by run: {path}"
+        yield f"{name}: full path, through marshmallow: {path}"
     else:
         yield f"{name}: fast path"
         yield from path.describe()

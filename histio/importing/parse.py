@@ -76,7 +76,7 @@ class Reader:
         return raw.accepted
 
     def read(self, raw: RawRun) -> Run:
-        """The run of *raw*, with the problems of its bound."""
+        """The run of *raw*, with the problems of its form."""
         kind = self._kinds[raw.kind]
         run = Run(kind, raw)
         record, fault = self._versions.upgrade(kind.name, raw.record, self.version)

@@ -16,7 +16,7 @@ from histio.files import (
     check_positive,
     reading,
 )
-from histio.files.decoding import lines_before, repeated_in, repeated_name
+from histio.files.decoding import describe_repeated_name, find_repeated_names, lines_before
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History
@@ -100,8 +100,8 @@ def _check(file: Reading, checker: RunChecker, seen: Spool, look_ups: LookUps | 
 
 def _check_run(run: Run, raw: RawRun, checker: RunChecker, seen: Spool) -> Iterator[Problem]:
     """The problems of *run*, and those that its text, the runs before it and its numbers have."""
-    for steps in () if raw.text is None else repeated_in(f'{{"{raw.kind}":{raw.text}}}'):
-        run.note(repeated_name(steps[-1]), *steps[1:], warning=True)
+    for steps in () if raw.text is None else find_repeated_names(f'{{"{raw.kind}":{raw.text}}}'):
+        run.note(describe_repeated_name(steps[-1]), *steps[1:], warning=True)
     if not run.problems:  # a rejected run leaves its identities to others
         note_repeated(run, seen)
     if run.well_formed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,8 @@ from histio.inspecting.slug_counts import SlugCounts
 from histio.kinds.walk import walk_record
 from histio.report import Problem
 from histio.wire import encoded
+
+_log = logging.getLogger("histio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ class _RunCounts:
         try:
             time = placer(record).time
         except Exception:  # noqa: BLE001 - the form may be wrong, and hooks of the host may raise anything
+            _log.debug("no time can be read of a %s", kind, exc_info=True)
             return
         if time:
             first, last = self._spans.get(kind, (time, time))

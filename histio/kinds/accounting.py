@@ -6,17 +6,16 @@ another database. Anything else is an error, so that no column is left out silen
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
+from sqlalchemy.orm import ColumnProperty, RelationshipDirection, RelationshipProperty
 
-from histio.errors import BindingError
 from histio.kinds.account import Account, Item, error_of
 from histio.kinds.associations import association_model, data_columns
-from histio.kinds.converter import has_field
-from histio.kinds.mapping import Relation, is_surrogate_key, natural_keys, relation
+from histio.kinds.lines import column_lines, filling_lines, relationship_lines
+from histio.kinds.machinery import column_machinery, relationship_machinery
+from histio.kinds.mapping import Relation, relation
 from histio.kinds.table import Kind, Ledger, Table
 
 
@@ -124,7 +123,7 @@ def _column_item(
     why = _carried(table, owner, prop) or column_machinery(table.mapper, prop)
     if why is not None:
         return Item(name, "machinery", why)
-    return Item(name, "missing", "a column", _lines_of_column(table.mapper, name, column))
+    return Item(name, "missing", "a column", column_lines(table.mapper, name, column))
 
 
 def _member(table: Table, prop: ColumnProperty[Any]) -> str | None:
@@ -154,22 +153,6 @@ def _carried(table: Table, owner: Ledger | None, prop: ColumnProperty[Any]) -> s
     return None
 
 
-def column_machinery(mapper: Mapper[Any], prop: ColumnProperty[Any]) -> str | None:
-    """Why the values of a column mean nothing in another database; None: they are data."""
-    columns = {column for column in prop.columns if isinstance(column, sa.Column)}
-    if mapper.polymorphic_on is not None and mapper.polymorphic_on in set(prop.columns):
-        return "the discriminator"
-    if not columns:
-        return "an SQL expression"
-    if mapper.version_id_col in columns:
-        return "the version counter"
-    if any(column.computed is not None for column in columns):
-        return "computed by the database"
-    if any(is_surrogate_key(column) for column in columns):
-        return "a surrogate primary key"
-    return None
-
-
 def _relationship_item(
     table: Table, rel: RelationshipProperty[Any], used: Sequence[Relation], bound: Collection[Any]
 ) -> Item:
@@ -177,11 +160,11 @@ def _relationship_item(
     member = _related_member(table, rel.key)
     if member is not None:
         return Item(rel.key, "field", member)
-    why = _relationship_machinery(table, way, used, bound)
+    why = relationship_machinery(table, way, used, bound)
     if why is not None:
         return Item(rel.key, "machinery", why)
     what = "rows over an association table" if way.link else "a ledger" if way.many else "a row of its own"
-    return Item(rel.key, "missing", what, _lines_of_relationship(rel, way))
+    return Item(rel.key, "missing", what, relationship_lines(rel, way))
 
 
 def _association_items(table: Table, bound: Collection[Any]) -> Iterator[Item]:
@@ -210,52 +193,6 @@ def _related_member(table: Table, name: str) -> str | None:
     return ", ".join(table.names[member] for member in slugs) or None
 
 
-def _relationship_machinery(
-    table: Table, way: Relation, used: Sequence[Relation], bound: Collection[Any]
-) -> str | None:
-    """Why the rows of a relationship need not be in the format; None: they are data."""
-    if way.writable is None:
-        return "viewonly"
-    other = next((each for each in used if _is_inverse(way, each)), None)
-    if other is not None:
-        return f"the other side of {_source(other)}{other.name}"
-    if way.link is not None and way.remote[0].table in bound:
-        return f"the rows of {way.remote[0].table.name} are in the format"
-    same = next((each for each in table.ledgers if _has_same_rows(way, each)), None)
-    return None if same is None else f"the rows of {table.names[same.member]}"
-
-
-def _source(way: Relation) -> str:
-    return "" if way.relationship is None else f"{way.relationship.parent.class_.__name__}."
-
-
-def _is_inverse(way: Relation, other: Relation) -> bool:
-    """Whether *way* leads back to the rows from which *other* comes."""
-    if way.relationship is not None and other.relationship is not None:
-        if other.relationship in way.relationship._reverse_property:  # noqa: SLF001 - no public name for it
-            return True
-        if way.relationship is other.relationship:
-            return False
-    if way.link is not None or other.link is not None:
-        return (
-            way.link is not None
-            and other.link is not None
-            and _pairs(way.remote, way.local) == _pairs(*other.link)
-            and _pairs(*way.link) == _pairs(other.remote, other.local)
-        )
-    return _pairs(way.local, way.remote) == _pairs(other.remote, other.local)
-
-
-def _has_same_rows(way: Relation, ledger: Ledger) -> bool:
-    theirs = ledger.relation
-    same = _pairs(way.local, way.remote) == _pairs(theirs.local, theirs.remote)
-    return same and not ledger.constants and way.link is None and theirs.mapper.common_parent(way.mapper)
-
-
-def _pairs(some: Iterable[Any], others: Iterable[Any]) -> set[tuple[Any, Any]]:
-    return set(zip(some, others, strict=True))
-
-
 def _unfilled(
     table: Table, owner: Ledger | None, values: Collection[str], missing: Collection[str]
 ) -> Iterator[Item]:
@@ -272,7 +209,7 @@ def _unfilled(
                 continue
             if prop is not None and (_carried(table, owner, prop) or column_machinery(mapper, prop)):
                 continue
-            lines = (f"values={{{name!r}: …}}",) if prop is None else _filling_lines(mapper, name, column)
+            lines = (f"values={{{name!r}: …}}",) if prop is None else filling_lines(mapper, name, column)
             yield Item(name, "missing", "NOT NULL without a default, and nothing fills it", lines)
 
 
@@ -280,31 +217,3 @@ def _needs_value(column: Any) -> bool:
     stands_in = (column.default, column.server_default, column.computed, column.identity)
     grows = column.table._autoincrement_column is column  # noqa: SLF001 - the property raises for views
     return not column.nullable and stands_in == (None, None, None, None) and not grows
-
-
-def _filling_lines(mapper: Mapper[Any], name: str, column: Any) -> tuple[str, ...]:
-    return (*_lines_of_column(mapper, name, column)[:-1], f"History(…, values={{{name!r}: …}})")
-
-
-def _lines_of_column(mapper: Mapper[Any], name: str, column: Any) -> tuple[str, ...]:
-    exclude = f"exclude = ({name!r},)".replace("'", '"')
-    if not column.foreign_keys:
-        return (f"{name} = auto_field()", exclude) if has_field(column.type) else (exclude,)
-    way = next((rel for rel in mapper.relationships if column in rel.local_columns), None)
-    source = name if way is None else way.key
-    try:
-        key = next(iter(natural_keys(relation(mapper, source).mapper)), "slug")
-    except BindingError:  # no model is mapped to the table
-        return f"{name} = auto_field()", exclude
-    null = ", allow_none=True" if column.nullable else ""
-    called = name.removesuffix("_id") if way is None else way.key
-    return f'{called}_{key} = Slug("{source}", key="{key}"{null})', exclude
-
-
-def _lines_of_relationship(rel: RelationshipProperty[Any], way: Relation) -> tuple[str, ...]:
-    exclude, model = f'exclude = ("{rel.key}",)', way.model.__name__
-    if way.link is not None:
-        key = next(iter(natural_keys(way.mapper)), "slug")
-        return f'{rel.key} = SlugList("{rel.key}", key="{key}")', exclude
-    many = "many=True" if way.many else "allow_none=True"
-    return f"{rel.key} = Nested({model}Schema, {many})", exclude

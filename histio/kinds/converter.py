@@ -67,7 +67,7 @@ class Converter(ModelConverter):
 
     def _get_field_class_for_data_type(self, data_type: Any) -> Any:
         candidates = () if keeps_objects(data_type) else self._candidates(data_type)
-        found = next(filter(functools.partial(_keeps, data_type), candidates), None)
+        found = next((field for field in candidates if field().fits(data_type)), None)
         if found is not None:
             return found
         stored = underlying(data_type)
@@ -84,8 +84,10 @@ class Converter(ModelConverter):
 
     def _item(self, array: sa.ARRAY[Any]) -> Field[Any]:
         """The field for the items of an *array*."""
-        made = self._get_field_class_for_data_type(array.item_type)
-        item: Field[Any] = made(allow_none=True, **({"signed": True} if made is FixedDecimal else {}))
+        field_class = self._get_field_class_for_data_type(array.item_type)
+        item: Field[Any] = field_class(
+            allow_none=True, **({"signed": True} if field_class is FixedDecimal else {})
+        )
         for _ in range((array.dimensions or 1) - 1):
             item = fields.List(item)
         return item
@@ -103,14 +105,6 @@ def has_field(data_type: TypeEngine[Any]) -> bool:
     """Whether ``auto_field()`` finds a field for columns of this type."""
     try:
         Converter()._get_field_class_for_data_type(data_type)  # noqa: SLF001 - marshmallow-sqlalchemy's name
-    except BindingError:
-        return False
-    return True
-
-
-def _keeps(data_type: TypeEngine[Any], field: Any) -> bool:
-    try:
-        field().fit(data_type)
     except BindingError:
         return False
     return True

@@ -7,7 +7,8 @@ import enum
 import re
 from typing import Any
 
-from histio.kinds.fields.references import Key, is_slug
+from histio.kinds.fields.references import Key
+from histio.kinds.fields.slug_text import is_slug
 from histio.resolving.lookup import Execute, Lookup
 from histio.wire import shown
 

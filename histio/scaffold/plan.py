@@ -10,11 +10,11 @@ from marshmallow.fields import List
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
 from histio.errors import BindingError
-from histio.kinds.accounting import column_machinery
 from histio.kinds.associations import association_model, data_columns
 from histio.kinds.column_types import underlying
 from histio.kinds.converter import Converter
 from histio.kinds.fields import FixedDecimal, RunUUID
+from histio.kinds.machinery import column_machinery
 from histio.kinds.mapping import (
     is_surrogate_key,
     is_unique,

@@ -12,7 +12,7 @@ from typing import Any
 
 from histio.history import History
 from histio.kinds.fields import Bytes, Date, FixedDecimal, Integer, RunUUID, Slug, Text, Time, UtcTimestamp
-from histio.kinds.fields.references import SlugText
+from histio.kinds.fields.slug_text import SlugText
 from histio.kinds.table import Table
 from histio.kinds.walk import Steps, walk_record
 from histio.pointer import pointer

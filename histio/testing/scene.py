@@ -82,7 +82,7 @@ class Scene:
         try:
             return json.loads(json.dumps(document, allow_nan=False))  # type: ignore[no-any-return]
         except (TypeError, ValueError) as error:
-            raise AssertionError(f"A field dumps what is no JSON: {error}.") from error
+            raise AssertionError(f"A field dumps a value that is not JSON: {error}.") from error
 
     def run(self, document: Document, **options: Any) -> ImportReport:
         """Import *document*."""
@@ -243,7 +243,7 @@ def _session(history: History) -> Iterator[Session]:
     database = history.bound.database
     bind, mapper = database.bind, database.mapper
     if bind is None:
-        raise NotConfiguredError("this history was made without a database: bind one to the test database")
+        raise NotConfiguredError("this history has no database: bind one to the test database")
     if isinstance(bind, sessionmaker):
         with bind() as first:
             own = first.get_bind(mapper)

@@ -14,7 +14,7 @@ from marshmallow import ValidationError, fields
 
 from histio.kinds import fields as own
 from histio.kinds.assertions import assertions_of
-from histio.kinds.fields.references import SlugText
+from histio.kinds.fields.slug_text import SlugText
 from histio.wire import JsonSchema, WireField
 
 Values: TypeAlias = st.SearchStrategy[Any]

@@ -159,7 +159,7 @@ def test_an_import_that_commits_in_between_knows_what_it_has_written(history, tm
 
 def test_an_export_may_take_the_fast_path_and_an_import_says_why_not(engine):
     history = History(engine, lab.VisitSchema)
-    assert "visit, export: through marshmallow" not in history.explain()
+    assert "visit, export: full path" not in history.explain()
     assert "visit: no UUID, unique by itself, identifies its runs" in history.explain()
 
 

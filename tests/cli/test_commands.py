@@ -553,7 +553,7 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         ("export out.jsonl", 2, "No database: pass --url URL"),
         ("export out.jsonl --url sqlite:///typo.db", 2, "typo.db does not exist"),
         ("export out.jsonl --url postgresql://me:secret@word@127.0.0.1/x", 2, "%40"),
-        ("export out.jsonl --url sqlite://folder/bakery.db", 2, "three slashes"),
+        ("export out.jsonl --url sqlite://folder/bakery.db", 2, "after three slashes"),
         ("export out.jsonl --url mariadb+pymysql://root@127.0.0.1/test?foo=bar", 4, "foo"),
         (f"export out.jsonl --kind production_runs {BAKERY}", 2, "did you mean production_run?"),
         (f"export out.jsonl --where recipe=cookies {BAKERY}", 2, "did you mean recipe_slug?"),

@@ -352,7 +352,7 @@ def test_a_damaged_file_is_told_before_anything_is_given(sqlite, tmp_path):
 
 def test_a_document_that_breaks_off_is_told():
     cut = io.BytesIO(json.dumps(document(RUN)).encode()[:-5])
-    with pytest.raises(DocumentError, match="the document ends before its end"):
+    with pytest.raises(DocumentError, match="the document is cut off"):
         list(diff(production(RUN), cut))
 
 

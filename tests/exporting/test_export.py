@@ -127,7 +127,7 @@ def test_criteria_by_kind(history):
         ({"where": ProductionRun.num_batches > 5}, "mapping from kind to criterion"),
         (
             {"kinds": ["production_run"], "where": {"assembly_run": AssemblyRun.id > 0}},
-            "not among the kinds exported",
+            "where names kinds that are not among the kinds exported: assembly_run",
         ),
         ({"exported_at": dt.datetime(2025, 1, 1)}, "aware"),  # noqa: DTZ001
     ],

@@ -13,7 +13,7 @@ import zstandard
 from sqlalchemy.orm import Session
 
 from histio import DocumentError, History
-from histio.files import MAX_DEPTH, MAX_LINE_BYTES, Source, reading, undamaged
+from histio.files import MAX_DEPTH, MAX_LINE_BYTES, Source, fail_if_damaged, reading
 from histio.kinds.bind import kind_of
 from histio.kinds.gate import Gate
 from histio.kinds.json_schema import published
@@ -69,7 +69,7 @@ def faults(data):
             Source(io.BytesIO(data)) as source,
             reading(source, GATE, map(kind_of, BUNDLED), **options) as file,
         ):
-            for _ in undamaged(file.items(), file):
+            for _ in fail_if_damaged(file.items(), file):
                 pass
     except DocumentError as error:
         return {problem.code for problem in error.problems}
@@ -287,10 +287,10 @@ COUNTS = {"production_run": 3, "assembly_run": 3}
         ({"counts": COUNTS | {"assembly_run": -3}}, "minimum"),
         ({"counts": COUNTS | {"cake_run": 0}}, "Unknown field"),
         ({"counts": None}, "Must be object"),
-        ({"sha256": "0" * 64}, "The runs are not those that were sealed"),
+        ({"sha256": "0" * 64}, "The runs have been changed"),
         ({"sha256": None}, "Must be string"),
         ({"sha256": "short"}, "pattern"),
-        ({"header_sha256": "0" * 64}, "The header is not the one that was sealed"),
+        ({"header_sha256": "0" * 64}, "The header has been changed"),
         ({"more": 1}, "Unknown field"),
     ],
 )
@@ -307,9 +307,9 @@ def test_a_forged_trailer_is_found(shelf, history, trailer, message):
         (b'{"trailer":{}}\n', "Missing data for required field."),
         (b'{"trailer":null}\n', "Must be object, not None."),
         (b'{"trailer":[]}\n', "Must be object, not []."),
-        (b'{"trailer":{"counts"}}\n', "The trailer is no JSON: "),
+        (b'{"trailer":{"counts"}}\n', "The trailer is not JSON: "),
         (TRAILER.replace(b"}}", b'},"more":1}'), "Unknown field."),
-        (TRAILER.replace(b"\n", b"{}\n"), "The trailer is no JSON: Extra data"),
+        (TRAILER.replace(b"\n", b"{}\n"), "The trailer is not JSON: Extra data"),
     ],
 )
 def test_a_trailer_that_says_nothing_is_corrupt(shelf, history, trailer, message):
@@ -328,23 +328,28 @@ HANDMADE = unsealed(*LINES)
         (b"", None, "truncated", "the file is empty."),
         (HEADER, 1, "truncated", "The stream ends after line 1, without its trailer."),
         (HEADER.rstrip(), 1, "truncated", "The stream ends after line 1, without its trailer."),
-        (b"".join(LINES) + TRAILER, 1, "schema", "The first line of the file is no header"),
-        (TRAILER + HEADER + b"".join(LINES), 1, "schema", "The first line of the file is no header"),
-        (b"\n" + STREAM, 1, "schema", "The first line of the file is no header"),
-        (HEADER + b"\n" + b"".join(LINES) + TRAILER, 9, "corrupt", "The runs are not those that were sealed"),
+        (b"".join(LINES) + TRAILER, 1, "schema", "The first line of the file is not a header"),
+        (TRAILER + HEADER + b"".join(LINES), 1, "schema", "The first line of the file is not a header"),
+        (b"\n" + STREAM, 1, "schema", "The first line of the file is not a header"),
+        (HEADER + b"\n" + b"".join(LINES) + TRAILER, 9, "corrupt", "The runs have been changed"),
         (STREAM + b"\n", 9, "corrupt", "The trailer is not the last line"),
         (STREAM + b"junk", 9, "corrupt", "The trailer is not the last line"),
         (STREAM + b"\0" * 512, 9, "corrupt", "The trailer is not the last line"),
-        (STREAM + OTHER, 9, "corrupt", "streams put one after the other have to be merged"),
-        (STREAM + STREAM, 9, "corrupt", "streams put one after the other have to be merged"),
+        (STREAM + OTHER, 9, "corrupt", "Streams cannot be concatenated; use histio merge"),
+        (STREAM + STREAM, 9, "corrupt", "Streams cannot be concatenated; use histio merge"),
         (HANDMADE.replace(b'"sealed":false', b'"sealed":true'), 7, "truncated", "without its trailer"),
-        (without_part(7) + OTHER, 8, "corrupt", "A second header: streams that were put one after the other"),
+        (
+            without_part(7) + OTHER,
+            8,
+            "corrupt",
+            "A second header. Streams cannot be concatenated; use histio merge",
+        ),
         (STREAM.replace(b"\n", b"\r\n"), 8, "corrupt", "Its lines end in CR LF: was it converted?"),
         (STREAM.replace(b'"1.0"', b'"2.0"'), 1, "version", "Format 2.0 is newer than 1.0"),
         (STREAM.replace(b'"kinds"', b'"kind"'), 1, "schema", "Unknown field."),
         (STREAM.decode().encode("utf-16"), None, "schema", "is UTF-16: save it as UTF-8"),
-        (STREAM.decode().encode("latin-1", "replace"), 8, "corrupt", "The runs are not those"),
-        (STREAM.decode().replace(" ", "\xa0").encode(), 8, "corrupt", "The runs are not those"),
+        (STREAM.decode().encode("latin-1", "replace"), 8, "corrupt", "The runs have been changed"),
+        (STREAM.decode().replace(" ", "\xa0").encode(), 8, "corrupt", "The runs have been changed"),
     ],
 )
 def test_what_befalls_a_stream_is_called_by_its_name(shelf, history, data, line_, code, message):
@@ -418,13 +423,13 @@ LONG = line("production_run", production_run(8, notes="x" * 7000))
 BAD_LINES = [
     (b"\n", "schema", "", "The line is blank."),
     (b" \t \r\n", "schema", "", "The line is blank."),
-    (b"nonsense\n", "schema", "", "The line is no JSON: Expecting value (column 1)."),
-    (LINES[0][:-2] + b"\n", "schema", "", "The line is no JSON: Expecting ',' delimiter"),
-    (LINES[0][:-1] + b",\n", "schema", "", "The line is no JSON: Extra data"),
-    (LINES[0][:-1] + LINES[1], "schema", "", "The line is no JSON: Extra data"),
-    (b'{"production_run":NaN}\n', "schema", "", "The line is no JSON: NaN is no JSON."),
+    (b"nonsense\n", "schema", "", "The line is not JSON: Expecting value (column 1)."),
+    (LINES[0][:-2] + b"\n", "schema", "", "The line is not JSON: Expecting ',' delimiter"),
+    (LINES[0][:-1] + b",\n", "schema", "", "The line is not JSON: Extra data"),
+    (LINES[0][:-1] + LINES[1], "schema", "", "The line is not JSON: Extra data"),
+    (b'{"production_run":NaN}\n', "schema", "", "The line is not JSON: NaN is not JSON."),
     (b'{"production_run":%s1%s}\n' % (b"[" * 99, b"]" * 99), "schema", "", "nested more than 64 levels deep"),
-    (b'{"production_run":%s}\n' % (b"9" * 5000), "schema", "", "The line is no JSON: "),
+    (b'{"production_run":%s}\n' % (b"9" * 5000), "schema", "", "The line is not JSON: "),
     (b'{"production_run":"\xe4"}\n', "schema", "", "not UTF-8 (byte 0xe4 at 20); is it Latin-1?"),
     (LONG, "out-of-range", "", "The line is longer than max_line_bytes = 6000."),
     (b"x" * 70_000 + b"\n", "out-of-range", "", "The line is longer than max_line_bytes = 6000."),
@@ -440,7 +445,7 @@ BAD_LINES = [
         "/assembly_run",
         "Unknown field.",
     ),
-    (line("unreadable", "{"), "schema", "", "The line is kept as text, and was not mended."),
+    (line("unreadable", "{"), "schema", "", "The line was rejected before, and has not been corrected."),
     (line("unreadable", 3), "schema", "", "not 'unreadable'."),
     (line("production_run", None), "schema", "/production_run", "Invalid input type."),
 ]
@@ -481,7 +486,7 @@ def test_a_second_header_of_a_stream_without_seal_is_no_run(shelf):
     report, runs = salvaged(shelf, unsealed(*LINES[:2], line("header", {"version": "1.0"}), *LINES[2:]))
     [problem] = report.problems
     assert (problem.line, problem.code, runs) == (4, "schema", RUNS)
-    assert "The line is no run" in problem.message
+    assert "The line is not a run" in problem.message
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n" + TRAILER])

@@ -236,7 +236,7 @@ def test_a_format_says_what_no_ending_does(sqlite_bakery, elsewhere, tmp_path):
     sqlite_bakery.export_file(tmp_path / "history", format="json")
     assert json.loads((tmp_path / "history").read_bytes())["version"] == "1.0"
     assert elsewhere.import_file(tmp_path / "history").imported == 4
-    with pytest.raises(ValueError, match="other has no known ending"):
+    with pytest.raises(ValueError, match="other has no known suffix"):
         sqlite_bakery.export_file(tmp_path / "other")
 
 
@@ -435,34 +435,38 @@ def test_a_document_means_what_every_json_parser_makes_of_it(shelf, text):
         (
             b'{"version":"1.0","production_runs":[NaN]}',
             "schema",
-            "line 1, column 37: no JSON: NaN is no JSON",
+            "line 1, column 37: not JSON: NaN is not JSON",
         ),
-        (b'{"version":"1.0",\n"production_runs":[{"a":-Infinity}]}', "schema", "-Infinity is no JSON"),
+        (b'{"version":"1.0",\n"production_runs":[{"a":-Infinity}]}', "schema", "-Infinity is not JSON"),
         (
             b'{"version":"1.0","production_runs":[],}',
             "schema",
-            "line 1, column 39: no JSON: expecting a name",
+            "line 1, column 39: not JSON: expecting a name",
         ),
-        (b'{"version":"1.0","production_runs":[1,]}', "schema", "column 39: no JSON: Expecting value"),
+        (b'{"version":"1.0","production_runs":[1,]}', "schema", "column 39: not JSON: Expecting value"),
         (
             b'{"version":"1.0"\n "production_runs":[]}',
             "schema",
-            "line 2, column 2: no JSON: expecting , or }",
+            "line 2, column 2: not JSON: expecting , or }",
         ),
-        (b"{'version':'1.0'}", "schema", "column 2: no JSON: expecting a name in double quotes"),
-        (b'{"version":"1.0","production_runs":[]} {}', "schema", "column 40: no JSON: more than one value"),
-        (b'{"version":"1.0","production_runs":["\n"]}', "schema", "no JSON: Invalid control character"),
-        (b'{"version":"1.0","production_runs":[01]}', "schema", "no JSON: expecting , or ]"),
-        (b'{"version":"1.0","production_runs":[%s]}' % (b"9" * 5000), "schema", "no JSON: Exceeds the limit"),
+        (b"{'version':'1.0'}", "schema", "column 2: not JSON: expecting a name in double quotes"),
+        (b'{"version":"1.0","production_runs":[]} {}', "schema", "column 40: not JSON: more than one value"),
+        (b'{"version":"1.0","production_runs":["\n"]}', "schema", "not JSON: Invalid control character"),
+        (b'{"version":"1.0","production_runs":[01]}', "schema", "not JSON: expecting , or ]"),
+        (
+            b'{"version":"1.0","production_runs":[%s]}' % (b"9" * 5000),
+            "schema",
+            "not JSON: Exceeds the limit",
+        ),
         (b'{"version":"1.0","production_runs":[%s]}' % (b"[" * 65 + b"]" * 65), "schema", "64 levels deep"),
         (b'{"version":"1.0","production_runs":[%s]}' % (b"[" * 10**5), "schema", "deep"),
         (b"[]", "schema", "document: Must be object, not []."),
         (b"3", "schema", "Must be object, not 3."),
         (b"null", "schema", "Must be object, not None."),
         (b'"text"', "schema", "Must be object, not 'text'."),
-        (b"production runs", "schema", "line 1, column 1: no JSON: Expecting value"),
+        (b"production runs", "schema", "line 1, column 1: not JSON: Expecting value"),
         (b"", "truncated", "the file is empty."),
-        (b"  \n", "truncated", "line 2, column 1: the document ends before its end"),
+        (b"  \n", "truncated", "line 2, column 1: the document is cut off"),
         (b"{}", "version", "/version: Missing data for required field."),
         (b'{"version":"1.0"}', "schema", "Must have production_runs or assembly_runs."),
         (b'{"version":"1.0","production_runs":null}', "schema", "/production_runs: Must be array"),
@@ -485,7 +489,7 @@ def test_what_is_no_document_is_refused_with_the_place_and_the_reason(shelf, dat
 def test_the_message_names_the_file_and_tells_nothing_of_its_content(shelf, tmp_path):
     path = tmp_path / "mine.json"
     path.write_bytes(b'{"version":"1.0","production_runs":["secret" "secret"]}')
-    with pytest.raises(DocumentError, match=r"mine\.json, line 1, column 46: no JSON") as caught:
+    with pytest.raises(DocumentError, match=r"mine\.json, line 1, column 46: not JSON") as caught:
         History(shelf).import_file(path)
     assert "secret" not in str(caught.value)
 
@@ -659,9 +663,9 @@ def test_numbers_that_make_no_sense_are_refused_by_name(sqlite, option, value):
 
 @pytest.mark.parametrize("path", [None, 5, b"runs.jsonl"])
 def test_what_is_no_path_is_refused_by_a_sentence(sqlite, path):
-    with pytest.raises(TypeError, match="a path, a URL or an open binary file is needed"):
+    with pytest.raises(TypeError, match="pass a path, a URL or an open binary file"):
         History(sqlite).import_file(path)
-    with pytest.raises(TypeError, match="a path, a URL or an open binary file is needed"):
+    with pytest.raises(TypeError, match="pass a path, a URL or an open binary file"):
         History(sqlite).export_file(path)
 
 

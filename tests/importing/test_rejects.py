@@ -241,14 +241,14 @@ def complain(progress):
     ("data", "options", "error", "message"),
     [
         (sealed(STALE, GOOD)[:-10], {}, DocumentError, "ends within its trailer"),
-        (sealed(STALE, GOOD, sha256="0" * 64), {}, DocumentError, "not those that were sealed"),
+        (sealed(STALE, GOOD, sha256="0" * 64), {}, DocumentError, "The runs have been changed"),
         (
             sealed(STALE, GOOD, sha256="0" * 64),
             {"commit_every": 1},
             DocumentError,
-            "not those that were sealed",
+            "The runs have been changed",
         ),
-        (b"nothing of the kind", {}, DocumentError, "no JSON"),
+        (b"nothing of the kind", {}, DocumentError, "not JSON"),
         (sealed(STALE, GOOD), {"progress": complain}, RuntimeError, "after 2"),
     ],
 )

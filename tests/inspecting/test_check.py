@@ -211,7 +211,9 @@ def test_rejects_are_told_what_they_were_rejected_for(shelf, history, tmp_path):
         connection.rollback()
     found = list(check_file(tmp_path / "rejects.jsonl.zst", history=history))
     unread = {
-        "The line is no JSON: Expecting value (column 1).": "The line is kept as text, and was not mended."
+        "The line is not JSON: Expecting value (column 1).": (
+            "The line was rejected before, and has not been corrected."
+        )
     }
     assert sorted((each.code, each.message) for each in found if each.severity == "error") == sorted(
         (each.code, unread.get(each.message, each.message)) for each in report.problems
@@ -453,7 +455,7 @@ def test_a_name_that_comes_twice_is_told_where_it_stands(data, where, number, hi
         assert (problem.severity, problem.code) == ("warning", "duplicate-member")
         assert (problem.pointer, problem.line) == (where, number)
         name = where.rpartition("/")[2]
-        assert problem.message == f"The name {name} comes more than once in its object; the last one counts."
+        assert problem.message == f"The name {name} is repeated in its object; the last one counts."
 
 
 def test_each_name_that_comes_twice_is_told_once_and_what_is_wrong_with_the_last_one_too():

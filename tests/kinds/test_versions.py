@@ -235,7 +235,7 @@ def test_kinds_in_two_databases_are_refused_by_name(sqlite_of):
     engine, other = sqlite_of(Base.metadata), sqlite_of(Base.metadata, number=1)
     with (
         Session(binds={Job: engine, Part: other}) as session,
-        pytest.raises(BindingError, match="keeps Job, Part in several databases: make a History for each"),
+        pytest.raises(BindingError, match="keeps Job, Part in several databases; create a History for each"),
     ):
         History(session, JobSchema, values=TENANT).export_document()
     with Session(binds={Job: engine, Part: engine, shop.Order: other}) as session:

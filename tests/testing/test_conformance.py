@@ -550,7 +550,12 @@ BROKEN = {
         "what differs is a conflict",
         r"does not notice .*\n  NumbSchema.weight \(Order\): 0.0 and 0.125 load as the same",
     ),
-    "a field dumps no JSON": (NoJsonSchema, make_orders, "are what they were", "dumps what is no JSON"),
+    "a field dumps no JSON": (
+        NoJsonSchema,
+        make_orders,
+        "are what they were",
+        "dumps a value that is not JSON",
+    ),
     "a reference is made up": (
         ForgivingSchema,
         make_orders,

@@ -58,6 +58,17 @@ def four_functions(document: dict[str, Any]) -> None:
     assert_type(result["errors"], list[str])
 
 
+def records(history: histio.History) -> None:
+    runs: list[histio.ProductionRunRecord] = histio.export_production_history()["production_runs"]
+    assert_type(runs[0]["notes"], str | None)
+    assert_type(runs[0]["consumptions"][0]["quantity_consumed"], str)
+    document: histio.HistoryDocument = {"version": "1.0", "production_runs": runs}
+    assert_type(history.import_document(document), histio.ImportReport)
+    assert_type(history.check(document), list[histio.Problem])
+    assert_type(histio.import_production_history(document), histio.ImportSummary)
+    runs[0]["recipe"] = "scones"  # type: ignore[typeddict-unknown-key]
+
+
 def files(history: histio.History, path: Path, file: BinaryIO) -> None:
     for given in (path, "runs.jsonl", file):
         assert_type(histio.check_file(given, history=history, max_depth=9), Iterator[histio.Problem])

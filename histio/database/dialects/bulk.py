@@ -1,4 +1,4 @@
-"""Rows written in bulk, as their drivers do it fastest, without what SQLAlchemy would make of the values."""
+"""Write rows in bulk with the fastest means of each driver, without SQLAlchemy's conversion of values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from histio.kinds.mapping import Columns
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """What a driver takes for values as they stand in a record.
+    """How a driver takes the values of records.
 
     Attributes:
-        floats: Decimals are floats; otherwise their digits as text.
-        zone: What stands behind a time in UTC, in a column that keeps the zone.
+        floats: Decimals are passed as floats; otherwise as text.
+        zone: The suffix of a time in UTC for a column with time zone.
     """
 
     floats: bool = False
@@ -35,23 +35,23 @@ _DRIVERS = {
 }
 
 _COPIED = 100
-"""From so many rows on, COPY is worth its round trips."""
+"""The least number of rows for which COPY is faster."""
 
 
 def driver_of(connection: Connection) -> Driver | None:
-    """What the driver of *connection* takes; None: nothing is known of it."""
+    """How the driver of *connection* takes values; None: unknown."""
     translated = connection.get_execution_options().get("schema_translate_map")
     return None if translated else _DRIVERS.get(connection.dialect.driver)
 
 
 def binds(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
-    """What makes a value of *column* what the driver takes; None: nothing needs to."""
+    """The function that converts values of *column* for the driver; None: they need no conversion."""
     return column.type.dialect_impl(dialect).bind_processor(dialect)
 
 
 @functools.lru_cache(maxsize=256)
 def further_columns(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> Columns | None:
-    """Columns that an INSERT of these *columns* fills by defaults of Python; None: it does more."""
+    """The columns that an INSERT of these *columns* fills with Python defaults; None: it does more."""
     keys = {column.key for column in columns}
     for column in table.primary_key:
         given = column.key in keys or column.default is not None or column.server_default is not None
@@ -71,10 +71,10 @@ _OTHERWISE = sa.select(sa.literal(1)).where(
 
 
 def counts_up(connection: Connection, column: sa.Column[Any]) -> bool:
-    """Whether who writes may give the next values of *column*, a key: nobody else can at the same time.
+    """Whether the writer may choose the next values of *column*, a key, because nobody else can meanwhile.
 
-    In SQLite one transaction writes at a time, and the next key is the highest one's successor. Not with
-    AUTOINCREMENT, which remembers the keys of rows that are gone, nor where triggers may write rows as well.
+    In SQLite, one transaction writes at a time, and the next key is the highest one plus one. This is not so
+    with AUTOINCREMENT, which remembers the keys of deleted rows, nor with triggers, which may write rows too.
     """
     rowid = column.type.compile(dialect=connection.dialect) == "INTEGER"
     if connection.dialect.name != "sqlite" or column.table.schema is not None or not rowid:
@@ -83,17 +83,17 @@ def counts_up(connection: Connection, column: sa.Column[Any]) -> bool:
 
 
 def next_key(connection: Connection, column: sa.Column[Any]) -> int:
-    """The next value of a key that `counts_up`."""
+    """The next value of a key for which `counts_up` is true."""
     return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0) + 1)).scalar_one())
 
 
 def insert_rows(
     connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Write *rows*, whose values the driver takes as they are.
+    """Write *rows*, whose values are already converted for the driver.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: What the database says.
+        sqlalchemy.exc.DBAPIError: The database rejects a row.
         RowFaultError: It did not keep every row.
     """
     if not rows:
@@ -109,7 +109,7 @@ _PLAIN = sa.text(
 
 
 def _takes_copy(connection: Connection, table: sa.Table) -> bool:
-    """Whether COPY does to *table* what INSERT does: not to views, and rules and policies are passed over."""
+    """Whether COPY into *table* equals INSERT: not for views, nor with rules or row-level security."""
     dialect = connection.dialect
     if _DRIVERS.get(dialect.driver) is not _POSTGRESQL or dialect.is_async:
         return False

@@ -1,4 +1,4 @@
-"""Which errors of a database are a row's own fault, and which rule it broke."""
+"""Tell errors that a row causes from errors of the database, and find the violated constraint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import exc
 
 from histio.kinds.mapping import unique_rules
 
-# MariaDB and MySQL error numbers that speak of a row's content: null, duplicate, foreign key, range, length,
+# MariaDB and MySQL error numbers about the content of a row: null, duplicate, foreign key, range, length,
 # bad value, view and partition rules, SIGNAL from a trigger, CHECK (MySQL, MariaDB).
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 _MYSQL_ROW_FAULTS = frozenset(
@@ -39,11 +39,11 @@ _MYSQL_ROW_FAULTS = frozenset(
 )
 
 
-# The servers' own numbers stay below; what is above, a trigger has made up.
+# Numbers of the servers are below; those above come from triggers.
 _MYSQL_MADE_UP = 20_000
 
 
-# SQLSTATE classes that speak of a row's content: data exception, integrity constraint violation, WITH CHECK
+# SQLSTATE classes about the content of a row: data exception, integrity constraint violation, WITH CHECK
 # OPTION, RAISE in a trigger; and those of the implementation that PostgreSQL itself uses for other things.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SQLSTATE_ROW_FAULTS = ("22", "23", "44", "45", "P0")
@@ -62,25 +62,25 @@ _MYSQL_DUPLICATES = (1062, 1586)
 
 
 class RowFaultError(Exception):
-    """A row broke a rule that the database did not speak of itself."""
+    """A row violated a rule, though the database raised no error."""
 
 
 class Repeated(str):
-    """The name of a constraint that a row violated by having the values of another one."""
+    """The name of a unique constraint that a row violated."""
 
     __slots__ = ()
 
 
 def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
-    """The constraint that a row of *tables* violated; None where the error is no row's fault.
+    """The constraint that a row of *tables* violated; None: the error is not about a row.
 
-    The name is the database's own where it tells one; SQLite tells columns, from which it is looked up. It is
-    `Repeated` where no two rows may have the same values.
+    It is the name that the database reports; SQLite reports columns, whose constraint is looked up. The name
+    of a unique constraint is a `Repeated`.
     """
     if isinstance(error, RowFaultError):
         return str(error)
     if not isinstance(error, exc.DBAPIError):
-        # Values that a type or the driver could not convert never reached the database.
+        # A type or the driver could not convert a value.
         own = isinstance(error, (exc.StatementError, OverflowError, UnicodeError))
         return str(getattr(error, "orig", error)).splitlines()[0] if own else None
     cause: Any = error.orig
@@ -94,9 +94,9 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
 
 
 def _asyncpg_diagnosis(cause: Any) -> Any:
-    """What asyncpg says of an error, under psycopg's names; None for an error of another driver."""
+    """The attributes of an asyncpg error under psycopg's names; None: an error of another driver."""
     told: Any = getattr(cause, "__cause__", None)
-    # A value that asyncpg cannot convert is a ValueError without a state: it never reached the database.
+    # If asyncpg cannot convert a value, it raises ValueError, without a state.
     unsent = isinstance(told, ValueError) and hasattr(cause, "sqlstate")
     if not unsent and not hasattr(told, "sqlstate"):
         return None
@@ -110,7 +110,7 @@ def _asyncpg_diagnosis(cause: Any) -> Any:
 
 def _postgresql_fault(diagnosis: Any) -> str | None:
     state = diagnosis.sqlstate or ""
-    # Classes from 5 and from I on are the implementation's; what PostgreSQL does not use, a trigger made up.
+    # Classes from 5 and from I on are implementation-defined; triggers raise those that PostgreSQL does not.
     made_up = state[:1] >= "5" and not "A" <= state[:1] <= "H" and not state.startswith(_SQLSTATE_SYSTEM)
     if not (state.startswith(_SQLSTATE_ROW_FAULTS) or made_up):
         return None

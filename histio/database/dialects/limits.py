@@ -1,4 +1,4 @@
-"""Find values that the format allows, and that the database would round, cut, drop or refuse."""
+"""Find values that the format allows, but that the database would round, cut, drop or reject."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _limit(
     kept = _assumed(undecorated, dialect) if stored is None else stored
     implemented: Any = own.dialect_impl(dialect)
     below: Check = _no_fault
-    # An SQL function of the type decides what is stored: the value says nothing.
+    # If an SQL function of the type decides what is stored, the value does not tell.
     if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - as it asks
         below = functools.partial(_excess, f"{column.table}.{column.name}", kept)
     # Databases without an interval type keep times since 1970, and these have a last year.
@@ -106,11 +106,11 @@ def _no_fault(_value: Any) -> None:
 
 
 def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None:
-    """What is wrong with *value* as the driver takes it."""
+    """The fault of *value* as the driver takes it."""
     try:
         parameter = bind(value)
     except OverflowError:
-        return Fault("Is beyond what the column's type can say.", "out-of-range")
+        return Fault("Is beyond the range of the column's type.", "out-of-range")
     except Exception:  # noqa: BLE001 - writing the row will say so
         return None
     return below(parameter)
@@ -126,7 +126,7 @@ def _through(column_type: Any, dialect: sa.Dialect, check: Check) -> Check:
 
 
 def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any) -> Fault | None:
-    """Whether a decorator of the host's keeps *value* as it is, and the type *below* what it makes of it."""
+    """The fault of *value* if a host's decorator changes it, or the type *below* changes the result."""
     try:
         kept = _call(column_type.process_bind_param, value, dialect)
         returned = _call(column_type.process_result_value, kept, dialect)
@@ -134,11 +134,11 @@ def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any)
         return None
     if _comparable(returned) == _comparable(value):
         return below(kept)
-    return Fault(f"The column's type makes {shown(returned)} of it.", "precision")
+    return Fault(f"The column's type changes it to {shown(returned)}.", "precision")
 
 
 def _comparable(value: Any) -> Any:
-    """*value*; of aware times their instant: in different zones, some compare unequal (PEP 495)."""
+    """*value*; aware times are converted to UTC, because some compare unequal across zones (PEP 495)."""
     aware = isinstance(value, dt.datetime) and value.tzinfo is not None
     return value.astimezone(dt.UTC) if aware else value
 
@@ -281,7 +281,7 @@ def _time_excess(stored: Stored, value: Any) -> _Excess:
 
 
 def kept_seconds(digits: int) -> str:
-    """What a column with so many *digits* of a second's fraction keeps, in words."""
+    """Describe a column that keeps so many *digits* of a second's fraction."""
     return f"{digits} digits of a second's fraction" if digits else "whole seconds only"
 
 
@@ -332,7 +332,7 @@ def _text_excess(stored: Stored, value: str | bytes) -> _Excess:
 
 @functools.lru_cache(maxsize=256)
 def check_kind(kind: Kind, dialect: sa.Dialect) -> None:
-    """Raise BindingError where a database of this dialect cannot hold the decimals of *kind*."""
+    """Raise BindingError if a database of this dialect cannot hold the decimals of *kind*."""
     if dialect.name != "sqlite":
         return
     for table in kind.table.all():

@@ -1,4 +1,4 @@
-"""The names under which SQLAlchemy knows a database."""
+"""Names of databases in SQLAlchemy."""
 
 MYSQL = frozenset(("mysql", "mariadb"))
-"""MariaDB and MySQL, under whichever of its names a URL has them."""
+"""MariaDB and MySQL, by either name."""

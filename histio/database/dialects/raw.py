@@ -1,4 +1,4 @@
-"""Stored values as the driver gives them, without what SQLAlchemy would make of them."""
+"""Select values as the driver returns them, without SQLAlchemy's conversion."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ Form: TypeAlias = Literal[
 """
 
 BETWEEN = "\x00"
-"""Stands between values that arrive as one: no text that the format can hold has it."""
+"""Separates values that are joined; no text of the format contains it."""
 
 BETWEEN_ROWS = "\x01"
-"""Stands between rows that arrive as one; a text may have it, so they have to be counted."""
+"""Separates rows that are joined; a text may contain it, so the rows have to be counted."""
 
 _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Boolean, "boolean"),
@@ -67,12 +67,12 @@ _RAW = sa.types.NullType()
 
 
 def as_it_is(column: Any) -> Any:
-    """An expression for *column* of which no type of SQLAlchemy's makes anything, on either way."""
+    """An expression for *column* whose values SQLAlchemy converts neither when reading nor when binding."""
     return sa.type_coerce(column, _RAW)
 
 
 def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:  # noqa: PLR0911
-    """An expression for *column*, and how its values arrive; None: in a way of the type's own."""
+    """An expression for *column*, and the form of its values; None: they need the type's conversion."""
     stored: Any = declared(column_type, dialect)
     family = "mysql" if dialect.name in MYSQL else dialect.name
     form = next((form for kind, form in _FORMS if isinstance(stored, kind)), None)
@@ -115,7 +115,7 @@ def _microseconds(column: Any) -> Any:
 
 
 def has_plain_type(column_type: TypeEngine[Any], dialect: Any) -> bool:
-    """Whether SQLAlchemy alone converts values of *column_type*, and no function of the database."""
+    """Whether values of *column_type* are converted by SQLAlchemy only, not by SQL functions or the host."""
     stored: Any = declared(column_type, dialect)
     own = type(stored).__module__.startswith("sqlalchemy.")
     if isinstance(stored, sa.JSON) and (dialect._json_serializer or dialect._json_deserializer):  # noqa: SLF001
@@ -131,15 +131,15 @@ def _has_own_spelling(stored: Any) -> bool:
 
 
 def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
-    """Whether two values of *column_type* are the same to a database of *dialect* only if they are."""
+    """Whether a database of *dialect* compares values of *column_type* exactly."""
     return dialect.name not in MYSQL or not isinstance(declared(column_type, dialect), sa.String)
 
 
 def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
-    """An expression for all *columns* together, each with whether it may be null; None: they arrive apart.
+    """An expression that joins all *columns*, each with whether it may be null; None: not supported.
 
-    The drivers of MariaDB and MySQL are written in Python and take their time for every value. What may be
-    null is nothing, or has an equals sign in front; an empty text at the end shows that nothing was cut off.
+    The drivers for MariaDB and MySQL are written in Python, and take time for each value. Columns that may be
+    null are empty, or have an equals sign in front; an empty text at the end shows that nothing was cut off.
     """
     if dialect.name not in MYSQL:
         return None
@@ -151,9 +151,9 @@ def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
 
 
 def as_one_row(dialect: sa.Dialect, values: Any, order: Any) -> Any:
-    """What `as_one` gives for all rows of a group, as one text in their *order*; None: they arrive apart.
+    """Join the texts of `as_one` of all rows in a group, in their *order*; None: not supported.
 
-    MariaDB cuts it off after a million bytes, MySQL after 1,024 already.
+    MariaDB truncates it to a million bytes, MySQL to 1,024.
     """
     if not getattr(dialect, "is_mariadb", False):
         return None
@@ -162,7 +162,7 @@ def as_one_row(dialect: sa.Dialect, values: Any, order: Any) -> Any:
 
 
 def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
-    """Whether *column* is among the values of the parameter with this *name*, as the driver has them."""
+    """Whether *column* is one of the values of the parameter *name*, which are in the driver's form."""
     if dialect.name == "postgresql":  # one parameter, whose statement psycopg remembers
         return column == sa.func.any(sa.bindparam(name, type_=_RAW))
     return column.in_(sa.bindparam(name, expanding=True))

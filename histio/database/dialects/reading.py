@@ -1,4 +1,4 @@
-"""How stored values are sorted alike everywhere, and which of them cannot be read."""
+"""Sort values the same way in every database, and find those that cannot be read."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # 
 def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
     """An expression that sorts like the times in *column*, and can be read and compared as it is stored.
 
-    SQLite keeps times as text. Written by others, they may be in other spellings than SQLAlchemy's, which
-    are made alike here; where there are none, the index still serves.
+    SQLite keeps times as text, which other programs may spell differently from SQLAlchemy. Such spellings are
+    normalized; without any, the plain column is used, so that its index is.
     """
     if not _is_text_time(connection, column.type):
         return column.expression
@@ -57,18 +57,18 @@ def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
 def order_key(
     connection: Connection, column: InstrumentedAttribute[Any], *, of_uuids: bool
 ) -> sa.ColumnElement[Any]:
-    """An expression that sorts *column* alike everywhere: text by code point, UUIDs by their digits."""
+    """An expression that sorts *column* alike in every database: text by code point, UUIDs by digits."""
     stored = declared(column.type, connection.dialect)
     name = connection.dialect.name
     if name in MYSQL and isinstance(stored, sa.Uuid):
-        return sa.cast(column, sa.String(36))  # MariaDB's own type sorts by the parts' age
+        return sa.cast(column, sa.String(36))  # MariaDB's UUID type sorts by other parts first
     if not isinstance(stored, sa.String) or of_uuids:
         return column.expression
     if name in MYSQL:
         return sa.cast(column, sa.LargeBinary)
     if name == "sqlite":
         return sa.collate(column, "BINARY")
-    # An enum of the database is sorted as it was declared, CITEXT without case.
+    # Native enums sort by declaration, CITEXT ignores case.
     text = sa.cast(column, sa.Text) if isinstance(stored, sa.Enum | postgresql.CITEXT) else column
     return sa.collate(text, "C")
 
@@ -76,7 +76,7 @@ def order_key(
 def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | None:
     """The digits after the point to which SQLAlchemy rounds the floats of the driver.
 
-    None: it does not round, because the driver gives decimals, or the application reads floats.
+    None: it does not round, because the driver returns decimals, or the application reads floats.
     """
     stored = declared(column_type, dialect)
     if dialect.name != "sqlite" or not isinstance(stored, sa.Numeric | sa.Float) or not stored.asdecimal:
@@ -88,11 +88,11 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
 
 
 LAST_DIGIT = 3e-16
-"""The part of a float by which its last digit may differ when it is computed; it is the same value then."""
+"""The relative difference up to which two computed floats count as the same value."""
 
 
 def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
-    """A condition for values in *column* that SQLAlchemy reads as other values; None: there can be none.
+    """A condition for values in *column* that SQLAlchemy reads with fewer digits; None: there can be none.
 
     SQLite stores a decimal as a float, with all of its digits.
     """

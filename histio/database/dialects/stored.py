@@ -1,4 +1,4 @@
-"""Read from a database what its columns keep, which may be less than the models say."""
+"""Read the types of columns from a database, which may keep less than the models say."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR091
     return kept
 
 
-# By the names of PostgreSQL and MariaDB. With other character sets, the database itself refuses characters.
+# By the names of PostgreSQL and MariaDB. With other character sets, the database rejects characters itself.
 _CODECS = {
     "LATIN1": "latin-1",
     "LATIN9": "iso8859-15",

@@ -1,4 +1,4 @@
-"""Connections, transactions and savepoints, as each database needs them."""
+"""Set up connections, transactions and savepoints for each database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from histio.database.dialects.names import MYSQL
 from histio.database.dialects.stored import quoted
 from histio.errors import BindingError
 
-# How a connection tells the character set in which it speaks, and the one that carries every character.
+# The query for the character set of a connection, and the character set that has all characters.
 _OF_MYSQL = ("SELECT concat_ws(' ', @@character_set_client, @@character_set_results)", "utf8mb4 utf8mb4")
 _CHARACTER_SETS = {"postgresql": ("SHOW client_encoding", "UTF8"), **dict.fromkeys(MYSQL, _OF_MYSQL)}
 
@@ -25,8 +25,8 @@ _CHARACTER_SETS = {"postgresql": ("SHOW client_encoding", "UTF8"), **dict.fromke
 def create_engine(url: str | sa.URL, **options: Any) -> Engine:
     """SQLAlchemy's `create_engine`, with SQLite set up to keep its promises.
 
-    On SQLite, foreign keys are enforced, and transactions begin when SQLAlchemy says so: the driver's own
-    habit of beginning late makes RELEASE SAVEPOINT commit.
+    On SQLite, foreign keys are enforced, and transactions begin when SQLAlchemy says so: the driver would
+    begin them later, and RELEASE SAVEPOINT would commit.
     """
     engine = sa.create_engine(url, **options)
     set_up(engine)
@@ -34,7 +34,7 @@ def create_engine(url: str | sa.URL, **options: Any) -> Engine:
 
 
 def set_up(engine: Engine) -> None:
-    """Let *engine*, which may be an AsyncEngine's, keep what `create_engine` promises."""
+    """Set up an existing *engine* as `create_engine` does; it may be that of an AsyncEngine."""
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -59,36 +59,36 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def reading_options(bind: Engine | Connection) -> dict[str, Any]:
-    """Execution options under which all SELECTs of a transaction on *bind* see one moment.
+    """Execution options with which all SELECTs of a transaction on *bind* see the same snapshot.
 
-    Nothing can be said of a Connection, which may be in a transaction already; SQLite needs nothing said.
+    Empty for a Connection, which may be in a transaction already, and for SQLite, which needs none.
     """
     several_moments = bind.dialect.name == "postgresql" or bind.dialect.name in MYSQL
     return {"isolation_level": "REPEATABLE READ"} if several_moments and isinstance(bind, Engine) else {}
 
 
 def writing_options(bind: Engine | Connection) -> dict[str, Any]:
-    """Execution options under which what a transaction on *bind* reads stays true until it writes.
+    """Execution options with which a transaction on *bind* can rely on what it has read when it writes.
 
-    SQLite takes its write lock at once; elsewhere, constraints speak when another client was faster.
+    SQLite takes the write lock at once; in other databases, constraints detect concurrent writes.
     """
     return {"histio_begin": "BEGIN IMMEDIATE"} if bind.dialect.name == "sqlite" else {}
 
 
 def latest(connection: Connection, statement: sa.Select[Any]) -> sa.Select[Any]:
-    """*statement* made to see what is committed now, also where the transaction reads an older snapshot."""
+    """Let *statement* see what is committed now, even if the transaction has an older snapshot."""
     return statement.with_for_update(read=True) if connection.dialect.name in MYSQL else statement
 
 
 def hides_rivals(connection: Connection) -> bool:
-    """Whether the transaction cannot see what others committed since it began, not even by `latest`."""
+    """Whether the transaction cannot see later commits of others, not even with `latest`."""
     if connection.dialect.name != "postgresql":
         return False
     return connection.get_isolation_level() in ("REPEATABLE READ", "SERIALIZABLE")
 
 
 def check_engines(connection: Connection, tables: Collection[sa.Table]) -> None:
-    """Raise BindingError where one of *tables* is kept by an engine of MariaDB's without transactions."""
+    """Raise BindingError if one of *tables* has a storage engine of MariaDB without transactions."""
     if connection.dialect.name not in MYSQL:
         return
     known = sa.text(
@@ -104,19 +104,19 @@ def check_engines(connection: Connection, tables: Collection[sa.Table]) -> None:
         found = connection.execute(known, {"schema": schema, "names": of_schema}).first()
         if found is not None:
             raise BindingError(
-                f"{found[0]} is kept by {found[1]}, which rolls nothing back: let it be InnoDB"
+                f"{found[0]} uses the storage engine {found[1]}, which has no transactions; use InnoDB"
             )
 
 
 def ensure_transaction(connection: Connection) -> None:
-    """Begin the transaction of *connection* where SQLAlchemy or the driver has not done so yet.
+    """Begin the transaction of *connection*, unless SQLAlchemy and the driver have begun it.
 
     Raises:
         BindingError: The connection is in autocommit mode, or its character set would alter text.
     """
     if not connection.in_transaction():
         connection.begin()
-    # An asyncio driver and SQLAlchemy's adapter of it each tell what the other does not.
+    # An asyncio driver and SQLAlchemy's adapter have different attributes.
     adapter, driver = connection.connection.dbapi_connection, connection.connection.driver_connection
     told = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
     if told or _autocommits(adapter) or _autocommits(driver):
@@ -124,14 +124,16 @@ def ensure_transaction(connection: Connection) -> None:
             "the connection is in AUTOCOMMIT mode, where nothing can be rolled back: "
             "hand over a connection or session with transactions"
         )
-    # The driver's own habit is to begin with the first change, after which RELEASE SAVEPOINT would commit.
+    # The driver would begin with the first change, and RELEASE SAVEPOINT would commit.
     if connection.dialect.name == "sqlite" and not getattr(driver, "in_transaction", True):
         _begin_sqlite(connection)
     question, whole = _CHARACTER_SETS.get(connection.dialect.name, ("", ""))
     spoken = connection.exec_driver_sql(question).scalar_one() if question else whole
     if spoken != whole:
         needed = whole.split()[0]
-        raise BindingError(f"the connection speaks {spoken}, which alters characters: let it speak {needed}")
+        raise BindingError(
+            f"the connection uses the character set {spoken}, which would change characters; use {needed}"
+        )
 
 
 def _autocommits(driver: Any) -> bool:
@@ -143,10 +145,10 @@ def _autocommits(driver: Any) -> bool:
 
 
 def commit(session: Session, connection: Connection) -> None:
-    """Commit *session*, whose connection is *connection*; when that fails, really roll back.
+    """Commit *session*, whose connection is *connection*; if that fails, roll back in the database too.
 
-    A COMMIT that finds SQLite locked leaves the transaction open, SQLAlchemy takes it for ended, and the next
-    user of the pooled connection would commit it.
+    If COMMIT finds SQLite locked, the transaction stays open while SQLAlchemy considers it ended, and the
+    next user of the pooled connection would commit it.
     """
     driver = connection.connection.dbapi_connection
     try:
@@ -159,11 +161,11 @@ def commit(session: Session, connection: Connection) -> None:
 
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
-    """A savepoint that is rolled back when the block raises, and released otherwise.
+    """A savepoint that is rolled back if the block raises, and released otherwise.
 
-    Where the database has ended the whole transaction (a deadlock, a full disk, ON CONFLICT ROLLBACK), the
-    savepoint is gone; the error that goes up is the first one. On SQLite, where each statement that follows
-    would commit by itself, the transaction is then ended for SQLAlchemy too.
+    If the database has ended the whole transaction (a deadlock, a full disk, ON CONFLICT ROLLBACK), there is
+    no savepoint any more, and the original error is raised. On SQLite, the transaction is then ended for
+    SQLAlchemy too, because each further statement would commit by itself.
     """
     nested = connection.begin_nested()
     try:
@@ -197,7 +199,7 @@ def quiet_pipelines() -> Iterator[None]:
 
 
 _MEGABYTE = 2**20
-"""So large do the drivers for MariaDB and MySQL make statements of many rows, whatever the server takes."""
+"""The size up to which drivers for MariaDB and MySQL combine rows in a statement, in bytes."""
 
 
 @contextmanager
@@ -214,7 +216,7 @@ def small_packets(connection: Connection) -> Iterator[None]:
         return
 
     def fit(_connection: Connection, cursor: Any, *_: object) -> None:
-        getattr(cursor, "_cursor", cursor).max_stmt_length = largest - 1  # the command's own byte
+        getattr(cursor, "_cursor", cursor).max_stmt_length = largest - 1  # one byte for the command
 
     sa.event.listen(connection, "before_cursor_execute", fit)
     try:
@@ -230,14 +232,14 @@ _DEFERRING = sa.select(_MADE.c.name).where(
 
 
 def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None:
-    """Let the deferred constraints of the transaction speak now rather than at COMMIT.
+    """Check the deferred constraints of the transaction now, instead of at COMMIT.
 
     Raises:
         sqlalchemy.exc.IntegrityError: One is violated.
         RowFaultError: A foreign key of *tables* is violated (SQLite).
     """
     if connection.dialect.name == "postgresql":
-        # A savepoint that is rolled back leaves the transaction's own deferral as it was.
+        # Rolling back the savepoint restores the deferral of the transaction.
         nested = connection.begin_nested()
         try:
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
@@ -255,7 +257,7 @@ def _check_foreign_keys(connection: Connection, name: str) -> None:
 
 
 def can_defer(constraint: sa.ForeignKeyConstraint | None, dialect: sa.Dialect) -> bool:
-    """Whether `deferring` lets rows violate a foreign key for a while."""
+    """Whether rows may violate a foreign key until the end of a `deferring` block."""
     if dialect.name == "postgresql":
         return constraint is None or bool(constraint.deferrable or constraint.initially == "DEFERRED")
     return constraint is None or dialect.name == "sqlite"
@@ -270,9 +272,9 @@ _IMMEDIATE = sa.text(
 
 @contextmanager
 def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[None]:
-    """A block in which foreign keys of *tables* that can be deferred are; they are checked in the end.
+    """Defer the deferrable foreign keys of *tables* in this block; they are checked at its end.
 
-    It has to be in a savepoint that is rolled back when the block raises.
+    The block must be in a savepoint that is rolled back if it raises.
 
     Raises:
         sqlalchemy.exc.IntegrityError: One is violated (PostgreSQL).
@@ -304,7 +306,7 @@ _STRICT = ("STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO")
 
 @contextmanager
 def strict(connection: Connection) -> Iterator[None]:
-    """A block in which MariaDB and MySQL refuse what they would cut to fit, and keep a key of zero."""
+    """Let MariaDB and MySQL reject values that they would truncate, and keep a key of zero, in this block."""
     if connection.dialect.name not in MYSQL:
         yield
         return
@@ -316,16 +318,16 @@ def strict(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        # Where the connection is lost, the first error says why.
+        # If the connection is lost, the first error says why.
         with suppress(exc.OperationalError):
             if wanted and not connection.invalidated:
                 connection.execute(setting, {"mode": mode})
 
 
 def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> None:
-    """Let PostgreSQL look at *tables* that have grown much: until it has, it looks for few rows among all.
+    """Let PostgreSQL analyze *tables* that have grown; until then, it plans queries badly.
 
-    Others do so by themselves, and it does later; where the user may not, it only warns.
+    Other databases need no such command. If the user lacks the right, PostgreSQL only warns.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -334,7 +336,7 @@ def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> 
 
 
 def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
-    """Let the sequence of a key, of which rows were written with values of their own, go on behind them.
+    """Advance the sequence of a key beyond the values that were written explicitly.
 
     MariaDB and SQLite do so by themselves.
     """
@@ -344,6 +346,6 @@ def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
     highest = connection.execute(sa.select(sa.func.max(column))).scalar()
     if sequence is not None and highest is not None:
-        # Not backwards: others may have been given higher ones.
+        # Never backwards: other transactions may have taken higher values.
         ahead = sa.text(f"SELECT setval(:name, :highest) FROM {sequence} WHERE last_value < :highest")  # noqa: S608
         connection.execute(ahead, {"name": sequence, "highest": highest})

@@ -1,4 +1,4 @@
-"""URLs of databases, as people write them."""
+"""Recognize and complete URLs of databases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-# Without a driver, SQLAlchemy takes one that histio has no extra for.
+# Without a driver, SQLAlchemy would choose one that histio does not install.
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
@@ -17,26 +17,28 @@ _DRIVERS = {
 
 
 def with_driver(url: str) -> sa.URL:
-    """*url*, with the driver that comes with histio where it names none.
+    """Parse *url*, and add the driver that histio installs if it names none.
 
     Raises:
-        sqlalchemy.exc.ArgumentError: It is none, or has a part that cannot be meant.
+        sqlalchemy.exc.ArgumentError: It is not a URL, or is probably a mistake.
     """
     made = sa.make_url(url)
     if "@" in (made.host or ""):
-        raise sa.exc.ArgumentError("In a URL, write an @ of the password as %40.")
+        raise sa.exc.ArgumentError("Write an @ in the password as %40.")
     if made.get_backend_name() == "sqlite" and made.host:
-        raise sa.exc.ArgumentError("A path to a SQLite file stands behind three slashes.")
+        raise sa.exc.ArgumentError(
+            "Write the path of a SQLite file after three slashes, such as sqlite:///bakery.db."
+        )
     return made.set(drivername=_DRIVERS.get(made.drivername, made.drivername))
 
 
 def is_database(text: str) -> bool:
-    """Whether *text* is the URL of a database, and not of a file."""
+    """Whether *text* is the URL of a database, not of a file."""
     return re.match(r"(sqlite|postgres(ql)?|mysql|mariadb)(\+\w+)?://", text) is not None
 
 
 def missing_file(url: sa.URL) -> Path | None:
-    """The file that a connection to *url* would make, empty; None: it makes none."""
+    """The SQLite file that a connection to *url* would create; None: it would create none."""
     name = url.database or ""
     if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
         return None

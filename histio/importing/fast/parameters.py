@@ -6,7 +6,6 @@ The gate has accepted the values; what is not in its canonical form is read by t
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -33,6 +32,7 @@ from histio.kinds.fields import (
     Time,
     UtcTimestamp,
 )
+from histio.kinds.fields.times import utc_text
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Makes what a driver takes, of as many values."""
@@ -122,7 +122,7 @@ def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]
     if not values:
         return []
     if {value[-1] for value in values} != {"Z"}:
-        values = [value if value.endswith("Z") else _utc(field, value) for value in values]
+        values = [value if value.endswith("Z") else utc_text(field.from_wire(value)) for value in values]
     spaced = "\n".join(values).replace("T", " ").replace("Z", "").split("\n")
     if set(map(len, spaced)) != {_MICROSECOND}:
         spaced = [
@@ -147,8 +147,3 @@ def _clock(value: str) -> str:
     """A time of day with six digits after the point, as SQLAlchemy writes it to SQLite."""
     whole, _, fraction = value.partition(".")
     return f"{whole}.{fraction.ljust(6, '0')}"
-
-
-def _utc(field: UtcTimestamp, value: str) -> str:
-    moment: dt.datetime = field.from_wire(value)
-    return moment.replace(tzinfo=None).isoformat() + "Z"

@@ -8,7 +8,8 @@ from histio.kinds.fields.binary import Bytes
 from histio.kinds.fields.durations import Duration
 from histio.kinds.fields.epochs import Epoch
 from histio.kinds.fields.numbers import Boolean, FixedDecimal, Integer, Number
-from histio.kinds.fields.references import RunRef, Slug, SlugList
+from histio.kinds.fields.references import RunRef, Slug
+from histio.kinds.fields.slug_lists import SlugList
 from histio.kinds.fields.texts import Choice, Json, RunUUID, Text
 from histio.kinds.fields.times import Date, Time, UtcTimestamp
 

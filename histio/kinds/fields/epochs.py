@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
 from histio.kinds.fields.numbers import integer_range
-from histio.kinds.fields.times import UtcTimestamp, instants
+from histio.kinds.fields.times import UtcTimestamp, as_utc, instants, utc_text
 
 Unit: TypeAlias = Literal["s", "ms", "us"]
 
@@ -56,7 +56,7 @@ class Epoch(UtcTimestamp):
         self._micros: int = 10 ** (6 - self.digits)
         self._pattern = instants(self.digits)
         self.minimum, self.maximum = self._count(_FIRST), self._count(_LAST)
-        self._bounds = {"first": _utc(_FIRST), "last": _utc(_LAST)}
+        self._bounds = {"first": utc_text(_FIRST), "last": utc_text(_LAST)}
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -76,9 +76,9 @@ class Epoch(UtcTimestamp):
 
     def _narrow(self, first: dt.datetime, last: dt.datetime) -> None:
         """Refuse timestamps before *first* or after *last*; with an offset, a day less on either side."""
-        self._bounds = {"first": _utc(first), "last": _utc(last)}
-        with_offset = f"({_before(_utc(first + _DAY))}|{_after(_utc(last - _DAY))}).*{_OFFSET}"
-        self._refused = rf"\n|^({_before(_utc(first))}|{_after(_utc(last))}|{with_offset})"
+        self._bounds = {"first": utc_text(first), "last": utc_text(last)}
+        with_offset = f"({_before(utc_text(first + _DAY))}|{_after(utc_text(last - _DAY))}).*{_OFFSET}"
+        self._refused = rf"\n|^({_before(utc_text(first))}|{_after(utc_text(last))}|{with_offset})"
 
     def _count(self, moment: dt.datetime) -> int:
         micros: int = (moment - _1970) // _MICRO
@@ -92,7 +92,7 @@ class Epoch(UtcTimestamp):
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError
         try:
-            return _utc(self.moment(value))
+            return utc_text(self.moment(value))
         except OverflowError:
             raise self.make_error("stored", unit=self.unit) from None
 
@@ -101,20 +101,12 @@ class Epoch(UtcTimestamp):
 
     def to_column(self, value: dt.datetime) -> Any:
         """*value* in whole units, rounded down; a value without offset is in UTC."""
-        return self._count(_aware(value))
+        return self._count(as_utc(value))
 
     def bound(self, value: dt.datetime, *, end: bool) -> Any:
         """The first count at or after *value*; with *end*, the last at or before it."""
-        count = self._count(_aware(value))
-        return count if end or self.moment(count) == _aware(value) else count + 1
-
-
-def _aware(value: dt.datetime) -> dt.datetime:
-    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-
-def _utc(moment: dt.datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat() + "Z"
+        count = self._count(as_utc(value))
+        return count if end or self.moment(count) == as_utc(value) else count + 1
 
 
 def _after(last: str) -> str:

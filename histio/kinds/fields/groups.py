@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from marshmallow.fields import Field
@@ -48,18 +48,21 @@ class SlugGroups:
                 )
 
     def faults(self, record: Mapping[str, Any]) -> dict[str, list[Fault]]:
-        """What is wrong with the groups of a *record*, by the field's name on the wire."""
+        """The faults of the groups of a *record*, by member."""
         found = {
             next(iter(group)): [Fault(f"Missing; one of {', '.join(group)} is required.")]
             for group in self.alternatives
             if not any(_is_given(slug, name, record) for name, slug in group.items())
         }
+        return found | {name: [fault] for name, fault in self.choice_faults(record)}
+
+    def choice_faults(self, record: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+        """The faults of the choices of a *record*, each with its member: the last that is not null."""
         for group in self.choices:
-            given = [name for name in group if record.get(name) is not None]
-            if len(given) != 1:
-                text = f"Exactly one of {', '.join(group)} must not be null, not {len(given)}."
-                found[(given or list(group))[-1]] = [Fault(text)]
-        return found
+            chosen = [name for name in group if record.get(name) is not None]
+            if len(chosen) != 1:
+                text = f"Exactly one of {', '.join(group)} must not be null, not {len(chosen)}."
+                yield (chosen or list(group))[-1], Fault(text)
 
 
 def _grouped(fields: Mapping[str, Field[Any]], group_of: Callable[[Slug], str | None]) -> dict[str, Group]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,46 +11,15 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
 from histio.errors import BindingError
-from histio.kinds.column_types import is_decorated, underlying
-from histio.kinds.fields.binary import Bytes
-from histio.kinds.fields.numbers import Boolean, FixedDecimal, Integer
-from histio.kinds.fields.texts import Choice, RunUUID, Text, UuidForm
-from histio.kinds.fields.times import Date, Time, UtcTimestamp
+from histio.kinds.fields.key_rules import key_rule
+from histio.kinds.fields.slug_text import LONGEST_SLUG, SlugText, is_free_text
+from histio.kinds.fields.texts import RunUUID, Text, UuidForm
 from histio.kinds.mapping import Relation, column_of, relation
 from histio.report import Fault
 from histio.wire import JsonSchema, WireField
 
 Key = tuple[str, ...]
 """What identifies a related row: paths of columns, several for a key of several columns."""
-
-_CONTROL = r"\x00-\x1f\x7f-\x9f"
-# Unicode White_Space beyond the control characters (PropList.txt, Unicode 15).
-_SPACE = " \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_LONGEST = 200
-
-
-class SlugText(Text):
-    """A non-empty text without control characters or white space around it."""
-
-    definition: str | None = "slug"
-    default_error_messages = {
-        "form": "Has control characters, white space around it, or a lone surrogate.",
-        "out-of-range": "Must be 1 to {maximum} characters, not {length}.",
-    }
-    min_length = 1
-
-    _malformed = f"^[{_SPACE}]|[{_SPACE}]$|[{_CONTROL}]"
-
-    def assertions(self) -> JsonSchema:
-        return {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": self.max_length,
-            "not": {"pattern": self._malformed},
-        }
-
-    def well_formed(self, text: str) -> bool:
-        return re.search(self._malformed, text) is None
 
 
 class Slug(SlugText):
@@ -108,7 +75,7 @@ class Slug(SlugText):
             kwargs.setdefault("allow_none", True)
         if relationship is None and (key != "slug" or fallback or agrees or choice):
             raise BindingError("a key needs a relationship", advice='write Slug("recipe", key=…)')
-        super().__init__(max_length=_LONGEST, **kwargs)
+        super().__init__(max_length=LONGEST_SLUG, **kwargs)
         self.relationship = relationship
         self.key: Key = (key,) if isinstance(key, str) else tuple(key)
         self.fallback: tuple[Key, ...] = tuple(
@@ -181,41 +148,8 @@ class Slug(SlugText):
             self._own = rules[self.key[0]]
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
-        """The field of a key's column; under a decorator, that of the values that it takes and gives."""
-        stored = underlying(column.type)
-        kinds: tuple[tuple[type[Any], WireField], ...] = (
-            (sa.Uuid, RunUUID()),
-            (sa.types._Binary, self._binary(stored)),  # noqa: SLF001 - what BINARY and LargeBinary share
-            (sa.Integer, Integer()),
-            (sa.Numeric, FixedDecimal(signed=True)),
-            (sa.DateTime, UtcTimestamp()),
-            (sa.Date, Date()),
-            (sa.Time, Time()),
-            (sa.Enum, Choice()),
-            (sa.Boolean, Boolean()),
-            (sa.String, self._text(stored)),
-        )
-        rules = [field for kind, field in kinds if isinstance(stored, kind)]
-        if is_decorated(column.type):
-            rules = [field for field in (*rules, *(each for _, each in kinds)) if _keeps(field, column.type)]
-        if not rules:
-            raise BindingError(f"{column}: a {column.type!r} cannot be a key")
-        if not isinstance(rules[0], Text):
-            rules[0].fit(column.type)
-        return rules[0]
-
-    def _binary(self, stored: Any) -> WireField:
-        """Sixteen bytes, or any number of them, are a UUID."""
-        return RunUUID() if getattr(stored, "length", None) in (None, 16) else Bytes()
-
-    def _text(self, stored: Any) -> WireField:
-        length = getattr(stored, "length", None)
-        if self.text:  # a key to fall back on may be longer
-            rule = Text(max_length=None if self.fallback else length)
-        else:
-            rule = SlugText(max_length=max(_LONGEST, length or 0))
-        rule.padded = isinstance(stored, sa.CHAR)
-        return rule
+        """The field whose rule the values of a key's *column* have."""
+        return key_rule(column, text=self.text, unlimited=bool(self.fallback))
 
     def assertions(self) -> JsonSchema:
         if len(self.key) > 1:
@@ -257,11 +191,11 @@ class Slug(SlugText):
         try:
             return super()._serialize(value, attr, obj, **kwargs)
         except ValidationError as error:
-            if self.text or not any(map(_is_free_text, _texts_of(value))):
+            if self.text or not any(map(is_free_text, _texts_of(value))):
                 raise
             [fault] = error.messages
-            told = f"{fault} With text=True, {type(self).__name__} takes keys that are free text."
-            raise ValidationError([Fault(told, fault.code)]) from None  # type: ignore[union-attr]
+            text = f"{fault} With text=True, {type(self).__name__} takes keys that are free text."
+            raise ValidationError([Fault(text, fault.code)]) from None  # type: ignore[union-attr]
 
     def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
         """The key of the related row; None where there is no related row.
@@ -296,14 +230,6 @@ class Slug(SlugText):
         return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire
 
 
-def _keeps(field: WireField, column_type: TypeEngine[Any]) -> bool:
-    try:
-        (Text() if isinstance(field, Text) else field).fit(column_type)
-    except BindingError:
-        return False
-    return True
-
-
 def _texts_of(value: Any) -> Iterator[str]:
     """The texts of a key, or of a list of keys."""
     if isinstance(value, str):
@@ -311,26 +237,6 @@ def _texts_of(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _texts_of(each)
-
-
-def is_slug(text: str) -> bool:
-    """Whether *text* has the form of a slug."""
-    return _has_form(_SLUG, text)
-
-
-def _is_free_text(text: str) -> bool:
-    return _has_form(_TEXT, text) and not is_slug(text)
-
-
-def _has_form(rule: WireField, text: str) -> bool:
-    try:
-        rule.check(text)
-    except ValidationError:
-        return False
-    return True
-
-
-_SLUG, _TEXT = SlugText(max_length=_LONGEST), Text()
 
 
 def value_at(row: Any, path: str) -> Any:
@@ -369,48 +275,3 @@ class RunRef(Slug):
         rule = RunUUID(form=self.form)
         rule.fit(column.type)
         return rule
-
-
-class SlugList(Slug):
-    """The natural keys of all rows that an association table relates, in sorted order.
-
-    Args:
-        relationship: A relationship over an association table that has no model of its own.
-        kwargs: As for `Slug`.
-    """
-
-    default_error_messages = {"list": "Not a list.", "twice": "Holds {value} twice."}
-    many = True
-
-    definition = None
-
-    @property
-    def rule(self) -> WireField:
-        """A list has a rule of its own."""
-        return self
-
-    def assertions(self) -> JsonSchema:
-        return {"type": "array", "items": super().assertions(), "uniqueItems": True}
-
-    def check(self, value: Any) -> None:
-        if not isinstance(value, list):
-            raise self.make_error("list")
-        for place, each in enumerate(value):
-            try:
-                super().check(each)
-            except ValidationError as error:
-                raise ValidationError({place: error.messages}) from None
-        for each, times in Counter(map(self.sortable, value)).items():
-            if times > 1:
-                raise self.make_error("twice", value=each)
-
-    def to_wire(self, value: Any) -> Any:
-        return sorted((super(SlugList, self).to_wire(each) for each in value), key=self.sortable)
-
-    def from_wire(self, value: Any) -> Any:
-        return sorted((super(SlugList, self).from_wire(each) for each in value), key=repr)
-
-    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
-        """The keys of the related rows."""
-        assert self._relation is not None  # noqa: S101 - a list is always of related rows
-        return [self._key_of(row) for row in self._relation.follow(obj)]

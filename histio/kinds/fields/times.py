@@ -46,6 +46,16 @@ def digits_of(stored: TypeEngine[Any]) -> int:
     return min([_MICRO, *(digits for digits in kept if digits is not None)])
 
 
+def as_utc(value: dt.datetime) -> dt.datetime:
+    """*value* in UTC, aware; without an offset it is in UTC already."""
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def utc_text(value: dt.datetime) -> str:
+    """*value*, which is in UTC, as RFC 3339 text."""
+    return value.replace(tzinfo=None).isoformat() + "Z"
+
+
 def instants(digits: int) -> str:
     """The pattern of timestamps with that many digits of a second."""
     return f"^{_DAY}T{_TIME}{fraction(digits)}{_ZONE}$"
@@ -99,7 +109,7 @@ class UtcTimestamp(WireField):
         if not isinstance(value, dt.datetime):
             raise TypeError
         try:
-            return self.to_column(value).replace(tzinfo=None).isoformat() + "Z"
+            return utc_text(self.to_column(value))
         except OverflowError:  # the offset leads out of the calendar
             return value.isoformat()
 
@@ -108,7 +118,7 @@ class UtcTimestamp(WireField):
 
     def to_column(self, value: dt.datetime) -> dt.datetime:
         """*value* as the column takes it; without offset it is UTC already."""
-        utc = value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+        utc = as_utc(value)
         return utc.replace(tzinfo=None) if self.naive else utc
 
     def bound(self, value: dt.datetime, *, end: bool) -> Any:

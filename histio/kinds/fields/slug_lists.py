@@ -1,0 +1,56 @@
+"""Fields that name several related rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from marshmallow import ValidationError
+
+from histio.kinds.fields.references import Slug
+from histio.wire import JsonSchema, WireField
+
+
+class SlugList(Slug):
+    """The natural keys of all rows that an association table relates, in sorted order.
+
+    Args:
+        relationship: A relationship over an association table that has no model of its own.
+        kwargs: As for `Slug`.
+    """
+
+    default_error_messages = {"list": "Not a list.", "twice": "Holds {value} twice."}
+    many = True
+
+    definition = None
+
+    @property
+    def rule(self) -> WireField:
+        """A list has a rule of its own."""
+        return self
+
+    def assertions(self) -> JsonSchema:
+        return {"type": "array", "items": super().assertions(), "uniqueItems": True}
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, list):
+            raise self.make_error("list")
+        for place, each in enumerate(value):
+            try:
+                super().check(each)
+            except ValidationError as error:
+                raise ValidationError({place: error.messages}) from None
+        for each, times in Counter(map(self.sortable, value)).items():
+            if times > 1:
+                raise self.make_error("twice", value=each)
+
+    def to_wire(self, value: Any) -> Any:
+        return sorted((super(SlugList, self).to_wire(each) for each in value), key=self.sortable)
+
+    def from_wire(self, value: Any) -> Any:
+        return sorted((super(SlugList, self).from_wire(each) for each in value), key=repr)
+
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
+        """The keys of the related rows."""
+        assert self._relation is not None  # noqa: S101 - a list is always of related rows
+        return [self._key_of(row) for row in self._relation.follow(obj)]

@@ -1,0 +1,92 @@
+"""Types of the records of the bundled kinds, for editors and type checkers.
+
+Annotate what you take from a document, or build one:
+
+    runs: list[ProductionRunRecord] = document["production_runs"]
+
+Decimals are texts such as ``"5.2500"``, times are RFC 3339 texts in UTC, and UUIDs are hyphenated texts.
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class ProductionConsumptionRecord(TypedDict):
+    """What a production run used of one ingredient."""
+
+    uuid: str
+    ingredient_slug: str
+    quantity_consumed: str
+    unit: str
+    total_cost: str
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
+class ProductionRunRecord(TypedDict):
+    """A production run: batches of one recipe, with the ingredients they used."""
+
+    uuid: str
+    recipe_slug: str
+    finished_unit_slug: str
+    num_batches: int
+    expected_yield: int
+    actual_yield: int
+    produced_at: str
+    notes: NotRequired[str | None]
+    total_ingredient_cost: str
+    per_unit_cost: str
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+    consumptions: NotRequired[list[ProductionConsumptionRecord]]
+
+
+class AssemblyFinishedUnitConsumptionRecord(TypedDict):
+    """What an assembly run used of one finished unit."""
+
+    uuid: str
+    finished_unit_slug: str
+    quantity_consumed: int
+    unit_cost_at_consumption: str
+    total_cost: str
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
+class AssemblyPackagingConsumptionRecord(TypedDict):
+    """What an assembly run used of one packaging product; it has at least one of the two slugs."""
+
+    uuid: str
+    product_slug: NotRequired[str]
+    ingredient_slug: NotRequired[str]
+    quantity_consumed: str
+    unit: str
+    total_cost: str
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
+class AssemblyRunRecord(TypedDict):
+    """An assembly run: finished goods put together, with the units and packaging they used."""
+
+    uuid: str
+    finished_good_slug: str
+    quantity_assembled: int
+    assembled_at: str
+    notes: NotRequired[str | None]
+    total_component_cost: str
+    per_unit_cost: str
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+    finished_unit_consumptions: NotRequired[list[AssemblyFinishedUnitConsumptionRecord]]
+    packaging_consumptions: NotRequired[list[AssemblyPackagingConsumptionRecord]]
+
+
+class HistoryDocument(TypedDict):
+    """A document with runs of the bundled kinds; it has at least one of the two lists."""
+
+    version: str
+    exported_at: NotRequired[str]
+    production_runs: NotRequired[list[ProductionRunRecord]]
+    assembly_runs: NotRequired[list[AssemblyRunRecord]]

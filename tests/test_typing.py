@@ -1,0 +1,61 @@
+"""The types of records have the members of the published schema, required and nullable alike."""
+
+import types
+import typing
+
+import pytest
+
+import histio
+from histio import typing as records
+from histio.kinds.json_schema import published
+
+SCHEMA = published()
+TYPES = {
+    "production_run": records.ProductionRunRecord,
+    "production_consumption": records.ProductionConsumptionRecord,
+    "assembly_run": records.AssemblyRunRecord,
+    "assembly_finished_unit_consumption": records.AssemblyFinishedUnitConsumptionRecord,
+    "assembly_packaging_consumption": records.AssemblyPackagingConsumptionRecord,
+}
+PYTHON = {"string": str, "integer": int, "null": types.NoneType}
+
+
+def python_type(rule):
+    """The type of the values that a JSON Schema accepts."""
+    rule = resolved(rule)
+    if "const" in rule:
+        return str
+    if rule["type"] == "array":
+        name = rule["items"]["$ref"].removeprefix("#/$defs/")
+        return list[TYPES[name]]
+    names = [rule["type"]] if isinstance(rule["type"], str) else rule["type"]
+    return typing.Union[*(PYTHON[name] for name in names)]
+
+
+def resolved(rule):
+    name = rule.get("$ref", "").removeprefix("#/$defs/")
+    return resolved(SCHEMA["$defs"][name]) if name else rule
+
+
+CASES = [(records.HistoryDocument, SCHEMA), *((each, SCHEMA["$defs"][name]) for name, each in TYPES.items())]
+
+
+@pytest.mark.parametrize(("record", "rule"), CASES, ids=lambda each: getattr(each, "__name__", ""))
+def test_a_record_has_the_members_of_the_published_schema_in_their_order(record, rule):
+    hints = typing.get_type_hints(record)
+    assert list(hints.items()) == [(name, python_type(each)) for name, each in rule["properties"].items()]
+
+
+@pytest.mark.parametrize(("record", "rule"), CASES, ids=lambda each: getattr(each, "__name__", ""))
+def test_a_record_requires_what_the_published_schema_requires(record, rule):
+    required = {
+        name
+        for name, hint in typing.get_type_hints(record, include_extras=True).items()
+        if typing.get_origin(hint) is not typing.NotRequired
+    }
+    assert required == set(rule["required"])
+
+
+def test_every_record_type_is_public():
+    names = {record.__name__ for record, _ in CASES}
+    assert names <= set(histio.__all__)
