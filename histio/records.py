@@ -113,7 +113,7 @@ class RecordSchema(BaseSchema):
         return order(found) if related.many else found
 
     def load(self, data: Any, **options: Any) -> Any:
-        """As marshmallow-sqlalchemy's; members that are only dumped are read over."""
+        """As marshmallow-sqlalchemy's; members that are only dumped are ignored."""
         data = self._without_dump_only(data)
         if self._load_instance:
             transient = self._transient

@@ -120,7 +120,7 @@ class Renaming:
 
     Attributes:
         pointer: RFC 6901 pointer to the member.
-        old: The slug that stands there.
+        old: The slug in the record.
         new: The slug that it was read as.
         line: The 1-based line of a stream, into which *pointer* points; None in a document.
     """
@@ -144,10 +144,10 @@ class ImportReport:
         by_kind: The same four counts for each kind; lines that are no run have none.
         entries: What was done to the ledger entries of updated runs.
         problems: The errors, in the document's order; of a file at most the first 1,000.
-        warnings: What was imported although something about it is odd; likewise.
+        warnings: Warnings about runs that were imported; of a file at most the first 1,000.
         problem_count: How many errors there were, also where *problems* was cut short.
-        warning_count: How many warnings there were, likewise.
-        renamed: The uses of the ``rename`` option; likewise.
+        warning_count: How many warnings there were, also where *warnings* was cut short.
+        renamed: The uses of the ``rename`` option; of a file at most the first 1,000.
         renamed_count: How many there were.
         unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; the
             kinds that are not here were written in bulk.

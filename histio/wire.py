@@ -110,7 +110,7 @@ class WireField(Field[Any]):
     Args:
         description: What the member means; goes into the JSON Schema.
         example: A value as it looks on the wire; goes into the JSON Schema.
-        kwargs: As for any marshmallow field.
+        kwargs: The options of any marshmallow field.
     """
 
     definition: str | None = None

@@ -66,7 +66,7 @@ def or_null(rule: JsonSchema, field: Any) -> JsonSchema:
     """*rule*, which also says whether the *field* may be null."""
     if not field.allow_none:
         return {**rule, "not": {"type": "null"}} if isinstance(field, Json) else rule
-    # What excludes a pattern would exclude null too: no pattern speaks of what is no text.
+    # A rule without a pattern would exclude null too; patterns only apply to text.
     if isinstance(rule.get("type"), str) and not {"enum", "not"} & rule.keys():
         return {**rule, "type": [rule["type"], "null"]}
     return {"anyOf": [rule, {"type": "null"}]} if rule else rule

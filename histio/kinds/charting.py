@@ -19,7 +19,8 @@ def charts_of(table: Table) -> tuple[Compare, ...]:
     """The charts of *table* whose members its schema has.
 
     Raises:
-        BindingError: One names what the schema never had, or what is no number; ``Meta.unit`` names no text.
+        BindingError: A chart names an unknown member or one that is not a number, or ``Meta.unit`` does not
+            name a text.
     """
     schema, opts, numbers = table.schema, table.schema.opts, amounts_of(table)
     names = set(table.names.values())

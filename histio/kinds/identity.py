@@ -290,7 +290,7 @@ class IdentitySql:
         keys = list(identities)
         if not self.is_joined:
             return is_among(self.parts, keys)
-        # No index has the columns of several tables: each column is sought by itself as well.
+        # No index has the columns of several tables: each column is also looked up alone.
         alone = (
             part.in_(set(values)) for part, values in zip(self.parts, zip(*keys, strict=True), strict=False)
         )

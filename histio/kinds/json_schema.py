@@ -167,7 +167,7 @@ def _not_null(member: str) -> JsonSchema:
 
 def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
     metadata = {key: value for key, value in field.metadata.items() if key != "json_schema"}
-    if field.dump_only:  # whatever it is, an import reads over it
+    if field.dump_only:  # imports ignore it
         return {"readOnly": True, "title": _title(name), **metadata}
     own = field.rule if isinstance(field, WireField) else field
     rule = assertions_of(field)

@@ -165,7 +165,7 @@ def attribute(mapper: Mapper[Any], column: sa.Column[Any]) -> InstrumentedAttrib
 
 
 def find_column(mapper: Mapper[Any], name: str) -> sa.Column[Any] | None:
-    """The column that the attribute *name* is mapped to; None where it is no column, or there is none."""
+    """The column that the attribute *name* is mapped to; None if it is not a column, or does not exist."""
     if name in mapper.synonyms:
         name = mapper.synonyms[name].name
     found = mapper.attrs.get(name)
@@ -177,7 +177,7 @@ def column_named(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
     """The column that the attribute *name* is mapped to.
 
     Raises:
-        BindingError: It is no column, or there is none.
+        BindingError: It is not a column, or does not exist.
     """
     column = find_column(mapper, name)
     if column is None:
@@ -188,7 +188,7 @@ def column_named(mapper: Mapper[Any], name: str) -> sa.Column[Any]:
 
 
 def _instead_of_column(mapper: Mapper[Any], name: str) -> str | None:
-    """What to write for the attribute *name*, which is no column; None: there is no such attribute."""
+    """What to write for the attribute *name*, which is not a column; None: there is no such attribute."""
     found = mapper.attrs.get(name)
     if isinstance(found, CompositeProperty):
         lines = ", ".join(f"{each.key} = auto_field()" for each in found.props)
@@ -197,7 +197,7 @@ def _instead_of_column(mapper: Mapper[Any], name: str) -> str | None:
         return f"it is a relationship: name its row by Slug({name!r}), or its rows by Nested(…, many=True)"
     if not hasattr(mapper.class_, name):
         return None
-    return "what is no column can be exported with dump_only=True"
+    return "other attributes can be exported with dump_only=True"
 
 
 def is_query_expression(mapper: Mapper[Any], name: str) -> bool:
@@ -373,7 +373,7 @@ def mapper_of(model: Any) -> Mapper[Any]:
     """The mapper of *model*.
 
     Raises:
-        BindingError: It is no mapped class.
+        BindingError: It is not a mapped class.
     """
     try:
         found: Any = sa.inspect(model)

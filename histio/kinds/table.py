@@ -1,6 +1,6 @@
 """What a kind of run is: its tables, references and ledgers.
 
-Everything else derives from what stands here: which tables a run fills, in which order, which members are
+Everything else derives from these declarations: which tables a run fills, in which order, which members are
 columns, which resolve to related rows, and which are ledgers.
 
 A *member* is a value by its name in what the schema loads; `Table.names` has its name on the wire.

@@ -27,7 +27,7 @@ def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
 
     The constructor gets the values that it has parameters for, and None for required parameters without a
     value. All other attributes are set afterwards, and so are values that the constructor has changed. A
-    constructor with a required parameter that is no attribute is not called, as when SQLAlchemy loads a row.
+    constructor with a required parameter that is not an attribute is not called, as for rows that are loaded.
     """
     constructor = _constructor_of(model)  # type: ignore[arg-type]
     if constructor is None:
@@ -101,7 +101,7 @@ class _Constructor:
 
 @functools.cache
 def _constructor_of(model: type[Any]) -> _Constructor | None:
-    """The constructor of *model*; None: it has a required parameter that is no attribute."""
+    """The constructor of *model*; None: it has a required parameter that is not an attribute."""
     mapper = mapper_of(model)
     parameters = inspect.signature(model).parameters.values()
     named = [each for each in parameters if each.kind in (*_BY_NAME, _BY_PLACE)]
@@ -165,7 +165,7 @@ def _init_of(model: type[Any]) -> Any:
 
 
 def assign(row: Any, name: str, value: Any) -> None:
-    """Set the attribute *name* to *value*; a collection that is no list gets the members of *value*."""
+    """Set the attribute *name* to *value*; a collection other than a list gets the members of *value*."""
     state = sa.inspect(row)
     relationship = state.mapper.relationships.get(name)
     if relationship is None:

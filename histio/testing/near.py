@@ -146,7 +146,7 @@ def _with_one_change(document: Document, history: History) -> Iterator[Document]
 
 
 def _others(value: Any, edges: list[Any]) -> Iterator[Any]:
-    """What may stand where *value* stands, fit or unfit."""
+    """Yield values to replace *value* with, valid and invalid ones."""
     yield from (*_PLAIN, *edges)
     if isinstance(value, str):
         yield from (spell(value) for spell in _SPELLINGS)

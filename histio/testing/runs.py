@@ -108,7 +108,7 @@ def _changes(stage: Scene, first: Document, again: Document) -> Iterator[str]:
 
 
 def importing_again(history: History, make_runs: MakeRuns) -> None:
-    """Check what becomes of runs that exist."""
+    """Check what happens to runs that exist."""
     with scene(history, make_runs, FEW) as stage:
         document, made = stage.export(), sum(len(each) for each in stage.identities.values())
         report = stage.run(document)

@@ -42,7 +42,7 @@ def kinds_of(history: History) -> list[Kind]:
 
 
 def at(document: Any, steps: Steps) -> Any:
-    """What stands at *steps* of *document*."""
+    """Return the value at *steps* of *document*."""
     for step in steps:
         document = document[step]
     return document

@@ -133,7 +133,7 @@ def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
 
 
 def _value(record: Any, steps: Steps) -> Any:
-    """What stands at *steps*, or the innermost thing there is on the way."""
+    """Return the value at *steps*, or the innermost value on the way."""
     for step in steps:
         try:
             record = record[step]

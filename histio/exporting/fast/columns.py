@@ -1,4 +1,4 @@
-"""Columns of stored values → columns of what stands in a record's JSON.
+"""Converts columns of stored values into columns of JSON.
 
 A whole column is checked at once: C looks at all of its letters or numbers, and Python only at what is new.
 What marshmallow would not dump just so raises `DeclinedError`.

@@ -28,7 +28,7 @@ class Bytes(WireField):
 
     Args:
         max_length: The most bytes that are allowed. None: as many as the column holds.
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     default_error_messages = {

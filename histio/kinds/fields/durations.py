@@ -33,7 +33,7 @@ class Duration(WireField):
     ``PT0S`` for zero. Loads larger numbers too (``PT36H``).
 
     Args:
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     definition = "duration"

@@ -35,7 +35,7 @@ class Epoch(UtcTimestamp):
     Args:
         unit: What the column counts since 1970-01-01T00:00:00Z: ``"s"``, ``"ms"`` or ``"us"``, for seconds,
             milliseconds or microseconds.
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
 
     Raises:
         BindingError: *unit* is none of these.

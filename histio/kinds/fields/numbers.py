@@ -45,7 +45,7 @@ class Integer(WireField):
     Args:
         minimum: The least value; None: what the column holds.
         maximum: The greatest value; None: what the column holds.
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     default_error_messages = {
@@ -108,7 +108,7 @@ class FixedDecimal(WireField):
         minor_units: The column is an integer that counts parts of this many digits: 2 for cents.
         positive: Zero is out of range.
         signed: A minus sign is allowed.
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     default_error_messages = {
@@ -231,7 +231,7 @@ class Number(WireField):
     As in most languages that read JSON, an integer beyond 2**53 is read as the nearest double.
 
     Args:
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     default_error_messages = {"invalid": "Not a finite number."}
@@ -260,7 +260,7 @@ class Boolean(WireField):
     """True or false.
 
     Args:
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     default_error_messages = {"invalid": "Not true or false."}

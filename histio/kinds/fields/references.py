@@ -34,8 +34,8 @@ class Slug(SlugText):
         relationship: The model's relationship that the slug resolves to, or the column of its foreign key;
             None for a slug kept as text.
         key: The related model's attribute that holds the key; a dotted path follows relationships. A tuple
-            of several is a key of several columns, on the wire an object with a member for each. The wire
-            form of a key that is no text is that of its column.
+            of several is a key of several columns, on the wire an object with a member for each. A key
+            that is not text has the wire form of its column.
         fallback: Further keys, in which an import looks where none has the value of the first. Exports
             always write *key*.
         text: Whether keys may be any text, with tabs, newlines and white space at the ends, of any length.
@@ -45,7 +45,7 @@ class Slug(SlugText):
         choice: Of all the references of the record with the same *choice*, exactly one is not null.
         snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import
             warns where no such row exists (any more); None: nobody looks.
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
 
     Attributes:
         alternatives: The other slugs of the same relationship that exports write; the schema sets them.
@@ -187,7 +187,7 @@ class Slug(SlugText):
         return tuple(self._rules[path].from_wire(value[path]) for path in self.key)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        """As for all fields. If the key is free text, the error names the option that allows it."""
+        """Dump the key. If it is free text, the error names the option that allows it."""
         try:
             return super()._serialize(value, attr, obj, **kwargs)
         except ValidationError as error:
@@ -258,7 +258,7 @@ class RunRef(Slug):
             attributes of those.
         form: How a text column stores the UUID: ``"hyphenated"``, or ``"hex"``, which is 32 digits without
             hyphens. None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
-        kwargs: As for `Slug`.
+        kwargs: The options of `Slug`.
     """
 
     _advice = "name the UUID with key=, or write Slug(…, key=…) for a run with another identity"

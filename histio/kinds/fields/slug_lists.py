@@ -16,7 +16,7 @@ class SlugList(Slug):
 
     Args:
         relationship: A relationship over an association table that has no model of its own.
-        kwargs: As for `Slug`.
+        kwargs: The options of `Slug`.
     """
 
     default_error_messages = {"list": "Not a list.", "twice": "Holds {value} twice."}

@@ -21,7 +21,7 @@ from histio.wire import JsonSchema, WireField
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
-# JSON that is no text: a type that keeps one of these is not for texts only.
+# JSON other than text: a type that keeps one of these is not for text only.
 _OBJECTS: tuple[Any, ...] = ({"a": [1]}, {"a": "b"}, ["a"], 1)
 _NO_SPACE_BEHIND = r"^([^\x00]*[^\x00 ])?$"
 
@@ -33,7 +33,7 @@ class Text(WireField):
 
     Args:
         max_length: In code points; None: what the column holds.
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     default_error_messages = {
@@ -110,7 +110,7 @@ class RunUUID(WireField):
     Args:
         form: How a text column stores it: ``"hyphenated"``, or ``"hex"``, which is 32 digits without hyphens.
             None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     definition = "uuid"
@@ -188,7 +188,7 @@ class Choice(WireField):
 
     Args:
         choices: The texts; none: those of the column.
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     default_error_messages = {"invalid": "Must be one of: {choices}."}

@@ -68,7 +68,7 @@ class UtcTimestamp(WireField):
     naive UTC, columns with one get aware UTC. A column that keeps fewer than six digits of a second says so.
 
     Args:
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     definition: str | None = "timestamp"
@@ -146,7 +146,7 @@ class Date(WireField):
     """A day as RFC 3339 writes it, in the years 1000 to 9998.
 
     Args:
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     definition = "date"
@@ -188,7 +188,7 @@ class Time(WireField):
     the column keeps are a ``precision`` problem.
 
     Args:
-        kwargs: As for `WireField`.
+        kwargs: The options of `WireField`.
     """
 
     definition = "time"
