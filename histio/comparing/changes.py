@@ -44,12 +44,12 @@ class Change:
 
 
 class RunComparison:
-    """Compares the records of runs of *a* with those of *b*.
+    """Compares the records that *a* and *b* have of the same run.
 
     Args:
-        file: The side that is a file, where the other one is a database: of it, only members that a record
-            has are compared. None: both are files, or both databases; what one leaves out is null.
-        resolve: Resolves the slugs of the file in the database of the other side.
+        file: The side that is a file, if the other one is a database: members that it leaves out are not
+            compared. None: both are files, or both are databases; a member that one leaves out is null.
+        resolve: Resolves the slugs of the file in the database.
     """
 
     def __init__(self, file: Side | None = None, resolve: Resolve | None = None) -> None:
@@ -57,18 +57,18 @@ class RunComparison:
         self._resolve = resolve
         self._comparison = Comparison(strict=file is None)
 
-    def changes(self, kind: Kind, a: Any, b: Any) -> list[Change]:
-        """What two records of the same run have differently."""
+    def find_changes(self, kind: Kind, a: Any, b: Any) -> list[Change]:
+        """The differences between two records of the same run."""
         if _are_same(a, b):
             return []
         table = kind.table
         given, stored = (b, a) if self._file == "b" else (a, b)
         ours, theirs = load(table, given), load(table, stored)
         if ours is None or theirs is None:
-            return list(_raw_changes(table, canonical(table, a), canonical(table, b), ()))
-        found = list(self._comparison.mismatches(table, ours, theirs))
+            return list(_find_raw_changes(table, canonical(table, a), canonical(table, b), ()))
+        found = list(self._comparison.find_mismatches(table, ours, theirs))
         if found and self._resolve is not None:
-            found = list(self._comparison.mismatches(table, self._resolved(table, ours), theirs))
+            found = list(self._comparison.find_mismatches(table, self._resolved(table, ours), theirs))
         return [self._change(each) for each in found]
 
     def _resolved(self, table: Table, values: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _wire(found: Mismatch, value: Any) -> Any:
 
 
 def _with_alternatives(table: Table, values: dict[str, Any]) -> dict[str, Any]:
-    """*values* with null for each slug that they leave out because another one names the row."""
+    """*values*, with null for slugs that they leave out because another slug names the row."""
     members = {name: member for member, name in table.names.items()}
     for reference in table.references:
         values = (dict.fromkeys(reference.slugs) if reference.named_by(values) else {}) | values
@@ -106,20 +106,20 @@ def _with_alternatives(table: Table, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-_text = json.JSONEncoder(sort_keys=True, default=repr).encode
-"""A value such that equal texts are equal values: to Python, true is 1, and 1 is 1.0."""
+_to_text = json.JSONEncoder(sort_keys=True, default=repr).encode
+"""Formats values so that only equal values have equal texts; in Python, True equals 1."""
 
 
 def _are_same(a: Any, b: Any) -> bool:
-    """Whether two records are the same as they stand: nearly all are, and to load them is slow."""
+    """Whether two records are equal without being loaded, which is slow: nearly all are."""
     with suppress(ValueError):
-        if marshal.dumps(a, 2) == marshal.dumps(b, 2):  # a third of the time that their texts take
+        if marshal.dumps(a, 2) == marshal.dumps(b, 2):  # takes a third of the time of their texts
             return True
-    return _text(a) == _text(b)
+    return _to_text(a) == _to_text(b)
 
 
-def _raw_changes(table: Table, a: Any, b: Any, steps: Steps) -> Iterator[Change]:
-    """What two records have differently of which one cannot be loaded; entries are compared by position."""
+def _find_raw_changes(table: Table, a: Any, b: Any, steps: Steps) -> Iterator[Change]:
+    """The differences between two records of which one cannot be loaded; entries are paired by position."""
     ledgers = {table.names[ledger.member]: ledger for ledger in table.ledgers}
     for name in {**a, **b}:
         ours, theirs, at = a.get(name), b.get(name), (*steps, name)
@@ -134,11 +134,11 @@ def _raw_changes(table: Table, a: Any, b: Any, steps: Steps) -> Iterator[Change]
             if entry is None or other is None:
                 yield Change(pointer(*below), entry, other)
             else:
-                yield from _raw_changes(ledger.table, entry, other, below)
+                yield from _find_raw_changes(ledger.table, entry, other, below)
 
 
 def _is_ledger(ledger: Ledger, value: Any) -> bool:
-    """Whether *value*, which may be of a record that cannot be loaded, is made of entries."""
+    """Whether a *value*, perhaps of a record that cannot be loaded, consists of entries."""
     if value is None:
         return True
     if ledger.many:

@@ -1,4 +1,4 @@
-"""Several files of history made one."""
+"""Merge several files of history."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 
 from histio.bound import Bound
-from histio.comparing.ordered import Together, together
+from histio.comparing.ordered import OrderedFiles, open_ordered
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
 from histio.files import (
@@ -36,52 +36,55 @@ def merge(
     format: str | None = None,  # noqa: A002 - the word for it
     overwrite: bool = False,
 ) -> ExportReport:
-    """Write the runs of several files to one, in the order of exports and sealed, in constant memory.
+    """Write the runs of several files to one sealed file, in the order of exports; memory is constant.
 
-    Of exports of parts of a history, that makes the same bytes as the export of the whole. Of a single file,
-    which need be neither sorted nor sealed, an export.
+    Merging the exports of parts of a history gives the same bytes as the export of the whole. Merging a
+    single file sorts and seals it.
 
-    A run that comes several times is written once: as the last of the files has it, and in that file as it
-    comes last. So an export and what was exported later with ``changed_since`` make the history as it was
-    then, apart from runs that have been deleted. Records are written as they stand; those of an older version
-    of the format are brought up.
+    A run that comes several times is written once: as it comes last in the last file that has it. So an
+    export merged with later ones made with ``changed_since`` gives the history at the time of the last,
+    except that it keeps deleted runs. Records are written as they are; those of an older version of the
+    format are upgraded.
 
     Args:
-        paths: Streams and documents, as `History.import_file` takes them, from the oldest to the newest. They
-            are read twice.
-        out: A path, a URL, or an open binary file; it may be one of *paths*, with *overwrite*.
-        history: Tells what the files may hold; None: the bundled kinds.
-        exported_at: Goes into the file; aware. None: the latest that one of the files says, or now.
-        follows: The ``sha256`` of the file that this one continues: goes into the stream's header. None: what
-            the first file says it follows, or if that is among *paths*, what that one follows, and so on.
-        format: Such as ``jsonl.zst``, where no ending says it; None: a stream there.
-        overwrite: Whether an existing file is replaced.
+        paths: Streams and documents, as `History.import_file` takes them, from the oldest to the newest. Each
+            is read twice.
+        out: The file to write, as for `History.export_file`. With *overwrite*, it may be one of *paths*.
+        history: The kinds of run that the files may hold. None: the bundled kinds.
+        exported_at: The time of the export in the new file; aware. None: the latest of the files, or now.
+        follows: The ``sha256`` of the file that this one continues, for the stream's header. None: the file
+            that the first of *paths* follows; if that is one of *paths*, the one that it follows, and so on.
+        format: The format, such as ``jsonl.zst``. None: the one that the ending of *out* names, or a stream.
+        overwrite: Whether to replace an existing file.
 
     Raises:
-        DocumentError: A file is not a history, is damaged, or has an invalid run; nothing was written.
-        ExportError: A run has text that is not Unicode.
-        FileExistsError: There is such a file, and *overwrite* was not said.
+        DocumentError: A file is not a history, is damaged, or has an invalid line or record. Nothing has been
+            written.
+        ExportError: A run has text that is not valid Unicode.
+        FileExistsError: The file exists, and *overwrite* is false.
         ValueError: There are no *paths*.
     """
-    files = _several(paths)
+    files = _list_files(paths)
     form = choose_format(out, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
     given = None if exported_at is None else format_header_time(exported_at)
-    of = history or History()
-    bound = of.bound
+    history = history or History()
+    bound = history.bound
     with (
         target(out, compression=form.compression, overwrite=overwrite) as file,
-        together(files, bound) as one,
+        open_ordered(files, bound) as ordered,
     ):
-        named = _kinds(one, bound)
-        collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in named}
-        at = given or _latest(one) or format_header_time(None)
-        header = stream_header(of.version, at, list(collections), follows=follows or _predecessor(one))
+        names = _find_kinds(ordered, bound)
+        collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in names}
+        at = given or _find_latest(ordered) or format_header_time(None)
+        header = stream_header(
+            history.version, at, list(collections), follows=follows or _find_predecessor(ordered)
+        )
         problems: list[Problem] = []
         runs = (
-            (bound.kinds[place.kind].name, texts_of(bound.kinds[place.kind], [record], problems))
-            for place, record in one.runs()
+            (bound.kinds[position.kind].name, texts_of(bound.kinds[position.kind], [record], problems))
+            for position, record in ordered.runs()
         )
         seal = write_runs(form.name, file, header, collections, runs)
         if problems:
@@ -89,7 +92,7 @@ def merge(
     return build_export_report(header, seal, file.stored)
 
 
-def _several(paths: Iterable[FilePath]) -> list[FilePath]:
+def _list_files(paths: Iterable[FilePath]) -> list[FilePath]:
     if isinstance(paths, (str, os.PathLike)) or hasattr(paths, "read"):
         raise TypeError(f"merge takes a list of files, not {shown(paths)}")
     files = list(paths)
@@ -98,27 +101,27 @@ def _several(paths: Iterable[FilePath]) -> list[FilePath]:
     return files
 
 
-def _kinds(one: Together, bound: Bound) -> set[str]:
-    """The names of the kinds that a file says it has, and of those that it has."""
-    found = set(one.kinds)
-    for header in (part.file.header for part in one.parts):
+def _find_kinds(files: OrderedFiles, bound: Bound) -> set[str]:
+    """The names of the kinds that have runs, or that the header of a file names."""
+    found = set(files.kinds)
+    for header in (part.file.header for part in files.parts):
         lists = {kind.name for kind in bound.kinds if kind.collection in header}
         found.update(lists or header.get("kinds", (kind.name for kind in bound.kinds)))
     return found
 
 
-def _latest(one: Together) -> str | None:
+def _find_latest(files: OrderedFiles) -> str | None:
     field = UtcTimestamp()
-    told = [part.file.header["exported_at"] for part in one.parts if "exported_at" in part.file.header]
-    return field.to_wire(max(map(field.from_wire, told))) if told else None
+    times = [part.file.header["exported_at"] for part in files.parts if "exported_at" in part.file.header]
+    return field.to_wire(max(map(field.from_wire, times))) if times else None
 
 
-def _predecessor(one: Together) -> str | None:
-    """What the first file follows, where that is none of the files."""
+def _find_predecessor(files: OrderedFiles) -> str | None:
+    """The digest that the first file follows, or that those before it among the *files* follow."""
     followed: dict[str, str | None] = {}
-    for part in one.parts:
+    for part in files.parts:
         followed.setdefault(part.seal.sha256, part.file.header.get("follows"))
-    found: str | None = one.parts[0].file.header.get("follows")
+    found: str | None = files.parts[0].file.header.get("follows")
     while found in followed:
         found = followed.pop(found)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from histio.importing.destination import Destination
 from histio.importing.repetitions import duplicate
 from histio.importing.run import OnDuplicate, Run
-from histio.importing.update.compare import differences, given_values, stored_values
+from histio.importing.update.compare import describe_differences, read_stored, resolve_given
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind
 from histio.report import Code, Fault
@@ -63,10 +63,12 @@ class Duplicates:
     def _verify(self, kind: Kind, runs: Sequence[Run]) -> None:
         destination = self._destination
         within = destination.identities.scope(kind.table)
-        found = stored_values(destination.connection, kind, runs, within=within)
-        given = given_values(kind.table, runs, found, destination.builder.as_stored)
+        found = read_stored(destination.connection, kind, runs, within=within)
+        given = resolve_given(kind.table, runs, found, destination.builder.as_stored)
         for run, stored in zip(runs, found, strict=True):
-            unequal = [stored] if isinstance(stored, str) else differences(kind.table, given[run], stored)
+            unequal = (
+                [stored] if isinstance(stored, str) else describe_differences(kind.table, given[run], stored)
+            )
             conflict = "; ".join(unequal)
             if conflict:
                 run.note(Fault(f"Differs from the stored run: {conflict}", "conflict"))

@@ -19,7 +19,7 @@ from histio.importing.row import Insert, Row
 from histio.importing.run import Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.second_step import set_columns
-from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
+from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
 from histio.kinds.table import Kind, Table
 from histio.log import log_handled
 from histio.report import Fault
@@ -182,31 +182,31 @@ class TwoSteps:
 
     def _complete_kind(self, kind: Kind, rows: Mapping[Run, Row], *, late: bool) -> None:
         within = self._identities.scope(kind.table)
-        done: Done = {}
+        results: Results = {}
         given = {row: run.values for run, row in rows.items()}
-        amend = amend_by_unit_of_work(self._habits, given, within, done)
+        update = update_by_unit_of_work(self._habits, given, within, results)
         failures = write(
             self._connection,
             kind.table,
             list(rows.values()),
             deferred=self._checked,
-            insert=self._second_step(kind, within, amend if late else None),
+            insert=self._second_step(kind, within, update if late else None),
         )
         for place, constraint in failures:
             list(rows)[place].note(Fault(f"Cannot be written: {constraint}", "constraint"))
         for run, row in rows.items():
-            outcome = done.get(row)
-            if isinstance(outcome, str):
-                run.note(Fault(f"Cannot be written: {outcome}", "conflict"))
+            result = results.get(row)
+            if isinstance(result, str):
+                run.note(Fault(f"Cannot be written: {result}", "conflict"))
 
-    def _second_step(self, kind: Kind, within: Scope, amend: Insert | None) -> Insert:
-        """A function that completes rows: it updates their columns, and *amend* writes their ledgers."""
+    def _second_step(self, kind: Kind, within: Scope, update: Insert | None) -> Insert:
+        """A function that completes rows: it updates their columns, and *update* writes their ledgers."""
         columns = self._dependencies.blank_columns(kind)
 
         def complete(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
             set_columns(connection, kind, columns, rows, within=within)
-            if amend is not None:
-                amend(connection, table, rows)
+            if update is not None:
+                update(connection, table, rows)
 
         return complete
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from histio.bound import Bound
-from histio.comparing.ordered import Placer
+from histio.comparing.positions import Locator
 from histio.files import FilePath, Source, reading
 from histio.files.raw_runs import RawRun
 from histio.files.streams import Seal, Stream
@@ -121,7 +121,7 @@ class _RunCounts:
     """
 
     def __init__(self, bound: Bound) -> None:
-        self._placers = {kind.name: Placer(kind, number) for number, kind in enumerate(bound.kinds)}
+        self._locators = {kind.name: Locator(kind, index) for index, kind in enumerate(bound.kinds)}
         self._seal: Seal | None = Seal()
         self._spans: dict[str, tuple[str, str]] = {}
         self._entries: Counter[tuple[str, str]] = Counter()
@@ -143,9 +143,9 @@ class _RunCounts:
         """Count a run, and its ledger entries."""
         self.runs[raw.kind] += 1
         self._add_to_seal(raw)
-        placer = self._placers[raw.kind]
-        self._add_to_span(raw.kind, placer, record)
-        for _, _, steps in walk_record(placer.kind.table, record):
+        locator = self._locators[raw.kind]
+        self._add_to_span(raw.kind, locator, record)
+        for _, _, steps in walk_record(locator.kind.table, record):
             path = ".".join(step for step in steps if isinstance(step, str))
             if path:
                 self._entries[raw.kind, path] += 1
@@ -157,9 +157,9 @@ class _RunCounts:
             except ValueError:  # text that is not Unicode
                 self._seal = None
 
-    def _add_to_span(self, kind: str, placer: Placer, record: dict[str, Any]) -> None:
+    def _add_to_span(self, kind: str, locator: Locator, record: dict[str, Any]) -> None:
         try:
-            time = placer(record).time
+            time = locator.locate(record).time
         except Exception:  # noqa: BLE001 - the form may be wrong, and hooks of the host may raise anything
             _log.debug("no time can be read of a %s", kind, exc_info=True)
             return

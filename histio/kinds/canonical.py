@@ -1,4 +1,4 @@
-"""Records as an export would write them, whatever hooks and spellings they come with."""
+"""Bring records into the form in which an export would write them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from histio.log import log_handled
 from histio.wire import WireField, wire_name
 
 ONLY_DUMPED = ""
-"""The key under which loaded values keep the members that are only dumped, as a record: no member has it."""
+"""The key of the members that are only dumped, as a mapping from names to values. No member has this key."""
 
 
 def canonical(table: Table, record: Any) -> Any:
-    """*record* as an export would write it, with its own slugs; unchanged if it cannot be loaded."""
+    """*record* as an export would write it, with its own slugs; the same object if it cannot be loaded."""
     values = load(table, record)
     return record if values is None else dump(table, values)
 
 
 def load(table: Table, record: Any) -> dict[str, Any] | None:
-    """The values of *record*, with its `ONLY_DUMPED` members; None: it cannot be loaded."""
+    """Load the values of *record* and its `ONLY_DUMPED` members; None: it cannot be loaded."""
     try:
         values = table.schema.load(copy.deepcopy(record))
         return _with_only_dumped(table, values, record)
@@ -38,7 +38,7 @@ def _with_only_dumped(table: Table, values: dict[str, Any], record: Mapping[str,
     for ledger in table.ledgers:
         entries = ledger.listed(values.get(ledger.member))
         below = ledger.listed(record.get(table.names[ledger.member]))
-        for pair in zip(entries, below, strict=False):  # a hook may have called the ledger otherwise
+        for pair in zip(entries, below, strict=False):  # empty if a hook has renamed the ledger
             _with_only_dumped(ledger.table, *pair)
     return values
 
@@ -49,7 +49,7 @@ def dump(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
     ledgers = {ledger.member: ledger for ledger in table.ledgers}
     for member, value in values.items():
         if member not in table.names:
-            continue  # a hook of the host's has put it there
+            continue  # added by a hook of the host's
         if value is not None and member in ledgers:
             entries = [dump(ledgers[member].table, entry) for entry in ledgers[member].listed(value)]
             record[table.names[member]] = ledgers[member].collect(entries)
@@ -59,7 +59,7 @@ def dump(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dump_value(table: Table, member: str, value: Any) -> Any:
-    """Return a loaded *value* of a *member* other than a ledger as in a record."""
+    """A loaded *value* of a *member* other than a ledger, in wire form."""
     if value is None or isinstance(table.fields[member], WireField):
         return table.wire(member, value)
     return table.fields[member].serialize(member, {member: value})

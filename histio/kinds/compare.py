@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from histio.kinds.canonical import ONLY_DUMPED, dump_value
-from histio.kinds.match import Values, known_by, match, out_of_sequence
+from histio.kinds.match import Values, find_misplaced, key_members, match
 from histio.kinds.table import Ledger, Table
 from histio.kinds.walk import Steps
 from histio.wire import equal
 
 
 class Path(NamedTuple):
-    """The steps that lead to a member or an entry, in the given record and in the stored one."""
+    """The steps to a member or ledger entry, in the given record and in the stored one."""
 
     given: Steps = ()
     stored: Steps = ()
 
     def to(self, step: str) -> Path:
-        """The path to a member of the record here."""
+        """The path to a member of the record at this path."""
         return Path((*self.given, step), (*self.stored, step))
 
     def entry(self, ledger: Ledger, given: int | None, stored: int | None) -> Path:
-        """The path to an entry of the *ledger* here, by its places; None: it has none."""
+        """The path to an entry of the *ledger* at this path, by its indexes; None: that record lacks it."""
         steps = [() if place is None or not ledger.many else (place,) for place in (given, stored)]
         return Path((*self.given, *steps[0]), (*self.stored, *steps[1]))
 
@@ -34,16 +34,16 @@ START = Path()
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Something that a given record and a stored one have differently.
+    """A difference between a given record and a stored one.
 
     Attributes:
-        what: A member has another value, only one of the two has the entry, or the entries of a ledger that
-            both have are in another order.
-        table: The table of the record, or of the entries.
-        member: The member that has another value; `ONLY_DUMPED` for one that is only dumped, and for entries.
-        path: Where it is; of an entry that only one of the two has, there.
-        given: The value or entry that was given, or what identifies each of the entries; None: nothing.
-        stored: The value or entry that is stored, or what identifies each of the entries; None: nothing.
+        what: ``"value"``: a member has another value. ``"only given"``, ``"only stored"``: the other record
+            lacks a ledger entry. ``"order"``: the ledger entries that both have are in another order.
+        table: The table of the record that has the member, or of the entries.
+        path: The path to the member, entry or ledger.
+        given: The given value or entry; for ``"order"``, a list of what identifies each entry.
+        stored: The stored value or entry; for ``"order"``, a list of what identifies each entry.
+        member: The member that has another value; `ONLY_DUMPED`: it is only dumped, or *what* is another.
     """
 
     what: Literal["value", "only given", "only stored", "order"]
@@ -56,37 +56,37 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A way to compare given records with stored ones.
+    """How given records are compared with stored ones.
 
     Attributes:
-        strict: Whether a member that a given record leaves out is null, and slugs are compared one by one.
-            Otherwise only members that the record has are compared, and of several slugs that name one row
-            only the one that resolves.
+        strict: True: a member that a record leaves out is null, and each slug is compared as text. False:
+            only members that the given record has are compared; of several slugs for one row, only the one
+            that resolves.
     """
 
     strict: bool = False
 
-    def alike(self, table: Table, given: Values, stored: Values) -> bool:
-        """Whether two records of *table* say the same."""
-        return next(self.mismatches(table, given, stored), None) is None
+    def is_alike(self, table: Table, given: Values, stored: Values) -> bool:
+        """Whether two loaded records of *table* are equal."""
+        return next(self.find_mismatches(table, given, stored), None) is None
 
-    def mismatches(
+    def find_mismatches(
         self, table: Table, given: Values, stored: Values, path: Path = START
     ) -> Iterator[Mismatch]:
-        """What two loaded records of *table* have differently: their members, then their ledgers."""
-        for member in self.changed_members(table, given, stored):
+        """The differences between two loaded records of *table*: first in their members, then in ledgers."""
+        for member in self.find_changed_members(table, given, stored):
             at = path.to(table.names[member])
             yield Mismatch("value", table, at, given.get(member), stored.get(member), member)
         if ONLY_DUMPED in given:
-            yield from self._only_dumped(table, given[ONLY_DUMPED], stored.get(ONLY_DUMPED, {}), path)
+            yield from self._find_only_dumped(table, given[ONLY_DUMPED], stored.get(ONLY_DUMPED, {}), path)
         for ledger in table.ledgers:
             member = ledger.member
             if member in given or self.strict:
                 at = path.to(table.names[member])
-                yield from self._ledger_mismatches(ledger, given.get(member), stored.get(member), at)
+                yield from self._find_ledger_mismatches(ledger, given.get(member), stored.get(member), at)
 
-    def changed_members(self, table: Table, given: Values, stored: Values) -> Iterator[str]:
-        """The members, ledgers aside, that two loaded records of *table* have differently."""
+    def find_changed_members(self, table: Table, given: Values, stored: Values) -> Iterator[str]:
+        """The members, other than ledgers, that differ between two loaded records of *table*."""
         apart = {ledger.member for ledger in table.ledgers}
         apart |= set() if self.strict else _same_rows(table, given, stored)
         for member in {**given, **stored} if self.strict else given:
@@ -94,12 +94,16 @@ class Comparison:
             if is_compared and not equal(given.get(member), stored.get(member)):
                 yield member
 
-    def _only_dumped(self, table: Table, given: Values, stored: Values, path: Path) -> Iterator[Mismatch]:
+    def _find_only_dumped(
+        self, table: Table, given: Values, stored: Values, path: Path
+    ) -> Iterator[Mismatch]:
         for name in {**given, **stored} if self.strict else given:
             if not equal(given.get(name), stored.get(name)):
                 yield Mismatch("value", table, path.to(name), given.get(name), stored.get(name), ONLY_DUMPED)
 
-    def _ledger_mismatches(self, ledger: Ledger, given: Any, stored: Any, path: Path) -> Iterator[Mismatch]:
+    def _find_ledger_mismatches(
+        self, ledger: Ledger, given: Any, stored: Any, path: Path
+    ) -> Iterator[Mismatch]:
         table = ledger.table
         ours, theirs = ledger.listed(given), ledger.listed(stored)
         places = self.match(ledger, ours, theirs)
@@ -108,28 +112,33 @@ class Comparison:
             if place is None:
                 yield Mismatch("only given", table, at, given=entry)
             else:
-                yield from self.mismatches(table, entry, theirs[place], at)
+                yield from self.find_mismatches(table, entry, theirs[place], at)
         matched = set(places)
         for place, entry in enumerate(theirs):
             if place not in matched:
                 yield Mismatch("only stored", table, path.entry(ledger, None, place), stored=entry)
-        kept = [(entry, place) for entry, place in zip(ours, places, strict=True) if place is not None]
-        meant = [entry if self.strict else {**theirs[place], **entry} for entry, place in kept]
-        if out_of_sequence(ledger, meant, [place for _, place in kept]):
-            given, stored = ([_label(ledger, entry) for entry in some] for some in (ours, theirs))
-            yield Mismatch("order", table, path, given, stored)
+        if ledger.keeps_sequence and self._is_misplaced(ledger, ours, theirs, places):
+            yield Mismatch("order", table, path, _labels(ledger, ours), _labels(ledger, theirs))
+
+    def _is_misplaced(
+        self, ledger: Ledger, given: list[Values], stored: list[Values], places: list[int | None]
+    ) -> bool:
+        """Whether the entries that both have are in another order."""
+        pairs = [(entry, place) for entry, place in zip(given, places, strict=True) if place is not None]
+        merged = [entry if self.strict else {**stored[place], **entry} for entry, place in pairs]
+        return bool(find_misplaced(ledger, merged, [place for _, place in pairs]))
 
     def match(self, ledger: Ledger, given: list[Values], stored: list[Values]) -> list[int | None]:
-        """The place among the *stored* entries of each of the *given* ones, as `match.match` finds them."""
+        """For each of the *given* entries, its index in *stored*; None: it is not stored."""
 
         def alike(ours: Values, theirs: Values) -> bool:
-            return self.alike(ledger.table, ours, theirs)
+            return self.is_alike(ledger.table, ours, theirs)
 
         return match(ledger, given, stored, alike, strict=self.strict)
 
 
 def _same_rows(table: Table, given: Values, stored: Values) -> set[str]:
-    """The slugs that name the row of the stored record, as the one says that resolves."""
+    """The slugs of *given* that need no comparison, because the one that resolves is the stored one."""
     return {
         member
         for reference in table.references
@@ -139,7 +148,10 @@ def _same_rows(table: Table, given: Values, stored: Values) -> set[str]:
     }
 
 
-def _label(ledger: Ledger, entry: Values) -> Any:
-    """What identifies an *entry* among those of its owner, in wire form: a list if it has several members."""
-    values = [dump_value(ledger.table, member, entry.get(member)) for member in known_by(ledger)]
-    return values[0] if len(values) == 1 else values
+def _labels(ledger: Ledger, entries: list[Values]) -> list[Any]:
+    """What identifies each of the *entries*, in wire form; of several members, a list of their values."""
+    members = key_members(ledger)
+    labels = [
+        [dump_value(ledger.table, member, entry.get(member)) for member in members] for entry in entries
+    ]
+    return [values for [values] in labels] if len(members) == 1 else labels

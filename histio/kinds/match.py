@@ -1,18 +1,17 @@
-"""Which ledger entry is which: pairs the entries of two versions of a ledger.
+"""Pair the ledger entries of two versions of a run.
 
-Everything that compares histories goes by this one rule: imports with ``on_duplicate="verify"`` and
-``"update"``, `histio.diff`, and the command ``histio verify``.
+Imports with ``on_duplicate="verify"`` or ``"update"``, `histio.diff` and ``histio verify`` use this rule:
 
 1. Entries with an identity are paired by it. Without one, the members of their primary key pair them, and
-   without those the members that order them (``Meta.order``).
+   without those the members of ``Meta.order``.
 2. Entries that are equal in these members are paired by position. So are all entries of a ledger that has no
-   such members, or whose given entries leave them out. Those that are alike at the beginning and at the end
-   are pairs; what lies between is paired one by one, from the beginning.
-3. Where the sequence of such entries says nothing, because exports sort them by their content or because
-   they share an identity, those that are alike are pairs first, and the rest are paired one by one.
-4. The sequence of entries counts only among those that are equal in the members that order them, and not
+   such members, or whose given entries leave them out. Entries that are alike at the beginning and at the end
+   are pairs; those in between are paired one by one.
+3. Where exports sort equal entries by their content, or an identity comes twice, alike entries are paired
+   first, and the rest one by one.
+4. The sequence of entries matters only among those that are equal in the members of ``Meta.order``, and not
    where exports sort these by their content.
-5. A ledger below an entry is compared with the ledger below the other entry of the pair.
+5. Ledgers below entries are paired in the same way.
 """
 
 from __future__ import annotations
@@ -25,44 +24,44 @@ from typing import Any, TypeAlias
 from histio.kinds.table import Ledger, Table
 
 Values: TypeAlias = Mapping[str, Any]
-"""A record or entry as its schema loads it."""
+"""A record or ledger entry as its schema loads it."""
 
 Alike: TypeAlias = Callable[[Values, Values], bool]
-"""Whether a given entry says the same as a stored one."""
+"""Whether a given entry and a stored one are equal."""
 
 
 def match(
     ledger: Ledger, given: Sequence[Values], stored: Sequence[Values], alike: Alike, *, strict: bool = False
 ) -> list[int | None]:
-    """The place among *stored* of each of the *given* entries; None: it is not stored.
+    """For each of the *given* entries, its index in *stored*; None: it is not stored.
 
     Args:
-        ledger: The ledger that both are versions of.
-        given: Entries in the order of their document.
-        stored: Entries in the order of exports.
+        ledger: The ledger.
+        given: The entries of one version, in the order of the document.
+        stored: The entries of the other version, in the order of exports.
         alike: Compares two entries.
-        strict: Whether a member that a given entry leaves out is null. Otherwise nothing is known of it.
+        strict: Whether a member that a given entry leaves out is null. Otherwise its value is unknown.
     """
-    members = known_by(ledger)
+    members = key_members(ledger)
     if not strict:
         members = [member for member in members if all(member in entry for entry in given)]
-    theirs = _grouped(members, stored)
+    theirs = _group(members, stored)
     places: list[int | None] = [None] * len(given)
-    for key, ours in _grouped(members, given).items():
+    for key, ours in _group(members, given).items():
         own, other = [given[place] for place in ours], [stored[place] for place in theirs[key]]
         if len(own) == len(other) == 1:
             found: Sequence[int | None] = [0]
         elif ledger.keeps_sequence and ledger.table.identity is None:
-            found = _by_position(own, other, alike)
+            found = _match_by_position(own, other, alike)
         else:
-            found = _by_content(ledger.table, own, other, alike)
+            found = _match_by_content(ledger.table, own, other, alike)
         for place, index in zip(ours, found, strict=True):
             places[place] = None if index is None else theirs[key][index]
     return places
 
 
-def known_by(ledger: Ledger) -> list[str]:
-    """The members that tell the entries of one owner apart; empty: only their position does."""
+def key_members(ledger: Ledger) -> list[str]:
+    """The members that distinguish the entries of a ledger; empty: only their positions do."""
     table = ledger.table
     if table.identity is not None:
         return [*table.identity.members]
@@ -70,19 +69,19 @@ def known_by(ledger: Ledger) -> list[str]:
     return key or [*ledger.order]
 
 
-def out_of_sequence(ledger: Ledger, entries: Sequence[Values], recorded: Sequence[Any]) -> list[int]:
-    """The places of those *entries* that come after one that was recorded later.
+def find_misplaced(ledger: Ledger, entries: Sequence[Values], recorded: Sequence[Any]) -> list[int]:
+    """The indexes of *entries* that were recorded before an entry that should precede them.
 
     Args:
         ledger: The ledger of the entries.
-        entries: In the sequence that they should have.
-        recorded: For each of them, what grows from one recorded entry to the next; None: it is not recorded
-            yet, and will be the last one.
+        entries: The entries, in the sequence that they should have.
+        recorded: For each entry, a value that grows from one recorded entry to the next; None: the entry is
+            new, and will be recorded last.
     """
     if not ledger.keeps_sequence:
         return []
     found: list[int] = []
-    for places in _grouped(ledger.order, entries).values():
+    for places in _group(ledger.order, entries).values():
         for index, (before, own) in enumerate(itertools.pairwise(recorded[place] for place in places), 1):
             if own is not None and (before is None or before > own):
                 found += places[index:]
@@ -90,8 +89,8 @@ def out_of_sequence(ledger: Ledger, entries: Sequence[Values], recorded: Sequenc
     return sorted(found)
 
 
-def _grouped(members: Iterable[str], entries: Sequence[Values]) -> defaultdict[Hashable, list[int]]:
-    """The places of *entries*, by the values of *members*."""
+def _group(members: Iterable[str], entries: Sequence[Values]) -> defaultdict[Hashable, list[int]]:
+    """The indexes of *entries*, by the values of *members*."""
     members = list(members)
     groups: defaultdict[Hashable, list[int]] = defaultdict(list)
     for place, entry in enumerate(entries):
@@ -100,7 +99,7 @@ def _grouped(members: Iterable[str], entries: Sequence[Values]) -> defaultdict[H
 
 
 def _hashable(value: Any) -> Hashable:
-    """A key that is equal for equal values, of JSON or loaded."""
+    """A key for grouping: equal for equal values, whether of JSON or loaded."""
     if isinstance(value, Mapping):
         return frozenset((name, _hashable(each)) for name, each in value.items())
     if isinstance(value, list | tuple):
@@ -108,7 +107,7 @@ def _hashable(value: Any) -> Hashable:
     return value if isinstance(value, Hashable) else None  # a larger group is compared entry by entry
 
 
-def _by_position(given: Sequence[Values], stored: Sequence[Values], alike: Alike) -> list[int | None]:
+def _match_by_position(given: Sequence[Values], stored: Sequence[Values], alike: Alike) -> list[int | None]:
     head = _count_alike(given, stored, alike)
     tail = _count_alike(given[head:][::-1], stored[head:][::-1], alike)
     between = range(head, len(stored) - tail)[: len(given) - head - tail]
@@ -117,22 +116,22 @@ def _by_position(given: Sequence[Values], stored: Sequence[Values], alike: Alike
 
 
 def _count_alike(given: Sequence[Values], stored: Sequence[Values], alike: Alike) -> int:
-    """How many pairs are alike before the first that is not."""
+    """The number of pairs from the beginning that are alike."""
     return sum(1 for _ in itertools.takewhile(lambda pair: alike(*pair), zip(given, stored, strict=False)))
 
 
-def _by_content(
+def _match_by_content(
     table: Table, given: Sequence[Values], stored: Sequence[Values], alike: Alike
 ) -> list[int | None]:
     places: list[int | None] = [None] * len(given)
     left = dict.fromkeys(range(len(stored)))
     candidates: dict[tuple[str, ...], dict[Hashable, list[int]]] = {}
-    # An entry that leaves members out may be like several, so the others choose first.
+    # An entry that leaves members out may be like several, so those with more members choose first.
     for place in sorted(range(len(given)), key=lambda place: -len(given[place])):
-        members = tuple(compared_members(table, given[place]))
+        members = tuple(find_compared_members(table, given[place]))
         if members not in candidates:
-            candidates[members] = _grouped(members, stored)
-        [key] = _grouped(members, [given[place]])
+            candidates[members] = _group(members, stored)
+        [key] = _group(members, [given[place]])
         among = candidates[members].get(key, [])
         found = next((each for each in among if each in left and alike(given[place], stored[each])), None)
         if found is not None:
@@ -143,10 +142,10 @@ def _by_content(
     return [next(rest, None) if place is None else place for place in places]
 
 
-def compared_members(table: Table, given: Values) -> list[str]:
-    """The members of *given*, ledgers aside, that say the same in a record of the same content.
+def find_compared_members(table: Table, given: Values) -> list[str]:
+    """The members of *given*, other than ledgers, that have the same values in a record that is alike.
 
-    Of several slugs that name one row, that is the one that resolves.
+    Of several slugs for one row, only the one that resolves.
     """
     ignored = {ledger.member for ledger in table.ledgers}
     for reference in table.references:

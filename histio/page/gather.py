@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from histio.comparing.ordered import Placer
+from histio.comparing.positions import Locator
 from histio.exporting.pages import export_runs
 from histio.files import FilePath, Source, check_damage, reading
 from histio.files.raw_runs import UnreadableLine
@@ -137,13 +137,13 @@ class GatheredKind:
         self.untimed = 0
         self.first: str | None = None
         self.last: str | None = None
-        self._placer = Placer(kind, 0)
+        self._locator = Locator(kind, 0)
 
     def add(self, record: Record, place: str = "") -> None:
         """Count a run; *place* is its line or index in a file, in words."""
         self.runs += 1
         try:
-            found = self._placer(record)
+            found = self._locator.locate(record)
             time, run = found.time, found.identity
         except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
             time, run = "", self.kind.identity.words_of(record)

@@ -20,7 +20,7 @@ from histio.importing.fast.rows import RowWriter, find_row_writer
 from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
 from histio.importing.truncation import Cut
-from histio.importing.update.compare import note_altered
+from histio.importing.update.compare import warn_of_altered
 from histio.kinds.mapping import unique_rules
 from histio.kinds.table import Kind, Table
 from histio.tuning import tuning
@@ -161,7 +161,7 @@ class FastPath:
                 values = {member: raw.record.get(name) for member, name in kind.table.names.items()}
                 values[kind.identity.members[0]] = identity
                 warned.append(Run(kind, raw, values, outcome="skipped"))
-        note_altered(self._connection, kind, warned, within=self._destination.identities.scope(kind.table))
+        warn_of_altered(self._connection, kind, warned, within=self._destination.identities.scope(kind.table))
         for run in warned:
             self._tally.add(run)
         self._tally.count(kind.name, "skipped", len(stored) - len(rest) - len(warned))

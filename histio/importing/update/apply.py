@@ -1,4 +1,4 @@
-"""Changes of stored runs → the database: through the ORM's unit of work, as a host's own code would do it."""
+"""Apply planned updates through the ORM's unit of work, as a host's own code would do it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sqlalchemy.orm.collections import collection_adapter
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
-from histio.importing.bulk import insert_in_bulk
 from histio.importing.orm import ObjectWriter, cascades, constant_values
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
@@ -23,104 +22,122 @@ from histio.importing.update.plan import (
     LedgerUpdate,
     Removal,
     RowUpdate,
-    conflicts,
     count_entries,
+    find_conflicts,
+    get_entries,
     plan_update,
-    stored_entries,
 )
+from histio.importing.update.reinsert import reinsert_entries
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, attribute, is_among, select_rows
-from histio.kinds.table import Ledger, Links, Table
+from histio.kinds.mapping import attribute, select_rows
+from histio.kinds.table import Ledger, Table
 from histio.resolving.construct import assign
 from histio.resolving.eager import eager_options, fetch_apart
 
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
 """Columns beside which the identity of a run is unique, and their values."""
 
-Done: TypeAlias = dict[Row, Counter[str] | str]
-"""What was done to the ledger entries of each run; a text: why nothing of it could be changed."""
+Results: TypeAlias = dict[Row, Counter[str] | str]
+"""By run, the counts of its ledger entries that were changed; a text: why the run cannot be updated."""
 
 
-def amend_by_unit_of_work(habits: Habits, given: Mapping[Row, Values], within: Scope, done: Done) -> Insert:
-    """A way to write rows of runs that exist: in a session of histio's own, with the host's *habits*.
+def update_by_unit_of_work(
+    habits: Habits, given: Mapping[Row, Values], within: Scope, results: Results
+) -> Insert:
+    """A function that updates the rows of stored runs, in a session of histio's own.
 
-    Of each row, only what is *given* is changed. What was done is noted in *done*. What the host's code
-    raises is the rows' fault.
+    Args:
+        habits: What the session does as the host's own sessions do.
+        given: By row, the values of the document; no others are changed.
+        within: Columns beside which the identity of a run is unique, and their values.
+        results: Receives the result for each row.
+
+    Returns:
+        The function. It raises RowFaultError for whatever the host's code raises.
     """
 
-    def amend(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    def update(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         # Others may have changed the entries before they had to wait for this transaction.
         with own_session(connection, habits, now=True) as session:
             try:
-                done.update(_Amendment(session).make(table, {row: given[row] for row in rows}, within))
-            except (sa.exc.StatementError, RowFaultError):  # what the database says, or a driver
+                writer = _UpdateWriter(session, table, within)
+                results.update(writer.update({row: given[row] for row in rows}))
+            except (sa.exc.StatementError, RowFaultError):  # raised by the database or its driver
                 raise
             except Exception as error:
                 raise RowFaultError(f"{type(error).__name__}: {error}") from error
 
-    return amend
+    return update
 
 
-class _Amendment(ObjectWriter):
-    """Changes objects of one session to the values of rows."""
+class _UpdateWriter(ObjectWriter):
+    """Updates of the stored runs of one table, in one session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, table: Table, within: Scope) -> None:
         super().__init__(session)
-        self._amended: dict[int, Any] = {}
+        self._table = table
+        self._within = within
+        self._targets: dict[int, Any] = {}
         self._released: set[tuple[int, str]] = set()
 
-    def make(self, table: Table, given: Mapping[Row, Values], within: Scope) -> Done:
-        """Change what is stored of runs; rows below *table* that are new come with them."""
+    def update(self, given: Mapping[Row, Values]) -> Results:
+        """Update the stored runs of *given*, with their ledgers."""
+        table = self._table
         assert table.identity is not None  # noqa: S101 - the table of runs
-        identities = [table.identity.of(values) for values in given.values()]
-        found = self._load(table, table.identity, identities, within)
-        changes: list[RowUpdate] = []
-        done: Done = {}
-        for (made, values), identity in zip(given.items(), identities, strict=True):
-            row = found.get(identity)
-            if row is None:
-                done[made] = "another client has just removed it"
-                continue
-            stored = table.schema.load(table.schema.dump(row))
-            change = plan_update(table, row, values, made, stored)
-            done[made] = "; ".join(conflicts(change)) or Counter(count_entries(change))
-            changes += [] if isinstance(done[made], str) else [change]
+        updates, results = self._plan(table.identity, given)
         self.load_related(table, given)
-        self._release(table, [change.target for change in changes])
-        self._remove(removal for change in changes for removal in change.removals())
-        for change in changes:
-            self._amend(change)
+        self._release([update.target for update in updates])
+        self._remove(removal for update in updates for removal in update.removals())
+        for update in updates:
+            self._update_row(update)
         self.write(table, [])
-        self._bring_into_order(table, changes)
-        meant = {table.identity.of(change.given): _meant(change) for change in changes}
-        check_kept(self._session.connection(), table, meant, within=within, now=True)
-        return done
+        reinsert_entries(self._session.connection(), table, updates)
+        meant = {table.identity.of(update.given): _meant(update) for update in updates}
+        check_kept(self._session.connection(), table, meant, within=self._within, now=True)
+        return results
 
-    def _release(self, table: Table, rows: Sequence[Any]) -> None:
-        """Make the *rows* of runs refer to each other by their columns only, not by relationships.
+    def _plan(self, identity: Identity, given: Mapping[Row, Values]) -> tuple[list[RowUpdate], Results]:
+        """The updates of the runs in *given* that can be updated, and the results for all of them."""
+        table = self._table
+        identities = {row: identity.of(values) for row, values in given.items()}
+        stored = self._load(identity, list(identities.values()))
+        updates: list[RowUpdate] = []
+        results: Results = {}
+        for row, values in given.items():
+            target = stored.get(identities[row])
+            if target is None:
+                results[row] = "another client has just removed it"
+                continue
+            update = plan_update(table, target, values, row, table.schema.load(table.schema.dump(target)))
+            conflict = "; ".join(find_conflicts(update))
+            results[row] = conflict or Counter(count_entries(update))
+            updates += [] if conflict else [update]
+        return updates, results
+
+    def _load(self, identity: Identity, identities: Sequence[Any]) -> dict[Any, Any]:
+        """The objects of runs with everything that belongs to them, by identity."""
+        model = self._table.mapper.class_
+        own = identity.sql(model)
+        scope = [column == value for column, value in self._within.items()]
+        statement = own.join(select_rows(model, *own.parts)).options(*eager_options(self._table))
+        rows = self._session.execute(statement.where(own.among(identities), *scope)).all()
+        fetch_apart(self._session, self._table, [row for row, *_ in rows])
+        return {identity.normal(identity.joined(values)): row for row, *values in rows}
+
+    def _release(self, targets: Sequence[Any]) -> None:
+        """Let runs refer to each other by their columns only, not by relationships.
 
         The unit of work finds no order for objects that refer to each other in a circle.
         """
-        self._amended = {id(row): row for row in rows}
-        for way in (each.relation for each in table.references if each.relation.writable is not None):
-            for row in rows:
-                if id(sa.inspect(row).dict.get(way.name)) in self._amended:
-                    self._session.expire(row, [way.name])
-                    self._released.add((id(row), way.name))
-
-    def _load(
-        self, table: Table, identity: Identity, identities: Sequence[Any], within: Scope
-    ) -> dict[Any, Any]:
-        """The objects of runs with all that belongs to them, by identity."""
-        own = identity.sql(table.mapper.class_)
-        scope = [column == value for column, value in within.items()]
-        statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager_options(table))
-        rows = self._session.execute(statement.where(own.among(identities), *scope)).all()
-        fetch_apart(self._session, table, [row for row, *_ in rows])
-        return {identity.normal(identity.joined(values)): row for row, *values in rows}
+        self._targets = {id(target): target for target in targets}
+        for way in (each.relation for each in self._table.references if each.relation.writable is not None):
+            for target in targets:
+                if id(sa.inspect(target).dict.get(way.name)) in self._targets:
+                    self._session.expire(target, [way.name])
+                    self._released.add((id(target), way.name))
 
     def _remove(self, removals: Iterator[tuple[int, Removal]]) -> None:
-        """Delete entries, the deepest first: what is unique about them may come again with others."""
+        """Delete entries, the deepest first, before others are written with the same unique values."""
         levels: dict[int, list[Removal]] = defaultdict(list)
         for depth, removal in removals:
             levels[depth].append(removal)
@@ -130,117 +147,111 @@ class _Amendment(ObjectWriter):
                 self._session.delete(removal.entry)
             self._session.flush()
 
-    def _amend(self, change: RowUpdate) -> None:
-        table, row = change.table, change.target
-        made, counter = change.row.parameters, table.mapper.version_id_col
-        for member, column in table.columns.items():
-            if member in change.members and column is not counter:
-                name = table.attribute(member).key
-                setattr(row, name, made[column.key])
-                if not sa.inspect(row).attrs[name].history.has_changes():
-                    flag_modified(row, name)  # within JSON, 1 and true are the same to SQLAlchemy
-        self._relate(change)
+    def _update_row(self, update: RowUpdate) -> None:
+        """Set what changes in a row and in its ledgers."""
+        table, target = update.table, update.target
+        self._set_columns(update)
+        self._set_references(update)
         for ledger in table.ledgers:
-            copied = _keys(table, ledger, row, beyond=True)
-            for entry in stored_entries(table, ledger, row) if copied else ():
+            copied = _keys_from_owner(table, ledger, target, further=True)
+            for entry in get_entries(table, ledger, target) if copied else ():
                 for name, value in copied.items():
                     setattr(entry, name, value)
-        for entries in change.ledgers:
-            self._amend_entries(change, entries)
-        if change.touches_row:
-            self._keep_given(change)
+        for each in update.ledgers:
+            self._update_ledger(update, each)
+        if update.touches_row:
+            self._keep_given(update)
 
-    def _relate(self, change: RowUpdate) -> None:
-        """Let the row refer to the related rows that the document names."""
-        table, row, made = change.table, change.target, change.row
-        for way in (each.relation for each in table.references if change.members & each.slugs.keys()):
-            key = tuple(made.parameters.get(column.key) for column in way.local)
-            for column, value in zip(way.local, key, strict=True):
-                setattr(row, attribute(table.mapper, column).key, value)
-            related = self.related.get((way, key))
-            by_column = id(related) in self._amended or (id(row), way.name) in self._released
-            if way.writable is not None and related is not None and not by_column:
-                setattr(row, way.name, related)
-        for links, keys in zip(table.links, made.links, strict=True):
-            if links.member in change.members:
-                assign(row, links.relation.name, [self.related[links.relation, key] for key in keys])
-
-    def _keep_given(self, change: RowUpdate) -> None:
-        """Let neither ``onupdate`` nor a counter of versions speak where the document has spoken."""
-        table, row = change.table, change.target
+    def _set_columns(self, update: RowUpdate) -> None:
+        table, target = update.table, update.target
         for member, column in table.columns.items():
-            if member not in change.given or member in table.computed:
+            if member in update.members and column is not table.mapper.version_id_col:
+                name = table.attribute(member).key
+                setattr(target, name, update.row.parameters[column.key])
+                if not sa.inspect(target).attrs[name].history.has_changes():
+                    flag_modified(target, name)  # within JSON, 1 and true are the same to SQLAlchemy
+
+    def _set_references(self, update: RowUpdate) -> None:
+        """Let a row refer to the related rows that the document names."""
+        table, target, row = update.table, update.target, update.row
+        for way in (each.relation for each in table.references if update.members & each.slugs.keys()):
+            key = tuple(row.parameters.get(column.key) for column in way.local)
+            for column, value in zip(way.local, key, strict=True):
+                setattr(target, attribute(table.mapper, column).key, value)
+            related = self.related.get((way, key))
+            by_column = id(related) in self._targets or (id(target), way.name) in self._released
+            if way.writable is not None and related is not None and not by_column:
+                setattr(target, way.name, related)
+        for links, keys in zip(table.links, row.links, strict=True):
+            if links.member in update.members:
+                assign(target, links.relation.name, [self.related[links.relation, key] for key in keys])
+
+    def _keep_given(self, update: RowUpdate) -> None:
+        """Keep the values of the document where ``onupdate`` or a counter of versions would set others."""
+        table, target = update.table, update.target
+        for member, column in table.columns.items():
+            if member not in update.given or member in table.computed:
                 continue
             if column is table.mapper.version_id_col:
-                self.counters.append((table.mapper, row, change.row.parameters[column.key]))
+                self.counters.append((table.mapper, target, update.row.parameters[column.key]))
             elif column.onupdate is not None or column.server_onupdate is not None:
-                flag_modified(row, table.attribute(member).key)
+                flag_modified(target, table.attribute(member).key)
 
-    def _amend_entries(self, change: RowUpdate, entries: LedgerUpdate) -> None:
-        ledger, relation = entries.ledger, entries.ledger.relation
-        keys = constant_values(ledger) | _keys(
-            change.table, ledger, change.target, beyond=ledger.owner_has_key
-        )
+    def _update_ledger(self, update: RowUpdate, entries: LedgerUpdate) -> None:
+        """Update the entries of a ledger, and add the new ones."""
+        ledger = entries.ledger
+        keys = _keys_from_owner(update.table, ledger, update.target, further=ledger.owner_has_key)
+        keys = constant_values(ledger) | keys
         new = []
         for each in entries.entries:
             if isinstance(each, RowUpdate):
-                self._amend(each)
+                self._update_row(each)
                 entries.objects.append(each.target)
             else:
                 new.append(self.build(ledger.table, each, keys))
                 entries.objects.append(new[-1])
-        if not new:
-            return
+        if new:
+            self._add_new(update.target, entries, new)
+
+    def _add_new(self, owner: Any, entries: LedgerUpdate, new: Sequence[Any]) -> None:
+        """Put *new* objects into the ledger of their *owner*, and into the session."""
+        ledger, relation = entries.ledger, entries.ledger.relation
         if not cascades(ledger):
             self._session.add_all(new)
         if relation.writable is None:
             return
         if relation.apart:
             for entry in new:
-                getattr(change.target, relation.name).add(entry)
+                getattr(owner, relation.name).add(entry)
         elif not ledger.many:
-            setattr(change.target, relation.name, new[0])
-        elif isinstance(getattr(change.target, relation.name), list):
-            setattr(change.target, relation.name, entries.objects)
-        else:  # one that loses the order, or whose keys are changing as well
+            setattr(owner, relation.name, new[0])
+        elif isinstance(getattr(owner, relation.name), list):
+            setattr(owner, relation.name, entries.objects)
+        else:  # a set has no order, and the keys of a mapping may be changing too
             self._session.add_all(new)
 
-    def _bring_into_order(self, table: Table, changes: Sequence[RowUpdate]) -> None:
-        """Write entries anew that come after others which were recorded later."""
-        keys: dict[Ledger, list[tuple[Any, ...]]] = defaultdict(list)
-        for _, entries in (each for change in changes for each in change.all_ledgers()):
-            if entries.rewritten:
-                growing = entries.ledger.table.growing_key
-                name = attribute(entries.ledger.table.mapper, growing).key  # type: ignore[arg-type]
-                keys[entries.ledger] += [
-                    (getattr(entries.objects[place], name),) for place in entries.rewritten
-                ]
-        for ledger in _deepest_first(table):
-            if ledger in keys:
-                _write_anew(self._session.connection(), ledger, keys[ledger])
 
-
-def _meant(change: RowUpdate) -> Row:
-    """The rows that should be there after *change*, without their values."""
-    stored = rows_of(change.table, change.stored)
-    amended = {
+def _meant(update: RowUpdate) -> Row:
+    """The rows that should be stored after *update*, to be counted: without their values."""
+    stored = rows_of(update.table, update.stored)
+    updated = {
         each.ledger: [_meant(entry) if isinstance(entry, RowUpdate) else entry for entry in each.entries]
-        for each in change.ledgers
+        for each in update.ledgers
     }
     ledgers = (
-        amended.get(ledger, entries)
-        for ledger, entries in zip(change.table.ledgers, stored.ledgers, strict=True)
+        updated.get(ledger, entries)
+        for ledger, entries in zip(update.table.ledgers, stored.ledgers, strict=True)
     )
     links = (
-        given if each.member in change.given else kept
-        for each, given, kept in zip(change.table.links, change.row.links, stored.links, strict=True)
+        given if each.member in update.given else kept
+        for each, given, kept in zip(update.table.links, update.row.links, stored.links, strict=True)
     )
     return Row({}, tuple(ledgers), tuple(links))
 
 
 def _detach(removals: Sequence[Removal]) -> None:
-    """Take entries out of their owners' relationships, without telling the host that the owners change."""
-    of_lists: dict[int, tuple[Any, set[int]]] = {}
+    """Take entries out of their owners' relationships, without events for the host."""
+    lists: dict[int, tuple[Any, set[int]]] = {}
     for removal in removals:
         relation, owner = removal.ledger.relation, removal.owner
         if removal.ledger.owner_has_key:
@@ -250,86 +261,20 @@ def _detach(removals: Sequence[Removal]) -> None:
         elif not removal.ledger.many:
             set_committed_value(owner, relation.name, None)
         elif isinstance(found := getattr(owner, relation.name), list):
-            of_lists.setdefault(id(found), (found, set()))[1].add(id(removal.entry))
+            lists.setdefault(id(found), (found, set()))[1].add(id(removal.entry))
         else:
             collection_adapter(found).remove_without_event(removal.entry)
-    for found, gone in of_lists.values():  # at once: a list would look for each from its beginning
-        list.__setitem__(found, slice(None), [each for each in found if id(each) not in gone])
+    for found, removed in lists.values():  # all at once: list.remove searches from the beginning
+        list.__setitem__(found, slice(None), [each for each in found if id(each) not in removed])
 
 
-def _keys(table: Table, ledger: Ledger, owner: Any, *, beyond: bool) -> dict[str, Any]:
-    """By attribute, what ties an entry to its *owner*; only what goes *beyond* the relationship itself."""
+def _keys_from_owner(table: Table, ledger: Ledger, owner: Any, *, further: bool) -> dict[str, Any]:
+    """By attribute, the values that an entry takes from its *owner*.
+
+    *further*: without the columns of the relationship itself.
+    """
     pairs = list(zip(ledger.local, ledger.owner, strict=True))
     return {
         attribute(ledger.table.mapper, local).key: getattr(owner, attribute(table.mapper, own).key)
-        for local, own in pairs[len(ledger.relation.local) if beyond else 0 :]
+        for local, own in pairs[len(ledger.relation.local) if further else 0 :]
     }
-
-
-def _deepest_first(table: Table) -> Iterator[Ledger]:
-    for ledger in table.ledgers:
-        yield from _deepest_first(ledger.table)
-        yield ledger
-
-
-def _write_anew(connection: Connection, ledger: Ledger, keys: Sequence[tuple[Any, ...]]) -> None:
-    """Give the entries with these growing *keys* new ones, in that order; nothing else of them changes."""
-    growing: Any = ledger.table.growing_key
-    taken = _take(connection, ledger.table, (growing,), keys)
-    beside = () if ledger.table.is_shared else ledger.relation.remote
-    rows = [row for key in keys for row in taken[key]]
-    insert_in_bulk(connection, ledger.table, rows, within=beside, ordered=True)
-
-
-def _take(
-    connection: Connection, table: Table, columns: Columns, keys: Sequence[tuple[Any, ...]]
-) -> dict[tuple[Any, ...], list[Row]]:
-    """Delete the rows whose *columns* have one of the *keys*, and all below them; give them back by those."""
-    taken: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    kept = [each for each in table.rows.columns if each is not table.growing_key and each.computed is None]
-    for start in range(0, len(keys), KEYS_PER_STATEMENT):
-        among = is_among(columns, keys[start : start + KEYS_PER_STATEMENT])
-        stored = connection.execute(sa.select(table.rows).where(among).order_by(*table.rows.primary_key))
-        rows = stored.mappings().all()
-        below = [
-            (
-                each.relation.local,
-                _take(connection, each.table, each.relation.remote, _keys_below(rows, each)),
-            )
-            for each in table.ledgers
-        ]
-        linked = [(links.relation.local, _take_links(connection, links, rows)) for links in table.links]
-        connection.execute(sa.delete(table.rows).where(among))
-        for row in rows:
-            parameters = {each.key: _again(each, row[each]) for each in kept}
-            entries = tuple(some[_values(row, own)] for own, some in below)
-            pairs = tuple(some[_values(row, own)] for own, some in linked)
-            taken[_values(row, columns)].append(Row(parameters, entries, pairs))
-    return taken
-
-
-def _take_links(
-    connection: Connection, links: Links, rows: Sequence[Any]
-) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
-    """Delete the links of *rows*; give back the keys of the related rows, by those of the rows."""
-    taken: dict[tuple[Any, ...], list[tuple[Any, ...]]] = defaultdict(list)
-    own, (there, _) = links.relation.remote, links.relation.link or ((), ())
-    among = is_among(own, [_values(row, links.relation.local) for row in rows])
-    for row in connection.execute(sa.select(*own, *there).where(among)).mappings():
-        taken[_values(row, own)].append(_values(row, there))
-    connection.execute(sa.delete(own[0].table).where(among))
-    return taken
-
-
-def _keys_below(rows: Sequence[Any], ledger: Ledger) -> list[tuple[Any, ...]]:
-    """The keys of *rows* that their entries hold: none where it is the other way round."""
-    return [] if ledger.owner_has_key else [_values(row, ledger.relation.local) for row in rows]
-
-
-def _values(row: Any, columns: Columns) -> tuple[Any, ...]:
-    return tuple(row[column] for column in columns)
-
-
-def _again(column: sa.Column[Any], value: Any) -> Any:
-    """A *value* that was read, to be written as it was: None would be JSON's null."""
-    return sa.null() if value is None and isinstance(column.type, sa.JSON) else value

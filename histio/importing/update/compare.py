@@ -22,7 +22,7 @@ BY_CONTENT = Comparison()
 """Members that a document leaves out are not compared, and slugs of the same row are equal."""
 
 
-def stored_values(
+def read_stored(
     connection: Connection,
     kind: Kind,
     runs: Sequence[Run],
@@ -30,13 +30,18 @@ def stored_values(
     within: Mapping[sa.Column[Any], Any],
     now: bool = False,
 ) -> list[Values | str]:
-    """What the database holds of each of *runs*, as its record loads; a text: why that is not known.
+    """The stored values of *runs*, as their schema loads them; a text: why they cannot be read.
 
-    *now*: what is committed now. Otherwise the transaction's own moment, where it saw the run.
+    Args:
+        connection: In a transaction; only read from.
+        kind: The kind of the runs.
+        runs: Runs that exist.
+        within: Columns beside which the identity of a run is unique, and their values.
+        now: Whether to read what is committed now, instead of what the transaction sees.
     """
     records: dict[str, Any] = {}
     unreadable: dict[str | None, str] = {}
-    # The row is there, but a REPEATABLE READ transaction may not see who was faster unless it looks again.
+    # A REPEATABLE READ transaction may not see a run that another client has just written.
     for latest in [True] if now else [False, True]:
         wanted = [run.identity for run in runs if run.uuid not in records.keys() | unreadable.keys()]
         if wanted:
@@ -44,22 +49,24 @@ def stored_values(
             records |= {kind.identity.words_of(record): record for record in page.records}
             unreadable |= {problem.uuid: str(problem) for problem in page.problems}
     unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
-    found: list[Values | str] = []
-    for run in runs:
-        try:
-            record = records.get(run.uuid or "")
-            found.append(
-                unreadable.get(run.uuid, unseen) if record is None else kind.table.schema.load(record)
-            )
-        except ValidationError as error:
-            found.append(f"what is stored cannot be loaded: {error}")
-    return found
+    return [
+        unreadable.get(run.uuid, unseen) if record is None else _load(kind.table, record)
+        for run, record in ((run, records.get(run.uuid or "")) for run in runs)
+    ]
 
 
-def note_altered(
+def _load(table: Table, record: Any) -> Values | str:
+    try:
+        values: Values = table.schema.load(record)
+    except ValidationError as error:
+        return f"what is stored cannot be loaded: {error}"
+    return values
+
+
+def warn_of_altered(
     connection: Connection, kind: Kind, runs: Collection[Run], *, within: Mapping[sa.Column[Any], Any]
 ) -> None:
-    """Warn in each of *runs* of its values that are read differently from how they are stored."""
+    """Warn in *runs* about stored values that are read differently from how they are stored."""
     by_uuid = {run.uuid: run for run in runs}
     table = kind.table
     own = kind.identity.sql(table.mapper.class_, apart=True)
@@ -68,14 +75,11 @@ def note_altered(
     for value in altered_values(connection, kind, [identity, *scope]) if runs else ():
         run, at = by_uuid.get(value.run), value.members[0]
         if run is not None and any(table.names[member] == at for member in run.values):
-            run.note(
-                Fault(f"{value.text} An update goes by what is read.", "precision"),
-                at,
-                warning=True,
-            )
+            fault = Fault(f"{value.text} An update compares the value as read.", "precision")
+            run.note(fault, at, warning=True)
 
 
-def given_values(
+def resolve_given(
     table: Table,
     runs: Sequence[Run],
     stored: Sequence[Values | str],
@@ -86,23 +90,23 @@ def given_values(
     Args:
         table: The table of the runs.
         runs: Well-formed runs.
-        stored: The stored values of each run, as `stored_values` returns them.
+        stored: The stored values of each run, as `read_stored` returns them.
         as_stored: Replaces the slugs of records by those that an export would write. It is called for runs
             that differ from the stored ones only.
     """
     pairs = zip(runs, stored, strict=True)
     differing = [
         run
-        for run, there in pairs
-        if not isinstance(there, str) and not BY_CONTENT.alike(table, run.values, there)
+        for run, values in pairs
+        if not isinstance(values, str) and not BY_CONTENT.is_alike(table, run.values, values)
     ]
     resolved = as_stored(table, [run.values for run in differing])
     return {run: run.values for run in runs} | dict(zip(differing, resolved, strict=True))
 
 
-def differences(table: Table, given: Values, stored: Values) -> Iterator[str]:
+def describe_differences(table: Table, given: Values, stored: Values) -> Iterator[str]:
     """A phrase for each member, entry or order that *given* and *stored* have differently."""
-    return map(_phrase, BY_CONTENT.mismatches(table, given, stored))
+    return map(_phrase, BY_CONTENT.find_mismatches(table, given, stored))
 
 
 def _phrase(mismatch: Mismatch) -> str:

@@ -1,4 +1,4 @@
-"""Work out what an update does to a stored run and its entries, before anything is written."""
+"""Plan what an update does to a stored run and its ledger entries, before anything is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from histio.importing.run import Values
 from histio.importing.update.compare import BY_CONTENT
 from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
-from histio.kinds.match import out_of_sequence
+from histio.kinds.match import find_misplaced
 from histio.kinds.table import Ledger, Table
 from histio.kinds.walk import Steps
 from histio.pointer import pointer
@@ -27,10 +27,10 @@ class RowUpdate:
 
     Attributes:
         target: The object that is updated.
-        given: What the document says of it, loaded.
-        stored: What the database says of it, loaded.
+        given: The values in the document, as the schema loads them.
+        stored: The values in the database, as the schema loads them.
         row: The row that the document asks for, with its references resolved.
-        members: The members that change, ledgers aside.
+        members: The members that change, other than ledgers.
         ledgers: The updates of the ledgers that the document has.
     """
 
@@ -43,7 +43,7 @@ class RowUpdate:
     ledgers: list[LedgerUpdate]
 
     def all_ledgers(self, steps: Steps = ()) -> Iterator[tuple[Steps, LedgerUpdate]]:
-        """The updates of its ledgers and of those below, each with the steps that lead to the ledger."""
+        """The updates of all ledgers below the row, with the steps from the run to the ledger."""
         for update in self.ledgers:
             at = (*steps, self.table.names[update.ledger.member])
             yield at, update
@@ -51,7 +51,7 @@ class RowUpdate:
                 yield from entry.all_ledgers((*at, index) if update.ledger.many else at)
 
     def removals(self, depth: int = 0) -> Iterator[tuple[int, Removal]]:
-        """The entries that are removed, with all entries below them, each with its depth."""
+        """The removed entries and all entries below them, with their depth."""
         for update in self.ledgers:
             for entry in update.removed:
                 yield from _removals(Removal(update.ledger, self.target, entry), depth)
@@ -73,8 +73,8 @@ class LedgerUpdate:
     Attributes:
         entries: The entries in the order of the document: updates of stored ones, and new rows.
         removed: The objects of the entries that are removed.
-        rewritten: The places in `entries` of those that are deleted and inserted again, so that they come
-            in this order.
+        rewritten: The indexes in `entries` of those that are deleted and inserted again, to be recorded in
+            this order.
         objects: The objects of `entries`, once the new ones exist.
     """
 
@@ -85,7 +85,7 @@ class LedgerUpdate:
     objects: list[Any] = field(default_factory=list)
 
     def kept(self) -> Iterator[tuple[int, RowUpdate]]:
-        """The stored entries that stay, with their places in `entries`."""
+        """The stored entries that stay, with their indexes in `entries`."""
         return ((place, each) for place, each in enumerate(self.entries) if isinstance(each, RowUpdate))
 
     def added(self) -> list[Row]:
@@ -106,29 +106,29 @@ def _removals(removal: Removal, depth: int) -> Iterator[tuple[int, Removal]]:
     yield depth, removal
     table = removal.ledger.table
     for ledger in table.ledgers:
-        for entry in stored_entries(table, ledger, removal.entry):
+        for entry in get_entries(table, ledger, removal.entry):
             yield from _removals(Removal(ledger, removal.entry, entry), depth + 1)
 
 
-def stored_entries(table: Table, ledger: Ledger, row: Any) -> list[Any]:
-    """The objects of the entries of *row*, in the order in which they are exported."""
+def get_entries(table: Table, ledger: Ledger, row: Any) -> list[Any]:
+    """The objects of the entries of *row*, in the order of exports."""
     return ledger.listed(table.schema.get_attribute(row, ledger.member, None))
 
 
 def plan_update(table: Table, target: Any, given: Values, row: Row, stored: Values) -> RowUpdate:
-    """What makes the object *target* say what is *given*; see `RowUpdate` for the arguments."""
+    """Plan the update of the object *target* to the *given* values; `RowUpdate` describes the arguments."""
     given = _with_choices(table, given)
     ledgers = [
-        _plan_ledger(ledger, stored_entries(table, ledger, target), given, rows, stored)
+        _plan_ledger(ledger, get_entries(table, ledger, target), given, rows, stored)
         for ledger, rows in zip(table.ledgers, row.ledgers, strict=True)
         if ledger.member in given
     ]
-    members = frozenset(BY_CONTENT.changed_members(table, given, stored)) - table.computed
+    members = frozenset(BY_CONTENT.find_changed_members(table, given, stored)) - table.computed
     return RowUpdate(table, target, given, stored, row, members, ledgers)
 
 
 def _with_choices(table: Table, given: Values) -> Values:
-    """*given*, with null for the references that it leaves out because it has chosen another."""
+    """*given*, with null for references that it leaves out because it has another one of a choice."""
     members = {name: member for member, name in table.names.items()}
     for group in table.schema.choices():
         given = {members[name]: None for name in group} | given
@@ -138,7 +138,15 @@ def _with_choices(table: Table, given: Values) -> Values:
 def _plan_ledger(
     ledger: Ledger, objects: list[Any], given: Values, rows: list[Row], stored: Values
 ) -> LedgerUpdate:
-    """The update of the entries in *ledger*, of which *objects* are stored and *rows* are asked for."""
+    """Plan the update of a ledger.
+
+    Args:
+        ledger: The ledger.
+        objects: Its stored entries, in the order of exports.
+        given: The values of its owner in the document.
+        rows: Its entries in the document, with references resolved.
+        stored: The values of its owner in the database.
+    """
     ours, theirs = (ledger.listed(values.get(ledger.member)) for values in (given, stored))
     places = BY_CONTENT.match(ledger, ours, theirs)
     entries = [
@@ -147,19 +155,19 @@ def _plan_ledger(
     ]
     kept = set(places)
     removed = [each for place, each in enumerate(objects) if place not in kept]
-    meant = [
+    merged = [
         entry if place is None else {**theirs[place], **entry}
         for entry, place in zip(ours, places, strict=True)
     ]
-    rewritten = out_of_sequence(ledger, meant, _recorded(ledger, objects, places))
+    rewritten = find_misplaced(ledger, merged, _recorded(ledger, objects, places))
     if rewritten and ledger.table.identity is None and (ledger.table.ledgers or ledger.table.links):
-        # Entries that nothing identifies are found by their owner, so it must have no others.
+        # Inserted entries without identity are found by their owner, so all of its entries are rewritten.
         rewritten = [*range(len(entries))]
     return LedgerUpdate(ledger, entries, removed, rewritten)
 
 
 def _recorded(ledger: Ledger, objects: list[Any], places: list[int | None]) -> list[Any]:
-    """What grows from one recorded entry to the next, for the *objects* at these *places*."""
+    """For the *objects* at *places*, a value that grows from one recorded entry to the next; None: new."""
     growing = ledger.table.growing_key
     if growing is None or ledger.further_order != "recording":
         return [*places]
@@ -167,8 +175,8 @@ def _recorded(ledger: Ledger, objects: list[Any], places: list[int | None]) -> l
     return [None if place is None else getattr(objects[place], name) for place in places]
 
 
-def conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
-    """Why *update* cannot be made."""
+def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
+    """The reasons why *update* cannot be applied."""
     table = update.table
     for member in table.columns:
         if member in update.members and table.columns[member].primary_key:
@@ -182,12 +190,12 @@ def conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
         if reason is not None:
             yield f"{pointer(*at)} cannot be brought into that order: {reason}"
         for index, entry in each.kept():
-            yield from conflicts(entry, (*at, index) if each.ledger.many else at)
+            yield from find_conflicts(entry, (*at, index) if each.ledger.many else at)
 
 
 @functools.cache
 def _why_fixed(ledger: Ledger) -> str | None:
-    """Why entries cannot be deleted and inserted again; None: they can."""
+    """The reason why entries cannot be deleted and inserted again; None: they can."""
     if ledger.further_order == "hidden":
         hidden = order_names(ledger.table.schema, ledger.relation)[len(ledger.order) :]
         return f"the format does not have {' and '.join(hidden)}, which orders them"
@@ -209,7 +217,7 @@ def _tables_with_key(table: Table) -> Iterator[Table]:
 
 
 def _points_to(key: sa.ForeignKeyConstraint, table: Table) -> bool:
-    # By name: what else a host's keys refer to may not be there.
+    # Compared by name, because other tables that the key refers to may be missing in the metadata.
     return any(each.target_fullname.rpartition(".")[0] == table.rows.fullname for each in key.elements)
 
 
@@ -225,7 +233,7 @@ def _is_own(key: sa.ForeignKeyConstraint, table: Table) -> bool:
 
 
 def count_entries(update: RowUpdate) -> Iterator[str]:
-    """What is done to each entry below *update*: ``added``, ``changed`` or ``removed``."""
+    """For each entry below *update* that it touches: ``added``, ``changed`` or ``removed``."""
     for _, each in update.all_ledgers():
         rewritten = set(each.rewritten)
         yield from ("changed" for place, entry in each.kept() if entry.members or place in rewritten)

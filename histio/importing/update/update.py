@@ -1,4 +1,4 @@
-"""Updates stored runs and their ledgers to what a document says."""
+"""Update stored runs and their ledgers from a document."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from histio.importing.destination import Destination
 from histio.importing.repetitions import note_entries, written_here
 from histio.importing.row import Row
 from histio.importing.run import Run, Values
-from histio.importing.update.apply import Done, Scope, amend_by_unit_of_work
-from histio.importing.update.compare import BY_CONTENT, given_values, note_altered, stored_values
+from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
+from histio.importing.update.compare import BY_CONTENT, read_stored, resolve_given, warn_of_altered
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
 from histio.tuning import tuning
 
 
 class Updater:
-    """Makes stored runs what a document says of them.
+    """Updates stored runs.
 
     Args:
         destination: The database.
-        habits: Of the session that is used.
-        deferred: Whether deferred constraints are checked now.
+        habits: What the session does as the host's own sessions do.
+        deferred: Whether to check deferred constraints before the transaction ends.
     """
 
     def __init__(self, destination: Destination, *, habits: Habits, deferred: bool) -> None:
@@ -41,62 +41,54 @@ class Updater:
 
     @property
     def entries(self) -> EntryCounts:
-        """What was done to the ledger entries of all runs that were updated."""
+        """The numbers of ledger entries that were added, changed and removed."""
         return EntryCounts(**self._counts)
 
     def update(self, kind: Kind, runs: Sequence[Run]) -> Iterator[list[Run]]:
-        """Bring well-formed *runs* whose identity exists to their ends; give them back group by group.
+        """Set the outcomes of well-formed *runs* that exist, and yield them in groups.
 
-        No two of a group are the same run or share an entry, and each group finds what those before it left.
+        A group never has the same run or entry twice, so that each run is compared with what those before
+        it have left.
         """
         for start in range(0, len(runs), tuning().page):
             pending = list(runs[start : start + tuning().page])
             while pending:
-                again = self._update(kind, pending)
+                left = self._update_group(kind, pending)
                 yield [run for run in pending if run.outcome is not None]
-                pending = again
+                pending = left
 
-    def _update(self, kind: Kind, runs: list[Run]) -> list[Run]:
-        """Update *runs*; return those that depend on the outcome of an earlier one."""
+    def _update_group(self, kind: Kind, runs: list[Run]) -> list[Run]:
+        """Set the outcomes of *runs*; return those that share a run or an entry with one before them."""
         within = self._identities.scope(kind.table)
         self._lock(kind, runs, within)
-        differing: dict[Run, set[Any]] = {}
-        again: list[Run] = []
-        taken: set[Any] = set()
-        found = stored_values(self._connection, kind, runs, within=within, now=True)
-        given = given_values(kind.table, runs, found, self._builder.as_stored)
-        for run, stored in zip(runs, found, strict=True):
-            if taken & _identities_of(run):
-                again.append(run)
-            elif isinstance(stored, str):
-                run.note(Fault(f"Cannot be compared with the stored run: {stored}", "conflict"))
-                run.outcome = "rejected"
-            elif not BY_CONTENT.alike(kind.table, _writable(kind.table, given[run]), stored):
-                differing[run] = _identities_of(replace(run, values=stored))
-                taken |= differing[run] | _identities_of(run)
-            else:
-                run.outcome = "skipped"
-        now = [run for run in runs if run not in again and run.outcome != "rejected"]
-        note_altered(self._connection, kind, now, within=within)
+        stored = read_stored(self._connection, kind, runs, within=within, now=True)
+        given = resolve_given(kind.table, runs, stored, self._builder.as_stored)
+        differing, left = _compare(kind.table, runs, stored, given)
+        compared = [run for run in runs if run not in left and run.outcome != "rejected"]
+        warn_of_altered(self._connection, kind, compared, within=within)
         rows = self._builder.build(list(differing))
         self._check_entries(differing)
         for run in differing:
             run.outcome = "rejected" if run.problems else None
         accepted = {run: rows[run] for run in differing if run.outcome is None}
         self._write(kind, accepted, given, within)
-        return again
+        return left
 
     def _lock(self, kind: Kind, runs: Sequence[Run], within: Scope) -> None:
-        """Let nobody else change *runs* before this transaction ends."""
+        """Lock the rows of *runs* until the transaction ends."""
         own = kind.identity.sql()
         scope = [other == value for other, value in within.items()]
         known = own.select().where(own.among([run.identity for run in runs]), *scope)
-        # Rows that others share with the runs stay free, where the database can tell them apart.
+        # Related rows that hold a part of the identity are not locked, if the database can leave them out.
         of = kind.identity.columns[0].table if own.is_joined else None
         self._connection.execute(known.order_by(*own.parts).with_for_update(of=of))
 
     def _check_entries(self, runs: Mapping[Run, set[Any]]) -> None:
-        """Note entries that others have; *runs* each with the identities that are stored under it."""
+        """Note entries that exist under other runs.
+
+        Args:
+            runs: By run, the identities that are stored under it; see `_identities_of`.
+        """
         sought: dict[Table, list[Any]] = {}
         for table, identity, _ in (entry for run in runs for entry in run.entries()):
             if table.is_shared:
@@ -116,14 +108,15 @@ class Updater:
     def _write(
         self, kind: Kind, rows: Mapping[Run, Row], values: Mapping[Run, Values], within: Scope
     ) -> None:
+        """Update *rows*, and set the outcomes of their runs."""
         given = {row: values[run] for run, row in rows.items()}
-        done: Done = {}
+        results: Results = {}
         failures = write(
             self._connection,
             kind.table,
             list(given),
             deferred=self._deferred,
-            insert=amend_by_unit_of_work(self._habits, given, within, done),
+            insert=update_by_unit_of_work(self._habits, given, within, results),
         )
         for place, constraint in failures:
             run = list(rows)[place]
@@ -138,16 +131,42 @@ class Updater:
             )
             run.note(fault, *steps)
         for run, row in rows.items():
-            outcome = done.get(row)
-            if isinstance(outcome, str):
-                run.note(Fault(f"Cannot be updated: {outcome}", "conflict"))
-            elif outcome is not None and not run.problems:
-                self._counts += outcome
+            result = results.get(row)
+            if isinstance(result, str):
+                run.note(Fault(f"Cannot be updated: {result}", "conflict"))
+            elif result is not None and not run.problems:
+                self._counts += result
             run.outcome = "rejected" if run.problems else "updated"
 
 
+def _compare(
+    table: Table, runs: Sequence[Run], stored: Sequence[Values | str], given: Mapping[Run, Values]
+) -> tuple[dict[Run, set[Any]], list[Run]]:
+    """Skip runs that are the same as stored, and reject those that cannot be compared.
+
+    Returns:
+        The runs that differ, with the identities stored under them; and the runs that share an identity with
+        one of these, which are not compared.
+    """
+    differing: dict[Run, set[Any]] = {}
+    left: list[Run] = []
+    changing: set[Any] = set()
+    for run, values in zip(runs, stored, strict=True):
+        if changing & _identities_of(run):
+            left.append(run)
+        elif isinstance(values, str):
+            run.note(Fault(f"Cannot be compared with the stored run: {values}", "conflict"))
+            run.outcome = "rejected"
+        elif BY_CONTENT.is_alike(table, _without_computed(table, given[run]), values):
+            run.outcome = "skipped"
+        else:
+            differing[run] = _identities_of(replace(run, values=values))
+            changing |= differing[run] | _identities_of(run)
+    return differing, left
+
+
 def _identities_of(run: Run) -> set[Any]:
-    """What identifies *run* and its entries wherever they are, each with its column."""
+    """The identities that no two runs or entries share, of *run* and its entries, each with its columns."""
     own = run.kind.table
     return {
         (table.identity_columns, identity)
@@ -156,11 +175,11 @@ def _identities_of(run: Run) -> set[Any]:
     }
 
 
-def _writable(table: Table, values: Values) -> Values:
-    """*values* without what the database computes."""
+def _without_computed(table: Table, values: Values) -> Values:
+    """*values* without the members that the database computes."""
     kept = {member: value for member, value in values.items() if member not in table.computed}
     for ledger in table.ledgers:
         if kept.get(ledger.member) is not None:
-            entries = [_writable(ledger.table, entry) for entry in ledger.listed(kept[ledger.member])]
+            entries = [_without_computed(ledger.table, entry) for entry in ledger.listed(kept[ledger.member])]
             kept[ledger.member] = ledger.collect(entries)
     return kept
