@@ -246,7 +246,7 @@ def test_a_folder_may_have_a_name_that_means_something_in_a_url(a_short_year, tm
     assert sorted(path.name for path in folder.iterdir()) == sorted(demo.FILES)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     script = (
         "from histio import cli; from histio.demo import bakery; bakery.PRODUCTION_RUNS = 150; "
@@ -264,7 +264,7 @@ def test_the_schema_command_prints_the_published_file(tmp_path):
     assert result.stdout.encode() == PUBLISHED.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_reader_that_stops_reading_is_no_traceback(tmp_path):
     command = [sys.executable, "-m", "histio", "schema"]
     process = subprocess.Popen(

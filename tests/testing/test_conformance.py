@@ -247,7 +247,7 @@ def case_about(words: str, history: History, make_runs: testing.MakeRuns) -> tes
 # --- sound bindings ---------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_bundled_kinds_keep_every_promise_on_every_database(engine):
     assert testing.check_host(History(engine), make_runs=make_bakery) == []
 
@@ -405,7 +405,7 @@ def test_statements_are_not_counted_where_the_unit_of_work_writes(shop):
         sa.event.remove(Line, "after_insert", print)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_runs_that_follow_each_other_keep_every_promise_but_the_number_of_statements(shop_anywhere):
     [told] = testing.check_host(History(shop_anywhere, ChainSchema), make_runs=make_chain)
     assert "its runs refer to each other" in told
