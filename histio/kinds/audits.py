@@ -173,7 +173,7 @@ def _values(record: Record, path: str) -> list[Any]:
 
 
 def number(value: Any) -> Decimal | None:
-    """The *value* of a member, exactly as it stands there; None: it is no number."""
+    """The *value* of a member as an exact decimal; None: it is not a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
