@@ -120,6 +120,7 @@ def to_file(history, path):
     return path
 
 
+@pytest.mark.cells(1)
 @pytest.mark.parametrize("name", ["all.json", "all.jsonl", "all.jsonl.gz", "all.jsonl.zst"])
 def test_files_move_them_to_a_database_with_other_row_ids(create, tmp_path, name):
     path = to_file(History(create(lab.Base.metadata, *lab.catalog()), *lab.KINDS), tmp_path / name)
@@ -285,6 +286,7 @@ def test_a_run_whose_project_is_unknown_is_no_duplicate_of_another(full):
 # --- what is said of a run that exists ----------------------------------------------------------------
 
 
+@pytest.mark.cells(1)
 @pytest.mark.parametrize(
     ("members", "conflict"),
     [
@@ -749,6 +751,7 @@ def a_review(_project, n, made):
     return lab.Review(study=made[-1], letter="ab"[n % 2], verdict=f"Review {n}")
 
 
+@pytest.mark.thorough
 def test_the_conformance_kit_is_content(history):
     skipped = testing.check_host(history, make_runs=make_runs)
     assert [reason for reason in skipped if "identity" in reason] == []

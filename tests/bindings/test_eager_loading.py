@@ -272,7 +272,7 @@ def test_collections_that_are_queries_are_read_and_written(count_statements, laz
     is_right(way, count_statements, *COLLECTIONS, lazy=lazy)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("lazy", EAGER)
 def test_the_conformance_kit_is_content_with_a_host_that_loads_eagerly(lazy):
     host = host_of(*EVERYWHERE, lazy=lazy)

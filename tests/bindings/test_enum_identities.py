@@ -105,6 +105,7 @@ def test_entries_are_sorted_by_the_text_of_an_enum_on_every_database(document):
     assert orders == ("DAY", "WEEK", "hour")
 
 
+@pytest.mark.thorough
 def test_runs_that_enums_identify_are_imported_verified_and_exported_again(document, create, tmp_path):
     history = History(create(Base.metadata, number=1), *KINDS)
     assert history.import_document(document).imported == len(SCHEDULES) + 3

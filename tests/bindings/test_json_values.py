@@ -108,7 +108,7 @@ def test_what_is_made_alike_is_equal_to_what_it_was_and_stays(value):
     assert json.dumps(field.to_wire(once)) == json.dumps(once)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ANY.map(lambda value: {"value": value}), min_size=1, max_size=4))
 def test_all_databases_give_the_same_bytes(databases, values):

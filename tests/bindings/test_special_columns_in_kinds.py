@@ -113,7 +113,7 @@ class Upload:
             )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_conformance_kit_holds_all_of_it(create):
     made = Upload()
     check_host(History(create(made.base.metadata), made.schema), make_runs=made.make_runs)

@@ -177,7 +177,7 @@ def test_the_demonstration_shows_what_is_wrong_with_a_damaged_run(played, code, 
 @pytest.mark.slow
 def test_every_year_is_the_same(document, tmp_path):
     with opened(tmp_path / "again.db") as engine:
-        demo.fill(engine, bakery.catalog(), with_runs=True)
+        demo.fill(engine, bakery.make_catalog(), with_runs=True)
     assert exported(tmp_path / "again.db") == document
 
 
@@ -218,7 +218,7 @@ def test_a_history_that_comes_back_changed_is_a_failure(a_short_year, tmp_path, 
 
     with listening(Engine, "commit", change):
         assert cli.main(["demo", str(tmp_path)]) == 1
-    assert "NOT THE SAME" in capsys.readouterr().out
+    assert "DIFFERENT" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", demo.FILES)
@@ -246,7 +246,7 @@ def test_a_folder_may_have_a_name_that_means_something_in_a_url(a_short_year, tm
     assert sorted(path.name for path in folder.iterdir()) == sorted(demo.FILES)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     script = (
         "from histio import cli; from histio.demo import bakery; bakery.PRODUCTION_RUNS = 150; "
@@ -264,7 +264,7 @@ def test_the_schema_command_prints_the_published_file(tmp_path):
     assert result.stdout.encode() == PUBLISHED.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_reader_that_stops_reading_is_no_traceback(tmp_path):
     command = [sys.executable, "-m", "histio", "schema"]
     process = subprocess.Popen(

@@ -572,7 +572,7 @@ def test_differences_are_values():
         one[0].kind = "x"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", [1, -1], ids=["in order", "backwards"])
 def test_memory_does_not_grow_with_the_runs(tmp_path, step):
     path = tmp_path / "many.jsonl"

@@ -375,7 +375,7 @@ def test_what_makes_no_sense_is_refused(tmp_path, monkeypatch, arguments, option
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", [1, -1], ids=["in order", "backwards"])
 def test_memory_does_not_grow_with_the_runs(tmp_path, step):
     paths = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]

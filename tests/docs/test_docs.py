@@ -168,7 +168,7 @@ def test_the_command_for_the_schema_writes_the_published_file(ran):
     assert (ran.folder / "history-1.0.schema.json").read_bytes() == PUBLISHED.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @on(PAGES["format.md"])
 def test_ajv_refuses_a_history_that_is_none(ran):
     need_ajv()

@@ -456,7 +456,7 @@ def test_an_export_warns_of_runs_that_cannot_come_back(databases, caplog, tmp_pa
     assert problem.hint == "/nodes/0 has it, but is rejected or refers back in a circle"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("key", "first"), [("nullable", lambda _: None), ("deferrable", lambda key: key)])
 def test_the_conformance_kit_takes_kinds_that_refer_to_each_other(key, first, databases):
     metadata, kinds = poultry(key)

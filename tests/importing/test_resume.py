@@ -121,6 +121,7 @@ RUNS = document(
 ) | {"exported_at": "2025-12-09T12:00:00Z"}
 
 
+@pytest.mark.cells(1)
 @pytest.mark.slow
 def test_an_import_that_is_killed_leaves_nothing_or_whole_parts_and_ends_as_if_it_had_not_been(
     databases, dialect, tmp_path
@@ -173,7 +174,7 @@ ORDERS = [order(n, n + 1) for n in range(1, 20)] + [order(n, n % 3 and n + 4) fo
 OTHERS = [order(n, None) for n in range(57, 62)]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_runs_that_refer_to_later_ones_end_in_too(create, tmp_path):
     engine = create(shop.Base.metadata, *shop.catalog())
     path = tmp_path / "orders.json"
@@ -203,7 +204,7 @@ def test_runs_that_refer_to_later_ones_end_in_too(create, tmp_path):
     assert exported(other) == got
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_export_that_is_killed_leaves_the_previous_file_and_none_under_its_name(sqlite, tmp_path):
     History(sqlite).import_document(RUNS)
     (tmp_path / "previous.jsonl").write_bytes(b"previous")

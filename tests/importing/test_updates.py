@@ -418,7 +418,7 @@ def test_an_update_in_a_session_is_the_sessions_to_commit(engine, history):
     assert exported(history) == before
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_updates_cost_no_statement_for_each_run(engine, count_statements):
     history = History(engine)
     statements = count_statements(engine)
@@ -438,6 +438,7 @@ def test_updates_cost_no_statement_for_each_run(engine, count_statements):
     assert counts[0] == counts[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
 def test_added_entries_cost_no_statement_for_each_run(dialect, engine, count_statements):
     history = History(engine)

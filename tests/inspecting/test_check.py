@@ -784,7 +784,7 @@ def test_runs_that_name_the_same_rows_cost_no_further_statement(shelf, history, 
     assert counts[0] <= 4
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_memory_is_the_same_for_any_number_of_runs(history, tune):
     tune(batch=20)
 

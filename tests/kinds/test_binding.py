@@ -63,8 +63,8 @@ def test_what_differs_is_named_at_its_place_on_the_wire(sqlite_of):
     for pointer in (
         "/total is '5.26'",
         "/tags is ['old']",
-        "/shipment has 0",
-        "/lines/0/serials has 1 entries",
+        "/lines/0/serials lacks the entry stored at /lines/0/serials/1",
+        "/shipment lacks the entry stored at /shipment",
     ):
         assert pointer in problem.message
 

@@ -249,6 +249,7 @@ def stored(history, count):
     return history.import_document(some(count)).imported == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_further_entry_costs_what_those_before_it_did(sqlite_of, way):
     made = {}

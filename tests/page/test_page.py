@@ -522,7 +522,7 @@ def test_a_page_is_never_larger_than_two_megabytes(tmp_path):
     assert (tmp_path / "page.html").stat().st_size < 2_000_000
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_slugs(tmp_path, tune):
     tune(keys_in_memory=100)
     peaks = []
