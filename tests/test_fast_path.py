@@ -396,7 +396,7 @@ class Grams(FixedDecimal):
             "notes has validators",
         ),
         ({"notes": Text(allow_none=True, load_default="")}, [True, False], "notes has a load_default"),
-        ({"total_ingredient_cost": Grams(required=True)}, [False, False], "is a Grams of the host's"),
+        ({"total_ingredient_cost": Grams(required=True)}, [False, False], "is a Grams of the host"),
         (
             {"get_attribute": gets_it_alike},
             [False, True],

@@ -1,1 +1,1 @@
-"""The demonstration: a bakery with a year of runs."""
+"""A demonstration: a year of a bakery moves to another database."""

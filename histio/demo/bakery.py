@@ -1,4 +1,4 @@
-"""The bakery of the demonstration: its catalog, a year of its runs, and some runs gone wrong."""
+"""The data of the demonstration: a bakery's catalog, a year of runs, and some invalid runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _YEAR = dt.datetime(2025, 1, 1)  # noqa: DTZ001 - the bundled models store naive
 PRODUCTION_RUNS = 1_700
 ASSEMBLY_RUNS = 300
 
-# Ingredient: unit of measure, cost of one.
+# Ingredient: unit of measure, unit cost.
 _INGREDIENTS = {
     "flour": ("kg", "1.15"),
     "butter": ("kg", "8.9"),
@@ -27,10 +27,10 @@ _INGREDIENTS = {
     "抹茶": ("g", "0.29"),
     "saffron": ("g", "9.5"),
 }
-STRUCK_OFF = "saffron"
-"""The ingredient that leaves the catalog at the end of the year."""
+DISCONTINUED = "saffron"
+"""The ingredient that is deleted from the catalog at the end of the year."""
 
-# Recipe: finished unit, how many a batch gives, ingredients of a batch.
+# Recipe: finished unit, yield of a batch, ingredients of a batch.
 _RECIPES = {
     "chocolate-chip-cookies": ("cookie", 48, {"flour": "0.6", "butter": "0.45", "chocolate-70%": "0.55"}),
     "crème-brûlée": ("crème-brûlée-ramekin", 8, {"cream": "1", "egg": "6"}),
@@ -41,14 +41,14 @@ _RECIPES = {
 }
 _SEASONS = {"lussekatter": {12}}  # months; all others are baked all year round
 
-# Product: its ingredient, cost of one.
+# Product: its ingredient, unit cost.
 _PACKAGING = {
     "cellophane-bag-100ct": ("cellophane-bag", "0.08"),
     "cake-box-white": ("cake-box", "0.65"),
     "ribbon-red-50m": ("ribbon", "0.012"),
 }
 
-# Finished good: units and packaging of one.
+# Finished good: finished units and packaging.
 _GOODS = {
     "cookie-gift-bag": ({"cookie": 12}, {"cellophane-bag-100ct": "1", "ribbon-red-50m": "0.4"}),
     "party-box-🎉": ({"birthday-cake-🎂-whole": 1, "lussekatt": 6}, {"cake-box-white": "1"}),
@@ -58,12 +58,12 @@ _GOODS = {
 _NOTES = (None, None, None, "", "Oven ran hot", 'Table 4, "no nuts"\nsigned: Zoë 👩🏽‍🍳', "\u200b½\t\\ مرحبا")
 _LONG_NOTE = "Everything went wrong. " * 217 + "All of it"  # 5,000 characters
 
-# Every so many production runs, something is odd.
+# One production run in so many is unusual.
 _FREE, _WITHOUT_LEDGER, _MISTAKEN_UNIT, _LONG_NOTED = 89, 113, 397, 499
 
 
-def catalog() -> list[Any]:
-    """New rows of everything that runs refer to."""
+def make_catalog() -> list[Any]:
+    """Create the rows that runs refer to."""
 
     def name(slug: str) -> str:
         return slug.replace("-", " ").capitalize()
@@ -78,8 +78,8 @@ def catalog() -> list[Any]:
     return rows + [models.FinishedGood(slug=slug, display_name=name(slug)) for slug in _GOODS]
 
 
-def year(ids: dict[tuple[type[models.Base], str], int]) -> Iterator[models.Base]:
-    """The runs of the year with their ledgers, the same ones in every call."""
+def make_year(ids: dict[tuple[type[models.Base], str], int]) -> Iterator[models.Base]:
+    """Create the runs of the year with their ledgers; the same in every call."""
     chance = random.Random(_SEED)
     for number in range(1, PRODUCTION_RUNS + 1):
         yield _production_run(chance, number, ids)
@@ -88,22 +88,22 @@ def year(ids: dict[tuple[type[models.Base], str], int]) -> Iterator[models.Base]
 
 
 def _production_run(chance: random.Random, number: int, ids: dict[Any, int]) -> models.ProductionRun:
-    at = _moment(chance)
+    at = _random_time(chance)
     recipe = chance.choice([slug for slug in _RECIPES if at.month in _SEASONS.get(slug, {at.month})])
     unit, yields, ingredients = _RECIPES[recipe]
     batches = chance.randint(1, 4)
     expected = batches * yields
     actual = expected - chance.randint(0, expected // 10)
-    free = number % _FREE == 0  # flour from a friend, and all the rest
+    free = number % _FREE == 0  # all ingredients were a gift
     entries = [
-        _used(chance, Decimal(amount) * batches, *_INGREDIENTS[slug], free=free) | {"ingredient_slug": slug}
+        _entry(chance, Decimal(amount) * batches, *_INGREDIENTS[slug], free=free) | {"ingredient_slug": slug}
         for slug, amount in ingredients.items()
-        if number % _WITHOUT_LEDGER != 0  # nobody kept the books
+        if number % _WITHOUT_LEDGER != 0  # nobody recorded the ingredients
     ]
     return models.ProductionRun(
-        **_recorded(chance, at),
+        **_identity_and_times(chance, at),
         recipe_id=ids[models.Recipe, recipe],
-        # Now and then the loaf stands in the books where the recipe's own unit should.
+        # Sometimes the loaf is recorded instead of the recipe's own unit.
         finished_unit_id=ids[models.FinishedUnit, "loaf" if number % _MISTAKEN_UNIT == 0 else unit],
         num_batches=batches,
         expected_yield=expected,
@@ -111,18 +111,20 @@ def _production_run(chance: random.Random, number: int, ids: dict[Any, int]) -> 
         produced_at=at,
         notes=_LONG_NOTE if number % _LONG_NOTED == 0 else chance.choice(_NOTES),
         **_costs(entries, actual, "total_ingredient_cost"),
-        consumptions=[models.ProductionConsumption(**_recorded(chance, at), **entry) for entry in entries],
+        consumptions=[
+            models.ProductionConsumption(**_identity_and_times(chance, at), **entry) for entry in entries
+        ],
     )
 
 
 def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> models.AssemblyRun:
-    at = _moment(chance)
+    at = _random_time(chance)
     good = chance.choice(list(_GOODS))
     units, packaging = _GOODS[good]
     quantity = chance.randint(1, 25)
     made = []
     for slug, each in units.items():
-        cost = _money(Decimal(chance.randrange(500, 90_000)) / 10_000)
+        cost = _round(Decimal(chance.randrange(500, 90_000)) / 10_000)
         made.append(
             {
                 "finished_unit_id": ids[models.FinishedUnit, slug],
@@ -132,34 +134,36 @@ def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> models.Assembly
             }
         )
     packed = [
-        _used(chance, Decimal(each) * quantity, "each", _PACKAGING[slug][1])
+        _entry(chance, Decimal(each) * quantity, "each", _PACKAGING[slug][1])
         | {"product_id": ids[models.Product, slug]}
         for slug, each in packaging.items()
     ]
     return models.AssemblyRun(
-        **_recorded(chance, at),
+        **_identity_and_times(chance, at),
         finished_good_id=ids[models.FinishedGood, good],
         quantity_assembled=quantity,
         assembled_at=at,
         notes=chance.choice(_NOTES),
         **_costs([*made, *packed], quantity, "total_component_cost"),
         finished_unit_consumptions=[
-            models.AssemblyFinishedUnitConsumption(**_recorded(chance, at), **entry) for entry in made
+            models.AssemblyFinishedUnitConsumption(**_identity_and_times(chance, at), **entry)
+            for entry in made
         ],
         packaging_consumptions=[
-            models.AssemblyPackagingConsumption(**_recorded(chance, at), **entry) for entry in packed
+            models.AssemblyPackagingConsumption(**_identity_and_times(chance, at), **entry)
+            for entry in packed
         ],
     )
 
 
-def _moment(chance: random.Random) -> dt.datetime:
-    """A moment of the year; one clock in ten shows microseconds."""
+def _random_time(chance: random.Random) -> dt.datetime:
+    """A time in the year; one in ten has microseconds."""
     microseconds = chance.randrange(1_000_000) if chance.randrange(10) == 0 else 0
     minutes = chance.randrange(365 * 24 * 60)
     return _YEAR + dt.timedelta(minutes=minutes, microseconds=microseconds)
 
 
-def _recorded(chance: random.Random, at: dt.datetime) -> dict[str, Any]:
+def _identity_and_times(chance: random.Random, at: dt.datetime) -> dict[str, Any]:
     recorded = at + dt.timedelta(seconds=chance.randrange(3600))
     return {"uuid": _uuid(chance), "created_at": recorded, "updated_at": recorded}
 
@@ -168,26 +172,26 @@ def _uuid(chance: random.Random) -> str:
     return str(uuid.UUID(int=chance.getrandbits(128), version=4))
 
 
-def _used(
+def _entry(
     chance: random.Random, quantity: Decimal, unit: str, price: str, *, free: bool = False
 ) -> dict[str, Any]:
-    """The quantity that was really used, and what it cost."""
+    """An entry with the quantity that was used, and its cost."""
     quantity = (quantity * chance.randint(95, 110) / 100).quantize(Decimal("0.001"))
     cost = Decimal(0) if free else quantity * Decimal(price)
-    return {"quantity_consumed": quantity, "unit": unit, "total_cost": _money(cost)}
+    return {"quantity_consumed": quantity, "unit": unit, "total_cost": _round(cost)}
 
 
 def _costs(entries: list[dict[str, Any]], made: int, total_name: str) -> dict[str, Decimal]:
     total = sum((entry["total_cost"] for entry in entries), Decimal(0))
-    return {total_name: total, "per_unit_cost": _money(total / made)}
+    return {total_name: total, "per_unit_cost": _round(total / made)}
 
 
-def _money(amount: Decimal) -> Decimal:
+def _round(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal("0.0001"))
 
 
-def broken(document: dict[str, Any]) -> dict[str, Any]:
-    """Seven new runs, made from runs of *document*; all but the last are damaged, each in its own way."""
+def make_invalid(document: dict[str, Any]) -> dict[str, Any]:
+    """Create seven new runs from those of *document*; all but the last are invalid, each in another way."""
     chance = random.Random(_SEED + 1)
     originals = [run for run in document["production_runs"] if run["recipe_slug"] == "crème-brûlée"][:7]
     runs = [

@@ -1,4 +1,4 @@
-"""The demonstration: a bakery's year leaves one database and comes back whole in another."""
+"""Run the demonstration: export a bakery's year from one database, and import it into another."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from histio.history import History
 from histio.report import ImportReport, Problem
 
 FILES = ("source.db", "target.db", "branch.db", "history.json", "broken.json")
-"""What the demonstration leaves in its folder."""
+"""The files that the demonstration writes."""
 
 EXPORTED_AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _COLUMNS = 80
 
 
 def run(directory: Path) -> bool:
-    """Play the demonstration in *directory*, which has none of `FILES`, and print what happens.
+    """Run the demonstration in *directory*, which has none of `FILES`, and print each step.
 
     Returns:
-        Whether the history came back as it had left.
+        Whether the second export is identical to the first.
     """
     with ExitStack() as stack:
         engines = [
@@ -41,19 +41,19 @@ def run(directory: Path) -> bool:
         ]
         for engine in engines:
             stack.callback(engine.dispose)
-        return _play(directory, *engines)
+        return _run_steps(directory, *engines)
 
 
-def _play(directory: Path, source_engine: Engine, target_engine: Engine, branch_engine: Engine) -> bool:
-    print("A bakery's year leaves one database and comes back whole in another.")
-    print("The lines marked >>> do the same in Python, beside the files.\n")
+def _run_steps(directory: Path, source_engine: Engine, target_engine: Engine, branch_engine: Engine) -> bool:
+    print("A bakery's year of production runs moves from one database to another.")
+    print("Lines with >>> do the same in Python, in the folder of the files.\n")
     clock = _Clock()
-    fill(source_engine, bakery.catalog(), with_runs=True)
+    fill(source_engine, bakery.make_catalog(), with_runs=True)
     for engine in (target_engine, branch_engine):
-        fill(engine, reversed(bakery.catalog()), with_runs=False)
+        fill(engine, reversed(bakery.make_catalog()), with_runs=False)
     clock.step("1 Fill source.db with a catalog and a year of runs;")
-    _say(
-        "target.db gets the same catalog under other row ids, and no runs; so does",
+    _print_lines(
+        "target.db has the same catalog with other row ids, and no runs; so has",
         "branch.db, for you to try",
     )
 
@@ -61,53 +61,53 @@ def _play(directory: Path, source_engine: Engine, target_engine: Engine, branch_
     document = source.export_document(exported_at=EXPORTED_AT)
     exported = _write(directory / "history.json", document)
     clock.step("2 Export to history.json")
-    _say(
+    _print_lines(
         ">>> import datetime as dt, histio, json, pathlib",
         ">>> new_year = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)",
         '>>> source = histio.History("sqlite:///source.db")',
         ">>> document = source.export_document(exported_at=new_year)",
         ">>> text = json.dumps(document, ensure_ascii=False, indent=2)",
         '>>> pathlib.Path("history.json").write_text(text, "utf-8")',
-        f"{', '.join(_sizes(document))}; {len(exported) / 1e6:.1f} MB",
+        f"{', '.join(_format_sizes(document))}; {len(exported) / 1e6:.1f} MB",
     )
 
     report = target.import_document(document)
     clock.step("3 Import into target.db")
-    _say(
+    _print_lines(
         '>>> target = histio.History("sqlite:///target.db")',
         ">>> report = target.import_document(document)",
-        _counts(report),
+        _format_counts(report),
     )
-    _show({problem.code: problem for problem in report.warnings}.values())
+    _print_problems({problem.code: problem for problem in report.warnings}.values())
 
     returned = _text(target.export_document(exported_at=EXPORTED_AT))
     clock.step("4 Export from target.db and compare with history.json")
-    _say(
+    _print_lines(
         ">>> target.export_document(exported_at=new_year) == document",
         f"sha256 {_digest(exported)} and {_digest(returned)}: "
-        + ("identical, byte for byte" if returned == exported else "NOT THE SAME"),
+        + ("identical, byte for byte" if returned == exported else "DIFFERENT"),
     )
 
     report = target.import_document(document)
-    clock.step("5 Import once more")
-    _say(">>> report = target.import_document(document)", _counts(report))
+    clock.step("5 Import again")
+    _print_lines(">>> report = target.import_document(document)", _format_counts(report))
 
-    broken = bakery.broken(document)
+    broken = bakery.make_invalid(document)
     _write(directory / "broken.json", broken)
     report = target.import_document(broken)
-    clock.step("6 Import broken.json: new runs, all but one of them damaged")
-    _say(
+    clock.step("6 Import broken.json: seven new runs, six of them invalid")
+    _print_lines(
         '>>> text = pathlib.Path("broken.json").read_text("utf-8")',
         ">>> report = target.import_document(json.loads(text))",
-        _counts(report),
+        _format_counts(report),
         ">>> for problem in report.problems: print(problem.code, problem)",
     )
-    _show(report.problems)
+    _print_problems(report.problems)
     return returned == exported
 
 
 class _Clock:
-    """Prints the steps, each with the seconds since the one before."""
+    """Prints the steps, each with its duration in seconds."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
@@ -119,14 +119,14 @@ class _Clock:
         self._since = now
 
 
-def _say(*lines: str) -> None:
+def _print_lines(*lines: str) -> None:
     for line in lines:
         print(f"  {line}")
 
 
-def _show(problems: Iterable[Problem]) -> None:
+def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
-        _say(
+        _print_lines(
             *textwrap.wrap(
                 f"{problem.code} {problem}",
                 _COLUMNS - 2,
@@ -137,13 +137,13 @@ def _show(problems: Iterable[Problem]) -> None:
         )
 
 
-def _counts(report: ImportReport) -> str:
+def _format_counts(report: ImportReport) -> str:
     names = ("imported", "skipped", "rejected")
     counts = [f"{getattr(report, name):,} {name}" for name in names]
     return ", ".join([*counts, f"{report.warning_count} warnings"])
 
 
-def _sizes(document: dict[str, Any]) -> Iterator[str]:
+def _format_sizes(document: dict[str, Any]) -> Iterator[str]:
     entries = 0
     for name, runs in document.items():
         if isinstance(runs, list):
@@ -167,14 +167,14 @@ def _digest(content: bytes) -> str:
 
 
 def fill(engine: Engine, catalog: Iterable[Any], *, with_runs: bool) -> None:
-    """Make the tables and fill them; the ingredient that was struck off is gone in the end."""
+    """Create the tables and fill them; the discontinued ingredient is deleted in the end."""
     models.Base.metadata.create_all(engine)
     with Session(engine) as session:
         rows = list(catalog)
         session.add_all(rows)
         session.flush()
         ids = {(type(row), row.slug): row.id for row in rows}
-        session.add_all(bakery.year(ids) if with_runs else ())
+        session.add_all(bakery.make_year(ids) if with_runs else ())
         session.flush()
-        session.execute(sa.delete(models.Ingredient).where(models.Ingredient.slug == bakery.STRUCK_OFF))
+        session.execute(sa.delete(models.Ingredient).where(models.Ingredient.slug == bakery.DISCONTINUED))
         session.commit()

@@ -87,7 +87,7 @@ def _dump_apart(
     size: int,
     error: Exception,
 ) -> Page:
-    """The same for rows of which one cannot be read: dump each run by itself."""
+    """As `dump_page`, for a page with a row that cannot be read: dump each run by itself."""
     sorted_by = statement.selected_columns[len(select_runs(kind).selected_columns) :]
     try:
         keys = connection.execute(statement.with_only_columns(*sorted_by, *identity.parts)).all()

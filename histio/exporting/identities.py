@@ -21,10 +21,10 @@ from histio.wire import shown
 _EXAMPLE = UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
 
 
-def sort_keys(connection: Connection, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
+def sort_keys(dialect: sa.Dialect, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
     """Expressions that sort rows by their identity, part by part, alike in all databases."""
     return [
-        order_key(connection, own, of_uuids=isinstance(part.field, RunUUID))
+        order_key(dialect, own, of_uuids=isinstance(part.field, RunUUID))
         for part, own in zip(identity.identity.parts, identity.parts, strict=True)
     ]
 
@@ -92,7 +92,9 @@ def _misspelled_part(
 def refuse_ambiguous(
     connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
 ) -> list[sa.ColumnElement[bool]]:
-    """Refuse runs that share their identity with another run: pages could leave out one of them.
+    """Refuse runs that share their identity with another run, where the database allows it.
+
+    Pages could leave out one of them.
 
     Args:
         connection: In a transaction; only read from.
@@ -104,11 +106,9 @@ def refuse_ambiguous(
         Conditions that exclude the refused runs.
     """
     identity = kind.identity
-    if identity.is_unique:
-        return []
     own = identity.sql(kind.table.mapper.class_, apart=True)
     complete = [part.is_not(None) for part in own.parts]
-    exactly = sort_keys(connection, own)  # a collation may find several equal
+    exactly = sort_keys(connection.dialect, own)  # a collation may find several equal
     shared = own.select(sa.func.count()).where(*complete, *criteria).group_by(*own.parts, *exactly)
     problems, ambiguous = [], []
     for count, *values in connection.execute(shared.having(sa.func.count() > 1)):
@@ -121,45 +121,60 @@ def refuse_ambiguous(
     return [sa.not_(sa.func.coalesce(sa.or_(*ambiguous), sa.false()))] if problems else []
 
 
-def refuse_unplaced(
-    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
-) -> list[sa.ColumnElement[bool]]:
-    """Refuse runs with NULL in their identity or time, which have no place in the order.
+class Unplaced:
+    """The runs of a kind with NULL in their identity or time, which have no place in the order.
 
     Args:
-        connection: In a transaction; only read from.
         kind: The kind of run.
-        criteria: Conditions for the runs to check, apart from their time.
-        bounds: Conditions for their time. Runs whose time is NULL are checked too.
-        tally: Gets a problem for each NULL.
-
-    Returns:
-        Conditions that exclude the refused runs.
+        identity: Its identity in SELECTs of its model.
     """
-    model, mapper = kind.table.mapper.class_, kind.table.mapper
-    identity = kind.identity.sql(model, apart=True)
-    lacking = [own.is_(None) for own in identity.parts]
-    names = [part.name for part in kind.identity.parts]
-    unplaced = sa.and_(sa.or_(*lacking), *bounds)
-    if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
-        time: Any = kind.table.attribute(kind.timestamp)
-        # In MariaDB, "IS NULL" is true of a zero date where a column takes no null.
-        lacking.append(sa.and_(time.is_(None), time.is_not_distinct_from(None)))
-        names.append(kind.table.names[kind.timestamp])
-        unplaced = sa.or_(unplaced, lacking[-1])  # no bounds are true of it
-    keys: list[Any] = [getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
-    statement = sa.select(*keys, *identity.parts, *lacking).select_from(model)
-    problems = []
-    for row in connection.execute(statement.where(unplaced, *criteria)):
-        uuid = kind.named(kind.identity.joined(row[len(keys) : -len(lacking)]))
-        at = ", ".join(f"{key.key} {value}" for key, value in zip(keys, row, strict=False))
-        # In a WHERE, MariaDB also takes the time 0000-00-00 for NULL: it is read later, and refused then.
-        missing = list(dict.fromkeys(itertools.compress(names, row[-len(lacking) :])))
-        tally.skipped += bool(missing)
-        for name in missing:
-            text = (
-                f"{kind.name} {uuid}: {name} is NULL in the row with {at}, so it has no place in the order."
-            )
-            problems.append(Problem("error", "schema", text, pointer(name), kind.name, uuid))
-    tally.refuse(problems)
-    return [sa.not_(each) for each in lacking] if problems else []
+
+    def __init__(self, kind: Kind, identity: IdentitySql) -> None:
+        model, mapper = kind.table.mapper.class_, kind.table.mapper
+        self._kind = kind
+        self._keys: list[Any] = [
+            getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key
+        ]
+        self._names = [part.name for part in kind.identity.parts]
+        self._lacking: list[sa.ColumnElement[bool]] = [own.is_(None) for own in identity.parts]
+        self._is_unidentified = sa.or_(*self._lacking)
+        self._is_untimed: sa.ColumnElement[bool] = sa.false()
+        if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
+            time: Any = kind.table.attribute(kind.timestamp)
+            # In MariaDB, "IS NULL" is true of a zero date where a column takes no null.
+            self._is_untimed = sa.and_(time.is_(None), time.is_not_distinct_from(None))
+            self._lacking.append(self._is_untimed)
+            self._names.append(kind.table.names[kind.timestamp])
+        self._select = sa.select(*self._keys, *identity.parts, *self._lacking).select_from(model)
+
+    def refuse(
+        self, connection: Connection, criteria: list[Any], bounds: list[Any], tally: ExportTally
+    ) -> list[sa.ColumnElement[bool]]:
+        """Refuse these runs.
+
+        Args:
+            connection: In a transaction; only read from.
+            criteria: Conditions for the runs to check, apart from their time.
+            bounds: Conditions for their time. Runs whose time is NULL are checked too: they meet none.
+            tally: Gets a problem for each NULL.
+
+        Returns:
+            Conditions that exclude the refused runs.
+        """
+        kind, width = self._kind, len(self._keys)
+        unplaced = sa.or_(sa.and_(self._is_unidentified, *bounds), self._is_untimed)
+        problems = []
+        for row in connection.execute(self._select.where(unplaced, *criteria)):
+            uuid = kind.named(kind.identity.joined(row[width : -len(self._lacking)]))
+            at = ", ".join(f"{key.key} {value}" for key, value in zip(self._keys, row, strict=False))
+            # In a WHERE, MariaDB also takes the time 0000-00-00 for NULL: it is read later, and refused then.
+            missing = list(dict.fromkeys(itertools.compress(self._names, row[-len(self._lacking) :])))
+            tally.skipped += bool(missing)
+            for name in missing:
+                text = (
+                    f"{kind.name} {uuid}: {name} is NULL in the row with {at}, "
+                    "so it has no place in the order."
+                )
+                problems.append(Problem("error", "schema", text, pointer(name), kind.name, uuid))
+        tally.refuse(problems)
+        return [sa.not_(each) for each in self._lacking] if problems else []

@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.exporting.identities import sort_keys
-from histio.kinds.table import Kind
+from histio.exporting.plan import ExportPlan
 
 SortKeys: TypeAlias = tuple[Any, ...]
 """The values by which a run is sorted: its time, if runs have one, and its identity."""
@@ -20,23 +19,25 @@ class OrderedRuns:
 
     Args:
         connection: In a transaction; only read from.
-        kind: The kind of run.
+        plan: The plan for their kind.
         conditions: The conditions.
         time: The sort key of their time; None: they are sorted by identity alone.
 
     Attributes:
         connection: The argument.
-        kind: The argument.
+        kind: Their kind.
         identity: The identity of the runs in SELECTs of their model.
         width: How many sort keys there are.
     """
 
-    def __init__(self, connection: Connection, kind: Kind, conditions: Sequence[Any], time: Any) -> None:
+    def __init__(
+        self, connection: Connection, plan: ExportPlan, conditions: Sequence[Any], time: Any
+    ) -> None:
         self.connection = connection
-        self.kind = kind
-        self.identity = kind.identity.sql(kind.table.mapper.class_, apart=True)
+        self.kind = plan.kind
+        self.identity = plan.identity
         self._conditions = conditions
-        self._sorted_by = [*([] if time is None else [time]), *sort_keys(connection, self.identity)]
+        self._sorted_by = [*([] if time is None else [time]), *plan.sort_keys]
         self.width = len(self._sorted_by)
 
     def conditions(self, *further: Any) -> list[Any]:

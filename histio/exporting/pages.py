@@ -15,16 +15,16 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import raw, savepoint
 from histio.exporting.dump import Page, dump_page, select_runs
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.formatter import RowFormatter, TooManyError, find_formatter
-from histio.exporting.fast.pages import FastPage, fast_pages
+from histio.exporting.fast.formatter import RowFormatter, TooManyError
+from histio.exporting.fast_path import FastPage, fast_pages
 from histio.exporting.full_path import full_pages
-from histio.exporting.identities import misspelled, refuse_ambiguous, refuse_misspelled, refuse_unplaced
+from histio.exporting.identities import misspelled, refuse_ambiguous, refuse_misspelled
 from histio.exporting.ordered import OrderedRuns
 from histio.exporting.page_size import MOST_ENTRIES
+from histio.exporting.plan import plan_export
 from histio.exporting.selection import ALL_RUNS, Filters, criteria_of, spans_of
 from histio.exporting.tally import ExportTally
 from histio.exporting.unreadable import altered_values, refuse_unreadable
-from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind
 from histio.report import Problem
 from histio.tuning import tuning
@@ -86,15 +86,17 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
 def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTally) -> Iterator[Page]:
     """Pages of runs in order; *tally* collects problems and warnings."""
     with savepoint(connection):
-        time, criteria, bounds = criteria_of(connection, kind, filters)
+        plan = plan_export(kind, connection.dialect)
+        time, criteria, bounds = criteria_of(connection, plan, filters)
         formatter = _find_formatter(connection, kind)
-        criteria += refuse_unplaced(connection, kind, criteria, bounds, tally)
-        criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], tally)
+        criteria += plan.unplaced.refuse(connection, criteria, bounds, tally)
+        if not plan.is_unique:
+            criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], tally)
         if bounds:
             criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], tally)
             criteria += refuse_unreadable(connection, kind, criteria, bounds, tally)
     for conditions, sort_key in spans_of(kind, time, bounded=bool(bounds)):
-        runs = OrderedRuns(connection, kind, [*criteria, *bounds, *conditions], sort_key)
+        runs = OrderedRuns(connection, plan, [*criteria, *bounds, *conditions], sort_key)
         if formatter is None:
             _log.debug("all pages of %s take the full path", kind.name)
             yield from full_pages(runs, tally)
@@ -104,12 +106,7 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
 
 def _find_formatter(connection: Connection, kind: Kind) -> RowFormatter | None:
     """The formatter of the fast path for *kind*; None: its rows take the full path."""
-    if tuning().full_path_only:
-        return None
-    if any(isinstance(part.field, UtcTimestamp) for part in kind.identity.parts):
-        return None  # only SQLAlchemy reads times in every spelling
-    found = find_formatter(kind, connection.dialect)
-    return found if isinstance(found, RowFormatter) else None
+    return None if tuning().full_path_only else plan_export(kind, connection.dialect).formatter
 
 
 def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: ExportTally) -> Iterator[Page]:
@@ -148,7 +145,7 @@ def _warn_of_altered(runs: OrderedRuns, within: Iterable[Any], count: int, tally
 def count_runs(connection: Connection, kind: Kind, filters: Filters) -> int:
     """How many runs `export_runs` yields, unless rows cannot be exported."""
     with savepoint(connection):
-        _, criteria, bounds = criteria_of(connection, kind, filters)
+        _, criteria, bounds = criteria_of(connection, plan_export(kind, connection.dialect), filters)
         counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_).where(*criteria, *bounds)
         return connection.execute(counted).scalar_one()
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 
 from histio.bound import Bound
 from histio.database.dialects import as_sorted, sort_key
+from histio.exporting.plan import ExportPlan
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind, Table
 from histio.wire import shown
@@ -79,14 +80,17 @@ def _criteria_by_kind(where: Where | None, names: Sequence[str]) -> Mapping[str,
     return where
 
 
-def criteria_of(connection: Connection, kind: Kind, filters: Filters) -> tuple[Any, list[Any], list[Any]]:
+def criteria_of(
+    connection: Connection, plan: ExportPlan, filters: Filters
+) -> tuple[Any, list[Any], list[Any]]:
     """The sort key of the runs' time, the conditions of *filters* but for the time, and those for the time.
 
     Raises:
         TypeError: A time is no date or datetime.
         ValueError: The runs have no time to compare, or the time is beyond what UTC has.
     """
-    time = None if kind.timestamp is None else sort_key(connection, kind.table.attribute(kind.timestamp))
+    kind = plan.kind
+    time = None if plan.time is None else sort_key(connection, plan.time)
     bounds = []
     if filters.since is not None:
         bounds.append(_timed(kind, time) >= _bound(connection, kind.table, kind.timestamp, filters.since))
@@ -131,10 +135,16 @@ def _bound(
     end: bool = False,
     cut: bool = False,
 ) -> Any:
-    """*value* as `sort_key` sorts it; a bare date is its first moment, or with *end* its last.
+    """*value* in the form that `sort_key` compares.
 
-    With *cut*, *value* is rounded down to the units that the column counts: times were cut when they were
-    written.
+    Args:
+        connection: To the database.
+        table: The table of the rows.
+        member: The member whose values are compared.
+        value: A date, or a time.
+        end: Whether a bare date stands for its last moment. False: for its first.
+        cut: Whether to round the time down to the units that the column counts, as was done when it was
+            written.
     """
     if not isinstance(value, dt.date):
         raise TypeError(f"since, until and changed_since are dates or datetimes, not {shown(value)}")

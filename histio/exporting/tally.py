@@ -53,7 +53,7 @@ class ExportTally:
         problems: Why they could not; at most `KEPT`, unless they will be raised.
         problem_count: How many problems there were.
         warnings: Values that are read differently from how they are stored (at most `KEPT` of them), and
-            what no import can write.
+            kinds whose runs no import can write.
     """
 
     def __init__(self, *, exact: bool = False, on_unreadable: OnUnreadable = "error") -> None:
@@ -68,7 +68,7 @@ class ExportTally:
 
     @property
     def warning_count(self) -> int:
-        """How many warnings there were."""
+        """The number of warnings, kept or not."""
         return self._altered.total() + len(self._noted)
 
     def refuse(self, problems: Iterable[Problem]) -> bool:
@@ -116,4 +116,4 @@ class ExportTally:
         for problem in self._noted:
             _log.warning("export of %s: %s", problem.kind, problem.message)
         for kind, count in self._altered.items():
-            _log.warning("export of %s: %d values are stored otherwise than they are read", kind, count)
+            _log.warning("export of %s: %d values are read differently from how they are stored", kind, count)

@@ -20,6 +20,8 @@ from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
 from histio.wire import encoded, shown
 
+_EXPORTED_AT = UtcTimestamp()
+
 
 def format_header_time(exported_at: dt.datetime | None) -> str:
     """Format *exported_at* as documents and headers have it; None: the current time.
@@ -29,10 +31,9 @@ def format_header_time(exported_at: dt.datetime | None) -> str:
     """
     if exported_at is not None and getattr(exported_at, "tzinfo", None) is None:
         raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
-    field = UtcTimestamp()
-    wire: str = field.to_wire(exported_at or dt.datetime.now(dt.UTC))
+    wire: str = _EXPORTED_AT.to_wire(exported_at or dt.datetime.now(dt.UTC))
     try:
-        field.check(wire)
+        _EXPORTED_AT.check(wire)
     except ValidationError as error:
         raise ValueError(f"exported_at: {error.messages[0]}") from None
     return wire

@@ -8,7 +8,8 @@ from typing import Any
 
 from histio.database.dialects import savepoint
 from histio.database.sessions import Habits
-from histio.exporting.fast.formatter import RowFormatter, find_formatter
+from histio.exporting.fast.formatter import RowFormatter
+from histio.exporting.plan import plan_export
 from histio.files.raw_runs import RawRun
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
@@ -128,7 +129,7 @@ class LookUps:
 
     def export_path(self, kind: Kind) -> RowFormatter | str:
         """What exports *kind* on the fast path; a text: why it takes the full path."""
-        return find_formatter(kind, self._destination.connection.dialect)
+        return plan_export(kind, self._destination.connection.dialect).path
 
     def import_path(self, kind: Kind) -> RowWriter | str:
         """What imports *kind* on the fast path; a text: why it takes the full path."""

@@ -1,4 +1,4 @@
-"""A first binding of a host's models, as source to edit."""
+"""Write a first binding of a host's models, as source code to edit."""
 
 from histio.scaffold.source import scaffold
 

@@ -1,4 +1,4 @@
-"""The imports of a binding's source: histio's names, and each model from a module that has it."""
+"""Write the imports of a binding: names of histio, and the models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AUTO = "auto_field"
 
 
 def import_names(body: str) -> Iterator[str]:
-    """The imports of what *body* uses beside the models."""
+    """Write the imports of what *body* uses, without the models."""
     used = set(re.findall(r"= (\w+)\(", body))
     yield "import histio"
     yield from _import("histio", {*used - _OF_MARSHMALLOW - {_AUTO}, "testing"})
@@ -26,11 +26,11 @@ def import_names(body: str) -> Iterator[str]:
 
 
 def import_models(models: Sequence[type[Any]], named: Mapping[type[Any], str]) -> Iterator[str]:
-    """The imports of *models*; those that no module has are found through the mappers of another.
+    """Write the imports of *models*; a model that is in no module is found through the mappers of another.
 
     Args:
         models: Mapped classes.
-        named: Where the caller found some of them, as ``module:Name``.
+        named: Where some of them can be imported from, as ``module:Name``.
     """
     places = {model: place for model in models if (place := _place(model, named)) is not None}
     by_module: dict[str, set[str]] = {}
@@ -51,11 +51,11 @@ def import_models(models: Sequence[type[Any]], named: Mapping[type[Any], str]) -
 
 
 def _find_hidden(hidden: Sequence[type[Any]], found: Sequence[type[Any]]) -> Iterator[str]:
-    """Lines that get the models that no module has, from the mappers of one of those that are *found*."""
+    """Write lines that find *hidden* models through the mappers of a model that can be imported."""
     if not hidden:
         return
     yield ""
-    yield "# Models that no module has under their names."
+    yield "# Models that cannot be imported by name."
     near = [model for model in hidden if found and _registry(model) is _registry(found[-1])]
     if near:
         mappers = f"{found[-1].__name__}.registry.mappers"
@@ -63,7 +63,11 @@ def _find_hidden(hidden: Sequence[type[Any]], found: Sequence[type[Any]]) -> Ite
     for model in hidden:
         name = model.__name__
         known = model in near
-        yield f'{name} = mappers["{name}"].class_' if known else f"# {name}: import it from where it is made."
+        yield (
+            f'{name} = mappers["{name}"].class_'
+            if known
+            else f"# {name}: import it from where it is defined."
+        )
 
 
 def _registry(model: type[Any]) -> Any:
@@ -71,7 +75,7 @@ def _registry(model: type[Any]) -> Any:
 
 
 def _place(model: type[Any], named: Mapping[type[Any], str]) -> tuple[str, str] | None:
-    """A module and the attribute of it that is the *model*; None: none of those that are likely has it."""
+    """The module and the attribute where the *model* is; None: not found."""
     if model in named:
         module, _, path = named[model].partition(":")
         return module, path
@@ -85,7 +89,7 @@ def _place(model: type[Any], named: Mapping[type[Any], str]) -> tuple[str, str] 
 
 
 def _import(module: str, names: Iterable[str]) -> Iterator[str]:
-    """An import of *names*, on one line if that is not too long."""
+    """Write an import of *names*, on one line if they fit."""
     line = f"from {module} import {', '.join(sorted(names, key=str.lower))}"
     if len(line) <= _WIDTH:
         yield line

@@ -1,4 +1,4 @@
-"""What rows may be known by: which attributes identify them in any database."""
+"""Find attributes that identify rows in any database."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SLUG_NAMES = ("slug", "uuid", "guid", "uid", "code")
 
 
 def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
-    """What identifies a run: attributes, and natural keys of rows that it refers to.
+    """Choose the identity of a run: attributes, or natural keys of rows that it refers to.
 
-    A UUID; else a unique column; else several that are unique together; else a unique one that takes nulls;
-    else one of values that the application makes up; else the primary key.
+    In this order: a UUID, a unique column, several columns that are unique together, a unique nullable
+    column, a column with generated values, the primary key.
     """
     alone = [key for key in natural_keys(mapper) if is_unique(key_column(mapper, key))]
     uuids = [key for key in alone if is_uuid(mapper.column_attrs[key])]
@@ -36,12 +36,12 @@ def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
 
 
 def _unique_groups(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
-    """What is unique together: groups without foreign keys first."""
+    """Groups of columns that are unique together; those without foreign keys come first."""
     return iter(sorted(unique_paths(mapper), key=lambda paths: any("." in path for path in paths)))
 
 
 def unique_paths(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
-    """What is unique together: attributes, and natural keys of rows that foreign keys lead to."""
+    """Groups that are unique together: attributes, and natural keys of rows that foreign keys lead to."""
     for rule in unique_rules(mapper.local_table):
         paths = [_path(mapper, column) for column in rule.columns]
         if len(paths) > 1 and None not in paths:
@@ -49,7 +49,7 @@ def unique_paths(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _path(mapper: Mapper[Any], column: Any) -> str | None:
-    """The attribute of *column*, or over its foreign key, the natural key of the other row; None: none."""
+    """The attribute of *column* or, if it is a foreign key, the natural key of the other row; None: none."""
     if column.nullable or column not in mapper.columns.values():
         return None
     prop: Any = mapper.get_property_by_column(column)
@@ -78,14 +78,14 @@ def is_unique_key(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
 
 
 def _is_text(column_type: TypeEngine[Any]) -> bool:
-    """Whether the values are text: under a decorator, a column of CHAR(36) may give UUIDs."""
+    """Whether the values are text; with a decorator, a column of CHAR(36) may return UUIDs."""
     stored = underlying(column_type)
     kept = isinstance(stored, sa.String) and not isinstance(stored, sa.Enum)
     return kept and python_form(column_type, ["text"]) is not None
 
 
 def is_free_text(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
-    """Whether any text may stand in the key: white space at the ends of a name is no fault of its row."""
+    """Whether the key is free text, such as a name, which may have spaces at its ends."""
     texts = [path for path in key if _is_text(column_of(mapper, path).type)]
     return any(not path.endswith(_SLUG_NAMES) for path in texts)
 
@@ -97,7 +97,7 @@ def is_uuid(prop: ColumnProperty[Any]) -> bool:
 
 
 def plain_uuid(column: sa.Column[Any]) -> str | None:
-    """The field that keeps the column's UUIDs and identifies nothing by them; None: there is none."""
+    """The class of a field for UUIDs that do not identify anything; None: there is none."""
     if is_decorated(column.type):
         return None
     if isinstance(column.type, sa.Uuid):
@@ -106,17 +106,17 @@ def plain_uuid(column: sa.Column[Any]) -> str | None:
 
 
 def is_made_up(mapper: Mapper[Any], name: str) -> bool:
-    """Whether the attribute is a primary key of UUIDs."""
+    """Whether the attribute is a primary key of generated UUIDs."""
     return bool(key_column(mapper, name).primary_key) and is_uuid(mapper.column_attrs[name])
 
 
 def _is_random(column: sa.Column[Any]) -> bool:
-    """Whether the application makes up a value for each row, such as a token."""
+    """Whether the application generates a value for each row, such as a token."""
     return column.default is not None and column.default.is_callable
 
 
 def way_of(mapper: Mapper[Any], prop: ColumnProperty[Any]) -> str | None:
-    """The relationship, or else the attribute, by which the column refers to another row; None: none."""
+    """The relationship or attribute by which the column refers to another row; None: it does not."""
     column = prop.columns[0]
     if not isinstance(column, sa.Column) or not column.foreign_keys:
         return None

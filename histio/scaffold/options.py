@@ -1,4 +1,4 @@
-"""The options of a scaffolded ``Meta``: what names and orders runs and entries."""
+"""Choose the options of ``Meta`` that name, identify and order runs and ledger entries."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
 
 
 def _hint(plan: Plan) -> str:
-    """What may identify a run, though the database does not say so; empty: nothing."""
+    """A suggestion for the identity of a run that the database does not declare; empty: none."""
     owners = [line.name for line in plan.lines if line.source.startswith(("Slug(", "RunRef("))]
     named = [line.name for line in plan.lines if line.name in natural_keys(plan.mapper)]
     return f'; perhaps ("{owners[0]}", "{named[0]}")' if owners and named else ""
 
 
 def _member_of(plan: Plan, path: str) -> str:
-    """The member for *path*: a field, or the reference if *path* leads over a relationship or foreign key."""
+    """The member for *path*: a field, or a reference if *path* follows a relationship or foreign key."""
     way, dot, _ = path.partition(".")
     if not dot:
         way = way_of(plan.mapper, plan.mapper.column_attrs[path]) or path
@@ -51,7 +51,8 @@ def _member_of(plan: Plan, path: str) -> str:
 def _timestamp(plan: Plan) -> tuple[str, str]:
     """The member that orders runs, as source, with a comment on others.
 
-    It takes no null: a run without it could not be exported. Times of late events come last.
+    It is not nullable, because a run without it cannot be exported. Times of late events, such as updates,
+    come last.
     """
     kinds = (UtcTimestamp.__name__, Date.__name__)
     found = [line for line in plan.lines if line.source.partition("(")[0] in kinds]
@@ -59,12 +60,12 @@ def _timestamp(plan: Plan) -> tuple[str, str]:
     given = [line.name for line in found if "allow_none" not in line.source]
     nullable = [line.name for line in found if "allow_none" in line.source]
     others = [f"or {', '.join(given[1:])}"] if given[1:] else []
-    others += [f"or {', '.join(nullable)}, where no row lacks it"] if nullable else []
+    others += [f"or {', '.join(nullable)}, if no row lacks it"] if nullable else []
     return f'"{given[0]}"' if given else "None", "; ".join(others)
 
 
 def add_entry_options(plan: Plan) -> None:
-    """What identifies the entries of a ledger, and what orders them where no growing key does."""
+    """Add the identity of ledger entries, and their order if they have no surrogate key."""
     _add_entry_identity(plan)
     beside: list[Any] = [column for column in plan.mapper.primary_key if column not in plan.owner]
     if len(beside) == 1 and is_surrogate_key(beside[0]):
@@ -77,7 +78,7 @@ def add_entry_options(plan: Plan) -> None:
 
 
 def _add_entry_identity(plan: Plan) -> None:
-    """Which UUID identifies an entry. Where none is unique, they are plain values."""
+    """Add the UUID that identifies an entry. If none is unique, UUIDs become plain values."""
     uuids = {line.name: line for line in plan.lines if line.source.startswith("RunUUID(")}
     columns = {name: key_column(plan.mapper, name) for name in uuids if "required" in uuids[name].source}
     keys = [name for name, column in columns.items() if column.primary_key]
@@ -90,7 +91,7 @@ def _add_entry_identity(plan: Plan) -> None:
 
 
 def _make_plain(plan: Plan, uuids: Mapping[str, Line], required: Collection[str]) -> None:
-    """Let *uuids* identify nothing: several entries may have the same."""
+    """Make *uuids* plain values, because several entries may have the same."""
     for name, line in uuids.items():
         kind = plain_uuid(key_column(plan.mapper, name))
         if kind is not None:

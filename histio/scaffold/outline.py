@@ -1,4 +1,4 @@
-"""The schema of one model, before it is source."""
+"""The plan of a schema, before it becomes source code."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Line:
 
     Attributes:
         name: The field's name.
-        source: What makes the field.
-        comment: What to know of it, such as other keys that could be named; empty: nothing.
+        source: The expression that creates the field.
+        comment: A comment, such as alternative keys; may be empty.
     """
 
     name: str
@@ -27,19 +27,19 @@ class Line:
 
 @dataclass(slots=True, eq=False)
 class Plan:
-    """The schema of one model.
+    """The plan of the schema of one model.
 
     Attributes:
         mapper: The model's mapper.
-        is_run: Whether it is a kind of run; otherwise it is a ledger's entry.
-        owner: Of a ledger's entry, the columns that its owner fills.
+        is_run: Whether it is a kind of run; otherwise it is a ledger entry.
+        owner: The columns of a ledger entry that its owner fills.
         lines: The fields, in the mapper's order, ledgers last.
         meta: The options of ``Meta``, as source, each with a comment.
         excluded: Attributes that are left out, each with the reason.
-        unfilled: What is left out of the columns that take no null and have no default.
+        unfilled: Columns without null and default that are left out.
         machinery: Attributes that are not moved, each with the reason.
         ledgers: The schemas of the ledgers.
-        strangers: The models whose rows refer to those of this one, though no relationship leads to them.
+        strangers: Models whose rows refer to rows of this one, without a relationship.
     """
 
     mapper: Mapper[Any]
@@ -64,16 +64,16 @@ class Plan:
         return f"{self.model.__name__}Schema"
 
     def leave_out(self, name: str, reason: str) -> bool:
-        """Leave out the field or attribute *name*; whether that changes anything.
+        """Leave out the field or attribute *name*; return whether that changes anything.
 
-        What is left out and still at fault is a column that takes no null, and that nothing fills.
+        If it is left out already, it must be a column without null that nothing fills.
         """
         names = self._attributes_of(name)
         kept = [line for line in self.lines if line.name not in (name, *names)]
         if len(kept) < len(self.lines) or not self.excluded.keys() >= set(names):
             self.lines = kept
             self.machinery = {each: why for each, why in self.machinery.items() if each not in names}
-            told = self.excluded if names else self.machinery  # a ledger may be called as its table is
+            told = self.excluded if names else self.machinery  # a ledger may have the name of its table
             told |= dict.fromkeys(names or [name], reason)
             return True
         new = name not in self.unfilled
@@ -81,13 +81,13 @@ class Plan:
         return new
 
     def _attributes_of(self, name: str) -> list[str]:
-        """The mapped attributes that the field *name* has; *name*, where there is no such field."""
+        """The mapped attributes of the field *name*; *name* itself if there is no such field."""
         carried = [key for key, why in self.machinery.items() if why == f"carried by {self._way(name)}"]
         mapped = [name] if name.partition(".")[0] in self.mapper.attrs else []
         return carried or mapped
 
     def _way(self, name: str) -> str:
-        """The relationship or foreign key of the field *name*; *name*, where it names none."""
+        """The relationship or foreign key of the field *name*; *name* itself if it has none."""
         source = next((line.source for line in self.lines if line.name == name), "")
         found = re.match(r'\w+\("(\w+)"', source)
         return name if found is None else found[1]
@@ -100,6 +100,6 @@ class Plan:
 
 
 def quoted(names: Sequence[str]) -> str:
-    """*names* as source: one text, or a tuple of several."""
+    """Source code for *names*: a string, or a tuple of several."""
     texts = ", ".join(f'"{name}"' for name in names)
     return f"({texts})" if len(names) > 1 else texts

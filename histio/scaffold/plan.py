@@ -1,4 +1,4 @@
-"""What a binding of some models could say: fields, references, ledgers, and what each run is known by."""
+"""Plan a binding of models: fields, references, ledgers, and the identity of each run."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from histio.scaffold.outline import Line, Plan, quoted
 
 
 class Planner:
-    """Plans the schemas of some kinds of run, so that no row is in two of them.
+    """Plans the schemas of kinds of run, so that no row belongs to two of them.
 
     Args:
-        mappers: Those of the runs.
+        mappers: The mappers of the runs.
     """
 
     def __init__(self, mappers: Sequence[Mapper[Any]]) -> None:
@@ -52,7 +52,7 @@ class Planner:
         self._ledgers: dict[Mapper[Any], Plan] = {}
 
     def plans(self) -> list[Plan]:
-        """A plan for each kind of run."""
+        """Plan each kind of run."""
         made = [self._plan(Plan(mapper, is_run=True)) for mapper in self._runs]
         for plan in dict.fromkeys(each for whole in made for each in whole.all()):
             plan.strangers += self._strangers(plan.mapper)
@@ -104,7 +104,7 @@ class Planner:
             self._add_ledger(plan, way, relation(plan.mapper, way).mapper, (), "allow_none=True")
 
     def _is_owned(self, mapper: Mapper[Any], way: str) -> bool:
-        """Whether the row to which a reference leads has no key, and goes with the row that refers to it."""
+        """Whether a referenced row has no key of its own, and is deleted with the row that refers to it."""
         rel = mapper.relationships.get(way)
         if rel is None or not rel.cascade.delete_orphan:
             return False
@@ -117,8 +117,8 @@ class Planner:
         [first, *others] = keys
         null = "allow_none=True" if nullable else "required=True"
         name = _reference_name(plan.mapper, way, first)
-        told = [" and ".join(each) for each in others]
-        comment = f"or key= {', '.join(told)}" if told else ""
+        alternatives = [" and ".join(each) for each in others]
+        comment = f"or key= {', '.join(alternatives)}" if alternatives else ""
         if not is_unique_key(target, first):
             comment = "; ".join(filter(None, [comment, "not unique in the database"]))
         if all(name in target.column_attrs and is_surrogate_key(key_column(target, name)) for name in first):
@@ -130,12 +130,12 @@ class Planner:
         plan.lines.append(Line(name, f'{kind}("{way}", key={quoted(first)}{text}, {null})', comment))
 
     def _keys(self, target: Mapper[Any]) -> list[tuple[str, ...]]:
-        """What rows of *target* may be named by, the likeliest first."""
+        """The keys by which rows of *target* can be named, the likeliest first."""
         run = next((each for each in self._runs if each.common_parent(target)), None)
         keys = [] if run is None else [self._identities[run]]
         named = [(name,) for name in natural_keys(target)]
         unique = [key for key in named if is_unique_key(target, key)]
-        # A UUID that is made for each row is not the same in another database.
+        # A generated UUID is different in another database.
         keys += [key for key in unique if not is_made_up(target, key[0])]
         keys += [*unique_paths(target), *(key for key in named if key not in unique), *unique]
         keys.append(tuple(target.get_property_by_column(column).key for column in target.primary_key))
@@ -186,7 +186,7 @@ class Planner:
 
 
 def _reference_name(mapper: Mapper[Any], way: str, key: tuple[str, ...]) -> str:
-    """The member of a reference: the relationship and its key, without saying a word twice."""
+    """The name of a reference: the relationship and the key, without a repeated word."""
     owner, last = way.removesuffix("_id"), key[0].replace(".", "_")
     if len(key) > 1 or last in ("id", f"{owner}_id") or f"_{owner}".endswith(f"_{last}"):
         return owner
@@ -204,7 +204,7 @@ def _add_column(plan: Plan, prop: ColumnProperty[Any], *, required: bool) -> Non
 
 
 def _joining(mapper: Mapper[Any], column: Any) -> str:
-    """What to know of numbers that lead to other rows without a foreign key; empty: nothing."""
+    """A comment on a number that refers to other rows without a foreign key; empty: it does not."""
     if not isinstance(underlying(column.type), sa.Integer) or column.foreign_keys:
         return ""
     names = sorted(
@@ -218,15 +218,15 @@ def _joining(mapper: Mapper[Any], column: Any) -> str:
 
 
 def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
-    """What makes the field that fits the column.
+    """The expression that creates the field for a column.
 
     Raises:
-        BindingError: No field does.
+        BindingError: There is no field for it.
     """
     column: Any = prop.columns[0]
     made = Converter(schema_cls=RecordSchema).property2field(prop)
     if isinstance(made, List):
-        return "auto_field()"  # of an array: the field of its items is the column's matter
+        return "auto_field()"  # of an array: the column decides the field of its items
     kind = RunUUID if is_uuid(prop) else type(made)
     identifies = kind is RunUUID and is_unique(column) and not column.nullable
     options = []

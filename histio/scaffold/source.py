@@ -1,4 +1,4 @@
-"""Plans → the source of a binding that works as it stands."""
+"""Write the source code of a binding from its plans."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ _TRIES = 50
 
 
 def scaffold(*models: type[Any], named: Mapping[type[Any], str] | None = None) -> str:
-    """The source of a binding of *models*, to be edited.
+    """Write the source code of a binding of *models*, to be edited.
 
-    It has a schema for each model and for each of their ledgers, with all columns as fields; references by
-    the likeliest natural key; a `History`; and a conformance test whose ``make_runs`` is left to fill in.
-    What could not be bound is left out by name, with the reason as a comment.
+    It has a schema for each model and each ledger, with all columns as fields and references by the likeliest
+    natural key; a `History`; and a conformance test whose ``make_runs`` is to be filled in. What cannot be
+    bound is excluded by name, with the reason as a comment.
 
     Args:
-        models: Mapped classes, each a kind of run; an association's or a ledger's model need not be named.
+        models: Mapped classes, each a kind of run. Models of ledgers and associations are found by
+            themselves.
         named: Where models can be imported from, as ``module:Name``; None: from their own modules. Needed for
-            those that a function makes. Models of ledgers are looked for in these modules too.
+            models that a function creates. Models of ledgers are looked for in these modules too.
 
     Raises:
         BindingError: A model is not mapped, or nothing of it can be bound.
@@ -49,7 +50,7 @@ def scaffold(*models: type[Any], named: Mapping[type[Any], str] | None = None) -
 
 
 def _try(plans: Sequence[Plan]) -> None:
-    """Make the kinds of *plans*, as a `History` would.
+    """Create the kinds of *plans*, as a `History` would.
 
     Raises:
         BindingError: Something does not fit.
@@ -59,13 +60,13 @@ def _try(plans: Sequence[Plan]) -> None:
     names |= {"Nested": Nested, "UUID": UUID}
     names |= {plan.model.__name__: plan.model for plan in schemas}
     for plan in schemas:
-        # The source is histio's own, made from names of the host's models.
+        # The source is written above, from names of the host's models.
         exec("\n".join(_class(plan)), names)  # noqa: S102
     check_accounts([kind_of(names[plan.name]) for plan in plans])
 
 
 def _leave_out(plans: Iterable[Plan], error: BindingError) -> bool:
-    """Leave out what *error* names; whether it named anything."""
+    """Leave out what *error* names; return whether it names anything."""
     found = {each.name: each for plan in plans for each in plan.all()}
     wrong = [(fault.schema, fault.attribute, fault.reason) for fault in error.faults]
     if error.schema and error.field and not error.field.startswith("Meta"):
@@ -99,7 +100,7 @@ def _source(plans: Sequence[Plan], named: Mapping[type[Any], str]) -> str:
             "",
             "",
             "def make_runs(session, count):",
-            '    """Add *count* runs in all to the session, of whatever kinds, all different,',
+            '    """Add *count* different runs to the session, of any kinds,',
             "    with entries and what they refer to.",
             '    """',
             "    raise NotImplementedError",
@@ -137,7 +138,7 @@ def _class(plan: Plan) -> Iterator[str]:
 
 
 def _machinery(plan: Plan) -> Iterator[str]:
-    """What is not moved, as comments."""
+    """Write comments on what is not moved."""
     if plan.strangers:
         names = ", ".join(plan.strangers)
         yield f"        # not in the format: {names}, which refer to these without a relationship"

@@ -1,6 +1,6 @@
-"""A conformance kit: does a host's binding keep what histio promises?
+"""A conformance kit: test that a host's binding keeps the promises of histio.
 
-A host runs it in its own tests, against its own database and models:
+Use it in your own tests, with your own database and models:
 
     def make_runs(session, count):
         session.add_all(Order(number=f"{n}", …) for n in range(count))
@@ -9,7 +9,7 @@ A host runs it in its own tests, against its own database and models:
     def test_histio(case):
         case()
 
-Nothing stays in the database: every case has a transaction of its own, which is rolled back.
+Each case runs in a transaction that is rolled back, so nothing stays in the database.
 """
 
 from __future__ import annotations
@@ -30,29 +30,30 @@ __all__ = ["Case", "MakeRuns", "cases", "check_host", "documents", "near_documen
 
 
 def cases(history: History, *, make_runs: MakeRuns) -> list[Case]:
-    """All that is checked, each as a function without arguments that is shown as a sentence.
+    """All cases to check; each is called without arguments, and `str` returns it as a sentence.
 
-    A case that does not hold raises AssertionError. One of which a part does not apply, or to which the runs
-    say nothing, checks what it can and then raises `unittest.SkipTest` with the reasons.
+    A case that fails raises AssertionError. A case that does not fully apply, or for which the runs have no
+    data, checks what it can and then raises `unittest.SkipTest` with the reasons.
 
     Args:
-        history: Bound to the host's test database, whose tables exist; rows in them are left alone.
-        make_runs: Adds as many runs as it is asked for to a session, of any of the kinds, all different,
-            with ledger entries and everything that they refer to. It need not flush, and should not commit.
+        history: A history of a test database whose tables exist. Rows in them are left alone.
+        make_runs: A function of a session and a number. It adds that many runs of any of the kinds to the
+            session, all different, with ledger entries and everything that they refer to. It need not flush
+            and must not commit.
 
     Raises:
-        TypeError: *history* is none, or an AsyncHistory.
+        TypeError: *history* is not a History; an AsyncHistory is not either.
     """
     if not isinstance(history, History):
-        raise TypeError(f"the kit needs a History of the same kinds, not {type(history).__name__}")
+        raise TypeError(f"testing needs a History of the same kinds, not {type(history).__name__}")
     return [Case(sentence, check, history, make_runs) for sentence, check in CASES.items()]
 
 
 def check_host(history: History, *, make_runs: MakeRuns) -> list[str]:
-    """Run all `cases`; give back what was skipped, and why.
+    """Run all `cases`, and return what was skipped, with the reasons.
 
     Raises:
-        ExceptionGroup: What does not hold: an AssertionError for each case that says so.
+        ExceptionGroup: Cases failed; it has the exception of each.
     """
     skipped, failures = [], []
     for case in cases(history, make_runs=make_runs):
@@ -64,7 +65,7 @@ def check_host(history: History, *, make_runs: MakeRuns) -> list[str]:
             error.add_note(f"Case: {case}.")
             failures.append(error)
     if failures:
-        raise ExceptionGroup("the binding does not keep what histio promises", failures)
+        raise ExceptionGroup("the binding does not keep the promises of histio", failures)
     return skipped
 
 
@@ -73,17 +74,17 @@ def documents(
 ) -> SearchStrategy[dict[str, Any]]:
     """A Hypothesis strategy of valid documents of the history's kinds.
 
-    Optional members are there, absent or null as the format allows; no identity and no other unique value
-    comes twice.
+    Optional members are present, absent or null, as the format allows. Identities and other unique values are
+    not repeated.
 
     Args:
-        history: Whose kinds; its database is not asked.
-        slugs: By a member's name on the wire, values to draw from, so that references resolve.
+        history: A history with the kinds; its database is not used.
+        slugs: By the name of a member in a record, values to draw from, so that references resolve.
 
     Raises:
         ImportError: Hypothesis is not installed.
-        TypeError: Nothing is known of the values of a field.
-        ValueError: *slugs* names no member of the kinds.
+        TypeError: The values of a field are unknown.
+        ValueError: *slugs* has a name that is not a member of the kinds.
     """
     need_hypothesis()
     from histio.testing import strategies  # noqa: PLC0415 - the rest of the kit works without Hypothesis
@@ -96,8 +97,17 @@ def near_documents(
 ) -> SearchStrategy[dict[str, Any]]:
     """A Hypothesis strategy of `documents` with one to three changes that may make them invalid.
 
-    Members are dropped, unknown, null, of another type, too long, one beyond their range or spelled
-    otherwise. Arguments and errors as for `documents`.
+    A change removes a member, adds an unknown one, or replaces a value by null, by another type, by one that
+    is too long or just out of range, or by another spelling.
+
+    Args:
+        history: A history with the kinds; its database is not used.
+        slugs: By the name of a member in a record, values to draw from, so that references resolve.
+
+    Raises:
+        ImportError: Hypothesis is not installed.
+        TypeError: The values of a field are unknown.
+        ValueError: *slugs* has a name that is not a member of the kinds.
     """
     need_hypothesis()
     from histio.testing import near  # noqa: PLC0415 - the rest of the kit works without Hypothesis

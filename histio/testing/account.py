@@ -1,4 +1,4 @@
-"""The case that the format has all columns of the tables and all ledgers of the models."""
+"""The case that the format has all columns and ledgers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from histio.testing.scene import MakeRuns, kinds_of, scene
 def whole_account(history: History, make_runs: MakeRuns) -> None:
     """Warn about columns that no model maps, and skip the case with what the schemas leave out.
 
-    Anything else was refused when the history was made.
+    Anything else raises a BindingError when the history is created.
     """
     with scene(history, make_runs, FEW) as stage:
         for message in _unmapped(history, stage.connection):
@@ -43,6 +43,6 @@ def _unmapped(history: History, connection: Connection) -> Iterator[str]:
         unknown = [name for name in found if name not in known]
         if unknown:
             yield (
-                f"the table {core.fullname} has columns that its model does not map, so no export has them: "
+                f"the table {core.fullname} has columns that its model does not map, so exports lack them: "
                 f"{', '.join(unknown)}"
             )

@@ -1,4 +1,4 @@
-"""All cases, a sentence and a function each."""
+"""All cases: sentences, and functions that check them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Check: TypeAlias = Callable[[History, MakeRuns], None]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that is checked; `str` gives it as a sentence, a call checks it.
+    """One case; `str` returns it as a sentence, a call checks it.
 
     Raises:
-        AssertionError: It does not hold; the text says what to look at.
-        unittest.SkipTest: What could be checked holds; the reason says what could not, and why.
+        AssertionError: It fails; the message says what to check.
+        unittest.SkipTest: It passes as far as it could be checked; the message says why not fully.
     """
 
     sentence: str
@@ -35,7 +35,7 @@ class Case:
         return self.sentence
 
     def __call__(self) -> None:
-        """Check it, in a transaction that is rolled back."""
+        """Check the case in a transaction that is rolled back."""
         self.check(self.history, self.make_runs)
 
 

@@ -1,4 +1,4 @@
-"""How the cases say what does not hold."""
+"""Assertions of the cases."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from histio.report import ImportReport
 from histio.testing.scene import Document
 
 FEW, MANY = 4, 12
-"""Runs of a case; `MANY` stay within one page of an export and one batch of an import."""
+"""Numbers of runs; `MANY` fit into one page of an export and one batch of an import."""
 
-_TOLD = 8
+_MOST_DETAILS = 8
 
 
 def demand(condition: object, text: str, details: Iterable[str] = ()) -> None:
     """Raise AssertionError with *text* and the first of the *details* unless *condition* holds."""
     if not condition:
-        told = list(details)
-        more = [f"… and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
-        raise AssertionError("\n  ".join([text, *told[:_TOLD], *more]))
+        texts = list(details)
+        more = [f"… and {len(texts) - _MOST_DETAILS} more"] if len(texts) > _MOST_DETAILS else []
+        raise AssertionError("\n  ".join([text, *texts[:_MOST_DETAILS], *more]))
 
 
 def demand_whole(report: ImportReport, document: Document) -> None:
-    """That everything in *document* was imported."""
+    """Raise AssertionError unless everything in *document* was imported."""
     runs = sum(len(each) for each in document.values() if isinstance(each, list))
     demand(
         report.imported == runs and not report.problems,
@@ -36,20 +36,20 @@ def demand_whole(report: ImportReport, document: Document) -> None:
 
 
 def skip(reasons: Sequence[str]) -> None:
-    """Say what could not be checked, if anything."""
+    """Raise SkipTest with the *reasons* why something could not be checked, if there are any."""
     if reasons:
         raise SkipTest("; ".join(reasons))
 
 
 def field_at(table: Table, name: str) -> str:
-    """Where a host finds the member *name*: its schema and model."""
+    """The schema and the model of the member *name*."""
     return f"{type(table.schema).__name__}.{name} ({table.mapper.class_.__name__})"
 
 
 def need_hypothesis() -> None:
-    """Raise ImportError, with what to do about it, where Hypothesis is not installed."""
+    """Raise ImportError if Hypothesis is not installed."""
     if importlib.util.find_spec("hypothesis") is None:
         raise ImportError(
-            "the strategies of histio.testing, and its case of the JSON Schema's verdict, need Hypothesis: "
+            "the strategies of histio.testing, and its case about the verdicts of schemas, need Hypothesis: "
             "pip install 'histio[testing]'"
         )

@@ -1,4 +1,4 @@
-"""A Hypothesis strategy of documents that are nearly valid, or still are."""
+"""A Hypothesis strategy of documents that are nearly valid, or still valid."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ _LISTS: tuple[Callable[[list[Any]], Any], ...] = (
 
 
 def near_documents(history: History, *, slugs: Slugs) -> st.SearchStrategy[Document]:
-    """As `histio.testing.near_documents` says."""
+    """The strategy that `histio.testing.near_documents` returns."""
     return _near(documents(history, slugs=slugs), history)
 
 
@@ -114,7 +114,7 @@ def _near(base: st.SearchStrategy[Document], history: History) -> st.SearchStrat
         document = copy.deepcopy(draw(base))
         for _ in range(draw(st.sampled_from((1, 1, 1, 2, 3)))):
             spots = _spots(document)
-            # Each member is as likely as any other, however many entries have it.
+            # Every member is equally likely, however many entries have it.
             steps = draw(st.sampled_from(spots[draw(st.sampled_from(sorted(spots)))]))
             _change(draw, document, steps, edges)
         return document
@@ -123,7 +123,7 @@ def _near(base: st.SearchStrategy[Document], history: History) -> st.SearchStrat
 
 
 def _with_one_change(document: Document, history: History) -> Iterator[Document]:
-    """For each member of the runs in *document* and each way to change it, a run with only that change."""
+    """Runs of *document* with a single change, for each member and each way to change it."""
     edges = _edges_of(history)
     lists = {name: runs for name, runs in document.items() if isinstance(runs, list)}
     for spots in _spots(lists).values():
@@ -159,7 +159,7 @@ def _others(value: Any, edges: list[Any]) -> Iterator[Any]:
 
 
 def _spots(value: Any) -> dict[tuple[str, ...], list[Steps]]:
-    """By the names on the way: steps to all that stands in *value*, and to a member that an object lacks."""
+    """Steps to all values in *value*, and to a member that an object lacks, by the names on the way."""
     found: dict[tuple[str, ...], list[Steps]] = {}
     left: list[tuple[Steps, Any]] = [((), value)]
     while left:
@@ -179,7 +179,7 @@ def _edges_of(history: History) -> list[Any]:
 
 
 def _edges(rule: Any) -> Iterator[Any]:
-    """Values at and just beyond the bounds that the JSON Schema *rule* names."""
+    """Values at and just beyond the limits in a *rule* of the JSON Schema."""
     if isinstance(rule, list):
         for each in rule:
             yield from _edges(each)
@@ -195,7 +195,7 @@ def _edges(rule: Any) -> Iterator[Any]:
 
 
 def _change(draw: st.DrawFn, document: Document, steps: Steps, edges: list[Any]) -> None:
-    """Let something else, or nothing, stand at *steps* of *document*."""
+    """Replace or remove the value at *steps* of *document*."""
     holder: Any = at(document, steps[:-1])
     step: Any = steps[-1]
     value = holder.get(step, "") if isinstance(holder, dict) else holder[step]
@@ -218,7 +218,7 @@ def _change(draw: st.DrawFn, document: Document, steps: Steps, edges: list[Any])
 
 @st.composite
 def _respelled(draw: st.DrawFn, text: str) -> str:
-    """*text* with one character more, or another."""
+    """*text* with one character inserted or replaced."""
     place = draw(st.integers(0, len(text)))
     return text[:place] + draw(_ODD) + text[place + draw(st.integers(0, 1)) :]
 
@@ -226,16 +226,16 @@ def _respelled(draw: st.DrawFn, text: str) -> str:
 def first_near_document(
     history: History, exported: Document, fault: Callable[[Document], str | None]
 ) -> str | None:
-    """The first *fault* that is found in documents near to *exported*, and to what the fields allow."""
+    """The first *fault* in documents that are nearly *exported*, or nearly what the fields allow."""
     near = _near(st.just(exported), history)
-    with contextlib.suppress(TypeError):  # where only the host knows the values of a field
+    with contextlib.suppress(TypeError):  # only the host knows the values of a field
         near |= near_documents(history, slugs={})
     found: list[str] = []
 
     @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(near)
     def look(document: Document) -> None:
-        # What is raised here would be shrunk for minutes; a single change is small enough.
+        # Hypothesis would shrink an exception for minutes; a few changes are small enough.
         found.extend([] if found else filter(None, [fault(document)]))
 
     single = next(filter(None, map(fault, _with_one_change(exported, history))), None)

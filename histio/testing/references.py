@@ -1,4 +1,4 @@
-"""The case of references that lead nowhere."""
+"""The case about references to rows that do not exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from histio.wire import WireField, shown
 
 
 def unknown_references(history: History, make_runs: MakeRuns) -> None:
-    """Check that no run goes in whose references lead nowhere."""
+    """Check that a run with a reference to no row is rejected and not written."""
     with scene(history, make_runs, FEW) as stage:
         document = stage.export()
         stage.clear()
@@ -37,8 +37,8 @@ def unknown_references(history: History, make_runs: MakeRuns) -> None:
                 told = [each.pointer for each in (report.warnings if warning else report.problems)]
                 demand(
                     where in told,
-                    f"{where} is {shown(record[name])}, which names no row, and the import does not say so: "
-                    f"look at {field_at(table, name)}, its relationship and its key.",
+                    f"{where} is {shown(record[name])}, which names no row, but no problem says so: "
+                    f"check {field_at(table, name)}, its relationship and its key.",
                     tuple(map(str, (*report.problems, *report.warnings))),
                 )
                 rejected = {(problem.kind, problem.index) for problem in report.problems}
@@ -53,14 +53,14 @@ def unknown_references(history: History, make_runs: MakeRuns) -> None:
                 odd = {each: counts[each] - wanted[each] for each in owned if counts[each] != wanted[each]}
                 demand(
                     not odd,
-                    f"{where} names no row, and rows of the rejected runs were written all the same, or rows "
+                    f"{where} names no row, but rows of the rejected runs were written, or rows "
                     "of the others were not:",
                     tuple(f"{each}: {number:+} rows" for each, number in odd.items()),
                 )
 
 
 def _references(stage: Scene, document: Document) -> Iterator[tuple[Table, Steps, str]]:
-    """For each member that names related rows, a record that has it, or could."""
+    """A record that has, or could have, each of the members that name related rows."""
     found: dict[tuple[int, str], tuple[bool, Table, Steps, str]] = {}
     for table, steps, record in stage.records_in(document):
         for member in naming(table):
@@ -76,13 +76,13 @@ def _references(stage: Scene, document: Document) -> Iterator[tuple[Table, Steps
 
 
 def _before(table: Table, member: str) -> list[str]:
-    """The alternatives of *member* that would resolve in its place."""
+    """The alternatives that take precedence over *member*."""
     slugs = next((list(each.slugs) for each in table.references if member in each.slugs), [member])
     return slugs[: slugs.index(member)]
 
 
 def _break(table: Table, member: str, record: Any) -> tuple[str, bool]:
-    """Let *member* of *record* name no row; give its name, and whether that is but a warning."""
+    """Let *member* of *record* name no row; return its name, and whether that is only a warning."""
     for rival in _before(table, member):
         record.pop(table.names[rival], None)
     name = table.names[member]
@@ -97,7 +97,7 @@ def naming(table: Table) -> list[str]:
 
 
 def unknown(field: Any) -> Any:
-    """A value of the form that *field* asks for, and that no row will have."""
+    """A valid value of *field* that no row has."""
     if not isinstance(field, Slug):
         return _unknown(field)
     one = _unknown(field.rule)

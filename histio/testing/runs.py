@@ -1,4 +1,4 @@
-"""Cases of the runs that a host makes: there are enough of them, and they come back as they were."""
+"""Cases about runs: they are exported and imported unchanged."""
 
 from __future__ import annotations
 
@@ -19,29 +19,27 @@ from histio.wire import shown
 
 
 def made_runs(history: History, make_runs: MakeRuns) -> None:
-    """Check that the other cases have something to work on."""
+    """Check that make_runs creates enough different runs for the other cases."""
     with scene(history, make_runs, FEW) as stage:
         made = sum(len(each) for each in stage.identities.values())
-        demand(
-            made == FEW, f"make_runs(session, {FEW}) made {made} runs: all cases need the number asked for."
-        )
+        demand(made == FEW, f"make_runs(session, {FEW}) made {made} runs: it must make as many as asked for.")
         document = stage.export()
         seen: dict[str, str] = {}
         for kind, place, record in stage.runs_in(document):
             where, content = pointer(kind.collection, place), _content(kind.table, record)
-            if content == "{}":  # it says no more than its identity
+            if content == "{}":  # it has nothing but its identity
                 continue
             same = seen.setdefault(kind.name + content, where)
             demand(
                 same == where,
-                f"make_runs makes runs that say the same, {same} and {where}: a value that is lost, or "
-                "comes to another run, would not be noticed. Let all runs be different.",
+                f"make_runs makes equal runs, {same} and {where}, so that a value that is lost, or "
+                "ends up in another run, would not be noticed. Make all runs different.",
             )
         skip(list(_unsaid(stage, document)))
 
 
 def _content(table: Table, record: Any) -> str:
-    """*record* without what is new in every row."""
+    """The content of *record*, without values that are new in every row."""
     kept = copy.deepcopy(record)
     for below, entry, _ in walk_record(table, kept):
         for member, column in below.columns.items():
@@ -55,13 +53,13 @@ def _content(table: Table, record: Any) -> str:
 
 
 def _unsaid(stage: Scene, document: Document) -> Iterator[str]:
-    """Kinds, ledgers and references of which the runs say nothing."""
+    """Kinds, ledgers and references that no run has."""
     found: dict[int, list[Any]] = {}
     for table, _, record in stage.records_in(document):
         found.setdefault(id(table), []).append(record)
     for kind in stage.kinds:
         if id(kind.table) not in found:
-            yield f"no {kind.name} was made, so nothing is proved of them"
+            yield f"no {kind.name} was made, so they are not checked"
             continue
         for table in kind.table.all():
             records = found.get(id(table), [])
@@ -70,11 +68,11 @@ def _unsaid(stage: Scene, document: Document) -> Iterator[str]:
                 *(table.names[e.member] for e in table.ledgers),
             ]:
                 if records and not any(record.get(name) for record in records):
-                    yield f"no run has {field_at(table, str(name))}, so nothing is proved of it"
+                    yield f"no run has {field_at(table, str(name))}, so it is not checked"
 
 
 def round_trip(history: History, make_runs: MakeRuns) -> None:
-    """Check that what is exported comes back."""
+    """Check that runs are the same after an export, a deletion and an import."""
     with scene(history, make_runs, FEW) as stage:
         first = stage.export()
         stage.clear()
@@ -83,8 +81,8 @@ def round_trip(history: History, make_runs: MakeRuns) -> None:
         changed = list(_changes(stage, first, again))
         demand(
             json.dumps(again) == json.dumps(first),
-            "Runs that were exported, deleted and imported are not what they were. Look at how these "
-            "fields load and dump, and at what models, listeners and triggers do to a row that is written:",
+            "Runs that were exported, deleted and imported are not what they were. Check how these "
+            "fields load and dump, and what models, listeners and triggers do to written rows:",
             tuple(changed) or ("the order of runs, entries or members",),
         )
 
@@ -115,13 +113,13 @@ def importing_again(history: History, make_runs: MakeRuns) -> None:
         demand(
             (report.skipped, report.problems) == (made, ()),
             f"Of {made} runs that exist, {report.skipped} were skipped and {report.imported} imported again: "
-            "look at the member that identifies a run, and at how its column keeps it.",
+            "check the member that identifies a run, and how its column stores it.",
             tuple(map(str, report.problems)),
         )
         report = stage.run(document, on_duplicate="verify")
         demand(
             (report.skipped, report.problems) == (made, ()),
-            'on_duplicate="verify" finds that runs differ from themselves. Look at how these fields load and '
+            'on_duplicate="verify" finds differences between equal runs. Check how these fields load and '
             "dump:",
             tuple(map(str, report.problems)),
         )
@@ -136,17 +134,17 @@ def importing_again(history: History, make_runs: MakeRuns) -> None:
             f"{field_at(table, name)}: {shown(old)} and {shown(new)} load as the same value"
             for table, name, old, new in _unnoticed(stage, document)
         ]
-        demand(not missed, 'on_duplicate="verify" does not notice another value of these:', tuple(missed))
+        demand(not missed, 'on_duplicate="verify" does not notice changed values of these:', tuple(missed))
 
 
 def _unnoticed(stage: Scene, document: Document) -> Iterator[tuple[Table, str, Any, Any]]:
-    """Table, name, stored and other value of each member that may change without a conflict."""
+    """Table, name, stored and changed value of each member whose change is no conflict."""
     values: dict[tuple[int, str], dict[str, tuple[Table, Steps, Any]]] = {}
     for table, steps, record in stage.records_in(document):
         for name in (table.names[member] for member in table.columns if member not in table.identity_members):
             if name in record:
-                told = json.dumps(record[name])
-                values.setdefault((id(table), name), {}).setdefault(told, (table, steps, record[name]))
+                text = json.dumps(record[name])
+                values.setdefault((id(table), name), {}).setdefault(text, (table, steps, record[name]))
     for (_, name), found in values.items():
         if len(found) > 1:
             (table, steps, old), (_, _, new), *_ = found.values()

@@ -1,4 +1,4 @@
-"""The stage of one case: runs of the host's making, in a transaction that is rolled back."""
+"""The scene of a case: runs that the host makes, in a transaction that is rolled back."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ MakeRuns: TypeAlias = Callable[[Any, int], object]
 
 Document: TypeAlias = dict[str, Any]
 
-# Every export of a case says the same moment, so that documents can be compared.
+# Every export of a case has the same time, so that documents can be compared.
 _MOMENT = dt.datetime(2025, 12, 9, 12, tzinfo=dt.UTC)
 
-_COMMITTED = "make_runs has ended the transaction of a session that is not its own: let it not commit."
+_COMMITTED = "make_runs has ended the transaction of the session; it must not commit."
 
 
 def kinds_of(history: History) -> list[Kind]:
@@ -53,10 +53,10 @@ class Scene:
     """Runs that were made for one case.
 
     Attributes:
-        history: Of the host.
-        session: In which the runs were made.
-        connection: Of that session.
-        identities: Of the runs that were made, by kind, as their columns keep them.
+        history: The host's history.
+        session: The session in which the runs were made.
+        connection: The connection of that session.
+        identities: The identities of these runs by kind, as stored.
     """
 
     history: History
@@ -70,7 +70,7 @@ class Scene:
         return kinds_of(self.history)
 
     def export(self, kind: Kind | None = None) -> Document:
-        """The runs that were made, of one *kind* or of all, as a document that has been JSON text."""
+        """Export the runs, of one *kind* or of all; the document has been through JSON text."""
         chosen = self.kinds if kind is None else [kind]
         where = {each.name: self._made(each) for each in chosen}
         try:
@@ -78,7 +78,7 @@ class Scene:
                 kinds=list(where), where=where, exported_at=_MOMENT, session=self.session
             )
         except ExportError as error:
-            raise AssertionError(f"Runs that make_runs has made cannot be exported: {error}") from error
+            raise AssertionError(f"The runs of make_runs cannot be exported: {error}") from error
         try:
             return json.loads(json.dumps(document, allow_nan=False))  # type: ignore[no-any-return]
         except (TypeError, ValueError) as error:
@@ -89,19 +89,19 @@ class Scene:
         return self.history.import_document(document, session=self.session, **options)
 
     def runs_in(self, document: Document) -> Iterator[tuple[Kind, int, Any]]:
-        """Kind, place and record of each run of *document*."""
+        """Kind, index and record of each run of *document*."""
         for kind in self.kinds:
             for place, record in enumerate(document.get(kind.collection, ())):
                 yield kind, place, record
 
     def records_in(self, document: Document) -> Iterator[tuple[Table, Steps, Any]]:
-        """Table, steps and record of each run of *document* and of each ledger entry."""
+        """Table, steps and record of each run and each ledger entry of *document*."""
         for kind, place, record in self.runs_in(document):
             for table, entry, steps in walk_record(kind.table, record, kind.collection, place):
                 yield table, steps, entry
 
     def _made(self, kind: Kind) -> sa.ColumnElement[bool]:
-        """What is true of the runs that were made."""
+        """A condition for the runs that were made."""
         there = aliased(kind.table.mapper.class_)
         own = kind.identity.sql(there)
         names = [kind.table.mapper.get_property_by_column(each).key for each in kind.table.mapper.primary_key]
@@ -110,7 +110,7 @@ class Scene:
         return sa.tuple_(*(getattr(kind.table.mapper.class_, name) for name in names)).in_(made)
 
     def clear(self) -> None:
-        """Delete the runs that were made, and nothing else: ledgers and associations before their owners."""
+        """Delete the runs that were made, with ledgers and associations before their owners."""
         doomed: dict[sa.Table, list[sa.ColumnElement[bool]]] = {}
         for kind in self.kinds:
             self._doom(doomed, kind.table, self._made(kind))
@@ -124,9 +124,9 @@ class Scene:
                     self.connection.execute(sa.delete(table).where(criterion))
 
     def _blanks(self) -> Iterator[tuple[Reference, Blank]]:
-        """References by which runs need not refer to each other; those that may be null are null then.
+        """References between runs that can be released; those that are nullable are set to null.
 
-        Not every database deletes runs at once that refer to each other.
+        Not every database can delete runs that refer to each other in one statement.
         """
         for kind, other in itertools.product(self.kinds, self.kinds):
             for table, named in kind.refers_to(other):
@@ -146,7 +146,7 @@ class Scene:
         table: Table,
         criterion: sa.ColumnElement[bool],
     ) -> None:
-        """Note what picks the rows of *table* that meet *criterion*, and all that belongs to them."""
+        """Collect conditions for the rows of *table* that meet *criterion*, and for everything they own."""
         relations = [*(each.relation for each in table.links), *(each.relation for each in table.ledgers)]
         groups = [list(core.primary_key) for core in table.mapper.tables]
         groups += [list(relation.local) for relation in relations]
@@ -168,7 +168,7 @@ class Scene:
             self._doom(doomed, ledger.table, among(ledger.relation.remote, ledger.relation.local))
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table of the host's metadata has, where the database has it."""
+        """The number of rows of each table of the host's metadata that exists."""
         cores = [core for kind in self.kinds for table in kind.table.all() for core in table.core_tables]
         tables = {each.fullname: each for core in cores for each in core.metadata.tables.values()}
         schemas = {name: self.connection.schema_for_object(each) for name, each in tables.items()}
@@ -184,7 +184,7 @@ class Scene:
 
     @contextmanager
     def undone(self) -> Iterator[None]:
-        """A block after which everything is as it was before."""
+        """Roll back everything that the block does."""
         nested = self.connection.begin_nested()
         try:
             yield
@@ -194,14 +194,14 @@ class Scene:
 
     @contextmanager
     def statements(self) -> Iterator[Counter[str]]:
-        """How often each statement of the block was executed, parameters and their number aside."""
+        """Count the statements that the block executes, regardless of parameters and their number."""
         seen: Counter[str] = Counter()
 
         def note(
             _connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, *_: Any
         ) -> None:
             compiled = getattr(context, "compiled", None)
-            # What was compiled does not know yet how many values an IN list has.
+            # The compiled text does not depend on the number of values of an IN list.
             text = statement if compiled is None else str(compiled)
             seen[re.sub(r"__\[POSTCOMPILE_\w+\]|(?<=sa_savepoint_)\d+", "…", text)] += 1
 
@@ -214,7 +214,7 @@ class Scene:
 
 @contextmanager
 def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
-    """A scene with *count* runs, gone with the block."""
+    """A scene with *count* runs, which is rolled back after the block."""
     with _session(history) as session:
         connection = session.connection({"mapper": history.bound.database.mapper})
         before = {kind.name: _identities(connection, kind) for kind in kinds_of(history)}
@@ -222,7 +222,7 @@ def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
             make_runs(session, count)
             session.flush()
         except sa.exc.DBAPIError as error:
-            raise AssertionError(f"The database refuses what make_runs makes: {error.orig}") from error
+            raise AssertionError(f"The database rejects the runs of make_runs: {error.orig}") from error
         if connection.closed:
             raise AssertionError(_COMMITTED)
         made = {}
@@ -239,7 +239,7 @@ def _identities(connection: Connection, kind: Kind) -> list[Any]:
 
 @contextmanager
 def _session(history: History) -> Iterator[Session]:
-    """A session of the host's kind, in a transaction that is rolled back after the block."""
+    """A session of the host, in a transaction that is rolled back after the block."""
     database = history.bound.database
     bind, mapper = database.bind, database.mapper
     if bind is None:
@@ -247,29 +247,29 @@ def _session(history: History) -> Iterator[Session]:
     if isinstance(bind, sessionmaker):
         with bind() as first:
             own = first.get_bind(mapper)
-        with _begun(own) as connection:
+        with _begin(own) as connection:
             options: dict[str, Any] = {"join_transaction_mode": "create_savepoint", "twophase": False}
             with bind(bind=connection, binds=None, **options) as session:
                 if session.get_bind(mapper) is connection:
                     yield session
                     return
-        with bind() as session, _within(session, mapper):  # it finds its database by rules of its own
+        with bind() as session, _in_savepoint(session, mapper):  # it chooses its connection itself
             yield session
     elif isinstance(bind, Connection):
         with (
-            _begun(bind) as connection,
+            _begin(bind) as connection,
             Session(connection, join_transaction_mode="create_savepoint") as session,
         ):
             yield session
     else:
         session = bind() if isinstance(bind, scoped_session) else bind
-        with _within(session, mapper):
+        with _in_savepoint(session, mapper):
             yield session
 
 
 @contextmanager
-def _begun(bind: Engine | Connection) -> Iterator[Connection]:
-    """A connection in a transaction: a new one, or a savepoint of the one that *bind* is in."""
+def _begin(bind: Engine | Connection) -> Iterator[Connection]:
+    """A connection in a transaction, or in a savepoint if *bind* is in a transaction already."""
     if isinstance(bind, Engine):
         with bind.connect() as connection:
             ensure_transaction(connection)
@@ -288,8 +288,8 @@ def _begun(bind: Engine | Connection) -> Iterator[Connection]:
 
 
 @contextmanager
-def _within(session: Session, mapper: Any) -> Iterator[None]:
-    """A savepoint of a *session* that somebody else may be using."""
+def _in_savepoint(session: Session, mapper: Any) -> Iterator[None]:
+    """A savepoint of a *session* that may be in use elsewhere."""
     outer = session.in_transaction()
     ensure_transaction(session.connection({"mapper": mapper}))
     nested = session.begin_nested()

@@ -1,4 +1,4 @@
-"""Cases of what is asked of the database, and of what stays in it."""
+"""Cases about the number of statements, and about rollbacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from histio.testing.scene import Document, MakeRuns, Scene, scene
 
 
 def nothing_stays(history: History, make_runs: MakeRuns) -> None:
-    """Check that what is rolled back is gone."""
+    """Check that a dry run and a rollback leave no rows."""
     with scene(history, make_runs, FEW) as stage:
         document = stage.export()
         stage.clear()
@@ -25,12 +25,12 @@ def nothing_stays(history: History, make_runs: MakeRuns) -> None:
             report = stage.run(document)
             demand_whole(report, document)
             demand(
-                stage.counts() != before, "The import says that it wrote runs, and no table has more rows."
+                stage.counts() != before, "The import reports that it wrote runs, but no table has more rows."
             )
         _demand_counts(before, stage.counts(), "an import that was rolled back")
         demand(
             replace(trial, dry_run=False) == report,
-            "A dry run says something else than the import:",
+            "The report of a dry run differs from that of the import:",
             (f"dry run: {trial}", f"import: {report}"),
         )
 
@@ -38,14 +38,14 @@ def nothing_stays(history: History, make_runs: MakeRuns) -> None:
 def _demand_counts(before: Mapping[str, int], after: Mapping[str, int], what: str) -> None:
     demand(
         before == after,
-        f"After {what}, the tables have other numbers of rows. Look for listeners and triggers that write "
-        "elsewhere, and for tables whose engine knows no transactions:",
+        f"After {what}, the numbers of rows have changed. Look for listeners and triggers that write "
+        "elsewhere, and for tables whose engine has no transactions:",
         tuple(f"{name}: {before[name]} → {after[name]}" for name in before if before[name] != after[name]),
     )
 
 
 def statements_of_exports(history: History, make_runs: MakeRuns) -> None:
-    """Check that no run of an export asks the database for something of its own."""
+    """Check that the number of statements of an export is constant."""
 
     def executed(stage: Scene, kind: Kind) -> Counter[str]:
         with stage.statements() as seen:
@@ -56,12 +56,12 @@ def statements_of_exports(history: History, make_runs: MakeRuns) -> None:
         "exporting",
         _by_kind(history, make_runs, FEW, executed),
         _by_kind(history, make_runs, MANY, executed),
-        "Look at fields that follow relationships by themselves (Method, Function, properties).",
+        "Check fields that follow relationships by themselves (Method, Function, properties).",
     )
 
 
 def statements_of_imports(history: History, make_runs: MakeRuns) -> None:
-    """Check that no run of an import asks the database for something of its own, where that is promised."""
+    """Check that the number of statements of an import is constant, for kinds for which this is promised."""
     reasons: dict[str, str] = {}
 
     def executed(stage: Scene, kind: Kind) -> Counter[str]:
@@ -71,12 +71,14 @@ def statements_of_imports(history: History, make_runs: MakeRuns) -> None:
             each for each in stage.kinds if each is kind or (each in refers[kind] and kind in refers[each])
         ]
         only = {name: document[name] for name in ("version", *(each.collection for each in circle))}
-        if kind is circle[0]:  # the others come with it
+        if kind is circle[0]:  # it imports the others too
             with stage.statements() as seen:
                 report = stage.run(only)
             demand_whole(report, only)
         if kind in refers[kind]:
-            reasons[kind.name] = "its runs refer to each other, and go in one generation after the other"
+            reasons[kind.name] = (
+                "its runs refer to each other, and are written one generation after the other"
+            )
         elif kind.name in report.unit_of_work:
             why = "; ".join(report.unit_of_work[kind.name])
             reasons[kind.name] = f"the unit of work writes its rows one by one, because {why}"
@@ -89,7 +91,7 @@ def statements_of_imports(history: History, make_runs: MakeRuns) -> None:
         stage.clear()
 
     small, large = (_by_kind(history, make_runs, count, executed, prepare) for count in (FEW, MANY))
-    _demand_constant("importing", small, large, "Look at triggers, and at listeners of the engine.")
+    _demand_constant("importing", small, large, "Check triggers, and listeners of the engine.")
     skip([f"statements of importing {name} were not counted: {why}" for name, why in reasons.items()])
 
 
@@ -100,7 +102,7 @@ def _by_kind(
     executed: Callable[[Scene, Kind], Counter[str]],
     prepare: Callable[[Scene], None] = lambda _: None,
 ) -> dict[str, tuple[int, Counter[str]]]:
-    """By kind, how many runs there are and what is executed for them."""
+    """The number of runs, and the statements executed for them, by kind."""
     with scene(history, make_runs, count) as stage:
         prepare(stage)
         return {kind.name: (len(stage.identities[kind.name]), executed(stage, kind)) for kind in stage.kinds}
@@ -114,18 +116,18 @@ def _demand_constant(
 ) -> None:
     for kind, (many, of_many) in large.items():
         few, of_few = small[kind]
-        # One more may be that of a ledger which the few runs do not have.
+        # One more statement may be for a ledger that the few runs lack.
         grown = {text: number for text, number in of_many.items() if number > of_few[text] + 1}
         demand(
-            not grown or many == few or not few,  # that there is no run of a kind is told by `made_runs`
-            f"The number of statements of {doing} grows by the run. {advice} For {few} and for {many} runs "
-            f"of the kind {kind}, there were:",
-            tuple(f"{of_few[text]} and {number} of: {_shown(text)}" for text, number in grown.items()),
+            not grown or many == few or not few,  # `made_runs` reports kinds without runs
+            f"The number of statements of {doing} grows with the number of runs. {advice} For {few} and for "
+            f"{many} runs of the kind {kind}, there were:",
+            tuple(f"{of_few[text]} and {number} of: {_shorten(text)}" for text, number in grown.items()),
         )
 
 
-def _shown(text: str) -> str:
-    """A statement on one line, cut where it is long."""
+def _shorten(text: str) -> str:
+    """Shorten a statement to one line."""
     line = " ".join(text.split())
     head, found, tail = line.partition(" FROM ")
     return f"{head[:60]}… FROM {tail[:240]}" if found else line[:300]

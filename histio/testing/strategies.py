@@ -1,4 +1,4 @@
-"""Hypothesis strategies of documents, derived from the fields of the kinds."""
+"""Hypothesis strategies for documents, derived from the fields of the kinds."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Slugs: TypeAlias = Mapping[str, Sequence[Any]]
 
 
 def documents(history: History, *, slugs: Slugs) -> st.SearchStrategy[Document]:
-    """As `histio.testing.documents` says."""
+    """The strategy that `histio.testing.documents` returns."""
     kinds = kinds_of(history)
     names = {name for kind in kinds for table in kind.table.all() for name in table.names.values()}
     if not names.issuperset(slugs):
-        raise ValueError(f"slugs: no member of these kinds is called {', '.join(sorted({*slugs} - names))}")
+        raise ValueError(f"slugs: these kinds have no member {', '.join(sorted({*slugs} - names))}")
     version = history.json_schema()["properties"]["version"]["const"]
     lists = {kind.collection: st.lists(_record(kind.table.schema, slugs), max_size=3) for kind in kinds}
 
@@ -36,7 +36,7 @@ def documents(history: History, *, slugs: Slugs) -> st.SearchStrategy[Document]:
             document["exported_at"] = draw(values_of("exported_at", UtcTimestamp()))
         chosen = draw(st.sets(st.sampled_from(list(lists)), min_size=1))
         document |= {name: draw(lists[name]) for name in lists if name in chosen}
-        return _without_repetitions(kinds, document)
+        return _remove_repetitions(kinds, document)
 
     return drawn()
 
@@ -46,7 +46,7 @@ def documents(history: History, *, slugs: Slugs) -> st.SearchStrategy[Document]:
 
 def _record(schema: Any, slugs: Slugs) -> st.SearchStrategy[dict[str, Any]]:
     members = {wire_name(name, field): field for name, field in schema.load_fields.items()}
-    # A schema that is kept in a column of JSON may be any.
+    # The schema of a JSON column may be any schema.
     grouped = isinstance(schema, RecordSchema)
     alternatives, choices = (schema.alternatives(), schema.choices()) if grouped else ([], [])
     exclusive = {name for group in choices for name in group}
@@ -73,7 +73,7 @@ def _record(schema: Any, slugs: Slugs) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def _member(name: str, field: Any, slugs: Slugs) -> Values:
-    """The values of a member, null aside."""
+    """A strategy for the values of a member, without null."""
     nested = nested_in(field)
     if name in slugs and isinstance(field, SlugList):
         return st.lists(st.sampled_from(slugs[name]), max_size=4, unique_by=json.dumps)
@@ -85,11 +85,11 @@ def _member(name: str, field: Any, slugs: Slugs) -> Values:
     return st.lists(inner, max_size=3) if is_list(field) else inner
 
 
-# --- what may not come twice ---------------------------------------------------------------------------
+# --- what must be unique ---------------------------------------------------------------------------
 
 
-def _without_repetitions(kinds: Sequence[Kind], document: Document) -> Document:
-    """*document* without the runs and entries that a unique constraint would refuse."""
+def _remove_repetitions(kinds: Sequence[Kind], document: Document) -> Document:
+    """Remove the runs and entries of *document* that a unique constraint would reject."""
     seen: set[tuple[Any, ...]] = set()
     for kind in kinds:
         for name in [kind.collection] if kind.collection in document else []:
@@ -98,13 +98,13 @@ def _without_repetitions(kinds: Sequence[Kind], document: Document) -> Document:
 
 
 def _is_new(table: Table, record: Any, owned: tuple[Any, ...], seen: set[tuple[Any, ...]]) -> bool:
-    """Whether no record before has a key of *record*.
+    """Whether no record before has the same unique value as *record*.
 
     Args:
-        table: Of the record.
-        record: Loses the entries that come again.
-        owned: The columns that its owner fills, and last its owner.
-        seen: The keys of records before; those of *record* are added.
+        table: The table of the record.
+        record: The record; repeated entries are removed from it.
+        owned: The columns that its owner fills and, as the last item, its owner.
+        seen: The unique values of records before; those of *record* are added.
     """
     keys = [
         key for rule in _unique(table, owned[:-1]) if (key := _key(table, rule, record, owned)) is not None
@@ -125,7 +125,7 @@ def _is_new(table: Table, record: Any, owned: tuple[Any, ...], seen: set[tuple[A
 
 
 def _unique(table: Table, owned: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """The sets of columns in which no two rows are the same; *owned* tell the owner of an entry."""
+    """The sets of columns that are unique; *owned* are the columns that name the owner of an entry."""
     if table.identity is not None:
         yield table.identity.columns if table.is_shared else (*table.identity.columns, *owned)
     for rule in (table.rows.primary_key, *unique_rules(table.rows)):
@@ -133,7 +133,7 @@ def _unique(table: Table, owned: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 
 
 def _key(table: Table, rule: tuple[Any, ...], record: Any, owned: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """What *record* has in the columns of *rule*; None where it is sure to be new."""
+    """The values of *record* in the columns of *rule*; None: they are new in any case."""
     parts: list[Any] = [table.rows.fullname, *(column.name for column in rule)]
     for column in rule:
         plain = [member for member, own in table.columns.items() if own is column]

@@ -1,4 +1,4 @@
-"""Hypothesis strategies of single values, by the class of their field."""
+"""Hypothesis strategies for the values of fields."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _WITH_OFFSET = range(1001, 9998)
 
 
 def values_of(name: str, field: Any) -> Values:
-    """The values of the member *name*, null aside.
+    """A strategy for the values of the member *name*, without null.
 
     Raises:
-        TypeError: Nothing is known of them.
+        TypeError: The values are unknown.
     """
     rule = assertions_of(field)
     if "const" in rule:
@@ -56,9 +56,9 @@ def values_of(name: str, field: Any) -> Values:
     if "enum" in rule:
         return st.sampled_from(rule["enum"])
     kind = next((each for each in type(field).__mro__ if each in _VALUES), None)
-    known = kind is not None and (kind is type(field) or _differs_not(type(field), kind))
+    known = kind is not None and (kind is type(field) or _has_same_form(type(field), kind))
     if kind is not None and known:
-        # A column or a validator may narrow what the class allows.
+        # A column or a validator may allow less than the class.
         return _VALUES[kind](field, rule).filter(lambda value: _is_valid(field, value))
     examples = [each for each in field.metadata.get("examples", ()) if each is not None]
     if examples:
@@ -69,13 +69,13 @@ def values_of(name: str, field: Any) -> Values:
             lambda value: _is_valid(field, value) and validator.is_valid(value)
         )
     raise TypeError(
-        f"{name}: nothing is known of the values of a {type(field).__name__}: give it an example, or an "
+        f"{name}: the values of a {type(field).__name__} are unknown: give it an example, or an "
         'enum in metadata={"json_schema": {…}}'
     )
 
 
-def _differs_not(kind: type[Any], known: type[Any]) -> bool:
-    """Whether a host's class leaves the wire form as it is in histio's."""
+def _has_same_form(kind: type[Any], known: type[Any]) -> bool:
+    """Whether a host's class has the same wire form as histio's."""
     ways = ("check", "assertions", "from_wire", "_deserialize", "deserialize")
     return issubclass(known, WireField) and all(getattr(kind, way) is getattr(known, way) for way in ways)
 
@@ -122,7 +122,7 @@ def _slug_list(field: own.SlugList, rule: JsonSchema) -> Values:
 
 
 def _uuid(_field: Any, _rule: JsonSchema) -> Values:
-    # Of a version and variant that there is: MariaDB's own type takes no other.
+    # Of existing versions and variants, because MariaDB's UUID type rejects others.
     hyphenated = (st.uuids(version=4) | st.uuids(version=1)).map(str)
     return hyphenated | hyphenated.map(str.upper)
 
@@ -132,7 +132,7 @@ def _digits(least: int, most: int) -> st.SearchStrategy[str]:
 
 
 def _decimal(field: own.FixedDecimal, _rule: JsonSchema) -> Values:
-    # Without a precision, as many as every database keeps.
+    # Without a precision, as many digits as every database keeps.
     most = _DIGITS if field.whole_digits is None else field.whole_digits
     scale = 15 - _DIGITS if field.scale is None else field.scale
 
@@ -179,7 +179,7 @@ def _date(_field: Any, _rule: JsonSchema) -> Values:
 
 
 def _clock(field: Any) -> Values:
-    """Times of day with as many digits of a second as *field* takes."""
+    """Times of day with as many digits of a second as *field* allows."""
     most = getattr(field, "digits", 6)
 
     @st.composite
@@ -217,7 +217,7 @@ def _bytes(field: own.Bytes, _rule: JsonSchema) -> Values:
 
 
 def _duration(field: own.Duration, _rule: JsonSchema) -> Values:
-    """Those that times since 1970 stand for, too."""
+    """Durations, limited to those that can be stored as times since 1970."""
     whole = st.timedeltas(dt.timedelta(-700_000), dt.timedelta(2_900_000))
     unit = dt.timedelta(microseconds=10 ** (6 - field.digits))
     canonical = whole.map(lambda length: field.to_wire(length // unit * unit))
@@ -225,7 +225,7 @@ def _duration(field: own.Duration, _rule: JsonSchema) -> Values:
 
 
 def _epoch(field: own.Epoch, _rule: JsonSchema) -> Values:
-    """Those of the column, some with an offset."""
+    """Times that the column can hold, some with an offset."""
     first, last = field.minimum, field.maximum
     day = 86_400 * 10**field.digits
     within = st.integers(min(first + 2 * day, 0), max(0, last - 2 * day)).map(field.moment)

@@ -1,4 +1,4 @@
-"""Cases of the JSON Schema: what it says, and that it says what the marshmallow schemas say."""
+"""Cases about the JSON Schema: it is valid, and agrees with the marshmallow schemas."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from histio.testing.claims import FEW, demand, field_at, need_hypothesis
 from histio.testing.scene import Document, MakeRuns, kinds_of, scene
 from histio.wire import JsonSchema, WireField, faults_in, shown
 
-# What the JSON Schema says of validators, too.
+# Validators that the JSON Schema has too.
 _SPOKEN = (validate.OneOf, validate.Equal, validate.Range, validate.Length)
 
 
 def published_schema(history: History, make_runs: MakeRuns) -> None:
-    """Check the JSON Schema of the host's documents."""
+    """Check that the JSON Schema is valid and closed, and that it accepts an export."""
     schema = history.json_schema()
     try:
         Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise AssertionError(
-            f"The JSON Schema is none, at {pointer(*error.absolute_path)}: {error.message}. "
-            "Look at metadata={'json_schema': …} of the fields."
+            f"The JSON Schema is invalid at {pointer(*error.absolute_path)}: {error.message}. "
+            "Check metadata={'json_schema': …} of the fields."
         ) from error
     unsealed = list(open_objects(history, schema))
     demand(
         not unsealed,
-        "Objects of the JSON Schema admit unknown members, which an import would drop in silence: say "
+        "Objects of the JSON Schema accept unknown members, which an import would drop silently. Write "
         '"additionalProperties": False in metadata={"json_schema": …}.',
         tuple(unsealed),
     )
@@ -47,13 +47,13 @@ def _demand_valid(schema: JsonSchema, document: Document) -> None:
     errors = list(Draft202012Validator(schema).iter_errors(document))
     demand(
         not errors,
-        "What was exported is not valid under the JSON Schema. Look at how these fields dump:",
+        "The export is not valid under the JSON Schema. Check how these fields dump:",
         tuple(f"{pointer(*error.absolute_path)}: {error.message}" for error in errors),
     )
 
 
 def open_objects(history: History, schema: JsonSchema) -> Iterator[str]:
-    """Pointers to the rules of *schema* that admit any member; those of Dict fields may."""
+    """Pointers to the rules of *schema* that accept any member, other than those of Dict fields."""
     free = {
         table.names[member]
         for kind in kinds_of(history)
@@ -70,7 +70,7 @@ def _open(rule: Any, steps: Steps, free: set[str]) -> Iterator[str]:
             yield from _open(each, (*steps, place), free)
     if not isinstance(rule, dict):
         return
-    # What other members hold may have a rule of its own.
+    # Other members may have a rule of their own.
     if "object" in rule.get("type", ()) and rule.get("additionalProperties", True) in (True, {}):
         yield pointer(*steps)
     for keyword in ("properties", "$defs"):
@@ -82,7 +82,7 @@ def _open(rule: Any, steps: Steps, free: set[str]) -> Iterator[str]:
 
 
 def same_verdict(history: History, make_runs: MakeRuns) -> None:
-    """Check that tools which know but the JSON Schema come to the verdict of an import."""
+    """Check that the JSON Schema accepts and rejects what an import accepts and rejects."""
     need_hypothesis()
     from histio.testing.near import first_near_document  # noqa: PLC0415 - it needs Hypothesis
 
@@ -103,11 +103,11 @@ def same_verdict(history: History, make_runs: MakeRuns) -> None:
         return None
 
     found = first_near_document(history, exported, fault)
-    demand(found is None, f"Of one record, two things are said. {found}.")
+    demand(found is None, f"The two verdicts on a record differ. {found}.")
 
 
 def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
-    """What one of the two has against *record* when the other has nothing."""
+    """The faults that only one of the two finds in *record*."""
     breaches = list(validator.iter_errors(record))
     try:
         kind.table.schema.load(record)
@@ -119,16 +119,16 @@ def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
         for steps, message in refusals:
             yield (
                 f"{pointer(*steps)}: marshmallow says {message!r} of {shown(_value(record, steps))}, which "
-                "the JSON Schema takes: let assertions, or metadata={'json_schema': …}, say it too"
+                "the JSON Schema accepts: add the rule to assertions, or to metadata={'json_schema': …}"
             )
     if breaches and not refusals:
         for breach in breaches:
             table, name = _place(kind.table, tuple(breach.absolute_path))
-            # Other fields read more than is written, which an import refuses by the JSON Schema.
+            # Fields of marshmallow accept more than the JSON Schema, which an import rejects.
             if isinstance(_field(table, name), WireField):
                 yield (
-                    f"{pointer(*breach.absolute_path)}: the JSON Schema refuses {shown(breach.instance)}, "
-                    f"which {field_at(table, str(name))} takes: let its check say what its assertions do"
+                    f"{pointer(*breach.absolute_path)}: the JSON Schema rejects {shown(breach.instance)}, "
+                    f"which {field_at(table, str(name))} accepts: its check must agree with its assertions"
                 )
 
 
@@ -143,7 +143,7 @@ def _value(record: Any, steps: Steps) -> Any:
 
 
 def _unspoken(table: Table, steps: Steps) -> bool:
-    """Whether a refusal may be that of a host's own validator, of which no JSON Schema can know."""
+    """Whether a fault may come from a host's validator, which the JSON Schema cannot express."""
     table, name = _place(table, steps)
     own, common = (getattr(each, "_hooks", {}) for each in (table.schema, RecordSchema))
     if any(own.get(hook, []) != common.get(hook, []) for hook in ("validates", "validates_schema")):

@@ -132,7 +132,9 @@ def test_where_there_is_no_report_the_log_has_the_number_and_no_data(bakery, kin
     export(History(bakery, kind))
     [line] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert line.name == "histio"
-    assert line.getMessage() == ("export of production_run: 3 values are stored otherwise than they are read")
+    assert line.getMessage() == (
+        "export of production_run: 3 values are read differently from how they are stored"
+    )
     assert "1.6" not in caplog.text
 
 

@@ -98,9 +98,9 @@ Account.studies = relationship(Study, secondary=marks)
     ("model", "line"),
     [
         (Trial, '    study_name = Slug("study", key="name", text=True, required=True)  # or key= id'),
-        (Trial, "        timestamp = None  # or started, where no row lacks it"),
+        (Trial, "        timestamp = None  # or started, if no row lacks it"),
         (Trial, 'other databases give its numbers to other rows; perhaps ("study_name", "number")'),
-        (Account, '        timestamp = "made"  # or seen, where no row lacks it'),
+        (Account, '        timestamp = "made"  # or seen, if no row lacks it'),
         (Account, '        identity = "name"  # takes nulls: a run without it cannot be exported'),
         (Account, "    marks = Nested(MarkSchema, many=True)"),
         (Account, 'Mark = mappers["Mark"].class_'),

@@ -64,5 +64,5 @@ def test_models_are_imported_from_where_they_were_named(chat, capsys, place, led
 
 def test_a_model_that_no_module_has_is_named_in_a_comment():
     source = scaffold(models_made_in_a_function()[0])
-    assert "# Message: import it from where it is made." in source.splitlines()
+    assert "# Message: import it from where it is defined." in source.splitlines()
     assert "import Message" not in source

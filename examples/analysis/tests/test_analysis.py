@@ -32,7 +32,7 @@ def folder(tmp_path_factory) -> Path:
     """Where the year of `histio demo` is, as streams and as records."""
     folder = tmp_path_factory.mktemp("year")
     engine = histio.create_engine(f"sqlite:///{folder}/bakery.db")
-    demo.fill(engine, bakery.catalog(), with_runs=True)
+    demo.fill(engine, bakery.make_catalog(), with_runs=True)
     history = History(engine)
     history.export_file(folder / "history.jsonl")
     history.export_file(folder / "history.jsonl.gz")

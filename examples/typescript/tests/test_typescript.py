@@ -64,7 +64,7 @@ def shown(language: str) -> list[str]:
 def engine(tmp_path_factory) -> Iterator[Engine]:
     """A bakery with a year of runs, those of `histio demo`."""
     engine = histio.create_engine(f"sqlite:///{tmp_path_factory.mktemp('bakery')}/bakery.db")
-    demo.fill(engine, bakery.catalog(), with_runs=True)
+    demo.fill(engine, bakery.make_catalog(), with_runs=True)
     yield engine
     engine.dispose()
 
@@ -75,7 +75,7 @@ def branch(tmp_path) -> Iterator[History]:
     engine = histio.create_engine(f"sqlite:///{tmp_path}/branch.db")
     Base.metadata.create_all(engine)
     with Session(engine) as session:
-        session.add_all(reversed(bakery.catalog()))
+        session.add_all(reversed(bakery.make_catalog()))
         session.commit()
     yield History(engine)
     engine.dispose()

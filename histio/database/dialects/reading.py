@@ -55,11 +55,10 @@ def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
 
 
 def order_key(
-    connection: Connection, column: InstrumentedAttribute[Any], *, of_uuids: bool
+    dialect: sa.Dialect, column: InstrumentedAttribute[Any], *, of_uuids: bool
 ) -> sa.ColumnElement[Any]:
     """An expression that sorts *column* alike in every database: text by code point, UUIDs by digits."""
-    stored = declared(column.type, connection.dialect)
-    name = connection.dialect.name
+    stored, name = declared(column.type, dialect), dialect.name
     if name in MYSQL and isinstance(stored, sa.Uuid):
         return sa.cast(column, sa.String(36))  # MariaDB's UUID type sorts by other parts first
     if not isinstance(stored, sa.String) or of_uuids:

@@ -24,15 +24,13 @@ from histio.database.dialects import (
     raw,
 )
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
-from histio.exporting.fast.obstacles import FullPathError, loading_listeners, obstacles
+from histio.exporting.fast.obstacles import FullPathError, obstacles
 from histio.exporting.fast.sources import Sources, spare_members, unmarked
 from histio.exporting.fast.template import Template, quoted
 from histio.kinds.entry_order import order_names
 from histio.kinds.fields import Slug
 from histio.kinds.joins import constants_of
-from histio.kinds.listeners import Listeners
 from histio.kinds.mapping import attribute
-from histio.kinds.remembered import Remembered
 from histio.kinds.table import Kind, Ledger, Table
 from histio.wire import nested_in, wire_name
 
@@ -315,17 +313,6 @@ class _GroupReader:
 
 def find_formatter(kind: Kind, dialect: sa.Dialect) -> RowFormatter | str:
     """The formatter for runs of *kind* in a database of *dialect*; a text: why they take the full path."""
-    on_load, formatter = _remembered(kind, dialect)
-    return formatter.get(on_load.current())
-
-
-@functools.lru_cache(maxsize=64)
-def _remembered(kind: Kind, dialect: sa.Dialect) -> tuple[Listeners, Remembered[RowFormatter | str]]:
-    """The listeners on which the formatter depends, and the formatter as long as they do not change."""
-    return loading_listeners(kind.table), Remembered(lambda _: _find_formatter(kind, dialect))
-
-
-def _find_formatter(kind: Kind, dialect: sa.Dialect) -> RowFormatter | str:
     reason = next(obstacles(kind.table, "dump"), None)
     if reason is not None:
         return reason

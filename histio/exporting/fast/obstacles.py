@@ -72,9 +72,9 @@ def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
     if nested is None and not (
         isinstance(field, WireField) and type(field).__module__.startswith("histio.kinds.fields")
     ):
-        yield f"is a {type(field).__name__} of the host's"
+        yield f"is a {type(field).__name__} of the host"
     if nested is not None and type(nested) not in (marshmallow.fields.Nested, SQLAlchemyNested):
-        yield f"is a {type(nested).__name__} of the host's"
+        yield f"is a {type(nested).__name__} of the host"
     if isinstance(field, Choice) and field.has_aliases:
         yield "has several names for a member"
     if field.dump_only:

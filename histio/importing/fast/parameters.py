@@ -1,6 +1,6 @@
-"""Columns of accepted wire values → columns of what a driver takes for them.
+"""Columns of accepted values in wire form → columns of parameters for the driver.
 
-The gate has accepted the values; what is not in its canonical form is read by the field itself.
+The gate has checked the form of the values. The field itself reads those that are not in canonical form.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from histio.kinds.fields import (
 from histio.kinds.fields.times import utc_text
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
-"""Makes what a driver takes, of as many values."""
+"""Converts values in wire form to parameters, one for each."""
 
 
 def parameters(
     field: Field[Any], column: sa.Column[Any], dialect: sa.Dialect, driver: Driver
 ) -> Parameters | None:
-    """What makes *column* of the values of a *field*; None: only marshmallow and SQLAlchemy can."""
+    """A function that converts values of *field* to parameters of *column*; None: there is none."""
     if not has_plain_type(column.type, dialect):
         return None
     if isinstance(field, Json):
@@ -49,12 +49,12 @@ def parameters(
         if bind is None or not isinstance(declared(column.type, dialect), sa.JSON):
             return None
         return functools.partial(_jsons, field, bind, None if column.nullable else bind(None))
-    made = _parameters(
+    convert = _parameters(
         field, declared(column.type, dialect), driver, native_uuids=dialect.supports_native_uuid
     )
-    if made is None or not field.allow_none or made is _same:
-        return made
-    return functools.partial(_some_null, made)
+    if convert is None or not field.allow_none or convert is _same:
+        return convert
+    return functools.partial(_some_null, convert)
 
 
 def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids: bool) -> Parameters | None:  # noqa: C901, PLR0911, PLR0912
@@ -100,9 +100,9 @@ def _jsons(field: Json, bind: Callable[[Any], Any], null: Any, values: Sequence[
     return [null if value is None else bind(field.from_wire(value)) for value in values]
 
 
-def _some_null(make: Parameters, values: Sequence[Any]) -> Iterable[Any]:
-    done = iter(make([value for value in values if value is not None]))
-    return [None if value is None else next(done) for value in values]
+def _some_null(convert: Parameters, values: Sequence[Any]) -> Iterable[Any]:
+    converted = iter(convert([value for value in values if value is not None]))
+    return [None if value is None else next(converted) for value in values]
 
 
 def _signed_floats(values: Sequence[str]) -> list[float]:
@@ -118,7 +118,7 @@ _MICROSECOND = len("0000-00-00 00:00:00.000000")
 
 
 def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]:
-    """Times as ISO 8601 text in UTC, with a blank and six digits."""
+    """Times as ISO 8601 text in UTC, with a space and six digits."""
     if not values:
         return []
     if {value[-1] for value in values} != {"Z"}:
@@ -130,7 +130,7 @@ def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]
             if len(value) == _MICROSECOND
             else value + ".000000"
             if len(value) == _SECOND
-            else value[:_MICROSECOND].ljust(_MICROSECOND, "0")  # zeros may stand beyond the sixth digit
+            else value[:_MICROSECOND].ljust(_MICROSECOND, "0")  # only zeros can follow the sixth digit
             for value in spaced
         ]
     return [value + zone for value in spaced] if zone else spaced

@@ -177,7 +177,7 @@ def plan_table(
     members = {member: each for member, each in table.columns.items() if member not in table.computed}
     references = _plan_references(dialect, table)
     if not {column.key for column in references.columns}.isdisjoint(target.defaults[table]):
-        raise FullPathError(f"{_name(table)}: a column of a reference is filled otherwise as well")
+        raise FullPathError(f"{_name(table)}: a column of a reference is also filled by a default")
     counted = table.growing_key if table.growing_key in target.counted else None
     keys = () if counted is None else (counted,)
     columns = (*keys, *members.values(), *references.columns, *owned)
@@ -203,7 +203,7 @@ def _name(table: Table) -> str:
 def _check_table(table: Table, owned: Columns) -> None:
     """Raise FullPathError if records have lists of slugs, or the database does not keep identities apart."""
     if table.links:
-        raise FullPathError(f"{_name(table)}: a list of slugs")
+        raise FullPathError(f"{_name(table)} has a list of slugs")
     own = table.identity
     # UUIDs do not repeat by chance.
     if own is not None and not own.is_uuid and not is_unique(*own.columns, *owned):
@@ -217,21 +217,21 @@ def _plan_member(target: Target, table: Table, member: str, column: sa.Column[An
         raise FullPathError(f"{_name(table)}.{member}: its values have to be written by SQLAlchemy")
     limit = target.limits[table].get(member)
     if limit is not None:
-        convert = functools.partial(_within, limit, convert, as_given=isinstance(field, FixedDecimal))
+        convert = functools.partial(_within, limit, convert, on_wire=isinstance(field, FixedDecimal))
     bind = binds(column, target.dialect)
     return MemberPlan(table.names[member], column.key, field.required, convert, bind)
 
 
-def _within(limit: Limit, convert: Parameters, values: Sequence[Any], *, as_given: bool) -> Iterable[Any]:
+def _within(limit: Limit, convert: Parameters, values: Sequence[Any], *, on_wire: bool) -> Iterable[Any]:
     """The parameters that *convert* makes of *values*, if the column keeps all of them.
 
-    *as_given*: whether to check *values* instead of the parameters, which may have lost digits.
+    *on_wire*: whether to check *values* instead of the parameters, which may have lost digits.
 
     Raises:
         DeclinedError: The column does not keep one of them.
     """
     converted = list(convert(values))
-    checked = values if as_given else converted
+    checked = values if on_wire else converted
     if any(each is not None and limit.check_parameter(each) for each in checked):
         raise DeclinedError
     return converted
@@ -263,16 +263,16 @@ def _plan_ledger(target: Target, owner: Table, ledger: Ledger) -> LedgerPlan:
 
 
 def _plan_others(
-    target: Target, table: Table, constants: Mapping[sa.Column[Any], Any], given: Columns
+    target: Target, table: Table, constants: Mapping[sa.Column[Any], Any], filled: Columns
 ) -> dict[sa.Column[Any], Filler]:
-    """How columns are filled that neither members nor references nor owners fill, which are *given*."""
+    """How columns are filled that neither members nor references nor owners fill; those are in *filled*."""
     dialect = target.dialect
-    filled = {
+    others = {
         table.rows.columns[key]: _fill_by_default(dialect, table, key) for key in target.defaults[table]
     }
-    filled |= {column: _fill_with(dialect, column, value) for column, value in constants.items()}
-    others = {column: fill for column, fill in filled.items() if column not in set(given)}
-    further = further_columns(table.rows, (*given, *others), dialect)
+    others |= {column: _fill_with(dialect, column, value) for column, value in constants.items()}
+    others = {column: fill for column, fill in others.items() if column not in set(filled)}
+    further = further_columns(table.rows, (*filled, *others), dialect)
     if further is None:
         raise FullPathError(f"{_name(table)} has types that call functions")
     return others | {column: _fill_anew(dialect, column) for column in further}

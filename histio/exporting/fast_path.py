@@ -1,4 +1,4 @@
-"""Pages of runs on the fast path."""
+"""The fast path of exports: pages of runs, formatted from the driver's values."""
 
 from __future__ import annotations
 

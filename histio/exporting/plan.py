@@ -1,0 +1,62 @@
+"""What an export works out once for a kind and a database, and not again for each export."""
+
+from __future__ import annotations
+
+import functools
+
+import sqlalchemy as sa
+
+from histio.exporting.fast.formatter import RowFormatter, find_formatter
+from histio.exporting.fast.obstacles import loading_listeners
+from histio.exporting.identities import Unplaced, sort_keys
+from histio.kinds.fields import UtcTimestamp
+from histio.kinds.remembered import Remembered
+from histio.kinds.table import Kind
+
+
+class ExportPlan:
+    """What all exports of a kind from databases of one dialect have in common.
+
+    Args:
+        kind: The kind of run.
+        dialect: The database's.
+
+    Attributes:
+        kind: The kind of run.
+        identity: The identity of the runs in SELECTs of their model.
+        is_unique: Whether the database makes sure that no two runs have the same identity.
+        time: The model's attribute of their time; None: their identity alone sorts them.
+        sort_keys: What sorts them by their identity.
+        unplaced: Those that have no place in the order.
+    """
+
+    def __init__(self, kind: Kind, dialect: sa.Dialect) -> None:
+        self.kind = kind
+        self.identity = kind.identity.sql(kind.table.mapper.class_, apart=True)
+        self.is_unique = kind.identity.is_unique
+        self.time = None if kind.timestamp is None else kind.table.attribute(kind.timestamp)
+        self.sort_keys = sort_keys(dialect, self.identity)
+        self.unplaced = Unplaced(kind, self.identity)
+        self._listeners = loading_listeners(kind.table)
+        self._formatter = Remembered(lambda _: find_formatter(kind, dialect))
+        # Only SQLAlchemy reads times in every spelling.
+        self._has_times = any(isinstance(part.field, UtcTimestamp) for part in kind.identity.parts)
+
+    @property
+    def path(self) -> RowFormatter | str:
+        """The formatter of the fast path; a text: why the runs take the full path."""
+        if self._has_times:
+            return f"{self.kind.name}: a time is part of the identity"
+        return self._formatter.get(self._listeners.current())
+
+    @property
+    def formatter(self) -> RowFormatter | None:
+        """The formatter of the fast path; None: the runs take the full path."""
+        path = self.path
+        return None if isinstance(path, str) else path
+
+
+@functools.lru_cache(maxsize=64)
+def plan_export(kind: Kind, dialect: sa.Dialect) -> ExportPlan:
+    """The plan for exports of *kind* from databases of *dialect*, worked out at the first of them."""
+    return ExportPlan(kind, dialect)
