@@ -1,4 +1,4 @@
-"""How far an export or import has come."""
+"""The progress of exports and imports."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Literal, TypeAlias, TypeVar
 _T = TypeVar("_T")
 
 INTERVAL = 0.1
-"""Seconds between two calls, at least."""
+"""The shortest time between two calls, in seconds."""
 
 Phase = Literal["export", "verify", "import"]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an export or import has come.
+    """The progress of an export or import.
 
     Attributes:
-        phase: What is going on; with ``commit_every`` a file is verified first.
+        phase: The current phase; with ``commit_every`` a file is verified before it is imported.
         runs: Runs read or written so far, in this phase.
-        bytes: Bytes of the file so far, as it is stored.
-        total: How many runs there will be; None: not known.
-        total_bytes: How many bytes there will be; None: not known.
-        seconds: Since the phase began.
+        bytes: Bytes of the file read or written so far, compressed where the file is.
+        total: The number of all runs; None: not known.
+        total_bytes: The size of the whole file in bytes; None: not known.
+        seconds: Seconds since the phase began.
     """
 
     phase: Phase
@@ -45,10 +45,10 @@ Report: TypeAlias = Callable[[Progress], object]
 
 
 class Meter:
-    """Counts runs, and tells how many there were, at most ten times a second.
+    """Counts runs and reports the progress, at most ten times a second.
 
     Args:
-        report: Whom to tell; what it raises ends the work. None: nobody.
+        report: Called with the progress; an exception from it ends the work. None: nothing is called.
     """
 
     def __init__(self, report: Report | None) -> None:

@@ -1,4 +1,4 @@
-"""The base of every schema: one record and one row, whatever the host's models look like."""
+"""The base classes of schemas: each describes one record and its row."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class RecordSchema(BaseSchema):
         self._ledgers[name] = related, order
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """As marshmallow's, with ledgers in the order of their recording."""
+        """The value of *attr*, with the entries of a ledger in their order."""
         if attr not in self._ledgers or not isinstance(obj, self.opts.model or ()):
             return super().get_attribute(obj, attr, default)
         related, order = self._ledgers[attr]
@@ -113,7 +113,7 @@ class RecordSchema(BaseSchema):
         return order(found) if related.many else found
 
     def load(self, data: Any, **options: Any) -> Any:
-        """As marshmallow-sqlalchemy's; members that are only dumped are ignored."""
+        """Load *data* as marshmallow-sqlalchemy does, ignoring members that are only dumped."""
         data = self._without_dump_only(data)
         if self._load_instance:
             transient = self._transient
@@ -180,7 +180,7 @@ def _bound(cls: Any, model: Any) -> Any:
     meta = type("Meta", (cls.Meta,), {"model": model, "register": False})
     names = {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__, "bound_from": cls}
     bound = type(cls)(cls.__name__, (cls,), names)
-    table_of(bound)  # what does not fit is told now
+    table_of(bound)  # raises BindingError where the model does not fit
     return bound
 
 

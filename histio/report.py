@@ -1,4 +1,4 @@
-"""What happened, as values: problems, counts and reports."""
+"""Problems, and the reports of imports and exports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Code = Literal[
     "truncated",
     "corrupt",
 ]
-"""The stable names of everything that can be wrong. `docs/problems.md` tells cause and cure of each."""
+"""The stable codes of problems. `docs/problems.md` has the cause and the cure of each."""
 
 
 KEPT = 1_000
@@ -43,7 +43,7 @@ class Fault(str):
     code: Code
 
     def __new__(cls, message: str, code: Code = "schema") -> Self:
-        """Make the message *message* say *code*."""
+        """The message *message*, with the problem code *code*."""
         fault = super().__new__(cls, message)
         fault.code = code
         return fault
@@ -51,7 +51,7 @@ class Fault(str):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a document, and where.
+    """A fault of a document or run, and its place.
 
     Attributes:
         severity: An ``error`` rejects its run; a ``warning`` does not.
@@ -84,7 +84,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many runs came to which end.
+    """The numbers of runs by outcome.
 
     Attributes:
         imported: Runs written.
@@ -105,7 +105,7 @@ class EntryCounts:
 
     Attributes:
         added: Entries that the document has and the database lacked.
-        changed: Entries that both have, and the document has otherwise.
+        changed: Entries that both have, with different values.
         removed: Entries that the document lacks.
     """
 
@@ -116,11 +116,11 @@ class EntryCounts:
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """One use of a ``rename`` rule: the member at *pointer* said *old* and was read as *new*.
+    """One use of a ``rename`` rule: the slug *old* at *pointer* was read as *new*.
 
     Attributes:
         pointer: RFC 6901 pointer to the member.
-        old: The slug in the record.
+        old: The slug in the document.
         new: The slug that it was read as.
         line: The 1-based line of a stream, into which *pointer* points; None in a document.
     """
@@ -145,14 +145,14 @@ class ImportReport:
         entries: What was done to the ledger entries of updated runs.
         problems: The errors, in the document's order; of a file at most the first 1,000.
         warnings: Warnings about runs that were imported; of a file at most the first 1,000.
-        problem_count: How many errors there were, also where *problems* was cut short.
-        warning_count: How many warnings there were, also where *warnings* was cut short.
+        problem_count: The number of all errors, including those beyond the first 1,000.
+        warning_count: The number of all warnings, including those beyond the first 1,000.
         renamed: The uses of the ``rename`` option; of a file at most the first 1,000.
-        renamed_count: How many there were.
+        renamed_count: The number of all uses of it, including those beyond the first 1,000.
         unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; the
             kinds that are not here were written in bulk.
-        truncated: The file was imported although it breaks off, or disagrees with its seal.
-        dry_run: The report tells what would have happened.
+        truncated: The file was imported although it is incomplete, or its digest or counts are wrong.
+        dry_run: Nothing was written; the report is that of the same import without ``dry_run``.
     """
 
     imported: int = 0

@@ -1,7 +1,7 @@
-"""What all fields of the format have in common: one exact form on the wire.
+"""The base class of fields: each has one exact form in JSON.
 
-Every field says its rule three times from one source: when it loads (with a code for what is wrong), when
-it dumps (a row the format cannot hold is an error, never a wrong value), and as JSON Schema.
+A field applies its rule when it loads (a fault has a problem code), when it dumps (a value that the format
+cannot hold is an error, never a wrong value), and in the JSON Schema.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ JsonSchema = dict[str, Any]
 
 
 def shown(value: object) -> str:
-    """*value* in at most some sixty characters, safe to print."""
+    """*value* as Python text of about sixty characters at most, safe to print."""
     try:
         return _REPR.repr(value)
     except ValueError:  # an integer of more digits than Python prints
@@ -40,11 +40,11 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 
 
 def encoded(value: Any) -> str:
-    """*value* as compact JSON, in the one form that digests are made of.
+    """*value* as compact JSON, in the form of which digests are calculated.
 
     Raises:
-        ValueError: It holds NaN, an infinity or a lone surrogate.
-        TypeError: It holds what JSON has no word for.
+        ValueError: It contains NaN, an infinity or a lone surrogate.
+        TypeError: It contains a value that is not JSON.
     """
     text = _encoder.encode(value)
     text.encode("utf-8")
@@ -55,14 +55,14 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 def is_plain(value: Any) -> bool:
-    """Whether *value* is made of the very types that JSON text is read as, and not of others like them."""
+    """Whether *value* has only the types that JSON text is decoded to, not even subclasses of them."""
     if type(value) is dict:
         return all(type(name) is str for name in value) and all(map(is_plain, value.values()))
     return type(value) in _PLAIN or (type(value) is list and all(map(is_plain, value)))
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Whether two values, of JSON or loaded, are the same: 1 is 1.0, as in JSON Schema, and not true."""
+    """Whether two JSON or loaded values are equal. As in JSON Schema, 1 equals 1.0, but not true."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, dict) and isinstance(b, dict):
@@ -105,11 +105,11 @@ _CODES = {"precision", "out-of-range"}
 
 
 class WireField(Field[Any]):
-    """A field with one exact form on the wire.
+    """A field with one exact form in JSON.
 
     Args:
-        description: What the member means; goes into the JSON Schema.
-        example: A value as it looks on the wire; goes into the JSON Schema.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
         kwargs: The options of any marshmallow field.
     """
 
@@ -117,12 +117,13 @@ class WireField(Field[Any]):
     """The name under which the JSON Schema keeps this rule, for rules without parameters."""
 
     def __init__(self, *, description: str = "", example: Any = None, **kwargs: Any) -> None:
-        told = {"description": description} if description else {}
-        shown = {} if example is None else {"examples": [example]}
-        super().__init__(metadata=told | shown | kwargs.pop("metadata", {}), **kwargs)
+        documented: dict[str, Any] = {"description": description} if description else {}
+        if example is not None:
+            documented["examples"] = [example]
+        super().__init__(metadata=documented | kwargs.pop("metadata", {}), **kwargs)
 
     def make_error(self, key: str, **kwargs: Any) -> ValidationError:
-        """As marshmallow's, but the message carries its problem code, which *key* names."""
+        """The error for *key*, as in marshmallow, with a message that has a problem code."""
         message = str(super().make_error(key, **kwargs).messages[0])
         return ValidationError([Fault(message, cast("Code", key) if key in _CODES else "schema")])
 

@@ -60,7 +60,7 @@ def diff(
     database is read as of one moment, and its connection is held until the iterator is exhausted.
 
     Args:
-        a: A file, as `History.import_file` takes it, or a history, for its database.
+        a: A file, as `History.import_file` takes it, or a history, whose database is compared.
         b: The other one.
         history: The kinds of run that files may hold. None: those of *a* or *b* if one is a history,
             otherwise the bundled kinds.

@@ -49,7 +49,7 @@ def merge(
     Args:
         paths: Streams and documents, as `History.import_file` takes them, from the oldest to the newest. Each
             is read twice.
-        out: The file to write, as for `History.export_file`. With *overwrite*, it may be one of *paths*.
+        out: A path, a URL, or an open binary file. With *overwrite*, it may be one of *paths*.
         history: The kinds of run that the files may hold. None: the bundled kinds.
         exported_at: The time of the export in the new file; aware. None: the latest of the files, or now.
         follows: The ``sha256`` of the file that this one continues, for the stream's header. None: the file

@@ -14,7 +14,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 
 from histio.database.dialects import latest
 
-_EVENTS = (
+EVENTS = (
     "before_flush",
     "after_flush",
     "after_flush_postexec",
@@ -41,7 +41,7 @@ class Habits:
 def read_habits(session: Session | None) -> Habits:
     """The habits of *session*; None: those of every session."""
     asked = Session() if session is None else session
-    found = {event: tuple(getattr(asked.dispatch, event)) for event in _EVENTS}
+    found = {event: tuple(getattr(asked.dispatch, event)) for event in EVENTS}
     return Habits({event: listeners for event, listeners in found.items() if listeners}, asked.info)
 
 

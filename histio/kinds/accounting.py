@@ -77,17 +77,17 @@ def _items(
         if rel.direction is not RelationshipDirection.MANYTOONE or rel.key in _names(table)
     }
     related |= {item.name: item for item in _association_items(table, bound)}
-    excluded, told = _excluded(table), set()
+    excluded, missing = _excluded(table), set()
     for name, item in (columns | related).items():
         if item.status in ("missing", "machinery") and name in excluded:
             yield Item(name, "excluded", "Meta.exclude")
         elif item.status == "missing" and table.schema.opts.unbound == "ignore":
             yield Item(name, "ignored", 'Meta.unbound = "ignore"')
         else:
-            told |= {name} if item.status == "missing" else set()
+            missing |= {name} if item.status == "missing" else set()
             yield item
     if table not in acting and table.schema.opts.unbound != "ignore":
-        yield from _unfilled(table, owner, values, told)
+        yield from _unfilled(table, owner, values, missing)
 
 
 def _excluded(table: Table) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a report shows of the numbers of a kind, beyond what their fields say: charts that schemas declare.
+"""Charts of a kind's numbers, which schemas declare for the report.
 
 As in audits, members are named as they stand in a record, and a chart is left out where a schema has left out
 one of its members.

@@ -83,13 +83,13 @@ def _with_ties(schema: BaseSchema, rows: Iterable[Any], place: Callable[[Any], l
     placed = sorted(((place(row), row) for row in rows), key=operator.itemgetter(0))
     for _, group in itertools.groupby(placed, key=operator.itemgetter(0)):
         tied = [row for _, row in group]
-        yield from tied if len(tied) == 1 else sorted(tied, key=functools.partial(_said, schema))
+        yield from tied if len(tied) == 1 else sorted(tied, key=functools.partial(_text_of, schema))
 
 
-def _said(schema: BaseSchema, row: Any) -> str:
+def _text_of(schema: BaseSchema, row: Any) -> str:
     try:
         return repr(schema.dump(row, many=False))
-    except ValidationError:  # told when the row is dumped
+    except ValidationError:  # reported when the row is dumped
         return ""
 
 

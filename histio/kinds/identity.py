@@ -187,7 +187,7 @@ class Identity:
 
 
 def _quoted(wire: Any) -> str:
-    """A part as text, quoted if it could not be told from its neighbours otherwise."""
+    """A part as text, quoted where that is needed to tell it from its neighbours."""
     text = "null" if wire is None else str(wire)
     plain = text and '"' not in text and not any(map(str.isspace, text))
     return text if plain else json.dumps(text, ensure_ascii=False)
@@ -264,7 +264,7 @@ class IdentitySql:
 
     @property
     def is_joined(self) -> bool:
-        """Whether some parts stand in related rows."""
+        """Whether some parts are columns of related rows."""
         return bool(self._joins)
 
     def join(self, statement: sa.Select[Any], *, outer: bool = False) -> sa.Select[Any]:

@@ -51,7 +51,7 @@ def derive(
         version: The version of the format.
 
     Raises:
-        BindingError: A field says nothing of its JSON.
+        BindingError: The JSON form of a field is not known.
     """
     definitions: dict[str, JsonSchema] = {
         cls.opts.kind: {} for cls in schema_classes
@@ -196,13 +196,13 @@ def _name(schema: object) -> str:
 
 
 def _documented(rule: JsonSchema, title: str, description: str, example: Any) -> JsonSchema:
-    told = {"description": description} if description else {}
-    shown = {} if example is None else {"examples": [example]}
-    return {**rule, "title": title, **told, **shown}
+    described = {"description": description} if description else {}
+    examples = {} if example is None else {"examples": [example]}
+    return {**rule, "title": title, **described, **examples}
 
 
 def example(schema: Schema) -> dict[str, Any] | None:
-    """A record made of the examples that the fields of *schema* give; None: one gives none."""
+    """A record with the examples of all fields of *schema*; None: a field has no example."""
     record: dict[str, Any] = {}
     for name, field in schema.load_fields.items():
         nested = nested_in(field)

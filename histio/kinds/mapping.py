@@ -30,7 +30,7 @@ Columns = tuple[sa.Column[Any], ...]
 # Loading strategies that no option can replace: their rows are fetched apart.
 _APART = {"dynamic", "write_only"}
 
-# Loading strategies of which an attribute says nothing, or refuses to.
+# Loading strategies with which an attribute holds nothing, or raises.
 _NEVER_LOADED = {"noload", None}
 _WITHHELD = {"raise", "raise_on_sql", *_NEVER_LOADED}
 

@@ -1,7 +1,7 @@
-"""What a kind of run is: its tables, references and ledgers.
+"""The tables, references and ledgers of a kind of run.
 
-Everything else derives from these declarations: which tables a run fills, in which order, which members are
-columns, which resolve to related rows, and which are ledgers.
+Exports and imports derive from these: which tables a run fills, in which order, which members are columns,
+which resolve to related rows, and which are ledgers.
 
 A *member* is a value by its name in what the schema loads; `Table.names` has its name on the wire.
 """
@@ -234,7 +234,7 @@ class Table:
         return attribute(self.mapper, self.columns[member])
 
     def wire(self, member: str, value: Any) -> Any:
-        """A loaded *value* of a plain member or slug, as it stands in a record."""
+        """A loaded *value* of a plain member or slug, in its JSON form."""
         field = self.fields[member]
         return field.to_wire(value) if isinstance(field, WireField) and value is not None else value
 

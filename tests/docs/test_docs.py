@@ -17,7 +17,7 @@ from marshmallow import fields, validate
 import histio
 from histio import audits, charts, facade, files, models, testing
 from histio.cli.exit_codes import ExitCode
-from histio.database.sessions import _EVENTS
+from histio.database.sessions import EVENTS
 from histio.records import RecordSchema, RunSchema
 from histio.report import Code
 from tests.support.markdown import ROOT, Page, shell
@@ -348,7 +348,7 @@ def test_every_message_is_one_of_histios(message):
     assert message in source("**/*.py")
 
 
-@pytest.mark.parametrize("event", _EVENTS)
+@pytest.mark.parametrize("event", EVENTS)
 def test_every_event_for_which_the_unit_of_work_writes_is_named(event):
     assert f"`{event}`" in PAGES["unit-of-work.md"].text
 

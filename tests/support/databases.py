@@ -139,6 +139,14 @@ def _shape_of(metadata: sa.MetaData, engine: Engine) -> object:
         return columns, connection.exec_driver_sql("PRAGMA schema_version").scalar()
 
 
+_POSTGRESQL = (
+    ("VIEW", "viewname", "pg_views", "schemaname", "true"),
+    ("TABLE", "tablename", "pg_tables", "schemaname", "true"),
+    ("TYPE", "typname", "pg_type", "typnamespace::regnamespace::text", "typtype = 'e'"),
+)
+"""What to drop, and where PostgreSQL lists it. Collations and functions stay: tests make them once."""
+
+
 def _drop_everything(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         engine.dispose()
@@ -147,8 +155,10 @@ def _drop_everything(engine: Engine) -> None:
         return
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
+            for kind, name, catalog, namespace, condition in _POSTGRESQL:
+                found = f"SELECT {name} FROM {catalog} WHERE {namespace} = current_schema() AND {condition}"
+                for each in connection.exec_driver_sql(found).scalars().all():
+                    connection.exec_driver_sql(f'DROP {kind} IF EXISTS "{each}" CASCADE')
             return
         connection.exec_driver_sql("SET foreign_key_checks = 0")
         found = connection.exec_driver_sql("SHOW FULL TABLES").all()

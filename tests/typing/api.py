@@ -60,8 +60,8 @@ def four_functions(document: dict[str, Any]) -> None:
 
 def records(history: histio.History) -> None:
     runs: list[histio.ProductionRunRecord] = histio.export_production_history()["production_runs"]
-    assert_type(runs[0]["notes"], str | None)
-    assert_type(runs[0]["consumptions"][0]["quantity_consumed"], str)
+    assert_type(runs[0].get("notes"), str | None)
+    assert_type(runs[0].get("consumptions", [])[0]["quantity_consumed"], str)
     document: histio.HistoryDocument = {"version": "1.0", "production_runs": runs}
     assert_type(history.import_document(document), histio.ImportReport)
     assert_type(history.check(document), list[histio.Problem])

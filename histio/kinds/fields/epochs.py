@@ -85,7 +85,7 @@ class Epoch(UtcTimestamp):
         return micros // self._micros
 
     def moment(self, count: int) -> dt.datetime:
-        """The instant that a column's value stands for, in UTC."""
+        """The instant of a column's value, in UTC."""
         return _1970 + dt.timedelta(microseconds=count * self._micros)
 
     def to_wire(self, value: Any) -> str:

@@ -248,7 +248,7 @@ def value_at(row: Any, path: str) -> Any:
 
 
 class RunRef(Slug):
-    """The UUID of another run, of the same kind or another, which may stand in the same document.
+    """The UUID of another run, of the same kind or another, which may be in the same document.
 
     Runs are imported after those that they refer to.
 
