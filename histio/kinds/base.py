@@ -114,7 +114,8 @@ class RecordMeta(SQLAlchemySchemaMeta):
             BindingError: An option is misspelled, or has a value that it cannot have.
         """
         own, inherited = attrs.get("Meta"), [base.Meta for base in bases if hasattr(base, "Meta")]
-        attrs["Meta"] = _merged_meta([*([] if own is None else [own]), *inherited])
+        # A new mapping: the caller of type(…) may use its own again.
+        attrs = {**attrs, "Meta": _merged_meta([*([] if own is None else [own]), *inherited])}
         try:
             _check_options(own, inherited)
             return super().__new__(cls, name, bases, attrs)

@@ -142,7 +142,7 @@ def test_the_four_functions_log_it_too(bakery, caplog):
     with Session(bakery) as session:
         exported = histio.export_production_history(session=session)
     assert exported["production_runs"][1]["per_unit_cost"] == "1.6667"
-    assert "export of production_run: 3 values are stored otherwise" in caplog.text
+    assert "export of production_run: 3 values are read differently from how they are stored" in caplog.text
 
 
 @PATHS

@@ -163,3 +163,9 @@ def test_a_transient_load_does_not_stick_to_the_schema(sqlite):
     schema.load(production_run(), transient=True)
     with Session(sqlite) as session, pytest.raises(ValidationError, match="not found"):
         schema.load(production_run(recipe_slug="gone"), session=session)
+
+
+def test_making_a_class_leaves_its_namespace_as_it_was():
+    namespace = {}
+    type("Runs", (ProductionRunSchema,), namespace)
+    assert namespace == {}
