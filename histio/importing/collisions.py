@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
 from histio.importing.batches import try_to_write
 from histio.importing.row import Insert, Row
-from histio.kinds.mapping import unique_on, unique_rules
+from histio.kinds.keys import unique_on, unique_rules
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps
 from histio.report import Fault

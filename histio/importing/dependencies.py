@@ -14,7 +14,8 @@ from histio.importing.run import Run
 from histio.importing.run_order import split_into_waves
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Part
-from histio.kinds.mapping import column_of, find_column, relation
+from histio.kinds.mapping import column_of, find_column
+from histio.kinds.relations import relation
 from histio.kinds.table import Kind, Links, Reference, Table
 from histio.kinds.walk import walk_values
 from histio.resolving.circles import Blank, blank_of, stuck_kinds

@@ -12,7 +12,8 @@ from histio.errors import BindingError
 from histio.kinds.base import BaseSchema, binding_error
 from histio.kinds.fields import RunUUID, Slug
 from histio.kinds.identity import Identity, Part
-from histio.kinds.mapping import column_of, relation
+from histio.kinds.mapping import column_of
+from histio.kinds.relations import relation
 from histio.wire import wire_name
 
 _OPTION = "Meta.identity"

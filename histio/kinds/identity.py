@@ -14,7 +14,10 @@ from sqlalchemy.orm import Mapper, aliased
 
 from histio.kinds.fields import Integer, RunUUID
 from histio.kinds.fields.references import value_at
-from histio.kinds.mapping import Columns, Relation, attribute, is_among, is_unique
+from histio.kinds.keys import is_unique
+from histio.kinds.mapping import Columns, attribute
+from histio.kinds.relations import Relation
+from histio.kinds.selects import is_among
 from histio.wire import WireField
 
 

@@ -14,7 +14,8 @@ from histio.errors import BindingError
 from histio.kinds.fields.key_rules import key_rule
 from histio.kinds.fields.slug_text import LONGEST_SLUG, SlugText, is_free_text
 from histio.kinds.fields.texts import RunUUID, Text, UuidForm
-from histio.kinds.mapping import Relation, column_of, relation
+from histio.kinds.mapping import column_of
+from histio.kinds.relations import Relation, relation
 from histio.report import Fault
 from histio.wire import JsonSchema, WireField
 
