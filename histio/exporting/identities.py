@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import as_it_is, order_key, other_spelling
 from histio.exporting.tally import ExportTally
 from histio.kinds.fields import RunUUID
-from histio.kinds.identity import IdentitySql, Part
+from histio.kinds.identity import IdentityPart, IdentitySql
 from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.report import Problem
@@ -70,7 +70,7 @@ def misspelled(
 
 
 def _misspelled_part(
-    connection: Connection, kind: Kind, part: Part, criteria: list[Any]
+    connection: Connection, kind: Kind, part: IdentityPart, criteria: list[Any]
 ) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
     """As `misspelled`, for one part of the identity."""
     identity, field, name = kind.table.attribute(part.member), part.field, part.name

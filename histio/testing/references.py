@@ -102,7 +102,7 @@ def unknown(field: Any) -> Any:
         return _unknown(field)
     one = _unknown(field.rule)
     if len(field.key) > 1:
-        one = {path: _unknown(rule) for path, rule in field._rules.items() if path in field.key}  # noqa: SLF001 - the kit is histio's own
+        one = {path: _unknown(rule) for path, rule in field.rules.items() if path in field.key}
     return [one] if field.many else one
 
 
