@@ -16,7 +16,8 @@ from histio.kinds.bind import table_of
 from histio.kinds.entry_order import order_of
 from histio.kinds.fields import Slug
 from histio.kinds.fitting import fit
-from histio.kinds.mapping import Relation, find_column, mapper_of, relation
+from histio.kinds.mapping import find_column, mapper_of
+from histio.kinds.relations import Relation, relation
 from histio.report import Fault
 from histio.resolving import instances
 from histio.wire import is_list, nested_in, wire_name

@@ -15,7 +15,7 @@ from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Ledger, Table
 from histio.kinds.walk import Steps
 from histio.pointer import pointer
-from histio.wire import equal, shown
+from histio.wire import equal, quote
 
 Side = Literal["a", "b"]
 Resolve: TypeAlias = Callable[[Table, dict[str, Any]], dict[str, Any]]
@@ -39,7 +39,7 @@ class Change:
     b: Any
 
     def __str__(self) -> str:
-        a, b = ("nothing" if each is None else shown(each) for each in (self.a, self.b))
+        a, b = ("nothing" if each is None else quote(each) for each in (self.a, self.b))
         return f"{self.pointer}: {a} → {b}"
 
 

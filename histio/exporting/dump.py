@@ -14,7 +14,7 @@ from histio.database.dialects import savepoint
 from histio.database.sessions import own_session
 from histio.errors import ExportError
 from histio.kinds.identity import IdentitySql
-from histio.kinds.mapping import select_rows
+from histio.kinds.selects import select_rows
 from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.records import RecordSchema

@@ -12,11 +12,11 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import as_it_is, order_key, other_spelling
 from histio.exporting.tally import ExportTally
 from histio.kinds.fields import RunUUID
-from histio.kinds.identity import IdentitySql, Part
+from histio.kinds.identity import IdentityPart, IdentitySql
 from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.report import Problem
-from histio.wire import shown
+from histio.wire import quote
 
 _EXAMPLE = UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
 
@@ -70,7 +70,7 @@ def misspelled(
 
 
 def _misspelled_part(
-    connection: Connection, kind: Kind, part: Part, criteria: list[Any]
+    connection: Connection, kind: Kind, part: IdentityPart, criteria: list[Any]
 ) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
     """As `misspelled`, for one part of the identity."""
     identity, field, name = kind.table.attribute(part.member), part.field, part.name
@@ -82,7 +82,7 @@ def _misspelled_part(
     problems = []
     for stored in found:
         text = (
-            f"{kind.name} {stored}: {name} is stored as {shown(stored)}, a spelling that no look-up finds: "
+            f"{kind.name} {stored}: {name} is stored as {quote(stored)}, a spelling that no look-up finds: "
             "an import would write the run a second time. Store it as the application's models do."
         )
         problems.append(Problem("error", "schema", text, pointer(name), kind.name, str(stored)))

@@ -18,7 +18,7 @@ from histio.files.streams import Seal, trailer
 from histio.files.targets import choose_format, target
 from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
-from histio.wire import encoded, shown
+from histio.wire import encoded, quote
 
 _EXPORTED_AT = UtcTimestamp()
 
@@ -30,7 +30,7 @@ def format_header_time(exported_at: dt.datetime | None) -> str:
         ValueError: It has no time zone, or the format cannot hold it.
     """
     if exported_at is not None and getattr(exported_at, "tzinfo", None) is None:
-        raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
+        raise ValueError(f"exported_at must be an aware datetime, not {quote(exported_at)}")
     wire: str = _EXPORTED_AT.to_wire(exported_at or dt.datetime.now(dt.UTC))
     try:
         _EXPORTED_AT.check(wire)

@@ -14,12 +14,12 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
 from histio.importing.batches import try_to_write
 from histio.importing.row import Insert, Row
-from histio.kinds.mapping import unique_on, unique_rules
+from histio.kinds.keys import unique_on, unique_rules
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps
 from histio.report import Fault
 from histio.resolving.lookup import strip_padding
-from histio.wire import shown
+from histio.wire import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Collision:
         which = "" if self.beside else "the stored "
         collation = f" {self.collation}" if self.collation else ""
         return (
-            f"{self.column.table}.{self.column.name}: {shown(self.value)} is the same as {which}"
-            f"{shown(self.other)} to the column's collation{collation} (constraint {self.constraint})"
+            f"{self.column.table}.{self.column.name}: {quote(self.value)} is the same as {which}"
+            f"{quote(self.other)} to the column's collation{collation} (constraint {self.constraint})"
         )
 
 

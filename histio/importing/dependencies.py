@@ -13,8 +13,9 @@ from histio.importing.graph import BLANK, HARD, LATE, Need, RunGraph
 from histio.importing.run import Run
 from histio.importing.run_order import split_into_waves
 from histio.kinds.fields.references import Key
-from histio.kinds.identity import Part
-from histio.kinds.mapping import column_of, find_column, relation
+from histio.kinds.identity import IdentityPart
+from histio.kinds.mapping import column_of, find_column
+from histio.kinds.relations import relation
 from histio.kinds.table import Kind, Links, Reference, Table
 from histio.kinds.walk import walk_values
 from histio.resolving.circles import Blank, blank_of, stuck_kinds
@@ -61,9 +62,9 @@ class Dependencies:
         )
         self._keys = self._find_keys(kinds)
 
-    def _find_keys(self, kinds: Sequence[Kind]) -> dict[Kind, dict[Key, list[Part]]]:
+    def _find_keys(self, kinds: Sequence[Kind]) -> dict[Kind, dict[Key, list[IdentityPart]]]:
         """For each kind, the keys by which others refer to its runs, and the members with their values."""
-        keys: dict[Kind, dict[Key, list[Part]]] = {kind: {} for kind in kinds}
+        keys: dict[Kind, dict[Key, list[IdentityPart]]] = {kind: {} for kind in kinds}
         for way in (way for ways in self._ways.values() for way in ways):
             for other, key in itertools.product(way.others, itertools.chain(*way.named.slugs.values())):
                 parts = [part for path in key for part in itertools.islice(_parts(other.table, path), 1)]
@@ -171,12 +172,12 @@ def _late_member(kind: Kind, table: Table, named: Reference | Links) -> str | No
     return None if ledger.owner_has_key else ledger.member
 
 
-def _parts(table: Table, path: str) -> Iterator[Part]:
+def _parts(table: Table, path: str) -> Iterator[IdentityPart]:
     """The members of a record, or parts of members, with the value that *path* leads to from its row."""
     column = find_column(table.mapper, path)
     for member, own in table.columns.items():
         if own is column:
-            yield Part(member, table.names[member], table.fields[member], None, own, None, path)
+            yield IdentityPart(member, table.names[member], table.fields[member], None, own, None, path)
     step, _, rest = path.partition(".")
     way = table.mapper.relationships.get(step) if rest else None
     for reference in table.references:
@@ -185,7 +186,7 @@ def _parts(table: Table, path: str) -> Iterator[Part]:
         for member, (key, *_) in reference.slugs.items():
             if rest in key:
                 place = key.index(rest) if len(key) > 1 else None
-                yield Part(
+                yield IdentityPart(
                     member,
                     table.names[member],
                     table.fields[member],

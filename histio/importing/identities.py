@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from histio.database.dialects import latest
 from histio.importing.row import Row
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import KEYS_PER_STATEMENT
+from histio.kinds.selects import KEYS_PER_STATEMENT
 from histio.kinds.table import Kind, Table
 
 

@@ -13,14 +13,9 @@ from sqlalchemy.orm import Mapper, Session
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.row import Insert, Row
-from histio.kinds.mapping import (
-    KEYS_PER_STATEMENT,
-    Columns,
-    Relation,
-    attribute,
-    is_among,
-    select_rows,
-)
+from histio.kinds.mapping import Columns, attribute
+from histio.kinds.relations import Relation
+from histio.kinds.selects import KEYS_PER_STATEMENT, is_among, select_rows
 from histio.kinds.table import Ledger, Table
 from histio.log import log_handled
 from histio.resolving.construct import construct

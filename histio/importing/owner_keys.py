@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import RowFaultError, as_it_is, raw
-from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, is_among
+from histio.kinds.mapping import Columns
+from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Table
 
 OwnerKeys: TypeAlias = Mapping[sa.Column[Any], Any]

@@ -15,8 +15,8 @@ from histio.database.sessions import Habits
 from histio.importing.dependencies import Dependencies
 from histio.importing.model_behavior import unit_of_work_reasons
 from histio.importing.row_builder import plan_defaults
+from histio.kinds.keys import is_unique, unique_rules
 from histio.kinds.listeners import Listeners, construction
-from histio.kinds.mapping import is_unique, unique_rules
 from histio.kinds.remembered import Remembered
 from histio.kinds.table import Kind, Table
 

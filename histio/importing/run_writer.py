@@ -16,7 +16,8 @@ from histio.importing.orm import insert_by_unit_of_work
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import RowCounts, check_counts
 from histio.importing.run import Run
-from histio.kinds.mapping import Columns, unique_on
+from histio.kinds.keys import unique_on
+from histio.kinds.mapping import Columns
 from histio.kinds.table import Kind
 
 

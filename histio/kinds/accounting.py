@@ -15,7 +15,7 @@ from histio.kinds.account import Account, Item, error_of
 from histio.kinds.associations import association_model, data_columns
 from histio.kinds.lines import column_lines, filling_lines, relationship_lines
 from histio.kinds.machinery import column_machinery, relationship_machinery
-from histio.kinds.mapping import Relation, relation
+from histio.kinds.relations import Relation, relation
 from histio.kinds.table import Kind, Ledger, Table
 
 

@@ -23,7 +23,6 @@ from histio.kinds.fields import Date, Slug, UtcTimestamp
 from histio.kinds.identify import identity_of
 from histio.kinds.joins import constants_of
 from histio.kinds.mapping import (
-    Relation,
     attribute,
     column_named,
     column_of,
@@ -31,8 +30,8 @@ from histio.kinds.mapping import (
     is_query_expression,
     mapper_of,
     no_such,
-    relation,
 )
+from histio.kinds.relations import Relation, relation
 from histio.kinds.table import Kind, Ledger, Links, Reference, Snapshot, Table
 from histio.wire import WireField, is_list, nested_in, wire_name
 

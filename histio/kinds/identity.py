@@ -14,12 +14,15 @@ from sqlalchemy.orm import Mapper, aliased
 
 from histio.kinds.fields import Integer, RunUUID
 from histio.kinds.fields.references import value_at
-from histio.kinds.mapping import Columns, Relation, attribute, is_among, is_unique
+from histio.kinds.keys import is_unique
+from histio.kinds.mapping import Columns, attribute
+from histio.kinds.relations import Relation
+from histio.kinds.selects import is_among
 from histio.wire import WireField
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class IdentityPart:
     """One value of an identity.
 
     Attributes:
@@ -76,7 +79,7 @@ class Identity:
 
     mapper: Mapper[Any]
     members: tuple[str, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[IdentityPart, ...]
     columns: Columns
 
     @property
@@ -88,7 +91,7 @@ class Identity:
     @property
     def is_unique(self) -> bool:
         """Whether the database makes sure that no two rows have the same identity."""
-        related: dict[str, list[Part]] = {}
+        related: dict[str, list[IdentityPart]] = {}
         for part in self.parts:
             related.setdefault("" if part.relation is None else part.relation.name, []).append(part)
         related.pop("", None)
@@ -221,7 +224,7 @@ class IdentitySql:
             return column
         return getattr(self._base, attribute(self.identity.mapper, column).key)
 
-    def _part(self, part: Part) -> Any:
+    def _part(self, part: IdentityPart) -> Any:
         if part.relation is None:
             return self._own(part.column)
         *steps, last = part.path.split(".")
@@ -247,7 +250,7 @@ class IdentitySql:
             self._joins.append((self._base, related, sa.and_(*tied)))
         return self._related[way]
 
-    def _apart(self, part: Part, value: Any) -> Any:
+    def _apart(self, part: IdentityPart, value: Any) -> Any:
         if part.relation is None:
             return value
         (_, related, tied), *further = [join for join in self._joins if join[1] in self._ways(part)]
@@ -256,7 +259,7 @@ class IdentitySql:
             statement = statement.join(step)
         return statement.correlate(self._base).scalar_subquery()
 
-    def _ways(self, part: Part) -> list[Any]:
+    def _ways(self, part: IdentityPart) -> list[Any]:
         """The related rows that lead to a part, one after the other."""
         assert part.relation is not None  # noqa: S101 - asked of others only
         steps = part.path.split(".")[:-1]

@@ -20,12 +20,9 @@ from histio.kinds.base import BaseSchema
 from histio.kinds.fields import Date, UtcTimestamp
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import (
-    Columns,
-    Relation,
-    attribute,
-    is_unique,
-)
+from histio.kinds.keys import is_unique
+from histio.kinds.mapping import Columns, attribute
+from histio.kinds.relations import Relation
 from histio.wire import WireField
 
 

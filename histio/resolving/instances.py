@@ -12,7 +12,8 @@ from sqlalchemy.orm.attributes import flag_modified
 from histio.errors import BindingError
 from histio.kinds.base import BaseSchema
 from histio.kinds.bind import table_of
-from histio.kinds.mapping import KEYS_PER_STATEMENT, attribute, select_rows
+from histio.kinds.mapping import attribute
+from histio.kinds.selects import KEYS_PER_STATEMENT, select_rows
 from histio.kinds.table import Ledger, Reference, Table
 from histio.kinds.walk import walk_values
 from histio.resolving.construct import assign, construct

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, aliased, scoped_session, sessionmaker
 from histio.database.dialects import deferring, ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
-from histio.kinds.mapping import is_among
+from histio.kinds.selects import is_among
 from histio.kinds.table import Kind, Reference, Table
 from histio.kinds.walk import Steps, walk_record
 from histio.report import ImportReport

@@ -23,7 +23,7 @@ from histio.kinds.fields import Boolean, Choice, Date, FixedDecimal, Integer, Ru
 from histio.kinds.fields.numbers import FLOAT_DIGITS
 from histio.kinds.table import Kind, Table
 from histio.report import Code, Fault
-from histio.wire import WireField, shown
+from histio.wire import WireField, quote
 
 # Bits of a float beyond which databases take a double.
 _SINGLE_BITS = 24
@@ -134,7 +134,7 @@ def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any)
         return None
     if _comparable(returned) == _comparable(value):
         return below(kept)
-    return Fault(f"The column's type changes it to {shown(returned)}.", "precision")
+    return Fault(f"The column's type changes it to {quote(returned)}.", "precision")
 
 
 def _comparable(value: Any) -> Any:

@@ -16,7 +16,8 @@ from histio.exporting.fast.obstacles import FullPathError
 from histio.importing.fast.parameters import Parameters, parameters
 from histio.importing.owner_keys import KeyPlan, owner_columns, plan_keys
 from histio.kinds.fields import FixedDecimal, Slug
-from histio.kinds.mapping import Columns, is_unique
+from histio.kinds.keys import is_unique
+from histio.kinds.mapping import Columns
 from histio.kinds.table import Ledger, Table
 
 Records: TypeAlias = Sequence[Mapping[str, Any]]

@@ -21,7 +21,7 @@ from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows
 from histio.importing.run import OnDuplicate, Run
 from histio.importing.truncation import Cut
 from histio.importing.update.compare import warn_of_altered
-from histio.kinds.mapping import unique_rules
+from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
 from histio.tuning import tuning
 

@@ -29,7 +29,8 @@ from histio.importing.update.plan import (
 )
 from histio.importing.update.reinsert import reinsert_entries
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import attribute, select_rows
+from histio.kinds.mapping import attribute
+from histio.kinds.selects import select_rows
 from histio.kinds.table import Ledger, Table
 from histio.resolving.construct import assign
 from histio.resolving.eager import eager_options, fetch_apart

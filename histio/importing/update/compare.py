@@ -16,7 +16,7 @@ from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault
-from histio.wire import shown
+from histio.wire import quote
 
 BY_CONTENT = Comparison()
 """Members that a document leaves out are not compared, and slugs of the same row are equal."""
@@ -119,5 +119,5 @@ def _phrase(mismatch: Mismatch) -> str:
         return f"{at} lacks the stored entry {table.identity.words(table.identity.of(mismatch.stored))}"
     if mismatch.what == "order":
         return f"{at} is in another order"
-    ours, theirs = (shown(table.wire(member, each)) for each in (mismatch.given, mismatch.stored))
+    ours, theirs = (quote(table.wire(member, each)) for each in (mismatch.given, mismatch.stored))
     return f"{at} is {ours}, stored {theirs}"

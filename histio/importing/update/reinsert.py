@@ -12,7 +12,8 @@ from sqlalchemy.engine import Connection
 from histio.importing.bulk import insert_in_bulk
 from histio.importing.row import Row
 from histio.importing.update.plan import RowUpdate
-from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, attribute, is_among
+from histio.kinds.mapping import Columns, attribute
+from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Ledger, Links, Table
 
 _Key: TypeAlias = tuple[Any, ...]
