@@ -96,7 +96,7 @@ class History:
             _log.info(line)
 
     @classmethod
-    def of_bound(cls, bound: Bound) -> Self:
+    def from_bound(cls, bound: Bound) -> Self:
         """A history of what is already bound. Internal.
 
         Args:

@@ -39,7 +39,7 @@ _REPR.maxlevel = 2
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def encoded(value: Any) -> str:
+def encode(value: Any) -> str:
     """*value* as compact JSON, in the form of which digests are calculated.
 
     Raises:

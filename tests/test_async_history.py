@@ -68,7 +68,7 @@ async def all_returned(pool):
 
 # --- what it has ---------------------------------------------------------------------------------------
 
-INTERNAL = {"bound", "of_bound"}
+INTERNAL = {"bound", "from_bound"}
 METHODS = sorted(name for name in vars(History) if not name.startswith("_") and name not in INTERNAL)
 
 

@@ -112,10 +112,10 @@ def refuse_ambiguous(
     shared = own.select(sa.func.count()).where(*complete, *criteria).group_by(*own.parts, *exactly)
     problems, ambiguous = [], []
     for count, *values in connection.execute(shared.having(sa.func.count() > 1)):
-        uuid, names = kind.named(identity.joined(values)), " and ".join(identity.names)
+        uuid, names = kind.format_identity(identity.join_parts(values)), " and ".join(identity.names)
         text = f"{kind.name} {uuid}: {count} rows have this {names}, which should identify one."
         problems.append(Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid))
-        ambiguous.append(own.equals(identity.joined(values)))
+        ambiguous.append(own.equals(identity.join_parts(values)))
         tally.skipped += count
     tally.refuse(problems)
     return [sa.not_(sa.func.coalesce(sa.or_(*ambiguous), sa.false()))] if problems else []
@@ -165,7 +165,7 @@ class Unplaced:
         unplaced = sa.or_(sa.and_(self._is_unidentified, *bounds), self._is_untimed)
         problems = []
         for row in connection.execute(self._select.where(unplaced, *criteria)):
-            uuid = kind.named(kind.identity.joined(row[width : -len(self._lacking)]))
+            uuid = kind.format_identity(kind.identity.join_parts(row[width : -len(self._lacking)]))
             at = ", ".join(f"{key.key} {value}" for key, value in zip(self._keys, row, strict=False))
             # In a WHERE, MariaDB also takes the time 0000-00-00 for NULL: it is read later, and refused then.
             missing = list(dict.fromkeys(itertools.compress(self._names, row[-len(self._lacking) :])))

@@ -106,7 +106,7 @@ class Dependencies:
     def keys_of(self, run: Run) -> Iterator[KeyValue]:
         """The keys by which other runs may refer to *run*, with their values."""
         for key, parts in self._keys[run.kind].items():
-            values = [part.of(run.values) for part in parts]
+            values = [part.read(run.values) for part in parts]
             if None not in values:
                 yield key, tuple(values) if len(key) > 1 else values[0]
 

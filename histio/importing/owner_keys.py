@@ -76,7 +76,7 @@ def _read_owner_keys(
         among = is_among(known, keys[start : start + size])
         for row in connection.execute(sa.select(*known, *columns).where(among).order_by(*order)):
             key = tuple(row[:width])
-            key = key if identity is None else identity.normal_columns(key)
+            key = key if identity is None else identity.normalize_columns(key)
             found[key].append(dict(zip(columns, row[width:], strict=True)))
     return found
 

@@ -84,7 +84,7 @@ def check_kept(
     for place, (name, statement) in enumerate(_counts(table, own, list(expected), within)):
         found: Counter[Any] = Counter()
         for *values, count in connection.execute(latest(connection, statement) if now else statement):
-            found[own.normal(own.joined(values))] += count
+            found[own.normalize(own.join_parts(values))] += count
         for identity, size in sizes.items():
             if found[identity] != size[place]:
                 raise RowFaultError(_difference(name, size[place], found[identity]))

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapper
 
 from histio.errors import BindingError
 from histio.kinds.auditing import audits_of
-from histio.kinds.base import BaseSchema, binding_error, naming
+from histio.kinds.base import BaseSchema, binding_error, locate_errors
 from histio.kinds.charting import charts_of
 from histio.kinds.entry_order import order_names
 from histio.kinds.fields import Date, Slug, UtcTimestamp
@@ -138,7 +138,7 @@ def _table(schema: BaseSchema) -> Table:
     ledgers: list[Ledger] = []
     for name, field in schema.load_fields.items():
         member, nested = field.attribute or name, nested_in(field)
-        with naming(schema, name):
+        with locate_errors(schema, name):
             if nested is not None:
                 _check_unknown(nested.unknown)
                 _check_unknown(nested.schema.unknown)
@@ -206,7 +206,7 @@ def _check_dumped(schema: BaseSchema, mapper: Mapper[Any]) -> None:
         source = (field.attribute or name).partition(".")[0]
         if not field.dump_only or not isinstance(field, WireField):
             continue
-        with naming(schema, name):
+        with locate_errors(schema, name):
             if not hasattr(mapper.class_, source):
                 raise no_such(mapper, "attribute", source, dir(mapper.class_))
             if is_query_expression(mapper, source):

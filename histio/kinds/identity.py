@@ -43,12 +43,12 @@ class IdentityPart:
     relation: Relation | None
     path: str
 
-    def of(self, values: Mapping[str, Any]) -> Any:
+    def read(self, values: Mapping[str, Any]) -> Any:
         """The value in loaded *values*; None where they lack it."""
         given = values.get(self.member)
         return given if given is None or self.place is None else given[self.place]
 
-    def in_record(self, record: Mapping[str, Any]) -> Any:
+    def read_wire(self, record: Mapping[str, Any]) -> Any:
         """The value in wire form."""
         given = record.get(self.name)
         return given.get(self.path) if self.place is not None and isinstance(given, Mapping) else given
@@ -57,7 +57,7 @@ class IdentityPart:
         """A loaded *value* in wire form."""
         return self.field.to_wire(value) if isinstance(self.field, WireField) and value is not None else value
 
-    def normal(self, value: Any) -> Any:
+    def normalize(self, value: Any) -> Any:
         """A *value* from the database in the form of loaded ones: without padding, in the same time zone."""
         if isinstance(self.field, RunUUID | Integer) or not isinstance(self.field, WireField):
             return value
@@ -115,12 +115,12 @@ class Identity:
         """The steps from a record to its identity: to the record itself where it has several members."""
         return (self.names[0],) if len(self.members) == 1 else ()
 
-    def of(self, values: Mapping[str, Any]) -> Any:
+    def read(self, values: Mapping[str, Any]) -> Any:
         """The identity of loaded *values*; None where one of its members is missing."""
-        given = [part.of(values) for part in self.parts]
-        return None if any(each is None for each in given) else self.joined(given)
+        given = [part.read(values) for part in self.parts]
+        return None if any(each is None for each in given) else self.join_parts(given)
 
-    def of_row(self, row: Any) -> Any:
+    def read_row(self, row: Any) -> Any:
         """The identity of an object, with None for each part that is missing."""
         fields: dict[str, Any] = {}
         for part in self.parts:
@@ -128,14 +128,14 @@ class Identity:
                 fields[part.member] = getattr(row, attribute(self.mapper, part.column).key)
             elif part.member not in fields:
                 fields[part.member] = part.relation.follow(row)
-        return self.joined(
+        return self.join_parts(
             [
                 fields[part.member] if part.relation is None else value_at(fields[part.member], part.path)
                 for part in self.parts
             ]
         )
 
-    def joined(self, values: Sequence[Any]) -> Any:
+    def join_parts(self, values: Sequence[Any]) -> Any:
         """The identity with these *values* of its parts."""
         return values[0] if len(self.parts) == 1 else tuple(values)
 
@@ -143,15 +143,15 @@ class Identity:
         """The values of the parts of an *identity*."""
         return (identity,) if len(self.parts) == 1 else identity
 
-    def normal(self, identity: Any) -> Any:
+    def normalize(self, identity: Any) -> Any:
         """An *identity* that a database has returned, as a record's is loaded."""
         if len(self.parts) == 1:
-            return self.parts[0].normal(identity)
-        return tuple(part.normal(each) for part, each in zip(self.parts, identity, strict=True))
+            return self.parts[0].normalize(identity)
+        return tuple(part.normalize(each) for part, each in zip(self.parts, identity, strict=True))
 
-    def normal_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
+    def normalize_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """Values from the database, of its columns and of further ones, in the form of written rows."""
-        normal = {part.column: part.normal for part in self.parts if part.relation is None}
+        normal = {part.column: part.normalize for part in self.parts if part.relation is None}
         own = zip(self.columns, values, strict=False)
         return (
             *(normal[column](value) if column in normal else value for column, value in own),
@@ -163,7 +163,7 @@ class Identity:
         wired = [part.wire(each) for part, each in zip(self.parts, self.values(identity), strict=True)]
         return wired[0] if len(wired) == 1 else wired
 
-    def words(self, identity: Any) -> str:
+    def format(self, identity: Any) -> str:
         """An *identity* as unique text: in the form of the format, or as stored if it has no such form."""
         wired = []
         for part, value in zip(self.parts, self.values(identity), strict=True):
@@ -171,13 +171,13 @@ class Identity:
                 wired.append(part.wire(value))
             except (ValidationError, ValueError):
                 wired.append(value)
-        return self._in_words(wired)
+        return self._format_parts(wired)
 
-    def words_of(self, record: Mapping[str, Any]) -> str:
+    def format_record(self, record: Mapping[str, Any]) -> str:
         """The identity of a *record*, as the same text."""
-        return self._in_words([part.in_record(record) for part in self.parts])
+        return self._format_parts([part.read_wire(record) for part in self.parts])
 
-    def _in_words(self, wired: Sequence[Any]) -> str:
+    def _format_parts(self, wired: Sequence[Any]) -> str:
         return str(wired[0]) if len(wired) == 1 else " ".join(map(_quoted, wired))
 
     def sql(self, entity: Any = None, *, apart: bool = False) -> IdentitySql:

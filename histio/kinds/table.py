@@ -286,9 +286,9 @@ class Kind:
         """Whether functions of the host's change records before they are loaded."""
         return any(table.schema.is_hooked for table in self.table.all())
 
-    def named(self, identity: Any) -> str:
+    def format_identity(self, identity: Any) -> str:
         """An *identity*, as its column has it, in words; as it is where the format has none for it."""
-        return self.identity.words(identity)
+        return self.identity.format(identity)
 
     def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference | Links]]:
         """The references and lists of this kind's records that name runs of the *other*."""

@@ -63,7 +63,7 @@ def make(
 
 
 def _identity(table: Table, record: Values) -> Any:
-    return None if table.identity is None else table.identity.of(record)
+    return None if table.identity is None else table.identity.read(record)
 
 
 def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
@@ -91,7 +91,7 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
         statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager_options(table))
         among = own.among(identities[start : start + size])
         for row, *values in session.execute(statement.where(among)):
-            known[table.identity.joined(values)] = row
+            known[table.identity.join_parts(values)] = row
     return known
 
 
@@ -142,7 +142,7 @@ def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: R
 
 
 def _stored_identity(table: Table, row: Any) -> Any:
-    return None if table.identity is None else table.identity.of_row(row)
+    return None if table.identity is None else table.identity.read_row(row)
 
 
 def _relate(values: dict[str, Any], table: Table, reference: Reference, related: Any) -> None:

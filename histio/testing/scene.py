@@ -234,7 +234,7 @@ def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
 
 def _identities(connection: Connection, kind: Kind) -> list[Any]:
     own = kind.identity.sql(kind.table.mapper.class_)
-    return [kind.identity.joined(row) for row in connection.execute(own.select())]
+    return [kind.identity.join_parts(row) for row in connection.execute(own.select())]
 
 
 @contextmanager

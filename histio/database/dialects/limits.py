@@ -16,7 +16,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.stored import MICRO, SINGLE, Stored, decimals, encoded_as
+from histio.database.dialects.stored import MICRO, SINGLE, Stored, decimals, encode_as
 from histio.errors import BindingError
 from histio.kinds.column_types import AnyInterval, converts, declared
 from histio.kinds.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text
@@ -317,7 +317,7 @@ def _text_excess(stored: Stored, value: str | bytes) -> _Excess:
     data = value
     if isinstance(value, str):
         try:
-            data = encoded_as(value, stored.charset)
+            data = encode_as(value, stored.charset)
         except UnicodeEncodeError as error:
             lacking = value[error.start : error.start + 1]
             return f"its character set {stored.charset} lacks {lacking!r}", "out-of-range"

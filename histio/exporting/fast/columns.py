@@ -35,7 +35,7 @@ from histio.kinds.fields import (
     UtcTimestamp,
 )
 from histio.kinds.fields.numbers import FLOAT_DIGITS
-from histio.wire import WireField, encoded
+from histio.wire import WireField, encode
 
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Formats stored values for one place of a template."""
@@ -169,7 +169,7 @@ class _Known:
             wire = value if self._spell is None or value is None else self._spell(value)
             if wire is not None or not self._field.allow_none:
                 self._field.check(wire)
-            texts[value] = encoded(wire)
+            texts[value] = encode(wire)
         return map(texts.__getitem__, values)
 
 
@@ -291,7 +291,7 @@ def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
         if wire is None and not field.allow_none:
             raise DeclinedError
         field.check(wire)
-        texts.append(encoded(wire))
+        texts.append(encode(wire))
     return texts
 
 

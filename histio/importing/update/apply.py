@@ -93,14 +93,14 @@ class _UpdateWriter(ObjectWriter):
             self._update_row(update)
         self.write(table, [])
         reinsert_entries(self._session.connection(), table, updates)
-        expected = {table.identity.of(update.given): _expected_row(update) for update in updates}
+        expected = {table.identity.read(update.given): _expected_row(update) for update in updates}
         check_kept(self._session.connection(), table, expected, within=self._within, now=True)
         return results
 
     def _plan(self, identity: Identity, given: Mapping[Row, Values]) -> tuple[list[RowUpdate], Results]:
         """The updates of the runs in *given* that can be updated, and the results for all of them."""
         table = self._table
-        identities = {row: identity.of(values) for row, values in given.items()}
+        identities = {row: identity.read(values) for row, values in given.items()}
         stored = self._load(identity, list(identities.values()))
         updates: list[RowUpdate] = []
         results: Results = {}
@@ -123,7 +123,7 @@ class _UpdateWriter(ObjectWriter):
         statement = own.join(select_rows(model, *own.parts)).options(*eager_options(self._table))
         rows = self._session.execute(statement.where(own.among(identities), *scope)).all()
         fetch_apart(self._session, self._table, [row for row, *_ in rows])
-        return {identity.normal(identity.joined(values)): row for row, *values in rows}
+        return {identity.normalize(identity.join_parts(values)): row for row, *values in rows}
 
     def _release(self, targets: Sequence[Any]) -> None:
         """Let runs refer to each other by their columns only, not by relationships.

@@ -46,7 +46,7 @@ def read_stored(
         wanted = [run.identity for run in runs if run.uuid not in records.keys() | unreadable.keys()]
         if wanted:
             page = export_known(connection, kind, wanted, within=within, now=latest)
-            records |= {kind.identity.words_of(record): record for record in page.records}
+            records |= {kind.identity.format_record(record): record for record in page.records}
             unreadable |= {problem.uuid: str(problem) for problem in page.problems}
     unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
     return [
@@ -116,7 +116,7 @@ def _phrase(mismatch: Mismatch) -> str:
     if mismatch.what == "only stored":
         if table.identity is None:
             return f"{at} lacks the entry stored at {pointer(*mismatch.path.stored)}"
-        return f"{at} lacks the stored entry {table.identity.words(table.identity.of(mismatch.stored))}"
+        return f"{at} lacks the stored entry {table.identity.format(table.identity.read(mismatch.stored))}"
     if mismatch.what == "order":
         return f"{at} is in another order"
     ours, theirs = (quote(table.wire(member, each)) for each in (mismatch.given, mismatch.stored))
