@@ -19,7 +19,7 @@ from histio.importing.plan import ImportPlan, plan_imports
 from histio.importing.row_builder import RowBuilder
 from histio.importing.run import Run
 from histio.importing.spool import Spool
-from histio.importing.truncation import Truncation
+from histio.importing.cut_times import Truncation
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind
 from histio.resolving.lookup import KeyValue

@@ -1,4 +1,7 @@
-"""How the columns and relationships of a table are accounted for, and this in words."""
+"""The result of accounting for columns and relationships: the status of each, and the errors, in words.
+
+`histio.kinds.accounting` works it out.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Sort values the same way in every database, and find those that cannot be read."""
+"""What databases read differently: sort values alike in all of them, and find stored values that SQLAlchemy
+cannot read, or reads as other values.
+"""
 
 from __future__ import annotations
 
