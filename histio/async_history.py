@@ -26,7 +26,7 @@ from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuning
 from histio.typing import HistoryDocument
-from histio.wire import shown
+from histio.wire import quote
 
 try:
     # Before version 2.1, SQLAlchemy reports that it is missing only when it is used.
@@ -534,8 +534,8 @@ def _check_async(lent: Any) -> AsyncBorrowedSession | None:
     if lent is None or isinstance(lent, (AsyncConnection, AsyncSession, async_scoped_session)):
         return lent
     if isinstance(lent, (Engine, Connection, sessionmaker, Session, scoped_session)):
-        raise BindingError(f"{shown(lent)} is not for asyncio: use History")
+        raise BindingError(f"{quote(lent)} is not for asyncio: use History")
     raise BindingError(
-        f"cannot use {shown(lent)} as a database: a URL, AsyncEngine, AsyncConnection, async_sessionmaker, "
+        f"cannot use {quote(lent)} as a database: a URL, AsyncEngine, AsyncConnection, async_sessionmaker, "
         "AsyncSession or async_scoped_session is needed"
     )

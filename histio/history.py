@@ -36,7 +36,7 @@ from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
 from histio.schemas import BUNDLED
 from histio.typing import HistoryDocument
-from histio.wire import shown
+from histio.wire import quote
 
 _log = logging.getLogger("histio")
 
@@ -96,7 +96,7 @@ class History:
             _log.info(line)
 
     @classmethod
-    def of_bound(cls, bound: Bound) -> Self:
+    def from_bound(cls, bound: Bound) -> Self:
         """A history of what is already bound. Internal.
 
         Args:
@@ -446,7 +446,7 @@ def _by_kind(schemas: Sequence[Any]) -> dict[Kind, type[RunSchema]]:
     """
     for schema in schemas:
         if not (inspect.isclass(schema) and issubclass(schema, RunSchema)):
-            raise BindingError(f"a kind is a subclass of RunSchema, not {shown(schema)}")
+            raise BindingError(f"a kind is a subclass of RunSchema, not {quote(schema)}")
     kinds = {kind_of(schema): schema for schema in schemas}
     if min(len({kind.name for kind in kinds}), len({kind.collection for kind in kinds})) < len(schemas):
         names = ", ".join(f"{kind.name} in {kind.collection}" for kind in sort_kinds(list(kinds)))

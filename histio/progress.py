@@ -72,7 +72,7 @@ class Meter:
         self._began = time.monotonic()
         self._runs = 0
 
-    def counted(self, runs: Iterable[_T], size: Callable[[_T], int] = lambda _: 1) -> Iterator[_T]:
+    def count(self, runs: Iterable[_T], size: Callable[[_T], int] = lambda _: 1) -> Iterator[_T]:
         """*runs*, counted as they go by; after the last one the phase is over. *size*: how many each is."""
         if self._report is None:
             yield from runs

@@ -11,12 +11,13 @@ from marshmallow.fields import Field, Nested
 from sqlalchemy.orm import Mapper
 
 from histio.errors import BindingError
-from histio.kinds.base import BaseSchema, naming
+from histio.kinds.base import BaseSchema, locate_errors
 from histio.kinds.bind import table_of
 from histio.kinds.entry_order import order_of
 from histio.kinds.fields import Slug
 from histio.kinds.fitting import fit
-from histio.kinds.mapping import Relation, find_column, mapper_of, relation
+from histio.kinds.mapping import find_column, mapper_of
+from histio.kinds.relations import Relation, relation
 from histio.report import Fault
 from histio.resolving import instances
 from histio.wire import is_list, nested_in, wire_name
@@ -72,7 +73,7 @@ class RecordSchema(BaseSchema):
         """Fit the field to its column or relation, and bind a ledger's schema to the related model."""
         name, nested = field_obj.attribute or field_name, nested_in(field_obj)
         mapper = None if self.opts.model is None else mapper_of(self.opts.model)
-        with naming(self, field_name):
+        with locate_errors(self, field_name):
             if mapper is not None and nested is not None and find_column(mapper, name) is None:
                 self._bind_ledger(mapper, name, field_obj, nested)
             elif mapper is not None and isinstance(field_obj, Slug) and field_obj.relationship is not None:

@@ -23,7 +23,7 @@ from histio.report import Code, Fault
 JsonSchema = dict[str, Any]
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """*value* as Python text of about sixty characters at most, safe to print."""
     try:
         return _REPR.repr(value)
@@ -39,7 +39,7 @@ _REPR.maxlevel = 2
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def encoded(value: Any) -> str:
+def encode(value: Any) -> str:
     """*value* as compact JSON, in the form of which digests are calculated.
 
     Raises:
@@ -185,7 +185,7 @@ class WireField(Field[Any]):
                 self._validate(self.from_wire(wire))
         except ValidationError as error:
             [(_, fault), *_] = faults_in(error.messages)
-            raise ValidationError([Fault(f"{fault} The row has {shown(value)}.", fault.code)]) from None
+            raise ValidationError([Fault(f"{fault} The row has {quote(value)}.", fault.code)]) from None
         return wire
 
     def _deserialize(

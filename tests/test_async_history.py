@@ -26,7 +26,7 @@ from histio.models import FinishedUnit, ProductionConsumption, ProductionRun, Re
 from tests.support.bakery import assembly_run, document, number, production_run
 from tests.support.databases import stocked
 from tests.support.loops import in_a_loop
-from tests.support.reports import ends, rows, told
+from tests.support.reports import codes_of, outcomes, rows
 
 DRIVERS = ["sqlite+aiosqlite", "postgresql+asyncpg", "postgresql+psycopg", "mariadb+aiomysql"]
 SERVERS = DRIVERS[1:]
@@ -68,7 +68,7 @@ async def all_returned(pool):
 
 # --- what it has ---------------------------------------------------------------------------------------
 
-INTERNAL = {"bound", "of_bound"}
+INTERNAL = {"bound", "from_bound"}
 METHODS = sorted(name for name in vars(History) if not name.startswith("_") and name not in INTERNAL)
 
 
@@ -101,11 +101,11 @@ def test_every_docstring_explains_the_same_options_and_errors(name):
 async def test_what_comes_in_goes_out_again_as_it_was(url):
     given = document(production_run(1), production_run(2), assembly=[assembly_run(1)])
     async with AsyncHistory(url) as history:
-        assert ends(await history.import_document(given)) == (3, 0, 0)
+        assert outcomes(await history.import_document(given)) == (3, 0, 0)
         exported = await history.export_document()
         assert exported | {"exported_at": given["exported_at"]} == given
         assert (history.kinds, history.json_schema()) == (History().kinds, History().json_schema())
-        assert ends(await history.import_document(exported, on_duplicate="verify")) == (0, 3, 0)
+        assert outcomes(await history.import_document(exported, on_duplicate="verify")) == (0, 3, 0)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ async def test_what_comes_in_goes_out_again_as_it_was(url):
 @in_a_loop
 async def test_a_database_of_its_own_is_committed(engine, url, bound):
     async with connected(url) as own, AsyncHistory(bound(own)) as history:
-        assert ends(await history.import_document(GOOD_AND_BAD)) == (2, 0, 1)
+        assert outcomes(await history.import_document(GOOD_AND_BAD)) == (2, 0, 1)
         assert rows(engine) == 1
         assert len((await history.export_document())["production_runs"]) == 1
         assert own.pool.checkedout() == 0
@@ -145,10 +145,10 @@ async def its_connection(session):
 async def test_what_is_handed_over_is_used_and_not_committed(engine, url, borrow):
     async with connected(url) as own, AsyncSession(own) as session:
         lent = await borrow(session)
-        assert ends(await AsyncHistory(lent).import_document(GOOD_AND_BAD)) == (2, 0, 1)
+        assert outcomes(await AsyncHistory(lent).import_document(GOOD_AND_BAD)) == (2, 0, 1)
         exported = await AsyncHistory(None).export_document(session=lent)
         assert len(exported["production_runs"]) == 1
-        assert ends(await AsyncHistory(own).import_document(GOOD_AND_BAD, session=lent)) == (0, 2, 1)
+        assert outcomes(await AsyncHistory(own).import_document(GOOD_AND_BAD, session=lent)) == (0, 2, 1)
         await session.rollback()
         assert rows(engine) == 0
         await AsyncHistory().import_document(GOOD_AND_BAD, session=session)
@@ -164,7 +164,7 @@ async def test_a_scoped_session_is_asked_each_time(engine, url):
         await history.import_document(GOOD_AND_BAD)
         await registry.commit()
         await registry.remove()
-        assert ends(await history.import_document(GOOD_AND_BAD)) == (0, 2, 1)
+        assert outcomes(await history.import_document(GOOD_AND_BAD)) == (0, 2, 1)
         assert registry().in_transaction()
         await registry.remove()
     assert rows(engine) == 1
@@ -177,7 +177,7 @@ async def test_a_sessionmaker_inside_a_test_transaction_stays_inside_it(engine, 
         async with own.connect() as connection:
             outer = await connection.begin()
             maker = async_sessionmaker(connection, join_transaction_mode="create_savepoint")
-            assert ends(await AsyncHistory(maker).import_document(GOOD_AND_BAD)) == (2, 0, 1)
+            assert outcomes(await AsyncHistory(maker).import_document(GOOD_AND_BAD)) == (2, 0, 1)
             assert len((await AsyncHistory(maker).export_document())["production_runs"]) == 1
             await outer.rollback()
     assert rows(engine) == 0
@@ -295,16 +295,16 @@ async def test_a_dry_run_writes_nothing_and_reports_the_same(engine, url):
     async with AsyncHistory(url) as history:
         trial = await history.import_document(GOOD_AND_BAD, dry_run=True)
         assert rows(engine) == 0
-        assert ends(trial) == ends(await history.import_document(GOOD_AND_BAD))
+        assert outcomes(trial) == outcomes(await history.import_document(GOOD_AND_BAD))
 
 
 @in_a_loop
 async def test_atomic_is_all_or_nothing(engine, url):
     async with AsyncHistory(url) as history:
-        assert ends(await history.import_document(GOOD_AND_BAD, atomic=True)) == (0, 0, 1)
+        assert outcomes(await history.import_document(GOOD_AND_BAD, atomic=True)) == (0, 0, 1)
         assert rows(engine) == 0
         renamed = {"recipe_slug": {"gone": "cookies"}}
-        assert ends(await history.import_document(GOOD_AND_BAD, atomic=True, rename=renamed)) == (3, 0, 0)
+        assert outcomes(await history.import_document(GOOD_AND_BAD, atomic=True, rename=renamed)) == (3, 0, 0)
     assert rows(engine) == 2
 
 
@@ -318,7 +318,7 @@ async def test_known_runs_are_dealt_with_as_the_caller_wishes(url, on_duplicate,
         await history.import_document(document(production_run(1)))
         given = document(production_run(1, num_batches=7), production_run(2))
         report = await history.import_document(given, on_duplicate=on_duplicate)
-    assert ends(report) == end
+    assert outcomes(report) == end
     assert [problem.code for problem in report.problems] == codes
 
 
@@ -326,7 +326,7 @@ async def test_known_runs_are_dealt_with_as_the_caller_wishes(url, on_duplicate,
 async def test_check_names_what_is_wrong_and_writes_nothing(engine, url):
     async with AsyncHistory(url) as history:
         found = await history.check(GOOD_AND_BAD)
-        assert told(found) == [("/production_runs/1/recipe_slug", "unknown-reference")]
+        assert codes_of(found) == [("/production_runs/1/recipe_slug", "unknown-reference")]
         assert await history.check(GOOD_AND_BAD, rename={"recipe_slug": {"gone": "cookies"}}) == []
     assert rows(engine) == 0
 
@@ -354,8 +354,8 @@ async def test_a_constraint_is_pinned_to_the_run_that_breaks_it(ruled, url):
     runs[30]["num_batches"] = 1
     async with AsyncHistory(url) as history:
         report = await history.import_document(document(*runs))
-    assert ends(report) == (39, 0, 1)
-    assert told(report.problems) == [("/production_runs/30", "constraint")]
+    assert outcomes(report) == (39, 0, 1)
+    assert codes_of(report.problems) == [("/production_runs/30", "constraint")]
     assert rows(ruled) == 39
 
 
@@ -365,7 +365,7 @@ async def test_a_constraint_leaves_a_session_that_was_handed_over_usable(ruled, 
     async with connected(url) as own, AsyncSession(own) as session:
         session.add(Recipe(name="New", slug="new"))
         report = await AsyncHistory(session).import_document(document(*runs))
-        assert told(report.problems) == [("/production_runs/1", "constraint")]
+        assert codes_of(report.problems) == [("/production_runs/1", "constraint")]
         await session.commit()
     assert (rows(ruled), rows(ruled, Recipe)) == (1, 3)
 
@@ -383,8 +383,8 @@ async def test_a_run_that_another_client_writes_meanwhile_is_a_duplicate(engine,
     async with connected(url) as own:
         sa.event.listen(own.sync_engine, "before_cursor_execute", rival)
         report = await AsyncHistory(own).import_document(given, on_duplicate="error")
-    assert ends(report) == (2, 0, 1)
-    assert told(report.problems) == [("/production_runs/1/uuid", "duplicate")]
+    assert outcomes(report) == (2, 0, 1)
+    assert codes_of(report.problems) == [("/production_runs/1/uuid", "duplicate")]
 
 
 @in_a_loop
@@ -392,7 +392,7 @@ async def test_of_two_imports_at_once_one_imports_and_the_other_skips(engine, ur
     given = document(*(production_run(n) for n in range(1, 21)))
     async with AsyncHistory(url) as history:
         reports = await asyncio.gather(*(history.import_document(given) for _ in range(2)))
-    assert sorted(map(ends, reports)) == [(0, 20, 0), (20, 0, 0)]
+    assert sorted(map(outcomes, reports)) == [(0, 20, 0), (20, 0, 0)]
     assert rows(engine) == 20
 
 
@@ -419,7 +419,7 @@ async def test_a_killed_connection_is_raised_and_nothing_is_written(engine, url)
             await AsyncHistory(own).import_document(document(production_run()))
         sa.event.remove(own.sync_engine, "before_cursor_execute", murder)
         assert caught.value.connection_invalidated
-        assert ends(await AsyncHistory(own).import_document(document(production_run(2)))) == (1, 0, 0)
+        assert outcomes(await AsyncHistory(own).import_document(document(production_run(2)))) == (1, 0, 0)
     assert rows(engine) == 1
 
 
@@ -466,7 +466,7 @@ async def test_a_commit_that_finds_sqlite_locked_is_raised_and_leaves_no_transac
             with pytest.raises(sa.exc.OperationalError, match="locked"):
                 await history.import_document(document(production_run(1)))
             reading.close()
-        assert ends(await history.import_document(document(production_run(2)))) == (1, 0, 0)
+        assert outcomes(await history.import_document(document(production_run(2)))) == (1, 0, 0)
     assert [run["uuid"] for run in History(sqlite).iter_runs("production_run")] == [number(2)]
 
 
@@ -485,7 +485,7 @@ async def test_a_cancelled_import_writes_nothing_and_gives_its_connection_back(e
             other.rollback()
         assert own.pool.checkedout() == 0
         assert rows(engine) == 0
-        assert ends(await AsyncHistory(own).import_document(given)) == (3, 0, 0)
+        assert outcomes(await AsyncHistory(own).import_document(given)) == (3, 0, 0)
 
 
 # --- files ---------------------------------------------------------------------------------------------
@@ -501,13 +501,13 @@ async def test_files_go_out_and_come_in_as_with_history(engine, url, tmp_path, n
         written = await history.export_file(tmp_path / name, progress=calls.append)
         assert (written.by_kind, calls[-1].runs) == ({"production_run": 1, "assembly_run": 1}, 2)
         assert written.sha256 == History(engine).export_file(tmp_path / f"sync-{name}").sha256
-        assert ends(await history.import_file(tmp_path / name, on_duplicate="verify")) == (0, 2, 0)
+        assert outcomes(await history.import_file(tmp_path / name, on_duplicate="verify")) == (0, 2, 0)
         with engine.begin() as connection:
             connection.execute(sa.delete(ProductionRun))
         report = await history.import_file(
             tmp_path / name, commit_every=1, rejects=tmp_path / "rejects.jsonl"
         )
-        assert ends(report) == (1, 1, 0)
+        assert outcomes(report) == (1, 1, 0)
         assert rows(engine) == 1
 
 
@@ -540,7 +540,7 @@ async def test_other_work_is_done_between_two_runs(engine, url):
     history = AsyncHistory(url)
     async with history, contextlib.aclosing(history.iter_runs("production_run")) as runs:
         given = document(await anext(runs))
-        assert ends(await history.import_document(given, dry_run=True)) == (0, 1, 0)
+        assert outcomes(await history.import_document(given, dry_run=True)) == (0, 1, 0)
         assert (await anext(runs))["uuid"] == number(2)
 
 

@@ -35,7 +35,7 @@ def test_functions_among_the_values_are_called_for_each_import():
 def test_the_same_history_on_another_database_leaves_the_first_as_it_was(databases):
     here, there = stocked(databases("sqlite")), stocked(databases("sqlite", 1))
     history = History(here)
-    other = History.of_bound(history.bound.on(there))
+    other = History.from_bound(history.bound.on(there))
     other.import_document(document(production_run()))
     assert other.bound.kinds is history.bound.kinds
     assert len(other.export_document()["production_runs"]) == 1

@@ -234,7 +234,7 @@ CHANGES = st.lists(
 )
 
 
-def told(problems):
+def sorted_texts(problems):
     return sorted(map(repr, problems))
 
 
@@ -247,10 +247,10 @@ def exported(history, connection, **options):
             file, kinds="production_run", session=connection, exported_at=MOMENT, **options
         )
     except ExportError as error:
-        return told(error.problems)
+        return sorted_texts(error.problems)
     assert written(file) == runs
     assert report.warning_count == len(report.warnings)
-    return runs, told(report.warnings)
+    return runs, sorted_texts(report.warnings)
 
 
 def written(file):
@@ -266,7 +266,7 @@ def exported_in_part(history, connection):
     assert len(written(file)) == report.exported
     assert report.skipped == len({problem.uuid for problem in report.problems})
     assert (report.problem_count, report.warning_count) == (len(report.problems), len(report.warnings))
-    return written(file), report.skipped, told(report.problems), told(report.warnings)
+    return written(file), report.skipped, sorted_texts(report.problems), sorted_texts(report.warnings)
 
 
 def all_ways(history, connection):
@@ -361,10 +361,10 @@ def ways(history, session=None):
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])
 def test_the_bundled_kinds_go_straight(engine, dialect):
-    told = History(engine).explain()
+    sorted_texts = History(engine).explain()
     assert ways(History(engine)) == [True] * 4
-    assert '{"uuid":"%s","ingredient_slug":%s,' in told
-    assert "production_consumptions: uuid, ingredient_slug," in told
+    assert '{"uuid":"%s","ingredient_slug":%s,' in sorted_texts
+    assert "production_consumptions: uuid, ingredient_slug," in sorted_texts
 
 
 @pre_load

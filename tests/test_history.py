@@ -20,7 +20,7 @@ from histio import (
 )
 from histio.models import FinishedUnit, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, document, number, production_run
-from tests.support.reports import ends, rows
+from tests.support.reports import outcomes, rows
 
 GOOD_AND_BAD = document(production_run(1), production_run(2, recipe_slug="gone"), assembly=[assembly_run(1)])
 
@@ -42,7 +42,7 @@ def recipes(engine):
 )
 def test_a_database_of_its_own_is_committed(engine, bound):
     with History(bound(engine)) as history:
-        assert ends(history.import_document(GOOD_AND_BAD)) == (2, 0, 1)
+        assert outcomes(history.import_document(GOOD_AND_BAD)) == (2, 0, 1)
         assert rows(engine) == 1
         assert len(history.export_document()["production_runs"]) == 1
 
@@ -59,9 +59,9 @@ def test_a_database_of_its_own_is_committed(engine, bound):
 def test_what_is_handed_over_is_used_and_not_committed(engine, borrow):
     with Session(engine) as session:
         lent = borrow(session)
-        assert ends(History(lent).import_document(GOOD_AND_BAD)) == (2, 0, 1)
+        assert outcomes(History(lent).import_document(GOOD_AND_BAD)) == (2, 0, 1)
         assert len(History(None).export_document(session=lent)["production_runs"]) == 1
-        assert ends(History(None).import_document(GOOD_AND_BAD, session=lent)) == (0, 2, 1)
+        assert outcomes(History(None).import_document(GOOD_AND_BAD, session=lent)) == (0, 2, 1)
         session.rollback()
         assert rows(engine) == 0
         History().import_document(GOOD_AND_BAD, session=lent if lent is session else session)
@@ -93,13 +93,13 @@ def test_references_to_the_callers_pending_rows_resolve(engine):
     with Session(engine) as session:
         session.add(FinishedUnit(display_name="x", slug="x", recipe=Recipe(name="new", slug="new")))
         run = production_run(recipe_slug="new", finished_unit_slug="x")
-        assert ends(History(session).import_document(document(run))) == (1, 0, 0)
+        assert outcomes(History(session).import_document(document(run))) == (1, 0, 0)
 
 
 def test_without_autoflush_pending_work_stays_pending(engine):
     with Session(engine, autoflush=False) as session:
         session.add(Recipe(name="new", slug="new"))
-        assert ends(History(session).import_document(document(production_run(recipe_slug="new")))) == (
+        assert outcomes(History(session).import_document(document(production_run(recipe_slug="new")))) == (
             0,
             0,
             1,
@@ -165,7 +165,7 @@ def test_a_sessionmaker_inside_a_test_transaction_stays_inside_it(engine):
     with engine.connect() as connection:
         outer = connection.begin()
         maker = sessionmaker(connection, join_transaction_mode="create_savepoint")
-        assert ends(History(maker).import_document(GOOD_AND_BAD)) == (2, 0, 1)
+        assert outcomes(History(maker).import_document(GOOD_AND_BAD)) == (2, 0, 1)
         assert len(History(maker).export_document()["production_runs"]) == 1
         outer.rollback()
     assert rows(engine) == 0
@@ -177,7 +177,7 @@ def test_a_scoped_session_is_asked_each_time(engine):
     history.import_document(GOOD_AND_BAD)
     registry.commit()
     registry.remove()
-    assert ends(history.import_document(GOOD_AND_BAD)) == (0, 2, 1)
+    assert outcomes(history.import_document(GOOD_AND_BAD)) == (0, 2, 1)
     assert registry().in_transaction()
     registry.remove()
 
@@ -208,7 +208,7 @@ def test_a_history_of_one_kind_refuses_the_list_of_another(sqlite):
     with pytest.raises(DocumentError, match="/assembly_runs: Unknown field"):
         history.import_document(document(production_run()))
     given = {"version": "1.0", "production_runs": [production_run()]}
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert "assembly_runs" not in history.export_document()
 
 
@@ -257,7 +257,7 @@ def test_another_kind_needs_nothing_but_a_schema(engine):
     history = History(engine, RecipeChangeSchema)
     one = {"uuid": number(1), "slug": "cake", "name": "Cake", "created_at": "2025-01-01T00:00:00Z"}
     report = history.import_document({"version": "1.0", "recipes": [one, one | {"uuid": number(2)}]})
-    assert ends(report) == (1, 0, 1)
+    assert outcomes(report) == (1, 0, 1)
     assert "uq_recipes_slug" in report.problems[0].message
     assert one in list(history.iter_runs("recipe"))
 

@@ -8,7 +8,7 @@ import pytest
 
 import histio
 from tests.support.bakery import consumption, document, production_run
-from tests.support.reports import ends
+from tests.support.reports import outcomes
 
 PACKAGE = f"{pathlib.Path(histio.__file__).parent}/"
 
@@ -38,7 +38,7 @@ def changes(calls):
 def history(sqlite):
     """A history that has imported and exported a run before."""
     found = histio.History(sqlite)
-    assert ends(found.import_document(document(production_run(1)))) == (1, 0, 0)
+    assert outcomes(found.import_document(document(production_run(1)))) == (1, 0, 0)
     assert len(found.export_document()["production_runs"]) == 1
     return found
 

@@ -65,49 +65,49 @@ def stored(bind):
 
 
 def test_a_rate_is_runs_per_second_and_none_before_a_moment_has_passed():
-    told = Progress("import", 30, 1000, None, None, 1.5)
-    assert (told.rate, Progress("import", 30, 1000, None, None, 0.0).rate) == (20.0, 0.0)
+    updates = Progress("import", 30, 1000, None, None, 1.5)
+    assert (updates.rate, Progress("import", 30, 1000, None, None, 0.0).rate) == (20.0, 0.0)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "json", "jsonl.gz", "json.zst"])
 def test_an_export_tells_runs_and_bytes_of_a_known_number(history, set_clock, form):
     history.import_document(GIVEN)
     set_clock(INTERVAL)
-    told, file = [], io.BytesIO()
-    report = history.export_file(file, format=form, progress=told.append)
-    assert [each.runs for each in told] == [30, COUNT, COUNT]  # page by page
-    assert {(each.phase, each.total, each.total_bytes) for each in told} == {("export", COUNT, None)}
-    assert [each.bytes for each in told] == sorted(each.bytes for each in told)
-    assert told[-1].bytes <= report.bytes == len(file.getvalue())
-    assert all(each.rate == each.runs / each.seconds for each in told)
+    updates, file = [], io.BytesIO()
+    report = history.export_file(file, format=form, progress=updates.append)
+    assert [each.runs for each in updates] == [30, COUNT, COUNT]  # page by page
+    assert {(each.phase, each.total, each.total_bytes) for each in updates} == {("export", COUNT, None)}
+    assert [each.bytes for each in updates] == sorted(each.bytes for each in updates)
+    assert updates[-1].bytes <= report.bytes == len(file.getvalue())
+    assert all(each.rate == each.runs / each.seconds for each in updates)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{"since": MOMENT}, {"kinds": "assembly_run"}], ids=str)
 def test_the_number_is_that_of_the_runs_that_are_asked_for(history, options):
     history.import_document(GIVEN)
-    told = []
-    report = history.export_file(io.BytesIO(), exported_at=MOMENT, progress=told.append, **options)
-    assert (told[-1].runs, told[-1].total) == (report.exported, report.exported)
+    updates = []
+    report = history.export_file(io.BytesIO(), exported_at=MOMENT, progress=updates.append, **options)
+    assert (updates[-1].runs, updates[-1].total) == (report.exported, report.exported)
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_an_import_tells_runs_and_bytes_of_the_file_as_it_is_stored(history, set_clock, form):
     set_clock(INTERVAL)
-    told, data = [], form(GIVEN)
-    history.import_file(io.BytesIO(data), progress=told.append)
-    assert [each.runs for each in told] == [*range(1, COUNT + 1), COUNT]
-    assert {(each.phase, each.total, each.total_bytes) for each in told} == {("import", None, len(data))}
-    assert [each.bytes for each in told] == sorted(each.bytes for each in told)
-    assert told[-1].bytes == len(data)
+    updates, data = [], form(GIVEN)
+    history.import_file(io.BytesIO(data), progress=updates.append)
+    assert [each.runs for each in updates] == [*range(1, COUNT + 1), COUNT]
+    assert {(each.phase, each.total, each.total_bytes) for each in updates} == {("import", None, len(data))}
+    assert [each.bytes for each in updates] == sorted(each.bytes for each in updates)
+    assert updates[-1].bytes == len(data)
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_an_import_in_parts_is_verified_and_then_knows_its_number(history, set_clock, form):
     set_clock(INTERVAL)
-    told, data = [], form(GIVEN)
-    history.import_file(io.BytesIO(data), commit_every=20, progress=told.append)
-    phases = {phase: list(of) for phase, of in itertools.groupby(told, lambda each: each.phase)}
+    updates, data = [], form(GIVEN)
+    history.import_file(io.BytesIO(data), commit_every=20, progress=updates.append)
+    phases = {phase: list(of) for phase, of in itertools.groupby(updates, lambda each: each.phase)}
     assert list(phases) == ["verify", "import"]
     for phase, total in (("verify", None), ("import", COUNT)):
         assert [each.runs for each in phases[phase]] == [*range(1, COUNT + 1), COUNT]
@@ -117,18 +117,18 @@ def test_an_import_in_parts_is_verified_and_then_knows_its_number(history, set_c
 
 
 def test_of_a_pipe_the_size_is_not_known(history):
-    told = []
+    updates = []
     with piped(STREAM) as file:
-        history.import_file(file, progress=told.append)
-    assert (told[-1].runs, told[-1].bytes, told[-1].total_bytes) == (COUNT, len(STREAM), None)
+        history.import_file(file, progress=updates.append)
+    assert (updates[-1].runs, updates[-1].bytes, updates[-1].total_bytes) == (COUNT, len(STREAM), None)
 
 
 def test_lines_that_are_no_runs_count_as_they_are_read(history):
-    told = []
+    updates = []
     report = history.import_file(
-        io.BytesIO(b'{"header":{"version":"1.0","sealed":false}}\nx\n\n'), progress=told.append
+        io.BytesIO(b'{"header":{"version":"1.0","sealed":false}}\nx\n\n'), progress=updates.append
     )
-    assert (report.rejected, told[-1].runs) == (2, 2)
+    assert (report.rejected, updates[-1].runs) == (2, 2)
 
 
 # --- how often -----------------------------------------------------------------------------------------
@@ -137,29 +137,29 @@ def test_lines_that_are_no_runs_count_as_they_are_read(history):
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.013, 0.04, 0.1, 3.0])
 def test_nobody_is_told_more_than_ten_times_a_second_and_the_end_always(history, set_clock, seconds):
     clock = set_clock(seconds)
-    told = []
+    updates = []
 
     def note(progress):
-        told.append((clock.now, progress))
+        updates.append((clock.now, progress))
 
     history.import_file(io.BytesIO(STREAM), commit_every=20, progress=note)
     history.export_file(io.BytesIO(), progress=note)
     for phase in ("verify", "import", "export"):
-        times, last = [time for time, each in told if each.phase == phase], told[-1][1]
+        times, last = [time for time, each in updates if each.phase == phase], updates[-1][1]
         assert all(after - before > INTERVAL - 1e-9 for before, after in itertools.pairwise(times))
         assert last.runs == COUNT
-    of_import = [time for time, each in told if each.phase != "export"]
+    of_import = [time for time, each in updates if each.phase != "export"]
     assert all(after - before > INTERVAL - 1e-9 for before, after in itertools.pairwise(of_import))
     assert max(clock.slept) <= INTERVAL + 1e-9
 
 
 def test_what_is_done_at_once_is_told_at_once(history, set_clock):
     clock = set_clock(0.0)
-    told = []
-    history.import_file(io.BytesIO(STREAM), progress=told.append)
-    assert ([each.runs for each in told], clock.slept) == ([COUNT], [])
-    history.export_file(io.BytesIO(), progress=told.append)
-    assert ([each.runs for each in told], clock.slept) == ([COUNT, COUNT], [])
+    updates = []
+    history.import_file(io.BytesIO(STREAM), progress=updates.append)
+    assert ([each.runs for each in updates], clock.slept) == ([COUNT], [])
+    history.export_file(io.BytesIO(), progress=updates.append)
+    assert ([each.runs for each in updates], clock.slept) == ([COUNT, COUNT], [])
 
 
 def test_where_nobody_is_told_nobody_waits(history, set_clock):
@@ -170,17 +170,20 @@ def test_where_nobody_is_told_nobody_waits(history, set_clock):
 
 
 def test_nothing_to_do_is_told_too(history):
-    told = []
-    history.import_file(io.BytesIO(text_of(document())), progress=told.append)
-    history.export_file(io.BytesIO(), progress=told.append)
-    assert [(each.phase, each.runs, each.total) for each in told] == [("import", 0, None), ("export", 0, 0)]
+    updates = []
+    history.import_file(io.BytesIO(text_of(document())), progress=updates.append)
+    history.export_file(io.BytesIO(), progress=updates.append)
+    assert [(each.phase, each.runs, each.total) for each in updates] == [
+        ("import", 0, None),
+        ("export", 0, 0),
+    ]
 
 
 # --- ended by who is told ------------------------------------------------------------------------------
 
 
 class EndError(Exception):
-    """Whoever is told wants no more."""
+    """Whoever is updates wants no more."""
 
 
 def ending(phase, runs, error=EndError):

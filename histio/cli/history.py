@@ -46,7 +46,7 @@ def open_history(
     missing = None if may_create else missing_file(full_url)
     if missing is not None:
         raise click.UsageError(f"{missing} does not exist. To make a new database: histio init --url {url}")
-    history = histio.History(full_url) if own is None else histio.History.of_bound(own.bound.on(full_url))
+    history = histio.History(full_url) if own is None else histio.History.from_bound(own.bound.on(full_url))
     with history, _name_database_in_errors(full_url):
         yield history
 

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from histio.kinds.canonical import ONLY_DUMPED, canonical, dump, dump_value, load
+from histio.kinds.canonical import ONLY_DUMPED, canonicalize, dump, dump_value, load
 from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Ledger, Table
 from histio.kinds.walk import Steps
 from histio.pointer import pointer
-from histio.wire import equal, shown
+from histio.wire import equal, quote
 
 Side = Literal["a", "b"]
 Resolve: TypeAlias = Callable[[Table, dict[str, Any]], dict[str, Any]]
@@ -39,7 +39,7 @@ class Change:
     b: Any
 
     def __str__(self) -> str:
-        a, b = ("nothing" if each is None else shown(each) for each in (self.a, self.b))
+        a, b = ("nothing" if each is None else quote(each) for each in (self.a, self.b))
         return f"{self.pointer}: {a} → {b}"
 
 
@@ -65,7 +65,7 @@ class RunComparison:
         given, stored = (b, a) if self._file == "b" else (a, b)
         ours, theirs = load(table, given), load(table, stored)
         if ours is None or theirs is None:
-            return list(_find_raw_changes(table, canonical(table, a), canonical(table, b), ()))
+            return list(_find_raw_changes(table, canonicalize(table, a), canonicalize(table, b), ()))
         found = list(self._comparison.find_mismatches(table, ours, theirs))
         if found and self._resolve is not None:
             found = list(self._comparison.find_mismatches(table, self._resolved(table, ours), theirs))

@@ -22,7 +22,7 @@ from histio.files import (
 from histio.history import History
 from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
-from histio.wire import shown
+from histio.wire import quote
 
 
 def merge(
@@ -94,7 +94,7 @@ def merge(
 
 def _list_files(paths: Iterable[FilePath]) -> list[FilePath]:
     if isinstance(paths, (str, os.PathLike)) or hasattr(paths, "read"):
-        raise TypeError(f"merge takes a list of files, not {shown(paths)}")
+        raise TypeError(f"merge takes a list of files, not {quote(paths)}")
     files = list(paths)
     if not files:
         raise ValueError("there are no files to merge")

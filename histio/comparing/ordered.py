@@ -26,7 +26,7 @@ from histio.importing.run import Run
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
 from histio.report import KEPT, Fault, Problem
-from histio.wire import encoded, faults_in
+from histio.wire import encode, faults_in
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class OrderedFiles:
                 continue
             if sealed:
                 with contextlib.suppress(ValueError):  # then the file is no export
-                    part.seal.add(lines(item.kind, [encoded(item.record)]))
+                    part.seal.add(lines(item.kind, [encode(item.record)]))
             record, position, found = self._locate(item, part.file.version)
             problems += found
             if position is not None:

@@ -87,11 +87,11 @@ class Locator:
         if absent:
             fault = Fault("Missing data for required field.")
             raise ValidationError({kind.table.names[member]: [fault] for member in absent})
-        identity, time = kind.identity.of(values), _get(values, kind.timestamp)
+        identity, time = kind.identity.read(values), _get(values, kind.timestamp)
         field = kind.table.fields.get(kind.timestamp or "")
         time = field.moment(time) if isinstance(field, Epoch) and time is not None else time
         text = "" if time is None else _sortable(time, str(time))
-        return Position(self._index, text, self._rank(identity), kind.named(identity))
+        return Position(self._index, text, self._rank(identity), kind.format_identity(identity))
 
     def _rank(self, identity: Any) -> str:
         """*identity* as text that sorts by its parts, one after the other: no part holds a NUL."""

@@ -25,7 +25,7 @@ from histio.database.dialects import (
 from histio.database.sessions import Habits, read_habits
 from histio.errors import BindingError, NotConfiguredError
 from histio.kinds.table import Kind
-from histio.wire import shown
+from histio.wire import quote
 
 BorrowedSession: TypeAlias = Session | scoped_session[Any] | Connection
 Bind: TypeAlias = str | sa.URL | Engine | sessionmaker[Any] | BorrowedSession | None
@@ -144,8 +144,8 @@ def _check_bind(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
     if bind is None or isinstance(bind, (sessionmaker, Session, scoped_session, Connection)):
         return bind
     if any(each.__module__.startswith("sqlalchemy.ext.asyncio") for each in type(bind).__mro__):
-        raise BindingError(f"{shown(bind)} is for asyncio: use AsyncHistory")
+        raise BindingError(f"{quote(bind)} is for asyncio: use AsyncHistory")
     raise BindingError(
-        f"cannot use {shown(bind)} as a database: "
+        f"cannot use {quote(bind)} as a database: "
         "pass a URL, Engine, Connection, sessionmaker, Session or scoped_session"
     )

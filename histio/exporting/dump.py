@@ -14,7 +14,7 @@ from histio.database.dialects import savepoint
 from histio.database.sessions import own_session
 from histio.errors import ExportError
 from histio.kinds.identity import IdentitySql
-from histio.kinds.mapping import select_rows
+from histio.kinds.selects import select_rows
 from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.records import RecordSchema
@@ -99,14 +99,14 @@ def _dump_apart(
     problems: list[Problem] = []
     identities: list[Any] = []
     for key in keys:
-        one = kind.identity.joined(key[len(sorted_by) :])
+        one = kind.identity.join_parts(key[len(sorted_by) :])
         alone = statement.where(identity.equals(one))
         try:
             page = _dump_together(connection, kind, alone, size)
         except sa.exc.DBAPIError:
             raise
         except Exception as own:  # noqa: BLE001
-            uuid = kind.named(one)
+            uuid = kind.format_identity(one)
             text = f"{kind.name} {uuid}: cannot be read: {type(own).__name__}: {own}"
             problems.append(Problem("error", "schema", text, "", kind.name, uuid))
         else:
@@ -139,7 +139,7 @@ def _dump_together(
                 problems += unclear
                 if not unclear:
                     records.append(record)
-                    identities.append(kind.identity.of_row(row))
+                    identities.append(kind.identity.read_row(row))
             except ValidationError as error:
                 problems += list(_problems_in(kind, row)) or _problems(kind, row, faults_in(error.messages))
         last = tuple(rows[-1][1:]) if len(rows) == size else None
@@ -147,7 +147,7 @@ def _dump_together(
 
 
 def _identity_of(kind: Kind, row: Any) -> str:
-    return kind.named(kind.identity.of_row(row))
+    return kind.format_identity(kind.identity.read_row(row))
 
 
 def _subclass_problem(kind: Kind, row: Any) -> Problem:

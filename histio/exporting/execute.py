@@ -88,7 +88,7 @@ def export_file(
             for kind, filters in selection.items()
             for texts in export_texts(connection, kind, filters, tally)
         )
-        counted = meter.counted(pages, lambda page: len(page[1]))
+        counted = meter.count(pages, lambda page: len(page[1]))
         seal = write_runs(form.name, file, header, collections, counted)
         written = [kind for kind in selection if seal.counts[kind.name]]
         tally.note(circle_warnings(written, connection.dialect))

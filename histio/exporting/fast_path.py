@@ -13,7 +13,7 @@ from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyError
 from histio.exporting.ordered import OrderedRuns, SortKeys
 from histio.exporting.page_size import MOST_ENTRIES, page_size
-from histio.kinds.mapping import select_rows
+from histio.kinds.selects import select_rows
 from histio.log import log_handled
 from histio.tuning import tuning
 

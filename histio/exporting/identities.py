@@ -12,11 +12,11 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import as_it_is, order_key, other_spelling
 from histio.exporting.tally import ExportTally
 from histio.kinds.fields import RunUUID
-from histio.kinds.identity import IdentitySql, Part
+from histio.kinds.identity import IdentityPart, IdentitySql
 from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.report import Problem
-from histio.wire import shown
+from histio.wire import quote
 
 _EXAMPLE = UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
 
@@ -70,7 +70,7 @@ def misspelled(
 
 
 def _misspelled_part(
-    connection: Connection, kind: Kind, part: Part, criteria: list[Any]
+    connection: Connection, kind: Kind, part: IdentityPart, criteria: list[Any]
 ) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
     """As `misspelled`, for one part of the identity."""
     identity, field, name = kind.table.attribute(part.member), part.field, part.name
@@ -82,7 +82,7 @@ def _misspelled_part(
     problems = []
     for stored in found:
         text = (
-            f"{kind.name} {stored}: {name} is stored as {shown(stored)}, a spelling that no look-up finds: "
+            f"{kind.name} {stored}: {name} is stored as {quote(stored)}, a spelling that no look-up finds: "
             "an import would write the run a second time. Store it as the application's models do."
         )
         problems.append(Problem("error", "schema", text, pointer(name), kind.name, str(stored)))
@@ -112,10 +112,10 @@ def refuse_ambiguous(
     shared = own.select(sa.func.count()).where(*complete, *criteria).group_by(*own.parts, *exactly)
     problems, ambiguous = [], []
     for count, *values in connection.execute(shared.having(sa.func.count() > 1)):
-        uuid, names = kind.named(identity.joined(values)), " and ".join(identity.names)
+        uuid, names = kind.format_identity(identity.join_parts(values)), " and ".join(identity.names)
         text = f"{kind.name} {uuid}: {count} rows have this {names}, which should identify one."
         problems.append(Problem("error", "schema", text, pointer(*identity.steps), kind.name, uuid))
-        ambiguous.append(own.equals(identity.joined(values)))
+        ambiguous.append(own.equals(identity.join_parts(values)))
         tally.skipped += count
     tally.refuse(problems)
     return [sa.not_(sa.func.coalesce(sa.or_(*ambiguous), sa.false()))] if problems else []
@@ -165,7 +165,7 @@ class Unplaced:
         unplaced = sa.or_(sa.and_(self._is_unidentified, *bounds), self._is_untimed)
         problems = []
         for row in connection.execute(self._select.where(unplaced, *criteria)):
-            uuid = kind.named(kind.identity.joined(row[width : -len(self._lacking)]))
+            uuid = kind.format_identity(kind.identity.join_parts(row[width : -len(self._lacking)]))
             at = ", ".join(f"{key.key} {value}" for key, value in zip(self._keys, row, strict=False))
             # In a WHERE, MariaDB also takes the time 0000-00-00 for NULL: it is read later, and refused then.
             missing = list(dict.fromkeys(itertools.compress(self._names, row[-len(self._lacking) :])))

@@ -28,7 +28,7 @@ from histio.exporting.unreadable import altered_values, refuse_unreadable
 from histio.kinds.table import Kind
 from histio.report import Problem
 from histio.tuning import tuning
-from histio.wire import encoded
+from histio.wire import encode
 
 _log = logging.getLogger("histio")
 
@@ -74,10 +74,10 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
     texts = []
     for record in records:
         try:
-            texts.append(encoded(record))
+            texts.append(encode(record))
         except (TypeError, ValueError) as error:
             why = "a lone surrogate" if isinstance(error, UnicodeError) else str(error)
-            uuid = kind.identity.words_of(record)
+            uuid = kind.identity.format_record(record)
             text = f"{kind.name} {uuid}: is no JSON: {why}."
             problems.append(Problem("error", "schema", text, "", kind.name, uuid))
     return texts

@@ -16,7 +16,7 @@ from histio.database.dialects import as_sorted, sort_key
 from histio.exporting.plan import ExportPlan
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind, Table
-from histio.wire import shown
+from histio.wire import quote
 
 Where: TypeAlias = sa.ColumnElement[bool] | Mapping[str, sa.ColumnElement[bool]]
 """A criterion for the runs of one kind, or a mapping from the names of kinds to criteria."""
@@ -147,7 +147,7 @@ def _bound(
             written.
     """
     if not isinstance(value, dt.date):
-        raise TypeError(f"since, until and changed_since are dates or datetimes, not {shown(value)}")
+        raise TypeError(f"since, until and changed_since are dates or datetimes, not {quote(value)}")
     if not isinstance(value, dt.datetime):
         value = dt.datetime.combine(value, dt.time.max if end else dt.time.min)
     field, column = table.fields[member or ""], table.columns[member or ""]

@@ -139,7 +139,7 @@ def _selected_parts(connection: Connection, identity: IdentitySql) -> list[Any]:
 def _words(identity: Identity, values: Sequence[Any]) -> str:
     """An identity as text; parts that cannot be read are shown as they are stored."""
     pairs = zip(values[::2], values[1::2], strict=True)
-    return identity.words(identity.joined([raw if read is None else read for raw, read in pairs]))
+    return identity.format(identity.join_parts([raw if read is None else read for raw, read in pairs]))
 
 
 def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any:

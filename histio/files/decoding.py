@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from histio.report import Fault
-from histio.wire import shown
+from histio.wire import quote
 
 MAX_DEPTH = 64
 """How deeply objects and lists may be nested, unless the caller says otherwise. A run of the bundled kinds
@@ -39,7 +39,7 @@ def check_positive(**options: object) -> None:
     """Raise ValueError if one of the *options* is not a positive integer."""
     for name, value in options.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
-            raise ValueError(f"{name} must be a positive integer, not {shown(value)}")
+            raise ValueError(f"{name} must be a positive integer, not {quote(value)}")
 
 
 def decode(text: str, max_depth: int) -> Any:

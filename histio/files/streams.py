@@ -16,7 +16,7 @@ from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
 from histio.pointer import pointer
 from histio.report import Code, Fault, Problem
-from histio.wire import shown
+from histio.wire import quote
 
 _SHOWN = 10_000
 """How many bytes of a line that is too long are kept."""
@@ -64,7 +64,7 @@ def stream_header(
     if follows is None:
         return header
     if not re.fullmatch("[0-9a-f]{64}", str(follows)):
-        raise ValueError(f"follows: a sha256 has 64 lower-case hexadecimal digits, unlike {shown(follows)}")
+        raise ValueError(f"follows: a sha256 has 64 lower-case hexadecimal digits, unlike {quote(follows)}")
     return {**header, "follows": follows}
 
 
@@ -245,7 +245,7 @@ class Stream:
                 kept = Fault("The line was rejected before, and has not been corrected.")
                 yield UnreadableLine(members["unreadable"], number, kept)
             else:
-                kinds, names = " or ".join(self._kinds), ", ".join(map(shown, members)) or shown(decoded)
+                kinds, names = " or ".join(self._kinds), ", ".join(map(quote, members)) or quote(decoded)
                 yield unreadable(f"The line is not a run, which has the member {kinds}, not {names}.")
 
     def _count_unread(self, line: bytes, seal: Seal) -> None:

@@ -18,7 +18,7 @@ from histio.files.streams import Seal, trailer
 from histio.files.targets import choose_format, target
 from histio.kinds.fields import UtcTimestamp
 from histio.report import ExportReport, Problem
-from histio.wire import encoded, shown
+from histio.wire import encode, quote
 
 _EXPORTED_AT = UtcTimestamp()
 
@@ -30,7 +30,7 @@ def format_header_time(exported_at: dt.datetime | None) -> str:
         ValueError: It has no time zone, or the format cannot hold it.
     """
     if exported_at is not None and getattr(exported_at, "tzinfo", None) is None:
-        raise ValueError(f"exported_at must be an aware datetime, not {shown(exported_at)}")
+        raise ValueError(f"exported_at must be an aware datetime, not {quote(exported_at)}")
     wire: str = _EXPORTED_AT.to_wire(exported_at or dt.datetime.now(dt.UTC))
     try:
         _EXPORTED_AT.check(wire)
@@ -55,14 +55,14 @@ class _StreamWriter:
 
     def __init__(self, file: BinaryIO, header: Mapping[str, Any], _collections: Mapping[str, str]) -> None:
         self._file = file
-        self._header = lines("header", [encoded(header)])
+        self._header = lines("header", [encode(header)])
         file.write(self._header)
 
     def add(self, _kind: str, _texts: Sequence[str], whole: bytes) -> None:
         self._file.write(whole)
 
     def finish(self, seal: Seal) -> None:
-        self._file.write(lines("trailer", [encoded(trailer(seal, self._header))]))
+        self._file.write(lines("trailer", [encode(trailer(seal, self._header))]))
 
 
 class _DocumentWriter:
@@ -72,7 +72,7 @@ class _DocumentWriter:
         self._file = file
         self._left = dict(collections)
         self._open: str | None = None
-        file.write(encoded({name: header[name] for name in ("version", "exported_at")})[:-1].encode())
+        file.write(encode({name: header[name] for name in ("version", "exported_at")})[:-1].encode())
 
     def add(self, kind: str, texts: Sequence[str], _whole: bytes) -> None:
         begun = self._open == kind
@@ -158,7 +158,7 @@ class Rejects:
     def __init__(self, file: BinaryIO, version: str, kinds: Iterable[str]) -> None:
         self._file = file
         header = {"version": version, "kinds": list(kinds), "sealed": False}
-        file.write(lines("header", [encoded(header)]))
+        file.write(lines("header", [encode(header)]))
 
     def add(self, item: RawItem, problems: Iterable[Problem]) -> None:
         """Write a rejected run and its problems."""

@@ -108,7 +108,7 @@ def import_file(
         if not allow_truncated:
             check_damage(file)
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
-        items = meter.counted(file.items())
+        items = meter.count(file.items())
         report = _import(
             bound,
             items if allow_truncated else fail_if_damaged(items, file),
@@ -141,7 +141,7 @@ def _check_commits(
 def _verify(file: Reading, source: Source, meter: Meter) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in meter.counted(file.items(again=True)))
+    return sum(1 for _ in meter.count(file.items(again=True)))
 
 
 def _with_damage(report: ImportReport, file: Reading) -> ImportReport:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from histio.database.dialects import latest
 from histio.importing.row import Row
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import KEYS_PER_STATEMENT
+from histio.kinds.selects import KEYS_PER_STATEMENT
 from histio.kinds.table import Kind, Table
 
 
@@ -24,7 +24,7 @@ class Identities:
 
     Attributes:
         connection: A connection in a transaction; it is only read from.
-        scopes: By table, the columns with their values beside which its identity is unique.
+        scopes: By table, the columns that identify a row together with its identity, and their values.
     """
 
     connection: Connection
@@ -42,7 +42,7 @@ class Identities:
             return set()
         within = [other == value for other, value in self.scope(table).items()]
         found = self._find(table.identity, identities, within, now=now)
-        return set(map(table.identity.normal, found))
+        return set(map(table.identity.normalize, found))
 
     def find_foreign(self, kind: Kind, identities: Iterable[Any]) -> set[Any]:
         """Those of *identities* that exist on rows of other kinds, in a table shared by inheritance."""
@@ -53,7 +53,7 @@ class Identities:
             return set()  # the kind has a table of its own
         of_another = mapper.polymorphic_on != mapper.polymorphic_identity
         found = self._find(kind.identity, identities, [of_another], now=False)
-        return set(map(kind.identity.normal, found))
+        return set(map(kind.identity.normalize, found))
 
     def find_owners(self, kind: Kind, table: Table, identities: Collection[Any]) -> dict[Any, Any]:
         """By identity of a stored ledger entry, the identity of the run of *kind* that it belongs to."""
@@ -69,14 +69,14 @@ class Identities:
         own, width = table.identity.sql(entity), len(run.parts)
         statement = own.join(statement).add_columns(*own.parts).where(own.among(identities))
         return {
-            table.identity.normal(table.identity.joined(row[width:])): kind.identity.normal(
-                kind.identity.joined(row[:width])
+            table.identity.normalize(table.identity.join_parts(row[width:])): kind.identity.normalize(
+                kind.identity.join_parts(row[:width])
             )
             for row in self.connection.execute(statement)
         }
 
     def scope(self, table: Table) -> Mapping[sa.Column[Any], Any]:
-        """The columns, with their values, beside which the identity of *table* is unique.
+        """The columns that identify a row of *table* together with its identity, and their values.
 
         The host fills these columns, such as a tenant's. Empty: the identity is unique by itself.
         """
@@ -90,7 +90,7 @@ class Identities:
         while chunk := list(itertools.islice(remaining, KEYS_PER_STATEMENT // len(own.parts))):
             statement = own.select().where(own.among(chunk), *criteria)
             statement = latest(self.connection, statement) if now else statement
-            found.update(identity.joined(row) for row in self.connection.execute(statement))
+            found.update(identity.join_parts(row) for row in self.connection.execute(statement))
         return found
 
 

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import RowFaultError, as_it_is, raw
-from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, is_among
+from histio.kinds.mapping import Columns
+from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Table
 
 OwnerKeys: TypeAlias = Mapping[sa.Column[Any], Any]
@@ -41,7 +42,7 @@ def find_owner_keys(
         connection: In the transaction that has written the rows.
         table: The table of the rows.
         parameters: What was written, by column key.
-        within: Columns beside which the identity of a row is unique, if it is not unique by itself.
+        within: Columns that identify a row together with its identity, if the identity alone is not unique.
 
     Raises:
         RowFaultError: The database did not keep every row as it was.
@@ -75,7 +76,7 @@ def _read_owner_keys(
         among = is_among(known, keys[start : start + size])
         for row in connection.execute(sa.select(*known, *columns).where(among).order_by(*order)):
             key = tuple(row[:width])
-            key = key if identity is None else identity.normal_columns(key)
+            key = key if identity is None else identity.normalize_columns(key)
             found[key].append(dict(zip(columns, row[width:], strict=True)))
     return found
 

@@ -11,10 +11,10 @@ from marshmallow import ValidationError
 
 from histio.bound import Bound
 from histio.files.raw_runs import RawRun
+from histio.importing.cut_times import Cut, Truncation
 from histio.importing.renames import Renames, apply_renames, check_renames
 from histio.importing.run import Run
-from histio.importing.cut_times import Cut, Truncation
-from histio.kinds.canonical import canonical
+from histio.kinds.canonical import canonicalize
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
 from histio.log import log_handled
@@ -24,7 +24,7 @@ from histio.report import Fault
 def current_record(bound: Bound, kind: Kind, record: Any, version: str) -> Any:
     """*record*, upgraded from *version* to the current one, and as the host's hooks change it."""
     upgraded, _ = bound.versions.upgrade(kind.name, record, version)
-    return canonical(kind.table, upgraded) if kind.is_hooked else upgraded
+    return canonicalize(kind.table, upgraded) if kind.is_hooked else upgraded
 
 
 class Reader:

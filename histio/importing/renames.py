@@ -13,7 +13,7 @@ from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer
 from histio.report import Renaming
-from histio.wire import faults_in, shown
+from histio.wire import faults_in, quote
 
 Renames = Mapping[str, Mapping[str, str]]
 """By member name, new slugs by old slugs."""
@@ -27,7 +27,7 @@ def check_renames(renames: Renames, kinds: Sequence[Kind]) -> None:
         ValueError: A member is not a slug, or a new slug is not valid.
     """
     if not isinstance(renames, Mapping):
-        raise TypeError(f"rename is a mapping from members to mappings of slugs, not {shown(renames)}")
+        raise TypeError(f"rename is a mapping from members to mappings of slugs, not {quote(renames)}")
     fields = {
         table.names[member]: field
         for kind in kinds
@@ -47,12 +47,12 @@ def _check_slugs(member: str, field: Slug, slugs: Mapping[str, str]) -> None:
     if len(field.key) > 1:
         raise ValueError(f"rename: {member} is a key of several columns: change those in the document")
     if not isinstance(slugs, Mapping):
-        raise TypeError(f"rename: {member} needs a mapping from old to new slugs, not {shown(slugs)}")
+        raise TypeError(f"rename: {member} needs a mapping from old to new slugs, not {quote(slugs)}")
     for new in slugs.values():
         try:
             field.check([new] if field.many else new)
         except ValidationError as error:
-            raise ValueError(f"rename: {member}: {shown(new)}: {error.messages[0]}") from None
+            raise ValueError(f"rename: {member}: {quote(new)}: {error.messages[0]}") from None
 
 
 def apply_renames(run: Run, renames: Renames) -> None:

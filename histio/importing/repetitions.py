@@ -16,7 +16,7 @@ from histio.report import Code, Fault
 def duplicate(table: Table, identity: Any) -> str:
     """The message for an *identity* of *table* that exists already."""
     own = _identity(table)
-    return f"Duplicate {own.title}: {own.words(identity)}"
+    return f"Duplicate {own.title}: {own.format(identity)}"
 
 
 def _identity(table: Table) -> Identity:
@@ -45,7 +45,7 @@ def written_here(
         stored = [identity for other, identity in entries if other is table]
         owners = identities.find_owners(kind, table, stored) if stored else {}
         for identity, owner in owners.items():
-            if spool.place(kind.name, kind.named(owner)) is not None:
+            if spool.place(kind.name, kind.format_identity(owner)) is not None:
                 found.add((table, identity))
     return found
 

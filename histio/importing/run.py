@@ -47,12 +47,12 @@ class Run:
     @property
     def identity(self) -> Any:
         """The identity of the run, as its columns take it; None if it is not valid."""
-        return self.kind.identity.of(self.values)
+        return self.kind.identity.read(self.values)
 
     @property
     def uuid(self) -> str | None:
         """The identity of the run as text; None if it is not valid."""
-        return None if self.identity is None else self.kind.named(self.identity)
+        return None if self.identity is None else self.kind.format_identity(self.identity)
 
     @property
     def steps(self) -> Steps:
@@ -100,6 +100,6 @@ class Run:
     def identities(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Yield table, identity and steps of the run and of every ledger entry."""
         for table, values, steps in walk_values(self.kind.table, self.values):
-            identity = None if table.identity is None else table.identity.of(values)
+            identity = None if table.identity is None else table.identity.read(values)
             if identity is not None:
                 yield table, identity, steps

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from histio.importing.run import Run
 from histio.kinds.table import Kind
-from histio.resolving.circles import reached
+from histio.resolving.circles import find_reachable
 
 _WAVES = 20
 """The most waves in which the runs of one window are written; with more, references are left blank."""
@@ -17,7 +17,7 @@ def sort_kinds(kinds: Sequence[Kind]) -> list[Kind]:
 
     The given order is kept otherwise, also for kinds that refer to each other in a circle.
     """
-    before = reached(kinds, lambda kind, other: any(kind.refers_to(other)))
+    before = find_reachable(kinds, lambda kind, other: any(kind.refers_to(other)))
     left, placed = list(kinds), []
     while left:
         free = next(

@@ -16,7 +16,8 @@ from histio.importing.orm import insert_by_unit_of_work
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import RowCounts, check_counts
 from histio.importing.run import Run
-from histio.kinds.mapping import Columns, unique_on
+from histio.kinds.keys import unique_on
+from histio.kinds.mapping import Columns
 from histio.kinds.table import Kind
 
 
@@ -27,7 +28,7 @@ class RunWriter:
         destination: The database.
         habits: The habits of the session that is used.
         unit_of_work: The names of the kinds that the unit of work writes; the others are written in bulk.
-        counts: Tells whether rows have to be counted after they are written.
+        counts: Decides whether rows have to be counted after they are written.
         deferred: Whether deferred constraints are checked now.
 
     Attributes:

@@ -13,7 +13,7 @@ from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.run import Run
 from histio.inspecting.run_checker import RunChecker
-from histio.kinds.auditing import findings
+from histio.kinds.auditing import audit_record
 from histio.pointer import pointer
 from histio.report import Fault, Problem
 
@@ -44,7 +44,7 @@ def audit(given: FilePath | History, /, *, history: History | None = None) -> It
 
 def note_audits(run: Run, record: Any) -> None:
     """Add a warning to *run* for each rule that its *record*, of the current version, breaks."""
-    for steps, text in findings(run.kind.table, record):
+    for steps, text in audit_record(run.kind.table, record):
         run.note(Fault(text, "audit"), *steps, warning=True)
 
 
@@ -53,7 +53,7 @@ def _audit_database(bound: Bound) -> Iterator[Problem]:
     with bound.database.reading(None) as connection:
         for kind in bound.kinds:
             for index, record in enumerate(export_runs(connection, kind)):
-                if findings(kind.table, record):
+                if audit_record(kind.table, record):
                     [run] = checker.check([RawRun(kind.name, record, index)])
                     note_audits(run, record)
                     yield from (_without_place(problem, run) for problem in run.warnings)

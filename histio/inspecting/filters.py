@@ -17,7 +17,7 @@ from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Table
 from histio.resolving.lookup import Found
-from histio.wire import faults_in, shown
+from histio.wire import faults_in, quote
 
 
 def filter_by_slugs(
@@ -94,7 +94,7 @@ def _find_criterion(
         value = field.deserialize([slug] if field.many else slug)
     except ValidationError as error:
         fault = next(fault for _, fault in faults_in(error.messages))
-        return f"{table.names[member]}: {shown(slug)}: {fault}"
+        return f"{table.names[member]}: {quote(slug)}: {fault}"
     if member in table.columns:
         criterion: sa.ColumnElement[bool] = getattr(entity, table.attribute(member).key) == value
         return criterion

@@ -19,7 +19,7 @@ from histio.inspecting.records import read_records
 from histio.inspecting.slug_counts import SlugCounts
 from histio.kinds.walk import walk_record
 from histio.report import Problem
-from histio.wire import encoded
+from histio.wire import encode
 
 _log = logging.getLogger("histio")
 
@@ -153,7 +153,7 @@ class _RunCounts:
     def _add_to_seal(self, raw: RawRun) -> None:
         if self._seal is not None:
             try:
-                self._seal.add(lines(raw.kind, [encoded(raw.record)]))
+                self._seal.add(lines(raw.kind, [encode(raw.record)]))
             except ValueError:  # text that is not Unicode
                 self._seal = None
 

@@ -55,7 +55,7 @@ class Account:
         return [item for item in self.items if item.status == "missing"]
 
 
-def error_of(accounts: Iterable[Account]) -> BindingError | None:
+def build_error(accounts: Iterable[Account]) -> BindingError | None:
     """The error with everything in *accounts* that is missing; None: nothing is."""
     found = [(account, item) for account in accounts for item in account.missing]
     if not found:

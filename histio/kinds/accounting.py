@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy.orm import ColumnProperty, RelationshipDirection, RelationshipProperty
 
-from histio.kinds.account import Account, Item, error_of
+from histio.kinds.account import Account, Item, build_error
 from histio.kinds.associations import association_model, data_columns
 from histio.kinds.lines import column_lines, filling_lines, relationship_lines
 from histio.kinds.machinery import column_machinery, relationship_machinery
-from histio.kinds.mapping import Relation, relation
+from histio.kinds.relations import Relation, relation
 from histio.kinds.table import Kind, Ledger, Table
 
 
@@ -42,7 +42,7 @@ def check_accounts(
     kinds: Sequence[Kind], *, values: Collection[str] = (), acting: Collection[Table] = ()
 ) -> None:
     """Raise a BindingError that lists every column and relationship of *kinds* that is not accounted for."""
-    error = error_of(accounts(kinds, values=values, acting=acting))
+    error = build_error(accounts(kinds, values=values, acting=acting))
     if error is not None:
         raise error
 

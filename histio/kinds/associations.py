@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, RelationshipProperty
 
-from histio.kinds.mapping import is_surrogate_key
+from histio.kinds.keys import is_surrogate_key
 
 
 def data_columns(relationship: RelationshipProperty[Any]) -> list[sa.Column[Any]]:

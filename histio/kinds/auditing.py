@@ -60,16 +60,16 @@ def _has(table: Table, path: str) -> bool:
     return any(table.names[each.member] == name and _has(each.table, rest) for each in table.ledgers)
 
 
-def broken(rule: Audit, record: Record) -> list[Finding]:
+def apply_rule(rule: Audit, record: Record) -> list[Finding]:
     """What a *rule* finds in *record*, its entries aside; numbers of any size are compared exactly."""
     with localcontext(prec=_DIGITS):
         return list(rule.findings(record))
 
 
-def findings(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
+def audit_record(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
     """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
     found: list[tuple[tuple[str | int, ...], str]] = []
     for below, entry, at in walk_record(table, record, *steps):
         for rule in audits_of(below):
-            found += (((*at, member), text) for member, text in broken(rule, entry))
+            found += (((*at, member), text) for member, text in apply_rule(rule, entry))
     return found

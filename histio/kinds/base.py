@@ -235,12 +235,12 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
             of_nested = point and field is not None and nested_in(field) is not None
             named = known if of_nested or not point else _association_columns(mapper, first)
             if (first if of_nested else name) not in named:
-                with naming(self, "Meta.exclude"):
+                with locate_errors(self, "Meta.exclude"):
                     raise no_such(mapper, "attribute or field", name, named)
         for name, field in self._declared_fields.items():
             if isinstance(field, SQLAlchemyAutoField) and name not in self.opts.left_out:
                 wanted = field.column_name or name
-                with naming(self, name):
+                with locate_errors(self, name):
                     raise no_such(mapper, "column", wanted, mapper.column_attrs.keys())
 
     def _absent(self) -> set[str]:
@@ -310,7 +310,7 @@ def binding_error(
 
 
 @contextmanager
-def naming(schema: object, field: str) -> Iterator[None]:
+def locate_errors(schema: object, field: str) -> Iterator[None]:
     """Let BindingErrors in the block name *field* of *schema*, unless they name a place already."""
     try:
         yield

@@ -16,14 +16,13 @@ from sqlalchemy.orm import Mapper
 
 from histio.errors import BindingError
 from histio.kinds.auditing import audits_of
-from histio.kinds.base import BaseSchema, binding_error, naming
+from histio.kinds.base import BaseSchema, binding_error, locate_errors
 from histio.kinds.charting import charts_of
 from histio.kinds.entry_order import order_names
 from histio.kinds.fields import Date, Slug, UtcTimestamp
 from histio.kinds.identify import identity_of
 from histio.kinds.joins import constants_of
 from histio.kinds.mapping import (
-    Relation,
     attribute,
     column_named,
     column_of,
@@ -31,8 +30,8 @@ from histio.kinds.mapping import (
     is_query_expression,
     mapper_of,
     no_such,
-    relation,
 )
+from histio.kinds.relations import Relation, relation
 from histio.kinds.table import Kind, Ledger, Links, Reference, Snapshot, Table
 from histio.wire import WireField, is_list, nested_in, wire_name
 
@@ -139,7 +138,7 @@ def _table(schema: BaseSchema) -> Table:
     ledgers: list[Ledger] = []
     for name, field in schema.load_fields.items():
         member, nested = field.attribute or name, nested_in(field)
-        with naming(schema, name):
+        with locate_errors(schema, name):
             if nested is not None:
                 _check_unknown(nested.unknown)
                 _check_unknown(nested.schema.unknown)
@@ -207,7 +206,7 @@ def _check_dumped(schema: BaseSchema, mapper: Mapper[Any]) -> None:
         source = (field.attribute or name).partition(".")[0]
         if not field.dump_only or not isinstance(field, WireField):
             continue
-        with naming(schema, name):
+        with locate_errors(schema, name):
             if not hasattr(mapper.class_, source):
                 raise no_such(mapper, "attribute", source, dir(mapper.class_))
             if is_query_expression(mapper, source):

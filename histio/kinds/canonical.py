@@ -14,7 +14,7 @@ ONLY_DUMPED = ""
 """The key of the members that are only dumped, as a mapping from names to values. No member has this key."""
 
 
-def canonical(table: Table, record: Any) -> Any:
+def canonicalize(table: Table, record: Any) -> Any:
     """*record* as an export would write it, with its own slugs; the same object if it cannot be loaded."""
     values = load(table, record)
     return record if values is None else dump(table, values)

@@ -8,7 +8,7 @@ from histio.kinds.base import binding_error, declares
 from histio.kinds.charts import Compare
 from histio.kinds.fields import Choice, FixedDecimal, Integer, Number, Slug, Text
 from histio.kinds.table import Table
-from histio.wire import shown
+from histio.wire import quote
 
 _NUMBERS = (FixedDecimal, Integer, Number)
 _UNIT = "unit"
@@ -30,7 +30,7 @@ def charts_of(table: Table) -> tuple[Compare, ...]:
 
     for chart in opts.charts:
         if not isinstance(chart, Compare):
-            raise binding_error(schema, f"{shown(chart)} is no chart of histio.charts", field="Meta.charts")
+            raise binding_error(schema, f"{quote(chart)} is no chart of histio.charts", field="Meta.charts")
         for member in chart.members:
             if member not in names and not left_out(member):
                 raise binding_error(schema, f"{chart}: there is no {member!r}", field="Meta.charts")

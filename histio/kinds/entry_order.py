@@ -16,7 +16,8 @@ from sqlalchemy.orm import Mapper
 from histio.kinds.base import BaseSchema, binding_error
 from histio.kinds.fields import Slug
 from histio.kinds.identify import identity_fields
-from histio.kinds.mapping import Relation, find_column, mapper_of
+from histio.kinds.mapping import find_column, mapper_of
+from histio.kinds.relations import Relation
 
 
 def order_names(schema: BaseSchema, owner: Relation) -> tuple[str, ...]:

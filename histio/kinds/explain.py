@@ -12,7 +12,7 @@ from histio.kinds.json_schema import EXPORTED_AT
 from histio.kinds.versions import parts
 from histio.pointer import pointer
 from histio.report import Code, Fault, Problem
-from histio.wire import shown
+from histio.wire import quote
 
 # The codes of a validator's keywords; that of every other keyword is `schema`.
 _CODES: dict[str, Code] = {
@@ -69,13 +69,13 @@ def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...]
         yield (), _version_message(instance, rule)
     elif error.validator == "type":
         kinds = " or ".join([rule] if isinstance(rule, str) else rule)
-        yield (), f"Must be {kinds}, not {shown(instance)}."
+        yield (), f"Must be {kinds}, not {quote(instance)}."
     elif error.validator == "anyOf" and all("required" in branch for branch in rule):
         yield (), f"Must have {' or '.join(name for branch in rule for name in branch['required'])}."
     elif error.validator == "enum":
-        yield (), f"Must be {' or '.join(map(shown, rule))}, not {shown(instance)}."
+        yield (), f"Must be {' or '.join(map(quote, rule))}, not {quote(instance)}."
     else:
-        yield (), f"Breaks the rule {error.validator}: {shown(rule)}."
+        yield (), f"Breaks the rule {error.validator}: {quote(rule)}."
 
 
 def _version_message(version: object, newest: str) -> str:
@@ -84,5 +84,5 @@ def _version_message(version: object, newest: str) -> str:
         return f"Format {version} is newer than {newest}, the newest that this histio reads."
     if given and known and given < known:
         upgrades = f'upgrades={{"{version}": function}}'
-        return f'Must be "{newest}", not {shown(version)}, which a History with {upgrades} reads.'
-    return f'Must be "{newest}", not {shown(version)}.'
+        return f'Must be "{newest}", not {quote(version)}, which a History with {upgrades} reads.'
+    return f'Must be "{newest}", not {quote(version)}.'

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Mapper
 from histio.errors import BindingError
 from histio.kinds.base import BaseSchema, binding_error
 from histio.kinds.fields import RunUUID, Slug
-from histio.kinds.identity import Identity, Part
-from histio.kinds.mapping import column_of, relation
+from histio.kinds.identity import Identity, IdentityPart
+from histio.kinds.mapping import column_of
+from histio.kinds.relations import relation
 from histio.wire import wire_name
 
 _OPTION = "Meta.identity"
@@ -73,12 +74,12 @@ def identity_of(
     names = identity_fields(schema)
     if not names:
         return None
-    parts: list[Part] = []
+    parts: list[IdentityPart] = []
     own: list[sa.Column[Any]] = []
     for name in names:
         field, member = schema.load_fields[name], schema.member(name)
         if member in columns:
-            parts.append(Part(member, wire_name(name, field), field, None, columns[member], None, ""))
+            parts.append(IdentityPart(member, wire_name(name, field), field, None, columns[member], None, ""))
             own.append(columns[member])
         elif isinstance(field, Slug) and field.relationship is not None and not field.many:
             parts += _parts_of_slug(mapper, member, wire_name(name, field), field)
@@ -91,7 +92,7 @@ def identity_of(
     return Identity(mapper, tuple(map(schema.member, names)), tuple(parts), tuple(own))
 
 
-def _parts_of_slug(mapper: Mapper[Any], member: str, name: str, field: Slug) -> Iterator[Part]:
+def _parts_of_slug(mapper: Mapper[Any], member: str, name: str, field: Slug) -> Iterator[IdentityPart]:
     """The values of a slug that is part of an identity."""
     way = relation(mapper, field.relationship or "")
     if field.fallback:
@@ -99,4 +100,4 @@ def _parts_of_slug(mapper: Mapper[Any], member: str, name: str, field: Slug) -> 
         raise BindingError(text, advice="leave out fallback=")
     for place, path in enumerate(field.key):
         at = place if len(field.key) > 1 else None
-        yield Part(member, name, field.rules[path], at, column_of(way.mapper, path), way, path)
+        yield IdentityPart(member, name, field.rules[path], at, column_of(way.mapper, path), way, path)

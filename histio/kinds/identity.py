@@ -14,12 +14,15 @@ from sqlalchemy.orm import Mapper, aliased
 
 from histio.kinds.fields import Integer, RunUUID
 from histio.kinds.fields.references import value_at
-from histio.kinds.mapping import Columns, Relation, attribute, is_among, is_unique
+from histio.kinds.keys import is_unique
+from histio.kinds.mapping import Columns, attribute
+from histio.kinds.relations import Relation
+from histio.kinds.selects import is_among
 from histio.wire import WireField
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class IdentityPart:
     """One value of an identity.
 
     Attributes:
@@ -40,12 +43,12 @@ class Part:
     relation: Relation | None
     path: str
 
-    def of(self, values: Mapping[str, Any]) -> Any:
+    def read(self, values: Mapping[str, Any]) -> Any:
         """The value in loaded *values*; None where they lack it."""
         given = values.get(self.member)
         return given if given is None or self.place is None else given[self.place]
 
-    def in_record(self, record: Mapping[str, Any]) -> Any:
+    def read_wire(self, record: Mapping[str, Any]) -> Any:
         """The value in wire form."""
         given = record.get(self.name)
         return given.get(self.path) if self.place is not None and isinstance(given, Mapping) else given
@@ -54,7 +57,7 @@ class Part:
         """A loaded *value* in wire form."""
         return self.field.to_wire(value) if isinstance(self.field, WireField) and value is not None else value
 
-    def normal(self, value: Any) -> Any:
+    def normalize(self, value: Any) -> Any:
         """A *value* from the database in the form of loaded ones: without padding, in the same time zone."""
         if isinstance(self.field, RunUUID | Integer) or not isinstance(self.field, WireField):
             return value
@@ -76,7 +79,7 @@ class Identity:
 
     mapper: Mapper[Any]
     members: tuple[str, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[IdentityPart, ...]
     columns: Columns
 
     @property
@@ -88,7 +91,7 @@ class Identity:
     @property
     def is_unique(self) -> bool:
         """Whether the database makes sure that no two rows have the same identity."""
-        related: dict[str, list[Part]] = {}
+        related: dict[str, list[IdentityPart]] = {}
         for part in self.parts:
             related.setdefault("" if part.relation is None else part.relation.name, []).append(part)
         related.pop("", None)
@@ -112,12 +115,12 @@ class Identity:
         """The steps from a record to its identity: to the record itself where it has several members."""
         return (self.names[0],) if len(self.members) == 1 else ()
 
-    def of(self, values: Mapping[str, Any]) -> Any:
+    def read(self, values: Mapping[str, Any]) -> Any:
         """The identity of loaded *values*; None where one of its members is missing."""
-        given = [part.of(values) for part in self.parts]
-        return None if any(each is None for each in given) else self.joined(given)
+        given = [part.read(values) for part in self.parts]
+        return None if any(each is None for each in given) else self.join_parts(given)
 
-    def of_row(self, row: Any) -> Any:
+    def read_row(self, row: Any) -> Any:
         """The identity of an object, with None for each part that is missing."""
         fields: dict[str, Any] = {}
         for part in self.parts:
@@ -125,14 +128,14 @@ class Identity:
                 fields[part.member] = getattr(row, attribute(self.mapper, part.column).key)
             elif part.member not in fields:
                 fields[part.member] = part.relation.follow(row)
-        return self.joined(
+        return self.join_parts(
             [
                 fields[part.member] if part.relation is None else value_at(fields[part.member], part.path)
                 for part in self.parts
             ]
         )
 
-    def joined(self, values: Sequence[Any]) -> Any:
+    def join_parts(self, values: Sequence[Any]) -> Any:
         """The identity with these *values* of its parts."""
         return values[0] if len(self.parts) == 1 else tuple(values)
 
@@ -140,15 +143,15 @@ class Identity:
         """The values of the parts of an *identity*."""
         return (identity,) if len(self.parts) == 1 else identity
 
-    def normal(self, identity: Any) -> Any:
+    def normalize(self, identity: Any) -> Any:
         """An *identity* that a database has returned, as a record's is loaded."""
         if len(self.parts) == 1:
-            return self.parts[0].normal(identity)
-        return tuple(part.normal(each) for part, each in zip(self.parts, identity, strict=True))
+            return self.parts[0].normalize(identity)
+        return tuple(part.normalize(each) for part, each in zip(self.parts, identity, strict=True))
 
-    def normal_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
+    def normalize_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """Values from the database, of its columns and of further ones, in the form of written rows."""
-        normal = {part.column: part.normal for part in self.parts if part.relation is None}
+        normal = {part.column: part.normalize for part in self.parts if part.relation is None}
         own = zip(self.columns, values, strict=False)
         return (
             *(normal[column](value) if column in normal else value for column, value in own),
@@ -160,7 +163,7 @@ class Identity:
         wired = [part.wire(each) for part, each in zip(self.parts, self.values(identity), strict=True)]
         return wired[0] if len(wired) == 1 else wired
 
-    def words(self, identity: Any) -> str:
+    def format(self, identity: Any) -> str:
         """An *identity* as unique text: in the form of the format, or as stored if it has no such form."""
         wired = []
         for part, value in zip(self.parts, self.values(identity), strict=True):
@@ -168,13 +171,13 @@ class Identity:
                 wired.append(part.wire(value))
             except (ValidationError, ValueError):
                 wired.append(value)
-        return self._in_words(wired)
+        return self._format_parts(wired)
 
-    def words_of(self, record: Mapping[str, Any]) -> str:
+    def format_record(self, record: Mapping[str, Any]) -> str:
         """The identity of a *record*, as the same text."""
-        return self._in_words([part.in_record(record) for part in self.parts])
+        return self._format_parts([part.read_wire(record) for part in self.parts])
 
-    def _in_words(self, wired: Sequence[Any]) -> str:
+    def _format_parts(self, wired: Sequence[Any]) -> str:
         return str(wired[0]) if len(wired) == 1 else " ".join(map(_quoted, wired))
 
     def sql(self, entity: Any = None, *, apart: bool = False) -> IdentitySql:
@@ -221,7 +224,7 @@ class IdentitySql:
             return column
         return getattr(self._base, attribute(self.identity.mapper, column).key)
 
-    def _part(self, part: Part) -> Any:
+    def _part(self, part: IdentityPart) -> Any:
         if part.relation is None:
             return self._own(part.column)
         *steps, last = part.path.split(".")
@@ -247,7 +250,7 @@ class IdentitySql:
             self._joins.append((self._base, related, sa.and_(*tied)))
         return self._related[way]
 
-    def _apart(self, part: Part, value: Any) -> Any:
+    def _apart(self, part: IdentityPart, value: Any) -> Any:
         if part.relation is None:
             return value
         (_, related, tied), *further = [join for join in self._joins if join[1] in self._ways(part)]
@@ -256,7 +259,7 @@ class IdentitySql:
             statement = statement.join(step)
         return statement.correlate(self._base).scalar_subquery()
 
-    def _ways(self, part: Part) -> list[Any]:
+    def _ways(self, part: IdentityPart) -> list[Any]:
         """The related rows that lead to a part, one after the other."""
         assert part.relation is not None  # noqa: S101 - asked of others only
         steps = part.path.split(".")[:-1]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql import operators
 
 from histio.errors import BindingError
-from histio.kinds.mapping import Relation
+from histio.kinds.relations import Relation
 
 
 def constants_of(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 from marshmallow import Schema
 
 from histio.kinds.assertions import assertions_of, or_null
-from histio.kinds.base import BaseSchema, naming
+from histio.kinds.base import BaseSchema, locate_errors
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.identify import identity_fields
 from histio.wire import JsonSchema, WireField, is_list, nested_in, wire_name
@@ -125,7 +125,7 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
     for member, field in members.items():
         nested = nested_in(field)
         if nested is None:
-            with naming(schema, member):
+            with locate_errors(schema, member):
                 properties[member] = _member(member, field, definitions)
             continue
         inner = _record(nested.schema, definitions, _name(nested.schema))

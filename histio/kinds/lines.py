@@ -8,7 +8,8 @@ from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from histio.errors import BindingError
 from histio.kinds.converter import has_field
-from histio.kinds.mapping import Relation, natural_keys, relation
+from histio.kinds.keys import natural_keys
+from histio.kinds.relations import Relation, relation
 
 
 def filling_lines(mapper: Mapper[Any], name: str, column: Any) -> tuple[str, ...]:

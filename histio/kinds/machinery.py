@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper
 
-from histio.kinds.mapping import Relation, is_surrogate_key
+from histio.kinds.keys import is_surrogate_key
+from histio.kinds.relations import Relation
 from histio.kinds.table import Ledger, Table
 
 

@@ -20,12 +20,9 @@ from histio.kinds.base import BaseSchema
 from histio.kinds.fields import Date, UtcTimestamp
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Identity
-from histio.kinds.mapping import (
-    Columns,
-    Relation,
-    attribute,
-    is_unique,
-)
+from histio.kinds.keys import is_unique
+from histio.kinds.mapping import Columns, attribute
+from histio.kinds.relations import Relation
 from histio.wire import WireField
 
 
@@ -289,9 +286,9 @@ class Kind:
         """Whether functions of the host's change records before they are loaded."""
         return any(table.schema.is_hooked for table in self.table.all())
 
-    def named(self, identity: Any) -> str:
+    def format_identity(self, identity: Any) -> str:
         """An *identity*, as its column has it, in words; as it is where the format has none for it."""
-        return self.identity.words(identity)
+        return self.identity.format(identity)
 
     def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference | Links]]:
         """The references and lists of this kind's records that name runs of the *other*."""

@@ -13,7 +13,7 @@ from histio.files import FilePath, Source, check_damage, reading
 from histio.files.raw_runs import UnreadableLine
 from histio.history import History
 from histio.importing.parse import Reader
-from histio.kinds.auditing import broken
+from histio.kinds.auditing import apply_rule
 from histio.kinds.audits import Audit, Record, number
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
@@ -110,7 +110,7 @@ class Branch:
         if self.plan.by_day is not None:
             self._sums.add(self.plan.by_day, place.day, unit, amounts)
         for findings in self.rules:
-            for member, text in broken(findings.rule, record):
+            for member, text in apply_rule(findings.rule, record):
                 findings.add(Example(place.run, place.place, pointer(*steps, member), text))
         for ledger, branch in self._ledgers:
             name = branch.plan.path[-1]
@@ -146,7 +146,7 @@ class GatheredKind:
             found = self._locator.locate(record)
             time, run = found.time, found.identity
         except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
-            time, run = "", self.kind.identity.words_of(record)
+            time, run = "", self.kind.identity.format_record(record)
         if time:
             self.first = time if self.first is None else min(self.first, time)
             self.last = time if self.last is None else max(self.last, time)

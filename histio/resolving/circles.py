@@ -71,7 +71,7 @@ def _may_defer(columns: Sequence[sa.Column[Any]], dialect: sa.Dialect) -> bool:
     return all(can_defer(constraint, dialect) for constraint in keys)
 
 
-def reached(kinds: Sequence[Kind], refers: Callable[[Kind, Kind], bool]) -> dict[Kind, set[Kind]]:
+def find_reachable(kinds: Sequence[Kind], refers: Callable[[Kind, Kind], bool]) -> dict[Kind, set[Kind]]:
     """The kinds that each of *kinds* refers to, directly or through other kinds.
 
     *refers* says whether a kind refers directly to another, or to itself.
@@ -92,7 +92,7 @@ def stuck_kinds(kinds: Sequence[Kind], dialect: sa.Dialect) -> dict[Kind, list[s
         (kind, other): list(_hard_columns(kind, other, dialect))
         for kind, other in itertools.product(kinds, kinds)
     }
-    from_each = reached(kinds, lambda kind, other: bool(hard[kind, other]))
+    from_each = find_reachable(kinds, lambda kind, other: bool(hard[kind, other]))
     return {
         kind: [
             name for other in kinds if kind in from_each[other] or other is kind for name in hard[kind, other]

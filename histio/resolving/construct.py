@@ -15,7 +15,8 @@ from sqlalchemy.orm import RelationshipProperty
 from sqlalchemy.orm.attributes import init_collection
 from sqlalchemy.orm.collections import collection_adapter
 
-from histio.kinds.mapping import Relation, mapper_of, relation
+from histio.kinds.mapping import mapper_of
+from histio.kinds.relations import Relation, relation
 from histio.log import log_handled
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

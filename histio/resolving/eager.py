@@ -9,7 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased, joinedload, selectinload, undefer
 
-from histio.kinds.mapping import KEYS_PER_STATEMENT, Relation, attribute, is_among, select_rows
+from histio.kinds.mapping import attribute
+from histio.kinds.relations import Relation
+from histio.kinds.selects import KEYS_PER_STATEMENT, is_among, select_rows
 from histio.kinds.table import Links, Reference, Table
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from histio.kinds.fields.references import Key
 from histio.kinds.fields.slug_text import is_slug
 from histio.resolving.lookup import Execute, Lookup
-from histio.wire import shown
+from histio.wire import quote
 
 _MOST_HINTS = 25
 _MOST_KNOWN = 2_000
@@ -54,5 +54,5 @@ def format_key(value: Any) -> str:
     if isinstance(value, enum.Enum):
         return value.name
     if isinstance(value, str):
-        return value if is_slug(value) else shown(value)
-    return "none" if value is None else shown(value) if isinstance(value, bytes) else str(value)
+        return value if is_slug(value) else quote(value)
+    return "none" if value is None else quote(value) if isinstance(value, bytes) else str(value)

@@ -12,7 +12,8 @@ from sqlalchemy.orm.attributes import flag_modified
 from histio.errors import BindingError
 from histio.kinds.base import BaseSchema
 from histio.kinds.bind import table_of
-from histio.kinds.mapping import KEYS_PER_STATEMENT, attribute, select_rows
+from histio.kinds.mapping import attribute
+from histio.kinds.selects import KEYS_PER_STATEMENT, select_rows
 from histio.kinds.table import Ledger, Reference, Table
 from histio.kinds.walk import walk_values
 from histio.resolving.construct import assign, construct
@@ -62,7 +63,7 @@ def make(
 
 
 def _identity(table: Table, record: Values) -> Any:
-    return None if table.identity is None else table.identity.of(record)
+    return None if table.identity is None else table.identity.read(record)
 
 
 def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, Any]:
@@ -90,7 +91,7 @@ def _known(table: Table, records: Iterable[Values], session: Session) -> dict[An
         statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager_options(table))
         among = own.among(identities[start : start + size])
         for row, *values in session.execute(statement.where(among)):
-            known[table.identity.joined(values)] = row
+            known[table.identity.join_parts(values)] = row
     return known
 
 
@@ -141,7 +142,7 @@ def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: R
 
 
 def _stored_identity(table: Table, row: Any) -> Any:
-    return None if table.identity is None else table.identity.of_row(row)
+    return None if table.identity is None else table.identity.read_row(row)
 
 
 def _relate(values: dict[str, Any], table: Table, reference: Reference, related: Any) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Mapper, aliased
 
 from histio.kinds.column_types import underlying
 from histio.kinds.fields.references import Key
-from histio.kinds.mapping import KEYS_PER_STATEMENT, NOT_EAGERLY, attribute, is_among
+from histio.kinds.mapping import attribute
+from histio.kinds.selects import KEYS_PER_STATEMENT, NOT_EAGERLY, is_among
 
 KeyValue = tuple[Key, Any]
 """A key and a value of it; for a key of several columns, the value is a tuple."""

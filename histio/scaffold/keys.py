@@ -12,7 +12,9 @@ from sqlalchemy.types import TypeEngine
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
 from histio.kinds.fields.texts import UUID_LENGTHS
-from histio.kinds.mapping import column_of, is_unique, natural_keys, relation, unique_rules
+from histio.kinds.keys import is_unique, natural_keys, unique_rules
+from histio.kinds.mapping import column_of
+from histio.kinds.relations import relation
 
 COUNTER = "a counter: other databases give its numbers to other rows"
 UUID_NAMES = ("uuid", "guid", "uid")

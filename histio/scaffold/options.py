@@ -9,7 +9,7 @@ from typing import Any
 from histio.kinds.bind import RESERVED_KINDS
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.fields.times import Date
-from histio.kinds.mapping import is_surrogate_key, is_unique, natural_keys
+from histio.kinds.keys import is_surrogate_key, is_unique, natural_keys
 from histio.scaffold.keys import COUNTER, UUID_NAMES, key_column, plain_uuid, way_of
 from histio.scaffold.outline import Line, Plan, quoted
 

@@ -14,13 +14,9 @@ from histio.kinds.associations import association_model, data_columns
 from histio.kinds.column_types import underlying
 from histio.kinds.converter import Converter
 from histio.kinds.fields import FixedDecimal, RunUUID
+from histio.kinds.keys import is_surrogate_key, is_unique, natural_keys
 from histio.kinds.machinery import column_machinery
-from histio.kinds.mapping import (
-    is_surrogate_key,
-    is_unique,
-    natural_keys,
-    relation,
-)
+from histio.kinds.relations import relation
 from histio.records import RecordSchema
 from histio.scaffold.keys import (
     COUNTER,

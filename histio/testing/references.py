@@ -18,7 +18,7 @@ from histio.kinds.walk import Steps, walk_record
 from histio.pointer import pointer
 from histio.testing.claims import FEW, demand, field_at
 from histio.testing.scene import Document, MakeRuns, Scene, at, scene
-from histio.wire import WireField, shown
+from histio.wire import WireField, quote
 
 
 def unknown_references(history: History, make_runs: MakeRuns) -> None:
@@ -37,7 +37,7 @@ def unknown_references(history: History, make_runs: MakeRuns) -> None:
                 told = [each.pointer for each in (report.warnings if warning else report.problems)]
                 demand(
                     where in told,
-                    f"{where} is {shown(record[name])}, which names no row, but no problem says so: "
+                    f"{where} is {quote(record[name])}, which names no row, but no problem says so: "
                     f"check {field_at(table, name)}, its relationship and its key.",
                     tuple(map(str, (*report.problems, *report.warnings))),
                 )
@@ -102,7 +102,7 @@ def unknown(field: Any) -> Any:
         return _unknown(field)
     one = _unknown(field.rule)
     if len(field.key) > 1:
-        one = {path: _unknown(rule) for path, rule in field._rules.items() if path in field.key}  # noqa: SLF001 - the kit is histio's own
+        one = {path: _unknown(rule) for path, rule in field.rules.items() if path in field.key}
     return [one] if field.many else one
 
 

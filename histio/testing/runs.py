@@ -15,7 +15,7 @@ from histio.pointer import pointer
 from histio.testing.claims import FEW, demand, demand_whole, field_at, skip
 from histio.testing.references import naming
 from histio.testing.scene import Document, MakeRuns, Scene, at, scene
-from histio.wire import shown
+from histio.wire import quote
 
 
 def made_runs(history: History, make_runs: MakeRuns) -> None:
@@ -100,7 +100,7 @@ def _changes(stage: Scene, first: Document, again: Document) -> Iterator[str]:
         for name, value in record.items():
             other = after[steps][1].get(name)
             if name not in nested and json.dumps(value) != json.dumps(other):
-                what = f"{pointer(*steps, name)} was {shown(value)} and is {shown(other)}"
+                what = f"{pointer(*steps, name)} was {quote(value)} and is {quote(other)}"
                 yield f"{what}: {field_at(table, name)}"
     yield from (f"{pointer(*steps)} is new" for steps in after if steps not in before)
 
@@ -131,7 +131,7 @@ def importing_again(history: History, make_runs: MakeRuns) -> None:
             tuple(map(str, report.problems)),
         )
         missed = [
-            f"{field_at(table, name)}: {shown(old)} and {shown(new)} load as the same value"
+            f"{field_at(table, name)}: {quote(old)} and {quote(new)} load as the same value"
             for table, name, old, new in _unnoticed(stage, document)
         ]
         demand(not missed, 'on_duplicate="verify" does not notice changed values of these:', tuple(missed))

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, aliased, scoped_session, sessionmaker
 from histio.database.dialects import deferring, ensure_transaction
 from histio.errors import ExportError, NotConfiguredError
 from histio.history import History
-from histio.kinds.mapping import is_among
+from histio.kinds.selects import is_among
 from histio.kinds.table import Kind, Reference, Table
 from histio.kinds.walk import Steps, walk_record
 from histio.report import ImportReport
@@ -234,7 +234,7 @@ def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
 
 def _identities(connection: Connection, kind: Kind) -> list[Any]:
     own = kind.identity.sql(kind.table.mapper.class_)
-    return [kind.identity.joined(row) for row in connection.execute(own.select())]
+    return [kind.identity.join_parts(row) for row in connection.execute(own.select())]
 
 
 @contextmanager

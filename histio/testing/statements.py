@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from histio.history import History
 from histio.kinds.table import Kind
-from histio.resolving.circles import reached
+from histio.resolving.circles import find_reachable
 from histio.testing.claims import FEW, MANY, demand, demand_whole, skip
 from histio.testing.scene import Document, MakeRuns, Scene, scene
 
@@ -66,7 +66,7 @@ def statements_of_imports(history: History, make_runs: MakeRuns) -> None:
 
     def executed(stage: Scene, kind: Kind) -> Counter[str]:
         document = documents[id(stage)]
-        refers = reached(stage.kinds, lambda one, other: any(one.refers_to(other)))
+        refers = find_reachable(stage.kinds, lambda one, other: any(one.refers_to(other)))
         circle = [
             each for each in stage.kinds if each is kind or (each in refers[kind] and kind in refers[each])
         ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from histio.history import History
 from histio.kinds.fields import SlugList, UtcTimestamp
-from histio.kinds.mapping import unique_rules
+from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
 from histio.records import RecordSchema
 from histio.testing.scene import Document, kinds_of

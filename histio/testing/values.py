@@ -110,13 +110,12 @@ def _slug_text(_field: Any, rule: JsonSchema) -> Values:
 
 def _slug(field: own.Slug, rule: JsonSchema) -> Values:
     if len(field.key) > 1:
-        parts = field._rules  # noqa: SLF001 - the kit is histio's own
-        return st.fixed_dictionaries({path: values_of(path, parts[path]) for path in field.key})
+        return st.fixed_dictionaries({path: values_of(path, field.rules[path]) for path in field.key})
     return _slug_text(field, rule) if field.rule is field else values_of("key", field.rule)
 
 
 def _slug_list(field: own.SlugList, rule: JsonSchema) -> Values:
-    one = field._own  # noqa: SLF001 - the kit is histio's own
+    one = field.own_rule
     each = _slug(field, rule["items"]) if one is None else values_of("key", one)
     return st.lists(each, max_size=4, unique_by=lambda value: json.dumps(value).lower())
 

@@ -16,7 +16,7 @@ from histio.pointer import pointer
 from histio.records import RecordSchema
 from histio.testing.claims import FEW, demand, field_at, need_hypothesis
 from histio.testing.scene import Document, MakeRuns, kinds_of, scene
-from histio.wire import JsonSchema, WireField, faults_in, shown
+from histio.wire import JsonSchema, WireField, faults_in, quote
 
 # Validators that the JSON Schema has too.
 _SPOKEN = (validate.OneOf, validate.Equal, validate.Range, validate.Length)
@@ -118,7 +118,7 @@ def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
     if refusals and not breaches and not any(_unspoken(kind.table, steps) for steps, _ in refusals):
         for steps, message in refusals:
             yield (
-                f"{pointer(*steps)}: marshmallow says {message!r} of {shown(_value(record, steps))}, which "
+                f"{pointer(*steps)}: marshmallow says {message!r} of {quote(_value(record, steps))}, which "
                 "the JSON Schema accepts: add the rule to assertions, or to metadata={'json_schema': …}"
             )
     if breaches and not refusals:
@@ -127,7 +127,7 @@ def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
             # Fields of marshmallow accept more than the JSON Schema, which an import rejects.
             if isinstance(_field(table, name), WireField):
                 yield (
-                    f"{pointer(*breach.absolute_path)}: the JSON Schema rejects {shown(breach.instance)}, "
+                    f"{pointer(*breach.absolute_path)}: the JSON Schema rejects {quote(breach.instance)}, "
                     f"which {field_at(table, str(name))} accepts: its check must agree with its assertions"
                 )
 

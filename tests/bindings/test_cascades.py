@@ -14,7 +14,7 @@ from histio import History
 from tests.support.bakery import number
 from tests.support.hosts import brings_back, document, entry, ledger, model, run, text, to, word
 from tests.support.mapping_styles import both_ways, listen, listening
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 
 def host(base, /, **options):
@@ -146,7 +146,7 @@ def test_a_listener_that_drops_or_adds_entries_rejects_their_run_alone(create, d
     given = document(record(1, "x"), record(2, "y", "bad"), record(3, "z"))
     with listening(maker, "before_flush", does(line)):
         report = history.import_document(given, on_duplicate=how)
-    assert (ends(report), told(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
     assert told_so in report.problems[0].message
     assert list(history.iter_runs("run")) == [given["runs"][0], given["runs"][2]]
 
@@ -162,7 +162,7 @@ def test_a_listener_that_drops_an_entry_rejects_the_update_of_its_run_alone(crea
     given = document(record(1, "x", "z"), record(2, "y", "bad"))
     with listening(maker, "before_flush", drops(line)):
         report = history.import_document(given, on_duplicate="update")
-    assert (report.updated, told(report.problems)) == (1, [("/runs/1", "constraint")])
+    assert (report.updated, codes_of(report.problems)) == (1, [("/runs/1", "constraint")])
     assert "1 of 2 are there" in report.problems[0].message
     assert list(history.iter_runs("run")) == [record(1, "x", "z"), record(2, "y")]
 
@@ -234,11 +234,11 @@ def test_entries_that_a_trigger_drops_or_adds_reject_their_run_alone(create, tri
     names = ["x"] * many
     given = document(record(1, *names), record(2, *names, "bad"), record(3, *names))
     report = history.import_document(given)
-    assert (ends(report), told(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
     assert count(engine, line) == 2 * many
     changed = document(record(1, *names, "bad"), record(3, *names, "y"))
     update = history.import_document(changed, on_duplicate="update")
-    assert (update.updated, told(update.problems)) == (1, [("/runs/0", "constraint")])
+    assert (update.updated, codes_of(update.problems)) == (1, [("/runs/0", "constraint")])
     assert list(history.iter_runs("run")) == [record(1, *names), record(3, *names, "y")]
 
 
@@ -255,7 +255,7 @@ def test_entries_that_a_trigger_keeps_reject_the_update_of_their_run_alone(creat
     assert history.import_document(document(*stored)).imported == 2
     trigger(engine, "drops", event="DELETE", table="lines", when="OLD.name = 'bad'")
     report = history.import_document(document(record(1, "a"), record(2, "b")), on_duplicate="update")
-    assert (report.updated, told(report.problems)) == (1, [("/runs/0", "constraint")])
+    assert (report.updated, codes_of(report.problems)) == (1, [("/runs/0", "constraint")])
     assert "2, not 1" in report.problems[0].message
     assert list(history.iter_runs("run")) == [stored[0], record(2, "b")]
 
@@ -270,7 +270,7 @@ def test_runs_that_a_trigger_drops_are_rejected_alone(create, trigger, odd, way)
     bad = f"uuid = '{number(2)}'"
     trigger(engine, odd, table="runs", when=f"NEW.{bad}", same=bad)
     report = History(engine, way(kind)).import_document(document(record(1), record(2), record(3)))
-    assert (ends(report), told(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
     assert count(engine, host_run) == 2
 
 
@@ -285,7 +285,7 @@ def test_links_that_a_trigger_drops_reject_their_run_alone(create, trigger, odd,
     history = History(engine, way(kind))
     given = document({"id": 1, "tags": ["a"]}, {"id": 2, "tags": ["a", "bad"]})
     report = history.import_document(given)
-    assert (ends(report), told(report.problems)) == ((1, 0, 1), [("/runs/1", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((1, 0, 1), [("/runs/1", "constraint")])
     assert list(history.iter_runs("run")) == given["runs"][:1]
 
 
@@ -338,7 +338,7 @@ def test_rows_are_written_through_a_view_and_those_that_it_drops_reject_their_ru
     history = History(engine, way(kind))
     given = document(record(1, "a", "b"), record(2, "c", "bad"), record(3, *["d"] * 120))
     report = history.import_document(given)
-    assert (ends(report), told(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
     assert "1 of 2" in report.problems[0].message
     assert list(history.iter_runs("run")) == [given["runs"][0], given["runs"][2]]
 

@@ -28,7 +28,7 @@ from tests.support.columns import (
     host,
     things,
 )
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 
 class Text200(sa.types.TypeDecorator):
@@ -132,10 +132,10 @@ def test_runs_are_known_and_ordered_by_a_uuid_in_any_kind_of_column(create, colu
     history = History(create(base.metadata), kind)
     digits = [f"{n:08x}-{n:04x}-4000-8000-{999 - n:012x}" for n in range(450)]
     given = {"version": "1.0", "things": [{"uuid": digit} for digit in reversed(digits)]}
-    assert ends(history.import_document(given)) == (450, 0, 0)
+    assert outcomes(history.import_document(given)) == (450, 0, 0)
     assert [run["uuid"] for run in history.iter_runs("thing")] == digits
     again = given | {"things": [{"uuid": digits[5].upper()}, {"uuid": digits[5]}]}
-    assert ends(history.import_document(again)) == (0, 2, 0)
+    assert outcomes(history.import_document(again)) == (0, 2, 0)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_the_column_cannot_hold_is_a_problem_to_every_validator(column_type
     history = History(None, kind)
     engine = histio.create_engine("sqlite://")
     with engine.connect() as connection:
-        found = told(history.check(things(value), session=connection))
+        found = codes_of(history.check(things(value), session=connection))
     engine.dispose()
     assert [each for _, each in found] == [code]
     assert not Draft202012Validator(history.json_schema()).is_valid(things(value))
@@ -182,7 +182,7 @@ def test_digits_that_an_unlimited_decimal_would_lose_are_a_problem(databases, di
     metadata, kind = host(sa.Numeric(), histio.FixedDecimal(required=True))
     history = History(databases.of_host(dialect)(metadata), kind)
     report = history.import_document(things("5", value))
-    assert (report.imported, told(report.problems)) == (1, [("/things/1/value", "precision")])
+    assert (report.imported, codes_of(report.problems)) == (1, [("/things/1/value", "precision")])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_lenient_mariadb_is_made_to_refuse_what_it_would_cut(databases, actual
         connection.exec_driver_sql(f"ALTER TABLE things MODIFY value {actual}")
         connection.exec_driver_sql("SET SESSION sql_mode = ''")
         report = History(None, kind).import_document(things(value, "x"), session=connection)
-        assert (report.imported, told(report.problems)) == (1, [expected])
+        assert (report.imported, codes_of(report.problems)) == (1, [expected])
         assert connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar_one() == ""
 
 

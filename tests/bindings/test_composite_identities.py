@@ -25,7 +25,7 @@ from tests.support import lab
 from tests.support.bakery import number
 from tests.support.lab import document, named, reading, review, sample, study, trial, visit, visits
 from tests.support.mapping_styles import listening
-from tests.support.reports import told
+from tests.support.reports import codes_of
 
 MOMENT = dt.datetime.fromisoformat(lab.TIME)
 EVERYTHING = document(
@@ -51,7 +51,7 @@ EVERYTHING = document(
 RUNS = 14
 
 
-def ends(report):
+def outcomes(report):
     return report.imported, report.updated, report.skipped, report.rejected
 
 
@@ -76,7 +76,7 @@ def history(engine):
 
 @pytest.fixture
 def full(history):
-    assert ends(history.import_document(EVERYTHING)) == (RUNS, 0, 0, 0)
+    assert outcomes(history.import_document(EVERYTHING)) == (RUNS, 0, 0, 0)
     return history
 
 
@@ -94,9 +94,9 @@ def test_the_order_in_which_runs_come_does_not_matter(history):
         mixed[name].reverse()
     for each in mixed["samples"]:  # but for those of the same place, which are as they were recorded
         each["readings"].sort(key=lambda entry: (entry["key"], entry["step"] or 0), reverse=True)
-    assert ends(history.import_document(dict(reversed(mixed.items())))) == (RUNS, 0, 0, 0)
+    assert outcomes(history.import_document(dict(reversed(mixed.items())))) == (RUNS, 0, 0, 0)
     report = history.import_document(EVERYTHING, on_duplicate="verify")
-    assert ends(report) == (0, 0, RUNS, 0)
+    assert outcomes(report) == (0, 0, RUNS, 0)
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_the_order_in_which_runs_come_does_not_matter(history):
     ],
 )
 def test_runs_that_exist_are_known_by_all_members(full, mode, outcome):
-    assert ends(full.import_document(EVERYTHING, on_duplicate=mode)) == outcome
+    assert outcomes(full.import_document(EVERYTHING, on_duplicate=mode)) == outcome
     assert exported(full) == json.dumps(EVERYTHING)
 
 
@@ -125,8 +125,8 @@ def to_file(history, path):
 def test_files_move_them_to_a_database_with_other_row_ids(create, tmp_path, name):
     path = to_file(History(create(lab.Base.metadata, *lab.catalog()), *lab.KINDS), tmp_path / name)
     target = History(create(lab.Base.metadata, *lab.catalog(backwards=True), number=1), *lab.KINDS)
-    assert ends(target.import_file(path)) == (RUNS, 0, 0, 0)
-    assert ends(target.import_file(path, on_duplicate="verify")) == (0, 0, RUNS, 0)
+    assert outcomes(target.import_file(path)) == (RUNS, 0, 0, 0)
+    assert outcomes(target.import_file(path, on_duplicate="verify")) == (0, 0, RUNS, 0)
     assert exported(target) == json.dumps(EVERYTHING)
 
 
@@ -151,7 +151,7 @@ def test_an_import_that_commits_in_between_knows_what_it_has_written(history, tm
     lines += [json.dumps({"sample": sample(number=n)}) for n in (1, 2, 1, 3, 2)]
     path.write_text("\n".join(lines) + "\n")
     report = history.import_file(path, commit_every=commit_every)
-    assert ends(report) == (3, 0, 2, 0)
+    assert outcomes(report) == (3, 0, 2, 0)
     assert [problem.code for problem in report.warnings] == ["duplicate-in-document"] * 2
 
 
@@ -169,7 +169,7 @@ def test_the_fast_path_gives_every_run_once_and_in_order(engine):
     records = [visit(project, n) for project in sorted(lab.PROJECTS) for n in range(1, tuning().page // 2)]
     shuffled = random.Random(1).sample(records, len(records))
     history = History(engine, lab.VisitSchema)
-    assert ends(history.import_document(visits(*shuffled))) == (len(records), 0, 0, 0)
+    assert outcomes(history.import_document(visits(*shuffled))) == (len(records), 0, 0, 0)
     assert exported(history) == json.dumps(visits(*records))
     assert list(history.iter_runs("visit", since=MOMENT)) == []
 
@@ -240,15 +240,15 @@ def test_an_identity_is_told_in_words_of_which_no_two_are_alike(full):
 
 def test_members_that_look_alike_when_put_together_are_different(history):
     given = document(samples=[sample('a "b', 1), sample('"a "b"', 1), sample("", 1), sample("null", 1)])
-    assert ends(history.import_document(given)) == (4, 0, 0, 0)
-    assert ends(history.import_document(given, on_duplicate="verify")) == (0, 0, 4, 0)
+    assert outcomes(history.import_document(given)) == (4, 0, 0, 0)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, 0, 4, 0)
     words = [problem.uuid for problem in history.import_document(given, on_duplicate="error").problems]
     assert len(set(words)) == 4
 
 
 def test_a_collation_that_takes_projects_for_the_same_does_not_mix_their_runs(history):
-    assert ends(history.import_document(document(study("acme")))) == (1, 0, 0, 0)
-    assert ends(history.import_document(document(study("Acme"), study("acme")))) == (1, 0, 1, 0)
+    assert outcomes(history.import_document(document(study("acme")))) == (1, 0, 0, 0)
+    assert outcomes(history.import_document(document(study("Acme"), study("acme")))) == (1, 0, 1, 0)
 
 
 @pytest.mark.parametrize("member", ["project", "number"])
@@ -256,31 +256,31 @@ def test_every_member_is_required(history, member):
     record = study()
     del record[member]
     report = history.import_document(document(record, study("acme", 2)))
-    assert ends(report) == (1, 0, 0, 1)
-    assert told(report.problems) == [(f"/studies/0/{member}", "schema")]
+    assert outcomes(report) == (1, 0, 0, 1)
+    assert codes_of(report.problems) == [(f"/studies/0/{member}", "schema")]
     assert report.problems[0].uuid is None
 
 
 def test_a_run_that_comes_twice_in_a_document_is_one(history):
     given = document(study("acme", 1), study("acme", 1, title="Another"), study("beta", 1))
     report = history.import_document(given)
-    assert ends(report) == (2, 0, 1, 0)
-    assert told(report.warnings) == [("/studies/1", "duplicate-in-document")]
-    assert told(history.check(given)) == [("/studies/1", "duplicate-in-document")]
+    assert outcomes(report) == (2, 0, 1, 0)
+    assert codes_of(report.warnings) == [("/studies/1", "duplicate-in-document")]
+    assert codes_of(history.check(given)) == [("/studies/1", "duplicate-in-document")]
 
 
 def test_an_entry_that_comes_twice_in_its_run_rejects_it(history):
     twice = study(trials=[trial("a", 1), trial("a", 2), trial("a", 1)])
     report = history.import_document(document(twice, study("acme", 2, trials=[trial("a", 1)])))
-    assert ends(report) == (1, 0, 0, 1)
-    assert told(report.problems) == [("/studies/0/trials/2", "duplicate-in-document")]
+    assert outcomes(report) == (1, 0, 0, 1)
+    assert codes_of(report.problems) == [("/studies/0/trials/2", "duplicate-in-document")]
     assert "Duplicate phase and attempt: a 1, twice in its run" in str(report.problems[0])
 
 
 def test_a_run_whose_project_is_unknown_is_no_duplicate_of_another(full):
     report = full.import_document(document(study("gone", 1), study("acme", 1)))
-    assert ends(report) == (0, 0, 1, 1)
-    assert told(report.problems) == [("/studies/0/project", "unknown-reference")]
+    assert outcomes(report) == (0, 0, 1, 1)
+    assert codes_of(report.problems) == [("/studies/0/project", "unknown-reference")]
 
 
 # --- what is said of a run that exists ----------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_a_run_whose_project_is_unknown_is_no_duplicate_of_another(full):
 def test_verify_update_and_diff_see_the_same(full, tmp_path, members, conflict):
     given = changed(**members)
     report = full.import_document(given, on_duplicate="verify")
-    assert ends(report) == (0, 0, 0, 1)
+    assert outcomes(report) == (0, 0, 0, 1)
     [problem] = report.problems
     assert (problem.code, problem.uuid) == ("conflict", "acme 2")
     with pytest.raises(AssertionError, match=conflict):
@@ -314,8 +314,8 @@ def test_verify_update_and_diff_see_the_same(full, tmp_path, members, conflict):
     path.write_text(json.dumps(given))
     differing = [each for each in histio.diff(full, path) if each.only_in is None]
     assert [(each.kind, each.uuid) for each in differing] == [("study", "acme 2")]
-    assert ends(full.import_document(given, on_duplicate="update")) == (0, 1, 0, 0)
-    assert ends(full.import_document(given, on_duplicate="verify")) == (0, 0, 1, 0)
+    assert outcomes(full.import_document(given, on_duplicate="update")) == (0, 1, 0, 0)
+    assert outcomes(full.import_document(given, on_duplicate="verify")) == (0, 0, 1, 0)
     assert [run for run in full.iter_runs("study") if run["number"] == 2] == given["studies"]
 
 
@@ -323,7 +323,7 @@ def test_verify_update_and_diff_see_the_same(full, tmp_path, members, conflict):
 def test_an_update_of_a_run_that_was_written_before_it_finds_it(history):
     given = document(study("acme", 1), study("acme", 1, title="Later"))
     report = history.import_document(given, on_duplicate="update")
-    assert ends(report) == (1, 1, 0, 0)
+    assert outcomes(report) == (1, 1, 0, 0)
     assert [run["title"] for run in history.iter_runs("study")] == ["Later"]
 
 
@@ -343,7 +343,7 @@ def test_a_run_that_another_client_has_just_written_is_known(engine, level, mode
 
     def write_first(_connection, _cursor, statement, *_):
         if rivals and statement.startswith("SELECT") and "FROM samples" in statement:
-            assert ends(rivals.pop().import_document(given)) == (2, 0, 0, 0)
+            assert outcomes(rivals.pop().import_document(given)) == (2, 0, 0, 0)
 
     with listening(engine, "after_cursor_execute", write_first):
         report = History(isolated, *lab.KINDS).import_document(given, on_duplicate=mode)
@@ -364,7 +364,7 @@ def test_a_reference_is_an_object_with_a_member_for_each_column(history):
 
 def test_runs_come_after_those_that_they_refer_to(history):
     chain = [study("acme", n, base=named("acme", n + 1)) for n in range(1, 6)] + [study("acme", 6)]
-    assert ends(history.import_document(document(*chain, reviews=[review("acme", 3)]))) == (7, 0, 0, 0)
+    assert outcomes(history.import_document(document(*chain, reviews=[review("acme", 3)]))) == (7, 0, 0, 0)
     assert [run["base"] for run in history.iter_runs("study")] == [run["base"] for run in chain]
 
 
@@ -372,7 +372,7 @@ def test_check_takes_runs_of_the_same_document_for_found(history):
     given = document(study("acme", 1, base=named("acme", 2)), study("acme", 2), reviews=[review("acme", 1)])
     assert history.check(given) == []
     given = document(study("acme", 1, base=named("acme", 3)), reviews=[review("acme", 1), review("beta", 1)])
-    assert told(history.check(given)) == [
+    assert codes_of(history.check(given)) == [
         ("/studies/0/base", "unknown-reference"),
         ("/reviews/0/study", "unknown-reference"),
         ("/reviews/1/study", "unknown-reference"),
@@ -426,10 +426,10 @@ def test_an_identity_is_looked_for_among_the_rows_of_its_tenant(create):
         history = History(engine, TicketSchema, values={"tenant": tenant})
         tickets = [{"site": "north", "number": n, "title": f"{tenant}"} for n in (1, 2)]
         given = {"version": "1.0", "tickets": tickets}
-        assert ends(history.import_document(given)) == (2, 0, 0, 0)
-        assert ends(history.import_document(given, on_duplicate="verify")) == (0, 0, 2, 0)
+        assert outcomes(history.import_document(given)) == (2, 0, 0, 0)
+        assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, 0, 2, 0)
         changed = {"version": "1.0", "tickets": [tickets[0] | {"title": "new"}]}
-        assert ends(history.import_document(changed, on_duplicate="update")) == (0, 1, 0, 0)
+        assert outcomes(history.import_document(changed, on_duplicate="update")) == (0, 1, 0, 0)
         kept = history.export_document(where=Ticket.tenant == tenant)["tickets"]
         assert [each["title"] for each in kept] == ["new", f"{tenant}"]
 
@@ -486,10 +486,10 @@ def hoards(*coins):
 def test_an_entry_of_another_run_is_a_duplicate(create, mode):
     history = History(create(CoinBase.metadata), HoardSchema)
     assert "hoard, import: fast path" in history.explain()
-    assert ends(history.import_document(hoards([("York", 1), ("York", 2)]))) == (1, 0, 0, 0)
+    assert outcomes(history.import_document(hoards([("York", 1), ("York", 2)]))) == (1, 0, 0, 0)
     given = hoards([("York", 1), ("York", 2)], [("Bath", 1), ("York", 2)], [("Bath", 2)])
     report = history.import_document(given, on_duplicate=mode)
-    assert ends(report) == (1, 0, 1, 1)
+    assert outcomes(report) == (1, 0, 1, 1)
     [problem] = report.problems
     assert (problem.pointer, problem.code) == ("/hoards/1/coins/1", "duplicate")
     assert "Duplicate mint and serial: York 2, an entry of another run" in problem.message
@@ -499,9 +499,9 @@ def test_an_entry_of_two_runs_of_a_document_goes_in_with_the_first(create):
     history = History(create(CoinBase.metadata), HoardSchema)
     given = hoards([("York", 1)], [("York", 2), ("York", 1)], [("York", 3)])
     report = history.import_document(given)
-    assert ends(report) == (2, 0, 0, 1)
-    assert told(report.problems) == [("/hoards/1/coins/1", "duplicate-in-document")]
-    assert told(history.check(hoards([("a", 1)], [("a", 1)]))) == [
+    assert outcomes(report) == (2, 0, 0, 1)
+    assert codes_of(report.problems) == [("/hoards/1/coins/1", "duplicate-in-document")]
+    assert codes_of(history.check(hoards([("a", 1)], [("a", 1)]))) == [
         ("/hoards/1/coins/0", "duplicate-in-document")
     ]
 
@@ -827,5 +827,5 @@ def test_lists_name_several_members_as_tuples_do(engine):
             identity = ["project", "number"]
 
     history = History(engine, Listed)
-    assert ends(history.import_document(visits(visit(), visit("beta")))) == (2, 0, 0, 0)
-    assert ends(history.import_document(visits(visit(), visit("beta")))) == (0, 0, 2, 0)
+    assert outcomes(history.import_document(visits(visit(), visit("beta")))) == (2, 0, 0, 0)
+    assert outcomes(history.import_document(visits(visit(), visit("beta")))) == (0, 0, 2, 0)

@@ -27,7 +27,7 @@ from tests.support.mapping_styles import (
     listening,
     moves,
 )
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 MOMENT = dt.datetime.fromisoformat(TIME)
 
@@ -79,7 +79,7 @@ def test_a_run_that_the_hosts_own_code_refuses_is_rejected_alone(create, refusin
     with maker() as session:
         session.add(host_run(id=9, email="mine"))
         report = history.import_document(given, session=session)
-        assert (ends(report), told(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
+        assert (outcomes(report), codes_of(report.problems)) == ((2, 0, 1), [("/runs/1", "constraint")])
         assert "ValueError: not an e-mail" in report.problems[0].message
         session.commit()
         assert session.scalars(sa.select(host_run.id).order_by(host_run.id)).all() == [1, 3, 9]
@@ -275,7 +275,7 @@ def test_a_ledger_of_the_runs_own_model_leaves_and_comes_back(create):
     subtasks = ledger(task, {"identity": "id"}, id=histio.Integer(required=True), cost=cost)
     history = History(create(base.metadata), run(task, cost=cost, subtasks=subtasks))
     given = document({"id": 1, "cost": 5, "subtasks": [{"id": n, "cost": n} for n in (2, 3)]})
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert history.export_document(where=task.parent_id.is_(None))["runs"] == given["runs"]
 
 
@@ -427,7 +427,7 @@ def test_a_member_that_is_only_dumped_does_not_take_over_the_one_that_is_read(sq
     given = {"uuid": number(1), "total": 5, "key": number(1), "total_text": "5"}
     brings_back(history, document(given))
     again = history.import_document(document(given), on_duplicate="error")
-    assert told(again.problems) == [("/runs/0/uuid", "duplicate")]
+    assert codes_of(again.problems) == [("/runs/0/uuid", "duplicate")]
     assert "Duplicate UUID: " in again.problems[0].message
     changed = history.import_document(document(given | {"total": 6}), on_duplicate="verify")
     assert "/total is 6, stored 5" in changed.problems[0].message

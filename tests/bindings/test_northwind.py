@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 import histio
 from histio import History
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 MOMENT = dt.datetime(2025, 12, 10, tzinfo=dt.UTC)
 
@@ -189,8 +189,8 @@ def test_orders_go_through_all_databases_and_come_back_unchanged(shop, databases
         engine = databases.of_host(dialect)(Base.metadata, *catalog(backwards=True), number=stop)
         history = History(engine, OrderSchema)
         report = history.import_document(json.loads(before))
-        assert (ends(report), report.problems, report.unit_of_work) == ((4, 0, 0), (), {})
-        assert ends(history.import_document(json.loads(before), on_duplicate="verify")) == (0, 4, 0)
+        assert (outcomes(report), report.problems, report.unit_of_work) == ((4, 0, 0), (), {})
+        assert outcomes(history.import_document(json.loads(before), on_duplicate="verify")) == (0, 4, 0)
         assert exported(engine) == before
 
 
@@ -200,8 +200,8 @@ def test_a_missing_product_or_employee_is_named_at_its_place(shop, sqlite_of):
     document["orders"][1]["details"][0]["product"] = "Mozzarella"
     engine = sqlite_of(Base.metadata, *catalog(), number=1)
     report = History(engine, OrderSchema).import_document(document)
-    assert ends(report) == (3, 0, 1)
-    assert told(report.problems) == [
+    assert outcomes(report) == (3, 0, 1)
+    assert codes_of(report.problems) == [
         ("/orders/1/employee", "unknown-reference"),
         ("/orders/1/details/0/product", "unknown-reference"),
     ]

@@ -19,7 +19,7 @@ from histio.tuning import tuned
 from tests.support.bakery import number
 from tests.support.columns import exported, host, things
 from tests.support.effort import examples
-from tests.support.reports import told
+from tests.support.reports import codes_of
 from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
 QUIETLY = settings(
@@ -154,7 +154,7 @@ def test_any_other_spelling_or_range_is_a_problem_to_every_validator(column_type
     history = History(None, kind)
     engine = histio.create_engine("sqlite://")
     with engine.connect() as connection:
-        found = told(history.check(things(value), session=connection))
+        found = codes_of(history.check(things(value), session=connection))
     engine.dispose()
     assert found == [("/things/0/value", code)]
     assert not Draft202012Validator(history.json_schema()).is_valid(things(value))
@@ -246,7 +246,7 @@ def test_bytes_that_mariadb_would_pad_with_zeros_are_a_problem(databases, value,
     history = History(databases.of_host("mariadb")(metadata), kind)
     report = history.import_document(things(value))
     assert report.imported == imported
-    assert told(report.problems) == [("/things/0/value", "out-of-range")] * (1 - imported)
+    assert codes_of(report.problems) == [("/things/0/value", "out-of-range")] * (1 - imported)
     assert exported(history) == things(*[value] * imported)
 
 
@@ -268,7 +268,7 @@ def test_digits_that_the_column_would_drop_are_a_problem(databases, dialect, col
     metadata, kind = host(column_type, required(field))
     history = History(databases.of_host(dialect)(metadata), kind)
     report = history.import_document(things(value))
-    assert told(report.problems) == [("/things/0/value", "precision")]
+    assert codes_of(report.problems) == [("/things/0/value", "precision")]
 
 
 @pytest.mark.parametrize(

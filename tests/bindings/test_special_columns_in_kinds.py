@@ -19,7 +19,7 @@ from sqlalchemy.dialects import mysql
 import histio
 from histio import Bytes, Epoch, FixedDecimal, History, RecordSchema, RunSchema, RunUUID, Slug
 from histio.testing import check_host
-from tests.support.reports import told
+from tests.support.reports import codes_of
 
 CLOCK = sa.Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb")
 
@@ -187,4 +187,4 @@ def test_a_key_of_bytes_or_of_time_that_no_row_has_is_unknown(create, member, va
     document = history.export_document()
     run = document["uploads"][1] | {"uuid": str(uuid.uuid4()), member: value}
     report = history.import_document(document | {"uploads": [run]})
-    assert told(report.problems) == [(f"/uploads/0/{member}", "unknown-reference")]
+    assert codes_of(report.problems) == [(f"/uploads/0/{member}", "unknown-reference")]

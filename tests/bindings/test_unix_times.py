@@ -18,7 +18,7 @@ from histio import BindingError, Epoch, ExportError, History
 from histio.testing import check_host
 from tests.support.bakery import number
 from tests.support.columns import host, things
-from tests.support.reports import told
+from tests.support.reports import codes_of
 from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
 UTC = dt.UTC
@@ -113,7 +113,7 @@ def test_what_the_unit_or_the_column_cannot_hold_is_a_problem(column_type, unit,
     history = History(None, kind)
     engine = histio.create_engine("sqlite://")
     with engine.connect() as connection:
-        found = told(history.check(things(value), session=connection))
+        found = codes_of(history.check(things(value), session=connection))
     engine.dispose()
     assert found == [("/things/0/value", code)]
     assert not Draft202012Validator(history.json_schema()).is_valid(things(value))

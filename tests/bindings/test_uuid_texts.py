@@ -9,7 +9,7 @@ from sqlalchemy import orm
 from histio import BindingError, ExportError, History, RunRef, RunSchema, RunUUID
 from histio.tuning import tuned
 from tests.support.columns import AN_UUID, exported
-from tests.support.reports import told
+from tests.support.reports import codes_of
 
 HEX = AN_UUID.replace("-", "")
 OTHER = "0" + AN_UUID[1:]
@@ -140,4 +140,4 @@ def test_a_reference_to_such_a_run_that_is_not_there_is_told(sqlite_of):
     metadata, kind = kind_of(sa.String(36), form="hex")
     history = History(sqlite_of(metadata), kind)
     report = history.import_document(nodes({"uuid": AN_UUID, "parent": OTHER}))
-    assert told(report.problems) == [("/nodes/0/parent", "unknown-reference")]
+    assert codes_of(report.problems) == [("/nodes/0/parent", "unknown-reference")]

@@ -34,7 +34,7 @@ from tests.support.databases import stocked
 from tests.support.differences import imported, production, stream, whole
 from tests.support.hosts import model, run, word
 from tests.support.jobs import TENANT, UPGRADES, JobSchema, jobs
-from tests.support.reports import ends
+from tests.support.reports import outcomes
 
 LATER = "2025-12-08T11:00:00Z"
 RUN = production_run(1)
@@ -46,7 +46,7 @@ def changes(a, b, **options):
     return [(each.pointer, each.a, each.b) for each in difference.changes]
 
 
-def told(differences):
+def summarize(differences):
     return [(each.kind, each.uuid, each.only_in) for each in differences]
 
 
@@ -118,7 +118,7 @@ def test_a_history_without_database_cannot_be_compared():
 def test_only_what_one_side_has_is_told_in_the_order_of_exports():
     a = production(production_run(3), production_run(1, produced_at=LATER), production_run(2))
     b = stream(("production_run", production_run(4)), ("assembly_run", assembly_run(5)))
-    assert told(diff(a, b)) == [
+    assert summarize(diff(a, b)) == [
         ("production_run", number(2), "a"),
         ("production_run", number(3), "a"),
         ("production_run", number(4), "b"),
@@ -209,7 +209,7 @@ def test_another_time_is_one_difference():
 def test_runs_that_differ_come_before_those_that_one_side_lacks():
     a = production(*(production_run(n) for n in (1, 2, 3)))
     b = production(*(production_run(n, notes=None) for n in (2, 3, 4)))
-    assert told(diff(a, b)) == [
+    assert summarize(diff(a, b)) == [
         ("production_run", number(n), side) for n, side in ((2, None), (3, None), (1, "a"), (4, "b"))
     ]
 
@@ -299,7 +299,9 @@ def test_exports_differ_exactly_if_their_digests_do(databases, tmp_path, other):
         digests.append(history.export_file(tmp_path / f"{place}.jsonl").sha256)
     assert digests[0] == digests[1] != digests[2]
     assert list(diff(tmp_path / "0.jsonl", tmp_path / "1.jsonl")) == []
-    assert told(diff(tmp_path / "0.jsonl", tmp_path / "2.jsonl")) == [("production_run", number(1), None)]
+    assert summarize(diff(tmp_path / "0.jsonl", tmp_path / "2.jsonl")) == [
+        ("production_run", number(1), None)
+    ]
 
 
 def test_entries_recorded_in_another_order_have_another_digest_and_differ(databases, tmp_path):
@@ -411,7 +413,7 @@ def orders(*records, **header):
 @pytest.mark.slow
 def test_the_kinds_of_files_are_those_of_the_history_on_the_other_side(shops):
     records = [shop.order(n, placed_on=day) for n, day in ((2, None), (3, None), (1, "2025-12-07"))]
-    assert ends(shops.import_document(shop.orders(*records))) == (3, 0, 0)
+    assert outcomes(shops.import_document(shop.orders(*records))) == (3, 0, 0)
     assert list(diff(shops, orders(*records))) == []
     assert list(diff(orders(*reversed(records)), shops)) == []
     assert list(diff(orders(*records), whole(shop.orders(*records)), history=shops)) == []
@@ -467,7 +469,7 @@ def test_entries_that_nothing_tells_apart_are_matched_by_their_position():
 def test_runs_without_time_are_compared(create):
     history = History(create(JobSchema.Meta.model.metadata), JobSchema, values=TENANT)
     a, b = (whole(jobs(*numbers)) for numbers in ((1, 2, 4), (4, 3, 2)))
-    assert told(diff(a, b, history=history)) == [("job", number(1), "a"), ("job", number(3), "b")]
+    assert summarize(diff(a, b, history=history)) == [("job", number(1), "a"), ("job", number(3), "b")]
 
 
 def identified(field):
@@ -496,12 +498,12 @@ def test_runs_with_any_identity_are_compared_in_the_order_of_exports(create, tmp
     history = History(create(base.metadata), kind)
     records = [{"name": name, "said": "x"} for name in names]
     given = {"version": "1.0", "exported_at": TIME, "runs": records[::-1]}
-    assert ends(history.import_document(given)) == (len(names), 0, 0)
+    assert outcomes(history.import_document(given)) == (len(names), 0, 0)
     history.export_file(tmp_path / "x.json")
     assert json.loads((tmp_path / "x.json").read_text())["runs"] == records
     assert list(diff(history, whole(given))) == []
     without_last = stream(*(("run", each) for each in records[:-1]))
-    assert told(diff(history, without_last)) == [("run", str(names[-1]), "a")]
+    assert summarize(diff(history, without_last)) == [("run", str(names[-1]), "a")]
 
 
 class Hooked(histio.ProductionRunSchema):
@@ -517,7 +519,7 @@ class Hooked(histio.ProductionRunSchema):
 @pytest.mark.slow
 def test_hooks_of_the_hosts_say_what_a_record_means(sqlite):
     history = History(sqlite, Hooked.bind(ProductionRun))
-    assert ends(history.import_document(without(document(RUN, production_run(2)), "assembly_runs"))) == (
+    assert outcomes(history.import_document(without(document(RUN, production_run(2)), "assembly_runs"))) == (
         2,
         0,
         0,

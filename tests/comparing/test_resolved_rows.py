@@ -14,7 +14,7 @@ from histio.models import Base
 from tests.support import parts
 from tests.support import slug_lists as lists
 from tests.support.bakery import assembly_run, packaging, stock, without
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 # What a file may say of a part, and what an export says of it.
 SPELLINGS = [
@@ -52,12 +52,12 @@ def changes(file, history):
 @pytest.mark.parametrize(("part", "stored"), SPELLINGS)
 def test_a_run_whose_file_names_the_row_otherwise_is_the_same_run(history, tmp_path, part, stored):
     given = parts.document(parts.repair(1, part))
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert history.export_document()["repairs"] == [parts.repair(1, stored)]
     file = written(tmp_path / "repairs.json", given)
     for on_duplicate in ("verify", "update"):
-        assert ends(history.import_document(given, on_duplicate=on_duplicate)) == (0, 1, 0)
-        assert ends(history.import_file(file, on_duplicate=on_duplicate)) == (0, 1, 0)
+        assert outcomes(history.import_document(given, on_duplicate=on_duplicate)) == (0, 1, 0)
+        assert outcomes(history.import_file(file, on_duplicate=on_duplicate)) == (0, 1, 0)
     assert list(histio.diff(file, history)) == list(histio.diff(history, file)) == []
 
 
@@ -68,7 +68,7 @@ def test_a_run_that_names_another_row_differs_and_is_updated(history, tmp_path, 
     history.import_document(parts.document(parts.repair(1, other)))
     given = parts.document(parts.repair(1, part))
     report = history.import_document(given, on_duplicate="verify")
-    assert (ends(report), {each.code for each in report.problems}) == ((0, 0, 1), {"conflict"})
+    assert (outcomes(report), {each.code for each in report.problems}) == ((0, 0, 1), {"conflict"})
     names = sorted({*stored, "ean"})
     assert sorted(changes(written(tmp_path / "repairs.json", given), history)) == [
         (f"/uses/0/{name}", stored.get(name), other.get(name)) for name in names
@@ -99,7 +99,7 @@ def test_a_slug_that_names_no_row_or_several_is_compared_as_text(history, tmp_pa
     history.import_document(parts.document(parts.repair(1, {"sku": "nut"})))
     given = parts.document(parts.repair(1, part))
     report = history.import_document(given, on_duplicate="verify")
-    assert told(report.problems) == [("/repairs/0", "conflict")]
+    assert codes_of(report.problems) == [("/repairs/0", "conflict")]
     assert len(list(histio.diff(written(tmp_path / "repairs.json", given), history))) == 1
 
 
@@ -123,11 +123,11 @@ def test_lists_are_compared_by_their_rows(create, tmp_path):
     history.import_document(given)
     assert history.export_document()["users"] == [lists.user("ada", "admin", "cook")]
     for on_duplicate in ("verify", "update"):
-        assert ends(history.import_document(given, on_duplicate=on_duplicate)) == (0, 3, 0)
+        assert outcomes(history.import_document(given, on_duplicate=on_duplicate)) == (0, 3, 0)
     file = written(tmp_path / "users.json", given)
     assert list(histio.diff(file, history)) == []
     given["users"] = [lists.user("ada", "Aide")]
-    assert ends(history.import_document(given, on_duplicate="verify")) == (0, 2, 1)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, 2, 1)
     assert changes(written(file, given), history) == [("/roles", ["cook"], ["admin", "cook"])]
 
 
@@ -155,7 +155,7 @@ def test_the_command_line_compares_rows(tmp_path, capsys, members):
     with Session(engine) as session:
         session.add_all(stock())
         session.commit()
-    assert ends(History(engine).import_document(run_of(**members))) == (1, 0, 0)
+    assert outcomes(History(engine).import_document(run_of(**members))) == (1, 0, 0)
     file = written(tmp_path / "runs.json", run_of(**members))
     assert cli.main(["verify", str(file), "--url", url]) == 0
     assert "The database has all runs, unchanged." in capsys.readouterr().err

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, relationship
 import histio
 from histio import History
 from tests.support.hosts import document, ledger, model, run, to, word
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 FOLDED = {"sqlite": "NOCASE", "postgresql": "histio_folded", "mariadb": "utf8mb4_general_ci"}
 EXACT = {"sqlite": "BINARY", "postgresql": "C", "mariadb": "utf8mb4_bin"}
@@ -63,9 +63,9 @@ def test_the_identity_of_a_stored_run(make, dialect, listened, how):
     listened(host_run)
     history = History(make(base, host_run(ref="Ab1")), run(host_run, {"identity": "ref"}, ref=word()))
     report = history.import_document(document({"ref": "AB1"}, {"ref": "x"}), on_duplicate=how)
-    assert (ends(report), told(report.problems)) == ((1, 0, 1), [("/runs/0", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((1, 0, 1), [("/runs/0", "constraint")])
     assert only(report).message.startswith(
-        "Cannot be written: runs.ref: 'AB1' is the same as the stored 'Ab1' to"
+        "Cannot be written: runs.ref: 'AB1' is the same as the stored 'Ab1' in"
     )
     assert f"collation {FOLDED[dialect]} (constraint uq_ref)" in only(report).message
 
@@ -76,7 +76,7 @@ def test_the_identities_of_two_runs_of_one_document(make, dialect, listened):
     listened(host_run)
     history = History(make(base), run(host_run, {"identity": "ref"}, ref=word()))
     report = history.import_document(document({"ref": "Ab1"}, {"ref": "b"}, {"ref": "aB1"}))
-    assert (ends(report), told(report.problems)) == ((2, 0, 1), [("/runs/2", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((2, 0, 1), [("/runs/2", "constraint")])
     assert "runs.ref: 'aB1' is the same as the stored 'Ab1'" in only(report).message
 
 
@@ -96,7 +96,7 @@ def test_a_unique_key_that_is_not_the_identity(make, dialect, listened):
     listened(host_run)
     history = History(make(base, host_run(id=9, code="Flour")), run(host_run, code=word()))
     report = history.import_document(document({"id": 1, "code": "flour"}, {"id": 2, "code": "x"}))
-    assert (ends(report), told(report.problems)) == ((1, 0, 1), [("/runs/0", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((1, 0, 1), [("/runs/0", "constraint")])
     assert "runs.code: 'flour' is the same as the stored 'Flour'" in only(report).message
     assert "uq_code" in only(report).message
     assert "identity" not in only(report).message
@@ -134,8 +134,8 @@ def test_two_members_of_one_ledger(make, dialect, listened):
         {"id": 1, "lines": [{"name": name} for name in names]}, {"id": 2, "lines": [{"name": "Flour"}]}
     )
     report = history.import_document(given)
-    assert (ends(report), told(report.problems)) == ((1, 0, 1), [("/runs/0/lines/3", "constraint")])
-    assert "lines.name: 'flour' is the same as 'Flour' to the column's" in only(report).message
+    assert (outcomes(report), codes_of(report.problems)) == ((1, 0, 1), [("/runs/0/lines/3", "constraint")])
+    assert "lines.name: 'flour' is the same as 'Flour' in the column's" in only(report).message
     assert "uq_line" in only(report).message
     assert history.import_document(given, dry_run=True).problems == report.problems
     assert [each["id"] for each in history.iter_runs("run")] == [2, 9]
@@ -147,8 +147,8 @@ def test_identities_of_ledger_entries_within_a_run(make, dialect, listened):
     host_run, line = with_lines(base, listened, rule, folded(dialect))
     history = History(make(base), run(host_run, lines=ledger(line, {"identity": "name"}, name=word())))
     report = history.import_document(document({"id": 1, "lines": [{"name": "a"}, {"name": "A"}]}))
-    assert told(report.problems) == [("/runs/0/lines/1", "constraint")]
-    assert "lines.name: 'A' is the same as 'a' to" in only(report).message
+    assert codes_of(report.problems) == [("/runs/0/lines/1", "constraint")]
+    assert "lines.name: 'A' is the same as 'a' in" in only(report).message
 
 
 def test_the_identity_of_an_entry_of_another_run(make, dialect, listened):
@@ -158,8 +158,8 @@ def test_the_identity_of_an_entry_of_another_run(make, dialect, listened):
     kind = run(host_run, lines=ledger(line, {"identity": "name"}, name=word()))
     history = History(make(base, host_run(id=9, lines=[line(name="abc")])), kind)
     report = history.import_document(document({"id": 1, "lines": [{"name": "x"}, {"name": "ABC"}]}))
-    assert told(report.problems) == [("/runs/0/lines/1", "constraint")]
-    assert "lines.name: 'ABC' is the same as the stored 'abc' to" in only(report).message
+    assert codes_of(report.problems) == [("/runs/0/lines/1", "constraint")]
+    assert "lines.name: 'ABC' is the same as the stored 'abc' in" in only(report).message
 
 
 def test_entries_below_entries(make, dialect, listened):
@@ -173,8 +173,8 @@ def test_entries_below_entries(make, dialect, listened):
     history = History(make(base), kind)
     lines = [{"serials": [{"code": "a"}, {"code": "b"}]}, {"serials": [{"code": "A"}, {"code": "a"}]}]
     report = history.import_document(document({"id": 1, "lines": lines}))
-    assert told(report.problems) == [("/runs/0/lines/1/serials/1", "constraint")]
-    assert "serials.code: 'a' is the same as 'A' to" in only(report).message
+    assert codes_of(report.problems) == [("/runs/0/lines/1/serials/1", "constraint")]
+    assert "serials.code: 'a' is the same as 'A' in" in only(report).message
 
 
 def test_slugs_of_a_list_that_its_association_table_takes_for_the_same(make, dialect, listened):
@@ -202,8 +202,8 @@ def test_slugs_of_a_list_that_its_association_table_takes_for_the_same(make, dia
     report = history.import_document(
         document({"id": 1, "roles": ["admin", "Admin"]}, {"id": 2, "roles": ["Admin"]})
     )
-    assert (ends(report), told(report.problems)) == ((1, 0, 1), [("/runs/0/roles", "constraint")])
-    assert "run_roles.role_name: 'admin' is the same as 'Admin' to" in only(report).message
+    assert (outcomes(report), codes_of(report.problems)) == ((1, 0, 1), [("/runs/0/roles", "constraint")])
+    assert "run_roles.role_name: 'admin' is the same as 'Admin' in" in only(report).message
 
 
 def test_an_update_that_the_stored_entries_are_in_the_way_of(make, dialect):
@@ -212,8 +212,8 @@ def test_an_update_that_the_stored_entries_are_in_the_way_of(make, dialect):
     rows = [host_run(id=1, code="x"), host_run(id=9, code="Flour")]
     history = History(make(base, *rows), run(host_run, code=word()))
     report = history.import_document(document({"id": 1, "code": "FLOUR"}), on_duplicate="update")
-    assert told(report.problems) == [("/runs/0", "constraint")]
-    assert "runs.code: 'FLOUR' is the same as the stored 'Flour' to" in only(report).message
+    assert codes_of(report.problems) == [("/runs/0", "constraint")]
+    assert "runs.code: 'FLOUR' is the same as the stored 'Flour' in" in only(report).message
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_whatever_mariadb_takes_for_the_same(databases, collation, stored, given
     host_run = model(base, "Run", sa.UniqueConstraint("code", name="uq_code"), code=column)
     engine = databases.of_host("mariadb")(base.metadata, host_run(id=9, code=stored))
     report = History(engine, run(host_run, code=word())).import_document(document({"id": 1, "code": given}))
-    assert f"runs.code: {given!r} is the same as the stored {stored!r} to" in only(report).message
+    assert f"runs.code: {given!r} is the same as the stored {stored!r} in" in only(report).message
     assert f"collation {collation} (constraint uq_code)" in only(report).message
 
 
@@ -256,7 +256,7 @@ def test_a_large_ledger_takes_few_attempts(make, dialect, count_statements):
     names[1_500] = "N700"
     statements = count_statements(engine)
     report = history.import_document(document({"id": 1, "lines": [{"name": name} for name in names]}))
-    assert told(report.problems) == [("/runs/0/lines/1500", "constraint")]
+    assert codes_of(report.problems) == [("/runs/0/lines/1500", "constraint")]
     assert "'N700' is the same as 'n700'" in only(report).message
     assert len(statements.matching("INSERT INTO lines")) < 40
 
@@ -268,6 +268,6 @@ def test_the_session_of_the_caller_goes_on_after_a_collision(make, dialect):
     with Session(make(base, host_run(id=9, code="Flour"))) as session:
         session.add(host_run(id=8, code="own"))
         given = document({"id": 1, "code": "flour"}, {"id": 2, "code": "y"})
-        assert ends(History(None, kind).import_document(given, session=session)) == (1, 0, 1)
+        assert outcomes(History(None, kind).import_document(given, session=session)) == (1, 0, 1)
         session.commit()
         assert session.scalars(sa.select(host_run.code).order_by(host_run.id)).all() == ["y", "own", "Flour"]

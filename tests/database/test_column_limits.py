@@ -21,7 +21,7 @@ from tests.support.bakery import consumption, document, number, production_run, 
 from tests.support.columns import Epoch, Size, host, things
 from tests.support.databases import stocked
 from tests.support.loops import in_a_loop
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 MICROSECONDS = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 NUMBER = histio.Number(required=True)
@@ -143,8 +143,8 @@ def test_what_the_actual_column_would_lose_is_a_problem_of_its_run(
     assert problem.message.startswith("things.value is ")
     dry = history.import_document(things(*values), dry_run=True)
     report = history.import_document(things(*values))
-    assert (ends(report), report.problems) == ((len(values) - 1, 0, 1), (problem,))
-    assert ends(dry) == ends(report)
+    assert (outcomes(report), report.problems) == ((len(values) - 1, 0, 1), (problem,))
+    assert outcomes(dry) == outcomes(report)
     assert [each["value"] for each in history.iter_runs("thing")] == values[:place] + values[place + 1 :]
 
 
@@ -214,7 +214,7 @@ def test_a_database_of_another_character_set_lacks_characters(databases):
         report = History(engine, kind).import_document(things(UMLAUT, COOKIE))
         engine.dispose()
         connection.exec_driver_sql(f"DROP DATABASE {name}")
-    assert (ends(report), told(report.problems)) == ((1, 0, 1), [("/things/1/value", "out-of-range")])
+    assert (outcomes(report), codes_of(report.problems)) == ((1, 0, 1), [("/things/1/value", "out-of-range")])
     assert "character set LATIN1 lacks" in report.problems[0].message
 
 
@@ -224,7 +224,7 @@ def test_an_update_is_held_against_the_limits_too(alter, dialect):
     history = History(alter(dialect, metadata, "VARCHAR(10)"), kind)
     history.import_document(things("x", "y"))
     report = history.import_document(things("z" * 11, "Y"), on_duplicate="update")
-    assert (report.updated, told(report.problems)) == (1, [("/things/0/value", "out-of-range")])
+    assert (report.updated, codes_of(report.problems)) == (1, [("/things/0/value", "out-of-range")])
     assert [each["value"] for each in history.iter_runs("thing")] == ["x", "Y"]
 
 
@@ -234,7 +234,7 @@ def test_a_run_beyond_the_limits_takes_the_full_path_alone(alter, dialect, caplo
     history = History(alter(dialect, metadata, "VARCHAR(10)"), kind)
     assert "import: fast path" in history.explain()
     with caplog.at_level(logging.DEBUG, "histio"):
-        assert ends(history.import_document(things(*["x"] * 50, "x" * 11, *["x"] * 50))) == (100, 0, 1)
+        assert outcomes(history.import_document(things(*["x"] * 50, "x" * 11, *["x"] * 50))) == (100, 0, 1)
     assert "1 of 101 new runs take the full path" in caplog.messages
 
 
@@ -292,7 +292,7 @@ def test_temporary_tables_views_and_odd_columns_do_no_harm(databases, dialect, m
         for statement in taken_away:
             connection.exec_driver_sql(statement)
         connection.commit()
-    assert ends(report) == (2, 0, 1)
+    assert outcomes(report) == (2, 0, 1)
     assert caplog.records == []
 
 
@@ -335,11 +335,11 @@ def cutting(alter, request, path):
 
 def test_times_are_cut_on_request_and_each_is_warned_of(cutting):
     history, kept = cutting
-    assert ends(history.import_document(GIVEN)) == (1, 0, 2)
+    assert outcomes(history.import_document(GIVEN)) == (1, 0, 2)
     refused = history.check(GIVEN)
     assert [problem.severity for problem in refused] == ["error", "error"]
     report = history.import_document(GIVEN, truncate_times=True)
-    assert (ends(report), told(report.warnings), report.warning_count) == ((2, 1, 0), WARNED, 2)
+    assert (outcomes(report), codes_of(report.warnings), report.warning_count) == ((2, 1, 0), WARNED, 2)
     assert [each["value"] for each in history.iter_runs("thing")] == [WHOLE, kept, kept]
     assert history.check(GIVEN, truncate_times=True) == list(report.warnings)
 
@@ -351,9 +351,9 @@ def test_a_dry_run_cuts_alike_and_what_is_stored_agrees_afterwards(cutting):
     assert {**dry.to_dict(), "dry_run": False} == report.to_dict()
     for how in ("verify", "update"):
         again = history.import_document(GIVEN, truncate_times=True, on_duplicate=how)
-        assert (ends(again), told(again.warnings)) == ((0, 3, 0), WARNED)
+        assert (outcomes(again), codes_of(again.warnings)) == ((0, 3, 0), WARNED)
     skipped = history.import_document(GIVEN, truncate_times=True)
-    assert (ends(skipped), skipped.warnings) == ((0, 3, 0), ())
+    assert (outcomes(skipped), skipped.warnings) == ((0, 3, 0), ())
 
 
 def test_an_update_writes_what_was_cut(cutting):
@@ -361,7 +361,7 @@ def test_an_update_writes_what_was_cut(cutting):
     history.import_document(things(WHOLE, WHOLE))
     report = history.import_document(things(WHOLE, MICRO), truncate_times=True, on_duplicate="update")
     changed = kept != WHOLE
-    assert (report.updated, report.problems, told(report.warnings)) == (int(changed), (), WARNED[:1])
+    assert (report.updated, report.problems, codes_of(report.warnings)) == (int(changed), (), WARNED[:1])
     assert [each["value"] for each in history.iter_runs("thing")] == [WHOLE, kept]
 
 
@@ -374,23 +374,23 @@ def test_files_are_cut_as_documents_are(alter, tmp_path, path, ending):
     here = History(alter("mariadb", metadata, "DATETIME"), path(kind))
     rejects = tmp_path / "rejects.jsonl"
     report = here.import_file(tmp_path / f"h.{ending}", rejects=rejects)
-    assert ends(report) == (1, 0, 1)
+    assert outcomes(report) == (1, 0, 1)
     assert MICRO in rejects.read_text()
     report = here.import_file(rejects, truncate_times=True)
-    assert (ends(report), [problem.code for problem in report.warnings]) == ((1, 0, 0), ["precision"])
+    assert (outcomes(report), [problem.code for problem in report.warnings]) == ((1, 0, 0), ["precision"])
     again = here.import_file(
         tmp_path / f"h.{ending}", truncate_times=True, on_duplicate="verify", commit_every=1
     )
-    assert (ends(again), again.warning_count) == ((0, 2, 0), 1)
+    assert (outcomes(again), again.warning_count) == ((0, 2, 0), 1)
 
 
 @pytest.mark.parametrize("given", ["2025-12-08T10:00:00.1234567Z", "2025-12-08T10:00:00.123456789Z"])
 def test_digits_beyond_those_of_the_format_are_cut_too(create, given):
     metadata, kind = host(MICROSECONDS, INSTANT)
     history = History(create(metadata), kind)
-    assert told(history.import_document(things(given)).problems) == [("/things/0/value", "precision")]
+    assert codes_of(history.import_document(things(given)).problems) == [("/things/0/value", "precision")]
     report = history.import_document(things(given), truncate_times=True)
-    assert (report.imported, told(report.warnings)) == (1, [("/things/0/value", "precision")])
+    assert (report.imported, codes_of(report.warnings)) == (1, [("/things/0/value", "precision")])
     assert [each["value"] for each in history.iter_runs("thing")] == [MICRO]
 
 
@@ -398,7 +398,7 @@ def test_digits_beyond_those_of_the_format_are_cut_too(create, given):
 def test_what_is_no_time_is_not_cut(create, given):
     metadata, kind = host(MICROSECONDS, INSTANT)
     report = History(create(metadata), kind).import_document(things(given), truncate_times=True)
-    assert (told(report.problems), report.warnings) == ([("/things/0/value", "schema")], ())
+    assert (codes_of(report.problems), report.warnings) == ([("/things/0/value", "schema")], ())
 
 
 def bundled(databases, *statements):
@@ -431,7 +431,7 @@ def test_entries_are_cut_at_their_pointers_and_the_document_stays_as_it_is(datab
     before = json.dumps(given)
     assert [problem.pointer for problem in history.import_document(given).problems] == POINTERS
     report = history.import_document(given, truncate_times=True)
-    assert (ends(report), [problem.pointer for problem in report.warnings]) == ((1, 0, 0), POINTERS)
+    assert (outcomes(report), [problem.pointer for problem in report.warnings]) == ((1, 0, 0), POINTERS)
     assert json.dumps(given) == before
     message = "Cut to 2025-12-08T10:02:11Z: production_runs.created_at keeps whole seconds only."
     assert report.warnings[0].message == message
@@ -457,7 +457,7 @@ async def test_asyncio_cuts_times(databases):
     url = bundled(databases, *SECONDS).url.set(drivername="mariadb+aiomysql")
     async with histio.AsyncHistory(url) as history:
         report = await history.import_document(timed(), truncate_times=True)
-        assert (ends(report), report.warning_count) == ((1, 0, 0), 2)
+        assert (outcomes(report), report.warning_count) == ((1, 0, 0), 2)
         assert len(await history.check(timed(), truncate_times=True)) == 2
 
 

@@ -65,7 +65,7 @@ def stored(engine, column):
         return connection.scalars(sa.select(sa.type_coerce(column, sa.Float)).order_by(column)).all()
 
 
-def told(problems):
+def summarize(problems):
     return [(problem.severity, problem.code, problem.pointer, problem.uuid) for problem in problems]
 
 
@@ -96,7 +96,7 @@ BAKERYS = [
 def test_a_third_of_a_price_is_exported_as_it_is_read_and_told(bakery, kind, tmp_path):
     history = History(bakery, kind)
     report = history.export_file(tmp_path / "runs.jsonl")
-    assert sorted(told(report.warnings)) == sorted(BAKERYS)
+    assert sorted(summarize(report.warnings)) == sorted(BAKERYS)
     assert (report.warning_count, report.exported, report.skipped, report.problems) == (3, 2, 0, ())
     assert str(report.warnings[0]) == (
         f"/per_unit_cost: production_run {number(2)}: per_unit_cost of {number(2)} "
@@ -179,7 +179,7 @@ def test_exact_names_every_such_row_and_leaves_no_file(bakery, kind, tmp_path):
     ):
         with pytest.raises(ExportError, match=r"cannot be exported \(3\)") as caught:
             export()
-        assert sorted(told(caught.value.problems)) == expected
+        assert sorted(summarize(caught.value.problems)) == expected
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,7 +189,7 @@ def test_exact_with_skip_leaves_such_runs_out(bakery, kind):
     make_odd(bakery, ENTRIES, quantity_consumed=4)
     report = History(bakery, kind).export_file(io.BytesIO(), exact=True, on_unreadable="skip")
     assert (report.exported, report.skipped, report.warning_count) == (1, 1, 0)
-    assert told(report.problems) == [("error", "precision", "/per_unit_cost", number(2))]
+    assert summarize(report.problems) == [("error", "precision", "/per_unit_cost", number(2))]
 
 
 @pytest.mark.parametrize("hook", [{}, {"hook": as_it_is}], ids=["fast", "full"])
@@ -223,7 +223,7 @@ def test_any_decimal_column_tells_what_it_holds_besides(sqlite_of, hook, column_
     report = history.export_file(file)
     first, second, third = [json.loads(line)["thing"] for line in file.getvalue().splitlines()[1:-1]]
     assert (first["value"], float(second["value"]), third["value"]) == (record, 1, None)
-    assert told(report.warnings) == [("warning", "precision", "/value", number(1))]
+    assert summarize(report.warnings) == [("warning", "precision", "/value", number(1))]
     assert report.warnings[0].message.startswith(
         f"thing {number(1)}: value of {number(1)} is stored as {value} and read as "
     )
@@ -260,7 +260,7 @@ def test_floats_that_the_application_reads_itself_are_what_is_stored(sqlite_of):
     metadata, kind = host(sa.Numeric(10, 4, asdecimal=False), FixedDecimal(required=True))
     with pytest.raises(ExportError, match="at most 4 digits after the point") as caught:
         History(engine, kind).export_document()
-    assert told(caught.value.problems) == [("error", "precision", "/value", number(1))]
+    assert summarize(caught.value.problems) == [("error", "precision", "/value", number(1))]
 
 
 @pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
@@ -277,7 +277,7 @@ def test_a_server_that_keeps_more_digits_gives_all_of_them_to_the_application(cr
     history = History(engine, type("Kind", (kind,), hook))
     with pytest.raises(ExportError, match="at most 2 digits after the point") as caught:
         history.export_document()
-    assert told(caught.value.problems) == [("error", "precision", "/value", number(2))]
+    assert summarize(caught.value.problems) == [("error", "precision", "/value", number(2))]
     report = history.export_file(io.BytesIO(), on_unreadable="skip")
     assert (report.exported, report.skipped, report.warning_count) == (1, 1, 0)
 
@@ -421,7 +421,7 @@ def test_runs_that_the_format_cannot_hold_are_left_out_and_listed(damaged, kind,
     history = History(damaged, kind)
     report = history.export_file(tmp_path / name, on_unreadable="skip")
     assert (report.exported, report.skipped, report.by_kind) == (3, 2, {"production_run": 3})
-    assert set(told(report.problems)) == set(LEFT_OUT)
+    assert set(summarize(report.problems)) == set(LEFT_OUT)
     assert {problem.uuid for problem in report.problems} == {number(2), number(3)}
     assert report.problem_count == len(report.problems)
     assert report.to_dict()["problems"][0]["uuid"] == number(2)
@@ -473,11 +473,11 @@ def test_a_run_whose_uuid_cannot_be_read_is_left_out_and_named_as_it_is_stored(s
             connection.exec_driver_sql("INSERT INTO things VALUES (?, ?, ?)", (place, *row))
     report = History(engine, kind).export_file(io.BytesIO(), on_unreadable="skip")
     assert (report.exported, report.skipped) == (1, 2)
-    assert told(report.problems) == [
+    assert summarize(report.problems) == [
         ("error", "schema", "/uuid", "x"),
         ("error", "schema", "/value", number(3)),
     ]
-    assert told(report.warnings) == [("warning", "precision", "/value", number(2))]
+    assert summarize(report.warnings) == [("warning", "precision", "/value", number(2))]
 
 
 @pytest.mark.slow

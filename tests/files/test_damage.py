@@ -83,7 +83,7 @@ def codes(history, data, **options):
     return {problem.code for problem in caught.value.problems}
 
 
-def told(history, data, **options):
+def first_problem(history, data, **options):
     """Line, code and text of the first problem with *data*, which are refused."""
     with pytest.raises(DocumentError) as caught:
         history.import_file(io.BytesIO(data), **options)
@@ -296,7 +296,7 @@ COUNTS = {"production_run": 3, "assembly_run": 3}
 )
 def test_a_forged_trailer_is_found(shelf, history, trailer, message):
     data = sealed(*LINES, header=HEADER, **trailer)
-    line_, code, text = told(history, data)
+    line_, code, text = first_problem(history, data)
     assert (line_, code, stored(shelf)) == (8, "corrupt", [0, 0])
     assert message in text
 
@@ -313,7 +313,7 @@ def test_a_forged_trailer_is_found(shelf, history, trailer, message):
     ],
 )
 def test_a_trailer_that_says_nothing_is_corrupt(shelf, history, trailer, message):
-    line_, code, text = told(history, b"".join([HEADER, *LINES, trailer]))
+    line_, code, text = first_problem(history, b"".join([HEADER, *LINES, trailer]))
     assert (line_, code, stored(shelf)) == (8, "corrupt", [0, 0])
     assert message in text
 
@@ -353,7 +353,7 @@ HANDMADE = unsealed(*LINES)
     ],
 )
 def test_what_befalls_a_stream_is_called_by_its_name(shelf, history, data, line_, code, message):
-    found = told(history, data)
+    found = first_problem(history, data)
     assert message in found[2]
     assert (*found[:2], stored(shelf)) == (line_, code, [0, 0])
 

@@ -17,7 +17,7 @@ from histio.database.dialects import row_fault, savepoint
 from histio.models import Base, ProductionConsumption, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
 from tests.support.databases import stocked
-from tests.support.reports import ends, rows, told
+from tests.support.reports import codes_of, outcomes, rows
 
 RULES = {
     "sqlite": (
@@ -58,8 +58,8 @@ def test_a_constraint_is_pinned_to_the_guilty_runs_and_named(ruled):
     guilty = {3, 4, 77, 119}
     runs = [production_run(n, num_batches=13 if n in guilty else 1) for n in range(120)]
     report = History(engine).import_document(document(*runs))
-    assert ends(report) == (116, 0, 4)
-    assert told(report.problems) == [(f"/production_runs/{n}", "constraint") for n in sorted(guilty)]
+    assert outcomes(report) == (116, 0, 4)
+    assert codes_of(report.problems) == [(f"/production_runs/{n}", "constraint") for n in sorted(guilty)]
     assert all(name in problem.message for problem in report.problems)
     assert rows(engine) == rows(engine, ProductionConsumption) == 116
 
@@ -83,7 +83,7 @@ def test_the_order_of_ledgers_survives_the_halving(ruled):
 def test_a_copy_of_a_run_refused_by_a_constraint_gets_its_own_try(ruled):
     engine, _ = ruled
     report = History(engine).import_document(document(production_run(1, num_batches=13), production_run(1)))
-    assert ends(report) == (1, 0, 1)
+    assert outcomes(report) == (1, 0, 1)
 
 
 def test_atomic_takes_back_everything_when_a_constraint_speaks(ruled):
@@ -91,7 +91,7 @@ def test_atomic_takes_back_everything_when_a_constraint_speaks(ruled):
     report = History(engine).import_document(
         document(production_run(1), production_run(2, num_batches=13)), atomic=True
     )
-    assert ends(report) == (0, 0, 1)
+    assert outcomes(report) == (0, 0, 1)
     assert rows(engine) == 0
 
 
@@ -161,8 +161,8 @@ def test_a_run_that_another_client_writes_meanwhile_is_a_duplicate(
     runs = [production_run(n) for n in (1, 2, 3)]
     report = History(own).import_document(document(*runs), on_duplicate=on_duplicate)
     own.dispose()
-    assert ends(rival.reports[0]) == (1, 0, 0)
-    assert ends(report) == end
+    assert outcomes(rival.reports[0]) == (1, 0, 0)
+    assert outcomes(report) == end
     assert [problem.code for problem in report.problems] == codes
 
 
@@ -243,7 +243,7 @@ def test_statements_fit_a_server_that_takes_small_ones(databases, produced_at):
         finally:
             connection.execute(setting, {"size": size})
             engine.dispose()
-    assert ends(report) == (400, 0, 0)
+    assert outcomes(report) == (400, 0, 0)
     assert rows(engine) == 400
 
 
@@ -300,7 +300,7 @@ def test_a_commit_that_finds_sqlite_locked_is_raised_and_leaves_no_transaction_b
         with pytest.raises(sa.exc.OperationalError, match="locked"):
             history.import_document(document(production_run(1)))
         reading.close()
-    assert ends(history.import_document(document(production_run(2)))) == (1, 0, 0)
+    assert outcomes(history.import_document(document(production_run(2)))) == (1, 0, 0)
     assert [run["uuid"] for run in history.iter_runs("production_run")] == [number(2)]
     engine.dispose()
 
@@ -355,7 +355,7 @@ def test_a_trigger_may_refuse_a_run_with_an_error_of_its_own(engine, history, tr
         mariadb="SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 30001, MESSAGE_TEXT = 'my own reason'",
     )
     report = history.import_document(BAD_IN_THE_MIDDLE)
-    assert ends(report) == (2, 0, 1)
+    assert outcomes(report) == (2, 0, 1)
     assert "my own reason" in report.problems[0].message
 
 
@@ -367,7 +367,7 @@ def test_a_run_that_the_database_drops_in_silence_is_rejected_and_not_called_imp
     trigger(sqlite="SELECT RAISE(IGNORE)", postgresql="RETURN NULL")
     runs = [production_run(1), production_run(2, notes="bad", consumptions=entries), production_run(3)]
     report = history.import_document(document(*runs))
-    assert (ends(report), rows(engine)) == ((2, 0, 1), 2)
+    assert (outcomes(report), rows(engine)) == ((2, 0, 1), 2)
     assert "did not keep" in report.problems[0].message
 
 
@@ -411,7 +411,7 @@ def test_a_deferred_constraint_is_found_inside_the_savepoint_and_the_dry_run_tel
     given = document(production_run(1), production_run(2), production_run(3, num_batches=5, notes="b"))
     dry = History(engine).import_document(given, dry_run=True)
     real = History(engine).import_document(given)
-    assert ends(real) == (2, 0, 1)
+    assert outcomes(real) == (2, 0, 1)
     assert "only_one" in real.problems[0].message
     assert dry.to_dict() | {"dry_run": False} == real.to_dict()
 
@@ -422,7 +422,7 @@ def test_a_deferred_constraint_that_the_caller_breaks_is_not_blamed_on_the_runs(
     with Session(engine) as session:
         History(session).import_document(document(production_run(1, notes="a"), production_run(2, notes="b")))
         session.execute(sa.update(ProductionRun).values(notes="same"))
-        assert ends(History(session).import_document(document(production_run(3)))) == (1, 0, 0)
+        assert outcomes(History(session).import_document(document(production_run(3)))) == (1, 0, 0)
         with pytest.raises(sa.exc.IntegrityError, match="only_one"):
             session.commit()
 
@@ -444,7 +444,7 @@ def test_a_deferred_foreign_key_of_sqlites_is_found_and_the_dry_run_tells(tmp_pa
     dry = History(engine).import_document(BAD_IN_THE_MIDDLE, dry_run=True)
     real = History(engine).import_document(BAD_IN_THE_MIDDLE)
     engine.dispose()
-    assert ends(real) == (2, 0, 1)
+    assert outcomes(real) == (2, 0, 1)
     assert "FOREIGN KEY of production_runs" in real.problems[0].message
     assert dry.to_dict() | {"dry_run": False} == real.to_dict()
 
@@ -462,7 +462,7 @@ def test_a_rival_that_the_transaction_cannot_see_is_a_duplicate_all_the_same(
         connection.execute(sa.select(Recipe.id))
         History(engine).import_document(document(production_run(1)))
         runs = document(production_run(1), production_run(2))
-        assert ends(History(connection).import_document(runs, on_duplicate=on_duplicate)) == end
+        assert outcomes(History(connection).import_document(runs, on_duplicate=on_duplicate)) == end
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_a_dry_run_ends_without_a_commit(sqlite):
         reading = reader.execute(sa.text("SELECT id FROM recipes"))
         report = History(sqlite).import_document(document(production_run()), dry_run=True)
         reading.close()
-    assert ends(report) == (1, 0, 0)
+    assert outcomes(report) == (1, 0, 0)
 
 
 def test_a_full_disk_is_raised_and_the_caller_cannot_commit_the_rest(tmp_path):
@@ -564,7 +564,7 @@ def test_a_default_that_only_the_database_knows_fills_what_is_left_out(tmp_path)
     shifts = [{"uuid": number(n), "at": "2025-01-01T00:00:00Z"} for n in range(4)]
     shifts[1]["place"] = shifts[3]["place"] = "the counter"
     history = History(engine, ShiftSchema)
-    assert ends(history.import_document({"version": "1.0", "shifts": shifts})) == (4, 0, 0)
+    assert outcomes(history.import_document({"version": "1.0", "shifts": shifts})) == (4, 0, 0)
     places = [run["place"] for run in history.iter_runs("shift")]
     engine.dispose()
     assert places == ["the oven", "the counter", "the oven", "the counter"]
@@ -577,6 +577,6 @@ def test_a_rival_that_wrote_the_whole_batch_costs_no_halving(databases, count_st
     runs = [production_run(n) for n in range(64)]
     sa.event.listen(own, "before_cursor_execute", Rival(engine, *runs))
     statements = count_statements(own)
-    assert ends(History(own).import_document(document(*runs))) == (0, 64, 0)
+    assert outcomes(History(own).import_document(document(*runs))) == (0, 64, 0)
     assert len(statements.matching("INSERT")) <= 2  # once without marshmallow
     own.dispose()

@@ -25,7 +25,7 @@ from histio.resolving.circles import circle_warnings
 from histio.tuning import tuned
 from tests.support.bakery import number
 from tests.support.effort import examples
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 TIME = "2025-12-10T00:00:00Z"
 KEYS = {
@@ -197,9 +197,9 @@ def test_a_circle_comes_back_as_it_was_wherever_the_key_allows_it(key, shape, cr
     document = nodes(*SHAPES[shape])
     expected = document["nodes"] if (key, dialect) in CAN else []
     report = history.import_document(document)
-    assert ends(report) == (len(expected), 0, len(document["nodes"]) - len(expected))
+    assert outcomes(report) == (len(expected), 0, len(document["nodes"]) - len(expected))
     assert stored(history) == expected
-    assert {code for _, code in told(report.problems)} <= {"unknown-reference"}
+    assert {code for _, code in codes_of(report.problems)} <= {"unknown-reference"}
     assert len({each.index for each in history.check(document)}) == report.rejected or expected
 
 
@@ -215,9 +215,9 @@ def test_a_circle_comes_in_whichever_way(way, shape, listener, sqlite_of, tmp_pa
     trial = by_stream(history, document, tmp_path, dry_run=True)
     assert stored(history) == []
     report = way(history, document, tmp_path)
-    assert ends(report) == ends(trial) == (len(SHAPES[shape]), 0, 0)
+    assert outcomes(report) == outcomes(trial) == (len(SHAPES[shape]), 0, 0)
     assert stored(history) == document["nodes"]
-    assert ends(way(history, document, tmp_path, on_duplicate="verify")) == (0, len(SHAPES[shape]), 0)
+    assert outcomes(way(history, document, tmp_path, on_duplicate="verify")) == (0, len(SHAPES[shape]), 0)
 
 
 @pytest.mark.slow
@@ -247,7 +247,7 @@ def test_who_is_in_a_circle_with_a_rejected_run_is_rejected_and_no_reference_is_
     history = Host().history(create)
     ring = [node(1, 2), node(2, 3), node(3, 1) | members, node(4, 1), node(5, 5), node(6, 7), node(7, 6)]
     report = history.import_document(nodes(*ring, node(8)))
-    assert ends(report) == (4, 0, 4)
+    assert outcomes(report) == (4, 0, 4)
     assert stored(history) == [*ring[4:], node(8)]
     first, *_, last = report.problems
     assert (first.pointer, first.hint) == ("/nodes/0/parent", "/nodes/1 has it, but is rejected")
@@ -263,7 +263,7 @@ def test_rejects_of_a_circle_can_be_imported_once_one_of_them_is_mended(sqlite_o
     (tmp_path / "in.jsonl").write_bytes(stream(nodes(node(1, 2), node(2, 1, name="refused"))))
     assert history.import_file(tmp_path / "in.jsonl", rejects=tmp_path / "out.jsonl").rejected == 2
     (tmp_path / "out.jsonl").write_text((tmp_path / "out.jsonl").read_text().replace("refused", "node 2"))
-    assert ends(history.import_file(tmp_path / "out.jsonl")) == (2, 0, 0)
+    assert outcomes(history.import_file(tmp_path / "out.jsonl")) == (2, 0, 0)
     assert stored(history) == [node(1, 2), node(2, 1)]
 
 
@@ -271,7 +271,7 @@ def test_a_run_that_comes_twice_in_a_circle_is_imported_once(sqlite_of, tune):
     tune(batch=2)
     history = Host().history(sqlite_of)
     report = history.import_document(nodes(node(1, 2), node(1, 2), node(3, 1), node(2, 3), node(2, 3)))
-    assert ends(report) == (3, 2, 0)
+    assert outcomes(report) == (3, 2, 0)
     assert {each.code for each in report.warnings} == {"duplicate-in-document"}
 
 
@@ -290,7 +290,7 @@ def test_an_update_closes_a_circle(window, create, tune):
 def test_slugs_are_renamed_in_a_circle(sqlite_of):
     history = Host().history(sqlite_of)
     document = nodes(node(1, 9), node(2, 1))
-    assert ends(history.import_document(document, rename={"parent": {number(9): number(2)}})) == (2, 0, 0)
+    assert outcomes(history.import_document(document, rename={"parent": {number(9): number(2)}})) == (2, 0, 0)
     assert stored(history) == [node(1, 2), node(2, 1)]
 
 
@@ -353,7 +353,7 @@ def test_a_long_chain_goes_in_though_the_database_forbids_a_null_but_at_its_end(
     history = History(create(base.metadata), RunSchema)
     chain = [{"number": n, "parent": n - 1 or None} for n in range(1, 31)]
     report = history.import_document({"version": "1.0", "runs": [*chain[::-1], {"number": 99, "parent": 99}]})
-    assert (report.imported, told(report.problems)) == (30, [("/runs/30", "constraint")])
+    assert (report.imported, codes_of(report.problems)) == (30, [("/runs/30", "constraint")])
     assert stored(history, "run") == chain
 
 
@@ -532,7 +532,7 @@ def test_natural_keys_and_relationships_back_lead_in_circles_that_updates_change
     metadata, schema, _ = tasks(listener=listener)
     history = History(create(metadata), schema)
     first, then = leading("tasks", a="b", b="a", c="c"), leading("tasks", a="c", b="b", c="a")
-    assert ends(history.import_document(first)) == (3, 0, 0)
+    assert outcomes(history.import_document(first)) == (3, 0, 0)
     assert stored(history, "task") == first["tasks"]
     report = history.import_document(then, on_duplicate="update")
     assert (report.updated, report.rejected) == (3, 0)
@@ -545,7 +545,7 @@ def test_circles_lead_over_the_tables_of_an_inheritance(create):
     document = leading("bigs", a="b", b="a", c="c")
     for record, boss in zip(document["bigs"], ("c", "b", None), strict=True):
         record["boss"] = boss
-    assert ends(history.import_document(document)) == (3, 0, 0)
+    assert outcomes(history.import_document(document)) == (3, 0, 0)
     assert stored(history, "big") == document["bigs"]
 
 
@@ -565,7 +565,7 @@ def test_an_asynchronous_history_imports_circles(tmp_path):
         return report, exported
 
     report, exported = asyncio.run(run())
-    assert (ends(report), exported["nodes"]) == ((5, 0, 0), document["nodes"])
+    assert (outcomes(report), exported["nodes"]) == ((5, 0, 0), document["nodes"])
 
 
 @pytest.mark.parametrize("window", [1, 500])
@@ -679,7 +679,7 @@ def test_of_any_graph_of_runs_exactly_those_go_in_whose_references_all_do(
         report = by(history, nodes(*records), tmp_path_factory.getbasetemp())
     expected = expected_of(records)
     assert stored(history) == expected
-    assert ends(report) == (len(expected), 0, len(records) - len(expected))
+    assert outcomes(report) == (len(expected), 0, len(records) - len(expected))
     assert records == before
 
 

@@ -31,7 +31,7 @@ from tests.support.bakery import (
     without,
 )
 from tests.support.databases import stocked
-from tests.support.reports import ends, rows, told
+from tests.support.reports import codes_of, outcomes, rows
 
 # --- one run -----------------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ def test_an_upper_case_uuid_is_the_same_run(sqlite):
     first = production_run(uuid="7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
     history.import_document(document(first))
     again = history.import_document(document(first | {"uuid": first["uuid"].upper()}))
-    assert ends(again) == (0, 1, 0)
+    assert outcomes(again) == (0, 1, 0)
 
 
 def test_the_document_is_never_changed(sqlite):
@@ -99,13 +99,13 @@ def test_missing_references_are_reported_all_with_close_matches(sqlite):
     report = History(sqlite).import_document(
         document(production_run(recipe_slug="cookie", finished_unit_slug="x"))
     )
-    assert told(report.problems) == [
+    assert codes_of(report.problems) == [
         ("/production_runs/0/recipe_slug", "unknown-reference"),
         ("/production_runs/0/finished_unit_slug", "unknown-reference"),
     ]
     assert report.problems[0].message == "Recipe not found: cookie"
     assert [problem.hint for problem in report.problems] == ["did you mean cookies?", None]
-    assert ends(report) == (0, 0, 1)
+    assert outcomes(report) == (0, 0, 1)
 
 
 def test_references_in_every_ledger_are_checked(sqlite):
@@ -115,7 +115,7 @@ def test_references_in_every_ledger_are_checked(sqlite):
         packaging_consumptions=[packaging(3, product_slug="c")],
     )
     report = History(sqlite).import_document(document(assembly=[run]))
-    assert told(report.problems) == [
+    assert codes_of(report.problems) == [
         ("/assembly_runs/0/finished_good_slug", "unknown-reference"),
         ("/assembly_runs/0/finished_unit_consumptions/1/finished_unit_slug", "unknown-reference"),
         ("/assembly_runs/0/packaging_consumptions/0/product_slug", "unknown-reference"),
@@ -129,7 +129,7 @@ def test_a_malformed_run_has_its_references_checked_too(sqlite):
         consumptions=[consumption(5, unit=None), consumption(6, total_cost="1.23456")],
     )
     report = History(sqlite).import_document(document(run))
-    assert sorted(told(report.problems)) == [
+    assert sorted(codes_of(report.problems)) == [
         ("/production_runs/0/consumptions/0/unit", "schema"),
         ("/production_runs/0/consumptions/1/total_cost", "precision"),
         ("/production_runs/0/num_batches", "out-of-range"),
@@ -141,8 +141,8 @@ def test_an_ingredient_that_is_gone_is_a_warning(engine, history):
     report = history.import_document(
         document(production_run(consumptions=[consumption(ingredient_slug="flours")]))
     )
-    assert ends(report) == (1, 0, 0)
-    assert told(report.warnings) == [
+    assert outcomes(report) == (1, 0, 0)
+    assert codes_of(report.warnings) == [
         ("/production_runs/0/consumptions/0/ingredient_slug", "unknown-reference")
     ]
     assert report.warnings[0].hint == "did you mean flour?"
@@ -151,14 +151,14 @@ def test_an_ingredient_that_is_gone_is_a_warning(engine, history):
 
 def test_a_unit_of_another_recipe_is_a_warning(history):
     report = history.import_document(document(production_run(finished_unit_slug="loaf")))
-    assert ends(report) == (1, 0, 0)
-    assert told(report.warnings) == [("/production_runs/0/finished_unit_slug", "mismatched-reference")]
+    assert outcomes(report) == (1, 0, 0)
+    assert codes_of(report.warnings) == [("/production_runs/0/finished_unit_slug", "mismatched-reference")]
 
 
 @pytest.mark.parametrize("slug", ["Cookies", "COOKIES", "cookiés", "cookies.", "cooki\u0435s"])
 def test_slugs_are_compared_exactly_on_every_database(history, slug):
     report = history.import_document(document(production_run(recipe_slug=slug)))
-    assert told(report.problems) == [("/production_runs/0/recipe_slug", "unknown-reference")]
+    assert codes_of(report.problems) == [("/production_runs/0/recipe_slug", "unknown-reference")]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_any_slug_can_be_a_key(engine, history, slug):
     with Session(engine) as session:
         session.add(Recipe(name=slug, slug=slug))
         session.commit()
-    assert ends(history.import_document(document(production_run(recipe_slug=slug)))) == (1, 0, 0)
+    assert outcomes(history.import_document(document(production_run(recipe_slug=slug)))) == (1, 0, 0)
     assert next(history.iter_runs("production_run"))["recipe_slug"] == slug
 
 
@@ -196,31 +196,31 @@ class TestProductsByIngredient:
         )
 
     def test_the_only_product_of_an_ingredient_is_found(self, history):
-        assert ends(history.import_document(self.run(drop=["product_slug"]))) == (1, 0, 0)
+        assert outcomes(history.import_document(self.run(drop=["product_slug"]))) == (1, 0, 0)
         assert (
             next(history.iter_runs("assembly_run"))["packaging_consumptions"][0]["product_slug"] == "bag-100"
         )
 
     def test_one_of_several_is_ambiguous(self, history):
         report = history.import_document(self.run(drop=["product_slug"], ingredient_slug="tape"))
-        assert told(report.problems) == [
+        assert codes_of(report.problems) == [
             ("/assembly_runs/0/packaging_consumptions/0/ingredient_slug", "ambiguous-reference")
         ]
 
     def test_an_ingredient_without_product_is_unknown(self, history):
         report = history.import_document(self.run(drop=["product_slug"], ingredient_slug="flour"))
-        assert told(report.problems) == [
+        assert codes_of(report.problems) == [
             ("/assembly_runs/0/packaging_consumptions/0/ingredient_slug", "unknown-reference")
         ]
 
     def test_the_product_alone_is_enough(self, history):
-        assert ends(history.import_document(self.run(drop=["ingredient_slug"]))) == (1, 0, 0)
+        assert outcomes(history.import_document(self.run(drop=["ingredient_slug"]))) == (1, 0, 0)
 
     @pytest.mark.parametrize("ingredient", ["bag", "no-such"])
     def test_where_both_disagree_the_product_counts(self, history, ingredient):
         report = history.import_document(self.run(product_slug="tape-20", ingredient_slug=ingredient))
-        assert ends(report) == (1, 0, 0)
-        assert told(report.warnings) == [
+        assert outcomes(report) == (1, 0, 0)
+        assert codes_of(report.warnings) == [
             ("/assembly_runs/0/packaging_consumptions/0/ingredient_slug", "mismatched-reference")
         ]
         assert (
@@ -235,8 +235,8 @@ def test_a_known_run_is_skipped(history):
     given = document(production_run(1), assembly=[assembly_run(1)])
     history.import_document(given)
     again = history.import_document(given | {"production_runs": [production_run(1), production_run(2)]})
-    assert ends(again) == (1, 2, 0)
-    assert {name: ends(counts) for name, counts in again.by_kind.items()} == {
+    assert outcomes(again) == (1, 2, 0)
+    assert {name: outcomes(counts) for name, counts in again.by_kind.items()} == {
         "production_run": (1, 1, 0),
         "assembly_run": (0, 1, 0),
     }
@@ -245,30 +245,34 @@ def test_a_known_run_is_skipped(history):
 def test_a_known_run_is_classified_before_its_references(history):
     history.import_document(document(production_run(1)))
     again = history.import_document(document(production_run(1, recipe_slug="gone")))
-    assert ends(again) == (0, 1, 0)
+    assert outcomes(again) == (0, 1, 0)
 
 
 def test_form_comes_before_classification(history):
     history.import_document(document(production_run(1)))
     again = history.import_document(document(production_run(1, num_batches=0)))
-    assert ends(again) == (0, 0, 1)
+    assert outcomes(again) == (0, 0, 1)
 
 
 def test_a_known_run_can_be_an_error(history):
     history.import_document(document(production_run(1)))
     again = history.import_document(document(production_run(1)), on_duplicate="error")
-    assert ends(again) == (0, 0, 1)
-    assert told(again.problems) == [("/production_runs/0/uuid", "duplicate")]
+    assert outcomes(again) == (0, 0, 1)
+    assert codes_of(again.problems) == [("/production_runs/0/uuid", "duplicate")]
 
 
 def test_the_same_uuid_may_serve_a_run_of_each_kind(history):
-    assert ends(history.import_document(document(production_run(1), assembly=[assembly_run(1)]))) == (2, 0, 0)
+    assert outcomes(history.import_document(document(production_run(1), assembly=[assembly_run(1)]))) == (
+        2,
+        0,
+        0,
+    )
 
 
 def test_a_run_that_comes_twice_is_imported_once_with_a_warning(history):
     report = history.import_document(document(production_run(1), production_run(1), production_run(1)))
-    assert ends(report) == (1, 2, 0)
-    assert told(report.warnings) == [
+    assert outcomes(report) == (1, 2, 0)
+    assert codes_of(report.warnings) == [
         ("/production_runs/1/uuid", "duplicate-in-document"),
         ("/production_runs/2/uuid", "duplicate-in-document"),
     ]
@@ -276,13 +280,13 @@ def test_a_run_that_comes_twice_is_imported_once_with_a_warning(history):
 
 def test_a_run_that_comes_twice_can_be_an_error(history):
     report = history.import_document(document(production_run(1), production_run(1)), on_duplicate="error")
-    assert ends(report) == (1, 0, 1)
-    assert told(report.problems) == [("/production_runs/1/uuid", "duplicate-in-document")]
+    assert outcomes(report) == (1, 0, 1)
+    assert codes_of(report.problems) == [("/production_runs/1/uuid", "duplicate-in-document")]
 
 
 def test_a_good_copy_goes_in_where_a_bad_one_was_rejected(history):
     report = history.import_document(document(production_run(1, recipe_slug="gone"), production_run(1)))
-    assert ends(report) == (1, 0, 1)
+    assert outcomes(report) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("on_duplicate", ["skip", "error", "verify"])
@@ -290,22 +294,22 @@ def test_an_entry_uuid_under_another_run_is_a_problem(history, on_duplicate):
     history.import_document(document(production_run(1, consumptions=[consumption(50)])))
     late = production_run(2, consumptions=[consumption(51), consumption(50)])
     report = history.import_document(document(late), on_duplicate=on_duplicate)
-    assert ends(report) == (0, 0, 1)
-    assert told(report.problems) == [("/production_runs/0/consumptions/1/uuid", "duplicate")]
+    assert outcomes(report) == (0, 0, 1)
+    assert codes_of(report.problems) == [("/production_runs/0/consumptions/1/uuid", "duplicate")]
 
 
 def test_an_entry_uuid_twice_in_a_document_rejects_the_later_run(history):
     runs = [production_run(n, consumptions=[consumption(50)]) for n in (1, 2)]
     report = history.import_document(document(*runs))
-    assert ends(report) == (1, 0, 1)
-    assert told(report.problems) == [("/production_runs/1/consumptions/0/uuid", "duplicate-in-document")]
+    assert outcomes(report) == (1, 0, 1)
+    assert codes_of(report.problems) == [("/production_runs/1/consumptions/0/uuid", "duplicate-in-document")]
 
 
 def test_an_entry_uuid_twice_in_a_run_rejects_it(history):
     report = history.import_document(
         document(production_run(1, consumptions=[consumption(50), consumption(50)]))
     )
-    assert told(report.problems) == [("/production_runs/0/consumptions/1/uuid", "duplicate-in-document")]
+    assert codes_of(report.problems) == [("/production_runs/0/consumptions/1/uuid", "duplicate-in-document")]
 
 
 def test_an_entry_uuid_of_a_rejected_run_is_free(history):
@@ -313,7 +317,7 @@ def test_an_entry_uuid_of_a_rejected_run_is_free(history):
         production_run(1, recipe_slug="gone", consumptions=[consumption(50)]),
         production_run(2, consumptions=[consumption(50)]),
     ]
-    assert ends(history.import_document(document(*runs))) == (1, 0, 1)
+    assert outcomes(history.import_document(document(*runs))) == (1, 0, 1)
 
 
 class TestVerify:
@@ -328,7 +332,7 @@ class TestVerify:
 
     def test_the_same_content_is_skipped(self, stored):
         given = stored.export_document()
-        assert ends(stored.import_document(given, on_duplicate="verify")) == (0, 2, 0)
+        assert outcomes(stored.import_document(given, on_duplicate="verify")) == (0, 2, 0)
 
     def test_the_same_content_in_another_spelling_is_skipped(self, stored):
         run = production_run(
@@ -338,11 +342,11 @@ class TestVerify:
             num_batches=2.0,
             consumptions=[consumption(7, quantity_consumed="4"), consumption(8)],
         )
-        assert ends(stored.import_document(document(run), on_duplicate="verify")) == (0, 1, 0)
+        assert outcomes(stored.import_document(document(run), on_duplicate="verify")) == (0, 1, 0)
 
     def test_what_is_left_out_is_not_compared(self, stored):
         run = without(production_run(1), "notes", "created_at", "updated_at", "consumptions")
-        assert ends(stored.import_document(document(run), on_duplicate="verify")) == (0, 1, 0)
+        assert outcomes(stored.import_document(document(run), on_duplicate="verify")) == (0, 1, 0)
 
     def test_other_content_is_a_conflict_that_names_every_member(self, stored):
         run = production_run(
@@ -353,7 +357,7 @@ class TestVerify:
             consumptions=[consumption(7, unit="kg"), consumption(9)],
         )
         report = stored.import_document(document(run), on_duplicate="verify")
-        assert told(report.problems) == [("/production_runs/0", "conflict")]
+        assert codes_of(report.problems) == [("/production_runs/0", "conflict")]
         for named in (
             "/num_batches is 3, stored 2",
             "/notes is None",
@@ -365,20 +369,24 @@ class TestVerify:
             assert named in report.problems[0].message
 
     def test_a_new_run_goes_in(self, stored):
-        assert ends(stored.import_document(document(production_run(2)), on_duplicate="verify")) == (1, 0, 0)
+        assert outcomes(stored.import_document(document(production_run(2)), on_duplicate="verify")) == (
+            1,
+            0,
+            0,
+        )
 
     def test_a_second_copy_with_other_content_is_a_conflict(self, stored):
         runs = [production_run(2), production_run(2, num_batches=9)]
         report = stored.import_document(document(*runs), on_duplicate="verify")
-        assert ends(report) == (1, 0, 1)
-        assert told(report.problems) == [("/production_runs/1", "conflict")]
+        assert outcomes(report) == (1, 0, 1)
+        assert codes_of(report.problems) == [("/production_runs/1", "conflict")]
 
     def test_a_rename_is_applied_before_the_comparison(self, stored):
         run = production_run(1, recipe_slug="biscuits", consumptions=[consumption(7), consumption(8)])
         report = stored.import_document(
             document(run), on_duplicate="verify", rename={"recipe_slug": {"biscuits": "cookies"}}
         )
-        assert ends(report) == (0, 1, 0)
+        assert outcomes(report) == (0, 1, 0)
 
 
 def test_a_way_with_duplicates_that_does_not_exist_is_refused(sqlite):
@@ -406,12 +414,12 @@ def test_atomic_writes_nothing_when_one_run_is_rejected(engine, history):
     report = history.import_document(
         document(production_run(1), production_run(2, recipe_slug="gone")), atomic=True
     )
-    assert ends(report) == (0, 0, 1)
+    assert outcomes(report) == (0, 0, 1)
     assert rows(engine) == 0
 
 
 def test_atomic_writes_all_of_a_good_document(engine, history):
-    assert ends(history.import_document(document(production_run(1), production_run(2)), atomic=True)) == (
+    assert outcomes(history.import_document(document(production_run(1), production_run(2)), atomic=True)) == (
         2,
         0,
         0,
@@ -447,7 +455,7 @@ def test_rename_changes_slugs_in_runs_and_ledgers_and_lists_each_use(history):
         "ingredient_slug": {"mehl": "flour", "beutel": "bag"},
     }
     report = history.import_document(given, rename=rename)
-    assert (ends(report), report.warnings) == ((2, 0, 0), ())
+    assert (outcomes(report), report.warnings) == ((2, 0, 0), ())
     assert [(use.pointer, use.old, use.new) for use in report.renamed] == [
         ("/production_runs/0/recipe_slug", "old", "cookies"),
         ("/production_runs/0/consumptions/0/ingredient_slug", "mehl", "flour"),
@@ -498,8 +506,8 @@ def test_a_rename_that_makes_no_sense_is_refused(sqlite, rename, why):
 def test_a_document_that_cannot_be_read_raises_with_its_problems(sqlite, given, where, code):
     with pytest.raises(DocumentError) as caught:
         History(sqlite).import_document(given)
-    assert (where, code) in told(caught.value.problems)
-    assert told(History(sqlite).check(given)) == told(caught.value.problems)
+    assert (where, code) in codes_of(caught.value.problems)
+    assert codes_of(History(sqlite).check(given)) == codes_of(caught.value.problems)
 
 
 def test_a_newer_version_is_refused_by_name(sqlite):
@@ -597,7 +605,7 @@ def test_ledger_order_is_content_to_verify(history):
 def test_a_document_verifies_against_what_its_own_import_wrote(history):
     given = document(assembly=[assembly_run(packaging_consumptions=[packaging(1, ingredient_slug="other")])])
     assert len(history.import_document(given).warnings) == 1
-    assert ends(history.import_document(given, on_duplicate="verify")) == (0, 1, 0)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, 1, 0)
 
 
 def test_a_conflict_shows_values_as_they_look_on_the_wire(history):
@@ -613,7 +621,7 @@ def test_check_frees_the_uuids_of_runs_that_will_not_go_in(history):
         production_run(1, recipe_slug="gone", consumptions=[consumption(9)]),
         production_run(2, consumptions=[consumption(9)]),
     )
-    assert told(history.check(given)) == [("/production_runs/0/recipe_slug", "unknown-reference")]
+    assert codes_of(history.check(given)) == [("/production_runs/0/recipe_slug", "unknown-reference")]
 
 
 def test_one_fault_of_a_ledger_entry_is_told_once(history):
@@ -621,7 +629,7 @@ def test_one_fault_of_a_ledger_entry_is_told_once(history):
     report = history.import_document(
         document(production_run(2, consumptions=[consumption(9), consumption(8), consumption(8)]))
     )
-    assert told(report.problems) == [
+    assert codes_of(report.problems) == [
         ("/production_runs/0/consumptions/0/uuid", "duplicate"),
         ("/production_runs/0/consumptions/2/uuid", "duplicate-in-document"),
     ]

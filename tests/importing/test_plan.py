@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 import histio
 from histio import History
 from tests.support.bakery import number
-from tests.support.reports import ends
+from tests.support.reports import outcomes
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def engine(create, host):
 def history(engine, host):
     """A history that has imported and exported before."""
     found = History(engine, host[2])
-    assert ends(found.import_document(parts(1))) == (1, 0, 0)
+    assert outcomes(found.import_document(parts(1))) == (1, 0, 0)
     assert len(found.export_document()["parts"]) == 1
     return found
 
@@ -65,7 +65,7 @@ def test_a_listener_registered_after_an_import_is_called_by_the_next(history, ho
     called = []
     sa.event.listen(host[1], event, lambda _mapper, _connection, row: called.append(row.uuid))
     report = history.import_document(parts(2))
-    assert (ends(report), called) == ((1, 0, 0), [number(2)])
+    assert (outcomes(report), called) == ((1, 0, 0), [number(2)])
     assert report.unit_of_work == {"part": (f"Part has {'an' if event[0] == 'a' else 'a'} {event} listener",)}
 
 
@@ -82,7 +82,7 @@ def test_a_listener_that_is_removed_again_makes_imports_fast_again(history, host
 def test_a_listener_for_an_attribute_registered_after_an_import_is_called_by_the_next(history, host):
     called = []
     sa.event.listen(host[1].note, "set", lambda _row, value, _old, _event: called.append(value))
-    assert ends(history.import_document(parts(2, note="new"))) == (1, 0, 0)
+    assert outcomes(history.import_document(parts(2, note="new"))) == (1, 0, 0)
     assert called == ["new"]
 
 
@@ -95,7 +95,7 @@ def test_a_constructor_replaced_after_an_import_is_called_by_the_next(history, h
         original(self, **values)
 
     monkeypatch.setattr(host[1], "__init__", construct)
-    assert ends(history.import_document(parts(2))) == (1, 0, 0)
+    assert outcomes(history.import_document(parts(2))) == (1, 0, 0)
     assert made == [number(2)]
 
 
@@ -112,11 +112,11 @@ def test_a_column_altered_between_two_imports_keeps_what_it_can(history, engine,
     with engine.begin() as connection:
         connection.execute(sa.text(f"ALTER TABLE planned_parts {verb} VARCHAR(3)"))
     report = history.import_document(parts(2, note="four"))
-    assert ends(report) == (0, 0, 1)
+    assert outcomes(report) == (0, 0, 1)
     assert report.problems[0].pointer == "/parts/0/note"
     with engine.begin() as connection:
         connection.execute(sa.text(f"ALTER TABLE planned_parts {verb} VARCHAR(30)"))
-    assert ends(history.import_document(parts(2, note="four"))) == (1, 0, 0)
+    assert outcomes(history.import_document(parts(2, note="four"))) == (1, 0, 0)
 
 
 def test_a_trigger_made_between_two_imports_is_obeyed(sqlite_of, host):
@@ -131,7 +131,7 @@ def test_a_trigger_made_between_two_imports_is_obeyed(sqlite_of, host):
             )
         )
     report = history.import_document(parts(2, weight="9.0000"))
-    assert ends(report) == (0, 0, 1)
+    assert outcomes(report) == (0, 0, 1)
 
 
 def test_a_history_keeps_no_engine_alive(tmp_path, host):
@@ -139,7 +139,7 @@ def test_a_history_keeps_no_engine_alive(tmp_path, host):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/parts.db")
     host[0].create_all(engine)
     with engine.begin() as connection:
-        assert ends(history.import_document(parts(1), session=connection)) == (1, 0, 0)
+        assert outcomes(history.import_document(parts(1), session=connection)) == (1, 0, 0)
         assert len(history.export_document(session=connection)["parts"]) == 1
     del connection
     engine.dispose()
@@ -155,7 +155,7 @@ def test_a_history_serves_more_engines_than_it_remembers(tmp_path, host):
         engine = sa.create_engine(f"sqlite:///{tmp_path}/parts{n}.db")
         host[0].create_all(engine)
         with engine.begin() as connection:
-            assert ends(history.import_document(parts(n), session=connection)) == (1, 0, 0)
+            assert outcomes(history.import_document(parts(n), session=connection)) == (1, 0, 0)
         engine.dispose()
 
 
@@ -169,7 +169,7 @@ def test_threads_share_what_is_worked_out(tmp_path, host):
     def work(engine):
         start.wait()
         with engine.begin() as connection:
-            found.append(ends(history.import_document(parts(*range(50)), session=connection)))
+            found.append(outcomes(history.import_document(parts(*range(50)), session=connection)))
             found.append(len(history.export_document(session=connection)["parts"]))
 
     threads = [threading.Thread(target=work, args=(engine,)) for engine in engines]

@@ -9,7 +9,7 @@ from marshmallow import ValidationError, post_dump, pre_load, validates
 
 from histio import ExportError, History, ProductionRunSchema
 from tests.support.bakery import document, number, production_run
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 
 def with_hook(**hooks):
@@ -38,7 +38,7 @@ def test_a_hook_that_raises_rejects_its_run(sqlite, hooks, bad, why):
     history = History(sqlite, with_hook(**hooks))
     runs = [production_run(1, **bad)]
     report = history.import_document({"version": "1.0", "production_runs": runs})
-    assert (ends(report), told(report.problems)) == ((0, 0, 1), [("/production_runs/0", "schema")])
+    assert (outcomes(report), codes_of(report.problems)) == ((0, 0, 1), [("/production_runs/0", "schema")])
     assert report.problems[0].message == f"Cannot be loaded: {why}"
 
 
@@ -51,7 +51,7 @@ def test_a_hook_that_changes_what_it_is_given_changes_nothing_of_the_callers(sql
     given = {"version": "1.0", "production_runs": [production_run(notes=" x ")]}
     before = copy.deepcopy(given)
     history = History(sqlite, with_hook(hook=strip))
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert given == before
     assert next(history.iter_runs("production_run"))["notes"] == "x"
 

@@ -38,7 +38,7 @@ from tests.support.mapping_styles import (
     listening,
     moves,
 )
-from tests.support.reports import told
+from tests.support.reports import codes_of
 
 MOMENT = dt.datetime.fromisoformat(TIME)
 LATER = "2026-01-02T03:04:05.678900Z"
@@ -48,7 +48,7 @@ def update(history: History, given: dict[str, Any], **options: Any) -> histio.Im
     return history.import_document(given, on_duplicate="update", **options)
 
 
-def ends(report: histio.ImportReport) -> tuple[int, int, int, int]:
+def outcomes(report: histio.ImportReport) -> tuple[int, int, int, int]:
     return report.imported, report.updated, report.skipped, report.rejected
 
 
@@ -91,7 +91,7 @@ def flour(*numbers: int, **members: Any) -> list[dict[str, Any]]:
 )
 def test_every_member_becomes_what_the_document_says(history, members):
     report = becomes(history, bakery(production_run()), bakery(production_run(**members)))
-    assert (ends(report), entries(report)) == ((0, 1, 0, 0), (0, 0, 0))
+    assert (outcomes(report), entries(report)) == ((0, 1, 0, 0), (0, 0, 0))
 
 
 def test_the_same_in_another_spelling_is_skipped_and_nothing_is_written(sqlite, count_statements):
@@ -101,14 +101,14 @@ def test_the_same_in_another_spelling_is_skipped_and_nothing_is_written(sqlite, 
     given = production_run(
         uuid=number(1).upper(), per_unit_cost="0.0571000", produced_at="2025-12-08T12:00:00+02:00"
     )
-    assert ends(update(history, bakery(given, assembly=[assembly_run()]))) == (0, 0, 2, 0)
+    assert outcomes(update(history, bakery(given, assembly=[assembly_run()]))) == (0, 0, 2, 0)
     assert [each for each in statements.all if each.startswith(("INSERT", "UPDATE", "DELETE"))] == []
 
 
 def test_what_is_left_out_stays_as_it_is(history):
     history.import_document(bakery(production_run(notes="mine")))
     given = without(production_run(num_batches=7), "notes", "created_at", "updated_at", "consumptions")
-    assert ends(update(history, {"version": "1.0", "production_runs": [given]})) == (0, 1, 0, 0)
+    assert outcomes(update(history, {"version": "1.0", "production_runs": [given]})) == (0, 1, 0, 0)
     [stored] = history.iter_runs("production_run")
     assert without(stored, "updated_at") == without(production_run(num_batches=7, notes="mine"), "updated_at")
 
@@ -147,7 +147,7 @@ def test_new_runs_go_in_beside_those_that_change(history):
     report = update(
         history, bakery(*(production_run(n, notes=f"n{n % 2}" if n > 1 else "Test batch") for n in (1, 2, 3)))
     )
-    assert ends(report) == (1, 1, 1, 0)
+    assert outcomes(report) == (1, 1, 1, 0)
     assert report.by_kind["production_run"] == histio.Counts(imported=1, updated=1, skipped=1)
 
 
@@ -173,7 +173,7 @@ def test_a_ledger_becomes_the_list_in_its_order(history, stored, wanted, counts)
         bakery(production_run(1, consumptions=flour(*stored)), production_run(2)),
         bakery(production_run(1, consumptions=flour(*wanted)), production_run(2)),
     )
-    assert (ends(report), entries(report)) == ((0, 1, 1, 0), counts)
+    assert (outcomes(report), entries(report)) == ((0, 1, 1, 0), counts)
 
 
 def test_entries_that_change_and_move_count_once(history):
@@ -204,7 +204,7 @@ def test_every_ledger_of_a_run_changes_with_its_references(engine, history):
 def test_a_product_found_by_its_ingredient_is_the_same_product(history):
     history.import_document(bakery(assembly=[assembly_run()]))
     bare = without(packaging(3_000_001), "product_slug")
-    assert ends(update(history, bakery(assembly=[assembly_run(packaging_consumptions=[bare])]))) == (
+    assert outcomes(update(history, bakery(assembly=[assembly_run(packaging_consumptions=[bare])]))) == (
         0,
         0,
         1,
@@ -229,7 +229,7 @@ def test_a_reference_to_nothing_rejects_its_run_and_changes_nothing(history):
     before = exported(history)
     bad = production_run(1, recipe_slug="cake", notes="new", consumptions=[])
     report = update(history, bakery(bad, production_run(2, notes="new")))
-    assert (ends(report), told(report.problems)) == (
+    assert (outcomes(report), codes_of(report.problems)) == (
         (0, 1, 0, 1),
         [("/production_runs/0/recipe_slug", "unknown-reference")],
     )
@@ -280,7 +280,7 @@ def test_a_run_that_breaks_a_constraint_is_rejected_alone(create):
     given[4]["note"] = "m9"
     given[8]["note"] = "m9"
     report = update(history, document(*given))
-    assert ends(report) == (0, 8, 0, 1)
+    assert outcomes(report) == (0, 8, 0, 1)
     assert [problem.code for problem in report.problems] == ["constraint"]
     assert entries(report) == (8, 0, 8)
 
@@ -298,7 +298,7 @@ def test_an_entry_that_something_else_needs_cannot_be_removed(create):
         session.commit()
     given = [{"id": n, "note": "new", "lines": lines(f"a{n}")} for n in (1, 2, 3)]
     report = update(history, document(*given))
-    assert (ends(report), told(report.problems)) == ((0, 2, 0, 1), [("/runs/1", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((0, 2, 0, 1), [("/runs/1", "constraint")])
     assert list(history.iter_runs("run")) == [given[0], stored["runs"][1], given[2]]
 
 
@@ -311,13 +311,18 @@ def test_entries_that_others_may_point_to_are_not_written_anew(create):
     history.import_document(document({"id": 1, "note": None, "lines": lines("a", "b")}))
     before = exported(history)
     report = update(history, document({"id": 1, "note": "new", "lines": lines("b", "a")}))
-    assert (ends(report), told(report.problems)) == ((0, 0, 0, 1), [("/runs/0", "conflict")])
+    assert (outcomes(report), codes_of(report.problems)) == ((0, 0, 0, 1), [("/runs/0", "conflict")])
     assert (
         "/lines cannot be brought into that order: rows of guards may point to them"
         in report.problems[0].message
     )
     assert exported(history) == before
-    assert ends(update(history, document({"id": 1, "note": "new", "lines": lines("a", "c")}))) == (0, 1, 0, 0)
+    assert outcomes(update(history, document({"id": 1, "note": "new", "lines": lines("a", "c")}))) == (
+        0,
+        1,
+        0,
+        0,
+    )
 
 
 def test_entries_of_another_run_or_of_nobodys_twice_are_duplicates(history):
@@ -326,11 +331,11 @@ def test_entries_of_another_run_or_of_nobodys_twice_are_duplicates(history):
         history,
         bakery(production_run(1, consumptions=flour(1, 2)), production_run(2, consumptions=flour(2, 5, 5))),
     )
-    assert told(report.problems) == [
+    assert codes_of(report.problems) == [
         ("/production_runs/0/consumptions/1/uuid", "duplicate"),
         ("/production_runs/1/consumptions/2/uuid", "duplicate-in-document"),
     ]
-    assert ends(report) == (0, 0, 0, 2)
+    assert outcomes(report) == (0, 0, 0, 2)
 
 
 @pytest.mark.slow
@@ -340,13 +345,13 @@ def test_an_entry_goes_to_a_later_run_when_an_earlier_one_gives_it_away(history)
         bakery(production_run(1, consumptions=flour(1, 2)), production_run(2, consumptions=flour(3))),
         bakery(production_run(1, consumptions=flour(1)), production_run(2, consumptions=flour(3, 2))),
     )
-    assert (ends(report), entries(report)) == ((0, 2, 0, 0), (1, 0, 1))
+    assert (outcomes(report), entries(report)) == ((0, 2, 0, 0), (1, 0, 1))
 
 
 def test_a_new_entry_goes_to_the_first_run_that_has_it(history):
     history.import_document(bakery(production_run(1, consumptions=[]), production_run(2, consumptions=[])))
     report = update(history, bakery(*(production_run(n, consumptions=flour(7)) for n in (1, 2))))
-    assert (ends(report), [each.pointer for each in report.problems]) == (
+    assert (outcomes(report), [each.pointer for each in report.problems]) == (
         (0, 1, 0, 1),
         ["/production_runs/1/consumptions/0/uuid"],
     )
@@ -357,7 +362,7 @@ def test_each_copy_of_a_run_is_compared_with_what_the_one_before_it_left(history
     history.import_document(bakery(production_run(notes="a")))
     runs = [production_run(notes=notes) for notes in ("b", "a", "a", "c")]
     report = update(history, bakery(*runs))
-    assert (ends(report), [each.code for each in report.warnings]) == (
+    assert (outcomes(report), [each.code for each in report.warnings]) == (
         (0, 3, 1, 0),
         ["duplicate-in-document"] * 3,
     )
@@ -366,7 +371,7 @@ def test_each_copy_of_a_run_is_compared_with_what_the_one_before_it_left(history
 
 def test_a_copy_of_a_run_that_was_just_imported_updates_it(history):
     report = update(history, bakery(production_run(notes="a"), production_run(notes="b")))
-    assert ends(report) == (1, 1, 0, 0)
+    assert outcomes(report) == (1, 1, 0, 0)
     assert [each["notes"] for each in history.iter_runs("production_run")] == ["b"]
 
 
@@ -378,7 +383,10 @@ def test_a_stored_run_that_cannot_be_read_is_a_conflict(sqlite):
             f"UPDATE production_runs SET produced_at = 'soon' WHERE uuid = '{number(1)}'"
         )
     report = update(history, bakery(production_run(1, notes="new"), production_run(2, notes="new")))
-    assert (ends(report), told(report.problems)) == ((0, 1, 0, 1), [("/production_runs/0", "conflict")])
+    assert (outcomes(report), codes_of(report.problems)) == (
+        (0, 1, 0, 1),
+        [("/production_runs/0", "conflict")],
+    )
 
 
 def test_a_key_that_is_not_the_identity_never_changes(create):
@@ -388,7 +396,7 @@ def test_a_key_that_is_not_the_identity_never_changes(create):
     history = History(create(base.metadata), kind)
     history.import_document(document({"code": "a", "id": 5}))
     report = update(history, document({"code": "a", "id": 6}))
-    assert (ends(report), told(report.problems)) == ((0, 0, 0, 1), [("/runs/0", "conflict")])
+    assert (outcomes(report), codes_of(report.problems)) == ((0, 0, 0, 1), [("/runs/0", "conflict")])
     assert "/id is 6, stored 5, and keys never change" in report.problems[0].message
 
 
@@ -474,7 +482,7 @@ def test_two_clients_that_update_a_run_do_not_mix_their_entries(engine, history)
         session.commit()
     later.join()
     other.dispose()
-    assert (ends(reports[0]), exported(history)) == ((0, 1, 0, 0), json.dumps(given))
+    assert (outcomes(reports[0]), exported(history)) == ((0, 1, 0, 0), json.dumps(given))
 
 
 # --- hosts -----------------------------------------------------------------------------------------------
@@ -533,7 +541,7 @@ def test_listeners_and_validators_of_the_host_are_heard(create):
         history,
         document(*({"id": n, "note": note, "lines": lines(f"a{n}", f"c{n}")} for n, note in notes.items())),
     )
-    assert (ends(report), told(report.problems)) == ((0, 2, 0, 1), [("/runs/1", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((0, 2, 0, 1), [("/runs/1", "constraint")])
     assert "ValueError: not a note" in report.problems[0].message
     with Session(engine) as session:
         assert session.execute(sa.select(Run.id, Run.seen).order_by(Run.id)).all() == [(1, 1), (2, 0), (3, 1)]
@@ -667,7 +675,7 @@ def test_ledgers_below_ledgers_change_at_every_depth_and_move_with_their_owners(
         {"id": 2, "lines": [one("d", "sx")]},
     )
     report = update(history, given)
-    assert (ends(report), report.problems) == ((0, 1, 1, 0), ())
+    assert (outcomes(report), report.problems) == ((0, 1, 1, 0), ())
     assert exported(history) == json.dumps(given)
     # b with u and w is gone; n with 1, and q, are new; c changes; a moves; t moves behind q; x and y change.
     assert entries(report) == (3, 6, 3)
@@ -675,7 +683,7 @@ def test_ledgers_below_ledgers_change_at_every_depth_and_move_with_their_owners(
         assert session.scalars(sa.select(line.own).order_by(line.id)).all() == ["c!", "d!", "a!"]
         assert set(session.scalars(sa.select(serial.own))) == {"s!", "t!", None}
         assert set(session.scalars(sa.select(seal.own))) == {"x!", "y!", "z!", None}
-    assert ends(update(history, stored)) == (0, 1, 1, 0)
+    assert outcomes(update(history, stored)) == (0, 1, 1, 0)
     assert exported(history) == json.dumps(stored)
 
 
@@ -703,7 +711,7 @@ def test_an_entry_moves_to_another_owner_and_another_ledger_within_its_run(creat
         document({"id": 1, "lines": [one("a", "pq", "r"), one("b", "", "s")]}),
         document({"id": 1, "lines": [one("a", "sp", ""), one("b", "rq", "x")]}),
     )
-    assert (ends(report), entries(report)) == ((0, 1, 0, 0), (4, 1, 3))
+    assert (outcomes(report), entries(report)) == ((0, 1, 0, 0), (4, 1, 3))
 
 
 @pytest.mark.parametrize("wanted", [None, {"code": "a", "note": "m"}, {"code": "b", "note": "n"}])
@@ -818,7 +826,7 @@ def test_a_list_of_slugs_becomes_the_list(create):
         document({"id": 1, "tags": ["b", "c"]}, {"id": 2, "tags": ["a"]}, {"id": 3, "tags": []}),
     )
     report = update(history, document({"id": 1, "tags": ["d"]}))
-    assert told(report.problems) == [("/runs/0/tags", "unknown-reference")]
+    assert codes_of(report.problems) == [("/runs/0/tags", "unknown-reference")]
 
 
 @pytest.mark.slow
@@ -849,13 +857,13 @@ def test_the_shop_becomes_what_the_document_says(create):
     assert history.import_document(stored).imported == 2
     report = update(history, given)
     assert [str(problem) for problem in report.problems] == []
-    assert ends(report) == (0, 2, 0, 0)
+    assert outcomes(report) == (0, 2, 0, 0)
     left = {"exported_at": None}
     assert json.dumps(history.export_document() | left) == json.dumps(given | left)
     with Session(engine) as session:
         of_first = session.scalars(sa.select(shop.Line.colour).where(shop.Line.place == 1)).first()
         assert of_first is shop.Colour.BLUE
-    assert ends(update(history, given)) == (0, 0, 2, 0)
+    assert outcomes(update(history, given)) == (0, 0, 2, 0)
 
 
 def test_a_run_that_exists_may_come_to_refer_to_one_that_is_new(create):
@@ -864,7 +872,7 @@ def test_a_run_that_exists_may_come_to_refer_to_one_that_is_new(create):
     history.import_document(shop.orders(shop.order(1)))
     other = shop.order(2, lines=[], shipment=None)
     given = shop.orders(shop.order(1, parent=other["uuid"]), other)
-    assert ends(update(history, given)) == (1, 1, 0, 0)
+    assert outcomes(update(history, given)) == (1, 1, 0, 0)
     assert list(history.iter_runs("order")) == given["orders"]
 
 
@@ -874,7 +882,7 @@ def test_choosing_another_reference_lets_go_of_the_one_that_is_left_out(create):
     history = History(engine, shop.OrderSchema, values={"shop_id": 1})
     history.import_document(shop.orders(shop.order(1, lines=[shop.line(1)])))
     other = without(shop.line(1, tag="old"), "product")
-    assert ends(update(history, shop.orders(shop.order(1, lines=[other])))) == (0, 1, 0, 0)
+    assert outcomes(update(history, shop.orders(shop.order(1, lines=[other])))) == (0, 1, 0, 0)
     [stored] = history.iter_runs("order")
     assert (stored["lines"][0]["product"], stored["lines"][0]["tag"]) == (None, "old")
 
@@ -883,7 +891,7 @@ def test_a_column_that_the_database_computes_says_nothing_of_a_difference(create
     engine = create(shop.Base.metadata, *shop.catalog())
     history = History(engine, shop.OrderSchema, values={"shop_id": 1})
     history.import_document(shop.orders(shop.order()))
-    assert ends(update(history, shop.orders(shop.order(doubled=1)))) == (0, 0, 1, 0)
+    assert outcomes(update(history, shop.orders(shop.order(doubled=1)))) == (0, 0, 1, 0)
 
 
 def test_the_same_run_of_two_tenants_changes_within_its_tenant(create):
@@ -899,7 +907,7 @@ def test_the_same_run_of_two_tenants_changes_within_its_tenant(create):
     for tenant, own in histories.items():
         own.import_document(given[tenant])
     changed = document({"uuid": number(1), "lines": lines("new", "of 7")})
-    assert ends(update(histories[7], changed)) == (0, 1, 0, 0)
+    assert outcomes(update(histories[7], changed)) == (0, 1, 0, 0)
     for tenant, runs in ((7, changed["runs"]), (3, given[3]["runs"])):
         assert list(histories[7].iter_runs("run", where=host_run.tenant_id == tenant)) == runs
 
@@ -912,7 +920,7 @@ def test_entries_whose_order_the_format_does_not_know_are_not_brought_into_anoth
     history = History(create(base.metadata), kind)
     history.import_document(document({"id": 1, "lines": lines("a", "b")}))
     report = update(history, document({"id": 1, "lines": lines("b", "a")}))
-    assert told(report.problems) == [("/runs/0", "conflict")]
+    assert codes_of(report.problems) == [("/runs/0", "conflict")]
     assert "the format does not have place, which orders them" in report.problems[0].message
 
 
@@ -923,7 +931,7 @@ def test_a_host_mapped_in_any_style_is_left_alone_when_nothing_differs(create, s
     listen(kind.Meta.model, heard)
     history = History(create(metadata, *rows), kind)
     history.import_document(document(*records))
-    assert ends(update(history, document(*records))) == (0, 0, len(records), 0)
+    assert outcomes(update(history, document(*records))) == (0, 0, len(records), 0)
 
 
 CHANGED = {
@@ -961,4 +969,4 @@ def test_a_deferred_constraint_rejects_the_run_that_breaks_it(databases):
     history = History(databases.of_host("postgresql")(base.metadata, guard(id=1)), kind)
     history.import_document(document({"id": 1, "guard_id": 1}, {"id": 2, "guard_id": 1}))
     report = update(history, document({"id": 1, "guard_id": 9}, {"id": 2, "guard_id": None}))
-    assert (ends(report), told(report.problems)) == ((0, 1, 0, 1), [("/runs/0", "constraint")])
+    assert (outcomes(report), codes_of(report.problems)) == ((0, 1, 0, 1), [("/runs/0", "constraint")])

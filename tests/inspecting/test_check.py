@@ -68,14 +68,14 @@ def checked(data, history=None, **options):
     return [replace(each, line=None) if re.match(r"/\w+/\d+", each.pointer) else each for each in found]
 
 
-def told(data, history=None, **options):
+def problems_in(data, history=None, **options):
     """Code, pointer and line of each problem."""
     return [(each.code, each.pointer, each.line) for each in checked(data, history, **options)]
 
 
 def of_document(given, history=None):
     """Code and pointer of each problem in a document."""
-    return [(code, where) for code, where, _ in told(text_of(given), history)]
+    return [(code, where) for code, where, _ in problems_in(text_of(given), history)]
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +134,8 @@ def test_of_a_good_file_in_any_form_nothing_is_told(form, history):
 )
 def test_a_problem_says_its_code_and_its_place_in_document_and_stream(members, code, where):
     given = document(fitting(1), fitting(2, **members), fitting(3))
-    assert told(text_of(given)) == [(code, f"/production_runs/1/{where}", None)]
-    assert told(stream_of(given)) == [(code, f"/production_run/{where}", 3)]
+    assert problems_in(text_of(given)) == [(code, f"/production_runs/1/{where}", None)]
+    assert problems_in(stream_of(given)) == [(code, f"/production_run/{where}", 3)]
     [problem] = checked(stream_of(given))
     assert (problem.kind, problem.uuid, problem.index) == ("production_run", number(2), 1)
     assert problem.severity == ("warning" if code == "audit" else "error")
@@ -179,7 +179,7 @@ def test_problems_come_in_the_order_of_the_file_and_damage_comes_last():
         line("production_run", fitting(2, per_unit_cost="1", consumptions=[])),
         b"\n",
     ]
-    assert told(sealed(*lines)[:-30]) == [
+    assert problems_in(sealed(*lines)[:-30]) == [
         ("schema", "/assembly_run/colour", 2),
         ("schema", "", 3),
         ("out-of-range", "/production_run/num_batches", 4),
@@ -253,13 +253,13 @@ CHANGED = GOOD.replace(b"Test batch", b"Best batch", 1)
     ],
 )
 def test_a_file_that_is_none_or_not_whole_is_told_and_never_raised(data, expected, history):
-    assert [each for each in told(data) if each[0] != "duplicate-in-document"] == expected
-    assert told(data) == told(data, history)
+    assert [each for each in problems_in(data) if each[0] != "duplicate-in-document"] == expected
+    assert problems_in(data) == problems_in(data, history)
 
 
 def test_of_a_truncated_document_the_whole_runs_are_told_first():
     data = text_of(document(fitting(1, notes=5), fitting(2)))
-    assert told(data[: data.index(number(2).encode())]) == [
+    assert problems_in(data[: data.index(number(2).encode())]) == [
         ("schema", "/production_runs/0/notes", None),
         ("truncated", "", None),
     ]
@@ -282,7 +282,7 @@ def test_a_file_that_is_not_there_raises():
 def test_limits_are_kept_and_what_is_beyond_them_is_told(limit, expected):
     deep = [[[[[[[[[[]]]]]]]]]]
     lines = [line("production_run", fitting(n, notes=notes)) for n, notes in enumerate(("", deep), 1)]
-    assert told(sealed(*lines), **limit) == expected
+    assert problems_in(sealed(*lines), **limit) == expected
 
 
 @pytest.mark.parametrize("limit", ["max_bytes", "max_line_bytes", "max_depth"])
@@ -462,7 +462,7 @@ def test_each_name_that_comes_twice_is_told_once_and_what_is_wrong_with_the_last
     text_ = RUN.replace('"notes":', '"a/b":1,"notes":1,"a/b":2,"notes":2,"notes":').replace(
         '"Test batch"', "5"
     )
-    assert told(lined(f'{{"production_run":{text_}}}')) == [
+    assert problems_in(lined(f'{{"production_run":{text_}}}')) == [
         ("schema", "/production_run/notes", 2),
         ("schema", "/production_run/a~1b", 2),
         ("duplicate-member", "/production_run/a~1b", 2),
@@ -474,7 +474,7 @@ def test_each_name_that_comes_twice_is_told_once_and_what_is_wrong_with_the_last
 def test_names_in_objects_of_values_and_keys_are_told_too(shop_history):
     given = text_of(orders(order(extra={"a": [{"b": 1}]}))).decode()
     given = given.replace('"b":1', '"b":1,"b":2').replace('"city":"Ulm"', '"city":"Bonn","city":"Ulm"')
-    assert told(given.encode(), shop_history) == [
+    assert problems_in(given.encode(), shop_history) == [
         ("duplicate-member", "/orders/0/warehouse/city", None),
         ("duplicate-member", "/orders/0/extra/a/0/b", None),
     ]
@@ -483,13 +483,16 @@ def test_names_in_objects_of_values_and_keys_are_told_too(shop_history):
 def test_the_same_name_in_several_objects_and_in_texts_is_no_repetition():
     notes = json.dumps('"a":1,"a":2')
     given = RUN.replace('"Test batch"', notes)
-    assert told(lined(f'{{"production_run":{given}}}', f'{{"assembly_run":{json.dumps(ASSEMBLY)}}}')) == []
+    assert (
+        problems_in(lined(f'{{"production_run":{given}}}', f'{{"assembly_run":{json.dumps(ASSEMBLY)}}}'))
+        == []
+    )
 
 
 def test_deep_objects_are_told_and_never_raised():
     for depth in (10, 60, 700):
         deep = '{"a":1,"a":' * depth + "1" + "}" * depth
-        found = told(lined(f'{{"production_run":{deep}}}'), max_depth=5000)
+        found = problems_in(lined(f'{{"production_run":{deep}}}'), max_depth=5000)
         assert found.count(("duplicate-member", "/production_run/a", 2)) == 1
 
 
@@ -590,7 +593,7 @@ def test_references_are_looked_up_where_there_is_a_database(sqlite):
         ("w", "mismatched-reference", "/assembly_run/packaging_consumptions/0/ingredient_slug", 5, None),
         ("w", "audit", "/assembly_run/total_component_cost", 5, None),
     ]
-    assert told(stream_of(given)) == [("audit", "/assembly_run/total_component_cost", 5)]
+    assert problems_in(stream_of(given)) == [("audit", "/assembly_run/total_component_cost", 5)]
 
 
 def test_a_run_of_wrong_form_has_its_references_looked_up_too(history):
@@ -604,7 +607,7 @@ def test_a_run_of_wrong_form_has_its_references_looked_up_too(history):
 def test_each_run_is_told_what_those_before_it_were_told_already(history):
     wrong = [fitting(n, recipe_slug="gone") for n in range(1, 600)]
     warned = [fitting(n, finished_unit_slug="loaf") for n in range(600, 1200)]
-    found = told(stream_of(document(*wrong, *warned)), history)
+    found = problems_in(stream_of(document(*wrong, *warned)), history)
     assert [code for code, _, _ in found] == ["unknown-reference"] * 599 + ["mismatched-reference"] * 600
 
 
@@ -683,7 +686,7 @@ def test_a_run_may_name_one_that_is_stored(sqlite_of):
 
 def test_of_a_stream_that_cannot_be_read_to_its_end_the_runs_before_are_told(shop_history):
     data = unsealed(line("order", bare(1, customer="gone")), *(line("order", bare(n)) for n in range(2, 40)))
-    found = told(data, shop_history, max_bytes=10_000)
+    found = problems_in(data, shop_history, max_bytes=10_000)
     assert (found[0], found[-1][0]) == (("unknown-reference", "/order/customer", 2), "out-of-range")
 
 
@@ -819,4 +822,6 @@ def test_a_session_of_the_callers_is_used_and_left_alone(sqlite):
             "mismatched-reference"
         ]
         session.rollback()
-    assert told(given, History(sqlite)) == [("unknown-reference", "/production_runs/0/recipe_slug", None)]
+    assert problems_in(given, History(sqlite)) == [
+        ("unknown-reference", "/production_runs/0/recipe_slug", None)
+    ]

@@ -57,7 +57,7 @@ def needed(data, history=None):
     return list(references(io.BytesIO(data), history=history))
 
 
-def told(found):
+def summarize(found):
     return [(each.member, each.slug, each.uses) for each in found]
 
 
@@ -352,7 +352,7 @@ def test_keys_of_hosts_are_told_and_runs_that_name_runs_are_not(shop_history):
         ),
     )
     found = needed(text_of(given), shop_history)
-    assert [(*each, at.found) for each, at in zip(told(found), found, strict=True)] == [
+    assert [(*each, at.found) for each, at in zip(summarize(found), found, strict=True)] == [
         ("customer", "ACME", 1, True),
         ("customer", "acme", 1, True),
         ("customer", "acne", 1, False),
@@ -400,7 +400,7 @@ def test_older_records_are_told_as_they_are_brought_up():
 
     history = History(None, shop.OrderSchema, version="2.0", upgrades={"1.0": renamed})
     given = orders(without(order(1), "customer") | {"buyer": "acme"})
-    assert told(needed(text_of(given), history))[0] == ("customer", "acme", 1)
+    assert summarize(needed(text_of(given), history))[0] == ("customer", "acme", 1)
     assert inspected(text_of(given), history).most_used["customer"] == {"acme": 1}
 
 
@@ -412,7 +412,7 @@ def test_slugs_are_told_as_a_hook_reads_them(sqlite_of):
     kind = type("Lower", (shop.OrderSchema,), {"lower": lower})
     history = History(sqlite_of(shop.Base.metadata, *shop.catalog()), kind)
     found = needed(text_of(orders(order(1, customer="Acme"), order(2, customer="acme"))), history)
-    assert (told(found)[0], found[0].found) == (("customer", "acme", 2), True)
+    assert (summarize(found)[0], found[0].found) == (("customer", "acme", 2), True)
 
 
 # --- the same as imports ---------------------------------------------------------------------------------

@@ -242,8 +242,8 @@ def test_a_schema_that_was_bound_to_a_hosts_model_names_the_subclass_to_write(sq
 
 
 def test_the_account_tells_what_becomes_of_everything():
-    told = bound(drop=["bike"], meta={"exclude": ("bike",)}).explain()
-    assert told.splitlines() == [
+    text = bound(drop=["bike"], meta={"exclude": ("bike",)}).explain()
+    assert text.splitlines() == [
         "job, rows of Job",
         "  in the format: code, secret, machine, parent, hours, photo, tags",
         "  left out by Meta.exclude: bike",

@@ -34,7 +34,7 @@ from tests.support.streams import stream_of, text_of
 RUN = production_run(1, total_ingredient_cost="2.5000", per_unit_cost="0.0272")
 
 
-def told(given, history=None):
+def broken_rules(given, history=None):
     """Pointers and messages of what breaks a rule in a document."""
     found = list(audit(io.BytesIO(text_of(given)), history=history))
     assert {(each.severity, each.code) for each in found} <= {("warning", "audit")}
@@ -42,14 +42,14 @@ def told(given, history=None):
 
 
 def in_run(changes, *ledger):
-    return told(document(RUN | {"consumptions": list(ledger) or RUN["consumptions"]} | changes))
+    return broken_rules(document(RUN | {"consumptions": list(ledger) or RUN["consumptions"]} | changes))
 
 
 # --- the bundled rules -----------------------------------------------------------------------------------
 
 
 def test_a_run_whose_numbers_fit_together_breaks_no_rule():
-    assert told(document(RUN, assembly=[ASSEMBLY])) == []
+    assert broken_rules(document(RUN, assembly=[ASSEMBLY])) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_production_run_is_told_what_does_not_fit(changes, member, message):
     ],
 )
 def test_an_assembly_run_and_its_entries_are_told_what_does_not_fit(changes, member, message):
-    assert told(document(assembly=[ASSEMBLY | changes])) == [(f"/assembly_runs/0/{member}", message)]
+    assert broken_rules(document(assembly=[ASSEMBLY | changes])) == [(f"/assembly_runs/0/{member}", message)]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_rounding_and_what_cannot_be_divided_break_no_rule(changes):
 
 def test_one_ledger_of_two_is_enough():
     given = without(ASSEMBLY, "packaging_consumptions") | {"total_component_cost": "3.426"}
-    assert told(document(assembly=[given | {"per_unit_cost": "0.6852"}])) == []
+    assert broken_rules(document(assembly=[given | {"per_unit_cost": "0.6852"}])) == []
 
 
 def test_a_total_of_many_entries_is_exact():
@@ -144,7 +144,7 @@ def audited(*rules, schema=shop.OrderSchema, **members):
 
 def in_order(*rules, **members):
     """Pointers below an order, and messages."""
-    found = told(orders(order(**members)), History(None, audited(*rules)))
+    found = broken_rules(orders(order(**members)), History(None, audited(*rules)))
     return [(pointer.removeprefix("/orders/0/"), message) for pointer, message in found]
 
 
@@ -200,7 +200,7 @@ def test_a_path_may_lead_through_ledgers_and_to_the_one_entry_of_a_ledger(sqlite
         ("/runs/0/worth", "7, but the entries add up to 15."),
         ("/runs/2/bill", "There are no entries in bill."),
     ]
-    assert told(given, history) == expected
+    assert broken_rules(given, history) == expected
     assert history.import_document(given).imported == 3
     assert [each.message for each in audit(history)] == [message for _, message in expected]
 
@@ -254,7 +254,7 @@ def test_a_host_may_have_rules_of_its_own():
 
 def test_rules_of_entries_stand_in_their_own_schemas():
     lines = Nested(audited(AtMost("quantity", "place"), schema=shop.LineSchema), many=True)
-    found = told(orders(order()), History(None, audited(lines=lines)))
+    found = broken_rules(orders(order()), History(None, audited(lines=lines)))
     assert found == [("/orders/0/lines/0/quantity", "1.50 is more than place, which is 1.")]
 
 
@@ -262,7 +262,9 @@ def test_a_rule_knows_members_by_their_names_on_the_wire():
     total = histio.FixedDecimal(attribute="cents", minor_units=2, required=True, data_key="with-tax")
     history = History(None, audited(AtMost("with-tax", "weight"), total=total))
     given = without(order(), "total") | {"with-tax": "5.25"}
-    assert told(orders(given), history) == [("/orders/0/with-tax", "5.25 is more than weight, which is 0.1.")]
+    assert broken_rules(orders(given), history) == [
+        ("/orders/0/with-tax", "5.25 is more than weight, which is 0.1.")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_a_rule_is_left_out_where_a_host_has_left_out_what_it_looks_at():
         given = document(without(wrong, "per_unit_cost") | {"consumptions": consumptions})
         given = without(given, "assembly_runs")
         for bound in (kind, kind.bind(histio.models.ProductionRun)):
-            assert [where for where, _ in told(given, History(None, bound))] == [
+            assert [where for where, _ in broken_rules(given, History(None, bound))] == [
                 "/production_runs/0/actual_yield"
             ]
 
@@ -367,7 +369,7 @@ def test_what_is_no_history_is_an_error():
 @pytest.mark.parametrize("bad", [{"notes": 5}, {"colour": "red"}, {"consumptions": "abc"}])
 def test_runs_of_wrong_form_are_passed_over(bad):
     given = document(RUN | {"per_unit_cost": "7"} | bad, RUN, assembly=[5, ASSEMBLY | {"per_unit_cost": "1"}])
-    assert [where for where, _ in told(given)] == ["/assembly_runs/1/per_unit_cost"]
+    assert [where for where, _ in broken_rules(given)] == ["/assembly_runs/1/per_unit_cost"]
 
 
 def test_older_records_are_audited_as_the_current_version_has_them():
@@ -376,7 +378,7 @@ def test_older_records_are_audited_as_the_current_version_has_them():
 
     history = History(None, audited(AtMost("total", "weight")), version="2.0", upgrades={"1.0": upgrade})
     given = orders(without(order(), "total") | {"euros": "5.25"})
-    assert told(given, history) == [("/orders/0/total", "5.25 is more than weight, which is 0.1.")]
+    assert broken_rules(given, history) == [("/orders/0/total", "5.25 is more than weight, which is 0.1.")]
 
 
 @pytest.mark.slow
@@ -390,7 +392,7 @@ def test_records_that_a_hook_changes_are_audited_as_they_are_imported(sqlite_of)
     history = History(engine, kind, values={"shop_id": 7})
     given = orders(order(1, weight=5125), order(2, weight=6000))
     expected = [("/orders/0/total", "5.25 is more than weight, which is 5.125.")]
-    assert told(given, history) == expected
+    assert broken_rules(given, history) == expected
     history.import_document(given)
     assert [(each.pointer, each.message) for each in audit(history)] == [("/total", expected[0][1])]
 
@@ -424,13 +426,13 @@ def losing(sqlite_of, **options):
 def test_a_run_of_a_subclass_is_not_empty_where_a_ledger_of_its_own_has_entries(sqlite_of):
     given = runs_of({"id": 1, "lines": [], "losses": [{}]}, {"id": 2, "lines": [], "losses": []})
     expected = [("/runs/1/lines", "There are no entries in lines or losses.")]
-    assert told(given, losing(sqlite_of)) == expected
+    assert broken_rules(given, losing(sqlite_of)) == expected
 
 
 def test_a_subclass_that_names_its_rules_means_those(sqlite_of):
     given = runs_of({"id": 1, "lines": [], "losses": [{}]})
     history = losing(sqlite_of, audits=(NotEmpty(("lines",)),))
-    assert told(given, history) == [("/runs/0/lines", "There are no entries in lines.")]
+    assert broken_rules(given, history) == [("/runs/0/lines", "There are no entries in lines.")]
 
 
 def test_a_rule_that_leaves_out_a_ledger_of_its_own_schema_goes_on_to_do_so(sqlite_of):
@@ -441,12 +443,12 @@ def test_a_rule_that_leaves_out_a_ledger_of_its_own_schema_goes_on_to_do_so(sqli
     audited = run(host_run, {"audits": (NotEmpty(("lines",)),)}, **ledgers)
     history = History(sqlite_of(base.metadata), type("SameSchema", (audited,), {}))
     given = runs_of({"id": 1, "lines": [], "losses": [{}]})
-    assert told(given, history) == [("/runs/0/lines", "There are no entries in lines.")]
+    assert broken_rules(given, history) == [("/runs/0/lines", "There are no entries in lines.")]
 
 
 def test_rules_are_dropped_by_none(sqlite_of):
     given = runs_of({"id": 1, "lines": [], "losses": []})
-    assert told(given, losing(sqlite_of, audits=None)) == []
+    assert broken_rules(given, losing(sqlite_of, audits=None)) == []
 
 
 def test_rules_of_the_bundled_schemas_are_dropped_by_none(sqlite):
@@ -455,4 +457,4 @@ def test_rules_of_the_bundled_schemas_are_dropped_by_none(sqlite):
             audits = None
 
     history = History(sqlite, Unaudited, histio.AssemblyRunSchema)
-    assert told(document(RUN | {"consumptions": []}), history) == []
+    assert broken_rules(document(RUN | {"consumptions": []}), history) == []

@@ -19,7 +19,7 @@ import histio
 from histio import AssemblyRunSchema, BindingError, History, ProductionRunSchema
 from tests.support import shop
 from tests.support.bakery import TIME, document, number, production_run, without
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 from tests.support.shop import line, order, orders
 
 MOMENT = dt.datetime(2025, 12, 10, tzinfo=dt.UTC)
@@ -41,11 +41,11 @@ def test_a_host_unlike_the_bundled_models_comes_back_as_it_left(create):
     given = orders(order(3, placed_on=None), order(1), order(2, parent=number(1), customer=None, lines=[]))
     history = shop_history(create(shop.Base.metadata, *shop.catalog()))
     report = history.import_document(given)
-    assert (ends(report), report.problems, report.warnings) == ((3, 0, 0), (), ())
+    assert (outcomes(report), report.problems, report.warnings) == ((3, 0, 0), (), ())
     assert report.unit_of_work == {}
     assert json.dumps(history.export_document(exported_at=MOMENT)) == json.dumps(given)
     again = history.import_document(given, on_duplicate="verify")
-    assert (ends(again), again.problems) == ((0, 3, 0), ())
+    assert (outcomes(again), again.problems) == ((0, 3, 0), ())
 
 
 def test_what_differs_is_named_at_its_place_on_the_wire(sqlite_of):
@@ -259,11 +259,11 @@ def test_a_bundled_kind_is_bound_to_a_hosts_run_and_finds_the_rest(create):
         ],
     }
     report = history.import_document(given)
-    assert (ends(report), report.problems) == ((2, 0, 0), ())
+    assert (outcomes(report), report.problems) == ((2, 0, 0), ())
     assert json.dumps(history.export_document(exported_at=MOMENT)) == json.dumps(given)
-    assert ends(history.import_document(given, on_duplicate="verify")) == (0, 2, 0)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, 2, 0)
     unit = baked(3, finished_unit_slug="loaf")
-    assert told(history.check(given | {"production_runs": [unit]})) == [
+    assert codes_of(history.check(given | {"production_runs": [unit]})) == [
         ("/production_runs/0/finished_unit_slug", "mismatched-reference")
     ]
 
@@ -283,14 +283,14 @@ def test_a_bundled_kind_is_bound_to_a_hosts_run_and_finds_the_rest(create):
 def test_limits_come_from_the_hosts_columns(sqlite_of, members, pointer, code):
     history = History(sqlite_of(Base.metadata, *bakery()), BakeryRunSchema.bind(Run))
     given = {"version": "1.0", "production_runs": [baked(**members)]}
-    assert told(history.import_document(given).problems) == [(f"/production_runs/0{pointer}", code)]
+    assert codes_of(history.import_document(given).problems) == [(f"/production_runs/0{pointer}", code)]
     assert not Draft202012Validator(history.json_schema()).is_valid(given)
 
 
 def test_a_slug_that_stands_alone_is_required_to_every_validator(sqlite_of):
     history = History(sqlite_of(Base.metadata, *bakery()), BakeryRunSchema.bind(Run))
     given = {"version": "1.0", "production_runs": [without(baked(), "recipe_slug")]}
-    assert told(history.import_document(given).problems) == [("/production_runs/0/recipe_slug", "schema")]
+    assert codes_of(history.import_document(given).problems) == [("/production_runs/0/recipe_slug", "schema")]
     assert not Draft202012Validator(history.json_schema()).is_valid(given)
 
 
@@ -298,7 +298,7 @@ def test_bound_schemas_leave_the_bundled_ones_as_they_were(sqlite):
     BakeryRunSchema.bind(Run)
     assert BakeryRunSchema.bind(Run) is BakeryRunSchema.bind(Run)
     assert "notes" in ProductionRunSchema().fields
-    assert ends(History(sqlite).import_document(document(production_run()))) == (1, 0, 0)
+    assert outcomes(History(sqlite).import_document(document(production_run()))) == (1, 0, 0)
 
 
 def test_the_bundled_kinds_bound_to_the_bundled_models_keep_the_published_schema():
@@ -601,6 +601,6 @@ def test_entries_that_are_numbered_in_each_run_are_no_duplicates_to_check(sqlite
     papers = [{"uuid": number(n), "base_note": "x", "lines": [{"place": 1}, {"place": 2}]} for n in (1, 2)]
     assert history.check({"version": "1.0", "papers": papers}) == []
     papers[0]["lines"].append({"place": 1})
-    assert told(history.check({"version": "1.0", "papers": papers})) == [
+    assert codes_of(history.check({"version": "1.0", "papers": papers})) == [
         ("/papers/0/lines/2/place", "duplicate-in-document")
     ]

@@ -192,8 +192,8 @@ def test_entries_without_a_growing_key_leave_alike_from_every_database(create):
 
 
 def test_an_order_of_several_members_takes_the_full_path_and_explain_says_so():
-    told = History("sqlite://", schema_of("key", "step")).explain()
-    assert "its entries are in another order than that of a growing key" in told
+    text = History("sqlite://", schema_of("key", "step")).explain()
+    assert "its entries are in another order than that of a growing key" in text
 
 
 # --- what it costs -----------------------------------------------------------------------------------------

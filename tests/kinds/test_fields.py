@@ -17,7 +17,7 @@ from marshmallow import ValidationError
 
 from histio.kinds.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
 from histio.report import Fault
-from histio.wire import WireField, shown
+from histio.wire import WireField, quote
 
 UUID = "7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
 INDIA = dt.timezone(dt.timedelta(hours=5, minutes=30))
@@ -343,8 +343,8 @@ def test_a_fault_of_a_row_shows_the_value_as_the_row_has_it():
     ],
 )
 def test_what_a_message_shows_of_a_value_is_short_and_one_line(value):
-    assert len(shown(value)) <= 500
-    assert shown(value).isprintable()
+    assert len(quote(value)) <= 500
+    assert quote(value).isprintable()
 
 
 def test_a_fault_is_its_message_and_carries_a_code():

@@ -15,7 +15,7 @@ from histio import BindingError, DocumentError, History, ProductionRunSchema
 from tests.support import shop
 from tests.support.bakery import document, number, production_run
 from tests.support.jobs import TENANT, UPGRADES, Base, Job, JobSchema, Part, jobs, to_cents
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 from tests.support.shop import order, orders
 
 
@@ -42,7 +42,7 @@ def test_a_host_writes_its_own_version_and_its_json_schema_says_so(history):
 def test_older_records_are_brought_up_step_by_step_and_never_changed(history):
     given = old("1.0")
     before = copy.deepcopy(given)
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert given == before
     [run] = history.iter_runs("order")
     assert (run["total"], run["weight"], run["colour"]) == ("5.00", 1.5, "RED")
@@ -50,7 +50,7 @@ def test_older_records_are_brought_up_step_by_step_and_never_changed(history):
 
 def test_a_version_between_starts_at_its_own_step(history):
     given = orders(order(colour="red")) | {"version": "1.5"}
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert history.check(given) == []
 
 
@@ -75,7 +75,7 @@ def test_an_upgrade_that_fails_rejects_its_run_alone(history):
     bad = old("1.0")
     bad["orders"] += [{"uuid": number(2)}, order(3) | {"dollars": 1, "colour": "green"}, "none"]
     report = history.import_document(bad)
-    assert ends(report) == (1, 0, 3)
+    assert outcomes(report) == (1, 0, 3)
     assert [(problem.pointer, problem.code, problem.message) for problem in report.problems] == [
         ("/orders/1", "schema", "Cannot be brought up from 1.0: KeyError: 'dollars'"),
         ("/orders/2", "schema", "Cannot be brought up from 1.5: KeyError: 'green'"),
@@ -93,8 +93,8 @@ def test_an_upgrade_that_returns_nothing_is_told_so(sqlite_of):
 def test_what_an_upgrade_makes_is_checked_like_any_record(sqlite_of):
     engine = sqlite_of(shop.Base.metadata, *shop.catalog())
     history = History(engine, shop.OrderSchema, version="1.1", upgrades={"1.0": lambda _record: {"x": 1}})
-    assert ("/orders/0/x", "schema") in told(history.import_document(orders(order())).problems)
-    assert ends(history.import_document(orders(order()))) == (0, 0, 1)
+    assert ("/orders/0/x", "schema") in codes_of(history.import_document(orders(order())).problems)
+    assert outcomes(history.import_document(orders(order()))) == (0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_options_that_make_no_sense_are_refused_at_once(options, why):
 def test_the_bundled_kinds_in_a_version_of_the_hosts_have_another_json_schema(sqlite):
     history = History(sqlite, version="1.1", upgrades={"1.0": lambda record: record})
     assert history.json_schema()["$id"] == "urn:histio:history:1.1:production_run+assembly_run"
-    assert ends(history.import_document(document(production_run()))) == (1, 0, 0)
+    assert outcomes(history.import_document(document(production_run()))) == (1, 0, 0)
 
 
 # --- columns that the host fills -----------------------------------------------------------------------
@@ -137,12 +137,12 @@ def engine(create):
 
 def test_values_fill_columns_and_scope_references(engine):
     history = History(engine, JobSchema, values=TENANT)
-    assert ends(history.import_document(jobs(1))) == (1, 0, 0)
+    assert outcomes(history.import_document(jobs(1))) == (1, 0, 0)
     with Session(engine) as session:
         job = session.scalars(sa.select(Job)).one()
         assert (job.tenant_id, job.batch, job.part.tenant_id) == (7, 1, 7)
     report = history.import_document(jobs(2, part="nut"))
-    assert told(report.problems) == [("/jobs/0/part", "unknown-reference")]
+    assert codes_of(report.problems) == [("/jobs/0/part", "unknown-reference")]
     assert report.problems[0].hint is None
 
 
@@ -174,7 +174,7 @@ def test_a_hidden_row_is_left_out_by_where_and_is_a_duplicate_all_the_same(engin
     visible = {"where": Job.deleted.is_(False)}
     assert history.export_document(**visible)["jobs"] == []
     report = history.import_document(jobs(1), on_duplicate="error")
-    assert told(report.problems) == [("/jobs/0/uuid", "duplicate")]
+    assert codes_of(report.problems) == [("/jobs/0/uuid", "duplicate")]
 
 
 def test_a_listener_that_hides_rows_from_every_session_hides_none_from_histio(engine):
@@ -190,7 +190,7 @@ def test_a_listener_that_hides_rows_from_every_session_hides_none_from_histio(en
         with Session(engine) as session:
             assert session.scalars(sa.select(Job)).all() == []
         assert len(history.export_document()["jobs"]) == 1
-        assert ends(history.import_document(jobs(1), on_duplicate="verify")) == (0, 1, 0)
+        assert outcomes(history.import_document(jobs(1), on_duplicate="verify")) == (0, 1, 0)
     finally:
         sa.event.remove(Session, "do_orm_execute", hide)
 
@@ -208,7 +208,7 @@ def test_a_translated_schema_is_read_and_written(databases):
     with Session(branch) as session:
         session.add(Part(tenant_id=7, slug="bolt"))
         history = History(session, JobSchema, values=TENANT)
-        assert ends(history.import_document(jobs(1))) == (1, 0, 0)
+        assert outcomes(history.import_document(jobs(1))) == (1, 0, 0)
         assert len(history.export_document()["jobs"]) == 1
         session.commit()
     assert len(History(branch, JobSchema, values=TENANT).export_document()["jobs"]) == 1
@@ -222,7 +222,7 @@ def test_inside_the_callers_own_savepoint_all_is_the_callers(engine, options):
     history = History(None, JobSchema, values=TENANT)
     with Session(engine, **options) as session:
         kept = session.begin_nested()
-        assert ends(history.import_document(jobs(1), session=session)) == (1, 0, 0)
+        assert outcomes(history.import_document(jobs(1), session=session)) == (1, 0, 0)
         kept.commit()
         undone = session.begin_nested()
         history.import_document(jobs(2), session=session)

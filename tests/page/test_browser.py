@@ -240,8 +240,8 @@ def test_the_text_alternative_of_a_chart_has_its_numbers(visit):
             Chart.getChart(each.querySelector("canvas")).data.datasets[0].data,
             [...each.querySelectorAll("tbody td")].map((cell) => Number(cell.textContent))])"""
     )
-    [(drawn, told)] = figures
-    assert drawn == told == [1] * 60
+    [(drawn, described)] = figures
+    assert drawn == described == [1] * 60
 
 
 def test_without_scripts_the_numbers_are_there(visit):

@@ -13,7 +13,7 @@ from histio import ExportError, History, Slug
 from histio.testing import check_host
 from tests.support.bakery import number
 from tests.support.parts import Base, Maker, Part, Repair, Use, document, kind, repair, stock, three
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 PARTS = [
     {"ean": "401", "sku": "bolt", "maker": "acme"},
@@ -44,9 +44,9 @@ def part_of(engine, n=1):
 
 def test_an_export_writes_the_keys_that_the_row_has(history):
     given = document(repair(1, *PARTS), repair(2, *reversed(PARTS)))
-    assert ends(history.import_document(given)) == (2, 0, 0)
+    assert outcomes(history.import_document(given)) == (2, 0, 0)
     assert history.export_document()["repairs"] == given["repairs"]
-    assert ends(history.import_document(given, on_duplicate="verify")) == (0, 2, 0)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, 2, 0)
 
 
 def test_rows_that_lack_a_key_are_exported_straight(history, caplog):
@@ -93,7 +93,7 @@ def test_a_row_without_a_part_has_null_where_all_may_be_null(engine):
     history = History(engine, kind(**slugs))
     nothing = {"ean": None, "sku": None}
     given = document(repair(1, nothing, {"ean": "402"}, {"sku": "nut"}, {"ean": "401", "sku": "bolt"}))
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert list(history.iter_runs("repair")) == given["repairs"]
 
 
@@ -112,17 +112,17 @@ def test_a_row_without_a_part_has_null_where_all_may_be_null(engine):
 )
 def test_the_first_that_is_present_and_not_null_decides(engine, part, found):
     history = History(engine, kind(**three(allow_none=True)))
-    assert told(history.check(document(repair(1, part)))) == []
-    assert ends(history.import_document(document(repair(1, part)))) == (1, 0, 0)
+    assert codes_of(history.check(document(repair(1, part)))) == []
+    assert outcomes(history.import_document(document(repair(1, part)))) == (1, 0, 0)
     assert part_of(engine) == found
 
 
 @pytest.mark.parametrize("later", [{"sku": "nut"}, {"sku": "gone"}, {"maker": "bell"}])
 def test_a_later_one_that_names_another_row_is_a_warning(engine, history, later):
     report = history.import_document(document(repair(1, {"ean": "402", **later})))
-    assert ends(report) == (1, 0, 0)
+    assert outcomes(report) == (1, 0, 0)
     [member] = later
-    assert told(report.warnings) == [(f"/repairs/0/uses/0/{member}", "mismatched-reference")]
+    assert codes_of(report.warnings) == [(f"/repairs/0/uses/0/{member}", "mismatched-reference")]
     assert part_of(engine) == "402"
 
 
@@ -131,7 +131,7 @@ def test_a_later_one_may_name_the_row_by_another_of_its_keys(engine):
     with engine.begin() as connection:
         connection.execute(sa.update(Part).where(Part.ean.is_(None)).values(sku="nut", old_sku="mother"))
     report = history.import_document(document(repair(1, {"maker": "bell", "sku": "mother"})))
-    assert (ends(report), report.warnings) == ((1, 0, 0), ())
+    assert (outcomes(report), report.warnings) == ((1, 0, 0), ())
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_later_one_may_name_the_row_by_another_of_its_keys(engine):
 )
 def test_an_unknown_or_ambiguous_first_one_rejects_the_run(history, part, code):
     report = history.import_document(document(repair(1, part)))
-    assert (ends(report), [each.code for each in report.problems]) == ((0, 0, 1), [code])
+    assert (outcomes(report), [each.code for each in report.problems]) == ((0, 0, 1), [code])
 
 
 # --- form ----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from histio import ExportError, History
 from tests.support import shop
 from tests.support.bakery import number
 from tests.support.books import InvoiceSchema, LedgerBase, SaleSchema, books
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 from tests.support.shop import line, order, orders
 
 MOMENT = dt.datetime(2025, 12, 10, tzinfo=dt.UTC)
@@ -51,7 +51,7 @@ def customer_of(engine, n=1):
 
 @pytest.mark.parametrize("key", ["acme", "a", "ACME"])
 def test_a_chain_of_keys_is_tried_in_order(engine, history, key):
-    assert ends(history.import_document(orders(order(customer=key)))) == (1, 0, 0)
+    assert outcomes(history.import_document(orders(order(customer=key)))) == (1, 0, 0)
     assert next(history.iter_runs("order"))["customer"] == "acme"
 
 
@@ -69,8 +69,8 @@ def test_two_rows_with_one_key_are_ambiguous_and_neither_is_taken(engine, histor
         shop.Product(name="Chai"),
     )
     report = history.import_document(orders(order(customer="twin"), order(2, lines=[])))
-    assert ends(report) == (1, 0, 1)
-    assert told(report.problems) == [
+    assert outcomes(report) == (1, 0, 1)
+    assert codes_of(report.problems) == [
         ("/orders/0/customer", "ambiguous-reference"),
         ("/orders/0/lines/0/product", "ambiguous-reference"),
     ]
@@ -91,7 +91,7 @@ def test_two_rows_with_one_key_are_ambiguous_and_neither_is_taken(engine, histor
 )
 def test_a_key_of_several_columns_is_an_object(history, warehouse, pointer, code):
     report = history.import_document(orders(order(warehouse=warehouse)))
-    assert told(report.problems) == [(f"/orders/0/warehouse{pointer}", code)]
+    assert codes_of(report.problems) == [(f"/orders/0/warehouse{pointer}", code)]
 
 
 def test_an_optional_reference_may_be_null_or_left_out(engine, history):
@@ -142,7 +142,7 @@ def test_a_slug_in_any_case_or_accent_is_another_slug_whatever_the_collation(dat
     names = ["Caf\u00e9", "cafe", "CAFE", "cafe\u0301"]
     records = [{"uuid": number(n), "place": name} for n, name in enumerate(names)]
     report = History(engine, VisitSchema).import_document({"version": "1.0", "visits": records})
-    assert ends(report) == (2, 0, 2)
+    assert outcomes(report) == (2, 0, 2)
     assert [visit["place"] for visit in History(engine, VisitSchema).iter_runs("visit")] == names[:2]
 
 
@@ -187,7 +187,7 @@ def test_a_key_behind_two_relationships_is_found_and_written(create):
     history = History(create(Base.metadata, *depots), TourSchema)
     tour = {"uuid": number(1), "depot": {"city.country.code": "FR", "number": 2}}
     document = {"version": "1.0", "exported_at": "2025-12-10T00:00:00Z", "tours": [tour]}
-    assert ends(history.import_document(document)) == (1, 0, 0)
+    assert outcomes(history.import_document(document)) == (1, 0, 0)
     assert history.export_document(exported_at=MOMENT) == document
 
 
@@ -232,18 +232,18 @@ def test_of_a_choice_of_references_exactly_one_is_set(history, members, text):
 def test_runs_are_imported_after_those_they_refer_to_wherever_they_stand(history):
     chain = [order(n, parent=number(n + 1)) for n in range(1, 6)]
     report = history.import_document(orders(*chain, order(6)))
-    assert (ends(report), report.problems) == ((6, 0, 0), ())
+    assert (outcomes(report), report.problems) == ((6, 0, 0), ())
     assert [run["parent"] for run in history.iter_runs("order")] == [*(number(n) for n in range(2, 7)), None]
 
 
 def test_a_reference_to_a_run_that_is_there_already_resolves(history):
     history.import_document(orders(order(1)))
-    assert ends(history.import_document(orders(order(2, parent=number(1))))) == (1, 0, 0)
+    assert outcomes(history.import_document(orders(order(2, parent=number(1))))) == (1, 0, 0)
 
 
 def test_who_refers_to_a_rejected_run_is_rejected_and_told_where_it_stands(history):
     report = history.import_document(orders(order(1, parent=number(2)), order(2, customer="gone"), order(3)))
-    assert ends(report) == (1, 0, 2)
+    assert outcomes(report) == (1, 0, 2)
     problem = report.problems[0]
     assert (problem.pointer, problem.code) == ("/orders/0/parent", "unknown-reference")
     assert problem.hint == "/orders/1 has it, but is rejected"
@@ -251,14 +251,14 @@ def test_who_refers_to_a_rejected_run_is_rejected_and_told_where_it_stands(histo
 
 def test_runs_in_a_circle_go_in(history):
     circle = [order(1, parent=number(2)), order(2, parent=number(1)), order(3, parent=number(3)), order(4)]
-    assert ends(history.import_document(orders(*circle))) == (4, 0, 0)
+    assert outcomes(history.import_document(orders(*circle))) == (4, 0, 0)
     assert list(history.iter_runs("order")) == circle
-    assert ends(history.import_document(orders(*circle), on_duplicate="verify")) == (0, 4, 0)
+    assert outcomes(history.import_document(orders(*circle), on_duplicate="verify")) == (0, 4, 0)
 
 
 def test_check_knows_that_the_document_brings_the_run(history):
     assert history.check(orders(order(1, parent=number(2)), order(2))) == []
-    assert told(history.check(orders(order(1, parent=number(2)), order(2, customer="gone")))) == [
+    assert codes_of(history.check(orders(order(1, parent=number(2)), order(2, customer="gone")))) == [
         ("/orders/0/parent", "unknown-reference"),
         ("/orders/1/customer", "unknown-reference"),
     ]
@@ -286,9 +286,9 @@ def test_kinds_that_refer_to_each_other_are_imported_in_the_order_of_their_depen
     assert history.kinds == ("sale", "invoice")
     given = dict(reversed(books().items()))
     report = history.import_document(given)
-    assert ends(report) == (3, 0, 0)
+    assert outcomes(report) == (3, 0, 0)
     assert json.dumps(history.export_document(exported_at=MOMENT)) == json.dumps(books())
-    assert ends(history.import_document(given, on_duplicate="verify")) == (0, 3, 0)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, 3, 0)
 
 
 def test_an_identity_that_is_no_uuid_is_told_by_its_name(create):
@@ -310,7 +310,7 @@ def test_keys_of_every_type_can_be_renamed(sqlite_of):
     tagged = line(2, product=None, tag="gone", serials=[])
     given = orders(order(2, parent=number(9), tags=["fresh", "old"], lines=[tagged]))
     report = history.import_document(given, rename=names)
-    assert ends(report) == (1, 0, 0)
+    assert outcomes(report) == (1, 0, 0)
     assert [(each.pointer, each.old, each.new) for each in report.renamed] == [
         ("/orders/0/tags", "fresh", "new"),
         ("/orders/0/parent", number(9), number(1)),
@@ -323,7 +323,7 @@ def test_keys_of_every_type_can_be_renamed(sqlite_of):
 def test_a_renaming_that_makes_one_of_two_tags_is_a_problem_and_nothing_is_written(sqlite_of):
     history = History(sqlite_of(shop.Base.metadata, *shop.catalog()), shop.OrderSchema, values={"shop_id": 7})
     report = history.import_document(orders(order()), rename={"tags": {"new": "old"}})
-    assert (ends(report), told(report.problems)) == ((0, 0, 1), [("/orders/0/tags", "schema")])
+    assert (outcomes(report), codes_of(report.problems)) == ((0, 0, 1), [("/orders/0/tags", "schema")])
     assert history.export_document()["orders"] == []
 
 
@@ -331,8 +331,8 @@ def test_a_run_refers_to_one_of_an_earlier_import_whatever_that_was_filled_with(
     engine = sqlite_of(shop.Base.metadata, *shop.catalog())
     shops = itertools.count(1)
     history = History(engine, shop.OrderSchema, values={"shop_id": lambda: next(shops)})
-    assert ends(history.import_document(orders(order(1)))) == (1, 0, 0)
-    assert ends(history.import_document(orders(order(2, parent=number(1))))) == (1, 0, 0)
+    assert outcomes(history.import_document(orders(order(1)))) == (1, 0, 0)
+    assert outcomes(history.import_document(orders(order(2, parent=number(1))))) == (1, 0, 0)
 
 
 def test_a_row_with_two_of_a_choice_is_named_and_not_exported(sqlite_of):

@@ -10,7 +10,7 @@ from sqlalchemy.orm import sessionmaker
 
 import histio
 from histio import History
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 from tests.support.slug_lists import Base, RoleSchema, UserSchema, role, user
 
 ROLES = [role("admin"), role("cook"), role("guest")]
@@ -37,11 +37,11 @@ def test_kinds_that_lists_name_come_first():
 
 def test_a_list_names_rows_that_the_same_document_brings(history):
     assert history.check(DOCUMENT) == []
-    assert ends(history.import_document(DOCUMENT)) == (6, 0, 0)
+    assert outcomes(history.import_document(DOCUMENT)) == (6, 0, 0)
     document = history.export_document()
     assert (document["users"], document["roles"]) == (USERS, ROLES)
     for again in ("skip", "verify", "update"):
-        assert ends(history.import_document(DOCUMENT, on_duplicate=again)) == (0, 6, 0)
+        assert outcomes(history.import_document(DOCUMENT, on_duplicate=again)) == (0, 6, 0)
 
 
 def test_a_list_names_rows_that_the_same_stream_brings_later(history, tmp_path):
@@ -50,7 +50,7 @@ def test_a_list_names_rows_that_the_same_stream_brings_later(history, tmp_path):
     lines += [{"user": each} for each in USERS] + [{"role": each} for each in ROLES]
     path.write_text("".join(json.dumps(each) + "\n" for each in lines))
     assert list(histio.check_file(path, history=history)) == []
-    assert ends(history.import_file(path, commit_every=1)) == (6, 0, 0)
+    assert outcomes(history.import_file(path, commit_every=1)) == (6, 0, 0)
     assert history.export_document()["users"] == USERS
 
 
@@ -63,7 +63,7 @@ def test_an_update_names_rows_that_the_same_document_brings(history):
 
 def test_a_row_that_is_rejected_is_not_there_for_lists_either(history):
     broken = DOCUMENT | {"roles": [*ROLES[:2], role("guest", title="x" * 41)]}
-    assert told(history.check(broken)) == [
+    assert codes_of(history.check(broken)) == [
         ("/roles/2/title", "out-of-range"),
         ("/users/0/mentors", "unknown-reference"),
         ("/users/0/mentors", "unknown-reference"),
@@ -84,5 +84,5 @@ def test_lists_of_runs_are_no_needs_of_a_file(history, tmp_path):
 def test_two_names_of_one_row_are_one_link(history):
     history.import_document({"version": "1.0", "roles": [role("admin", title="Administrator")]})
     given = {"version": "1.0", "users": [user("ada", "Administrator", "admin")]}
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert history.export_document()["users"] == [user("ada", "admin")]

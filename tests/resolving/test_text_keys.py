@@ -15,7 +15,7 @@ import histio
 from histio import BindingError, ExportError, History, Slug, SlugList
 from histio.testing import check_host, documents
 from tests.support.bakery import number
-from tests.support.reports import ends, told
+from tests.support.reports import codes_of, outcomes
 
 
 class Base(orm.DeclarativeBase):
@@ -125,12 +125,12 @@ def test_text_keys_go_out_and_in_straight(engine, options, caplog):
     history = History(engine, kind(**studio(**options)))
     given = document(*(film(n, studio=key) for n, key in enumerate(KEYS)))
     assert history.check(given) == []
-    assert ends(history.import_document(given)) == (len(KEYS), 0, 0)
+    assert outcomes(history.import_document(given)) == (len(KEYS), 0, 0)
     assert "marshmallow" not in history.explain()
     with caplog.at_level(logging.DEBUG, "histio"):
         assert history.export_document()["films"] == given["films"]
     assert "full path" not in caplog.text
-    assert ends(history.import_document(given, on_duplicate="verify")) == (0, len(KEYS), 0)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, len(KEYS), 0)
 
 
 def test_both_paths_write_text_keys_alike(engine):
@@ -158,15 +158,15 @@ def test_parts_lists_and_copies_may_be_text(engine):
             for n, key in enumerate(several)
         )
     )
-    assert ends(history.import_document(given)) == (len(several), 0, 0)
+    assert outcomes(history.import_document(given)) == (len(several), 0, 0)
     assert history.export_document()["films"] == given["films"]
-    assert ends(history.import_document(given, on_duplicate="verify")) == (0, len(several), 0)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, len(several), 0)
 
 
 def test_text_keys_are_compared_exactly(engine):
     history = History(engine, kind(**studio(required=True)))
     report = history.import_document(document(film(1, studio="Tail"), film(2, studio="tail  ")))
-    assert ends(report) == (0, 0, 2)
+    assert outcomes(report) == (0, 0, 2)
     assert [problem.message for problem in report.problems] == [
         "Studio not found: Tail",
         "Studio not found: 'tail  '",
@@ -179,7 +179,7 @@ def test_a_key_to_fall_back_on_may_be_text(engine):
         session.commit()
     history = History(engine, kind(**studio(fallback="former", required=True)))
     given = document(film(studio="old\n" * 60))
-    assert ends(history.import_document(given)) == (1, 0, 0)
+    assert outcomes(history.import_document(given)) == (1, 0, 0)
     assert history.export_document()["films"] == [film(studio="new")]
 
 
@@ -187,7 +187,7 @@ def test_a_key_to_fall_back_on_may_be_text(engine):
 def test_what_no_text_holds_is_a_problem(engine, key):
     history = History(engine, kind(**studio(required=True)))
     problems = history.check(document(film(studio=key)))
-    assert told(problems) == [("/films/0/studio", "schema")]
+    assert codes_of(problems) == [("/films/0/studio", "schema")]
 
 
 def test_the_json_schema_has_the_rule_of_text():

@@ -6,7 +6,7 @@ import io
 import json
 
 from histio import History
-from tests.support.reports import ends
+from tests.support.reports import outcomes
 
 
 def stream(*runs, version="1.0", **header):
@@ -27,5 +27,5 @@ def whole(given):
 
 def imported(engine, given):
     history = History(engine)
-    assert ends(history.import_document(given))[2] == 0
+    assert outcomes(history.import_document(given))[2] == 0
     return history

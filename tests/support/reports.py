@@ -10,12 +10,13 @@ from histio.models import (
 )
 
 
-def told(problems):
-    """Pointer and code of each problem."""
+def codes_of(problems):
+    """The pointer and the code of each problem."""
     return [(problem.pointer, problem.code) for problem in problems]
 
 
-def ends(report):
+def outcomes(report):
+    """How many runs were imported, skipped and rejected."""
     return report.imported, report.skipped, report.rejected
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from histio.kinds.mapping import unique_rules
+from histio.kinds.keys import unique_rules
 
 # MariaDB and MySQL error numbers about the content of a row: null, duplicate, foreign key, range, length,
 # bad value, view and partition rules, SIGNAL from a trigger, CHECK (MySQL, MariaDB).

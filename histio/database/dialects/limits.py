@@ -16,14 +16,14 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.stored import MICRO, SINGLE, Stored, decimals, encoded_as
+from histio.database.dialects.stored import MICRO, SINGLE, Stored, decimals, encode_as
 from histio.errors import BindingError
 from histio.kinds.column_types import AnyInterval, converts, declared
 from histio.kinds.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text
 from histio.kinds.fields.numbers import FLOAT_DIGITS
 from histio.kinds.table import Kind, Table
 from histio.report import Code, Fault
-from histio.wire import WireField, shown
+from histio.wire import WireField, quote
 
 # Bits of a float beyond which databases take a double.
 _SINGLE_BITS = 24
@@ -134,7 +134,7 @@ def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any)
         return None
     if _comparable(returned) == _comparable(value):
         return below(kept)
-    return Fault(f"The column's type changes it to {shown(returned)}.", "precision")
+    return Fault(f"The column's type changes it to {quote(returned)}.", "precision")
 
 
 def _comparable(value: Any) -> Any:
@@ -317,7 +317,7 @@ def _text_excess(stored: Stored, value: str | bytes) -> _Excess:
     data = value
     if isinstance(value, str):
         try:
-            data = encoded_as(value, stored.charset)
+            data = encode_as(value, stored.charset)
         except UnicodeEncodeError as error:
             lacking = value[error.start : error.start + 1]
             return f"its character set {stored.charset} lacks {lacking!r}", "out-of-range"

@@ -120,7 +120,7 @@ _TIMES = ("timestamp", "timestamptz", "time", "timetz")
 
 
 def _of_postgresql(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
-    names = [quoted(connection, table) for table in tables]
+    names = [quote_name(connection, table) for table in tables]
     for place, name, kind, modifier, words, encoding, collation in connection.execute(
         _POSTGRESQL, {"names": names}
     ):
@@ -232,7 +232,7 @@ _UNASSIGNED = re.compile("[\x81\x8d\x8f\x90\x9d]")
 """Characters that Python's cp1252 lacks and MariaDB's latin1 has."""
 
 
-def encoded_as(text: str, charset: str | None) -> bytes:
+def encode_as(text: str, charset: str | None) -> bytes:
     """*text* in bytes of the database's character set *charset*; None: UTF-8.
 
     Raises:
@@ -269,7 +269,7 @@ def stored_keys(connection: Connection, table: sa.Table) -> list[tuple[str | Non
     return [(each["name"], [columns[name] for name in each["column_names"]]) for each in known]
 
 
-def quoted(connection: Connection, table: sa.Table) -> str:
+def quote_name(connection: Connection, table: sa.Table) -> str:
     """The name of *table* with its schema, as a statement spells it."""
     quote = connection.dialect.identifier_preparer.quote
     return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.stored import quoted
+from histio.database.dialects.stored import quote_name
 from histio.errors import BindingError
 
 # The query for the character set of a connection, and the character set that has all characters.
@@ -281,7 +281,7 @@ def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
         RowFaultError: One is violated (SQLite).
     """
     if connection.dialect.name == "postgresql":
-        found = [connection.scalars(_IMMEDIATE, {"name": quoted(connection, table)}) for table in tables]
+        found = [connection.scalars(_IMMEDIATE, {"name": quote_name(connection, table)}) for table in tables]
         names = ", ".join(sorted({name for each in found for name in each}))
         if names:
             connection.exec_driver_sql(f"SET CONSTRAINTS {names} DEFERRED")
@@ -332,7 +332,7 @@ def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> 
     if connection.dialect.name != "postgresql":
         return
     for table in tables:
-        connection.exec_driver_sql(f"ANALYZE {quoted(connection, table)}")
+        connection.exec_driver_sql(f"ANALYZE {quote_name(connection, table)}")
 
 
 def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
@@ -342,7 +342,7 @@ def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     """
     if connection.dialect.name != "postgresql":
         return
-    table = quoted(connection, column.table)
+    table = quote_name(connection, column.table)
     sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
     highest = connection.execute(sa.select(sa.func.max(column))).scalar()
     if sequence is not None and highest is not None:

@@ -35,7 +35,7 @@ from histio.kinds.fields import (
     UtcTimestamp,
 )
 from histio.kinds.fields.numbers import FLOAT_DIGITS
-from histio.wire import WireField, encoded
+from histio.wire import WireField, encode
 
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Formats stored values for one place of a template."""
@@ -84,14 +84,17 @@ def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
     return Member("%s", functools.partial(_some_null, *found), some_altered)
 
 
-def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:  # noqa: C901, PLR0911, PLR0912
+def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:
+    """The place and the function of a `Member`; None: only marshmallow can dump the field."""
+    return _number_column(field, form, read) or _time_column(field, form) or _text_column(field, form)
+
+
+def _number_column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:
     match field, form:
         case Boolean(), "boolean":
             return "%s", functools.partial(map, _TRUTHS.__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
-        case Epoch(), "integer":
-            return '"%s"', functools.partial(_counts, field)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
             as_read = digits == read and digits + whole <= FLOAT_DIGITS
             return (f'"%.{digits}f"', functools.partial(_floats, field, 10.0**whole)) if as_read else None
@@ -99,6 +102,13 @@ def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Colum
             return f'"%.{digits}f"', functools.partial(_doubles, field, 10.0**whole)
         case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
             return '"%s"', functools.partial(_digits, field)
+    return None
+
+
+def _time_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
+    match field, form:
+        case Epoch(), "integer":
+            return '"%s"', functools.partial(_counts, field)
         case UtcTimestamp(digits=6), "moment":
             return '"%sZ"', _Moments()
         case Duration(), "moment" | "microseconds":
@@ -108,14 +118,17 @@ def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Colum
             return "%s", _Known(field)
         case Time(), "clock":
             return "%s", _Known(field, _clock)
+    return None
+
+
+def _text_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
+    match field, form:
         case (RunUUID(), "hex") | (RunUUID(is_hex=True), "text"):
             return '"%s"', _hyphenated
         case RunUUID(), "uuid" | "text":
             return '"%s"', _uuids
-        case Bytes(), "bytes":
-            return '"%s"', functools.partial(_bytes, field)
-        case Bytes(), "base64":
-            return '"%s"', functools.partial(_base64, field)
+        case Bytes(), "bytes" | "base64":
+            return '"%s"', functools.partial(_bytes if form == "bytes" else _base64, field)
         case Json(), "json":
             return "%s", functools.partial(_jsons, field)
         case Choice() | Text(padded=False), "text":
@@ -156,7 +169,7 @@ class _Known:
             wire = value if self._spell is None or value is None else self._spell(value)
             if wire is not None or not self._field.allow_none:
                 self._field.check(wire)
-            texts[value] = encoded(wire)
+            texts[value] = encode(wire)
         return map(texts.__getitem__, values)
 
 
@@ -278,7 +291,7 @@ def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
         if wire is None and not field.allow_none:
             raise DeclinedError
         field.check(wire)
-        texts.append(encoded(wire))
+        texts.append(encode(wire))
     return texts
 
 

@@ -1,4 +1,4 @@
-"""Columns of accepted values in wire form → columns of parameters for the driver.
+"""Converts columns of accepted values in wire form into columns of parameters for the driver.
 
 The gate has checked the form of the values. The field itself reads those that are not in canonical form.
 """
@@ -49,15 +49,18 @@ def parameters(
         if bind is None or not isinstance(declared(column.type, dialect), sa.JSON):
             return None
         return functools.partial(_jsons, field, bind, None if column.nullable else bind(None))
-    convert = _parameters(
-        field, declared(column.type, dialect), driver, native_uuids=dialect.supports_native_uuid
+    stored = declared(column.type, dialect)
+    convert = (
+        _number_parameters(field, stored, driver)
+        or _time_parameters(field, stored, driver)
+        or _text_parameters(field, stored, native_uuids=dialect.supports_native_uuid)
     )
     if convert is None or not field.allow_none or convert is _same:
         return convert
     return functools.partial(_some_null, convert)
 
 
-def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids: bool) -> Parameters | None:  # noqa: C901, PLR0911, PLR0912
+def _number_parameters(field: Field[Any], stored: Any, driver: Driver) -> Parameters | None:
     match field, stored:
         case Boolean(), sa.Boolean():
             return _same
@@ -69,6 +72,11 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return _same
         case FixedDecimal(minor_units=None, scale=int()), sa.Numeric() | sa.Float():
             return _signed_floats if field.signed else functools.partial(map, float)
+    return None
+
+
+def _time_parameters(field: Field[Any], stored: Any, driver: Driver) -> Parameters | None:
+    match field, stored:
         case UtcTimestamp(digits=6), sa.DateTime():
             return functools.partial(_moments, field, "" if field.naive else driver.zone)
         case Date(), sa.Date():
@@ -79,6 +87,11 @@ def _parameters(field: Field[Any], stored: Any, driver: Driver, *, native_uuids:
             return functools.partial(map, field.from_wire)
         case Time(), sa.Time():
             return functools.partial(map, _clock)
+    return None
+
+
+def _text_parameters(field: Field[Any], stored: Any, *, native_uuids: bool) -> Parameters | None:
+    match field, stored:
         case RunUUID(), sa.Uuid():
             return functools.partial(map, str.lower if native_uuids and stored.native_uuid else _hex)
         case RunUUID(), sa.CHAR():

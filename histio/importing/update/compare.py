@@ -16,7 +16,7 @@ from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault
-from histio.wire import shown
+from histio.wire import quote
 
 BY_CONTENT = Comparison()
 """Members that a document leaves out are not compared, and slugs of the same row are equal."""
@@ -36,7 +36,7 @@ def read_stored(
         connection: In a transaction; only read from.
         kind: The kind of the runs.
         runs: Runs that exist.
-        within: Columns beside which the identity of a run is unique, and their values.
+        within: Columns that identify a run together with its identity, and their values.
         now: Whether to read what is committed now, instead of what the transaction sees.
     """
     records: dict[str, Any] = {}
@@ -46,7 +46,7 @@ def read_stored(
         wanted = [run.identity for run in runs if run.uuid not in records.keys() | unreadable.keys()]
         if wanted:
             page = export_known(connection, kind, wanted, within=within, now=latest)
-            records |= {kind.identity.words_of(record): record for record in page.records}
+            records |= {kind.identity.format_record(record): record for record in page.records}
             unreadable |= {problem.uuid: str(problem) for problem in page.problems}
     unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
     return [
@@ -116,8 +116,8 @@ def _phrase(mismatch: Mismatch) -> str:
     if mismatch.what == "only stored":
         if table.identity is None:
             return f"{at} lacks the entry stored at {pointer(*mismatch.path.stored)}"
-        return f"{at} lacks the stored entry {table.identity.words(table.identity.of(mismatch.stored))}"
+        return f"{at} lacks the stored entry {table.identity.format(table.identity.read(mismatch.stored))}"
     if mismatch.what == "order":
         return f"{at} is in another order"
-    ours, theirs = (shown(table.wire(member, each)) for each in (mismatch.given, mismatch.stored))
+    ours, theirs = (quote(table.wire(member, each)) for each in (mismatch.given, mismatch.stored))
     return f"{at} is {ours}, stored {theirs}"

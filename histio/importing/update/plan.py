@@ -18,7 +18,7 @@ from histio.kinds.match import find_misplaced
 from histio.kinds.table import Ledger, Table
 from histio.kinds.walk import Steps
 from histio.pointer import pointer
-from histio.wire import shown
+from histio.wire import quote
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,7 +181,7 @@ def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
     for member in table.columns:
         if member in update.members and table.columns[member].primary_key:
             ours, theirs = (
-                shown(table.wire(member, values.get(member))) for values in (update.given, update.stored)
+                quote(table.wire(member, values.get(member))) for values in (update.given, update.stored)
             )
             yield f"{pointer(*steps, table.names[member])} is {ours}, stored {theirs}, and keys never change"
     for each in update.ledgers:

@@ -12,7 +12,8 @@ from sqlalchemy.engine import Connection
 from histio.importing.bulk import insert_in_bulk
 from histio.importing.row import Row
 from histio.importing.update.plan import RowUpdate
-from histio.kinds.mapping import KEYS_PER_STATEMENT, Columns, attribute, is_among
+from histio.kinds.mapping import Columns, attribute
+from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Ledger, Links, Table
 
 _Key: TypeAlias = tuple[Any, ...]
@@ -41,9 +42,9 @@ def _reinsert(connection: Connection, ledger: Ledger, keys: Sequence[_Key]) -> N
     """Give the entries with these growing *keys* new ones, in this order."""
     growing: Any = ledger.table.growing_key
     deleted = _delete(connection, ledger.table, (growing,), keys)
-    beside = () if ledger.table.is_shared else ledger.relation.remote
+    owner_columns = () if ledger.table.is_shared else ledger.relation.remote
     rows = [row for key in keys for row in deleted[key]]
-    insert_in_bulk(connection, ledger.table, rows, within=beside, ordered=True)
+    insert_in_bulk(connection, ledger.table, rows, within=owner_columns, ordered=True)
 
 
 def _delete(

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.types import TypeEngine
 
 from histio.kinds.column_types import AnyInterval, is_decorated, python_form, underlying
-from histio.kinds.fields.times import WORDS, digits_of, fraction, shortened
+from histio.kinds.fields.times import WORDS, digits_of, fraction_pattern, shorten
 from histio.wire import JsonSchema, WireField
 
 _SAMPLE = dt.timedelta(days=1, seconds=1)
@@ -21,7 +21,7 @@ _PARTS = re.compile(
 
 def _pattern(digits: int) -> str:
     """The pattern of durations; numbers are so short that a `datetime.timedelta` always holds the sum."""
-    time = rf"T([0-9]{{1,9}}H)?([0-9]{{1,9}}M)?([0-9]{{1,9}}{fraction(digits)}S)?"
+    time = rf"T([0-9]{{1,9}}H)?([0-9]{{1,9}}M)?([0-9]{{1,9}}{fraction_pattern(digits)}S)?"
     return f"^-?P([0-9]{{1,8}}D)?({time})?$"
 
 
@@ -89,7 +89,7 @@ class Duration(WireField):
             raise self.make_error("invalid")
         if self._fits(value):
             return
-        short = shortened(value, self.digits)
+        short = shorten(value, self.digits)
         if self._fits(short):
             raise self.make_error("precision", digits=WORDS[self.digits])
         raise self.make_error("out-of-range" if self._fits(re.sub("[0-9]{9,}", "9", short)) else "invalid")

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
 from histio.kinds.fields.numbers import integer_range
-from histio.kinds.fields.times import UtcTimestamp, as_utc, instants, utc_text
+from histio.kinds.fields.times import UtcTimestamp, as_utc, instant_pattern, utc_text
 
 Unit: TypeAlias = Literal["s", "ms", "us"]
 
@@ -54,7 +54,7 @@ class Epoch(UtcTimestamp):
         self.unit = unit
         self.digits = _DIGITS[unit]
         self._micros: int = 10 ** (6 - self.digits)
-        self._pattern = instants(self.digits)
+        self._pattern = instant_pattern(self.digits)
         self.minimum, self.maximum = self._count(_FIRST), self._count(_LAST)
         self._bounds = {"first": utc_text(_FIRST), "last": utc_text(_LAST)}
 

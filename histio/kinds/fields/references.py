@@ -14,7 +14,8 @@ from histio.errors import BindingError
 from histio.kinds.fields.key_rules import key_rule
 from histio.kinds.fields.slug_text import LONGEST_SLUG, SlugText, is_free_text
 from histio.kinds.fields.texts import RunUUID, Text, UuidForm
-from histio.kinds.mapping import Relation, column_of, relation
+from histio.kinds.mapping import column_of
+from histio.kinds.relations import Relation, relation
 from histio.report import Fault
 from histio.wire import JsonSchema, WireField
 
@@ -49,6 +50,8 @@ class Slug(SlugText):
 
     Attributes:
         alternatives: The other slugs of the same relationship that exports write; the schema sets them.
+        rules: By path, the field whose rule the values of that column have; empty until the model is known.
+        own_rule: The field whose rule a key of one column has; None: it has the rule of slugs.
     """
 
     default_error_messages = {
@@ -87,18 +90,13 @@ class Slug(SlugText):
         self.snapshot_of = snapshot_of
         self.alternatives: tuple[Slug, ...] = ()
         self._relation: Relation | None = None
-        self._rules: dict[str, WireField] = {}
-        self._own: WireField | None = Text() if text else None
+        self.rules: Mapping[str, WireField] = {}
+        self.own_rule: WireField | None = Text() if text else None
 
     @property
     def rule(self) -> WireField:
         """The field whose rule a key of one column has."""
-        return self if self._own is None else self._own
-
-    @property
-    def rules(self) -> Mapping[str, WireField]:
-        """The field of each path of the key, once the model is known."""
-        return self._rules
+        return self if self.own_rule is None else self.own_rule
 
     @property
     def relation(self) -> Relation | None:
@@ -118,8 +116,8 @@ class Slug(SlugText):
     def fit(self, column_type: TypeEngine[Any]) -> None:
         """Take the length of the column that keeps a slug as text."""
         super().fit(column_type)
-        if self._own is not None:
-            self._own.fit(column_type)
+        if self.own_rule is not None:
+            self.own_rule.fit(column_type)
 
     def fit_key(self, mapper: Mapper[Any]) -> None:
         """Take the relation of *mapper*'s model, and the wire form of the key from its columns.
@@ -141,11 +139,11 @@ class Slug(SlugText):
             raise BindingError(f"the keys {', '.join(rules)} are of different types")
         if self.text and not any(isinstance(rule, Text) for rule in rules.values()):
             raise BindingError(f"text=True: {' and '.join(rules)} is no text, so it has a form already")
-        self._relation, self._rules = found, rules
+        self._relation, self.rules = found, rules
         if len(self.key) > 1:
             self.definition = None
         elif rules[self.key[0]].assertions() != super().assertions() or rules[self.key[0]].padded:
-            self._own = rules[self.key[0]]
+            self.own_rule = rules[self.key[0]]
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
         """The field whose rule the values of a key's *column* have."""
@@ -155,36 +153,36 @@ class Slug(SlugText):
         if len(self.key) > 1:
             return {
                 "type": "object",
-                "properties": {path: self._rules[path].assertions() for path in self.key},
+                "properties": {path: self.rules[path].assertions() for path in self.key},
                 "required": list(self.key),
                 "additionalProperties": False,
             }
-        return super().assertions() if self._own is None else self._own.assertions()
+        return super().assertions() if self.own_rule is None else self.own_rule.assertions()
 
     def check(self, value: Any) -> None:
         if len(self.key) == 1:
-            if self._own is None:
+            if self.own_rule is None:
                 super().check(value)
             else:
-                self._own.check(value)
+                self.own_rule.check(value)
             return
         if not isinstance(value, dict) or set(value) != set(self.key):
             raise self.make_error("parts", names=", ".join(self.key))
         for path in self.key:
             try:
-                self._rules[path].check(value[path])
+                self.rules[path].check(value[path])
             except ValidationError as error:
                 raise ValidationError({path: error.messages}) from None
 
     def to_wire(self, value: Any) -> Any:
         if len(self.key) == 1:
-            return value if self._own is None else self._own.to_wire(value)
-        return {path: self._rules[path].to_wire(each) for path, each in zip(self.key, value, strict=True)}
+            return value if self.own_rule is None else self.own_rule.to_wire(value)
+        return {path: self.rules[path].to_wire(each) for path, each in zip(self.key, value, strict=True)}
 
     def from_wire(self, value: Any) -> Any:
         if len(self.key) == 1:
-            return value if self._own is None else self._own.from_wire(value)
-        return tuple(self._rules[path].from_wire(value[path]) for path in self.key)
+            return value if self.own_rule is None else self.own_rule.from_wire(value)
+        return tuple(self.rules[path].from_wire(value[path]) for path in self.key)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         """Dump the key. If it is free text, the error names the option that allows it."""

@@ -26,14 +26,14 @@ WORDS = ("no", "one", "two", "three", "four", "five", "six")
 _AWARE = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
 
 
-def fraction(digits: int) -> str:
+def fraction_pattern(digits: int) -> str:
     """The pattern of a second's fraction: *digits* digits after the point, six where zeros follow."""
     some = f"[0-9]{{1,{digits}}}" if digits else "0"
     zeros = f"0{{0,{_MICRO - max(digits, 1)}}}" if digits < _MICRO else ""
     return rf"(\.{some}{zeros})?"
 
 
-def shortened(text: str, digits: int) -> str:
+def shorten(text: str, digits: int) -> str:
     """*text* with its fraction of a second cut to so many *digits*."""
     return re.sub(rf"(\.[0-9]{{{digits}}})[0-9]+" if digits else r"()\.[0-9]+", r"\1", text)
 
@@ -56,9 +56,9 @@ def utc_text(value: dt.datetime) -> str:
     return value.replace(tzinfo=None).isoformat() + "Z"
 
 
-def instants(digits: int) -> str:
+def instant_pattern(digits: int) -> str:
     """The pattern of timestamps with that many digits of a second."""
-    return f"^{_DAY}T{_TIME}{fraction(digits)}{_ZONE}$"
+    return f"^{_DAY}T{_TIME}{fraction_pattern(digits)}{_ZONE}$"
 
 
 class UtcTimestamp(WireField):
@@ -84,7 +84,7 @@ class UtcTimestamp(WireField):
     # Years at the edge would leave the range when an offset is applied.
     _refused = r"\n|^9999|^(1000|9998).*T.*[+-]"
 
-    _pattern = instants(_MICRO)
+    _pattern = instant_pattern(_MICRO)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -100,7 +100,7 @@ class UtcTimestamp(WireField):
             )
         self.naive = form.tzinfo is None
         self.digits = digits_of(stored)
-        self._pattern = instants(self.digits)
+        self._pattern = instant_pattern(self.digits)
 
     def assertions(self) -> JsonSchema:
         return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
@@ -132,7 +132,7 @@ class UtcTimestamp(WireField):
         if re.fullmatch(self._pattern, value) and not re.search(self._refused, value):
             return
         # Shorten the fraction and move the year into range: what then passes had just that fault.
-        short = shortened(value, self.digits)
+        short = shorten(value, self.digits)
         if re.fullmatch(self._pattern, short) and not re.search(self._refused, short):
             raise self.make_error("precision", digits=WORDS[self.digits])
         # The calendar repeats every 400 years.
@@ -198,7 +198,7 @@ class Time(WireField):
     }
     digits = _MICRO
 
-    _pattern = f"^{_TIME}{fraction(_MICRO)}$"
+    _pattern = f"^{_TIME}{fraction_pattern(_MICRO)}$"
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -211,7 +211,7 @@ class Time(WireField):
                 column_type, "it takes Time without a time zone; for lengths of time there is Duration"
             )
         self.digits = digits_of(stored)
-        self._pattern = f"^{_TIME}{fraction(self.digits)}$"
+        self._pattern = f"^{_TIME}{fraction_pattern(self.digits)}$"
 
     def assertions(self) -> JsonSchema:
         return {"type": "string", "pattern": self._pattern, "not": {"pattern": r"\n"}}
@@ -228,5 +228,5 @@ class Time(WireField):
         if not isinstance(value, str):
             raise self.make_error("invalid")
         if not re.fullmatch(self._pattern, value):
-            fits = re.fullmatch(self._pattern, shortened(value, self.digits))
+            fits = re.fullmatch(self._pattern, shorten(value, self.digits))
             raise self.make_error("precision" if fits else "invalid", digits=WORDS[self.digits])

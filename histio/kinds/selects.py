@@ -1,0 +1,28 @@
+"""SELECTs of the rows of a host's models, by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import lazyload
+
+NOT_EAGERLY = lazyload("*")
+"""Loads no relationship that another option of the same query does not name, whatever the host's strategy."""
+
+
+def select_rows(model: type[Any], *further: Any) -> sa.Select[Any]:
+    """A SELECT of the rows of *model*, and *further* columns; relationships are loaded by options only."""
+    return sa.select(model, *further).options(NOT_EAGERLY)
+
+
+KEYS_PER_STATEMENT = 5_000
+"""How many keys one statement looks for: every driver takes as many parameters."""
+
+
+def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
+    """Whether the *columns* have the values of one of the *keys*."""
+    if len(columns) == 1:
+        return columns[0].in_([key for (key,) in keys])  # type: ignore[no-any-return]
+    return sa.tuple_(*columns).in_(list(keys))
