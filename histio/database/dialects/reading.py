@@ -1,5 +1,6 @@
-"""What databases read differently: sort values alike in all of them, and find stored values that SQLAlchemy
-cannot read, or reads as other values.
+"""Sort values the same way in every database, and find those that are read differently than stored.
+
+Which values SQLAlchemy cannot read, or reads as other values, depends on the database.
 """
 
 from __future__ import annotations
