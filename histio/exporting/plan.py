@@ -1,4 +1,4 @@
-"""What an export works out once for a kind and a database, and not again for each export."""
+"""What is computed once for all exports of a kind from a database."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ class ExportPlan:
 
 @functools.lru_cache(maxsize=64)
 def plan_export(kind: Kind, dialect: sa.Dialect) -> ExportPlan:
-    """The plan for exports of *kind* from databases of *dialect*, worked out at the first of them."""
+    """The plan for exports of *kind* from databases of *dialect*, computed by the first of them."""
     return ExportPlan(kind, dialect)

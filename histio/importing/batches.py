@@ -54,11 +54,11 @@ def write(
         sqlalchemy.exc.DBAPIError: No row is at fault, as after a deadlock or a lost connection.
     """
     tables = [rows for each in table.all() for rows in each.core_tables]
-    work = _Batches(connection, table, tables, deferred, insert, rivals)
+    batches = _Batches(connection, table, tables, deferred, insert, rivals)
     placed = list(enumerate(rows))
     size = tuning().batch
     for start in range(0, len(placed), size):
-        yield from work.write(placed[start : start + size])
+        yield from batches.write(placed[start : start + size])
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def insert_in_bulk(
         connection: A connection in a transaction.
         table: The table of the rows.
         rows: The rows.
-        within: Columns beside which the identity of a row is unique, if it is not unique by itself.
+        within: Columns that identify a row together with its identity, if the identity alone is not unique.
         ordered: Whether to keep the order of the rows, as for ledger entries.
 
     Raises:
@@ -55,8 +55,8 @@ def insert_in_bulk(
             for entry in row.ledgers[place]
         ]
         if entries:
-            beside = () if ledger.table.is_shared else ledger.relation.remote
-            insert_in_bulk(connection, ledger.table, entries, within=beside, ordered=True)
+            owner_columns = () if ledger.table.is_shared else ledger.relation.remote
+            insert_in_bulk(connection, ledger.table, entries, within=owner_columns, ordered=True)
 
 
 def _linking_rows(

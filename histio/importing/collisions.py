@@ -1,4 +1,4 @@
-"""Find the value that a unique constraint took for another one: collations treat different texts as equal."""
+"""Find different values that a unique constraint treats as equal, because of a collation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Collision:
         column: The column of both values.
         value: The value of the record.
         other: The value that it collides with.
-        beside: Whether the other value is in the same run; otherwise it is stored.
+        in_same_run: Whether the other value is in the same run; otherwise it is stored.
         constraint: The unique constraint.
         collation: The column's collation; None: its name is not known.
     """
@@ -40,16 +40,16 @@ class Collision:
     column: sa.Column[Any]
     value: Any
     other: Any
-    beside: bool
+    in_same_run: bool
     constraint: str
     collation: str | None
 
     def __str__(self) -> str:
-        which = "" if self.beside else "the stored "
+        which = "" if self.in_same_run else "the stored "
         collation = f" {self.collation}" if self.collation else ""
         return (
             f"{self.column.table}.{self.column.name}: {quote(self.value)} is the same as {which}"
-            f"{quote(self.other)} to the column's collation{collation} (constraint {self.constraint})"
+            f"{quote(self.other)} in the column's collation{collation} (constraint {self.constraint})"
         )
 
 
@@ -106,13 +106,13 @@ def explain_refusal(
     entry = _entry_identities(kind).get(constraint)
     if collision is None and entry is not None and constraint not in identity:
         return Fault(f"Duplicate {entry} of a ledger entry: {constraint}", "duplicate"), ()
-    same = "; the database takes the identity of another row for the same" if constraint in identity else ""
+    same = "; the database treats the identity of another row as equal" if constraint in identity else ""
     fault = Fault(f"Cannot be written: {collision or constraint}{same}", "constraint")
     return fault, collision.steps if collision else ()
 
 
 def _entry_identities(kind: Kind) -> dict[str, str]:
-    """By unique constraint, the title of the identity of the ledger entries that it is about."""
+    """By unique constraint, the title of the identity of ledger entries that it keeps unique."""
     return {
         name: table.identity.title
         for table in kind.table.all()
@@ -236,11 +236,13 @@ def _find_among(
             known = [column for column in columns if record.values.get(column.key) is not None]
             unknown = set(columns) - set(known)
             if known and unknown <= set(record.owned):
-                for column, other, beside in _find_equal(connection, record, known):
-                    if beside or not unknown:
+                for column, other, in_same_run in _find_equal(connection, record, known):
+                    if in_same_run or not unknown:
                         collation = _find_collation(column, stored)
                         value = record.values[column.key]
-                        return Collision(record.steps, column, value, other, beside, constraint, collation)
+                        return Collision(
+                            record.steps, column, value, other, in_same_run, constraint, collation
+                        )
     return None
 
 

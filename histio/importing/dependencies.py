@@ -29,14 +29,14 @@ class _Way:
 
     Attributes:
         table: The table of the records.
-        named: The reference.
+        reference: The reference.
         others: The kinds that those runs may be of.
         softness: HARD, LATE or BLANK.
         late: For LATE, the member of the run that can be written later.
     """
 
     table: Table
-    named: Reference | Links
+    reference: Reference | Links
     others: Sequence[Kind]
     softness: int
     late: str | None
@@ -66,7 +66,7 @@ class Dependencies:
         """For each kind, the keys by which others refer to its runs, and the members with their values."""
         keys: dict[Kind, dict[Key, list[IdentityPart]]] = {kind: {} for kind in kinds}
         for way in (way for ways in self._ways.values() for way in ways):
-            for other, key in itertools.product(way.others, itertools.chain(*way.named.slugs.values())):
+            for other, key in itertools.product(way.others, itertools.chain(*way.reference.slugs.values())):
                 parts = [part for path in key for part in itertools.islice(_parts(other.table, path), 1)]
                 if len(parts) == len(key):
                     keys[other][key] = parts
@@ -77,14 +77,14 @@ class Dependencies:
         for other in kinds:
             for way in kind.refers_to(other):
                 others.setdefault(way, []).append(other)
-        for (table, named), found in others.items():
-            late = _late_member(kind, table, named)
-            own = table is kind.table and isinstance(named, Reference)
-            blank = blank_of(table, named, dialect) if own else None
+        for (table, reference), found in others.items():
+            late = _late_member(kind, table, reference)
+            own = table is kind.table and isinstance(reference, Reference)
+            blank = blank_of(table, reference, dialect) if own else None
             if blank is not None:
-                self.blanks[named] = blank
+                self.blanks[reference] = blank
             softness = BLANK if blank is not None else HARD if late is None else LATE
-            yield _Way(table, named, found, softness, late)
+            yield _Way(table, reference, found, softness, late)
 
     @property
     def exist(self) -> bool:
@@ -98,7 +98,7 @@ class Dependencies:
 
     def blank_columns(self, kind: Kind) -> list[sa.Column[Any]]:
         """The columns of *kind* that may have blanks until a later row is written."""
-        of_kind = (self.blanks[way.named] for way in self._ways[kind] if way.softness == BLANK)
+        of_kind = (self.blanks[way.reference] for way in self._ways[kind] if way.softness == BLANK)
         keys = {key for blank in of_kind for key in blank.values}
         columns: Iterator[Any] = (each for table in kind.table.mapper.tables for each in table.columns)
         return [column for column in columns if column.key in keys]
@@ -126,7 +126,7 @@ class Dependencies:
         return [
             need
             for need, way, (chain, value) in self._needs(run)
-            if resolver.lacks(way.named.relation.mapper.class_, chain, value)
+            if resolver.lacks(way.reference.relation.mapper.class_, chain, value)
         ]
 
     def expect(self, run: Run, graph: RunGraph, resolver: Resolver, *, hard: bool) -> None:
@@ -141,13 +141,13 @@ class Dependencies:
         for need, way, (chain, value) in self._needs(run):
             if (hard or need.softness != HARD) and any(map(graph.has, need.names)):
                 for key in chain:
-                    resolver.expect(way.named.relation.mapper.class_, (key, value))
+                    resolver.expect(way.reference.relation.mapper.class_, (key, value))
 
     def _needs(self, run: Run) -> Iterator[tuple[Need, _Way, tuple[tuple[Key, ...], Any]]]:
         """The needs of *run*, stored or not, each with its reference, and the keys and value to look for."""
         for way in self._ways[run.kind]:
             for table, values, _ in walk_values(run.kind.table, run.values):
-                for chain, value in way.named.lookups(values) if table is way.table else ():
+                for chain, value in way.reference.lookups(values) if table is way.table else ():
                     names = tuple(run_name(other, (key, value)) for other in way.others for key in chain)
                     yield Need(names, way.softness, way.late), way, (chain, value)
 
@@ -164,10 +164,10 @@ def run_name(kind: Kind, sought: KeyValue) -> str:
     return f"{kind.name} {sought!r}"
 
 
-def _late_member(kind: Kind, table: Table, named: Reference | Links) -> str | None:
-    """The member whose rows have the reference *named*, if they can be written after the run's own row."""
+def _late_member(kind: Kind, table: Table, reference: Reference | Links) -> str | None:
+    """The member whose rows have *reference*, if they can be written after the run's own row."""
     if table is kind.table:
-        return named.member if isinstance(named, Links) else None
+        return reference.member if isinstance(reference, Links) else None
     ledger = next(ledger for ledger in kind.table.ledgers if table in ledger.table.all())
     return None if ledger.owner_has_key else ledger.member
 

@@ -1,4 +1,4 @@
-"""How the columns of a history are accounted for, and how fast its runs are exported and imported."""
+"""Explain how the columns of a history are accounted for, and which path its runs take."""
 
 from __future__ import annotations
 

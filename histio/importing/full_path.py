@@ -28,7 +28,7 @@ class FullPath:
         destination: The database.
         habits: The habits of the session that is used.
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
-        counts: Tells whether written rows have to be counted.
+        counts: Decides whether written rows have to be counted.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
     """

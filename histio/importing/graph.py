@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 HARD, LATE, BLANK = 0, 1, 2
-"""When a run with a reference can be written: after the run that it names; before, but for the ledger that
-has the reference; before, with a null or a stand-in that an UPDATE replaces."""
+"""When a run with a reference can be written. HARD: only after the run that it refers to. LATE: before that
+run, except for the ledger with the reference. BLANK: before that run, with a null or a placeholder in the
+foreign key, which an UPDATE replaces."""
 
 LEFT = -1
-"""Instead of a second step: the run was not written, as it exists already."""
+"""Instead of a second step: the run was not written, because it exists already."""
 
 _LEVELS = 20
 """With more levels than this, references are left blank, so that runs are written in fewer groups."""
@@ -32,7 +33,7 @@ _TABLES = (
     "CREATE INDEX way_need ON way (need)",
 )
 
-# Nodes all of whose needs are met, apart from needs that are softer than :counted.
+# Nodes whose needs are all met, apart from needs that are softer than :counted.
 _FREE = """
 level IS NULL AND NOT EXISTS (
     SELECT 1 FROM need WHERE need.number = node.number AND NOT met AND softness <= :counted
@@ -136,7 +137,7 @@ class RunGraph:
         return self._made and self._database.execute(select, (name,)).fetchone() is not None
 
     def solve(self, *, cut: bool = True) -> int:
-        """Remove the runs that cannot be written, give the others their levels, and return how many remain.
+        """Remove the runs that cannot be written, assign levels to the others, and return how many remain.
 
         A run can be written if all runs that it needs can be, and its HARD needs are not in a circle. Runs
         get higher levels than the runs that they need, except for softer needs in a circle.
@@ -196,7 +197,7 @@ class RunGraph:
         )
 
     def _rise(self, level: int, counted: int, until: int | None) -> int:
-        """Give levels, from *level* on, to runs whose needs are met, and return the next level.
+        """Assign levels, from *level* on, to runs whose needs are met, and return the next level.
 
         Args:
             level: The first level.

@@ -24,7 +24,7 @@ class Identities:
 
     Attributes:
         connection: A connection in a transaction; it is only read from.
-        scopes: By table, the columns with their values beside which its identity is unique.
+        scopes: By table, the columns that identify a row together with its identity, and their values.
     """
 
     connection: Connection
@@ -76,7 +76,7 @@ class Identities:
         }
 
     def scope(self, table: Table) -> Mapping[sa.Column[Any], Any]:
-        """The columns, with their values, beside which the identity of *table* is unique.
+        """The columns that identify a row of *table* together with its identity, and their values.
 
         The host fills these columns, such as a tenant's. Empty: the identity is unique by itself.
         """

@@ -65,7 +65,7 @@ class LookUps:
         return rows, faults
 
     def check_references(self, table: Table, records: Sequence[Values]) -> list[list[MemberFault]]:
-        """For each of *records*, loaded ones of *table*, the faults of its references."""
+        """For each of the loaded *records* of *table*, the faults of its references."""
         self._resolver.collect(table, records)
         self._resolver.fetch()
         faults = [

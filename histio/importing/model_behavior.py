@@ -1,4 +1,4 @@
-"""Find what a host's models do by themselves when objects are made and flushed.
+"""Find what a host's models do by themselves when objects are created and flushed.
 
 Bulk inserts would skip it, so the unit of work writes the runs of such models.
 """
@@ -94,7 +94,7 @@ def _has_collection_listener(model: type[Any], name: str) -> bool:
 
 
 def _construction_reasons(table: Table) -> Iterator[str]:
-    """Yield what making an object does and inserting its row would not."""
+    """Yield what creating an object does, but inserting its row would not do."""
     mapper, model = table.mapper, table.mapper.class_
     yield from custom_constructors(model)
     for field in dataclasses.fields(model) if has_dataclass_init(model) else ():

@@ -1,4 +1,4 @@
-"""Write rows as ORM objects, so that what a host's models do by themselves takes place."""
+"""Write rows as ORM objects, so that constructors and listeners of a host's models are called."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ObjectWriter:
 
     Attributes:
         related: Related objects that were loaded, by relation and key.
-        counters: For new objects, the version counters that the records give.
+        counters: For new objects, the version counters that the records have.
     """
 
     def __init__(self, session: Session) -> None:
@@ -138,7 +138,7 @@ class ObjectWriter:
         self._set_counters()
 
     def _set_counters(self) -> None:
-        """Set the version counters that the records give: the unit of work starts them anew."""
+        """Set the version counters to the values of the records, because the unit of work restarts them."""
         for mapper, row, value in self.counters:
             counter: Any = mapper.version_id_col
             key = zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
@@ -160,7 +160,7 @@ def _owner_values(owners: Table, ledger: Ledger, owner: Any) -> dict[str, Any]:
 
 
 def _values_from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What fills an entry beside the relationship's columns; None: only the written owner knows it."""
+    """Values from the owner besides the relationship's columns; None: not known until it is written."""
     filled = constant_values(ledger)
     for local, own in list(zip(ledger.local, ledger.owner, strict=True))[len(ledger.relation.local) :]:
         name = attribute(table.mapper, own).key
@@ -176,7 +176,7 @@ def constant_values(ledger: Ledger) -> dict[str, Any]:
 
 
 def _keeps_order(ledger: Ledger) -> bool:
-    """Whether entries that are assigned to the relationship are written in their order: a set's are not."""
+    """Whether entries are written in the order in which the relationship gets them; a set has no order."""
     way = ledger.relation.writable
     collection: Any = None if way is None or way.collection_class is None else way.collection_class()
     return way is not None and not isinstance(collection, set)

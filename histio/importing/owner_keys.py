@@ -42,7 +42,7 @@ def find_owner_keys(
         connection: In the transaction that has written the rows.
         table: The table of the rows.
         parameters: What was written, by column key.
-        within: Columns beside which the identity of a row is unique, if it is not unique by itself.
+        within: Columns that identify a row together with its identity, if the identity alone is not unique.
 
     Raises:
         RowFaultError: The database did not keep every row as it was.

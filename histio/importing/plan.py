@@ -1,4 +1,4 @@
-"""What an import works out once for its kinds and a database, and not again for each import."""
+"""What is computed once for all imports of some kinds into a database."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ImportPlan:
         core_tables: All Core tables that they have rows in.
         columns: The columns of all plain members.
         dependencies: The references between runs.
-        scopes: By table, the columns beside which its identity is unique, and their attributes.
+        scopes: By table, the columns that identify a row together with its identity, and their attributes.
     """
 
     def __init__(self, kinds: Sequence[Kind], dialect: sa.Dialect, filled: Collection[str]) -> None:
@@ -67,40 +67,40 @@ class ImportPlan:
         self._listeners = Listeners(place for table in self.tables for place in construction(table.mapper))
         self._remembered: dict[Hashable, Remembered[Any]] = {}
 
-    def recall(self, name: Hashable, work_out: Callable[..., T], *arguments: Any) -> T:
-        """What *work_out* returns for *arguments*, remembered under *name* while they stay the same."""
-        remembered = self._remembered.get(name) or self._remembered.setdefault(name, Remembered(work_out))
+    def recall(self, name: Hashable, compute: Callable[..., T], *arguments: Any) -> T:
+        """What *compute* returns for *arguments*, remembered under *name* while they stay the same."""
+        remembered = self._remembered.get(name) or self._remembered.setdefault(name, Remembered(compute))
         found: T = remembered.get(*arguments)
         return found
 
     def column_rules(self, stored: StoredColumns) -> ColumnRules:
         """What follows from the columns of the database; for absent ones, the model's types count."""
-        return self.recall("column rules", self._work_out_rules, stored)
+        return self.recall("column rules", self._compute_rules, stored)
 
-    def _work_out_rules(self, stored: StoredColumns) -> ColumnRules:
+    def _compute_rules(self, stored: StoredColumns) -> ColumnRules:
         found = {table: limits(self._dialect, table, stored) for table in self.tables}
         return ColumnRules(found, {table: plan_defaults(table, found[table]) for table in self.tables})
 
     def unit_of_work(self, habits: Habits) -> dict[str, tuple[str, ...]]:
         """By name, the kinds whose runs the unit of work has to write, with the reasons."""
-        if habits.listeners:  # of a session: nothing may keep them alive
+        if habits.listeners:  # the plan must not keep the listeners of a session alive
             return unit_of_work_reasons(self.kinds, habits)
         # A host may replace a constructor, as well as register a listener.
-        made_by = [(table.mapper.class_.__init__, table.mapper.class_.__new__) for table in self.tables]
-        return dict(self.recall("unit of work", self._work_out_reasons, self._listeners.current(), made_by))
+        constructors = [(table.mapper.class_.__init__, table.mapper.class_.__new__) for table in self.tables]
+        return dict(self.recall("unit of work", self._find_reasons, self._listeners.current(), constructors))
 
-    def _work_out_reasons(self, *_: Any) -> dict[str, tuple[str, ...]]:
+    def _find_reasons(self, *_: Any) -> dict[str, tuple[str, ...]]:
         return unit_of_work_reasons(self.kinds, Habits())
 
 
 def plan_imports(bound: Bound, dialect: sa.Dialect) -> ImportPlan:
-    """The plan for imports of a history into databases of *dialect*, worked out at the first of them."""
+    """The plan for imports of a history into databases of *dialect*, computed by the first of them."""
     plan: ImportPlan = bound.import_plans.get(dialect, lambda: ImportPlan(bound.kinds, dialect, bound.values))
     return plan
 
 
 def _scope(table: Table, filled: Collection[str]) -> Mapping[sa.Column[Any], str]:
-    """The columns beside which the identity of *table* is unique, with their attributes.
+    """The columns that identify a row of *table* together with its identity, and their attributes.
 
     The host fills these columns, such as a tenant's. Empty: the identity is unique by itself, or not at all.
     """

@@ -82,9 +82,9 @@ class RowBuilder:
             for member, column in table.columns.items()
             if member in values and member not in table.computed
         }
-        named = self._resolve(table, values)
-        findings = [*named.findings, *_excesses(values, self.limits[table])]
-        parameters = {**named.empty, **parameters, **named.filled}
+        resolved = self._resolve(table, values)
+        findings = [*resolved.findings, *_excesses(values, self.limits[table])]
+        parameters = {**resolved.empty, **parameters, **resolved.filled}
         for finding in findings:
             at = (*steps, table.names[finding.member])
             run.note(finding.fault, *at, hint=finding.hint, warning=finding.warning)
@@ -92,7 +92,7 @@ class RowBuilder:
         places = {ledger: place for place, ledger in enumerate(table.ledgers)}
         for ledger, below, entry in table.entries(values):
             ledgers[places[ledger]].append(self._row(run, ledger.table, entry, (*steps, *below)))
-        return Row(parameters, ledgers, named.linked)
+        return Row(parameters, ledgers, resolved.linked)
 
     def as_stored(
         self, table: Table, records: Sequence[Values], *, fill: bool = False
@@ -112,8 +112,10 @@ class RowBuilder:
         """For each of *records*, what its references fill; None: one has a problem or warning."""
         self._resolver.collect(table, records)
         self._resolver.fetch()
-        each = [self._resolve(table, values) for values in records]
-        return [None if named.findings else {**named.empty, **named.filled} for named in each]
+        all_resolved = [self._resolve(table, values) for values in records]
+        return [
+            None if resolved.findings else {**resolved.empty, **resolved.filled} for resolved in all_resolved
+        ]
 
     def _resolve(self, table: Table, values: Values) -> _Resolved:
         """Resolve the references of one record, without its ledgers."""
@@ -164,7 +166,7 @@ class _Resolved:
 def plan_defaults(table: Table, limits: Mapping[str, Limit]) -> dict[str, Callable[[dt.datetime], Any]]:
     """By column key, what fills the column where a record leaves it out, from the time of the import.
 
-    A default that is a function, in Python or in the database, is left to the writing.
+    A default that is a function, in Python or in the database, is called when the row is written.
     """
     defaults: dict[str, Callable[[dt.datetime], Any]] = {}
     for member, column in table.columns.items():
@@ -184,7 +186,7 @@ def plan_defaults(table: Table, limits: Mapping[str, Limit]) -> dict[str, Callab
 
 
 def _now(field: UtcTimestamp, digits: int | None, now: dt.datetime) -> Any:
-    """*now* as the column of a time takes it, cut to so many *digits* of a second's fraction."""
+    """*now* as the column of a time takes it, cut to *digits* of a second's fraction; None: not cut."""
     return field.to_column(cut_time(now, digits))
 
 
@@ -229,10 +231,10 @@ def check_values(values: Constants, kinds: Sequence[Kind]) -> None:
         having = [table for table in tables if find_column(table.mapper, name) is not None]
         if not having:
             raise BindingError(f"values: no model of these kinds has a column {name!r}")
-        named = [find_column(table.mapper, name) for table in having]
+        columns = [find_column(table.mapper, name) for table in having]
         if all(
             any(reference.relation.local == (column,) for reference in table.references)
-            for table, column in zip(having, named, strict=True)
+            for table, column in zip(having, columns, strict=True)
         ):
             raise BindingError(f"values: {name!r} is filled by a reference of the format")
         if all(name in table.columns for table in having):
@@ -260,6 +262,6 @@ def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -
             member, *_ = references[name].named_by(values)
             wanted, *_ = references[other].named_by(values)
             model = references[name].relation.model.__name__
-            named, by = format_key(values[member]), format_key(values[wanted])
-            text = f"{model} {named} belongs to another {other} than {by}"
+            slug, owner = format_key(values[member]), format_key(values[wanted])
+            text = f"{model} {slug} belongs to another {other} than {owner}"
             yield MemberFault(member, Fault(text, "mismatched-reference"), warning=True)

@@ -1,4 +1,4 @@
-"""Count the rows that were written, and compare them with the rows that should be there."""
+"""Count the rows that were written, and compare the numbers with those that are expected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from histio.kinds.table import Kind, Table
 
 
 class RowCounts:
-    """Tells whether the rows of a kind have to be counted after they are written.
+    """Decides whether the rows of a kind have to be counted after they are written.
 
     Args:
         connection: A connection to the database.
@@ -48,7 +48,7 @@ def check_counts(
     Args:
         insert: Writes the rows.
         identities: The identity of each row.
-        within: Columns beside which the identity of a run is unique, and their values.
+        within: Columns that identify a run together with its identity, and their values.
     """
 
     def insert_and_count(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -61,7 +61,7 @@ def check_counts(
 def check_kept(
     connection: Connection,
     table: Table,
-    meant: Mapping[Any, Row],
+    expected: Mapping[Any, Row],
     *,
     within: Mapping[sa.Column[Any], Any],
     now: bool = False,
@@ -71,8 +71,8 @@ def check_kept(
     Args:
         connection: In the transaction that has written them.
         table: The table of the runs.
-        meant: By identity, the rows that each run should have.
-        within: Columns beside which the identity of a run is unique, and their values.
+        expected: By identity, the rows that each run should have.
+        within: Columns that identify a run together with its identity, and their values.
         now: Whether to count rows that others have committed since the transaction began.
 
     Raises:
@@ -80,8 +80,8 @@ def check_kept(
     """
     own = table.identity
     assert own is not None  # noqa: S101 - the table of runs
-    sizes = {identity: list(_sizes(table, [row])) for identity, row in meant.items()}
-    for place, (name, statement) in enumerate(_counts(table, own, list(meant), within)):
+    sizes = {identity: list(_sizes(table, [row])) for identity, row in expected.items()}
+    for place, (name, statement) in enumerate(_counts(table, own, list(expected), within)):
         found: Counter[Any] = Counter()
         for *values, count in connection.execute(latest(connection, statement) if now else statement):
             found[own.normalize(own.join_parts(values))] += count
@@ -90,10 +90,10 @@ def check_kept(
                 raise RowFaultError(_difference(name, size[place], found[identity]))
 
 
-def _difference(name: str, meant: int, found: int) -> str:
-    if found < meant:
-        return f"the database did not keep every row of {name}: {found} of {meant} are there"
-    return f"there are more rows of {name} than in the document: {found}, not {meant}"
+def _difference(name: str, expected: int, found: int) -> str:
+    if found < expected:
+        return f"the database did not keep every row of {name}: {found} of {expected} are there"
+    return f"there are more rows of {name} than in the document: {found}, not {expected}"
 
 
 def rows_of(table: Table, values: Mapping[str, Any], *, on_wire: bool = False) -> Row:

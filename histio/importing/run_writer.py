@@ -28,7 +28,7 @@ class RunWriter:
         destination: The database.
         habits: The habits of the session that is used.
         unit_of_work: The names of the kinds that the unit of work writes; the others are written in bulk.
-        counts: Tells whether rows have to be counted after they are written.
+        counts: Decides whether rows have to be counted after they are written.
         deferred: Whether deferred constraints are checked now.
 
     Attributes:

@@ -29,7 +29,7 @@ def set_columns(
         kind: The kind of the runs.
         columns: Columns of its tables, table by table.
         rows: The rows of the runs.
-        within: Columns beside which the identity of a run is unique, and their values.
+        within: Columns that identify a run together with its identity, and their values.
 
     Raises:
         RowFaultError: The database has not updated every row.
@@ -63,7 +63,7 @@ def _update(
 def _is_row(
     table: Any, identity: Sequence[sa.Column[Any]], within: Mapping[sa.Column[Any], Any]
 ) -> list[sa.ColumnElement[bool]]:
-    """What is true of the row of *table* that belongs to the run whose *identity* is bound."""
+    """Conditions for the row of *table* that belongs to the run whose *identity* is bound."""
     found = [
         column == sa.bindparam(f"histio_own_{place}", type_=column.type)
         for place, column in enumerate(identity)

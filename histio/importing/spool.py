@@ -46,7 +46,7 @@ class Spool(Scratch):
 
     @functools.cached_property
     def graph(self) -> RunGraph:
-        """What those of the raw runs that can be written by themselves need of each other, by number."""
+        """The references between waiting runs, which are nodes by their number."""
         return RunGraph(self._database)
 
     @functools.cached_property
@@ -74,9 +74,7 @@ class Spool(Scratch):
         if scope not in self._scopes:
             return None
         self._write_noted()
-        if (
-            not self._indexed
-        ):  # most imports never ask, and the index would cost them more than anything else here
+        if not self._indexed:  # created when it is needed, because it is slow and most imports never need it
             self._database.execute("CREATE INDEX named ON noted (scope, name)")
             self._indexed = True
         select = "SELECT place FROM noted WHERE scope = ? AND name = ? ORDER BY rowid LIMIT 1"
@@ -97,7 +95,7 @@ class Spool(Scratch):
         """Let *raw* wait, and return its number: *number*, if it has waited before."""
         if number is None:
             number = self._number = self._number + 1
-        if not raw.size:  # a part of a document that is in memory anyway
+        if not raw.size:  # part of a document, which is in memory anyway
             self._held[number] = raw
         kept = pickle.dumps(raw) if raw.size else None
         self._database.execute("INSERT INTO waiting VALUES (?, ?)", (number, kept))
@@ -120,8 +118,8 @@ class Spool(Scratch):
             self._held.pop(number, None)
             self.waiting -= self._database.execute("DELETE FROM waiting WHERE number = ?", (number,)).rowcount
 
-    def again(self) -> Iterator[tuple[RawRun, int]]:
-        """Remove and yield the waiting runs with their numbers, apart from those that come meanwhile."""
+    def pop_waiting(self) -> Iterator[tuple[RawRun, int]]:
+        """Remove and yield the waiting runs with their numbers, apart from those that are added meanwhile."""
         self.graph.clear()
         last, until = 0, self._number
         taken = "SELECT number, raw FROM waiting WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"

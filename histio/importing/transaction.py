@@ -71,7 +71,7 @@ def import_items(
     connection, tables = destination.connection, destination.tables
     with savepoint(connection) as nested:
         check_engines(connection, tables)
-        work = Import(
+        transaction = Import(
             destination,
             tally=tally,
             habits=habits,
@@ -80,22 +80,22 @@ def import_items(
             deferred=_may_check_deferred(connection, tables),
         )
         with strict(connection):
-            work.take(items)
+            transaction.take(items)
             if last:
-                work.take_waiting()
-        tally.add_entries(work.entries)
+                transaction.take_waiting()
+        tally.add_entries(transaction.entries)
         withheld = atomic and tally.rejected > 0
         if dry_run or withheld:
             nested.rollback()
         else:
-            _advance_sequences(connection, work.written)
+            _advance_sequences(connection, transaction.written)
             if last and tally.written >= tuning().refresh_from:
                 refresh_statistics(connection, tables)
     return withheld
 
 
 class Import:
-    """The work of one transaction of an import.
+    """One transaction of an import.
 
     Args:
         destination: The database.
@@ -172,9 +172,9 @@ class Import:
             if not self._updates:
                 break
             # Runs that exist may refer to some that have been written only now.
-            self._take(self._spool.again(), last=False)
+            self._take(self._spool.pop_waiting(), last=False)
         if self._spool.waiting:
-            self._take(self._spool.again(), last=True)
+            self._take(self._spool.pop_waiting(), last=True)
 
     def _take(self, items: Iterable[tuple[RawItem, int | None]], *, last: bool) -> None:
         """Import *items*, a window at a time.
@@ -223,7 +223,9 @@ def _may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> b
         with savepoint(connection):
             check_deferred(connection, tables)
     except (sa.exc.IntegrityError, RowFaultError):
-        _log.warning("the session's own work breaks a deferred constraint: those are left to its COMMIT")
+        _log.warning(
+            "the session's own changes violate a deferred constraint: its COMMIT will check those constraints"
+        )
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Write runs that refer to each other in a circle: first without references to later runs, then these."""
+"""Write runs that refer to each other in a circle: first the rows, then the references to later runs."""
 
 from __future__ import annotations
 

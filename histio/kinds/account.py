@@ -1,4 +1,7 @@
-"""Describe how the columns and relationships of a table are accounted for."""
+"""The status of each column and relationship of a table, and the error for those without one.
+
+`histio.kinds.accounting` determines the statuses.
+"""
 
 from __future__ import annotations
 

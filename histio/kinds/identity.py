@@ -151,7 +151,7 @@ class Identity:
         return tuple(part.normalize(each) for part, each in zip(self.parts, identity, strict=True))
 
     def normalize_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """Values from the database, of the identity's columns and further ones, in the form of loaded values."""
+        """Values from the database, of the identity's columns and others, in the form of loaded values."""
         normal = {part.column: part.normalize for part in self.parts if part.relation is None}
         own = zip(self.columns, values, strict=False)
         return (

@@ -1,4 +1,4 @@
-"""How the fast path of imports fills the columns of a table, worked out before there is any run."""
+"""Plan how the fast path of imports fills the columns of a table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Defaults: TypeAlias = Mapping[str, Callable[[], Any]]
 """By column key, functions that make values for what records leave out; see `RowBuilder.defaults`."""
 
 Filler: TypeAlias = Callable[[Defaults, int], Iterable[Any]]
-"""Makes so many parameters of a column that no member fills."""
+"""Makes a number of parameters for a column that no member fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class MemberPlan:
         key: The column's.
         is_required: Whether every record has the member.
         convert: Converts its values to parameters.
-        bind: Converts the default to a parameter; None: it is one.
+        bind: Converts the default to a parameter; None: it is one already.
     """
 
     name: str
@@ -92,7 +92,7 @@ class ReferencePlan:
         members: The slugs of a record, those kept as snapshots included.
         names: Their names on the wire.
         columns: The columns that they fill.
-        binds: By key of those columns, what converts a value to a parameter; None: it is one.
+        binds: By key of those columns, what converts a value to a parameter; None: it is one already.
     """
 
     members: Sequence[str]
@@ -218,12 +218,14 @@ def _plan_member(target: Target, table: Table, member: str, column: sa.Column[An
         raise FullPathError(f"{_name(table)}.{member}: its values have to be written by SQLAlchemy")
     limit = target.limits[table].get(member)
     if limit is not None:
-        convert = functools.partial(_within, limit, convert, on_wire=isinstance(field, FixedDecimal))
+        convert = functools.partial(_convert_within, limit, convert, on_wire=isinstance(field, FixedDecimal))
     bind = binds(column, target.dialect)
     return MemberPlan(table.names[member], column.key, field.required, convert, bind)
 
 
-def _within(limit: Limit, convert: Parameters, values: Sequence[Any], *, on_wire: bool) -> Iterable[Any]:
+def _convert_within(
+    limit: Limit, convert: Parameters, values: Sequence[Any], *, on_wire: bool
+) -> Iterable[Any]:
     """The parameters that *convert* makes of *values*, if the column keeps all of them.
 
     *on_wire*: whether to check *values* instead of the parameters, which may have lost digits.
@@ -266,7 +268,7 @@ def _plan_ledger(target: Target, owner: Table, ledger: Ledger) -> LedgerPlan:
 def _plan_others(
     target: Target, table: Table, constants: Mapping[sa.Column[Any], Any], filled: Columns
 ) -> dict[sa.Column[Any], Filler]:
-    """How columns are filled that neither members nor references nor owners fill; those are in *filled*."""
+    """How the columns are filled that are not in *filled*: no member, reference or owner fills them."""
     dialect = target.dialect
     others = {
         table.rows.columns[key]: _fill_by_default(dialect, table, key) for key in target.defaults[table]

@@ -1,4 +1,4 @@
-"""Accepted records → rows, column by column, for the driver's bulk insert."""
+"""Turn accepted records into rows, column by column, for the driver's bulk insert."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from histio.importing.row_builder import RowBuilder
 from histio.kinds.table import Kind, Table
 
 _REMEMBERED = 50_000
-"""So many slugs, or combinations of slugs, are remembered with what they fill rows with."""
+"""How many slugs, or combinations of slugs, are remembered with the values that they fill in."""
 
 
 class RowWriter:
@@ -75,7 +75,7 @@ class RowWriter:
         return self._plan.describe()
 
     def admits(self, record: Mapping[str, Any]) -> bool:
-        """Whether `write` takes *record*, as far as can be said without writing it."""
+        """Whether `write` accepts *record*, as far as that is known before it is written."""
         try:
             self._columns([record])
         except DeclinedError:
@@ -152,10 +152,10 @@ class _LedgerWriter:
 
 @dataclass(frozen=True, slots=True)
 class _KindRules:
-    """What decides about the fast path of a kind in whatever database.
+    """What decides about the fast path of a kind in any database.
 
     Attributes:
-        reason: Why its runs take the full path; None: as far as the kind goes, they need not.
+        reason: Why its runs take the full path in any database; None: the database decides.
         growing_keys: The keys of its tables that an import may choose, if nobody else can meanwhile.
     """
 
@@ -171,9 +171,9 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
         return rules.reason
     driver = driver_of(connection)
     if driver is None:
-        return f"{kind.name}: nothing is known of the driver {connection.dialect.driver}"
+        return f"{kind.name}: the driver is not known: {connection.dialect.driver}"
     counted = frozenset(key for key in rules.growing_keys if counts_up(connection, key))
-    defaults = {table: frozenset(own) for table, own in builder.defaults.items()}
+    defaults = {table: tuple(own) for table, own in builder.defaults.items()}
     target = Target(connection.dialect, driver, builder.limits, defaults, counted)
     found = plan.recall(("rows", kind.name), functools.partial(_find_table_plan, kind.table), target)
     return found if isinstance(found, str) else RowWriter(found, builder)

@@ -14,12 +14,12 @@ from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
 from histio.importing.batches import try_to_write
 from histio.importing.counts import Tally
+from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
 from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
-from histio.importing.truncation import Cut
 from histio.importing.update.compare import warn_of_altered
 from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
@@ -27,7 +27,7 @@ from histio.tuning import tuning
 
 _UUID = len("00000000-0000-0000-0000-000000000000")
 _DEPTH = 50
-"""Ledgers are not nested more deeply."""
+"""How deeply ledgers are nested at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +45,8 @@ class _Rules:
     core_tables: Mapping[Kind, Sequence[sa.Table]]
 
     @classmethod
-    def of(cls, kinds: Sequence[Kind]) -> Self:
-        """The rules for *kinds*."""
+    def from_kinds(cls, kinds: Sequence[Kind]) -> Self:
+        """Derive the rules from *kinds*."""
         tables = [table for kind in kinds for table in kind.table.all()]
         reason = "there are slugs of rows that an import writes"
         blocked = {kind.name: reason for kind in kinds} if _refer_to_each_other(tables) else {}
@@ -62,7 +62,7 @@ class FastPath:
     Args:
         destination: The database.
         tally: Counts the outcomes.
-        counts: Tells whether written rows have to be counted.
+        counts: Decides whether written rows have to be counted.
         unit_of_work: By kind, why its runs are written by the unit of work.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
@@ -88,7 +88,7 @@ class FastPath:
         self._counts = counts
         self._on_duplicate = on_duplicate
         self._deferred = deferred
-        rules = destination.plan.recall("fast path", _Rules.of, destination.kinds)
+        rules = destination.plan.recall("fast path", _Rules.from_kinds, destination.kinds)
         slow = {name: "; ".join(reasons) for name, reasons in unit_of_work.items()}
         self._blocked = {**slow, **rules.blocked}
         self._may_collide = rules.may_collide
@@ -100,9 +100,11 @@ class FastPath:
     def find_writer(self, kind: Kind) -> RowWriter | str:
         """The writer for accepted runs of *kind*; a text: why they take the full path."""
         if kind.name not in self._writers:
-            reason = "the full path is asked for" if tuning().full_path_only else self._blocked.get(kind.name)
+            reason = (
+                "the full path was requested" if tuning().full_path_only else self._blocked.get(kind.name)
+            )
             if reason is None and self._destination.identities.scope(kind.table):
-                reason = f"{kind.name}: its {kind.identity.title} is unique beside other columns only"
+                reason = f"{kind.name}: its {kind.identity.title} is unique only together with other columns"
             self._writers[kind.name] = reason or find_row_writer(self._destination, kind)
         return self._writers[kind.name]
 
@@ -174,7 +176,7 @@ class FastPath:
 
         *others* take the full path, and may come before them.
         """
-        written = self._free_of(others, raw_runs)
+        written = self._without_collisions(others, raw_runs)
         rest = _without(raw_runs, written)
         if not written:
             return rest
@@ -200,7 +202,7 @@ class FastPath:
         self.written.add(kind)
         return rest
 
-    def _free_of(self, others: Sequence[RawRun], raw_runs: list[RawRun]) -> list[RawRun]:
+    def _without_collisions(self, others: Sequence[RawRun], raw_runs: list[RawRun]) -> list[RawRun]:
         """Those of *raw_runs* that cannot collide with *others*."""
         if not others:
             return raw_runs
@@ -261,7 +263,7 @@ def _possible_uuids(value: Any, depth: int = _DEPTH) -> Iterator[str]:
 
 
 def _refer_to_each_other(tables: Sequence[Table]) -> bool:
-    """Whether records of *tables* name rows of them: the order of writing then decides what they find."""
+    """Whether records of *tables* refer to rows of *tables*, so that the order of writing matters."""
     related = [mapper for table in tables for mapper in named_mappers(table)]
     return any(mapper.common_parent(table.mapper) for mapper in related for table in tables)
 

@@ -1,1 +1,1 @@
-"""Change stored runs into what a document says."""
+"""Update stored runs from a document."""

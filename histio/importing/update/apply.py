@@ -36,10 +36,10 @@ from histio.resolving.construct import assign
 from histio.resolving.eager import eager_options, fetch_apart
 
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
-"""Columns beside which the identity of a run is unique, and their values."""
+"""Columns that identify a run together with its identity, and their values."""
 
 Results: TypeAlias = dict[Row, Counter[str] | str]
-"""By run, the counts of its ledger entries that were changed; a text: why the run cannot be updated."""
+"""By row, the counts of its ledger entries that were changed; a text: why the run cannot be updated."""
 
 
 def update_by_unit_of_work(
@@ -48,9 +48,9 @@ def update_by_unit_of_work(
     """A function that updates the rows of stored runs, in a session of histio's own.
 
     Args:
-        habits: What the session does as the host's own sessions do.
+        habits: The habits of the host's own session.
         given: By row, the values of the document; no others are changed.
-        within: Columns beside which the identity of a run is unique, and their values.
+        within: Columns that identify a run together with its identity, and their values.
         results: Receives the result for each row.
 
     Returns:
@@ -93,8 +93,8 @@ class _UpdateWriter(ObjectWriter):
             self._update_row(update)
         self.write(table, [])
         reinsert_entries(self._session.connection(), table, updates)
-        meant = {table.identity.read(update.given): _meant(update) for update in updates}
-        check_kept(self._session.connection(), table, meant, within=self._within, now=True)
+        expected = {table.identity.read(update.given): _expected_row(update) for update in updates}
+        check_kept(self._session.connection(), table, expected, within=self._within, now=True)
         return results
 
     def _plan(self, identity: Identity, given: Mapping[Row, Values]) -> tuple[list[RowUpdate], Results]:
@@ -188,7 +188,7 @@ class _UpdateWriter(ObjectWriter):
                 assign(target, links.relation.name, [self.related[links.relation, key] for key in keys])
 
     def _keep_given(self, update: RowUpdate) -> None:
-        """Keep the values of the document where ``onupdate`` or a counter of versions would set others."""
+        """Keep the values of the document where ``onupdate`` or a version counter would set others."""
         table, target = update.table, update.target
         for member, column in table.columns.items():
             if member not in update.given or member in table.computed:
@@ -232,11 +232,13 @@ class _UpdateWriter(ObjectWriter):
             self._session.add_all(new)
 
 
-def _meant(update: RowUpdate) -> Row:
+def _expected_row(update: RowUpdate) -> Row:
     """The rows that should be stored after *update*, to be counted: without their values."""
     stored = rows_of(update.table, update.stored)
     updated = {
-        each.ledger: [_meant(entry) if isinstance(entry, RowUpdate) else entry for entry in each.entries]
+        each.ledger: [
+            _expected_row(entry) if isinstance(entry, RowUpdate) else entry for entry in each.entries
+        ]
         for each in update.ledgers
     }
     ledgers = (
@@ -244,8 +246,8 @@ def _meant(update: RowUpdate) -> Row:
         for ledger, entries in zip(update.table.ledgers, stored.ledgers, strict=True)
     )
     links = (
-        given if each.member in update.given else kept
-        for each, given, kept in zip(update.table.links, update.row.links, stored.links, strict=True)
+        new if each.member in update.given else kept
+        for each, new, kept in zip(update.table.links, update.row.links, stored.links, strict=True)
     )
     return Row({}, tuple(ledgers), tuple(links))
 

@@ -36,7 +36,7 @@ def read_stored(
         connection: In a transaction; only read from.
         kind: The kind of the runs.
         runs: Runs that exist.
-        within: Columns beside which the identity of a run is unique, and their values.
+        within: Columns that identify a run together with its identity, and their values.
         now: Whether to read what is committed now, instead of what the transaction sees.
     """
     records: dict[str, Any] = {}

@@ -42,9 +42,9 @@ def _reinsert(connection: Connection, ledger: Ledger, keys: Sequence[_Key]) -> N
     """Give the entries with these growing *keys* new ones, in this order."""
     growing: Any = ledger.table.growing_key
     deleted = _delete(connection, ledger.table, (growing,), keys)
-    beside = () if ledger.table.is_shared else ledger.relation.remote
+    owner_columns = () if ledger.table.is_shared else ledger.relation.remote
     rows = [row for key in keys for row in deleted[key]]
-    insert_in_bulk(connection, ledger.table, rows, within=beside, ordered=True)
+    insert_in_bulk(connection, ledger.table, rows, within=owner_columns, ordered=True)
 
 
 def _delete(

@@ -26,7 +26,7 @@ class Updater:
 
     Args:
         destination: The database.
-        habits: What the session does as the host's own sessions do.
+        habits: The habits of the host's own session.
         deferred: Whether to check deferred constraints before the transaction ends.
     """
 
@@ -80,8 +80,8 @@ class Updater:
         scope = [other == value for other, value in within.items()]
         known = own.select().where(own.among([run.identity for run in runs]), *scope)
         # Related rows that hold a part of the identity are not locked, if the database can leave them out.
-        of = kind.identity.columns[0].table if own.is_joined else None
-        self._connection.execute(known.order_by(*own.parts).with_for_update(of=of))
+        locked = kind.identity.columns[0].table if own.is_joined else None
+        self._connection.execute(known.order_by(*own.parts).with_for_update(of=locked))
 
     def _check_entries(self, runs: Mapping[Run, set[Any]]) -> None:
         """Note entries that exist under other runs.

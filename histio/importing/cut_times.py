@@ -37,7 +37,7 @@ class Truncation:
     """
 
     def __init__(self, limits: Mapping[Table, Mapping[str, Limit]]) -> None:
-        self._digits = {table: dict(_digits(table, of)) for table, of in limits.items()}
+        self._digits = {table: dict(_digits(table, own)) for table, own in limits.items()}
 
     def cut(self, table: Table, record: Any) -> tuple[Any, list[Cut]]:
         """A copy of *record* with its times cut, and a `Cut` for each; *record* itself if nothing was cut.
