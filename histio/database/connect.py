@@ -1,4 +1,7 @@
-"""Connect to a database that is given by a URL, an engine or a session."""
+"""Connect to a database that is given by a URL, an engine or a session.
+
+Transactions of histio's own are committed here. A session or connection that belongs to the caller never is.
+"""
 
 from __future__ import annotations
 

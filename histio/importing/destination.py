@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.bound import Bound, Constants
 from histio.database.dialects import Stored, stored_columns
+from histio.importing.cut_times import Truncation
 from histio.importing.dependencies import Dependencies
 from histio.importing.identities import Identities
 from histio.importing.parse import Reader
@@ -19,7 +20,6 @@ from histio.importing.plan import ImportPlan, plan_imports
 from histio.importing.row_builder import RowBuilder
 from histio.importing.run import Run
 from histio.importing.spool import Spool
-from histio.importing.truncation import Truncation
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind
 from histio.resolving.lookup import KeyValue

@@ -11,9 +11,9 @@ from marshmallow import ValidationError
 
 from histio.bound import Bound
 from histio.files.raw_runs import RawRun
+from histio.importing.cut_times import Cut, Truncation
 from histio.importing.renames import Renames, apply_renames, check_renames
 from histio.importing.run import Run
-from histio.importing.truncation import Cut, Truncation
 from histio.kinds.canonical import canonicalize
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from histio.files.raw_runs import RawRun
-from histio.importing.truncation import Cut
+from histio.importing.cut_times import Cut
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer

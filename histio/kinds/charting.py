@@ -16,7 +16,7 @@ _UNIT = "unit"
 
 @functools.lru_cache(maxsize=256)
 def charts_of(table: Table) -> tuple[Compare, ...]:
-    """The charts of *table* whose members its schema has.
+    """The charts of *table*, without those whose members its schema leaves out.
 
     Raises:
         BindingError: A chart names an unknown member or one that is not a number, or ``Meta.unit`` does not
@@ -43,7 +43,7 @@ def charts_of(table: Table) -> tuple[Compare, ...]:
 
 
 def amounts_of(table: Table) -> dict[str, str]:
-    """The members of *table* that are numbers, by their names on the wire; not what identifies a record."""
+    """The members of *table* that are numbers, without its identity, by their names on the wire."""
     return {
         table.names[member]: member
         for member, field in table.fields.items()
@@ -52,7 +52,7 @@ def amounts_of(table: Table) -> dict[str, str]:
 
 
 def unit_of(table: Table) -> str | None:
-    """The name of the member that says what the amounts of a record are counted in; None: nothing does."""
+    """The name of the member with the unit of a record's amounts; None: there is none."""
     wanted = table.schema.opts.unit
     member = next((member for member, name in table.names.items() if name == wanted), None)
     field = None if member is None else table.fields[member]

@@ -1,4 +1,4 @@
-"""Find what identifies the records of a schema: the fields that ``Meta.identity`` names, or the `RunUUID`."""
+"""Find the identity of a schema's records: the fields that ``Meta.identity`` names, or the `RunUUID`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def identity_of(
 
 
 def _parts_of_slug(mapper: Mapper[Any], member: str, name: str, field: Slug) -> Iterator[IdentityPart]:
-    """The values of a slug that is part of an identity."""
+    """The parts of an identity that are the values of a slug."""
     way = relation(mapper, field.relationship or "")
     if field.fallback:
         text = f"{name!r} is part of Meta.identity, so it needs one key alone"

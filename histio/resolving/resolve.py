@@ -42,10 +42,10 @@ class Resolver:
         tables: The tables whose records will be resolved.
         entities: Load ORM objects as `Found.row`; needs a Session. Snapshots are not looked up then.
         scope: Values by attribute; of related models with these attributes, only rows with these values are
-        found. scopes: For related models that are kinds of run themselves: used instead of *scope*.
-        describe_in_document: Describes a row of a model that is missing but stands in the document, as a
-        hint;
-            returns None if it does not.
+            found.
+        scopes: By related model that is a kind of run itself, the values to use instead of *scope*.
+        describe_in_document: Returns a hint about a row of a model that is missing in the database but is in
+            the document; None: it is not there either.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Tell errors that a row causes from errors of the database, and find the violated constraint."""
+"""Tell errors that a row causes from errors of the database, and find the violated constraint.
+
+A deadlock, a lost connection or a full disk is never the fault of a row.
+"""
 
 from __future__ import annotations
 
@@ -95,16 +98,16 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
 
 def _asyncpg_diagnosis(cause: Any) -> Any:
     """The attributes of an asyncpg error under psycopg's names; None: an error of another driver."""
-    told: Any = getattr(cause, "__cause__", None)
+    original: Any = getattr(cause, "__cause__", None)
     # If asyncpg cannot convert a value, it raises ValueError, without a state.
-    unsent = isinstance(told, ValueError) and hasattr(cause, "sqlstate")
-    if not unsent and not hasattr(told, "sqlstate"):
+    unsent = isinstance(original, ValueError) and hasattr(cause, "sqlstate")
+    if not unsent and not hasattr(original, "sqlstate"):
         return None
     return SimpleNamespace(
-        sqlstate=_SQLSTATE_DATA if unsent else told.sqlstate,
-        constraint_name=getattr(told, "constraint_name", None),
-        column_name=getattr(told, "column_name", None),
-        message_primary=getattr(told, "message", None) or str(told),
+        sqlstate=_SQLSTATE_DATA if unsent else original.sqlstate,
+        constraint_name=getattr(original, "constraint_name", None),
+        column_name=getattr(original, "column_name", None),
+        message_primary=getattr(original, "message", None) or str(original),
     )
 
 
@@ -114,8 +117,8 @@ def _postgresql_fault(diagnosis: Any) -> str | None:
     made_up = state[:1] >= "5" and not "A" <= state[:1] <= "H" and not state.startswith(_SQLSTATE_SYSTEM)
     if not (state.startswith(_SQLSTATE_ROW_FAULTS) or made_up):
         return None
-    told = diagnosis.constraint_name or (diagnosis.column_name and f"NOT NULL {diagnosis.column_name}")
-    fault = str(told or diagnosis.message_primary)
+    violated = diagnosis.constraint_name or (diagnosis.column_name and f"NOT NULL {diagnosis.column_name}")
+    fault = str(violated or diagnosis.message_primary)
     return Repeated(fault) if state == _UNIQUE_VIOLATION else fault
 
 

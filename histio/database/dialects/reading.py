@@ -1,4 +1,7 @@
-"""Sort values the same way in every database, and find those that cannot be read."""
+"""Sort values the same way in every database, and find those that are read differently than stored.
+
+Which values SQLAlchemy cannot read, or reads as other values, depends on the database.
+"""
 
 from __future__ import annotations
 

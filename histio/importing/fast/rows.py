@@ -173,7 +173,7 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     if driver is None:
         return f"{kind.name}: the driver is not known: {connection.dialect.driver}"
     counted = frozenset(key for key in rules.growing_keys if counts_up(connection, key))
-    defaults = {table: frozenset(own) for table, own in builder.defaults.items()}
+    defaults = {table: tuple(own) for table, own in builder.defaults.items()}
     target = Target(connection.dialect, driver, builder.limits, defaults, counted)
     found = plan.recall(("rows", kind.name), functools.partial(_find_table_plan, kind.table), target)
     return found if isinstance(found, str) else RowWriter(found, builder)

@@ -14,12 +14,12 @@ from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
 from histio.importing.batches import try_to_write
 from histio.importing.counts import Tally
+from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
 from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
-from histio.importing.truncation import Cut
 from histio.importing.update.compare import warn_of_altered
 from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
