@@ -31,7 +31,7 @@ Form: TypeAlias = Literal[
 """How the driver returns a stored value.
 
 - ``boolean``, ``integer``: 0 or 1, and an integer; as numbers, or as text.
-- ``float``: a decimal, as a float. ``digits``: a decimal, as text. ``double``: a float, as a number or as text.
+- ``float``: a decimal, as a float. ``digits``: a decimal, as text. ``double``: a float, or its text.
 - ``moment``, ``day``, ``clock``: ISO 8601 text; a moment is in UTC, with a blank between day and time.
 - ``microseconds``: an interval, as the text of their number.
 - ``uuid``, ``hex``: the text of a UUID, with or without hyphens.
