@@ -149,7 +149,7 @@ def test_where_nothing_tells_when_rows_were_written_that_is_said(sqlite):
             changed = None
             exclude = ("consumptions",)
 
-    with pytest.raises(ValueError, match="nothing tells when a production_run was last written"):
+    with pytest.raises(ValueError, match="no member of production_run has the time when it was last written"):
         History(sqlite, RunSchema).export_document(changed_since=MOMENT)
 
 

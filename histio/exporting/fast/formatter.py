@@ -1,4 +1,4 @@
-"""Rows → the JSON of records, from the driver's values, by one template for each table."""
+"""Format the driver's values of rows as JSON records, by one template for each table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from histio.database.dialects import (
     raw,
 )
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
-from histio.exporting.fast.obstacles import FullPathError, obstacles
+from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.exporting.fast.sources import Sources, spare_members, unmarked
 from histio.exporting.fast.template import Template, quoted
 from histio.kinds.entry_order import order_names
@@ -217,7 +217,7 @@ class _LedgerFormatter:
         return Formatted(list(map(",".join, texts.values())), altered)
 
     def describe(self) -> Iterator[str]:
-        """As `RowFormatter.describe`, with the SELECT that is sent."""
+        """Like `RowFormatter.describe`, with the SELECT that reads the entries."""
         template, _, *below = self._formatter.describe()
         return iter([template, str(self._reader.statement.compile(dialect=self._dialect)), *below])
 
@@ -313,7 +313,7 @@ class _GroupReader:
 
 def find_formatter(kind: Kind, dialect: sa.Dialect) -> RowFormatter | str:
     """The formatter for runs of *kind* in a database of *dialect*; a text: why they take the full path."""
-    reason = next(obstacles(kind.table, "dump"), None)
+    reason = next(find_obstacles(kind.table, "dump"), None)
     if reason is not None:
         return reason
     try:
