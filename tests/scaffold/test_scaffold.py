@@ -85,7 +85,7 @@ def test_a_history_moves_by_its_scaffold(engine, other_engine):
 
 def test_what_no_field_can_hold_is_left_out_with_the_reason():
     source = scaffold(Reading)
-    assert '            "shape",  # auto_field() has no field for Shape(): its values are no JSON' in source
+    assert '            "shape",  # auto_field() has no field for Shape(): its values are not JSON' in source
     assert run(source).history.kinds == ("reading",)
 
 
