@@ -1,4 +1,4 @@
-"""What a command prints when it fails: one line, and the cure where there is one."""
+"""What a command prints when it fails: one line, and the solution if there is one."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def _explain_import_error(error: ImportError) -> str:
 def _explain_file_error(error: OSError) -> str:
     if error.filename is None or error.strerror is None:
         return error.strerror or str(error)
-    cure = "; --force replaces it" if isinstance(error, FileExistsError) else ""
-    return f"{error.filename}: {error.strerror}{cure}"
+    advice = "; --force replaces it" if isinstance(error, FileExistsError) else ""
+    return f"{error.filename}: {error.strerror}{advice}"
 
 
 def _explain_problems(error: ProblemsError) -> str:

@@ -10,13 +10,13 @@ import histio
 
 
 @contextmanager
-def progress_bar(*, shown: bool) -> Iterator[Callable[[histio.Progress], None] | None]:
+def progress_bar(*, enabled: bool) -> Iterator[Callable[[histio.Progress], None] | None]:
     """Show a progress bar on a terminal; yields the callback that updates it, or None without a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if not shown or not console.is_terminal:
+    if not enabled or not console.is_terminal:
         yield None
         return
     columns = (

@@ -72,7 +72,7 @@ class RunComparison:
         return [self._change(each) for each in found]
 
     def _resolved(self, table: Table, values: dict[str, Any]) -> dict[str, Any]:
-        assert self._resolve is not None  # noqa: S101 - asked of a file and a database only
+        assert self._resolve is not None  # noqa: S101 - only called for a file and a database
         return _with_alternatives(table, self._resolve(table, values))
 
     def _change(self, found: Mismatch) -> Change:

@@ -123,23 +123,23 @@ class _Opened:
 
 
 @contextmanager
-def _open(given: FilePath | History, bound: Bound) -> Iterator[_Opened]:
-    if not isinstance(given, History):
-        with open_ordered([given], bound) as files:
+def _open(source: FilePath | History, bound: Bound) -> Iterator[_Opened]:
+    if not isinstance(source, History):
+        with open_ordered([source], bound) as files:
             yield _Opened(files.runs())
         return
-    kinds = {kind.name: kind for kind in given.bound.kinds}
+    kinds = {kind.name: kind for kind in source.bound.kinds}
     locators = [Locator(kinds[kind.name], index) for index, kind in enumerate(bound.kinds)]
     with (
-        given.bound.database.reading(None) as connection,
-        open_look_ups(given.bound, connection) as work,
+        source.bound.database.reading(None) as connection,
+        open_look_ups(source.bound, connection) as look_ups,
     ):
         runs = (
             (locator.locate(record), record)
             for locator in locators
             for record in export_runs(connection, locator.kind)
         )
-        yield _Opened(runs, kinds, work.as_stored)
+        yield _Opened(runs, kinds, look_ups.as_stored)
 
 
 def _compare(a: _Opened, b: _Opened) -> RunComparison:

@@ -68,7 +68,7 @@ def merge(
     form = choose_format(out, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
-    given = None if exported_at is None else format_header_time(exported_at)
+    export_time = None if exported_at is None else format_header_time(exported_at)
     history = history or History()
     bound = history.bound
     with (
@@ -77,7 +77,7 @@ def merge(
     ):
         names = _find_kinds(ordered, bound)
         collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in names}
-        at = given or _find_latest(ordered) or format_header_time(None)
+        at = export_time or _find_latest(ordered) or format_header_time(None)
         header = stream_header(
             history.version, at, list(collections), follows=follows or _find_predecessor(ordered)
         )

@@ -122,7 +122,7 @@ class OrderedFiles:
             position = locator.locate(record)
         except ValidationError as error:
             faults += faults_in(error.messages)
-        except Exception as error:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+        except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
             faults.append(((), Fault(f"Cannot be loaded: {type(error).__name__}: {error}")))
         if faults:
             return record, None, _problems(locator.kind, raw, faults)

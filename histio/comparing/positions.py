@@ -25,7 +25,7 @@ class Position(NamedTuple):
         kind: The 0-based index of its kind.
         time: Its time, as text that sorts as times do; empty for runs without a time.
         rank: Its identity, as text that sorts as identities do.
-        identity: Its identity in words.
+        identity: Its identity as text for people.
     """
 
     kind: int
@@ -132,8 +132,8 @@ def _get(values: Mapping[str, Any], member: str | None) -> Any:
 _MIDDLE, _WIDTH, _FRACTION = 10**110, 111, 10**40
 
 
-def _sortable(value: Any, words: str) -> str:
-    """*value* as text that sorts by code point as databases sort the value; *words* if that is a text."""
+def _sortable(value: Any, text: str) -> str:
+    """*value* as text that sorts by code point as databases sort the value; *text* if the value is a text."""
     if isinstance(value, dt.datetime):
         return value.replace(tzinfo=None).isoformat(timespec="microseconds")
     if isinstance(value, bytes):
@@ -142,4 +142,4 @@ def _sortable(value: Any, words: str) -> str:
         value = value // dt.timedelta(microseconds=1)
     if isinstance(value, int | float | Decimal):
         return f"{math.floor(Fraction(value) * _FRACTION) + _MIDDLE:0{_WIDTH}}"
-    return words
+    return text

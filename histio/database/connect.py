@@ -77,9 +77,11 @@ class Database:
     def writing(
         self, session: BorrowedSession | None
     ) -> Iterator[tuple[Connection, Habits, Callable[[], None]]]:
-        """Open a connection to write; yields its session's habits, and a function to commit, too.
+        """Open a connection to write.
 
-        The function does nothing if the session belongs to the caller.
+        Yields:
+            The connection, the habits of its session, and a function that commits; it does nothing if the
+            session belongs to the caller.
         """
         bind = self.bind if session is None else _check_bind(session)
         if isinstance(bind, sessionmaker):
@@ -92,7 +94,7 @@ class Database:
 
     @property
     def mapper(self) -> Any:
-        """The mapper of the first kind, by which a session finds its database."""
+        """The mapper of the first kind; a session chooses its database by it."""
         return self._kinds[0].table.mapper
 
     def _borrow(self, bind: BorrowedSession | None) -> tuple[Connection, Session | None]:
@@ -131,14 +133,14 @@ class Database:
 
 
 def _dialect_of(bind: Any) -> sa.Dialect | None:
-    """The dialect of *bind*; None: only a session would know."""
+    """The dialect of *bind*; None: only a session of it would know."""
     if isinstance(bind, sessionmaker):
         bind = bind.kw.get("bind")
     return bind.dialect if isinstance(bind, Engine | Connection) else None
 
 
 def _check_bind(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
-    """Check the type of *bind*; an engine becomes a sessionmaker."""
+    """Check the type of *bind*, and return it; for an engine, return a sessionmaker."""
     if isinstance(bind, Engine):
         return sessionmaker(bind)
     if bind is None or isinstance(bind, (sessionmaker, Session, scoped_session, Connection)):

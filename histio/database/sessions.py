@@ -1,4 +1,4 @@
-"""Sessions of histio on a connection, with the listeners of the host's session."""
+"""Open histio's own sessions, with the listeners of the host's session."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Habits:
 
 
 def read_habits(session: Session | None) -> Habits:
-    """The habits of *session*; None: those of every session."""
-    asked = Session() if session is None else session
-    found = {event: tuple(getattr(asked.dispatch, event)) for event in EVENTS}
-    return Habits({event: listeners for event, listeners in found.items() if listeners}, asked.info)
+    """The habits of *session*; None: those that every session has."""
+    source = Session() if session is None else session
+    found = {event: tuple(getattr(source.dispatch, event)) for event in EVENTS}
+    return Habits({event: listeners for event, listeners in found.items() if listeners}, source.info)
 
 
 @contextmanager
@@ -51,8 +51,12 @@ def own_session(
 ) -> Iterator[Session]:
     """Open a session on *connection*, separate from the caller's session and its objects.
 
-    It has the *habits* of the caller's session. Listeners that add criteria to every query, such as those
-    that hide deleted rows, are not called. *now*: read what is committed now, and lock it.
+    Listeners that add criteria to every query, such as those that hide deleted rows, are not called.
+
+    Args:
+        connection: The connection.
+        habits: The habits of the caller's session; None: it has none.
+        now: Whether to read what is committed now, even in an older snapshot, and lock it.
     """
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
         reads = (functools.partial(_read_latest, connection),) if now else ()

@@ -122,10 +122,10 @@ def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> models.Assembly
     good = chance.choice(list(_GOODS))
     units, packaging = _GOODS[good]
     quantity = chance.randint(1, 25)
-    made = []
+    units_used = []
     for slug, each in units.items():
         cost = _round(Decimal(chance.randrange(500, 90_000)) / 10_000)
-        made.append(
+        units_used.append(
             {
                 "finished_unit_id": ids[models.FinishedUnit, slug],
                 "quantity_consumed": each * quantity,
@@ -133,7 +133,7 @@ def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> models.Assembly
                 "total_cost": cost * each * quantity,
             }
         )
-    packed = [
+    packaging_used = [
         _entry(chance, Decimal(each) * quantity, "each", _PACKAGING[slug][1])
         | {"product_id": ids[models.Product, slug]}
         for slug, each in packaging.items()
@@ -144,14 +144,14 @@ def _assembly_run(chance: random.Random, ids: dict[Any, int]) -> models.Assembly
         quantity_assembled=quantity,
         assembled_at=at,
         notes=chance.choice(_NOTES),
-        **_costs([*made, *packed], quantity, "total_component_cost"),
+        **_costs([*units_used, *packaging_used], quantity, "total_component_cost"),
         finished_unit_consumptions=[
             models.AssemblyFinishedUnitConsumption(**_identity_and_times(chance, at), **entry)
-            for entry in made
+            for entry in units_used
         ],
         packaging_consumptions=[
             models.AssemblyPackagingConsumption(**_identity_and_times(chance, at), **entry)
-            for entry in packed
+            for entry in packaging_used
         ],
     )
 
@@ -181,9 +181,9 @@ def _entry(
     return {"quantity_consumed": quantity, "unit": unit, "total_cost": _round(cost)}
 
 
-def _costs(entries: list[dict[str, Any]], made: int, total_name: str) -> dict[str, Decimal]:
+def _costs(entries: list[dict[str, Any]], quantity: int, total_name: str) -> dict[str, Decimal]:
     total = sum((entry["total_cost"] for entry in entries), Decimal(0))
-    return {total_name: total, "per_unit_cost": _round(total / made)}
+    return {total_name: total, "per_unit_cost": _round(total / quantity)}
 
 
 def _round(amount: Decimal) -> Decimal:

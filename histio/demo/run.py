@@ -167,7 +167,7 @@ def _digest(content: bytes) -> str:
 
 
 def fill(engine: Engine, catalog: Iterable[Any], *, with_runs: bool) -> None:
-    """Create the tables and fill them; the discontinued ingredient is deleted in the end."""
+    """Create the tables and fill them; the discontinued ingredient is deleted at the end."""
     models.Base.metadata.create_all(engine)
     with Session(engine) as session:
         rows = list(catalog)

@@ -87,7 +87,7 @@ def _dump_apart(
     size: int,
     error: Exception,
 ) -> Page:
-    """As `dump_page`, for a page with a row that cannot be read: dump each run by itself."""
+    """Dump each run by itself, because a row of the page cannot be read; see `dump_page`."""
     sorted_by = statement.selected_columns[len(select_runs(kind).selected_columns) :]
     try:
         keys = connection.execute(statement.with_only_columns(*sorted_by, *identity.parts)).all()
@@ -153,8 +153,8 @@ def _identity_of(kind: Kind, row: Any) -> str:
 def _subclass_problem(kind: Kind, row: Any) -> Problem:
     model, uuid = type(row).__name__, _identity_of(kind, row)
     text = (
-        f"{kind.name} {uuid}: is a {model}, of which this kind describes only a part: "
-        f"make {model} a kind of its own, and leave its rows out here by where=."
+        f"{kind.name} {uuid}: is a {model}, which this kind describes only in part: "
+        f"make {model} a kind of its own, and leave out its rows here with where=."
     )
     return Problem("error", "schema", text, "", kind.name, uuid)
 

@@ -1,4 +1,4 @@
-"""Refuse runs that their identity or time keeps out of an export: missing, shared, or misspelled."""
+"""Refuse to export runs whose identity or time is missing, shared, or misspelled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXAMPLE = UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
 
 
 def sort_keys(dialect: sa.Dialect, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
-    """Expressions that sort rows by their identity, part by part, alike in all databases."""
+    """Expressions that sort rows by their identity, part by part, in the same way in all databases."""
     return [
         order_key(dialect, own, of_uuids=isinstance(part.field, RunUUID))
         for part, own in zip(identity.identity.parts, identity.parts, strict=True)
@@ -72,7 +72,7 @@ def misspelled(
 def _misspelled_part(
     connection: Connection, kind: Kind, part: IdentityPart, criteria: list[Any]
 ) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
-    """As `misspelled`, for one part of the identity."""
+    """The result of `misspelled` for one part of the identity."""
     identity, field, name = kind.table.attribute(part.member), part.field, part.name
     example = field.from_wire(str(_EXAMPLE)) if isinstance(field, RunUUID) else None
     other = other_spelling(connection, identity, example)

@@ -102,7 +102,7 @@ def criteria_of(
     if filters.changed_since is not None:
         changed = list(_changed(connection, kind.table, kind.table.mapper.class_, filters.changed_since))
         if not changed:
-            raise ValueError(f"changed_since: nothing tells when a {kind.name} was last written")
+            raise ValueError(f"changed_since: no member of {kind.name} has the time when it was last written")
         criteria.append(sa.or_(*changed))
     return time, criteria, bounds
 
@@ -122,7 +122,7 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
 
 def _timed(kind: Kind, time: Any) -> Any:
     if time is None:
-        raise ValueError(f"since and until: nothing tells the time of a {kind.name}")
+        raise ValueError(f"since and until: {kind.name} has no timestamp")
     return time
 
 

@@ -22,7 +22,7 @@ OnUnreadable: TypeAlias = Literal["error", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """A stored value with a problem.
+    """A stored value that has a problem.
 
     Attributes:
         run: The identity of its run, as the format spells it.

@@ -1,4 +1,4 @@
-"""Compress and decompress gzip and Zstandard in bounded memory, whatever the data."""
+"""Compress and decompress gzip and Zstandard, in bounded memory even for malicious data."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _RLE = 1
 
 
 class DamageError(Exception):
-    """A file is damaged: it cannot be read, or not beyond some point.
+    """A file is damaged: it cannot be read, or only up to a point.
 
     Attributes:
         code: ``truncated``, ``corrupt``, ``schema`` or ``out-of-range``.
-        message: One sentence, which names the file.
+        message: A sentence that names the file.
     """
 
     def __init__(self, code: Code, message: str) -> None:
@@ -54,7 +54,7 @@ class Decompress(Protocol):
 
 
 def choose_decompressor(beginning: bytes) -> Decompress:
-    """Choose how to read a file by its *beginning*, of which four bytes are enough."""
+    """Choose how to read a file by its *beginning*; four bytes are enough."""
     if _begins(beginning, GZIP):
         return gunzip
     if _begins(beginning, ZSTD) or _is_skippable(beginning):
@@ -63,7 +63,7 @@ def choose_decompressor(beginning: bytes) -> Decompress:
 
 
 def _begins(beginning: bytes, magic: bytes) -> bool:
-    """Whether *beginning* starts with the *magic* number, or is a cut-off part of it."""
+    """Whether *beginning* starts with the *magic* number, or with a part of it and then ends."""
     return bool(beginning) and magic.startswith(beginning[: len(magic)])
 
 
@@ -120,7 +120,7 @@ def unzstd(file: io.BufferedReader, name: str) -> Iterator[bytes]:
 
 
 def _is_skippable(magic: bytes) -> bool:
-    return bool(magic) and 0x50 <= magic[0] <= 0x5F and _begins(magic[1:], b"\x2a\x4d\x18")  # noqa: PLR2004 - of the format
+    return bool(magic) and 0x50 <= magic[0] <= 0x5F and _begins(magic[1:], b"\x2a\x4d\x18")  # noqa: PLR2004 - defined by the format
 
 
 def _skip(file: io.BufferedReader) -> None:
@@ -132,11 +132,10 @@ def _skip(file: io.BufferedReader) -> None:
 def _frame(
     frame: zstandard.ZstdDecompressionObj, magic: bytes, file: io.BufferedReader, name: str
 ) -> Iterator[bytes]:
-    """The content of a frame.
+    """Decompress a frame block by block, as a block is at most 128 KiB when decompressed.
 
-    It is fed by blocks, of which none makes more than 128 KiB. The library's own ways are not safe: what a
-    call gives has no bound, be it gigabytes for some kilobytes, and its reader ends in silence where a frame
-    is cut.
+    The library's own methods are not safe: a call may return gigabytes for a few kilobytes, and its reader
+    ends without an error if a frame is truncated.
     """
     header = magic + _exactly(file, len(ZSTD) + 1 - len(magic))
     header += _exactly(file, zstandard.frame_header_size(header) - len(header))
@@ -169,7 +168,7 @@ def _exactly(file: io.BufferedReader, size: int) -> bytes:
 
 
 class Compressor(Protocol):
-    """Compresses a file piece by piece; the same bytes always give the same file."""
+    """Compresses a file piece by piece; the same content always becomes the same file."""
 
     def compress(self, data: bytes, /) -> bytes: ...
 
@@ -185,7 +184,7 @@ class _Plain:
 
 
 def compressor(compression: Compression | None) -> Compressor:
-    """A compressor for *compression*; None: it copies."""
+    """A compressor for *compression*; None: it does not compress."""
     if compression == "gz":
         return zlib.compressobj(6, zlib.DEFLATED, _GZIP_FORMAT)
     if compression == "zst":

@@ -1,4 +1,4 @@
-"""Decode JSON strictly, and within limits of size and depth."""
+"""Decode JSON strictly, within limits of size and depth."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from histio.report import Fault
 from histio.wire import quote
 
 MAX_DEPTH = 64
-"""How deeply objects and lists may be nested, unless the caller says otherwise. A run of the bundled kinds
-needs four levels."""
+"""The default limit for the depth of nested objects and lists. A run of the bundled kinds has four levels."""
 
 MAX_LINE_BYTES = 2**27
 """The default limit for one run, in bytes: 128 MiB, about 400,000 ledger entries."""
 
 
 class NotJsonError(ValueError):
-    """A text is not JSON, or exceeds a limit; the message says why, without quoting the text."""
+    """A text is not JSON, or exceeds a limit; the message does not quote the text."""
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -87,7 +86,7 @@ def lines_before(text: str, steps: Sequence[str | int]) -> int:
 
 
 def _inside(text: str, at: int) -> Iterator[tuple[str | int, int]]:
-    """The name or index, and the start, of each value within the object or list that starts *at* there."""
+    """The name or index, and the start, of each value in the object or list that starts *at* an index."""
     closing, number = {"{": "}", "[": "]"}.get(text[at]), 0
     at = _after(text, at + 1)
     while closing is not None and text[at] != closing:
@@ -102,13 +101,13 @@ def _inside(text: str, at: int) -> Iterator[tuple[str | int, int]]:
 
 
 def _after(text: str, at: int) -> int:
-    """The end of the white space that starts *at* there."""
+    """The end of the white space that starts *at* an index."""
     found = _SPACE.match(text, at)
     return at if found is None else found.end()
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as a list of its members, repeated names included."""
+    """An object as a list of its members, including repeated names."""
 
 
 def find_repeated_names(text: str) -> Iterator[tuple[str | int, ...]]:
@@ -139,6 +138,6 @@ def find_repeated_names(text: str) -> Iterator[tuple[str | int, ...]]:
 
 
 def describe_repeated_name(name: str | int) -> Fault:
-    """The fault of a *name* that is repeated."""
+    """The fault of a repeated *name*."""
     text = f"The name {name} is repeated in its object; the last one counts."
     return Fault(text, "duplicate-member")

@@ -18,14 +18,13 @@ from histio.report import Problem
 from histio.tuning import tuning
 
 _CUT = re.compile(r"[-+.\w\\]*")
-"""What can be at the end of JSON that was cut within a value."""
+"""The possible end of JSON that was cut off within a value."""
 
 _TAIL = 12
-"""A token that the end of the text may have cut is no longer than this, strings aside: ``-Infinity``,
-an escape."""
+"""The maximum length of a token, other than a string, that may be cut off at the end of the text."""
 
 _EXPONENT = len("e+")
-"""A part of a number behind a complete one: more input may change the number."""
+"""The maximum length of the beginning of an exponent, which may follow a number."""
 
 _INK = re.compile(r"[^ \t\r\n]")
 
@@ -33,18 +32,18 @@ _INK = re.compile(r"[^ \t\r\n]")
 class Document:
     """A document, read twice: once to validate the envelope, then run by run.
 
-    Of a repeated member the last one counts, as for most JSON parsers.
+    If a name is repeated, the last member counts, as with most JSON parsers.
 
     Args:
-        source: Its bytes.
-        gate: Its JSON Schema.
+        source: The file.
+        gate: The JSON Schema of documents.
         collections: The kinds of run by the name of their list, in the order in which runs are read.
-        max_line_bytes: The limit for one run.
-        max_depth: How deeply a run may be nested.
+        max_line_bytes: The maximum size of a run.
+        max_depth: The maximum depth of nesting in a run.
 
     Attributes:
         damage: The problem of a document that is truncated; empty if it is complete.
-        repeated: A problem for each repeated name, outside of runs.
+        repeated: A problem for each repeated name outside of runs.
 
     Raises:
         DocumentError: It is not JSON, or not a document.
@@ -122,14 +121,14 @@ class Document:
                 if name not in self._collections or text.next() != "[":
                     text.value()
                     continue
-                for index, (record, told) in enumerate(text.values()):
+                for index, (record, run_text) in enumerate(text.values()):
                     if place in places:
                         yield RawRun(
                             self._collections[name],
                             record,
                             index,
-                            size=len(told),
-                            text=told,
+                            size=len(run_text),
+                            text=run_text,
                             first_line=text.line,
                         )
                 place += 1
@@ -142,7 +141,7 @@ class Document:
 
 
 class _Text:
-    """A reader of JSON values in a file, which keeps only the current value in memory."""
+    """Reads JSON values from a file; only the current value is in memory."""
 
     def __init__(self, source: Source, max_size: int, max_depth: int) -> None:
         self._name = source.name
@@ -159,7 +158,7 @@ class _Text:
         self._bytes = 0
 
     def _more(self) -> bool:
-        """Read more, as much again as is in memory; False at the end."""
+        """Read more, at least as much as is in memory; False at the end."""
         _, self._column = self._position()
         self._text = rest = self._text[self._at :]
         self._at = self._counted = 0

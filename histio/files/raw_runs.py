@@ -18,13 +18,13 @@ class RawRun:
 
     Attributes:
         kind: The name of its kind.
-        record: Any JSON value; whether it is a valid record is not known yet.
+        record: Any JSON value, not yet validated.
         index: Its 0-based index among the runs of its kind.
         line: The 1-based line of a stream; None in a document.
         size: The length of its JSON text; 0 if it was not read from text.
-        text: Its JSON text as it was read; None if it was not read as a text of its own.
+        text: Its JSON text as it was read; None if it was not read from text.
         accepted: Whether the gate has accepted the record.
-        first_line: The 1-based line of a document's file on which it begins; None elsewhere.
+        first_line: The 1-based line on which it begins in the file of a document; None otherwise.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class RawRun:
     first_line: int | None = None
 
     def place(self, collection: str) -> str:
-        """Describe where the run is: its line, or its pointer into the *collection* of a document."""
+        """Describe the place of the run: its line, or its pointer into the *collection* of a document."""
         return pointer(collection, self.index) if self.line is None else f"line {self.line}"
 
 

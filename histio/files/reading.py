@@ -1,4 +1,4 @@
-"""Open a file of history; its first bytes tell whether it is a document or a stream."""
+"""Open the file of a history; its first bytes decide whether it is a document or a stream."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def reading(
     """Open the document or stream in *source*, and validate its header or envelope.
 
     Args:
-        source: Its bytes.
+        source: The file.
         gate: The JSON Schema of documents and lines.
-        kinds: The kinds of run that it may hold, in their order.
-        max_line_bytes: The limit for one run.
-        max_depth: How deeply a run may be nested.
+        kinds: The kinds of run that it may contain, in order.
+        max_line_bytes: The maximum size of a run.
+        max_depth: The maximum depth of nesting in a run.
 
     Raises:
-        DocumentError: It is not a history, or in a version that this histio does not read.
+        DocumentError: It is not a history, or has an unsupported version.
     """
     with source:
         try:
@@ -82,6 +82,6 @@ def check_follows(file: Reading, sha256: str | None) -> None:
     """Raise DocumentError unless *file* follows the export with this *sha256*; None: do not check."""
     named = file.header.get("follows")
     if sha256 is not None and named != sha256:
-        told = "names no predecessor" if named is None else f"follows {named}"
-        problem = Problem("error", "schema", f"The file {told}, not {sha256}.", "/header/follows", line=1)
+        states = "names no predecessor" if named is None else f"follows {named}"
+        problem = Problem("error", "schema", f"The file {states}, not {sha256}.", "/header/follows", line=1)
         raise DocumentError((problem,))

@@ -9,9 +9,12 @@ from typing import Self
 
 
 class Scratch:
-    """A SQLite database in a temporary file, with these *tables*, which is opened when it is first used.
+    """A SQLite database in a temporary file, opened when it is first used. Small ones stay in memory.
 
-    The file has no name, and is removed when the block or the process ends. Small databases stay in memory.
+    The file has no name, and is removed when the block or the process ends.
+
+    Args:
+        tables: The SQL statements that create the tables.
     """
 
     def __init__(self, tables: str) -> None:
@@ -19,7 +22,7 @@ class Scratch:
 
     @functools.cached_property
     def _database(self) -> sqlite3.Connection:
-        # With an empty name, SQLite makes a private database that moves from memory to disk.
+        # With an empty name, SQLite opens a private database that it moves from memory to disk.
         database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         database.executescript(f"PRAGMA journal_mode = OFF; {self._creation}")
         database.execute("BEGIN")
@@ -31,6 +34,6 @@ class Scratch:
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if "_database" in vars(self):
             self._database.close()
-        # Errors of the host's database are wrapped by SQLAlchemy, so this is one of the temporary file.
+        # SQLAlchemy wraps errors of the host's database, so this is an error of the temporary file.
         if isinstance(error, sqlite3.Error):
             raise OSError(f"a temporary file in {tempfile.gettempdir()} cannot be used: {error}") from error

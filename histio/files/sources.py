@@ -53,13 +53,13 @@ class Source:
     """A file to read: its uncompressed bytes, several times if needed.
 
     Args:
-        path: A path, a URL, ``"-"`` for standard input, or a binary file, which is read from where it stands
-            and left open.
-        max_bytes: The limit for the file, uncompressed; exceeding it is damage.
+        path: A path, a URL, ``"-"`` for standard input, or a binary file, which is read from its current
+            position and left open.
+        max_bytes: The limit for the uncompressed file; a longer file counts as damaged.
 
     Attributes:
-        name: Its name for messages; of a URL without user, password and query.
-        size: Its size in bytes, as stored; None: unknown.
+        name: The name for messages; a URL without user, password and query.
+        size: The size in bytes, as stored; None: not known.
 
     Raises:
         OSError: It cannot be opened.
@@ -76,7 +76,7 @@ class Source:
             standard: Any = sys.stdin
             if standard is None:
                 raise OSError(errno.EBADF, "standard input is closed")
-            file, is_seekable = self._lent(getattr(standard, "buffer", standard))
+            file, is_seekable = self._borrow(getattr(standard, "buffer", standard))
         elif is_url(path):
             self.name = hide_secrets(path)
             file, is_seekable = self._remote(path)
@@ -86,7 +86,7 @@ class Source:
         else:
             name = getattr(path, "name", None)
             self.name = name if isinstance(name, str) else "the file"
-            file, is_seekable = self._lent(path)
+            file, is_seekable = self._borrow(path)
         self._start = file.tell() if is_seekable else 0
         self._file: BinaryIO | _Tape = file if is_seekable else _Tape(file)
         self._stored = _Stored(self._file)
@@ -94,7 +94,7 @@ class Source:
         self._known: tuple[Decompress, bool] | None = None
 
     def _local(self, path: str) -> tuple[BinaryIO, bool]:
-        # Kept open, so that a file that replaces it meanwhile is not mixed with it.
+        # Keep it open, so that all passes read the same file even if another one replaces it.
         self._opened = file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed by close()
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode):
@@ -108,7 +108,7 @@ class Source:
         # Files of unknown size claim to be seekable, and fail to seek.
         return file, self.size is not None and file.seekable()
 
-    def _lent(self, file: BinaryIO) -> tuple[BinaryIO, bool]:
+    def _borrow(self, file: BinaryIO) -> tuple[BinaryIO, bool]:
         refuse_text(file)
         is_seekable = hasattr(file, "seekable") and file.seekable()
         if is_seekable and isinstance(file, _FILES):
@@ -124,7 +124,7 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Close the file if it was opened here, and forget what was kept of it."""
+        """Close the file if it was opened here, and discard the copy of what can be read only once."""
         self._end()
         if isinstance(self._file, _Tape):
             self._file.close()
@@ -133,18 +133,18 @@ class Source:
 
     @property
     def position(self) -> int:
-        """The number of bytes, as stored, that the current pass has read, including read-ahead."""
+        """The number of stored bytes that the current pass has read, including read-ahead."""
         return self._stored.position
 
     def open(self, *, again: bool = False) -> io.BufferedReader:
-        """Read from the beginning; the reader of the pass before is closed.
+        """Read from the beginning; the previous reader is closed.
 
-        The reader returns everything before the damage, then raises at every read. Only ``read()`` without a
-        size raises at once.
+        The reader returns everything before the damage, then raises at every read. ``read()`` without a size
+        raises immediately.
 
         Args:
-            again: It will be opened once more. What cannot be read twice, such as standard input, is kept in
-                memory or in a temporary file.
+            again: Whether it will be opened once more. An input that cannot be read twice, such as standard
+                input, is copied to memory or to a temporary file.
 
         Raises:
             DamageError: The file cannot be read at all; raised by the reader: it is damaged.
@@ -159,7 +159,7 @@ class Source:
         return reader
 
     def head(self, size: int = 2**16) -> bytes:
-        """Read the first *size* bytes, or those before the end or the damage; ends the current pass.
+        """Read the first *size* bytes, or all bytes before the end or the damage; ends the current pass.
 
         Raises:
             DamageError: The file cannot be read at all.
@@ -172,7 +172,7 @@ class Source:
     def _look(self) -> tuple[Decompress, bool]:
         """Find out how the file is compressed, and whether it begins with a byte order mark."""
         if self._known is None:
-            stored = self._rewound().read(_LOOK)
+            stored = self._rewind().read(_LOOK)
             for magic, kind in _FOREIGN.items():
                 if stored.startswith(magic):
                     text = f"{self.name} is {kind}: histio reads plain, gzip and Zstandard files."
@@ -191,11 +191,11 @@ class Source:
         return encoding
 
     def _pass(self, decompress: Decompress) -> _Reader:
-        pieces = decompress(self._rewound(), self.name)
-        self._reader = _Reader(_Uncompressed(_limited(pieces, self._max_bytes, self.name)))
+        pieces = decompress(self._rewind(), self.name)
+        self._reader = _Reader(_Uncompressed(_limit(pieces, self._max_bytes, self.name)))
         return self._reader
 
-    def _rewound(self) -> io.BufferedReader:
+    def _rewind(self) -> io.BufferedReader:
         self._end()
         self._file.seek(self._start)
         self._stored = _Stored(self._file)
@@ -207,7 +207,7 @@ class Source:
 
 
 def is_url(path: object) -> TypeGuard[str]:
-    """Whether *path* is a URL, not a path or a file."""
+    """Whether *path* is a URL, and not a path or an open file."""
     return isinstance(path, str) and "://" in path
 
 
@@ -229,7 +229,7 @@ def load_fsspec() -> Any:
 
 
 def is_same_file(one: object, other: object) -> bool:
-    """Whether two local paths lead to one file."""
+    """Whether two local paths lead to the same file."""
     paths = [each for each in (one, other) if isinstance(each, (str, os.PathLike)) and not is_url(each)]
     return len(paths) == 2 and all(map(os.path.exists, paths)) and Path(paths[0]).samefile(paths[1])  # noqa: PLR2004
 
@@ -255,7 +255,7 @@ def _beginning(reader: _Reader, size: int) -> bytes:
 
 
 class _Tape:
-    """A file that can be read only once, such as standard input; what is kept of it can be read again."""
+    """Makes a file that can be read only once, such as standard input, readable again."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -280,14 +280,14 @@ class _Tape:
 
 
 def _read_some(file: BinaryIO | _Tape, size: int) -> bytes:
-    """Read up to *size* bytes; if possible, without waiting for all of them."""
+    """Read up to *size* bytes, without waiting for all of them if possible."""
     read: Any = getattr(file, "read1", file.read)
     data: bytes = read(size)
     return data
 
 
 class _Stored(io.RawIOBase):
-    """A file as it is stored; counts the bytes read."""
+    """A file as it is stored; counts the bytes that were read."""
 
     def __init__(self, file: BinaryIO | _Tape) -> None:
         super().__init__()
@@ -304,7 +304,7 @@ class _Stored(io.RawIOBase):
         return len(data)
 
 
-def _limited(pieces: Iterator[bytes], max_bytes: int, name: str) -> Iterator[bytes]:
+def _limit(pieces: Iterator[bytes], max_bytes: int, name: str) -> Iterator[bytes]:
     left = max_bytes
     for piece in pieces:
         if len(piece) > left:
@@ -315,7 +315,7 @@ def _limited(pieces: Iterator[bytes], max_bytes: int, name: str) -> Iterator[byt
 
 
 class _Uncompressed(io.RawIOBase):
-    """A file of uncompressed *pieces*; it ends at the damage, which `damage` then holds."""
+    """A file of uncompressed *pieces*; it ends at the damage, which is then in `damage`."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__()
@@ -344,14 +344,14 @@ class _Uncompressed(io.RawIOBase):
 class _Reader(io.BufferedReader):
     """A buffered reader that raises damage once everything before it has been read.
 
-    A BufferedReader whose raw file raises would lose what it has collected for the call.
+    If its raw file raised, a BufferedReader would lose what it has already read in the same call.
     """
 
     def __init__(self, file: _Uncompressed) -> None:
         super().__init__(file, _CHUNK)
         self._uncompressed = file
 
-    def _given(self, data: bytes, size: int | None = -1) -> bytes:
+    def _check_end(self, data: bytes, size: int | None = -1) -> bytes:
         if not data and size != 0:
             self._raise_damage()
         return data
@@ -364,16 +364,16 @@ class _Reader(io.BufferedReader):
         data = super().read(size)
         if size is None or size < 0:
             self._raise_damage()
-        return self._given(data, size)
+        return self._check_end(data, size)
 
     def read1(self, size: int = -1, /) -> bytes:
-        return self._given(super().read1(size), size)
+        return self._check_end(super().read1(size), size)
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        return self._given(super().readline(size), size)
+        return self._check_end(super().readline(size), size)
 
     def peek(self, size: int = 0, /) -> bytes:
-        return self._given(super().peek(size))
+        return self._check_end(super().peek(size))
 
     def readinto(self, buffer: Any, /) -> int:
         size = super().readinto(buffer)

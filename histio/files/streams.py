@@ -19,14 +19,14 @@ from histio.report import Code, Fault, Problem
 from histio.wire import quote
 
 _SHOWN = 10_000
-"""How many bytes of a line that is too long are kept."""
+"""The number of bytes that are kept of a line that is too long."""
 
 _MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _FIRST_MEMBER = re.compile(rb'\s*\{\s*"([^"\\]*)"')
 
 
 def first_member(line: bytes) -> str | None:
-    """The name of the first member of the object that *line* begins with; None: it begins with none."""
+    """The name of the first member of the object at the beginning of *line*; None: there is none."""
     found = _FIRST_MEMBER.match(line)
     return None if found is None else found[1].decode("utf-8", "replace")
 
@@ -81,18 +81,18 @@ class Stream:
     """A stream, read line by line.
 
     Args:
-        source: Its bytes.
-        gate: The JSON Schema of its lines.
-        max_line_bytes: The limit for one line.
-        max_depth: How deeply a line may be nested.
+        source: The file.
+        gate: The JSON Schema of lines.
+        max_line_bytes: The maximum size of a line.
+        max_depth: The maximum depth of nesting in a line.
 
     Attributes:
-        header: The value of its first line.
+        header: The header, from the first line.
         damage: After `items`: the problems of a stream that is truncated or corrupt; empty if it is complete.
-        repeated: A problem for each repeated name in its header.
+        repeated: A problem for each repeated name in the header.
 
     Raises:
-        DocumentError: It has no header, or one with another format or version.
+        DocumentError: The header is missing or invalid, or has an unsupported version.
     """
 
     def __init__(self, source: Source, gate: Gate, *, max_line_bytes: int, max_depth: int) -> None:
@@ -103,7 +103,7 @@ class Stream:
         self._max_depth = max_depth
         self.repeated: tuple[Problem, ...] = ()
         self.header = self._read_header()
-        # The beginning of a line that an export wrote; the gate checks the current version only.
+        # The beginning of a line in an export; the gate only checks the current version.
         newest = self.version == gate.version
         self._openings = {f'{{"{kind}":'.encode(): kind for kind in gate.kinds} if newest else {}
         self.damage: tuple[Problem, ...] = ()
@@ -138,10 +138,13 @@ class Stream:
         return member["header"]  # type: ignore[no-any-return]
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:
-        """Read the runs, line by line; *again*: they will be read once more.
+        """Read the runs, line by line.
+
+        Args:
+            again: Whether they will be read once more.
 
         Raises:
-            DocumentError: The bytes cannot be read at all.
+            DocumentError: The file cannot be read, or is larger than the limit.
         """
         self.damage = ()
         seal, found, number = Seal(), _Found(), 0
@@ -162,7 +165,7 @@ class Stream:
             self.damage = tuple(self._disagreements(seal, found, number)) if self.is_sealed else ()
 
     def _read_fast(self, line: bytes, number: int, seal: Seal) -> RawRun | None:
-        """The run of a *line* that the gate accepts as it is; None: it takes the full path."""
+        """The run of a *line* that the gate accepts directly; None: the line takes the full path."""
         for opening, kind in self._openings.items():
             if line.startswith(opening) and line.endswith(b"}}\n"):
                 text = line[len(opening) : -2]
@@ -176,7 +179,7 @@ class Stream:
     def _read_full(
         self, line: bytes, number: int, seal: Seal, found: _Found, *, whole: bool
     ) -> Iterator[RawItem]:
-        """The run of a *line*; nothing for the header and the trailer, which are noted in *found*."""
+        """The run of a *line*; nothing for the header and the trailer, which are stored in *found*."""
         first = first_member(line) if self.is_sealed else None
         if number == 1:
             found.header = line
@@ -194,7 +197,7 @@ class Stream:
             yield from self._item(line, whole, number, seal)
 
     def _lines(self, seal: Seal, *, again: bool) -> Iterator[tuple[bytes, bool]]:
-        """Read each line with its end, and whether it is complete: lines that are too long are cut."""
+        """Read each line with its end, and whether it is complete; lines that are too long are cut off."""
         reader = self._source.open(again=again)
         limit = self._max_line_bytes + 1
         while line := reader.readline(limit):
@@ -206,7 +209,7 @@ class Stream:
                 whole = not rest or rest.endswith(b"\n")
 
     def _item(self, line: bytes, whole: bool, number: int, seal: Seal) -> Iterator[RawItem]:  # noqa: FBT001
-        """The run of a *line*; nothing for a last line within which a sealed stream was cut off."""
+        """The run of a *line*; nothing for an incomplete last line of a sealed stream."""
         shown_line = line[:_SHOWN] if not whole else line.rstrip(b"\r\n")
 
         def unreadable(why: str, code: Code = "schema", at: str = "") -> UnreadableLine:
@@ -277,22 +280,30 @@ class Stream:
         if not problems:
             yield from self._differences(seal, found, members["trailer"])
 
-    def _differences(self, seal: Seal, found: _Found, given: Mapping[str, Any]) -> Iterator[Problem]:
+    def _differences(self, seal: Seal, found: _Found, stated: Mapping[str, Any]) -> Iterator[Problem]:
         crlf = " Its lines end in CR LF: was it converted?" if found.header.endswith(b"\r\n") else ""
-        counted = {kind: count for kind, count in given["counts"].items() if count}
+        counted = {kind: count for kind, count in stated["counts"].items() if count}
         if counted != +seal.counts:
             text = f"The trailer counts {_counts(counted)}, the stream has {_counts(seal.counts)}."
             yield _problem("corrupt", text, found.end, "/trailer/counts")
-        if given["sha256"] != seal.sha256:
+        if stated["sha256"] != seal.sha256:
             text = f"The runs have been changed: their digest differs from the trailer.{crlf}"
             yield _problem("corrupt", text, found.end, "/trailer/sha256")
-        if given["header_sha256"] != hashlib.sha256(found.header).hexdigest():
+        if stated["header_sha256"] != hashlib.sha256(found.header).hexdigest():
             text = f"The header has been changed: its digest differs from the trailer.{crlf}"
             yield _problem("corrupt", text, found.end, "/trailer/header_sha256")
 
 
 class _Found:
-    """The header, the trailer and the last line that were found while reading."""
+    """What was found while reading: the header, the trailer, and lines in the wrong place.
+
+    Attributes:
+        header: The first line.
+        trailer: The line of the trailer; None: none was found.
+        end: The number of the trailer's line.
+        beyond: The number of the first line after the trailer; None: there is none.
+        second: The number of the line with a second header; None: there is none.
+    """
 
     def __init__(self) -> None:
         self.header = b""
@@ -303,12 +314,12 @@ class _Found:
 
 
 def _only_value(line: str) -> str:
-    """The text of the value of the only member of a *line*."""
+    """The JSON text of the only member's value in a *line*."""
     return line[line.index(":") + 1 : line.rindex("}")]
 
 
 def _value_in(line: str, name: str) -> str:
-    """The text of the value of the member *name* of a *line*; if repeated, with everything in between."""
+    """The JSON text of the value of *name* in a *line*; if repeated, from the first to the last value."""
     start = end = at = 0
     while member := _MEMBER.match(line, at):
         _, at = decoder.raw_decode(line, member.end())

@@ -1,4 +1,4 @@
-"""Open files to write: paths, URLs, standard output, open files; complete or not at all."""
+"""Open files to write: paths, URLs, standard output, open files. A file is complete or not there."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Format:
 
 
 def choose_format(path: str | os.PathLike[str] | BinaryIO, format: str | None = None) -> Format:  # noqa: A002
-    """The format *format*, such as ``json.gz``; None: that of the suffix of *path*.
+    """The format named *format*, such as ``json.gz``; None: the format of the suffix of *path*.
 
     Raises:
         ValueError: There is no such format, or *path* has no known suffix.
@@ -100,14 +100,14 @@ class Target(io.BufferedIOBase, BinaryIO):
         return len(data)
 
     def finish(self) -> None:
-        """Write what the compressor still holds; nothing can be written after this."""
+        """Write the rest from the compressor; nothing can be written after this."""
         self._store(self._compressor.flush())
         self._file.flush()
 
     def _store(self, data: bytes) -> None:
         self.stored += len(data)
         while data:
-            # Raw files may write less than asked, or nothing; some file-like objects return None.
+            # Raw files may write only a part, or nothing; some file-like objects return None.
             written: int | None = self._file.write(data)
             if written is None and isinstance(self._file, io.RawIOBase):
                 raise BlockingIOError(
@@ -120,9 +120,9 @@ class Target(io.BufferedIOBase, BinaryIO):
 def target(
     path: str | os.PathLike[str] | BinaryIO, *, compression: Compression | None, overwrite: bool = False
 ) -> Iterator[Target]:
-    """Open a file to write, which appears once the block has ended without an error.
+    """Open a file to write, which appears when the block has ended without an error.
 
-    After an error, nothing has changed, except for standard output, devices, pipes and files that were
+    After an error, nothing is changed, except for standard output, devices, pipes and files that were
     already open.
 
     Args:
@@ -131,7 +131,7 @@ def target(
         overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: The file exists, or was created by others meanwhile.
+        FileExistsError: The file exists, or was created by another process in the meantime.
         OSError: It cannot be written.
         TypeError: The file is open for text.
         ImportError: URLs need fsspec, which is not installed.
@@ -144,7 +144,7 @@ def target(
 def _open_file(
     path: str | os.PathLike[str] | BinaryIO, *, overwrite: bool
 ) -> AbstractContextManager[BinaryIO]:
-    """Open the file that stores the bytes; it is in place once the block has ended without an error."""
+    """Open the file that stores the bytes; it is in place when the block has ended without an error."""
     if path == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "standard output is closed")
@@ -185,7 +185,7 @@ def _replace(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[Binar
     # The name shows where a leftover comes from, has no known suffix, and is not longer than allowed.
     beside = path.with_name(f".histio-{path.name.split('.')[0][:_NAME]}-{secrets.token_hex(8)}")
     try:
-        # From the start, only those may read it who may read the replaced file.
+        # Nobody may read it who may not read the replaced file.
         opener = partial(os.open, mode=0o666 if mode is None else mode)
         with open(beside, "xb", opener=opener) as file:
             if mode is not None:

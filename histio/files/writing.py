@@ -24,7 +24,7 @@ _EXPORTED_AT = UtcTimestamp()
 
 
 def format_header_time(exported_at: dt.datetime | None) -> str:
-    """Format *exported_at* as documents and headers have it; None: the current time.
+    """Format *exported_at* for documents and headers; None: the current time.
 
     Raises:
         ValueError: It has no time zone, or the format cannot hold it.
@@ -40,7 +40,7 @@ def format_header_time(exported_at: dt.datetime | None) -> str:
 
 
 def lines(name: str, texts: Iterable[str]) -> bytes:
-    """The lines of a stream for records of one kind, given as JSON *texts*."""
+    """The lines of a stream for records of one kind, whose JSON *texts* are passed."""
     opening = f'{{"{name}":'
     end = "}\n"
     return f"{opening}{(end + opening).join(texts)}{end}".encode()
@@ -109,7 +109,7 @@ def write_runs(
     """Write *runs* as a document or as a sealed stream.
 
     Args:
-        form: Which of the two.
+        form: ``json`` for a document, ``jsonl`` for a stream.
         file: The file to write to.
         header: A header from `stream_header`.
         collections: The names of the lists, by kind.
@@ -131,9 +131,13 @@ def write_runs(
 
 
 def build_export_report(header: Mapping[str, Any], seal: Seal, stored: int, **others: Any) -> ExportReport:
-    """The report of an export; *stored* is the size of the file in bytes.
+    """The report of an export.
 
-    *others*: attributes of the report about runs that were left out.
+    Args:
+        header: The header of the file.
+        seal: The seal of the runs.
+        stored: The size of the file in bytes, as stored.
+        others: Further attributes of the report.
     """
     return ExportReport(
         exported=seal.counts.total(),
@@ -147,7 +151,7 @@ def build_export_report(header: Mapping[str, Any], seal: Seal, stored: int, **ot
 
 
 class Rejects:
-    """Writes rejected runs with their problems to an unsealed stream, which can be corrected and imported.
+    """Writes rejected runs and their problems to an unsealed stream, which can be corrected and imported.
 
     Args:
         file: The file to write to.
@@ -162,20 +166,20 @@ class Rejects:
 
     def add(self, item: RawItem, problems: Iterable[Problem]) -> None:
         """Write a rejected run and its problems."""
-        told = [
+        listed = [
             {name: value for name, value in asdict(each).items() if value is not None} for each in problems
         ]
         name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
         # The text is kept as it was read: Python may write its numbers differently.
         # Line ends can only be between members. Lone surrogates can be written in ASCII only.
-        as_it_stood = item.text if isinstance(item, RawRun) else None
-        text = json.dumps(value) if as_it_stood is None else re.sub(r"[\r\n]", " ", as_it_stood).strip()
-        self._file.write(f'{{"{name}":{text},"problems":{json.dumps(told)}}}\n'.encode())
+        original = item.text if isinstance(item, RawRun) else None
+        text = json.dumps(value) if original is None else re.sub(r"[\r\n]", " ", original).strip()
+        self._file.write(f'{{"{name}":{text},"problems":{json.dumps(listed)}}}\n'.encode())
 
 
 @contextmanager
 def open_rejects(path: FilePath | None, version: str, kinds: Iterable[str]) -> Iterator[Rejects | None]:
-    """Open `Rejects` at *path*; they replace an existing file once the block has ended without an error.
+    """Open `Rejects` at *path*; the file is replaced when the block has ended without an error.
 
     Raises:
         ValueError: The suffix is that of a document.

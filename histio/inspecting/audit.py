@@ -18,11 +18,11 @@ from histio.pointer import pointer
 from histio.report import Fault, Problem
 
 
-def audit(given: FilePath | History, /, *, history: History | None = None) -> Iterator[Problem]:
+def audit(source: FilePath | History, /, *, history: History | None = None) -> Iterator[Problem]:
     """Check numbers against the rules in the ``Meta.audits`` of their schemas, in constant memory.
 
     Args:
-        given: A file: a path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard
+        source: A file: a path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard
             input; its runs of wrong form are ignored. Or a history, whose database is audited.
         history: Defines what a file may contain; None: the bundled kinds.
 
@@ -36,10 +36,10 @@ def audit(given: FilePath | History, /, *, history: History | None = None) -> It
         NotConfiguredError: The history has no database.
         OSError: The file cannot be read.
     """
-    if isinstance(given, History):
-        yield from _audit_database(given.bound)
+    if isinstance(source, History):
+        yield from _audit_database(source.bound)
     else:
-        yield from _audit_file(given, (history or History()).bound)
+        yield from _audit_file(source, (history or History()).bound)
 
 
 def note_audits(run: Run, record: Any) -> None:

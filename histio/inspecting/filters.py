@@ -60,9 +60,9 @@ def _describe_unknown(slugs: Mapping[str, str], kinds: Sequence[Kind]) -> str:
     """The message for *slugs* whose members no kind has."""
     names = sorted({name for kind in kinds for table in kind.table.all() for name in _slugs(table)})
     close = [match for name in slugs if name not in names for match in difflib.get_close_matches(name, names)]
-    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    suggestion = f"did you mean {' or '.join(close)}? " if close else ""
     listed = " or ".join(kind.name for kind in kinds)
-    return f"no {listed} has {' and '.join(slugs)}; {meant}slugs are {', '.join(names)}"
+    return f"no {listed} has {' and '.join(slugs)}; {suggestion}slugs are {', '.join(names)}"
 
 
 def _slugs(table: Table) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Check the form and the references of raw runs, with a short cut for those that are valid."""
+"""Check the form and the references of raw runs; most valid runs are not loaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from histio.bound import Bound
-from histio.exporting.fast.obstacles import obstacles
+from histio.exporting.fast.obstacles import find_obstacles
 from histio.files.raw_runs import RawRun
 from histio.importing.look_ups import LookUps
 from histio.importing.parse import Reader, current_record
@@ -18,7 +18,7 @@ from histio.kinds.walk import walk_record
 _REMEMBERED = 50_000
 """How many references that were found are remembered."""
 
-_Named: TypeAlias = tuple[Table, str]
+_Referenced: TypeAlias = tuple[Table, str]
 """What one record refers to: its table, and its references as text."""
 
 
@@ -41,14 +41,16 @@ class RunChecker:
         self._kinds = {kind.name: kind for kind in bound.kinds}
         needs_loading = look_ups is not None and (look_ups.refers_to_runs or look_ups.has_limits)
         self._gated = set() if needs_loading else {kind.name for kind in bound.kinds if _is_gated(kind)}
-        self._found: set[_Named] = set()
+        self._found: set[_Referenced] = set()
 
     def check(self, raw_runs: Sequence[RawRun]) -> list[Run]:
         """The runs of *raw_runs* in the same order, with their problems and warnings."""
-        named = {id(raw): self._names(raw) for raw in raw_runs if self._is_accepted(raw)}
-        valid = {raw_id for raw_id, names in named.items() if names <= self._found}
-        checked = {id(run.raw): run for run in self._check_fully([r for r in raw_runs if id(r) not in valid])}
-        self._remember(checked, named)
+        references = {id(raw): self._references(raw) for raw in raw_runs if self._is_accepted(raw)}
+        valid = {raw_id for raw_id, found in references.items() if found <= self._found}
+        checked = {
+            id(run.raw): run for run in self._check_fully([raw for raw in raw_runs if id(raw) not in valid])
+        }
+        self._remember(checked, references)
         return [checked.get(id(raw)) or self._valid_run(raw) for raw in raw_runs]
 
     def current_record(self, run: Run) -> Any:
@@ -58,9 +60,13 @@ class RunChecker:
     def _is_accepted(self, raw: RawRun) -> bool:
         return raw.kind in self._gated and self._reader.accepts(raw)
 
-    def _names(self, raw: RawRun) -> set[_Named]:
+    def _references(self, raw: RawRun) -> set[_Referenced]:
         """What *raw* refers to, as far as that is checked."""
-        return set() if self._look_ups is None else set(_named(self._kinds[raw.kind].table, raw.record))
+        return (
+            set()
+            if self._look_ups is None
+            else set(_find_references(self._kinds[raw.kind].table, raw.record))
+        )
 
     def _check_fully(self, raw_runs: Sequence[RawRun]) -> list[Run]:
         if self._look_ups is not None:
@@ -70,11 +76,11 @@ class RunChecker:
             note_entries(run)
         return runs
 
-    def _remember(self, checked: dict[int, Run], named: dict[int, set[_Named]]) -> None:
+    def _remember(self, checked: dict[int, Run], references: dict[int, set[_Referenced]]) -> None:
         """Remember what the *checked* runs without problems and warnings refer to."""
         for raw_id, run in checked.items():
             if not (run.problems or run.warnings):
-                self._found |= named.get(raw_id, set())
+                self._found |= references.get(raw_id, set())
         if len(self._found) > _REMEMBERED:
             self._found.clear()
 
@@ -89,7 +95,7 @@ class RunChecker:
 def _is_gated(kind: Kind) -> bool:
     """Whether the gate alone decides on the form of runs, and UUIDs identify them and their entries."""
     identities = [table.identity for table in kind.table.all() if table.identity is not None]
-    return all(identity.is_uuid for identity in identities) and not any(obstacles(kind.table, "load"))
+    return all(identity.is_uuid for identity in identities) and not any(find_obstacles(kind.table, "load"))
 
 
 def _load_identities(table: Table, record: Any) -> Values:
@@ -106,7 +112,7 @@ def _load_identities(table: Table, record: Any) -> Values:
     return values
 
 
-def _named(table: Table, record: Any) -> Iterator[_Named]:
+def _find_references(table: Table, record: Any) -> Iterator[_Referenced]:
     """What a *record* and each of its entries refers to."""
     for below, entry, _ in walk_record(table, record):
         members = [member for reference in below.references for member in reference.slugs]

@@ -1,1 +1,1 @@
-"""What a kind of run is: its schema, its tables and columns, and its JSON Schema."""
+"""Kinds of run: their schemas, tables, columns and JSON Schema."""

@@ -1,6 +1,6 @@
-"""The result of accounting for columns and relationships: the status of each, and the errors, in words.
+"""The status of each column and relationship of a table, and the error for those without one.
 
-`histio.kinds.accounting` works it out.
+`histio.kinds.accounting` determines the statuses.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Item:
         status: ``field``: it is in the format. ``excluded``: ``Meta.exclude`` names it. ``values``: the
             import fills it. ``machinery``: it means nothing in another database. ``ignored``: left out by
             ``Meta.unbound``. ``missing``: none of these.
-        why: The name of the field that has it, or the reason.
-        lines: For ``missing``: lines of source to choose from, any one of which accounts for it.
+        why: The name of its field, or the reason for the status.
+        lines: For ``missing``: lines of source code; any one of them accounts for the attribute.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Account:
 
 
 def build_error(accounts: Iterable[Account]) -> BindingError | None:
-    """The error with everything in *accounts* that is missing; None: nothing is."""
+    """The error that lists everything missing in *accounts*; None: nothing is missing."""
     found = [(account, item) for account in accounts for item in account.missing]
     if not found:
         return None
-    return BindingError(_message(found), faults=tuple(_fault(*each) for each in found))
+    return BindingError(_message(found), faults=tuple(_to_fault(*each) for each in found))
 
 
-def _fault(account: Account, item: Item) -> BindingFault:
+def _to_fault(account: Account, item: Item) -> BindingFault:
     table = account.table
     return BindingFault(
         type(table.schema).__name__, table.mapper.class_.__name__, item.name, item.why, item.lines
@@ -71,7 +71,7 @@ def _fault(account: Account, item: Item) -> BindingFault:
 
 
 def _message(found: Sequence[tuple[Account, Item]]) -> str:
-    """The text of the error: what is missing, schema by schema, with the lines to paste."""
+    """The text of the error: what is missing in each schema, with lines of source to paste."""
     lines = [
         "Not every column and ledger of the models is accounted for. Make each a field, or leave it out:"
     ]
@@ -81,12 +81,12 @@ def _message(found: Sequence[tuple[Account, Item]]) -> str:
     for table, items in by_table.items():
         lines.append(f"  {type(table.schema).__name__}, for {table.mapper.class_.__name__}:")
         lines += [f"    {item.name}: {item.why}. Write {' or '.join(item.lines)}" for item in items]
-        lines += [f"    {line}" for line in _leaving_out(table, items)]
+        lines += [f"    {line}" for line in _exclude_lines(table, items)]
     return "\n".join(lines)
 
 
-def _leaving_out(table: Table, items: Sequence[Item]) -> Iterator[str]:
-    """Lines of source that leave out all of *items*; where the schema was made by `bind`, as a subclass."""
+def _exclude_lines(table: Table, items: Sequence[Item]) -> Iterator[str]:
+    """Lines of source that leave out all *items*; for a schema made by `bind`, they define a subclass."""
     leave = [item.name for item in items if any(line.startswith("exclude") for line in item.lines)]
     names = [*table.schema.opts.left_out, *leave]
     exclude = f"exclude = ({''.join(f'{json.dumps(name)}, ' for name in names).rstrip(' ')})"
@@ -116,16 +116,16 @@ _TITLES = {
 
 
 def describe_accounts(found: Iterable[Account]) -> Iterator[str]:
-    """The *found* accounts as lines of text: each table, then its attributes by status."""
+    """Describe *found* accounts, line by line: each table, then its attributes by status."""
     for account in found:
         yield f"{'.'.join(account.path)}, rows of {account.table.mapper.class_.__name__}"
         for status, title in _TITLES.items():
-            names = [_in_words(item) for item in account.items if item.status == status]
+            names = [_describe(item) for item in account.items if item.status == status]
             if names:
                 yield f"  {title}: {', '.join(names)}"
 
 
-def _in_words(item: Item) -> str:
+def _describe(item: Item) -> str:
     if item.status == "machinery":
         return f"{item.name} ({item.why})"
     renamed = item.status == "field" and item.why != item.name

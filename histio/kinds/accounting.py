@@ -1,7 +1,7 @@
 """Account for every column and relationship of the bound models.
 
-A mapped attribute is in the format, excluded, filled by the import, or machinery that means nothing in
-another database. Anything else is an error, so that no column is left out silently.
+A mapped attribute is in the format, excluded, filled by the import, or part of the machinery of one database,
+such as a surrogate key. Anything else is an error, so that no column is left out silently.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def accounts(
     Args:
         kinds: All kinds of a history. If one kind refers to another, the other need not refer back.
         values: The attributes that the import fills.
-        acting: Tables whose models have constructors or listeners, which may fill columns.
+        acting: Tables whose models have constructors or listeners that may fill columns.
     """
     used = [way for kind in kinds for table in kind.table.all() for way in _ways(table)]
     bound = {table.rows for kind in kinds for table in kind.table.all()}
@@ -91,7 +91,7 @@ def _items(
 
 
 def _excluded(table: Table) -> set[str]:
-    """The attributes that the schema excludes, by their names, or by those of their fields."""
+    """The attributes that the schema excludes, by their own names or the names of their fields."""
     schema, mapper = table.schema, table.mapper
     names = {*schema.excluded, *(set(schema.declared_fields) - set(schema.fields))}
     found: set[str] = set()
@@ -120,7 +120,7 @@ def _column_item(
         return Item(name, "field", member)
     if name in values:
         return Item(name, "values", "values=")
-    why = _carried(table, owner, prop) or column_machinery(table.mapper, prop)
+    why = _find_carrier(table, owner, prop) or column_machinery(table.mapper, prop)
     if why is not None:
         return Item(name, "machinery", why)
     return Item(name, "missing", "a column", column_lines(table.mapper, name, column))
@@ -135,8 +135,8 @@ def _member(table: Table, prop: ColumnProperty[Any]) -> str | None:
     return next((name for name, field in dumped if (field.attribute or name) == prop.key), None)
 
 
-def _carried(table: Table, owner: Ledger | None, prop: ColumnProperty[Any]) -> str | None:
-    """What in the format fills the column, though no field has its value; None: nothing."""
+def _find_carrier(table: Table, owner: Ledger | None, prop: ColumnProperty[Any]) -> str | None:
+    """What in the format fills the column although no field has its value; None: nothing does."""
     for reference in table.references:
         if not set(prop.columns).isdisjoint(reference.relation.local):
             return f"carried by {' and '.join(table.names[member] for member in reference.slugs)}"
@@ -196,7 +196,7 @@ def _related_member(table: Table, name: str) -> str | None:
 def _unfilled(
     table: Table, owner: Ledger | None, values: Collection[str], missing: Collection[str]
 ) -> Iterator[Item]:
-    """Columns that are NOT NULL, have no default, and are filled by nothing."""
+    """NOT NULL columns without a default that nothing fills."""
     mapper = table.mapper
     by_column = {column: prop for prop in mapper.column_attrs for column in prop.columns}
     filled = set(table.columns.values())
@@ -207,7 +207,7 @@ def _unfilled(
             is_key = column.primary_key and (core is not mapper.base_mapper.local_table)
             if not _needs_value(column) or column in filled or is_key or name in missing or name in values:
                 continue
-            if prop is not None and (_carried(table, owner, prop) or column_machinery(mapper, prop)):
+            if prop is not None and (_find_carrier(table, owner, prop) or column_machinery(mapper, prop)):
                 continue
             lines = (f"values={{{name!r}: …}}",) if prop is None else filling_lines(mapper, name, column)
             yield Item(name, "missing", "NOT NULL without a default, and nothing fills it", lines)

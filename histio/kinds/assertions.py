@@ -1,4 +1,4 @@
-"""What a marshmallow field says, as JSON Schema keywords."""
+"""The rules of marshmallow fields, as JSON Schema keywords."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from histio.wire import JsonSchema, WireField
 
 _NEWLINE: JsonSchema = {"pattern": r"\n"}
 
-# marshmallow's own fields read more than what is written here, so a record must please both.
+# marshmallow's own fields accept more than these rules; a record has to pass both.
 _RULES: tuple[tuple[type[Any], JsonSchema], ...] = (
     (fields.UUID, RunUUID().assertions()),
     (fields.Boolean, {"type": "boolean"}),
@@ -36,14 +36,14 @@ _RULES: tuple[tuple[type[Any], JsonSchema], ...] = (
 def assertions_of(field: Any) -> JsonSchema:
     """The rule of *field*, null aside.
 
-    A field that is none of histio's may say it itself: ``metadata={"json_schema": {…}}``.
+    A field of another library can declare its rule: ``metadata={"json_schema": {…}}``.
 
     Raises:
-        BindingError: Nothing is known of the field.
+        BindingError: The rule of the field is not known.
     """
-    given = field.metadata.get("json_schema")
-    if given is not None:
-        rule = dict(given)
+    declared = field.metadata.get("json_schema")
+    if declared is not None:
+        rule = dict(declared)
     elif isinstance(field, WireField):
         rule = field.assertions()
     elif isinstance(field, fields.List):
@@ -58,22 +58,22 @@ def assertions_of(field: Any) -> JsonSchema:
                 advice='use a field of histio\'s, or describe it by metadata={"json_schema": {…}}',
             )
     for validator in field.validators:
-        rule = _both(rule, _validated(validator, rule))
+        rule = _merge(rule, _from_validator(validator, rule))
     return rule
 
 
 def or_null(rule: JsonSchema, field: Any) -> JsonSchema:
-    """*rule*, which also says whether the *field* may be null."""
+    """*rule* with null added if the *field* may be null, and excluded otherwise."""
     if not field.allow_none:
         return {**rule, "not": {"type": "null"}} if isinstance(field, Json) else rule
-    # A rule without a pattern would exclude null too; patterns only apply to text.
+    # A pattern only applies to texts, so it does not exclude null.
     if isinstance(rule.get("type"), str) and not {"enum", "not"} & rule.keys():
         return {**rule, "type": [rule["type"], "null"]}
     return {"anyOf": [rule, {"type": "null"}]} if rule else rule
 
 
-def _both(rule: JsonSchema, other: JsonSchema) -> JsonSchema:
-    """A rule that says what both say; of two bounds the narrower."""
+def _merge(rule: JsonSchema, other: JsonSchema) -> JsonSchema:
+    """Both rules in one; of two bounds, the narrower one."""
     merged = rule | other
     for keyword in rule.keys() & other.keys():
         if keyword.startswith(("min", "exclusiveMin")):
@@ -83,8 +83,8 @@ def _both(rule: JsonSchema, other: JsonSchema) -> JsonSchema:
     return merged
 
 
-def _validated(validator: Any, rule: JsonSchema) -> JsonSchema:
-    """What a validator of marshmallow's adds to *rule*; what no keyword can say stays for marshmallow."""
+def _from_validator(validator: Any, rule: JsonSchema) -> JsonSchema:
+    """The keywords that a marshmallow validator adds to *rule*; empty if JSON Schema has none for it."""
     if isinstance(validator, validate.OneOf):
         return {"enum": list(validator.choices)}
     if isinstance(validator, validate.Equal):

@@ -11,7 +11,7 @@ from histio.kinds.keys import is_surrogate_key
 
 
 def data_columns(relationship: RelationshipProperty[Any]) -> list[sa.Column[Any]]:
-    """The columns of the association table of *relationship* that have data beside the keys of both rows."""
+    """The columns with data, other than keys, of the association table of *relationship*."""
     if relationship.secondary is None:
         return []
     pairs = [*relationship.synchronize_pairs, *(relationship.secondary_synchronize_pairs or ())]
@@ -27,6 +27,6 @@ def data_columns(relationship: RelationshipProperty[Any]) -> list[sa.Column[Any]
 
 
 def association_model(relationship: RelationshipProperty[Any]) -> Mapper[Any] | None:
-    """The mapper of the model of the association table, which can be a ledger; None: it has no model."""
+    """The mapper of the association table's model, which can be a ledger; None: it has no model."""
     mappers = relationship.parent.registry.mappers
     return next((each for each in mappers if each.local_table is relationship.secondary), None)

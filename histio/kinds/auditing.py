@@ -13,15 +13,15 @@ from histio.kinds.table import Table
 from histio.kinds.walk import walk_record
 
 _DIGITS = 2_000
-"""Enough to add up any two floats, and what any column keeps, without rounding."""
+"""Enough digits to add any two floats, or any two values of a column, without rounding."""
 
 
 @functools.lru_cache(maxsize=256)
 def audits_of(table: Table) -> tuple[Audit, ...]:
-    """The rules for records of *table* that look at what its schema has.
+    """The rules for records of *table*, without those whose members its schema leaves out.
 
     Raises:
-        BindingError: A rule names what the schema never had.
+        BindingError: A rule names an unknown member.
     """
     return tuple(
         _with_all_ledgers(each, table) for each in table.schema.opts.audits or () if _applies(each, table)
@@ -61,13 +61,16 @@ def _has(table: Table, path: str) -> bool:
 
 
 def apply_rule(rule: Audit, record: Record) -> list[Finding]:
-    """What a *rule* finds in *record*, its entries aside; numbers of any size are compared exactly."""
+    """Apply a *rule* to *record*, but not to its entries; numbers of any size are compared exactly."""
     with localcontext(prec=_DIGITS):
         return list(rule.findings(record))
 
 
 def audit_record(table: Table, record: Record, *steps: str | int) -> list[tuple[tuple[str | int, ...], str]]:
-    """What the rules say of *record* and of its entries: where it is, below *steps*, and why."""
+    """Apply the rules to *record* and its entries; return the place and the text of each finding.
+
+    *steps* lead to *record*, and are the beginning of each place.
+    """
     found: list[tuple[tuple[str | int, ...], str]] = []
     for below, entry, at in walk_record(table, record, *steps):
         for rule in audits_of(below):

@@ -1,7 +1,7 @@
-"""What the numbers of a run should keep to, whatever the database took: rules that schemas declare.
+"""Rules for the numbers of a run, which schemas declare and databases do not enforce.
 
-A rule names members as they stand in a record, and an entry's by a path (``consumptions.total_cost``). It is
-silent where one of them is null, missing or no number, and where a schema has left one out.
+A rule names members as in a record, and those of entries by a path (``consumptions.total_cost``). It is not
+applied if one of them is null, missing or not a number, or if the schema leaves it out.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from typing import Any, Protocol, TypeAlias
 Record: TypeAlias = Mapping[str, Any]
 
 Finding: TypeAlias = tuple[str, str]
-"""The member at fault, and one sentence that says why."""
+"""The member at fault, and a sentence that says why."""
 
 
 class Audit(Protocol):
-    """A rule, which a schema names in ``Meta.audits``; ``str()`` says what it wants, with its tolerance."""
+    """A rule for ``Meta.audits`` of a schema; ``str()`` describes it, with its tolerance."""
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The names and paths of what it looks at."""
+        """The names and paths of the members that it reads."""
 
     def findings(self, record: Record) -> Iterator[Finding]:
-        """What is wrong with *record*, whose form is right."""
+        """What is wrong with *record*, which is valid in the format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A *total* is the sum of its *parts*, where there are any: entries may be missing.
+    """A *total* is the sum of its *parts*; a record without parts is not checked.
 
     Attributes:
         total: The name of the member.
         parts: Paths to members of entries, or names of members.
-        tolerance: How much they may be apart, as decimal text: rounding.
+        tolerance: The largest difference that is allowed for rounding, as decimal text.
     """
 
     total: str
@@ -51,7 +51,7 @@ class Sum:
         return (self.total, *self.parts)
 
     def findings(self, record: Record) -> Iterator[Finding]:
-        """The total, where it is not the sum."""
+        """The total, if it is not the sum."""
         total = number(record.get(self.total))
         found = [number(value) for path in self.parts for value in _values(record, path)]
         numbers = [each for each in found if each is not None]
@@ -64,13 +64,13 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class PerUnit:
-    """A *total* is what one *unit* is, as often as the *count* says.
+    """The value per *unit*, multiplied by the *count*, is the *total*.
 
     Attributes:
-        unit: The name of the member that says how much one is.
-        total: That which says how much all are.
-        count: That which says how many there are; of none, nothing is said.
-        tolerance: How much one may be apart, as decimal text: rounding.
+        unit: The name of the member with the value of one unit.
+        total: The name of the member with the value of all units.
+        count: The name of the member with the number of units; a record with a count of 0 is not checked.
+        tolerance: The largest difference per unit that is allowed for rounding, as decimal text.
     """
 
     unit: str
@@ -87,7 +87,7 @@ class PerUnit:
         return (self.unit, self.total, self.count)
 
     def findings(self, record: Record) -> Iterator[Finding]:
-        """The unit, where so many of them are not the total."""
+        """The unit, if it does not match the total."""
         unit, total, count = (number(record.get(name)) for name in self.members)
         if unit is None or total is None or not count:
             return
@@ -99,11 +99,11 @@ class PerUnit:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """A *member* is at most so many *times* a *limit*.
+    """A *member* is at most a *limit*, or a multiple of it.
 
     Attributes:
         member: The name of the member.
-        limit: That of another one.
+        limit: The name of the member that limits it.
         times: A factor, as decimal text.
     """
 
@@ -124,7 +124,7 @@ class AtMost:
         return (self.member, self.limit)
 
     def findings(self, record: Record) -> Iterator[Finding]:
-        """The member, where it is more."""
+        """The member, if it is more."""
         value, limit = (number(record.get(name)) for name in self.members)
         if value is not None and limit is not None and value > limit * Decimal(self.times):
             yield self.member, f"{value} is more than {self._of}, which is {limit}."
@@ -132,10 +132,10 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True)
 class NotEmpty:
-    """At least one of these *ledgers* has entries.
+    """At least one of the *ledgers* has entries.
 
     Attributes:
-        ledgers: Their names.
+        ledgers: The names of the ledgers.
     """
 
     ledgers: tuple[str, ...]
@@ -149,13 +149,13 @@ class NotEmpty:
         return self.ledgers
 
     def findings(self, record: Record) -> Iterator[Finding]:
-        """The first ledger, where all are empty."""
+        """The first ledger, if all are empty."""
         if not any(record.get(name) for name in self.ledgers):
             yield self.ledgers[0], f"There are no entries in {' or '.join(self.ledgers)}."
 
 
 def entries_in(record: Record, name: str) -> list[tuple[tuple[int, ...], Record]]:
-    """The entries of the ledger *name*, each with its place in the list; a single entry has none."""
+    """The entries of the ledger *name*, each with its index in the list; a single entry has none."""
     value = record.get(name)
     if isinstance(value, Mapping):
         return [((), value)]
@@ -173,7 +173,7 @@ def _values(record: Record, path: str) -> list[Any]:
 
 
 def number(value: Any) -> Decimal | None:
-    """Return the exact *value* of a member; None: it is not a number."""
+    """The exact *value* of a member; None: it is not a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The base class of schemas, and its options: all that binding and the JSON Schema know of a schema."""
+"""The base class of schemas and its options, which binding and the JSON Schema read."""
 
 from __future__ import annotations
 
@@ -46,18 +46,19 @@ class RecordOpts(SQLAlchemySchemaOpts):
         changed: The field that says when a row was last written.
         optional: The fields that are left out where the model has no such column.
         exclude: The fields to leave out.
-        left_out: The whole of ``Meta.exclude``: fields, and mapped attributes without a field, which
-            marshmallow would refuse.
-        unbound: ``error``: a mapped attribute that is not accounted for is a `BindingError`. ``ignore``: it
-            is left out, and a listener or a trigger fills it if it must not be null.
-        from_owner: Attributes of a ledger's entries, and those of the owner's row that fill them.
+        left_out: All names in ``Meta.exclude``, including mapped attributes without a field, which
+            marshmallow would reject.
+        unbound: What to do with mapped attributes that are not accounted for. ``error``: raise a
+            `BindingError`. ``ignore``: leave them out; a listener or trigger fills those that must not be
+            null.
+        from_owner: By attribute of a ledger's entries, the attribute of the owner's row that fills it.
         audits: Rules for the numbers of a record; None: none, not even inherited ones.
         charts: What a report shows of the numbers of a record.
         unit: The member that says what the amounts of a record are counted in.
         kind: The name of a kind of run; empty: not set.
         collection: The name of its list in a document; empty: not set.
-        timestamps: Every ``timestamp`` that this ``Meta`` and those that it derives from set, its own first;
-            empty: not set.
+        timestamps: Every ``timestamp`` that this ``Meta`` and its base classes set, its own first; empty:
+            not set.
     """
 
     def __init__(self, meta: type, *args: Any, **kwargs: Any) -> None:
@@ -105,16 +106,16 @@ def _names(meta: type, option: str) -> tuple[str, ...]:
 
 
 class RecordMeta(SQLAlchemySchemaMeta):
-    """Inherits options of ``Meta``, and makes ``auto_field()`` anew for a subclass with another model."""
+    """Inherits options of ``Meta``, and creates ``auto_field()`` again for a subclass with another model."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
-        """A schema class whose ``Meta`` inherits from those of its bases, also where it does not say so.
+        """A schema class whose ``Meta`` inherits from those of its bases, even if it does not say so.
 
         Raises:
-            BindingError: An option is misspelled, or has a value that it cannot have.
+            BindingError: An option is misspelled or has an invalid value.
         """
         own, inherited = attrs.get("Meta"), [base.Meta for base in bases if hasattr(base, "Meta")]
-        # A new mapping: the caller of type(…) may use its own again.
+        # A new mapping: the caller of type(…) may use the old one again.
         attrs = {**attrs, "Meta": _merged_meta([*([] if own is None else [own]), *inherited])}
         try:
             _check_options(own, inherited)
@@ -135,7 +136,7 @@ class RecordMeta(SQLAlchemySchemaMeta):
     def get_auto_fields(
         cls, fields: dict[str, Any], converter: Any, opts: RecordOpts, _dict_cls: Any
     ) -> dict[str, Field[Any]]:
-        """The fields that replace each ``auto_field()``; it stays where the model has no such column."""
+        """The field for each ``auto_field()``, or the ``auto_field()`` if the model lacks the column."""
         replaced: dict[str, Field[Any]] = {}
         for name, field in fields.items():
             wanted = field if isinstance(field, SQLAlchemyAutoField) else getattr(field, "auto_field", None)
@@ -170,7 +171,7 @@ def _merged_meta(metas: list[type]) -> type:
 
 
 def _leads_to_field(name: str, declared: Mapping[str, Field[Any]]) -> bool:
-    """Whether *name* is a field, or with a point, may be one of a nested schema."""
+    """Whether *name* is a field, or a dotted path into a nested schema."""
     first, point, _ = name.partition(".")
     field = declared.get(first)
     return field is not None and (not point or nested_in(field) is not None)
@@ -180,7 +181,7 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     """The fields of one record and the options of its ``Meta``.
 
     Attributes:
-        excluded: The names of fields and attributes that ``Meta`` or the caller leaves out.
+        excluded: The names of fields and attributes that ``Meta`` or the caller excludes.
     """
 
     OPTIONS_CLASS = RecordOpts
@@ -211,7 +212,7 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         self._check_nulls()
 
     def _check_nulls(self) -> None:
-        """Raise BindingError where a foreign key is nullable, and its slug says nothing about null."""
+        """Raise BindingError if a foreign key is nullable and its slug does not say if null is allowed."""
         for name, field in self.load_fields.items():
             relation = field.relation if field in self.slug_groups.silent else None
             nullable = [] if relation is None else [each.name for each in relation.local if each.nullable]
@@ -224,7 +225,7 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
                 )
 
     def _check_names(self) -> None:
-        """Raise BindingError for names in ``Meta.exclude`` and auto fields that the model does not have."""
+        """Raise BindingError if the model lacks a name in ``Meta.exclude`` or the column of an auto field."""
         if self.opts.model is None:
             return
         mapper = mapper_of(self.opts.model)
@@ -256,7 +257,7 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
 
     @property
     def is_hooked(self) -> bool:
-        """Whether functions of the host's change records before they are loaded."""
+        """Whether hooks of the host change records before they are loaded."""
         return bool(self._hooks["pre_load"])
 
     def member(self, name: str) -> str:
@@ -265,23 +266,23 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
         return name if field is None else field.attribute or name
 
     def alternatives(self) -> list[list[str]]:
-        """Groups of slugs of the same relationship: of each, a record needs at least one that is not null."""
+        """Groups of slugs of one relationship; a record needs at least one of each group that is not null."""
         return list(map(list, self.slug_groups.alternatives))
 
     def choices(self) -> list[list[str]]:
-        """Groups of references: of each, a record has exactly one that is not null."""
+        """Groups of references; a record has exactly one of each group that is not null."""
         return list(map(list, self.slug_groups.choices))
 
 
 def _association_columns(mapper: Mapper[Any], name: str) -> set[str]:
-    """How ``Meta.exclude`` names the further columns of the association table of a relationship."""
+    """The names in ``Meta.exclude`` for the data columns of a relationship's association table."""
     between = mapper.relationships[name].secondary if name in mapper.relationships else None
     columns = [] if between is None else data_columns(mapper.relationships[name])
     return {f"{name}.{column.key}" for column in columns}
 
 
 def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:
-    """Whether the model has what the *field* called *name* is read from."""
+    """Whether the model has the attribute that the *field* called *name* reads."""
     if isinstance(field, Slug) and field.relationship is not None:
         try:
             copy.copy(field).fit_key(mapper)
@@ -292,7 +293,7 @@ def _has(mapper: Mapper[Any], name: str, field: Field[Any]) -> bool:
 
 
 def declares(schema: type[Any], path: str) -> bool:
-    """Whether *schema*, or one that it derives from, declares the member at the dotted *path*."""
+    """Whether *schema* or one of its base classes declares the member at the dotted *path*."""
     name, _, rest = path.partition(".")
     declared = (item for base in schema.__mro__ for item in getattr(base, "_declared_fields", {}).items())
     fields = [field for own, field in declared if wire_name(own, field) == name]
@@ -303,7 +304,7 @@ def declares(schema: type[Any], path: str) -> bool:
 def binding_error(
     schema: object, message: str, *, field: str | None = None, advice: str | None = None
 ) -> BindingError:
-    """The error about *schema*, a schema or its class, or about a *field* or option of it."""
+    """An error about *schema*, a schema or its class, or about one of its fields or options."""
     error = BindingError(message, advice=advice)
     error.locate(_name_of(schema), field=field, model=_model_of(schema))
     return error
@@ -311,7 +312,7 @@ def binding_error(
 
 @contextmanager
 def locate_errors(schema: object, field: str) -> Iterator[None]:
-    """Let BindingErrors in the block name *field* of *schema*, unless they name a place already."""
+    """Add *schema* and *field* to a BindingError in the block, unless it names a place already."""
     try:
         yield
     except BindingError as error:

@@ -1,4 +1,4 @@
-"""Read a marshmallow schema and its model as the description of a kind of run."""
+"""Derive kinds of run and their tables from marshmallow schemas and their models."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RESERVED_KINDS = {
     "date",
     "json",
 }
-"""Names that streams and the published schema have for something else than a kind of run."""
+"""Names that streams and the published schema use for other things than kinds of run."""
 
 _RESERVED_COLLECTIONS = {"version", "exported_at"}
 
@@ -65,7 +65,7 @@ def kind_of(schema_class: type[BaseSchema]) -> Kind:
         audits_of(each)  # raises BindingError for a rule or chart that names no member
         charts_of(each)
         if each.changed is None and each.schema.opts.changed not in (None, "updated_at"):
-            text = f"{each.schema.opts.changed!r} is no UtcTimestamp, Epoch or Date of the schema"
+            text = f"{each.schema.opts.changed!r} is not a UtcTimestamp, Epoch or Date of the schema"
             raise binding_error(each.schema, text, field="Meta.changed")
     if table.identity is None:
         text = "must have one RunUUID field; it has 0, and no Meta.identity that names another member"
@@ -74,7 +74,7 @@ def kind_of(schema_class: type[BaseSchema]) -> Kind:
 
 
 def _check_names(schema_class: type[BaseSchema]) -> None:
-    """Raise BindingError where ``Meta`` lacks the model or a name, or has one that the format uses."""
+    """Raise BindingError if ``Meta`` lacks the model or a name, or has a name that the format uses."""
     opts = schema_class.opts
     needed = {
         "model": opts.model is not None,
@@ -93,12 +93,12 @@ def _check_names(schema_class: type[BaseSchema]) -> None:
 
 
 def _timestamp(table: Table, name: str | None) -> str | None:
-    """The member that orders the runs; None: their identity does."""
+    """The member that orders the runs; None: they are ordered by their identity."""
     if name is None:
         return None
     member = table.schema.member(name)
     if not isinstance(table.fields.get(member), UtcTimestamp | Date):
-        text = f"{name!r} is no UtcTimestamp, Epoch or Date of the schema"
+        text = f"{name!r} is not a UtcTimestamp, Epoch or Date of the schema"
         advice = "name one, or write timestamp = None to order the runs by their identity"
         raise binding_error(table.schema, text, field="Meta.timestamp", advice=advice)
     return member
@@ -115,10 +115,10 @@ def table_of(schema_class: type[BaseSchema]) -> Table:
 
 
 def plain_schema(schema_class: type[BaseSchema]) -> BaseSchema:
-    """A schema that loads plain values.
+    """A schema that loads plain values, not rows.
 
     Raises:
-        BindingError: What it says does not fit its model, or itself.
+        BindingError: The schema does not fit its model, is nested in itself, or names an unknown field.
     """
     try:
         return schema_class(load_instance=False)
@@ -157,7 +157,7 @@ def _table(schema: BaseSchema) -> Table:
     _check_apart(schema, ledgers)
     _check_keys(schema, columns)
     _check_dumped(schema, mapper)
-    fields = [*schema.dump_fields.items(), *schema.load_fields.items()]  # those only dumped give way
+    fields = [*schema.dump_fields.items(), *schema.load_fields.items()]  # loaded fields take precedence
     return Table(
         schema,
         mapper,
@@ -174,14 +174,14 @@ def _table(schema: BaseSchema) -> Table:
 
 
 def _check_unknown(unknown: str | None) -> None:
-    """Raise BindingError if unknown members would be ignored or kept: the format has none."""
+    """Raise BindingError if unknown members would be ignored or included."""
     if unknown not in (None, RAISE):
         text = f"unknown={unknown.upper()}: an unknown member is always an error"
         raise BindingError(text, advice="leave the option out")
 
 
 def _check_apart(schema: BaseSchema, ledgers: list[Ledger]) -> None:
-    """Raise BindingError where two ledgers would hold the same rows."""
+    """Raise BindingError if two ledgers have the same rows."""
     seen: dict[Any, str] = {}
     for ledger in ledgers:
         rows = ledger.table.mapper, ledger.local, tuple(ledger.constants.items())
@@ -191,7 +191,7 @@ def _check_apart(schema: BaseSchema, ledgers: list[Ledger]) -> None:
 
 
 def _check_keys(schema: BaseSchema, columns: Mapping[str, sa.Column[Any]]) -> None:
-    """Raise BindingError where columns of several tables have one name: rows are written by name."""
+    """Raise BindingError if several columns have one name, because rows are written by name."""
     keys = Counter(column.key for column in columns.values())
     for member, column in columns.items():
         if keys[column.key] > 1:
@@ -201,7 +201,7 @@ def _check_keys(schema: BaseSchema, columns: Mapping[str, sa.Column[Any]]) -> No
 
 
 def _check_dumped(schema: BaseSchema, mapper: Mapper[Any]) -> None:
-    """Raise BindingError where a member that is only dumped has nothing to be dumped from."""
+    """Raise BindingError if the model lacks the attribute of a member that is only dumped."""
     for name, field in schema.dump_fields.items():
         source = (field.attribute or name).partition(".")[0]
         if not field.dump_only or not isinstance(field, WireField):
@@ -215,7 +215,7 @@ def _check_dumped(schema: BaseSchema, mapper: Mapper[Any]) -> None:
 
 
 def _check_null(field: Field[Any], column: sa.Column[Any]) -> None:
-    """Raise BindingError where what is left out would be stored as a null that could not be exported."""
+    """Raise BindingError if a member that is left out would be stored as null, which is not allowed."""
     stands_in = column.default, column.server_default, column.computed
     may_be_null = column.nullable and stands_in == (None, None, None) and not isinstance(field, UtcTimestamp)
     if may_be_null and not (field.required or field.allow_none):
@@ -250,7 +250,7 @@ def _ledger(mapper: Mapper[Any], name: str, schema: BaseSchema, *, many: bool) -
 def _order(
     schema: BaseSchema, table: Table, owner: Relation
 ) -> tuple[tuple[str, ...], Literal["recording", "content", "hidden"]]:
-    """What orders the entries of a ledger: `Ledger.order` and `Ledger.further_order`."""
+    """`Ledger.order` and `Ledger.further_order`."""
     named = [schema.member(name) for name in order_names(schema, owner)]
     order = tuple(itertools.takewhile(table.fields.__contains__, named))
     growing = table.growing_key

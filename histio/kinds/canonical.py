@@ -1,4 +1,4 @@
-"""Bring records into the form in which an export would write them."""
+"""Convert records to the form in which an export writes them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from histio.log import log_handled
 from histio.wire import WireField, wire_name
 
 ONLY_DUMPED = ""
-"""The key of the members that are only dumped, as a mapping from names to values. No member has this key."""
+"""The key, which no member has, of a mapping from the names of dump-only members to their values."""
 
 
 def canonicalize(table: Table, record: Any) -> Any:
-    """*record* as an export would write it, with its own slugs; the same object if it cannot be loaded."""
+    """*record* as an export writes it, but with its own slugs; *record* itself if it cannot be loaded."""
     values = load(table, record)
     return record if values is None else dump(table, values)
 
 
 def load(table: Table, record: Any) -> dict[str, Any] | None:
-    """Load the values of *record* and its `ONLY_DUMPED` members; None: it cannot be loaded."""
+    """The loaded values of *record*, with its `ONLY_DUMPED` members; None: it cannot be loaded."""
     try:
         values = table.schema.load(copy.deepcopy(record))
         return _with_only_dumped(table, values, record)
@@ -49,7 +49,7 @@ def dump(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
     ledgers = {ledger.member: ledger for ledger in table.ledgers}
     for member, value in values.items():
         if member not in table.names:
-            continue  # added by a hook of the host's
+            continue  # added by a hook of the host
         if value is not None and member in ledgers:
             entries = [dump(ledgers[member].table, entry) for entry in ledgers[member].listed(value)]
             record[table.names[member]] = ledgers[member].collect(entries)

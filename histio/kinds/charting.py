@@ -16,7 +16,7 @@ _UNIT = "unit"
 
 @functools.lru_cache(maxsize=256)
 def charts_of(table: Table) -> tuple[Compare, ...]:
-    """The charts of *table* whose members its schema has.
+    """The charts of *table*, without those whose members its schema leaves out.
 
     Raises:
         BindingError: A chart names an unknown member or one that is not a number, or ``Meta.unit`` does not
@@ -30,20 +30,22 @@ def charts_of(table: Table) -> tuple[Compare, ...]:
 
     for chart in opts.charts:
         if not isinstance(chart, Compare):
-            raise binding_error(schema, f"{quote(chart)} is no chart of histio.charts", field="Meta.charts")
+            raise binding_error(
+                schema, f"{quote(chart)} is not a chart of histio.charts", field="Meta.charts"
+            )
         for member in chart.members:
             if member not in names and not left_out(member):
                 raise binding_error(schema, f"{chart}: there is no {member!r}", field="Meta.charts")
             if member in names and member not in numbers:
-                raise binding_error(schema, f"{chart}: {member!r} is no number", field="Meta.charts")
+                raise binding_error(schema, f"{chart}: {member!r} is not a number", field="Meta.charts")
     if opts.unit not in {None, _UNIT} and not left_out(opts.unit) and unit_of(table) is None:
-        text = f"{opts.unit!r} is no Text, Choice or Slug of the schema"
+        text = f"{opts.unit!r} is not a Text, Choice or Slug of the schema"
         raise binding_error(schema, text, field="Meta.unit")
     return tuple(chart for chart in opts.charts if numbers.keys() >= set(chart.members))
 
 
 def amounts_of(table: Table) -> dict[str, str]:
-    """The members of *table* that are numbers, by their names on the wire; not what identifies a record."""
+    """The members of *table* that are numbers, without its identity, by their names on the wire."""
     return {
         table.names[member]: member
         for member, field in table.fields.items()
@@ -52,7 +54,7 @@ def amounts_of(table: Table) -> dict[str, str]:
 
 
 def unit_of(table: Table) -> str | None:
-    """The name of the member that says what the amounts of a record are counted in; None: nothing does."""
+    """The name of the member with the unit of a record's amounts; None: there is none."""
     wanted = table.schema.opts.unit
     member = next((member for member, name in table.names.items() if name == wanted), None)
     field = None if member is None else table.fields[member]

@@ -1,7 +1,6 @@
 """Charts of a kind's numbers, which schemas declare for the report.
 
-As in audits, members are named as they stand in a record, and a chart is left out where a schema has left out
-one of its members.
+Members are named as in a record. A chart is left out if the schema leaves out one of its members.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """What was *planned* beside what *actual* says, over time and by each slug.
+    """Planned and actual numbers side by side, over time and by each slug.
 
     Records in which one of the two is null or missing are left out.
 
     Attributes:
-        planned: The name of a member that is a number.
-        actual: That of another one.
+        planned: The name of the member with the planned number.
+        actual: The name of the member with the actual number.
     """
 
     planned: str

@@ -21,7 +21,7 @@ _Processor: TypeAlias = Callable[[Any], Any]
 AnyInterval = sa.sql.sqltypes._AbstractInterval  # noqa: SLF001
 """The base class of `sqlalchemy.Interval` and of the databases' own intervals."""
 
-# Types of scalar values, and the classes that drivers take for those.
+# Types of scalar values, and the Python classes that drivers accept for them.
 _PLAIN: tuple[type[TypeEngine[Any]], ...] = (
     *(sa.Integer, sa.Numeric, sa.Float, sa.Boolean, sa.Date, sa.DateTime, sa.Time, sa.Interval, sa.Uuid),
     sa.types._Binary,  # noqa: SLF001 - what BINARY and LargeBinary share
@@ -30,7 +30,7 @@ _SCALARS = (str, bytes, bytearray, memoryview, int, float, Decimal, dt.date, dt.
 
 _DIALECT: sa.Dialect = DefaultDialect()
 
-# Types that say nothing about what is stored: decorators over them choose a type by dialect.
+# Types without a stored form: decorators over them choose a type for each dialect.
 _ABSTRACT = (TypeEngine, sa.types.NullType, sa.types.UserDefinedType)
 
 _logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _logger = logging.getLogger(__name__)
 
 @functools.cache
 def _dialects() -> tuple[sa.Dialect, ...]:
-    """The default dialect, and those of all databases that SQLAlchemy knows; none needs its driver."""
+    """The default dialect and all dialects of SQLAlchemy, which work without drivers."""
     found = [_DIALECT]
     for name in sqlalchemy.dialects.__all__:
         module = import_module(f"sqlalchemy.dialects.{name}.base")
@@ -69,8 +69,8 @@ def _implementation(decorator: TypeDecorator[Any]) -> TypeEngine[Any]:
 def _layers(column_type: TypeEngine[Any], dialect: sa.Dialect | None) -> Iterator[TypeEngine[Any]]:
     """*column_type* and the types below its decorators, from the outermost in.
 
-    With *dialect* None, they are those of no database in particular. With a dialect, `sqlalchemy.Interval` is
-    replaced by the database's own interval type; where it has none, SQLAlchemy stores times since 1970.
+    If *dialect* is None, the types are not specific to a database. With a dialect, `sqlalchemy.Interval` is
+    replaced by the database's own interval type; if it has none, SQLAlchemy stores times since 1970.
     """
     while True:
         if dialect is not None:
@@ -116,28 +116,28 @@ def converts(column_type: TypeEngine[Any]) -> bool:
 
 
 def keeps_objects(column_type: TypeEngine[Any]) -> bool:
-    """Whether a decorator keeps any Python object, as `sqlalchemy.PickleType` does."""
+    """Whether a decorator keeps any Python object, like `sqlalchemy.PickleType`."""
     return is_decorated(column_type) and python_form(column_type, [("tuple",)]) is not None
 
 
 def python_form(column_type: TypeEngine[Any], candidates: Sequence[Any]) -> Any:
     """The first of *candidates* that *column_type* writes and reads back unchanged; None: no candidate.
 
-    A decorator is tried with the dialect of each database. It has to agree for all databases for which it
-    keeps any candidate.
+    A decorator is tried with every dialect. A candidate must be unchanged with all dialects for which the
+    decorator keeps any candidate.
     """
     dialects = _dialects() if is_decorated(column_type) else (_DIALECT,)
-    kept = [found for each in dialects if (found := _kept(column_type, each, candidates))]
+    kept = [found for each in dialects if (found := _find_kept(column_type, each, candidates))]
     places = set.intersection(*kept) if kept else ()
     return candidates[min(places)] if places else None
 
 
-def _kept(column_type: TypeEngine[Any], dialect: sa.Dialect, candidates: Sequence[Any]) -> set[int]:
+def _find_kept(column_type: TypeEngine[Any], dialect: sa.Dialect, candidates: Sequence[Any]) -> set[int]:
     """The indices of the *candidates* that *column_type* writes and reads back unchanged with *dialect*."""
     try:
         adapted = column_type.dialect_impl(dialect)
         if isinstance(column_type, TypeDecorator) and not isinstance(adapted, TypeDecorator):
-            return set()  # replaced by a type of the database, which says nothing about the decorator
+            return set()  # replaced by a type of the database, so the decorator cannot be tried
         write = adapted.bind_processor(dialect) or _same
         read = adapted.result_processor(dialect, None) or _same
         written = _written(declared(column_type, dialect))
@@ -148,14 +148,14 @@ def _kept(column_type: TypeEngine[Any], dialect: sa.Dialect, candidates: Sequenc
 
 
 def _written(stored: TypeEngine[Any]) -> tuple[type[Any], ...]:
-    """The classes of values that drivers take for a column of the *stored* type."""
+    """The classes of values that drivers accept for a column of the *stored* type."""
     if isinstance(stored, sa.String):
         return (str,)
     return _SCALARS if isinstance(stored, _PLAIN) else (object,)
 
 
 def _keeps(write: _Processor, read: _Processor, candidate: Any, written: tuple[type[Any], ...]) -> bool:
-    """Whether *candidate* is read back unchanged, after it was stored as one of the *written* classes."""
+    """Whether *candidate* is stored as one of the *written* classes and read back unchanged."""
     try:
         stored = write(candidate)
         returned = read(stored)

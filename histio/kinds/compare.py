@@ -24,7 +24,7 @@ class Path(NamedTuple):
         return Path((*self.given, step), (*self.stored, step))
 
     def entry(self, ledger: Ledger, given: int | None, stored: int | None) -> Path:
-        """The path to an entry of the *ledger* at this path, by its indexes; None: that record lacks it."""
+        """The path to an entry of the *ledger* at this path, by its indices; None: that record lacks it."""
         steps = [() if place is None or not ledger.many else (place,) for place in (given, stored)]
         return Path((*self.given, *steps[0]), (*self.stored, *steps[1]))
 
@@ -138,7 +138,7 @@ class Comparison:
 
 
 def _same_rows(table: Table, given: Values, stored: Values) -> set[str]:
-    """The slugs of *given* that need no comparison, because the one that resolves is the stored one."""
+    """The slugs of *given* that need no comparison, because the deciding slug equals the stored one."""
     return {
         member
         for reference in table.references

@@ -33,7 +33,7 @@ from histio.kinds.mapping import column_named, mapper_of
 
 
 class Converter(ModelConverter):
-    """Gives ``auto_field()`` the histio field of the column's type."""
+    """Chooses the histio field for ``auto_field()`` by the column's type."""
 
     SQLA_TYPE_MAPPING: dict[Any, Any] = {  # noqa: RUF012 - as in marshmallow-sqlalchemy
         sa.Uuid: RunUUID,
@@ -93,7 +93,7 @@ class Converter(ModelConverter):
         return item
 
     def _add_column_kwargs(self, kwargs: dict[str, Any], column: sa.Column[Any]) -> None:
-        """Required unless the database can do without; lengths and ranges come from `WireField.fit`."""
+        """Make the field required unless the database fills the column; `WireField.fit` adds limits."""
         kwargs["allow_none"] = bool(column.nullable)
         filled = column.default is not None or column.server_default is not None
         kwargs["required"] = not column.nullable and not filled and column.computed is None
@@ -126,4 +126,4 @@ def advice(data_type: TypeEngine[Any]) -> str:
         return "it stores decimals as floats: write FixedDecimal(precision=15, scale=…)"
     if isinstance(stored, sa.types.NullType):
         return "the model gives the column no type"
-    return f"its values are no JSON: {_OWN}"
+    return f"its values are not JSON: {_OWN}"

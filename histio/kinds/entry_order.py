@@ -57,7 +57,7 @@ def order_of(schema: BaseSchema, owner: Relation) -> Callable[[Iterable[Any]], l
         return [_after_none(of(row)) for of in placing]
 
     if getattr(mapper.local_table, "autoincrement_column", None) is not None:
-        # Entries in the same place are sorted by their growing key: in the order of their recording.
+        # Entries in the same place are sorted by their key, which grows as they are recorded.
         return lambda rows: sorted(rows, key=lambda row: (place(row), _values(row, keys)))
     return lambda rows: list(_with_ties(schema, rows, place))
 

@@ -1,4 +1,4 @@
-"""Explain in the words of the format what a JSON Schema validator finds wrong."""
+"""Describe the errors of a JSON Schema validator in the terms of the format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from histio.pointer import pointer
 from histio.report import Code, Fault, Problem
 from histio.wire import quote
 
-# The codes of a validator's keywords; that of every other keyword is `schema`.
+# The problem codes of keywords; all other keywords have the code `schema`.
 _CODES: dict[str, Code] = {
     "minimum": "out-of-range",
     "maximum": "out-of-range",
@@ -23,11 +23,11 @@ _CODES: dict[str, Code] = {
 }
 
 TOO_LARGE = (RecursionError, ValueError)
-"""What is raised for values that are nested too deeply, and for integers with too many digits."""
+"""The exceptions for values that are nested too deeply and for integers with too many digits."""
 
 
 def explain(validator: Any, instance: object, at: tuple[str | int, ...]) -> list[Problem]:
-    """What *validator* finds wrong with *instance*, whose place is at the steps *at*."""
+    """The problems that *validator* finds in *instance*; *at*: the steps to it."""
     problems = []
     try:
         for error in validator.iter_errors(instance):
@@ -45,7 +45,7 @@ def explain(validator: Any, instance: object, at: tuple[str | int, ...]) -> list
 
 
 def explain_exported_at(members: Any, where: str) -> Problem:
-    """What the field says of an ``exported_at`` that the JSON Schema refuses."""
+    """The problem of an ``exported_at`` that the JSON Schema rejects, with the message of the field."""
     try:
         EXPORTED_AT.check(members["exported_at"])
     except ValidationError as error:
@@ -55,11 +55,11 @@ def explain_exported_at(members: Any, where: str) -> Problem:
 
 
 def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The steps below the error's own place, and a sentence, for each fault of one validation error."""
+    """For each fault in a validation error, the steps below the error's own place, and a sentence."""
     rule: Any = error.validator_value
     instance: Any = error.instance
     if error.validator == "required":
-        # One error is raised for each missing member; its text begins with the name.
+        # There is one error for each missing member; its text begins with the name.
         missing = [name for name in rule if name not in instance and error.message.startswith(repr(name))]
         yield from (((name,), "Missing data for required field.") for name in missing)
     elif error.validator == "additionalProperties":

@@ -1,4 +1,4 @@
-"""Check that a field keeps the values of its column."""
+"""Fit fields to their columns."""
 
 from __future__ import annotations
 

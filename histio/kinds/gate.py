@@ -26,7 +26,7 @@ except ImportError:  # a platform without a wheel
     jsonschema_rs = None  # type: ignore[assignment]
 
 _EXACT = 2**53
-"""Integers below it are the same to every reader of JSON (RFC 8259, section 6)."""
+"""All JSON parsers agree on integers below it (RFC 8259, section 6)."""
 
 _log = logging.getLogger("histio")
 
@@ -34,12 +34,12 @@ _log = logging.getLogger("histio")
 class Gate:
     """Checks documents and records against a JSON Schema.
 
-    jsonschema-rs accepts records; jsonschema explains what is wrong with others, and with documents, headers
-    and trailers.
+    jsonschema-rs accepts records. jsonschema explains what is wrong with other records, and with documents,
+    headers and trailers.
 
     Args:
         schema: The JSON Schema, from `published` or `derive`.
-        older: Older versions that are read too.
+        older: Older versions that can also be read.
 
     Attributes:
         schema: The JSON Schema.
@@ -95,20 +95,20 @@ class Gate:
         return record if self.accepts(kind, record, decoded=True) else None
 
     def explain(self, kind: str, record: object, at: tuple[str | int, ...]) -> list[Problem]:
-        """What is wrong with the form of *record*, whose place is at the steps *at*; empty: it is valid."""
+        """The problems of the form of *record*; empty: it is valid. *at*: the steps to it."""
         return explain(self._explaining[kind], record, at)
 
     def check_envelope(self, document: object) -> list[Problem]:
-        """What is wrong with *document*, apart from its runs."""
+        """The problems of *document*, without those of its runs."""
         return self._check_versioned(self._envelope, document, ())
 
     def check_header(self, members: object) -> list[Problem]:
-        """What is wrong with the *members* of a stream's header, which is its first line."""
+        """The problems of the *members* of a stream's header, which is its first line."""
         problems = self._check_versioned(self._explaining["header"], members, ("header",))
         return [replace(problem, line=1) for problem in problems]
 
     def check_trailer(self, line: object, number: int) -> list[Problem]:
-        """What is wrong with a stream's trailer: the decoded *line* with this 1-based *number*."""
+        """The problems of a stream's trailer: the decoded *line* with this 1-based *number*."""
         members = line.get("trailer") if isinstance(line, dict) else None
         problems = explain(self._explaining["trailer"], members, ("trailer",))
         if isinstance(line, dict):
@@ -120,7 +120,7 @@ class Gate:
         return [replace(problem, code="corrupt", line=number) for problem in problems]
 
     def _check_versioned(self, validator: Any, members: object, at: tuple[str, ...]) -> list[Problem]:
-        """What is wrong with *members* that have a version and the time of an export."""
+        """The problems of *members* that have a version and the time of an export."""
         if isinstance(members, dict) and any(members.get("version") == older for older in self._older):
             members = {**members, "version": self.version}
         problems = [self._with_older(problem) for problem in explain(validator, members, at)]
@@ -131,7 +131,7 @@ class Gate:
         return [*others, explain_exported_at(members, where)]
 
     def _with_older(self, problem: Problem) -> Problem:
-        """*problem*; if it is about the version, with the older versions that are read too."""
+        """*problem*; if it is about the version, with the older versions that can also be read."""
         if problem.code != "version" or not self._older:
             return problem
         older = ", ".join(sorted(self._older))
@@ -139,9 +139,9 @@ class Gate:
 
 
 def _fast_validator(schema: JsonSchema, kind: str) -> Any:
-    """What validates runs of *kind* a hundred times faster than jsonschema; None: there is nothing.
+    """A validator for runs of *kind*, a hundred times faster than jsonschema; None: there is none.
 
-    jsonschema decides about what it refuses, because the patterns of hosts may not be portable.
+    What it rejects is checked again by jsonschema, because the patterns of hosts may not be portable.
     """
     if jsonschema_rs is None:
         _warn_once_without_wheel()
@@ -160,9 +160,9 @@ def _warn_once_without_wheel() -> None:
 
 
 def _reads_alike(rule: Any, definitions: JsonSchema, *within: str) -> bool:
-    """Whether all readers of JSON give the same value for text that has the form of *rule*.
+    """Whether all JSON parsers return the same value for text that matches *rule*.
 
-    They do not where integers may be of any size, or values of any form and depth.
+    They do not if integers may have any size, or values any form and depth.
 
     Args:
         rule: A JSON Schema.

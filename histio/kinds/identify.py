@@ -1,4 +1,4 @@
-"""Find what identifies the records of a schema: the fields that ``Meta.identity`` names, or the `RunUUID`."""
+"""Find the identity of a schema's records: the fields that ``Meta.identity`` names, or the `RunUUID`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def identity_fields(schema: BaseSchema) -> tuple[str, ...]:
     for name in names:
         field = schema.load_fields.get(name)
         if field is None or not field.required:
-            raise binding_error(schema, f"{name!r} is no required member", field=_OPTION)
+            raise binding_error(schema, f"{name!r} is not a required member", field=_OPTION)
         _check_not_null(schema, name)
     return names or _uuid_field(schema)
 
@@ -85,7 +85,7 @@ def identity_of(
             parts += _parts_of_slug(mapper, member, wire_name(name, field), field)
             own += relation(mapper, field.relationship).local
         else:
-            raise binding_error(schema, f"{name!r} is no member with a column", field=_OPTION)
+            raise binding_error(schema, f"{name!r} is not a member with a column", field=_OPTION)
     if len({column.table for column in own}) > 1:
         text = f"{' and '.join(names)} are kept in several tables"
         raise binding_error(schema, text, field=_OPTION)
@@ -93,7 +93,7 @@ def identity_of(
 
 
 def _parts_of_slug(mapper: Mapper[Any], member: str, name: str, field: Slug) -> Iterator[IdentityPart]:
-    """The values of a slug that is part of an identity."""
+    """The parts of an identity that are the values of a slug."""
     way = relation(mapper, field.relationship or "")
     if field.fallback:
         text = f"{name!r} is part of Meta.identity, so it needs one key alone"

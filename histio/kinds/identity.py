@@ -23,13 +23,14 @@ from histio.wire import WireField
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdentityPart:
-    """One value of an identity.
+    """One of the values that form an identity.
 
     Attributes:
         member: The member that has the value.
         name: Its name on the wire.
         field: The rule of the value.
-        place: The index of the value in a member that is a key of several columns; None: it is the member's.
+        place: The index of the value in a member that is a key of several columns; None: the member has no
+            other value.
         column: The column of the value, in the record's own row or in a related one.
         relation: The relation to the related row that has the column; None: the record's own row has it.
         path: The dotted path from the related row to the column: relationships, then the attribute.
@@ -44,7 +45,7 @@ class IdentityPart:
     path: str
 
     def read(self, values: Mapping[str, Any]) -> Any:
-        """The value in loaded *values*; None where they lack it."""
+        """The value in loaded *values*; None: they lack it."""
         given = values.get(self.member)
         return given if given is None or self.place is None else given[self.place]
 
@@ -58,7 +59,7 @@ class IdentityPart:
         return self.field.to_wire(value) if isinstance(self.field, WireField) and value is not None else value
 
     def normalize(self, value: Any) -> Any:
-        """A *value* from the database in the form of loaded ones: without padding, in the same time zone."""
+        """A *value* from the database in the form of loaded ones, without padding, in the same time zone."""
         if isinstance(self.field, RunUUID | Integer) or not isinstance(self.field, WireField):
             return value
         return value if value is None else self.field.from_wire(self.field.to_wire(value))
@@ -68,7 +69,7 @@ class IdentityPart:
 class Identity:
     """The members that together identify the records of a table.
 
-    In Python, an identity is the loaded value of its one part, or a tuple of the values of several parts.
+    The identity of a record is the loaded value of its only part, or a tuple of the values of its parts.
 
     Attributes:
         mapper: The mapper of the table's model.
@@ -84,13 +85,13 @@ class Identity:
 
     @property
     def is_uuid(self) -> bool:
-        """Whether it is a UUID and nothing else."""
+        """Whether a UUID is the only part."""
         first, *others = self.parts
         return not others and first.relation is None and isinstance(first.field, RunUUID)
 
     @property
     def is_unique(self) -> bool:
-        """Whether the database makes sure that no two rows have the same identity."""
+        """Whether the database ensures that no two rows have the same identity."""
         related: dict[str, list[IdentityPart]] = {}
         for part in self.parts:
             related.setdefault("" if part.relation is None else part.relation.name, []).append(part)
@@ -102,26 +103,26 @@ class Identity:
 
     @property
     def names(self) -> list[str]:
-        """The names of its members on the wire."""
+        """The names of the members on the wire."""
         return list(dict.fromkeys(part.name for part in self.parts))
 
     @property
     def title(self) -> str:
-        """What it is called in a message."""
+        """What messages call the identity."""
         return "UUID" if self.is_uuid else " and ".join(self.names)
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The steps from a record to its identity: to the record itself where it has several members."""
+        """The steps from a record to its identity; empty if the identity has several members."""
         return (self.names[0],) if len(self.members) == 1 else ()
 
     def read(self, values: Mapping[str, Any]) -> Any:
-        """The identity of loaded *values*; None where one of its members is missing."""
+        """The identity of loaded *values*; None: a member of it is missing."""
         given = [part.read(values) for part in self.parts]
         return None if any(each is None for each in given) else self.join_parts(given)
 
     def read_row(self, row: Any) -> Any:
-        """The identity of an object, with None for each part that is missing."""
+        """The identity of an ORM object, with None for each part that is missing."""
         fields: dict[str, Any] = {}
         for part in self.parts:
             if part.relation is None:
@@ -144,13 +145,13 @@ class Identity:
         return (identity,) if len(self.parts) == 1 else identity
 
     def normalize(self, identity: Any) -> Any:
-        """An *identity* that a database has returned, as a record's is loaded."""
+        """An *identity* from the database in the form of loaded ones."""
         if len(self.parts) == 1:
             return self.parts[0].normalize(identity)
         return tuple(part.normalize(each) for part, each in zip(self.parts, identity, strict=True))
 
     def normalize_columns(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """Values from the database, of its columns and of further ones, in the form of written rows."""
+        """Values from the database, of the identity's columns and others, in the form of loaded values."""
         normal = {part.column: part.normalize for part in self.parts if part.relation is None}
         own = zip(self.columns, values, strict=False)
         return (
@@ -159,12 +160,12 @@ class Identity:
         )
 
     def wire(self, identity: Any) -> Any:
-        """A loaded *identity* in wire form: a list where it has several parts."""
+        """A loaded *identity* in wire form; of several parts, a list."""
         wired = [part.wire(each) for part, each in zip(self.parts, self.values(identity), strict=True)]
         return wired[0] if len(wired) == 1 else wired
 
     def format(self, identity: Any) -> str:
-        """An *identity* as unique text: in the form of the format, or as stored if it has no such form."""
+        """An *identity* as unique text, in wire form if it has one, otherwise as it is stored."""
         wired = []
         for part, value in zip(self.parts, self.values(identity), strict=True):
             try:
@@ -174,37 +175,41 @@ class Identity:
         return self._format_parts(wired)
 
     def format_record(self, record: Mapping[str, Any]) -> str:
-        """The identity of a *record*, as the same text."""
+        """The identity of a *record* in wire form, as the same text as `format`."""
         return self._format_parts([part.read_wire(record) for part in self.parts])
 
     def _format_parts(self, wired: Sequence[Any]) -> str:
         return str(wired[0]) if len(wired) == 1 else " ".join(map(_quoted, wired))
 
     def sql(self, entity: Any = None, *, apart: bool = False) -> IdentitySql:
-        """The identity in SELECTs of *entity*, the model or an alias of it; None: of the Core table.
+        """The identity in SELECTs of *entity*.
 
-        *apart*: whether parts in related rows are subqueries, which can be used in any condition, and are
-        NULL if there is no related row. Otherwise they are joined, which makes look-ups fast.
+        Args:
+            entity: The model, or an alias of it; None: the Core table.
+            apart: Whether parts in related rows are subqueries, which can be used in any condition, and are
+                NULL if there is no related row. False: the related rows are joined, so look-ups are fast.
         """
         return IdentitySql(self, entity, apart=apart)
 
 
 def _quoted(wire: Any) -> str:
-    """A part as text, quoted where that is needed to tell it from its neighbours."""
+    """A part as text, quoted if it could be confused with its neighbours."""
     text = "null" if wire is None else str(wire)
     plain = text and '"' not in text and not any(map(str.isspace, text))
     return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 class IdentitySql:
-    """The parts of an identity in SELECTs of one entity, with the joins that lead to those in related rows.
+    """The parts of an identity in SELECTs of one entity, with joins to the related rows that have parts.
 
     Args:
         identity: The identity.
-        entity: The model, or an alias of it; None: the Core table of its columns, whatever model a row is of.
+        entity: The model, or an alias of it; None: the Core table of its columns, with the rows of all
+            models.
+        apart: Whether parts in related rows are subqueries.
 
     Attributes:
-        identity: The same.
+        identity: The identity.
         parts: An expression for each part.
     """
 
@@ -260,8 +265,8 @@ class IdentitySql:
         return statement.correlate(self._base).scalar_subquery()
 
     def _ways(self, part: IdentityPart) -> list[Any]:
-        """The related rows that lead to a part, one after the other."""
-        assert part.relation is not None  # noqa: S101 - asked of others only
+        """The related rows on the way to a part, in order."""
+        assert part.relation is not None  # noqa: S101 - called for parts in related rows only
         steps = part.path.split(".")[:-1]
         return [self._related[part.relation.name, *steps[:depth]] for depth in range(len(steps) + 1)]
 
@@ -271,9 +276,9 @@ class IdentitySql:
         return bool(self._joins)
 
     def join(self, statement: sa.Select[Any], *, outer: bool = False) -> sa.Select[Any]:
-        """*statement*, which selects from the entity, with the related rows that hold parts.
+        """Join the related rows that have parts to *statement*, which selects from the entity.
 
-        *outer*: also where there is no related row; those parts are NULL then.
+        *outer*: keep rows without a related row; their parts are NULL.
         """
         for left, related, tied in self._joins:
             if isinstance(tied, sa.ColumnElement):
@@ -283,7 +288,7 @@ class IdentitySql:
         return statement
 
     def select(self, *others: Any) -> sa.Select[Any]:
-        """A SELECT of *others* and of the parts, of rows that have them all."""
+        """A SELECT of *others* and the parts, of rows that have all parts."""
         return self.join(sa.select(*others, *self.parts).select_from(self._base))
 
     def among(self, identities: Collection[Any]) -> sa.ColumnElement[bool]:

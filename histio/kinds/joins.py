@@ -1,4 +1,4 @@
-"""The conditions by which a relationship joins rows."""
+"""Read the join conditions of relationships."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def constants_of(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
     """The columns of a ledger's entries that its join compares with constants, and those constants.
 
     Raises:
-        BindingError: The join has other conditions than equal keys and such constants.
+        BindingError: The join has a condition other than equal keys and such constants.
     """
     if way.relationship is None:
         return
@@ -31,10 +31,10 @@ def constants_of(way: Relation) -> Iterator[tuple[sa.Column[Any], Any]]:
         column, value = sides
         equal = getattr(clause, "operator", None) is operators.eq and isinstance(value, sa.BindParameter)
         if not equal or not isinstance(column, sa.Column) or value.value is None:  # type: ignore[union-attr]
-            raise BindingError(f"the join of {way.name} says more than that keys are equal: {clause}")
+            raise BindingError(f"the join of {way.name} compares more than keys: {clause}")
         yield _plain(column), value.value  # type: ignore[union-attr]
 
 
 def _plain(column: Any) -> Any:
-    """*column* without what relationships annotate it with."""
+    """*column* without the annotations of relationships."""
     return column._deannotate() if hasattr(column, "_deannotate") else column  # noqa: SLF001

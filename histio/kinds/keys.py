@@ -1,4 +1,4 @@
-"""The keys of a host's tables: which columns are unique, count rows or name them."""
+"""Find the unique, surrogate and natural keys of a host's tables."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def unique_rules(table: Any) -> list[Any]:
 
 
 def unique_on(*columns: sa.Column[Any]) -> set[str]:
-    """The names of the constraints and indexes that make *columns* of one table unique by themselves.
+    """The names of the constraints and indexes over exactly these *columns* of one table.
 
-    Where the host gives none, those that PostgreSQL and MariaDB give.
+    An unnamed one has the names that PostgreSQL and MariaDB give it.
     """
     table, names = columns[0].table, set[str]()
     if set(table.primary_key.columns) == set(columns):
         names.add(str(table.primary_key.name or f"{table.name}_pkey"))
     for rule in unique_rules(table):
         if set(rule.columns) == set(columns):
-            given = [column.name for column in rule.columns]
-            own = {"_".join([table.name, *given, "key"]), given[0]}
+            parts = [column.name for column in rule.columns]
+            own = {"_".join([table.name, *parts, "key"]), parts[0]}
             names |= own if rule.name is None else {str(rule.name)}
     return names
 
@@ -42,10 +42,10 @@ def is_unique(*columns: sa.Column[Any]) -> bool:
 
 
 def is_surrogate_key(column: sa.Column[Any]) -> bool:
-    """Whether *column* is a primary key of whole numbers that the database or the application counts up.
+    """Whether *column* is an integer primary key that the database or the application counts up.
 
-    Beside others in a key of several columns, a number is data, such as the step of a measurement, unless the
-    database counts it.
+    In a key of several columns, a number is data, such as the step of a measurement, unless the database
+    counts it.
     """
     if not column.primary_key or column.foreign_keys or not isinstance(underlying(column.type), sa.Integer):
         return False
@@ -56,7 +56,7 @@ def is_surrogate_key(column: sa.Column[Any]) -> bool:
 
 
 def _default_counts(column: sa.Column[Any]) -> bool:
-    """Whether the default of *column* gives each row another number: a constant does not."""
+    """Whether the default of *column* is not a constant, and gives each row another number."""
     default: Any = column.default
     if default is not None:
         return not default.is_scalar
@@ -70,9 +70,9 @@ _KEY_NAMES = ("slug", "uuid", "code", "key", "name", "number", "email", "usernam
 
 
 def natural_keys(mapper: Mapper[Any]) -> list[str]:
-    """The attributes that may identify a row to people and other databases, the likeliest first.
+    """The attributes that may identify a row to people and other databases, the most likely first.
 
-    Columns that are unique by themselves come before others, then those with a usual name.
+    Unique columns come before others; of these, columns with a usual name come first.
     """
 
     def rank(prop: ColumnProperty[Any]) -> tuple[bool, int]:

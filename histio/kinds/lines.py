@@ -1,4 +1,4 @@
-"""Lines of source that account for a column or relationship, to be pasted into a schema."""
+"""Suggest lines of source, to paste into a schema, that account for a column or relationship."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from histio.kinds.relations import Relation, relation
 
 
 def filling_lines(mapper: Mapper[Any], name: str, column: Any) -> tuple[str, ...]:
-    """The lines for a column that takes no null, and that nothing fills."""
+    """The lines for a NOT NULL column that nothing fills."""
     return (*column_lines(mapper, name, column)[:-1], f"History(…, values={{{name!r}: …}})")
 
 

@@ -1,4 +1,4 @@
-"""Listeners that a host registers on its models: whether there are any, and whether they have changed."""
+"""Find the listeners that a host registers on its models, and notice when they change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Place: TypeAlias = tuple[Any, str]
 
 
 class Listeners:
-    """The listeners at some places, whenever they are registered.
+    """The listeners at some places.
 
     Args:
         places: The places.
@@ -22,7 +22,7 @@ class Listeners:
         self._places = tuple(dict.fromkeys(places))
 
     def current(self) -> list[tuple[Callable[..., Any], ...]]:
-        """The listeners that are registered now, for each place: equal as long as nobody changes them."""
+        """The listeners that are registered now, for each place; equal until somebody changes them."""
         return [tuple(getattr(dispatch, event)) for dispatch, event in self._places]
 
 
@@ -33,7 +33,7 @@ def loading(mapper: Mapper[Any]) -> Iterator[Place]:
 
 
 def construction(mapper: Mapper[Any]) -> Iterator[Place]:
-    """The places of listeners that are called when an object is made, filled and written."""
+    """The places of listeners that are called when an object is created, changed and written."""
     for event in ("before_insert", "after_insert"):
         yield mapper.dispatch, event
     yield mapper.class_manager.dispatch, "init"
@@ -47,6 +47,6 @@ def construction(mapper: Mapper[Any]) -> Iterator[Place]:
 
 
 def composite_listeners(mapper: Mapper[Any], event: str) -> int:
-    """How many of the listeners for *event* are SQLAlchemy's own: they make the objects of composites."""
+    """The number of listeners for *event* that SQLAlchemy registers to create the objects of composites."""
     mine = [each for each in mapper.composites if event != "after_insert" or each.parent is mapper]
     return len(mine) if event in ("after_insert", "load", "refresh") else 0

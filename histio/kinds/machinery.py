@@ -49,7 +49,7 @@ def _owner_of(way: Relation) -> str:
 
 
 def _is_inverse(way: Relation, other: Relation) -> bool:
-    """Whether *way* leads back to the rows from which *other* comes."""
+    """Whether *way* is the inverse of *other*."""
     if way.relationship is not None and other.relationship is not None:
         if other.relationship in way.relationship._reverse_property:  # noqa: SLF001 - no public name for it
             return True

@@ -63,7 +63,7 @@ def _instead_of_column(mapper: Mapper[Any], name: str) -> str | None:
 
 
 def is_query_expression(mapper: Mapper[Any], name: str) -> bool:
-    """Whether the attribute *name* is a ``query_expression``: only queries that say so give it a value."""
+    """Whether the attribute *name* is a ``query_expression``, which only has a value if a query gives it."""
     found: Any = mapper.attrs.get(name)
     return isinstance(found, ColumnProperty) and ("query_expression", True) in found.strategy_key
 
@@ -72,7 +72,7 @@ def column_of(mapper: Mapper[Any], path: str) -> sa.Column[Any]:
     """The column at the end of *path*, whose steps before the last are relationships.
 
     Raises:
-        BindingError: A step leads nowhere.
+        BindingError: A step is not a relationship, or the last one is not a column.
     """
     *steps, last = path.split(".")
     for step in steps:
@@ -86,7 +86,7 @@ def column_of(mapper: Mapper[Any], path: str) -> sa.Column[Any]:
 
 
 def no_such(mapper: Mapper[Any], what: str, name: str, names: Iterable[str]) -> BindingError:
-    """The error that a model has no *what* called *name*, with those of its *names* that come close."""
+    """An error that a model has no *what* called *name*, with close matches among its *names*."""
     close = difflib.get_close_matches(name, list(names))
     meant = f"did you mean {' or '.join(map(repr, close))}?" if close else None
     model = mapper.class_.__name__
@@ -102,7 +102,7 @@ def mapper_of(model: Any) -> Mapper[Any]:
     try:
         found: Any = sa.inspect(model)
     except SQLAlchemyError as error:
-        raise BindingError(f"{model!r} is no mapped class: {error}") from error
+        raise BindingError(f"{model!r} is not a mapped class: {error}") from error
     if not isinstance(found, Mapper):
-        raise BindingError(f"{model!r} is no mapped class")
+        raise BindingError(f"{model!r} is not a mapped class")
     return found

@@ -70,7 +70,7 @@ def key_members(ledger: Ledger) -> list[str]:
 
 
 def find_misplaced(ledger: Ledger, entries: Sequence[Values], recorded: Sequence[Any]) -> list[int]:
-    """The indexes of *entries* that were recorded before an entry that should precede them.
+    """The indices of *entries* that were recorded before an entry that should precede them.
 
     Args:
         ledger: The ledger of the entries.

@@ -16,26 +16,26 @@ from histio.errors import BindingError
 from histio.kinds.mapping import Columns, find_column, no_such
 from histio.kinds.selects import is_among, select_rows
 
-# Loading strategies that no option can replace: their rows are fetched apart.
+# Loading strategies that no option can replace: histio fetches these rows itself.
 _APART = {"dynamic", "write_only"}
 
-# Loading strategies with which an attribute holds nothing, or raises.
+# Loading strategies that leave an attribute empty, or raise.
 _NEVER_LOADED = {"noload", None}
 _WITHHELD = {"raise", "raise_on_sql", *_NEVER_LOADED}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relation:
-    """The way from the rows of one model to those of another.
+    """A relation from the rows of one model to the rows of another.
 
     Attributes:
-        name: The attribute that leads there: a relationship, or the column of a foreign key.
+        name: The attribute: a relationship, or the column of a foreign key.
         mapper: The mapper of the related model.
         local: Columns of the row …
         remote: … and the columns of the related row that are equal to them. Over an association table, its
             columns that are equal to those of *local*.
         many: Whether there may be several related rows.
-        relationship: None where the model has none, and a foreign key leads the way.
+        relationship: The relationship; None: there is only a foreign key.
         link: Over an association table: its columns, and those of the related row that are equal to them.
     """
 
@@ -54,12 +54,12 @@ class Relation:
 
     @property
     def writable(self) -> RelationshipProperty[Any] | None:
-        """The relationship, where assigning to it has an effect."""
+        """The relationship if it can be assigned to; None: it cannot, or there is none."""
         return None if self.relationship is None or self.relationship.viewonly else self.relationship
 
     @property
     def apart(self) -> bool:
-        """Whether the related rows have to be fetched by a SELECT of histio's own."""
+        """Whether histio has to fetch the related rows by a SELECT of its own."""
         return self.relationship is None or self.relationship.lazy in _APART
 
     @property
@@ -69,15 +69,15 @@ class Relation:
 
     @property
     def never_loaded(self) -> bool:
-        """Whether the attribute of a stored row says that there are no related rows, true or not."""
+        """Whether the attribute of a stored row is always empty, even if there are related rows."""
         return self.relationship is not None and self.relationship.lazy in _NEVER_LOADED
 
     def follow(self, row: Any) -> Any:
-        """The related row or rows of *row*; for those fetched apart, what `keep` was given."""
+        """The related row or rows of *row*; if they are fetched apart, those passed to `keep`."""
         if not self.apart:
             self.load_withheld(row)
             found = getattr(row, self.name)
-            # Of a mapped dictionary or set, its members.
+            # The members, if the collection is a dictionary or set.
             return list(collection_adapter(found)) if self.many and not isinstance(found, list) else found
         state = sa.inspect(row)
         if self in state.info:
@@ -90,7 +90,7 @@ class Relation:
         sa.inspect(row).info[self] = related
 
     def load_withheld(self, row: Any) -> None:
-        """Load the related rows of *row* where the host's strategy left them out, or would raise."""
+        """Load the related rows of *row* if the host's strategy left them out, or would raise."""
         if self.relationship is None or not self.is_withheld:
             return
         state = sa.inspect(row)
@@ -106,14 +106,14 @@ class Relation:
             self.note_loaded(row)
 
     def note_loaded(self, row: Any) -> None:
-        """Remember that the attribute of *row* can be relied on, though its strategy loads nothing."""
+        """Remember that the attribute of *row* has been loaded, although its strategy loads nothing."""
         if self.never_loaded:
             sa.inspect(row).info[self] = ()
 
     def _fetched(self, session: Any, row: Any) -> list[Any]:
         if self.relationship is None:
             return [] if session is None else list(session.scalars(self.select([self.key(row)])))
-        if session is None:  # what was assigned is all that there is
+        if session is None:  # only assigned rows exist
             return list(getattr(row, self.name))
         related = with_parent(row, self.relationship.class_attribute)
         return list(session.scalars(select_rows(self.model).where(related)))
@@ -135,8 +135,8 @@ def relation(mapper: Mapper[Any], name: str, *, target: Mapper[Any] | None = Non
     Args:
         mapper: The model's mapper.
         name: A relationship, or a column with a foreign key.
-        target: The model that a ledger's schema names; where *name* is neither, the one foreign key that
-            leads back from it serves.
+        target: The model that a ledger's schema names. If *name* is neither, the only foreign key from this
+            model back to the first is used.
 
     Raises:
         BindingError: There is no such relation.

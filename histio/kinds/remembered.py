@@ -1,4 +1,4 @@
-"""Values that are worked out once, and again only when what they follow from has changed."""
+"""Cache values until the arguments that they depend on change."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """Remembers the last value that was worked out.
+    """Remembers the last result of a function.
 
-    Safe to share between threads; two of them may both work out the same value.
+    Safe to share between threads; two of them may both calculate the same value.
 
     Args:
-        work_out: Returns the value that follows from the arguments of `get`.
+        work_out: The function, which is called with the arguments of `get`.
     """
 
     def __init__(self, work_out: Callable[..., T]) -> None:
@@ -24,7 +24,7 @@ class Remembered(Generic[T]):
         self._last: tuple[tuple[Any, ...], T] | None = None
 
     def get(self, *arguments: Any) -> T:
-        """The value that follows from *arguments*; worked out unless they equal those of the last call."""
+        """The result for *arguments*; the function is called unless they equal those of the last call."""
         last = self._last
         if last is None or last[0] != arguments:
             last = self._last = arguments, self._work_out(*arguments)
@@ -32,12 +32,12 @@ class Remembered(Generic[T]):
 
 
 class RememberedByDialect(Generic[T]):
-    """Remembers one value for each of the last few dialects, and with it the dialect, but not its engine.
+    """Remembers a value for each of the last few dialects; keeps the dialect alive, but not its engine.
 
-    Safe to share between threads; two of them may both work out the same value.
+    Safe to share between threads; two of them may both calculate the same value.
 
     Args:
-        size: How many dialects.
+        size: The number of dialects.
     """
 
     def __init__(self, size: int = 8) -> None:
@@ -45,7 +45,7 @@ class RememberedByDialect(Generic[T]):
         self._values: dict[sa.Dialect, T] = {}
 
     def get(self, dialect: sa.Dialect, work_out: Callable[[], T]) -> T:
-        """The value for *dialect*, from *work_out* if it is not known."""
+        """The value for *dialect*; *work_out* is called if there is none."""
         value = self._values.get(dialect)
         if value is None:
             value = work_out()

@@ -9,16 +9,16 @@ import sqlalchemy as sa
 from sqlalchemy.orm import lazyload
 
 NOT_EAGERLY = lazyload("*")
-"""Loads no relationship that another option of the same query does not name, whatever the host's strategy."""
+"""Loads only the relationships that other options of the query name, whatever the host's strategy is."""
 
 
 def select_rows(model: type[Any], *further: Any) -> sa.Select[Any]:
-    """A SELECT of the rows of *model*, and *further* columns; relationships are loaded by options only."""
+    """A SELECT of the rows of *model* and *further* columns; only options load relationships."""
     return sa.select(model, *further).options(NOT_EAGERLY)
 
 
 KEYS_PER_STATEMENT = 5_000
-"""How many keys one statement looks for: every driver takes as many parameters."""
+"""The number of keys in one statement; every driver accepts that many parameters."""
 
 
 def is_among(columns: Sequence[Any], keys: Iterable[tuple[Any, ...]]) -> sa.ColumnElement[bool]:

@@ -3,7 +3,7 @@
 Exports and imports derive from these: which tables a run fills, in which order, which members are columns,
 which resolve to related rows, and which are ledgers.
 
-A *member* is a value by its name in what the schema loads; `Table.names` has its name on the wire.
+A *member* is the name of a value among those that the schema loads; `Table.names` has its name on the wire.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Reference:
     Attributes:
         relation: From the record's model to the related one.
         slugs: Members, each with the keys in which it is looked for; the first present member resolves.
-        agrees: The reference of the same record whose row the related row should belong to, and the
-            columns of the two rows that should then be equal.
+        agrees: Another reference of the record, and the columns of the two related rows that should be
+            equal; None: nothing is compared.
     """
 
     relation: Relation
@@ -42,13 +42,13 @@ class Reference:
     agrees: tuple[str, Columns, Columns] | None = None
 
     def named_by(self, record: Mapping[str, Any]) -> list[str]:
-        """Each member of *record* that names the row, in the order they are tried."""
+        """The members of *record* that name the row, in the order in which they are tried."""
         return [member for member in self.slugs if record.get(member) is not None]
 
     def lookups(self, record: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Any]]:
         """The keys to look in, and the value to find, for the row that *record* names.
 
-        The first slug that is present decides; empty if there is none.
+        The first slug that is present decides; without one, nothing is yielded.
         """
         for member in self.named_by(record)[:1]:
             yield self.slugs[member], record[member]
@@ -64,7 +64,7 @@ class Links:
 
     @property
     def slugs(self) -> Mapping[str, tuple[Key, ...]]:
-        """The member, with the keys in which it is looked for: as `Reference.slugs`."""
+        """The member, with the keys in which it is looked for, like `Reference.slugs`."""
         return {self.member: self.chain}
 
     def lookups(self, record: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Any]]:
@@ -75,7 +75,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """A slug kept as text, whose row may be gone: its member's name and the model it came from."""
+    """A slug kept as text, whose row may have been deleted: its member, and the model that it came from."""
 
     member: str
     model: type[Any]
@@ -84,15 +84,15 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """The nested records of one member, and what ties their rows to the owner's.
+    """The nested records of one member, and the columns that connect their rows to the owner's row.
 
     Attributes:
         owner: Columns of the owner's row …
         local: … and the columns of the entry that are filled with them.
-        constants: What further columns must hold for the relationship to lead to the entry.
-        order: The members that order the entries, as far as the format has them; none: it has none of them.
-        further_order: What orders entries that are equal in these: the key that grows as they are recorded,
-            their content, or columns that the format does not have.
+        constants: The values that further columns have in all entries.
+        order: The members that order the entries; empty: the format has none of them.
+        further_order: What orders entries that are equal in these members: the key that grows as they are
+            recorded, their content, or columns that the format does not have.
     """
 
     member: str
@@ -112,12 +112,12 @@ class Ledger:
 
     @property
     def owner_has_key(self) -> bool:
-        """Whether the owner's row has the foreign key, and not the entry's."""
+        """Whether the foreign key is in the owner's row, not in the entry's."""
         way = self.relation.relationship
         return way is not None and way.direction is RelationshipDirection.MANYTOONE
 
     def ties(self, owner: Any, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
-        """What is true of the rows of *entity* that belong to those of *owner*; both may be aliases."""
+        """Conditions for the rows of *entity* that belong to the rows of *owner*; both may be aliases."""
         mappers = sa.inspect(owner).mapper, self.table.mapper
         for pair in zip(self.relation.local, self.relation.remote, strict=True):
             own, theirs = (
@@ -136,7 +136,7 @@ class Ledger:
         return [((name, index) if self.many else (name,), entry) for index, entry in enumerate(found)]
 
     def listed(self, value: Any) -> list[Any]:
-        """The entries in the *value* of the member, of which there may be one or none."""
+        """The entries in the *value* of the member as a list, even if it is a single entry or None."""
         return list(value or ()) if self.many else [] if value is None else [value]
 
     def collect(self, entries: Sequence[Any]) -> Any:
@@ -146,19 +146,19 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """One table that records of a schema are rows of: the run's own, or a ledger's.
+    """The table of a schema's records: the run's own, or a ledger's.
 
     Attributes:
         schema: The marshmallow schema, which loads plain values.
         mapper: The mapper of its model.
-        identity: What identifies a record; None for ledger entries that nothing does.
+        identity: What identifies a record; None: nothing does, which is possible for ledger entries.
         fields: The field of each member.
         names: The name of each member on the wire.
         columns: The column of each plain member, in the schema's order.
         computed: Plain members whose columns the database computes: read, compared and not written.
-        references: What slugs resolve to.
-        links: What lists of slugs resolve to.
-        snapshots: Slugs kept as text, to be looked after.
+        references: The references to single rows.
+        links: The references of lists of slugs.
+        snapshots: Slugs that are kept as text.
         ledgers: Nested records.
     """
 
@@ -176,33 +176,33 @@ class Table:
 
     @property
     def all_references(self) -> tuple[Reference | Links, ...]:
-        """References to one row and to several."""
+        """The references to single rows, then those of lists."""
         return (*self.references, *self.links)
 
     @property
     def rows(self) -> sa.Table:
-        """The Core table; where the model has several, the one of its own."""
+        """The Core table of the model itself, if its base classes have tables too."""
         return self.mapper.local_table  # type: ignore[return-value]
 
     @property
     def core_tables(self) -> list[sa.Table]:
-        """All Core tables that a record fills, its ledgers aside."""
+        """All Core tables that a record fills, without those of its ledgers."""
         linking = [links.relation.remote[0].table for links in self.links]
         return [*self.mapper.tables, *linking]  # type: ignore[list-item]
 
     @property
     def identity_members(self) -> tuple[str, ...]:
-        """The members that identify a record; none: nothing does."""
+        """The members that identify a record; empty: nothing does."""
         return () if self.identity is None else self.identity.members
 
     @property
     def identity_columns(self) -> Columns:
-        """The columns that identify a row; none: nothing does."""
+        """The columns that identify a row; empty: nothing does."""
         return () if self.identity is None else self.identity.columns
 
     @property
     def changed(self) -> str | None:
-        """The member that tells when a record was last written; None: nothing does."""
+        """The member with the time at which a record was last written; None: there is none."""
         name = self.schema.opts.changed or ""
         return (
             name if isinstance(self.fields.get(name), UtcTimestamp | Date) and name in self.columns else None
@@ -210,13 +210,13 @@ class Table:
 
     @property
     def growing_key(self) -> sa.Column[Any] | None:
-        """The primary key, where the database counts it up."""
+        """The primary key if the database counts it up; None: it does not."""
         column = getattr(self.rows, "autoincrement_column", None)
         return column if column is not None and column not in self.columns.values() else None
 
     @property
     def is_shared(self) -> bool:
-        """Whether no two records, in whatever runs, may have the same identity."""
+        """Whether no two records may have the same identity, even in different runs."""
         own = self.identity
         return own is not None and (own.is_uuid or is_unique(*own.columns))
 
@@ -242,12 +242,12 @@ class Table:
                 yield ledger, steps, entry
 
     def mappers(self) -> Iterator[Mapper[Any]]:
-        """Those of the model and of all that its records refer to."""
+        """The mapper of the model, and those of the models that its records refer to."""
         yield self.mapper
         yield from (named.relation.mapper for named in self.all_references)
 
     def paths(self, *path: Ledger) -> Iterator[tuple[tuple[Ledger, ...], Table]]:
-        """This table and those of its ledgers, each with the ledgers that lead down to it."""
+        """This table and those of its ledgers, each with the ledgers on the way to it."""
         yield path, self
         for ledger in self.ledgers:
             yield from ledger.table.paths(*path, ledger)
@@ -266,8 +266,8 @@ class Kind:
     Attributes:
         name: Singular, such as ``production_run``: the key of a stream's line.
         collection: The name of its list in a document, such as ``production_runs``.
-        table: The run's table; ledgers hang below it.
-        timestamp: The member that orders the runs; None: their identity does.
+        table: The run's table, which has the ledgers.
+        timestamp: The member that orders the runs; None: they are ordered by their identity.
     """
 
     name: str
@@ -283,15 +283,15 @@ class Kind:
 
     @property
     def is_hooked(self) -> bool:
-        """Whether functions of the host's change records before they are loaded."""
+        """Whether hooks of the host change records before they are loaded."""
         return any(table.schema.is_hooked for table in self.table.all())
 
     def format_identity(self, identity: Any) -> str:
-        """An *identity*, as its column has it, in words; as it is where the format has none for it."""
+        """A loaded *identity* as text for messages."""
         return self.identity.format(identity)
 
     def refers_to(self, other: Kind) -> Iterator[tuple[Table, Reference | Links]]:
-        """The references and lists of this kind's records that name runs of the *other*."""
+        """The references in this kind's records that name runs of the *other* kind, each with its table."""
         for table in self.table.all():
             for named in table.all_references:
                 if named.relation.mapper.common_parent(other.table.mapper):

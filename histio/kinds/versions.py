@@ -1,4 +1,4 @@
-"""The version of a format, and how records of older ones are brought up to it."""
+"""The versions of a format, and upgrades of records from older versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Upgrades: TypeAlias = Mapping[str, Upgrade | Mapping[str, Upgrade]]
 
 
 def parts(version: object) -> tuple[int, int] | None:
-    """Major and minor number of *version*; None where it has another form."""
+    """The major and minor number of *version*; None: it has another form."""
     match = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})", version) if isinstance(version, str) else None
     return None if match is None else (int(match[1]), int(match[2]))
 
@@ -26,14 +26,14 @@ class Versions:
     """The versions that a history reads.
 
     Attributes:
-        current: The newest, which it writes.
-        upgrades: By older version, what brings a record of it to the next version: a function for all kinds,
-            or a mapping from kind to function.
+        current: The newest version, which it writes.
+        upgrades: By older version, a function that upgrades a record of any kind to the next version, or a
+            mapping from kind to such a function.
         kinds: The names of the kinds.
 
     Raises:
         BindingError: A version has another form than ``major.minor``, or is not older than the current one;
-            an upgrade is no function, or for no kind.
+            an upgrade is not a function, or is for an unknown kind.
     """
 
     current: str
@@ -56,10 +56,10 @@ class Versions:
                     known = ", ".join(self.kinds)
                     raise BindingError(f"upgrades: {version}: no kind {kind!r}; this history has {known}")
                 if not callable(function):
-                    raise BindingError(f"upgrades: {version}: {function!r} is no function")
+                    raise BindingError(f"upgrades: {version}: {function!r} is not a function")
 
     def upgrade(self, kind: str, record: Any, version: str) -> tuple[Any, Fault | None]:
-        """*record* of *version* as the current one has it, and why that failed; *record* is not changed."""
+        """Upgrade a copy of *record* from *version* to the current one; return it, and the fault or None."""
         if version == self.current or not isinstance(record, dict):
             return record, None
         step = version

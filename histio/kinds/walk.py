@@ -9,15 +9,15 @@ from histio.kinds.audits import entries_in
 from histio.kinds.table import Table
 
 Steps: TypeAlias = tuple[str | int, ...]
-"""The names and places that lead from a record to what is in it, as in a JSON pointer."""
+"""The names and indices that lead from a record to a value in it, as in a JSON pointer."""
 
 
 def walk_record(table: Table, record: Any, *steps: str | int) -> Iterator[tuple[Table, Any, Steps]]:
-    """A record in its JSON form, and the entries of its ledgers at any depth, each after its owner.
+    """Iterate over a record in JSON form and the entries of its ledgers at any depth, each after its owner.
 
     Args:
         table: The table of *record*.
-        record: An object, whose form may be wrong: entries that are no objects are left out.
+        record: An object, which may be invalid; entries that are not objects are left out.
         steps: Where the record is.
 
     Yields:
@@ -33,7 +33,7 @@ def walk_record(table: Table, record: Any, *steps: str | int) -> Iterator[tuple[
 def walk_values(
     table: Table, values: Mapping[str, Any], *steps: str | int
 ) -> Iterator[tuple[Table, dict[str, Any], Steps]]:
-    """The loaded values of a record, and those of the entries of its ledgers, each after its owner.
+    """Iterate over the loaded values of a record and of the entries of its ledgers, each after its owner.
 
     Args:
         table: The table of the record.

@@ -14,7 +14,7 @@ __all__ = ["report_page"]
 
 
 def report_page(
-    given: FilePath | History,
+    source: FilePath | History,
     out: FilePath,
     /,
     *,
@@ -30,13 +30,13 @@ def report_page(
     ``histio[report]``.
 
     Args:
-        given: A file, as `History.import_file` takes it, or a history, whose database is read. Invalid runs
+        source: A file, as `History.import_file` takes it, or a history, whose database is read. Invalid runs
             of a file are counted, and otherwise left out.
         out: A path, a URL (requires ``histio[urls]``), an open binary file, or ``-`` for standard output. The
             file appears once it is complete.
         history: A history with the kinds of the file; None: the bundled kinds.
         imported: The report of an import, to list its problems and warnings; None: no list.
-        overwrite: Replace an existing file.
+        overwrite: Whether to replace an existing file.
 
     Raises:
         DocumentError: The file is not a history, or is damaged.
@@ -44,13 +44,13 @@ def report_page(
         FileExistsError: *out* exists, and *overwrite* is false.
         ImportError: Jinja2 is not installed.
         OSError: The file cannot be read, or the report cannot be written.
-        ValueError: *given* and *out* are the same file.
+        ValueError: *source* and *out* are the same file.
     """
     load_jinja()
-    if is_same_file(given, out):
+    if is_same_file(source, out):
         raise ValueError("out: the report would replace the file that it is about")
-    kinds_from = given if isinstance(given, History) else history or History()
+    kinds_from = source if isinstance(source, History) else history or History()
     with target(out, compression=None, overwrite=overwrite) as file, Sums() as sums:
-        gathered = gather(given, kinds_from, sums)
+        gathered = gather(source, kinds_from, sums)
         for piece in render(build_content(gathered, sums, kinds_from, imported)):
             file.write(piece)

@@ -1,4 +1,4 @@
-"""What a report counts and adds up in the records of one table: planned once, from the schema."""
+"""Plan what a report counts and adds up in the records of one table, from its schema."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Amount:
         name: The member's name in a record.
         description: Its description in the schema; may be empty.
         index: The index of its sum in totals.
-        is_rate: It is a cost per unit or the like, of which a sum means nothing.
-        adds_up: It may be added up across units of measure.
+        is_rate: Whether it is a rate, such as a cost per unit, whose sum means nothing.
+        adds_up: Whether it may be added up across units of measure.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Grouping:
     Attributes:
         name: The slug's name in a record.
         number: The number of the grouping in `Sums`.
-        many: A record may have several slugs.
+        many: Whether a record may have several slugs.
     """
 
     name: str
@@ -150,7 +150,7 @@ def _plan_amounts(
     members = [
         (name, member)
         for name, member in amounts_of(table).items()
-        if ledger is None or member not in ledger.order  # a position in the ledger is no amount
+        if ledger is None or member not in ledger.order  # a position in the ledger is not an amount
     ]
     return tuple(
         Amount(name, _description(table, member), index, name in rates, name in added)

@@ -44,8 +44,8 @@ class Drawing:
         for branch in kind.root.all():
             if not branch.totals.records:
                 continue
-            drawn = _BranchDrawing(self._sums, kind, branch)
-            over_time, by_slug = drawn.over_time(), drawn.by_slug()
+            drawing = _BranchDrawing(self._sums, kind, branch)
+            over_time, by_slug = drawing.draw_over_time(), drawing.draw_by_slug()
             if branch.plan.path:
                 title, text = path_to_title(branch.plan.path), branch.plan.description
                 sections = [(title, text, [*over_time, *by_slug])]
@@ -78,7 +78,7 @@ class _BranchDrawing:
         [number] = [each for each in numbers if each is not None][:1]
         return list(itertools.islice(self._sums.units(number), UNITS))
 
-    def over_time(self) -> Iterator[Figure]:
+    def draw_over_time(self) -> Iterator[Figure]:
         """Draw figures over time, if runs have times; of a ledger with slugs, only the comparisons."""
         branch, kind = self._branch, self._kind
         if branch.plan.by_day is None or kind.first is None or kind.last is None:
@@ -113,7 +113,7 @@ class _BranchDrawing:
                 wide=subject.wide,
             )
 
-    def by_slug(self) -> Iterator[Figure]:
+    def draw_by_slug(self) -> Iterator[Figure]:
         """Draw figures by each of the slugs."""
         branch, records = self._branch, count_records(self._branch)
         amounts = [
@@ -138,11 +138,11 @@ class _BranchDrawing:
         rankings = [_Ranking(view, self._empty, show_units=len(units) > 1) for view in subject.views]
         totals: dict[str | None, Totals] = defaultdict(self._empty.copy)
         for number, (key, unit, of_key) in enumerate(self._sums.rows(grouping.number)):
-            totals[_shown_unit(unit, units)].merge(of_key)
+            totals[_group_unit(unit, units)].merge(of_key)
             for ranking in rankings:
                 ranking.add(_Item(number, key, unit, of_key))
         items = {item.number: item for ranking in rankings for item in ranking.first}
-        shown = sorted(items.values(), key=lambda item: (-item.totals.records, item.number))
+        top_items = sorted(items.values(), key=lambda item: (-item.totals.records, item.number))
         name = to_title(grouping.name)
         return self._figure(
             subject,
@@ -150,22 +150,22 @@ class _BranchDrawing:
             axis=name,
             head=[name, *self._unit_head],
             views=[ranking.to_dict() for ranking in rankings],
-            rows=[*self._rows(subject, shown), *self._other_rows(subject, shown, totals)],
+            rows=[*self._rows(subject, top_items), *self._other_rows(subject, top_items, totals)],
             note="A record with several of them counts for each." if grouping.many else "",
         )
 
-    def _rows(self, subject: Subject, shown: list[_Item]) -> Iterator[list[str]]:
-        for item in shown:
+    def _rows(self, subject: Subject, top_items: list[_Item]) -> Iterator[list[str]]:
+        for item in top_items:
             unit = item.unit if self._units else None
             yield [format_key(item.key), *_unit_cell(unit), *subject.cells(item.totals, item.unit)]
 
     def _other_rows(
-        self, subject: Subject, shown: list[_Item], totals: dict[str | None, Totals]
+        self, subject: Subject, top_items: list[_Item], totals: dict[str | None, Totals]
     ) -> Iterator[list[str]]:
-        """A row for each unit, with the records that are not *shown*."""
+        """A row for each unit, with the records that are not among *top_items*."""
         for unit, of_unit in totals.items():
             others = of_unit.without(
-                [item.totals for item in shown if _shown_unit(item.unit, self._units) == unit]
+                [item.totals for item in top_items if _group_unit(item.unit, self._units) == unit]
             )
             cells = subject.cells(others, unit)
             if others.records and {*cells} != {NO_NUMBER}:
@@ -197,7 +197,7 @@ class _Ranking:
     Args:
         view: The view; its last series ranks.
         empty: The totals of no records.
-        show_units: Label items with their units.
+        show_units: Whether to label items with their units.
     """
 
     def __init__(self, view: View, empty: Totals, *, show_units: bool) -> None:
@@ -243,8 +243,8 @@ def _unit_cell(unit: str | None) -> list[str]:
     return [] if unit is None else ["other units" if unit == OTHER_UNITS else format_key(unit)]
 
 
-def _shown_unit(unit: str, units: list[str]) -> str | None:
-    """The *unit* itself if it is one of the *units* shown separately, else `OTHER_UNITS`; None: no units."""
+def _group_unit(unit: str, units: list[str]) -> str | None:
+    """The *unit* if it is among the *units* shown separately, else `OTHER_UNITS`; None: no units."""
     return None if not units else unit if unit in units else OTHER_UNITS
 
 
@@ -258,6 +258,6 @@ def _add_up_periods(
         if day is None:
             continue
         period = step.start(dt.date.fromisoformat(day))
-        for among in {None, _shown_unit(unit, units)}:
+        for among in {None, _group_unit(unit, units)}:
             found[among].setdefault(period, Totals.empty(len(totals.sums))).merge(totals)
     return found

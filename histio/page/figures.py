@@ -30,7 +30,7 @@ class View:
         axis: The title of the axis of its values.
         unit: The unit whose records it shows, as JSON; None: all records.
         series: Its series, by name. Of two, the first is planned. Charts by slug are ranked by the last.
-        line: Draw it as a line if its categories are periods.
+        line: Whether it is drawn as a line if its categories are periods.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Column:
     Attributes:
         title: Its heading.
         cell: Formats the number that it shows of totals.
-        mixes: Its numbers make sense for records of different units.
+        mixes: Whether its numbers make sense for records of different units.
     """
 
     title: str
@@ -83,8 +83,8 @@ class Figure:
         rows: The rows of the table, cell by cell.
         labels: How many of the first cells of a row are text.
         note: A remark on the numbers; may be empty.
-        over_time: The categories are periods.
-        wide: Give it the full width of the page.
+        over_time: Whether the categories are periods.
+        wide: Whether it has the full width of the page.
         number: Its number on the page.
     """
 

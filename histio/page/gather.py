@@ -145,7 +145,7 @@ class GatheredKind:
         try:
             found = self._locator.locate(record)
             time, run = found.time, found.identity
-        except Exception:  # noqa: BLE001 - hooks of the host's may raise whatever they like
+        except Exception:  # noqa: BLE001 - hooks of the host may raise anything
             time, run = "", self.kind.identity.format_record(record)
         if time:
             self.first = time if self.first is None else min(self.first, time)

@@ -57,8 +57,8 @@ def show_amount(amount: Amount, units: list[str], *, alone: bool, means: bool) -
     Args:
         amount: The amount.
         units: The units that are shown separately, as JSON; empty: there are none.
-        alone: The figure shows no other amount.
-        means: Show the mean too; of a rate, only the mean is shown.
+        alone: Whether the figure shows no other amount.
+        means: Whether to show the mean too; of a rate, only the mean is shown.
     """
     title, total = to_title(amount.name), functools.partial(Totals.sum, index=amount.index)
     reads: list[tuple[str, Read]] = [] if amount.is_rate else [("sum", total)]

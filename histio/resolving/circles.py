@@ -1,4 +1,4 @@
-"""Circles of references: which rows can be written before the rows that they refer to."""
+"""Find circles of references, and the rows that can be written before those that they refer to."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Blank:
     """Values for the columns of a reference while the row that it refers to does not exist yet.
 
     Attributes:
-        values: By column key, a function that makes a value.
-        is_null: Whether the values are null. False: the constraint has to be deferred meanwhile.
+        values: By column key, a function that returns a value.
+        is_null: Whether the values are null. False: the constraint has to be deferred until the row exists.
     """
 
     values: Mapping[str, Callable[[], Any]]
@@ -45,15 +45,15 @@ def blank_of(table: Table, reference: Reference | Links, dialect: sa.Dialect) ->
         column for each in table.references if each is not reference for column in each.relation.local
     )
     columns = [column for column in reference.relation.local if column not in taken]
-    made = {column.key: make for column in columns if (make := _stand_in(column, dialect)) is not None}
+    values = {column.key: make for column in columns if (make := _stand_in(column, dialect)) is not None}
     is_null = any(column.nullable for column in columns)
-    if len(made) < len(columns) or not (is_null or (columns and _may_defer(columns, dialect))):
+    if len(values) < len(columns) or not (is_null or (columns and _may_defer(columns, dialect))):
         return None
-    return Blank(made, is_null)
+    return Blank(values, is_null)
 
 
 def _stand_in(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[], Any] | None:
-    """A function that makes values for *column*: null, or values that no row has; None: there is none."""
+    """A function that returns values for *column*: null, or values that no row has; None: there is none."""
     if column.nullable:
         return lambda: None
     match None if is_decorated(column.type, dialect) else column.type:
@@ -84,9 +84,9 @@ def find_reachable(kinds: Sequence[Kind], refers: Callable[[Kind, Kind], bool]) 
 
 
 def stuck_kinds(kinds: Sequence[Kind], dialect: sa.Dialect) -> dict[Kind, list[str]]:
-    """The kinds that no import can write to a database of *dialect*, with the columns that are the reason.
+    """The kinds whose runs no import can write to a database of *dialect*, with the columns that prevent it.
 
-    Each of their runs refers to another run, or to itself, in a circle, and none can be written first.
+    Their runs refer to each other, or to themselves, in a circle, so that none can be written first.
     """
     hard = {
         (kind, other): list(_hard_columns(kind, other, dialect))
@@ -116,12 +116,12 @@ def circle_warnings(kinds: Sequence[Kind], dialect: sa.Dialect) -> Iterator[Prob
     """A warning for each of *kinds* whose runs no import can write.
 
     Args:
-        kinds: Kinds of which runs are exported.
-        dialect: Of the database that would take them back.
+        kinds: The kinds of the exported runs.
+        dialect: The dialect of a database that would import them.
     """
     for kind, columns in stuck_kinds(kinds, dialect).items():
         text = (
-            f"These runs cannot come back: each refers to a run in a circle, by {', '.join(columns)}, "
-            "which takes no null, and whose constraint is not deferrable"
+            f"No import can write these runs: each refers to a run in a circle, by {', '.join(columns)}, "
+            "which is NOT NULL and has no deferrable constraint"
         )
         yield Problem("warning", "constraint", text, kind=kind.name)

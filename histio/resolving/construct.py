@@ -1,4 +1,4 @@
-"""Make objects of a host's models by calling the model, as the host does."""
+"""Create objects of a host's models by calling the model, as the host does."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _BY_PLACE = inspect.Parameter.POSITIONAL_ONLY
 
 
 def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
-    """A new object of *model* with *values* by attribute, as ``model(**values)`` would make it.
+    """Create an object of *model* with *values* by attribute, like ``model(**values)``.
 
     The constructor gets the values that it has parameters for, and None for required parameters without a
-    value. All other attributes are set afterwards, and so are values that the constructor has changed. A
-    constructor with a required parameter that is not an attribute is not called, as for rows that are loaded.
+    value. All other attributes are set afterwards, and also those that the constructor has changed. A
+    constructor with a required parameter that is not an attribute is not called, as when rows are loaded.
     """
     constructor = _constructor_of(model)  # type: ignore[arg-type]
     if constructor is None:
-        row, given = mapper_of(model).class_manager.new_instance(), frozenset[str]()
+        row, passed = mapper_of(model).class_manager.new_instance(), frozenset[str]()
     else:
-        row, given = constructor.make(model, values)
+        row, passed = constructor.make(model, values)
     for name, value in values.items():
-        if name not in given or not _has(row, name, value):
+        if name not in passed or not _has(row, name, value):
             assign(row, name, value)
     return row
 
@@ -62,19 +62,19 @@ class _Constructor:
         names: All other parameters; None: any keyword.
         apart: Attributes that are set afterwards, because their collections are not lists.
         related: The attributes that are relationships.
-        demanded: Required parameters, each with a function that makes its value if there is none.
+        required: Required parameters, each with a function that returns an empty value.
     """
 
     places: tuple[str, ...]
     names: frozenset[str] | None
     apart: frozenset[str]
     related: frozenset[str]
-    demanded: Mapping[str, Callable[[], Any]]
+    required: Mapping[str, Callable[[], Any]]
 
     def make(self, model: type[Any], values: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
         """A new object, and the names of the *values* that were passed to its constructor.
 
-        A constructor that takes any keyword may expect columns only, and fail for a relationship.
+        A constructor that takes any keyword may expect only columns and fail for a relationship.
         """
         try:
             return self._call(model, values)
@@ -93,7 +93,7 @@ class _Constructor:
             if name not in self.apart and (known is None or name in known)
         }
         names = frozenset(given)
-        for name, make in self.demanded.items():
+        for name, make in self.required.items():
             if name not in given:
                 given[name] = make()
         by_place = [given.pop(name) for name in self.places if name in given]
@@ -106,8 +106,8 @@ def _constructor_of(model: type[Any]) -> _Constructor | None:
     mapper = mapper_of(model)
     parameters = inspect.signature(model).parameters.values()
     named = [each for each in parameters if each.kind in (*_BY_NAME, _BY_PLACE)]
-    demanded = [each.name for each in named if each.default is inspect.Parameter.empty]
-    if not set(demanded) <= set(mapper.all_orm_descriptors.keys()):
+    required = [each.name for each in named if each.default is inspect.Parameter.empty]
+    if not set(required) <= set(mapper.all_orm_descriptors.keys()):
         return None
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
     return _Constructor(
@@ -115,17 +115,17 @@ def _constructor_of(model: type[Any]) -> _Constructor | None:
         None if takes_any else frozenset(each.name for each in named if each.kind in _BY_NAME),
         frozenset(each.key for each in mapper.relationships if not _takes_list(each)),
         frozenset(mapper.relationships.keys()),
-        {name: _empty(mapper.relationships.get(name)) for name in demanded},
+        {name: _empty(mapper.relationships.get(name)) for name in required},
     )
 
 
 def _takes_list(way: RelationshipProperty[Any]) -> bool:
-    """Whether the constructor may set the relationship: its attribute is a list, or no collection."""
+    """Whether the constructor may set the relationship, because it is a list or not a collection."""
     return way.collection_class in (None, list) and way.lazy not in ("dynamic", "write_only")
 
 
 def _empty(way: RelationshipProperty[Any] | None) -> Callable[[], Any]:
-    """A function that makes an empty value for the attribute."""
+    """A function that returns an empty value for the attribute."""
     if way is None or not way.uselist:
         return _nothing
     return way.collection_class or list
@@ -136,7 +136,7 @@ def _nothing() -> None:
 
 
 def custom_constructors(model: type[Any]) -> Iterator[str]:
-    """The constructors that a host's model defines, in words: each may do something of its own."""
+    """Describe the constructors that a host's model defines, because each may do anything."""
     if has_dataclass_init(model):
         if hasattr(model, "__post_init__"):
             yield "has a __post_init__"
@@ -153,15 +153,15 @@ def has_dataclass_init(model: type[Any]) -> bool:
     return dataclasses.is_dataclass(model) and code is not None and code.co_filename.startswith("<")
 
 
-def _is_of_host(made: Any) -> bool:
-    return made is not object.__init__ and not str(made.__module__).startswith("sqlalchemy.")
+def _is_of_host(init: Any) -> bool:
+    return init is not object.__init__ and not str(init.__module__).startswith("sqlalchemy.")
 
 
 def _init_of(model: type[Any]) -> Any:
-    """The ``__init__`` of *model*, without SQLAlchemy's wrappers: one for each mapped class in its bases."""
+    """The ``__init__`` of *model* below SQLAlchemy's wrappers, one for each mapped base class."""
     found: Any = model.__init__
     while hasattr(found, "_sa_original_init"):
-        found = found._sa_original_init  # noqa: SLF001 - SQLAlchemy has no other word for it
+        found = found._sa_original_init  # noqa: SLF001 - SQLAlchemy has no public name for it
     return found
 
 

@@ -23,7 +23,7 @@ def _relations(table: Table) -> Iterator[tuple[Relation, Any, list[Any]]]:
 
 
 def eager_options(table: Table) -> list[Any]:
-    """Options that load referenced rows by a join, and each ledger by one SELECT."""
+    """Options that load referenced rows by joins, and each ledger by one SELECT."""
     own = [table.attribute(member) for member in table.columns]
     return [undefer(each) for each in own if each.property.deferred] + [
         load(relation.relationship.class_attribute).options(*below)

@@ -1,4 +1,4 @@
-"""Suggest slugs that were perhaps meant by one that names no row; and show keys in messages."""
+"""Suggest close matches for slugs that name no row, and format keys for messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # close matches
 
 
 class Hints:
-    """Close matches for the slugs of one related model that name no row, for the first few of them."""
+    """Finds close matches for slugs of one related model that name no row, for the first few of them."""
 
     def __init__(self, lookup: Lookup, execute: Execute) -> None:
         self._lookup = lookup
@@ -48,7 +48,7 @@ class Hints:
 
 
 def format_key(value: Any) -> str:
-    """The value of a key as messages show it."""
+    """The value of a key as text for messages."""
     if isinstance(value, tuple):
         return " ".join(map(format_key, value))
     if isinstance(value, enum.Enum):

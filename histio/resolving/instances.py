@@ -1,4 +1,4 @@
-"""Loaded values → ORM objects: what `schema.load(record, session=session)` gives."""
+"""Convert loaded values to ORM objects, as `schema.load(record, session=session)` returns them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def make(
     session: Session | None,
     instance: Any = None,
 ) -> list[Any]:
-    """A row for each record: the known row of its UUID, changed, or a new one in no session.
+    """A row for each record: the stored row with its identity, with changes, or a new row in no session.
 
     Args:
         schema: The schema that loaded the values.
         data: Loaded values: of one record, or a list of them.
         many: Whether it is a list.
-        session: Where references are resolved and known rows found; None: related rows are made up,
+        session: The session in which references and stored rows are looked up. None: related rows are created
             with nothing but their keys.
         instance: The row to change, for a single record.
 
     Raises:
-        ValidationError: References that lead to no row, or to several, at their members.
+        ValidationError: References name no row, or several; the messages are at their members.
     """
     table = table_of(type(schema))
     records = cast("Sequence[Values]", data if many else [data])
@@ -80,7 +80,7 @@ def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, A
 
 
 def _known(table: Table, records: Iterable[Values], session: Session) -> dict[Any, Any]:
-    """Rows by identity, with their ledgers, in one SELECT per table and chunk."""
+    """The stored rows of *records* by identity, with their ledgers, in one SELECT per table and chunk."""
     if table.identity is None:
         return {}
     own = table.identity.sql(table.mapper.class_)
@@ -108,7 +108,7 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
         assign(row, key, value)
     for member in members:
         if table.columns[member].onupdate is not None:
-            # Or the model's onupdate would speak where the record has spoken.
+            # Otherwise the model's onupdate would overwrite an unchanged value.
             flag_modified(row, table.attribute(member).key)
     return row
 
@@ -117,7 +117,7 @@ def _add_related(values: dict[str, Any], table: Table, record: Values, resolver:
     for reference in table.references:
         if reference.named_by(record):
             found = resolver.resolve(reference, record)[0] if resolver else None
-            _relate(values, table, reference, found.row if found else _made_up(reference, record))
+            _relate(values, table, reference, found.row if found else _make_up(reference, record))
         elif any(member in record for member in reference.slugs):
             _relate(values, table, reference, None)
     for links in table.links:
@@ -126,7 +126,7 @@ def _add_related(values: dict[str, Any], table: Table, record: Values, resolver:
 
 
 def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: Resolver | None) -> Any:
-    """The rows of a ledger: those of *row* that the record knows, changed, and new ones."""
+    """The rows of a ledger: stored entries of *row* that are in *record*, with changes, and new ones."""
     if ledger.relation.writable is None:
         name = table.mapper.class_.__name__
         raise BindingError(f"{name} has no relationship {ledger.relation.name!r} that can be assigned to")
@@ -134,11 +134,11 @@ def _entries(table: Table, ledger: Ledger, record: Values, row: Any, resolver: R
     stored = own or () if ledger.many else filter(None, [own])
     known = {_stored_identity(ledger.table, entry): entry for entry in stored}
     known.pop(None, None)
-    made = [
+    entries = [
         _build(ledger.table, entry, known.get(_identity(ledger.table, entry)), resolver)
         for _, entry in ledger.entries(record, ledger.member)
     ]
-    return ledger.collect(made)
+    return ledger.collect(entries)
 
 
 def _stored_identity(table: Table, row: Any) -> Any:
@@ -146,7 +146,7 @@ def _stored_identity(table: Table, row: Any) -> Any:
 
 
 def _relate(values: dict[str, Any], table: Table, reference: Reference, related: Any) -> None:
-    """Note the *related* row, or, where only a foreign key leads to it, the values of its columns."""
+    """Add the *related* row to *values*, or its key if there is only a foreign key."""
     way = reference.relation
     if way.writable is not None:
         values[way.name] = related
@@ -156,7 +156,7 @@ def _relate(values: dict[str, Any], table: Table, reference: Reference, related:
         values[attribute(table.mapper, local).key] = value
 
 
-def _made_up(reference: Reference, record: Values) -> Any:
+def _make_up(reference: Reference, record: Values) -> Any:
     known: dict[str, Any] = {}
     for member in reference.named_by(record):
         key, *_ = reference.slugs[member]

@@ -1,4 +1,4 @@
-"""Find the rows of one related model by their keys, a set at a time, and remember them."""
+"""Look up the rows of one related model by their keys, a set at a time, and remember them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from histio.kinds.mapping import attribute
 from histio.kinds.selects import KEYS_PER_STATEMENT, NOT_EAGERLY, is_among
 
 KeyValue = tuple[Key, Any]
-"""A key and a value of it; for a key of several columns, the value is a tuple."""
+"""A key and its value; for a key of several columns, the value is a tuple."""
 
 Execute = Callable[..., Any]
 """The `execute` of a Connection or a Session."""
@@ -42,10 +42,10 @@ class Lookup:
         scope: Values by attribute; only rows with these values are found.
         keys: The keys by which rows are named.
         columns: The columns of a row that references need.
-        wanted: What will be looked up next.
-        found: The rows of what was looked up; an empty list if there are none.
-        missing: What was looked up and has no row.
-        expected: What counts as found although it has no row yet.
+        wanted: Values to look up next.
+        found: The rows of values that were looked up; an empty list if there are none.
+        missing: Values that were looked up and have no row.
+        expected: Values that count as found although they have no row yet.
     """
 
     mapper: Mapper[Any]
@@ -58,7 +58,7 @@ class Lookup:
     expected: set[KeyValue] = field(default_factory=set)
 
     def rows(self, chain: tuple[Key, ...], value: Any) -> list[Found]:
-        """The rows that have *value* in the first key of *chain* in which any row has it."""
+        """The rows with *value* in the first key of *chain* in which any row has it."""
         return next(filter(None, (self.found[key, value] for key in chain)), [])
 
     def is_expected(self, chain: tuple[Key, ...], value: Any) -> bool:
@@ -71,25 +71,25 @@ class Lookup:
         self.missing.clear()
 
     def forget_missing(self) -> None:
-        """Forget what had no row, so that it is looked up again."""
+        """Forget values without a row, so that they are looked up again."""
         for key_value in self.missing:
             del self.found[key_value]
         self.missing.clear()
 
     def trim(self) -> None:
-        """Forget everything if it has become too much to remember."""
+        """Forget everything if there are too many values to remember."""
         if len(self.found) > _MOST_REMEMBERED:
             self.forget()
             self.expected.clear()
 
     def fetch(self, execute: Execute, *, entities: bool) -> None:
-        """Look up what is wanted, in one SELECT per chunk; *entities*: with the ORM objects."""
+        """Look up the wanted values, in one SELECT per chunk; *entities*: with the ORM objects."""
         wanted, self.wanted = self.wanted, {}
         self.found |= {key_value: [] for key_value in wanted}
         seen = set()
         for found in self._read(execute, wanted, entities=entities):
             for key_value in found.keys.items():
-                # A row can come back in two chunks, by two of its keys.
+                # Two chunks can return the same row, by two of its keys.
                 once = (key_value, tuple(found.columns.values()))
                 if key_value in wanted and once not in seen:
                     seen.add(once)
@@ -110,7 +110,7 @@ class Lookup:
                 yield Found(dict(zip(self.columns, row, strict=False)), keys, row[-1] if entities else None)
 
     def select(self) -> tuple[sa.Select[Any], dict[str, Any]]:
-        """A SELECT of the columns and of all parts of keys; and the expression of each part, by its path."""
+        """A SELECT of the columns and all parts of keys, and the expression of each part by its path."""
         model = self.mapper.class_
         statement = sa.select(*(attribute(self.mapper, column) for column in self.columns)).select_from(model)
         paths: dict[str, Any] = {}
@@ -126,7 +126,7 @@ class Lookup:
         return statement.add_columns(*paths.values()).where(*within), paths
 
     def _has_any(self, paths: Mapping[str, Any], chunk: list[KeyValue]) -> sa.ColumnElement[bool]:
-        """Whether a row has one of the values in a *chunk*."""
+        """A condition: the row has one of the values in a *chunk*."""
         conditions = []
         for key in self.keys:
             values = [value if len(key) > 1 else (value,) for wanted_key, value in chunk if wanted_key == key]

@@ -1,4 +1,4 @@
-"""Resolve references: find the rows that the slugs of records name, and say what is wrong with them."""
+"""Resolve references: find the rows that the slugs of records name, and their faults."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MemberFault:
 
 
 class Resolver:
-    """Finds the rows that the slugs of records name, with one SELECT per related model, and remembers them.
+    """Finds the rows that the slugs of records name, in one SELECT per related model, and remembers them.
 
     Call `collect` and `fetch` for a set of records before anything else.
 
@@ -96,7 +96,7 @@ class Resolver:
         return self._lookups[model]
 
     def collect(self, table: Table, records: Iterable[Values]) -> None:
-        """Note the slugs of *records* and their ledgers that have not been looked up yet."""
+        """Collect the slugs of *records* and their ledgers that have not been looked up yet."""
         for model, key_value in _slugs_in(table, records):
             if model in self._lookups and key_value not in self._lookups[model].found:
                 self._lookups[model].wanted[key_value] = None
@@ -127,7 +127,7 @@ class Resolver:
             self._lookups[model].expected.add(key_value)
 
     def forget_expected(self) -> None:
-        """Expect no rows any more."""
+        """Forget all expected rows."""
         for lookup in self._lookups.values():
             lookup.expected.clear()
 
@@ -144,8 +144,8 @@ class Resolver:
         """Find the row that a reference of *record* names.
 
         Returns:
-            The row, or None; and the faults of the reference. There are none if the record has none of the
-            reference's slugs: whether it needs one is not decided here.
+            The row, or None; and the faults of the reference. A record without any of the reference's slugs
+            has no faults here.
         """
         present = reference.named_by(record)
         if not present:

@@ -25,14 +25,14 @@ def import_names(body: str) -> Iterator[str]:
         yield "from marshmallow_sqlalchemy import auto_field"
 
 
-def import_models(models: Sequence[type[Any]], named: Mapping[type[Any], str]) -> Iterator[str]:
+def import_models(models: Sequence[type[Any]], import_paths: Mapping[type[Any], str]) -> Iterator[str]:
     """Write the imports of *models*; a model that is in no module is found through the mappers of another.
 
     Args:
         models: Mapped classes.
-        named: Where some of them can be imported from, as ``module:Name``.
+        import_paths: Where some of them can be imported from, as ``module:Name``.
     """
-    places = {model: place for model in models if (place := _place(model, named)) is not None}
+    places = {model: place for model in models if (place := _place(model, import_paths)) is not None}
     by_module: dict[str, set[str]] = {}
     attributes: list[tuple[str, str, str]] = []
     for model, (module, path) in places.items():
@@ -74,14 +74,14 @@ def _registry(model: type[Any]) -> Any:
     return sa.inspect(model).registry
 
 
-def _place(model: type[Any], named: Mapping[type[Any], str]) -> tuple[str, str] | None:
+def _place(model: type[Any], import_paths: Mapping[type[Any], str]) -> tuple[str, str] | None:
     """The module and the attribute where the *model* is; None: not found."""
-    if model in named:
-        module, _, path = named[model].partition(":")
+    if model in import_paths:
+        module, _, path = import_paths[model].partition(":")
         return module, path
     if getattr(sys.modules.get(model.__module__), model.__name__, None) is model:
         return model.__module__, model.__name__
-    for module in dict.fromkeys(place.partition(":")[0] for place in named.values()):
+    for module in dict.fromkeys(place.partition(":")[0] for place in import_paths.values()):
         names = [name for name, value in vars(sys.modules[module]).items() if value is model]
         if names:
             return module, model.__name__ if model.__name__ in names else names[0]

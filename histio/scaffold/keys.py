@@ -31,9 +31,9 @@ def identity_of(mapper: Mapper[Any]) -> tuple[str, ...]:
     uuids = [key for key in alone if is_uuid(mapper.column_attrs[key])]
     random = [key for key in alone if key not in uuids and _is_random(key_column(mapper, key))]
     plain = [key for key in (*uuids, *alone) if key not in random]
-    given = [key for key in plain if not key_column(mapper, key).nullable]
+    not_null = [key for key in plain if not key_column(mapper, key).nullable]
     key = tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
-    ranked: tuple[list[Any], ...] = (given, list(_unique_groups(mapper)), plain, random, [key])
+    ranked: tuple[list[Any], ...] = (not_null, list(_unique_groups(mapper)), plain, random, [key])
     return next((found,) if isinstance(found, str) else found for keys in ranked for found in keys)
 
 
@@ -65,7 +65,7 @@ def _path(mapper: Mapper[Any], column: Any) -> str | None:
         else [
             key
             for key in natural_keys(rel.mapper)
-            if is_unique(key_column(rel.mapper, key)) and not is_made_up(rel.mapper, key)
+            if is_unique(key_column(rel.mapper, key)) and not is_generated_uuid(rel.mapper, key)
         ]
     )
     return f"{way}.{keys[0]}" if keys else None
@@ -107,7 +107,7 @@ def plain_uuid(column: sa.Column[Any]) -> str | None:
     return "Text"
 
 
-def is_made_up(mapper: Mapper[Any], name: str) -> bool:
+def is_generated_uuid(mapper: Mapper[Any], name: str) -> bool:
     """Whether the attribute is a primary key of generated UUIDs."""
     return bool(key_column(mapper, name).primary_key) and is_uuid(mapper.column_attrs[name])
 

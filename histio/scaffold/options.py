@@ -36,8 +36,8 @@ def add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
 def _hint(plan: Plan) -> str:
     """A suggestion for the identity of a run that the database does not declare; empty: none."""
     owners = [line.name for line in plan.lines if line.source.startswith(("Slug(", "RunRef("))]
-    named = [line.name for line in plan.lines if line.name in natural_keys(plan.mapper)]
-    return f'; perhaps ("{owners[0]}", "{named[0]}")' if owners and named else ""
+    natural = [line.name for line in plan.lines if line.name in natural_keys(plan.mapper)]
+    return f'; perhaps ("{owners[0]}", "{natural[0]}")' if owners and natural else ""
 
 
 def _member_of(plan: Plan, path: str) -> str:
@@ -57,24 +57,24 @@ def _timestamp(plan: Plan) -> tuple[str, str]:
     kinds = (UtcTimestamp.__name__, Date.__name__)
     found = [line for line in plan.lines if line.source.partition("(")[0] in kinds]
     found.sort(key=lambda line: bool(_LATE_NAMES.search(line.name)))
-    given = [line.name for line in found if "allow_none" not in line.source]
+    not_null = [line.name for line in found if "allow_none" not in line.source]
     nullable = [line.name for line in found if "allow_none" in line.source]
-    others = [f"or {', '.join(given[1:])}"] if given[1:] else []
+    others = [f"or {', '.join(not_null[1:])}"] if not_null[1:] else []
     others += [f"or {', '.join(nullable)}, if no row lacks it"] if nullable else []
-    return f'"{given[0]}"' if given else "None", "; ".join(others)
+    return f'"{not_null[0]}"' if not_null else "None", "; ".join(others)
 
 
 def add_entry_options(plan: Plan) -> None:
     """Add the identity of ledger entries, and their order if they have no surrogate key."""
     _add_entry_identity(plan)
-    beside: list[Any] = [column for column in plan.mapper.primary_key if column not in plan.owner]
-    if len(beside) == 1 and is_surrogate_key(beside[0]):
+    key_columns: list[Any] = [column for column in plan.mapper.primary_key if column not in plan.owner]
+    if len(key_columns) == 1 and is_surrogate_key(key_columns[0]):
         return
-    keys = [plan.mapper.get_property_by_column(column).key for column in beside]
+    keys = [plan.mapper.get_property_by_column(column).key for column in key_columns]
     members = [line.name for line in plan.lines if not line.source.startswith(("Nested", "SlugList"))]
-    named = [key for key in keys if key in members] or members[:1]
-    if named:
-        plan.meta.append(("order", quoted(named), "what orders the entries"))
+    members = [key for key in keys if key in members] or members[:1]
+    if members:
+        plan.meta.append(("order", quoted(members), "what orders the entries"))
 
 
 def _add_entry_identity(plan: Plan) -> None:
@@ -83,11 +83,11 @@ def _add_entry_identity(plan: Plan) -> None:
     columns = {name: key_column(plan.mapper, name) for name in uuids if "required" in uuids[name].source}
     keys = [name for name, column in columns.items() if column.primary_key]
     unique = [name for name in (*keys, *columns) if is_unique(columns[name], *plan.owner)]
-    named = [*unique, *(name for name in columns if name in UUID_NAMES)]
-    if not named:
+    identities = [*unique, *(name for name in columns if name in UUID_NAMES)]
+    if not identities:
         _make_plain(plan, uuids, columns)
     elif len(uuids) > 1:
-        plan.meta.append(("identity", quoted(named[:1]), ""))
+        plan.meta.append(("identity", quoted(identities[:1]), ""))
 
 
 def _make_plain(plan: Plan, uuids: Mapping[str, Line], required: Collection[str]) -> None:
@@ -97,9 +97,9 @@ def _make_plain(plan: Plan, uuids: Mapping[str, Line], required: Collection[str]
         if kind is not None:
             line.source = line.source.replace("RunUUID", kind)
     left = [name for name, line in uuids.items() if line.source.startswith("RunUUID(")]
-    named = [name for name in left if name in required][:1]
-    if named:
-        plan.meta.append(("identity", quoted(named), "not unique in the database"))
+    identities = [name for name in left if name in required][:1]
+    if identities:
+        plan.meta.append(("identity", quoted(identities), "not unique in the database"))
     else:
         plan.lines = [line for line in plan.lines if line.name not in left]
         plan.excluded |= dict.fromkeys(left, "RunUUID would identify entries by it, and it may be missing")

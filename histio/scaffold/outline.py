@@ -39,7 +39,7 @@ class Plan:
         unfilled: Columns without null and default that are left out.
         machinery: Attributes that are not moved, each with the reason.
         ledgers: The schemas of the ledgers.
-        strangers: Models whose rows refer to rows of this one, without a relationship.
+        referrers: Models whose rows refer to rows of this one, without a relationship.
     """
 
     mapper: Mapper[Any]
@@ -51,7 +51,7 @@ class Plan:
     unfilled: dict[str, None] = field(default_factory=dict)
     machinery: dict[str, str] = field(default_factory=dict)
     ledgers: list[Plan] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
+    referrers: list[str] = field(default_factory=list)
 
     @property
     def model(self) -> type[Any]:
@@ -73,8 +73,8 @@ class Plan:
         if len(kept) < len(self.lines) or not self.excluded.keys() >= set(names):
             self.lines = kept
             self.machinery = {each: why for each, why in self.machinery.items() if each not in names}
-            told = self.excluded if names else self.machinery  # a ledger may have the name of its table
-            told |= dict.fromkeys(names or [name], reason)
+            reasons = self.excluded if names else self.machinery  # a ledger may have the name of its table
+            reasons |= dict.fromkeys(names or [name], reason)
             return True
         new = name not in self.unfilled
         self.unfilled[name] = None

@@ -22,7 +22,7 @@ from histio.scaffold.keys import (
     COUNTER,
     identity_of,
     is_free_text,
-    is_made_up,
+    is_generated_uuid,
     is_unique_key,
     is_uuid,
     key_column,
@@ -49,12 +49,12 @@ class Planner:
 
     def plans(self) -> list[Plan]:
         """Plan each kind of run."""
-        made = [self._plan(Plan(mapper, is_run=True)) for mapper in self._runs]
-        for plan in dict.fromkeys(each for whole in made for each in whole.all()):
-            plan.strangers += self._strangers(plan.mapper)
-        return made
+        plans = [self._plan(Plan(mapper, is_run=True)) for mapper in self._runs]
+        for plan in dict.fromkeys(each for run_plan in plans for each in run_plan.all()):
+            plan.referrers += self._find_referrers(plan.mapper)
+        return plans
 
-    def _strangers(self, mapper: Mapper[Any]) -> Iterator[str]:
+    def _find_referrers(self, mapper: Mapper[Any]) -> Iterator[str]:
         led = {rel.mapper for rel in mapper.relationships}
         for other in sorted(mapper.registry.mappers, key=lambda each: each.class_.__name__):
             table = other.local_table
@@ -129,11 +129,11 @@ class Planner:
         """The keys by which rows of *target* can be named, the likeliest first."""
         run = next((each for each in self._runs if each.common_parent(target)), None)
         keys = [] if run is None else [self._identities[run]]
-        named = [(name,) for name in natural_keys(target)]
-        unique = [key for key in named if is_unique_key(target, key)]
+        natural = [(name,) for name in natural_keys(target)]
+        unique = [key for key in natural if is_unique_key(target, key)]
         # A generated UUID is different in another database.
-        keys += [key for key in unique if not is_made_up(target, key[0])]
-        keys += [*unique_paths(target), *(key for key in named if key not in unique), *unique]
+        keys += [key for key in unique if not is_generated_uuid(target, key[0])]
+        keys += [*unique_paths(target), *(key for key in natural if key not in unique), *unique]
         keys.append(tuple(target.get_property_by_column(column).key for column in target.primary_key))
         return list(dict.fromkeys(keys))
 
@@ -220,15 +220,15 @@ def _field_source(prop: ColumnProperty[Any], *, required: bool) -> str:
         BindingError: There is no field for it.
     """
     column: Any = prop.columns[0]
-    made = Converter(schema_cls=RecordSchema).property2field(prop)
-    if isinstance(made, List):
+    field = Converter(schema_cls=RecordSchema).property2field(prop)
+    if isinstance(field, List):
         return "auto_field()"  # of an array: the column decides the field of its items
-    kind = RunUUID if is_uuid(prop) else type(made)
+    kind = RunUUID if is_uuid(prop) else type(field)
     identifies = kind is RunUUID and is_unique(column) and not column.nullable
     options = []
-    if required or made.required or identifies:
+    if required or field.required or identifies:
         options.append("required=True")
-    elif made.allow_none:
+    elif field.allow_none:
         options.append("allow_none=True")
     if kind is FixedDecimal:
         options.append("signed=True")

@@ -21,7 +21,7 @@ from histio.scaffold.plan import Planner
 _TRIES = 50
 
 
-def scaffold(*models: type[Any], named: Mapping[type[Any], str] | None = None) -> str:
+def scaffold(*models: type[Any], import_paths: Mapping[type[Any], str] | None = None) -> str:
     """Write the source code of a binding of *models*, to be edited.
 
     It has a schema for each model and each ledger, with all columns as fields and references by the likeliest
@@ -31,8 +31,8 @@ def scaffold(*models: type[Any], named: Mapping[type[Any], str] | None = None) -
     Args:
         models: Mapped classes, each a kind of run. Models of ledgers and associations are found by
             themselves.
-        named: Where models can be imported from, as ``module:Name``; None: from their own modules. Needed for
-            models that a function creates. Models of ledgers are looked for in these modules too.
+        import_paths: Where models can be imported from, as ``module:Name``; None: from their own modules.
+            Needed for models that a function creates. Models of ledgers are looked for in these modules too.
 
     Raises:
         BindingError: A model is not mapped, or nothing of it can be bound.
@@ -45,7 +45,7 @@ def scaffold(*models: type[Any], named: Mapping[type[Any], str] | None = None) -
             if not _leave_out(plans, error):
                 raise
         else:
-            return _source(plans, named or {})
+            return _source(plans, import_paths or {})
     raise BindingError(f"no binding of {', '.join(model.__name__ for model in models)} was found")
 
 
@@ -77,7 +77,7 @@ def _leave_out(plans: Iterable[Plan], error: BindingError) -> bool:
     return done
 
 
-def _source(plans: Sequence[Plan], named: Mapping[type[Any], str]) -> str:
+def _source(plans: Sequence[Plan], import_paths: Mapping[type[Any], str]) -> str:
     schemas = list(dict.fromkeys(each for plan in plans for each in plan.all()))
     body = "\n\n\n".join("\n".join(_class(plan)) for plan in schemas)
     kinds = ", ".join(plan.name for plan in plans)
@@ -87,7 +87,7 @@ def _source(plans: Sequence[Plan], named: Mapping[type[Any], str]) -> str:
             "",
             *import_names(body),
             "",
-            *import_models([plan.model for plan in schemas], named),
+            *import_models([plan.model for plan in schemas], import_paths),
             "",
             "",
             body,
@@ -139,8 +139,8 @@ def _class(plan: Plan) -> Iterator[str]:
 
 def _machinery(plan: Plan) -> Iterator[str]:
     """Write comments on what is not moved."""
-    if plan.strangers:
-        names = ", ".join(plan.strangers)
+    if plan.referrers:
+        names = ", ".join(plan.referrers)
         yield f"        # not in the format: {names}, which refer to these without a relationship"
     for name, why in plan.machinery.items():
         yield f"        # not moved: {name} ({why})"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from histio.history import History
 from histio.testing.account import whole_account
 from histio.testing.references import unknown_references
-from histio.testing.runs import importing_again, made_runs, round_trip
+from histio.testing.runs import different_runs, importing_again, round_trip
 from histio.testing.scene import MakeRuns
 from histio.testing.statements import nothing_stays, statements_of_exports, statements_of_imports
 from histio.testing.verdicts import published_schema, same_verdict
@@ -41,13 +41,13 @@ class Case:
 
 CASES: Mapping[str, Check] = {
     "the format has every column of the tables and every ledger of the models": whole_account,
-    "make_runs makes as many runs as it is asked for, all of them different": made_runs,
-    "runs that are exported, deleted and imported are what they were": round_trip,
-    "runs that exist are skipped, and what differs is a conflict": importing_again,
-    "a reference to no row is a problem at its place, and its run is not written": unknown_references,
+    "make_runs adds as many runs as requested, all of them different": different_runs,
+    "runs are unchanged after an export, a deletion and an import": round_trip,
+    "runs that exist are skipped, and runs that differ are conflicts": importing_again,
+    "a reference to a missing row is reported, and its run is not written": unknown_references,
     "a dry run and a rollback leave nothing behind": nothing_stays,
-    "the number of statements of an export does not grow by the run": statements_of_exports,
-    "the number of statements of an import does not grow by the run": statements_of_imports,
-    "the JSON Schema is valid and closed, and takes what is exported": published_schema,
+    "the number of statements of an export does not grow with the runs": statements_of_exports,
+    "the number of statements of an import does not grow with the runs": statements_of_imports,
+    "the JSON Schema is valid and closed, and accepts exports": published_schema,
     "the JSON Schema and the marshmallow schemas give the same verdict": same_verdict,
 }

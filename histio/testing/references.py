@@ -22,7 +22,7 @@ from histio.wire import WireField, quote
 
 
 def unknown_references(history: History, make_runs: MakeRuns) -> None:
-    """Check that a run with a reference to no row is rejected and not written."""
+    """Check that a run with a reference to a missing row is rejected and not written."""
     with scene(history, make_runs, FEW) as stage:
         document = stage.export()
         stage.clear()
@@ -34,10 +34,10 @@ def unknown_references(history: History, make_runs: MakeRuns) -> None:
             where = pointer(*steps, name)
             with stage.undone():
                 report = stage.run(broken)
-                told = [each.pointer for each in (report.warnings if warning else report.problems)]
+                pointers = [each.pointer for each in (report.warnings if warning else report.problems)]
                 demand(
-                    where in told,
-                    f"{where} is {quote(record[name])}, which names no row, but no problem says so: "
+                    where in pointers,
+                    f"{where} is {quote(record[name])}, which names no row, but no problem reports it: "
                     f"check {field_at(table, name)}, its relationship and its key.",
                     tuple(map(str, (*report.problems, *report.warnings))),
                 )
@@ -63,12 +63,12 @@ def _references(stage: Scene, document: Document) -> Iterator[tuple[Table, Steps
     """A record that has, or could have, each of the members that name related rows."""
     found: dict[tuple[int, str], tuple[bool, Table, Steps, str]] = {}
     for table, steps, record in stage.records_in(document):
-        for member in naming(table):
-            given = bool(record.get(table.names[member]))
-            if given or getattr(table.fields[member], "choice", None) is None:
-                best = found.setdefault((id(table), member), (given, table, steps, member))
-                if given and not best[0]:
-                    found[id(table), member] = (given, table, steps, member)
+        for member in naming_members(table):
+            is_present = bool(record.get(table.names[member]))
+            if is_present or getattr(table.fields[member], "choice", None) is None:
+                best = found.setdefault((id(table), member), (is_present, table, steps, member))
+                if is_present and not best[0]:
+                    found[id(table), member] = (is_present, table, steps, member)
     for _, table, steps, member in found.values():
         rivals = _before(table, member)
         if not any(table.fields[rival].required for rival in rivals):
@@ -90,7 +90,7 @@ def _break(table: Table, member: str, record: Any) -> tuple[str, bool]:
     return name, any(each.member == member for each in table.snapshots)
 
 
-def naming(table: Table) -> list[str]:
+def naming_members(table: Table) -> list[str]:
     """The members of *table* that name related rows."""
     slugs = [member for reference in table.references for member in reference.slugs]
     return [*slugs, *(links.member for links in table.links), *(each.member for each in table.snapshots)]

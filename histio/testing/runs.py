@@ -13,16 +13,18 @@ from histio.kinds.table import Table
 from histio.kinds.walk import Steps, walk_record
 from histio.pointer import pointer
 from histio.testing.claims import FEW, demand, demand_whole, field_at, skip
-from histio.testing.references import naming
+from histio.testing.references import naming_members
 from histio.testing.scene import Document, MakeRuns, Scene, at, scene
 from histio.wire import quote
 
 
-def made_runs(history: History, make_runs: MakeRuns) -> None:
+def different_runs(history: History, make_runs: MakeRuns) -> None:
     """Check that make_runs creates enough different runs for the other cases."""
     with scene(history, make_runs, FEW) as stage:
-        made = sum(len(each) for each in stage.identities.values())
-        demand(made == FEW, f"make_runs(session, {FEW}) made {made} runs: it must make as many as asked for.")
+        count = sum(len(each) for each in stage.identities.values())
+        demand(
+            count == FEW, f"make_runs(session, {FEW}) added {count} runs: it must add as many as requested."
+        )
         document = stage.export()
         seen: dict[str, str] = {}
         for kind, place, record in stage.runs_in(document):
@@ -32,10 +34,10 @@ def made_runs(history: History, make_runs: MakeRuns) -> None:
             same = seen.setdefault(kind.name + content, where)
             demand(
                 same == where,
-                f"make_runs makes equal runs, {same} and {where}, so that a value that is lost, or "
+                f"make_runs adds equal runs, {same} and {where}, so that a value that is lost, or "
                 "ends up in another run, would not be noticed. Make all runs different.",
             )
-        skip(list(_unsaid(stage, document)))
+        skip(list(_find_unused(stage, document)))
 
 
 def _content(table: Table, record: Any) -> str:
@@ -52,19 +54,19 @@ def _content(table: Table, record: Any) -> str:
     return json.dumps(kept)
 
 
-def _unsaid(stage: Scene, document: Document) -> Iterator[str]:
+def _find_unused(stage: Scene, document: Document) -> Iterator[str]:
     """Kinds, ledgers and references that no run has."""
     found: dict[int, list[Any]] = {}
     for table, _, record in stage.records_in(document):
         found.setdefault(id(table), []).append(record)
     for kind in stage.kinds:
         if id(kind.table) not in found:
-            yield f"no {kind.name} was made, so they are not checked"
+            yield f"make_runs added no {kind.name}, so they are not checked"
             continue
         for table in kind.table.all():
             records = found.get(id(table), [])
             for name in [
-                *map(table.names.get, naming(table)),
+                *map(table.names.get, naming_members(table)),
                 *(table.names[e.member] for e in table.ledgers),
             ]:
                 if records and not any(record.get(name) for record in records):
@@ -81,7 +83,7 @@ def round_trip(history: History, make_runs: MakeRuns) -> None:
         changed = list(_changes(stage, first, again))
         demand(
             json.dumps(again) == json.dumps(first),
-            "Runs that were exported, deleted and imported are not what they were. Check how these "
+            "Runs have changed after an export, a deletion and an import. Check how these "
             "fields load and dump, and what models, listeners and triggers do to written rows:",
             tuple(changed) or ("the order of runs, entries or members",),
         )
@@ -108,17 +110,17 @@ def _changes(stage: Scene, first: Document, again: Document) -> Iterator[str]:
 def importing_again(history: History, make_runs: MakeRuns) -> None:
     """Check what happens to runs that exist."""
     with scene(history, make_runs, FEW) as stage:
-        document, made = stage.export(), sum(len(each) for each in stage.identities.values())
+        document, count = stage.export(), sum(len(each) for each in stage.identities.values())
         report = stage.run(document)
         demand(
-            (report.skipped, report.problems) == (made, ()),
-            f"Of {made} runs that exist, {report.skipped} were skipped and {report.imported} imported again: "
-            "check the member that identifies a run, and how its column stores it.",
+            (report.skipped, report.problems) == (count, ()),
+            f"Of {count} runs that exist, {report.skipped} were skipped, {report.imported} imported again. "
+            "Check the member that identifies a run, and how its column stores it.",
             tuple(map(str, report.problems)),
         )
         report = stage.run(document, on_duplicate="verify")
         demand(
-            (report.skipped, report.problems) == (made, ()),
+            (report.skipped, report.problems) == (count, ()),
             'on_duplicate="verify" finds differences between equal runs. Check how these fields load and '
             "dump:",
             tuple(map(str, report.problems)),
@@ -126,8 +128,8 @@ def importing_again(history: History, make_runs: MakeRuns) -> None:
         report = stage.run(document, on_duplicate="error")
         codes = Counter(problem.code for problem in report.problems)
         demand(
-            (report.rejected, codes) == (made, {"duplicate": made}),
-            f'on_duplicate="error" rejected {report.rejected} of {made} runs that exist.',
+            (report.rejected, codes) == (count, {"duplicate": count}),
+            f'on_duplicate="error" rejected {report.rejected} of {count} runs that exist.',
             tuple(map(str, report.problems)),
         )
         missed = [

@@ -1,4 +1,4 @@
-"""The scene of a case: runs that the host makes, in a transaction that is rolled back."""
+"""The scene of a case: runs that the host adds, in a transaction that is rolled back."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def at(document: Any, steps: Steps) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Runs that were made for one case.
+    """Runs that make_runs has added for one case.
 
     Attributes:
         history: The host's history.
-        session: The session in which the runs were made.
+        session: The session that make_runs was called with.
         connection: The connection of that session.
         identities: The identities of these runs by kind, as stored.
     """
@@ -72,7 +72,7 @@ class Scene:
     def export(self, kind: Kind | None = None) -> Document:
         """Export the runs, of one *kind* or of all; the document has been through JSON text."""
         chosen = self.kinds if kind is None else [kind]
-        where = {each.name: self._made(each) for each in chosen}
+        where = {each.name: self._is_own_run(each) for each in chosen}
         try:
             document = self.history.export_document(
                 kinds=list(where), where=where, exported_at=_MOMENT, session=self.session
@@ -100,22 +100,22 @@ class Scene:
             for table, entry, steps in walk_record(kind.table, record, kind.collection, place):
                 yield table, steps, entry
 
-    def _made(self, kind: Kind) -> sa.ColumnElement[bool]:
-        """A condition for the runs that were made."""
+    def _is_own_run(self, kind: Kind) -> sa.ColumnElement[bool]:
+        """A condition for the runs that make_runs has added."""
         there = aliased(kind.table.mapper.class_)
         own = kind.identity.sql(there)
         names = [kind.table.mapper.get_property_by_column(each).key for each in kind.table.mapper.primary_key]
         keys = sa.select(*(getattr(there, name) for name in names))
-        made = own.join(keys).where(own.among(self.identities[kind.name]))
-        return sa.tuple_(*(getattr(kind.table.mapper.class_, name) for name in names)).in_(made)
+        own_keys = own.join(keys).where(own.among(self.identities[kind.name]))
+        return sa.tuple_(*(getattr(kind.table.mapper.class_, name) for name in names)).in_(own_keys)
 
     def clear(self) -> None:
-        """Delete the runs that were made, with ledgers and associations before their owners."""
+        """Delete the runs that make_runs has added, with ledgers and associations before their owners."""
         doomed: dict[sa.Table, list[sa.ColumnElement[bool]]] = {}
         for kind in self.kinds:
-            self._doom(doomed, kind.table, self._made(kind))
+            self._doom(doomed, kind.table, self._is_own_run(kind))
         blanks = list(self._blanks())
-        columns = {column for named, _ in blanks for column in named.relation.local}
+        columns = {column for reference, _ in blanks for column in reference.relation.local}
         ordered = sa.schema.sort_tables(doomed, skip_fn=lambda key: key.parent in columns)
         deferred = [] if all(blank.is_null for _, blank in blanks) else list(doomed)
         with deferring(self.connection, deferred):
@@ -129,15 +129,17 @@ class Scene:
         Not every database can delete runs that refer to each other in one statement.
         """
         for kind, other in itertools.product(self.kinds, self.kinds):
-            for table, named in kind.refers_to(other):
-                if table is not kind.table or not isinstance(named, Reference):
+            for table, reference in kind.refers_to(other):
+                if table is not kind.table or not isinstance(reference, Reference):
                     continue
-                blank = blank_of(table, named, self.connection.dialect)
+                blank = blank_of(table, reference, self.connection.dialect)
                 if blank is not None:
-                    yield named, blank
-                    nulls: dict[Any, None] = {each: None for each in named.relation.local if each.nullable}
+                    yield reference, blank
+                    nulls: dict[Any, None] = {
+                        each: None for each in reference.relation.local if each.nullable
+                    }
                     if nulls:
-                        released = sa.update(table.rows).where(self._made(kind))
+                        released = sa.update(table.rows).where(self._is_own_run(kind))
                         self.connection.execute(released.values(nulls))
 
     def _doom(
@@ -225,11 +227,11 @@ def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
             raise AssertionError(f"The database rejects the runs of make_runs: {error.orig}") from error
         if connection.closed:
             raise AssertionError(_COMMITTED)
-        made = {}
+        identities = {}
         for kind in kinds_of(history):
             there = set(before[kind.name])
-            made[kind.name] = [each for each in _identities(connection, kind) if each not in there]
-        yield Scene(history, session, connection, made)
+            identities[kind.name] = [each for each in _identities(connection, kind) if each not in there]
+        yield Scene(history, session, connection, identities)
 
 
 def _identities(connection: Connection, kind: Kind) -> list[Any]:

@@ -76,9 +76,7 @@ def statements_of_imports(history: History, make_runs: MakeRuns) -> None:
                 report = stage.run(only)
             demand_whole(report, only)
         if kind in refers[kind]:
-            reasons[kind.name] = (
-                "its runs refer to each other, and are written one generation after the other"
-            )
+            reasons[kind.name] = "its runs refer to each other, and are written level by level"
         elif kind.name in report.unit_of_work:
             why = "; ".join(report.unit_of_work[kind.name])
             reasons[kind.name] = f"the unit of work writes its rows one by one, because {why}"
@@ -119,7 +117,7 @@ def _demand_constant(
         # One more statement may be for a ledger that the few runs lack.
         grown = {text: number for text, number in of_many.items() if number > of_few[text] + 1}
         demand(
-            not grown or many == few or not few,  # `made_runs` reports kinds without runs
+            not grown or many == few or not few,  # `different_runs` reports kinds without runs
             f"The number of statements of {doing} grows with the number of runs. {advice} For {few} and for "
             f"{many} runs of the kind {kind}, there were:",
             tuple(f"{of_few[text]} and {number} of: {_shorten(text)}" for text, number in grown.items()),

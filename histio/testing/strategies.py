@@ -139,10 +139,10 @@ def _key(table: Table, rule: tuple[Any, ...], record: Any, owned: tuple[Any, ...
         plain = [member for member, own in table.columns.items() if own is column]
         slugs = [each for found in table.references if column in found.relation.local for each in found.slugs]
         if plain or slugs:
-            given = [_canonical(table, member, record) for member in plain or slugs]
-            if not any(given):
+            values = [_canonical(table, member, record) for member in plain or slugs]
+            if not any(values):
                 return None
-            parts += given
+            parts += values
         elif column in owned:
             parts.append(owned[-1])
         elif column is table.rows.autoincrement_column or column.default is not None:

@@ -18,8 +18,8 @@ from histio.testing.claims import FEW, demand, field_at, need_hypothesis
 from histio.testing.scene import Document, MakeRuns, kinds_of, scene
 from histio.wire import JsonSchema, WireField, faults_in, quote
 
-# Validators that the JSON Schema has too.
-_SPOKEN = (validate.OneOf, validate.Equal, validate.Range, validate.Length)
+# Validators that go into the JSON Schema.
+_PUBLISHED = (validate.OneOf, validate.Equal, validate.Range, validate.Length)
 
 
 def published_schema(history: History, make_runs: MakeRuns) -> None:
@@ -115,7 +115,11 @@ def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
         refusals = list(faults_in(error.messages))
     else:
         refusals = []
-    if refusals and not breaches and not any(_unspoken(kind.table, steps) for steps, _ in refusals):
+    if (
+        refusals
+        and not breaches
+        and not any(_may_come_from_validator(kind.table, steps) for steps, _ in refusals)
+    ):
         for steps, message in refusals:
             yield (
                 f"{pointer(*steps)}: marshmallow says {message!r} of {quote(_value(record, steps))}, which "
@@ -142,14 +146,14 @@ def _value(record: Any, steps: Steps) -> Any:
     return record
 
 
-def _unspoken(table: Table, steps: Steps) -> bool:
-    """Whether a fault may come from a host's validator, which the JSON Schema cannot express."""
+def _may_come_from_validator(table: Table, steps: Steps) -> bool:
+    """Whether a fault may come from a validator of the host, which the JSON Schema cannot express."""
     table, name = _place(table, steps)
     own, common = (getattr(each, "_hooks", {}) for each in (table.schema, RecordSchema))
     if any(own.get(hook, []) != common.get(hook, []) for hook in ("validates", "validates_schema")):
         return True
     field = _field(table, name)
-    return any(not isinstance(each, _SPOKEN) for each in getattr(field, "validators", ()))
+    return any(not isinstance(each, _PUBLISHED) for each in getattr(field, "validators", ()))
 
 
 def _place(table: Table, steps: Steps) -> tuple[Table, str | int | None]:

@@ -422,7 +422,7 @@ def test_kinds_that_refer_to_each_other_are_imported(key, create, dialect):
         ("deferrable", "mariadb", ["egg", "hen"]),
     ],
 )
-def test_an_export_of_runs_that_cannot_come_back_is_told(key, dialect_name, stuck, databases, caplog):
+def test_kinds_that_no_import_can_write_are_explained(key, dialect_name, stuck, databases, caplog):
     _, kinds = poultry(key)
     metadata, _ = poultry(MADE.get((key, dialect_name), key))
     engine = databases.of_host(dialect_name)(metadata)
@@ -431,14 +431,14 @@ def test_an_export_of_runs_that_cannot_come_back_is_told(key, dialect_name, stuc
     assert [(each.kind, each.severity, each.code) for each in problems] == [
         (kind, "warning", "constraint") for kind in stuck
     ]
-    assert history.explain().count("cannot come back") == len(stuck)
+    assert history.explain().count("No import can write these runs") == len(stuck)
     with caplog.at_level(logging.WARNING, "histio"):
         history.export_document()
     assert caplog.text == ""
 
 
 @pytest.mark.slow
-def test_an_export_warns_of_runs_that_cannot_come_back(databases, caplog, tmp_path):
+def test_an_export_warns_of_kinds_that_no_import_can_write(databases, caplog, tmp_path):
     host = Host("neither")
     engine = databases.of_host("mariadb")(
         host.base.metadata, host.node(id=1, uuid=number(1), name="x", parent_id=1)
@@ -447,7 +447,7 @@ def test_an_export_warns_of_runs_that_cannot_come_back(databases, caplog, tmp_pa
     history = History(engine, host.schema)
     with caplog.at_level(logging.WARNING, "histio"):
         document = history.export_document()
-    assert "export of node: These runs cannot come back" in caplog.text
+    assert "export of node: No import can write these runs" in caplog.text
     assert "nodes.parent_id" in caplog.text
     exported = history.export_file(tmp_path / "nodes.jsonl")
     assert (exported.exported, exported.warning_count) == (1, 1)

@@ -123,7 +123,7 @@ NEEDED = "        # An import needs a field or values= for what is NOT NULL: "
     [
         f"{NEEDED}site_document_id, outline.",
         f"{NEEDED}outline.",
-        '            "outline",  # auto_field() has no field for Shape(): its values are no JSON',
+        '            "outline",  # auto_field() has no field for Shape(): its values are not JSON',
         '            "site_document_id",  # documents.id: a Shape() cannot be a key',
         '            "other_document_id",  # documents.id: a Shape() cannot be a key',
         "    rooms = Nested(RoomSchema, many=True)",

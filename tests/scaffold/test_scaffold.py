@@ -85,7 +85,7 @@ def test_a_history_moves_by_its_scaffold(engine, other_engine):
 
 def test_what_no_field_can_hold_is_left_out_with_the_reason():
     source = scaffold(Reading)
-    assert '            "shape",  # auto_field() has no field for Shape(): its values are no JSON' in source
+    assert '            "shape",  # auto_field() has no field for Shape(): its values are not JSON' in source
     assert run(source).history.kinds == ("reading",)
 
 
@@ -139,7 +139,7 @@ def test_the_conformance_test_asks_for_runs():
 
 
 def test_what_is_no_model_is_a_binding_error():
-    with pytest.raises(histio.BindingError, match="is no mapped class"):
+    with pytest.raises(histio.BindingError, match="is not a mapped class"):
         scaffold(dict)
 
 

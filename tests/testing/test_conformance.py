@@ -333,7 +333,7 @@ def test_whatever_the_history_is_bound_to_the_database_is_left_as_it_was(shop, b
         session.commit()
     before = rows(shop, Base.metadata)
     history = History(bind(shop), OrderSchema)
-    for words in ("are what they were", "are skipped", "leave nothing", "of an import"):
+    for words in ("are unchanged", "are skipped", "leave nothing", "of an import"):
         case_about(words, history, make_new_orders)()
     assert rows(shop, Base.metadata) == before
 
@@ -351,7 +351,7 @@ def make_new_orders(session, count):
 def test_a_session_that_was_handed_over_keeps_what_is_pending_in_it(shop):
     with Session(shop) as session:
         session.add(Tag(slug="mine"))
-        case_about("are what they were", History(session, OrderSchema), make_orders)()
+        case_about("are unchanged", History(session, OrderSchema), make_orders)()
         assert session.scalars(sa.select(Tag.slug)).all() == ["mine"]
         session.rollback()
         assert session.scalars(sa.select(Tag.slug)).all() == []
@@ -363,7 +363,7 @@ def test_what_make_runs_commits_is_gone_nevertheless(shop):
         make_orders(session, count)
         session.commit()
 
-    case_about("are what they were", History(shop, OrderSchema), make_and_commit)()
+    case_about("are unchanged", History(shop, OrderSchema), make_and_commit)()
     assert set(rows(shop, Base.metadata).values()) == {0}
 
 
@@ -373,7 +373,7 @@ def test_make_runs_that_commits_a_session_that_was_handed_over_is_told_not_to(sh
         session.commit()
 
     with Session(shop) as session, pytest.raises(AssertionError, match="it must not commit"):
-        case_about("are what they were", History(session, OrderSchema), make_and_commit)()
+        case_about("are unchanged", History(session, OrderSchema), make_and_commit)()
 
 
 # --- what cannot be checked is told -----------------------------------------------------------------
@@ -524,7 +524,12 @@ def no_reference(session, count):
 
 
 BROKEN = {
-    "runs are missing": (OrderSchema, one_order_less, "as many runs", r"make_runs\(session, 4\) made 3 runs"),
+    "runs are missing": (
+        OrderSchema,
+        one_order_less,
+        "as many runs",
+        r"make_runs\(session, 4\) added 3 runs",
+    ),
     "runs are the same": (
         OrderSchema,
         the_same_order,
@@ -546,25 +551,25 @@ BROKEN = {
     "a field loads less": (
         LossySchema,
         make_orders,
-        "are what they were",
+        "are unchanged",
         r"/orders/1/remark was 'Ring twice' and is 'Ring': LossySchema.remark \(Order\)",
     ),
     "a field loads the same": (
         NumbSchema,
         make_orders,
-        "what differs is a conflict",
+        "runs that differ are conflicts",
         r"does not notice .*\n  NumbSchema.weight \(Order\): 0.0 and 0.125 load as the same",
     ),
     "a field dumps no JSON": (
         NoJsonSchema,
         make_orders,
-        "are what they were",
+        "are unchanged",
         "dumps a value that is not JSON",
     ),
     "a reference is made up": (
         ForgivingSchema,
         make_orders,
-        "a reference to no row",
+        "a reference to a missing row",
         r"/orders/0/warehouse is {.*}, which names no row, but .* ForgivingSchema.warehouse \(Order\)",
     ),
     "an object is open": (
@@ -582,7 +587,7 @@ BROKEN = {
     "a JSON Schema too narrow": (
         with_extra(type="string"),
         make_orders,
-        "takes what is exported",
+        "accepts exports",
         "/orders/0/extra: .*'string'",
     ),
     "marshmallow is narrower": (
@@ -622,7 +627,7 @@ def test_a_listener_that_changes_what_is_written_is_found(shop):
         with pytest.raises(
             AssertionError, match=r"/orders/0/total was '0.01' and is '0.02': OrderSchema.total"
         ):
-            case_about("are what they were", History(shop, OrderSchema), make_orders)()
+            case_about("are unchanged", History(shop, OrderSchema), make_orders)()
     finally:
         sa.event.remove(Order, "before_insert", round_up)
 
@@ -645,9 +650,9 @@ def test_runs_beyond_the_number_that_was_asked_for_are_no_fault_of_the_identity(
     def make_more(session, count):
         make_orders(session, count + 1)
 
-    with pytest.raises(AssertionError, match="made 5 runs: it must make as many as asked for"):
-        case_about("as many runs as it is asked for", History(shop, OrderSchema), make_more)()
-    case_about("are skipped, and what differs", History(shop, OrderSchema), make_more)()
+    with pytest.raises(AssertionError, match="added 5 runs: it must add as many as requested"):
+        case_about("as many runs as requested", History(shop, OrderSchema), make_more)()
+    case_about("are skipped, and runs that differ", History(shop, OrderSchema), make_more)()
 
 
 @pytest.mark.slow
@@ -674,7 +679,7 @@ def test_everything_that_is_broken_is_raised_at_once(shop):
     with pytest.raises(ExceptionGroup, match="does not keep") as raised:
         testing.check_host(History(shop, LossySchema), make_runs=the_same_order)
     assert {type(each) for each in raised.value.exceptions} == {AssertionError}
-    assert "Case: make_runs makes as many runs as it is asked for, all of them different." in (
+    assert "Case: make_runs adds as many runs as requested, all of them different." in (
         raised.value.exceptions[0].__notes__
     )
 

@@ -97,7 +97,7 @@ def export(
         raise click.UsageError("--since is later than --until.")
     if file == "-" and file_format and re.search("gz|zst", file_format) and sys.stdout.isatty():
         raise click.UsageError("Compressed output cannot be shown on a terminal; redirect it to a file.")
-    with open_history(url, history_name) as history, progress_bar(shown=not (quiet or as_json)) as progress:
+    with open_history(url, history_name) as history, progress_bar(enabled=not (quiet or as_json)) as progress:
         criteria: Any = None
         if where:
             from histio.inspecting.filters import filter_by_slugs

@@ -91,7 +91,7 @@ def import_(
     with open_history(url, history_name) as history:
         with (
             _report_commits(options["commit_every"]),
-            progress_bar(shown=not (quiet or as_json)) as progress,
+            progress_bar(enabled=not (quiet or as_json)) as progress,
         ):
             report = history.import_file(file, rename=renames, progress=progress, **options)
         if page is not None:
@@ -218,7 +218,7 @@ def _conclude(
     if report.dry_run:
         lines.append("This was a dry run: nothing was written to the database.")
     elif nothing_written:
-        lines.append("Nothing was written, because runs were rejected and --atomic was given.")
+        lines.append("Nothing was written, because runs were rejected, and --atomic was used.")
     if any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(
             f"To list the missing slugs, run histio references {escape(file)} --url …; create those rows, or "

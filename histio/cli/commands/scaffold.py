@@ -24,6 +24,8 @@ def scaffold(models: tuple[str, ...]) -> int:
     from histio.scaffold import scaffold as scaffold_models
 
     found = [import_object(place, option="MODULE:MODEL") for place in models]
-    named = {model: place for model, place in zip(found, models, strict=True) if isinstance(model, type)}
-    click.echo(scaffold_models(*found, named=named), nl=False)
+    import_paths = {
+        model: place for model, place in zip(found, models, strict=True) if isinstance(model, type)
+    }
+    click.echo(scaffold_models(*found, import_paths=import_paths), nl=False)
     return ExitCode.DONE

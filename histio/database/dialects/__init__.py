@@ -1,4 +1,4 @@
-"""What differs between databases: transactions, snapshots, limits, and errors."""
+"""The differences between databases: transactions, snapshots, limits and errors."""
 
 from histio.database.dialects.bulk import (
     Driver,

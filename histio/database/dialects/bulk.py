@@ -1,4 +1,4 @@
-"""Write rows in bulk with the fastest means of each driver, without SQLAlchemy's conversion of values."""
+"""Write rows in bulk by the fastest method of each driver, without SQLAlchemy's conversion of values."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _DRIVERS = {
 }
 
 _COPIED = 100
-"""The least number of rows for which COPY is faster."""
+"""The smallest number of rows for which COPY is faster than INSERT."""
 
 
 def driver_of(connection: Connection) -> Driver | None:
-    """How the driver of *connection* takes values; None: unknown."""
+    """How the driver of *connection* takes values; None: not known."""
     translated = connection.get_execution_options().get("schema_translate_map")
     return None if translated else _DRIVERS.get(connection.dialect.driver)
 
@@ -51,15 +51,15 @@ def binds(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] |
 
 @functools.lru_cache(maxsize=256)
 def further_columns(table: sa.Table, columns: Columns, dialect: sa.Dialect) -> Columns | None:
-    """The columns that an INSERT of these *columns* fills with Python defaults; None: it does more."""
+    """The columns that an INSERT of *columns* fills with Python defaults; None: it also does other things."""
     keys = {column.key for column in columns}
     for column in table.primary_key:
-        given = column.key in keys or column.default is not None or column.server_default is not None
-        if not given and column is not table.autoincrement_column:
+        is_filled = column.key in keys or column.default is not None or column.server_default is not None
+        if not is_filled and column is not table.autoincrement_column:
             return None
     compiled: Any = sa.insert(table).compile(dialect=dialect, column_keys=list(keys))
     further = tuple(compiled.insert_prefetch)
-    called = any(column.type._has_bind_expression for column in (*columns, *further))  # noqa: SLF001 - as it asks
+    called = any(column.type._has_bind_expression for column in (*columns, *further))  # noqa: SLF001 - SQLAlchemy reads it too
     return None if called or set(compiled.binds) != keys | {column.key for column in further} else further
 
 
@@ -71,10 +71,10 @@ _OTHERWISE = sa.select(sa.literal(1)).where(
 
 
 def counts_up(connection: Connection, column: sa.Column[Any]) -> bool:
-    """Whether the writer may choose the next values of *column*, a key, because nobody else can meanwhile.
+    """Whether the import may choose the next values of *column*, a key, because nobody else can choose them.
 
-    In SQLite, one transaction writes at a time, and the next key is the highest one plus one. This is not so
-    with AUTOINCREMENT, which remembers the keys of deleted rows, nor with triggers, which may write rows too.
+    In SQLite, one transaction writes at a time, and the next key is the highest key plus one. This is not
+    true with AUTOINCREMENT, which remembers the keys of deleted rows, or with triggers, which may write rows.
     """
     rowid = column.type.compile(dialect=connection.dialect) == "INTEGER"
     if connection.dialect.name != "sqlite" or column.table.schema is not None or not rowid:
@@ -98,8 +98,8 @@ def insert_rows(
     """
     if not rows:
         return
-    written = _copy if len(rows) >= _COPIED and _takes_copy(connection, table) else _execute_many
-    check_count(connection, table, written(connection, table, columns, rows), len(rows))
+    write = _copy if len(rows) >= _COPIED and _takes_copy(connection, table) else _execute_many
+    check_count(connection, table, write(connection, table, columns, rows), len(rows))
 
 
 _PLAIN = sa.text(
@@ -109,7 +109,7 @@ _PLAIN = sa.text(
 
 
 def _takes_copy(connection: Connection, table: sa.Table) -> bool:
-    """Whether COPY into *table* equals INSERT: not for views, nor with rules or row-level security."""
+    """Whether COPY into *table* works like INSERT: not for views, rules or row-level security."""
     dialect = connection.dialect
     if _DRIVERS.get(dialect.driver) is not _POSTGRESQL or dialect.is_async:
         return False
@@ -128,17 +128,17 @@ def _execute_many(
 @functools.lru_cache(maxsize=256)
 def _insert(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
     values = ", ".join(["?" if dialect.paramstyle == "qmark" else "%s"] * len(columns))
-    return f"INSERT INTO {_named(dialect, table, columns)} VALUES ({values})"  # noqa: S608 - names are quoted
+    return f"INSERT INTO {_format_target(dialect, table, columns)} VALUES ({values})"  # noqa: S608 - names are quoted
 
 
-def _named(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
+def _format_target(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
     quote = dialect.identifier_preparer
     names = ", ".join(quote.format_column(column) for column in columns)
     return f"{quote.format_table(table)} ({names})"
 
 
 def _copy(connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]) -> int:
-    statement = f"COPY {_named(connection.dialect, table, columns).replace('%%', '%')} FROM STDIN"
+    statement = f"COPY {_format_target(connection.dialect, table, columns).replace('%%', '%')} FROM STDIN"
     driver: Any = connection.connection.driver_connection
     own: Any = connection.dialect.loaded_dbapi
     try:

@@ -42,12 +42,12 @@ _MYSQL_ROW_FAULTS = frozenset(
 )
 
 
-# Numbers of the servers are below; those above come from triggers.
-_MYSQL_MADE_UP = 20_000
+# Servers use lower numbers; triggers can use higher ones.
+_MYSQL_CUSTOM = 20_000
 
 
 # SQLSTATE classes about the content of a row: data exception, integrity constraint violation, WITH CHECK
-# OPTION, RAISE in a trigger; and those of the implementation that PostgreSQL itself uses for other things.
+# OPTION, RAISE in a trigger; then implementation-defined classes that PostgreSQL uses for other errors.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SQLSTATE_ROW_FAULTS = ("22", "23", "44", "45", "P0")
 
@@ -65,7 +65,7 @@ _MYSQL_DUPLICATES = (1062, 1586)
 
 
 class RowFaultError(Exception):
-    """A row violated a rule, though the database raised no error."""
+    """A row violated a rule, although the database raised no error."""
 
 
 class Repeated(str):
@@ -77,8 +77,8 @@ class Repeated(str):
 def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
     """The constraint that a row of *tables* violated; None: the error is not about a row.
 
-    It is the name that the database reports; SQLite reports columns, whose constraint is looked up. The name
-    of a unique constraint is a `Repeated`.
+    It is the name that the database reports. SQLite reports columns, so their constraint is looked up. The
+    name of a unique constraint is a `Repeated`.
     """
     if isinstance(error, RowFaultError):
         return str(error)
@@ -113,9 +113,9 @@ def _asyncpg_diagnosis(cause: Any) -> Any:
 
 def _postgresql_fault(diagnosis: Any) -> str | None:
     state = diagnosis.sqlstate or ""
-    # Classes from 5 and from I on are implementation-defined; triggers raise those that PostgreSQL does not.
-    made_up = state[:1] >= "5" and not "A" <= state[:1] <= "H" and not state.startswith(_SQLSTATE_SYSTEM)
-    if not (state.startswith(_SQLSTATE_ROW_FAULTS) or made_up):
+    # Classes from 5 and from I on are implementation-defined; triggers use those that PostgreSQL does not.
+    is_custom = state[:1] >= "5" and not "A" <= state[:1] <= "H" and not state.startswith(_SQLSTATE_SYSTEM)
+    if not (state.startswith(_SQLSTATE_ROW_FAULTS) or is_custom):
         return None
     violated = diagnosis.constraint_name or (diagnosis.column_name and f"NOT NULL {diagnosis.column_name}")
     fault = str(violated or diagnosis.message_primary)
@@ -124,7 +124,7 @@ def _postgresql_fault(diagnosis: Any) -> str | None:
 
 def _mysql_fault(cause: Any) -> str | None:
     number = cause.args[0] if cause.args else None
-    if not isinstance(number, int) or (number not in _MYSQL_ROW_FAULTS and number < _MYSQL_MADE_UP):
+    if not isinstance(number, int) or (number not in _MYSQL_ROW_FAULTS and number < _MYSQL_CUSTOM):
         return None
     message = str(cause.args[-1])
     named = re.search(r"CONSTRAINT `([^`]+)`|for key '(?:[^'.]+\.)?([^']+)'", message)

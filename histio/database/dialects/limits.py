@@ -1,4 +1,4 @@
-"""Find values that the format allows, but that the database would round, cut, drop or reject."""
+"""Find values that the format allows, but that the database would round, truncate, drop or reject."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from histio.kinds.table import Kind, Table
 from histio.report import Code, Fault
 from histio.wire import WireField, quote
 
-# Bits of a float beyond which databases take a double.
+# FLOAT(p) with more bits than this is a double.
 _SINGLE_BITS = 24
 
 Check: TypeAlias = Callable[[Any], Fault | None]
-"""Returns the fault of a value that the database does not keep as it is, otherwise None."""
+"""Returns the fault of a value that the database would change; None: it keeps the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Limit:
 
     Attributes:
         check: Checks a loaded value.
-        check_parameter: Checks a value as the driver takes it. Decimals may be text, and times text in ISO
-            8601, in UTC, with a blank and six digits.
-        hint: What the user can do about it; None: nothing in histio.
+        check_parameter: Checks a value in the driver's form. Decimals may be text, and times may be ISO 8601
+            text in UTC, with a space and six digits.
+        hint: What the user can do about it; None: nothing.
     """
 
     check: Check
@@ -49,12 +49,13 @@ class Limit:
 
 
 def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], Stored]) -> dict[str, Limit]:
-    """By member of *table*, the limit of its column; members whose column keeps all values are absent.
+    """By member of *table*, the limit of its column; members whose columns keep all values are absent.
 
     Args:
-        dialect: The database's.
+        dialect: The dialect of the database.
         table: The table.
-        stored: What the columns of the database keep. For columns that are absent, the model's type counts.
+        stored: What the columns of the database keep. For other columns, the limit is that of the model's
+            type.
     """
     found = {
         member: _limit(dialect, table.fields[member], column, stored.get(column))
@@ -69,7 +70,7 @@ def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], St
 
 
 def _hint(field: Field[Any], limit: Limit, stored: Stored | None) -> str | None:
-    """What the user can do about a value that the column does not keep; None: nothing in histio."""
+    """What the user can do about a value that the column does not keep; None: nothing."""
     if is_time(field) and second_digits(field, limit) is not None:
         return "truncate_times=True, or --truncate-times, cuts it"
     is_single = stored is not None and stored.significant == SINGLE["significant"]
@@ -81,21 +82,21 @@ def _limit(
 ) -> Limit | None:
     own = column.type._variant_mapping.get(dialect.name, column.type)  # noqa: SLF001 - as SQLAlchemy chooses
     undecorated = declared(own, dialect)
-    kept = _assumed(undecorated, dialect) if stored is None else stored
+    kept = _assume_stored(undecorated, dialect) if stored is None else stored
     implemented: Any = own.dialect_impl(dialect)
     below: Check = _no_fault
-    # If an SQL function of the type decides what is stored, the value does not tell.
-    if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - as it asks
+    # An SQL function of the type may change the value, so it cannot be checked.
+    if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - SQLAlchemy reads it too
         below = functools.partial(_excess, f"{column.table}.{column.name}", kept)
-    # Databases without an interval type keep times since 1970, and these have a last year.
+    # Databases without an interval type store times since 1970, which have a last year.
     since_1970 = isinstance(undecorated, sa.Interval) and dialect.name != "postgresql"
-    # Assumed limits are about loaded values, those of the database about what the driver gets.
+    # Assumed limits apply to loaded values, those of the database to values in the driver's form.
     is_bound = since_1970 or (stored is not None and below is not _no_fault)
     bind = undecorated.dialect_impl(dialect).bind_processor(dialect) if is_bound else None
-    check = below if bind is None else functools.partial(_bound, bind, below)
-    translated = _through(own, dialect, check)
-    if translated is not check:
-        return Limit(translated, below)
+    check = below if bind is None else functools.partial(_check_bound, bind, below)
+    decorated = _decorate(own, dialect, check)
+    if decorated is not check:
+        return Limit(decorated, below)
     extremes = _extremes(field)
     fits = check is _no_fault or (extremes is not None and not any(map(check, extremes)))
     return None if fits else Limit(check, below)
@@ -105,8 +106,8 @@ def _no_fault(_value: Any) -> None:
     return None
 
 
-def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None:
-    """The fault of *value* as the driver takes it."""
+def _check_bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None:
+    """Convert *value* to the driver's form by *bind*, and check it with *below*."""
     try:
         parameter = bind(value)
     except OverflowError:
@@ -116,16 +117,16 @@ def _bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None
     return below(parameter)
 
 
-def _through(column_type: Any, dialect: sa.Dialect, check: Check) -> Check:
-    """A check that lets each decorator of the type convert the value, and then calls *check*."""
+def _decorate(column_type: Any, dialect: sa.Dialect, check: Check) -> Check:
+    """A check that first converts the value by each decorator of the type, then calls *check*."""
     own = column_type._variant_mapping.get(dialect.name, column_type)  # noqa: SLF001 - as SQLAlchemy chooses
     if not isinstance(own, sa.types.TypeDecorator) or isinstance(own, sa.Interval):
         return check
-    below = _through(own.load_dialect_impl(dialect), dialect, check)
-    return functools.partial(_translated, own, dialect, below) if converts(own) else below
+    below = _decorate(own.load_dialect_impl(dialect), dialect, check)
+    return functools.partial(_check_decorated, own, dialect, below) if converts(own) else below
 
 
-def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any) -> Fault | None:
+def _check_decorated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any) -> Fault | None:
     """The fault of *value* if a host's decorator changes it, or the type *below* changes the result."""
     try:
         kept = _call(column_type.process_bind_param, value, dialect)
@@ -138,7 +139,7 @@ def _translated(column_type: Any, dialect: sa.Dialect, below: Check, value: Any)
 
 
 def _comparable(value: Any) -> Any:
-    """*value*; aware times are converted to UTC, because some compare unequal across zones (PEP 495)."""
+    """*value*; an aware time in UTC, because equal times can compare unequal across zones (PEP 495)."""
     aware = isinstance(value, dt.datetime) and value.tzinfo is not None
     return value.astimezone(dt.UTC) if aware else value
 
@@ -150,8 +151,8 @@ def _call(process: Any, value: Any, dialect: sa.Dialect) -> Any:
         return value
 
 
-def _assumed(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Stored | None:
-    """What a column of the model's type keeps, if the database does not say; None: all values."""
+def _assume_stored(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Stored | None:
+    """What a column of the model's type keeps, if the database is not asked; None: all values."""
     stored: Any = declared_type
     if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
         return Stored("a single float", **SINGLE)
@@ -178,7 +179,7 @@ def _is_single(stored: Any, dialect: sa.Dialect) -> bool:
 
 
 def _second_digits(stored: Any, dialect: sa.Dialect) -> int:
-    """How many digits of a second's fraction a column keeps."""
+    """The number of digits of a second's fraction that a column keeps."""
     if dialect.name in MYSQL:
         return getattr(stored, "fsp", None) or 0
     if dialect.name == "postgresql":
@@ -225,7 +226,7 @@ def is_time(field: Field[Any]) -> bool:
 
 
 def _probe(field: Any, digits: int) -> Any:
-    """A loaded time with so many *digits* of a second's fraction, none of them zero; None: unknown."""
+    """A loaded time with *digits* digits of a second's fraction, none of them zero; None: not known."""
     for form in _TIMES:
         wire = form.format(f".{_DIGITS[:digits]}" if digits else "")
         try:
@@ -237,7 +238,7 @@ def _probe(field: Any, digits: int) -> Any:
 
 
 def second_digits(field: Any, limit: Limit | None) -> int | None:
-    """How many digits of a second's fraction the column of a time keeps; None: it has other limits too."""
+    """The number of digits of a second's fraction that a column keeps; None: it has other limits too."""
     for digits in range(field.digits, -1, -1):
         probe = _probe(field, digits)
         if probe is not None and (limit is None or limit.check(probe) is None):
@@ -246,13 +247,13 @@ def second_digits(field: Any, limit: Limit | None) -> int | None:
 
 
 def cut_time(value: dt.datetime, digits: int | None) -> dt.datetime:
-    """*value* cut to so many *digits* of a second's fraction; None: all of them."""
+    """Cut *value* to *digits* digits of a second's fraction; None: keep all digits."""
     unit = 10 ** (MICRO - (MICRO if digits is None else digits))
     return value.replace(microsecond=value.microsecond // unit * unit)
 
 
 def _excess(where: str, stored: Stored, value: Any) -> Fault | None:
-    """The fault of *value*, as the driver takes it, if the column *where* does not keep it; else None."""
+    """The fault of *value*, in the driver's form, in the column called *where*; None: it is kept."""
     if stored.seconds is not None:
         found = _time_excess(stored, value)
     elif isinstance(value, str | bytes) and stored.most is None and stored.significant is None:
@@ -281,7 +282,7 @@ def _time_excess(stored: Stored, value: Any) -> _Excess:
 
 
 def kept_seconds(digits: int) -> str:
-    """Describe a column that keeps so many *digits* of a second's fraction."""
+    """Describe what a column that keeps *digits* digits of a second's fraction keeps."""
     return f"{digits} digits of a second's fraction" if digits else "whole seconds only"
 
 
@@ -291,7 +292,7 @@ _DAY = len("0000-00-00")
 def _number_excess(stored: Stored, value: Any) -> _Excess:
     try:
         number = Decimal(str(value)).normalize()
-    except InvalidOperation:  # no number; the database decides
+    except InvalidOperation:  # not a number: the database decides
         return None
     if not number.is_finite():
         return None

@@ -1,4 +1,4 @@
-"""Names of databases in SQLAlchemy."""
+"""The names of databases in SQLAlchemy."""
 
 MYSQL = frozenset(("mysql", "mariadb"))
 """MariaDB and MySQL, by either name."""

@@ -30,8 +30,8 @@ Form: TypeAlias = Literal[
 ]
 """How the driver returns a stored value.
 
-- ``boolean``, ``integer``: 0 or 1, and a number, or its digits as text.
-- ``float``: a decimal, as a float. ``digits``: a decimal, as text. ``double``: a float, as such or as text.
+- ``boolean``, ``integer``: 0 or 1, and an integer; as numbers, or as text.
+- ``float``: a decimal, as a float. ``digits``: a decimal, as text. ``double``: a float, or its text.
 - ``moment``, ``day``, ``clock``: ISO 8601 text; a moment is in UTC, with a blank between day and time.
 - ``microseconds``: an interval, as the text of their number.
 - ``uuid``, ``hex``: the text of a UUID, with or without hyphens.
@@ -43,7 +43,7 @@ BETWEEN = "\x00"
 """Separates values that are joined; no text of the format contains it."""
 
 BETWEEN_ROWS = "\x01"
-"""Separates rows that are joined; a text may contain it, so the rows have to be counted."""
+"""Separates rows that are joined; as a text may contain it, the rows have to be counted."""
 
 _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Boolean, "boolean"),
@@ -85,7 +85,7 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
         return as_it_is(column), "hex"
     if form == "base64":
         base64 = sa.func.to_base64(column) if family == "mysql" else sa.func.encode(column, "base64")
-        return sa.func.replace(base64, "\n", ""), form  # both break lines
+        return sa.func.replace(base64, "\n", ""), form  # both insert line ends
     if form == "microseconds":
         return _microseconds(column), form
     is_text = form == "text" and not isinstance(stored, sa.Enum)
@@ -96,7 +96,7 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     return sa.cast(utc, sa.CHAR if family == "mysql" else sa.Text), form
 
 
-# Far below what a 64-bit integer of microseconds holds.
+# Far below the range of a 64-bit integer of microseconds.
 _DAYS, _HOURS = 10**7, 10**9
 
 
@@ -119,9 +119,9 @@ def has_plain_type(column_type: TypeEngine[Any], dialect: Any) -> bool:
     stored: Any = declared(column_type, dialect)
     own = type(stored).__module__.startswith("sqlalchemy.")
     if isinstance(stored, sa.JSON) and (dialect._json_serializer or dialect._json_deserializer):  # noqa: SLF001
-        return False  # functions of the host's
+        return False  # the host's own functions
     used: Any = column_type.dialect_impl(dialect)
-    calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - as SQLAlchemy asks
+    calls = used._has_column_expression or used._has_bind_expression  # noqa: SLF001 - SQLAlchemy reads them too
     return own and not calls and not is_decorated(column_type, dialect) and not _has_own_spelling(stored)
 
 
@@ -138,8 +138,9 @@ def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
 def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
     """An expression that joins all *columns*, each with whether it may be null; None: not supported.
 
-    The drivers for MariaDB and MySQL are written in Python, and take time for each value. Columns that may be
-    null are empty, or have an equals sign in front; an empty text at the end shows that nothing was cut off.
+    The drivers for MariaDB and MySQL are written in Python and take time for each value. A null is an empty
+    text, other values of columns that may be null begin with an equals sign, and an empty text at the end
+    shows that nothing was cut off.
     """
     if dialect.name not in MYSQL:
         return None
@@ -162,7 +163,7 @@ def as_one_row(dialect: sa.Dialect, values: Any, order: Any) -> Any:
 
 
 def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
-    """Whether *column* is one of the values of the parameter *name*, which are in the driver's form."""
-    if dialect.name == "postgresql":  # one parameter, whose statement psycopg remembers
+    """A condition: *column* is one of the values of the parameter *name*, which are in the driver's form."""
+    if dialect.name == "postgresql":  # one parameter: psycopg reuses the prepared statement
         return column == sa.func.any(sa.bindparam(name, type_=_RAW))
     return column.in_(sa.bindparam(name, expanding=True))

@@ -26,10 +26,10 @@ STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # 
 
 
 def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
-    """An expression that sorts like the times in *column*, and can be read and compared as it is stored.
+    """An expression that sorts like the times in *column*, and can be compared in its stored form.
 
-    SQLite keeps times as text, which other programs may spell differently from SQLAlchemy. Such spellings are
-    normalized; without any, the plain column is used, so that its index is.
+    SQLite stores times as text, which other programs may spell differently from SQLAlchemy. Such spellings
+    are normalized; if there are none, the plain column is used, so that its index can be used.
     """
     if not _is_text_time(connection, column.type):
         return column.expression
@@ -44,7 +44,7 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
 
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
-    """*value* as `sort_key` gives it."""
+    """*value* in the form of `sort_key`."""
     if not _is_text_time(connection, column.type):
         return value
     process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
@@ -60,7 +60,7 @@ def _is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
 def order_key(
     dialect: sa.Dialect, column: InstrumentedAttribute[Any], *, of_uuids: bool
 ) -> sa.ColumnElement[Any]:
-    """An expression that sorts *column* alike in every database: text by code point, UUIDs by digits."""
+    """An expression that sorts *column* the same in every database: text by code point, UUIDs by digits."""
     stored, name = declared(column.type, dialect), dialect.name
     if name in MYSQL and isinstance(stored, sa.Uuid):
         return sa.cast(column, sa.String(36))  # MariaDB's UUID type sorts by other parts first
@@ -85,7 +85,7 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
         return None
     own = type(stored).__module__.startswith("sqlalchemy.")
     read: Any = stored.dialect_impl(dialect).result_processor(dialect, None) if own else None
-    # Versions of SQLAlchemy differ in which of a type's scales they round to.
+    # The scale to which SQLAlchemy rounds differs between its versions.
     return None if read is None else -int(read(1 / 3).as_tuple().exponent)
 
 
@@ -111,9 +111,10 @@ def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.Co
 
 
 def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[bool] | None:
-    """A condition for values in *column* that SQLAlchemy cannot read, or reads as something else entirely.
+    """A condition for values in *column* that SQLAlchemy cannot read, or reads as another value.
 
-    None: there can be none. SQLite stores anything in any column, and PostgreSQL times beyond Python's.
+    None: there can be none. SQLite stores any value in any column, and PostgreSQL stores years that Python
+    lacks.
     """
     if connection.dialect.name == "postgresql" and isinstance(column.type, sa.DateTime | sa.Date):
         first: Any = sa.literal_column("'0002-01-01'")

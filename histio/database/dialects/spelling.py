@@ -1,6 +1,6 @@
-"""Find stored values in a spelling that no look-up uses.
+"""Find stored values that no look-up finds, because they are spelled differently.
 
-SQLite keeps any value in any column, and every database keeps any spelling of a UUID in a text.
+SQLite keeps any value in any column, and every database keeps any spelling of a UUID in a text column.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def other_spelling(
     """A condition for values in *column* that can be read, but that no look-up finds.
 
     Args:
-        connection: Only asked for its dialect.
+        connection: A connection, for its dialect.
         column: The column of an identity.
-        example: For UUIDs: a UUID with letters, as the application has it. Otherwise None.
+        example: For UUIDs, a UUID with letters in the application's form. Otherwise None.
 
     Returns:
-        None if there can be no such values.
+        The condition; None: there can be no such values.
     """
     dialect = connection.dialect
     stored = declared(column.type, dialect)
@@ -40,14 +40,14 @@ def other_spelling(
     if isinstance(stored, sa.String | sa.Uuid) and not native:
         process = column.type.dialect_impl(dialect).bind_processor(dialect)
         written = example if process is None else process(example)
-        # A type that does not convert values finds every spelling that it reads.
+        # Without a conversion, every spelling is found as it is read.
         if isinstance(written, str) and written != example:
             rules += _of_uuids(text, written)
     return sa.or_(*rules) if rules else None
 
 
 def _of_sqlite(stored: TypeEngine[Any], column: Any, text: Any) -> Iterator[Any]:
-    """Conditions for values that SQLite keeps in the column, though its type never writes them."""
+    """Conditions for values that SQLite keeps in the column, although its type never writes them."""
     if isinstance(stored, sa.types._Binary):  # noqa: SLF001 - what BINARY and LargeBinary share
         yield sa.func.typeof(column) != "blob"
     if isinstance(stored, sa.String | sa.Uuid | sa.DateTime | sa.Date | sa.Time):

@@ -1,4 +1,4 @@
-"""Read the types of columns from a database, which may keep less than the models say."""
+"""Read the types of columns from a database, because they may keep less than those of the models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects.names import MYSQL
 
 MICRO = 6
-"""Digits of a second's fraction that times have at most."""
+"""The largest number of digits of a second's fraction."""
 
 _MOST_SINGLE = Decimal("3.40282E+38")
 SINGLE: Mapping[str, Any] = {"significant": 6, "least": -_MOST_SINGLE, "most": _MOST_SINGLE}
@@ -31,9 +31,9 @@ class Stored:
         type: The type, as the database names it.
         seconds: Digits of a second's fraction; None: not a time.
         day: Whether it keeps only the day of a time.
-        scale: Digits after the point; negative: as many digits before the point are zeros. None: no limit.
-        least: The least number; None: no limit.
-        most: The greatest number; None: no limit.
+        scale: Digits after the point; if negative, the number of zeros before the point. None: no limit.
+        least: The smallest number; None: no limit.
+        most: The largest number; None: no limit.
         significant: Significant digits of a number; None: no limit.
         characters: The longest text, in characters; None: no limit.
         octets: The longest text in *charset*, or binary value, in bytes; None: no limit.
@@ -83,7 +83,7 @@ def stored_columns(
 
 
 def _integers(bits: int, *, unsigned: bool = False) -> dict[str, Any]:
-    """The limits of an integer type with so many *bits*."""
+    """The limits of an integer type with *bits* bits."""
     least, most = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return {"scale": 0, "least": Decimal(least), "most": Decimal(most)}
 
@@ -94,7 +94,7 @@ def decimals(precision: int, scale: int, *, unsigned: bool = False) -> dict[str,
     return {"scale": scale, "least": Decimal(0) if unsigned else -most, "most": most}
 
 
-# The recursion leads from a domain to its base type.
+# The recursion goes from a domain to its base type.
 _POSTGRESQL = sa.text("""
 WITH RECURSIVE found AS (
   SELECT wanted.place, a.attname AS name, a.atttypid AS type, a.atttypmod AS modifier,
@@ -114,7 +114,7 @@ WHERE t.typtype <> 'd'
 """).bindparams(sa.bindparam("names", type_=postgresql.ARRAY(sa.Text)))  # fmt: skip
 
 _HEADER = 4
-"""What PostgreSQL adds to the modifiers of texts and decimals."""
+"""The number that PostgreSQL adds to the modifiers of texts and decimals."""
 
 _TIMES = ("timestamp", "timestamptz", "time", "timetz")
 
@@ -177,7 +177,7 @@ _LONGEST = 2**32 - 1
 
 
 def _of_mysql(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
-    # One SELECT for each table: asked for several, the server opens all tables of the schema.
+    # One SELECT for each table: for several tables at once, the server opens all tables of the schema.
     parts = [
         sa.select(sa.literal_column(str(place)), *(_COLUMNS.c[name] for name in _MYSQL_COLUMNS)).where(
             _COLUMNS.c.table_schema == (connection.schema_for_object(table) or sa.func.database()),
@@ -192,7 +192,7 @@ def _of_mysql(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[
 
 
 def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 - one for each type
-    """The limits of a *column*, given as a row of the information schema."""
+    """The limits of a *column*, from its row in the information schema."""
     kind, unsigned = column["data_type"], "unsigned" in column["column_type"]
     precision, scale = column["numeric_precision"], column["numeric_scale"]
     if kind in _BITS:
@@ -216,7 +216,7 @@ def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR091
     return kept
 
 
-# By the names of PostgreSQL and MariaDB. With other character sets, the database rejects characters itself.
+# By the names in PostgreSQL and MariaDB. With other character sets, the database rejects characters itself.
 _CODECS = {
     "LATIN1": "latin-1",
     "LATIN9": "iso8859-15",
@@ -254,12 +254,12 @@ _READERS: Mapping[str, _Reader] = {"postgresql": _of_postgresql, **dict.fromkeys
 def stored_keys(connection: Connection, table: sa.Table) -> list[tuple[str | None, list[sa.Column[Any]]]]:
     """The name and the columns of each unique constraint and index that *table* has in the database.
 
-    The model may lack them. Indexes over expressions are left out.
+    Some of them may be missing in the model. Indexes over expressions are left out.
     """
     inspector, columns = sa.inspect(connection), {column.name: column for column in table.columns}
     schema = connection.schema_for_object(table)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sa.exc.SAWarning)  # of what SQLAlchemy cannot reflect
+        warnings.simplefilter("ignore", sa.exc.SAWarning)  # about what SQLAlchemy cannot reflect
         try:
             rules: list[Any] = [*inspector.get_unique_constraints(table.name, schema)]
             rules += [each for each in inspector.get_indexes(table.name, schema) if each["unique"]]

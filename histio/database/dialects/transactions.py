@@ -17,15 +17,15 @@ from histio.database.dialects.names import MYSQL
 from histio.database.dialects.stored import quote_name
 from histio.errors import BindingError
 
-# The query for the character set of a connection, and the character set that has all characters.
+# By database, the query for the character set of a connection, and the result for Unicode.
 _OF_MYSQL = ("SELECT concat_ws(' ', @@character_set_client, @@character_set_results)", "utf8mb4 utf8mb4")
 _CHARACTER_SETS = {"postgresql": ("SHOW client_encoding", "UTF8"), **dict.fromkeys(MYSQL, _OF_MYSQL)}
 
 
 def create_engine(url: str | sa.URL, **options: Any) -> Engine:
-    """SQLAlchemy's `create_engine`, with SQLite set up to keep its promises.
+    """SQLAlchemy's `create_engine`, with foreign keys and correct transactions on SQLite.
 
-    On SQLite, foreign keys are enforced, and transactions begin when SQLAlchemy says so: the driver would
+    On SQLite, foreign keys are enforced, and transactions begin when SQLAlchemy begins them: the driver would
     begin them later, and RELEASE SAVEPOINT would commit.
     """
     engine = sa.create_engine(url, **options)
@@ -49,7 +49,7 @@ def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
 
 
 def _end_failed_commit(dbapi_connection: Any, _record: Any) -> None:
-    # As in `commit`, for sessions of the application's own.
+    # As in `commit`, for the application's own sessions.
     if dbapi_connection is not None:
         dbapi_connection.rollback()
 
@@ -61,14 +61,14 @@ def _begin_sqlite(connection: Connection) -> None:
 def reading_options(bind: Engine | Connection) -> dict[str, Any]:
     """Execution options with which all SELECTs of a transaction on *bind* see the same snapshot.
 
-    Empty for a Connection, which may be in a transaction already, and for SQLite, which needs none.
+    Empty for a Connection, which may already be in a transaction, and for SQLite, which needs none.
     """
-    several_moments = bind.dialect.name == "postgresql" or bind.dialect.name in MYSQL
-    return {"isolation_level": "REPEATABLE READ"} if several_moments and isinstance(bind, Engine) else {}
+    needs_level = bind.dialect.name == "postgresql" or bind.dialect.name in MYSQL
+    return {"isolation_level": "REPEATABLE READ"} if needs_level and isinstance(bind, Engine) else {}
 
 
 def writing_options(bind: Engine | Connection) -> dict[str, Any]:
-    """Execution options with which a transaction on *bind* can rely on what it has read when it writes.
+    """Execution options for a transaction on *bind* that reads and then writes.
 
     SQLite takes the write lock at once; in other databases, constraints detect concurrent writes.
     """
@@ -76,12 +76,12 @@ def writing_options(bind: Engine | Connection) -> dict[str, Any]:
 
 
 def latest(connection: Connection, statement: sa.Select[Any]) -> sa.Select[Any]:
-    """Let *statement* see what is committed now, even if the transaction has an older snapshot."""
+    """Let *statement* read what is committed now, even if the transaction has an older snapshot."""
     return statement.with_for_update(read=True) if connection.dialect.name in MYSQL else statement
 
 
 def hides_rivals(connection: Connection) -> bool:
-    """Whether the transaction cannot see later commits of others, not even with `latest`."""
+    """Whether the transaction cannot read later commits of others, not even with `latest`."""
     if connection.dialect.name != "postgresql":
         return False
     return connection.get_isolation_level() in ("REPEATABLE READ", "SERIALIZABLE")
@@ -118,26 +118,26 @@ def ensure_transaction(connection: Connection) -> None:
         connection.begin()
     # An asyncio driver and SQLAlchemy's adapter have different attributes.
     adapter, driver = connection.connection.dbapi_connection, connection.connection.driver_connection
-    told = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-    if told or _autocommits(adapter) or _autocommits(driver):
+    is_set = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    if is_set or _autocommits(adapter) or _autocommits(driver):
         raise BindingError(
             "the connection is in AUTOCOMMIT mode, where nothing can be rolled back: "
-            "hand over a connection or session with transactions"
+            "pass a connection or session with transactions"
         )
     # The driver would begin with the first change, and RELEASE SAVEPOINT would commit.
     if connection.dialect.name == "sqlite" and not getattr(driver, "in_transaction", True):
         _begin_sqlite(connection)
-    question, whole = _CHARACTER_SETS.get(connection.dialect.name, ("", ""))
-    spoken = connection.exec_driver_sql(question).scalar_one() if question else whole
-    if spoken != whole:
-        needed = whole.split()[0]
+    query, unicode = _CHARACTER_SETS.get(connection.dialect.name, ("", ""))
+    used = connection.exec_driver_sql(query).scalar_one() if query else unicode
+    if used != unicode:
+        needed = unicode.split()[0]
         raise BindingError(
-            f"the connection uses the character set {spoken}, which would change characters; use {needed}"
+            f"the connection uses the character set {used}, which would change characters; use {needed}"
         )
 
 
 def _autocommits(driver: Any) -> bool:
-    if hasattr(driver, "in_transaction"):  # SQLite: an engine without transactions has not begun one by now
+    if hasattr(driver, "in_transaction"):  # SQLite: without autocommit, a transaction has begun by now
         return driver.isolation_level is None and not driver.in_transaction
     if hasattr(driver, "get_autocommit"):
         return bool(driver.get_autocommit())
@@ -163,9 +163,9 @@ def commit(session: Session, connection: Connection) -> None:
 def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
     """A savepoint that is rolled back if the block raises, and released otherwise.
 
-    If the database has ended the whole transaction (a deadlock, a full disk, ON CONFLICT ROLLBACK), there is
-    no savepoint any more, and the original error is raised. On SQLite, the transaction is then ended for
-    SQLAlchemy too, because each further statement would commit by itself.
+    If the database has ended the whole transaction (a deadlock, a full disk, ON CONFLICT ROLLBACK), the
+    savepoint no longer exists, and the original error is raised. On SQLite, SQLAlchemy's transaction is ended
+    too, because each further statement would be committed.
     """
     nested = connection.begin_nested()
     try:
@@ -185,21 +185,21 @@ def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
 
 @contextmanager
 def quiet_pipelines() -> Iterator[None]:
-    """Keep psycopg from also logging, once for each failed executemany, the error that it raises."""
+    """Keep psycopg from logging the error of a failed executemany, which it also raises."""
 
-    def told_twice(record: logging.LogRecord) -> bool:
+    def is_new(record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith("error ignored terminating")
 
     logger = logging.getLogger("psycopg")
-    logger.addFilter(told_twice)
+    logger.addFilter(is_new)
     try:
         yield
     finally:
-        logger.removeFilter(told_twice)
+        logger.removeFilter(is_new)
 
 
 _MEGABYTE = 2**20
-"""The size up to which drivers for MariaDB and MySQL combine rows in a statement, in bytes."""
+"""Drivers for MariaDB and MySQL combine rows in statements of up to this size, in bytes."""
 
 
 @contextmanager
@@ -235,7 +235,7 @@ def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None
     """Check the deferred constraints of the transaction now, instead of at COMMIT.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: One is violated.
+        sqlalchemy.exc.IntegrityError: A constraint is violated.
         RowFaultError: A foreign key of *tables* is violated (SQLite).
     """
     if connection.dialect.name == "postgresql":
@@ -277,8 +277,8 @@ def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
     The block must be in a savepoint that is rolled back if it raises.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: One is violated (PostgreSQL).
-        RowFaultError: One is violated (SQLite).
+        sqlalchemy.exc.IntegrityError: A foreign key is violated (PostgreSQL).
+        RowFaultError: A foreign key is violated (SQLite).
     """
     if connection.dialect.name == "postgresql":
         found = [connection.scalars(_IMMEDIATE, {"name": quote_name(connection, table)}) for table in tables]
@@ -306,7 +306,7 @@ _STRICT = ("STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO")
 
 @contextmanager
 def strict(connection: Connection) -> Iterator[None]:
-    """Let MariaDB and MySQL reject values that they would truncate, and keep a key of zero, in this block."""
+    """In this block, let MariaDB and MySQL reject values instead of truncating them, and keep a key of 0."""
     if connection.dialect.name not in MYSQL:
         yield
         return
@@ -318,16 +318,16 @@ def strict(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        # If the connection is lost, the first error says why.
+        # If the connection is lost, the first error is raised.
         with suppress(exc.OperationalError):
             if wanted and not connection.invalidated:
                 connection.execute(setting, {"mode": mode})
 
 
 def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> None:
-    """Let PostgreSQL analyze *tables* that have grown; until then, it plans queries badly.
+    """Let PostgreSQL analyze *tables* that have grown, because old statistics lead to slow queries.
 
-    Other databases need no such command. If the user lacks the right, PostgreSQL only warns.
+    Other databases do not need it. Without the privilege, PostgreSQL only warns.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -338,7 +338,7 @@ def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> 
 def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     """Advance the sequence of a key beyond the values that were written explicitly.
 
-    MariaDB and SQLite do so by themselves.
+    MariaDB and SQLite do it themselves.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -346,6 +346,6 @@ def advance_sequence(connection: Connection, column: sa.Column[Any]) -> None:
     sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table, column.name))).scalar()
     highest = connection.execute(sa.select(sa.func.max(column))).scalar()
     if sequence is not None and highest is not None:
-        # Never backwards: other transactions may have taken higher values.
+        # Never back: other transactions may have taken higher values.
         ahead = sa.text(f"SELECT setval(:name, :highest) FROM {sequence} WHERE last_value < :highest")  # noqa: S608
         connection.execute(ahead, {"name": sequence, "highest": highest})

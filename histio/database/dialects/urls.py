@@ -20,16 +20,16 @@ def with_driver(url: str) -> sa.URL:
     """Parse *url*, and add the driver that histio installs if it names none.
 
     Raises:
-        sqlalchemy.exc.ArgumentError: It is not a URL, or is probably a mistake.
+        sqlalchemy.exc.ArgumentError: It is not a URL, or has a common mistake.
     """
-    made = sa.make_url(url)
-    if "@" in (made.host or ""):
+    parsed = sa.make_url(url)
+    if "@" in (parsed.host or ""):
         raise sa.exc.ArgumentError("Write an @ in the password as %40.")
-    if made.get_backend_name() == "sqlite" and made.host:
+    if parsed.get_backend_name() == "sqlite" and parsed.host:
         raise sa.exc.ArgumentError(
             "Write the path of a SQLite file after three slashes, such as sqlite:///bakery.db."
         )
-    return made.set(drivername=_DRIVERS.get(made.drivername, made.drivername))
+    return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
 
 
 def is_database(text: str) -> bool:
@@ -38,7 +38,7 @@ def is_database(text: str) -> bool:
 
 
 def missing_file(url: sa.URL) -> Path | None:
-    """The SQLite file that a connection to *url* would create; None: it would create none."""
+    """The SQLite file that a connection to *url* would create; None: it would not create a file."""
     name = url.database or ""
     if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
         return None

@@ -1,4 +1,4 @@
-"""Whether the row count that a database reports for an INSERT is the number of rows that it keeps."""
+"""Check whether the database keeps as many rows as an INSERT reports."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from histio.database.dialects.names import MYSQL
 
 
 def counts_truly(connection: Connection, tables: Collection[sa.Table]) -> bool:
-    """Whether the row count of an INSERT into *tables* is the number of rows that are there afterwards.
+    """Whether the row count of an INSERT into *tables* is the number of rows that were added to them.
 
-    With triggers, rules and views it may not be: they can drop rows, redirect them, or write more.
+    Triggers, rules and views can drop or redirect rows, or write more.
     """
     name = connection.dialect.name
     if name in MYSQL:
-        return True  # a trigger can only refuse a row, and has no access to the table itself
+        return True  # a trigger can only reject a row: it has no access to the table itself
     if connection.get_execution_options().get("schema_translate_map"):
-        return False  # their names are not those that the database knows
+        return False  # the database knows them by other names
     if name == "sqlite":
         schemas = {table.schema for table in tables}
         return all(_is_plain_in_sqlite(connection, schema, tables) for schema in schemas)

@@ -1,4 +1,4 @@
-"""Python's cyclic garbage collector, out of the way."""
+"""Pause Python's cyclic garbage collector."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """A short block in which the cyclic garbage collector does not run, for the whole process.
+    """Pause the cyclic garbage collector of the process while a short block runs.
 
-    For blocks that make many values and no cycles: it would go through all of them again and again, which
-    takes a fifth of the time of an export.
+    For blocks that create many values and no cycles. The collector would visit all of these values again and
+    again, which takes a fifth of the time of an export.
     """
     was_on = gc.isenabled()
     gc.disable()

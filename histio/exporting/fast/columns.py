@@ -147,11 +147,11 @@ def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]
 
 
 class _Known:
-    """JSON of values of which most recur: the *field* itself checks each one once.
+    """JSON of values that recur: the *field* itself checks each distinct value once.
 
     Args:
         field: The field.
-        spell: Converts a stored value to its form in JSON; None: it has that form.
+        spell: Converts a stored value to its form in JSON; None: it has that form already.
     """
 
     def __init__(self, field: WireField, spell: Callable[[Any], Any] | None = None) -> None:
@@ -223,7 +223,7 @@ def _some_altered(altered: Altered, values: Sequence[Any]) -> Sequence[int]:
 
 
 def _doubles(field: FixedDecimal, bound: float, values: Sequence[Any]) -> Sequence[float]:
-    """Floats of a column that keeps floats: each the float of a decimal with the field's digits."""
+    """Floats of a column that keeps floats; each has to be the float of a decimal with the field's digits."""
     floats = _floats(field, bound, list(map(float, values)))
     unit = 10.0 ** (field.scale or 0)
     # The count of units is below 10**15, so dividing it by a power of ten rounds only once.
@@ -233,7 +233,7 @@ def _doubles(field: FixedDecimal, bound: float, values: Sequence[Any]) -> Sequen
 
 
 def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:
-    """Decimals as a database that keeps them exactly spells them."""
+    """Decimals as text, from a database that keeps them exactly."""
     scale = field.scale or 0
     signs = "".join(values).encode("ascii").translate(None, _DIGITS + b"-" * field.signed)
     points = len(values) if scale else 0
@@ -363,4 +363,4 @@ def _clock(value: str) -> str:
 
 
 _FIRST_YEAR, _LAST_YEAR = 1000, 9998
-"""As `UtcTimestamp` has them."""
+"""The limits of `UtcTimestamp`."""

@@ -1,4 +1,4 @@
-"""Rows → the JSON of records, from the driver's values, by one template for each table."""
+"""Format the driver's values of rows as JSON records, by one template for each table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from histio.database.dialects import (
     raw,
 )
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
-from histio.exporting.fast.obstacles import FullPathError, obstacles
+from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.exporting.fast.sources import Sources, spare_members, unmarked
 from histio.exporting.fast.template import Template, quoted
 from histio.kinds.entry_order import order_names
@@ -217,7 +217,7 @@ class _LedgerFormatter:
         return Formatted(list(map(",".join, texts.values())), altered)
 
     def describe(self) -> Iterator[str]:
-        """As `RowFormatter.describe`, with the SELECT that is sent."""
+        """Like `RowFormatter.describe`, with the SELECT that reads the entries."""
         template, _, *below = self._formatter.describe()
         return iter([template, str(self._reader.statement.compile(dialect=self._dialect)), *below])
 
@@ -227,7 +227,7 @@ def _check_ledger(dialect: sa.Dialect, owner: Table, ledger: Ledger) -> None:
     relation, mapper = ledger.relation, ledger.table.mapper
     name = f"{type(owner.schema).__name__}.{ledger.member}"
     if not ledger.many or relation.link is not None or len(relation.local) != 1:
-        raise FullPathError(f"{name}: is no list of entries that one column ties to their owner")
+        raise FullPathError(f"{name}: is not a list of entries that one column ties to their owner")
     keys = [mapper.get_property_by_column(each).key for each in mapper.primary_key]
     grows = isinstance(mapper.primary_key[0].type, sa.Integer)
     if keys != [*order_names(ledger.table.schema, relation)] or not grows:
@@ -313,7 +313,7 @@ class _GroupReader:
 
 def find_formatter(kind: Kind, dialect: sa.Dialect) -> RowFormatter | str:
     """The formatter for runs of *kind* in a database of *dialect*; a text: why they take the full path."""
-    reason = next(obstacles(kind.table, "dump"), None)
+    reason = next(find_obstacles(kind.table, "dump"), None)
     if reason is not None:
         return reason
     try:

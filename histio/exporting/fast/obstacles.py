@@ -34,40 +34,40 @@ class FullPathError(Exception):
     """Records of a table take the full path; the message says why."""
 
 
-def obstacles(table: Table, way: Way) -> Iterator[str]:
-    """What only marshmallow and SQLAlchemy do for records of *table* and its ledgers, in words."""
+def find_obstacles(table: Table, way: Way) -> Iterator[str]:
+    """Yield what only marshmallow and SQLAlchemy do for records of *table* and its ledgers, in words."""
     schema = table.schema
     name = type(schema).__name__
-    yield from (f"{name} {what}" for what in _of_class(schema, way))
+    yield from (f"{name} {what}" for what in _class_obstacles(schema, way))
     fields = schema.dump_fields if way == "dump" else schema.load_fields
     for member, field in fields.items():
-        yield from (f"{name}.{member} {what}" for what in _of_field(field, way))
+        yield from (f"{name}.{member} {what}" for what in _field_obstacles(field, way))
     if way == "dump":
         yield from (f"{name} has a choice of {' and '.join(group)}" for group in schema.choices())
-        yield from _of_loading(table)
+        yield from _loading_obstacles(table)
     if table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1:
         yield f"{table.mapper.class_.__name__} is part of an inheritance"
     for ledger in table.ledgers:
-        yield from obstacles(ledger.table, way)
+        yield from find_obstacles(ledger.table, way)
 
 
 def loading_listeners(table: Table) -> Listeners:
-    """The listeners on which the obstacles for dumping depend; all else is there when a kind is bound."""
-    mappers = (mapper for each in table.all() for mapper in (each.mapper, *named_mappers(each)))
+    """The listeners that are obstacles to dumping; other obstacles do not change once a kind is bound."""
+    mappers = (mapper for each in table.all() for mapper in (each.mapper, *related_mappers(each)))
     return Listeners(place for mapper in mappers for place in loading(mapper))
 
 
-def _of_class(schema: BaseSchema, way: Way) -> Iterator[str]:
+def _class_obstacles(schema: BaseSchema, way: Way) -> Iterator[str]:
     for cls in type(schema).__mro__:
         if not cls.__module__.startswith(("histio.", "marshmallow")):
             yield from (f"has its own {method}" for method in _METHODS[way] if method in vars(cls))
     for hook in _HOOKS[way]:
-        for method, *_ in schema._hooks.get(hook, ()):  # noqa: SLF001 - marshmallow has no other word for it
+        for method, *_ in schema._hooks.get(hook, ()):  # noqa: SLF001 - marshmallow has no public name for it
             if getattr(type(schema), method) is not getattr(RecordSchema, method, None):
                 yield f"has the hook {method} ({hook})"
 
 
-def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
+def _field_obstacles(field: Field[Any], way: Way) -> Iterator[str]:
     nested = nested_in(field)
     if nested is None and not (
         isinstance(field, WireField) and type(field).__module__.startswith("histio.kinds.fields")
@@ -91,9 +91,9 @@ def _of_field(field: Field[Any], way: Way) -> Iterator[str]:
         yield "has functions of its own for loading"
 
 
-def _of_loading(table: Table) -> Iterator[str]:
-    """What loading objects does, but reading their rows does not."""
-    for mapper in dict.fromkeys([table.mapper, *named_mappers(table)]):
+def _loading_obstacles(table: Table) -> Iterator[str]:
+    """Yield what loading objects does, but reading their rows does not do."""
+    for mapper in dict.fromkeys([table.mapper, *related_mappers(table)]):
         for event in ("load", "refresh"):
             listening = list(getattr(mapper.class_manager.dispatch, event))
             if len(listening) > composite_listeners(mapper, event):
@@ -103,8 +103,8 @@ def _of_loading(table: Table) -> Iterator[str]:
             yield f"{table.mapper.class_.__name__}.{member} is a synonym"
 
 
-def named_mappers(table: Table) -> Iterator[Mapper[Any]]:
-    """The mappers of the rows that the slugs of a record name, and of those between."""
+def related_mappers(table: Table) -> Iterator[Mapper[Any]]:
+    """The mappers of the rows that the slugs of a record name, and of the rows on the way to them."""
     yield from (links.relation.mapper for links in table.links)
     yield from (mapper_of(snapshot.model) for snapshot in table.snapshots)
     for reference in table.references:

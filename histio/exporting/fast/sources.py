@@ -68,7 +68,7 @@ class Sources:
         references = self._table.references
         ways = [each.relation for each in references if each.relation.name == slug.relationship]
         if len(slug.key) > 1 or not ways or ways[0].relationship is None:
-            several = "has a key of several columns" if len(slug.key) > 1 else "leads over no relationship"
+            several = "has a key of several columns" if len(slug.key) > 1 else "follows no relationship"
             raise FullPathError(f"{slug.relationship} {'is a list' if slug.many else several}")
         [way] = ways
         *steps, last = slug.key[0].split(".")

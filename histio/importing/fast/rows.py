@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import counts_up, driver_of, insert_rows, next_key
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.obstacles import FullPathError, obstacles
+from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import (
     LedgerPlan,
@@ -180,7 +180,7 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
 
 
 def _find_rules(kind: Kind) -> _KindRules:
-    reason = next(obstacles(kind.table, "load"), None)
+    reason = next(find_obstacles(kind.table, "load"), None)
     if reason is None and not kind.table.has_own_uuid:
         reason = f"{kind.name}: no UUID, unique by itself, identifies its runs"
     keys = [(table.growing_key, owner_columns(table)) for table in kind.table.all()]

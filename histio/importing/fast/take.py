@@ -9,7 +9,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.obstacles import named_mappers
+from histio.exporting.fast.obstacles import related_mappers
 from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
 from histio.importing.batches import try_to_write
@@ -264,7 +264,7 @@ def _possible_uuids(value: Any, depth: int = _DEPTH) -> Iterator[str]:
 
 def _refer_to_each_other(tables: Sequence[Table]) -> bool:
     """Whether records of *tables* refer to rows of *tables*, so that the order of writing matters."""
-    related = [mapper for table in tables for mapper in named_mappers(table)]
+    related = [mapper for table in tables for mapper in related_mappers(table)]
     return any(mapper.common_parent(table.mapper) for mapper in related for table in tables)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from histio.kinds.column_types import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
-# The last character before the padding has zeros in the bits that no byte uses.
+# The unused bits of the last character before the padding are zero.
 _BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 _SAMPLE = b"\x00\xff"
 
@@ -23,11 +23,11 @@ _LENGTHS = {"TINYBLOB": 2**8 - 1, "MEDIUMBLOB": 2**24 - 1}
 class Bytes(WireField):
     """Bytes as base64 (RFC 4648, section 4).
 
-    Each value has exactly one spelling: padding is required, line ends are not allowed, unused bits are zero.
+    Each value has exactly one form: padding is required, line ends are not allowed, unused bits are zero.
     The column is a `sqlalchemy.LargeBinary`, ``BINARY``, ``VARBINARY`` or ``BLOB``.
 
     Args:
-        max_length: The most bytes that are allowed. None: as many as the column holds.
+        max_length: The largest number of bytes. None: as many as the column holds.
         kwargs: The options of `WireField`.
     """
 
@@ -62,7 +62,7 @@ class Bytes(WireField):
         groups, rest = divmod(self.max_length, 3)
         if not rest:
             return {**rule, "maxLength": 4 * groups}
-        # The longest text must end with the padding that leaves room for the remaining bytes only.
+        # The longest text needs the padding that goes with the remaining bytes.
         padded = {"pattern": "==$" if rest == 1 else "=$"}
         return {**rule, "maxLength": 4 * groups + 4, "anyOf": [{"maxLength": 4 * groups}, padded]}
 

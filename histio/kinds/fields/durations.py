@@ -20,7 +20,7 @@ _PARTS = re.compile(
 
 
 def _pattern(digits: int) -> str:
-    """The pattern of durations; numbers are so short that a `datetime.timedelta` always holds the sum."""
+    """The pattern of durations; a `datetime.timedelta` holds every sum of numbers of this length."""
     time = rf"T([0-9]{{1,9}}H)?([0-9]{{1,9}}M)?([0-9]{{1,9}}{fraction_pattern(digits)}S)?"
     return f"^-?P([0-9]{{1,8}}D)?({time})?$"
 
@@ -29,8 +29,8 @@ class Duration(WireField):
     """A duration in ISO 8601 notation, ``P1DT2H3M4.5S``, for columns of `sqlalchemy.Interval`.
 
     It has days, hours, minutes and seconds; years, months and weeks are errors. A leading minus sign negates
-    the whole. Dumps the canonical form: hours below 24, minutes and seconds below 60, no part that is zero,
-    ``PT0S`` for zero. Loads larger numbers too (``PT36H``).
+    the duration. Dumps the canonical form: hours below 24, minutes and seconds below 60, no part that is
+    zero, ``PT0S`` for zero. Loads larger numbers too (``PT36H``).
 
     Args:
         kwargs: The options of `WireField`.

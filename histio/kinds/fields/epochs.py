@@ -110,15 +110,15 @@ class Epoch(UtcTimestamp):
 
 
 def _after(last: str) -> str:
-    """A pattern of prefixes that only instants after *last* have."""
+    """A pattern of the prefixes of instants after *last*."""
     return _beginnings(last, lambda digit: "123456789"[digit:])
 
 
 def _before(first: str) -> str:
-    """A pattern of prefixes that only instants before *first* have."""
+    """A pattern of the prefixes of instants before *first*."""
     whole, _, fraction = first.removesuffix("Z").partition(".")
     fraction = fraction.rstrip("0")
-    # In the same second: those with a shorter fraction that *first* continues.
+    # In the same second: a fraction that is the beginning of the fraction of *first*.
     shorter = [whole, *(f"{whole}.{fraction[:place]}" for place in range(1, len(fraction)))]
     ends = "|".join(f"{_literal(each)}(Z|[+-]|$)" for each in (shorter if fraction else ()))
     earlier = _beginnings(first, lambda digit: "012345678"[:digit])
@@ -126,7 +126,7 @@ def _before(first: str) -> str:
 
 
 def _beginnings(instant: str, others: Callable[[int], str]) -> str:
-    """A pattern of texts that equal *instant* up to some digit, which is one of *others* instead."""
+    """A pattern of texts that equal *instant* up to a digit, which is one of *others* instead."""
     digits = [(place, others(int(sign))) for place, sign in enumerate(instant) if sign.isdigit()]
     return "|".join(f"{_literal(instant[:place])}[{some}]" for place, some in digits if some)
 

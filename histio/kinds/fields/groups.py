@@ -1,4 +1,4 @@
-"""Groups of slugs in one schema: alternatives and choices."""
+"""Find the alternatives and choices among the slugs of a schema."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class SlugGroups:
         dump_fields: By name, the fields that an export writes.
 
     Attributes:
-        alternatives: Groups of slugs of one relationship; a record needs one of each group that is not null.
-        silent: Slugs that became required here; the schema gives them neither ``required`` nor
+        alternatives: Groups of slugs of one relationship; a record needs at least one of each group that is
+            not null.
+        silent: Slugs that were made required, because the schema gives them neither ``required`` nor
             ``allow_none``.
         choices: Groups of references; a record has exactly one of each group that is not null.
     """
@@ -52,7 +53,7 @@ class SlugGroups:
         found = {
             next(iter(group)): [Fault(f"Missing; one of {', '.join(group)} is required.")]
             for group in self.alternatives
-            if not any(_is_given(slug, name, record) for name, slug in group.items())
+            if not any(_has(slug, name, record) for name, slug in group.items())
         }
         return found | {name: [fault] for name, fault in self.choice_faults(record)}
 
@@ -66,7 +67,7 @@ class SlugGroups:
 
 
 def _grouped(fields: Mapping[str, Field[Any]], group_of: Callable[[Slug], str | None]) -> dict[str, Group]:
-    """The slugs among *fields*, grouped by *group_of*; those for which it gives None are left out."""
+    """The slugs among *fields*, grouped by *group_of*; those for which it returns None are left out."""
     groups: dict[str, dict[str, Slug]] = {}
     for name, field in fields.items():
         group = group_of(field) if isinstance(field, Slug) else None
@@ -82,6 +83,6 @@ def _is_needed(slugs: Collection[Slug]) -> bool:
     return not all(slug.allow_none for slug in slugs)
 
 
-def _is_given(slug: Slug, name: str, record: Mapping[str, Any]) -> bool:
-    """Whether *record* has *slug*. A null that is not allowed counts: it is reported as such already."""
+def _has(slug: Slug, name: str, record: Mapping[str, Any]) -> bool:
+    """Whether *record* has *slug*. A null that is not allowed counts, because it is reported elsewhere."""
     return name in record and not (slug.allow_none and record[name] is None)

@@ -1,4 +1,4 @@
-"""Choose the field whose rule the keys in a column have."""
+"""Choose the field with the rule for the keys in a column."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from histio.wire import WireField
 
 
 def key_rule(column: sa.Column[Any], *, text: bool, unlimited: bool) -> WireField:
-    """The field whose rule the values of a key's *column* have.
+    """The field with the rule for the values of a key's *column*.
 
-    Under a decorator, it is the field of the values that the decorator takes and returns.
+    If the column's type is a decorator, it is the field of the values that the decorator takes and returns.
 
     Args:
         column: The column of the key.
         text: Whether keys may be any text. False: texts are slugs.
-        unlimited: Whether such texts may be longer than the column, because they are looked up in others too.
+        unlimited: Whether texts may be longer than the column, because they are looked up in others too.
 
     Raises:
         BindingError: Values of such a column cannot be keys.
@@ -53,7 +53,7 @@ def key_rule(column: sa.Column[Any], *, text: bool, unlimited: bool) -> WireFiel
 
 
 def _binary(stored: Any) -> WireField:
-    """Sixteen bytes, or any number of them, are a UUID."""
+    """The field of a binary *stored* type: 16 bytes, or any number of bytes, are a UUID."""
     return RunUUID() if getattr(stored, "length", None) in (None, 16) else Bytes()
 
 

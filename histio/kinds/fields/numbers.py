@@ -1,4 +1,4 @@
-"""Fields whose values are numbers, exact or measured, and truth values."""
+"""Fields whose values are exact numbers, measured numbers, or truth values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeEngine
 from histio.kinds.column_types import is_decorated, python_form, underlying
 from histio.wire import JsonSchema, WireField
 
-# Bits beside the sign, by the type's name; a plain INTEGER has 32 on PostgreSQL and MariaDB.
+# Bits without the sign, by the type's name; a plain INTEGER has 32 bits on PostgreSQL and MariaDB.
 _BITS = {"TINYINT": 7, "SMALLINT": 15, "SMALL_INTEGER": 15, "MEDIUMINT": 23, "BIGINT": 63, "BIG_INTEGER": 63}
 _PLAIN = 31
 
@@ -23,7 +23,7 @@ FLOAT_DIGITS = 15
 
 
 def _form(column_type: TypeEngine[Any], *candidates: Any) -> Any:
-    """The first of *candidates*, decimals or floats, that is what the column takes; None: none of them."""
+    """The first of *candidates*, decimals or floats, that the column takes; None: it takes none of them."""
     if is_decorated(column_type):
         return python_form(column_type, candidates)
     stored = underlying(column_type)
@@ -98,7 +98,7 @@ class Integer(WireField):
 class FixedDecimal(WireField):
     """A decimal as a string of ASCII digits: no exponent, no space, no leading zero, no bare point.
 
-    Dumps exactly the column's scale (``"5.2500"``). Loads fewer digits; what the column could only round
+    Dumps exactly the column's scale (``"5.2500"``). Loads fewer digits; a value that the column would round
     is an error. Columns of `sqlalchemy.Float` or `sqlalchemy.Double` need *scale*, and a *precision* of at
     most 15 digits.
 
@@ -133,7 +133,7 @@ class FixedDecimal(WireField):
         self.minor_units = minor_units
         self._as_kept: Callable[[Decimal], Any] = Decimal
         self._is_float = False
-        self._shortest = False  # a column without scale keeps zeros at the end or drops them, as it likes
+        self._shortest = False  # without a scale, databases differ in whether they keep trailing zeros
         self.positive = positive
         self.signed = signed
 
@@ -168,7 +168,7 @@ class FixedDecimal(WireField):
             raise self.unfit(
                 column_type, f"floats carry {FLOAT_DIGITS} digits: write FixedDecimal(precision=…, scale=…)"
             )
-        read = stored._effective_decimal_return_scale if self._is_float and stored.asdecimal else self.scale  # noqa: SLF001 - as SQLAlchemy asks
+        read = stored._effective_decimal_return_scale if self._is_float and stored.asdecimal else self.scale  # noqa: SLF001 - SQLAlchemy reads it too
         if self.scale > read:
             advice = f"give the type decimal_return_scale={self.scale}"
             raise self.unfit(column_type, f"SQLAlchemy reads {read} digits after its point: {advice}")
@@ -194,14 +194,14 @@ class FixedDecimal(WireField):
         return {"type": "string", "pattern": rf"^{sign}{whole}(\.{fraction})?$", "not": {"pattern": refused}}
 
     def to_wire(self, value: Any) -> str:
-        # The Decimal that SQLAlchemy makes of a float has all digits of the binary form.
+        # SQLAlchemy converts a float to a Decimal with all digits of the binary form.
         number = Decimal(str(float(value) if self._is_float else value)) or Decimal(0)
         if self.minor_units is not None:
             number = number.scaleb(-self.minor_units)
         if self._shortest and number.is_finite():
             number = number.normalize()
         text = f"{number:f}" if self.scale is None else f"{number:.{self.scale}f}"
-        # Where formatting would round, the value as it is makes the check say what is wrong.
+        # If formatting would round, the check reports the unrounded value.
         return text if Decimal(text) == number else f"{number:f}"
 
     def from_wire(self, value: str) -> Any:
@@ -226,9 +226,9 @@ class FixedDecimal(WireField):
 
 
 class Number(WireField):
-    """A measured value as a JSON number: what a double holds, without infinities and NaN.
+    """A measured value as a JSON number: any double except infinities and NaN.
 
-    As in most languages that read JSON, an integer beyond 2**53 is read as the nearest double.
+    As in most languages, an integer beyond 2**53 is read as the nearest double.
 
     Args:
         kwargs: The options of `WireField`.

@@ -32,20 +32,20 @@ class Slug(SlugText):
     alternatives is required. With ``allow_none``, null means that there is no related row.
 
     Args:
-        relationship: The model's relationship that the slug resolves to, or the column of its foreign key;
-            None for a slug kept as text.
-        key: The related model's attribute that holds the key; a dotted path follows relationships. A tuple
-            of several is a key of several columns, on the wire an object with a member for each. A key
-            that is not text has the wire form of its column.
-        fallback: Further keys, in which an import looks where none has the value of the first. Exports
-            always write *key*.
+        relationship: The model's relationship that leads to the row, or the column of its foreign key. None:
+            the slug is kept as text.
+        key: The related model's attribute that has the key; a dotted path follows relationships. A tuple is a
+            key of several columns, which is an object in JSON, with a member for each. A key that is not text
+            has the JSON form of its column.
+        fallback: Further keys, in which an import looks if no row has the value in *key*. Exports always
+            write *key*.
         text: Whether keys may be any text, with tabs, newlines and white space at the ends, of any length.
             False: they are slugs, of at most 200 characters.
-        agrees: A relationship of the run and of the related row that should lead to the same row;
-            where it does not, the import warns of a ``mismatched-reference``.
-        choice: Of all the references of the record with the same *choice*, exactly one is not null.
-        snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import
-            warns where no such row exists (any more); None: nobody looks.
+        agrees: A relationship of the run and of the related row that should lead to the same row; if it does
+            not, the import warns of a ``mismatched-reference``.
+        choice: A name that is shared by references of which exactly one is not null in a record.
+        snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import warns
+            if no such row exists any more; None: it does not look.
         kwargs: The options of `WireField`.
 
     Attributes:
@@ -95,7 +95,7 @@ class Slug(SlugText):
 
     @property
     def rule(self) -> WireField:
-        """The field whose rule a key of one column has."""
+        """The field with the rule for a key of one column."""
         return self if self.own_rule is None else self.own_rule
 
     @property
@@ -105,7 +105,7 @@ class Slug(SlugText):
 
     @property
     def is_plain_text(self) -> bool:
-        """Whether the key is a single text that is the same in JSON, in Python and in the column."""
+        """Whether the key is one text, with the same form in JSON, in Python and in the column."""
         return len(self.key) == 1 and isinstance(self.rule, Text) and not self.rule.padded
 
     @property
@@ -114,13 +114,13 @@ class Slug(SlugText):
         return (self.key, *self.fallback)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
-        """Take the length of the column that keeps a slug as text."""
+        """Take the length of the column that stores a slug as text."""
         super().fit(column_type)
         if self.own_rule is not None:
             self.own_rule.fit(column_type)
 
     def fit_key(self, mapper: Mapper[Any]) -> None:
-        """Take the relation of *mapper*'s model, and the wire form of the key from its columns.
+        """Take the relation from *mapper*'s model, and the wire form of the key from its columns.
 
         Raises:
             BindingError: There is no such relation or key.
@@ -128,7 +128,9 @@ class Slug(SlugText):
         assert self.relationship is not None  # noqa: S101 - others have no key
         found = relation(mapper, self.relationship)
         if found.many is not self.many or (self.many and not (found.link and found.writable)):
-            wanted = "is no relationship over an association table" if self.many else "leads to several rows"
+            wanted = (
+                "is not a relationship over an association table" if self.many else "leads to several rows"
+            )
             raise BindingError(f"{mapper.class_.__name__}.{found.name} {wanted}")
         try:
             rules = {path: self._rule(column_of(found.mapper, path)) for key in self.chain for path in key}
@@ -138,7 +140,7 @@ class Slug(SlugText):
         if self.fallback and len({type(rule) for rule in rules.values()}) > 1:
             raise BindingError(f"the keys {', '.join(rules)} are of different types")
         if self.text and not any(isinstance(rule, Text) for rule in rules.values()):
-            raise BindingError(f"text=True: {' and '.join(rules)} is no text, so it has a form already")
+            raise BindingError(f"text=True: {' and '.join(rules)} is not text, so it already has a form")
         self._relation, self.rules = found, rules
         if len(self.key) > 1:
             self.definition = None
@@ -146,7 +148,7 @@ class Slug(SlugText):
             self.own_rule = rules[self.key[0]]
 
     def _rule(self, column: sa.Column[Any]) -> WireField:
-        """The field whose rule the values of a key's *column* have."""
+        """The field with the rule for the values of a key's *column*."""
         return key_rule(column, text=self.text, unlimited=bool(self.fallback))
 
     def assertions(self) -> JsonSchema:
@@ -196,9 +198,9 @@ class Slug(SlugText):
             raise ValidationError([Fault(text, fault.code)]) from None  # type: ignore[union-attr]
 
     def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
-        """The key of the related row; None where there is no related row.
+        """The key of the related row; None: there is no related row.
 
-        `marshmallow.missing` where the row has no such key, and an alternative has one.
+        `marshmallow.missing`: the row has no such key, but an alternative has one.
         """
         if self._relation is None:
             return super().get_value(obj, attr, accessor, default)
@@ -219,12 +221,12 @@ class Slug(SlugText):
         return None if self.required else missing
 
     def find_key(self, row: Any) -> Any:
-        """The key of a related *row*; None where a part of it is null."""
+        """The key of a related *row*; None: a part of it is null."""
         parts = [value_at(row, path) for path in self.key]
         return None if None in parts else tuple(parts) if len(parts) > 1 else parts[0]
 
     def sortable(self, wire: Any) -> Any:
-        """A key in *wire* form as what sorts: of an object, the values of its members."""
+        """A sort key for a key in *wire* form: for an object, the values of its members."""
         return tuple(wire[path] for path in self.key) if isinstance(wire, dict) else wire
 
 
@@ -252,8 +254,8 @@ class RunRef(Slug):
 
     Args:
         relationship: The model's relationship that leads to the run, or the column of its foreign key.
-        key: The attribute of the other model that holds the UUID; of a run that several members identify, the
-            attributes of those.
+        key: The attribute of the other model that has the UUID; the attributes of all members, if several
+            members identify the run.
         form: How a text column stores the UUID: ``"hyphenated"``, or ``"hex"``, which is 32 digits without
             hyphens. None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
         kwargs: The options of `Slug`.

@@ -12,7 +12,7 @@ from histio.wire import JsonSchema, WireField
 
 
 class SlugList(Slug):
-    """The natural keys of all rows that an association table relates, in sorted order.
+    """The natural keys of all rows that are related by an association table, sorted.
 
     Args:
         relationship: A relationship over an association table that has no model of its own.
@@ -26,7 +26,7 @@ class SlugList(Slug):
 
     @property
     def rule(self) -> WireField:
-        """A list has a rule of its own."""
+        """The list itself, which does not use the rule of another field."""
         return self
 
     def assertions(self) -> JsonSchema:

@@ -1,4 +1,4 @@
-"""The rule of slugs: texts without control characters and white space around them."""
+"""The rule of slugs: texts without control characters or surrounding white space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONTROL = r"\x00-\x1f\x7f-\x9f"
 # Unicode White_Space beyond the control characters (PropList.txt, Unicode 15).
 _SPACE = " \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 LONGEST_SLUG = 200
-"""In code points, unless the column holds more."""
+"""The maximum length of a slug, in code points, unless the column holds more."""
 
 
 class SlugText(Text):
@@ -46,7 +46,7 @@ def is_slug(text: str) -> bool:
 
 
 def is_free_text(text: str) -> bool:
-    """Whether *text* is a text that is not a slug."""
+    """Whether *text* is a valid text, but not a slug."""
     return _has_form(_TEXT, text) and not is_slug(text)
 
 

@@ -1,4 +1,4 @@
-"""Fields whose values are text, or whatever else JSON can say."""
+"""Fields whose values are text, UUIDs, choices or any JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from histio.wire import JsonSchema, WireField
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
-# JSON other than text: a type that keeps one of these is not for text only.
+# JSON other than text: a type that keeps one of these is not only for text.
 _OBJECTS: tuple[Any, ...] = ({"a": [1]}, {"a": "b"}, ["a"], 1)
 _NO_SPACE_BEHIND = r"^([^\x00]*[^\x00 ])?$"
 
@@ -29,10 +29,10 @@ _NO_SPACE_BEHIND = r"^([^\x00]*[^\x00 ])?$"
 class Text(WireField):
     """A string without NUL, which PostgreSQL cannot store, and without lone surrogates, which no driver can.
 
-    In a column of CHAR(n), which databases pad or strip, it ends in no space.
+    In a column of CHAR(n), which databases pad or strip, it must not end in a space.
 
     Args:
-        max_length: In code points; None: what the column holds.
+        max_length: The maximum length in code points. None: that of the column.
         kwargs: The options of `WireField`.
     """
 
@@ -87,7 +87,7 @@ UuidForm: TypeAlias = Literal["hyphenated", "hex"]
 
 _hex = operator.attrgetter("hex")
 
-# A UUID as the columns of the world keep it.
+# A UUID in the forms in which columns store it.
 _AN_UUID = uuid.UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
 _OF_TEXT: dict[str, Callable[[uuid.UUID], Any]] = {"hyphenated": str, "hex": _hex}
 _FORMS: tuple[Callable[[uuid.UUID], Any], ...] = (
@@ -97,14 +97,14 @@ _FORMS: tuple[Callable[[uuid.UUID], Any], ...] = (
 )
 _HYPHENATED, _HEX, _BYTES = 36, 32, 16
 UUID_LENGTHS = (_HEX, _HYPHENATED)
-"""Of columns of text that may keep UUIDs, in characters."""
+"""The lengths of text columns that may keep UUIDs, in characters."""
 
 
 class RunUUID(WireField):
     """A UUID in hyphenated form; upper case is read and lower case written.
 
-    The column may keep it as text (of 36 characters, or of 32 without hyphens), as `sqlalchemy.Uuid`, as 16
-    bytes, or by a decorator of the host's. A row whose text is in any other spelling does not dump: no
+    The column may store it as text of 36 characters, as text of 32 characters without hyphens, as
+    `sqlalchemy.Uuid`, as 16 bytes, or by a decorator. A row with any other spelling is not dumped, because no
     look-up would find it, and the same UUID could be stored twice.
 
     Args:
@@ -129,7 +129,7 @@ class RunUUID(WireField):
 
     @property
     def is_hex(self) -> bool:
-        """Whether the column takes and gives text without hyphens."""
+        """Whether the column takes and returns text without hyphens."""
         return self._as_kept is _hex
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
@@ -160,10 +160,10 @@ class RunUUID(WireField):
             return str(value)
         read = uuid.UUID(value)
         if value != (read.hex if self.is_hex else str(read)):
-            raise self._stored(value, read)
+            raise self._spelling_error(value, read)
         return str(read)
 
-    def _stored(self, value: str, read: uuid.UUID) -> ValidationError:
+    def _spelling_error(self, value: str, read: uuid.UUID) -> ValidationError:
         """The error for a stored *value* whose spelling is not the column's form; *read* is its UUID."""
         spelled = {make(read): form for form, make in _OF_TEXT.items()}
         if value in spelled:
@@ -175,7 +175,7 @@ class RunUUID(WireField):
         return self.make_error("stored", how=how, advice=advice)
 
     def from_wire(self, value: str) -> Any:
-        # The usual form is spelled like the wire's; parsing would cost more than the rest of the field.
+        # The usual form is that of JSON; parsing would take longer than everything else.
         return value.lower() if self._as_kept is str else self._as_kept(uuid.UUID(value))
 
     def check(self, value: Any) -> None:
@@ -184,10 +184,10 @@ class RunUUID(WireField):
 
 
 class Choice(WireField):
-    """One of a set of texts. For a column of an `enum.Enum`, what the database keeps: by default its names.
+    """One of a set of texts. For a column of an `enum.Enum`, what the database stores: by default the names.
 
     Args:
-        choices: The texts; none: those of the column.
+        choices: The texts; empty: those of the column.
         kwargs: The options of `WireField`.
     """
 
@@ -278,7 +278,7 @@ class Json(WireField):
         if isinstance(value, Mapping):
             return {name: self.to_wire(value[name]) for name in sorted(value)}
         if isinstance(value, float):
-            return _kept(value)
+            return _normalize_float(value)
         return [self.to_wire(each) for each in value] if isinstance(value, list | tuple) else value
 
     def check(self, value: Any) -> None:
@@ -291,11 +291,11 @@ class Json(WireField):
 
 
 _EXPONENT = 1e16
-"""From here on Python writes floats with an exponent, and databases that parse JSON write all digits."""
+"""From this number on, Python writes floats with an exponent, and databases that parse JSON do not."""
 
 
-def _kept(value: float) -> int | float:
-    """*value* as every database returns it."""
+def _normalize_float(value: float) -> int | float:
+    """*value* in the form in which every database returns it."""
     if abs(value) >= _EXPONENT and math.isfinite(value):
         return int(Decimal(repr(value)))
     return value or 0.0  # never -0.0

@@ -27,19 +27,19 @@ _AWARE = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
 
 
 def fraction_pattern(digits: int) -> str:
-    """The pattern of a second's fraction: *digits* digits after the point, six where zeros follow."""
+    """The pattern of a second's fraction: at most *digits* digits after the point, then zeros up to six."""
     some = f"[0-9]{{1,{digits}}}" if digits else "0"
     zeros = f"0{{0,{_MICRO - max(digits, 1)}}}" if digits < _MICRO else ""
     return rf"(\.{some}{zeros})?"
 
 
 def shorten(text: str, digits: int) -> str:
-    """*text* with its fraction of a second cut to so many *digits*."""
+    """Cut the fraction of a second in *text* to *digits* digits."""
     return re.sub(rf"(\.[0-9]{{{digits}}})[0-9]+" if digits else r"()\.[0-9]+", r"\1", text)
 
 
 def digits_of(stored: TypeEngine[Any]) -> int:
-    """How many digits of a second's fraction a column of this type keeps; six at most."""
+    """The number of digits of a second's fraction that a column of this type keeps; at most six."""
     kept: list[int | None] = [
         getattr(stored, name, None) for name in ("fsp", "precision", "second_precision")
     ]
@@ -47,25 +47,26 @@ def digits_of(stored: TypeEngine[Any]) -> int:
 
 
 def as_utc(value: dt.datetime) -> dt.datetime:
-    """*value* in UTC, aware; without an offset it is in UTC already."""
+    """*value* as an aware time in UTC; without an offset, it is already in UTC."""
     return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 def utc_text(value: dt.datetime) -> str:
-    """*value*, which is in UTC, as RFC 3339 text."""
+    """The RFC 3339 text of *value*, which is in UTC."""
     return value.replace(tzinfo=None).isoformat() + "Z"
 
 
 def instant_pattern(digits: int) -> str:
-    """The pattern of timestamps with that many digits of a second."""
+    """The pattern of timestamps with at most *digits* digits of a second's fraction."""
     return f"^{_DAY}T{_TIME}{fraction_pattern(digits)}{_ZONE}$"
 
 
 class UtcTimestamp(WireField):
     """An instant as RFC 3339 with capital T and Z, dumped in UTC.
 
-    Loads any offset and converts; a timestamp without one is read as UTC. Columns without time zone get
-    naive UTC, columns with one get aware UTC. A column that keeps fewer than six digits of a second says so.
+    Loads any offset and converts it to UTC; a timestamp without an offset is read as UTC. Columns without a
+    time zone get naive times in UTC, columns with a time zone get aware ones. A timestamp with more digits of
+    a second than the column keeps is a ``precision`` problem.
 
     Args:
         kwargs: The options of `WireField`.
@@ -81,7 +82,7 @@ class UtcTimestamp(WireField):
     digits = 6
     _bounds: Mapping[str, str] = {}
 
-    # Years at the edge would leave the range when an offset is applied.
+    # With an offset, an instant in the first or last year may be out of range.
     _refused = r"\n|^9999|^(1000|9998).*T.*[+-]"
 
     _pattern = instant_pattern(_MICRO)
@@ -110,20 +111,20 @@ class UtcTimestamp(WireField):
             raise TypeError
         try:
             return utc_text(self.to_column(value))
-        except OverflowError:  # the offset leads out of the calendar
+        except OverflowError:  # beyond the years of Python
             return value.isoformat()
 
     def from_wire(self, value: str) -> dt.datetime:
         return self.to_column(dt.datetime.fromisoformat(value))
 
     def to_column(self, value: dt.datetime) -> dt.datetime:
-        """*value* as the column takes it; without offset it is UTC already."""
+        """*value* as the column takes it; without an offset, it is already in UTC."""
         utc = as_utc(value)
         return utc.replace(tzinfo=None) if self.naive else utc
 
     def bound(self, value: dt.datetime, *, end: bool) -> Any:
         """The first value of the column at or after *value*; with *end*, the last at or before it."""
-        del end  # both are *value*: the column compares all digits
+        del end  # the same for both, because the column compares all digits
         return self.to_column(value)
 
     def check(self, value: Any) -> None:
@@ -131,7 +132,7 @@ class UtcTimestamp(WireField):
             raise self.make_error("invalid")
         if re.fullmatch(self._pattern, value) and not re.search(self._refused, value):
             return
-        # Shorten the fraction and move the year into range: what then passes had just that fault.
+        # Find the fault: it is gone if the fraction is cut, or if the year is moved into the range.
         short = shorten(value, self.digits)
         if re.fullmatch(self._pattern, short) and not re.search(self._refused, short):
             raise self.make_error("precision", digits=WORDS[self.digits])
