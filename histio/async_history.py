@@ -96,7 +96,7 @@ class AsyncHistory:
         self._engine = create_async_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         bound: Any = self._engine or bind
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))
-        self._lent = None if own else _check_async(bound)
+        self._borrowed = None if own else _check_async(bound)
         sync_bind = _sync_bind(bound) if own else None
         self._history = History(sync_bind, *kinds, version=version, upgrades=upgrades, values=values)
 
@@ -457,14 +457,14 @@ class AsyncHistory:
 
     def _sync(self, session: AsyncBorrowedSession | None) -> Session | Connection | None:
         """The session to pass to the `History`: *session*, or else the session that this was bound to."""
-        lent = self._lent if session is None else _check_async(session)
-        if isinstance(lent, async_scoped_session):
-            lent = cast("AsyncSession", lent())
-        if isinstance(lent, AsyncSession):
-            return lent.sync_session
-        if lent is not None and lent.sync_connection is None:
+        borrowed = self._borrowed if session is None else _check_async(session)
+        if isinstance(borrowed, async_scoped_session):
+            borrowed = cast("AsyncSession", borrowed())
+        if isinstance(borrowed, AsyncSession):
+            return borrowed.sync_session
+        if borrowed is not None and borrowed.sync_connection is None:
             raise BindingError("the AsyncConnection is not open: await it, or use it in an async with block")
-        return None if lent is None else lent.sync_connection
+        return None if borrowed is None else borrowed.sync_connection
 
 
 class _SyncSessions(sessionmaker[Session]):
@@ -532,12 +532,12 @@ def _sync_bind(bind: AsyncEngine | async_sessionmaker[Any]) -> Engine | sessionm
     return bind.sync_engine if isinstance(bind, AsyncEngine) else _SyncSessions(bind)
 
 
-def _check_async(lent: Any) -> AsyncBorrowedSession | None:
-    if lent is None or isinstance(lent, (AsyncConnection, AsyncSession, async_scoped_session)):
-        return lent
-    if isinstance(lent, (Engine, Connection, sessionmaker, Session, scoped_session)):
-        raise BindingError(f"{quote(lent)} is not for asyncio: use History")
+def _check_async(borrowed: Any) -> AsyncBorrowedSession | None:
+    if borrowed is None or isinstance(borrowed, (AsyncConnection, AsyncSession, async_scoped_session)):
+        return borrowed
+    if isinstance(borrowed, (Engine, Connection, sessionmaker, Session, scoped_session)):
+        raise BindingError(f"{quote(borrowed)} is not for asyncio: use History")
     raise BindingError(
-        f"cannot use {quote(lent)} as a database: a URL, AsyncEngine, AsyncConnection, async_sessionmaker, "
-        "AsyncSession or async_scoped_session is needed"
+        f"cannot use {quote(borrowed)} as a database: "
+        "pass a URL, AsyncEngine, AsyncConnection, async_sessionmaker, AsyncSession or async_scoped_session"
     )

@@ -139,8 +139,8 @@ class ImportReport:
         imported: Runs written.
         updated: Runs that existed and were changed.
         skipped: Runs that existed and were not changed.
-        rejected: Runs with at least one error, of which nothing was written, and lines of a stream that are
-            not runs.
+        rejected: Runs with at least one error, which were not written, and lines of a stream that are not
+            runs.
         by_kind: The same four counts for each kind, without lines that are not runs.
         entries: The numbers of changes to the ledger entries of updated runs.
         problems: The errors, in the document's order; of a file at most the first 1,000.

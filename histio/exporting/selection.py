@@ -117,7 +117,7 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
         below = aliased(ledger.relation.model)
         found = list(_changed(connection, ledger.table, below, moment))
         if found:
-            yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))
+            yield sa.exists().where(*ledger.join_conditions(entity, below), sa.or_(*found))
 
 
 def _timed(kind: Kind, time: Any) -> Any:

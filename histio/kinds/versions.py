@@ -71,8 +71,8 @@ class Versions:
                 if function is not None and _order(step) >= _order(version):
                     upgraded = function(upgraded)
                     if not isinstance(upgraded, dict):
-                        given = type(upgraded).__name__
-                        return record, Fault(f"The upgrade from {step} returned {given}, not a record.")
+                        returned = type(upgraded).__name__
+                        return record, Fault(f"The upgrade from {step} returned {returned}, not a record.")
         except Exception as error:  # noqa: BLE001 - a host's function may raise whatever it likes
             return record, Fault(f"Cannot be brought up from {step}: {type(error).__name__}: {error}")
         return upgraded, None
