@@ -56,7 +56,7 @@ class Versions:
                     known = ", ".join(self.kinds)
                     raise BindingError(f"upgrades: {version}: no kind {kind!r}; this history has {known}")
                 if not callable(function):
-                    raise BindingError(f"upgrades: {version}: {function!r} is no function")
+                    raise BindingError(f"upgrades: {version}: {function!r} is not a function")
 
     def upgrade(self, kind: str, record: Any, version: str) -> tuple[Any, Fault | None]:
         """Upgrade a copy of *record* from *version* to the current one; return it, and the fault or None."""

@@ -315,7 +315,7 @@ def test_ledgers_of_one_table_are_told_apart_by_the_constant_of_their_join(creat
     ],
 )
 def test_a_join_that_says_more_than_an_import_can_keep_is_refused(join):
-    with pytest.raises(BindingError, match="the join of in_ says more than that keys are equal"):
+    with pytest.raises(BindingError, match="the join of in_ compares more than keys"):
         History(None, moves(orm.declarative_base(), in_=join)[1])
 
 

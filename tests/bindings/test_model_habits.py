@@ -473,7 +473,7 @@ def test_names_that_a_document_has_already_are_refused(meta):
 @pytest.mark.parametrize("change", [5, {"run": 5}, {"rnu": lambda record: record}])
 def test_an_upgrade_that_could_never_run_is_refused(change):
     with pytest.raises(
-        BindingError, match=r"upgrades: 1\.0: (5 is no function|no kind 'rnu'; this history has run)"
+        BindingError, match=r"upgrades: 1\.0: (5 is not a function|no kind 'rnu'; this history has run)"
     ):
         History(None, run(BARE), version="2.0", upgrades={"1.0": change})
 

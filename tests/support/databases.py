@@ -153,17 +153,18 @@ def _drop_everything(engine: Engine) -> None:
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{engine.url.database}{suffix}").unlink(missing_ok=True)
         return
+    quote = engine.dialect.identifier_preparer.quote_identifier  # percent signs too
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             for kind, name, catalog, namespace, condition in _POSTGRESQL:
                 found = f"SELECT {name} FROM {catalog} WHERE {namespace} = current_schema() AND {condition}"
                 for each in connection.exec_driver_sql(found).scalars().all():
-                    connection.exec_driver_sql(f'DROP {kind} IF EXISTS "{each}" CASCADE')
+                    connection.exec_driver_sql(f"DROP {kind} IF EXISTS {quote(each)} CASCADE")
             return
         connection.exec_driver_sql("SET foreign_key_checks = 0")
         found = connection.exec_driver_sql("SHOW FULL TABLES").all()
         for kind in ("VIEW", "TABLE"):
-            names = [f"`{name}`" for name, of in found if of.endswith(kind)]
+            names = [quote(name) for name, of in found if of.endswith(kind)]
             connection.exec_driver_sql(f"DROP {kind} IF EXISTS {', '.join([*names, 'no_such_name'])}")
         connection.exec_driver_sql("SET foreign_key_checks = 1")
 
@@ -203,7 +204,8 @@ def _used(connection: Connection, names: list[str]) -> list[str]:
     )
     having = [f"(SELECT {name!r} FROM {name} LIMIT 1)" for name in names]
     used = set(connection.exec_driver_sql(" UNION ".join([counting, *having])).scalars())
-    return [name for name in names if name in used or f"`{name}`" in used]
+    plain = {name: name.replace("%%", "%") for name in names}
+    return [name for name in names if plain[name] in used or f"`{plain[name]}`" in used]
 
 
 def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
