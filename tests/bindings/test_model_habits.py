@@ -165,7 +165,7 @@ def test_an_identity_that_a_row_of_another_kind_has_is_no_known_run(create, how)
     given = document({"code": "taken"}, {"code": "known"}, {"code": "new"})
     report = history.import_document(given, on_duplicate=how)
     assert (outcomes(report), codes_of(report.problems)) == ((1, 1, 1), [("/runs/0/code", "duplicate")])
-    assert "of a row that is no baking" in report.problems[0].message
+    assert "of a row that is not a baking" in report.problems[0].message
 
 
 def test_text_identities_are_in_one_order_everywhere_whatever_their_length(create):

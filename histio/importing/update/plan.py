@@ -188,7 +188,7 @@ def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
         at = (*steps, table.names[each.ledger.member])
         reason = _why_fixed(each.ledger) if each.rewritten else None
         if reason is not None:
-            yield f"{pointer(*at)} cannot be brought into that order: {reason}"
+            yield f"{pointer(*at)} cannot be put into that order: {reason}"
         for index, entry in each.kept():
             yield from find_conflicts(entry, (*at, index) if each.ledger.many else at)
 
