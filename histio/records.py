@@ -31,7 +31,7 @@ class RecordSchema(BaseSchema):
     It is the existing row with the same identity, with changes, or a new row that is in no session until you
     add it. ``load(record, transient=True)`` uses no database; related rows only have their keys.
 
-    ``Meta`` is inherited, even if a subclass does not say so. It has the options of marshmallow, and:
+    ``Meta`` is inherited, even if a subclass's ``Meta`` has no base class. It has marshmallow's options, and:
 
     - ``model``: the mapped class; see `bind`.
     - ``identity``: the member that identifies a record, or a tuple of members that identify it together,

@@ -73,7 +73,7 @@ class Versions:
                     if not isinstance(upgraded, dict):
                         returned = type(upgraded).__name__
                         return record, Fault(f"The upgrade from {step} returned {returned}, not a record.")
-        except Exception as error:  # noqa: BLE001 - a host's function may raise whatever it likes
+        except Exception as error:  # noqa: BLE001 - a host's function may raise anything
             return record, Fault(f"Cannot be brought up from {step}: {type(error).__name__}: {error}")
         return upgraded, None
 

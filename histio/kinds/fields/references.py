@@ -43,7 +43,7 @@ class Slug(SlugText):
             False: they are slugs, of at most 200 characters.
         agrees: A relationship of the run and of the related row that should lead to the same row; if it does
             not, the import warns of a ``mismatched-reference``.
-        choice: A name that is shared by references of which exactly one is not null in a record.
+        choice: A name that several references share; exactly one of them is not null in a record.
         snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import warns
             if no such row exists any more; None: it does not look.
         kwargs: The options of `WireField`.
