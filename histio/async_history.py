@@ -54,27 +54,27 @@ _T = TypeVar("_T")
 class AsyncHistory:
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
-    Only the database is awaited. Reading and checking documents is work for the processor, and blocks the
-    event loop.
+    Only the database is awaited. Reading and checking documents uses the processor, and blocks the event
+    loop.
 
     A history is immutable, and safe to share between tasks unless *bind* is not. Like an AsyncEngine, it
     belongs to one event loop.
 
     Every method takes ``session=``: an AsyncSession, async_scoped_session or AsyncConnection to use instead
-    of the bound database. histio never commits, rolls back or closes a session that it was handed.
+    of the bound database. histio never commits, rolls back or closes such a session.
 
     Args:
         bind: The database: a URL that names an asyncio driver, AsyncEngine, AsyncConnection,
             async_sessionmaker, AsyncSession or async_scoped_session; None: pass ``session=`` to each call.
             With a URL, `close` the history when you are done, or use it in an ``async with`` block.
-        kinds: Schemas of the kinds of run; none: the bundled production runs and assembly runs. Kinds whose
-            runs refer to each other are sorted into the order in which they can be imported; kinds that refer
-            to each other in a circle keep their order.
+        kinds: The schemas of the kinds of run. Without any: the bundled production runs and assembly runs.
+            Kinds whose runs refer to each other are sorted into the order in which they can be imported;
+            kinds that refer to each other in a circle keep their order.
         version: The version of the format of these kinds; None: the version of the published schema.
         upgrades: How to upgrade records of older versions: by version, a function that turns a record into
             one of the next version, or a mapping from kind to such a function. It gets a copy.
-        values: By attribute, what an import writes into columns that the format leaves out, in every table
-            that has the column: values, or functions without arguments that return one for each import.
+        values: By attribute, what an import writes to columns that the format leaves out, in every table that
+            has the column: a value, or a function without arguments that returns one for each import.
             References are looked up among rows with the same values (``{"tenant_id": 7}``).
 
     Raises:
@@ -96,7 +96,7 @@ class AsyncHistory:
         self._engine = create_async_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         bound: Any = self._engine or bind
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))
-        self._lent = None if own else _check_async(bound)
+        self._borrowed = None if own else _check_async(bound)
         sync_bind = _sync_bind(bound) if own else None
         self._history = History(sync_bind, *kinds, version=version, upgrades=upgrades, values=values)
 
@@ -107,7 +107,7 @@ class AsyncHistory:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections to a database that was named by its URL; other binds are left open."""
+        """Close the connections of a history with a URL; other binds are left open."""
         if self._engine is not None:
             await self._engine.dispose()
 
@@ -186,17 +186,17 @@ class AsyncHistory:
         progress: Report | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> ExportReport:
-        """Export runs to a file, in constant memory, as they are at one moment.
+        """Export runs to a file, in constant memory, from one snapshot of the database.
 
-        The file appears when it is complete. An export that fails writes none, and leaves an existing file as
-        it was.
+        The file appears when it is complete. An export that fails writes no file, and leaves an existing file
+        unchanged.
 
         Other tasks wait while the file is written.
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard output.
-                Its ending chooses the form: a sealed stream (``.jsonl``) or a document (``.json``),
-                compressed where ``.gz`` or ``.zst`` follows.
+                Its suffix chooses the format: a sealed stream (``.jsonl``) or a document (``.json``),
+                compressed if ``.gz`` or ``.zst`` follows.
             kinds: Names of the kinds to export; None: all.
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
@@ -205,7 +205,8 @@ class AsyncHistory:
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
-            format: Such as ``jsonl.zst``, where *path* has no ending; None: a stream there.
+            format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
+                stream.
             overwrite: Whether to replace an existing file.
             exact: Whether to treat a value that SQLAlchemy reads differently from how it is stored, such as a
                 decimal in SQLite with more digits than its column's scale, as one that the format cannot
@@ -253,7 +254,7 @@ class AsyncHistory:
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Iterate over the records of one kind, in the order of exports and in constant memory.
 
-        The connection is held until the iterator is exhausted or closed. Where a loop may end early, write
+        The connection is held until the iterator is exhausted or closed. If a loop may end early, write
         ``async with contextlib.aclosing(history.iter_runs(…)) as runs``.
 
         Args:
@@ -295,13 +296,14 @@ class AsyncHistory:
         """Import the runs of *document* that the database lacks.
 
         A run that cannot be imported is rejected with all its problems, and the other runs are imported. The
-        import is one transaction; in a session that was handed over, it uses savepoints in the caller's.
+        import is one transaction; in a session that was passed, it uses savepoints in the caller's
+        transaction.
 
         Args:
             document: A document such as `export_document` returns; not changed.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
-                it. ``update``: overwrite it with the document's. ``verify``: leave it alone if it has the
-                same content, otherwise reject it with a ``conflict``.
+                it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
+                has the same content, otherwise reject it with a ``conflict``.
             atomic: Whether to write nothing if any run is rejected.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
@@ -347,45 +349,45 @@ class AsyncHistory:
     ) -> ImportReport:
         """Import the runs of a file that the database lacks, in constant memory.
 
-        The content of the file tells whether it is a stream or a document, and whether it is compressed. A
-        stream is read once, in one transaction that is committed after its trailer was verified; a document
-        is read twice.
+        The content of the file decides whether it is read as a stream or a document, and how it is
+        decompressed. A stream is read once, in one transaction that is committed after the trailer has been
+        verified; a document is read twice.
 
         Other tasks wait while the file is read.
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
-                it. ``update``: overwrite it with the file's. ``verify``: leave it alone if it has the same
-                content, otherwise reject it with a ``conflict``.
+                it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
+                the same content, otherwise reject it with a ``conflict``.
             atomic: Whether to write nothing if any run is rejected.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
             rejects: Where to write the rejected runs with their problems: a path, URL, open binary file or
-                ``-``. They form a stream that you can mend and import. It appears, and replaces an existing
-                file, when the import has succeeded.
-            allow_truncated: Whether to import the readable runs of a file that breaks off, or disagrees with
-                its seal.
-            commit_every: Read the file through first, then commit after this number of runs. The same call
-                again continues where the last one was interrupted. None: one transaction.
+                ``-``. They form a stream that you can correct and import. It appears, and replaces an
+                existing file, when the import has succeeded.
+            allow_truncated: Whether to import the readable runs of a file that is truncated, or does not
+                match its trailer.
+            commit_every: Verify the whole file first, then commit after every so many runs. After an
+                interruption, the same call continues the import. None: one transaction.
             follows: The predecessor that the stream's header must name; None: any, or none.
-            max_bytes: The largest size of the uncompressed file; a larger one is refused.
-            max_line_bytes: The largest size of a run in bytes. A longer line of a stream is rejected; a
-                document with a longer run is refused.
-            max_depth: How deeply objects and lists may be nested in a run. A deeper line of a stream is
-                rejected; a document with a deeper run is refused.
+            max_bytes: The maximum size of the uncompressed file; a larger file is not imported.
+            max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
+                document with a longer run is not imported.
+            max_depth: The maximum depth of nested objects and lists in a run. A deeper line of a stream is
+                rejected; a document with a deeper run is not imported.
             progress: Called with a `Progress` at most ten times a second, and after the last run. An
                 exception that it raises rolls back what has not been committed.
             session: To use instead of the bound database.
 
         Raises:
-            DocumentError: The file as a whole cannot be read, breaks off, or disagrees with its seal; nothing
-                was written.
-            ValueError: *commit_every* with *atomic*, *dry_run* or a session that was handed over.
-            OSError: The file cannot be read, or the rejects cannot be written. The last part of them is
-                written after the commit; import the file again, which skips what was imported.
+            DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
+                nothing was written.
+            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session.
+            OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
+                after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
@@ -418,7 +420,7 @@ class AsyncHistory:
     ) -> list[Problem]:
         """Check *document* against the format and the database: form, references and warnings.
 
-        Nothing is written. The problems come in the order of the document; an empty list means that an import
+        Nothing is written. The problems are in the order of the document. An empty list means that an import
         would accept every run, unless a constraint of the database rejects it.
 
         Args:
@@ -440,13 +442,13 @@ class AsyncHistory:
         """Explain how each column is accounted for, and how fast runs are exported and imported.
 
         For each table, the text lists the columns and relationships that are in the format, excluded, filled
-        by ``values=``, or not moved, such as surrogate keys. Then it lists what in the models makes imports
-        slow, such as listeners; this is also logged at INFO when the history is made.
+        by ``values=``, or not moved, such as surrogate keys. Then it lists what makes imports slow, such as
+        listeners of the models; this is also logged at INFO when the history is created.
 
         With a database, the text also says for each kind whether exports and imports take the fast path,
-        directly between the driver's values and JSON, or the full path, through marshmallow, and why; both
-        give the same result. At the end it names the kinds that no import can write, because their runs refer
-        to each other in a circle.
+        which converts between the driver's values and JSON directly, or the full path, through marshmallow,
+        and why; both have the same result. At the end it names the kinds that no import can write, because
+        their runs refer to each other in a circle.
 
         Args:
             session: To use instead of the bound database.
@@ -454,19 +456,19 @@ class AsyncHistory:
         return await _in_greenlet(self._history.explain, session=self._sync(session))
 
     def _sync(self, session: AsyncBorrowedSession | None) -> Session | Connection | None:
-        """What to hand to the `History`: *session*, or a bind that was handed over, in its sync form."""
-        lent = self._lent if session is None else _check_async(session)
-        if isinstance(lent, async_scoped_session):
-            lent = cast("AsyncSession", lent())
-        if isinstance(lent, AsyncSession):
-            return lent.sync_session
-        if lent is not None and lent.sync_connection is None:
+        """The session to pass to the `History`: *session*, or else the session that this was bound to."""
+        borrowed = self._borrowed if session is None else _check_async(session)
+        if isinstance(borrowed, async_scoped_session):
+            borrowed = cast("AsyncSession", borrowed())
+        if isinstance(borrowed, AsyncSession):
+            return borrowed.sync_session
+        if borrowed is not None and borrowed.sync_connection is None:
             raise BindingError("the AsyncConnection is not open: await it, or use it in an async with block")
-        return None if lent is None else lent.sync_connection
+        return None if borrowed is None else borrowed.sync_connection
 
 
 class _SyncSessions(sessionmaker[Session]):
-    """Makes the sync sessions of the AsyncSessions that an async_sessionmaker makes."""
+    """Creates the sync sessions of the AsyncSessions that an async_sessionmaker creates."""
 
     def __init__(self, maker: async_sessionmaker[Any]) -> None:
         super().__init__(getattr(maker.kw.get("bind"), "sync_engine", None))
@@ -478,7 +480,7 @@ class _SyncSessions(sessionmaker[Session]):
 
 
 async def _in_greenlet(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-    """Run *work* where SQLAlchemy can await its drivers, and return its result."""
+    """Run *work* in a greenlet, in which SQLAlchemy can await its drivers, and return the result."""
     # The session only provides the greenlet. It has no database, so there is nothing to close.
     return await AsyncSession().run_sync(lambda _session: work(*args, **options))
 
@@ -500,7 +502,7 @@ async def _by_page(
 
 
 def _next_page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[str, Any]], Exception | None]:
-    """The next runs, and the exception that was raised after them."""
+    """The next runs, and the exception that was raised after them, or None."""
     page: list[dict[str, Any]] = []
     try:
         for run in itertools.islice(runs, tuning().page):
@@ -511,7 +513,7 @@ def _next_page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[s
 
 
 def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:
-    """SQLAlchemy's `create_async_engine`, with SQLite set up as by `create_engine`.
+    """SQLAlchemy's `create_async_engine`, with SQLite set up like by `create_engine`.
 
     Raises:
         BindingError: *url* names no asyncio driver.
@@ -530,12 +532,12 @@ def _sync_bind(bind: AsyncEngine | async_sessionmaker[Any]) -> Engine | sessionm
     return bind.sync_engine if isinstance(bind, AsyncEngine) else _SyncSessions(bind)
 
 
-def _check_async(lent: Any) -> AsyncBorrowedSession | None:
-    if lent is None or isinstance(lent, (AsyncConnection, AsyncSession, async_scoped_session)):
-        return lent
-    if isinstance(lent, (Engine, Connection, sessionmaker, Session, scoped_session)):
-        raise BindingError(f"{quote(lent)} is not for asyncio: use History")
+def _check_async(borrowed: Any) -> AsyncBorrowedSession | None:
+    if borrowed is None or isinstance(borrowed, (AsyncConnection, AsyncSession, async_scoped_session)):
+        return borrowed
+    if isinstance(borrowed, (Engine, Connection, sessionmaker, Session, scoped_session)):
+        raise BindingError(f"{quote(borrowed)} is not for asyncio: use History")
     raise BindingError(
-        f"cannot use {quote(lent)} as a database: a URL, AsyncEngine, AsyncConnection, async_sessionmaker, "
-        "AsyncSession or async_scoped_session is needed"
+        f"cannot use {quote(borrowed)} as a database: "
+        "pass a URL, AsyncEngine, AsyncConnection, async_sessionmaker, AsyncSession or async_scoped_session"
     )

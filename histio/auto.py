@@ -19,15 +19,15 @@ from histio.records import RecordSchema, RunSchema
 
 
 class _ColumnField(SQLAlchemyAutoField):
-    """An ``auto_field()`` that was added by `AutoMeta`; a subclass for another model makes its own."""
+    """An ``auto_field()`` that was added by `AutoMeta`; a subclass for another model gets its own."""
 
     def create_field(self, schema_opts: Any, column_name: str, converter: Any) -> Field[Any]:
         """The field for the column; a `RunUUID` if it is called ``uuid`` and is text of a UUID's length."""
-        made: Field[Any] = super().create_field(schema_opts, column_name, converter)
+        field: Field[Any] = super().create_field(schema_opts, column_name, converter)
         column = find_column(mapper_of(schema_opts.model), column_name)
         length = None if column is None else getattr(underlying(column.type), "length", None)
-        is_uuid = column_name == "uuid" and isinstance(made, Text) and length in UUID_LENGTHS
-        return RunUUID(required=made.required, allow_none=made.allow_none) if is_uuid else made
+        is_uuid = column_name == "uuid" and isinstance(field, Text) and length in UUID_LENGTHS
+        return RunUUID(required=field.required, allow_none=field.allow_none) if is_uuid else field
 
 
 class AutoMeta(RecordMeta):
@@ -73,10 +73,10 @@ def _options(prop: ColumnProperty[Any], identity: Sequence[str]) -> dict[str, An
 class AutoRecordSchema(RecordSchema, metaclass=AutoMeta):
     """The base of a ledger entry's schema that has a field for each plain column of its model.
 
-    These columns get no field: surrogate primary keys, discriminators, version counters and computed columns,
-    which mean nothing in another database; and foreign keys, for which you declare a `Slug`. Declare a
-    ``Nested`` for each ledger. Whatever is missing is a `BindingError` when the `History` is made. A declared
-    field replaces the automatic one, and ``Meta.exclude`` leaves columns out.
+    Surrogate primary keys, discriminators, version counters and computed columns get no field, because they
+    mean nothing in another database. Declare a `Slug` for each foreign key, and a ``Nested`` for each ledger;
+    if one is missing, creating the `History` raises a `BindingError`. A declared field replaces the automatic
+    one, and ``Meta.exclude`` leaves columns out.
 
         class LineSchema(AutoRecordSchema):
             class Meta:

@@ -19,15 +19,15 @@ Constants: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a `History` consists of; passed on to everything that works for it.
+    """The parts of a `History`, which are passed to exports, imports and everything else.
 
     Attributes:
         kinds: The kinds of run, in the order of their lists in a document.
         gate: Checks documents and records with the JSON Schema of the format.
         versions: The versions of the format that can be read.
         database: Opens connections to the database that holds the runs.
-        values: What an import writes into columns that the format leaves out.
-        import_plans: By dialect, what imports work out once.
+        values: What an import writes to columns that the format leaves out.
+        import_plans: By dialect, the plan of imports, which is made once.
     """
 
     kinds: tuple[Kind, ...]
@@ -41,7 +41,7 @@ class Bound:
 
     @property
     def has_database(self) -> bool:
-        """Whether a call without a session has a database to use."""
+        """Whether a call without a session has a database."""
         return self.database.bind is not None
 
     def on(self, bind: Bind) -> Self:
@@ -53,7 +53,7 @@ class Bound:
         return replace(self, database=Database(bind, self.kinds))
 
     def choose(self, names: str | Sequence[str] | None) -> list[Kind]:
-        """The kinds with these *names*, in the order of `kinds`; None: all.
+        """The kinds with these *names*, in the order of `kinds`; None: all kinds.
 
         Raises:
             ValueError: There is no kind with one of the names.

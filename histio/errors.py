@@ -1,4 +1,4 @@
-"""What histio raises. Everything derives from `HistioError`."""
+"""The exceptions of histio; all derive from `HistioError`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOWN = 20
 
 
 class HistioError(Exception):
-    """The base of every error that histio raises of its own."""
+    """The base class of histio's own exceptions."""
 
 
 class NotConfiguredError(HistioError):
@@ -25,8 +25,8 @@ class BindingFault:
     Attributes:
         schema: The name of the schema class.
         model: The name of the mapped class.
-        attribute: The name of the mapped attribute, or of the column where no attribute is mapped to it.
-        reason: Why it needs attention, in a few words.
+        attribute: The name of the mapped attribute, or of a column without an attribute.
+        reason: Why it is an error, in a few words.
         lines: Lines of source to choose from: a field, or an entry of ``Meta.exclude``.
     """
 
@@ -41,11 +41,11 @@ class BindingError(HistioError):
     """A schema does not fit its model, or a database cannot be used as it is configured.
 
     Attributes:
-        message: What is wrong, without its place and without the advice.
-        schema: The name of the schema class; None: no schema in particular, such as for a database.
+        message: What is wrong, without the place and the advice.
+        schema: The name of the schema class; None: the error is not about a schema.
         field: The name of a field of the schema, or an option such as ``Meta.identity``; None: neither.
-        model: The name of the schema's model; None: it has none, or no schema is named.
-        advice: What to write instead; None: the message says it all.
+        model: The name of the schema's model; None: there is no model or no schema.
+        advice: What to write instead; None: there is no advice.
         faults: The columns and relationships that are not accounted for; empty for any other error.
     """
 
@@ -77,7 +77,7 @@ class BindingError(HistioError):
         return self.message if self.advice is None else f"{self.message}: {self.advice}"
 
     def locate(self, schema: str, *, field: str | None = None, model: str | None = None) -> None:
-        """Name the place, unless a more precise one is known already."""
+        """Set the place, unless a more precise one is already known."""
         if self.schema is None:
             self.schema = schema
             self.field = self.field or field
@@ -85,7 +85,7 @@ class BindingError(HistioError):
 
 
 class ProblemsError(HistioError):
-    """An error that is a list of problems.
+    """An error with a list of problems.
 
     Attributes:
         problems: All of them; the text shows the first twenty.
@@ -101,7 +101,7 @@ class ProblemsError(HistioError):
         return "\n".join(self.lines())
 
     def lines(self, describe: Callable[[Problem], str] = str) -> list[str]:
-        """The text line by line, with each problem as *describe* words it."""
+        """The lines of the text, with each problem described by *describe*."""
         lines = [self.summary.format(count=len(self.problems))]
         lines += [f"  {describe(problem)}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
@@ -110,7 +110,7 @@ class ProblemsError(HistioError):
 
 
 class DocumentError(ProblemsError):
-    """A document or file cannot be read as a whole, breaks off, or disagrees with its seal.
+    """A document or file cannot be read as a whole, is truncated, or does not match its trailer.
 
     Attributes:
         problems: All of them; the text shows the first twenty.
@@ -123,7 +123,7 @@ class ExportError(ProblemsError):
     """Rows that the format cannot hold.
 
     Attributes:
-        problems: One for each fault, its pointer into the run; the text shows the first twenty.
+        problems: One for each fault, with a pointer into the run; the text shows the first twenty.
     """
 
     summary = "rows that cannot be exported ({count}):"

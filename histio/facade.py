@@ -1,4 +1,4 @@
-"""The four functions, for applications with one database and the bundled models."""
+"""Four functions to export and import runs, for applications with one database and the bundled models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ImportSummary(TypedDict):
 
     Attributes:
         imported: The number of runs that were written.
-        skipped: The number of runs that were left alone because their UUID exists.
+        skipped: The number of runs that were not imported because their UUID exists.
         errors: For each rejected run, a text with all its problems.
     """
 
@@ -44,12 +44,12 @@ def configure(bind: Bind) -> None:
     """Set the database that the four functions use without ``session=``.
 
     Args:
-        bind: A URL, Engine or sessionmaker; None: the environment variable HISTIO_DATABASE_URL again.
+        bind: A URL, Engine or sessionmaker. None: use the environment variable HISTIO_DATABASE_URL again.
 
     Raises:
         BindingError: *bind* is not a database.
     """
-    global _configured  # noqa: PLW0603 - this is what configure is for
+    global _configured  # noqa: PLW0603 - configure sets it
     history = None if bind is None else History(bind)
     if _configured is not None:
         _configured.close()
@@ -154,7 +154,7 @@ def _history(url: str | None) -> History:
 
 
 def _choose_history(session: BorrowedSession | None) -> History:
-    """The history for *session*; None: for the configured database, or else the environment's."""
+    """The history for *session*; None: that of the configured database, or of the environment's."""
     if session is not None:
         return _history(None)
     url = os.environ.get("HISTIO_DATABASE_URL")

@@ -47,24 +47,24 @@ class History:
     A history is immutable, and safe to share between threads unless *bind* is not.
 
     Every method takes ``session=``: a Session, scoped_session or Connection to use instead of the bound
-    database. histio never commits, rolls back or closes a session that it was handed. It flushes pending
-    work first, as any query does, unless the session says ``autoflush=False``. Exports see every row:
-    criteria that a session adds to its queries are not applied.
+    database. histio never commits, rolls back or closes such a session. Like any query, it flushes pending
+    work first, unless the session has ``autoflush=False``. Exports see every row: criteria that a session
+    adds to its queries are not applied.
 
-    With an engine, URL or sessionmaker, histio opens and commits transactions of its own. An in-memory SQLite
-    database has only one connection: hand over the session that is using it.
+    With an engine, URL or sessionmaker, histio opens and commits its own transactions. An in-memory SQLite
+    database has only one connection: pass the session that uses it.
 
     Args:
         bind: The database. None: pass ``session=`` to each call. With a URL, `close` the history when you
             are done, or use it in a ``with`` block.
-        kinds: Schemas of the kinds of run; none: the bundled production runs and assembly runs. Kinds whose
-            runs refer to each other are sorted into the order in which they can be imported; kinds that refer
-            to each other in a circle keep their order.
+        kinds: The schemas of the kinds of run. Without any: the bundled production runs and assembly runs.
+            Kinds whose runs refer to each other are sorted into the order in which they can be imported;
+            kinds that refer to each other in a circle keep their order.
         version: The version of the format of these kinds; None: the version of the published schema.
         upgrades: How to upgrade records of older versions: by version, a function that turns a record into
             one of the next version, or a mapping from kind to such a function. It gets a copy.
-        values: By attribute, what an import writes into columns that the format leaves out, in every table
-            that has the column: values, or functions without arguments that return one for each import.
+        values: By attribute, what an import writes to columns that the format leaves out, in every table that
+            has the column: a value, or a function without arguments that returns one for each import.
             References are looked up among rows with the same values (``{"tenant_id": 7}``).
 
     Raises:
@@ -72,7 +72,7 @@ class History:
     """
 
     bound: Bound
-    """What this history consists of. Internal: it changes without notice."""
+    """The kinds, the format and the database of this history. Internal: it may change without notice."""
 
     def __init__(
         self,
@@ -97,10 +97,10 @@ class History:
 
     @classmethod
     def from_bound(cls, bound: Bound) -> Self:
-        """A history of what is already bound. Internal.
+        """A history with the kinds and the format of another one. Internal.
 
         Args:
-            bound: As another history has it, perhaps on another database.
+            bound: The `bound` of another history, perhaps on another database.
         """
         history = cls.__new__(cls)
         history.bound = bound
@@ -113,7 +113,7 @@ class History:
         self.close()
 
     def close(self) -> None:
-        """Close the connections to a database that was named by its URL; other binds are left open."""
+        """Close the connections of a history with a URL; other binds are left open."""
         self.bound.database.close()
 
     @property
@@ -187,15 +187,15 @@ class History:
         progress: Report | None = None,
         session: BorrowedSession | None = None,
     ) -> ExportReport:
-        """Export runs to a file, in constant memory, as they are at one moment.
+        """Export runs to a file, in constant memory, from one snapshot of the database.
 
-        The file appears when it is complete. An export that fails writes none, and leaves an existing file as
-        it was.
+        The file appears when it is complete. An export that fails writes no file, and leaves an existing file
+        unchanged.
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard output.
-                Its ending chooses the form: a sealed stream (``.jsonl``) or a document (``.json``),
-                compressed where ``.gz`` or ``.zst`` follows.
+                Its suffix chooses the format: a sealed stream (``.jsonl``) or a document (``.json``),
+                compressed if ``.gz`` or ``.zst`` follows.
             kinds: Names of the kinds to export; None: all.
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
@@ -204,7 +204,8 @@ class History:
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
-            format: Such as ``jsonl.zst``, where *path* has no ending; None: a stream there.
+            format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
+                stream.
             overwrite: Whether to replace an existing file.
             exact: Whether to treat a value that SQLAlchemy reads differently from how it is stored, such as a
                 decimal in SQLite with more digits than its column's scale, as one that the format cannot
@@ -283,13 +284,14 @@ class History:
         """Import the runs of *document* that the database lacks.
 
         A run that cannot be imported is rejected with all its problems, and the other runs are imported. The
-        import is one transaction; in a session that was handed over, it uses savepoints in the caller's.
+        import is one transaction; in a session that was passed, it uses savepoints in the caller's
+        transaction.
 
         Args:
             document: A document such as `export_document` returns; not changed.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
-                it. ``update``: overwrite it with the document's. ``verify``: leave it alone if it has the
-                same content, otherwise reject it with a ``conflict``.
+                it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
+                has the same content, otherwise reject it with a ``conflict``.
             atomic: Whether to write nothing if any run is rejected.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
@@ -334,43 +336,43 @@ class History:
     ) -> ImportReport:
         """Import the runs of a file that the database lacks, in constant memory.
 
-        The content of the file tells whether it is a stream or a document, and whether it is compressed. A
-        stream is read once, in one transaction that is committed after its trailer was verified; a document
-        is read twice.
+        The content of the file decides whether it is read as a stream or a document, and how it is
+        decompressed. A stream is read once, in one transaction that is committed after the trailer has been
+        verified; a document is read twice.
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
-                it. ``update``: overwrite it with the file's. ``verify``: leave it alone if it has the same
-                content, otherwise reject it with a ``conflict``.
+                it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
+                the same content, otherwise reject it with a ``conflict``.
             atomic: Whether to write nothing if any run is rejected.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
             rejects: Where to write the rejected runs with their problems: a path, URL, open binary file or
-                ``-``. They form a stream that you can mend and import. It appears, and replaces an existing
-                file, when the import has succeeded.
-            allow_truncated: Whether to import the readable runs of a file that breaks off, or disagrees with
-                its seal.
-            commit_every: Read the file through first, then commit after this number of runs. The same call
-                again continues where the last one was interrupted. None: one transaction.
+                ``-``. They form a stream that you can correct and import. It appears, and replaces an
+                existing file, when the import has succeeded.
+            allow_truncated: Whether to import the readable runs of a file that is truncated, or does not
+                match its trailer.
+            commit_every: Verify the whole file first, then commit after every so many runs. After an
+                interruption, the same call continues the import. None: one transaction.
             follows: The predecessor that the stream's header must name; None: any, or none.
-            max_bytes: The largest size of the uncompressed file; a larger one is refused.
-            max_line_bytes: The largest size of a run in bytes. A longer line of a stream is rejected; a
-                document with a longer run is refused.
-            max_depth: How deeply objects and lists may be nested in a run. A deeper line of a stream is
-                rejected; a document with a deeper run is refused.
+            max_bytes: The maximum size of the uncompressed file; a larger file is not imported.
+            max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
+                document with a longer run is not imported.
+            max_depth: The maximum depth of nested objects and lists in a run. A deeper line of a stream is
+                rejected; a document with a deeper run is not imported.
             progress: Called with a `Progress` at most ten times a second, and after the last run. An
                 exception that it raises rolls back what has not been committed.
             session: To use instead of the bound database.
 
         Raises:
-            DocumentError: The file as a whole cannot be read, breaks off, or disagrees with its seal; nothing
-                was written.
-            ValueError: *commit_every* with *atomic*, *dry_run* or a session that was handed over.
-            OSError: The file cannot be read, or the rejects cannot be written. The last part of them is
-                written after the commit; import the file again, which skips what was imported.
+            DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
+                nothing was written.
+            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session.
+            OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
+                after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
@@ -406,7 +408,7 @@ class History:
     ) -> list[Problem]:
         """Check *document* against the format and the database: form, references and warnings.
 
-        Nothing is written. The problems come in the order of the document; an empty list means that an import
+        Nothing is written. The problems are in the order of the document. An empty list means that an import
         would accept every run, unless a constraint of the database rejects it.
 
         Args:
@@ -424,13 +426,13 @@ class History:
         """Explain how each column is accounted for, and how fast runs are exported and imported.
 
         For each table, the text lists the columns and relationships that are in the format, excluded, filled
-        by ``values=``, or not moved, such as surrogate keys. Then it lists what in the models makes imports
-        slow, such as listeners; this is also logged at INFO when the history is made.
+        by ``values=``, or not moved, such as surrogate keys. Then it lists what makes imports slow, such as
+        listeners of the models; this is also logged at INFO when the history is created.
 
         With a database, the text also says for each kind whether exports and imports take the fast path,
-        directly between the driver's values and JSON, or the full path, through marshmallow, and why; both
-        give the same result. At the end it names the kinds that no import can write, because their runs refer
-        to each other in a circle.
+        which converts between the driver's values and JSON directly, or the full path, through marshmallow,
+        and why; both have the same result. At the end it names the kinds that no import can write, because
+        their runs refer to each other in a circle.
 
         Args:
             session: To use instead of the bound database.
@@ -442,7 +444,7 @@ def _by_kind(schemas: Sequence[Any]) -> dict[Kind, type[RunSchema]]:
     """The kinds that *schemas* describe, each with its schema.
 
     Raises:
-        BindingError: One is not a schema of runs, or two have the same kind or collection.
+        BindingError: A schema is not a schema of runs, or two have the same kind or collection.
     """
     for schema in schemas:
         if not (inspect.isclass(schema) and issubclass(schema, RunSchema)):

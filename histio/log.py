@@ -1,4 +1,4 @@
-"""Logging of exceptions that are handled."""
+"""Log exceptions that are handled."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _log = logging.getLogger("histio")
 
 
 def log_handled(what: str, error: BaseException) -> None:
-    """Log at DEBUG *what* has happened, with the type and the traceback of *error*.
+    """Log at DEBUG *what* happened, with the type and the traceback of *error*.
 
-    The text of the exception is left out, because it may contain data, which never reaches the log.
+    The text of the exception is left out, because it may contain data, which must not be logged.
     """
     if _log.isEnabledFor(logging.DEBUG):
         frames = "".join(traceback.format_tb(error.__traceback__))

@@ -1,4 +1,4 @@
-"""The bundled models: what histio works on of its own, and the reference for a host's.
+"""The bundled models, which are also an example for a host's models.
 
 Behaviour is the same on SQLite, PostgreSQL, MariaDB and MySQL: slugs and UUIDs compare exactly, timestamps
 keep microseconds, notes have no practical limit, and 4-byte characters survive. For SQLite, use an engine
@@ -22,8 +22,8 @@ _MYSQL = ("mysql", "mariadb")
 class ExactString(sa.types.TypeDecorator[str]):
     """A string that the database compares and sorts by code point, trailing spaces included.
 
-    Where the server is MySQL proper, the collation that all its versions have ignores trailing spaces;
-    valid slugs and UUIDs have none.
+    On MySQL, the binary collation that all versions have ignores trailing spaces; valid slugs and
+    UUIDs have none.
     """
 
     impl = sa.String
@@ -105,7 +105,7 @@ def _ledger(back_populates: str, *, order_by: str) -> Any:
 
 
 class Recipe(Base):
-    """What production runs follow."""
+    """A recipe, which production runs follow."""
 
     __tablename__ = "recipes"
 
@@ -114,7 +114,7 @@ class Recipe(Base):
 
 
 class Ingredient(Base):
-    """What production consumes."""
+    """An ingredient, which production runs consume."""
 
     __tablename__ = "ingredients"
 

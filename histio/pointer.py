@@ -2,5 +2,5 @@
 
 
 def pointer(*steps: str | int) -> str:
-    """The RFC 6901 pointer that goes down *steps*."""
+    """The RFC 6901 pointer with these *steps*."""
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)

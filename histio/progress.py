@@ -22,7 +22,7 @@ class Progress:
     Attributes:
         phase: The current phase; with ``commit_every`` a file is verified before it is imported.
         runs: Runs read or written so far, in this phase.
-        bytes: Bytes of the file read or written so far, compressed where the file is.
+        bytes: Bytes of the file read or written so far, as stored.
         total: The number of all runs; None: not known.
         total_bytes: The size of the whole file in bytes; None: not known.
         seconds: Seconds since the phase began.
@@ -65,7 +65,7 @@ class Meter:
         total: int | None = None,
         total_bytes: int | None = None,
     ) -> None:
-        """Begin a *phase*, with what `Progress` says of it; *position* gives its bytes so far."""
+        """Begin a *phase*; *position* returns its bytes so far, the others are as in `Progress`."""
         self._phase: Phase = phase
         self._position = position
         self._totals = total, total_bytes
@@ -73,7 +73,10 @@ class Meter:
         self._runs = 0
 
     def count(self, runs: Iterable[_T], size: Callable[[_T], int] = lambda _: 1) -> Iterator[_T]:
-        """*runs*, counted as they go by; after the last one the phase is over. *size*: how many each is."""
+        """Iterate over *runs* and count them; after the last one, the phase ends.
+
+        *size* returns how many runs an item counts as.
+        """
         if self._report is None:
             yield from runs
             return
@@ -82,13 +85,13 @@ class Meter:
             self._runs += size(run)
             if self._pause() <= 0:
                 self._tell(self._report)
-        # How it ended is never passed over, and waits where the last call was just now.
+        # The last call is never left out, so wait if the previous one was less than the interval ago.
         if self._told is not None:
             time.sleep(max(0.0, self._pause()))
         self._tell(self._report)
 
     def _pause(self) -> float:
-        """Seconds until there may be a call."""
+        """Seconds until the next call is allowed."""
         return max(self._began, self._told or 0.0) + INTERVAL - time.monotonic()
 
     def _tell(self, report: Report) -> None:

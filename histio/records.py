@@ -1,4 +1,4 @@
-"""The base classes of schemas: each describes one record and its row."""
+"""The base classes of schemas, which describe records and their rows."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from histio.wire import is_list, nested_in, wire_name
 
 
 class RecordSchema(BaseSchema):
-    """One record and one row: the base of runs and of ledger entries.
+    """The base class of schemas of records: one record describes one row, of a run or a ledger entry.
 
-    ``dump(row)`` gives the record; a row that the format cannot hold raises ValidationError.
-    ``load(record, session=session)`` gives a row with its references resolved in one SELECT per related
-    model: the existing row of the same UUID, changed, or a new one that is in no session until it is added.
-    ``load(record, transient=True)`` asks no database; its related rows hold nothing but their keys.
+    ``dump(row)`` returns the record; a row that the format cannot hold raises ValidationError.
+    ``load(record, session=session)`` returns a row, with references resolved in one SELECT per related model.
+    It is the existing row with the same identity, with changes, or a new row that is in no session until you
+    add it. ``load(record, transient=True)`` uses no database; related rows only have their keys.
 
-    ``Meta`` is inherited, also where a subclass does not say so. Beside marshmallow's options it knows:
+    ``Meta`` is inherited, even if a subclass's ``Meta`` has no base class. It has marshmallow's options, and:
 
     - ``model``: the mapped class; see `bind`.
-    - ``identity``: the member that identifies a record, or a tuple of the members that do so together, slugs
-      among them; None: the `RunUUID` that is called ``uuid``, or the only one. A run needs an identity, a
-      ledger entry does not.
-    - ``order``: of a ledger's entries, the member or attribute that orders them, or several; None: their key.
-    - ``changed``: the member that tells when a row was last written, where there is one.
-    - ``optional``: members that are left out where the model has no such column.
-    - ``exclude``: fields to leave out, and mapped attributes that are no fields.
+    - ``identity``: the member that identifies a record, or a tuple of members that identify it together,
+      which may be slugs. None: the `RunUUID` that is called ``uuid``, or the only one. A run needs an
+      identity, a ledger entry does not.
+    - ``order``: the member or attribute that orders the entries of a ledger, or a tuple. None: their key.
+    - ``changed``: the member with the time at which a row was last written. None: there is none.
+    - ``optional``: members that are left out if the model lacks their columns.
+    - ``exclude``: fields to leave out, and mapped attributes without a field.
     - ``unbound``: ``"error"``, the default: every mapped column and relationship must be a field, excluded,
-      filled by ``values=``, or machinery; otherwise making the `History` is a `BindingError`. ``"ignore"``:
-      the others are left out.
-    - ``from_owner``: of a ledger's entries, attributes that are filled from the owner's row:
+      filled by ``values=``, or machinery such as a surrogate key; otherwise creating the `History` raises a
+      `BindingError`. ``"ignore"``: the others are left out.
+    - ``from_owner``: attributes of a ledger's entries that are filled from the owner's row:
       ``{"finished_unit_id": "finished_unit_id"}``.
-    - ``audits``: rules that its numbers should keep to (`histio.audits`); breaking one is a warning. None: no
+    - ``audits``: rules for the numbers of a record (`histio.audits`); breaking one is a warning. None: no
       rules, not even inherited ones.
-    - ``charts``: what a report shows of its numbers (`histio.charts`), beside each of them.
-    - ``unit``: the member that says what the amounts of a record are counted in, where there is one; a report
-      adds up what has the same unit. None: nothing does.
+    - ``charts``: further charts of its numbers for reports (`histio.charts`).
+    - ``unit``: the member with the unit of a record's amounts; a report adds amounts with the same unit.
+      None: there is none.
     """
 
     @classmethod
@@ -58,9 +58,9 @@ class RecordSchema(BaseSchema):
         """This schema for another *model*, with ledgers and references found through its mapper.
 
         Raises:
-            BindingError: The model lacks what the schema needs.
+            BindingError: The schema does not fit *model*.
         """
-        return cast("type[Self]", _bound(cls, model))  # type: ignore[arg-type]
+        return cast("type[Self]", _bind(cls, model))  # type: ignore[arg-type]
 
     def __init__(self, **options: Any) -> None:
         self._ledgers: dict[str, tuple[Relation, Callable[[Iterable[Any]], list[Any]]]] = {}
@@ -101,7 +101,7 @@ class RecordSchema(BaseSchema):
         self._ledgers[name] = related, order
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """The value of *attr*, with the entries of a ledger in their order."""
+        """The value of *attr*; the entries of a ledger are in order."""
         if attr not in self._ledgers or not isinstance(obj, self.opts.model or ()):
             return super().get_attribute(obj, attr, default)
         related, order = self._ledgers[attr]
@@ -122,7 +122,7 @@ class RecordSchema(BaseSchema):
                 return super().load(data, **options)
             finally:
                 self._transient = transient  # for this load only
-        # Plain values need no session, and not what marshmallow-sqlalchemy does to every record for one.
+        # Plain values need no session, so skip what marshmallow-sqlalchemy does for it.
         return Schema.load(self, data, **options)
 
     def _without_dump_only(self, data: Any) -> Any:
@@ -144,7 +144,7 @@ class RecordSchema(BaseSchema):
 
     @post_load(pass_collection=True)
     def make_instance(self, data: Any, *, many: bool, **_: Any) -> Any:
-        """Turn what was loaded into rows, all of them with one SELECT per model."""
+        """Convert loaded values to rows, with one SELECT per model."""
         if not self._load_instance:
             return data
         session = None if self.transient else self.session
@@ -156,9 +156,9 @@ class RunSchema(RecordSchema):
     """A kind of run. ``Meta`` names its ``model``, ``kind``, ``collection`` and ``timestamp``.
 
     ``kind`` is the singular name (the key of a stream's line), ``collection`` the name of the list in a
-    document, ``timestamp`` the `UtcTimestamp`, `Epoch` or `Date` that orders the runs; None: their
-    identity does.
-    Where it names a column of the model and no member, the inherited timestamp is kept in that column.
+    document, ``timestamp`` the `UtcTimestamp`, `Epoch` or `Date` that orders the runs. None: they are ordered
+    by their identity. If ``timestamp`` is a column of the model and not a member, the inherited timestamp is
+    stored in that column.
     """
 
     class Meta(BaseSchema.Meta):
@@ -167,7 +167,7 @@ class RunSchema(RecordSchema):
         timestamp: ClassVar[str | None]
 
     def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
-        """As `RecordSchema`'s, after the inherited timestamp was given its column."""
+        """Set the column of the inherited timestamp, then bind the field as in `RecordSchema`."""
         named = self.opts.timestamps
         inherited = next((name for name in named if name in self.declared_fields), None)
         if field_name == inherited != named[0] and field_obj.attribute is None:
@@ -176,17 +176,17 @@ class RunSchema(RecordSchema):
 
 
 @functools.cache
-def _bound(cls: Any, model: Any) -> Any:
+def _bind(cls: Any, model: Any) -> Any:
     mapper_of(model)
     meta = type("Meta", (cls.Meta,), {"model": model, "register": False})
     names = {"Meta": meta, "__module__": cls.__module__, "__doc__": cls.__doc__, "bound_from": cls}
     bound = type(cls)(cls.__name__, (cls,), names)
-    table_of(bound)  # raises BindingError where the model does not fit
+    table_of(bound)  # raises BindingError if the model does not fit
     return bound
 
 
 def _bind_class(mapper: Mapper[Any], name: str, nested: Nested) -> None:
-    """Bind a ledger's schema class to the related model, before it is instantiated with an inherited one."""
+    """Bind a ledger's schema class to the related model, before it is instantiated for an inherited one."""
     written: Any = nested.nested
     if not (isinstance(written, type) and issubclass(written, RecordSchema)):
         return

@@ -25,17 +25,17 @@ Code = Literal[
     "truncated",
     "corrupt",
 ]
-"""The stable codes of problems. `docs/problems.md` has the cause and the cure of each."""
+"""The codes of problems, which are stable. `docs/problems.md` has the cause and the solution of each."""
 
 
 KEPT = 1_000
-"""The most problems, warnings and renamings that a report keeps, of each."""
+"""The largest number of problems that a report keeps; the same for warnings and for renamings."""
 
 
 class Fault(str):
-    """A marshmallow error message that carries its problem code.
+    """A marshmallow error message with a problem code.
 
-    To marshmallow, and to hosts that use the schemas directly, it is the message alone.
+    For marshmallow, and for hosts that use the schemas directly, it is a string.
     """
 
     __slots__ = ("code",)
@@ -51,18 +51,18 @@ class Fault(str):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A fault of a document or run, and its place.
+    """A fault of a document or run, with its place.
 
     Attributes:
         severity: An ``error`` rejects its run; a ``warning`` does not.
-        code: Which rule was broken; stable across releases.
-        message: One sentence for people.
+        code: The kind of problem; stable across releases.
+        message: A sentence that explains it.
         pointer: RFC 6901 pointer into the document; empty for the whole of it.
         kind: The run's kind, such as ``production_run``; None for the document itself.
-        uuid: The run's UUID, or what else identifies it in a host's format, where it could be read.
-        index: The run's 0-based place in its list.
+        uuid: The run's UUID, or its identity in a host's format; None: it could not be read.
+        index: The run's 0-based index in its list; None for the document itself.
         line: The 1-based line of a stream; None in a document, unless its file was checked.
-        hint: What may have been meant; None when nothing comes close.
+        hint: What may have been meant; None: nothing is similar.
     """
 
     severity: Severity
@@ -89,7 +89,7 @@ class Counts:
     Attributes:
         imported: Runs written.
         updated: Runs that existed and were changed.
-        skipped: Runs that existed and were left alone.
+        skipped: Runs that existed and were not changed.
         rejected: Runs with at least one error.
     """
 
@@ -101,7 +101,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class EntryCounts:
-    """What was done to the ledger entries of runs that were updated.
+    """The numbers of changes to the ledger entries of updated runs.
 
     Attributes:
         added: Entries that the document has and the database lacked.
@@ -116,13 +116,13 @@ class EntryCounts:
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """One use of a ``rename`` rule: the slug *old* at *pointer* was read as *new*.
+    """A use of a ``rename`` rule: the slug *old* at *pointer* was read as *new*.
 
     Attributes:
         pointer: RFC 6901 pointer to the member.
         old: The slug in the document.
         new: The slug that it was read as.
-        line: The 1-based line of a stream, into which *pointer* points; None in a document.
+        line: The 1-based line of a stream that *pointer* points into; None in a document.
     """
 
     pointer: str
@@ -133,26 +133,26 @@ class Renaming:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did, run by run where something was wrong.
+    """The result of an import: counts, and the problems of each run that has any.
 
     Attributes:
         imported: Runs written.
         updated: Runs that existed and were changed.
-        skipped: Runs that existed and were left alone.
-        rejected: Runs with at least one error; nothing of them was written. Lines of a stream that are no run
-            are among them.
-        by_kind: The same four counts for each kind; lines that are no run have none.
-        entries: What was done to the ledger entries of updated runs.
+        skipped: Runs that existed and were not changed.
+        rejected: Runs with at least one error, which were not written, and lines of a stream that are not
+            runs.
+        by_kind: The same four counts for each kind, without lines that are not runs.
+        entries: The numbers of changes to the ledger entries of updated runs.
         problems: The errors, in the document's order; of a file at most the first 1,000.
         warnings: Warnings about runs that were imported; of a file at most the first 1,000.
         problem_count: The number of all errors, including those beyond the first 1,000.
         warning_count: The number of all warnings, including those beyond the first 1,000.
         renamed: The uses of the ``rename`` option; of a file at most the first 1,000.
-        renamed_count: The number of all uses of it, including those beyond the first 1,000.
-        unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; the
-            kinds that are not here were written in bulk.
+        renamed_count: The number of all uses, including those beyond the first 1,000.
+        unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; kinds
+            that are absent were written in bulk.
         truncated: The file was imported although it is incomplete, or its digest or counts are wrong.
-        dry_run: Nothing was written; the report is that of the same import without ``dry_run``.
+        dry_run: Nothing was written; otherwise the report is the same as without ``dry_run``.
     """
 
     imported: int = 0
@@ -182,15 +182,15 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export wrote.
+    """The result of an export to a file.
 
     Attributes:
         exported: Runs written.
-        by_kind: The same for each kind.
-        bytes: The size of the file as it is stored.
-        sha256: The digest of the runs, as the trailer of a stream has it: the same for the same rows,
-            whenever, wherever and in whatever form they are exported.
-        exported_at: The time that the file says, as it says it.
+        by_kind: The number of runs of each kind.
+        bytes: The size of the file, as stored.
+        sha256: The digest of the runs, as in the trailer of a stream. It is the same for the same rows,
+            independent of the time, the database and the format of the export.
+        exported_at: The time of the export, as in the file.
         version: The version of the format.
         skipped: The number of runs left out because the format cannot hold them; always 0 unless
             ``on_unreadable="skip"``.

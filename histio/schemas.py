@@ -1,7 +1,7 @@
-"""The kinds of run that histio knows by itself, each described by one marshmallow schema.
+"""The bundled kinds of run, each described by a marshmallow schema.
 
-A schema names its model; its fields say which members are columns, which are slugs of related rows and
-which are ledgers. Export, checks, writing and the published JSON Schema all derive from it.
+A schema names its model; its fields declare which members are columns, slugs of related rows and ledgers.
+Exports, checks, imports and the published JSON Schema are derived from it.
 """
 
 from __future__ import annotations

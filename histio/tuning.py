@@ -1,4 +1,4 @@
-"""Sizes of pages and batches, and the path that runs take. Internal: only tests change them."""
+"""Sizes of pages and batches, and the choice of the path. Internal: only tests change them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tuning:
-    """What changes the speed and the memory of histio, and never its results.
+    """Settings that change the speed and the memory of histio, but not its results.
 
     Attributes:
-        page: Runs per page of an export, unless they have too many ledger entries: the fastest of the sizes
-            from 100 to 250.
+        page: Runs per page of an export, unless they have too many ledger entries. Sizes from 100 to 250 are
+            the fastest.
         batch: Runs per batch of an import.
-        chunk: Bytes that a JSON document is read at a time.
-        keys_in_memory: Keys that are counted in memory, before they are counted in a temporary database.
-        refresh_from: Written runs from which an import refreshes the statistics of its tables on PostgreSQL.
+        chunk: The number of bytes of a JSON document to read at a time.
+        keys_in_memory: Keys to count in memory; more are counted in a temporary database.
+        refresh_from: The number of written runs from which an import refreshes the statistics of tables in
+            PostgreSQL.
         full_path_only: Whether all runs take the full path.
     """
 
@@ -35,13 +36,13 @@ _current: ContextVar[Tuning] = ContextVar("tuning", default=Tuning())  # noqa: B
 
 
 def tuning() -> Tuning:
-    """The values that apply here."""
+    """The current settings."""
     return _current.get()
 
 
 @contextlib.contextmanager
 def tuned(**changes: Any) -> Iterator[None]:
-    """Within the block, apply *changes* of the attributes of `Tuning`."""
+    """Change attributes of the current `Tuning` within the block."""
     token = _current.set(dataclasses.replace(tuning(), **changes))
     try:
         yield

@@ -1,10 +1,10 @@
 """Types of the records of the bundled kinds, for editors and type checkers.
 
-Annotate what you take from a document, or build one:
+Annotate records that you read from a document, or build:
 
     runs: list[ProductionRunRecord] = document["production_runs"]
 
-Decimals are texts such as ``"5.2500"``, times are RFC 3339 texts in UTC, and UUIDs are hyphenated texts.
+Decimals are strings such as ``"5.2500"``, times are RFC 3339 strings in UTC, and UUIDs are hyphenated.
 """
 
 from __future__ import annotations

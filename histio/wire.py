@@ -24,7 +24,7 @@ JsonSchema = dict[str, Any]
 
 
 def quote(value: object) -> str:
-    """*value* as Python text of about sixty characters at most, safe to print."""
+    """The ``repr()`` of *value*, shortened to about sixty characters."""
     try:
         return _REPR.repr(value)
     except ValueError:  # an integer of more digits than Python prints
@@ -40,11 +40,11 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 
 
 def encode(value: Any) -> str:
-    """*value* as compact JSON, in the form of which digests are calculated.
+    """Encode *value* as compact JSON, from which digests are calculated.
 
     Raises:
         ValueError: It contains NaN, an infinity or a lone surrogate.
-        TypeError: It contains a value that is not JSON.
+        TypeError: It contains a value that JSON does not have.
     """
     text = _encoder.encode(value)
     text.encode("utf-8")
@@ -55,14 +55,14 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 def is_plain(value: Any) -> bool:
-    """Whether *value* has only the types that JSON text is decoded to, not even subclasses of them."""
+    """Whether *value* has only types to which JSON text is decoded, and no subclasses of them."""
     if type(value) is dict:
         return all(type(name) is str for name in value) and all(map(is_plain, value.values()))
     return type(value) in _PLAIN or (type(value) is list and all(map(is_plain, value)))
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Whether two JSON or loaded values are equal. As in JSON Schema, 1 equals 1.0, but not true."""
+    """Whether two JSON or loaded values are equal; as in JSON Schema, 1 equals 1.0, but not true."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, dict) and isinstance(b, dict):
@@ -81,18 +81,18 @@ def wire_name(name: str, field: Field[Any]) -> str:
 
 
 def nested_in(field: Field[Any]) -> Nested | None:
-    """The field of a nested schema: *field* itself, or what it is a list of."""
+    """The `Nested` in *field*: the field itself, or the items of a list; None: it is neither."""
     inner = field.inner if isinstance(field, List) else field
     return inner if isinstance(inner, Nested) else None
 
 
 def is_list(field: Field[Any]) -> bool:
-    """Whether a nested *field* holds several records."""
+    """Whether a nested *field* has a list of records."""
     return isinstance(field, List) or (isinstance(field, Nested) and bool(field.many or field.schema.many))
 
 
 def faults_in(messages: Any, *steps: str | int) -> Iterator[tuple[tuple[str | int, ...], Fault]]:
-    """The messages of a `ValidationError`, nested as they may be, each with the steps that lead to it."""
+    """The faults in the nested messages of a `ValidationError`, each with the steps to it."""
     if isinstance(messages, Mapping):
         for step, inner in messages.items():
             yield from faults_in(inner, *steps, step)
@@ -114,7 +114,7 @@ class WireField(Field[Any]):
     """
 
     definition: str | None = None
-    """The name under which the JSON Schema keeps this rule, for rules without parameters."""
+    """The name of this rule's definition in the JSON Schema; None: rules with parameters have none."""
 
     def __init__(self, *, description: str = "", example: Any = None, **kwargs: Any) -> None:
         documented: dict[str, Any] = {"description": description} if description else {}
@@ -131,7 +131,7 @@ class WireField(Field[Any]):
         """Take scale, length and range from the column that stores the value.
 
         Raises:
-            BindingError: The column cannot hold what the field says.
+            BindingError: The column cannot hold the values of the field.
         """
 
     def fits(self, column_type: TypeEngine[Any]) -> bool:
@@ -143,27 +143,27 @@ class WireField(Field[Any]):
         return True
 
     def unfit(self, column_type: TypeEngine[Any], advice: str) -> BindingError:
-        """The error that the column cannot hold the field's values, and what to write instead."""
+        """An error that the column cannot hold the field's values, with what to write instead."""
         return BindingError(f"a {type(self).__name__} cannot be kept in {column_type!r}", advice=advice)
 
     padded = False
-    """Whether the database puts spaces behind the text."""
+    """Whether the database pads the text with spaces."""
 
     @property
     def rule(self) -> WireField:
-        """The field whose rule this one has: itself, unless it borrows another's."""
+        """The field whose rule applies: this one, unless it uses the rule of another."""
         return self
 
     def assertions(self) -> JsonSchema:
-        """The rule as JSON Schema keywords, null aside."""
+        """The rule as JSON Schema keywords, without null."""
         raise NotImplementedError
 
     def to_wire(self, value: Any) -> Any:
-        """A column's value in canonical wire form, not yet checked."""
+        """Convert a column's value to canonical wire form, without checking it."""
         raise NotImplementedError
 
     def from_wire(self, value: Any) -> Any:
-        """A checked wire value as the column takes it."""
+        """Convert a checked wire value to the value that the column takes."""
         return value
 
     def check(self, value: Any) -> None:

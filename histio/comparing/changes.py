@@ -95,12 +95,12 @@ def _with_alternatives(table: Table, values: dict[str, Any]) -> dict[str, Any]:
     """*values*, with null for slugs that they leave out because another slug names the row."""
     members = {name: member for member, name in table.names.items()}
     for reference in table.references:
-        values = (dict.fromkeys(reference.slugs) if reference.named_by(values) else {}) | values
+        values = (dict.fromkeys(reference.slugs) if reference.present_members(values) else {}) | values
     for group in table.schema.choices():
         values = dict.fromkeys(members[name] for name in group) | values
     for ledger in table.ledgers:
         if values.get(ledger.member) is not None:
-            listed = ledger.listed(values[ledger.member])
+            listed = ledger.to_list(values[ledger.member])
             entries = [_with_alternatives(ledger.table, entry) for entry in listed]
             values[ledger.member] = ledger.collect(entries)
     return values
@@ -128,7 +128,7 @@ def _find_raw_changes(table: Table, a: Any, b: Any, steps: Steps) -> Iterator[Ch
             if not equal(ours, theirs):
                 yield Change(pointer(*at), ours, theirs)
             continue
-        pairs = itertools.zip_longest(ledger.listed(ours), ledger.listed(theirs))
+        pairs = itertools.zip_longest(ledger.to_list(ours), ledger.to_list(theirs))
         for place, (entry, other) in enumerate(pairs):
             below = (*at, place) if ledger.many else at
             if entry is None or other is None:

@@ -104,7 +104,7 @@ class OrderedFiles:
                 problems.append(item.problem)
                 continue
             if sealed:
-                with contextlib.suppress(ValueError):  # then the file is no export
+                with contextlib.suppress(ValueError):  # then the file is not an export
                     part.seal.add(lines(item.kind, [encode(item.record)]))
             record, position, found = self._locate(item, part.file.version)
             problems += found

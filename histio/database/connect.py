@@ -55,11 +55,11 @@ class Database:
             self._check_dialect(dialect)
 
     def close(self) -> None:
-        """Close the connections of an engine that was made from a URL."""
+        """Close the connections of an engine that was created from a URL."""
         if self._engine is not None:
             self._engine.dispose()
 
-    def is_lent(self, session: BorrowedSession | None) -> bool:
+    def is_borrowed(self, session: BorrowedSession | None) -> bool:
         """Whether a call with this *session* runs in the caller's transaction."""
         return session is not None or not isinstance(self.bind, sessionmaker)
 
@@ -89,8 +89,8 @@ class Database:
                 connection = self._connection(own, writing_options)
                 yield connection, read_habits(own), functools.partial(commit, own, connection)
         else:
-            connection, lent = self._borrow(bind)
-            yield connection, read_habits(lent), lambda: None
+            connection, borrowed = self._borrow(bind)
+            yield connection, read_habits(borrowed), lambda: None
 
     @property
     def mapper(self) -> Any:

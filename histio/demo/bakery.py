@@ -58,7 +58,7 @@ _GOODS = {
 _NOTES = (None, None, None, "", "Oven ran hot", 'Table 4, "no nuts"\nsigned: Zoë 👩🏽‍🍳', "\u200b½\t\\ مرحبا")
 _LONG_NOTE = "Everything went wrong. " * 217 + "All of it"  # 5,000 characters
 
-# One production run in so many is unusual.
+# One production run in this many is unusual.
 _FREE, _WITHOUT_LEDGER, _MISTAKEN_UNIT, _LONG_NOTED = 89, 113, 397, 499
 
 

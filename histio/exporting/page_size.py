@@ -44,8 +44,8 @@ def _entry_counts(kind: Kind) -> Iterator[sa.ScalarSelect[Any]]:
     model = kind.table.mapper.class_
     for (first, *further), _ in itertools.islice(kind.table.paths(), 1, None):
         entity = aliased(first.relation.model)
-        entries = sa.select(sa.func.count()).select_from(entity).where(*first.ties(model, entity))
+        entries = sa.select(sa.func.count()).select_from(entity).where(*first.join_conditions(model, entity))
         for ledger in further:
             owner, entity = entity, aliased(ledger.relation.model)
-            entries = entries.join(entity, sa.and_(*ledger.ties(owner, entity)))
+            entries = entries.join(entity, sa.and_(*ledger.join_conditions(owner, entity)))
         yield entries.correlate(model).scalar_subquery()

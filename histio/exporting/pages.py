@@ -78,7 +78,7 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
         except (TypeError, ValueError) as error:
             why = "a lone surrogate" if isinstance(error, UnicodeError) else str(error)
             uuid = kind.identity.format_record(record)
-            text = f"{kind.name} {uuid}: is no JSON: {why}."
+            text = f"{kind.name} {uuid}: is not JSON: {why}."
             problems.append(Problem("error", "schema", text, "", kind.name, uuid))
     return texts
 

@@ -86,7 +86,7 @@ def criteria_of(
     """The sort key of the runs' time, the conditions of *filters* but for the time, and those for the time.
 
     Raises:
-        TypeError: A time is no date or datetime.
+        TypeError: A time is not a date or datetime.
         ValueError: The runs have no time to compare, or the time is beyond what UTC has.
     """
     kind = plan.kind
@@ -117,7 +117,7 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
         below = aliased(ledger.relation.model)
         found = list(_changed(connection, ledger.table, below, moment))
         if found:
-            yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))
+            yield sa.exists().where(*ledger.join_conditions(entity, below), sa.or_(*found))
 
 
 def _timed(kind: Kind, time: Any) -> Any:
@@ -142,7 +142,7 @@ def _bound(
         table: The table of the rows.
         member: The member whose values are compared.
         value: A date, or a time.
-        end: Whether a bare date stands for its last moment. False: for its first.
+        end: Whether a bare date means its last moment. False: its first.
         cut: Whether to round the time down to the units that the column counts, as was done when it was
             written.
     """

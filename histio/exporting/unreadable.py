@@ -106,7 +106,7 @@ def _values_of_table(
     statement = sa.select(*_selected_parts(connection, run)).select_from(entity)
     for ledger in path:
         owner, entity = entity, aliased(ledger.relation.model)
-        statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
+        statement = statement.join(entity, sa.and_(*ledger.join_conditions(owner, entity)))
     conditions = _conditions(rule.find, connection, table, entity)
     if not conditions:
         return
@@ -185,4 +185,4 @@ def _unexportable(
         below = aliased(ledger.relation.model)
         found = list(_unexportable(connection, ledger.table, below, exact=exact))
         if found:
-            yield sa.exists().where(*ledger.ties(entity, below), sa.or_(*found))
+            yield sa.exists().where(*ledger.join_conditions(entity, below), sa.or_(*found))

@@ -183,41 +183,41 @@ def _use_open_file(file: BinaryIO) -> Iterator[BinaryIO]:
 def _replace(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a new file that replaces *path* in the end, with the *mode* of the replaced file."""
     # The name shows where a leftover comes from, has no known suffix, and is not longer than allowed.
-    beside = path.with_name(f".histio-{path.name.split('.')[0][:_NAME]}-{secrets.token_hex(8)}")
+    temporary = path.with_name(f".histio-{path.name.split('.')[0][:_NAME]}-{secrets.token_hex(8)}")
     try:
         # Nobody may read it who may not read the replaced file.
         opener = partial(os.open, mode=0o666 if mode is None else mode)
-        with open(beside, "xb", opener=opener) as file:
+        with open(temporary, "xb", opener=opener) as file:
             if mode is not None:
-                beside.chmod(mode)
+                temporary.chmod(mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _place(beside, path, overwrite=overwrite)
+        _place(temporary, path, overwrite=overwrite)
     except BaseException as error:
         with suppress(OSError):
-            beside.unlink()
-        if isinstance(error, OSError) and error.filename == str(beside):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename = str(path)
         raise
     with suppress(OSError):  # some systems cannot open directories, and some file systems cannot sync them
         _sync(path.parent)
 
 
-def _place(beside: Path, path: Path, *, overwrite: bool) -> None:
+def _place(temporary: Path, path: Path, *, overwrite: bool) -> None:
     if overwrite:
-        beside.replace(path)
+        temporary.replace(path)
         return
     try:
-        path.hardlink_to(beside)
+        path.hardlink_to(temporary)
     except FileExistsError:
         raise _exists(str(path)) from None
     except OSError:  # no hard links here
         if os.path.lexists(path):
             raise _exists(str(path)) from None
-        beside.replace(path)
+        temporary.replace(path)
     else:
-        beside.unlink()
+        temporary.unlink()
 
 
 def _sync(directory: Path) -> None:

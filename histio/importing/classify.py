@@ -116,6 +116,6 @@ class Classifier:
 
 def _reject_foreign(run: Run) -> None:
     kind = run.kind
-    text = f"{duplicate(kind.table, run.identity)}, of a row that is no {kind.name}"
+    text = f"{duplicate(kind.table, run.identity)}, of a row that is not a {kind.name}"
     run.note(Fault(text, "duplicate"), *kind.identity.steps)
     run.outcome = "rejected"

@@ -129,7 +129,7 @@ def _check_commits(
     commit_every: int | None,
 ) -> None:
     """Raise ValueError where other options exclude that the import may be rolled back."""
-    may_roll_back = options.atomic or options.dry_run or bound.database.is_lent(options.session)
+    may_roll_back = options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
     if commit_every is not None:
         check_positive(commit_every=commit_every)
         if may_roll_back:

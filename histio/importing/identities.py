@@ -65,7 +65,7 @@ class Identities:
         statement = run.select()
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
-            statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity)))
+            statement = statement.join(entity, sa.and_(*ledger.join_conditions(owner, entity)))
         own, width = table.identity.sql(entity), len(run.parts)
         statement = own.join(statement).add_columns(*own.parts).where(own.among(identities))
         return {

@@ -38,7 +38,7 @@ def check_renames(renames: Renames, kinds: Sequence[Kind]) -> None:
     for member, slugs in renames.items():
         if member not in fields:
             raise ValueError(
-                f"rename: {member!r} is no slug of these kinds; they have {', '.join(sorted(fields))}"
+                f"rename: {member!r} is not a slug of these kinds; they have {', '.join(sorted(fields))}"
             )
         _check_slugs(member, fields[member], slugs)
 

@@ -131,7 +131,7 @@ class RowBuilder:
                 related[relation.name] = found
                 for local, remote in zip(relation.local, relation.remote, strict=True):
                     filled[local.key] = found.columns[remote]
-            elif not reference.named_by(values):
+            elif not reference.present_members(values):
                 empty |= {local.key: None for local in relation.local if local.nullable}
             elif not faults and reference in self._blanks:
                 filled |= self._blanks[reference].make()
@@ -259,8 +259,8 @@ def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -
             continue
         other, theirs, own = agrees
         if [found.columns[column] for column in theirs] != [related[other].columns[column] for column in own]:
-            member, *_ = references[name].named_by(values)
-            wanted, *_ = references[other].named_by(values)
+            member, *_ = references[name].present_members(values)
+            wanted, *_ = references[other].present_members(values)
             model = references[name].relation.model.__name__
             slug, owner = format_key(values[member]), format_key(values[wanted])
             text = f"{model} {slug} belongs to another {other} than {owner}"

@@ -109,7 +109,7 @@ def rows_of(table: Table, values: Mapping[str, Any], *, on_wire: bool = False) -
         return values.get(table.names[member] if on_wire else member)
 
     below = (
-        [rows_of(each.table, entry, on_wire=on_wire) for entry in each.listed(value(each.member))]
+        [rows_of(each.table, entry, on_wire=on_wire) for entry in each.to_list(value(each.member))]
         for each in table.ledgers
     )
     links = ([(key,) for key in value(each.member) or ()] for each in table.links)
@@ -140,7 +140,9 @@ def _counts(
         statement, entity = own, run
         for ledger in path:
             owner, entity = entity, aliased(ledger.relation.model)
-            statement = statement.join(entity, sa.and_(*ledger.ties(owner, entity), *ledger.only(entity)))
+            statement = statement.join(
+                entity, sa.and_(*ledger.join_conditions(owner, entity), *ledger.constant_conditions(entity))
+            )
         yield below.mapper.class_.__name__, statement
         for links in below.links:
             linking = links.relation.remote[0].table

@@ -83,7 +83,7 @@ def _find_criteria(
             if isinstance(result, str):
                 yield result
             else:
-                yield sa.exists().where(*ledger.ties(entity, below), result)
+                yield sa.exists().where(*ledger.join_conditions(entity, below), result)
 
 
 def _find_criterion(

@@ -105,7 +105,7 @@ def _load_identities(table: Table, record: Any) -> Values:
         field: Any = part.field
         values[part.member] = field.from_wire(record[part.name])
     for ledger in table.ledgers:
-        listed = ledger.listed(record.get(table.names[ledger.member]))
+        listed = ledger.to_list(record.get(table.names[ledger.member]))
         entries = [_load_identities(ledger.table, entry) for entry in listed]
         if entries:
             values[ledger.member] = ledger.collect(entries)

@@ -92,14 +92,14 @@ def _from_validator(validator: Any, rule: JsonSchema) -> JsonSchema:
     if isinstance(validator, validate.Range) and rule.get("type") in ("integer", "number"):
         low = "minimum" if validator.min_inclusive else "exclusiveMinimum"
         high = "maximum" if validator.max_inclusive else "exclusiveMaximum"
-        return _given({low: validator.min, high: validator.max})
+        return _drop_none({low: validator.min, high: validator.max})
     if isinstance(validator, validate.Length):
         noun = "Items" if rule.get("type") == "array" else "Length"
         exact = validator.equal
         least, most = (validator.min, validator.max) if exact is None else (exact, exact)
-        return _given({f"min{noun}": least, f"max{noun}": most})
+        return _drop_none({f"min{noun}": least, f"max{noun}": most})
     return {}
 
 
-def _given(keywords: JsonSchema) -> JsonSchema:
+def _drop_none(keywords: JsonSchema) -> JsonSchema:
     return {name: value for name, value in keywords.items() if value is not None}

@@ -109,7 +109,7 @@ class RecordMeta(SQLAlchemySchemaMeta):
     """Inherits options of ``Meta``, and creates ``auto_field()`` again for a subclass with another model."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
-        """A schema class whose ``Meta`` inherits from those of its bases, even if it does not say so.
+        """A schema class whose ``Meta`` inherits from those of its bases, even if it does not name them.
 
         Raises:
             BindingError: An option is misspelled or has an invalid value.

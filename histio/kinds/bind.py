@@ -65,7 +65,7 @@ def kind_of(schema_class: type[BaseSchema]) -> Kind:
         audits_of(each)  # raises BindingError for a rule or chart that names no member
         charts_of(each)
         if each.changed is None and each.schema.opts.changed not in (None, "updated_at"):
-            text = f"{each.schema.opts.changed!r} is no UtcTimestamp, Epoch or Date of the schema"
+            text = f"{each.schema.opts.changed!r} is not a UtcTimestamp, Epoch or Date of the schema"
             raise binding_error(each.schema, text, field="Meta.changed")
     if table.identity is None:
         text = "must have one RunUUID field; it has 0, and no Meta.identity that names another member"
@@ -98,7 +98,7 @@ def _timestamp(table: Table, name: str | None) -> str | None:
         return None
     member = table.schema.member(name)
     if not isinstance(table.fields.get(member), UtcTimestamp | Date):
-        text = f"{name!r} is no UtcTimestamp, Epoch or Date of the schema"
+        text = f"{name!r} is not a UtcTimestamp, Epoch or Date of the schema"
         advice = "name one, or write timestamp = None to order the runs by their identity"
         raise binding_error(table.schema, text, field="Meta.timestamp", advice=advice)
     return member

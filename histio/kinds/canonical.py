@@ -36,8 +36,8 @@ def _with_only_dumped(table: Table, values: dict[str, Any], record: Mapping[str,
     if names:
         values[ONLY_DUMPED] = {name: record[name] for name in names if name in record}
     for ledger in table.ledgers:
-        entries = ledger.listed(values.get(ledger.member))
-        below = ledger.listed(record.get(table.names[ledger.member]))
+        entries = ledger.to_list(values.get(ledger.member))
+        below = ledger.to_list(record.get(table.names[ledger.member]))
         for pair in zip(entries, below, strict=False):  # empty if a hook has renamed the ledger
             _with_only_dumped(ledger.table, *pair)
     return values
@@ -51,7 +51,7 @@ def dump(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
         if member not in table.names:
             continue  # added by a hook of the host
         if value is not None and member in ledgers:
-            entries = [dump(ledgers[member].table, entry) for entry in ledgers[member].listed(value)]
+            entries = [dump(ledgers[member].table, entry) for entry in ledgers[member].to_list(value)]
             record[table.names[member]] = ledgers[member].collect(entries)
         else:
             record[table.names[member]] = dump_value(table, member, value)

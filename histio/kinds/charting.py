@@ -30,14 +30,16 @@ def charts_of(table: Table) -> tuple[Compare, ...]:
 
     for chart in opts.charts:
         if not isinstance(chart, Compare):
-            raise binding_error(schema, f"{quote(chart)} is no chart of histio.charts", field="Meta.charts")
+            raise binding_error(
+                schema, f"{quote(chart)} is not a chart of histio.charts", field="Meta.charts"
+            )
         for member in chart.members:
             if member not in names and not left_out(member):
                 raise binding_error(schema, f"{chart}: there is no {member!r}", field="Meta.charts")
             if member in names and member not in numbers:
-                raise binding_error(schema, f"{chart}: {member!r} is no number", field="Meta.charts")
+                raise binding_error(schema, f"{chart}: {member!r} is not a number", field="Meta.charts")
     if opts.unit not in {None, _UNIT} and not left_out(opts.unit) and unit_of(table) is None:
-        text = f"{opts.unit!r} is no Text, Choice or Slug of the schema"
+        text = f"{opts.unit!r} is not a Text, Choice or Slug of the schema"
         raise binding_error(schema, text, field="Meta.unit")
     return tuple(chart for chart in opts.charts if numbers.keys() >= set(chart.members))
 

@@ -105,7 +105,7 @@ class Comparison:
         self, ledger: Ledger, given: Any, stored: Any, path: Path
     ) -> Iterator[Mismatch]:
         table = ledger.table
-        ours, theirs = ledger.listed(given), ledger.listed(stored)
+        ours, theirs = ledger.to_list(given), ledger.to_list(stored)
         places = self.match(ledger, ours, theirs)
         for index, (entry, place) in enumerate(zip(ours, places, strict=True)):
             at = path.entry(ledger, index, place)
@@ -142,7 +142,7 @@ def _same_rows(table: Table, given: Values, stored: Values) -> set[str]:
     return {
         member
         for reference in table.references
-        for deciding in reference.named_by(given)[:1]
+        for deciding in reference.present_members(given)[:1]
         if equal(given[deciding], stored.get(deciding))
         for member in reference.slugs
     }

@@ -55,7 +55,7 @@ class Converter(ModelConverter):
         """The field for the column *property_name* of *model*.
 
         Raises:
-            BindingError: The attribute is no column, or no field keeps its values.
+            BindingError: The attribute is not a column, or no field keeps its values.
         """
         try:
             column_named(mapper_of(model), property_name)

@@ -51,22 +51,22 @@ def order_of(schema: BaseSchema, owner: Relation) -> Callable[[Iterable[Any]], l
     keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     if len(keys) == 1 and keys == [*names]:
         return functools.partial(sorted, key=operator.attrgetter(*keys))
-    placing = [_placing(schema, mapper, name) for name in names]
+    getters = [_place_getter(schema, mapper, name) for name in names]
 
     def place(row: Any) -> list[Any]:
-        return [_after_none(of(row)) for of in placing]
+        return [_after_none(get(row)) for get in getters]
 
     if getattr(mapper.local_table, "autoincrement_column", None) is not None:
         # Entries in the same place are sorted by their key, which grows as they are recorded.
         return lambda rows: sorted(rows, key=lambda row: (place(row), _values(row, keys)))
-    return lambda rows: list(_with_ties(schema, rows, place))
+    return lambda rows: list(_sort_with_ties(schema, rows, place))
 
 
-def _placing(schema: BaseSchema, mapper: Mapper[Any], name: str) -> Callable[[Any], Any]:
+def _place_getter(schema: BaseSchema, mapper: Mapper[Any], name: str) -> Callable[[Any], Any]:
     """A function that returns a sortable value for the field or attribute *name* of a row."""
     field = schema.fields.get(name)
     if isinstance(field, Slug) and field.relationship is not None:
-        return functools.partial(_key_in, field, name)
+        return functools.partial(_read_key, field, name)
     attribute = name if field is None else field.attribute or name
     if find_column(mapper, attribute) is None:
         text = f"{mapper.class_.__name__} has no column {attribute!r}"
@@ -74,20 +74,22 @@ def _placing(schema: BaseSchema, mapper: Mapper[Any], name: str) -> Callable[[An
     return operator.attrgetter(attribute)
 
 
-def _key_in(slug: Slug, name: str, row: Any) -> Any:
+def _read_key(slug: Slug, name: str, row: Any) -> Any:
     key = slug.get_value(row, name)
     return None if key is None else slug.sortable(slug.to_wire(key))
 
 
-def _with_ties(schema: BaseSchema, rows: Iterable[Any], place: Callable[[Any], list[Any]]) -> Iterator[Any]:
+def _sort_with_ties(
+    schema: BaseSchema, rows: Iterable[Any], place: Callable[[Any], list[Any]]
+) -> Iterator[Any]:
     """*rows* sorted by *place*; rows in the same place are sorted by their records."""
     placed = sorted(((place(row), row) for row in rows), key=operator.itemgetter(0))
     for _, group in itertools.groupby(placed, key=operator.itemgetter(0)):
         tied = [row for _, row in group]
-        yield from tied if len(tied) == 1 else sorted(tied, key=functools.partial(_text_of, schema))
+        yield from tied if len(tied) == 1 else sorted(tied, key=functools.partial(_dump_text, schema))
 
 
-def _text_of(schema: BaseSchema, row: Any) -> str:
+def _dump_text(schema: BaseSchema, row: Any) -> str:
     try:
         return repr(schema.dump(row, many=False))
     except ValidationError:  # reported when the row is dumped

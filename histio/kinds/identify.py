@@ -30,7 +30,7 @@ def identity_fields(schema: BaseSchema) -> tuple[str, ...]:
     for name in names:
         field = schema.load_fields.get(name)
         if field is None or not field.required:
-            raise binding_error(schema, f"{name!r} is no required member", field=_OPTION)
+            raise binding_error(schema, f"{name!r} is not a required member", field=_OPTION)
         _check_not_null(schema, name)
     return names or _uuid_field(schema)
 
@@ -85,7 +85,7 @@ def identity_of(
             parts += _parts_of_slug(mapper, member, wire_name(name, field), field)
             own += relation(mapper, field.relationship).local
         else:
-            raise binding_error(schema, f"{name!r} is no member with a column", field=_OPTION)
+            raise binding_error(schema, f"{name!r} is not a member with a column", field=_OPTION)
     if len({column.table for column in own}) > 1:
         text = f"{' and '.join(names)} are kept in several tables"
         raise binding_error(schema, text, field=_OPTION)

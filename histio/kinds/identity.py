@@ -46,13 +46,13 @@ class IdentityPart:
 
     def read(self, values: Mapping[str, Any]) -> Any:
         """The value in loaded *values*; None: they lack it."""
-        given = values.get(self.member)
-        return given if given is None or self.place is None else given[self.place]
+        value = values.get(self.member)
+        return value if value is None or self.place is None else value[self.place]
 
     def read_wire(self, record: Mapping[str, Any]) -> Any:
         """The value in wire form."""
-        given = record.get(self.name)
-        return given.get(self.path) if self.place is not None and isinstance(given, Mapping) else given
+        value = record.get(self.name)
+        return value.get(self.path) if self.place is not None and isinstance(value, Mapping) else value
 
     def wire(self, value: Any) -> Any:
         """A loaded *value* in wire form."""
@@ -118,8 +118,8 @@ class Identity:
 
     def read(self, values: Mapping[str, Any]) -> Any:
         """The identity of loaded *values*; None: a member of it is missing."""
-        given = [part.read(values) for part in self.parts]
-        return None if any(each is None for each in given) else self.join_parts(given)
+        parts = [part.read(values) for part in self.parts]
+        return None if any(part is None for part in parts) else self.join_parts(parts)
 
     def read_row(self, row: Any) -> Any:
         """The identity of an ORM object, with None for each part that is missing."""

@@ -1,4 +1,4 @@
-"""The JSON Schema of a history: derived from its schemas; for the bundled kinds, the published file."""
+"""The JSON Schema of a history, derived from its schemas; that of the bundled kinds is a published file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from histio.kinds.identify import identity_fields
 from histio.wire import JsonSchema, WireField, is_list, nested_in, wire_name
 
 VERSION = "1.0"
-"""The newest format that this histio reads, and the one it writes."""
+"""The newest version of the format, which this histio writes."""
 
 URN = "urn:histio:history"
 PUBLISHED_ID = f"{URN}:{VERSION}"
@@ -46,23 +46,21 @@ def derive(
     """The JSON Schema of documents and stream lines with these kinds of run.
 
     Args:
-        schema_classes: In the order of their lists in a document.
-        identifier: The ``$id``; that of the published schema belongs to the bundled kinds.
+        schema_classes: The schemas, in the order of their lists in a document.
+        identifier: The ``$id``; the default is that of the published schema.
         version: The version of the format.
 
     Raises:
         BindingError: The JSON form of a field is not known.
     """
-    definitions: dict[str, JsonSchema] = {
-        cls.opts.kind: {} for cls in schema_classes
-    }  # those names are taken
+    definitions: dict[str, JsonSchema] = {cls.opts.kind: {} for cls in schema_classes}  # reserve these names
     lists = {}
     examples = {}
     for cls in schema_classes:
         opts, schema = cls.opts, cls(load_instance=False)
         definitions[opts.kind] = _record(schema, definitions, opts.kind)
         examples[opts.kind] = example(schema)
-        lists[opts.collection] = _documented(
+        lists[opts.collection] = _describe(
             {"type": "array", "items": {"$ref": f"#/$defs/{opts.kind}"}},
             _title(opts.collection),
             f"Ordered by {' and '.join(filter(None, (opts.timestamp, *_identity(schema))))} when exported; "
@@ -77,15 +75,15 @@ def derive(
         "title": "History",
         "description": "An application's history as one document, or line by line as a stream.",
         **_object({"version": _version(version), "exported_at": exported_at, **lists}, required=["version"]),
-        "anyOf": [_given(name) for name in lists],
+        "anyOf": [_require(name) for name in lists],
         "$defs": dict(sorted(definitions.items())),
     }
 
 
-def _given(name: str, field: Any = None) -> JsonSchema:
-    """A branch that requires *name*, and where *field* may be null, that it is not.
+def _require(name: str, field: Any = None) -> JsonSchema:
+    """A branch that requires *name*, and a value other than null if *field* may be null.
 
-    Strict validators want to see the name among the properties.
+    Strict validators require the name among the properties.
     """
     may_be_null = field is not None and field.allow_none
     return _not_null(name) if may_be_null else {"properties": {name: True}, "required": [name]}
@@ -119,7 +117,7 @@ def _identity(schema: BaseSchema) -> list[str]:
 
 
 def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> JsonSchema:
-    """The JSON Schema of one record, defined as *name*; what it refers to goes into *definitions*."""
+    """The JSON Schema of a record, to be defined as *name*; adds what it refers to to *definitions*."""
     properties = {}
     members = {wire_name(each, field): field for each, field in schema.fields.items()}
     for member, field in members.items():
@@ -134,17 +132,17 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
         if is_list(field):
             rule = {"type": "array", "items": rule}
         description = field.metadata.get("description", "")
-        shown: Any = example(nested.schema)
-        shown = [shown] if is_list(field) and shown is not None else shown
-        properties[member] = _documented(or_null(rule, field), _title(member), description, shown)
+        value: Any = example(nested.schema)
+        value = [value] if is_list(field) and value is not None else value
+        properties[member] = _describe(or_null(rule, field), _title(member), description, value)
     required = [member for member, field in members.items() if field.required]
     shape = _object(properties, required)
     groups = [
-        {"anyOf": [_given(name, members[name]) for name in group]}
+        {"anyOf": [_require(name, members[name]) for name in group]}
         for group in _groups(schema, "alternatives")
     ]
     groups += [{"oneOf": [_not_null(member) for member in group]} for group in _groups(schema, "choices")]
-    described = _documented({}, _title(_name(schema)), _first_line(schema), None)
+    described = _describe({}, _title(_name(schema)), _first_line(schema), None)
     return {**described, **shape, **({"allOf": groups} if groups else {})}
 
 
@@ -154,7 +152,7 @@ def _groups(schema: Schema, name: str) -> list[list[str]]:
 
 
 def _define(definitions: dict[str, JsonSchema], name: str, other: str, rule: JsonSchema) -> str:
-    """The name under which *definitions* keep *rule*: the *other* one where the first is taken."""
+    """Add *rule* to *definitions* as *name*, or as *other* if the name is taken; return the name used."""
     names = itertools.chain((name, other), (f"{other}_{n}" for n in itertools.count(2)))
     free = next(each for each in names if definitions.get(each, rule) == rule)
     definitions[free] = rule
@@ -174,14 +172,14 @@ def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSc
     definition = getattr(own, "definition", None)
     if definition is not None:
         shared = {"title": _title(definition), "description": _first_line(own), **rule}
-        # A column may narrow the rule; what differs from the shared one is spelled out.
+        # A column may narrow the rule; then it is not shared.
         if definitions.setdefault(definition, shared) == shared:
             rule = {"$ref": f"#/$defs/{definition}"}
     return {**or_null(rule, field), "title": _title(name), **metadata}
 
 
 _BASES = {"histio.kinds.base", "histio.records"}
-"""The modules of the classes that hosts subclass; what their docstrings say is about histio."""
+"""The modules of the base classes for hosts, whose docstrings do not describe a host's schema."""
 
 
 def _first_line(documented: object) -> str:
@@ -195,22 +193,22 @@ def _name(schema: object) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(schema).__name__.removesuffix("Schema")).lower()
 
 
-def _documented(rule: JsonSchema, title: str, description: str, example: Any) -> JsonSchema:
+def _describe(rule: JsonSchema, title: str, description: str, example: Any) -> JsonSchema:
     described = {"description": description} if description else {}
     examples = {} if example is None else {"examples": [example]}
     return {**rule, "title": title, **described, **examples}
 
 
 def example(schema: Schema) -> dict[str, Any] | None:
-    """A record with the examples of all fields of *schema*; None: a field has no example."""
+    """A record with the examples of all fields of *schema*; None: a field lacks an example."""
     record: dict[str, Any] = {}
     for name, field in schema.load_fields.items():
         nested = nested_in(field)
-        given = field.metadata.get("examples") or [None]
-        shown = given[0] if nested is None else example(nested.schema)
-        if shown is None:
+        examples = field.metadata.get("examples") or [None]
+        value = examples[0] if nested is None else example(nested.schema)
+        if value is None:
             return None
-        record[wire_name(name, field)] = [shown] if nested is not None and is_list(field) else shown
+        record[wire_name(name, field)] = [value] if nested is not None and is_list(field) else value
     return record
 
 
@@ -221,29 +219,25 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> 
     digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
     several = {"type": "array", "items": {"enum": kinds}, "uniqueItems": True}
     counts = {
-        kind: _documented({"type": "integer", "minimum": 0}, _title(kind), "How many runs of this kind.", 1)
+        kind: _describe({"type": "integer", "minimum": 0}, _title(kind), "How many runs of this kind.", 1)
         for kind in kinds
     }
     header = {
         "version": _version(version),
         "exported_at": exported_at,
-        "kinds": _documented(several, "Kinds", "The kinds of run in the stream.", kinds),
-        "sealed": _documented(
+        "kinds": _describe(several, "Kinds", "The kinds of run in the stream.", kinds),
+        "sealed": _describe(
             {"type": "boolean"},
             "Sealed",
             "False announces a stream without trailer; left out: true.",
             example=False,
         ),
-        "follows": _documented(
-            sha256, "Follows", "The sha256 of the stream that this one continues.", digest
-        ),
+        "follows": _describe(sha256, "Follows", "The sha256 of the stream that this one continues.", digest),
     }
     trailer = {
-        "counts": _documented(_object(counts, []), "Counts", "Runs by kind.", dict.fromkeys(kinds, 1)),
-        "sha256": _documented(
-            sha256, "SHA-256", "Of the bytes of all run lines, line ends included.", digest
-        ),
-        "header_sha256": _documented(sha256, "Header SHA-256", "Of the bytes of the header line.", digest),
+        "counts": _describe(_object(counts, []), "Counts", "Runs by kind.", dict.fromkeys(kinds, 1)),
+        "sha256": _describe(sha256, "SHA-256", "Of the bytes of all run lines, line ends included.", digest),
+        "header_sha256": _describe(sha256, "Header SHA-256", "Of the bytes of the header line.", digest),
     }
     ends = {
         "header": ("The first line of a stream.", _object(header, ["version"])),
@@ -253,10 +247,10 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> 
         name: {"title": _title(name), "description": description, **rule}
         for name, (description, rule) in ends.items()
     }
-    problems = _documented({"type": "array"}, "Problems", "Why the run was rejected; not read again.", [])
+    problems = _describe({"type": "array"}, "Problems", "Why the run was rejected; not read again.", [])
 
-    def line(name: str, description: str, shown: Any, **beside: JsonSchema) -> JsonSchema:
-        member = _documented({"$ref": f"#/$defs/{name}"}, _title(name), description, shown)
+    def line(name: str, description: str, value: Any, **beside: JsonSchema) -> JsonSchema:
+        member = _describe({"$ref": f"#/$defs/{name}"}, _title(name), description, value)
         return _object({name: member, **beside}, [name])
 
     lines = [
@@ -268,7 +262,7 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> 
             )
             for name, (description, rule) in ends.items()
         ),
-        *(line(kind, "One run.", shown, problems=problems) for kind, shown in examples.items()),
+        *(line(kind, "One run.", value, problems=problems) for kind, value in examples.items()),
     ]
     definitions["stream_line"] = {
         "title": "Stream line",
@@ -280,7 +274,7 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> 
 
 @functools.cache
 def published_or_derived(schema_classes: tuple[type[BaseSchema], ...], version: str) -> JsonSchema:
-    """The published schema where these kinds do not differ from it; otherwise one of their own."""
+    """The published schema if it is that of these kinds, otherwise a derived one."""
     own = derive(schema_classes, version=version)
     if version == VERSION and own == published():
         return published()

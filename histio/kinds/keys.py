@@ -51,8 +51,8 @@ def is_surrogate_key(column: sa.Column[Any]) -> bool:
         return False
     if column.identity is not None or getattr(column.table, "autoincrement_column", None) is column:
         return True
-    beside = [each for each in column.table.primary_key if each is not column and not each.foreign_keys]
-    return not beside and _default_counts(column)
+    others = [each for each in column.table.primary_key if each is not column and not each.foreign_keys]
+    return not others and _default_counts(column)
 
 
 def _default_counts(column: sa.Column[Any]) -> bool:

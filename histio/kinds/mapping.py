@@ -102,7 +102,7 @@ def mapper_of(model: Any) -> Mapper[Any]:
     try:
         found: Any = sa.inspect(model)
     except SQLAlchemyError as error:
-        raise BindingError(f"{model!r} is no mapped class: {error}") from error
+        raise BindingError(f"{model!r} is not a mapped class: {error}") from error
     if not isinstance(found, Mapper):
-        raise BindingError(f"{model!r} is no mapped class")
+        raise BindingError(f"{model!r} is not a mapped class")
     return found

@@ -94,16 +94,16 @@ def _group(members: Iterable[str], entries: Sequence[Values]) -> defaultdict[Has
     members = list(members)
     groups: defaultdict[Hashable, list[int]] = defaultdict(list)
     for place, entry in enumerate(entries):
-        groups[tuple(_hashable(entry.get(member)) for member in members)].append(place)
+        groups[tuple(_to_hashable(entry.get(member)) for member in members)].append(place)
     return groups
 
 
-def _hashable(value: Any) -> Hashable:
+def _to_hashable(value: Any) -> Hashable:
     """A key for grouping: equal for equal values, whether of JSON or loaded."""
     if isinstance(value, Mapping):
-        return frozenset((name, _hashable(each)) for name, each in value.items())
+        return frozenset((name, _to_hashable(each)) for name, each in value.items())
     if isinstance(value, list | tuple):
-        return tuple(map(_hashable, value))
+        return tuple(map(_to_hashable, value))
     return value if isinstance(value, Hashable) else None  # a larger group is compared entry by entry
 
 
@@ -149,6 +149,6 @@ def find_compared_members(table: Table, given: Values) -> list[str]:
     """
     ignored = {ledger.member for ledger in table.ledgers}
     for reference in table.references:
-        deciding = reference.named_by(given)[:1]
+        deciding = reference.present_members(given)[:1]
         ignored.update(member for member in reference.slugs if deciding and member not in deciding)
     return [member for member in given if member not in ignored and member in table.names]

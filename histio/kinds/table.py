@@ -41,7 +41,7 @@ class Reference:
     slugs: Mapping[str, tuple[Key, ...]]
     agrees: tuple[str, Columns, Columns] | None = None
 
-    def named_by(self, record: Mapping[str, Any]) -> list[str]:
+    def present_members(self, record: Mapping[str, Any]) -> list[str]:
         """The members of *record* that name the row, in the order in which they are tried."""
         return [member for member in self.slugs if record.get(member) is not None]
 
@@ -50,7 +50,7 @@ class Reference:
 
         The first slug that is present decides; without one, nothing is yielded.
         """
-        for member in self.named_by(record)[:1]:
+        for member in self.present_members(record)[:1]:
             yield self.slugs[member], record[member]
 
 
@@ -116,7 +116,7 @@ class Ledger:
         way = self.relation.relationship
         return way is not None and way.direction is RelationshipDirection.MANYTOONE
 
-    def ties(self, owner: Any, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
+    def join_conditions(self, owner: Any, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
         """Conditions for the rows of *entity* that belong to the rows of *owner*; both may be aliases."""
         mappers = sa.inspect(owner).mapper, self.table.mapper
         for pair in zip(self.relation.local, self.relation.remote, strict=True):
@@ -125,17 +125,17 @@ class Ledger:
             )
             yield getattr(owner, own) == getattr(entity, theirs)
 
-    def only(self, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
-        """Conditions for the rows of *entity* that are in this ledger, not in another of the same table."""
+    def constant_conditions(self, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
+        """Conditions for the rows of *entity* that are in this ledger, not in another ledger of the table."""
         for column, value in self.constants.items():
             yield getattr(entity, attribute(self.table.mapper, column).key) == value
 
     def entries(self, record: Mapping[str, Any], name: str) -> list[tuple[tuple[str | int, ...], Any]]:
         """The entries of *record*, each with the steps that lead to it; the first step is *name*."""
-        found = self.listed(record.get(self.member))
+        found = self.to_list(record.get(self.member))
         return [((name, index) if self.many else (name,), entry) for index, entry in enumerate(found)]
 
-    def listed(self, value: Any) -> list[Any]:
+    def to_list(self, value: Any) -> list[Any]:
         """The entries in the *value* of the member as a list, even if it is a single entry or None."""
         return list(value or ()) if self.many else [] if value is None else [value]
 

@@ -56,7 +56,7 @@ class Versions:
                     known = ", ".join(self.kinds)
                     raise BindingError(f"upgrades: {version}: no kind {kind!r}; this history has {known}")
                 if not callable(function):
-                    raise BindingError(f"upgrades: {version}: {function!r} is no function")
+                    raise BindingError(f"upgrades: {version}: {function!r} is not a function")
 
     def upgrade(self, kind: str, record: Any, version: str) -> tuple[Any, Fault | None]:
         """Upgrade a copy of *record* from *version* to the current one; return it, and the fault or None."""
@@ -71,9 +71,9 @@ class Versions:
                 if function is not None and _order(step) >= _order(version):
                     upgraded = function(upgraded)
                     if not isinstance(upgraded, dict):
-                        given = type(upgraded).__name__
-                        return record, Fault(f"The upgrade from {step} returned {given}, not a record.")
-        except Exception as error:  # noqa: BLE001 - a host's function may raise whatever it likes
+                        returned = type(upgraded).__name__
+                        return record, Fault(f"The upgrade from {step} returned {returned}, not a record.")
+        except Exception as error:  # noqa: BLE001 - a host's function may raise anything
             return record, Fault(f"Cannot be brought up from {step}: {type(error).__name__}: {error}")
         return upgraded, None
 

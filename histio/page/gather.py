@@ -114,7 +114,7 @@ class Branch:
                 findings.add(Example(place.run, place.place, pointer(*steps, member), text))
         for ledger, branch in self._ledgers:
             name = branch.plan.path[-1]
-            for index, entry in enumerate(ledger.listed(record.get(name))):
+            for index, entry in enumerate(ledger.to_list(record.get(name))):
                 branch.add(entry, place, (*steps, name, *([index] if ledger.many else [])))
 
 

@@ -33,7 +33,7 @@ class Totals:
 
     @classmethod
     def empty(cls, amounts: int) -> Totals:
-        """Totals of no records, with room for so many *amounts*."""
+        """Totals of no records, with room for *amounts* amounts."""
         return cls(0, [Decimal()] * amounts, [0] * amounts)
 
     def copy(self) -> Totals:
@@ -83,7 +83,7 @@ class Totals:
 
     @classmethod
     def from_text(cls, records: int, text: str) -> Totals:
-        """Totals of so many *records*, with the sums and counts that `to_text` wrote."""
+        """Totals of *records* records, with the sums and counts that `to_text` wrote."""
         sums, counts = json.loads(text)
         return cls(records, [Decimal(value) for value in sums], counts)
 

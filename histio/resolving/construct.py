@@ -81,23 +81,23 @@ class _Constructor:
         except (AttributeError, TypeError) as error:
             if self.names is not None or self.related.isdisjoint(values):
                 raise
-            log_handled(f"{model.__name__} is made without its relationships", error)
+            log_handled(f"{model.__name__} is created without its relationships", error)
         columns = {name: value for name, value in values.items() if name not in self.related}
         return self._call(model, columns)
 
     def _call(self, model: type[Any], values: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
         known = None if self.names is None else self.names.union(self.places)
-        given = {
+        passed = {
             name: value
             for name, value in values.items()
             if name not in self.apart and (known is None or name in known)
         }
-        names = frozenset(given)
+        names = frozenset(passed)
         for name, make in self.required.items():
-            if name not in given:
-                given[name] = make()
-        by_place = [given.pop(name) for name in self.places if name in given]
-        return model(*by_place, **given), names
+            if name not in passed:
+                passed[name] = make()
+        by_place = [passed.pop(name) for name in self.places if name in passed]
+        return model(*by_place, **passed), names
 
 
 @functools.cache

@@ -115,7 +115,7 @@ def _build(table: Table, record: Values, row: Any, resolver: Resolver | None) ->
 
 def _add_related(values: dict[str, Any], table: Table, record: Values, resolver: Resolver | None) -> None:
     for reference in table.references:
-        if reference.named_by(record):
+        if reference.present_members(record):
             found = resolver.resolve(reference, record)[0] if resolver else None
             _relate(values, table, reference, found.row if found else _make_up(reference, record))
         elif any(member in record for member in reference.slugs):
@@ -158,7 +158,7 @@ def _relate(values: dict[str, Any], table: Table, reference: Reference, related:
 
 def _make_up(reference: Reference, record: Values) -> Any:
     known: dict[str, Any] = {}
-    for member in reference.named_by(record):
+    for member in reference.present_members(record):
         key, *_ = reference.slugs[member]
         values = record[member] if len(key) > 1 else [record[member]]
         known |= zip(key, values, strict=True)

@@ -26,7 +26,7 @@ _MOST_REMEMBERED = 50_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """A related row: the columns that references need, its keys, and the ORM object if one was asked for."""
+    """A related row: the columns that references need, its keys, and the ORM object if it was requested."""
 
     columns: Mapping[sa.Column[Any], Any]
     keys: Mapping[Key, Any]

@@ -147,7 +147,7 @@ class Resolver:
             The row, or None; and the faults of the reference. A record without any of the reference's slugs
             has no faults here.
         """
-        present = reference.named_by(record)
+        present = reference.present_members(record)
         if not present:
             return None, []
         member, *others = present

@@ -33,7 +33,7 @@ def replace_slugs(resolver: Resolver, table: Table, record: Values, *, fill: boo
             copy[links.member] = field.from_wire(field.to_wire(keys))
     for ledger in table.ledgers:
         if record.get(ledger.member) is not None:
-            below = ledger.listed(record[ledger.member])
+            below = ledger.to_list(record[ledger.member])
             entries = [replace_slugs(resolver, ledger.table, entry, fill=fill) for entry in below]
             copy[ledger.member] = ledger.collect(entries)
     return copy

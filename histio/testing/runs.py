@@ -140,7 +140,7 @@ def importing_again(history: History, make_runs: MakeRuns) -> None:
 
 
 def _unnoticed(stage: Scene, document: Document) -> Iterator[tuple[Table, str, Any, Any]]:
-    """Table, name, stored and changed value of each member whose change is no conflict."""
+    """Table, name, stored and changed value of each member whose change is not a conflict."""
     values: dict[tuple[int, str], dict[str, tuple[Table, Steps, Any]]] = {}
     for table, steps, record in stage.records_in(document):
         for name in (table.names[member] for member in table.columns if member not in table.identity_members):

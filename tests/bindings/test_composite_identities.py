@@ -780,9 +780,9 @@ def bound(schema, **options):
 @pytest.mark.parametrize(
     ("identity", "message"),
     [
-        (("project", "nummer"), "Meta.identity: 'nummer' is no required member"),
-        (("project", "base"), "Meta.identity: 'base' is no required member"),
-        (("project", "trials"), "Meta.identity: 'trials' is no required member"),
+        (("project", "nummer"), "Meta.identity: 'nummer' is not a required member"),
+        (("project", "base"), "Meta.identity: 'base' is not a required member"),
+        (("project", "trials"), "Meta.identity: 'trials' is not a required member"),
         (("number", "number"), "Meta.identity: must be different names, not"),
         ((), "Meta.identity: must be a name or several names, not"),
         (7, "Meta.identity: must be a name or several names, not 7"),

@@ -165,7 +165,7 @@ def test_an_identity_that_a_row_of_another_kind_has_is_no_known_run(create, how)
     given = document({"code": "taken"}, {"code": "known"}, {"code": "new"})
     report = history.import_document(given, on_duplicate=how)
     assert (outcomes(report), codes_of(report.problems)) == ((1, 1, 1), [("/runs/0/code", "duplicate")])
-    assert "of a row that is no baking" in report.problems[0].message
+    assert "of a row that is not a baking" in report.problems[0].message
 
 
 def test_text_identities_are_in_one_order_everywhere_whatever_their_length(create):
@@ -473,7 +473,7 @@ def test_names_that_a_document_has_already_are_refused(meta):
 @pytest.mark.parametrize("change", [5, {"run": 5}, {"rnu": lambda record: record}])
 def test_an_upgrade_that_could_never_run_is_refused(change):
     with pytest.raises(
-        BindingError, match=r"upgrades: 1\.0: (5 is no function|no kind 'rnu'; this history has run)"
+        BindingError, match=r"upgrades: 1\.0: (5 is not a function|no kind 'rnu'; this history has run)"
     ):
         History(None, run(BARE), version="2.0", upgrades={"1.0": change})
 

@@ -702,4 +702,4 @@ def test_a_model_that_is_not_there_is_a_matter_of_usage(run, named):
 
 def test_what_is_no_model_cannot_be_scaffolded(run):
     code, _, told = run("scaffold histio:__all__")
-    assert (code, "is no mapped class" in told) == (ExitCode.USAGE, True)
+    assert (code, "is not a mapped class" in told) == (ExitCode.USAGE, True)

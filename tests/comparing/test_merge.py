@@ -346,7 +346,7 @@ def test_all_that_is_no_run_is_told(tmp_path):
 
 
 def test_text_that_is_no_unicode_is_told(tmp_path):
-    with pytest.raises(ExportError, match=f"{number(1)}: is no JSON: a lone surrogate"):
+    with pytest.raises(ExportError, match=f"{number(1)}: is not JSON: a lone surrogate"):
         merge([production(production_run(1, notes="\ud800"))], tmp_path / "x.jsonl")
     assert list(tmp_path.iterdir()) == []
 

@@ -158,5 +158,5 @@ def test_a_member_that_is_no_time_tells_nothing():
         class Meta:
             changed = "notes"
 
-    with pytest.raises(BindingError, match=r"Meta\.changed: 'notes' is no UtcTimestamp, Epoch or Date"):
+    with pytest.raises(BindingError, match=r"Meta\.changed: 'notes' is not a UtcTimestamp, Epoch or Date"):
         History(None, RunSchema)

@@ -478,7 +478,7 @@ def test_rename_can_swap_two_slugs(history):
 @pytest.mark.parametrize(
     ("rename", "why"),
     [
-        ({"slug": {"a": "b"}}, "no slug of these kinds"),
+        ({"slug": {"a": "b"}}, "not a slug of these kinds"),
         ({"recipe_slug": {"a": " b"}}, "recipe_slug.*white space"),
     ],
 )

@@ -69,6 +69,52 @@ def test_a_listener_registered_after_an_import_is_called_by_the_next(history, ho
     assert report.unit_of_work == {"part": (f"Part has {'an' if event[0] == 'a' else 'a'} {event} listener",)}
 
 
+@pytest.mark.parametrize("event", ["before_insert", "after_insert"])
+def test_a_listener_for_all_models_registered_after_an_import_is_called_by_the_next(history, event):
+    called = []
+
+    def listener(_mapper, _connection, row):
+        called.append(row.uuid)
+
+    sa.event.listen(orm.Mapper, event, listener)
+    try:
+        assert outcomes(history.import_document(parts(2))) == (1, 0, 0)
+    finally:
+        sa.event.remove(orm.Mapper, event, listener)
+    assert called == [number(2)]
+
+
+def test_a_listener_for_all_sessions_registered_after_an_import_is_called_by_the_next(history):
+    called = []
+
+    def listener(session, _context, _instances):
+        called.extend(row.uuid for row in session.new)
+
+    sa.event.listen(orm.Session, "before_flush", listener)
+    try:
+        assert outcomes(history.import_document(parts(2))) == (1, 0, 0)
+    finally:
+        sa.event.remove(orm.Session, "before_flush", listener)
+    assert called == [number(2)]
+
+
+def test_a_function_in_values_is_called_by_every_import(engine, host):
+    numbers = iter(range(1, 100))
+
+    class Schema(host[2]):
+        class Meta:
+            exclude = ("note",)
+
+    history = History(engine, Schema, values={"note": lambda: f"import {next(numbers)}"})
+    for n in (1, 2, 3):
+        document = parts(n)
+        del document["parts"][0]["note"]
+        assert outcomes(history.import_document(document)) == (1, 0, 0)
+    with engine.connect() as connection:
+        notes = connection.scalars(sa.select(host[1].note).order_by(host[1].uuid)).all()
+    assert notes == ["import 1", "import 2", "import 3"]
+
+
 def test_a_listener_that_is_removed_again_makes_imports_fast_again(history, host):
     def listener(*_):
         raise AssertionError("it is removed before anything is imported")
@@ -180,3 +226,20 @@ def test_threads_share_what_is_worked_out(tmp_path, host):
     for engine in engines:
         engine.dispose()
     assert sorted(map(str, found)) == sorted(map(str, [(50, 0, 0), 50] * len(engines)))
+
+
+def test_the_columns_of_an_insert_have_the_same_order_in_every_process(sqlite_of):
+    base = orm.declarative_base()
+    filled = [f"filled_{n}" for n in range(8)]
+    columns = {name: sa.Column(sa.Integer) for name in filled}
+    members = {"id": sa.Column(sa.Integer, primary_key=True), "uuid": sa.Column(sa.String(36), unique=True)}
+    model = type("Filled", (base,), {"__tablename__": "filled", **members, **columns})
+
+    class FilledSchema(histio.RunSchema):
+        class Meta:
+            kind, collection, timestamp = "filled", "filled", None
+
+        uuid = histio.RunUUID(required=True)
+
+    history = History(sqlite_of(base.metadata), FilledSchema.bind(model), values=dict.fromkeys(filled, 1))
+    assert f"filled: uuid, {', '.join(filled)}" in history.explain()

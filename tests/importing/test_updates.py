@@ -313,8 +313,7 @@ def test_entries_that_others_may_point_to_are_not_written_anew(create):
     report = update(history, document({"id": 1, "note": "new", "lines": lines("b", "a")}))
     assert (outcomes(report), codes_of(report.problems)) == ((0, 0, 0, 1), [("/runs/0", "conflict")])
     assert (
-        "/lines cannot be brought into that order: rows of guards may point to them"
-        in report.problems[0].message
+        "/lines cannot be put into that order: rows of guards may point to them" in report.problems[0].message
     )
     assert exported(history) == before
     assert outcomes(update(history, document({"id": 1, "note": "new", "lines": lines("a", "c")}))) == (

@@ -421,10 +421,10 @@ def test_a_binding_that_cannot_work_says_what_to_write(members, why):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"identity": "short"}, "'short' is no required member"),
-        ({"identity": "nothing"}, "'nothing' is no required member"),
-        ({"timestamp": "short"}, "is no UtcTimestamp, Epoch or Date of the schema"),
-        ({"model": int}, "is no mapped class"),
+        ({"identity": "short"}, "'short' is not a required member"),
+        ({"identity": "nothing"}, "'nothing' is not a required member"),
+        ({"timestamp": "short"}, "is not a UtcTimestamp, Epoch or Date of the schema"),
+        ({"model": int}, "is not a mapped class"),
     ],
 )
 def test_a_meta_that_cannot_work_says_so(options, why):
@@ -458,7 +458,7 @@ def test_a_json_schema_says_nothing_where_the_host_says_nothing():
 def test_a_model_without_what_the_kind_needs_is_refused_by_bind():
     with pytest.raises(BindingError, match="Bare has no relationship 'recipe'"):
         ProductionRunSchema.bind(Bare)
-    with pytest.raises(BindingError, match="int'> is no mapped class"):
+    with pytest.raises(BindingError, match="int'> is not a mapped class"):
         ProductionRunSchema.bind(int)
 
 

@@ -104,7 +104,7 @@ def test_what_an_upgrade_makes_is_checked_like_any_record(sqlite_of):
         ({"version": "2.1", "upgrades": {"2.1": to_cents}}, "2.1 is not older than 2.1"),
         ({"version": "2.1", "upgrades": {"2.10": to_cents}}, "2.10 is not older than 2.1"),
         ({"version": "2.1", "upgrades": {"x": to_cents}}, "a version looks like"),
-        ({"version": "2.1", "upgrades": {"2.0": 5}}, "upgrades: 2.0: 5 is no function"),
+        ({"version": "2.1", "upgrades": {"2.0": 5}}, "upgrades: 2.0: 5 is not a function"),
         (
             {"version": "2.1", "upgrades": {"2.0": {"ordr": to_cents}}},
             "no kind 'ordr'; this history has order",

@@ -589,11 +589,11 @@ def test_chart_js_is_the_version_that_its_page_says():
     ("options", "message"),
     [
         ({"charts": (Compare("planned", "actual_yield"),)}, "there is no 'planned'"),
-        ({"charts": (Compare("notes", "actual_yield"),)}, "'notes' is no number"),
-        ({"charts": (Compare("uuid", "actual_yield"),)}, "'uuid' is no number"),
-        ({"charts": ("actual_yield",)}, "'actual_yield' is no chart of histio.charts"),
-        ({"unit": "measure"}, "Meta.unit: 'measure' is no Text, Choice or Slug of the schema"),
-        ({"unit": "num_batches"}, "Meta.unit: 'num_batches' is no Text, Choice or Slug of the schema"),
+        ({"charts": (Compare("notes", "actual_yield"),)}, "'notes' is not a number"),
+        ({"charts": (Compare("uuid", "actual_yield"),)}, "'uuid' is not a number"),
+        ({"charts": ("actual_yield",)}, "'actual_yield' is not a chart of histio.charts"),
+        ({"unit": "measure"}, "Meta.unit: 'measure' is not a Text, Choice or Slug of the schema"),
+        ({"unit": "num_batches"}, "Meta.unit: 'num_batches' is not a Text, Choice or Slug of the schema"),
     ],
 )
 def test_a_chart_of_what_does_not_exist_is_told_when_the_kind_is_bound(options, message):

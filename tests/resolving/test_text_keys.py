@@ -224,7 +224,7 @@ def test_a_plain_slug_that_meets_a_text_key_names_the_option(sqlite_of, slugs, m
 
 
 def test_a_number_is_no_text_key():
-    with pytest.raises(BindingError, match="text=True: place is no text"):
+    with pytest.raises(BindingError, match="text=True: place is not text"):
         History(None, kind(hall=Slug("hall", key="place", text=True)))
 
 

@@ -139,7 +139,7 @@ def test_the_conformance_test_asks_for_runs():
 
 
 def test_what_is_no_model_is_a_binding_error():
-    with pytest.raises(histio.BindingError, match="is no mapped class"):
+    with pytest.raises(histio.BindingError, match="is not a mapped class"):
         scaffold(dict)
 
 

@@ -102,7 +102,7 @@ async def batches(numbered: AsyncIterable[Line], collections: Mapping[str, str])
     """The runs of a stream, `BATCH` at a time; the last batch may be empty.
 
     Raises:
-        LineError: A line is no JSON, or of no kind among *collections*, or the header is missing.
+        LineError: A line is not JSON, or of no kind among *collections*, or the header is missing.
     """
     version, batch = None, None
     async for number, line in numbered:

@@ -112,7 +112,7 @@ def _check_bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault 
         parameter = bind(value)
     except OverflowError:
         return Fault("Is beyond the range of the column's type.", "out-of-range")
-    except Exception:  # noqa: BLE001 - writing the row will say so
+    except Exception:  # noqa: BLE001 - writing the row raises it
         return None
     return below(parameter)
 
@@ -131,7 +131,7 @@ def _check_decorated(column_type: Any, dialect: sa.Dialect, below: Check, value:
     try:
         kept = _call(column_type.process_bind_param, value, dialect)
         returned = _call(column_type.process_result_value, kept, dialect)
-    except Exception:  # noqa: BLE001 - writing the row will say so
+    except Exception:  # noqa: BLE001 - writing the row raises it
         return None
     if _comparable(returned) == _comparable(value):
         return below(kept)

@@ -227,7 +227,7 @@ def _check_ledger(dialect: sa.Dialect, owner: Table, ledger: Ledger) -> None:
     relation, mapper = ledger.relation, ledger.table.mapper
     name = f"{type(owner.schema).__name__}.{ledger.member}"
     if not ledger.many or relation.link is not None or len(relation.local) != 1:
-        raise FullPathError(f"{name}: is no list of entries that one column ties to their owner")
+        raise FullPathError(f"{name}: is not a list of entries that one column ties to their owner")
     keys = [mapper.get_property_by_column(each).key for each in mapper.primary_key]
     grows = isinstance(mapper.primary_key[0].type, sa.Integer)
     if keys != [*order_names(ledger.table.schema, relation)] or not grows:

@@ -247,7 +247,7 @@ def _plan_references(dialect: sa.Dialect, table: Table) -> ReferencePlan:
     for member in members:
         field = table.fields[member]
         if not isinstance(field, Slug) or not field.is_plain_text:
-            raise FullPathError(f"{_name(table)}.{member}: is no key of plain text")
+            raise FullPathError(f"{_name(table)}.{member}: is not a key of plain text")
     found = {column.key: binds(column, dialect) for column in columns}
     return ReferencePlan(members, [table.names[member] for member in members], columns, found)
 

@@ -147,7 +147,7 @@ class _LedgerWriter:
             self._rows.write(connection, entries, [filled[place] for place in self._plan.places])
 
     def admits(self, record: Mapping[str, Any]) -> bool:
-        return all(map(self._rows.admits, self._plan.ledger.listed(record.get(self._plan.name))))
+        return all(map(self._rows.admits, self._plan.ledger.to_list(record.get(self._plan.name))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _removals(removal: Removal, depth: int) -> Iterator[tuple[int, Removal]]:
 
 def get_entries(table: Table, ledger: Ledger, row: Any) -> list[Any]:
     """The objects of the entries of *row*, in the order of exports."""
-    return ledger.listed(table.schema.get_attribute(row, ledger.member, None))
+    return ledger.to_list(table.schema.get_attribute(row, ledger.member, None))
 
 
 def plan_update(table: Table, target: Any, given: Values, row: Row, stored: Values) -> RowUpdate:
@@ -147,7 +147,7 @@ def _plan_ledger(
         rows: Its entries in the document, with references resolved.
         stored: The values of its owner in the database.
     """
-    ours, theirs = (ledger.listed(values.get(ledger.member)) for values in (given, stored))
+    ours, theirs = (ledger.to_list(values.get(ledger.member)) for values in (given, stored))
     places = BY_CONTENT.match(ledger, ours, theirs)
     entries = [
         row if place is None else plan_update(ledger.table, objects[place], entry, row, theirs[place])
@@ -188,7 +188,7 @@ def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
         at = (*steps, table.names[each.ledger.member])
         reason = _why_fixed(each.ledger) if each.rewritten else None
         if reason is not None:
-            yield f"{pointer(*at)} cannot be brought into that order: {reason}"
+            yield f"{pointer(*at)} cannot be put into that order: {reason}"
         for index, entry in each.kept():
             yield from find_conflicts(entry, (*at, index) if each.ledger.many else at)
 

@@ -180,6 +180,8 @@ def _without_computed(table: Table, values: Values) -> Values:
     kept = {member: value for member, value in values.items() if member not in table.computed}
     for ledger in table.ledgers:
         if kept.get(ledger.member) is not None:
-            entries = [_without_computed(ledger.table, entry) for entry in ledger.listed(kept[ledger.member])]
+            entries = [
+                _without_computed(ledger.table, entry) for entry in ledger.to_list(kept[ledger.member])
+            ]
             kept[ledger.member] = ledger.collect(entries)
     return kept

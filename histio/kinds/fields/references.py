@@ -43,7 +43,7 @@ class Slug(SlugText):
             False: they are slugs, of at most 200 characters.
         agrees: A relationship of the run and of the related row that should lead to the same row; if it does
             not, the import warns of a ``mismatched-reference``.
-        choice: A name that is shared by references of which exactly one is not null in a record.
+        choice: A name that several references share; exactly one of them is not null in a record.
         snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import warns
             if no such row exists any more; None: it does not look.
         kwargs: The options of `WireField`.
@@ -128,7 +128,9 @@ class Slug(SlugText):
         assert self.relationship is not None  # noqa: S101 - others have no key
         found = relation(mapper, self.relationship)
         if found.many is not self.many or (self.many and not (found.link and found.writable)):
-            wanted = "is no relationship over an association table" if self.many else "leads to several rows"
+            wanted = (
+                "is not a relationship over an association table" if self.many else "leads to several rows"
+            )
             raise BindingError(f"{mapper.class_.__name__}.{found.name} {wanted}")
         try:
             rules = {path: self._rule(column_of(found.mapper, path)) for key in self.chain for path in key}
@@ -138,7 +140,7 @@ class Slug(SlugText):
         if self.fallback and len({type(rule) for rule in rules.values()}) > 1:
             raise BindingError(f"the keys {', '.join(rules)} are of different types")
         if self.text and not any(isinstance(rule, Text) for rule in rules.values()):
-            raise BindingError(f"text=True: {' and '.join(rules)} is no text, so it has a form already")
+            raise BindingError(f"text=True: {' and '.join(rules)} is not text, so it already has a form")
         self._relation, self.rules = found, rules
         if len(self.key) > 1:
             self.definition = None
