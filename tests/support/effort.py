@@ -68,9 +68,10 @@ def _group_of(item: pytest.Item) -> tuple[str, str]:
 
 
 def _database_of(item: pytest.Item) -> str:
-    """The database of a test: those of servers have it as a parameter."""
+    """The database of a test: those of servers have it as a parameter, with or without a driver."""
     values = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return next((value for value in values if isinstance(value, str) and value in _DATABASES), "sqlite")
+    names = (value.partition("+")[0] for value in values if isinstance(value, str))
+    return next((name for name in names if name in _DATABASES), "sqlite")
 
 
 def _spread(cells: list[pytest.Item], effort: Effort, shift: int) -> list[pytest.Item]:
