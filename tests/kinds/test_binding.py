@@ -393,7 +393,7 @@ class PlainSchema(Schema):
         ({"p": histio.Slug("parts", key="number")}, "Bare.parts leads to several rows"),
         ({"p": histio.Slug("part", key="blob.x")}, "BarePart has no relationship 'blob'"),
         ({"p": histio.Slug("part", key="number", fallback="slug")}, "BarePart has no column 'slug'"),
-        ({"p": histio.SlugList("parts", key="number")}, "no relationship over an association table"),
+        ({"p": histio.SlugList("parts", key="number")}, "is not a relationship over an association table"),
         (
             {"parts": Nested(BarePartSchema, many=True)},
             r"does not grow: name what orders its rows, such as Meta\.order",
