@@ -135,7 +135,7 @@ def _bound(
     end: bool = False,
     cut: bool = False,
 ) -> Any:
-    """*value* in the form that `sort_key` compares.
+    """Convert *value* to the form that `sort_key` compares.
 
     Args:
         connection: To the database.

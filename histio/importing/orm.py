@@ -131,7 +131,7 @@ class ObjectWriter:
         return apart
 
     def _flush(self, objects: Sequence[Any]) -> None:
-        """Write *objects*, and the entries that no cascade adds along with their owners."""
+        """Write *objects*, and their ledger entries that no cascade adds to the session."""
         self._session.add_all([*objects, *self._loose])
         self._loose.clear()
         self._session.flush()

@@ -61,7 +61,7 @@ class RunChecker:
         return raw.kind in self._gated and self._reader.accepts(raw)
 
     def _references(self, raw: RawRun) -> set[_Referenced]:
-        """What *raw* refers to, as far as that is checked."""
+        """The references of *raw* that this check looks up."""
         return (
             set()
             if self._look_ups is None

@@ -44,7 +44,7 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
 
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
-    """*value* in the form of `sort_key`."""
+    """Convert *value* to the form that `sort_key` compares."""
     if not _is_text_time(connection, column.type):
         return value
     process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
