@@ -53,11 +53,11 @@ def encode(value: Any) -> str:
 
 
 _PLAIN = frozenset((str, int, bool, type(None)))
-_SCALARS = (*_PLAIN, float)
+_SCALARS = (str, int, float, type(None))
 
 
 def is_plain(value: Any) -> bool:
-    """Whether *value* has only what JSON text is decoded to: no subclasses of its types, and finite numbers."""
+    """Whether *value* has only what JSON text is decoded to: no subclasses, and finite numbers."""
     if type(value) is dict:
         return all(type(name) is str for name in value) and all(map(is_plain, value.values()))
     if type(value) is list:
@@ -85,9 +85,10 @@ def find_foreign(value: Any, *steps: str | int) -> Iterator[tuple[tuple[str | in
     """Yield what JSON does not have in *value*, such as sets and NaN, each with the steps to it."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from (
-                find_foreign(inner, *steps, name) if isinstance(name, str) else [((*steps, name), name)]
-            )
+            if isinstance(name, str):
+                yield from find_foreign(inner, *steps, name)
+            else:
+                yield (*steps, name), name
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from find_foreign(inner, *steps, index)

@@ -1,4 +1,4 @@
-"""Dicts may hold what JSON text never gives: subclasses of its types count as these types, all else is a problem."""
+"""In dicts, subclasses of the types of JSON count as these types; what JSON does not have is a problem."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class Ratio(float):
 
 class Name(str):
     """A text of a host's own."""
+
+    __slots__ = ()
 
     def __str__(self):
         return "not the text"
