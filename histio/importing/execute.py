@@ -197,12 +197,13 @@ def _import(
                     commit()
     report = tally.report(withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work)
     _log.info(
-        "%s: %d imported, %d updated, %d skipped, %d rejected",
+        "%s: %d imported, %d updated, %d skipped, %d rejected, %d withheld",
         "dry run" if options.dry_run else "import",
         report.imported,
         report.updated,
         report.skipped,
         report.rejected,
+        report.withheld,
     )
     return report
 

@@ -299,6 +299,7 @@ def test_an_atomic_import_with_a_reject_writes_nothing(home, run):
     file = file_of(production_run(1), production_run(2, recipe_slug="none"))
     code, printed, _ = run(f"import {file} --atomic {BRANCH}")
     assert (code, "Nothing was written" in printed) == (ExitCode.BAD, True)
+    assert re.search(r"rejected  withheld\n.*\n.*\ntotal +0 +0 +0 +1 +1\n", printed)
     assert kept("sqlite:///branch.db")["production_runs"] == []
 
 

@@ -33,6 +33,7 @@ from histio.cli.printing import (
 )
 from histio.cli.progress import progress_bar
 from histio.cli.results import print_problems
+from histio.report import list_outcomes
 
 
 @click.command(name="import")
@@ -184,7 +185,7 @@ def _parse_rename(text: str) -> dict[str, dict[str, str]]:
 
 
 def _print_report(report: histio.ImportReport) -> None:
-    outcomes = ("imported", "updated", "skipped", "rejected")
+    outcomes = list_outcomes(report)
     rows = [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in report.by_kind.items()]
     print_table(["kind", *outcomes], [*rows, ("total", *(getattr(report, name) for name in outcomes))])
     print_problems("Problems", report.problems, report.problem_count)
@@ -218,7 +219,10 @@ def _conclude(
     if report.dry_run:
         lines.append("This was a dry run: nothing was written to the database.")
     elif nothing_written:
-        lines.append("Nothing was written, because runs were rejected, and --atomic was used.")
+        lines.append(
+            "Nothing was written, because runs were rejected, and --atomic was used. "
+            "Withheld runs have no errors."
+        )
     if any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(
             f"To list the missing slugs, run histio references {escape(file)} --url …; create those rows, or "
