@@ -34,6 +34,7 @@ from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
 from histio.progress import Meter, Report
 from histio.report import KEPT, ImportReport, Problem
+from histio.tuning import with_pauses
 from histio.typing import HistoryDocument
 
 _log = logging.getLogger("histio")
@@ -141,7 +142,7 @@ def _check_commits(
 def _verify(file: Reading, source: Source, meter: Meter) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in meter.count(file.items(again=True)))
+    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
 
 
 def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
