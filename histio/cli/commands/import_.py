@@ -220,7 +220,8 @@ def _conclude(
         lines.append("This was a dry run: nothing was written to the database.")
     elif nothing_written:
         lines.append(
-            "Nothing was written, because --atomic was used, and runs were rejected. Withheld runs have no errors."
+            "Nothing was written, because runs were rejected, and --atomic was used. "
+            "Withheld runs have no errors."
         )
     if any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(
