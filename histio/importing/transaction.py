@@ -15,6 +15,7 @@ from histio.database.dialects import (
     check_deferred,
     check_engines,
     refresh_statistics,
+    row_fault,
     savepoint,
     strict,
 )
@@ -222,7 +223,9 @@ def _may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> b
     try:
         with savepoint(connection):
             check_deferred(connection, tables)
-    except (sa.exc.IntegrityError, RowFaultError):
+    except (sa.exc.DBAPIError, RowFaultError) as error:  # constraint triggers raise any class
+        if row_fault(error, tables, connection) is None:
+            raise
         _log.warning(
             "the session's own changes violate a deferred constraint: its COMMIT will check those constraints"
         )

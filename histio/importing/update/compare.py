@@ -16,6 +16,7 @@ from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault
+from histio.similar import describe_look_alike
 from histio.wire import quote
 
 BY_CONTENT = Comparison()
@@ -119,5 +120,6 @@ def _phrase(mismatch: Mismatch) -> str:
         return f"{at} lacks the stored entry {table.identity.format(table.identity.read(mismatch.stored))}"
     if mismatch.what == "order":
         return f"{at} is in another order"
-    ours, theirs = (quote(table.wire(member, each)) for each in (mismatch.given, mismatch.stored))
-    return f"{at} is {ours}, stored {theirs}"
+    ours, theirs = (table.wire(member, each) for each in (mismatch.given, mismatch.stored))
+    difference = describe_look_alike(ours, theirs)
+    return f"{at} is {quote(ours)}, stored {quote(theirs)}{f' ({difference})' if difference else ''}"
