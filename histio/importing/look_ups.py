@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import sqlalchemy as sa
+
 from histio.database.dialects import savepoint
 from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter
@@ -48,6 +50,10 @@ class LookUps:
     def has_limits(self) -> bool:
         """Whether the database keeps less of some values than the format allows."""
         return any(self._destination.builder.limits.values())
+
+    def is_possible(self, column: sa.Column[Any], value: Any) -> bool:
+        """Whether the character set of *column* has all characters of *value*."""
+        return bool(self._destination.identities.character_sets.select_possible([value], lambda: [column]))
 
     def find_related(self, table: Table, record: Values) -> tuple[list[Found], list[MemberFault]]:
         """The rows that a loaded *record* of *table* refers to, and the faults of its references."""
