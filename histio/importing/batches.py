@@ -119,8 +119,7 @@ def try_to_write(
             if deferred:
                 check_deferred(connection, tables)
     except Exception as error:  # drivers raise faults of rows as different classes
-        fault = row_fault(error, tables)
-        if fault is None or not connection.in_transaction():
+        if not connection.in_transaction() or (fault := row_fault(error, tables, connection)) is None:
             raise
         log_handled("rows are refused", error)
         return fault

@@ -15,6 +15,7 @@ from histio.database.dialects import (
     check_deferred,
     check_engines,
     refresh_statistics,
+    row_fault,
     savepoint,
     strict,
 )
@@ -31,7 +32,7 @@ from histio.importing.run import OnDuplicate
 from histio.importing.windows import windows
 from histio.kinds.table import Kind
 from histio.report import EntryCounts
-from histio.tuning import tuning
+from histio.tuning import tuning, with_pauses
 
 _log = logging.getLogger("histio")
 
@@ -206,7 +207,7 @@ class Import:
 
     def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], *, last: bool) -> None:
         """Import *raw_runs* on the full path; count those with an outcome, and let the others wait."""
-        numbers = {self._destination.reader.read(raw): number for raw, number in raw_runs}
+        numbers = {self._destination.reader.read(raw): number for raw, number in with_pauses(raw_runs)}
         self._full_path.take(list(numbers), last=last)
         for run, number in numbers.items():
             if run.outcome is None:
@@ -222,7 +223,9 @@ def _may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> b
     try:
         with savepoint(connection):
             check_deferred(connection, tables)
-    except (sa.exc.IntegrityError, RowFaultError):
+    except (sa.exc.DBAPIError, RowFaultError) as error:  # constraint triggers raise any class
+        if row_fault(error, tables, connection) is None:
+            raise
         _log.warning(
             "the session's own changes violate a deferred constraint: its COMMIT will check those constraints"
         )

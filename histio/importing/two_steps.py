@@ -103,8 +103,11 @@ class TwoSteps:
                 elif self._deferred:
                     check_deferred(self._connection, deferred)
         except Exception as error:  # drivers raise faults of rows as different classes
-            fault = row_fault(error, self._tables)
-            if fault is None or not self._connection.in_transaction():
+            connection = self._connection
+            if (
+                not connection.in_transaction()
+                or (fault := row_fault(error, self._tables, connection)) is None
+            ):
                 raise
             failed = {number: runs.load(number) for number, _, _ in graph.runs(least=LATE)}
             if not failed:
