@@ -10,7 +10,7 @@ WITHOUT_OTHERS := tests --ignore tests/hosts --ignore tests/page/test_browser.py
 EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
 WORDS := *.md docs histio examples benchmarks tools
 
-.PHONY: demo quick test test-all hosts check format docs schema bench bench-memory profile coverage dist clean
+.PHONY: demo quick test test-all trust hosts check format docs schema bench bench-memory profile coverage dist clean
 
 demo: $(VENV)/histio
 	$(VENV)/bin/histio demo
@@ -33,6 +33,12 @@ test: $(VENV)/group-test
 # Everything but the applications of `make hosts`: what CI runs.
 test-all: $(VENV)/group-dev
 	$(PYTEST) --effort thorough --ignore tests/hosts
+
+# The attacks of tests/trust, at length: with another seed each time, printed at the end. CI makes few tries of each.
+TIMES ?= 20
+SEED ?= $(shell date +%s)
+trust: $(VENV)/group-dev
+	$(PYTEST) --effort thorough --times $(TIMES) --seed $(SEED) tests/trust
 
 # Real applications, moved through all databases. They have many dependencies, so no other target installs them.
 hosts: $(VENV)/group-dev $(VENV)/group-hosts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
@@ -12,6 +11,7 @@ from histio.kinds.gate import Gate
 from histio.kinds.remembered import RememberedByDialect
 from histio.kinds.table import Kind
 from histio.kinds.versions import Versions
+from histio.similar import find_similar
 
 Constants: TypeAlias = Mapping[str, Any]
 """By attribute, values of columns that the format leaves out, or functions that return one per import."""
@@ -62,7 +62,7 @@ class Bound:
         wanted = by_name if names is None else [names] if isinstance(names, str) else names
         unknown = [name for name in wanted if name not in by_name]
         if unknown:
-            close = [match for name in unknown for match in difflib.get_close_matches(name, by_name)]
+            close = [match for name in unknown for match in find_similar(name, by_name)]
             meant = f"did you mean {' or '.join(close)}? " if close else ""
             raise ValueError(
                 f"no such kind: {', '.join(unknown)}; {meant}this history has {', '.join(by_name)}"

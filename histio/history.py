@@ -292,7 +292,7 @@ class History:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
-            atomic: Whether to write nothing if any run is rejected.
+            atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
@@ -345,7 +345,7 @@ class History:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
-            atomic: Whether to write nothing if any run is rejected.
+            atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a

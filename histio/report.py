@@ -91,12 +91,14 @@ class Counts:
         updated: Runs that existed and were changed.
         skipped: Runs that existed and were not changed.
         rejected: Runs with at least one error.
+        withheld: Runs without an error that were not written, because others were rejected.
     """
 
     imported: int = 0
     updated: int = 0
     skipped: int = 0
     rejected: int = 0
+    withheld: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ class ImportReport:
         skipped: Runs that existed and were not changed.
         rejected: Runs with at least one error, which were not written, and lines of a stream that are not
             runs.
-        by_kind: The same four counts for each kind, without lines that are not runs.
+        withheld: Runs that would have been written without the rejected ones; 0 unless ``atomic=True``.
+        by_kind: The same five counts for each kind, without lines that are not runs.
         entries: The numbers of changes to the ledger entries of updated runs.
         problems: The errors, in the document's order; of a file at most the first 1,000.
         warnings: Warnings about runs that were imported; of a file at most the first 1,000.
@@ -159,6 +162,7 @@ class ImportReport:
     updated: int = 0
     skipped: int = 0
     rejected: int = 0
+    withheld: int = 0
     by_kind: Mapping[str, Counts] = field(default_factory=dict)
     entries: EntryCounts = EntryCounts()
     problems: tuple[Problem, ...] = ()
@@ -178,6 +182,12 @@ class ImportReport:
             plain[name] = list(plain[name])
         plain["unit_of_work"] = {kind: list(why) for kind, why in self.unit_of_work.items()}
         return plain
+
+
+def list_outcomes(report: ImportReport) -> tuple[str, ...]:
+    """The names of the counts to show of *report*: ``withheld`` only if runs were."""
+    always = ("imported", "updated", "skipped", "rejected")
+    return (*always, "withheld") if report.withheld else always
 
 
 @dataclass(frozen=True, slots=True)

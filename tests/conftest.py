@@ -15,6 +15,7 @@ from histio.models import Base
 from histio.tuning import tuned
 from tests.support.databases import SERVERS, Databases, Statements, stocked
 from tests.support.effort import Effort, choose
+from tests.support.tries import Figures
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,10 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--effort", choices=choices, default=Effort.DEFAULT.value, help="How much the tests prove."
     )
+    parser.addoption("--times", type=float, help="How many times the tries of tests/trust are made.")
+    parser.addoption("--seed", type=int, default=1, help="The seed of the tries of tests/trust.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile(config.getoption("effort"))
+    config.pluginmanager.register(Figures(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,6 +15,7 @@ from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Ledger, Table
 from histio.kinds.walk import Steps
 from histio.pointer import pointer
+from histio.similar import describe_look_alike
 from histio.wire import equal, quote
 
 Side = Literal["a", "b"]
@@ -40,7 +41,8 @@ class Change:
 
     def __str__(self) -> str:
         a, b = ("nothing" if each is None else quote(each) for each in (self.a, self.b))
-        return f"{self.pointer}: {a} → {b}"
+        difference = describe_look_alike(self.a, self.b)
+        return f"{self.pointer}: {a} → {b}{f' ({difference})' if difference else ''}"
 
 
 class RunComparison:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import zstandard
 
+from histio.files.leftovers import describe_leftover
 from histio.report import Code
 
 Compression = Literal["gz", "zst"]
@@ -77,7 +78,7 @@ def gunzip(file: io.BufferedReader, name: str) -> Iterator[bytes]:
     data = file.read1(_CHUNK)
     while data:
         if not _begins(data, GZIP):
-            raise DamageError("corrupt", f"{name} has other data after its gzip data.")
+            raise DamageError("corrupt", f"{name} has {describe_leftover(data)} after its gzip data.")
         member = zlib.decompressobj(_GZIP_FORMAT)
         while not member.eof:
             before = member.copy()
@@ -112,7 +113,8 @@ def unzstd(file: io.BufferedReader, name: str) -> Iterator[bytes]:
             elif _begins(magic, ZSTD):
                 yield from _frame(decompressor.decompressobj(), magic, file, name)
             else:
-                raise DamageError("corrupt", f"{name} has other data after its Zstandard data.")
+                left = describe_leftover(magic + file.read1(_CHUNK))
+                raise DamageError("corrupt", f"{name} has {left} after its Zstandard data.")
     except EOFError:
         raise DamageError("truncated", f"{name} ends within its Zstandard data.") from None
     except zstandard.ZstdError as error:

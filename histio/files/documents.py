@@ -10,6 +10,7 @@ from typing import Any
 
 from histio.errors import DocumentError
 from histio.files.decoding import NotJsonError, check_depth, decoder, describe_repeated_name
+from histio.files.leftovers import describe_leftover
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
@@ -292,4 +293,6 @@ class _Text:
     def end(self) -> None:
         """Check that nothing follows."""
         if self.next():
-            raise self._broken("more than one value")
+            self._more()
+            leftover = describe_leftover(self._text[self._at :].encode())
+            raise self._broken(f"the document is followed by {leftover}")

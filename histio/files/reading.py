@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from histio.errors import DocumentError
 from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES
 from histio.files.documents import Document
+from histio.files.leftovers import first_member
 from histio.files.raw_runs import RawItem
 from histio.files.sources import DamageError, Source
-from histio.files.streams import Stream, first_member
+from histio.files.streams import Stream
 from histio.kinds.gate import Gate
 from histio.kinds.table import Kind
 from histio.report import Problem

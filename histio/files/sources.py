@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeAlias, TypeGuard
 
-from histio.files.compression import DamageError, Decompress, choose_decompressor
+from histio.files.compression import DamageError, Decompress, choose_decompressor, plain
 
 __all__ = [
     "MAX_BYTES",
@@ -169,18 +169,39 @@ class Source:
         skipped = _BOM if has_bom else 0
         return _beginning(self._pass(decompress), size + skipped)[skipped:]
 
+    def first_line(self, limit: int) -> bytes:
+        """Read the first line with its end, or the first *limit* bytes of it; ends the current pass.
+
+        Raises:
+            DamageError: The file cannot be read at all, or only a part of the line.
+            io.UnsupportedOperation: It cannot be read twice, and was opened without *again* before.
+        """
+        decompress, has_bom = self._look()
+        reader = self._pass(decompress)
+        if has_bom:
+            reader.read(_BOM)
+        return reader.readline(limit)
+
     def _look(self) -> tuple[Decompress, bool]:
         """Find out how the file is compressed, and whether it begins with a byte order mark."""
         if self._known is None:
             stored = self._rewind().read(_LOOK)
-            for magic, kind in _FOREIGN.items():
-                if stored.startswith(magic):
-                    text = f"{self.name} is {kind}: histio reads plain, gzip and Zstandard files."
-                    raise DamageError("schema", text)
             decompress = choose_decompressor(stored)
-            encoding = self._encoding(_beginning(self._pass(decompress), 4))
+            beginning = stored if decompress is plain else _beginning(self._pass(decompress), _LOOK)
+            self._refuse_foreign(beginning, is_inner=decompress is not plain)
+            encoding = self._encoding(beginning[:4])
             self._known = decompress, encoding == "utf-8-sig"
         return self._known
+
+    def _refuse_foreign(self, beginning: bytes, *, is_inner: bool) -> None:
+        """Raise DamageError for what else *beginning* may be the beginning of."""
+        contains = "contains" if is_inner else "is"
+        for magic, kind in _FOREIGN.items():
+            if beginning.startswith(magic):
+                text = f"{self.name} {contains} {kind}: histio reads plain, gzip and Zstandard files."
+                raise DamageError("schema", text)
+        if is_inner and choose_decompressor(beginning) is not plain:
+            raise DamageError("schema", f"{self.name} is compressed twice: decompress it once.")
 
     def _encoding(self, beginning: bytes) -> str:
         encoding = json.detect_encoding(beginning) if beginning.strip(b"\0") else "utf-8"

@@ -11,6 +11,7 @@ from typing import Any
 
 from histio.errors import DocumentError
 from histio.files.decoding import NotJsonError, decode, decoder, describe_repeated_name, find_repeated_names
+from histio.files.leftovers import describe_leftover, first_member, is_blank
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
@@ -22,13 +23,6 @@ _SHOWN = 10_000
 """The number of bytes that are kept of a line that is too long."""
 
 _MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
-_FIRST_MEMBER = re.compile(rb'\s*\{\s*"([^"\\]*)"')
-
-
-def first_member(line: bytes) -> str | None:
-    """The name of the first member of the object at the beginning of *line*; None: there is none."""
-    found = _FIRST_MEMBER.match(line)
-    return None if found is None else found[1].decode("utf-8", "replace")
 
 
 class Seal:
@@ -119,11 +113,14 @@ class Stream:
         return self.header.get("sealed", True) is not False
 
     def _read_header(self) -> dict[str, Any]:
-        line, end, _ = self._source.head().partition(b"\n")
+        line = self._source.first_line(self._max_line_bytes + 1)
+        if len(line) > self._max_line_bytes and not line.endswith(b"\n"):
+            text = f"The header is longer than max_line_bytes = {self._max_line_bytes}."
+            raise DocumentError((_problem("out-of-range", text, 1),))
         try:
             member = decode(_text(line), self._max_depth)
         except NotJsonError as error:
-            code: Code = "schema" if end else "truncated"
+            code: Code = "schema" if line.endswith(b"\n") else "truncated"
             text = f"The first line of {self._source.name} is not a header: {error}."
             raise DocumentError((_problem(code, text, 1),)) from None
         if not isinstance(member, dict) or list(member) != ["header"]:
@@ -184,8 +181,8 @@ class Stream:
         if number == 1:
             found.header = line
         elif found.trailer is not None:
-            found.beyond = found.beyond or number
-            if first not in ("header", "trailer"):
+            found.beyond = found.beyond or (number, describe_leftover(line))
+            if first not in ("header", "trailer") and not is_blank(line):
                 yield from self._item(line, whole, number, seal)
         elif first == "trailer" and whole:
             found.trailer, found.end = line, number
@@ -265,8 +262,10 @@ class Stream:
             yield _problem("truncated", f"The stream ends after line {last}, without its trailer.", last)
             return
         if found.beyond is not None:
-            text = "The trailer is not the last line. Streams cannot be concatenated; use histio merge."
-            yield _problem("corrupt", text, found.beyond)
+            number, leftover = found.beyond
+            advice = " Streams cannot be concatenated; use histio merge." if "stream" in leftover else ""
+            text = f"The trailer is not the last line: it is followed by {leftover}.{advice}"
+            yield _problem("corrupt", text, number)
         if not found.trailer.endswith(b"\n"):
             yield _problem("truncated", "The stream ends within its trailer.", found.end)
             return
@@ -301,7 +300,7 @@ class _Found:
         header: The first line.
         trailer: The line of the trailer; None: none was found.
         end: The number of the trailer's line.
-        beyond: The number of the first line after the trailer; None: there is none.
+        beyond: The number of the first line after the trailer, and what it is; None: there is none.
         second: The number of the line with a second header; None: there is none.
     """
 
@@ -309,7 +308,7 @@ class _Found:
         self.header = b""
         self.trailer: bytes | None = None
         self.end = 0
-        self.beyond: int | None = None
+        self.beyond: tuple[int, str] | None = None
         self.second: int | None = None
 
 

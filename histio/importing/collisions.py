@@ -19,6 +19,7 @@ from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps
 from histio.report import Fault
 from histio.resolving.lookup import strip_padding
+from histio.similar import describe_look_alike
 from histio.wire import quote
 
 
@@ -47,9 +48,11 @@ class Collision:
     def __str__(self) -> str:
         which = "" if self.in_same_run else "the stored "
         collation = f" {self.collation}" if self.collation else ""
+        difference = describe_look_alike(self.value, self.other)
         return (
             f"{self.column.table}.{self.column.name}: {quote(self.value)} is the same as {which}"
             f"{quote(self.other)} in the column's collation{collation} (constraint {self.constraint})"
+            f"{f'; it {difference}' if difference else ''}"
         )
 
 

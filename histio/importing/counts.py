@@ -14,7 +14,7 @@ from histio.report import Counts, EntryCounts, ImportReport, Problem, Renaming
 TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], tuple[int, int, int]]
 """The counts of a tally, and the number of problems, warnings and renamings that it has kept."""
 
-_OUTCOMES = ("imported", "updated", "skipped", "rejected")
+_OUTCOMES = ("imported", "updated", "skipped", "rejected", "withheld")
 
 
 class _Rejects(Protocol):
@@ -116,7 +116,7 @@ class Tally:
         """
         if withheld:
             for ends in self._ends.values():
-                ends["imported"] = ends["updated"] = 0
+                ends["withheld"] = ends.pop("imported", 0) + ends.pop("updated", 0)
             self.entries = EntryCounts()
         by_kind = {
             name: Counts(**{each: ends[each] for each in _OUTCOMES}) for name, ends in self._ends.items()
@@ -126,6 +126,7 @@ class Tally:
             updated=sum(counts.updated for counts in by_kind.values()),
             skipped=sum(counts.skipped for counts in by_kind.values()),
             rejected=self.rejected,
+            withheld=sum(counts.withheld for counts in by_kind.values()),
             by_kind=by_kind,
             entries=self.entries,
             problems=tuple(sorted(self._problems, key=self._place)),

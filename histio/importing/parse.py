@@ -72,7 +72,7 @@ class Reader:
         record = raw.record if record is None else record
         if self._renames or self.version != self._versions.current:
             return False
-        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.size > 0)
+        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.is_plain)
         return raw.accepted
 
     def read(self, raw: RawRun) -> Run:
@@ -112,7 +112,8 @@ class Reader:
     def _check_against_schema(self, run: Run, record: Any) -> None:
         """Note what the JSON Schema refuses although marshmallow loads it."""
         raw, kind = run.raw, run.kind
-        raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=raw.size > 0)
+        decoded = raw.is_plain and self.version == self._versions.current  # upgrades may return anything
+        raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=decoded)
         if raw.accepted:
             return
         run.problems += [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Table
 from histio.resolving.lookup import Found
+from histio.similar import find_similar
 from histio.wire import faults_in, quote
 
 
@@ -59,7 +59,7 @@ def filter_by_slugs(
 def _describe_unknown(slugs: Mapping[str, str], kinds: Sequence[Kind]) -> str:
     """The message for *slugs* whose members no kind has."""
     names = sorted({name for kind in kinds for table in kind.table.all() for name in _slugs(table)})
-    close = [match for name in slugs if name not in names for match in difflib.get_close_matches(name, names)]
+    close = [match for name in slugs if name not in names for match in find_similar(name, names)]
     suggestion = f"did you mean {' or '.join(close)}? " if close else ""
     listed = " or ".join(kind.name for kind in kinds)
     return f"no {listed} has {' and '.join(slugs)}; {suggestion}slugs are {', '.join(names)}"
@@ -96,6 +96,8 @@ def _find_criterion(
         fault = next(fault for _, fault in faults_in(error.messages))
         return f"{table.names[member]}: {quote(slug)}: {fault}"
     if member in table.columns:
+        if not look_ups.is_possible(table.columns[member], value):
+            return sa.false()
         criterion: sa.ColumnElement[bool] = getattr(entity, table.attribute(member).key) == value
         return criterion
     rows, faults = look_ups.find_related(table, {member: value})

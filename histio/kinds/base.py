@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -25,6 +24,7 @@ from histio.kinds.converter import Converter
 from histio.kinds.fields import Slug
 from histio.kinds.fields.groups import SlugGroups
 from histio.kinds.mapping import find_column, mapper_of, no_such
+from histio.similar import find_similar
 from histio.wire import nested_in, wire_name
 
 # The options of histio, then those of marshmallow that matter here.
@@ -154,8 +154,11 @@ class RecordMeta(SQLAlchemySchemaMeta):
 def _check_options(own: type | None, inherited: Iterable[type]) -> None:
     """Raise BindingError where ``Meta`` has an option that looks like a misspelled one."""
     for option in () if own is None else vars(own):
-        meant = difflib.get_close_matches(option, _OPTIONS, n=1)
-        if meant and option not in _OPTIONS and not any(hasattr(meta, option) for meta in inherited):
+        is_known = option in _OPTIONS or option.startswith("__")
+        if is_known or any(hasattr(meta, option) for meta in inherited):
+            continue
+        meant = find_similar(option, _OPTIONS, most=1)
+        if meant:
             advice = f"did you mean {meant[0]!r}?"
             raise BindingError(f"there is no option {option!r}", field="Meta", advice=advice)
 

@@ -102,6 +102,11 @@ class Identity:
         )
 
     @property
+    def part_columns(self) -> list[sa.Column[Any]]:
+        """The column of each part, in the record's own row or in a related one."""
+        return [part.column for part in self.parts]
+
+    @property
     def names(self) -> list[str]:
         """The names of the members on the wire."""
         return list(dict.fromkeys(part.name for part in self.parts))
@@ -170,7 +175,7 @@ class Identity:
         for part, value in zip(self.parts, self.values(identity), strict=True):
             try:
                 wired.append(part.wire(value))
-            except (ValidationError, ValueError):
+            except (ValidationError, TypeError, ValueError, ArithmeticError):
                 wired.append(value)
         return self._format_parts(wired)
 

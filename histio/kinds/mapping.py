@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +16,7 @@ from sqlalchemy.orm import (
 )
 
 from histio.errors import BindingError
+from histio.similar import find_similar
 
 Columns = tuple[sa.Column[Any], ...]
 
@@ -87,7 +87,7 @@ def column_of(mapper: Mapper[Any], path: str) -> sa.Column[Any]:
 
 def no_such(mapper: Mapper[Any], what: str, name: str, names: Iterable[str]) -> BindingError:
     """An error that a model has no *what* called *name*, with close matches among its *names*."""
-    close = difflib.get_close_matches(name, list(names))
+    close = find_similar(name, names)
     meant = f"did you mean {' or '.join(map(repr, close))}?" if close else None
     model = mapper.class_.__name__
     return BindingError(f"{model} has no {what} {name!r}", model=model, advice=meant)

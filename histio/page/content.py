@@ -13,7 +13,7 @@ from histio.page.draw import Drawing
 from histio.page.figures import format_number, path_to_title, shorten, to_title
 from histio.page.gather import FINDINGS, GatheredHistory, GatheredKind
 from histio.page.totals import Sums
-from histio.report import KEPT, ImportReport, Problem
+from histio.report import KEPT, ImportReport, Problem, list_outcomes
 
 _LONGEST_MESSAGE = 300
 _PROBLEM_BYTES = 1_000_000  # for the list of problems and warnings
@@ -108,7 +108,7 @@ def _rules(kind: GatheredKind) -> Iterator[dict[str, Any]]:
 
 
 def _import(report: ImportReport) -> dict[str, Any]:
-    outcomes = ("imported", "updated", "skipped", "rejected")
+    outcomes = list_outcomes(report)
     problems = list(_fit_on_page(map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])))
     return {
         "dry_run": report.dry_run,

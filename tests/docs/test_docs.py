@@ -23,7 +23,9 @@ from histio.database.sessions import EVENTS
 from histio.demo import bakery
 from histio.records import RecordSchema, RunSchema
 from histio.report import Code
+from tests.support.bakery import document, production_run
 from tests.support.markdown import ROOT, Page, shell
+from tests.support.streams import stream_of
 
 PAGES = {path.name: Page(f"docs/{path.name}") for path in sorted((ROOT / "docs").glob("*.md"))}
 README = Page("README.md")
@@ -94,6 +96,19 @@ def test_the_stream_that_is_shown_is_whole_and_written_as_exports_are(ran):
     shown, copy = ran.folder / "history.jsonl", ran.folder / "copy.jsonl"
     histio.merge([shown], copy)
     assert copy.read_text("utf-8").splitlines()[1:] == shown.read_text("utf-8").splitlines()[1:]
+
+
+@on(PAGES["format.md"])
+def test_the_reader_that_is_shown_splits_lines_only_at_line_feeds(ran):
+    text = "\x85\u2028\u2029\x7f"
+    path = ran.folder / "separators.jsonl"
+    path.write_bytes(stream_of(document(production_run(1, notes=text), production_run(2))))
+    assert [run["notes"] for run in ran.names["check"](path)] == [text, "Test batch"]
+
+
+@pytest.mark.parametrize("page", ALL, ids=str)
+def test_no_page_splits_the_text_of_a_stream(page):
+    assert re.findall(r"read_text\(.*\)\.splitlines", page.python) == []
 
 
 def is_a_target(command):

@@ -332,11 +332,27 @@ HANDMADE = unsealed(*LINES)
         (TRAILER + HEADER + b"".join(LINES), 1, "schema", "The first line of the file is not a header"),
         (b"\n" + STREAM, 1, "schema", "The first line of the file is not a header"),
         (HEADER + b"\n" + b"".join(LINES) + TRAILER, 9, "corrupt", "The runs have been changed"),
-        (STREAM + b"\n", 9, "corrupt", "The trailer is not the last line"),
-        (STREAM + b"junk", 9, "corrupt", "The trailer is not the last line"),
-        (STREAM + b"\0" * 512, 9, "corrupt", "The trailer is not the last line"),
-        (STREAM + OTHER, 9, "corrupt", "Streams cannot be concatenated; use histio merge"),
-        (STREAM + STREAM, 9, "corrupt", "Streams cannot be concatenated; use histio merge"),
+        (STREAM + b"\n", 9, "corrupt", "The trailer is not the last line: it is followed by a blank line."),
+        (STREAM + b"\r\n \n", 9, "corrupt", "followed by a blank line."),
+        (STREAM + b" \t", 9, "corrupt", "followed by white space."),
+        (STREAM + b"junk", 9, "corrupt", "followed by other data."),
+        (STREAM + b"\0" * 512, 9, "corrupt", "followed by NUL bytes."),
+        (STREAM + COMPRESSED["gz"], 9, "corrupt", "followed by compressed data."),
+        (STREAM + DOCUMENT, 9, "corrupt", "followed by another document."),
+        (STREAM + LINES[0], 9, "corrupt", "followed by a run."),
+        (STREAM + TRAILER, 9, "corrupt", "followed by another trailer."),
+        (STREAM + OTHER, 9, "corrupt", "another stream. Streams cannot be concatenated; use histio merge"),
+        (STREAM + STREAM, 9, "corrupt", "another stream. Streams cannot be concatenated; use histio merge"),
+        (DOCUMENT + b"\0" * 512, None, "schema", "not JSON: the document is followed by NUL bytes."),
+        (DOCUMENT + DOCUMENT, None, "schema", "the document is followed by another document."),
+        (DOCUMENT + STREAM, None, "schema", "the document is followed by another stream."),
+        (COMPRESSED["gz"] + b"\0" * 512, None, "corrupt", "NUL bytes after its gzip data."),
+        (COMPRESSED["zst"] + b"\0" * 512, None, "corrupt", "NUL bytes after its Zstandard data."),
+        (COMPRESSED["zst"] + STREAM, None, "corrupt", "another stream after its Zstandard data."),
+        (gzip.compress(COMPRESSED["gz"]), None, "schema", "is compressed twice: decompress it once."),
+        (gzip.compress(COMPRESSED["zst"]), None, "schema", "is compressed twice: decompress it once."),
+        (zstandard.compress(COMPRESSED["zst"]), None, "schema", "is compressed twice: decompress it once."),
+        (zstandard.compress(b"PK\x03\x04\x14\0\0\0"), None, "schema", "contains a zip archive"),
         (HANDMADE.replace(b'"sealed":false', b'"sealed":true'), 7, "truncated", "without its trailer"),
         (
             without_part(7) + OTHER,
@@ -356,6 +372,21 @@ def test_what_befalls_a_stream_is_called_by_its_name(shelf, history, data, line_
     found = first_problem(history, data)
     assert message in found[2]
     assert (*found[:2], stored(shelf)) == (line_, code, [0, 0])
+
+
+def test_a_blank_line_after_the_trailer_is_one_problem(shelf):
+    report, _ = salvaged(shelf, STREAM + b"\n\0\n\n")
+    assert (report.imported, report.rejected, report.warning_count) == (6, 0, 1)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_header_may_be_as_long_as_a_line(history, mark):
+    kinds = ["production_run", "assembly_run"]
+    long = json.dumps({"header": {"version": "1.0", "kinds": kinds}}).encode().replace(b" ", b" " * 20_000)
+    data = mark + sealed(*LINES, header=long + b"\n")
+    assert history.import_file(io.BytesIO(data), dry_run=True).imported == 6
+    found = first_problem(history, data, max_line_bytes=len(long) - 1)
+    assert found == (1, "out-of-range", f"The header is longer than max_line_bytes = {len(long) - 1}.")
 
 
 def test_a_byte_order_mark_is_no_damage(history):

@@ -450,7 +450,11 @@ def test_a_document_means_what_every_json_parser_makes_of_it(shelf, text):
             "line 2, column 2: not JSON: expecting , or }",
         ),
         (b"{'version':'1.0'}", "schema", "column 2: not JSON: expecting a name in double quotes"),
-        (b'{"version":"1.0","production_runs":[]} {}', "schema", "column 40: not JSON: more than one value"),
+        (
+            b'{"version":"1.0","production_runs":[]} {}',
+            "schema",
+            "column 40: not JSON: the document is followed by other data",
+        ),
         (b'{"version":"1.0","production_runs":["\n"]}', "schema", "not JSON: Invalid control character"),
         (b'{"version":"1.0","production_runs":[01]}', "schema", "not JSON: expecting , or ]"),
         (

@@ -64,11 +64,6 @@ def test_a_file_may_be_empty(data):
         assert source.open().read() == b""
 
 
-def test_what_is_compressed_twice_is_unwrapped_once():
-    inner = zstandard.compress(TEXT)
-    assert read(gzip.compress(inner)) == (inner, None)
-
-
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.compress])
 def test_a_byte_order_mark_is_dropped(compress):
     with Source(io.BytesIO(compress(b"\xef\xbb\xbf{}\n"))) as source:

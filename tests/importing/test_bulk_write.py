@@ -132,7 +132,7 @@ def test_a_unique_constraint_has_its_name_on_every_database(engine, history):
         )
         with pytest.raises(sa.exc.IntegrityError) as caught, connection.begin_nested():
             connection.execute(unique)
-    assert row_fault(caught.value, [ProductionRun.__table__]) == "uq_production_runs_uuid"
+        assert row_fault(caught.value, [ProductionRun.__table__], connection) == "uq_production_runs_uuid"
 
 
 class Rival:
@@ -277,12 +277,14 @@ def test_a_deadlock_is_raised_as_it_is_and_not_as_a_missing_savepoint(databases)
     for thread in threads:
         thread.join()
     assert [error.orig.args[0] for error in errors] == [1213]
-    assert row_fault(errors[0], []) is None
+    with engine.connect() as connection:
+        assert row_fault(errors[0], [], connection) is None
 
 
-def test_values_the_driver_cannot_convert_are_the_rows_own_fault():
-    assert row_fault(OverflowError("too large"), []) == "too large"
-    assert row_fault(RuntimeError("a bug"), []) is None
+def test_values_the_driver_cannot_convert_are_the_rows_own_fault(sqlite):
+    with sqlite.connect() as connection:
+        assert row_fault(OverflowError("too large"), [], connection) == "too large"
+        assert row_fault(RuntimeError("a bug"), [], connection) is None
 
 
 def test_the_reports_are_plain_json(ruled):

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, validates
 
-from histio import DocumentError, History, RunSchema, RunUUID, Text
+from histio import Counts, DocumentError, History, RunSchema, RunUUID, Text
 from histio.models import (
     AssemblyPackagingConsumption,
     Ingredient,
@@ -410,12 +410,22 @@ def test_after_a_large_import_postgresql_knows_how_large_its_tables_are(database
 # --- options -----------------------------------------------------------------------------------------
 
 
-def test_atomic_writes_nothing_when_one_run_is_rejected(engine, history):
-    report = history.import_document(
-        document(production_run(1), production_run(2, recipe_slug="gone")), atomic=True
-    )
-    assert outcomes(report) == (0, 0, 1)
-    assert rows(engine) == 0
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("on_duplicate", ["skip", "update", "verify"])
+def test_atomic_writes_nothing_when_one_run_is_rejected(engine, history, on_duplicate, dry_run):
+    history.import_document(document(production_run(1)))
+    runs = production_run(1, notes="new"), production_run(2), production_run(3, recipe_slug="gone")
+    read = document(*runs, assembly=[assembly_run(1)])
+    report = history.import_document(read, on_duplicate=on_duplicate, atomic=True, dry_run=dry_run)
+    expected = {
+        "skip": Counts(skipped=1, rejected=1, withheld=1),
+        "update": Counts(rejected=1, withheld=2),
+        "verify": Counts(rejected=2, withheld=1),
+    }
+    assert report.by_kind == {"production_run": expected[on_duplicate], "assembly_run": Counts(withheld=1)}
+    assert report.imported + report.updated + report.skipped + report.rejected + report.withheld == 4
+    assert report.to_dict()["by_kind"]["assembly_run"]["withheld"] == 1
+    assert rows(engine) == 1
 
 
 def test_atomic_writes_all_of_a_good_document(engine, history):

@@ -31,8 +31,10 @@ from histio.cli.printing import (
     print_wrapped,
     report_unprintable,
 )
+from histio.cli.process import interruptible
 from histio.cli.progress import progress_bar
 from histio.cli.results import print_problems
+from histio.report import list_outcomes
 
 
 @click.command(name="import")
@@ -132,9 +134,12 @@ def _write_page(
     file: str, page: str, history: histio.History, report: histio.ImportReport, *, force: bool
 ) -> None:
     try:
-        histio.report_page(file, page, history=history, imported=report, overwrite=force)
+        with interruptible():
+            histio.report_page(file, page, history=history, imported=report, overwrite=force)
     except OSError as error:  # the import itself is done
         print_line(f"--report: {escape(page)} could not be written: {error.strerror}", err=True)
+    except KeyboardInterrupt:
+        print_line(f"--report: {escape(page)} was not written, because of the interruption", err=True)
 
 
 @contextmanager
@@ -184,7 +189,7 @@ def _parse_rename(text: str) -> dict[str, dict[str, str]]:
 
 
 def _print_report(report: histio.ImportReport) -> None:
-    outcomes = ("imported", "updated", "skipped", "rejected")
+    outcomes = list_outcomes(report)
     rows = [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in report.by_kind.items()]
     print_table(["kind", *outcomes], [*rows, ("total", *(getattr(report, name) for name in outcomes))])
     print_problems("Problems", report.problems, report.problem_count)
@@ -218,7 +223,10 @@ def _conclude(
     if report.dry_run:
         lines.append("This was a dry run: nothing was written to the database.")
     elif nothing_written:
-        lines.append("Nothing was written, because runs were rejected, and --atomic was used.")
+        lines.append(
+            "Nothing was written, because runs were rejected, and --atomic was used. "
+            "Withheld runs have no errors."
+        )
     if any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(
             f"To list the missing slugs, run histio references {escape(file)} --url …; create those rows, or "

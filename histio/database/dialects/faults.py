@@ -12,56 +12,59 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.engine import Connection
 
+from histio.database.dialects.names import MYSQL
+from histio.database.dialects.stored import quote_name
 from histio.kinds.keys import unique_rules
 
-# MariaDB and MySQL error numbers about the content of a row: null, duplicate, foreign key, range, length,
-# bad value, view and partition rules, SIGNAL from a trigger, CHECK (MySQL, MariaDB).
-# https://mariadb.com/kb/en/mariadb-error-code-reference/
-_MYSQL_ROW_FAULTS = frozenset(
-    (
-        1048,
-        1062,
-        1216,
-        1217,
-        1264,
-        1265,
-        1292,
-        1364,
-        1366,
-        1369,
-        1406,
-        1451,
-        1452,
-        1526,
-        1586,
-        1644,
-        3819,
-        4025,
-    )
-)
+_POSTGRESQL_RAISED = ("08", "25", "26", "40", "42", "53", "55", "57", "58", "72", "XX")
+"""Classes of SQLSTATE that are no fault of a row: connection, state of the transaction, lost prepared
+statement, deadlock, syntax and privileges, resources, locks, intervention, system, snapshot, internal error.
 
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
 
-# Servers use lower numbers; triggers can use higher ones.
-_MYSQL_CUSTOM = 20_000
+_DENIED = "42501"
+"""Also the SQLSTATE of a row that a policy of row-level security forbids."""
 
-
-# SQLSTATE classes about the content of a row: data exception, integrity constraint violation, WITH CHECK
-# OPTION, RAISE in a trigger; then implementation-defined classes that PostgreSQL uses for other errors.
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_SQLSTATE_ROW_FAULTS = ("22", "23", "44", "45", "P0")
-
-
-_SQLSTATE_SYSTEM = ("53", "54", "55", "57", "58", "72", "XX")
-
-
-_SQLSTATE_DATA = "22000"
-
-
+_DATA_EXCEPTION = "22000"
 _UNIQUE_VIOLATION = "23505"
 
+_MYSQL_RAISED = frozenset(
+    (
+        # The operating system, storage engines, and the client: lost connections, unreadable answers.
+        # https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html
+        *(*range(1000), *range(2000, 3000)),
+        # Connections: too many, ended, killed, or with packets that are too large.
+        *(1040, 1053, *range(1077, 1082), 1129, 1130, 1135, *range(1152, 1162), 1184, 1203, 1226, 1927, 4031),
+        # Deadlocks, timeouts, interruptions, locks, and rows that have changed since the snapshot.
+        *(1015, 1020, 1099, 1100, 1192, 1205, 1206, 1213, 1223, 1317, 1412, 1613, 1614, 1615, 1637, 1689),
+        *(1931, 1969, 3024, 3058, 3572),
+        # Read-only tables, transactions and servers.
+        *(1036, 1207, 1290, 1792, 1836, 1874),
+        # Disk, memory, files, damaged tables, binary log, COMMIT.
+        *(1005, 1006, 1011, 1016, 1017, 1018, 1021, *range(1023, 1028), 1030, 1034, 1035, 1037, 1038, 1041),
+        *(1114, 1180, 1181, 1194, 1195, 1197, 1429, 1430, 1534, 1598, *range(1661, 1668), 1705, 1712),
+        *(*range(1810, 1816), 1817, 1877, 1932, 1964, 1983, 1986, 1998),
+        # Unknown tables, columns, views and routines; syntax; statements that a table or view does not take.
+        *(1046, 1049, 1051, 1054, 1064, 1109, 1136, 1146, 1149, 1286, 1288, 1305, 1348, 1356, 1471, 1630),
+        # Missing privileges, and triggers and views of an unknown user.
+        *(1044, 1045, 1142, 1143, 1227, 1370, 1449, 1698, 1820, 1862, 1873),
+    )
+)
+"""Errors that are no fault of a row; those of SIGNAL in a trigger have the numbers 1642 to 1644, or its own.
+
+https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+"""
 
 _MYSQL_DUPLICATES = (1062, 1586)
+
+_SQLITE_OF_ROWS = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_RANGE")
+"""The only errors that are about a row, besides those of functions. https://www.sqlite.org/rescode.html"""
+
+_SQLITE_ERROR = "SQLITE_ERROR"
+"""The error of unknown tables, and of functions that fail for a value."""
 
 
 class RowFaultError(Exception):
@@ -74,11 +77,19 @@ class Repeated(str):
     __slots__ = ()
 
 
-def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
+def row_fault(error: Exception, tables: Collection[sa.Table], connection: Connection) -> str | None:
     """The constraint that a row of *tables* violated; None: the error is not about a row.
 
-    It is the name that the database reports. SQLite reports columns, so their constraint is looked up. The
-    name of a unique constraint is a `Repeated`.
+    Which errors are not about a row is known; all others are, as triggers and functions may raise any.
+
+    Args:
+        error: From the database, its driver, or a type of SQLAlchemy.
+        tables: The tables that were written to.
+        connection: In a transaction, in which the statement that failed has been rolled back.
+
+    Returns:
+        The name that the database reports. SQLite reports columns, so their constraint is looked up. The name
+        of a unique constraint is a `Repeated`.
     """
     if isinstance(error, RowFaultError):
         return str(error)
@@ -86,14 +97,45 @@ def row_fault(error: Exception, tables: Collection[sa.Table]) -> str | None:
         # A type or the driver could not convert a value.
         own = isinstance(error, (exc.StatementError, OverflowError, UnicodeError))
         return str(getattr(error, "orig", error)).splitlines()[0] if own else None
+    if error.connection_invalidated:
+        return None
     cause: Any = error.orig
-    diagnosis = getattr(cause, "diag", None) or _asyncpg_diagnosis(cause)
-    if diagnosis is not None:
-        return _postgresql_fault(diagnosis)
+    if connection.dialect.name == "postgresql":
+        return _postgresql_fault(error, tables, connection)
     if hasattr(cause, "sqlite_errorname"):
-        integrity = isinstance(error, (exc.IntegrityError, exc.DataError))
-        return _sqlite_fault(str(cause), tables) if integrity else None
-    return _mysql_fault(cause)
+        return _sqlite_fault(str(cause), tables) if _is_about_row(error, connection) else None
+    return _mysql_fault(cause) if connection.dialect.name in MYSQL else None
+
+
+def _is_of_driver(error: exc.DBAPIError) -> bool:
+    """Whether an error without a code says that the driver cannot send a value."""
+    return isinstance(error, (exc.DataError, exc.IntegrityError))
+
+
+def _postgresql_fault(
+    error: exc.DBAPIError, tables: Collection[sa.Table], connection: Connection
+) -> str | None:
+    cause: Any = error.orig
+    diagnosis: Any = _asyncpg_diagnosis(cause) or getattr(cause, "diag", None)
+    state = getattr(diagnosis, "sqlstate", None)
+    if state is None:
+        return str(cause) if _is_of_driver(error) else None
+    if state == _DENIED:
+        return str(diagnosis.message_primary) if _may_write(error, tables, connection) else None
+    if state.startswith(_POSTGRESQL_RAISED):
+        return None
+    violated = diagnosis.constraint_name or (diagnosis.column_name and f"NOT NULL {diagnosis.column_name}")
+    fault = str(violated or diagnosis.message_primary)
+    return Repeated(fault) if state == _UNIQUE_VIOLATION else fault
+
+
+def _may_write(error: exc.DBAPIError, tables: Collection[sa.Table], connection: Connection) -> bool:
+    """Whether the user holds the privilege that the statement needs, so that a policy has denied it."""
+    verb = str(error.statement).split(maxsplit=1)[0].upper()
+    privilege = verb if verb in ("UPDATE", "DELETE") else "INSERT"
+    names = [quote_name(connection, table) for table in tables]
+    held = sa.select(*(sa.func.has_table_privilege(name, privilege) for name in names))
+    return all(connection.execute(held).one())
 
 
 def _asyncpg_diagnosis(cause: Any) -> Any:
@@ -104,27 +146,16 @@ def _asyncpg_diagnosis(cause: Any) -> Any:
     if not unsent and not hasattr(original, "sqlstate"):
         return None
     return SimpleNamespace(
-        sqlstate=_SQLSTATE_DATA if unsent else original.sqlstate,
+        sqlstate=_DATA_EXCEPTION if unsent else original.sqlstate,
         constraint_name=getattr(original, "constraint_name", None),
         column_name=getattr(original, "column_name", None),
         message_primary=getattr(original, "message", None) or str(original),
     )
 
 
-def _postgresql_fault(diagnosis: Any) -> str | None:
-    state = diagnosis.sqlstate or ""
-    # Classes from 5 and from I on are implementation-defined; triggers use those that PostgreSQL does not.
-    is_custom = state[:1] >= "5" and not "A" <= state[:1] <= "H" and not state.startswith(_SQLSTATE_SYSTEM)
-    if not (state.startswith(_SQLSTATE_ROW_FAULTS) or is_custom):
-        return None
-    violated = diagnosis.constraint_name or (diagnosis.column_name and f"NOT NULL {diagnosis.column_name}")
-    fault = str(violated or diagnosis.message_primary)
-    return Repeated(fault) if state == _UNIQUE_VIOLATION else fault
-
-
 def _mysql_fault(cause: Any) -> str | None:
     number = cause.args[0] if cause.args else None
-    if not isinstance(number, int) or (number not in _MYSQL_ROW_FAULTS and number < _MYSQL_CUSTOM):
+    if not isinstance(number, int) or number in _MYSQL_RAISED:
         return None
     message = str(cause.args[-1])
     named = re.search(r"CONSTRAINT `([^`]+)`|for key '(?:[^'.]+\.)?([^']+)'", message)
@@ -132,6 +163,22 @@ def _mysql_fault(cause: Any) -> str | None:
     if named:
         return Repeated(named[2]) if number in _MYSQL_DUPLICATES else named[1] or named[2]
     return message if column is None else f"{column[1] or column[2]}: {message}"
+
+
+def _is_about_row(error: exc.DBAPIError, connection: Connection) -> bool:
+    """Whether an error of SQLite is about a row."""
+    name: str = error.orig.sqlite_errorname  # type: ignore[union-attr]
+    if name.startswith(_SQLITE_OF_ROWS):
+        return True
+    if name != _SQLITE_ERROR or error.statement is None:
+        return False
+    # If the statement still compiles, its tables exist, and a function has failed for a value.
+    first = error.params[0] if isinstance(error.params, list) else error.params
+    try:
+        connection.exec_driver_sql(f"EXPLAIN {error.statement}", first).close()
+    except exc.DBAPIError:
+        return False
+    return True
 
 
 def _sqlite_fault(message: str, tables: Collection[sa.Table]) -> str:
