@@ -19,8 +19,8 @@ class Tries:
     """How often a test tries, and what went wrong.
 
     `tries(count)` iterates over *count* tries, multiplied by `--times`. Each is a context manager: it gives a
-    random generator, notes an exception as a fault, and lets the loop go on. After the last try, all faults are
-    raised together. The second try of a seed is the first one of the next seed.
+    random generator, notes an exception as a fault, and lets the loop go on. After the last try, all faults
+    are raised together. The second try of a seed is the first one of the next seed.
     """
 
     def __init__(self, name: str, seed: int, times: float) -> None:
