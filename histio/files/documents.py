@@ -15,7 +15,7 @@ from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
 from histio.pointer import pointer
-from histio.report import Problem
+from histio.report import Problem, ProblemList
 from histio.tuning import tuning
 
 _CUT = re.compile(r"[-+.\w\\]*")
@@ -63,7 +63,7 @@ class Document:
         self._collections = collections
         self._limits = max_line_bytes, max_depth
         self.damage: tuple[Problem, ...] = ()
-        self.repeated: list[Problem] = []
+        self.repeated = ProblemList()
         self._lists: list[str] = []
         self.header = self._scan(gate)
 
@@ -84,7 +84,7 @@ class Document:
                 for name in text.members():
                     if name in members:
                         fault = describe_repeated_name(name)
-                        self.repeated.append(Problem("warning", fault.code, str(fault), pointer(name)))
+                        self.repeated.add(Problem("warning", fault.code, str(fault), pointer(name)))
                     if name in self._collections and text.next() == "[":
                         self._lists.append(name)
                         members[name] = []

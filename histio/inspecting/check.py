@@ -107,7 +107,7 @@ def _check_run(run: Run, raw: RawRun, checker: RunChecker, seen: Spool) -> Itera
         note_repeated(run, seen)
     if run.well_formed:
         note_audits(run, checker.current_record(run))
-    yield from _with_lines(run, (*run.problems, *run.warnings))
+    yield from _with_lines(run, list(run.findings()))
 
 
 def _with_lines(run: Run, problems: Sequence[Problem]) -> Iterator[Problem]:
