@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, cast
 
@@ -24,13 +26,13 @@ from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema
 from histio.report import ExportReport, ImportReport, Problem
-from histio.tuning import tuning
+from histio.tuning import tuned, tuning
 from histio.typing import HistoryDocument
 from histio.wire import quote
 
 try:
     # Before version 2.1, SQLAlchemy reports that it is missing only when it is used.
-    import greenlet as _greenlet  # type: ignore[import-untyped]  # noqa: F401
+    import greenlet  # type: ignore[import-untyped]
     from sqlalchemy.ext import asyncio as sa_asyncio
     from sqlalchemy.ext.asyncio import (
         AsyncConnection,
@@ -47,6 +49,9 @@ else:
 AsyncBorrowedSession: TypeAlias = "AsyncSession | async_scoped_session[Any] | AsyncConnection"
 AsyncBind: TypeAlias = "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | AsyncBorrowedSession | None"
 
+_SLICE = 0.02
+"""The time after which other tasks of the event loop run, in seconds."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -54,8 +59,8 @@ _T = TypeVar("_T")
 class AsyncHistory:
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
-    Only the database is awaited. Reading and checking documents uses the processor, and blocks the event
-    loop.
+    The database is awaited. Other work uses the processor; between two runs, it lets other tasks run at least
+    every 20 milliseconds. Files are read and written without awaiting.
 
     A history is immutable, and safe to share between tasks unless *bind* is not. Like an AsyncEngine, it
     belongs to one event loop.
@@ -353,8 +358,6 @@ class AsyncHistory:
         decompressed. A stream is read once, in one transaction that is committed after the trailer has been
         verified; a document is read twice.
 
-        Other tasks wait while the file is read.
-
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
@@ -482,7 +485,22 @@ class _SyncSessions(sessionmaker[Session]):
 async def _in_greenlet(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
     """Run *work* in a greenlet, in which SQLAlchemy can await its drivers, and return the result."""
     # The session only provides the greenlet. It has no database, so there is nothing to close.
-    return await AsyncSession().run_sync(lambda _session: work(*args, **options))
+    return await AsyncSession().run_sync(lambda _session: _with_pauses(work, *args, **options))
+
+
+def _with_pauses(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+    """Run *work* in the current greenlet, and let other tasks of the event loop run at every pause."""
+    own, last = greenlet.getcurrent(), time.monotonic()
+
+    def pause() -> None:
+        nonlocal last
+        # A callback may have started other work, in a thread that has inherited the context.
+        if time.monotonic() - last >= _SLICE and greenlet.getcurrent() is own:
+            sa.util.await_only(asyncio.sleep(0))
+            last = time.monotonic()
+
+    with tuned(pause=pause):
+        return work(*args, **options)
 
 
 async def _by_page(

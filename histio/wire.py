@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -51,14 +52,48 @@ def encode(value: Any) -> str:
     return text
 
 
-_PLAIN = frozenset((str, int, float, bool, type(None)))
+_PLAIN = frozenset((str, int, bool, type(None)))
+_SCALARS = (str, int, float, type(None))
 
 
 def is_plain(value: Any) -> bool:
-    """Whether *value* has only types to which JSON text is decoded, and no subclasses of them."""
+    """Whether *value* has only what JSON text is decoded to: no subclasses, and finite numbers."""
     if type(value) is dict:
         return all(type(name) is str for name in value) and all(map(is_plain, value.values()))
-    return type(value) in _PLAIN or (type(value) is list and all(map(is_plain, value)))
+    if type(value) is list:
+        return all(map(is_plain, value))
+    return type(value) in _PLAIN or (type(value) is float and math.isfinite(value))
+
+
+def to_plain(value: Any) -> Any:
+    """A copy of *value* with the JSON types in place of their subclasses, such as OrderedDict and StrEnum.
+
+    What JSON does not have, such as a set, is kept.
+    """
+    if isinstance(value, dict):
+        return {to_plain(name): to_plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [to_plain(inner) for inner in value]
+    if isinstance(value, str):
+        return str.__str__(value)  # str() would be the name of an enum's member
+    if isinstance(value, float):
+        return float.__float__(value)
+    return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def find_foreign(value: Any, *steps: str | int) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield what JSON does not have in *value*, such as sets and NaN, each with the steps to it."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(name, str):
+                yield from find_foreign(inner, *steps, name)
+            else:
+                yield (*steps, name), name
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from find_foreign(inner, *steps, index)
+    elif not isinstance(value, _SCALARS) or (isinstance(value, float) and not math.isfinite(value)):
+        yield steps, value
 
 
 def equal(a: Any, b: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+
+from histio.cli.process import discard, flush
 
 _WIDTH = 80
 _UNLIMITED_WIDTH = 10_000
@@ -78,7 +79,7 @@ def report_unprintable(done: str) -> Iterator[None]:
     """Print results in this block; if printing fails, say on standard error what is *done* nevertheless."""
     try:
         yield
-        sys.stdout.flush()
+        flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         print_line(f"{done}, but its report could not be printed: {error.strerror}", err=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from histio.cli.app import app
-from histio.cli.exit_codes import ExitCode
+from histio.cli.process import flush
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -32,10 +32,7 @@ def run(argv: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app.main(argv, prog_name="histio", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:  # a reader such as head has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.BAD
+        flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -20,6 +20,7 @@ from histio.pointer import pointer
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
 from histio.resolving.eager import eager_options, fetch_apart
+from histio.tuning import with_pauses
 from histio.wire import faults_in, is_list, nested_in, wire_name
 
 
@@ -129,7 +130,7 @@ def _dump_together(
     with savepoint(connection), own_session(connection, now=now) as session:
         rows = session.execute(statement).all()
         fetch_apart(session, kind.table, [row for row, *_ in rows])
-        for row, *_ in rows:
+        for row, *_ in with_pauses(rows):
             if type(row) is not kind.table.mapper.class_:
                 problems.append(_subclass_problem(kind, row))
                 continue

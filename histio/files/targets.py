@@ -6,26 +6,25 @@ import errno
 import io
 import os
 import re
-import secrets
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from histio.files.compression import Compression, Compressor, compressor
 from histio.files.sources import hide_secrets, is_url, load_fsspec, refuse_text
+from histio.files.temporaries import open_temporary
+from histio.progress import before_last_step
 
 Name = Literal["json", "jsonl"]
 
 FORMATS: tuple[Name, ...] = ("json", "jsonl")
 
 _ENDING = re.compile(rf"\.({'|'.join(FORMATS)})(?:\.(gz|zst))?", re.IGNORECASE)
-_NAME = 50
 _KNOWN = " or ".join(f".{name}" for name in FORMATS) + ", followed by .gz or .zst if compressed"
 
 
@@ -182,29 +181,31 @@ def _use_open_file(file: BinaryIO) -> Iterator[BinaryIO]:
 @contextmanager
 def _replace(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a new file that replaces *path* in the end, with the *mode* of the replaced file."""
-    # The name shows where a leftover comes from, has no known suffix, and is not longer than allowed.
-    temporary = path.with_name(f".histio-{path.name.split('.')[0][:_NAME]}-{secrets.token_hex(8)}")
-    try:
-        # Nobody may read it who may not read the replaced file.
-        opener = partial(os.open, mode=0o666 if mode is None else mode)
-        with open(temporary, "xb", opener=opener) as file:
+    # Nobody may read it who may not read the replaced file.
+    with open_temporary(path, 0o666 if mode is None else mode) as (file, temporary):
+        try:
             if mode is not None:
                 temporary.chmod(mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _place(temporary, path, overwrite=overwrite)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError) and error.filename == str(temporary):
-            error.filename = str(path)
-        raise
+            file.close()
+            _place(temporary, path, overwrite=overwrite)
+        except BaseException as error:
+            with suppress(OSError):
+                file.close()
+            with suppress(OSError):
+                temporary.unlink()
+            if isinstance(error, OSError) and error.filename == str(temporary):
+                error.filename = str(path)
+            raise
     with suppress(OSError):  # some systems cannot open directories, and some file systems cannot sync them
         _sync(path.parent)
 
 
 def _place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    for announce in before_last_step:
+        announce()
     if overwrite:
         temporary.replace(path)
         return

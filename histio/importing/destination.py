@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.bound import Bound, Constants
-from histio.database.dialects import Stored, stored_columns
+from histio.database.dialects import CharacterSets, Stored, stored_columns
 from histio.importing.cut_times import Truncation
 from histio.importing.dependencies import Dependencies
 from histio.importing.identities import Identities
@@ -89,9 +89,11 @@ def open_destination(
         table: {column: values[name] for column, name in scope.items()}
         for table, scope in plan.scopes.items()
     }
-    identities = Identities(connection, scopes)
+    character_sets = CharacterSets(lambda: connection)
+    identities = Identities(connection, character_sets, scopes)
     resolver = Resolver(
         connection.execute,
+        character_sets,
         plan.tables,
         scope=values,
         scopes=_scopes_of_runs(plan.kinds, identities),

@@ -11,7 +11,7 @@ from histio.importing.update.compare import describe_differences, read_stored, r
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind
 from histio.report import Code, Fault
-from histio.tuning import tuning
+from histio.tuning import tuning, with_pauses
 
 
 class Duplicates:
@@ -65,7 +65,7 @@ class Duplicates:
         within = destination.identities.scope(kind.table)
         found = read_stored(destination.connection, kind, runs, within=within)
         given = resolve_given(kind.table, runs, found, destination.builder.as_stored)
-        for run, stored in zip(runs, found, strict=True):
+        for run, stored in with_pauses(zip(runs, found, strict=True)):
             unequal = (
                 [stored] if isinstance(stored, str) else describe_differences(kind.table, given[run], stored)
             )

@@ -32,8 +32,9 @@ from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
-from histio.progress import Meter, Report
+from histio.progress import Meter, Report, before_last_step
 from histio.report import KEPT, ImportReport, Problem
+from histio.tuning import with_pauses
 from histio.typing import HistoryDocument
 
 _log = logging.getLogger("histio")
@@ -141,7 +142,7 @@ def _check_commits(
 def _verify(file: Reading, source: Source, meter: Meter) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in meter.count(file.items(again=True)))
+    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
 
 
 def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
@@ -182,6 +183,7 @@ def _import(
                     truncate_times=options.truncate_times,
                 )
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
+                is_last = commit_every is None or not part
                 withheld = import_items(
                     destination,
                     part,
@@ -189,10 +191,12 @@ def _import(
                     habits=habits,
                     unit_of_work=unit_of_work,
                     on_duplicate=options.on_duplicate,
-                    last=commit_every is None or not part,
+                    last=is_last,
                     atomic=options.atomic,
                     dry_run=options.dry_run,
                 )
+                for announce in before_last_step if is_last else ():
+                    announce()
                 if tally.written > before and not (options.dry_run or withheld):
                     commit()
     report = tally.report(withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work)

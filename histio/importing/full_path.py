@@ -19,6 +19,7 @@ from histio.importing.two_steps import TwoSteps
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts
+from histio.tuning import with_pauses
 
 
 class FullPath:
@@ -117,7 +118,7 @@ class FullPath:
         accepted: list[Run] = []
         again: list[Run] = []
         taken: set[tuple[Table, Any]] = set()
-        for run in fresh:
+        for run in with_pauses(fresh):
             own = shared_identities(run)
             if run.well_formed and taken & own:
                 run.forget()

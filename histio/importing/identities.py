@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.database.dialects import latest
+from histio.database.dialects import CharacterSets, latest
 from histio.importing.row import Row
 from histio.kinds.identity import Identity
 from histio.kinds.selects import KEYS_PER_STATEMENT
@@ -24,10 +24,12 @@ class Identities:
 
     Attributes:
         connection: A connection in a transaction; it is only read from.
+        character_sets: The character sets of the database.
         scopes: By table, the columns that identify a row together with its identity, and their values.
     """
 
     connection: Connection
+    character_sets: CharacterSets
     scopes: Mapping[Table, Mapping[sa.Column[Any], Any]]
 
     def find_known(self, table: Table, identities: Iterable[Any], *, now: bool = False) -> set[Any]:
@@ -86,7 +88,8 @@ class Identities:
         self, identity: Identity, identities: Iterable[Any], criteria: list[Any], *, now: bool
     ) -> set[Any]:
         found: set[Any] = set()
-        remaining, own = iter(identities), identity.sql()
+        possible = self.character_sets.select_possible(identities, lambda: identity.part_columns)
+        remaining, own = iter(possible), identity.sql()
         while chunk := list(itertools.islice(remaining, KEYS_PER_STATEMENT // len(own.parts))):
             statement = own.select().where(own.among(chunk), *criteria)
             statement = latest(self.connection, statement) if now else statement

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import sqlalchemy as sa
+
 from histio.database.dialects import savepoint
 from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter
@@ -24,6 +26,7 @@ from histio.report import Problem
 from histio.resolving.circles import circle_warnings
 from histio.resolving.lookup import Found
 from histio.resolving.resolve import MemberFault, Values
+from histio.tuning import with_pauses
 
 
 class LookUps:
@@ -47,6 +50,10 @@ class LookUps:
     def has_limits(self) -> bool:
         """Whether the database keeps less of some values than the format allows."""
         return any(self._destination.builder.limits.values())
+
+    def is_possible(self, column: sa.Column[Any], value: Any) -> bool:
+        """Whether the character set of *column* has all characters of *value*."""
+        return bool(self._destination.identities.character_sets.select_possible([value], lambda: [column]))
 
     def find_related(self, table: Table, record: Values) -> tuple[list[Found], list[MemberFault]]:
         """The rows that a loaded *record* of *table* refers to, and the faults of its references."""
@@ -86,11 +93,11 @@ class LookUps:
 
     def check(self, raw_runs: Iterable[RawRun]) -> list[Problem]:
         """The problems and warnings of *raw_runs*: form, references, and UUIDs that come twice."""
-        checked = list(raw_runs)
+        checked = list(with_pauses(raw_runs))
         if self.refers_to_runs:
             self.expect(checked)
         runs = self.look_up(checked)
-        for run in runs:
+        for run in with_pauses(runs):
             if not run.problems:  # a rejected run leaves its identities to others
                 note_repeated(run, self._spool)
         return [problem for run in runs for problem in run.findings()]
@@ -111,8 +118,8 @@ class LookUps:
 
     def look_up(self, raw_runs: Iterable[RawRun]) -> list[Run]:
         """The runs of *raw_runs*, with the problems of their form and their references."""
-        runs = [self._destination.reader.read(raw) for raw in raw_runs]
-        for run in runs:
+        runs = [self._destination.reader.read(raw) for raw in with_pauses(raw_runs)]
+        for run in with_pauses(runs):
             self._destination.dependencies.expect(run, self._spool.graph, self._resolver, hard=True)
         self._resolve(runs)
         self._resolver.forget_expected()
@@ -120,11 +127,11 @@ class LookUps:
         return runs
 
     def _resolve(self, runs: Sequence[Run]) -> None:
-        for run in runs:
+        for run in with_pauses(runs):
             self._destination.note_keys(run)
         with savepoint(self._destination.connection):
             self._destination.builder.build(runs)
-        for run in runs:
+        for run in with_pauses(runs):
             note_entries(run)
 
     def export_path(self, kind: Kind) -> RowFormatter | str:

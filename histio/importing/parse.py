@@ -77,7 +77,7 @@ class Reader:
         record = raw.record if record is None else record
         if self._renames or self.version != self._versions.current:
             return False
-        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.size > 0)
+        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.is_plain)
         return raw.accepted
 
     def read(self, raw: RawRun) -> Run:
@@ -89,7 +89,8 @@ class Reader:
             run.note(fault)
             return run
         record, cuts = self.cut(kind, record)
-        raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=raw.size > 0)
+        decoded = raw.is_plain and self.version == self._versions.current  # upgrades may return anything
+        raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=decoded)
         if raw.accepted or not self._explain_part(run, record):
             self._load(run, record)
         if not run.problems:

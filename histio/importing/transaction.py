@@ -32,7 +32,7 @@ from histio.importing.run import OnDuplicate
 from histio.importing.windows import windows
 from histio.kinds.table import Kind
 from histio.report import EntryCounts
-from histio.tuning import tuning
+from histio.tuning import tuning, with_pauses
 
 _log = logging.getLogger("histio")
 
@@ -207,7 +207,7 @@ class Import:
 
     def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], *, last: bool) -> None:
         """Import *raw_runs* on the full path; count those with an outcome, and let the others wait."""
-        numbers = {self._destination.reader.read(raw): number for raw, number in raw_runs}
+        numbers = {self._destination.reader.read(raw): number for raw, number in with_pauses(raw_runs)}
         self._full_path.take(list(numbers), last=last)
         for run, number in numbers.items():
             if run.outcome is None:

@@ -54,7 +54,7 @@ def _audit_database(bound: Bound) -> Iterator[Problem]:
         for kind in bound.kinds:
             for index, record in enumerate(export_runs(connection, kind)):
                 if audit_record(kind.table, record):
-                    [run] = checker.check([RawRun(kind.name, record, index)])
+                    [run] = checker.check([RawRun.from_python(kind.name, record, index)])
                     note_audits(run, record)
                     yield from (_without_place(problem, run) for problem in run.warnings)
 

@@ -96,6 +96,8 @@ def _find_criterion(
         fault = next(fault for _, fault in faults_in(error.messages))
         return f"{table.names[member]}: {quote(slug)}: {fault}"
     if member in table.columns:
+        if not look_ups.is_possible(table.columns[member], value):
+            return sa.false()
         criterion: sa.ColumnElement[bool] = getattr(entity, table.attribute(member).key) == value
         return criterion
     rows, faults = look_ups.find_related(table, {member: value})

@@ -12,7 +12,7 @@ from histio.kinds.json_schema import EXPORTED_AT
 from histio.kinds.versions import parts
 from histio.pointer import pointer
 from histio.report import Code, Fault, Problem, ProblemList
-from histio.wire import quote
+from histio.wire import find_foreign, quote
 
 # The problem codes of keywords; all other keywords have the code `schema`.
 _CODES: dict[str, Code] = {
@@ -47,6 +47,18 @@ def _list_problems(validator: Any, instance: object, at: tuple[str | int, ...]) 
             )
             problems.add(Problem("error", code, message, where))
     return problems
+
+
+def explain_foreign(record: object, at: tuple[str | int, ...]) -> list[Problem]:
+    """The problems of what JSON does not have in *record*, such as a set in a member of any form."""
+    try:
+        found = (
+            Problem("error", "schema", f"Must be JSON, not {quote(value)}.", pointer(*at, *steps))
+            for steps, value in find_foreign(record)
+        )
+        return list(ProblemList(found))
+    except RecursionError as error:
+        return [Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at))]
 
 
 def explain_exported_at(members: Any, where: str) -> Problem:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from histio.kinds.explain import TOO_LARGE, explain, explain_exported_at
+from histio.kinds.explain import TOO_LARGE, explain, explain_exported_at, explain_foreign
 from histio.kinds.json_schema import DRAFT
 from histio.pointer import pointer
 from histio.report import Problem
@@ -96,7 +96,7 @@ class Gate:
 
     def explain(self, kind: str, record: object, at: tuple[str | int, ...]) -> list[Problem]:
         """The problems of the form of *record*; empty: it is valid. *at*: the steps to it."""
-        return explain(self._explaining[kind], record, at)
+        return explain(self._explaining[kind], record, at) or explain_foreign(record, at)
 
     def check_envelope(self, document: object) -> list[Problem]:
         """The problems of *document*, without those of its runs."""

@@ -102,6 +102,11 @@ class Identity:
         )
 
     @property
+    def part_columns(self) -> list[sa.Column[Any]]:
+        """The column of each part, in the record's own row or in a related one."""
+        return [part.column for part in self.parts]
+
+    @property
     def names(self) -> list[str]:
         """The names of the members on the wire."""
         return list(dict.fromkeys(part.name for part in self.parts))

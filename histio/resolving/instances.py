@@ -9,6 +9,7 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified
 
+from histio.database.dialects import CharacterSets
 from histio.errors import BindingError
 from histio.kinds.base import BaseSchema
 from histio.kinds.bind import table_of
@@ -46,7 +47,9 @@ def make(
     records = cast("Sequence[Values]", data if many else [data])
     if session is None:
         return [_build(table, record, instance, None) for record in records]
-    resolver = Resolver(session.execute, table.all(), entities=True)
+    bind = {"mapper": table.mapper}
+    character_sets = CharacterSets(lambda: session.connection(bind_arguments=bind))
+    resolver = Resolver(session.execute, character_sets, table.all(), entities=True)
     resolver.collect(table, records)
     resolver.fetch()
     errors = {
@@ -56,7 +59,7 @@ def make(
     }
     if errors:
         raise ValidationError(errors if many else errors[0])
-    known = {} if instance else _known(table, records, session)
+    known = {} if instance else _known(table, records, session, character_sets)
     return [
         _build(table, record, instance or known.get(_identity(table, record)), resolver) for record in records
     ]
@@ -79,19 +82,24 @@ def _unresolved(table: Table, record: Values, resolver: Resolver) -> dict[Any, A
     return errors
 
 
-def _known(table: Table, records: Iterable[Values], session: Session) -> dict[Any, Any]:
+def _known(
+    table: Table, records: Iterable[Values], session: Session, character_sets: CharacterSets
+) -> dict[Any, Any]:
     """The stored rows of *records* by identity, with their ledgers, in one SELECT per table and chunk."""
-    if table.identity is None:
+    identity = table.identity
+    if identity is None:
         return {}
-    own = table.identity.sql(table.mapper.class_)
-    identities = [identity for record in records if (identity := _identity(table, record)) is not None]
+    own = identity.sql(table.mapper.class_)
+    given = (identity.read(record) for record in records)
+    found = [value for value in given if value is not None]
+    identities = character_sets.select_possible(found, lambda: identity.part_columns)
     known = {}
     size = KEYS_PER_STATEMENT // len(own.parts)
     for start in range(0, len(identities), size):
         statement = own.join(select_rows(table.mapper.class_, *own.parts)).options(*eager_options(table))
         among = own.among(identities[start : start + size])
         for row, *values in session.execute(statement.where(among)):
-            known[table.identity.join_parts(values)] = row
+            known[identity.join_parts(values)] = row
     return known
 
 

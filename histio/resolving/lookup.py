@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,9 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, aliased
 
+from histio.database.dialects import CharacterSets
 from histio.kinds.column_types import underlying
 from histio.kinds.fields.references import Key
-from histio.kinds.mapping import attribute
+from histio.kinds.mapping import attribute, column_of
 from histio.kinds.selects import KEYS_PER_STATEMENT, NOT_EAGERLY, is_among
 
 KeyValue = tuple[Key, Any]
@@ -82,12 +84,12 @@ class Lookup:
             self.forget()
             self.expected.clear()
 
-    def fetch(self, execute: Execute, *, entities: bool) -> None:
+    def fetch(self, execute: Execute, character_sets: CharacterSets, *, entities: bool) -> None:
         """Look up the wanted values, in one SELECT per chunk; *entities*: with the ORM objects."""
         wanted, self.wanted = self.wanted, {}
         self.found |= {key_value: [] for key_value in wanted}
         seen = set()
-        for found in self._read(execute, wanted, entities=entities):
+        for found in self._read(execute, self._possible(wanted, character_sets), entities=entities):
             for key_value in found.keys.items():
                 # Two chunks can return the same row, by two of its keys.
                 once = (key_value, tuple(found.columns.values()))
@@ -95,6 +97,16 @@ class Lookup:
                     seen.add(once)
                     self.found[key_value].append(found)
         self.missing |= {key_value for key_value in wanted if not self.found[key_value]}
+
+    def _possible(self, wanted: Iterable[KeyValue], character_sets: CharacterSets) -> Iterator[KeyValue]:
+        """Those of the *wanted* values that rows may have, key by key."""
+        for key in self.keys:
+            values = [value for other, value in wanted if other == key]
+            find_columns = functools.partial(self._find_columns, key)
+            yield from ((key, value) for value in character_sets.select_possible(values, find_columns))
+
+    def _find_columns(self, key: Key) -> list[sa.Column[Any]]:
+        return [column_of(self.mapper, path) for path in key]
 
     def _read(self, execute: Execute, wanted: Iterable[KeyValue], *, entities: bool) -> Iterator[Found]:
         """Read the rows that have one of the *wanted* values."""

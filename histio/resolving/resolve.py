@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper
 
+from histio.database.dialects import CharacterSets
 from histio.kinds.fields.references import Key
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Links, Reference, Snapshot, Table
@@ -39,6 +40,7 @@ class Resolver:
 
     Args:
         execute: The `execute` of a Connection or Session.
+        character_sets: The character sets of the database.
         tables: The tables whose records will be resolved.
         entities: Load ORM objects as `Found.row`; needs a Session. Snapshots are not looked up then.
         scope: Values by attribute; of related models with these attributes, only rows with these values are
@@ -51,6 +53,7 @@ class Resolver:
     def __init__(
         self,
         execute: Execute,
+        character_sets: CharacterSets,
         tables: Iterable[Table],
         *,
         entities: bool = False,
@@ -59,6 +62,7 @@ class Resolver:
         describe_in_document: Callable[[type[Any], KeyValue], str | None] = lambda _model, _wanted: None,
     ) -> None:
         self._execute = execute
+        self._character_sets = character_sets
         self._entities = entities
         self._scope = scope or {}
         self._scopes = scopes or {}
@@ -105,7 +109,7 @@ class Resolver:
         """Look up the collected slugs, in one SELECT per related model and chunk."""
         for lookup in self._lookups.values():
             if lookup.wanted:
-                lookup.fetch(self._execute, entities=self._entities)
+                lookup.fetch(self._execute, self._character_sets, entities=self._entities)
 
     def forget_missing(self, model: type[Any]) -> None:
         """Look again for rows of *model* that were missing, because some have been written since."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-import uuid
 
 import pytest
 import sqlalchemy as sa
@@ -19,7 +18,7 @@ from histio.importing.execute import open_look_ups
 from histio.models import Base, ProductionRun
 from tests.support.bakery import consumption, document, number, production_run, without
 from tests.support.columns import Epoch, Size, host, things
-from tests.support.databases import stocked
+from tests.support.databases import LATIN1, stocked
 from tests.support.loops import in_a_loop
 from tests.support.reports import codes_of, outcomes
 
@@ -203,17 +202,10 @@ def test_a_table_that_is_as_its_model_says_has_no_limits(create, column_type, fi
 
 
 def test_a_database_of_another_character_set_lacks_characters(databases):
-    server = databases("postgresql").execution_options(isolation_level="AUTOCOMMIT")
-    name = f"histio_{uuid.uuid4().hex}"
-    with server.connect() as connection:
-        made = f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
-        connection.exec_driver_sql(made)
-        engine = histio.create_engine(server.url.set(database=name), connect_args={"client_encoding": "utf8"})
-        metadata, kind = host(sa.String(20), TEXT)
-        metadata.create_all(engine)
-        report = History(engine, kind).import_document(things(UMLAUT, COOKIE))
-        engine.dispose()
-        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    engine = databases.empty("postgresql", LATIN1, client_encoding="utf8")
+    metadata, kind = host(sa.String(20), TEXT)
+    metadata.create_all(engine)
+    report = History(engine, kind).import_document(things(UMLAUT, COOKIE))
     assert (outcomes(report), codes_of(report.problems)) == ((1, 0, 1), [("/things/1/value", "out-of-range")])
     assert "character set LATIN1 lacks" in report.problems[0].message
 

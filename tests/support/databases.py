@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ SERVERS = {
     ),
     "mariadb": os.environ.get("HISTIO_TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306/test"),
 }
+
+
+LATIN1 = "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+"""The options of a database of PostgreSQL in another character set than Unicode."""
 
 
 class Databases:
@@ -67,13 +71,18 @@ class Databases:
 
         return create
 
-    def empty(self, dialect: str) -> Engine:
-        """A database without tables that no other test uses."""
+    def empty(self, dialect: str, options: str = "", **query: str) -> Engine:
+        """A database without tables that no other test uses.
+
+        *options* are those of CREATE DATABASE, *query* those of the URL.
+        """
         place = (dialect, _EMPTY + len(self._engines))
-        engine = self._engines[place] = self._create(*place)
+        engine = self._engines[place] = self._create(*place, options, query)
         return engine
 
-    def _create(self, dialect: str, number: int) -> Engine:
+    def _create(
+        self, dialect: str, number: int, options: str = "", query: Mapping[str, str] | None = None
+    ) -> Engine:
         if dialect == "sqlite":
             engine = histio.create_engine(f"sqlite:///{self._directory}/{number}.db")
             sa.event.listen(engine, "connect", _do_not_wait_for_the_disk)
@@ -82,7 +91,7 @@ class Databases:
         name = f"histio_{uuid.uuid4().hex}"
         try:
             with server.connect() as connection:
-                connection.exec_driver_sql(f"CREATE DATABASE {name}")
+                connection.exec_driver_sql(f"CREATE DATABASE {name} {options}")
                 if dialect == "postgresql":
                     connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
         except sa.exc.OperationalError as error:
@@ -91,7 +100,8 @@ class Databases:
                 pytest.fail(message)
             pytest.skip(message)
         self._created.append((server, name))
-        return histio.create_engine(sa.make_url(SERVERS[dialect]).set(database=name))
+        url = sa.make_url(SERVERS[dialect]).set(database=name)
+        return histio.create_engine(url.update_query_dict(query or {}))
 
     def drop(self) -> None:
         self._tables.stop()

@@ -12,6 +12,7 @@ import click
 
 from histio.cli.exit_codes import ExitCode
 from histio.cli.printing import print_line
+from histio.cli.process import interruptible
 
 
 @click.command()
@@ -32,7 +33,8 @@ def demo(folder: Path | None) -> int:
     with ExitStack() as stack:
         target = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histio-")))
         _prepare(target, demonstration.FILES)
-        identical = demonstration.run(target)
+        with interruptible():
+            identical = demonstration.run(target)
     if folder is None:
         print_line("The temporary folder was removed. To keep these files, run histio demo FOLDER:")
     else:

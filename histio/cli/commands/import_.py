@@ -31,6 +31,7 @@ from histio.cli.printing import (
     print_wrapped,
     report_unprintable,
 )
+from histio.cli.process import interruptible
 from histio.cli.progress import progress_bar
 from histio.cli.results import print_problems
 from histio.report import list_outcomes
@@ -133,9 +134,12 @@ def _write_page(
     file: str, page: str, history: histio.History, report: histio.ImportReport, *, force: bool
 ) -> None:
     try:
-        histio.report_page(file, page, history=history, imported=report, overwrite=force)
+        with interruptible():
+            histio.report_page(file, page, history=history, imported=report, overwrite=force)
     except OSError as error:  # the import itself is done
         print_line(f"--report: {escape(page)} could not be written: {error.strerror}", err=True)
+    except KeyboardInterrupt:
+        print_line(f"--report: {escape(page)} was not written, because of the interruption", err=True)
 
 
 @contextmanager

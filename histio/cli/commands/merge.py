@@ -8,6 +8,7 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
 from histio.cli.options import file_argument, history_option, json_option
+from histio.cli.printing import report_unprintable
 from histio.cli.results import print_export
 
 
@@ -46,5 +47,6 @@ def merge(
         report = histio.merge(
             files, output, history=history, follows=follows, format=file_format, overwrite=force
         )
-    print_export(report, output, as_json=as_json)
+    with report_unprintable("The files are merged"):
+        print_export(report, output, as_json=as_json)
     return ExitCode.DONE

@@ -8,7 +8,7 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
 from histio.cli.options import database_options, file_argument
-from histio.cli.printing import escape, print_line
+from histio.cli.printing import escape, print_line, report_unprintable
 
 
 @click.command()
@@ -31,5 +31,6 @@ def report(file: str | None, output: str, url: str | None, history_name: str | N
     with open_needed(url, history_name) as history:
         histio.report_page(history if file is None else file, output, history=history, overwrite=force)
     target = "standard output" if output == "-" else output
-    print_line(f"Wrote {escape(target)}.", err=output == "-")
+    with report_unprintable("The page is written"):
+        print_line(f"Wrote {escape(target)}.", err=output == "-")
     return ExitCode.DONE

@@ -41,7 +41,7 @@ from histio.database.dialects.reading import (
     unreadable,
 )
 from histio.database.dialects.spelling import other_spelling
-from histio.database.dialects.stored import Stored, stored_columns, stored_keys
+from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -69,6 +69,7 @@ __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
     "LAST_DIGIT",
+    "CharacterSets",
     "Driver",
     "Form",
     "Limit",

@@ -15,8 +15,9 @@ from marshmallow.fields import Field
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from histio.database.dialects.charsets import encode_as
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.stored import MICRO, SINGLE, Stored, decimals, encode_as
+from histio.database.dialects.stored import MICRO, SINGLE, Stored, decimals
 from histio.errors import BindingError
 from histio.kinds.column_types import AnyInterval, converts, declared
 from histio.kinds.fields import Boolean, Choice, Date, FixedDecimal, Integer, RunUUID, Text

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
+from histio.database.dialects.charsets import encode_as
 from histio.database.dialects.names import MYSQL
 
 MICRO = 6
@@ -216,37 +216,6 @@ def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR091
     return kept
 
 
-# By the names in PostgreSQL and MariaDB. With other character sets, the database rejects characters itself.
-_CODECS = {
-    "LATIN1": "latin-1",
-    "LATIN9": "iso8859-15",
-    "WIN1252": "cp1252",
-    "latin1": "cp1252",
-    "ascii": "ascii",
-}
-_BASIC = ("utf8", "utf8mb3", "ucs2")
-"""MariaDB's character sets that have all characters of up to three bytes in UTF-8, and no others."""
-
-_BEYOND = re.compile("[\U00010000-\U0010ffff]")
-_UNASSIGNED = re.compile("[\x81\x8d\x8f\x90\x9d]")
-"""Characters that Python's cp1252 lacks and MariaDB's latin1 has."""
-
-
-def encode_as(text: str, charset: str | None) -> bytes:
-    """*text* in bytes of the database's character set *charset*; None: UTF-8.
-
-    Raises:
-        UnicodeEncodeError: The character set lacks a character of *text*.
-    """
-    if charset in _BASIC:
-        beyond = _BEYOND.search(text)
-        if beyond:
-            raise UnicodeEncodeError("utf-8", text, *beyond.span(), "beyond three bytes")
-    elif charset == "latin1":
-        text = _UNASSIGNED.sub("?", text)
-    return text.encode(_CODECS.get(charset or "", "utf-8"))
-
-
 _Reader = Callable[[Connection, list[sa.Table]], Iterable[tuple[sa.Table, str, Stored]]]
 _READERS: Mapping[str, _Reader] = {"postgresql": _of_postgresql, **dict.fromkeys(MYSQL, _of_mysql)}
 
@@ -273,3 +242,61 @@ def quote_name(connection: Connection, table: sa.Table) -> str:
     """The name of *table* with its schema, as a statement spells it."""
     quote = connection.dialect.identifier_preparer.quote
     return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)
+
+
+class CharacterSets:
+    """Finds keys that no row can have, because the character set of their column lacks a character.
+
+    The database would refuse the whole look-up of which such a key is a part. It is asked for the character
+    sets of columns only once, and only about keys that are not ASCII.
+
+    Args:
+        connect: Returns the connection.
+    """
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._charsets: dict[sa.Column[Any], str | None] = {}
+
+    def select_possible(
+        self, keys: Iterable[Any], find_columns: Callable[[], Sequence[sa.Column[Any]]]
+    ) -> list[Any]:
+        """Those of *keys* that rows may have.
+
+        Args:
+            keys: Values of one column, or tuples of the values of several.
+            find_columns: Returns these columns.
+        """
+        some = list(keys)
+        if all(part.isascii() for key in some for part in _parts(key) if isinstance(part, str)):
+            return some
+        encodes = [self._encoder(column) for column in find_columns()]
+        return [key for key in some if all(map(_can_encode, encodes, _parts(key)))]
+
+    def _encoder(self, column: sa.Column[Any]) -> Callable[[str], object] | None:
+        """A function that encodes values of *column* as it is stored; None: it has all characters."""
+        connection = self._connect()
+        if column not in self._charsets:
+            found = stored_columns(connection, [column]).get(column)
+            self._charsets[column] = None if found is None else found.charset
+        charset = self._charsets[column]
+        if charset is None:
+            return None
+        bind = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+        return lambda value: encode_as(value if bind is None else bind(value), charset)
+
+
+def _parts(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _can_encode(encode: Callable[[str], object] | None, value: Any) -> bool:
+    if encode is None or not isinstance(value, str):
+        return True
+    try:
+        encode(value)
+    except UnicodeEncodeError:
+        return False
+    except Exception:  # noqa: BLE001 - a host's type may refuse the value, and then its look-up raises it
+        return True
+    return True

@@ -23,7 +23,7 @@ from histio.importing.run import OnDuplicate, Run
 from histio.importing.update.compare import warn_of_altered
 from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
-from histio.tuning import tuning
+from histio.tuning import tuning, with_pauses
 
 _UUID = len("00000000-0000-0000-0000-000000000000")
 _DEPTH = 50
@@ -119,7 +119,7 @@ class FastPath:
             if isinstance(writer, str):
                 rest += own
                 continue
-            accepted = [raw for raw in own if self._accepts(kind, raw)]
+            accepted = [raw for raw in with_pauses(own) if self._accepts(kind, raw)]
             rest += _without(own, accepted) if len(accepted) < len(own) else ()
             absent, existing = self._classify(kind, accepted)
             new.append((kind, writer, absent))

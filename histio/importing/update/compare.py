@@ -17,6 +17,7 @@ from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault
 from histio.similar import describe_look_alike
+from histio.tuning import with_pauses
 from histio.wire import quote
 
 BY_CONTENT = Comparison()
@@ -52,7 +53,7 @@ def read_stored(
     unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
     return [
         unreadable.get(run.uuid, unseen) if record is None else _load(kind.table, record)
-        for run, record in ((run, records.get(run.uuid or "")) for run in runs)
+        for run, record in ((run, records.get(run.uuid or "")) for run in with_pauses(runs))
     ]
 
 
@@ -98,7 +99,7 @@ def resolve_given(
     pairs = zip(runs, stored, strict=True)
     differing = [
         run
-        for run, values in pairs
+        for run, values in with_pauses(pairs)
         if not isinstance(values, str) and not BY_CONTENT.is_alike(table, run.values, values)
     ]
     resolved = as_stored(table, [run.values for run in differing])

@@ -18,7 +18,7 @@ from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
 from histio.importing.update.compare import BY_CONTENT, read_stored, resolve_given, warn_of_altered
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
-from histio.tuning import tuning
+from histio.tuning import tuning, with_pauses
 
 
 class Updater:
@@ -151,7 +151,7 @@ def _compare(
     differing: dict[Run, set[Any]] = {}
     left: list[Run] = []
     changing: set[Any] = set()
-    for run, values in zip(runs, stored, strict=True):
+    for run, values in with_pauses(zip(runs, stored, strict=True)):
         if changing & _identities_of(run):
             left.append(run)
         elif isinstance(values, str):
