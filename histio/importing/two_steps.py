@@ -20,6 +20,7 @@ from histio.importing.run import Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.second_step import set_columns
 from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
+from histio.importing.update.places import UniquePlaces
 from histio.kinds.table import Kind, Table
 from histio.log import log_handled
 from histio.report import Fault
@@ -187,7 +188,7 @@ class TwoSteps:
         within = self._identities.scope(kind.table)
         results: Results = {}
         given = {row: run.values for run, row in rows.items()}
-        update = update_by_unit_of_work(self._habits, given, within, results)
+        update = update_by_unit_of_work(self._habits, given, within, results, UniquePlaces(kind.table))
         failures = write(
             self._connection,
             kind.table,
