@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -55,7 +56,10 @@ class Reader:
         self._versions = bound.versions
         self._renames = renames
         self._truncation: Truncation | None = None
-        self._fault_counter = FaultCounter()
+
+    @functools.cached_property
+    def _fault_counter(self) -> FaultCounter:
+        return FaultCounter()
 
     def truncating(self, truncation: Truncation) -> Self:
         """A reader that cuts times."""
