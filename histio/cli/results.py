@@ -58,7 +58,7 @@ def print_problem_lines(
     """
     counts = {"error": 0, "warning": 0}
     for problem in problems:
-        counts[problem.severity] += 1
+        counts[problem.severity] += problem.more or 1
         if as_json:
             print_json(asdict(problem), indent=None)
         else:

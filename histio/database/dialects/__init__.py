@@ -31,15 +31,15 @@ from histio.database.dialects.raw import (
     is_one_of,
     raw,
 )
-from histio.database.dialects.reading import (
+from histio.database.dialects.readable import (
     LAST_DIGIT,
     altered,
-    as_sorted,
     decimal_digits,
-    order_key,
-    sort_key,
+    is_conversion_error,
+    stored_text,
     unreadable,
 )
+from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
@@ -102,6 +102,7 @@ __all__ = [
     "has_plain_type",
     "hides_rivals",
     "insert_rows",
+    "is_conversion_error",
     "is_database",
     "is_one_of",
     "is_time",
@@ -124,6 +125,7 @@ __all__ = [
     "sort_key",
     "stored_columns",
     "stored_keys",
+    "stored_text",
     "strict",
     "unreadable",
     "with_driver",
