@@ -191,6 +191,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("key", KEYS)
 def test_a_circle_comes_back_as_it_was_wherever_the_key_allows_it(key, shape, create, dialect, tune):
@@ -243,6 +244,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize("window", [1, 2, 500])
 @pytest.mark.parametrize(("fault", "members", "code"), FAULTS, ids=[name for name, *_ in FAULTS])
