@@ -35,7 +35,6 @@ def folder(tmp_path, monkeypatch):
         "zip://a.json::file://{}/a.zip",
         "simplecache::file://{}/a.json",
         "filecache::file://{}/a.json",
-        "blockcache::file://{}/a.json",
         "simplecache::zip://a.json::a.zip",
     ],
 )
