@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from histio.kinds.gate import Gate
 from histio.report import Fault
-from histio.wire import quote
+from histio.wire import quote, read_double
 
 MAX_DEPTH = 64
 """The default limit for the depth of nested objects and lists. A run of the bundled kinds has four levels."""
@@ -29,6 +30,14 @@ def _refuse(constant: str) -> NoReturn:
 decoder = json.JSONDecoder(parse_constant=_refuse)
 """Decodes JSON, without the NaN and infinities that Python accepts."""
 
+_exact_decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=read_double)
+
+
+def decoder_for(gate: Gate) -> json.JSONDecoder:
+    """The decoder for a file of the kinds of *gate*: with JSON values, it returns `RoundedNumber` too."""
+    return _exact_decoder if gate.has_json else decoder
+
+
 # Without backtracking: a long or unterminated string takes linear time.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -41,15 +50,20 @@ def check_positive(**options: object) -> None:
             raise ValueError(f"{name} must be a positive integer, not {quote(value)}")
 
 
-def decode(text: str, max_depth: int) -> Any:
+def decode(text: str, max_depth: int, by: json.JSONDecoder = decoder) -> Any:
     """Decode JSON *text*.
+
+    Args:
+        text: The text.
+        max_depth: The maximum depth of nesting.
+        by: The decoder.
 
     Raises:
         NotJsonError: It is not JSON, or nested too deeply.
     """
     check_depth(text, max_depth)
     try:
-        return decoder.decode(text)
+        return by.decode(text)
     except json.JSONDecodeError as error:
         raise NotJsonError(f"{error.msg} (column {error.pos + 1})") from None
     except RecursionError:

@@ -10,7 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, decode, decoder, describe_repeated_name, find_repeated_names
+from histio.files.decoding import (
+    NotJsonError,
+    decode,
+    decoder,
+    decoder_for,
+    describe_repeated_name,
+    find_repeated_names,
+)
 from histio.files.leftovers import describe_leftover, first_member, is_blank
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.sources import DamageError, Source
@@ -95,6 +102,7 @@ class Stream:
         self._kinds = gate.kinds
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
+        self._decoder = decoder_for(gate)
         self.repeated: tuple[Problem, ...] = ()
         self.header = self._read_header()
         # The beginning of a line in an export; the gate only checks the current version.
@@ -223,7 +231,7 @@ class Stream:
         else:
             try:
                 text = _text(line)
-                decoded = decode(text, self._max_depth)
+                decoded = decode(text, self._max_depth, self._decoder)
             except NotJsonError as error:
                 if line.endswith(b"\n") or not self.is_sealed:
                     self._count_unread(line, seal)
