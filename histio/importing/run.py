@@ -14,6 +14,7 @@ from histio.pointer import pointer
 from histio.report import Fault, Problem, Renaming
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
+WRITTEN: tuple[Outcome, ...] = ("imported", "updated")
 OnDuplicate = Literal["skip", "error", "update", "verify"]
 Values = dict[str, Any]
 

@@ -63,7 +63,7 @@ from histio.database.dialects.transactions import (
     writing_options,
 )
 from histio.database.dialects.urls import is_database, missing_file, with_driver
-from histio.database.dialects.written import check_count, counts_truly
+from histio.database.dialects.written import check_count, counts_truly, keeps_values
 
 __all__ = [
     "BETWEEN",
@@ -106,6 +106,7 @@ __all__ = [
     "is_database",
     "is_one_of",
     "is_time",
+    "keeps_values",
     "kept_seconds",
     "latest",
     "limits",

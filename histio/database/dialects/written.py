@@ -1,4 +1,4 @@
-"""Check whether the database keeps as many rows as an INSERT reports."""
+"""Find out whether the database keeps the rows and values that it is given."""
 
 from __future__ import annotations
 
@@ -26,6 +26,31 @@ def counts_truly(connection: Connection, tables: Collection[sa.Table]) -> bool:
         schemas = {table.schema for table in tables}
         return all(_is_plain_in_sqlite(connection, schema, tables) for schema in schemas)
     return name == "postgresql" and _is_plain_in_postgresql(connection, tables)
+
+
+def keeps_values(connection: Connection, tables: Collection[sa.Table]) -> bool:
+    """Whether *tables* store the values that an INSERT or UPDATE gives.
+
+    Triggers, rules and views can change them. MariaDB and MySQL show triggers only to users with the TRIGGER
+    privilege.
+    """
+    if connection.dialect.name not in MYSQL:
+        return counts_truly(connection, tables)
+    names: dict[str | None, list[str]] = {}
+    for table in tables:
+        names.setdefault(connection.schema_for_object(table), []).append(table.name)
+    return all(
+        connection.execute(_MYSQL_CHANGES, {"schema": schema, "names": of_schema}).first() is None
+        for schema, of_schema in names.items()
+    )
+
+
+_MYSQL_CHANGES = sa.text(
+    "SELECT 1 FROM information_schema.triggers WHERE event_object_schema = COALESCE(:schema, DATABASE()) "
+    "AND event_object_table IN :names AND event_manipulation <> 'DELETE' "
+    "UNION ALL SELECT 1 FROM information_schema.views "
+    "WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name IN :names"
+).bindparams(sa.bindparam("names", expanding=True))
 
 
 def check_count(connection: Connection, table: sa.Table, reported: int, written: int) -> None:
