@@ -25,10 +25,10 @@ from histio.importing.run import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema
+from histio.redact import redact
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuned, tuning
 from histio.typing import HistoryDocument
-from histio.wire import quote
 
 try:
     # Before version 2.1, SQLAlchemy reports that it is missing only when it is used.
@@ -540,7 +540,7 @@ def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:
         engine = sa_asyncio.create_async_engine(url, **options)
     except sa.exc.InvalidRequestError as error:
         raise BindingError(
-            f"{sa.make_url(url)!r} is not for asyncio: name an asyncio driver, or use History"
+            f"{redact(repr(sa.make_url(url)))} is not for asyncio: name an asyncio driver, or use History"
         ) from error
     set_up(engine.sync_engine)
     return engine
@@ -554,8 +554,8 @@ def _check_async(borrowed: Any) -> AsyncBorrowedSession | None:
     if borrowed is None or isinstance(borrowed, (AsyncConnection, AsyncSession, async_scoped_session)):
         return borrowed
     if isinstance(borrowed, (Engine, Connection, sessionmaker, Session, scoped_session)):
-        raise BindingError(f"{quote(borrowed)} is not for asyncio: use History")
+        raise BindingError(f"{redact(repr(borrowed)):.60} is not for asyncio: use History")
     raise BindingError(
-        f"cannot use {quote(borrowed)} as a database: "
+        f"cannot use {redact(repr(borrowed)):.60} as a database: "
         "pass a URL, AsyncEngine, AsyncConnection, async_sessionmaker, AsyncSession or async_scoped_session"
     )

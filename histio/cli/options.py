@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from histio.cli.printing import hide_passwords
+from histio.cli.printing import show_file
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -47,7 +47,7 @@ def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _C
 
         for file in (value,) if isinstance(value, str) else value or ():
             if is_database(file):
-                url = hide_passwords(file)
+                url = show_file(file)
                 raise click.UsageError(f"{url} is a database, not a file. Pass it as --url {url}")
         return value
 

@@ -149,7 +149,7 @@ def _problems(kind: Kind, raw: RawRun, faults: Iterable[tuple[Steps, Fault]]) ->
     run = Run(kind, raw)
     for steps, fault in faults:
         run.note(fault, *steps)
-    return run.problems
+    return list(run.problems)
 
 
 @contextmanager

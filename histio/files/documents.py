@@ -15,7 +15,7 @@ from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
 from histio.pointer import pointer
-from histio.report import Problem
+from histio.report import Problem, ProblemList
 from histio.tuning import tuning
 
 _CUT = re.compile(r"[-+.\w\\]*")
@@ -63,7 +63,7 @@ class Document:
         self._collections = collections
         self._limits = max_line_bytes, max_depth
         self.damage: tuple[Problem, ...] = ()
-        self.repeated: tuple[Problem, ...] = ()
+        self.repeated = ProblemList()
         self._lists: list[str] = []
         self.header = self._scan(gate)
 
@@ -84,7 +84,7 @@ class Document:
                 for name in text.members():
                     if name in members:
                         fault = describe_repeated_name(name)
-                        self.repeated += (Problem("warning", fault.code, str(fault), pointer(name)),)
+                        self.repeated.add(Problem("warning", fault.code, str(fault), pointer(name)))
                     if name in self._collections and text.next() == "[":
                         self._lists.append(name)
                         members[name] = []
@@ -160,7 +160,8 @@ class _Text:
 
     def _more(self) -> bool:
         """Read more, at least as much as is in memory; False at the end."""
-        _, self._column = self._position()
+        self._next_line()
+        self._column = self._next_column()
         self._text = rest = self._text[self._at :]
         self._at = self._counted = 0
         if len(rest) > self._max_size:
@@ -178,16 +179,19 @@ class _Text:
         self._bytes += len(data)
         return bool(data)
 
-    def _position(self) -> tuple[int, int]:
-        """The 1-based line and column of the next character."""
+    def _next_line(self) -> int:
+        """The 1-based line of the next character."""
         self._lines += self._text.count("\n", self._counted, self._at)
         self._counted = self._at
+        return self._lines
+
+    def _next_column(self) -> int:
+        """The 1-based column of the next character; takes as long as its line."""
         end = self._text.rfind("\n", 0, self._at)
-        return self._lines, self._column + self._at if end < 0 else self._at - end
+        return self._column + self._at if end < 0 else self._at - end
 
     def _place(self) -> str:
-        line, column = self._position()
-        return f"{self._name}, line {line}, column {column}"
+        return f"{self._name}, line {self._next_line()}, column {self._next_column()}"
 
     def _broken(self, why: str) -> DamageError:
         return DamageError("schema", f"{self._place()}: not JSON: {why}.")
@@ -228,7 +232,7 @@ class _Text:
             check_depth(text, self._max_depth)
         except NotJsonError as error:
             raise self._broken(str(error)) from None
-        self.line, _ = self._position()
+        self.line = self._next_line()
         self._at += size
         return value, text
 

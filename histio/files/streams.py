@@ -16,7 +16,7 @@ from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
 from histio.pointer import pointer
-from histio.report import Code, Fault, Problem
+from histio.report import Code, Fault, Problem, ProblemList
 from histio.wire import quote
 
 _SHOWN = 10_000
@@ -95,7 +95,7 @@ class Stream:
         self._kinds = gate.kinds
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
-        self.repeated: tuple[Problem, ...] = ()
+        self.repeated = ProblemList()
         self.header = self._read_header()
         # The beginning of a line in an export; the gate only checks the current version.
         newest = self.version == gate.version
@@ -131,7 +131,7 @@ class Stream:
             raise DocumentError(tuple(problems))
         for steps in find_repeated_names(_text(line)):
             fault = describe_repeated_name(steps[-1])
-            self.repeated += (Problem("warning", fault.code, str(fault), pointer(*steps), line=1),)
+            self.repeated.add(Problem("warning", fault.code, str(fault), pointer(*steps), line=1))
         return member["header"]  # type: ignore[no-any-return]
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:

@@ -76,7 +76,7 @@ class TwoSteps:
             failed = self._attempt(graph, runs)
             if not failed:
                 return
-            problems = {number: list(run.problems) for number, run in failed.items()}
+            problems = {number: run.problems.copy() for number, run in failed.items()}
             runs.revert()
             self._spool.forget(mark)
             for kind in self._kinds:
@@ -85,7 +85,7 @@ class TwoSteps:
                 cut = False
                 continue
             for number, run in failed.items():
-                run.problems[:] = problems[number]
+                run.problems = problems[number]
                 run.outcome = "rejected"
                 runs.end(number, run)
             graph.remove(failed)

@@ -23,6 +23,7 @@ from histio.cli.app import app
 from histio.tuning import tuned, tuning
 from tests.support import lab
 from tests.support.bakery import number
+from tests.support.conformance import check_host
 from tests.support.lab import document, named, reading, review, sample, study, trial, visit, visits
 from tests.support.mapping_styles import listening
 from tests.support.reports import codes_of
@@ -753,7 +754,7 @@ def a_review(_project, n, made):
 
 @pytest.mark.thorough
 def test_the_conformance_kit_is_content(history):
-    skipped = testing.check_host(history, make_runs=make_runs)
+    skipped = check_host(history, make_runs=make_runs)
     assert [reason for reason in skipped if "identity" in reason] == []
 
 

@@ -15,9 +15,9 @@ from sqlalchemy.dialects import mysql
 
 import histio
 from histio import BindingError, Epoch, ExportError, History
-from histio.testing import check_host
 from tests.support.bakery import number
 from tests.support.columns import host, things
+from tests.support.conformance import check_host
 from tests.support.reports import codes_of
 from tests.support.special_columns import into, required, rows_of, same_by_either_path
 

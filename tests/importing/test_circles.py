@@ -17,13 +17,13 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Session, relationship
 
 import histio
-import histio.testing
 from histio import History
 from histio.importing.graph import BLANK, HARD, LATE, Need
 from histio.importing.spool import Spool
 from histio.resolving.circles import circle_warnings
 from histio.tuning import tuned
 from tests.support.bakery import number
+from tests.support.conformance import check_host
 from tests.support.effort import examples
 from tests.support.reports import codes_of, outcomes
 
@@ -474,7 +474,7 @@ def test_the_conformance_kit_takes_kinds_that_refer_to_each_other(key, first, da
         for each in hens:
             each.egg_id = each.id
 
-    skipped = histio.testing.check_host(history, make_runs=make_runs)
+    skipped = check_host(history, make_runs=make_runs)
     assert [each for each in skipped if "refer to each other" not in each] == []
 
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from histio import ExportError, History, Slug
-from histio.testing import check_host
 from tests.support.bakery import number
+from tests.support.conformance import check_host
 from tests.support.parts import Base, Maker, Part, Repair, Use, document, kind, repair, stock, three
 from tests.support.reports import codes_of, outcomes
 

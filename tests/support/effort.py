@@ -24,7 +24,7 @@ class Effort(enum.StrEnum):
     THOROUGH = "thorough"
 
 
-EXAMPLES = {Effort.QUICK: 5, Effort.DEFAULT: 20, Effort.THOROUGH: 100}
+EXAMPLES = {Effort.QUICK: 3, Effort.DEFAULT: 12, Effort.THOROUGH: 60}
 """The examples of a property that says nothing else."""
 
 CELLS = {Effort.QUICK: 1, Effort.DEFAULT: 4}

@@ -30,6 +30,7 @@ from histio.cli.printing import (
     print_table,
     print_wrapped,
     report_unprintable,
+    show_file,
 )
 from histio.cli.process import interruptible
 from histio.cli.progress import progress_bar
@@ -127,7 +128,7 @@ def _check_options(file: str, page: str | None, *, force: bool, **options: Any) 
         load_jinja()  # raises before the import if it is not installed
     for option, path in (("--rejects", options["rejects"]), ("--report", page)):
         if path is not None and os.path.lexists(path) and not force:
-            raise click.UsageError(f"{option}: {path} exists; --force replaces it.")
+            raise click.UsageError(f"{option}: {show_file(path)} exists; --force replaces it.")
 
 
 def _write_page(
@@ -137,9 +138,9 @@ def _write_page(
         with interruptible():
             histio.report_page(file, page, history=history, imported=report, overwrite=force)
     except OSError as error:  # the import itself is done
-        print_line(f"--report: {escape(page)} could not be written: {error.strerror}", err=True)
+        print_line(f"--report: {show_file(page)} could not be written: {error.strerror}", err=True)
     except KeyboardInterrupt:
-        print_line(f"--report: {escape(page)} was not written, because of the interruption", err=True)
+        print_line(f"--report: {show_file(page)} was not written, because of the interruption", err=True)
 
 
 @contextmanager
@@ -229,13 +230,13 @@ def _conclude(
         )
     if any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(
-            f"To list the missing slugs, run histio references {escape(file)} --url …; create those rows, or "
-            "import again with --rename MEMBER:OLD=NEW."
+            f"To list the missing slugs, run histio references {show_file(file)} --url …; create those rows, "
+            "or import again with --rename MEMBER:OLD=NEW."
         )
     if rejects is not None and report.rejected:
-        lines.append(f"The rejected runs are in {escape(rejects)}: correct them and import that file.")
+        lines.append(f"The rejected runs are in {show_file(rejects)}: correct them and import that file.")
     elif report.rejected and not report.dry_run:
         lines.append("To write the rejected runs to a file, import again with --rejects FILE.")
     if report.truncated:
-        lines.append(f"{escape(file)} is damaged: it was imported up to the damage.")
+        lines.append(f"{show_file(file)} is damaged: it was imported up to the damage.")
     return lines or ["Done."]

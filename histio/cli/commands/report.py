@@ -8,7 +8,7 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
 from histio.cli.options import database_options, file_argument
-from histio.cli.printing import escape, print_line, report_unprintable
+from histio.cli.printing import print_line, report_unprintable, show_file
 
 
 @click.command()
@@ -32,5 +32,5 @@ def report(file: str | None, output: str, url: str | None, history_name: str | N
         histio.report_page(history if file is None else file, output, history=history, overwrite=force)
     target = "standard output" if output == "-" else output
     with report_unprintable("The page is written"):
-        print_line(f"Wrote {escape(target)}.", err=output == "-")
+        print_line(f"Wrote {show_file(target)}.", err=output == "-")
     return ExitCode.DONE

@@ -251,7 +251,7 @@ class FastPath:
             if id(raw) in self._cut:
                 run = Run(kind, raw, {kind.identity.members[0]: _uuid(kind, raw)})
                 run.note_cuts(self._cut[id(raw)][1])
-                self._tally.warn(run.warnings)
+                self._tally.warn(run)
 
 
 def _uuid(kind: Kind, raw: RawRun) -> str:
