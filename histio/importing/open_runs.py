@@ -77,7 +77,8 @@ class WaitingRuns:
     def warn(self, runs: Iterable[Run]) -> None:
         """Report further warnings of *runs*, which have been counted."""
         for run in runs:
-            self._tally.warn(run.warnings[run.cut :])
+            run.forget_cuts()  # these have been reported
+            self._tally.warn(run)
 
     def begin(self) -> None:
         self._mark = self._tally.mark()

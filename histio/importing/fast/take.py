@@ -239,7 +239,8 @@ class FastPath:
         runs = [self._destination.reader.read(raw) for raw in odd]
         warn_of_changed(self._destination, kind, runs)
         for run in runs:
-            self._tally.warn(run.warnings[run.cut :])
+            run.forget_cuts()  # these have been reported
+            self._tally.warn(run)
 
     def _record(self, raw: RawRun) -> Any:
         """The record of *raw* with its times cut."""
