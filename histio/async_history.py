@@ -60,7 +60,8 @@ class AsyncHistory:
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
     The database is awaited. Other work uses the processor; between two runs, it lets other tasks run at least
-    every 20 milliseconds. Files are read and written without awaiting.
+    every 20 milliseconds. Files are read and written without awaiting. An import that is cancelled writes
+    nothing, unless it is already committing.
 
     A history is immutable, and safe to share between tasks unless *bind* is not. Like an AsyncEngine, it
     belongs to one event loop.

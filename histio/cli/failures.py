@@ -79,5 +79,6 @@ _EXPLANATIONS: tuple[tuple[Any, ExitCode, Callable[[Any], str]], ...] = (
     ),
     (OSError, ExitCode.FAILED, _explain_file_error),
     (sa.exc.SQLAlchemyError, ExitCode.FAILED, str),
-    ((BindingError, NotConfiguredError, ValueError), ExitCode.USAGE, str),
+    (BindingError, ExitCode.USAGE, str),
+    ((NotConfiguredError, ValueError), ExitCode.USAGE, escape),
 )

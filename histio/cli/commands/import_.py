@@ -175,9 +175,11 @@ def _read_renames(path: str) -> dict[str, dict[str, str]]:
     try:
         rules = json.loads(Path(path).read_bytes())
     except ValueError as error:
-        raise click.UsageError(f"--rename: {path} is not JSON: {error}") from error
+        raise click.UsageError(f"--rename: {show_file(path)} is not JSON: {error}") from error
     if not isinstance(rules, dict) or not all(isinstance(slugs, dict) for slugs in rules.values()):
-        raise click.UsageError(f'--rename: {path} must look like {{"recipe_slug": {{"old": "new"}}}}.')
+        raise click.UsageError(
+            f'--rename: {show_file(path)} must look like {{"recipe_slug": {{"old": "new"}}}}.'
+        )
     return rules
 
 
