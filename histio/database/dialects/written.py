@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -28,19 +28,34 @@ def counts_truly(connection: Connection, tables: Collection[sa.Table]) -> bool:
     return name == "postgresql" and _is_plain_in_postgresql(connection, tables)
 
 
-def keeps_values(connection: Connection, tables: Collection[sa.Table]) -> bool:
-    """Whether *tables* store the values that an INSERT or UPDATE gives.
+class Kept(NamedTuple):
+    """What tables keep of the rows that they are given.
 
-    Triggers, rules and views can change them. MariaDB and MySQL show triggers only to users with the TRIGGER
-    privilege.
+    Attributes:
+        number: Whether the row count of an INSERT is the number of rows that were added.
+        values: Whether the stored values are those of the statement.
     """
-    if connection.dialect.name not in MYSQL:
-        return counts_truly(connection, tables)
+
+    number: bool
+    values: bool
+
+
+def what_is_kept(connection: Connection, tables: Collection[sa.Table]) -> Kept:
+    """What *tables* keep. Triggers, rules and views can change rows.
+
+    MariaDB and MySQL show triggers only to users with the TRIGGER privilege.
+    """
+    truly = counts_truly(connection, tables)
+    return Kept(truly, truly and not (connection.dialect.name in MYSQL and _has_triggers(connection, tables)))
+
+
+def _has_triggers(connection: Connection, tables: Collection[sa.Table]) -> bool:
+    """Whether one of *tables* of MariaDB or MySQL is a view, or has triggers that may change values."""
     names: dict[str | None, list[str]] = {}
     for table in tables:
         names.setdefault(connection.schema_for_object(table), []).append(table.name)
-    return all(
-        connection.execute(_MYSQL_CHANGES, {"schema": schema, "names": of_schema}).first() is None
+    return any(
+        connection.execute(_MYSQL_CHANGES, {"schema": schema, "names": of_schema}).first() is not None
         for schema, of_schema in names.items()
     )
 
