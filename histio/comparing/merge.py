@@ -11,7 +11,11 @@ from histio.comparing.ordered import OrderedFiles, open_ordered
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
 from histio.files import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINE_BYTES,
     FilePath,
+    Limits,
     build_export_report,
     choose_format,
     format_header_time,
@@ -35,6 +39,10 @@ def merge(
     follows: str | None = None,
     format: str | None = None,  # noqa: A002 - the word for it
     overwrite: bool = False,
+    sealed: bool = False,
+    max_bytes: int = MAX_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_depth: int = MAX_DEPTH,
 ) -> ExportReport:
     """Write the runs of several files to one sealed file, in the order of exports; memory is constant.
 
@@ -56,15 +64,20 @@ def merge(
             that the first of *paths* follows; if that is one of *paths*, the one that it follows, and so on.
         format: The format, such as ``jsonl.zst``. None: the one that the ending of *out* names, or a stream.
         overwrite: Whether to replace an existing file.
+        sealed: Whether to refuse documents, and streams whose header has ``"sealed": false``.
+        max_bytes: The maximum size of each uncompressed file.
+        max_line_bytes: The maximum size of a run in bytes.
+        max_depth: The maximum depth of nested objects and lists in a run.
 
     Raises:
         DocumentError: A file is not a history, is damaged, or has an invalid line or record. Nothing has been
             written.
         ExportError: A run has text that is not valid Unicode.
         FileExistsError: The file exists, and *overwrite* is false.
-        ValueError: There are no *paths*.
+        ValueError: There are no *paths*, or a limit is not a positive integer.
     """
     files = _list_files(paths)
+    limits = Limits(max_bytes, max_line_bytes, max_depth)
     form = choose_format(out, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
@@ -73,7 +86,7 @@ def merge(
     bound = history.bound
     with (
         target(out, compression=form.compression, overwrite=overwrite) as file,
-        open_ordered(files, bound) as ordered,
+        open_ordered(files, bound, limits, sealed=sealed) as ordered,
     ):
         names = _find_kinds(ordered, bound)
         collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in names}

@@ -5,20 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
 from histio.pointer import parse
 from histio.report import Fault
-from histio.wire import quote
-
-MAX_DEPTH = 64
-"""The default limit for the depth of nested objects and lists. A run of the bundled kinds has four levels."""
-
-MAX_LINE_BYTES = 2**27
-"""The default limit for one run, in bytes: 128 MiB, about 400,000 ledger entries."""
 
 
 class NotJsonError(ValueError):
@@ -35,13 +27,6 @@ decoder = json.JSONDecoder(parse_constant=_refuse)
 # Without backtracking: a long or unterminated string takes linear time.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
-
-
-def check_positive(**options: object) -> None:
-    """Raise ValueError if one of the *options* is not a positive integer."""
-    for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
-            raise ValueError(f"{name} must be a positive integer, not {quote(value)}")
 
 
 def decode(text: str, max_depth: int) -> Any:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeAlias, TypeGuard
 
 from histio.files.compression import DamageError, Decompress, choose_decompressor, plain
+from histio.files.limits import MAX_BYTES
 from histio.redact import strip_secrets
 
 __all__ = [
-    "MAX_BYTES",
     "DamageError",
     "FilePath",
     "Source",
@@ -30,9 +30,6 @@ __all__ = [
 
 FilePath: TypeAlias = str | os.PathLike[str] | BinaryIO
 """A path, a URL, ``"-"`` for standard input or output, or an open binary file."""
-
-MAX_BYTES = 2**36
-"""The default limit for one file, in uncompressed bytes: 64 GiB."""
 
 _CHUNK = 2**16
 _IN_MEMORY = 2**20

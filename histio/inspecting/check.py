@@ -12,8 +12,8 @@ from histio.files import (
     MAX_DEPTH,
     MAX_LINE_BYTES,
     FilePath,
+    Limits,
     Source,
-    check_positive,
     reading,
 )
 from histio.files.decoding import describe_repeated_name, find_line_numbers, find_repeated_names
@@ -38,6 +38,7 @@ def check_file(
     *,
     history: History | None = None,
     truncate_times: bool = False,
+    sealed: bool = False,
     max_bytes: int = MAX_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
     max_depth: int = MAX_DEPTH,
@@ -54,6 +55,7 @@ def check_file(
         history: Defines what the file may contain. None: the bundled kinds, without a database.
         truncate_times: Whether to cut times to the digits of a second that their columns keep, with a warning
             for each. False: such a time is a problem. It has no effect without a database.
+        sealed: Whether a document, and a stream whose header has ``"sealed": false``, are errors.
         max_bytes: The largest size of the uncompressed file.
         max_line_bytes: The largest size of a run in bytes.
         max_depth: How deeply objects and lists may be nested in a run.
@@ -66,12 +68,11 @@ def check_file(
         ValueError: A limit is not a positive integer.
     """
     bound = (history or History()).bound
-    limits = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
-    check_positive(max_bytes=max_bytes, **limits)
+    limits = Limits(max_bytes, max_line_bytes, max_depth)
     try:
         with ExitStack() as stack:
             source = Source(path, max_bytes=max_bytes)
-            file = stack.enter_context(reading(source, bound.gate, bound.kinds, **limits))
+            file = stack.enter_context(reading(source, bound.gate, bound.kinds, limits, sealed=sealed))
             look_ups = None
             if bound.has_database:
                 opened = open_look_ups(bound, version=file.version, truncate_times=truncate_times)

@@ -100,6 +100,7 @@ def test_the_order_in_which_runs_come_does_not_matter(history):
     assert outcomes(report) == (0, 0, RUNS, 0)
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "outcome"),
@@ -121,6 +122,7 @@ def to_file(history, path):
     return path
 
 
+@pytest.mark.turns
 @pytest.mark.cells(1)
 @pytest.mark.parametrize("name", ["all.json", "all.jsonl", "all.jsonl.gz", "all.jsonl.zst"])
 def test_files_move_them_to_a_database_with_other_row_ids(create, tmp_path, name):
@@ -287,6 +289,7 @@ def test_a_run_whose_project_is_unknown_is_no_duplicate_of_another(full):
 # --- what is said of a run that exists ----------------------------------------------------------------
 
 
+@pytest.mark.turns
 @pytest.mark.cells(1)
 @pytest.mark.parametrize(
     ("members", "conflict"),

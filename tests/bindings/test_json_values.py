@@ -67,6 +67,7 @@ def test_null_is_stored_as_the_column_says_by_either_path(create, none_as_null):
     assert exported(History(engine, kind)) == things(None, [None])
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("stored", "given", "same"),
     [

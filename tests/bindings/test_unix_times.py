@@ -119,6 +119,7 @@ def test_what_the_unit_or_the_column_cannot_hold_is_a_problem(column_type, unit,
     assert not Draft202012Validator(history.json_schema()).is_valid(things(value))
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("value", "stored"),
     [

@@ -16,10 +16,13 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
 from histio.cli.options import (
+    LimitOptions,
     database_options,
     file_argument,
     json_option,
+    limit_options,
     quiet_option,
+    sealed_option,
     truncate_times_option,
 )
 from histio.cli.printing import (
@@ -60,9 +63,11 @@ from histio.report import list_outcomes
 @click.option("--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after every N runs.")
 @truncate_times_option
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
+@sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
 @click.option("--report", "page", metavar="FILE", help="Write an HTML report about the import to FILE.")
 @click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
+@limit_options
 @quiet_option
 @json_option
 def import_(
@@ -73,6 +78,7 @@ def import_(
     rename: tuple[str, ...],
     page: str | None,
     force: bool,
+    limits: LimitOptions,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -96,9 +102,9 @@ def import_(
             _report_commits(options["commit_every"]),
             progress_bar(enabled=not (quiet or as_json)) as progress,
         ):
-            report = history.import_file(file, rename=renames, progress=progress, **options)
+            report = history.import_file(file, rename=renames, progress=progress, **limits, **options)
         if page is not None:
-            _write_page(file, page, history, report, force=force)
+            _write_page(file, page, history, report, force=force, limits=limits)
     nothing_written = options["atomic"] and report.rejected > 0
     code = _exit_code(report, nothing_written=nothing_written)
     done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
@@ -118,6 +124,8 @@ def _check_options(file: str, page: str | None, *, force: bool, **options: Any) 
     """Raise UsageError for options that exclude each other, and for files that exist."""
     if options["commit_every"] and (options["atomic"] or options["dry_run"]):
         raise click.UsageError("--commit-every cannot be combined with --atomic or --dry-run.")
+    if options["sealed"] and options["allow_truncated"]:
+        raise click.UsageError("--sealed cannot be combined with --allow-truncated.")
     if page is not None and file == "-":
         raise click.UsageError(
             "--report cannot be combined with standard input, which can be read only once."
@@ -132,11 +140,17 @@ def _check_options(file: str, page: str | None, *, force: bool, **options: Any) 
 
 
 def _write_page(
-    file: str, page: str, history: histio.History, report: histio.ImportReport, *, force: bool
+    file: str,
+    page: str,
+    history: histio.History,
+    report: histio.ImportReport,
+    *,
+    force: bool,
+    limits: LimitOptions,
 ) -> None:
     try:
         with interruptible():
-            histio.report_page(file, page, history=history, imported=report, overwrite=force)
+            histio.report_page(file, page, history=history, imported=report, overwrite=force, **limits)
     except OSError as error:  # the import itself is done
         print_line(f"--report: {show_file(page)} could not be written: {error.strerror}", err=True)
     except KeyboardInterrupt:
