@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from histio.database.dialects import (
     check_kind,
     commit,
+    connecting,
     create_engine,
     ensure_transaction,
     reading_options,
@@ -122,7 +123,8 @@ class Database:
             names = ", ".join(dict.fromkeys(mapper.class_.__name__ for mapper in self._mappers))
             raise BindingError(f"the session keeps {names} in several databases; create a History for each")
         self._check_dialect(binds[0].dialect)
-        connection = session.connection({"mapper": self.mapper}, execution_options=options(binds[0]))
+        with connecting(binds[0].dialect):
+            connection = session.connection({"mapper": self.mapper}, execution_options=options(binds[0]))
         ensure_transaction(connection)
         return connection
 

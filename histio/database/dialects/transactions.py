@@ -17,9 +17,12 @@ from histio.database.dialects.names import MYSQL
 from histio.database.dialects.stored import quote_name
 from histio.errors import BindingError
 
-# By database, the query for the character set of a connection, and the result for Unicode.
-_OF_MYSQL = ("SELECT concat_ws(' ', @@character_set_client, @@character_set_results)", "utf8mb4 utf8mb4")
-_CHARACTER_SETS = {"postgresql": ("SHOW client_encoding", "UTF8"), **dict.fromkeys(MYSQL, _OF_MYSQL)}
+# By database, the query for the character sets of a connection, and what all of them have to be.
+_OF_MYSQL = "SELECT @@character_set_client, @@character_set_connection, @@character_set_results"
+_CHARACTER_SETS = {
+    "postgresql": ("SHOW client_encoding", "UTF8"),
+    **dict.fromkeys(MYSQL, (_OF_MYSQL, "utf8mb4")),
+}
 
 
 def create_engine(url: str | sa.URL, **options: Any) -> Engine:
@@ -128,12 +131,28 @@ def ensure_transaction(connection: Connection) -> None:
     if connection.dialect.name == "sqlite" and not getattr(driver, "in_transaction", True):
         _begin_sqlite(connection)
     query, unicode = _CHARACTER_SETS.get(connection.dialect.name, ("", ""))
-    used = connection.exec_driver_sql(query).scalar_one() if query else unicode
-    if used != unicode:
-        needed = unicode.split()[0]
-        raise BindingError(
-            f"the connection uses the character set {used}, which would change characters; use {needed}"
-        )
+    for used in connection.exec_driver_sql(query).one() if query else ():
+        if used != unicode:
+            raise _character_set_error(used, unicode)
+
+
+def _character_set_error(used: str | None, unicode: str) -> BindingError:
+    text = f"the connection uses the character set {used}, which would change characters; use {unicode}"
+    return BindingError(text)
+
+
+@contextmanager
+def connecting(dialect: sa.Dialect) -> Iterator[None]:
+    """In this block, connect; the character set of PostgreSQL that has no characters is refused by name.
+
+    psycopg returns bytes instead of text then, which SQLAlchemy does not expect.
+    """
+    try:
+        yield
+    except TypeError as error:
+        if dialect.name == "postgresql" and "bytes-like" in str(error):
+            raise _character_set_error("SQL_ASCII", "UTF8") from error
+        raise
 
 
 def _autocommits(driver: Any) -> bool:
