@@ -20,6 +20,7 @@ from histio.database.dialects import (
     connecting,
     create_engine,
     ensure_transaction,
+    neutral,
     reading_options,
     writing_options,
 )
@@ -66,11 +67,16 @@ class Database:
 
     @contextmanager
     def reading(self, session: BorrowedSession | None) -> Iterator[Connection]:
-        """Open a connection to read; unless it belongs to the caller, all SELECTs see the same snapshot."""
+        """Open a connection to read.
+
+        Unless it belongs to the caller, all SELECTs see the same snapshot, and no setting changes values.
+        """
         bind = self.bind if session is None else _check_bind(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
-                yield self._connection(own, reading_options)
+                connection = self._connection(own, reading_options)
+                with neutral(connection, *self._kinds):
+                    yield connection
         else:
             yield self._borrow(bind)[0]
 

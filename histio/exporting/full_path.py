@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from histio.database.dialects import savepoint
+from histio.database.dialects import reading
 from histio.exporting.dump import Page, dump_page, select_runs
 from histio.exporting.identities import refuse_misspelled
 from histio.exporting.ordered import OrderedRuns
@@ -17,16 +17,17 @@ from histio.exporting.unreadable import altered_values, refuse_unreadable
 def full_pages(runs: OrderedRuns, tally: ExportTally, *further: Any) -> Iterator[Page]:
     """Pages of the *runs* that meet the *further* conditions; *tally* collects problems and warnings."""
     connection, kind = runs.connection, runs.kind
-    with savepoint(connection):
+    with reading(connection, kind):
         spelled = refuse_misspelled(connection, kind, runs.conditions(*further), tally)
         readable = refuse_unreadable(connection, kind, runs.conditions(*further, *spelled), [], tally)
     statement = runs.select(select_runs(kind), *further, *spelled, *readable)
     following, more = statement, True
     while more:
-        size, more = page_size(connection, kind, following)
-        if not size:
-            return
-        page = dump_page(connection, kind, runs.identity, following.limit(size), size)
+        with reading(connection, kind):
+            size, more = page_size(connection, kind, following)
+            if not size:
+                return
+            page = dump_page(connection, kind, runs.identity, following.limit(size), size)
         tally.refuse(page.problems)
         tally.skipped += page.skipped
         if page.identities and not tally.exact:
@@ -41,6 +42,6 @@ def _warn_of_altered(runs: OrderedRuns, page: Page, tally: ExportTally) -> None:
     """Add a warning for each value of the *page* that SQLAlchemy reads as another value."""
     connection, kind = runs.connection, runs.kind
     exported = kind.identity.sql(kind.table.mapper.class_, apart=True).among(page.identities)
-    with savepoint(connection):
+    with reading(connection, kind):
         altered = list(altered_values(connection, kind, [exported]))
     tally.warn(kind, len(altered), altered)
