@@ -25,10 +25,10 @@ from histio.importing.run import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema
+from histio.redact import redact
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuned, tuning
 from histio.typing import HistoryDocument
-from histio.wire import quote
 
 try:
     # Before version 2.1, SQLAlchemy reports that it is missing only when it is used.
@@ -60,7 +60,8 @@ class AsyncHistory:
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
     The database is awaited. Other work uses the processor; between two runs, it lets other tasks run at least
-    every 20 milliseconds. Files are read and written without awaiting.
+    every 20 milliseconds. Files are read and written without awaiting. An import that is cancelled writes
+    nothing, unless it is already committing.
 
     A history is immutable, and safe to share between tasks unless *bind* is not. Like an AsyncEngine, it
     belongs to one event loop.
@@ -346,6 +347,7 @@ class AsyncHistory:
         allow_truncated: bool = False,
         commit_every: int | None = None,
         follows: str | None = None,
+        sealed: bool = False,
         max_bytes: int = MAX_BYTES,
         max_line_bytes: int = MAX_LINE_BYTES,
         max_depth: int = MAX_DEPTH,
@@ -376,6 +378,8 @@ class AsyncHistory:
             commit_every: Verify the whole file first, then commit after every so many runs. After an
                 interruption, the same call continues the import. None: one transaction.
             follows: The predecessor that the stream's header must name; None: any, or none.
+            sealed: Whether to refuse what has no seal that shows that it is complete: documents, and streams
+                whose header has ``"sealed": false``. It excludes *allow_truncated*.
             max_bytes: The maximum size of the uncompressed file; a larger file is not imported.
             max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
                 document with a longer run is not imported.
@@ -388,7 +392,8 @@ class AsyncHistory:
         Raises:
             DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
-            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session.
+            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
+                *allow_truncated*; or a limit is not a positive integer.
             OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
                 after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
@@ -406,6 +411,7 @@ class AsyncHistory:
             allow_truncated=allow_truncated,
             commit_every=commit_every,
             follows=follows,
+            sealed=sealed,
             max_bytes=max_bytes,
             max_line_bytes=max_line_bytes,
             max_depth=max_depth,
@@ -540,7 +546,7 @@ def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:
         engine = sa_asyncio.create_async_engine(url, **options)
     except sa.exc.InvalidRequestError as error:
         raise BindingError(
-            f"{sa.make_url(url)!r} is not for asyncio: name an asyncio driver, or use History"
+            f"{redact(repr(sa.make_url(url)))} is not for asyncio: name an asyncio driver, or use History"
         ) from error
     set_up(engine.sync_engine)
     return engine
@@ -554,8 +560,8 @@ def _check_async(borrowed: Any) -> AsyncBorrowedSession | None:
     if borrowed is None or isinstance(borrowed, (AsyncConnection, AsyncSession, async_scoped_session)):
         return borrowed
     if isinstance(borrowed, (Engine, Connection, sessionmaker, Session, scoped_session)):
-        raise BindingError(f"{quote(borrowed)} is not for asyncio: use History")
+        raise BindingError(f"{redact(repr(borrowed)):.60} is not for asyncio: use History")
     raise BindingError(
-        f"cannot use {quote(borrowed)} as a database: "
+        f"cannot use {redact(repr(borrowed)):.60} as a database: "
         "pass a URL, AsyncEngine, AsyncConnection, async_sessionmaker, AsyncSession or async_scoped_session"
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
 from histio.cli.app import app
+from histio.cli.options import URL_VARIABLE
+from histio.cli.printing import print_error
 from histio.cli.process import flush
 
 
@@ -24,8 +27,8 @@ def run(argv: Sequence[str] | None) -> int:
 
     Raises:
         KeyboardInterrupt: The command was interrupted.
-        Exception: Anything, where the environment asks for tracebacks.
     """
+    quoted = [*(sys.argv[1:] if argv is None else argv), os.environ.get(URL_VARIABLE, "")]
     # A character that the terminal cannot show must not end a command.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -34,16 +37,19 @@ def run(argv: Sequence[str] | None) -> int:
         code = app.main(argv, prog_name="histio", standalone_mode=False)
         flush()
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        print_error(text.getvalue(), quoted)
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
-    except Exception as error:  # a command never ends with a traceback, unless asked to
+    except Exception as error:  # noqa: BLE001 - explained; with a traceback only if that is asked for
         from histio.cli.failures import TRACEBACK_VARIABLE, explain_failure
 
+        failure, explanation = explain_failure(error)
         if os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        failure, text = explain_failure(error)
-        click.echo(f"Error: {text}", err=True)
+            print_error(traceback.format_exc(), quoted)
+        else:
+            print_error(f"Error: {explanation}", quoted)
         return failure
     return int(code or 0)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from histio.files.compression import Compression, Compressor, compressor
-from histio.files.sources import hide_secrets, is_url, load_fsspec, refuse_text
+from histio.files.sources import is_url, load_fsspec, refuse_text
 from histio.files.temporaries import open_temporary
 from histio.progress import before_last_step
+from histio.redact import strip_secrets
 
 Name = Literal["json", "jsonl"]
 
@@ -61,7 +62,7 @@ def choose_format(path: str | os.PathLike[str] | BinaryIO, format: str | None = 
 
 def _name(path: str | os.PathLike[str] | BinaryIO) -> str:
     if is_url(path):
-        return hide_secrets(path).partition("#")[0]
+        return strip_secrets(path).partition("#")[0]
     if isinstance(path, (str, os.PathLike)):
         return os.fspath(path)
     name = getattr(path, "name", None)
@@ -234,11 +235,11 @@ def _upload(url: str, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a local file that is uploaded to *url* in the end."""
     system, path = load_fsspec().url_to_fs(url)
     if not overwrite and system.exists(path):
-        raise _exists(hide_secrets(url))
+        raise _exists(strip_secrets(url))
     with tempfile.TemporaryDirectory(prefix="histio-") as directory:
         local = Path(directory, "upload")
         with local.open("xb") as file:
             yield file
         if not overwrite and system.exists(path):
-            raise _exists(hide_secrets(url))
+            raise _exists(strip_secrets(url))
         system.put_file(str(local), path)

@@ -35,7 +35,8 @@ class Duplicates:
     def settle(self, kind: Kind, runs: Sequence[Run]) -> None:
         """Set the outcomes of well-formed *runs* that exist.
 
-        A run that is to be updated and refers to a run that is not stored gets none yet.
+        A run that is to be updated gets none yet if it refers to a run that is not stored, or takes a unique
+        value that another row has.
         """
         if not runs:
             return
@@ -86,7 +87,10 @@ class Duplicates:
         for run in runs:
             if self._came_before(run):
                 _warn_of_copy(run)
-            if run.outcome == "rejected" and destination.dependencies.find_missing(run, destination.resolver):
+            if run.outcome == "rejected" and (
+                run in self._updater.blocked
+                or destination.dependencies.find_missing(run, destination.resolver)
+            ):
                 run.outcome = None
         updated = [run for run in runs if run.outcome == "updated"]
         destination.spool.note(kind.name, [(run.uuid or "", run.place) for run in updated])

@@ -13,6 +13,7 @@ from histio.database.connect import BorrowedSession
 from histio.errors import DocumentError
 from histio.files import (
     FilePath,
+    Limits,
     Source,
     check_damage,
     check_follows,
@@ -89,19 +90,18 @@ def import_file(
     allow_truncated: bool,
     commit_every: int | None,
     follows: str | None,
-    max_bytes: int,
-    max_line_bytes: int,
-    max_depth: int,
+    sealed: bool,
+    limits: Limits,
     progress: Report | None,
 ) -> ImportReport:
     """Import the runs of the file at *path*; see `History.import_file`."""
-    limits = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
-    check_positive(max_bytes=max_bytes, **limits)
+    if sealed and allow_truncated:
+        raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
     meter = Meter(progress)
     with (
-        Source(path, max_bytes=max_bytes) as source,
-        reading(source, bound.gate, bound.kinds, **limits) as file,
+        Source(path, max_bytes=limits.max_bytes) as source,
+        reading(source, bound.gate, bound.kinds, limits, sealed=sealed) as file,
         open_rejects(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
     ):
         check_follows(file, follows)

@@ -100,7 +100,7 @@ class LookUps:
         for run in with_pauses(runs):
             if not run.problems:  # a rejected run leaves its identities to others
                 note_repeated(run, self._spool)
-        return [problem for run in runs for problem in (*run.problems, *run.warnings)]
+        return [problem for run in runs for problem in run.findings()]
 
     def expect(self, raw_runs: Iterable[RawRun]) -> None:
         """Find out which of *raw_runs* could be imported; `look_up` then resolves references to them."""
