@@ -63,7 +63,7 @@ from histio.database.dialects.transactions import (
     writing_options,
 )
 from histio.database.dialects.urls import is_database, missing_file, with_driver
-from histio.database.dialects.written import check_count, counts_truly
+from histio.database.dialects.written import Kept, check_count, what_is_kept
 
 __all__ = [
     "BETWEEN",
@@ -72,6 +72,7 @@ __all__ = [
     "CharacterSets",
     "Driver",
     "Form",
+    "Kept",
     "Limit",
     "Repeated",
     "RowFaultError",
@@ -90,7 +91,6 @@ __all__ = [
     "check_kind",
     "commit",
     "compares_exactly",
-    "counts_truly",
     "counts_up",
     "create_engine",
     "cut_time",
@@ -129,6 +129,7 @@ __all__ = [
     "stored_text",
     "strict",
     "unreadable",
+    "what_is_kept",
     "with_driver",
     "writing_options",
 ]
