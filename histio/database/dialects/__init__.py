@@ -9,7 +9,7 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
-from histio.database.dialects.faults import Repeated, RowFaultError, row_fault
+from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, row_fault
 from histio.database.dialects.limits import (
     Limit,
     check_kind,
@@ -102,6 +102,7 @@ __all__ = [
     "has_plain_type",
     "hides_rivals",
     "insert_rows",
+    "is_conflict",
     "is_conversion_error",
     "is_database",
     "is_one_of",
