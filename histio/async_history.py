@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, cast
 
@@ -23,14 +25,14 @@ from histio.importing.run import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema
+from histio.redact import redact
 from histio.report import ExportReport, ImportReport, Problem
-from histio.tuning import tuning
+from histio.tuning import tuned, tuning
 from histio.typing import HistoryDocument
-from histio.wire import quote
 
 try:
     # Before version 2.1, SQLAlchemy reports that it is missing only when it is used.
-    import greenlet as _greenlet  # type: ignore[import-untyped]  # noqa: F401
+    import greenlet  # type: ignore[import-untyped]
     from sqlalchemy.ext import asyncio as sa_asyncio
     from sqlalchemy.ext.asyncio import (
         AsyncConnection,
@@ -47,6 +49,9 @@ else:
 AsyncBorrowedSession: TypeAlias = "AsyncSession | async_scoped_session[Any] | AsyncConnection"
 AsyncBind: TypeAlias = "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | AsyncBorrowedSession | None"
 
+_SLICE = 0.02
+"""The time after which other tasks of the event loop run, in seconds."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -54,8 +59,9 @@ _T = TypeVar("_T")
 class AsyncHistory:
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
-    Only the database is awaited. Reading and checking documents uses the processor, and blocks the event
-    loop.
+    The database is awaited. Other work uses the processor; between two runs, it lets other tasks run at least
+    every 20 milliseconds. Files are read and written without awaiting. An import that is cancelled writes
+    nothing, unless it is already committing.
 
     A history is immutable, and safe to share between tasks unless *bind* is not. Like an AsyncEngine, it
     belongs to one event loop.
@@ -341,6 +347,7 @@ class AsyncHistory:
         allow_truncated: bool = False,
         commit_every: int | None = None,
         follows: str | None = None,
+        sealed: bool = False,
         max_bytes: int = MAX_BYTES,
         max_line_bytes: int = MAX_LINE_BYTES,
         max_depth: int = MAX_DEPTH,
@@ -352,8 +359,6 @@ class AsyncHistory:
         The content of the file decides whether it is read as a stream or a document, and how it is
         decompressed. A stream is read once, in one transaction that is committed after the trailer has been
         verified; a document is read twice.
-
-        Other tasks wait while the file is read.
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
@@ -373,6 +378,8 @@ class AsyncHistory:
             commit_every: Verify the whole file first, then commit after every so many runs. After an
                 interruption, the same call continues the import. None: one transaction.
             follows: The predecessor that the stream's header must name; None: any, or none.
+            sealed: Whether to refuse what has no seal that shows that it is complete: documents, and streams
+                whose header has ``"sealed": false``. It excludes *allow_truncated*.
             max_bytes: The maximum size of the uncompressed file; a larger file is not imported.
             max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
                 document with a longer run is not imported.
@@ -385,7 +392,8 @@ class AsyncHistory:
         Raises:
             DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
-            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session.
+            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
+                *allow_truncated*; or a limit is not a positive integer.
             OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
                 after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
@@ -403,6 +411,7 @@ class AsyncHistory:
             allow_truncated=allow_truncated,
             commit_every=commit_every,
             follows=follows,
+            sealed=sealed,
             max_bytes=max_bytes,
             max_line_bytes=max_line_bytes,
             max_depth=max_depth,
@@ -482,7 +491,22 @@ class _SyncSessions(sessionmaker[Session]):
 async def _in_greenlet(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
     """Run *work* in a greenlet, in which SQLAlchemy can await its drivers, and return the result."""
     # The session only provides the greenlet. It has no database, so there is nothing to close.
-    return await AsyncSession().run_sync(lambda _session: work(*args, **options))
+    return await AsyncSession().run_sync(lambda _session: _with_pauses(work, *args, **options))
+
+
+def _with_pauses(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+    """Run *work* in the current greenlet, and let other tasks of the event loop run at every pause."""
+    own, last = greenlet.getcurrent(), time.monotonic()
+
+    def pause() -> None:
+        nonlocal last
+        # A callback may have started other work, in a thread that has inherited the context.
+        if time.monotonic() - last >= _SLICE and greenlet.getcurrent() is own:
+            sa.util.await_only(asyncio.sleep(0))
+            last = time.monotonic()
+
+    with tuned(pause=pause):
+        return work(*args, **options)
 
 
 async def _by_page(
@@ -522,7 +546,7 @@ def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:
         engine = sa_asyncio.create_async_engine(url, **options)
     except sa.exc.InvalidRequestError as error:
         raise BindingError(
-            f"{sa.make_url(url)!r} is not for asyncio: name an asyncio driver, or use History"
+            f"{redact(repr(sa.make_url(url)))} is not for asyncio: name an asyncio driver, or use History"
         ) from error
     set_up(engine.sync_engine)
     return engine
@@ -536,8 +560,8 @@ def _check_async(borrowed: Any) -> AsyncBorrowedSession | None:
     if borrowed is None or isinstance(borrowed, (AsyncConnection, AsyncSession, async_scoped_session)):
         return borrowed
     if isinstance(borrowed, (Engine, Connection, sessionmaker, Session, scoped_session)):
-        raise BindingError(f"{quote(borrowed)} is not for asyncio: use History")
+        raise BindingError(f"{redact(repr(borrowed)):.60} is not for asyncio: use History")
     raise BindingError(
-        f"cannot use {quote(borrowed)} as a database: "
+        f"cannot use {redact(repr(borrowed)):.60} as a database: "
         "pass a URL, AsyncEngine, AsyncConnection, async_sessionmaker, AsyncSession or async_scoped_session"
     )

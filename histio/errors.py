@@ -102,10 +102,11 @@ class ProblemsError(HistioError):
 
     def lines(self, describe: Callable[[Problem], str] = str) -> list[str]:
         """The lines of the text, with each problem described by *describe*."""
-        lines = [self.summary.format(count=len(self.problems))]
+        count = sum(problem.more or 1 for problem in self.problems)
+        lines = [self.summary.format(count=count)]
         lines += [f"  {describe(problem)}" for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"  … and {len(self.problems) - _SHOWN} more")
+        if count > _SHOWN:
+            lines.append(f"  … and {count - _SHOWN} more")
         return lines
 
 

@@ -17,7 +17,7 @@ from histio.errors import BindingError
 from histio.exporting.execute import export_document, export_file, iterate_runs
 from histio.exporting.selection import Where, select_kinds
 from histio.exporting.tally import OnUnreadable
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
+from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits
 from histio.importing.execute import ImportOptions, check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.model_behavior import customized_tables
@@ -328,6 +328,7 @@ class History:
         allow_truncated: bool = False,
         commit_every: int | None = None,
         follows: str | None = None,
+        sealed: bool = False,
         max_bytes: int = MAX_BYTES,
         max_line_bytes: int = MAX_LINE_BYTES,
         max_depth: int = MAX_DEPTH,
@@ -358,6 +359,8 @@ class History:
             commit_every: Verify the whole file first, then commit after every so many runs. After an
                 interruption, the same call continues the import. None: one transaction.
             follows: The predecessor that the stream's header must name; None: any, or none.
+            sealed: Whether to refuse what has no seal that shows that it is complete: documents, and streams
+                whose header has ``"sealed": false``. It excludes *allow_truncated*.
             max_bytes: The maximum size of the uncompressed file; a larger file is not imported.
             max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
                 document with a longer run is not imported.
@@ -370,7 +373,8 @@ class History:
         Raises:
             DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
-            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session.
+            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
+                *allow_truncated*; or a limit is not a positive integer.
             OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
                 after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
@@ -392,9 +396,8 @@ class History:
             allow_truncated=allow_truncated,
             commit_every=commit_every,
             follows=follows,
-            max_bytes=max_bytes,
-            max_line_bytes=max_line_bytes,
-            max_depth=max_depth,
+            sealed=sealed,
+            limits=Limits(max_bytes, max_line_bytes, max_depth),
             progress=progress,
         )
 

@@ -12,6 +12,12 @@ _T = TypeVar("_T")
 INTERVAL = 0.1
 """The shortest time between two calls, in seconds."""
 
+before_last_step: list[Callable[[], None]] = []
+"""Called just before an export or import becomes final, by its COMMIT or by the name of its file.
+
+The command line ignores signals from then on, so that its exit code says what has happened.
+"""
+
 Phase = Literal["export", "verify", "import"]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 Severity = Literal["error", "warning"]
@@ -30,6 +30,9 @@ Code = Literal[
 
 KEPT = 1_000
 """The largest number of problems that a report keeps; the same for warnings and for renamings."""
+
+LISTED = 100
+"""The largest number of problems of one run that are listed; the same for warnings and for renamings."""
 
 
 class Fault(str):
@@ -63,6 +66,8 @@ class Problem:
         index: The run's 0-based index in its list; None for the document itself.
         line: The 1-based line of a stream; None in a document, unless its file was checked.
         hint: What may have been meant; None: nothing is similar.
+        more: The number of further problems that this one stands for, because a run lists its first 100 only;
+            None: it stands for itself.
     """
 
     severity: Severity
@@ -74,12 +79,73 @@ class Problem:
     index: int | None = None
     line: int | None = None
     hint: str | None = None
+    more: int | None = None
+
+    @property
+    def above(self) -> str:
+        """The pointer to its run; to the document itself if it is not about a run."""
+        steps = 0 if self.kind is None else 2 if self.line is None else 1
+        return "/".join(self.pointer.split("/")[: steps + 1])
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
         line = "" if self.line is None else f"line {self.line}: "
         where = f"{self.pointer}: " if self.pointer else "" if line else "document: "
         return f"{line}{where}{self.message}{hint}"
+
+
+class ProblemList:
+    """The problems of one run: the first 100 of them, and the number of all.
+
+    Iterating over it yields those that are listed; if there are more, a last one stands for the others.
+
+    Attributes:
+        count: The number of all problems.
+    """
+
+    __slots__ = ("_listed", "count")
+
+    def __init__(self, problems: Iterable[Problem] = ()) -> None:
+        self._listed: list[Problem] = []
+        self.count = 0
+        for problem in problems:
+            self.add(problem)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further problems are only counted."""
+        return len(self._listed) == LISTED
+
+    def add(self, problem: Problem) -> None:
+        """List a *problem*, or only count it."""
+        if problem.more is None and not self.is_full:
+            self._listed.append(problem)
+        self.count += problem.more or 1
+
+    def add_unlisted(self, number: int) -> None:
+        """Count a *number* of problems that are not listed, after the first 100."""
+        self.count += number
+
+    def clear(self) -> None:
+        """Remove all problems."""
+        self._listed.clear()
+        self.count = 0
+
+    def copy(self) -> Self:
+        """A copy, which does not change with the original."""
+        other = type(self)(self._listed)
+        other.count = self.count
+        return other
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __iter__(self) -> Iterator[Problem]:
+        yield from self._listed
+        more = self.count - len(self._listed)
+        if more:
+            last, text = self._listed[-1], f"… and {more:,} more of them."
+            yield replace(last, message=text, pointer=last.above, hint=None, more=more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +212,14 @@ class ImportReport:
         withheld: Runs that would have been written without the rejected ones; 0 unless ``atomic=True``.
         by_kind: The same five counts for each kind, without lines that are not runs.
         entries: The numbers of changes to the ledger entries of updated runs.
-        problems: The errors, in the document's order; of a file at most the first 1,000.
-        warnings: Warnings about runs that were imported; of a file at most the first 1,000.
-        problem_count: The number of all errors, including those beyond the first 1,000.
-        warning_count: The number of all warnings, including those beyond the first 1,000.
-        renamed: The uses of the ``rename`` option; of a file at most the first 1,000.
-        renamed_count: The number of all uses, including those beyond the first 1,000.
+        problems: The errors, in the document's order; of a run at most the first 100 and one that stands for
+            the others, of a file at most the first 1,000.
+        warnings: Warnings about runs that were imported, with the same limits.
+        problem_count: The number of all errors, including those that are not listed.
+        warning_count: The number of all warnings, including those that are not listed.
+        renamed: The uses of the ``rename`` option; of a run at most the first 100, of a file at most the
+            first 1,000.
+        renamed_count: The number of all uses, including those that are not listed.
         unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; kinds
             that are absent were written in bulk.
         truncated: The file was imported although it is incomplete, or its digest or counts are wrong.

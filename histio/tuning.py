@@ -1,12 +1,17 @@
-"""Sizes of pages and batches, and the choice of the path. Internal: only tests change them."""
+"""Sizes of pages and batches, pauses, and the choice of the path.
+
+Internal: only tests change the sizes and the path, and only `AsyncHistory` pauses.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class Tuning:
         refresh_from: The number of written runs from which an import refreshes the statistics of tables in
             PostgreSQL.
         full_path_only: Whether all runs take the full path.
+        pause: Called between two runs, to let an event loop run other tasks; None: no event loop waits.
     """
 
     page: int = 200
@@ -30,6 +36,7 @@ class Tuning:
     keys_in_memory: int = 10_000
     refresh_from: int = 10_000
     full_path_only: bool = False
+    pause: Callable[[], object] | None = None
 
 
 _current: ContextVar[Tuning] = ContextVar("tuning", default=Tuning())  # noqa: B039 - it is frozen
@@ -48,3 +55,15 @@ def tuned(**changes: Any) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def with_pauses(items: Iterable[_T]) -> Iterable[_T]:
+    """Iterate over *items*, and pause after each of them; for loops over runs that compute."""
+    pause = tuning().pause
+    return items if pause is None else _with_pauses(items, pause)
+
+
+def _with_pauses(items: Iterable[_T], pause: Callable[[], object]) -> Iterator[_T]:
+    for item in items:
+        yield item
+        pause()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import copy
 import json
+import math
+import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, cast
+from decimal import Decimal, InvalidOperation
+from typing import Any, Self, cast
 
 from marshmallow import ValidationError
 from marshmallow.fields import Field, List, Nested
@@ -51,14 +54,126 @@ def encode(value: Any) -> str:
     return text
 
 
-_PLAIN = frozenset((str, int, float, bool, type(None)))
+class RoundedNumber(float):
+    """The double nearest to a number in JSON text that no double is: it has more digits, or is too large.
+
+    It equals only a number of the same text.
+
+    Attributes:
+        text: The number as it is written.
+    """
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Round the number in *text*."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RoundedNumber) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (self.text,)
+
+
+def read_double(text: str) -> float:
+    """The number in JSON *text* that has a point or an exponent; a `RoundedNumber` if no double is it.
+
+    The text of a double may have the shortest digits that tell it apart, its seventeen digits, or all of
+    them.
+    """
+    value = float(text)
+    if (len(text) <= _SURE and "e" not in text and "E" not in text) or repr(value) == text:
+        return value
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:  # an exponent of more than eighteen digits
+        return RoundedNumber(text)
+    spellings = (Decimal(repr(value)), Decimal(f"{value:.17g}"), Decimal(value))
+    return value if exact in spellings else RoundedNumber(text)
+
+
+_SURE = 16
+"""The length of a number without exponent up to which it has at most fifteen digits."""
+
+
+def has_rounded(value: Any) -> bool:
+    """Whether there is a `RoundedNumber` in a JSON *value*."""
+    return find_rounded(value) is not None
+
+
+def find_rounded(value: Any) -> RoundedNumber | None:
+    """The first `RoundedNumber` in a JSON *value*; None: there is none."""
+    if isinstance(value, dict | list):
+        within = value.values() if isinstance(value, dict) else value
+        return next((found for each in within if (found := find_rounded(each)) is not None), None)
+    return value if isinstance(value, RoundedNumber) else None
+
+
+_decode_exactly = json.JSONDecoder(parse_float=read_double).decode
+_DOUBLE = re.compile(r"(?<![0-9])-?[0-9]++(?:\.[0-9]++(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)")
+
+
+def find_rounded_in(text: object) -> RoundedNumber | None:
+    """The first number in JSON *text* that a double cannot hold; None: there is none."""
+    if not isinstance(text, str):
+        return None
+    if RoundedNumber not in map(type, map(read_double, _DOUBLE.findall(text))):
+        return None
+    return find_rounded(_decode_exactly(text))  # what looks like a number may be within a string
+
+
+_PLAIN = frozenset((str, int, bool, type(None)))
+_SCALARS = (str, int, float, type(None))
 
 
 def is_plain(value: Any) -> bool:
-    """Whether *value* has only types to which JSON text is decoded, and no subclasses of them."""
+    """Whether *value* has only what JSON text is decoded to: no subclasses, and finite numbers."""
     if type(value) is dict:
         return all(type(name) is str for name in value) and all(map(is_plain, value.values()))
-    return type(value) in _PLAIN or (type(value) is list and all(map(is_plain, value)))
+    if type(value) is list:
+        return all(map(is_plain, value))
+    return type(value) in _PLAIN or (type(value) is float and math.isfinite(value))
+
+
+def to_plain(value: Any) -> Any:
+    """A copy of *value* with the JSON types in place of their subclasses, such as OrderedDict and StrEnum.
+
+    What JSON does not have, such as a set, is kept.
+    """
+    if isinstance(value, dict):
+        return {to_plain(name): to_plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [to_plain(inner) for inner in value]
+    if isinstance(value, str):
+        return str.__str__(value)  # str() would be the name of an enum's member
+    if isinstance(value, float):
+        return float.__float__(value)
+    return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def find_foreign(value: Any, *steps: str | int) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield what JSON does not have in *value*, such as sets and NaN, each with the steps to it."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(name, str):
+                yield from find_foreign(inner, *steps, name)
+            else:
+                yield (*steps, name), name
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from find_foreign(inner, *steps, index)
+    elif not isinstance(value, _SCALARS) or (isinstance(value, float) and not math.isfinite(value)):
+        yield steps, value
 
 
 def equal(a: Any, b: Any) -> bool:

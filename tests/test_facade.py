@@ -105,6 +105,7 @@ def test_an_import_takes_its_own_list_and_ignores_the_other(configured):
     }
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     "data", [None, [], "{}", {}, {"version": "1.0"}, {"version": "9.9", "production_runs": []}]
 )

@@ -37,7 +37,7 @@ SLUGS = {
 }
 MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=dt.UTC)
 QUIETLY = settings(
-    max_examples=examples(50),
+    max_examples=examples(30),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

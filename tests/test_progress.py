@@ -196,6 +196,7 @@ def ending(phase, runs, error=EndError):
     return tell
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("options", "phase", "runs", "left"),
     [

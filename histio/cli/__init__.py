@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 
 from histio.cli.exit_codes import ExitCode
+from histio.cli.process import close_streams, handle_signals, open_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,10 +18,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; ``histio --help`` lists them.
     """
-    if argv is None:  # SIGTERM and SIGHUP clean up as Ctrl-C does
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.default_int_handler)
+    if argv is not None:
+        return _run(argv)
+    handle_signals()
+    open_streams()
+    try:
+        return _run(argv)
+    finally:
+        close_streams()
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         from histio.cli.run import run  # slow, so that it may be interrupted too
 

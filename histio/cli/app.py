@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from typing import Any
 
 import click
 
@@ -22,6 +23,7 @@ from histio.cli.commands.report import report
 from histio.cli.commands.scaffold import scaffold
 from histio.cli.commands.schema import schema
 from histio.cli.commands.verify import verify
+from histio.cli.exit_codes import ExitCode
 
 
 def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -35,8 +37,20 @@ def _print_version(context: click.Context, _option: click.Parameter, wanted: boo
     context.exit()
 
 
+class _PipeError(click.ClickException):
+    """The process that reads the result of a command has ended."""
+
+    exit_code = ExitCode.FAILED
+
+
 class _OrderedGroup(click.Group):
-    """Lists the commands in the order of their registration, not of the alphabet."""
+    """Lists the commands in the order of their registration, and reports pipes that nobody reads."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError as error:  # click would exit with the code of invalid input, without a word
+            raise _PipeError(f"{error.filename or 'The output'}: {error.strerror}") from error
 
     def list_commands(self, _context: click.Context) -> list[str]:
         return list(self.commands)

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from histio.cli.exit_codes import ExitCode
-from histio.cli.printing import escape, hide_passwords
+from histio.cli.printing import escape, show_file
 from histio.errors import BindingError, DocumentError, ExportError, NotConfiguredError, ProblemsError
 
 TRACEBACK_VARIABLE = "HISTIO_TRACEBACK"
@@ -22,11 +22,11 @@ _EXTRAS = {"psycopg": "postgresql", "pymysql": "mariadb", "fsspec": "urls", "jin
 
 
 def explain_failure(error: Exception) -> tuple[ExitCode, str]:
-    """The exit code for an *error* of a command, and the text to print."""
+    """The exit code for an *error* of a command, and the text to print, which may have secrets."""
     for types, code, explain in _EXPLANATIONS:
         if isinstance(error, types):
-            return code, hide_passwords(explain(error))
-    return ExitCode.FAILED, f"{type(error).__name__}: {hide_passwords(str(error))}\n{_UNEXPECTED}"
+            return code, explain(error)
+    return ExitCode.FAILED, f"{type(error).__name__}: {error}\n{_UNEXPECTED}"
 
 
 def _explain_database_error(error: sa.exc.DBAPIError) -> str:
@@ -53,7 +53,7 @@ def _explain_file_error(error: OSError) -> str:
     if error.filename is None or error.strerror is None:
         return error.strerror or str(error)
     advice = "; --force replaces it" if isinstance(error, FileExistsError) else ""
-    return f"{error.filename}: {error.strerror}{advice}"
+    return f"{show_file(str(error.filename))}: {error.strerror}{advice}"
 
 
 def _explain_problems(error: ProblemsError) -> str:
@@ -79,5 +79,6 @@ _EXPLANATIONS: tuple[tuple[Any, ExitCode, Callable[[Any], str]], ...] = (
     ),
     (OSError, ExitCode.FAILED, _explain_file_error),
     (sa.exc.SQLAlchemyError, ExitCode.FAILED, str),
-    ((BindingError, NotConfiguredError, ValueError), ExitCode.USAGE, str),
+    (BindingError, ExitCode.USAGE, str),
+    ((NotConfiguredError, ValueError), ExitCode.USAGE, escape),
 )

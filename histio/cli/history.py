@@ -13,6 +13,7 @@ import click
 
 import histio
 from histio.cli.options import URL_VARIABLE
+from histio.cli.printing import show_file
 
 
 @contextmanager
@@ -45,7 +46,10 @@ def open_history(
     full_url = with_driver(url or "")
     missing = None if may_create else missing_file(full_url)
     if missing is not None:
-        raise click.UsageError(f"{missing} does not exist. To make a new database: histio init --url {url}")
+        raise click.UsageError(
+            f"{show_file(str(missing))} does not exist. To make a new database: "
+            f"histio init --url {show_file(url or '')}"
+        )
     history = histio.History(full_url) if own is None else histio.History.from_bound(own.bound.on(full_url))
     with history, _name_database_in_errors(full_url):
         yield history
@@ -79,7 +83,7 @@ def _name_database_in_errors(url: Any) -> Iterator[None]:
     except DBAPIError as error:
         is_file = url.get_backend_name() == "sqlite"
         name = url.database if is_file else url.render_as_string(hide_password=True)
-        error.add_note(f"The database is {name}.")
+        error.add_note(f"The database is {show_file(name or 'in memory')}.")
         raise
 
 

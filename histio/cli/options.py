@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import click
 
-from histio.cli.printing import hide_passwords
+from histio.cli.printing import show_file
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -29,9 +30,44 @@ truncate_times_option = click.option(
     is_flag=True,
     help="Truncate times to the fractional seconds that their columns keep, with a warning.",
 )
+sealed_option = click.option(
+    "--sealed", is_flag=True, help="Refuse files without a seal, which shows that nothing is missing."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing unless something is wrong.")
+
+
+class LimitOptions(TypedDict, total=False):
+    """The limits that are passed to a command."""
+
+    max_bytes: int
+    max_line_bytes: int
+    max_depth: int
+
+
+def limit_options(command: _Command) -> _Command:
+    """Add ``--max-bytes``, ``--max-line-bytes`` and ``--max-depth``; those that are passed are ``limits``."""
+
+    @functools.wraps(command)
+    def with_limits(*arguments: Any, **options: Any) -> Any:
+        limits = {name: options.pop(name) for name in _LIMITS}
+        passed = {name: limit for name, limit in limits.items() if limit is not None}
+        return command(*arguments, limits=passed, **options)
+
+    for name, text in reversed(_LIMITS.items()):
+        option = click.option(
+            f"--{name.replace('_', '-')}", type=click.IntRange(min=1), metavar="N", help=text
+        )
+        with_limits = option(with_limits)
+    return with_limits  # type: ignore[return-value]
+
+
+_LIMITS = {
+    "max_bytes": "The maximum size of the uncompressed file.  [default: 64 GiB]",
+    "max_line_bytes": "The maximum size of a run.  [default: 128 MiB]",
+    "max_depth": "The maximum depth of nested objects and lists in a run.  [default: 64]",
+}
 
 
 def database_options(command: _Command) -> _Command:
@@ -47,7 +83,7 @@ def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _C
 
         for file in (value,) if isinstance(value, str) else value or ():
             if is_database(file):
-                url = hide_passwords(file)
+                url = show_file(file)
                 raise click.UsageError(f"{url} is a database, not a file. Pass it as --url {url}")
         return value
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +10,11 @@ from typing import Any
 
 import click
 
+from histio.cli.process import discard, flush
+from histio.redact import redact
+
 _WIDTH = 80
 _UNLIMITED_WIDTH = 10_000
-_PASSWORD = re.compile(r"(\w://[^\s:/@]*:)[^\s/]+@")
 
 
 def escape(text: object) -> str:
@@ -22,9 +22,15 @@ def escape(text: object) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(text))
 
 
-def hide_passwords(text: str) -> str:
-    """Replace passwords in URLs by asterisks."""
-    return _PASSWORD.sub(r"\1***@", text)
+def show_file(file: str) -> str:
+    """The name of a *file* to print, without secrets: it may be a URL, or be one by mistake."""
+    return escape(redact(file))
+
+
+def print_error(text: str, quoted: Iterable[str]) -> None:
+    """Print an error of several lines, without the secrets of URLs in it, and of those that are *quoted*."""
+    lines = redact(text, quoted).rstrip("\n").split("\n")
+    click.echo("\n".join(escape(line.expandtabs(4)) for line in lines), err=True)
 
 
 def pluralize(number: int, noun: str) -> str:
@@ -50,8 +56,24 @@ def print_wrapped(text: str) -> None:
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print *value* as JSON; other types than JSON's as text."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=indent, default=str))
+    """Print *value* as JSON; other types than JSON's as text.
+
+    What could steer a terminal, and what cannot be encoded, is escaped as JSON does, so its value stays.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    if not _can_be_printed(text):
+        text = json.dumps(value, indent=indent, default=str)
+    click.echo(text)
+
+
+def _can_be_printed(text: str) -> bool:
+    """Whether standard output can encode *text*, and nothing of it but line ends is a control character."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return text.replace("\n", "").isprintable()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False) -> None:
@@ -67,7 +89,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], int) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(escape(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else escape(cell)) for cell in row))
     console.print(table)
@@ -78,7 +100,7 @@ def report_unprintable(done: str) -> Iterator[None]:
     """Print results in this block; if printing fails, say on standard error what is *done* nevertheless."""
     try:
         yield
-        sys.stdout.flush()
+        flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         print_line(f"{done}, but its report could not be printed: {error.strerror}", err=True)

@@ -10,7 +10,7 @@ from itertools import islice
 import click
 
 import histio
-from histio.cli.printing import escape, format_size, print_json, print_line, print_table
+from histio.cli.printing import escape, format_size, print_json, print_line, print_table, show_file
 
 _EXAMPLES = 5
 
@@ -58,12 +58,12 @@ def print_problem_lines(
     """
     counts = {"error": 0, "warning": 0}
     for problem in problems:
-        counts[problem.severity] += 1
+        counts[problem.severity] += problem.more or 1
         if as_json:
             print_json(asdict(problem), indent=None)
         else:
             line = "" if problem.line is None else f":{problem.line}"
-            place = f"{problem.kind} {problem.uuid}" if file is None else f"{file}{line}"
+            place = f"{problem.kind} {problem.uuid}" if file is None else f"{show_file(file)}{line}"
             pointer = f"{problem.pointer}: " if problem.pointer else ""
             hint = f" ({problem.hint})" if problem.hint else ""
             text = f"{place}: {pointer}{problem.message}{hint} [{problem.severity}: {problem.code}]"
@@ -81,7 +81,7 @@ def print_differences(differences: Iterable[histio.Difference], a: str, b: str, 
             continue
         run = f"{escape(difference.kind)} {escape(difference.uuid)}:"
         if difference.only_in is not None:
-            print_line(f"{run} only in {escape(a if difference.only_in == 'a' else b)}")
+            print_line(f"{run} only in {show_file(a if difference.only_in == 'a' else b)}")
         else:
             print_line(run)
             for change in difference.changes:
@@ -101,6 +101,6 @@ def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> No
         print_line(f"\nRuns left out, because the format cannot hold them: {report.skipped:,}", err=err)
     print_problems("Problems", report.problems, report.problem_count, err=err)
     print_problems("Warnings", report.warnings, report.warning_count, err=err)
-    target = "standard output" if err else file
-    print_line(f"\nWrote {escape(target)}: {format_size(report.bytes)}", err=err)
+    target = "standard output" if err else show_file(file)
+    print_line(f"\nWrote {target}: {format_size(report.bytes)}", err=err)
     print_line(f"Digest of the runs (sha256): {report.sha256}", err=err)

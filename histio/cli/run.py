@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
 from histio.cli.app import app
-from histio.cli.exit_codes import ExitCode
+from histio.cli.options import URL_VARIABLE
+from histio.cli.printing import print_error
+from histio.cli.process import flush
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -24,29 +27,29 @@ def run(argv: Sequence[str] | None) -> int:
 
     Raises:
         KeyboardInterrupt: The command was interrupted.
-        Exception: Anything, where the environment asks for tracebacks.
     """
+    quoted = [*(sys.argv[1:] if argv is None else argv), os.environ.get(URL_VARIABLE, "")]
     # A character that the terminal cannot show must not end a command.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app.main(argv, prog_name="histio", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:  # a reader such as head has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.BAD
+        flush()
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        print_error(text.getvalue(), quoted)
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
-    except Exception as error:  # a command never ends with a traceback, unless asked to
+    except Exception as error:  # noqa: BLE001 - explained; with a traceback only if that is asked for
         from histio.cli.failures import TRACEBACK_VARIABLE, explain_failure
 
+        failure, explanation = explain_failure(error)
         if os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        failure, text = explain_failure(error)
-        click.echo(f"Error: {text}", err=True)
+            print_error(traceback.format_exc(), quoted)
+        else:
+            print_error(f"Error: {explanation}", quoted)
         return failure
     return int(code or 0)

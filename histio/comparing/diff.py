@@ -13,7 +13,7 @@ from histio.comparing.pairs import pair_runs
 from histio.comparing.positions import Locator
 from histio.comparing.sorter import Positioned
 from histio.exporting.pages import export_runs
-from histio.files import FilePath
+from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits
 from histio.history import History
 from histio.importing.execute import open_look_ups
 from histio.kinds.table import Kind
@@ -43,7 +43,13 @@ class Difference:
 
 
 def diff(
-    a: FilePath | History, b: FilePath | History, *, history: History | None = None
+    a: FilePath | History,
+    b: FilePath | History,
+    *,
+    history: History | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_depth: int = MAX_DEPTH,
 ) -> Iterator[Difference]:
     """Compare two histories, and yield a `Difference` for each run that differs; memory is constant.
 
@@ -64,17 +70,20 @@ def diff(
         b: The other one.
         history: The kinds of run that files may hold. None: those of *a* or *b* if one is a history,
             otherwise the bundled kinds.
+        max_bytes: The maximum size of each uncompressed file.
+        max_line_bytes: The maximum size of a run in bytes.
+        max_depth: The maximum depth of nested objects and lists in a run.
 
     Raises:
         DocumentError: A file is not a history, is damaged, or has an invalid line or record; raised before
             the first difference.
         ExportError: The format cannot hold some rows; raised after the runs of their kind that both have.
-        ValueError: The histories have different formats.
+        ValueError: The histories have different formats, or a limit is not a positive integer.
     """
     histories = [each for each in (history, a, b) if isinstance(each, History)] or [History()]
     for other in histories[1:]:
         _check_formats(histories[0], other)
-    return _differences(a, b, histories[0])
+    return _differences(a, b, histories[0], Limits(max_bytes, max_line_bytes, max_depth))
 
 
 def _check_formats(one: History, other: History) -> None:
@@ -91,9 +100,11 @@ def _describe(kind: Kind) -> tuple[str, tuple[str, ...], str | None]:
     return kind.name, tuple(kind.identity.names), kind.timestamp and names[kind.timestamp]
 
 
-def _differences(a: FilePath | History, b: FilePath | History, history: History) -> Iterator[Difference]:
+def _differences(
+    a: FilePath | History, b: FilePath | History, history: History, limits: Limits
+) -> Iterator[Difference]:
     bound = history.bound
-    with _open(a, bound) as ours, _open(b, bound) as theirs:
+    with _open(a, bound, limits) as ours, _open(b, bound, limits) as theirs:
         comparison = _compare(ours, theirs)
         for position, found in pair_runs(ours.runs, theirs.runs):
             kind = bound.kinds[position.kind]
@@ -123,9 +134,9 @@ class _Opened:
 
 
 @contextmanager
-def _open(source: FilePath | History, bound: Bound) -> Iterator[_Opened]:
+def _open(source: FilePath | History, bound: Bound, limits: Limits) -> Iterator[_Opened]:
     if not isinstance(source, History):
-        with open_ordered([source], bound) as files:
+        with open_ordered([source], bound, limits) as files:
             yield _Opened(files.runs())
         return
     kinds = {kind.name: kind for kind in source.bound.kinds}

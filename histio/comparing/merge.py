@@ -5,13 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from histio.bound import Bound
 from histio.comparing.ordered import OrderedFiles, open_ordered
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
 from histio.files import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINE_BYTES,
     FilePath,
+    Limits,
     build_export_report,
     choose_format,
     format_header_time,
@@ -21,8 +26,9 @@ from histio.files import (
 )
 from histio.history import History
 from histio.kinds.fields import UtcTimestamp
+from histio.kinds.table import Kind
 from histio.report import ExportReport, Problem
-from histio.wire import quote
+from histio.wire import has_rounded, quote
 
 
 def merge(
@@ -35,6 +41,10 @@ def merge(
     follows: str | None = None,
     format: str | None = None,  # noqa: A002 - the word for it
     overwrite: bool = False,
+    sealed: bool = False,
+    max_bytes: int = MAX_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_depth: int = MAX_DEPTH,
 ) -> ExportReport:
     """Write the runs of several files to one sealed file, in the order of exports; memory is constant.
 
@@ -56,15 +66,21 @@ def merge(
             that the first of *paths* follows; if that is one of *paths*, the one that it follows, and so on.
         format: The format, such as ``jsonl.zst``. None: the one that the ending of *out* names, or a stream.
         overwrite: Whether to replace an existing file.
+        sealed: Whether to refuse documents, and streams whose header has ``"sealed": false``.
+        max_bytes: The maximum size of each uncompressed file.
+        max_line_bytes: The maximum size of a run in bytes.
+        max_depth: The maximum depth of nested objects and lists in a run.
 
     Raises:
         DocumentError: A file is not a history, is damaged, or has an invalid line or record. Nothing has been
             written.
-        ExportError: A run has text that is not valid Unicode.
+        ExportError: A run has text that is not valid Unicode, or a number in a `Json` value that a double
+            cannot hold.
         FileExistsError: The file exists, and *overwrite* is false.
-        ValueError: There are no *paths*.
+        ValueError: There are no *paths*, or a limit is not a positive integer.
     """
     files = _list_files(paths)
+    limits = Limits(max_bytes, max_line_bytes, max_depth)
     form = choose_format(out, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
@@ -73,7 +89,7 @@ def merge(
     bound = history.bound
     with (
         target(out, compression=form.compression, overwrite=overwrite) as file,
-        open_ordered(files, bound) as ordered,
+        open_ordered(files, bound, limits, sealed=sealed) as ordered,
     ):
         names = _find_kinds(ordered, bound)
         collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in names}
@@ -82,14 +98,29 @@ def merge(
             history.version, at, list(collections), follows=follows or _find_predecessor(ordered)
         )
         problems: list[Problem] = []
+        encode_run = _texts_of if bound.gate.has_json else _texts_of_plain
         runs = (
-            (bound.kinds[position.kind].name, texts_of(bound.kinds[position.kind], [record], problems))
+            (bound.kinds[position.kind].name, encode_run(bound.kinds[position.kind], record, problems))
             for position, record in ordered.runs()
         )
         seal = write_runs(form.name, file, header, collections, runs)
         if problems:
             raise ExportError(tuple(problems))
     return build_export_report(header, seal, file.stored)
+
+
+def _texts_of_plain(kind: Kind, record: Any, problems: list[Problem]) -> list[str]:
+    return texts_of(kind, [record], problems)
+
+
+def _texts_of(kind: Kind, record: Any, problems: list[Problem]) -> list[str]:
+    """The JSON of *record*; if it cannot be written as it was read, nothing, and a problem is added."""
+    if not has_rounded(record):
+        return _texts_of_plain(kind, record, problems)
+    uuid = kind.identity.format_record(record)
+    text = f"{kind.name} {uuid}: has a number that a double cannot hold."
+    problems.append(Problem("error", "precision", text, "", kind.name, uuid))
+    return []
 
 
 def _list_files(paths: Iterable[FilePath]) -> list[FilePath]:

@@ -17,7 +17,7 @@ from histio.bound import Bound
 from histio.comparing.positions import Locator, Position
 from histio.comparing.sorter import BATCH, Positioned, RunSorter
 from histio.errors import DocumentError
-from histio.files import FilePath, Source, check_damage, reading
+from histio.files import FilePath, Limits, Source, check_damage, reading
 from histio.files.raw_runs import RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.files.streams import Seal
@@ -149,7 +149,7 @@ def _problems(kind: Kind, raw: RawRun, faults: Iterable[tuple[Steps, Fault]]) ->
     run = Run(kind, raw)
     for steps, fault in faults:
         run.note(fault, *steps)
-    return run.problems
+    return list(run.problems)
 
 
 @contextmanager
@@ -167,8 +167,16 @@ def _name_file(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_ordered(paths: Iterable[FilePath], bound: Bound) -> Iterator[OrderedFiles]:
+def open_ordered(
+    paths: Iterable[FilePath], bound: Bound, limits: Limits, *, sealed: bool = False
+) -> Iterator[OrderedFiles]:
     """Open and verify the files at *paths*.
+
+    Args:
+        paths: The files.
+        bound: Their kinds and format.
+        limits: The limits for each file.
+        sealed: Whether to refuse documents, and streams without a seal.
 
     Raises:
         DocumentError: A file is not a history, is damaged, or has an invalid line or record.
@@ -177,9 +185,9 @@ def open_ordered(paths: Iterable[FilePath], bound: Bound) -> Iterator[OrderedFil
     with ExitStack() as stack:
         parts = []
         for path in paths:
-            source = stack.enter_context(Source(path))
+            source = stack.enter_context(Source(path, max_bytes=limits.max_bytes))
             with _name_file(source.name):
-                opened = stack.enter_context(reading(source, bound.gate, bound.kinds))
+                opened = stack.enter_context(reading(source, bound.gate, bound.kinds, limits, sealed=sealed))
             parts.append(Part(source.name, opened))
         files = OrderedFiles(parts, bound, stack.enter_context(RunSorter()))
         files.verify()

@@ -27,7 +27,7 @@ from histio.database.dialects import (
 from histio.database.sessions import Habits, read_habits
 from histio.errors import BindingError, NotConfiguredError
 from histio.kinds.table import Kind
-from histio.wire import quote
+from histio.redact import redact
 
 BorrowedSession: TypeAlias = Session | scoped_session[Any] | Connection
 Bind: TypeAlias = str | sa.URL | Engine | sessionmaker[Any] | BorrowedSession | None
@@ -50,7 +50,7 @@ class Database:
         self._mappers = list(dict.fromkeys(mapper for table in tables for mapper in table.mappers()))
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         if self._engine is not None and self._engine.dialect.is_async:
-            raise BindingError(f"{self._engine.url!r} is for asyncio: use AsyncHistory")
+            raise BindingError(f"{redact(repr(self._engine.url))} is for asyncio: use AsyncHistory")
         self.bind = _check_bind(self._engine or bind)
         dialect = _dialect_of(self.bind)
         if dialect is not None:
@@ -154,8 +154,8 @@ def _check_bind(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
     if bind is None or isinstance(bind, (sessionmaker, Session, scoped_session, Connection)):
         return bind
     if any(each.__module__.startswith("sqlalchemy.ext.asyncio") for each in type(bind).__mro__):
-        raise BindingError(f"{quote(bind)} is for asyncio: use AsyncHistory")
+        raise BindingError(f"{redact(repr(bind)):.60} is for asyncio: use AsyncHistory")
     raise BindingError(
-        f"cannot use {quote(bind)} as a database: "
+        f"cannot use {redact(repr(bind)):.60} as a database: "
         "pass a URL, Engine, Connection, sessionmaker, Session or scoped_session"
     )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import savepoint
+from histio.database.dialects import is_conversion_error, savepoint
 from histio.database.sessions import own_session
 from histio.errors import ExportError
 from histio.kinds.identity import IdentitySql
@@ -20,6 +20,7 @@ from histio.pointer import pointer
 from histio.records import RecordSchema
 from histio.report import Fault, Problem
 from histio.resolving.eager import eager_options, fetch_apart
+from histio.tuning import with_pauses
 from histio.wire import faults_in, is_list, nested_in, wire_name
 
 
@@ -73,10 +74,15 @@ def dump_page(
     """
     try:
         return _dump_together(connection, kind, statement, size, now=now)
-    except sa.exc.DBAPIError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the types of a host may refuse a stored value in any way
+    except Exception as error:
+        if _is_of_the_database(error):
+            raise
         return _dump_apart(connection, kind, identity, statement, size, error)
+
+
+def _is_of_the_database(error: Exception) -> bool:
+    """Whether the database has raised *error*, not the conversion of a value that it returned."""
+    return isinstance(error, sa.exc.DBAPIError) and not is_conversion_error(error)
 
 
 def _dump_apart(
@@ -103,11 +109,11 @@ def _dump_apart(
         alone = statement.where(identity.equals(one))
         try:
             page = _dump_together(connection, kind, alone, size)
-        except sa.exc.DBAPIError:
-            raise
-        except Exception as own:  # noqa: BLE001
-            uuid = kind.format_identity(one)
-            text = f"{kind.name} {uuid}: cannot be read: {type(own).__name__}: {own}"
+        except Exception as own:
+            if _is_of_the_database(own):
+                raise
+            uuid, cause = kind.format_identity(one), getattr(own, "orig", None) or own
+            text = f"{kind.name} {uuid}: cannot be read: {type(cause).__name__}: {cause}"
             problems.append(Problem("error", "schema", text, "", kind.name, uuid))
         else:
             records += page.records
@@ -129,7 +135,7 @@ def _dump_together(
     with savepoint(connection), own_session(connection, now=now) as session:
         rows = session.execute(statement).all()
         fetch_apart(session, kind.table, [row for row, *_ in rows])
-        for row, *_ in rows:
+        for row, *_ in with_pauses(rows):
             if type(row) is not kind.table.mapper.class_:
                 problems.append(_subclass_problem(kind, row))
                 continue

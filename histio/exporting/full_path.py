@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from histio.database.dialects import reading
@@ -19,7 +20,7 @@ def full_pages(runs: OrderedRuns, tally: ExportTally, *further: Any) -> Iterator
     connection, kind = runs.connection, runs.kind
     with reading(connection, kind):
         spelled = refuse_misspelled(connection, kind, runs.conditions(*further), tally)
-        readable = refuse_unreadable(connection, kind, runs.conditions(*further, *spelled), [], tally)
+        readable = refuse_unreadable(connection, kind, runs.conditions(*further, *spelled), tally)
     statement = runs.select(select_runs(kind), *further, *spelled, *readable)
     following, more = statement, True
     while more:
@@ -30,18 +31,26 @@ def full_pages(runs: OrderedRuns, tally: ExportTally, *further: Any) -> Iterator
             page = dump_page(connection, kind, runs.identity, following.limit(size), size)
         tally.refuse(page.problems)
         tally.skipped += page.skipped
-        if page.identities and not tally.exact:
-            _warn_of_altered(runs, page, tally)
-        yield page
+        yield _tell_altered(runs, page, tally) if page.identities else page
         if page.last is None:
             return
         following = statement.where(runs.after(page.last))
 
 
-def _warn_of_altered(runs: OrderedRuns, page: Page, tally: ExportTally) -> None:
-    """Add a warning for each value of the *page* that SQLAlchemy reads as another value."""
+def _tell_altered(runs: OrderedRuns, page: Page, tally: ExportTally) -> Page:
+    """Add a warning for each value of the *page* that SQLAlchemy reads as another value.
+
+    If the export is exact, it is a problem instead, and the result lacks the runs with such values.
+    """
     connection, kind = runs.connection, runs.kind
     exported = kind.identity.sql(kind.table.mapper.class_, apart=True).among(page.identities)
     with reading(connection, kind):
         altered = list(altered_values(connection, kind, [exported]))
-    tally.warn(kind, len(altered), altered)
+    if not tally.exact:
+        tally.warn(kind, len(altered), altered)
+        return page
+    tally.refuse(value.problem(kind, "error", "precision") for value in altered)
+    refused = {value.run for value in altered}
+    tally.skipped += len(refused)
+    kept = [record for record in page.records if kind.identity.format_record(record) not in refused]
+    return replace(page, records=kept)

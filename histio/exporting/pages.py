@@ -24,7 +24,7 @@ from histio.exporting.page_size import MOST_ENTRIES
 from histio.exporting.plan import plan_export
 from histio.exporting.selection import ALL_RUNS, Filters, criteria_of, spans_of
 from histio.exporting.tally import ExportTally
-from histio.exporting.unreadable import altered_values, refuse_unreadable
+from histio.exporting.unreadable import altered_values, refuse_unreadable_times
 from histio.kinds.table import Kind
 from histio.report import Problem
 from histio.tuning import tuning
@@ -94,7 +94,7 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
             criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], tally)
         if bounds:
             criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], tally)
-            criteria += refuse_unreadable(connection, kind, criteria, bounds, tally)
+            criteria += refuse_unreadable_times(connection, kind, criteria, tally)
     for conditions, sort_key in spans_of(kind, time, bounded=bool(bounds)):
         runs = OrderedRuns(connection, plan, [*criteria, *bounds, *conditions], sort_key)
         if formatter is None:

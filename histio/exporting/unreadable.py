@@ -9,11 +9,14 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.types import TypeEngine
 
-from histio.database.dialects import altered, as_it_is, unreadable
+from histio.database.dialects import altered, stored_text, unreadable
 from histio.exporting.tally import ExportTally, StoredValue
+from histio.kinds.column_types import underlying
 from histio.kinds.identity import Identity, IdentitySql
 from histio.kinds.table import Kind, Ledger, Table
+from histio.wire import find_rounded_in, quote
 
 _StoredValues: TypeAlias = Generator[StoredValue, None, None]
 
@@ -24,66 +27,76 @@ class _Rule:
 
     Attributes:
         find: Returns a condition for the values of a column; None: it has no such values.
-        select: Returns the expression to select for a value; never null.
-        describe: Says what is wrong with a value, from its column and what was selected.
+        describe: Says what is wrong with a value of a type, as it is stored and as it is read; None: nothing.
+        is_readable: Whether the values can be read. False: they are described as None.
     """
 
     find: Callable[[Connection, InstrumentedAttribute[Any]], sa.ColumnElement[bool] | None]
-    select: Callable[[InstrumentedAttribute[Any]], Any]
-    describe: Callable[[InstrumentedAttribute[Any], Any], str]
+    describe: Callable[[Any, Any, TypeEngine[Any]], str | None]
+    is_readable: bool
+
+
+def _describe_unreadable(stored: Any, _read: None, _of: TypeEngine[Any]) -> str:
+    return f"is stored as {quote(stored)}, which cannot be read."
+
+
+def _describe_altered(stored: Any, read: Any, of: TypeEngine[Any]) -> str | None:
+    if not isinstance(underlying(of), sa.JSON):
+        return f"is stored as {stored} and read as {read}."
+    number = find_rounded_in(stored)
+    if number is None:
+        return None
+    return f"is stored with {quote(number)}, which is read as {float.__repr__(number)}."
+
+
+_UNREADABLE = _Rule(unreadable, _describe_unreadable, is_readable=False)
+_ALTERED = _Rule(altered, _describe_altered, is_readable=True)
 
 
 def refuse_unreadable(
-    connection: Connection, kind: Kind, criteria: list[Any], bounds: list[Any], tally: ExportTally
+    connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
 ) -> list[Any]:
     """Refuse runs with stored values that cannot be read.
 
     Args:
         connection: Only read from.
         kind: The kind of run.
-        criteria: Conditions for the runs to check, apart from their time.
-        bounds: Conditions for their time. Runs whose time cannot be read are checked too.
+        criteria: Conditions for the runs to check.
         tally: Gets a problem for each value, and the number of refused runs.
 
     Returns:
         Conditions that exclude the refused runs.
     """
-    timed = kind.timestamp is not None and bool(bounds)
-    timeless = unreadable(connection, kind.table.attribute(kind.timestamp or "")) if timed else None
-    within = [*criteria, *bounds] if timeless is None else [*criteria, sa.or_(timeless, sa.and_(*bounds))]
-    values = _unreadable_values(connection, kind, within)
-    found = tally.refuse(value.problem(kind, "error", "schema") for value in values)
-    if tally.exact:
-        values = altered_values(connection, kind, within)
-        found |= tally.refuse(value.problem(kind, "error", "precision") for value in values)
-    if not found:
+    values = _values(connection, kind, criteria, _UNREADABLE)
+    if not tally.refuse(value.problem(kind, "error", "schema") for value in values):
         return []
     model = kind.table.mapper.class_
-    refused = sa.or_(*_unexportable(connection, kind.table, model, exact=tally.exact))
-    counted = sa.select(sa.func.count()).select_from(model).where(refused, *within)
+    refused = sa.or_(*_unexportable(connection, kind.table, model))
+    counted = sa.select(sa.func.count()).select_from(model).where(refused, *criteria)
     tally.skipped += connection.execute(counted).scalar_one()
     return [sa.not_(refused)]
 
 
-def _unreadable_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
-    """The stored values that cannot be loaded, or not exactly."""
+def refuse_unreadable_times(
+    connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
+) -> list[Any]:
+    """Refuse runs whose time cannot be read: whether it is within bounds is not known.
 
-    def describe(_column: InstrumentedAttribute[Any], _stored: Any) -> str:
-        return "is stored in a form that cannot be read exactly."
-
-    return _values(connection, kind, criteria, _Rule(unreadable, lambda _: sa.true(), describe))
+    The arguments and the result are those of `refuse_unreadable`.
+    """
+    time = None if kind.timestamp is None else kind.table.attribute(kind.timestamp)
+    timeless = None if time is None else unreadable(connection, time)
+    if timeless is None:
+        return []
+    found = sa.select(sa.literal(1)).select_from(kind.table.mapper.class_).where(timeless, *criteria)
+    if connection.execute(found.limit(1)).first() is None:
+        return []
+    return refuse_unreadable(connection, kind, [*criteria, timeless], tally)
 
 
 def altered_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:
     """The stored values of runs and their ledgers that SQLAlchemy reads as other values."""
-
-    def describe(column: InstrumentedAttribute[Any], stored: Any) -> str:
-        of_type = column.type.dialect_impl(connection.dialect)
-        processor = of_type.result_processor(connection.dialect, None)
-        read = stored if processor is None else processor(stored)
-        return f"is stored as {stored} and read as {read}."
-
-    return _values(connection, kind, criteria, _Rule(altered, as_it_is, describe))
+    return _values(connection, kind, criteria, _ALTERED)
 
 
 def _values(connection: Connection, kind: Kind, criteria: list[Any], rule: _Rule) -> _StoredValues:
@@ -114,8 +127,12 @@ def _values_of_table(
     own = identity.sql(entity, apart=True) if path and table.identity is not None else run
     columns = [_column_of(entity, table, member) for member in conditions]
     found = [
-        sa.case((is_found, rule.select(column)))
+        value
         for column, is_found in zip(columns, conditions.values(), strict=True)
+        for value in (
+            sa.case((is_found, sa.func.coalesce(stored_text(connection, column), ""))),
+            sa.case((is_found, column)) if rule.is_readable else sa.null(),
+        )
     ]
     statement = statement.add_columns(*_selected_parts(connection, own), *found)
     statement = statement.where(sa.or_(*conditions.values()), *criteria)
@@ -124,16 +141,21 @@ def _values_of_table(
         for row in rows:
             run_words = _words(kind.identity, row[: ends[0]])
             own_words = _words(identity, row[ends[0] : ends[1]])
-            for member, column, value in zip(conditions, columns, row[ends[1] :], strict=True):
-                if value is not None:
+            pairs = zip(row[ends[1] :: 2], row[ends[1] + 1 :: 2], strict=True)
+            for member, column, (stored, read) in zip(conditions, columns, pairs, strict=True):
+                fault = None if stored is None else rule.describe(stored, read, column.type)
+                if fault is not None:
                     names = (*_names_of(kind.table, path), table.names[member])
-                    text = f"{names[-1]} of {own_words} {rule.describe(column, value)}"
-                    yield StoredValue(run_words, names, text)
+                    yield StoredValue(run_words, names, f"{names[-1]} of {own_words} {fault}")
 
 
 def _selected_parts(connection: Connection, identity: IdentitySql) -> list[Any]:
     """The columns that `_words` takes: for each part, the value as stored and as read."""
-    return [each for part in identity.parts for each in (as_it_is(part), _readable(connection, part))]
+    return [
+        each
+        for part in identity.parts
+        for each in (stored_text(connection, part), _readable(connection, part))
+    ]
 
 
 def _words(identity: Identity, values: Sequence[Any]) -> str:
@@ -171,18 +193,12 @@ def _conditions(
     return {member: condition for member, condition in found.items() if condition is not None}
 
 
-def _unexportable(
-    connection: Connection, table: Table, entity: Any, *, exact: bool
-) -> Iterator[sa.ColumnElement[bool]]:
-    """Conditions for rows that cannot be exported because of a stored value, in them or in their ledgers.
-
-    *exact*: whether a value that is read as another one is such a value.
-    """
-    for find in (unreadable, altered) if exact else (unreadable,):
-        for condition in _conditions(find, connection, table, entity).values():
-            yield sa.func.coalesce(condition, sa.false())
+def _unexportable(connection: Connection, table: Table, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
+    """Conditions for rows with a stored value that cannot be read, in them or in their ledgers."""
+    for condition in _conditions(unreadable, connection, table, entity).values():
+        yield sa.func.coalesce(condition, sa.false())
     for ledger in table.ledgers:
         below = aliased(ledger.relation.model)
-        found = list(_unexportable(connection, ledger.table, below, exact=exact))
+        found = list(_unexportable(connection, ledger.table, below))
         if found:
             yield sa.exists().where(*ledger.join_conditions(entity, below), sa.or_(*found))

@@ -1,8 +1,8 @@
 """Read and write files of history: documents and streams, compressed or not."""
 
-from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES, check_positive
+from histio.files.limits import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, Limits, check_positive
 from histio.files.reading import check_damage, check_follows, fail_if_damaged, reading
-from histio.files.sources import MAX_BYTES, FilePath, Source, is_same_file
+from histio.files.sources import FilePath, Source, is_same_file
 from histio.files.streams import stream_header
 from histio.files.targets import choose_format, target
 from histio.files.writing import build_export_report, format_header_time, open_rejects, write_runs
@@ -12,6 +12,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_LINE_BYTES",
     "FilePath",
+    "Limits",
     "Source",
     "build_export_report",
     "check_damage",

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeAlias
 
+from histio.kinds.gate import Gate
+from histio.pointer import parse
 from histio.report import Fault
-from histio.wire import quote
-
-MAX_DEPTH = 64
-"""The default limit for the depth of nested objects and lists. A run of the bundled kinds has four levels."""
-
-MAX_LINE_BYTES = 2**27
-"""The default limit for one run, in bytes: 128 MiB, about 400,000 ledger entries."""
+from histio.wire import read_double
 
 
 class NotJsonError(ValueError):
@@ -29,27 +26,33 @@ def _refuse(constant: str) -> NoReturn:
 decoder = json.JSONDecoder(parse_constant=_refuse)
 """Decodes JSON, without the NaN and infinities that Python accepts."""
 
+_exact_decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=read_double)
+
+
+def decoder_for(gate: Gate) -> json.JSONDecoder:
+    """The decoder for a file of the kinds of *gate*: with JSON values, it returns `RoundedNumber` too."""
+    return _exact_decoder if gate.has_json else decoder
+
+
 # Without backtracking: a long or unterminated string takes linear time.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
-def check_positive(**options: object) -> None:
-    """Raise ValueError if one of the *options* is not a positive integer."""
-    for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
-            raise ValueError(f"{name} must be a positive integer, not {quote(value)}")
-
-
-def decode(text: str, max_depth: int) -> Any:
+def decode(text: str, max_depth: int, by: json.JSONDecoder = decoder) -> Any:
     """Decode JSON *text*.
+
+    Args:
+        text: The text.
+        max_depth: The maximum depth of nesting.
+        by: The decoder.
 
     Raises:
         NotJsonError: It is not JSON, or nested too deeply.
     """
     check_depth(text, max_depth)
     try:
-        return decoder.decode(text)
+        return by.decode(text)
     except json.JSONDecodeError as error:
         raise NotJsonError(f"{error.msg} (column {error.pos + 1})") from None
     except RecursionError:
@@ -72,32 +75,71 @@ def check_depth(text: str, max_depth: int) -> None:
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_DEEPEST = 100
+"""The number of steps of a pointer that are followed."""
 
 
-def lines_before(text: str, steps: Sequence[str | int]) -> int:
-    """The number of line ends in JSON *text* before the value at *steps*, or the nearest one above it."""
-    at = _after(text, 0)
+def find_line_numbers(text: str, pointers: Iterable[str]) -> dict[str, int]:
+    """By JSON pointer, the number of line ends in JSON *text* before its value, or the nearest one above it.
+
+    Reads the text once, whatever the number of pointers.
+    """
+    wanted: _Steps = {}
+    steps_of = {each: parse(each)[:_DEEPEST] for each in pointers}
+    for steps in steps_of.values():
+        functools.reduce(lambda below, step: below.setdefault(step, {}), steps, wanted)
+    found = _Place(_after(text, 0))
+    _locate(text, found, wanted)
+    starts = {each: _start(found, steps) for each, steps in steps_of.items()}
+    numbers: dict[int, int] = {}
+    number = before = 0
+    for start in sorted(set(starts.values())):
+        number += text.count("\n", before, start)
+        before = start
+        numbers[start] = number
+    return {each: numbers[start] for each, start in starts.items()}
+
+
+_Steps: TypeAlias = dict[str, "_Steps"]
+"""Steps of pointers, as a tree."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """The start of a value in JSON text, and the places of some values in it."""
+
+    start: int
+    below: dict[str, _Place] = field(default_factory=dict)
+
+
+def _start(place: _Place, steps: Sequence[str]) -> int:
     for step in steps:
-        found = next((place for name, place in reversed(list(_inside(text, at))) if name == step), None)
-        if found is None:
+        if step not in place.below:
             break
-        at = found
-    return text.count("\n", 0, at)
+        place = place.below[step]
+    return place.start
 
 
-def _inside(text: str, at: int) -> Iterator[tuple[str | int, int]]:
-    """The name or index, and the start, of each value in the object or list that starts *at* an index."""
+def _locate(text: str, place: _Place, wanted: _Steps) -> int:
+    """Add the places of *wanted* values below *place*; return the end of its value."""
+    at = place.start
     closing, number = {"{": "}", "[": "]"}.get(text[at]), 0
+    if closing is None or not wanted:
+        return decoder.raw_decode(text, at)[1]
     at = _after(text, at + 1)
-    while closing is not None and text[at] != closing:
-        name: str | int = number
+    while text[at] != closing:
+        name = str(number)
         if closing == "}":
             name, at = decoder.raw_decode(text, at)
             at = _after(text, _after(text, at) + 1)
-        yield name, at
-        _, at = decoder.raw_decode(text, at)
+        if name in wanted:  # the last one of a repeated name counts
+            place.below[name] = _Place(at)
+            at = _locate(text, place.below[name], wanted[name])
+        else:
+            _, at = decoder.raw_decode(text, at)
         at, number = _after(text, at), number + 1
         at = _after(text, at + 1) if text[at] == "," else at
+    return at + 1
 
 
 def _after(text: str, at: int) -> int:
@@ -126,15 +168,17 @@ def find_repeated_names(text: str) -> Iterator[tuple[str | int, ...]]:
         left.append(((), json.loads(text, object_pairs_hook=_Pairs)))
     while left:
         steps, value = left.pop()
-        members: list[tuple[str | int, Any]] = []
-        if isinstance(value, list):
-            members = list(value if isinstance(value, _Pairs) else enumerate(value))
         names: set[str | int] = set()
-        for name, _ in members:
+        below = []
+        is_object = isinstance(value, _Pairs)
+        for name, inner in value if is_object else enumerate(value):
             if name in names:
                 yield (*steps, name)
-            names.add(name)
-        left += [((*steps, name), inner) for name, inner in reversed(members)]
+            if is_object:
+                names.add(name)
+            if isinstance(inner, list):
+                below.append(((*steps, name), inner))
+        left += reversed(below)
 
 
 def describe_repeated_name(name: str | int) -> Fault:

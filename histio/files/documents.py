@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, check_depth, decoder, describe_repeated_name
+from histio.files.decoding import NotJsonError, check_depth, decoder_for, describe_repeated_name
 from histio.files.leftovers import describe_leftover
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
 from histio.pointer import pointer
-from histio.report import Problem
+from histio.report import Problem, ProblemList
 from histio.tuning import tuning
 
 _CUT = re.compile(r"[-+.\w\\]*")
@@ -62,8 +62,9 @@ class Document:
         self._source = source
         self._collections = collections
         self._limits = max_line_bytes, max_depth
+        self._decoder = decoder_for(gate)
         self.damage: tuple[Problem, ...] = ()
-        self.repeated: tuple[Problem, ...] = ()
+        self.repeated = ProblemList()
         self._lists: list[str] = []
         self.header = self._scan(gate)
 
@@ -84,7 +85,7 @@ class Document:
                 for name in text.members():
                     if name in members:
                         fault = describe_repeated_name(name)
-                        self.repeated += (Problem("warning", fault.code, str(fault), pointer(name)),)
+                        self.repeated.add(Problem("warning", fault.code, str(fault), pointer(name)))
                     if name in self._collections and text.next() == "[":
                         self._lists.append(name)
                         members[name] = []
@@ -138,16 +139,17 @@ class Document:
                 raise
 
     def _text(self) -> _Text:
-        return _Text(self._source, *self._limits)
+        return _Text(self._source, self._decoder, *self._limits)
 
 
 class _Text:
     """Reads JSON values from a file; only the current value is in memory."""
 
-    def __init__(self, source: Source, max_size: int, max_depth: int) -> None:
+    def __init__(self, source: Source, decoder: json.JSONDecoder, max_size: int, max_depth: int) -> None:
         self._name = source.name
         self._reader = source.open(again=True)
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._characters = codecs.getincrementaldecoder("utf-8")()
+        self._json = decoder
         self._max_size = max_size
         self._max_depth = max_depth
         self._text = ""
@@ -160,15 +162,16 @@ class _Text:
 
     def _more(self) -> bool:
         """Read more, at least as much as is in memory; False at the end."""
-        _, self._column = self._position()
+        self._next_line()
+        self._column = self._next_column()
         self._text = rest = self._text[self._at :]
         self._at = self._counted = 0
         if len(rest) > self._max_size:
             raise self._too_long()
         data = self._reader.read(max(tuning().chunk, len(rest)))
-        held, _ = self._decoder.getstate()
+        held, _ = self._characters.getstate()
         try:
-            self._text = rest + self._decoder.decode(data, final=not data)
+            self._text = rest + self._characters.decode(data, final=not data)
         except UnicodeDecodeError as error:
             if not data:
                 raise self._cut() from None
@@ -178,16 +181,19 @@ class _Text:
         self._bytes += len(data)
         return bool(data)
 
-    def _position(self) -> tuple[int, int]:
-        """The 1-based line and column of the next character."""
+    def _next_line(self) -> int:
+        """The 1-based line of the next character."""
         self._lines += self._text.count("\n", self._counted, self._at)
         self._counted = self._at
+        return self._lines
+
+    def _next_column(self) -> int:
+        """The 1-based column of the next character; takes as long as its line."""
         end = self._text.rfind("\n", 0, self._at)
-        return self._lines, self._column + self._at if end < 0 else self._at - end
+        return self._column + self._at if end < 0 else self._at - end
 
     def _place(self) -> str:
-        line, column = self._position()
-        return f"{self._name}, line {line}, column {column}"
+        return f"{self._name}, line {self._next_line()}, column {self._next_column()}"
 
     def _broken(self, why: str) -> DamageError:
         return DamageError("schema", f"{self._place()}: not JSON: {why}.")
@@ -228,7 +234,7 @@ class _Text:
             check_depth(text, self._max_depth)
         except NotJsonError as error:
             raise self._broken(str(error)) from None
-        self.line, _ = self._position()
+        self.line = self._next_line()
         self._at += size
         return value, text
 
@@ -236,7 +242,7 @@ class _Text:
         """Decode the next value, and return the length of its text too."""
         while True:
             try:
-                value, end = decoder.raw_decode(self._text, self._at)
+                value, end = self._json.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 is_open = error.msg.startswith("Unterminated string")
                 is_near = error.pos >= len(self._text) - _TAIL

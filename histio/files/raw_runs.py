@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.report import Fault, Problem
+from histio.wire import is_plain, to_plain
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +25,7 @@ class RawRun:
         size: The length of its JSON text; 0 if it was not read from text.
         text: Its JSON text as it was read; None if it was not read from text.
         accepted: Whether the gate has accepted the record.
+        is_plain: Whether the record has only what JSON text is decoded to.
         first_line: The 1-based line on which it begins in the file of a document; None otherwise.
     """
 
@@ -35,6 +37,19 @@ class RawRun:
     text: str | None = None
     accepted: bool = False
     first_line: int | None = None
+    is_plain: bool = True
+
+    @classmethod
+    def from_python(cls, kind: str, record: Any, index: int) -> Self:
+        """The run of a *record* that was not decoded from text, with subclasses of JSON's types replaced."""
+        try:
+            plain = is_plain(record)
+            if not plain:
+                record = to_plain(record)
+                plain = is_plain(record)
+        except RecursionError:  # nested too deeply, or in itself; that is for the checks to say
+            plain = False
+        return cls(kind, record, index, is_plain=plain)
 
     def place(self, collection: str) -> str:
         """Describe the place of the run: its line, or its pointer into the *collection* of a document."""
@@ -70,7 +85,7 @@ def iter_raw_runs(document: Any, kinds: Sequence[Kind]) -> Iterator[RawRun]:
     """Yield the runs of a *document* whose envelope is valid, in the order of *kinds*."""
     for kind in kinds:
         for index, record in enumerate(document.get(kind.collection) or ()):
-            yield RawRun(kind.name, record, index)
+            yield RawRun.from_python(kind.name, record, index)
 
 
 def split_items(items: Iterable[RawItem], size: int) -> Iterator[Iterable[RawItem]]:

@@ -8,9 +8,9 @@ from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from histio.errors import DocumentError
-from histio.files.decoding import MAX_DEPTH, MAX_LINE_BYTES
 from histio.files.documents import Document
 from histio.files.leftovers import first_member
+from histio.files.limits import Limits
 from histio.files.raw_runs import RawItem
 from histio.files.sources import DamageError, Source
 from histio.files.streams import Stream
@@ -26,9 +26,9 @@ def reading(
     source: Source,
     gate: Gate,
     kinds: Iterable[Kind],
+    limits: Limits | None = None,
     *,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    sealed: bool = False,
 ) -> Iterator[Reading]:
     """Open the document or stream in *source*, and validate its header or envelope.
 
@@ -36,22 +36,37 @@ def reading(
         source: The file.
         gate: The JSON Schema of documents and lines.
         kinds: The kinds of run that it may contain, in order.
-        max_line_bytes: The maximum size of a run.
-        max_depth: The maximum depth of nesting in a run.
+        limits: The limits for its runs; None: the defaults.
+        sealed: Whether to refuse documents, and streams without a seal.
 
     Raises:
-        DocumentError: It is not a history, or has an unsupported version.
+        DocumentError: It is not a history, has an unsupported version, or lacks a seal.
     """
     with source:
         try:
             _check_not_empty(source)
-            options: dict[str, Any] = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
+            limits = limits or Limits()
+            options: dict[str, Any] = {
+                "max_line_bytes": limits.max_line_bytes,
+                "max_depth": limits.max_depth,
+            }
             if _is_stream(source, gate):
-                yield Stream(source, gate, **options)
+                stream = Stream(source, gate, **options)
+                if sealed and not stream.is_sealed:
+                    raise _not_sealed(f'{source.name} is not sealed: its header has "sealed": false.', line=1)
+                yield stream
+            elif sealed:
+                raise _not_sealed(f"{source.name} is not sealed: it is not a stream.")
             else:
                 yield Document(source, gate, {kind.collection: kind.name for kind in kinds}, **options)
         except DamageError as error:
             raise DocumentError((Problem("error", error.code, error.message),)) from None
+
+
+def _not_sealed(text: str, line: int | None = None) -> DocumentError:
+    return DocumentError(
+        (Problem("error", "schema", text, "" if line is None else "/header/sealed", line=line),)
+    )
 
 
 def _check_not_empty(source: Source) -> None:

@@ -7,7 +7,6 @@ import importlib
 import io
 import json
 import os
-import re
 import stat
 import sys
 import tempfile
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeAlias, TypeGuard
 
 from histio.files.compression import DamageError, Decompress, choose_decompressor, plain
+from histio.files.limits import MAX_BYTES
+from histio.redact import strip_secrets
 
 __all__ = [
-    "MAX_BYTES",
     "DamageError",
     "FilePath",
     "Source",
-    "hide_secrets",
     "is_same_file",
     "is_url",
     "load_fsspec",
@@ -31,9 +30,6 @@ __all__ = [
 
 FilePath: TypeAlias = str | os.PathLike[str] | BinaryIO
 """A path, a URL, ``"-"`` for standard input or output, or an open binary file."""
-
-MAX_BYTES = 2**36
-"""The default limit for one file, in uncompressed bytes: 64 GiB."""
 
 _CHUNK = 2**16
 _IN_MEMORY = 2**20
@@ -78,7 +74,7 @@ class Source:
                 raise OSError(errno.EBADF, "standard input is closed")
             file, is_seekable = self._borrow(getattr(standard, "buffer", standard))
         elif is_url(path):
-            self.name = hide_secrets(path)
+            self.name = strip_secrets(path)
             file, is_seekable = self._remote(path)
         elif isinstance(path, (str, os.PathLike)):
             self.name = os.fspath(path)
@@ -230,11 +226,6 @@ class Source:
 def is_url(path: object) -> TypeGuard[str]:
     """Whether *path* is a URL, and not a path or an open file."""
     return isinstance(path, str) and "://" in path
-
-
-def hide_secrets(url: str) -> str:
-    """Remove user, password and query from *url*."""
-    return re.sub(r"://[^/]*@", "://", url.partition("?")[0])
 
 
 def load_fsspec() -> Any:

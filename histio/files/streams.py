@@ -7,20 +7,32 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, decode, decoder, describe_repeated_name, find_repeated_names
+from histio.files.decoding import (
+    NotJsonError,
+    decode,
+    decoder,
+    decoder_for,
+    describe_repeated_name,
+    find_repeated_names,
+)
 from histio.files.leftovers import describe_leftover, first_member, is_blank
+from histio.files.limits import MAX_BLANK_LINES
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
 from histio.pointer import pointer
-from histio.report import Code, Fault, Problem
+from histio.report import Code, Fault, Problem, ProblemList
 from histio.wire import quote
 
 _SHOWN = 10_000
 """The number of bytes that are kept of a line that is too long."""
+
+_NAMED = 5
+"""The number of names that the message on a line that is not a run has."""
 
 _MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 
@@ -95,7 +107,8 @@ class Stream:
         self._kinds = gate.kinds
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
-        self.repeated: tuple[Problem, ...] = ()
+        self._decoder = decoder_for(gate)
+        self.repeated = ProblemList()
         self.header = self._read_header()
         # The beginning of a line in an export; the gate only checks the current version.
         newest = self.version == gate.version
@@ -131,7 +144,7 @@ class Stream:
             raise DocumentError(tuple(problems))
         for steps in find_repeated_names(_text(line)):
             fault = describe_repeated_name(steps[-1])
-            self.repeated += (Problem("warning", fault.code, str(fault), pointer(*steps), line=1),)
+            self.repeated.add(Problem("warning", fault.code, str(fault), pointer(*steps), line=1))
         return member["header"]  # type: ignore[no-any-return]
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:
@@ -141,9 +154,10 @@ class Stream:
             again: Whether they will be read once more.
 
         Raises:
-            DocumentError: The file cannot be read, or is larger than the limit.
+            DocumentError: The file cannot be read, is larger than the limit, or has too many blank lines.
         """
         self.damage = ()
+        self._blank = 0
         seal, found, number = Seal(), _Found(), 0
         try:
             for number, (line, whole) in enumerate(self._lines(seal, again=again), 1):
@@ -219,11 +233,12 @@ class Stream:
             why = f"The line is longer than max_line_bytes = {self._max_line_bytes}."
             yield unreadable(why, "out-of-range")
         elif not shown_line.strip():
+            self._count_blank(number)
             yield unreadable("The line is blank.")
         else:
             try:
                 text = _text(line)
-                decoded = decode(text, self._max_depth)
+                decoded = decode(text, self._max_depth, self._decoder)
             except NotJsonError as error:
                 if line.endswith(b"\n") or not self.is_sealed:
                     self._count_unread(line, seal)
@@ -237,7 +252,7 @@ class Stream:
                 index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
                 others = members.keys() - {kind, "problems"}
                 if others:
-                    yield unreadable("Unknown field.", at=f"/{min(others)}")
+                    yield unreadable("Unknown field.", at=pointer(min(others)))
                 else:
                     own = _only_value(text) if len(members) == 1 else _value_in(text, kind)
                     yield RawRun(kind, members[kind], index, number, len(line), own)
@@ -245,8 +260,19 @@ class Stream:
                 kept = Fault("The line was rejected before, and has not been corrected.")
                 yield UnreadableLine(members["unreadable"], number, kept)
             else:
-                kinds, names = " or ".join(self._kinds), ", ".join(map(quote, members)) or quote(decoded)
+                kinds, names = " or ".join(self._kinds), _first_names(members) or quote(decoded)
                 yield unreadable(f"The line is not a run, which has the member {kinds}, not {names}.")
+
+    def _count_blank(self, number: int) -> None:
+        """Count the blank line with this *number*.
+
+        Raises:
+            DocumentError: There are too many.
+        """
+        self._blank += 1
+        if self._blank > MAX_BLANK_LINES:
+            text = f"{self._source.name} has more than {MAX_BLANK_LINES:,} blank lines."
+            raise DocumentError((_problem("out-of-range", text, number),))
 
     def _count_unread(self, line: bytes, seal: Seal) -> None:
         """Count an unreadable *line* as the kind that it begins with, as the trailer does."""
@@ -310,6 +336,12 @@ class _Found:
         self.end = 0
         self.beyond: tuple[int, str] | None = None
         self.second: int | None = None
+
+
+def _first_names(members: Mapping[str, Any]) -> str:
+    """The first few names of *members*, as text."""
+    more = ", …" if len(members) > _NAMED else ""
+    return ", ".join(map(quote, islice(members, _NAMED))) + more
 
 
 def _only_value(line: str) -> str:

@@ -6,26 +6,26 @@ import errno
 import io
 import os
 import re
-import secrets
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from histio.files.compression import Compression, Compressor, compressor
-from histio.files.sources import hide_secrets, is_url, load_fsspec, refuse_text
+from histio.files.sources import is_url, load_fsspec, refuse_text
+from histio.files.temporaries import open_temporary
+from histio.progress import before_last_step
+from histio.redact import strip_secrets
 
 Name = Literal["json", "jsonl"]
 
 FORMATS: tuple[Name, ...] = ("json", "jsonl")
 
 _ENDING = re.compile(rf"\.({'|'.join(FORMATS)})(?:\.(gz|zst))?", re.IGNORECASE)
-_NAME = 50
 _KNOWN = " or ".join(f".{name}" for name in FORMATS) + ", followed by .gz or .zst if compressed"
 
 
@@ -62,7 +62,7 @@ def choose_format(path: str | os.PathLike[str] | BinaryIO, format: str | None = 
 
 def _name(path: str | os.PathLike[str] | BinaryIO) -> str:
     if is_url(path):
-        return hide_secrets(path).partition("#")[0]
+        return strip_secrets(path).partition("#")[0]
     if isinstance(path, (str, os.PathLike)):
         return os.fspath(path)
     name = getattr(path, "name", None)
@@ -182,29 +182,31 @@ def _use_open_file(file: BinaryIO) -> Iterator[BinaryIO]:
 @contextmanager
 def _replace(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a new file that replaces *path* in the end, with the *mode* of the replaced file."""
-    # The name shows where a leftover comes from, has no known suffix, and is not longer than allowed.
-    temporary = path.with_name(f".histio-{path.name.split('.')[0][:_NAME]}-{secrets.token_hex(8)}")
-    try:
-        # Nobody may read it who may not read the replaced file.
-        opener = partial(os.open, mode=0o666 if mode is None else mode)
-        with open(temporary, "xb", opener=opener) as file:
+    # Nobody may read it who may not read the replaced file.
+    with open_temporary(path, 0o666 if mode is None else mode) as (file, temporary):
+        try:
             if mode is not None:
                 temporary.chmod(mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _place(temporary, path, overwrite=overwrite)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError) and error.filename == str(temporary):
-            error.filename = str(path)
-        raise
+            file.close()
+            _place(temporary, path, overwrite=overwrite)
+        except BaseException as error:
+            with suppress(OSError):
+                file.close()
+            with suppress(OSError):
+                temporary.unlink()
+            if isinstance(error, OSError) and error.filename == str(temporary):
+                error.filename = str(path)
+            raise
     with suppress(OSError):  # some systems cannot open directories, and some file systems cannot sync them
         _sync(path.parent)
 
 
 def _place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    for announce in before_last_step:
+        announce()
     if overwrite:
         temporary.replace(path)
         return
@@ -233,11 +235,11 @@ def _upload(url: str, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a local file that is uploaded to *url* in the end."""
     system, path = load_fsspec().url_to_fs(url)
     if not overwrite and system.exists(path):
-        raise _exists(hide_secrets(url))
+        raise _exists(strip_secrets(url))
     with tempfile.TemporaryDirectory(prefix="histio-") as directory:
         local = Path(directory, "upload")
         with local.open("xb") as file:
             yield file
         if not overwrite and system.exists(path):
-            raise _exists(hide_secrets(url))
+            raise _exists(strip_secrets(url))
         system.put_file(str(local), path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import (
+    Repeated,
     check_deferred,
     quiet_pipelines,
     row_fault,
@@ -28,6 +30,16 @@ Placed = Sequence[tuple[int, Row]]
 """Rows, each with its index among those to write."""
 
 
+class Places(Protocol):
+    """The unique values that stored rows take from each other."""
+
+    def learn(self, connection: Connection) -> bool:
+        """Ask the database for more unique rules; return whether there are any."""
+
+    def group(self, rows: Sequence[Row]) -> list[list[Row]]:
+        """Split *rows* into groups that can be written one after the other."""
+
+
 def write(
     connection: Connection,
     table: Table,
@@ -36,6 +48,7 @@ def write(
     deferred: bool,
     insert: Insert,
     rivals: Rivals | None = None,
+    places: Places | None = None,
 ) -> Iterator[tuple[int, str]]:
     """Write *rows* with their ledgers; yield the index and the violated constraint of each that is refused.
 
@@ -49,12 +62,13 @@ def write(
         deferred: Whether deferred constraints are checked now.
         insert: Writes rows, in bulk or by the unit of work.
         rivals: Finds the rows that other clients have written. None: there cannot be any.
+        places: The unique values that stored rows take from each other. None: there are none.
 
     Raises:
         sqlalchemy.exc.DBAPIError: No row is at fault, as after a deadlock or a lost connection.
     """
     tables = [rows for each in table.all() for rows in each.core_tables]
-    batches = _Batches(connection, table, tables, deferred, insert, rivals)
+    batches = _Batches(connection, table, tables, deferred, insert, rivals, places)
     placed = list(enumerate(rows))
     size = tuning().batch
     for start in range(0, len(placed), size):
@@ -71,16 +85,14 @@ class _Batches:
     deferred: bool
     insert: Insert
     rivals: Rivals | None
+    places: Places | None
 
     def write(self, batch: Placed) -> Iterator[tuple[int, str]]:
         """Write *batch*; yield the index and the violated constraint of each row that is refused."""
         rows = [row for _, row in batch]
-        fault = try_to_write(
-            self.connection,
-            self.tables,
-            lambda: self.insert(self.connection, self.table, rows),
-            deferred=self.deferred,
-        )
+        fault = self._try(rows)
+        if isinstance(fault, Repeated) and self.places is not None and self.places.learn(self.connection):
+            fault = self._try(rows)
         if fault is None:
             return
         if len(batch) == 1:
@@ -90,9 +102,28 @@ class _Batches:
         written = set() if self.rivals is None else self.rivals.find(rows)
         yield from ((place, fault) for place, row in batch if row in written)
         rest = [(place, row) for place, row in batch if row not in written]
-        half = len(rest) if written else len(rest) // 2
-        for part in filter(None, (rest[:half], rest[half:])):
+        for part in filter(None, [rest] if written else self._halve(rest)):
             yield from self.write(part)
+
+    def _try(self, rows: Sequence[Row]) -> str | None:
+        return try_to_write(
+            self.connection,
+            self.tables,
+            lambda: self.insert(self.connection, self.table, rows),
+            deferred=self.deferred,
+        )
+
+    def _halve(self, batch: Placed) -> list[list[tuple[int, Row]]]:
+        """The halves of *batch*, with rows that need each other in the same half, if there are others."""
+        place_of = {row: place for place, row in batch}
+        groups = [[row] for row in place_of] if self.places is None else self.places.group(list(place_of))
+        if len(groups) == 1:
+            groups = [[row] for row in place_of]
+        half = len(groups) // 2
+        return [
+            [(place_of[row], row) for group in part for row in group]
+            for part in (groups[:half], groups[half:])
+        ]
 
 
 def try_to_write(

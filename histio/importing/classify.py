@@ -13,6 +13,7 @@ from histio.importing.repetitions import duplicate, note_entries, shared_identit
 from histio.importing.run import Run
 from histio.kinds.table import Kind, Table
 from histio.report import Fault
+from histio.tuning import with_pauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Classifier:
             classified, and their entries with them.
         """
         sought: dict[Table, list[Any]] = {}
-        for run in runs:
+        for run in with_pauses(runs):
             for table, identity, _ in run.entries():
                 if table.is_shared:
                     sought.setdefault(table, []).append(identity)
@@ -94,7 +95,7 @@ class Classifier:
         if known:
             runs = self.select_fresh(runs)
         own = written_here(self._identities, self._spool, runs, known)
-        for run in runs:
+        for run in with_pauses(runs):
             note_entries(run, known, own)
         return runs
 

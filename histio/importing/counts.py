@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
 from histio.files.raw_runs import RawItem, UnreadableLine
@@ -18,7 +19,7 @@ _OUTCOMES = ("imported", "updated", "skipped", "rejected", "withheld")
 
 
 class _Rejects(Protocol):
-    def add(self, item: RawItem, problems: Sequence[Problem]) -> None: ...
+    def add(self, item: RawItem, problems: Iterable[Problem]) -> None: ...
 
 
 class Tally:
@@ -60,9 +61,9 @@ class Tally:
     def add(self, run: Run) -> None:
         """Count a *run* by its outcome."""
         self._ends[run.kind.name][run.outcome or ""] += 1
-        self._keep(self._problems, "problems", run.problems)
-        self._keep(self._warnings, "warnings", run.warnings)
-        self._keep(self._renamed, "renamed", run.renamed)
+        self._keep(self._problems, "problems", run.problems, run.problems.count)
+        self.warn(run)
+        self._keep(self._renamed, "renamed", run.renamed, run.renamed_count)
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.raw, run.problems)
 
@@ -85,9 +86,10 @@ class Tally:
         """Count a *number* of runs without problems or warnings."""
         self._ends[kind][outcome] += number
 
-    def warn(self, warnings: Sequence[Problem]) -> None:
-        """Keep *warnings* of a run that is counted separately."""
-        self._keep(self._warnings, "warnings", warnings)
+    def warn(self, run: Run) -> None:
+        """Keep the warnings of a *run*, which may be counted separately."""
+        for warnings in (run.cuts, run.warnings):
+            self._keep(self._warnings, "warnings", warnings, warnings.count)
 
     def add_entries(self, counts: EntryCounts) -> None:
         """Count what was done to the ledger entries of updated runs."""
@@ -99,13 +101,14 @@ class Tally:
     def refuse(self, line: UnreadableLine) -> None:
         """Count a *line* that cannot be read as a run."""
         self._unreadable += 1
-        self._keep(self._problems, "problems", [line.problem])
+        self._keep(self._problems, "problems", [line.problem], 1)
         if self._rejects is not None:
             self._rejects.add(line, [line.problem])
 
-    def _keep(self, kept: list[Any], name: str, found: Sequence[Any]) -> None:
-        self._counts[name] += len(found)
-        kept += found if self._limit is None else found[: max(0, self._limit - len(kept))]
+    def _keep(self, kept: list[Any], name: str, found: Iterable[Any], count: int) -> None:
+        if count:
+            self._counts[name] += count
+            kept += found if self._limit is None else islice(found, max(0, self._limit - len(kept)))
 
     def report(self, *, withheld: bool = False, **other: Any) -> ImportReport:
         """The report.

@@ -11,7 +11,7 @@ from histio.importing.update.compare import describe_differences, read_stored, r
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind
 from histio.report import Code, Fault
-from histio.tuning import tuning
+from histio.tuning import tuning, with_pauses
 
 
 class Duplicates:
@@ -35,7 +35,8 @@ class Duplicates:
     def settle(self, kind: Kind, runs: Sequence[Run]) -> None:
         """Set the outcomes of well-formed *runs* that exist.
 
-        A run that is to be updated and refers to a run that is not stored gets none yet.
+        A run that is to be updated gets none yet if it refers to a run that is not stored, or takes a unique
+        value that another row has.
         """
         if not runs:
             return
@@ -65,7 +66,7 @@ class Duplicates:
         within = destination.identities.scope(kind.table)
         found = read_stored(destination.connection, kind, runs, within=within)
         given = resolve_given(kind.table, runs, found, destination.builder.as_stored)
-        for run, stored in zip(runs, found, strict=True):
+        for run, stored in with_pauses(zip(runs, found, strict=True)):
             unequal = (
                 [stored] if isinstance(stored, str) else describe_differences(kind.table, given[run], stored)
             )
@@ -86,7 +87,10 @@ class Duplicates:
         for run in runs:
             if self._came_before(run):
                 _warn_of_copy(run)
-            if run.outcome == "rejected" and destination.dependencies.find_missing(run, destination.resolver):
+            if run.outcome == "rejected" and (
+                run in self._updater.blocked
+                or destination.dependencies.find_missing(run, destination.resolver)
+            ):
                 run.outcome = None
         updated = [run for run in runs if run.outcome == "updated"]
         destination.spool.note(kind.name, [(run.uuid or "", run.place) for run in updated])

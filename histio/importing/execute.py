@@ -13,6 +13,7 @@ from histio.database.connect import BorrowedSession
 from histio.errors import DocumentError
 from histio.files import (
     FilePath,
+    Limits,
     Source,
     check_damage,
     check_follows,
@@ -32,8 +33,9 @@ from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
-from histio.progress import Meter, Report
+from histio.progress import Meter, Report, before_last_step
 from histio.report import KEPT, ImportReport, Problem
+from histio.tuning import with_pauses
 from histio.typing import HistoryDocument
 
 _log = logging.getLogger("histio")
@@ -88,19 +90,18 @@ def import_file(
     allow_truncated: bool,
     commit_every: int | None,
     follows: str | None,
-    max_bytes: int,
-    max_line_bytes: int,
-    max_depth: int,
+    sealed: bool,
+    limits: Limits,
     progress: Report | None,
 ) -> ImportReport:
     """Import the runs of the file at *path*; see `History.import_file`."""
-    limits = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
-    check_positive(max_bytes=max_bytes, **limits)
+    if sealed and allow_truncated:
+        raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
     meter = Meter(progress)
     with (
-        Source(path, max_bytes=max_bytes) as source,
-        reading(source, bound.gate, bound.kinds, **limits) as file,
+        Source(path, max_bytes=limits.max_bytes) as source,
+        reading(source, bound.gate, bound.kinds, limits, sealed=sealed) as file,
         open_rejects(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
     ):
         check_follows(file, follows)
@@ -141,7 +142,7 @@ def _check_commits(
 def _verify(file: Reading, source: Source, meter: Meter) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in meter.count(file.items(again=True)))
+    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
 
 
 def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
@@ -182,6 +183,7 @@ def _import(
                     truncate_times=options.truncate_times,
                 )
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
+                is_last = commit_every is None or not part
                 withheld = import_items(
                     destination,
                     part,
@@ -189,10 +191,12 @@ def _import(
                     habits=habits,
                     unit_of_work=unit_of_work,
                     on_duplicate=options.on_duplicate,
-                    last=commit_every is None or not part,
+                    last=is_last,
                     atomic=options.atomic,
                     dry_run=options.dry_run,
                 )
+                for announce in before_last_step if is_last else ():
+                    announce()
                 if tally.written > before and not (options.dry_run or withheld):
                     commit()
     report = tally.report(withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work)

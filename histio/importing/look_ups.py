@@ -26,6 +26,7 @@ from histio.report import Problem
 from histio.resolving.circles import circle_warnings
 from histio.resolving.lookup import Found
 from histio.resolving.resolve import MemberFault, Values
+from histio.tuning import with_pauses
 
 
 class LookUps:
@@ -92,14 +93,14 @@ class LookUps:
 
     def check(self, raw_runs: Iterable[RawRun]) -> list[Problem]:
         """The problems and warnings of *raw_runs*: form, references, and UUIDs that come twice."""
-        checked = list(raw_runs)
+        checked = list(with_pauses(raw_runs))
         if self.refers_to_runs:
             self.expect(checked)
         runs = self.look_up(checked)
-        for run in runs:
+        for run in with_pauses(runs):
             if not run.problems:  # a rejected run leaves its identities to others
                 note_repeated(run, self._spool)
-        return [problem for run in runs for problem in (*run.problems, *run.warnings)]
+        return [problem for run in runs for problem in run.findings()]
 
     def expect(self, raw_runs: Iterable[RawRun]) -> None:
         """Find out which of *raw_runs* could be imported; `look_up` then resolves references to them."""
@@ -117,8 +118,8 @@ class LookUps:
 
     def look_up(self, raw_runs: Iterable[RawRun]) -> list[Run]:
         """The runs of *raw_runs*, with the problems of their form and their references."""
-        runs = [self._destination.reader.read(raw) for raw in raw_runs]
-        for run in runs:
+        runs = [self._destination.reader.read(raw) for raw in with_pauses(raw_runs)]
+        for run in with_pauses(runs):
             self._destination.dependencies.expect(run, self._spool.graph, self._resolver, hard=True)
         self._resolve(runs)
         self._resolver.forget_expected()
@@ -126,11 +127,11 @@ class LookUps:
         return runs
 
     def _resolve(self, runs: Sequence[Run]) -> None:
-        for run in runs:
+        for run in with_pauses(runs):
             self._destination.note_keys(run)
         with reading(self._destination.connection, *self._destination.kinds):
             self._destination.builder.build(runs)
-        for run in runs:
+        for run in with_pauses(runs):
             note_entries(run)
 
     def export_path(self, kind: Kind) -> RowFormatter | str:

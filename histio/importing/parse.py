@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -12,13 +13,17 @@ from marshmallow import ValidationError
 from histio.bound import Bound
 from histio.files.raw_runs import RawRun
 from histio.importing.cut_times import Cut, Truncation
+from histio.importing.fault_counts import MOST_EXPLAINED, FaultCounter
 from histio.importing.renames import Renames, apply_renames, check_renames
 from histio.importing.run import Run
 from histio.kinds.canonical import canonicalize
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
 from histio.log import log_handled
-from histio.report import Fault
+from histio.report import LISTED, Fault
+
+_SMALL = 4_096
+"""The length of JSON text that cannot have so many faults that explaining all of them takes long."""
 
 
 def current_record(bound: Bound, kind: Kind, record: Any, version: str) -> Any:
@@ -52,6 +57,10 @@ class Reader:
         self._renames = renames
         self._truncation: Truncation | None = None
 
+    @functools.cached_property
+    def _fault_counter(self) -> FaultCounter:
+        return FaultCounter()
+
     def truncating(self, truncation: Truncation) -> Self:
         """A reader that cuts times."""
         other = copy.copy(self)
@@ -72,7 +81,7 @@ class Reader:
         record = raw.record if record is None else record
         if self._renames or self.version != self._versions.current:
             return False
-        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.size > 0)
+        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.is_plain)
         return raw.accepted
 
     def read(self, raw: RawRun) -> Run:
@@ -84,7 +93,10 @@ class Reader:
             run.note(fault)
             return run
         record, cuts = self.cut(kind, record)
-        self._load(run, record)
+        decoded = raw.is_plain and self.version == self._versions.current  # upgrades may return anything
+        raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=decoded)
+        if raw.accepted or not self._explain_part(run, record):
+            self._load(run, record)
         if not run.problems:
             self._check_against_schema(run, record)
         run.note_cuts(cuts)
@@ -109,16 +121,34 @@ class Reader:
             log_handled(f"{run.place} cannot be loaded", error)
             run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
 
+    def _explain_part(self, run: Run, record: Any) -> bool:
+        """If *record* has very many faults, note the first ones and count the others.
+
+        Nothing else is checked then, so only the identity of the run is read.
+        """
+        schema = run.kind.table.schema
+        if run.kind.is_hooked or not isinstance(record, Mapping) or 0 < run.raw.size <= _SMALL:
+            return False
+        try:
+            count = self._fault_counter.count(schema, record)
+        except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
+            log_handled(f"the faults of {run.place} cannot be counted", error)
+            return False
+        if count <= MOST_EXPLAINED:
+            return False
+        self._load(run, self._fault_counter.shorten(schema, record, LISTED))
+        run.problems.add_unlisted(max(0, count - run.problems.count))
+        identity = run.kind.identity.members
+        run.values = {member: value for member, value in run.values.items() if member in identity}
+        return True
+
     def _check_against_schema(self, run: Run, record: Any) -> None:
         """Note what the JSON Schema refuses although marshmallow loads it."""
         raw, kind = run.raw, run.kind
-        raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=raw.size > 0)
         if raw.accepted:
             return
-        run.problems += [
-            replace(problem, kind=kind.name, uuid=run.uuid, index=raw.index, line=raw.line)
-            for problem in self._gate.explain(kind.name, record, run.steps)
-        ]
+        for problem in self._gate.explain(kind.name, record, run.steps):
+            run.problems.add(replace(problem, kind=kind.name, uuid=run.uuid, index=raw.index, line=raw.line))
 
 
 def _flatten(messages: Any, record: Any, steps: Steps) -> Iterator[tuple[Steps, Fault]]:

@@ -11,8 +11,6 @@ from histio.importing.run import Run, Values
 from histio.kinds.fields import Slug
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps, walk_values
-from histio.pointer import pointer
-from histio.report import Renaming
 from histio.wire import faults_in, quote
 
 Renames = Mapping[str, Mapping[str, str]]
@@ -76,10 +74,9 @@ def _rename(run: Run, field: Slug, value: Any, slugs: Mapping[Any, Any], steps: 
     new: Any = [slugs.get(each, each) for each in old] if field.many else slugs.get(old, old)
     if new == old:
         return value
-    where = pointer(*run.steps, *steps)
     for before, after in zip(old, new, strict=True) if field.many else [(old, new)]:
         if before != after:
-            run.renamed.append(Renaming(where, before, after, run.raw.line))
+            run.note_renaming(steps, before, after)
     try:
         field.check(new)  # two slugs of a list may have become one
     except ValidationError as error:

@@ -25,6 +25,7 @@ from histio.resolving.hints import format_key
 from histio.resolving.lookup import Found
 from histio.resolving.resolve import MemberFault, Resolver
 from histio.resolving.stored_slugs import replace_slugs
+from histio.tuning import with_pauses
 
 
 class RowBuilder:
@@ -67,12 +68,12 @@ class RowBuilder:
     def build(self, runs: Sequence[Run]) -> dict[Run, Row]:
         """Build the rows of *runs*, with one SELECT per related model, and note their problems."""
         self.look_up(runs)
-        return {run: self._row(run, run.kind.table, run.values, ()) for run in runs}
+        return {run: self._row(run, run.kind.table, run.values, ()) for run in with_pauses(runs)}
 
     def look_up(self, runs: Sequence[Run]) -> None:
         """Look up all rows that *runs* refer to."""
         for kind in self._kinds:
-            self._resolver.collect(kind.table, (run.values for run in runs if run.kind is kind))
+            self._resolver.collect(kind.table, (run.values for run in with_pauses(runs) if run.kind is kind))
         self._resolver.fetch()
 
     def _row(self, run: Run, table: Table, values: Values, steps: Steps) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,9 +12,10 @@ from histio.importing.cut_times import Cut
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer
-from histio.report import Fault, Problem, Renaming
+from histio.report import LISTED, Fault, Problem, ProblemList, Renaming, Severity
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
+WRITTEN: tuple[Outcome, ...] = ("imported", "updated")
 OnDuplicate = Literal["skip", "error", "update", "verify"]
 Values = dict[str, Any]
 
@@ -29,9 +31,10 @@ class Run:
         well_formed: Whether the whole record is valid.
         outcome: None until it is decided.
         problems: Why the run cannot be imported.
+        cuts: Warnings about times that were cut when the run was read.
         warnings: What else there is to report about it.
-        renamed: Every use of the ``rename`` option.
-        cut: The number of warnings about times that were cut; they come first.
+        renamed: The first uses of the ``rename`` option.
+        renamed_count: The number of all uses.
     """
 
     kind: Kind
@@ -39,10 +42,11 @@ class Run:
     values: Values = field(default_factory=dict)
     well_formed: bool = False
     outcome: Outcome | None = None
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
+    problems: ProblemList = field(default_factory=ProblemList)
+    cuts: ProblemList = field(default_factory=ProblemList)
+    warnings: ProblemList = field(default_factory=ProblemList)
     renamed: list[Renaming] = field(default_factory=list)
-    cut: int = 0
+    renamed_count: int = 0
 
     @property
     def identity(self) -> Any:
@@ -68,30 +72,44 @@ class Run:
 
     def note(self, fault: Fault, *steps: str | int, hint: str | None = None, warning: bool = False) -> None:
         """Add a problem, or a warning, about the value at *steps* below the run."""
+        self._note(self.warnings if warning else self.problems, fault, steps, hint)
+
+    def _note(self, noted: ProblemList, fault: Fault, steps: Steps, hint: str | None = None) -> None:
+        if noted.is_full:
+            noted.add_unlisted(1)
+            return
         where = pointer(*self.steps, *steps)
         at = self.kind.name, self.uuid, self.raw.index, self.raw.line
-        problem = Problem("warning" if warning else "error", fault.code, str(fault), where, *at, hint=hint)
-        (self.warnings if warning else self.problems).append(problem)
+        severity: Severity = "error" if noted is self.problems else "warning"
+        noted.add(Problem(severity, fault.code, str(fault), where, *at, hint=hint))
 
     def note_cuts(self, cuts: Sequence[Cut]) -> None:
         """Add a warning for each time that was cut when the run was read."""
         for cut in cuts:
-            self.note(cut.fault, *cut.steps, warning=True)
-        self.cut = len(cuts)
+            self._note(self.cuts, cut.fault, cut.steps)
+
+    def note_renaming(self, where: Steps, old: str, new: str) -> None:
+        """Add a use of the ``rename`` option at the steps *where*, below the run."""
+        self.renamed_count += 1
+        if len(self.renamed) < LISTED:
+            self.renamed.append(Renaming(pointer(*self.steps, *where), old, new, self.raw.line))
+
+    def findings(self) -> Iterator[Problem]:
+        """All problems and warnings."""
+        return itertools.chain(self.problems, self.cuts, self.warnings)
 
     def forget(self) -> None:
         """Drop all problems and warnings since the run was read, because it is processed again."""
         self.problems.clear()
-        del self.warnings[self.cut :]
+        self.warnings.clear()
 
     def forget_cuts(self) -> None:
         """Drop the warnings about cut times, because they are neither written nor compared."""
-        del self.warnings[: self.cut]
-        self.cut = 0
+        self.cuts.clear()
 
     def is_open(self, needs: Sequence[object]) -> bool:
         """Whether the only problems are that runs which this one refers to, its *needs*, are not stored."""
-        return self.well_formed and len(self.problems) == len(needs)
+        return self.well_formed and self.problems.count == len(needs)
 
     def entries(self) -> Iterator[tuple[Table, Any, Steps]]:
         """Yield table, identity and steps of every ledger entry that has an identity."""

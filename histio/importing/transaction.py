@@ -32,9 +32,12 @@ from histio.importing.run import OnDuplicate
 from histio.importing.windows import windows
 from histio.kinds.table import Kind
 from histio.report import EntryCounts
-from histio.tuning import tuning
+from histio.tuning import tuned, tuning, with_pauses
 
 _log = logging.getLogger("histio")
+
+_LARGER = 10
+"""How many times as many runs as usual a batch has for updates of runs that have waited."""
 
 
 def import_items(
@@ -165,6 +168,11 @@ class Import:
 
     def take_waiting(self) -> None:
         """Import the waiting runs that can be imported; reject the others."""
+        # Runs that take unique values from each other have to meet in one batch.
+        with tuned(batch=tuning().batch * (_LARGER if self._updates else 1)):
+            self._take_waiting()
+
+    def _take_waiting(self) -> None:
         before = None
         while self._spool.waiting and self._spool.waiting != before:
             before = self._spool.waiting
@@ -207,7 +215,7 @@ class Import:
 
     def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], *, last: bool) -> None:
         """Import *raw_runs* on the full path; count those with an outcome, and let the others wait."""
-        numbers = {self._destination.reader.read(raw): number for raw, number in raw_runs}
+        numbers = {self._destination.reader.read(raw): number for raw, number in with_pauses(raw_runs)}
         self._full_path.take(list(numbers), last=last)
         for run, number in numbers.items():
             if run.outcome is None:

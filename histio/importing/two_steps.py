@@ -20,6 +20,7 @@ from histio.importing.run import Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.second_step import set_columns
 from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
+from histio.importing.update.places import UniquePlaces
 from histio.kinds.table import Kind, Table
 from histio.log import log_handled
 from histio.report import Fault
@@ -75,7 +76,7 @@ class TwoSteps:
             failed = self._attempt(graph, runs)
             if not failed:
                 return
-            problems = {number: list(run.problems) for number, run in failed.items()}
+            problems = {number: run.problems.copy() for number, run in failed.items()}
             runs.revert()
             self._spool.forget(mark)
             for kind in self._kinds:
@@ -84,7 +85,7 @@ class TwoSteps:
                 cut = False
                 continue
             for number, run in failed.items():
-                run.problems[:] = problems[number]
+                run.problems = problems[number]
                 run.outcome = "rejected"
                 runs.end(number, run)
             graph.remove(failed)
@@ -187,7 +188,7 @@ class TwoSteps:
         within = self._identities.scope(kind.table)
         results: Results = {}
         given = {row: run.values for run, row in rows.items()}
-        update = update_by_unit_of_work(self._habits, given, within, results)
+        update = update_by_unit_of_work(self._habits, given, within, results, UniquePlaces(kind.table))
         failures = write(
             self._connection,
             kind.table,

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from histio.exporting.fast.collector import paused
 from histio.files.raw_runs import RawItem, RawRun
-from histio.tuning import tuning
+from histio.tuning import tuning, with_pauses
 
 AnyItem = TypeVar("AnyItem", bound=RawItem)
 
@@ -28,7 +28,7 @@ def windows(items: Iterable[tuple[AnyItem, int | None]]) -> Iterator[list[tuple[
 
 def _window(items: Iterator[tuple[AnyItem, int | None]]) -> Iterator[tuple[AnyItem, int | None]]:
     size, batch = 0, tuning().batch
-    for count, (item, number) in enumerate(items, 1):
+    for count, (item, number) in enumerate(with_pauses(items), 1):
         yield item, number
         size += item.size if isinstance(item, RawRun) else len(item.text)
         if count == batch or size >= _SIZE:

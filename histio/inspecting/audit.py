@@ -8,7 +8,16 @@ from typing import Any
 
 from histio.bound import Bound
 from histio.exporting.pages import export_runs
-from histio.files import FilePath, Source, check_damage, reading
+from histio.files import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINE_BYTES,
+    FilePath,
+    Limits,
+    Source,
+    check_damage,
+    reading,
+)
 from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.run import Run
@@ -18,13 +27,24 @@ from histio.pointer import pointer
 from histio.report import Fault, Problem
 
 
-def audit(source: FilePath | History, /, *, history: History | None = None) -> Iterator[Problem]:
+def audit(
+    source: FilePath | History,
+    /,
+    *,
+    history: History | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_depth: int = MAX_DEPTH,
+) -> Iterator[Problem]:
     """Check numbers against the rules in the ``Meta.audits`` of their schemas, in constant memory.
 
     Args:
         source: A file: a path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard
             input; its runs of wrong form are ignored. Or a history, whose database is audited.
         history: Defines what a file may contain; None: the bundled kinds.
+        max_bytes: The maximum size of the uncompressed file.
+        max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is ignored.
+        max_depth: The maximum depth of nested objects and lists in a run; a deeper line is ignored.
 
     Yields:
         A warning with the code ``audit`` for each broken rule. In a database, pointers lead into the run, and
@@ -35,11 +55,13 @@ def audit(source: FilePath | History, /, *, history: History | None = None) -> I
         ExportError: The format cannot hold some rows; after the runs of their kind.
         NotConfiguredError: The history has no database.
         OSError: The file cannot be read.
+        ValueError: A limit is not a positive integer.
     """
     if isinstance(source, History):
         yield from _audit_database(source.bound)
     else:
-        yield from _audit_file(source, (history or History()).bound)
+        limits = Limits(max_bytes, max_line_bytes, max_depth)
+        yield from _audit_file(source, (history or History()).bound, limits)
 
 
 def note_audits(run: Run, record: Any) -> None:
@@ -54,7 +76,7 @@ def _audit_database(bound: Bound) -> Iterator[Problem]:
         for kind in bound.kinds:
             for index, record in enumerate(export_runs(connection, kind)):
                 if audit_record(kind.table, record):
-                    [run] = checker.check([RawRun(kind.name, record, index)])
+                    [run] = checker.check([RawRun.from_python(kind.name, record, index)])
                     note_audits(run, record)
                     yield from (_without_place(problem, run) for problem in run.warnings)
 
@@ -64,8 +86,8 @@ def _without_place(problem: Problem, run: Run) -> Problem:
     return replace(problem, pointer=problem.pointer.removeprefix(pointer(*run.steps)), index=None)
 
 
-def _audit_file(path: FilePath, bound: Bound) -> Iterator[Problem]:
-    with reading(Source(path), bound.gate, bound.kinds) as file:
+def _audit_file(path: FilePath, bound: Bound, limits: Limits) -> Iterator[Problem]:
+    with reading(Source(path, max_bytes=limits.max_bytes), bound.gate, bound.kinds, limits) as file:
         checker = RunChecker(bound, file.version, None)
         for item in file.items():
             for run in checker.check([item]) if isinstance(item, RawRun) else ():

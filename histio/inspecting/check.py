@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -12,11 +12,11 @@ from histio.files import (
     MAX_DEPTH,
     MAX_LINE_BYTES,
     FilePath,
+    Limits,
     Source,
-    check_positive,
     reading,
 )
-from histio.files.decoding import describe_repeated_name, find_repeated_names, lines_before
+from histio.files.decoding import describe_repeated_name, find_line_numbers, find_repeated_names
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History
@@ -28,6 +28,7 @@ from histio.importing.spool import Spool
 from histio.importing.windows import windows
 from histio.inspecting.audit import note_audits
 from histio.inspecting.run_checker import RunChecker
+from histio.pointer import pointer
 from histio.report import Problem
 
 
@@ -37,6 +38,7 @@ def check_file(
     *,
     history: History | None = None,
     truncate_times: bool = False,
+    sealed: bool = False,
     max_bytes: int = MAX_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
     max_depth: int = MAX_DEPTH,
@@ -53,6 +55,7 @@ def check_file(
         history: Defines what the file may contain. None: the bundled kinds, without a database.
         truncate_times: Whether to cut times to the digits of a second that their columns keep, with a warning
             for each. False: such a time is a problem. It has no effect without a database.
+        sealed: Whether a document, and a stream whose header has ``"sealed": false``, are errors.
         max_bytes: The largest size of the uncompressed file.
         max_line_bytes: The largest size of a run in bytes.
         max_depth: How deeply objects and lists may be nested in a run.
@@ -65,12 +68,11 @@ def check_file(
         ValueError: A limit is not a positive integer.
     """
     bound = (history or History()).bound
-    limits = {"max_line_bytes": max_line_bytes, "max_depth": max_depth}
-    check_positive(max_bytes=max_bytes, **limits)
+    limits = Limits(max_bytes, max_line_bytes, max_depth)
     try:
         with ExitStack() as stack:
             source = Source(path, max_bytes=max_bytes)
-            file = stack.enter_context(reading(source, bound.gate, bound.kinds, **limits))
+            file = stack.enter_context(reading(source, bound.gate, bound.kinds, limits, sealed=sealed))
             look_ups = None
             if bound.has_database:
                 opened = open_look_ups(bound, version=file.version, truncate_times=truncate_times)
@@ -106,17 +108,20 @@ def _check_run(run: Run, raw: RawRun, checker: RunChecker, seen: Spool) -> Itera
         note_repeated(run, seen)
     if run.well_formed:
         note_audits(run, checker.current_record(run))
-    yield from (_with_line(raw, problem) for problem in (*run.problems, *run.warnings))
+    yield from _with_lines(run, list(run.findings()))
 
 
-def _with_line(raw: RawRun, problem: Problem) -> Problem:
-    """*problem* with the line of a document's file where the value begins that it is about."""
-    if raw.first_line is None or raw.text is None:
-        return problem
-    _, _, *names = problem.pointer.removeprefix("/").split("/")  # after the list and the place in it
-    steps = [name.replace("~1", "/").replace("~0", "~") for name in names]
-    within = [int(step) if step.isdecimal() else step for step in steps]
-    return replace(problem, line=raw.first_line + lines_before(raw.text, within))
+def _with_lines(run: Run, problems: Sequence[Problem]) -> Iterator[Problem]:
+    """*problems* of *run*; for a document, each with the line of the file on which its value begins."""
+    first, text = run.raw.first_line, run.raw.text
+    if first is None or text is None:
+        yield from problems
+        return
+    above = pointer(*run.steps)
+    within = [problem.pointer.removeprefix(above) for problem in problems]
+    numbers = find_line_numbers(text, within)
+    for problem, each in zip(problems, within, strict=True):
+        yield replace(problem, line=first + numbers[each])
 
 
 def _read(file: Reading, ends: list[Problem], *, again: bool = False) -> Iterator[RawItem]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from histio.bound import Bound
 from histio.comparing.positions import Locator
-from histio.files import FilePath, Source, reading
+from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Source, reading
 from histio.files.raw_runs import RawRun
 from histio.files.streams import Seal, Stream
 from histio.files.writing import lines
@@ -75,7 +75,15 @@ class Inspection:
         return asdict(self) | {"problems": [asdict(problem) for problem in self.problems]}
 
 
-def inspect_file(path: FilePath, /, *, history: History | None = None) -> Inspection:
+def inspect_file(
+    path: FilePath,
+    /,
+    *,
+    history: History | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_depth: int = MAX_DEPTH,
+) -> Inspection:
     """Find out what is in a file: versions, kinds, counts, times, slugs, and whether it is complete.
 
     The file is read once, in constant memory. Runs are counted without being checked; `check_file` finds
@@ -84,13 +92,19 @@ def inspect_file(path: FilePath, /, *, history: History | None = None) -> Inspec
     Args:
         path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
         history: Defines what the file may contain; None: the bundled kinds.
+        max_bytes: The maximum size of the uncompressed file; a larger file is refused.
+        max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is unreadable.
+        max_depth: The maximum depth of nested objects and lists in a run; a deeper line is unreadable.
 
     Raises:
         DocumentError: The file is not a history.
         OSError: The file cannot be read.
+        ValueError: A limit is not a positive integer.
     """
     bound = (history or History()).bound
-    with reading(Source(path), bound.gate, bound.kinds) as file, SlugCounts(bound) as slugs:
+    limits = Limits(max_bytes, max_line_bytes, max_depth)
+    source = Source(path, max_bytes=max_bytes)
+    with reading(source, bound.gate, bound.kinds, limits) as file, SlugCounts(bound) as slugs:
         counts = _RunCounts(bound)
         for found in read_records(file, bound):
             if found is None:

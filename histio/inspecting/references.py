@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from histio.files import FilePath, Source, check_damage, reading
+from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Source, check_damage, reading
 from histio.history import History
 from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
@@ -51,7 +51,15 @@ class ReferencedRow:
         return asdict(self)
 
 
-def references(path: FilePath, /, *, history: History | None = None) -> Iterator[ReferencedRow]:
+def references(
+    path: FilePath,
+    /,
+    *,
+    history: History | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_depth: int = MAX_DEPTH,
+) -> Iterator[ReferencedRow]:
     """List the rows that the runs of a file refer to, and whether they exist, in constant memory.
 
     The rows come by member, those with most uses first. References to other runs are left out, and so is a
@@ -61,13 +69,19 @@ def references(path: FilePath, /, *, history: History | None = None) -> Iterator
         path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
         history: Defines what the file may contain; its database, if it has one, is searched for the rows.
             None: the bundled kinds, without a database.
+        max_bytes: The maximum size of the uncompressed file.
+        max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is ignored.
+        max_depth: The maximum depth of nested objects and lists in a run; a deeper line is ignored.
 
     Raises:
         DocumentError: The file is not a history, or is damaged.
         OSError: The file cannot be read.
+        ValueError: A limit is not a positive integer.
     """
     bound = (history or History()).bound
-    with reading(Source(path), bound.gate, bound.kinds) as file, SlugCounts(bound) as slugs:
+    limits = Limits(max_bytes, max_line_bytes, max_depth)
+    source = Source(path, max_bytes=max_bytes)
+    with reading(source, bound.gate, bound.kinds, limits) as file, SlugCounts(bound) as slugs:
         for found in filter(None, read_records(file, bound)):
             slugs.add(*found)
         check_damage(file)

@@ -11,8 +11,8 @@ from marshmallow import ValidationError
 from histio.kinds.json_schema import EXPORTED_AT
 from histio.kinds.versions import parts
 from histio.pointer import pointer
-from histio.report import Code, Fault, Problem
-from histio.wire import quote
+from histio.report import Code, Fault, Problem, ProblemList
+from histio.wire import find_foreign, quote
 
 # The problem codes of keywords; all other keywords have the code `schema`.
 _CODES: dict[str, Code] = {
@@ -27,21 +27,38 @@ TOO_LARGE = (RecursionError, ValueError)
 
 
 def explain(validator: Any, instance: object, at: tuple[str | int, ...]) -> list[Problem]:
-    """The problems that *validator* finds in *instance*; *at*: the steps to it."""
-    problems = []
+    """The problems that *validator* finds in *instance*, the first 100; *at*: the steps to it."""
     try:
-        for error in validator.iter_errors(instance):
-            for steps, message in _faults(error):
-                where = pointer(*at, *error.absolute_path, *steps)
-                code = (
-                    "version"
-                    if where == pointer(*at, "version")
-                    else _CODES.get(str(error.validator), "schema")
-                )
-                problems.append(Problem("error", code, message, where))
+        return [] if validator.is_valid(instance) else list(_list_problems(validator, instance, at))
     except TOO_LARGE as error:
-        problems.append(Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at)))
+        return [Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at))]
+
+
+def _list_problems(validator: Any, instance: object, at: tuple[str | int, ...]) -> ProblemList:
+    problems = ProblemList()
+    for error in validator.iter_errors(instance):
+        if problems.is_full:
+            problems.add_unlisted(sum(1 for _ in _faults(error)))
+            continue
+        for steps, message in _faults(error):
+            where = pointer(*at, *error.absolute_path, *steps)
+            code = (
+                "version" if where == pointer(*at, "version") else _CODES.get(str(error.validator), "schema")
+            )
+            problems.add(Problem("error", code, message, where))
     return problems
+
+
+def explain_foreign(record: object, at: tuple[str | int, ...]) -> list[Problem]:
+    """The problems of what JSON does not have in *record*, such as a set in a member of any form."""
+    try:
+        found = (
+            Problem("error", "schema", f"Must be JSON, not {quote(value)}.", pointer(*at, *steps))
+            for steps, value in find_foreign(record)
+        )
+        return list(ProblemList(found))
+    except RecursionError as error:
+        return [Problem("error", "schema", f"Cannot be checked: {error}.", pointer(*at))]
 
 
 def explain_exported_at(members: Any, where: str) -> Problem:

@@ -175,7 +175,7 @@ class Identity:
         for part, value in zip(self.parts, self.values(identity), strict=True):
             try:
                 wired.append(part.wire(value))
-            except (ValidationError, ValueError):
+            except (ValidationError, TypeError, ValueError, ArithmeticError):
                 wired.append(value)
         return self._format_parts(wired)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from histio.files import FilePath, is_same_file, target
+from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, is_same_file, target
 from histio.history import History
 from histio.page.content import build_content
 from histio.page.gather import gather
@@ -21,6 +21,9 @@ def report_page(
     history: History | None = None,
     imported: ImportReport | None = None,
     overwrite: bool = False,
+    max_bytes: int = MAX_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_depth: int = MAX_DEPTH,
 ) -> None:
     """Write an HTML report about a file or a database, in constant memory.
 
@@ -37,6 +40,9 @@ def report_page(
         history: A history with the kinds of the file; None: the bundled kinds.
         imported: The report of an import, to list its problems and warnings; None: no list.
         overwrite: Whether to replace an existing file.
+        max_bytes: The maximum size of the uncompressed file.
+        max_line_bytes: The maximum size of a run in bytes; a longer line of a stream counts as invalid.
+        max_depth: The maximum depth of nested objects and lists in a run; a deeper line counts as invalid.
 
     Raises:
         DocumentError: The file is not a history, or is damaged.
@@ -44,13 +50,14 @@ def report_page(
         FileExistsError: *out* exists, and *overwrite* is false.
         ImportError: Jinja2 is not installed.
         OSError: The file cannot be read, or the report cannot be written.
-        ValueError: *source* and *out* are the same file.
+        ValueError: *source* and *out* are the same file, or a limit is not a positive integer.
     """
     load_jinja()
+    limits = Limits(max_bytes, max_line_bytes, max_depth)
     if is_same_file(source, out):
         raise ValueError("out: the report would replace the file that it is about")
     kinds_from = source if isinstance(source, History) else history or History()
     with target(out, compression=None, overwrite=overwrite) as file, Sums() as sums:
-        gathered = gather(source, kinds_from, sums)
+        gathered = gather(source, kinds_from, sums, limits)
         for piece in render(build_content(gathered, sums, kinds_from, imported)):
             file.write(piece)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -131,9 +132,17 @@ def path_to_title(path: Sequence[str]) -> str:
     return " of ".join(to_title(name).lower() for name in reversed(path)).capitalize()
 
 
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+"""Control characters, marks of direction and invisible characters, but not those that join letters."""
+
+
 def shorten(text: str, longest: int = _LONGEST) -> str:
-    """Cut *text* to *longest* characters, with an ellipsis."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    """Cut *text* to *longest* characters, with an ellipsis; escape what changes its surroundings."""
+    text = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def format_number(value: Decimal | None) -> str:

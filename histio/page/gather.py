@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from histio.comparing.positions import Locator
 from histio.exporting.pages import export_runs
-from histio.files import FilePath, Source, check_damage, reading
+from histio.files import FilePath, Limits, Source, check_damage, reading
 from histio.files.raw_runs import UnreadableLine
 from histio.history import History
 from histio.importing.parse import Reader
@@ -174,13 +174,14 @@ class GatheredHistory:
     invalid: int = 0
 
 
-def gather(source: FilePath | History, history: History, sums: Sums) -> GatheredHistory:
+def gather(source: FilePath | History, history: History, sums: Sums, limits: Limits) -> GatheredHistory:
     """Read all runs of a file or a database.
 
     Args:
         source: A file, or the history whose database is read.
         history: Its kinds are those of the *source*.
         sums: Where totals by slug and by day are kept.
+        limits: The limits for a file.
 
     Raises:
         DocumentError: The file is not a history, or is damaged.
@@ -195,14 +196,16 @@ def gather(source: FilePath | History, history: History, sums: Sums) -> Gathered
                 for record in export_runs(connection, each.kind):
                     each.add(record)
         return GatheredHistory("a database", history.version, None, kinds)
-    return _gather_file(source, history, kinds)
+    return _gather_file(source, history, kinds, limits)
 
 
-def _gather_file(path: FilePath, history: History, kinds: list[GatheredKind]) -> GatheredHistory:
+def _gather_file(
+    path: FilePath, history: History, kinds: list[GatheredKind], limits: Limits
+) -> GatheredHistory:
     bound = history.bound
     by_name = {each.kind.name: each for each in kinds}
-    source = Source(path)
-    with reading(source, bound.gate, bound.kinds) as file:
+    source = Source(path, max_bytes=limits.max_bytes)
+    with reading(source, bound.gate, bound.kinds, limits) as file:
         name, exported_at = PurePath(source.name).name, file.header.get("exported_at")
         found = GatheredHistory(name, file.version, exported_at, kinds)
         reader = Reader(bound, file.version, {})

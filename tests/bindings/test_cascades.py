@@ -37,6 +37,7 @@ def count(engine, of):
 # --- relationships that do not cascade ---------------------------------------------------------------------
 
 
+@pytest.mark.turns
 @both_ways
 @pytest.mark.parametrize("lazy", ["select", "dynamic", "write_only"])
 @pytest.mark.parametrize("cascade", ["", "merge", "all", "all, delete-orphan"])
@@ -47,6 +48,7 @@ def test_entries_are_written_whatever_the_relationship_cascades(create, cascade,
     brings_back(History(create(base.metadata), kind), document(record(1, "b", "a"), record(2)))
 
 
+@pytest.mark.turns
 @both_ways
 @pytest.mark.parametrize("passive", [False, True])
 @pytest.mark.parametrize("cascade", ["", "merge", "save-update, merge"])
@@ -64,6 +66,7 @@ def test_entries_come_and_go_whatever_the_relationship_cascades(create, cascade,
     assert count(engine, line) == 4
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("cascade", ["", "merge"])
@@ -91,6 +94,7 @@ def test_entries_of_entries_and_those_whose_key_the_run_keeps_are_written(create
     assert list(history.iter_runs("run")) == given
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("cascade", ["", "merge"])
@@ -135,6 +139,7 @@ def adds(line):
     return add
 
 
+@pytest.mark.turns
 @warned
 @pytest.mark.parametrize(("does", "told_so"), [(drops, "1 of 2 are there"), (adds, "3, not 2")])
 @pytest.mark.parametrize("how", ["skip", "update"])

@@ -23,6 +23,7 @@ from histio.cli.app import app
 from histio.tuning import tuned, tuning
 from tests.support import lab
 from tests.support.bakery import number
+from tests.support.conformance import check_host
 from tests.support.lab import document, named, reading, review, sample, study, trial, visit, visits
 from tests.support.mapping_styles import listening
 from tests.support.reports import codes_of
@@ -99,6 +100,7 @@ def test_the_order_in_which_runs_come_does_not_matter(history):
     assert outcomes(report) == (0, 0, RUNS, 0)
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "outcome"),
@@ -120,6 +122,7 @@ def to_file(history, path):
     return path
 
 
+@pytest.mark.turns
 @pytest.mark.cells(1)
 @pytest.mark.parametrize("name", ["all.json", "all.jsonl", "all.jsonl.gz", "all.jsonl.zst"])
 def test_files_move_them_to_a_database_with_other_row_ids(create, tmp_path, name):
@@ -286,6 +289,7 @@ def test_a_run_whose_project_is_unknown_is_no_duplicate_of_another(full):
 # --- what is said of a run that exists ----------------------------------------------------------------
 
 
+@pytest.mark.turns
 @pytest.mark.cells(1)
 @pytest.mark.parametrize(
     ("members", "conflict"),
@@ -753,7 +757,7 @@ def a_review(_project, n, made):
 
 @pytest.mark.thorough
 def test_the_conformance_kit_is_content(history):
-    skipped = testing.check_host(history, make_runs=make_runs)
+    skipped = check_host(history, make_runs=make_runs)
     assert [reason for reason in skipped if "identity" in reason] == []
 
 

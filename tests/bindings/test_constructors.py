@@ -184,6 +184,7 @@ def shouted(engine, host_run):
         return session.execute(sa.select(host_run.name, host_run.shout)).all()
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("constructor", CONSTRUCTORS)
 def test_a_constructor_runs_on_import_with_what_the_document_says(create, constructor):
     host_run = constructor(orm.declarative_base())

@@ -173,6 +173,7 @@ def test_a_key_that_is_zero_is_no_key_that_the_database_is_to_give(create, heard
 # --- ledgers of every kind -------------------------------------------------------------------------------
 
 
+@pytest.mark.turns
 @both_ways
 @pytest.mark.parametrize("collection", COLLECTIONS.values(), ids=COLLECTIONS)
 def test_entries_kept_in_sets_and_dictionaries_keep_their_order_and_load(create, collection, heard):
@@ -210,6 +211,7 @@ def test_the_entries_of_a_view_only_ledger_are_written(create, heard):
         kind().load({"id": 2, "lines": [{"sku": "a"}]}, session=session)
 
 
+@pytest.mark.turns
 @both_ways
 @pytest.mark.parametrize("lazy", ["dynamic", "write_only"])
 def test_ledgers_that_no_option_loads_are_written_and_cost_no_query_per_run(
@@ -436,6 +438,7 @@ def test_a_member_that_is_only_dumped_does_not_take_over_the_one_that_is_read(sq
 # --- styles of mapping -----------------------------------------------------------------------------------
 
 
+@pytest.mark.turns
 @both_ways
 @pytest.mark.parametrize("style", STYLES)
 def test_a_host_mapped_in_any_style_comes_back_as_it_left(create, style, heard):

@@ -99,6 +99,7 @@ TWO_DIGITS = functools.partial(histio.FixedDecimal, precision=9, scale=2)
 FAST = [(kind, field) for kind, field, _ in EXACT if not isinstance(kind, sa.Interval)]
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(("column_type", "field"), FAST)
 def test_such_columns_take_the_fast_path(create, column_type, field):
     metadata, kind = host(column_type, field)

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import mysql
 
 import histio
 from histio import Bytes, Epoch, FixedDecimal, History, RecordSchema, RunSchema, RunUUID, Slug
-from histio.testing import check_host
+from tests.support.conformance import check_host
 from tests.support.reports import codes_of
 
 CLOCK = sa.Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb")

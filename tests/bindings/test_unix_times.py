@@ -15,9 +15,9 @@ from sqlalchemy.dialects import mysql
 
 import histio
 from histio import BindingError, Epoch, ExportError, History
-from histio.testing import check_host
 from tests.support.bakery import number
 from tests.support.columns import host, things
+from tests.support.conformance import check_host
 from tests.support.reports import codes_of
 from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
@@ -119,6 +119,7 @@ def test_what_the_unit_or_the_column_cannot_hold_is_a_problem(column_type, unit,
     assert not Draft202012Validator(history.json_schema()).is_valid(things(value))
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("value", "stored"),
     [

@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -620,19 +619,6 @@ def test_an_interrupted_export_leaves_no_file(home, run):
         "histio: interrupted; no partial file or transaction is left",
     )
     assert sorted(path.name for path in home.iterdir()) == ["bakery.db", "branch.db", "history.jsonl"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_takes_an_import_back(home, sent):
-    script = "import os, sys, sqlalchemy as sa\nfrom histio.cli import main\n"
-    script += "def stop(connection, cursor, statement, *_):\n    if statement.startswith('INSERT'):\n"
-    script += f"        os.kill(os.getpid(), {int(sent)})\n"
-    script += "sa.event.listen(sa.Engine, 'before_cursor_execute', stop)\nsys.exit(main())"
-    command = [sys.executable, "-c", script, "import", "history.jsonl", "--url", "sqlite:///branch.db"]
-    done = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT, text=True)
-    assert (done.returncode, done.stdout) == (ExitCode.INTERRUPTED, "")
-    assert kept("sqlite:///branch.db")["production_runs"] == []
 
 
 # --- help ----------------------------------------------------------------------------------------------

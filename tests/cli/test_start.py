@@ -273,7 +273,7 @@ def test_a_reader_that_stops_reading_is_no_traceback(tmp_path):
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait() == 1
+    assert process.wait() == 0
 
 
 def test_the_version_is_that_of_the_package(monkeypatch, capsys):

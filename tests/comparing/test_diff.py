@@ -479,6 +479,7 @@ def identified(field):
     return base, run(host, {"identity": "name"}, name=field[1], said=word())
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("column", "field", "names"),
     [

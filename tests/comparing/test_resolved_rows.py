@@ -48,6 +48,7 @@ def changes(file, history):
     return [(each.pointer, each.a, each.b) for difference in found for each in difference.changes]
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize(("part", "stored"), SPELLINGS)
 def test_a_run_whose_file_names_the_row_otherwise_is_the_same_run(history, tmp_path, part, stored):
@@ -61,6 +62,7 @@ def test_a_run_whose_file_names_the_row_otherwise_is_the_same_run(history, tmp_p
     assert list(histio.diff(file, history)) == list(histio.diff(history, file)) == []
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(("part", "stored"), SPELLINGS)
 def test_a_run_that_names_another_row_differs_and_is_updated(history, tmp_path, part, stored):
     other = {"ean": "403"}

@@ -76,6 +76,7 @@ def test_exports_of_the_same_rows_are_the_same_bytes(history):
     assert one == two
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("options", "first", "last"),
     [

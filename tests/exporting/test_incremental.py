@@ -36,6 +36,7 @@ def changed(history):
     return history
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("moment", "found"),
     [

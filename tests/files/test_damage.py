@@ -13,7 +13,7 @@ import zstandard
 from sqlalchemy.orm import Session
 
 from histio import DocumentError, History
-from histio.files import MAX_DEPTH, MAX_LINE_BYTES, Source, fail_if_damaged, reading
+from histio.files import Source, fail_if_damaged, reading
 from histio.kinds.bind import kind_of
 from histio.kinds.gate import Gate
 from histio.kinds.json_schema import published
@@ -63,11 +63,10 @@ def history(shelf):
 
 def faults(data):
     """Why *data* are refused, as far as the file alone can tell."""
-    options = {"max_line_bytes": MAX_LINE_BYTES, "max_depth": MAX_DEPTH}
     try:
         with (
             Source(io.BytesIO(data)) as source,
-            reading(source, GATE, map(kind_of, BUNDLED), **options) as file,
+            reading(source, GATE, map(kind_of, BUNDLED)) as file,
         ):
             for _ in fail_if_damaged(file.items(), file):
                 pass

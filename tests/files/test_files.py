@@ -508,7 +508,7 @@ def split(data, size):
     """The members and runs of a document that is read *size* bytes at a time, or why it is none."""
     with tuned(chunk=size), Source(io.BytesIO(data)) as source:
         try:
-            with reading(source, GATE, map(kind_of, BUNDLED), max_line_bytes=2**20, max_depth=64) as file:
+            with reading(source, GATE, map(kind_of, BUNDLED)) as file:
                 check_damage(file)
                 runs = [(entry.kind, entry.index, entry.record) for entry in file.items()]
         except DocumentError as error:

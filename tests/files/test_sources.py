@@ -414,7 +414,10 @@ def test_a_url_of_unknown_size_is_read_again_on_demand(monkeypatch):
 @pytest.mark.parametrize(
     ("url", "name"),
     [
-        ("memory://me:pa@ss@host/a@b.json", "memory://host/a@b.json"),
+        ("memory://me:pa@ss@host/a.json", "memory://host/a.json"),
+        ("memory://me:pa/ss@host/a.json", "memory://host/a.json"),
+        ("memory://token@host/a.json", "memory://host/a.json"),
+        ("memory://host/a@b.json", "memory://host/a@b.json"),
         ("memory://host/a.json?signature=secret", "memory://host/a.json"),
     ],
 )

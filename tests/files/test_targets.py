@@ -197,6 +197,48 @@ def test_a_generator_that_is_given_up_leaves_nothing(path):
     assert names(path.parent) == []
 
 
+def temporaries_of(path):
+    """The beginning of the names of the temporary files of *path*."""
+    before = names(path.parent)
+    with target(path, compression=None):
+        [name] = set(names(path.parent)) - set(before)
+    path.unlink()
+    return name[:-16]
+
+
+def test_what_killed_processes_left_of_the_same_file_is_swept_and_nothing_else(path):
+    prefix = temporaries_of(path)
+    (path.parent / f"{prefix}0000").write_bytes(TEXT)
+    (path.parent / f"{prefix}0001").write_bytes(b"")
+    (path.parent / "precious").touch()
+    (path.parent / f"{prefix}link").symlink_to("precious")
+    (path.parent / f"{prefix}folder").mkdir()
+    os.mkfifo(path.parent / f"{prefix}pipe")
+    others = ["history.json", "history.jsonl.gz", "history", "HISTORY.jsonl", "history.jsonl "]
+    for other in others:
+        (path.parent / f"{temporaries_of(path.with_name(other))}0000").touch()
+    before = set(names(path.parent))
+    write(path)
+    after = set(names(path.parent))
+    assert (before - after, after - before) == ({f"{prefix}0000", f"{prefix}0001"}, {"history.jsonl"})
+
+
+def test_what_a_living_process_writes_is_never_swept(path):
+    with target(path, compression=None) as file:
+        file.write(b"mine")
+        write(path)
+        path.unlink()
+    assert (names(path.parent), path.read_bytes()) == (["history.jsonl"], b"mine")
+
+
+def test_what_was_left_of_the_file_of_a_link_is_swept(path, tmp_path):
+    left = path.parent / f"{temporaries_of(path)}0000"
+    left.touch()
+    (tmp_path / "link.jsonl").symlink_to(path)
+    write(tmp_path / "link.jsonl")
+    assert not left.exists()
+
+
 def test_the_file_is_not_there_before_the_end(path):
     with target(path, compression=None) as file:
         file.write(TEXT)

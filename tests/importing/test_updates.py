@@ -79,6 +79,7 @@ def flour(*numbers: int, **members: Any) -> list[dict[str, Any]]:
 # --- members ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     "members",
     [
@@ -154,6 +155,7 @@ def test_new_runs_go_in_beside_those_that_change(history):
 # --- ledgers ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("stored", "wanted", "counts"),
     [
@@ -713,6 +715,7 @@ def test_an_entry_moves_to_another_owner_and_another_ledger_within_its_run(creat
     assert (outcomes(report), entries(report)) == ((0, 1, 0, 0), (4, 1, 3))
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("wanted", [None, {"code": "a", "note": "m"}, {"code": "b", "note": "n"}])
 @pytest.mark.parametrize("stored", [None, {"code": "a", "note": "n"}])
 def test_the_one_entry_of_a_ledger_comes_changes_and_goes(create, stored, wanted):
@@ -728,6 +731,7 @@ def test_the_one_entry_of_a_ledger_comes_changes_and_goes(create, stored, wanted
     assert exported(history) == json.dumps(given)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("wanted", [None, {"note": "m"}])
 @pytest.mark.parametrize("stored", [None, {"note": "n"}])
 def test_an_entry_whose_key_the_run_keeps_comes_changes_and_goes(create, stored, wanted):
@@ -770,6 +774,7 @@ RELATIONS = {
 }
 
 
+@pytest.mark.turns
 @both_ways
 @pytest.mark.parametrize("options", RELATIONS.values(), ids=RELATIONS)
 def test_ledgers_of_unusual_relationships_change(create, options, heard):
@@ -923,6 +928,7 @@ def test_entries_whose_order_the_format_does_not_know_are_not_brought_into_anoth
     assert "the format does not have place, which orders them" in report.problems[0].message
 
 
+@pytest.mark.turns
 @both_ways
 @pytest.mark.parametrize("style", STYLES)
 def test_a_host_mapped_in_any_style_is_left_alone_when_nothing_differs(create, style, heard):
@@ -949,6 +955,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("style", STYLES)

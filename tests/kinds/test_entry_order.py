@@ -157,6 +157,7 @@ ORDERS = {
 }
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize(("order", "stops"), ORDERS.values(), ids=ORDERS)
 def test_entries_leave_in_the_order_of_all_members(create, order, stops):

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from histio import ExportError, History, Slug
-from histio.testing import check_host
 from tests.support.bakery import number
+from tests.support.conformance import check_host
 from tests.support.parts import Base, Maker, Part, Repair, Use, document, kind, repair, stock, three
 from tests.support.reports import codes_of, outcomes
 
@@ -100,6 +100,7 @@ def test_a_row_without_a_part_has_null_where_all_may_be_null(engine):
 # --- imports -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("part", "found"),
     [
@@ -146,6 +147,7 @@ def test_an_unknown_or_ambiguous_first_one_rejects_the_run(history, part, code):
 # --- form ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("options", "part", "pointers"),
     [

@@ -77,6 +77,7 @@ def test_two_rows_with_one_key_are_ambiguous_and_neither_is_taken(engine, histor
     assert report.problems[0].message == "Customer is ambiguous: 2 rows have twin"
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("warehouse", "pointer", "code"),
     [

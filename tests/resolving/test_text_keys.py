@@ -13,8 +13,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import BindingError, ExportError, History, Slug, SlugList
-from histio.testing import check_host, documents
+from histio.testing import documents
 from tests.support.bakery import number
+from tests.support.conformance import check_host
 from tests.support.reports import codes_of, outcomes
 
 

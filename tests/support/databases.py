@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ class Tables:
             _empty(engine, metadata)
         else:
             _drop_everything(engine)
-            metadata.create_all(engine)
+            metadata.create_all(engine, checkfirst=False)
         self._made[engine.url.database] = metadata, _shape_of(metadata, engine)
 
     def _note_change(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
@@ -168,8 +169,9 @@ def _drop_everything(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             for kind, name, catalog, namespace, condition in _POSTGRESQL:
                 found = f"SELECT {name} FROM {catalog} WHERE {namespace} = current_schema() AND {condition}"
-                for each in connection.exec_driver_sql(found).scalars().all():
-                    connection.exec_driver_sql(f"DROP {kind} IF EXISTS {quote(each)} CASCADE")
+                names = [quote(each) for each in connection.exec_driver_sql(found).scalars()]
+                if names:
+                    connection.exec_driver_sql(f"DROP {kind} IF EXISTS {', '.join(names)} CASCADE")
             return
         connection.exec_driver_sql("SET foreign_key_checks = 0")
         found = connection.exec_driver_sql("SHOW FULL TABLES").all()
@@ -232,10 +234,25 @@ def _drop_all_of(connection: Connection, kind: str) -> None:
 
 
 def stocked(engine: Engine) -> Engine:
-    with Session(engine) as session:
-        session.add_all(stock())
-        session.commit()
+    """A database without rows, with the catalog now; it has the row ids that it had the first time."""
+    if engine not in _CATALOGS:
+        with Session(engine) as session:
+            session.add_all(stock())
+            session.commit()
+        with engine.connect() as connection:
+            found = {table: connection.execute(table.select()).all() for table in Base.metadata.sorted_tables}
+        _CATALOGS[engine] = {table: [row._asdict() for row in rows] for table, rows in found.items() if rows}
+        return engine
+    with engine.begin() as connection:
+        for table, rows in _CATALOGS[engine].items():
+            connection.execute(table.insert(), rows)
     return engine
+
+
+_CATALOGS: weakref.WeakKeyDictionary[Engine, dict[sa.Table, list[dict[str, Any]]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""The rows of the catalog by database: the unit of work takes five times as long as these rows do."""
 
 
 class Statements:

@@ -31,6 +31,8 @@ HOSTILE = [
     "line\u2028separator\u2029end",
     "\u202etxet desrever",
 ]
+SHOWN = [*HOSTILE[:-2], r"line\u2028separator\u2029end", r"\u202etxet desrever"]
+"""How a page shows it: as text, and with separators of lines and marks of direction escaped."""
 
 
 def run(n, **members):

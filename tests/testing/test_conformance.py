@@ -58,6 +58,7 @@ from tests.support.conformance import (
     State,
     Tag,
     Warehouse,
+    check_host,
     lines,
     orders,
 )
@@ -249,12 +250,12 @@ def case_about(words: str, history: History, make_runs: testing.MakeRuns) -> tes
 
 @pytest.mark.thorough
 def test_the_bundled_kinds_keep_every_promise_on_every_database(engine):
-    assert testing.check_host(History(engine), make_runs=make_bakery) == []
+    assert check_host(History(engine), make_runs=make_bakery) == []
 
 
 @pytest.mark.slow
 def test_a_host_with_models_of_its_own_keeps_every_promise_on_every_database(shop_anywhere):
-    [told] = testing.check_host(History(shop_anywhere, OrderSchema), make_runs=make_orders)
+    [told] = check_host(History(shop_anywhere, OrderSchema), make_runs=make_orders)
     assert told.endswith("every ledger of the models: order: previous_uid is left out by Meta.exclude")
 
 
@@ -407,7 +408,7 @@ def test_statements_are_not_counted_where_the_unit_of_work_writes(shop):
 
 @pytest.mark.thorough
 def test_runs_that_follow_each_other_keep_every_promise_but_the_number_of_statements(shop_anywhere):
-    [told] = testing.check_host(History(shop_anywhere, ChainSchema), make_runs=make_chain)
+    [told] = check_host(History(shop_anywhere, ChainSchema), make_runs=make_chain)
     assert "its runs refer to each other" in told
 
 

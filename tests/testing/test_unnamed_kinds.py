@@ -11,7 +11,8 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 import histio
-from histio import History, testing
+from histio import History
+from tests.support.conformance import check_host
 
 
 class Base(orm.DeclarativeBase):
@@ -81,7 +82,7 @@ def make_runs(session, count):
 
 @pytest.mark.slow
 def test_runs_that_differ_in_their_identity_alone_are_runs_enough(create):
-    testing.check_host(History(create(Base.metadata), LabelSchema), make_runs=make_runs)
+    check_host(History(create(Base.metadata), LabelSchema), make_runs=make_runs)
 
 
 def make_labels_and_boxes(session, count):
@@ -95,5 +96,5 @@ def make_labels_and_boxes(session, count):
 @pytest.mark.slow
 def test_statements_are_not_compared_with_those_for_no_run_at_all(create):
     history = History(create(Base.metadata), LabelSchema, BoxSchema)
-    skipped = testing.check_host(history, make_runs=make_labels_and_boxes)
+    skipped = check_host(history, make_runs=make_labels_and_boxes)
     assert any("box" in line for line in skipped)

@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from histio import History
-from histio.models import Base
 from tests.support import shop
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
 from tests.support.databases import stocked
+from tests.support.reports import runs_by_uuid, stored
 from tests.support.streams import FORMS
 from tests.support.victims import HISTORIES, Worker
 
@@ -98,22 +97,6 @@ def moment(chance, whole, size):
 def size_of(engine):
     """The size of the file of a database; 0: it has none that the process writes to."""
     return Path(engine.url.database).stat().st_size if engine.dialect.name == "sqlite" else 0
-
-
-def runs_by_uuid(given, *names):
-    names = names or ("production_runs", "assembly_runs")
-    return {run["uuid"]: run for name in names for run in given[name]}
-
-
-def stored(engine):
-    """The stored runs by UUID, after a check that there is no row but theirs."""
-    runs = runs_by_uuid(History(engine).export_document())
-    ledgers = [value for run in runs.values() for value in run.values() if isinstance(value, list)]
-    names = [name for name in Base.metadata.tables if name.endswith(("_runs", "consumptions"))]
-    with engine.connect() as connection:
-        counts = [connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) for name in names]
-    assert sum(counts) == len(runs) + sum(map(len, ledgers))
-    return runs
 
 
 def check_is_whole(found, before, given, step):

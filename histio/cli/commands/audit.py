@@ -7,7 +7,7 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
-from histio.cli.options import database_options, file_argument, json_lines_option
+from histio.cli.options import LimitOptions, database_options, file_argument, json_lines_option, limit_options
 from histio.cli.printing import pluralize, print_line
 from histio.cli.results import print_problem_lines
 
@@ -15,8 +15,16 @@ from histio.cli.results import print_problem_lines
 @click.command()
 @file_argument(required=False)
 @database_options
+@limit_options
 @json_lines_option
-def audit(file: str | None, url: str | None, history_name: str | None, *, as_json: bool) -> int:
+def audit(
+    file: str | None,
+    url: str | None,
+    history_name: str | None,
+    *,
+    limits: LimitOptions,
+    as_json: bool,
+) -> int:
     """Check totals and costs in a file or a database.
 
     The rules and their tolerances are declared by the schemas: a total is the sum of its ledger, a cost per
@@ -31,7 +39,8 @@ def audit(file: str | None, url: str | None, history_name: str | None, *, as_jso
     open_needed = open_history if file is None else open_any_history
     with open_needed(url, history_name) as history:
         audited = history if file is None else file
-        _, findings = print_problem_lines(histio.audit(audited, history=history), file, as_json=as_json)
+        problems = histio.audit(audited, history=history, **limits)
+        _, findings = print_problem_lines(problems, file, as_json=as_json)
         if not as_json:
             _print_rules(history)
             print_line(pluralize(findings, "finding"), err=True)

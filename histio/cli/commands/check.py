@@ -7,7 +7,15 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
-from histio.cli.options import database_options, file_argument, json_lines_option, truncate_times_option
+from histio.cli.options import (
+    LimitOptions,
+    database_options,
+    file_argument,
+    json_lines_option,
+    limit_options,
+    sealed_option,
+    truncate_times_option,
+)
 from histio.cli.printing import pluralize, print_line
 from histio.cli.results import print_problem_lines
 
@@ -16,9 +24,18 @@ from histio.cli.results import print_problem_lines
 @file_argument()
 @database_options
 @truncate_times_option
+@sealed_option
+@limit_options
 @json_lines_option
 def check(
-    file: str, url: str | None, history_name: str | None, *, truncate_times: bool, as_json: bool
+    file: str,
+    url: str | None,
+    history_name: str | None,
+    *,
+    truncate_times: bool,
+    sealed: bool,
+    limits: LimitOptions,
+    as_json: bool,
 ) -> int:
     """Report every problem in FILE.
 
@@ -32,7 +49,9 @@ def check(
       histio check history.jsonl --url sqlite:///branch.db
     """
     with open_any_history(url, history_name, use_environment=True) as history:
-        problems = histio.check_file(file, history=history, truncate_times=truncate_times)
+        problems = histio.check_file(
+            file, history=history, truncate_times=truncate_times, sealed=sealed, **limits
+        )
         errors, warnings = print_problem_lines(problems, file, as_json=as_json)
     if not as_json:
         print_line(f"{pluralize(errors, 'error')}, {pluralize(warnings, 'warning')}", err=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from histio.cli.exit_codes import ExitCode
-from histio.cli.printing import print_line
+from histio.cli.printing import print_line, show_file
+from histio.cli.process import interruptible
 
 
 @click.command()
@@ -32,11 +33,12 @@ def demo(folder: Path | None) -> int:
     with ExitStack() as stack:
         target = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histio-")))
         _prepare(target, demonstration.FILES)
-        identical = demonstration.run(target)
+        with interruptible():
+            identical = demonstration.run(target)
     if folder is None:
         print_line("The temporary folder was removed. To keep these files, run histio demo FOLDER:")
     else:
-        print_line(f"The files are in {folder}:")
+        print_line(f"The files are in {show_file(str(folder))}:")
     print_line(f"  {', '.join(demonstration.FILES)}")
     return ExitCode.DONE if identical else ExitCode.BAD
 
@@ -45,9 +47,11 @@ def _prepare(folder: Path, files: Iterable[str]) -> None:
     """Create the *folder*; a usage error if it has one of the *files*, or cannot be written to."""
     for name in files:
         if os.path.lexists(folder / name):
-            raise click.UsageError(f"{folder / name} exists and will not be overwritten.")
+            raise click.UsageError(f"{show_file(str(folder / name))} exists and will not be overwritten.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise click.UsageError(f"{folder} cannot be used as a folder: {error.strerror}.") from error
+        raise click.UsageError(
+            f"{show_file(str(folder))} cannot be used as a folder: {error.strerror}."
+        ) from error

@@ -7,7 +7,7 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
-from histio.cli.options import database_options, file_argument, json_lines_option
+from histio.cli.options import LimitOptions, database_options, file_argument, json_lines_option, limit_options
 from histio.cli.printing import pluralize, print_line
 from histio.cli.results import print_differences
 
@@ -16,8 +16,17 @@ from histio.cli.results import print_differences
 @file_argument("a")
 @file_argument("b", required=False)
 @database_options
+@limit_options
 @json_lines_option
-def diff(a: str, b: str | None, url: str | None, history_name: str | None, *, as_json: bool) -> int:
+def diff(
+    a: str,
+    b: str | None,
+    url: str | None,
+    history_name: str | None,
+    *,
+    limits: LimitOptions,
+    as_json: bool,
+) -> int:
     """Show how two histories differ.
 
     Compares the files A and B or, without B, the file A and a database. Runs are compared by value: "5.25"
@@ -32,10 +41,12 @@ def diff(a: str, b: str | None, url: str | None, history_name: str | None, *, as
         raise click.UsageError("A and B cannot both be standard input.")
     if b is not None:
         with open_any_history(url, history_name) as history:
-            total = print_differences(histio.diff(a, b, history=history), a, b, as_json=as_json)
+            differences = histio.diff(a, b, history=history, **limits)
+            total = print_differences(differences, a, b, as_json=as_json)
     else:
         with open_history(url, history_name) as history:
-            total = print_differences(histio.diff(a, history), a, "the database", as_json=as_json)
+            differences = histio.diff(a, history, **limits)
+            total = print_differences(differences, a, "the database", as_json=as_json)
     if not as_json:
         verb = "differs" if total == 1 else "differ"
         print_line(f"{pluralize(total, 'run')} {verb}." if total else "No differences.", err=True)

@@ -95,7 +95,13 @@ def export(
     """
     if bounds["since"] and bounds["until"] and _start_of(bounds["since"]) > _start_of(bounds["until"]):
         raise click.UsageError("--since is later than --until.")
-    if file == "-" and file_format and re.search("gz|zst", file_format) and sys.stdout.isatty():
+    if (
+        file == "-"
+        and file_format
+        and re.search("gz|zst", file_format)
+        and sys.stdout
+        and sys.stdout.isatty()
+    ):
         raise click.UsageError("Compressed output cannot be shown on a terminal; redirect it to a file.")
     with open_history(url, history_name) as history, progress_bar(enabled=not (quiet or as_json)) as progress:
         criteria: Any = None

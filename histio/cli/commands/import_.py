@@ -16,10 +16,13 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
 from histio.cli.options import (
+    LimitOptions,
     database_options,
     file_argument,
     json_option,
+    limit_options,
     quiet_option,
+    sealed_option,
     truncate_times_option,
 )
 from histio.cli.printing import (
@@ -30,7 +33,9 @@ from histio.cli.printing import (
     print_table,
     print_wrapped,
     report_unprintable,
+    show_file,
 )
+from histio.cli.process import interruptible
 from histio.cli.progress import progress_bar
 from histio.cli.results import print_problems
 from histio.report import list_outcomes
@@ -58,9 +63,11 @@ from histio.report import list_outcomes
 @click.option("--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after every N runs.")
 @truncate_times_option
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
+@sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
 @click.option("--report", "page", metavar="FILE", help="Write an HTML report about the import to FILE.")
 @click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
+@limit_options
 @quiet_option
 @json_option
 def import_(
@@ -71,6 +78,7 @@ def import_(
     rename: tuple[str, ...],
     page: str | None,
     force: bool,
+    limits: LimitOptions,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -94,9 +102,9 @@ def import_(
             _report_commits(options["commit_every"]),
             progress_bar(enabled=not (quiet or as_json)) as progress,
         ):
-            report = history.import_file(file, rename=renames, progress=progress, **options)
+            report = history.import_file(file, rename=renames, progress=progress, **limits, **options)
         if page is not None:
-            _write_page(file, page, history, report, force=force)
+            _write_page(file, page, history, report, force=force, limits=limits)
     nothing_written = options["atomic"] and report.rejected > 0
     code = _exit_code(report, nothing_written=nothing_written)
     done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
@@ -116,6 +124,8 @@ def _check_options(file: str, page: str | None, *, force: bool, **options: Any) 
     """Raise UsageError for options that exclude each other, and for files that exist."""
     if options["commit_every"] and (options["atomic"] or options["dry_run"]):
         raise click.UsageError("--commit-every cannot be combined with --atomic or --dry-run.")
+    if options["sealed"] and options["allow_truncated"]:
+        raise click.UsageError("--sealed cannot be combined with --allow-truncated.")
     if page is not None and file == "-":
         raise click.UsageError(
             "--report cannot be combined with standard input, which can be read only once."
@@ -126,16 +136,25 @@ def _check_options(file: str, page: str | None, *, force: bool, **options: Any) 
         load_jinja()  # raises before the import if it is not installed
     for option, path in (("--rejects", options["rejects"]), ("--report", page)):
         if path is not None and os.path.lexists(path) and not force:
-            raise click.UsageError(f"{option}: {path} exists; --force replaces it.")
+            raise click.UsageError(f"{option}: {show_file(path)} exists; --force replaces it.")
 
 
 def _write_page(
-    file: str, page: str, history: histio.History, report: histio.ImportReport, *, force: bool
+    file: str,
+    page: str,
+    history: histio.History,
+    report: histio.ImportReport,
+    *,
+    force: bool,
+    limits: LimitOptions,
 ) -> None:
     try:
-        histio.report_page(file, page, history=history, imported=report, overwrite=force)
+        with interruptible():
+            histio.report_page(file, page, history=history, imported=report, overwrite=force, **limits)
     except OSError as error:  # the import itself is done
-        print_line(f"--report: {escape(page)} could not be written: {error.strerror}", err=True)
+        print_line(f"--report: {show_file(page)} could not be written: {error.strerror}", err=True)
+    except KeyboardInterrupt:
+        print_line(f"--report: {show_file(page)} was not written, because of the interruption", err=True)
 
 
 @contextmanager
@@ -170,9 +189,11 @@ def _read_renames(path: str) -> dict[str, dict[str, str]]:
     try:
         rules = json.loads(Path(path).read_bytes())
     except ValueError as error:
-        raise click.UsageError(f"--rename: {path} is not JSON: {error}") from error
+        raise click.UsageError(f"--rename: {show_file(path)} is not JSON: {error}") from error
     if not isinstance(rules, dict) or not all(isinstance(slugs, dict) for slugs in rules.values()):
-        raise click.UsageError(f'--rename: {path} must look like {{"recipe_slug": {{"old": "new"}}}}.')
+        raise click.UsageError(
+            f'--rename: {show_file(path)} must look like {{"recipe_slug": {{"old": "new"}}}}.'
+        )
     return rules
 
 
@@ -225,13 +246,13 @@ def _conclude(
         )
     if any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(
-            f"To list the missing slugs, run histio references {escape(file)} --url …; create those rows, or "
-            "import again with --rename MEMBER:OLD=NEW."
+            f"To list the missing slugs, run histio references {show_file(file)} --url …; create those rows, "
+            "or import again with --rename MEMBER:OLD=NEW."
         )
     if rejects is not None and report.rejected:
-        lines.append(f"The rejected runs are in {escape(rejects)}: correct them and import that file.")
+        lines.append(f"The rejected runs are in {show_file(rejects)}: correct them and import that file.")
     elif report.rejected and not report.dry_run:
         lines.append("To write the rejected runs to a file, import again with --rejects FILE.")
     if report.truncated:
-        lines.append(f"{escape(file)} is damaged: it was imported up to the damage.")
+        lines.append(f"{show_file(file)} is damaged: it was imported up to the damage.")
     return lines or ["Done."]

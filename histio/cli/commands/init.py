@@ -10,7 +10,8 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
 from histio.cli.options import database_options, json_option
-from histio.cli.printing import escape, print_json, print_line, print_wrapped
+from histio.cli.printing import escape, print_json, print_line, print_wrapped, report_unprintable
+from histio.cli.process import make_final
 
 
 @click.command()
@@ -27,12 +28,13 @@ def init(url: str | None, history_name: str | None, *, as_json: bool) -> int:
     """
     with open_history(url, history_name, may_create=True) as history:
         created, existing = _create_tables(history)
-    if as_json:
-        print_json({"created": created, "existing": existing})
-    elif created:
-        print_wrapped(f"Created {len(created)} tables: {', '.join(map(escape, created))}.")
-    else:
-        print_line("All tables exist already.")
+    with report_unprintable("The tables exist"):
+        if as_json:
+            print_json({"created": created, "existing": existing})
+        elif created:
+            print_wrapped(f"Created {len(created)} tables: {', '.join(map(escape, created))}.")
+        else:
+            print_line("All tables exist already.")
     return ExitCode.DONE
 
 
@@ -47,6 +49,7 @@ def _create_tables(history: histio.History) -> tuple[list[str], list[str]]:
         before = set(inspect(connection).get_table_names())
         for metadata in all_metadata:
             metadata.create_all(connection)
+        make_final()
         commit()
     names = [table.name for metadata in all_metadata for table in metadata.sorted_tables]
     return [name for name in names if name not in before], [name for name in names if name in before]

@@ -9,15 +9,16 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
-from histio.cli.options import file_argument, history_option, json_option
+from histio.cli.options import LimitOptions, file_argument, history_option, json_option, limit_options
 from histio.cli.printing import escape, pluralize, print_json, print_line, print_table
 
 
 @click.command()
 @file_argument()
 @history_option
+@limit_options
 @json_option
-def inspect(file: str, history_name: str | None, *, as_json: bool) -> int:
+def inspect(file: str, history_name: str | None, *, limits: LimitOptions, as_json: bool) -> int:
     """Show what FILE contains.
 
     Prints the number of runs and ledger entries, the times of the first and the last run, the digest, and the
@@ -28,7 +29,7 @@ def inspect(file: str, history_name: str | None, *, as_json: bool) -> int:
       histio inspect history.jsonl
     """
     with open_any_history(None, history_name) as history:
-        found = histio.inspect_file(file, history=history)
+        found = histio.inspect_file(file, history=history, **limits)
     if as_json:
         print_json(found.to_dict())
     else:

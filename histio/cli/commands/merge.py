@@ -7,7 +7,15 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
-from histio.cli.options import file_argument, history_option, json_option
+from histio.cli.options import (
+    LimitOptions,
+    file_argument,
+    history_option,
+    json_option,
+    limit_options,
+    sealed_option,
+)
+from histio.cli.printing import report_unprintable
 from histio.cli.results import print_export
 
 
@@ -20,6 +28,8 @@ from histio.cli.results import print_export
 )
 @click.option("--force", is_flag=True, help="Replace an existing output file.")
 @click.option("--follows", metavar="SHA256", help="The digest of the export that the output continues.")
+@sealed_option
+@limit_options
 @json_option
 def merge(
     files: tuple[str, ...],
@@ -29,6 +39,8 @@ def merge(
     file_format: str | None,
     force: bool,
     follows: str | None,
+    sealed: bool,
+    limits: LimitOptions,
     as_json: bool,
 ) -> int:
     """Merge files into one sealed file.
@@ -44,7 +56,15 @@ def merge(
         raise click.UsageError("Only one FILE can be standard input.")
     with open_any_history(None, history_name) as history:
         report = histio.merge(
-            files, output, history=history, follows=follows, format=file_format, overwrite=force
+            files,
+            output,
+            history=history,
+            follows=follows,
+            format=file_format,
+            overwrite=force,
+            sealed=sealed,
+            **limits,
         )
-    print_export(report, output, as_json=as_json)
+    with report_unprintable("The files are merged"):
+        print_export(report, output, as_json=as_json)
     return ExitCode.DONE

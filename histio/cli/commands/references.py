@@ -10,7 +10,14 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
-from histio.cli.options import URL_VARIABLE, database_options, file_argument, json_lines_option
+from histio.cli.options import (
+    URL_VARIABLE,
+    LimitOptions,
+    database_options,
+    file_argument,
+    json_lines_option,
+    limit_options,
+)
 from histio.cli.printing import print_json, print_table
 
 
@@ -18,9 +25,16 @@ from histio.cli.printing import print_json, print_table
 @file_argument()
 @database_options
 @click.option("--missing-json", is_flag=True, help="Print the missing slugs as one JSON object, by member.")
+@limit_options
 @json_lines_option
 def references(
-    file: str, url: str | None, history_name: str | None, *, missing_json: bool, as_json: bool
+    file: str,
+    url: str | None,
+    history_name: str | None,
+    *,
+    missing_json: bool,
+    limits: LimitOptions,
+    as_json: bool,
 ) -> int:
     """List the slugs that FILE names, and which are missing.
 
@@ -40,7 +54,7 @@ def references(
             raise click.UsageError(f"--missing-json needs a database: pass --url URL, or set {URL_VARIABLE}.")
         rejects_runs = False
         kept = []
-        for reference in histio.references(file, history=history):
+        for reference in histio.references(file, history=history, **limits):
             missing = reference.found is False
             rejects_runs = rejects_runs or (missing and reference.required)
             if as_json:

@@ -7,8 +7,8 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
-from histio.cli.options import database_options, file_argument
-from histio.cli.printing import escape, print_line
+from histio.cli.options import LimitOptions, database_options, file_argument, limit_options
+from histio.cli.printing import print_line, report_unprintable, show_file
 
 
 @click.command()
@@ -16,7 +16,16 @@ from histio.cli.printing import escape, print_line
 @click.option("--output", "-o", required=True, metavar="FILE", help="The HTML file to write.")
 @database_options
 @click.option("--force", is_flag=True, help="Replace an existing output file.")
-def report(file: str | None, output: str, url: str | None, history_name: str | None, *, force: bool) -> int:
+@limit_options
+def report(
+    file: str | None,
+    output: str,
+    url: str | None,
+    history_name: str | None,
+    *,
+    force: bool,
+    limits: LimitOptions,
+) -> int:
     """Write an HTML report about a file or a database.
 
     The report is a single file with charts and tables of runs, numbers and ledgers, and with the findings of
@@ -29,7 +38,9 @@ def report(file: str | None, output: str, url: str | None, history_name: str | N
     """
     open_needed = open_history if file is None else open_any_history
     with open_needed(url, history_name) as history:
-        histio.report_page(history if file is None else file, output, history=history, overwrite=force)
+        source = history if file is None else file
+        histio.report_page(source, output, history=history, overwrite=force, **limits)
     target = "standard output" if output == "-" else output
-    print_line(f"Wrote {escape(target)}.", err=output == "-")
+    with report_unprintable("The page is written"):
+        print_line(f"Wrote {show_file(target)}.", err=output == "-")
     return ExitCode.DONE

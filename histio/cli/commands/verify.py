@@ -7,7 +7,7 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
-from histio.cli.options import database_options, file_argument, json_lines_option
+from histio.cli.options import LimitOptions, database_options, file_argument, json_lines_option, limit_options
 from histio.cli.printing import pluralize, print_line
 from histio.cli.results import print_differences
 
@@ -15,8 +15,11 @@ from histio.cli.results import print_differences
 @click.command()
 @file_argument()
 @database_options
+@limit_options
 @json_lines_option
-def verify(file: str, url: str | None, history_name: str | None, *, as_json: bool) -> int:
+def verify(
+    file: str, url: str | None, history_name: str | None, *, limits: LimitOptions, as_json: bool
+) -> int:
     """Check that a database has all runs of FILE, unchanged.
 
     Prints the runs that are missing or differ, and exits with code 1 if there are any. Other runs of the
@@ -27,7 +30,7 @@ def verify(file: str, url: str | None, history_name: str | None, *, as_json: boo
       histio verify history.jsonl --url sqlite:///bakery.db
     """
     with open_history(url, history_name) as history:
-        differences = (each for each in histio.diff(file, history) if each.only_in != "b")
+        differences = (each for each in histio.diff(file, history, **limits) if each.only_in != "b")
         total = print_differences(differences, file, "the database", as_json=as_json)
     if not as_json:
         verbs = "differs or is missing" if total == 1 else "differ or are missing"

@@ -9,7 +9,7 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
-from histio.database.dialects.faults import Repeated, RowFaultError, row_fault
+from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, row_fault
 from histio.database.dialects.limits import (
     Limit,
     check_kind,
@@ -31,15 +31,15 @@ from histio.database.dialects.raw import (
     is_one_of,
     raw,
 )
-from histio.database.dialects.reading import (
+from histio.database.dialects.readable import (
     LAST_DIGIT,
     altered,
-    as_sorted,
     decimal_digits,
-    order_key,
-    sort_key,
+    is_conversion_error,
+    stored_text,
     unreadable,
 )
+from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
@@ -66,7 +66,7 @@ from histio.database.dialects.transactions import (
     writing_options,
 )
 from histio.database.dialects.urls import is_database, missing_file, with_driver
-from histio.database.dialects.written import check_count, counts_truly
+from histio.database.dialects.written import Kept, check_count, what_is_kept
 
 __all__ = [
     "BETWEEN",
@@ -75,6 +75,7 @@ __all__ = [
     "CharacterSets",
     "Driver",
     "Form",
+    "Kept",
     "Limit",
     "Repeated",
     "RowFaultError",
@@ -94,7 +95,6 @@ __all__ = [
     "commit",
     "compares_exactly",
     "connecting",
-    "counts_truly",
     "counts_up",
     "create_engine",
     "cut_time",
@@ -106,6 +106,8 @@ __all__ = [
     "has_plain_type",
     "hides_rivals",
     "insert_rows",
+    "is_conflict",
+    "is_conversion_error",
     "is_database",
     "is_one_of",
     "is_time",
@@ -130,8 +132,10 @@ __all__ = [
     "sort_key",
     "stored_columns",
     "stored_keys",
+    "stored_text",
     "strict",
     "unreadable",
+    "what_is_kept",
     "with_driver",
     "writing_options",
 ]

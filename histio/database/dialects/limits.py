@@ -155,7 +155,7 @@ def _call(process: Any, value: Any, dialect: sa.Dialect) -> Any:
 def _assume_stored(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Stored | None:
     """What a column of the model's type keeps, if the database is not asked; None: all values."""
     stored: Any = declared_type
-    if isinstance(stored, sa.Float | sa.REAL) and _is_single(stored, dialect):
+    if isinstance(stored, sa.Float | sa.REAL) and is_single(stored, dialect):
         return Stored("a single float", **SINGLE)
     if isinstance(stored, sa.DateTime | sa.Time | AnyInterval):
         return Stored(stored.compile(dialect=dialect), seconds=_second_digits(stored, dialect))
@@ -170,7 +170,7 @@ def _assume_stored(declared_type: TypeEngine[Any], dialect: sa.Dialect) -> Store
     return Stored("decimal(10,0)", **decimals(10, 0)) if bare else None
 
 
-def _is_single(stored: Any, dialect: sa.Dialect) -> bool:
+def is_single(stored: Any, dialect: sa.Dialect) -> bool:
     """Whether a float column is of single precision."""
     if dialect.name == "sqlite" or isinstance(stored, sa.Double | sa.DOUBLE_PRECISION | mysql.DOUBLE):
         return False

@@ -13,8 +13,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
+from histio.database.dialects.readable import altered
 from histio.database.dialects.reading import STORAGE, TEMPLATE
-from histio.kinds.column_types import declared
+from histio.kinds.column_types import AnyInterval, declared
 
 _DAY = len("0000-00-00")
 
@@ -36,6 +37,9 @@ def other_spelling(
     stored = declared(column.type, dialect)
     text: sa.ColumnElement[Any] = sa.type_coerce(column, sa.String)
     rules = list(_of_sqlite(stored, column, text)) if dialect.name == "sqlite" else []
+    if isinstance(stored, sa.Boolean | sa.Time | AnyInterval):
+        misread = altered(connection, column)
+        rules += [] if misread is None else [misread]
     native = isinstance(stored, sa.Uuid) and dialect.supports_native_uuid and stored.native_uuid
     if isinstance(stored, sa.String | sa.Uuid) and not native:
         process = column.type.dialect_impl(dialect).bind_processor(dialect)

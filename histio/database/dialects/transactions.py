@@ -191,17 +191,16 @@ def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
     nested = connection.begin_nested()
     try:
         yield nested
+        if nested.is_active:
+            nested.commit()
     except BaseException:
         try:
-            if nested.is_active:
-                nested.rollback()
+            nested.close()  # unlike rollback(), also where the release was cancelled
         except exc.SQLAlchemyError:
             root = connection.get_transaction()
             if connection.dialect.name == "sqlite" and root is not None:
                 root.rollback()
         raise
-    if nested.is_active:
-        nested.commit()
 
 
 @contextmanager
@@ -260,12 +259,9 @@ def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None
         RowFaultError: A foreign key of *tables* is violated (SQLite).
     """
     if connection.dialect.name == "postgresql":
-        # Rolling back the savepoint restores the deferral of the transaction.
-        nested = connection.begin_nested()
-        try:
+        with savepoint(connection) as nested:
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
-        finally:
-            nested.rollback()
+            nested.rollback()  # restores the deferral of the transaction
     elif connection.dialect.name == "sqlite":
         for name in connection.scalars(_DEFERRING, {"names": [table.name for table in tables]}).all():
             _check_foreign_keys(connection, name)

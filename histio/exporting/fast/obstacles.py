@@ -10,7 +10,6 @@ from marshmallow.fields import Field
 from marshmallow_sqlalchemy.fields import Nested as SQLAlchemyNested
 from sqlalchemy.orm import Mapper
 
-from histio.kinds.base import BaseSchema
 from histio.kinds.fields import Choice
 from histio.kinds.listeners import Listeners, composite_listeners, loading
 from histio.kinds.mapping import mapper_of
@@ -38,7 +37,7 @@ def find_obstacles(table: Table, way: Way) -> Iterator[str]:
     """Yield what only marshmallow and SQLAlchemy do for records of *table* and its ledgers, in words."""
     schema = table.schema
     name = type(schema).__name__
-    yield from (f"{name} {what}" for what in _class_obstacles(schema, way))
+    yield from (f"{name} {what}" for what in class_obstacles(schema, way))
     fields = schema.dump_fields if way == "dump" else schema.load_fields
     for member, field in fields.items():
         yield from (f"{name}.{member} {what}" for what in _field_obstacles(field, way))
@@ -57,7 +56,8 @@ def loading_listeners(table: Table) -> Listeners:
     return Listeners(place for mapper in mappers for place in loading(mapper))
 
 
-def _class_obstacles(schema: BaseSchema, way: Way) -> Iterator[str]:
+def class_obstacles(schema: marshmallow.Schema, way: Way) -> Iterator[str]:
+    """Yield what the class of a *schema* does by itself, in words."""
     for cls in type(schema).__mro__:
         if not cls.__module__.startswith(("histio.", "marshmallow")):
             yield from (f"has its own {method}" for method in _METHODS[way] if method in vars(cls))

@@ -18,6 +18,7 @@ from histio.importing.orm import ObjectWriter, cascades, constant_values
 from histio.importing.row import Insert, Row
 from histio.importing.row_counts import check_kept, rows_of
 from histio.importing.run import Values
+from histio.importing.update.places import UniquePlaces
 from histio.importing.update.plan import (
     LedgerUpdate,
     Removal,
@@ -28,6 +29,7 @@ from histio.importing.update.plan import (
     plan_update,
 )
 from histio.importing.update.reinsert import reinsert_entries
+from histio.kinds.column_types import underlying
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
 from histio.kinds.selects import select_rows
@@ -43,7 +45,7 @@ Results: TypeAlias = dict[Row, Counter[str] | str]
 
 
 def update_by_unit_of_work(
-    habits: Habits, given: Mapping[Row, Values], within: Scope, results: Results
+    habits: Habits, given: Mapping[Row, Values], within: Scope, results: Results, places: UniquePlaces
 ) -> Insert:
     """A function that updates the rows of stored runs, in a session of histio's own.
 
@@ -52,6 +54,7 @@ def update_by_unit_of_work(
         given: By row, the values of the document; no others are changed.
         within: Columns that identify a run together with its identity, and their values.
         results: Receives the result for each row.
+        places: The unique values of the rows.
 
     Returns:
         The function. It raises RowFaultError for whatever the host's code raises.
@@ -61,7 +64,7 @@ def update_by_unit_of_work(
         # Others may have changed the entries before they had to wait for this transaction.
         with own_session(connection, habits, now=True) as session:
             try:
-                writer = _UpdateWriter(session, table, within)
+                writer = _UpdateWriter(session, table, within, places)
                 results.update(writer.update({row: given[row] for row in rows}))
             except (sa.exc.StatementError, RowFaultError):  # raised by the database or its driver
                 raise
@@ -74,10 +77,11 @@ def update_by_unit_of_work(
 class _UpdateWriter(ObjectWriter):
     """Updates of the stored runs of one table, in one session."""
 
-    def __init__(self, session: Session, table: Table, within: Scope) -> None:
+    def __init__(self, session: Session, table: Table, within: Scope, places: UniquePlaces) -> None:
         super().__init__(session)
         self._table = table
         self._within = within
+        self._places = places
         self._targets: dict[int, Any] = {}
         self._released: set[tuple[int, str]] = set()
 
@@ -85,10 +89,12 @@ class _UpdateWriter(ObjectWriter):
         """Update the stored runs of *given*, with their ledgers."""
         table = self._table
         assert table.identity is not None  # noqa: S101 - the table of runs
-        updates, results = self._plan(table.identity, given)
+        planned, results = self._plan(table.identity, given)
+        updates = list(planned.values())
         self.load_related(table, given)
         self._release([update.target for update in updates])
         self._remove(removal for update in updates for removal in update.removals())
+        self._places.give_up(self._session.connection(), planned)
         for update in updates:
             self._update_row(update)
         self.write(table, [])
@@ -97,12 +103,12 @@ class _UpdateWriter(ObjectWriter):
         check_kept(self._session.connection(), table, expected, within=self._within, now=True)
         return results
 
-    def _plan(self, identity: Identity, given: Mapping[Row, Values]) -> tuple[list[RowUpdate], Results]:
+    def _plan(self, identity: Identity, given: Mapping[Row, Values]) -> tuple[dict[Row, RowUpdate], Results]:
         """The updates of the runs in *given* that can be updated, and the results for all of them."""
         table = self._table
         identities = {row: identity.read(values) for row, values in given.items()}
         stored = self._load(identity, list(identities.values()))
-        updates: list[RowUpdate] = []
+        updates: dict[Row, RowUpdate] = {}
         results: Results = {}
         for row, values in given.items():
             target = stored.get(identities[row])
@@ -112,7 +118,8 @@ class _UpdateWriter(ObjectWriter):
             update = plan_update(table, target, values, row, table.schema.load(table.schema.dump(target)))
             conflict = "; ".join(find_conflicts(update))
             results[row] = conflict or Counter(count_entries(update))
-            updates += [] if conflict else [update]
+            if not conflict:
+                updates[row] = update
         return updates, results
 
     def _load(self, identity: Identity, identities: Sequence[Any]) -> dict[Any, Any]:
@@ -188,14 +195,21 @@ class _UpdateWriter(ObjectWriter):
                 assign(target, links.relation.name, [self.related[links.relation, key] for key in keys])
 
     def _keep_given(self, update: RowUpdate) -> None:
-        """Keep the values of the document where ``onupdate`` or a version counter would set others."""
+        """Keep the values of the document where ``onupdate`` or a version counter would set others.
+
+        Times are always written, because the server may renew them (``ON UPDATE CURRENT_TIMESTAMP``).
+        """
         table, target = update.table, update.target
         for member, column in table.columns.items():
             if member not in update.given or member in table.computed:
                 continue
             if column is table.mapper.version_id_col:
                 self.counters.append((table.mapper, target, update.row.parameters[column.key]))
-            elif column.onupdate is not None or column.server_onupdate is not None:
+            elif (
+                column.onupdate is not None
+                or column.server_onupdate is not None
+                or isinstance(underlying(column.type), sa.DateTime)
+            ):
                 flag_modified(target, table.attribute(member).key)
 
     def _update_ledger(self, update: RowUpdate, entries: LedgerUpdate) -> None:

@@ -11,12 +11,14 @@ from sqlalchemy.engine import Connection
 
 from histio.exporting.pages import export_known
 from histio.exporting.unreadable import altered_values
+from histio.importing.destination import Destination
 from histio.importing.run import Run, Values
 from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault
 from histio.similar import describe_look_alike
+from histio.tuning import with_pauses
 from histio.wire import quote
 
 BY_CONTENT = Comparison()
@@ -52,7 +54,7 @@ def read_stored(
     unseen = "it cannot be seen: hidden from this kind, or another client has just written it"
     return [
         unreadable.get(run.uuid, unseen) if record is None else _load(kind.table, record)
-        for run, record in ((run, records.get(run.uuid or "")) for run in runs)
+        for run, record in ((run, records.get(run.uuid or "")) for run in with_pauses(runs))
     ]
 
 
@@ -80,6 +82,37 @@ def warn_of_altered(
             run.note(fault, at, warning=True)
 
 
+def warn_of_changed(destination: Destination, kind: Kind, runs: Collection[Run]) -> None:
+    """Warn in *runs* that have just been written about values that the database has changed.
+
+    Of several runs with the same identity, the last one counts.
+    """
+    written = list({run.identity: run for run in runs}.values())
+    if not written:
+        return
+    connection, within = destination.connection, destination.identities.scope(kind.table)
+    stored = read_stored(connection, kind, written, within=within)
+    given = resolve_given(kind.table, written, stored, destination.builder.as_stored)
+    for run, values in zip(written, stored, strict=True):
+        if isinstance(values, str):
+            run.note(Fault(f"The database has changed the run: {values}", "conflict"), warning=True)
+            continue
+        ours = without_computed(kind.table, given[run])
+        for mismatch in BY_CONTENT.find_mismatches(kind.table, ours, values):
+            fault = Fault(f"The database has changed the run: {_phrase(mismatch)}", "conflict")
+            run.note(fault, *mismatch.path.given, warning=True)
+
+
+def without_computed(table: Table, values: Values) -> Values:
+    """*values* without the members that the database computes."""
+    kept = {member: value for member, value in values.items() if member not in table.computed}
+    for ledger in table.ledgers:
+        if kept.get(ledger.member) is not None:
+            entries = [without_computed(ledger.table, entry) for entry in ledger.to_list(kept[ledger.member])]
+            kept[ledger.member] = ledger.collect(entries)
+    return kept
+
+
 def resolve_given(
     table: Table,
     runs: Sequence[Run],
@@ -98,7 +131,7 @@ def resolve_given(
     pairs = zip(runs, stored, strict=True)
     differing = [
         run
-        for run, values in pairs
+        for run, values in with_pauses(pairs)
         if not isinstance(values, str) and not BY_CONTENT.is_alike(table, run.values, values)
     ]
     resolved = as_stored(table, [run.values for run in differing])

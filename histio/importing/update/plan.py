@@ -178,7 +178,7 @@ def _recorded(ledger: Ledger, objects: list[Any], places: list[int | None]) -> l
 def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
     """The reasons why *update* cannot be applied."""
     table = update.table
-    for member in table.columns:
+    for member in () if steps and _may_change_key(table) else table.columns:
         if member in update.members and table.columns[member].primary_key:
             ours, theirs = (
                 quote(table.wire(member, values.get(member))) for values in (update.given, update.stored)
@@ -191,6 +191,13 @@ def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
             yield f"{pointer(*at)} cannot be put into that order: {reason}"
         for index, entry in each.kept():
             yield from find_conflicts(entry, (*at, index) if each.ledger.many else at)
+
+
+@functools.cache
+def _may_change_key(table: Table) -> bool:
+    """Whether the primary keys of ledger entries may change, because no other rows refer to them."""
+    others = (key for other in table.rows.metadata.tables.values() for key in other.foreign_key_constraints)
+    return not any(_points_to(key, table) for key in others)
 
 
 @functools.cache

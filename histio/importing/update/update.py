@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from histio.database.dialects import Repeated
 from histio.database.sessions import Habits
 from histio.importing.batches import write
 from histio.importing.collisions import explain_refusal
@@ -15,10 +16,17 @@ from histio.importing.repetitions import note_entries, written_here
 from histio.importing.row import Row
 from histio.importing.run import Run, Values
 from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
-from histio.importing.update.compare import BY_CONTENT, read_stored, resolve_given, warn_of_altered
+from histio.importing.update.compare import (
+    BY_CONTENT,
+    read_stored,
+    resolve_given,
+    warn_of_altered,
+    without_computed,
+)
+from histio.importing.update.places import UniquePlaces
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
-from histio.tuning import tuning
+from histio.tuning import tuning, with_pauses
 
 
 class Updater:
@@ -28,6 +36,9 @@ class Updater:
         destination: The database.
         habits: The habits of the host's own session.
         deferred: Whether to check deferred constraints before the transaction ends.
+
+    Attributes:
+        blocked: Those runs of the last group that take a unique value which another row still has.
     """
 
     def __init__(self, destination: Destination, *, habits: Habits, deferred: bool) -> None:
@@ -38,6 +49,8 @@ class Updater:
         self._habits = habits
         self._deferred = deferred
         self._counts: Counter[str] = Counter()
+        self._places: dict[Kind, UniquePlaces] = {}
+        self.blocked: set[Run] = set()
 
     @property
     def entries(self) -> EntryCounts:
@@ -50,8 +63,8 @@ class Updater:
         A group never has the same run or entry twice, so that each run is compared with what those before
         it have left.
         """
-        for start in range(0, len(runs), tuning().page):
-            pending = list(runs[start : start + tuning().page])
+        for start in range(0, len(runs), tuning().batch):
+            pending = list(runs[start : start + tuning().batch])
             while pending:
                 left = self._update_group(kind, pending)
                 yield [run for run in pending if run.outcome is not None]
@@ -59,6 +72,7 @@ class Updater:
 
     def _update_group(self, kind: Kind, runs: list[Run]) -> list[Run]:
         """Set the outcomes of *runs*; return those that share a run or an entry with one before them."""
+        self.blocked.clear()
         within = self._identities.scope(kind.table)
         self._lock(kind, runs, within)
         stored = read_stored(self._connection, kind, runs, within=within, now=True)
@@ -111,12 +125,14 @@ class Updater:
         """Update *rows*, and set the outcomes of their runs."""
         given = {row: values[run] for run, row in rows.items()}
         results: Results = {}
+        places = self._places.setdefault(kind, UniquePlaces(kind.table))
         failures = write(
             self._connection,
             kind.table,
             list(given),
             deferred=self._deferred,
-            insert=update_by_unit_of_work(self._habits, given, within, results),
+            insert=update_by_unit_of_work(self._habits, given, within, results, places),
+            places=places,
         )
         for place, constraint in failures:
             run = list(rows)[place]
@@ -130,6 +146,9 @@ class Updater:
                 stored=self._destination.stored,
             )
             run.note(fault, *steps)
+            if isinstance(constraint, Repeated):
+                self.blocked.add(run)
+        places.forget()
         for run, row in rows.items():
             result = results.get(row)
             if isinstance(result, str):
@@ -151,13 +170,13 @@ def _compare(
     differing: dict[Run, set[Any]] = {}
     left: list[Run] = []
     changing: set[Any] = set()
-    for run, values in zip(runs, stored, strict=True):
+    for run, values in with_pauses(zip(runs, stored, strict=True)):
         if changing & _identities_of(run):
             left.append(run)
         elif isinstance(values, str):
             run.note(Fault(f"Cannot be compared with the stored run: {values}", "conflict"))
             run.outcome = "rejected"
-        elif BY_CONTENT.is_alike(table, _without_computed(table, given[run]), values):
+        elif BY_CONTENT.is_alike(table, without_computed(table, given[run]), values):
             run.outcome = "skipped"
         else:
             differing[run] = _identities_of(replace(run, values=values))
@@ -173,15 +192,3 @@ def _identities_of(run: Run) -> set[Any]:
         for table, identity, _ in run.identities()
         if table is own or table.is_shared
     }
-
-
-def _without_computed(table: Table, values: Values) -> Values:
-    """*values* without the members that the database computes."""
-    kept = {member: value for member, value in values.items() if member not in table.computed}
-    for ledger in table.ledgers:
-        if kept.get(ledger.member) is not None:
-            entries = [
-                _without_computed(ledger.table, entry) for entry in ledger.to_list(kept[ledger.member])
-            ]
-            kept[ledger.member] = ledger.collect(entries)
-    return kept

@@ -1,0 +1,99 @@
+"""Temporary files beside the files that they become, and those that killed processes have left."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_log = logging.getLogger("histio")
+
+_NAME = 50
+
+
+@contextmanager
+def open_temporary(path: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
+    """Create a file with this *mode* that becomes *path*, after removing those that were left there.
+
+    It is locked until the block ends, even if the file is closed before. A lock ends with its process, so an
+    unlocked file is one that a killed process has left.
+
+    Yields:
+        The file and its path. The caller renames or removes it.
+
+    Raises:
+        OSError: The file cannot be created; the error names *path*.
+    """
+    _sweep(path)
+    while True:
+        temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}")
+        try:
+            opened = open(temporary, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115 - closed below
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        with opened as file, _locked(file):
+            if temporary.exists():  # else another process has swept it before it was locked
+                yield file, temporary
+                return
+
+
+def _prefix(path: Path) -> str:
+    """The beginning of the names of temporary files for *path* only.
+
+    It shows where a leftover comes from, has no known suffix, and is not longer than allowed.
+    """
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    return f".histio-{path.name.split('.')[0][:_NAME]}-{digest}-"
+
+
+@contextmanager
+def _locked(file: BinaryIO) -> Iterator[None]:
+    """Lock *file* in the block, even if it is closed there; where files cannot be locked, do nothing."""
+    if fcntl is None:
+        yield
+        return
+    lock = os.dup(file.fileno())
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files for *path* that no process holds locked."""
+    if fcntl is None:
+        return
+    prefix = _prefix(path)
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        left = [entry for entry in entries if entry.name.startswith(prefix)]
+        removed = sum(_remove(entry.path) for entry in left if entry.is_file(follow_symlinks=False))
+        if removed:
+            _log.info("removed %d temporary files of exports that were killed", removed)
+
+
+def _remove(temporary: str) -> bool:
+    """Remove a file unless a process holds it locked; whether it was removed."""
+    with suppress(OSError):
+        file = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            Path(temporary).unlink()
+        finally:
+            os.close(file)
+        return True
+    return False

@@ -1,0 +1,86 @@
+"""Imports with asyncio that are cancelled: at each statement, and at random moments beside others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import warnings
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from histio import AsyncHistory, ImportReport
+from histio.database.dialects import set_up
+from tests.support.bakery import document, production_run
+from tests.support.databases import stocked
+from tests.support.loops import in_a_loop
+from tests.support.reports import outcomes, rows
+
+DRIVERS = ["postgresql+asyncpg", "postgresql+psycopg", "mariadb+aiomysql"]
+
+# Some runs are rejected, so that batches are halved: savepoints are rolled back as well as released.
+GIVEN = document(*(production_run(n, num_batches=n % 5) for n in range(1, 11)), production_run(1))
+
+
+@contextlib.asynccontextmanager
+async def connected(databases, driver):
+    """A database and an AsyncEngine; in the end, no connection is used, and SQLAlchemy has not warned."""
+    engine = stocked(databases(driver.partition("+")[0]))
+    own = create_async_engine(engine.url.set(drivername=driver), pool_size=5, max_overflow=0)
+    set_up(own.sync_engine)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        yield engine, own
+        gc.collect()
+        await asyncio.sleep(0)
+        assert own.pool.checkedout() == 0
+        await own.dispose()
+    assert [str(each.message) for each in warned if issubclass(each.category, sa.exc.SAWarning)] == []
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@in_a_loop
+async def test_an_import_that_is_cancelled_at_any_statement_writes_nothing(databases, driver):
+    async with connected(databases, driver) as (engine, own):
+        left = 0
+
+        def cancel(*_):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                asyncio.current_task().cancel()
+
+        sa.event.listen(own.sync_engine, "before_cursor_execute", cancel)
+        statements, end = 0, None
+        while not isinstance(end, ImportReport):
+            assert rows(engine) == 0
+            left = statements = statements + 1
+            task = asyncio.create_task(AsyncHistory(own).import_document(GIVEN))
+            [end] = await asyncio.gather(task, return_exceptions=True)
+            assert statements < 100  # psycopg may raise an AssertionError of its own
+        assert outcomes(end) == (8, 1, 2)
+        assert statements > 10
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_imports_side_by_side_that_are_cancelled_leave_the_others_alone(databases, driver, tries):
+    async def attack(chance):
+        async with connected(databases, driver) as (engine, own):
+            history = AsyncHistory(own)
+            given = [document(*(production_run(100 * part + n) for n in range(50))) for part in range(1, 9)]
+            tasks = [asyncio.create_task(history.import_document(each)) for each in given]
+            for task in chance.sample(tasks, 4):
+                await asyncio.sleep(chance.random() / 20)
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {type(end) for end in ends} <= {ImportReport, asyncio.CancelledError}
+            reported = sum(end.imported for end in ends if isinstance(end, ImportReport))
+            # A cancellation may arrive during COMMIT, which cannot be withdrawn.
+            assert (rows(engine) - reported) % 50 == 0
+            assert rows(engine) >= reported
+
+    for attempt in tries(20):
+        with attempt as chance:
+            asyncio.run(attack(chance))
