@@ -117,7 +117,7 @@ def row_fault(error: Exception, tables: Collection[sa.Table], connection: Connec
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether the database has refused a statement because of another transaction, so that it can be repeated.
+    """Whether the database has refused a statement because of another transaction; it can be repeated.
 
     The two wait for each other's locks (a deadlock), the other one has held a lock for longer than the lock
     timeout, or it has changed the same rows. Roll back, and call again. For all other errors, this is False.
