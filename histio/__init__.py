@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from histio.comparing.changes import Change
     from histio.comparing.diff import Difference, diff
     from histio.comparing.merge import merge
-    from histio.database.dialects import create_engine
+    from histio.database.dialects import create_engine, is_conflict
     from histio.errors import (
         BindingError,
         BindingFault,
@@ -149,6 +149,7 @@ __all__ = [
     "import_production_history",
     "inspect_file",
     "local_path",
+    "is_conflict",
     "merge",
     "references",
     "report_page",
@@ -160,7 +161,7 @@ _PLACES = {
     "histio.auto": ("AutoRecordSchema", "AutoRunSchema"),
     "histio.inspecting.audit": ("audit",),
     "histio.inspecting.check": ("check_file",),
-    "histio.database.dialects": ("create_engine",),
+    "histio.database.dialects": ("create_engine", "is_conflict"),
     "histio.comparing.changes": ("Change",),
     "histio.comparing.diff": ("Difference", "diff"),
     "histio.errors": (

@@ -11,7 +11,14 @@ from itertools import islice
 from typing import Any
 
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, decode, decoder, describe_repeated_name, find_repeated_names
+from histio.files.decoding import (
+    NotJsonError,
+    decode,
+    decoder,
+    decoder_for,
+    describe_repeated_name,
+    find_repeated_names,
+)
 from histio.files.leftovers import describe_leftover, first_member, is_blank
 from histio.files.limits import MAX_BLANK_LINES
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
@@ -100,6 +107,7 @@ class Stream:
         self._kinds = gate.kinds
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
+        self._decoder = decoder_for(gate)
         self.repeated = ProblemList()
         self.header = self._read_header()
         # The beginning of a line in an export; the gate only checks the current version.
@@ -230,7 +238,7 @@ class Stream:
         else:
             try:
                 text = _text(line)
-                decoded = decode(text, self._max_depth)
+                decoded = decode(text, self._max_depth, self._decoder)
             except NotJsonError as error:
                 if line.endswith(b"\n") or not self.is_sealed:
                     self._count_unread(line, seal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from histio.database.sessions import Habits
@@ -10,12 +10,13 @@ from histio.importing.classify import Classifier
 from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
 from histio.importing.graph import LEFT, Need, RunGraph
-from histio.importing.open_runs import RunsOfWindow, WaitingRuns
+from histio.importing.open_runs import RunsOfWindow, WaitingRuns, load_in_groups
 from histio.importing.repetitions import shared_identities
 from histio.importing.row_counts import RowCounts
-from histio.importing.run import OnDuplicate, Run
+from histio.importing.run import WRITTEN, OnDuplicate, Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.two_steps import TwoSteps
+from histio.importing.update.compare import warn_of_changed
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts
@@ -29,7 +30,7 @@ class FullPath:
         destination: The database.
         habits: The habits of the session that is used.
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
-        counts: Decides whether written rows have to be counted.
+        counts: Decides what has to be checked after rows are written.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
     """
@@ -48,6 +49,7 @@ class FullPath:
         self._dependencies = destination.dependencies
         self._spool = destination.spool
         self._resolver = destination.resolver
+        self._counts = counts
         self._deferred = deferred
         self._open: dict[Run, list[Need]] = {}
         self._updater = Updater(destination, habits=habits, deferred=deferred)
@@ -89,11 +91,17 @@ class FullPath:
         self._write_open(runs)
         for run in runs if last else ():
             run.outcome = run.outcome or "rejected"
+        self._warn_of_changed([run for run in runs if run.outcome in WRITTEN])
 
     def write_waiting(self, waiting: WaitingRuns) -> None:
         """Write the *waiting* runs that need only stored runs and each other."""
-        self._two_steps.write(self._spool.graph, waiting)
-        self._spool.end(number for number, _, step in self._spool.graph.runs() if step != LEFT)
+        graph = self._spool.graph
+        self._two_steps.write(graph, waiting)
+        if any(map(self._counts.may_change_values, self._destination.kinds)):
+            for group in load_in_groups((each for each in graph.runs() if each[2] != LEFT), waiting):
+                self._warn_of_changed(group.values())
+                waiting.warn(group.values())
+        self._spool.end(number for number, _, step in graph.runs() if step != LEFT)
 
     def wait(self, run: Run, number: int | None) -> None:
         """Let *run* wait, under the *number* under which it has waited before, if it has."""
@@ -103,8 +111,14 @@ class FullPath:
 
     def provide(self, graph: RunGraph, runs: Sequence[Run]) -> None:
         """Tell *graph* which of *runs* are stored now."""
-        written = (run for run in runs if run.outcome in ("imported", "updated"))
+        written = (run for run in runs if run.outcome in WRITTEN)
         graph.provide(name for run in written for name in self._dependencies.names_of(run))
+
+    def _warn_of_changed(self, written: Collection[Run]) -> None:
+        """Warn in *written* runs about values that the database has changed."""
+        for kind in {run.kind for run in written}:
+            if self._counts.may_change_values(kind):
+                warn_of_changed(self._destination, kind, [run for run in written if run.kind is kind])
 
     def _import(self, runs: list[Run], *, last: bool) -> list[Run]:
         """Import *runs*; return those that share an identity with another one of them.

@@ -9,7 +9,7 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
-from histio.database.dialects.faults import Repeated, RowFaultError, row_fault
+from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, row_fault
 from histio.database.dialects.limits import (
     Limit,
     check_kind,
@@ -48,12 +48,15 @@ from histio.database.dialects.transactions import (
     check_deferred,
     check_engines,
     commit,
+    connecting,
     create_engine,
     deferring,
     ensure_transaction,
     hides_rivals,
     latest,
+    neutral,
     quiet_pipelines,
+    reading,
     reading_options,
     refresh_statistics,
     savepoint,
@@ -63,7 +66,7 @@ from histio.database.dialects.transactions import (
     writing_options,
 )
 from histio.database.dialects.urls import is_database, missing_file, with_driver
-from histio.database.dialects.written import check_count, counts_truly
+from histio.database.dialects.written import Kept, check_count, what_is_kept
 
 __all__ = [
     "BETWEEN",
@@ -72,6 +75,7 @@ __all__ = [
     "CharacterSets",
     "Driver",
     "Form",
+    "Kept",
     "Limit",
     "Repeated",
     "RowFaultError",
@@ -90,7 +94,7 @@ __all__ = [
     "check_kind",
     "commit",
     "compares_exactly",
-    "counts_truly",
+    "connecting",
     "counts_up",
     "create_engine",
     "cut_time",
@@ -102,6 +106,7 @@ __all__ = [
     "has_plain_type",
     "hides_rivals",
     "insert_rows",
+    "is_conflict",
     "is_conversion_error",
     "is_database",
     "is_one_of",
@@ -110,11 +115,13 @@ __all__ = [
     "latest",
     "limits",
     "missing_file",
+    "neutral",
     "next_key",
     "order_key",
     "other_spelling",
     "quiet_pipelines",
     "raw",
+    "reading",
     "reading_options",
     "refresh_statistics",
     "row_fault",
@@ -128,6 +135,7 @@ __all__ = [
     "stored_text",
     "strict",
     "unreadable",
+    "what_is_kept",
     "with_driver",
     "writing_options",
 ]

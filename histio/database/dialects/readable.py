@@ -46,9 +46,14 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
 
 
 def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> Condition:
-    """A condition for values in *column* that SQLAlchemy reads as other values; None: there can be none."""
+    """A condition for values in *column* that SQLAlchemy reads as other values; None: there can be none.
+
+    JSON that meets it may still be read as it is stored: `find_rounded_in` decides.
+    """
     dialect = connection.dialect
     stored = declared(column.type, dialect)
+    if isinstance(stored, sa.JSON):
+        return _may_be_rounded(connection, column)
     if dialect.name == "sqlite":
         return _altered_by_sqlite(dialect, column, stored)
     if dialect.name in MYSQL:
@@ -68,10 +73,23 @@ def stored_text(connection: Connection, column: Any) -> Any:
     The driver can return all of them. SQLite's are of any type.
     """
     if connection.dialect.name == "sqlite":
-        return as_it_is(column)
+        used: Any = column.type.dialect_impl(connection.dialect)
+        is_binary_json = isinstance(used, sa.JSON) and used._has_column_expression  # noqa: SLF001
+        return sa.func.json(as_it_is(column)) if is_binary_json else as_it_is(column)
     return sa.cast(
         sa.type_coerce(column, sa.String), sa.CHAR if connection.dialect.name in MYSQL else sa.Text
     )
+
+
+def _may_be_rounded(connection: Any, column: Any) -> Condition:
+    """A condition for JSON with a number of many digits, or with an exponent."""
+    if connection.dialect._json_deserializer is not None:  # noqa: SLF001 - SQLAlchemy reads it too
+        return None  # the host reads numbers by itself
+    text = stored_text(connection, column)
+    if connection.dialect.name == "sqlite":
+        patterns = (f"*{'[0-9.]' * 17}*", "*[0-9][eE]*")
+        return sa.or_(*(text.op("GLOB")(pattern) for pattern in patterns))
+    return text.regexp_match("[0-9.]{17}|[0-9][eE]")  # type: ignore[no-any-return]
 
 
 def is_conversion_error(error: exc.DBAPIError) -> bool:

@@ -16,7 +16,13 @@ from histio.importing.repetitions import note_entries, written_here
 from histio.importing.row import Row
 from histio.importing.run import Run, Values
 from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
-from histio.importing.update.compare import BY_CONTENT, read_stored, resolve_given, warn_of_altered
+from histio.importing.update.compare import (
+    BY_CONTENT,
+    read_stored,
+    resolve_given,
+    warn_of_altered,
+    without_computed,
+)
 from histio.importing.update.places import UniquePlaces
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
@@ -170,7 +176,7 @@ def _compare(
         elif isinstance(values, str):
             run.note(Fault(f"Cannot be compared with the stored run: {values}", "conflict"))
             run.outcome = "rejected"
-        elif BY_CONTENT.is_alike(table, _without_computed(table, given[run]), values):
+        elif BY_CONTENT.is_alike(table, without_computed(table, given[run]), values):
             run.outcome = "skipped"
         else:
             differing[run] = _identities_of(replace(run, values=values))
@@ -186,15 +192,3 @@ def _identities_of(run: Run) -> set[Any]:
         for table, identity, _ in run.identities()
         if table is own or table.is_shared
     }
-
-
-def _without_computed(table: Table, values: Values) -> Values:
-    """*values* without the members that the database computes."""
-    kept = {member: value for member, value in values.items() if member not in table.computed}
-    for ledger in table.ledgers:
-        if kept.get(ledger.member) is not None:
-            entries = [
-                _without_computed(ledger.table, entry) for entry in ledger.to_list(kept[ledger.member])
-            ]
-            kept[ledger.member] = ledger.collect(entries)
-    return kept
