@@ -74,9 +74,9 @@ class RemoteFile(io.RawIOBase, BinaryIO):
     def tell(self) -> int:
         return int(self._file.tell())
 
-    def seek(self, place: int, whence: int = os.SEEK_SET, /) -> int:
+    def seek(self, place: int, start: int = os.SEEK_SET, /) -> int:
         with _explaining(self._url):
-            return int(self._file.seek(place, whence))
+            return int(self._file.seek(place, start))
 
     def read(self, size: int = -1, /) -> bytes:
         with _explaining(self._url):
