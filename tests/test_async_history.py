@@ -20,7 +20,15 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from histio import AsyncHistory, BindingError, DocumentError, ExportError, History, NotConfiguredError
+from histio import (
+    AsyncHistory,
+    BindingError,
+    DocumentError,
+    ExportError,
+    History,
+    NotConfiguredError,
+    is_conflict,
+)
 from histio.database.dialects import row_fault, set_up
 from histio.models import FinishedUnit, ProductionConsumption, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, document, number, production_run
@@ -443,6 +451,7 @@ async def test_a_deadlock_is_raised_and_no_runs_fault(engine, url):
         ended = await asyncio.gather(take(own, 0, 1), take(own, 1, 0), return_exceptions=True)
     (error,) = [error for error in ended if error is not None]
     assert re.search("(?i)deadlock", str(error))
+    assert is_conflict(error)
     with engine.connect() as connection:
         assert row_fault(error, [], connection) is None
 
