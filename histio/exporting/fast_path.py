@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from histio.database.dialects import savepoint
+from histio.database.dialects import reading
 from histio.exporting.fast.collector import paused
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyError
@@ -76,7 +76,7 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
     counts = False
     while True:
         try:
-            with savepoint(runs.connection), paused():
+            with reading(runs.connection, runs.kind), paused():
                 size = reader.size(before) if counts else tuning().page
                 rows = reader.read(before, size)
                 formatted = reader.format(rows)
