@@ -615,6 +615,13 @@ def test_text_from_a_file_does_not_steer_the_terminal(home, run):
         assert not {"\x1b", "\x07", "\u202e", "\r"} & set(printed + errors)
 
 
+@pytest.mark.parametrize("columns", [1, 20, 60])
+def test_a_table_is_whole_on_a_narrow_terminal(home, run, monkeypatch, columns):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert "finished_unit_slug" in run("references history.jsonl")[1]
+
+
 def test_a_mark_that_steers_is_shown_as_what_it_is():
     assert escape(HOSTILE) == r"\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
     assert escape("crème-brûlée 🎂 抹茶") == "crème-brûlée 🎂 抹茶"
