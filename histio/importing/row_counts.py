@@ -33,8 +33,8 @@ class RowCounts:
         return not self._ask(kind).number
 
     def may_change_values(self, kind: Kind) -> bool:
-        """Whether the database may store other values for *kind* than it is given."""
-        return not self._ask(kind).values
+        """Whether the database may store other values for *kind* than it is given, or computes some."""
+        return not self._ask(kind).values or any(table.computed for table in kind.table.all())
 
     def _ask(self, kind: Kind) -> Kept:
         if kind not in self._kept:
