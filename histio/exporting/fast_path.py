@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from histio.database.dialects import is_interruption, reading
+from histio.database.dialects import is_interruption
 from histio.exporting.fast.collector import paused
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyError
@@ -76,7 +76,7 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
     counts = False
     while True:
         try:
-            with reading(runs.connection, runs.kind), paused():
+            with runs.neutral_savepoint(), paused():
                 size = reader.size(before) if counts else tuning().page
                 rows = reader.read(before, size)
                 formatted = reader.format(rows)

@@ -40,6 +40,7 @@ from histio.database.dialects.readable import (
     unreadable,
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
+from histio.database.dialects.settings import keeps_instants
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
@@ -55,8 +56,8 @@ from histio.database.dialects.transactions import (
     hides_rivals,
     latest,
     neutral,
+    neutral_savepoint,
     quiet_pipelines,
-    reading,
     reading_options,
     refresh_statistics,
     savepoint,
@@ -112,17 +113,18 @@ __all__ = [
     "is_interruption",
     "is_one_of",
     "is_time",
+    "keeps_instants",
     "kept_seconds",
     "latest",
     "limits",
     "missing_file",
     "neutral",
+    "neutral_savepoint",
     "next_key",
     "order_key",
     "other_spelling",
     "quiet_pipelines",
     "raw",
-    "reading",
     "reading_options",
     "refresh_statistics",
     "row_fault",
