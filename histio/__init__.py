@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         import_assembly_history,
         import_production_history,
     )
+    from histio.files.local import local_path
     from histio.history import History
     from histio.inspecting.audit import audit
     from histio.inspecting.check import check_file
@@ -148,6 +149,7 @@ __all__ = [
     "import_production_history",
     "inspect_file",
     "is_conflict",
+    "local_path",
     "merge",
     "references",
     "report_page",
@@ -197,6 +199,7 @@ _PLACES = {
         "Time",
         "UtcTimestamp",
     ),
+    "histio.files.local": ("local_path",),
     "histio.history": ("History",),
     "histio.inspecting.inspect": ("Inspection", "KindInspection", "inspect_file"),
     "histio.inspecting.references": ("ReferencedRow", "references"),

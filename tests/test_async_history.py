@@ -512,6 +512,8 @@ async def test_files_go_out_and_come_in_as_with_history(engine, url, tmp_path, n
         written = await history.export_file(tmp_path / name, progress=calls.append)
         assert (written.by_kind, calls[-1].runs) == ({"production_run": 1, "assembly_run": 1}, 2)
         assert written.sha256 == History(engine).export_file(tmp_path / f"sync-{name}").sha256
+        later = await history.export_file(tmp_path / f"later-{name}", differs_from=tmp_path / name)
+        assert (later.exported, later.unchanged) == (0, 2)
         assert outcomes(await history.import_file(tmp_path / name, on_duplicate="verify")) == (0, 2, 0)
         with engine.begin() as connection:
             connection.execute(sa.delete(ProductionRun))

@@ -96,6 +96,7 @@ class Stream:
         header: The header, from the first line.
         damage: After `items`: the problems of a stream that is truncated or corrupt; empty if it is complete.
         repeated: A problem for each repeated name in the header.
+        sha256: After `items`: the digest of the runs.
 
     Raises:
         DocumentError: The header is missing or invalid, or has an unsupported version.
@@ -114,6 +115,7 @@ class Stream:
         newest = self.version == gate.version
         self._openings = {f'{{"{kind}":'.encode(): kind for kind in gate.kinds} if newest else {}
         self.damage: tuple[Problem, ...] = ()
+        self.sha256: str | None = None
 
     @property
     def version(self) -> str:
@@ -174,6 +176,7 @@ class Stream:
             self.damage = (_problem(error.code, error.message, number + 1),)
         else:
             self.damage = tuple(self._disagreements(seal, found, number)) if self.is_sealed else ()
+            self.sha256 = seal.sha256
 
     def _read_fast(self, line: bytes, number: int, seal: Seal) -> RawRun | None:
         """The run of a *line* that the gate accepts directly; None: the line takes the full path."""

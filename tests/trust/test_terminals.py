@@ -24,6 +24,8 @@ NOTES = "crème brûlée 🎂\u2028\x9b31m\u202e"
 NO_TEXT = os.fsdecode(b"caf\xe9-\xff.jsonl")
 """The name of a file in another encoding."""
 
+SPAWN = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
 TERMINALS = {
     "output closed": '"$@" >&-',
     "errors closed": '"$@" 2>&-',
@@ -32,7 +34,8 @@ TERMINALS = {
     "output read by nobody": '"$@" | true; exit ${PIPESTATUS[0]}',
     "errors read by nobody": '{ "$@" 2>&1 >&3 | true; exit ${PIPESTATUS[0]}; } 3>&1',
     "errors to a full disk": '"$@" 2>/dev/full',
-    "a narrow terminal": 'COLUMNS=1 LINES=1 "$@"',
+    "a terminal": f'"$1" -c "{SPAWN}" "$@"',
+    "a narrow terminal": f'COLUMNS=1 LINES=1 "$1" -c "{SPAWN}" "$@"',
     "a dumb terminal": 'TERM=dumb "$@"',
     "no terminal at all": 'env -u TERM "$@"',
     "colours forced": 'FORCE_COLOR=1 TTY_COMPATIBLE=1 COLUMNS=1 "$@"',

@@ -121,7 +121,7 @@ def _execute_many(
     connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]
 ) -> int:
     statement = _insert(connection.dialect, table, columns)
-    options = {"preserve_rowcount": True}
+    options = {"preserve_rowcount": True, "histio_columns": columns}  # for conversion to a time zone
     return connection.exec_driver_sql(statement, list(rows), execution_options=options).rowcount
 
 

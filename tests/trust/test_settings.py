@@ -1,0 +1,443 @@
+"""Settings of a connection change no value that is exported or stored, and are left as they are.
+
+To try another setting, add a row to SETTINGS.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import json
+from io import BytesIO
+
+import pytest
+import sqlalchemy as sa
+from marshmallow.fields import Nested
+from marshmallow_sqlalchemy import auto_field
+from sqlalchemy import orm
+from sqlalchemy.dialects import mysql, postgresql
+
+import histio
+from histio import History
+from tests.support.bakery import TIME, number
+from tests.support.reports import outcomes
+from tests.support.sqlalchemy_types import full
+
+SETTINGS = [
+    ("postgresql", "session", "datestyle", "German, DMY"),
+    ("postgresql", "session", "datestyle", "SQL, DMY"),
+    ("postgresql", "session", "datestyle", "Postgres, MDY"),
+    ("postgresql", "session", "intervalstyle", "sql_standard"),
+    ("postgresql", "session", "intervalstyle", "postgres_verbose"),
+    ("postgresql", "session", "intervalstyle", "iso_8601"),
+    ("postgresql", "session", "extra_float_digits", "0"),
+    ("postgresql", "session", "extra_float_digits", "-15"),
+    ("postgresql", "session", "bytea_output", "escape"),
+    ("postgresql", "session", "timezone", "America/New_York"),
+    ("postgresql", "session", "timezone", "<+03>-03"),
+    ("postgresql", "session", "array_nulls", "off"),
+    ("postgresql", "session", "standard_conforming_strings", "off"),
+    ("postgresql", "session", "backslash_quote", "off"),
+    ("postgresql", "session", "transform_null_equals", "on"),
+    ("postgresql", "session", "xmloption", "document"),
+    ("postgresql", "session", "lc_numeric", "C"),
+    ("mariadb", "session", "time_zone", "+02:00"),
+    ("mariadb", "session", "time_zone", "-05:30"),
+    ("mariadb", "session", "sql_mode", "PAD_CHAR_TO_FULL_LENGTH"),
+    ("mariadb", "session", "sql_mode", "EMPTY_STRING_IS_NULL"),
+    ("mariadb", "session", "sql_mode", "NO_BACKSLASH_ESCAPES"),
+    ("mariadb", "session", "sql_mode", "ANSI_QUOTES"),
+    ("mariadb", "session", "sql_mode", "ANSI"),
+    ("mariadb", "session", "sql_mode", "ORACLE"),
+    ("mariadb", "session", "sql_mode", "TRADITIONAL,ONLY_FULL_GROUP_BY"),
+    ("mariadb", "session", "sql_mode", "HIGH_NOT_PRECEDENCE,REAL_AS_FLOAT,TIME_ROUND_FRACTIONAL"),
+    ("mariadb", "session", "sql_select_limit", "1"),
+    ("mariadb", "session", "max_sort_length", "64"),
+    ("mariadb", "session", "group_concat_max_len", "4"),
+    ("mariadb", "session", "sql_auto_is_null", "1"),
+    ("mariadb", "session", "collation_connection", "utf8mb4_bin"),
+    ("mariadb", "session", "lc_time_names", "de_DE"),
+    ("mariadb", "session", "div_precision_increment", "0"),
+    ("postgresql", "event", "datestyle", "German, DMY"),
+    ("postgresql", "url", "datestyle", "SQL, DMY"),
+    ("postgresql", "url", "extra_float_digits", "0"),
+    ("postgresql", "event", "intervalstyle", "iso_8601"),
+    ("postgresql", "database", "extra_float_digits", "-3"),
+    ("mariadb", "event", "time_zone", "+02:00"),
+    ("mariadb", "event", "time_zone", "SYSTEM"),
+    ("mariadb", "event", "sql_mode", "PAD_CHAR_TO_FULL_LENGTH"),
+    ("mariadb", "url", "sql_mode", "EMPTY_STRING_IS_NULL"),
+    ("mariadb", "event", "sql_select_limit", "1"),
+    ("mariadb", "url", "time_zone", "-12:59"),
+]
+"""The database, who sets the setting, its name, and its value."""
+LATE = "2025-06-15T15:06:40.500000Z"
+RUNS = 5
+
+
+class Base(orm.DeclarativeBase):
+    pass
+
+
+class Size(enum.Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+INSTANT = sa.DateTime(timezone=True).with_variant(mysql.TIMESTAMP(fsp=6), "mysql", "mariadb")
+MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+NAMES = sa.JSON().with_variant(postgresql.ARRAY(sa.Text), "postgresql")
+
+
+class Place(Base):
+    __tablename__ = "places"
+    id = orm.mapped_column(sa.Integer, primary_key=True)
+    since = orm.mapped_column(INSTANT, nullable=False, unique=True)
+
+
+class Entry(Base):
+    __tablename__ = "entries"
+    id = orm.mapped_column(sa.Integer, primary_key=True)
+    uuid = orm.mapped_column(sa.String(36), nullable=False, unique=True)
+    visit_id = orm.mapped_column(sa.ForeignKey("visits.id"), nullable=False)
+    at = orm.mapped_column(INSTANT, nullable=False)
+    weight = orm.mapped_column(sa.Double, nullable=False)
+
+
+class Visit(Base):
+    __tablename__ = "visits"
+    id = orm.mapped_column(sa.Integer, primary_key=True)
+    uuid = orm.mapped_column(sa.String(36), nullable=False, unique=True)
+    at = orm.mapped_column(INSTANT, nullable=False)
+    moment = orm.mapped_column(MOMENT, nullable=False)
+    changed = orm.mapped_column(INSTANT, nullable=False)
+    day = orm.mapped_column(sa.Date, nullable=False)
+    clock = orm.mapped_column(sa.Time, nullable=False)
+    length = orm.mapped_column(sa.Interval, nullable=False)
+    weight = orm.mapped_column(sa.Double, nullable=False)
+    price = orm.mapped_column(sa.Numeric(10, 4), nullable=False)
+    notes = orm.mapped_column(sa.Text)
+    data = orm.mapped_column(sa.LargeBinary, nullable=False)
+    extra = orm.mapped_column(sa.JSON, nullable=False)
+    size = orm.mapped_column(sa.Enum(Size, name="size"), nullable=False)
+    open = orm.mapped_column(sa.Boolean, nullable=False)
+    # Only the full path takes these.
+    ratio = orm.mapped_column(sa.Double)
+    code = orm.mapped_column(sa.CHAR(8))
+    names = orm.mapped_column(NAMES)
+    place_id = orm.mapped_column(sa.ForeignKey("places.id"))
+    # The database fills these.
+    entered = orm.mapped_column(sa.DateTime, server_default=sa.func.now())
+    marked = orm.mapped_column(sa.DateTime)
+    entries = orm.relationship(Entry, order_by=Entry.id)
+    place = orm.relationship(Place)
+
+
+WEIGHT = histio.FixedDecimal(precision=15, scale=4, required=True)
+
+
+class EntrySchema(histio.RecordSchema):
+    class Meta:
+        model = Entry
+
+    uuid = histio.RunUUID(required=True)
+    at = histio.UtcTimestamp(required=True)
+    weight = WEIGHT
+
+
+class VisitSchema(histio.RunSchema):
+    class Meta:
+        model, kind, collection, timestamp, changed = Visit, "visit", "visits", "at", "changed"
+        exclude = ("ratio", "code", "names", "place", "place_id", "entered", "marked")
+
+    uuid = histio.RunUUID(required=True)
+    at = histio.UtcTimestamp(required=True)
+    moment = histio.UtcTimestamp(required=True)
+    changed = histio.UtcTimestamp(required=True)
+    day = histio.Date(required=True)
+    clock = histio.Time(required=True)
+    length = histio.Duration(required=True)
+    weight = WEIGHT
+    price = histio.FixedDecimal(required=True)
+    notes = histio.Text(allow_none=True)
+    data = histio.Bytes(required=True)
+    extra = histio.Json(required=True)
+    size = histio.Choice(required=True)
+    open = histio.Boolean(required=True)
+    entries = Nested(EntrySchema, many=True)
+
+
+class WholeVisitSchema(VisitSchema):
+    """All columns, on the full path."""
+
+    class Meta(VisitSchema.Meta):
+        exclude = ("entered", "marked")
+
+    ratio = histio.Number(allow_none=True)
+    code = histio.Text(allow_none=True)
+    names = auto_field()
+    place_since = histio.Slug("place", key="since", allow_none=True)
+
+
+def visit(n, **members):
+    return {
+        "uuid": number(n),
+        "at": f"2025-{n + 3:02}-26T00:30:00.500000Z",
+        "moment": "2025-12-08T10:00:00.120000Z",
+        "changed": f"2025-10-26T0{n}:30:00Z",
+        "day": "2025-12-08",
+        "clock": "10:30:00",
+        "length": "-P1DT2H3M4S",
+        "weight": "12345678901.2345",
+        "price": "5.2500",
+        "notes": ["", "a\\n'\"%s \\", None][n % 3],
+        "data": "AP8=",
+        "extra": {"a": [1, "\\", ""]},
+        "size": "LARGE",
+        "open": True,
+        **members,
+        "entries": [
+            {"uuid": number(10 * n + k), "at": f"2025-07-0{k}T00:00:00Z", "weight": "0.3333"} for k in (1, 2)
+        ],
+    }
+
+
+def whole(n):
+    return visit(n, ratio=0.1 + 0.2, code="abc", names=["", None, "NULL"], place_since=LATE)
+
+
+def document(*visits):
+    return {"version": "1.0", "exported_at": TIME, "visits": list(visits)}
+
+
+def text_of(history, **options):
+    return json.dumps(history.export_document(exported_at=dt.datetime.fromisoformat(TIME), **options))
+
+
+CASES = [(VisitSchema, visit), (WholeVisitSchema, whole)]
+"""The fast path, and the full path with all columns."""
+
+STATEMENTS = {"postgresql": "SET {name} = '{value}'", "mariadb": "SET SESSION {name} = {value!r}"}
+SHOWN = {"postgresql": "SHOW {name}", "mariadb": "SELECT @@SESSION.{name}"}
+
+
+def set_in_session(engine, _name, _value, statement):
+    connection = engine.connect()
+    connection.exec_driver_sql(statement)
+    return connection
+
+
+def set_by_event(engine, _name, _value, statement):
+    def set_up(connection, _record):
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        cursor.close()
+        connection.commit()
+
+    odd = histio.create_engine(engine.url)
+    sa.event.listen(odd, "connect", set_up)
+    return odd
+
+
+def set_by_url(engine, name, value, statement):
+    options = {
+        "postgresql": {"options": f"-c {name}={value}".replace(", ", ",")},
+        "mariadb": {"init_command": statement},
+    }
+    return histio.create_engine(engine.url.update_query_dict(options[engine.dialect.name]))
+
+
+def set_in_database(engine, name, value, _statement):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET {name} = {value}")
+    return histio.create_engine(engine.url)
+
+
+WAYS = {
+    "session": set_in_session,
+    "event": set_by_event,
+    "url": set_by_url,
+    "database": set_in_database,
+}
+
+
+def show(bind, name):
+    """The value of a setting, on the connection of the session, or of the pool."""
+    shown = sa.text(SHOWN[bind.dialect.name].format(name=name))
+    if isinstance(bind, sa.Engine):
+        with bind.connect() as connection:
+            return connection.scalar(shown)
+    return bind.scalar(shown)
+
+
+@pytest.fixture
+def make(databases):
+    """Makes an empty database, and something bound to it that has a setting."""
+    made = []
+
+    def make_one(dialect, way, name, value):
+        place = Place(since=dt.datetime.fromisoformat(LATE))
+        engine = databases.of_host(dialect)(Base.metadata, place)
+        number = int(value) if value.isdigit() else value
+        made.append(WAYS[way](engine, name, value, STATEMENTS[dialect].format(name=name, value=number)))
+        return engine, made[-1]
+
+    yield make_one
+    for bind in made:
+        if isinstance(bind, sa.Engine):
+            bind.dispose()
+        else:
+            bind.invalidate()
+            bind.close()
+
+
+def commit(bind):
+    getattr(bind, "commit", bool)()
+
+
+@pytest.mark.cells(8)
+@pytest.mark.parametrize(("dialect", "way", "name", "value"), SETTINGS)
+@pytest.mark.parametrize(("kind", "make_run"), CASES, ids=["fast", "full"])
+def test_no_setting_changes_what_is_exported_stored_compared_or_selected(
+    make, tune, dialect, way, name, value, kind, make_run
+):
+    engine, bind = make(dialect, way, name, value)
+    plain, history, before = History(engine, kind), History(bind, kind), show(bind, name)
+    given = document(*(make_run(n) for n in range(1, RUNS + 1)))
+    expected = json.dumps(given)
+    assert history.check(given) == []
+    assert outcomes(history.import_document(given)) == (RUNS, 0, 0)
+    commit(bind)
+    assert text_of(plain) == expected
+    tune(page=2)
+    assert text_of(history) == expected
+    at, changed = (dt.datetime.fromisoformat(given["visits"][2][member]) for member in ("at", "changed"))
+    for filters in ({"since": at}, {"until": at}, {"since": at, "until": at}, {"changed_since": changed}):
+        assert text_of(history, **filters) == text_of(plain, **filters)
+    assert outcomes(history.import_document(given, on_duplicate="verify")) == (0, RUNS, 0)
+    again = json.loads(expected.replace("-26T00:30:00.5", "-26T01:30:00.2").replace("0.3333", "0.6666"))
+    report = history.import_document(again, on_duplicate="update")
+    assert (list(map(str, report.problems)), report.warnings, report.updated) == ([], (), RUNS)
+    commit(bind)
+    assert text_of(plain) == json.dumps(again)
+    seen = [(record, show(bind, name)) for record in history.iter_runs("visit")]
+    assert seen == [(run, before) for run in again["visits"]]
+    assert show(bind, name) == before
+
+
+HALF_PAST_FIVE = 1_750_000_000  # 15:06:40 in UTC on 2025-06-15
+
+
+def listened(kind):
+    """The same kind, whose rows the unit of work writes."""
+    sa.event.listen(kind.Meta.model, "before_insert", lambda *_: None)
+    return kind
+
+
+def plain(kind):
+    return kind
+
+
+@pytest.mark.parametrize("write", [plain, full, listened])
+def test_now_means_what_it_means_to_the_session_while_instants_are_kept(databases, write):
+    base = orm.declarative_base()
+    columns = {
+        "id": sa.Column(sa.Integer, primary_key=True),
+        "uuid": sa.Column(sa.String(36), unique=True),
+        "at": sa.Column(sa.DateTime, nullable=False),  # the table has a TIMESTAMP instead
+        "local": sa.Column(sa.DateTime, server_default=sa.func.now()),
+        "instant": sa.Column(sa.TIMESTAMP, server_default=sa.func.now()),
+        "marked": sa.Column(sa.DateTime),
+    }
+    thing = type("Thing", (base,), {"__tablename__": "things", **columns})
+    meta = {"model": thing, "kind": "thing", "collection": "things", "timestamp": "at"}
+    fields = {"uuid": histio.RunUUID(required=True), "at": histio.UtcTimestamp(required=True)}
+    meta["exclude"] = ("local", "instant", "marked")
+    kind = write(type("ThingSchema", (histio.RunSchema,), {"Meta": type("Meta", (), meta), **fields}))
+    engine = databases.of_host("mariadb")(base.metadata)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE things MODIFY at TIMESTAMP NOT NULL DEFAULT '2000-01-01'")
+        for event in ("INSERT", "UPDATE"):
+            trigger = (
+                f"CREATE TRIGGER on_{event} BEFORE {event} ON things FOR EACH ROW SET NEW.marked = NOW()"
+            )
+            connection.exec_driver_sql(trigger)
+    history = History(None, kind)
+    times = ["2025-01-15T12:00:00Z", "2025-10-26T00:30:00Z", "2025-10-26T01:30:00Z"]
+    instants = "UNIX_TIMESTAMP(at), local, UNIX_TIMESTAMP(instant), marked"
+    stored = sa.text(f"SELECT {instants} FROM things ORDER BY uuid")
+    now = dt.datetime(2025, 6, 15, 17, 6, 40)  # noqa: DTZ001 - as the session says it
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET time_zone = '+02:00'")
+        for at, on_duplicate in ((times, "skip"), (times[::-1], "update")):
+            things = [{"uuid": number(n), "at": each} for n, each in enumerate(at)]
+            given = {"version": "1.0", "things": things}
+            connection.exec_driver_sql(f"SET timestamp = {HALF_PAST_FIVE}")
+            report = history.import_document(given, on_duplicate=on_duplicate, session=connection)
+            assert (report.problems, report.rejected) == ((), 0)
+            assert connection.execute(stored).all() == [
+                (dt.datetime.fromisoformat(each).timestamp(), now, HALF_PAST_FIVE, now) for each in at
+            ]
+        assert connection.scalar(sa.text("SELECT @@time_zone")) == "+02:00"
+        connection.invalidate()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "name", "value"),
+    [("mariadb", "time_zone", "+02:00"), ("postgresql", "datestyle", "German, DMY")],
+)
+def test_an_iterator_that_is_left_or_shares_its_connection_leaves_no_settings_behind(
+    make, tune, dialect, name, value
+):
+    _, connection = make(dialect, "session", name, value)
+    history = History(None, VisitSchema)
+    visits = [visit(n) for n in range(1, RUNS + 1)]
+    history.import_document(document(*visits), session=connection)
+    tune(page=1)
+    runs = history.iter_runs("visit", session=connection)
+    assert next(runs) == visits[0]
+    connection.exec_driver_sql(STATEMENTS[dialect].format(name=name, value=OTHERWISE[dialect]))
+    assert next(runs) == visits[1]
+    assert show(connection, name) == OTHERWISE[dialect]
+    runs.close()
+    with pytest.raises(ZeroDivisionError):
+        history.export_file(BytesIO(), session=connection, progress=lambda _: 1 / 0)
+    assert show(connection, name) == OTHERWISE[dialect]
+
+
+OTHERWISE = {"mariadb": "-03:00", "postgresql": "SQL, MDY"}
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
+def test_a_connection_with_usual_settings_is_asked_for_them_once(databases, dialect, tune, count_statements):
+    engine = databases.of_host(dialect)(Base.metadata)
+    history = History(engine, VisitSchema)
+    asking = {"postgresql": "extra_float_digits", "mariadb": "sql_select_limit"}[dialect]
+    statements = count_statements(engine)
+    history.import_document(document(*(visit(n) for n in range(1, RUNS + 1))))
+    assert (len(statements.matching(asking)), statements.matching("SET SESSION time_zone")) == (1, [])
+    statements.clear()
+    tune(page=1)
+    assert len(list(history.iter_runs("visit"))) == RUNS
+    assert (len(statements.matching(asking)), statements.matching("set_config")) == (1, [])
+
+
+@pytest.mark.parametrize("kind", [VisitSchema, WholeVisitSchema])
+def test_the_kinds_of_this_table_take_both_paths(databases, kind):
+    explained = History(databases.of_host("mariadb")(Base.metadata), kind).explain()
+    assert explained.count(": fast path") == {VisitSchema: 2, WholeVisitSchema: 0}[kind]
+
+
+def test_an_offset_that_the_database_does_not_take_is_refused_by_name(make):
+    _, connection = make("mariadb", "session", "time_zone", "+13:00")
+
+    def take_none(_connection, _cursor, statement, parameters, *_):
+        return statement.replace("SET time_zone = '+13:00'", "SET time_zone = '+14:00'"), parameters
+
+    sa.event.listen(connection, "before_cursor_execute", take_none, retval=True)
+    history = History(connection, VisitSchema)
+    refused = r"does not take \+13:00, .* no TIMESTAMP can be written: SET time_zone = '\+00:00'"
+    with pytest.raises(histio.BindingError, match=refused):
+        history.import_document(document(visit(1)))
+    assert history.export_document()["visits"] == []
+    assert show(connection, "time_zone") == "+13:00"
