@@ -240,6 +240,35 @@ def test_a_run_takes_a_value_that_a_later_one_gives_up(create, tune, tmp_path):
     assert exported(history) == json.dumps(given)
 
 
+def test_a_new_run_takes_a_value_that_a_later_one_gives_up(create, tune):
+    metadata, kind = numbered(unique=True)
+    history = History(create(metadata), kind)
+    history.import_document(document({"id": 9, "number": 1, "note": None}))
+    tune(batch=1)
+    given = document(
+        {"id": 1, "number": 1, "note": None},
+        {"id": 2, "number": 2, "note": None},
+        {"id": 9, "number": 2, "note": None},
+    )
+    report = update(history, given)
+    assert (report.imported, report.updated, report.rejected) == (1, 0, 2)
+    given["runs"][1]["number"] = 3
+    report = update(history, given)
+    assert (report.imported, report.updated, report.rejected) == (1, 2, 0)
+    assert exported(history) == json.dumps(given)
+
+
+def test_a_long_chain_costs_no_attempt_for_each_run(sqlite_of, tune, count_statements):
+    metadata, kind = numbered(unique=True)
+    engine = sqlite_of(metadata)
+    history = History(engine, kind)
+    history.import_document(runs(range(200)))
+    tune(batch=20)
+    statements = count_statements(engine)
+    assert update(history, runs(range(1, 201))).updated == 200
+    assert len(statements.matching("UPDATE runs")) < 60
+
+
 @pytest.mark.parametrize(
     ("wanted", "rejected"),
     [

@@ -86,7 +86,7 @@ class Size(enum.Enum):
 
 INSTANT = sa.DateTime(timezone=True).with_variant(mysql.TIMESTAMP(fsp=6), "mysql", "mariadb")
 MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-NAMES = postgresql.ARRAY(sa.Text).with_variant(sa.JSON, "mysql", "mariadb")
+NAMES = sa.JSON().with_variant(postgresql.ARRAY(sa.Text), "postgresql")
 
 
 class Place(Base):

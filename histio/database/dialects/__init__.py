@@ -9,7 +9,7 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
-from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, row_fault
+from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.limits import (
     Limit,
     check_kind,
@@ -40,6 +40,7 @@ from histio.database.dialects.readable import (
     unreadable,
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
+from histio.database.dialects.settings import keeps_instants
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
@@ -55,8 +56,8 @@ from histio.database.dialects.transactions import (
     hides_rivals,
     latest,
     neutral,
+    neutral_savepoint,
     quiet_pipelines,
-    reading,
     reading_options,
     refresh_statistics,
     savepoint,
@@ -109,19 +110,21 @@ __all__ = [
     "is_conflict",
     "is_conversion_error",
     "is_database",
+    "is_interruption",
     "is_one_of",
     "is_time",
+    "keeps_instants",
     "kept_seconds",
     "latest",
     "limits",
     "missing_file",
     "neutral",
+    "neutral_savepoint",
     "next_key",
     "order_key",
     "other_spelling",
     "quiet_pipelines",
     "raw",
-    "reading",
     "reading_options",
     "refresh_statistics",
     "row_fault",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -53,14 +54,18 @@ Settings: TypeAlias = Mapping[str, str]
 
 
 @contextmanager
-def neutral_settings(connection: Connection, kinds: Collection[Kind]) -> Iterator[None]:
+def neutral_settings(
+    connection: Connection, kinds: Collection[Kind], has_instants: Callable[[], bool] | None = None
+) -> Iterator[None]:
     """In this block, no setting of the session changes the values of *kinds* that are read.
 
     Afterwards, the session has its own settings again. The transaction, or a savepoint around the block, has
-    to be rolled back if the block raises.
+    to be rolled back if the block raises. *has_instants*
+    returns what `keeps_instants` returns; None: ask the database.
     """
     found = {} if connection.info.get(_IS_NEUTRAL) else _read(connection)
-    with _changed(connection, found, _find_changes(connection, found, kinds)):
+    changes = _find_changes(connection, found, has_instants or partial(keeps_instants, connection, kinds))
+    with _changed(connection, found, changes):
         yield
 
 
@@ -74,7 +79,7 @@ def strict_settings(
     may call `NOW()`; times for the columns of *stored* are converted.
     """
     found = _read(connection)
-    changes = _find_changes(connection, found, kinds)
+    changes = _find_changes(connection, found, partial(keeps_instants, connection, kinds))
     if "sql_mode" in found:
         mode = _plain_mode(found["sql_mode"], *_STRICT)
         changes |= {"sql_mode": mode} if mode != found["sql_mode"] else {}
@@ -86,12 +91,14 @@ def strict_settings(
         yield
 
 
-def _find_changes(connection: Connection, found: Settings, kinds: Collection[Kind]) -> dict[str, str]:
+def _find_changes(
+    connection: Connection, found: Settings, has_instants: Callable[[], bool]
+) -> dict[str, str]:
     """The neutral values of the settings that have others."""
     rules = _rules_of(connection)
     wanted = {name: rules[name](value) for name, value in found.items()}
     changes = {name: value for name, value in wanted.items() if value != found[name]}
-    if "time_zone" in changes and not _has_instants(connection, kinds):
+    if "time_zone" in changes and not has_instants():
         del changes["time_zone"]
     return changes
 
@@ -151,8 +158,8 @@ def _set(connection: Connection, settings: Settings) -> None:
         connection.execute(sa.text(f"SELECT {calls}"), settings)
 
 
-def _has_instants(connection: Connection, kinds: Collection[Kind]) -> bool:
-    """Whether a table of *kinds*, or one that they refer to, has a column that keeps instants."""
+def keeps_instants(connection: Connection, kinds: Collection[Kind]) -> bool:
+    """Whether times in a table of *kinds*, or one that they refer to, depend on the session's time zone."""
     mappers = {each for kind in kinds for table in kind.table.all() for each in table.mappers()}
     tables: set[Any] = {table for mapper in mappers for table in mapper.tables}
     columns = [column for table in tables for column in table.columns]

@@ -56,9 +56,13 @@ class UniquePlaces:
 
     Args:
         table: The table of the runs.
+
+    Attributes:
+        may_wait: Whether runs can wait until others have given up the values that they take.
     """
 
     def __init__(self, table: Table) -> None:
+        self.may_wait = False
         self._rules: dict[Any, set[Columns]] = {
             core: {tuple(rule.columns) for rule in (core.primary_key, *unique_rules(core))}
             for each in table.all()
@@ -66,6 +70,7 @@ class UniquePlaces:
         }
         self._has_learned = False
         self._needs: dict[Row, set[Row]] = defaultdict(set)
+        self._takers: set[Row] = set()
 
     def learn(self, connection: Connection) -> bool:
         """Add the rules that only the database has; return whether there are any. Asks only once."""
@@ -78,8 +83,9 @@ class UniquePlaces:
         return sum(map(len, self._rules.values())) > before
 
     def forget(self) -> None:
-        """Forget which runs need which, once they are written."""
+        """Forget which runs take values of others, once they are written."""
         self._needs.clear()
+        self._takers.clear()
 
     def give_up(self, connection: Connection, updates: Mapping[Row, RowUpdate]) -> None:
         """Give free values, for now, to the stored rows whose values other rows in *updates* take.
@@ -88,11 +94,12 @@ class UniquePlaces:
             connection: In a transaction; the rows have been loaded, and not been changed.
             updates: By the row of each run, its update.
         """
-        takers = [taker for run, update in updates.items() for taker in self._takers(run, update)]
+        takers = [taker for run, update in updates.items() for taker in self._find_takers(run, update)]
         taken: dict[_Place, list[_Taker]] = defaultdict(list)
         for taker in takers:
             if taker.takes is not None:
                 taken[taker.takes].append(taker)
+                self._takers.add(taker.run)
         leaving: dict[sa.Column[Any], list[_Taker]] = defaultdict(list)
         for holder in takers:
             others = [each for each in taken.get(holder.leaves or (), ()) if each is not holder]
@@ -103,6 +110,10 @@ class UniquePlaces:
                 leaving[min(holder.changed, key=_difficulty)].append(holder)
         for column, holders in leaving.items():
             _free(connection, column, holders)
+
+    def postpone(self, rows: Sequence[Row]) -> set[Row]:
+        """Those of *rows* that take values, if they can wait."""
+        return self._takers.intersection(rows) if self.may_wait else set()
 
     def group(self, rows: Sequence[Row]) -> list[list[Row]]:
         """Split *rows* of runs into groups that can be written one after the other.
@@ -125,7 +136,7 @@ class UniquePlaces:
             found |= front
         return found
 
-    def _takers(
+    def _find_takers(
         self, run: Row, update: RowUpdate, ledger: Ledger | None = None, owner: Any = None
     ) -> Iterator[_Taker]:
         """The places that a row and the rows below it take and leave."""
@@ -141,7 +152,7 @@ class UniquePlaces:
         for below in update.ledgers:
             for entry in below.entries:
                 if isinstance(entry, RowUpdate):
-                    yield from self._takers(run, entry, below.ledger, target)
+                    yield from self._find_takers(run, entry, below.ledger, target)
                 else:
                     yield from self._new_takers(run, entry, below.ledger, target)
 
