@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+from contextlib import aclosing
 from io import BytesIO
 
 import pytest
@@ -19,7 +20,9 @@ from sqlalchemy.dialects import mysql, postgresql
 
 import histio
 from histio import History
+from histio.tuning import tuned
 from tests.support.bakery import TIME, number
+from tests.support.loops import in_a_loop
 from tests.support.reports import outcomes
 from tests.support.sqlalchemy_types import full
 
@@ -227,15 +230,21 @@ def set_in_session(engine, _name, _value, statement):
     return connection
 
 
-def set_by_event(engine, _name, _value, statement):
+def setting(statement):
+    """A listener that executes *statement* on each new connection."""
+
     def set_up(connection, _record):
         cursor = connection.cursor()
         cursor.execute(statement)
         cursor.close()
         connection.commit()
 
+    return set_up
+
+
+def set_by_event(engine, _name, _value, statement):
     odd = histio.create_engine(engine.url)
-    sa.event.listen(odd, "connect", set_up)
+    sa.event.listen(odd, "connect", setting(statement))
     return odd
 
 
@@ -441,3 +450,55 @@ def test_an_offset_that_the_database_does_not_take_is_refused_by_name(make):
         history.import_document(document(visit(1)))
     assert history.export_document()["visits"] == []
     assert show(connection, "time_zone") == "+13:00"
+
+
+def simple_kind():
+    """Runs with only an instant, a float and a text: the driver aiomysql takes no bytes."""
+    base = orm.declarative_base()
+    columns = {
+        "id": sa.Column(sa.Integer, primary_key=True),
+        "uuid": sa.Column(sa.String(36), unique=True),
+        "at": sa.Column(INSTANT, nullable=False),
+        "weight": sa.Column(sa.Double, nullable=False),
+        "notes": sa.Column(sa.Text, nullable=False),
+    }
+    model = type("Thing", (base,), {"__tablename__": "things", **columns})
+    meta = type("Meta", (), {"model": model, "kind": "visit", "collection": "visits", "timestamp": "at"})
+    fields = {"at": histio.UtcTimestamp(required=True), "notes": histio.Text(required=True)}
+    fields = {"uuid": histio.RunUUID(required=True), **fields, "weight": WEIGHT}
+    return base.metadata, type("ThingSchema", (histio.RunSchema,), {"Meta": meta, **fields})
+
+
+@pytest.mark.parametrize(
+    ("driver", "name", "value"),
+    [
+        ("postgresql+asyncpg", "extra_float_digits", "-15"),
+        ("postgresql+asyncpg", "datestyle", "German, DMY"),
+        ("postgresql+psycopg", "extra_float_digits", "-15"),
+        ("postgresql+psycopg", "datestyle", "German, DMY"),
+        ("mariadb+aiomysql", "time_zone", "+02:00"),
+        ("mariadb+aiomysql", "sql_mode", "EMPTY_STRING_IS_NULL"),
+    ],
+)
+@in_a_loop
+async def test_no_setting_changes_values_in_asyncio(databases, driver, name, value):
+    metadata, kind = simple_kind()
+    dialect = driver.partition("+")[0]
+    plain = databases.of_host(dialect)(metadata)
+    engine = histio.create_async_engine(plain.url.set(drivername=driver))
+    sa.event.listen(
+        engine.sync_engine, "connect", setting(STATEMENTS[dialect].format(name=name, value=value))
+    )
+    history = histio.AsyncHistory(engine, kind)
+    members = ("uuid", "at", "notes", "weight")
+    visits = [{member: visit(n, notes="")[member] for member in members} for n in range(1, RUNS + 1)]
+    assert outcomes(await history.import_document(document(*visits))) == (RUNS, 0, 0)
+    assert History(plain, kind).export_document()["visits"] == visits
+    with tuned(page=2):
+        assert (await history.export_document())["visits"] == visits
+    async with aclosing(history.iter_runs("visit")) as runs:
+        assert await anext(runs) == visits[0]
+    async with engine.connect() as connection:
+        shown = await connection.scalar(sa.text(SHOWN[dialect].format(name=name)))
+    await engine.dispose()
+    assert shown == value
