@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from histio.database.dialects import is_interruption
 from histio.exporting.fast.collector import paused
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyError
@@ -83,7 +84,9 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
         except TooManyError:
             counts = True
             continue
-        except Exception as error:  # noqa: BLE001 - the full path finds the row and the reason
+        except Exception as error:  # the full path finds the row and the reason
+            if is_interruption(error):
+                raise
             log_handled("the fast path of an export fails: the full path goes on", error)
             yield FastPage(before, None, None)
             return

@@ -9,7 +9,7 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
-from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, row_fault
+from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.limits import (
     Limit,
     check_kind,
@@ -110,6 +110,7 @@ __all__ = [
     "is_conflict",
     "is_conversion_error",
     "is_database",
+    "is_interruption",
     "is_one_of",
     "is_time",
     "keeps_instants",
