@@ -50,6 +50,7 @@ class FullPath:
         self._spool = destination.spool
         self._resolver = destination.resolver
         self._counts = counts
+        self._updates = on_duplicate == "update"
         self._deferred = deferred
         self._open: dict[Run, list[Need]] = {}
         self._updater = Updater(destination, habits=habits, deferred=deferred)
@@ -79,9 +80,11 @@ class FullPath:
     def take(self, runs: list[Run], *, last: bool) -> None:
         """Import *runs*, those that others refer to first.
 
-        Runs that refer to runs which are not stored get no outcome, unless this is the *last* attempt.
+        Runs that refer to runs which are not stored, or take unique values that other rows have, get no
+        outcome, unless this is the *last* attempt.
         """
         self._open.clear()
+        self._updater.may_wait = not last
         for run in runs:
             self._destination.note_keys(run)
         for wave in self._dependencies.waves(runs):
@@ -146,6 +149,8 @@ class FullPath:
             of_kind = {run: rows[run] for run in accepted if run.kind is kind}
             rivals = self._writer.write(kind, of_kind, deferred=self._deferred)
             self._classifier.settle(kind, rivals)
+            for run in self._writer.blocked if self._updates and not last else ():
+                run.outcome = None  # an update may give up the value
         return again
 
     def _reject_or_wait(self, run: Run, *, last: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from histio.database.dialects import reading
+from histio.database.dialects import neutral_savepoint
 from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter
 from histio.exporting.plan import plan_export
@@ -129,7 +129,7 @@ class LookUps:
     def _resolve(self, runs: Sequence[Run]) -> None:
         for run in with_pauses(runs):
             self._destination.note_keys(run)
-        with reading(self._destination.connection, *self._destination.kinds):
+        with neutral_savepoint(self._destination.connection, *self._destination.kinds):
             self._destination.builder.build(runs)
         for run in with_pauses(runs):
             note_entries(run)

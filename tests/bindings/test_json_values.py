@@ -7,7 +7,7 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
@@ -111,16 +111,19 @@ def test_what_is_made_alike_is_equal_to_what_it_was_and_stays(value):
 
 
 @pytest.mark.thorough
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(ANY.map(lambda value: {"value": value}), min_size=1, max_size=4))
-def test_all_databases_give_the_same_bytes(databases, values):
-    texts = set()
-    for dialect in ("sqlite", "postgresql", "mariadb"):
-        metadata, kind = host(JSONB, required(Json))
-        engine = databases.of_host(dialect)(metadata)
-        into(engine, kind, *values)
-        texts.add(json.dumps(exported(History(engine, kind))))
-    assert texts == {json.dumps(things(*map(Json().to_wire, values)))}
+def test_all_databases_give_the_same_bytes(databases):
+    metadata, kind = host(JSONB, required(Json))
+
+    @settings(max_examples=examples(60))
+    @given(st.lists(ANY.map(lambda value: {"value": value}), min_size=1, max_size=4))
+    def check(values):
+        engines = [databases.of_host(dialect)(metadata) for dialect in ("sqlite", "postgresql", "mariadb")]
+        for engine in engines:
+            into(engine, kind, *values)
+        texts = {json.dumps(exported(History(engine, kind))) for engine in engines}
+        assert texts == {json.dumps(things(*map(Json().to_wire, values)))}
+
+    check()
 
 
 def test_functions_of_the_hosts_for_json_take_the_full_path(tmp_path):

@@ -164,6 +164,29 @@ def test_runs_that_wait_for_others_are_looked_at_too(shouting, tune):
     assert sorted(problem.uuid for problem in report.warnings) == ["1", "2", "4"]
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_another_value_than_the_database_computes_is_a_warning(create, tune, full):
+    base = orm.declarative_base()
+    of_run = model(
+        base,
+        "Run",
+        number=sa.Column(sa.Integer),
+        double=sa.Column(sa.Integer, sa.Computed("number * 2", persisted=True)),
+    )
+    whole = histio.Integer(allow_none=True)
+    schema = run(of_run, number=whole, double=whole)
+    history = History(create(base.metadata), schema)
+    tune(full_path_only=full)
+    given = document(*({"id": n, "number": n, "double": double} for n, double in [(1, 2), (2, 5), (3, 6)]))
+    report = history.import_document(given)
+    assert (report.imported, [problem.pointer for problem in report.warnings]) == (3, ["/runs/1/double"])
+    assert report.warnings[0].message.endswith("/double is 5, stored 4")
+    changed = document({"id": 1, "number": 4, "double": 7}, {"id": 3, "number": 3, "double": 7})
+    report = history.import_document(changed, on_duplicate="update")
+    assert (report.updated, report.skipped) == (1, 1)
+    assert [problem.pointer for problem in report.warnings] == ["/runs/0/double"]
+
+
 @pytest.mark.parametrize("dialect", ["mariadb"], indirect=True)
 def test_a_time_that_the_server_renews_is_what_the_document_says(create):
     engine = create(Base.metadata)

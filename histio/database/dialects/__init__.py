@@ -9,7 +9,7 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
-from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, row_fault
+from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.limits import (
     Limit,
     check_kind,
@@ -55,8 +55,8 @@ from histio.database.dialects.transactions import (
     hides_rivals,
     latest,
     neutral,
+    neutral_savepoint,
     quiet_pipelines,
-    reading,
     reading_options,
     refresh_statistics,
     savepoint,
@@ -67,6 +67,7 @@ from histio.database.dialects.transactions import (
 )
 from histio.database.dialects.urls import is_database, missing_file, with_driver
 from histio.database.dialects.written import Kept, check_count, what_is_kept
+from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
     "BETWEEN",
@@ -109,19 +110,21 @@ __all__ = [
     "is_conflict",
     "is_conversion_error",
     "is_database",
+    "is_interruption",
     "is_one_of",
     "is_time",
+    "keeps_instants",
     "kept_seconds",
     "latest",
     "limits",
     "missing_file",
     "neutral",
+    "neutral_savepoint",
     "next_key",
     "order_key",
     "other_spelling",
     "quiet_pipelines",
     "raw",
-    "reading",
     "reading_options",
     "refresh_statistics",
     "row_fault",

@@ -135,6 +135,25 @@ def is_conflict(error: BaseException) -> bool:
     return state in _POSTGRESQL_CONFLICTS or number in _MYSQL_CONFLICTS
 
 
+def is_interruption(error: Exception) -> bool:
+    """Whether a statement has ended for a reason outside it: a lost connection, a timeout, a full disk.
+
+    Syntax errors and unknown functions are none, as another statement may do without them.
+    """
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    cause: Any = error.orig
+    diagnosis: Any = _asyncpg_diagnosis(cause) or getattr(cause, "diag", None)
+    if error.connection_invalidated:
+        return True
+    if diagnosis is not None:
+        state = diagnosis.sqlstate or ""
+        return state.startswith(_POSTGRESQL_RAISED) and not state.startswith("42")
+    if hasattr(cause, "sqlite_errorname"):
+        return not cause.sqlite_errorname.startswith((*_SQLITE_OF_ROWS, _SQLITE_ERROR))
+    return bool(cause.args) and cause.args[0] in _MYSQL_RAISED
+
+
 def _is_of_driver(error: exc.DBAPIError) -> bool:
     """Whether an error without a code says that the driver cannot send a value."""
     return isinstance(error, (exc.DataError, exc.IntegrityError))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -322,19 +322,25 @@ _SETTING = {"postgresql", *MYSQL}
 """The databases whose sessions have settings that change values."""
 
 
-def neutral(connection: Connection, *kinds: Kind) -> AbstractContextManager[None]:
+def neutral(
+    connection: Connection, *kinds: Kind, has_instants: Callable[[], bool] | None = None
+) -> AbstractContextManager[None]:
     """In this block, no setting of the session changes the values of *kinds* that are read.
 
     Afterwards, the session has its own settings again. The transaction, or a savepoint around the block, has
-    to be rolled back if the block raises.
+    to be rolled back if the block raises. *has_instants* returns what `keeps_instants` returns; None: ask the
+    database.
     """
-    return neutral_settings(connection, kinds) if connection.dialect.name in _SETTING else nullcontext()
+    is_setting = connection.dialect.name in _SETTING
+    return neutral_settings(connection, kinds, has_instants) if is_setting else nullcontext()
 
 
 @contextmanager
-def reading(connection: Connection, *kinds: Kind) -> Iterator[None]:
+def neutral_savepoint(
+    connection: Connection, *kinds: Kind, has_instants: Callable[[], bool] | None = None
+) -> Iterator[None]:
     """A savepoint in which no setting of the session changes the values of *kinds* that are read."""
-    with savepoint(connection), neutral(connection, *kinds):
+    with savepoint(connection), neutral(connection, *kinds, has_instants=has_instants):
         yield
 
 

@@ -21,7 +21,6 @@ from histio.importing.update.compare import (
     read_stored,
     resolve_given,
     warn_of_altered,
-    without_computed,
 )
 from histio.importing.update.places import UniquePlaces
 from histio.kinds.table import Kind, Table
@@ -38,6 +37,7 @@ class Updater:
         deferred: Whether to check deferred constraints before the transaction ends.
 
     Attributes:
+        may_wait: Whether runs can wait until others have given up the unique values that they take.
         blocked: Those runs of the last group that take a unique value which another row still has.
     """
 
@@ -50,6 +50,7 @@ class Updater:
         self._deferred = deferred
         self._counts: Counter[str] = Counter()
         self._places: dict[Kind, UniquePlaces] = {}
+        self.may_wait = False
         self.blocked: set[Run] = set()
 
     @property
@@ -126,6 +127,7 @@ class Updater:
         given = {row: values[run] for run, row in rows.items()}
         results: Results = {}
         places = self._places.setdefault(kind, UniquePlaces(kind.table))
+        places.may_wait = self.may_wait
         failures = write(
             self._connection,
             kind.table,
@@ -136,6 +138,10 @@ class Updater:
         )
         for place, constraint in failures:
             run = list(rows)[place]
+            if isinstance(constraint, Repeated):
+                self.blocked.add(run)
+                if self.may_wait:
+                    continue
             fault, steps = explain_refusal(
                 self._connection,
                 kind,
@@ -146,16 +152,14 @@ class Updater:
                 stored=self._destination.stored,
             )
             run.note(fault, *steps)
-            if isinstance(constraint, Repeated):
-                self.blocked.add(run)
         places.forget()
         for run, row in rows.items():
             result = results.get(row)
             if isinstance(result, str):
                 run.note(Fault(f"Cannot be updated: {result}", "conflict"))
-            elif result is not None and not run.problems:
+            run.outcome = "rejected" if run.problems or run in self.blocked else "updated"
+            if run.outcome == "updated" and isinstance(result, Counter):
                 self._counts += result
-            run.outcome = "rejected" if run.problems else "updated"
 
 
 def _compare(
@@ -176,7 +180,7 @@ def _compare(
         elif isinstance(values, str):
             run.note(Fault(f"Cannot be compared with the stored run: {values}", "conflict"))
             run.outcome = "rejected"
-        elif BY_CONTENT.is_alike(table, without_computed(table, given[run]), values):
+        elif BY_CONTENT.is_alike(table, _without_computed(table, given[run]), values):
             run.outcome = "skipped"
         else:
             differing[run] = _identities_of(replace(run, values=values))
@@ -192,3 +196,15 @@ def _identities_of(run: Run) -> set[Any]:
         for table, identity, _ in run.identities()
         if table is own or table.is_shared
     }
+
+
+def _without_computed(table: Table, values: Values) -> Values:
+    """*values* without the members that the database computes."""
+    kept = {member: value for member, value in values.items() if member not in table.computed}
+    for ledger in table.ledgers:
+        if kept.get(ledger.member) is not None:
+            entries = [
+                _without_computed(ledger.table, entry) for entry in ledger.to_list(kept[ledger.member])
+            ]
+            kept[ledger.member] = ledger.collect(entries)
+    return kept
