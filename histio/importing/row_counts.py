@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -33,13 +34,19 @@ class RowCounts:
         return not self._ask(kind).number
 
     def may_change_values(self, kind: Kind) -> bool:
-        """Whether the database may store other values for *kind* than it is given."""
-        return not self._ask(kind).values
+        """Whether the database may store other values for *kind* than it is given, or computes some."""
+        return not self._ask(kind).values or _is_computed(kind)
 
     def _ask(self, kind: Kind) -> Kept:
         if kind not in self._kept:
             self._kept[kind] = what_is_kept(self._connection, core_tables(kind))
         return self._kept[kind]
+
+
+@functools.cache
+def _is_computed(kind: Kind) -> bool:
+    """Whether the database computes members of *kind*."""
+    return any(table.computed for table in kind.table.all())
 
 
 def core_tables(kind: Kind) -> list[sa.Table]:

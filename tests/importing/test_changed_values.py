@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
@@ -14,6 +15,7 @@ import histio
 from histio import History
 from tests.support.hosts import document, ledger, model, run, text, to
 
+EARLY, LATE = "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z"
 MICRO = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 Base = orm.declarative_base()
 Line = model(Base, "Item", run_id=to("runs"), code=text(unique=True), note=text(), edited_at=sa.Column(MICRO))
@@ -72,11 +74,11 @@ def loud(shouting):
 
 
 def of(n, note=None, line=None, **members):
-    lines = [{"code": f"c{n}", "note": line, "edited_at": "2025-01-01T00:00:00Z"}]
+    lines = [{"code": f"c{n}", "note": line, "edited_at": EARLY}]
     return {
         "id": n,
         "note": note,
-        "edited_at": "2025-01-01T00:00:00Z",
+        "edited_at": EARLY,
         "lines": lines,
     } | members
 
@@ -164,6 +166,29 @@ def test_runs_that_wait_for_others_are_looked_at_too(shouting, tune):
     assert sorted(problem.uuid for problem in report.warnings) == ["1", "2", "4"]
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_another_value_than_the_database_computes_is_a_warning(create, tune, full):
+    base = orm.declarative_base()
+    of_run = model(
+        base,
+        "Run",
+        number=sa.Column(sa.Integer),
+        double=sa.Column(sa.Integer, sa.Computed("number * 2", persisted=True)),
+    )
+    whole = histio.Integer(allow_none=True)
+    schema = run(of_run, number=whole, double=whole)
+    history = History(create(base.metadata), schema)
+    tune(full_path_only=full)
+    given = document(*({"id": n, "number": n, "double": double} for n, double in [(1, 2), (2, 5), (3, 6)]))
+    report = history.import_document(given)
+    assert (report.imported, [problem.pointer for problem in report.warnings]) == (3, ["/runs/1/double"])
+    assert report.warnings[0].message.endswith("/double is 5, stored 4")
+    changed = document({"id": 1, "number": 4, "double": 7}, {"id": 3, "number": 3, "double": 7})
+    report = history.import_document(changed, on_duplicate="update")
+    assert (report.updated, report.skipped) == (1, 1)
+    assert [problem.pointer for problem in report.warnings] == ["/runs/0/double"]
+
+
 @pytest.mark.parametrize("dialect", ["mariadb"], indirect=True)
 def test_a_time_that_the_server_renews_is_what_the_document_says(create):
     engine = create(Base.metadata)
@@ -181,6 +206,27 @@ def test_a_time_that_the_server_renews_is_what_the_document_says(create):
     report = history.import_document(given, on_duplicate="update")
     assert (report.updated, report.warnings) == (2, ())
     assert list(history.iter_runs("run")) == given["runs"]
+
+
+@pytest.mark.parametrize("stored", [[], [{"id": 1, "version": 3, "note": "a", "edited_at": LATE}]])
+def test_times_stay_as_they_are_when_a_version_counter_is_set(create, stored):
+    base = orm.declarative_base()
+
+    class Run(base):
+        __tablename__ = "runs"
+        id = sa.Column(sa.Integer, primary_key=True)
+        version = sa.Column(sa.Integer, nullable=False)
+        note = sa.Column(sa.String(20))
+        edited_at = sa.Column(sa.DateTime, onupdate=dt.datetime.now)
+        __mapper_args__ = {"version_id_col": version}
+
+    whole = histio.Integer(required=True)
+    history = History(create(base.metadata), run(Run, version=whole, note=note, edited_at=time))
+    history.import_document(document(*stored))
+    given = {"id": 1, "version": 7, "note": "b", "edited_at": EARLY}
+    report = history.import_document(document(given), on_duplicate="update")
+    assert (report.imported + report.updated, report.rejected) == (1, 0)
+    assert list(history.iter_runs("run")) == [given]
 
 
 def test_the_database_is_asked_for_triggers_once(create, count_statements):

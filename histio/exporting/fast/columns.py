@@ -92,8 +92,8 @@ def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Colum
 
 def _number_column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:
     match field, form:
-        case Boolean(), "boolean":
-            return "%s", functools.partial(map, _TRUTHS.__getitem__)
+        case Boolean(), "boolean" | "truth":
+            return "%s", functools.partial(map, _TRUTHS[form].__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
@@ -137,7 +137,10 @@ def _text_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
     return None
 
 
-_TRUTHS = {False: "false", True: "true", "0": "false", "1": "true"}
+_TRUTHS: dict[Form, dict[Any, str]] = {
+    "boolean": {False: "false", True: "true", "0": "false", "1": "true"},
+    "truth": {False: "false", True: "true"},  # the application reads the text "0" as true
+}
 
 
 def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]:

@@ -97,20 +97,9 @@ def warn_of_changed(destination: Destination, kind: Kind, runs: Collection[Run])
         if isinstance(values, str):
             run.note(Fault(f"The database has changed the run: {values}", "conflict"), warning=True)
             continue
-        ours = without_computed(kind.table, given[run])
-        for mismatch in BY_CONTENT.find_mismatches(kind.table, ours, values):
+        for mismatch in BY_CONTENT.find_mismatches(kind.table, given[run], values):
             fault = Fault(f"The database has changed the run: {_phrase(mismatch)}", "conflict")
             run.note(fault, *mismatch.path.given, warning=True)
-
-
-def without_computed(table: Table, values: Values) -> Values:
-    """*values* without the members that the database computes."""
-    kept = {member: value for member, value in values.items() if member not in table.computed}
-    for ledger in table.ledgers:
-        if kept.get(ledger.member) is not None:
-            entries = [without_computed(ledger.table, entry) for entry in ledger.to_list(kept[ledger.member])]
-            kept[ledger.member] = ledger.collect(entries)
-    return kept
 
 
 def resolve_given(

@@ -21,7 +21,6 @@ from histio.importing.update.compare import (
     read_stored,
     resolve_given,
     warn_of_altered,
-    without_computed,
 )
 from histio.importing.update.places import UniquePlaces
 from histio.kinds.table import Kind, Table
@@ -181,7 +180,7 @@ def _compare(
         elif isinstance(values, str):
             run.note(Fault(f"Cannot be compared with the stored run: {values}", "conflict"))
             run.outcome = "rejected"
-        elif BY_CONTENT.is_alike(table, without_computed(table, given[run]), values):
+        elif BY_CONTENT.is_alike(table, _without_computed(table, given[run]), values):
             run.outcome = "skipped"
         else:
             differing[run] = _identities_of(replace(run, values=values))
@@ -197,3 +196,15 @@ def _identities_of(run: Run) -> set[Any]:
         for table, identity, _ in run.identities()
         if table is own or table.is_shared
     }
+
+
+def _without_computed(table: Table, values: Values) -> Values:
+    """*values* without the members that the database computes."""
+    kept = {member: value for member, value in values.items() if member not in table.computed}
+    for ledger in table.ledgers:
+        if kept.get(ledger.member) is not None:
+            entries = [
+                _without_computed(ledger.table, entry) for entry in ledger.to_list(kept[ledger.member])
+            ]
+            kept[ledger.member] = ledger.collect(entries)
+    return kept
