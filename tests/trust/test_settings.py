@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+from contextlib import aclosing
 from io import BytesIO
 
 import pytest
@@ -19,7 +20,9 @@ from sqlalchemy.dialects import mysql, postgresql
 
 import histio
 from histio import History
+from histio.tuning import tuned
 from tests.support.bakery import TIME, number
+from tests.support.loops import in_a_loop
 from tests.support.reports import outcomes
 from tests.support.sqlalchemy_types import full
 
@@ -227,15 +230,21 @@ def set_in_session(engine, _name, _value, statement):
     return connection
 
 
-def set_by_event(engine, _name, _value, statement):
+def setting(statement):
+    """A listener that executes *statement* on each new connection."""
+
     def set_up(connection, _record):
         cursor = connection.cursor()
         cursor.execute(statement)
         cursor.close()
         connection.commit()
 
+    return set_up
+
+
+def set_by_event(engine, _name, _value, statement):
     odd = histio.create_engine(engine.url)
-    sa.event.listen(odd, "connect", set_up)
+    sa.event.listen(odd, "connect", setting(statement))
     return odd
 
 
@@ -325,9 +334,6 @@ def test_no_setting_changes_what_is_exported_stored_compared_or_selected(
     assert show(bind, name) == before
 
 
-HALF_PAST_FIVE = 1_750_000_000  # 15:06:40 in UTC on 2025-06-15
-
-
 def listened(kind):
     """The same kind, whose rows the unit of work writes."""
     sa.event.listen(kind.Meta.model, "before_insert", lambda *_: None)
@@ -338,48 +344,125 @@ def plain(kind):
     return kind
 
 
-@pytest.mark.parametrize("write", [plain, full, listened])
-def test_now_means_what_it_means_to_the_session_while_instants_are_kept(databases, write):
+def simple_kind(instant, *constraints):
+    """Runs with only an instant, a float and a text: the driver aiomysql takes no bytes."""
     base = orm.declarative_base()
     columns = {
         "id": sa.Column(sa.Integer, primary_key=True),
         "uuid": sa.Column(sa.String(36), unique=True),
-        "at": sa.Column(sa.DateTime, nullable=False),  # the table has a TIMESTAMP instead
-        "local": sa.Column(sa.DateTime, server_default=sa.func.now()),
-        "instant": sa.Column(sa.TIMESTAMP, server_default=sa.func.now()),
-        "marked": sa.Column(sa.DateTime),
+        "at": sa.Column(instant, nullable=False),
+        "weight": sa.Column(sa.Double, nullable=False),
+        "notes": sa.Column(sa.Text, nullable=False),
     }
-    thing = type("Thing", (base,), {"__tablename__": "things", **columns})
-    meta = {"model": thing, "kind": "thing", "collection": "things", "timestamp": "at"}
+    table = {"__tablename__": "things", "__table_args__": constraints, **columns}
+    model = type("Thing", (base,), table)
+    meta = type("Meta", (), {"model": model, "kind": "visit", "collection": "visits", "timestamp": "at"})
+    fields = {"at": histio.UtcTimestamp(required=True), "notes": histio.Text(required=True)}
+    fields = {"uuid": histio.RunUUID(required=True), **fields, "weight": WEIGHT}
+    return base.metadata, type("ThingSchema", (histio.RunSchema,), {"Meta": meta, **fields})
+
+
+def simple_visit(n, **members):
+    return {name: (visit(n, notes="") | members)[name] for name in ("uuid", "at", "notes", "weight")}
+
+
+ZONES = {"mariadb": "SET time_zone = '+02:00'", "postgresql": "SET timezone = 'Europe/Berlin'"}
+MARK = """CREATE OR REPLACE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN NEW.marked = now(); RETURN NEW; END'"""
+TRIGGERS = {
+    "mariadb": [
+        "CREATE TRIGGER on_insert BEFORE INSERT ON things FOR EACH ROW SET NEW.marked = NOW(6)",
+        "CREATE TRIGGER on_update BEFORE UPDATE ON things FOR EACH ROW SET NEW.marked = NOW(6)",
+    ],
+    "postgresql": [
+        MARK,
+        "CREATE TRIGGER on_write BEFORE INSERT OR UPDATE ON things FOR EACH ROW EXECUTE FUNCTION mark()",
+    ],
+}
+ALTER = {"mariadb": "ALTER TABLE things MODIFY at {}", "postgresql": "ALTER TABLE things ALTER at TYPE {}"}
+STORED = {
+    "mariadb": "SELECT UNIX_TIMESTAMP(at), local, marked FROM things ORDER BY uuid",
+    "postgresql": "SELECT extract(epoch FROM at), local, marked FROM things ORDER BY uuid",
+}
+NOW = {"mariadb": "NOW(6)", "postgresql": "localtimestamp"}
+STOP_TIME = {"mariadb": "SET timestamp = 1750000000.5", "postgresql": "SELECT 'it stands in a transaction'"}
+INSTANTS = ["2025-01-15T12:00:00Z", "2025-10-26T00:30:00Z", "2025-10-26T01:30:00Z"]
+
+
+@pytest.mark.cells(4)
+@pytest.mark.parametrize("count", [1, 50])
+@pytest.mark.parametrize("write", [plain, full, listened])
+@pytest.mark.parametrize(
+    ("dialect", "declared", "actual"),
+    [
+        ("mariadb", sa.DateTime(), "TIMESTAMP(6) NOT NULL DEFAULT '2000-01-01'"),
+        ("mariadb", sa.TIMESTAMP(timezone=True), "TIMESTAMP(6) NOT NULL DEFAULT '2000-01-01'"),
+        ("postgresql", sa.DateTime(), "timestamptz"),
+        ("postgresql", sa.DateTime(timezone=True), "timestamp"),
+        ("postgresql", sa.DateTime(timezone=True), "timestamptz"),
+    ],
+)
+def test_instants_are_kept_while_now_means_what_it_means_to_the_session(
+    databases, dialect, declared, actual, write, count
+):
+    base = orm.declarative_base()
+    columns = {
+        "id": sa.Column(sa.Integer, primary_key=True),
+        "uuid": sa.Column(sa.String(36), unique=True),
+        "at": sa.Column(declared, nullable=False),
+        "local": sa.Column(MOMENT, server_default=sa.text(NOW[dialect])),
+        "marked": sa.Column(MOMENT),
+    }
+    model = type("Thing", (base,), {"__tablename__": "things", **columns})
+    meta = {"model": model, "kind": "thing", "collection": "things", "timestamp": "at"}
     fields = {"uuid": histio.RunUUID(required=True), "at": histio.UtcTimestamp(required=True)}
-    meta["exclude"] = ("local", "instant", "marked")
+    meta["exclude"] = ("local", "marked")
     kind = write(type("ThingSchema", (histio.RunSchema,), {"Meta": type("Meta", (), meta), **fields}))
-    engine = databases.of_host("mariadb")(base.metadata)
+    engine = databases.of_host(dialect)(base.metadata)
     with engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE things MODIFY at TIMESTAMP NOT NULL DEFAULT '2000-01-01'")
-        for event in ("INSERT", "UPDATE"):
-            trigger = (
-                f"CREATE TRIGGER on_{event} BEFORE {event} ON things FOR EACH ROW SET NEW.marked = NOW()"
-            )
-            connection.exec_driver_sql(trigger)
-    history = History(None, kind)
-    times = ["2025-01-15T12:00:00Z", "2025-10-26T00:30:00Z", "2025-10-26T01:30:00Z"]
-    instants = "UNIX_TIMESTAMP(at), local, UNIX_TIMESTAMP(instant), marked"
-    stored = sa.text(f"SELECT {instants} FROM things ORDER BY uuid")
-    now = dt.datetime(2025, 6, 15, 17, 6, 40)  # noqa: DTZ001 - as the session says it
+        for statement in (ALTER[dialect].format(actual), *TRIGGERS[dialect]):
+            connection.exec_driver_sql(statement)
+    history, times = History(None, kind), INSTANTS * count
     with engine.connect() as connection:
-        connection.exec_driver_sql("SET time_zone = '+02:00'")
+        connection.exec_driver_sql(ZONES[dialect])
+        connection.exec_driver_sql(STOP_TIME[dialect])
+        now = connection.scalar(sa.text(f"SELECT {NOW[dialect]}"))
         for at, on_duplicate in ((times, "skip"), (times[::-1], "update")):
             things = [{"uuid": number(n), "at": each} for n, each in enumerate(at)]
             given = {"version": "1.0", "things": things}
-            connection.exec_driver_sql(f"SET timestamp = {HALF_PAST_FIVE}")
             report = history.import_document(given, on_duplicate=on_duplicate, session=connection)
-            assert (report.problems, report.rejected) == ((), 0)
-            assert connection.execute(stored).all() == [
-                (dt.datetime.fromisoformat(each).timestamp(), now, HALF_PAST_FIVE, now) for each in at
-            ]
-        assert connection.scalar(sa.text("SELECT @@time_zone")) == "+02:00"
+            assert (list(map(str, report.problems)), report.rejected) == ([], 0)
+            seconds = [dt.datetime.fromisoformat(each).timestamp() for each in at]
+            stored = connection.execute(sa.text(STORED[dialect])).all()
+            assert stored == [(each, now, now) for each in seconds]
+            found = {run["uuid"]: run["at"] for run in history.iter_runs("thing", session=connection)}
+            assert [found[each["uuid"]] for each in things] == at
+            since = dt.datetime.fromisoformat(INSTANTS[1])
+            late = history.iter_runs("thing", since=since, until=since, session=connection)
+            assert len(list(late)) == count
         connection.invalidate()
+
+
+@pytest.mark.parametrize("write", [plain, full, listened])
+@pytest.mark.parametrize(
+    ("dialect", "actual"),
+    [("mariadb", "TIMESTAMP NOT NULL DEFAULT '2000-01-01'"), ("postgresql", "timestamptz")],
+)
+def test_a_run_that_is_refused_does_not_shift_the_others(databases, dialect, actual, write):
+    metadata, kind = simple_kind(sa.DateTime(), sa.CheckConstraint("notes <> 'bad'"))
+    engine = databases.of_host(dialect)(metadata)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(ALTER[dialect].format(actual))
+    visits = [simple_visit(n % 9 + 1, uuid=number(n), notes="bad" * (n % 7 == 3)) for n in range(20)]
+    visits = [each | {"at": each["at"].replace(".500000", "")} for each in visits]
+    with engine.connect() as connection:
+        connection.exec_driver_sql(ZONES[dialect])
+        history = History(connection, write(kind))
+        assert outcomes(history.import_document(document(*visits))) == (17, 0, 3)
+        connection.commit()
+        connection.invalidate()
+    found = {each["uuid"]: each for each in History(engine, kind).iter_runs("visit")}
+    assert found == {each["uuid"]: each for each in visits if not each["notes"]}
 
 
 @pytest.mark.parametrize(
@@ -441,3 +524,37 @@ def test_an_offset_that_the_database_does_not_take_is_refused_by_name(make):
         history.import_document(document(visit(1)))
     assert history.export_document()["visits"] == []
     assert show(connection, "time_zone") == "+13:00"
+
+
+@pytest.mark.parametrize(
+    ("driver", "name", "value"),
+    [
+        ("postgresql+asyncpg", "extra_float_digits", "-15"),
+        ("postgresql+asyncpg", "datestyle", "German, DMY"),
+        ("postgresql+psycopg", "extra_float_digits", "-15"),
+        ("postgresql+psycopg", "datestyle", "German, DMY"),
+        ("mariadb+aiomysql", "time_zone", "+02:00"),
+        ("mariadb+aiomysql", "sql_mode", "EMPTY_STRING_IS_NULL"),
+    ],
+)
+@in_a_loop
+async def test_no_setting_changes_values_in_asyncio(databases, driver, name, value):
+    metadata, kind = simple_kind(INSTANT)
+    dialect = driver.partition("+")[0]
+    plain = databases.of_host(dialect)(metadata)
+    engine = histio.create_async_engine(plain.url.set(drivername=driver))
+    sa.event.listen(
+        engine.sync_engine, "connect", setting(STATEMENTS[dialect].format(name=name, value=value))
+    )
+    history = histio.AsyncHistory(engine, kind)
+    visits = [simple_visit(n) for n in range(1, RUNS + 1)]
+    assert outcomes(await history.import_document(document(*visits))) == (RUNS, 0, 0)
+    assert History(plain, kind).export_document()["visits"] == visits
+    with tuned(page=2):
+        assert (await history.export_document())["visits"] == visits
+    async with aclosing(history.iter_runs("visit")) as runs:
+        assert await anext(runs) == visits[0]
+    async with engine.connect() as connection:
+        shown = await connection.scalar(sa.text(SHOWN[dialect].format(name=name)))
+    await engine.dispose()
+    assert shown == value

@@ -40,7 +40,6 @@ from histio.database.dialects.readable import (
     unreadable,
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
-from histio.database.dialects.settings import keeps_instants
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
@@ -68,6 +67,7 @@ from histio.database.dialects.transactions import (
 )
 from histio.database.dialects.urls import is_database, missing_file, with_driver
 from histio.database.dialects.written import Kept, check_count, what_is_kept
+from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
     "BETWEEN",

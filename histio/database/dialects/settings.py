@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeAlias
@@ -13,18 +12,22 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.stored import Stored, stored_columns
-from histio.errors import BindingError
+from histio.database.dialects.stored import Stored
+from histio.database.dialects.zones import keeps_instants, writing_in
 from histio.kinds.table import Kind
 
 _Neutral: TypeAlias = Callable[[str], str]
 """Returns the value of a setting that changes nothing, from the present value."""
+
+_ZONES = ("time_zone", "timezone")
+_UTC = ("UTC", "Etc/UTC", "GMT")
 
 _POSTGRESQL: Mapping[str, _Neutral] = {
     "datestyle": lambda style: style if style.startswith("ISO") else "ISO",
     "intervalstyle": lambda _: "postgres",
     "extra_float_digits": lambda digits: digits if int(digits) > 0 else "1",
     "array_nulls": lambda _: "on",
+    "timezone": lambda zone: zone if zone in _UTC else "UTC",
 }
 
 _ALTERING = {"PAD_CHAR_TO_FULL_LENGTH", "EMPTY_STRING_IS_NULL"}
@@ -43,9 +46,8 @@ _MYSQL: Mapping[str, _Neutral] = {
     "sql_select_limit": lambda _: str(2**64 - 1),
     "sql_auto_is_null": lambda _: "0",
     "max_sort_length": lambda length: str(max(int(length), _SORTED)),
-    "time_zone": lambda zone: zone if zone in ("UTC", "Etc/UTC") else _UTC,
+    "time_zone": lambda zone: zone if zone in _UTC else "+00:00",
 }
-_UTC = "+00:00"
 
 _IS_NEUTRAL = "histio_neutral"
 
@@ -60,8 +62,8 @@ def neutral_settings(
     """In this block, no setting of the session changes the values of *kinds* that are read.
 
     Afterwards, the session has its own settings again. The transaction, or a savepoint around the block, has
-    to be rolled back if the block raises. *has_instants*
-    returns what `keeps_instants` returns; None: ask the database.
+    to be rolled back if the block raises. *has_instants* returns what `keeps_instants` returns; None: ask the
+    database.
     """
     found = {} if connection.info.get(_IS_NEUTRAL) else _read(connection)
     changes = _find_changes(connection, found, has_instants or partial(keeps_instants, connection, kinds))
@@ -83,10 +85,9 @@ def strict_settings(
     if "sql_mode" in found:
         mode = _plain_mode(found["sql_mode"], *_STRICT)
         changes |= {"sql_mode": mode} if mode != found["sql_mode"] else {}
-    times = {column for column, kept in stored.items() if _is_instant(kept)}
     with ExitStack() as stack:
-        if "time_zone" in changes:
-            stack.enter_context(_writing_in(connection, found["time_zone"], times))
+        for name in changes.keys() & _ZONES:
+            stack.enter_context(writing_in(connection, found[name], stored))
         stack.enter_context(_changed(connection, found, changes))
         yield
 
@@ -94,12 +95,15 @@ def strict_settings(
 def _find_changes(
     connection: Connection, found: Settings, has_instants: Callable[[], bool]
 ) -> dict[str, str]:
-    """The neutral values of the settings that have others."""
+    """The neutral values of the settings that have others.
+
+    *has_instants*: returns whether the time zone matters.
+    """
     rules = _rules_of(connection)
     wanted = {name: rules[name](value) for name, value in found.items()}
     changes = {name: value for name, value in wanted.items() if value != found[name]}
-    if "time_zone" in changes and not has_instants():
-        del changes["time_zone"]
+    if changes.keys() & _ZONES and not has_instants():
+        return {name: value for name, value in changes.items() if name not in _ZONES}
     return changes
 
 
@@ -156,111 +160,3 @@ def _set(connection: Connection, settings: Settings) -> None:
     else:
         calls = ", ".join(f"set_config('{name}', :{name}, true)" for name in settings)
         connection.execute(sa.text(f"SELECT {calls}"), settings)
-
-
-def keeps_instants(connection: Connection, kinds: Collection[Kind]) -> bool:
-    """Whether times in a table of *kinds*, or one that they refer to, depend on the session's time zone."""
-    mappers = {each for kind in kinds for table in kind.table.all() for each in table.mappers()}
-    tables: set[Any] = {table for mapper in mappers for table in mapper.tables}
-    columns = [column for table in tables for column in table.columns]
-    return any(map(_is_instant, stored_columns(connection, columns).values()))
-
-
-def _is_instant(stored: Stored) -> bool:
-    """Whether MariaDB or MySQL converts the times of a column to and from the time zone of the session."""
-    return stored.type.startswith("timestamp")
-
-
-@contextmanager
-def _writing_in(connection: Connection, zone: str, times: Collection[sa.Column[Any]]) -> Iterator[None]:
-    """In this block, let statements that write have the present offset of the time *zone* of the session.
-
-    Unlike another time zone, an offset has a local time for every instant.
-
-    Raises:
-        BindingError: The database has no such offset.
-    """
-    seconds = connection.exec_driver_sql("SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), NOW())").scalar_one()
-    hours, minutes = divmod(abs(seconds) // 60, 60)
-    offset = f"{'-' if seconds < 0 else '+'}{hours:02}:{minutes:02}"
-    try:
-        connection.exec_driver_sql(f"SET time_zone = '{offset}'")
-    except exc.DBAPIError as error:
-        raise BindingError(
-            f"the database does not take {offset}, the offset of the connection's time zone {zone}, "
-            "as a time zone, so no TIMESTAMP can be written",
-            advice="SET time_zone = '+00:00'",
-        ) from error
-    writes = _Writes(times, offset, seconds)
-    sa.event.listen(connection, "before_execute", writes.convert, retval=True)
-    sa.event.listen(connection, "before_cursor_execute", writes.prepare, retval=True)
-    try:
-        yield
-    finally:
-        sa.event.remove(connection, "before_execute", writes.convert)
-        sa.event.remove(connection, "before_cursor_execute", writes.prepare)
-
-
-_WRITES = {"INSERT": True, "UPDATE": True, "DELETE": True, "REPLACE": True, "SELECT": False, "WITH": False}
-"""By its first word, whether a statement writes; others have any time zone."""
-
-
-class _Writes:
-    """Runs the statements that write in another time zone than those that read.
-
-    Args:
-        columns: The columns whose times are converted.
-        zone: The time zone of statements that write.
-        offset: Its offset, in seconds.
-    """
-
-    def __init__(self, columns: Collection[sa.Column[Any]], zone: str, offset: int) -> None:
-        self._columns = columns
-        self._zone = zone
-        self._offset = dt.timedelta(seconds=offset)
-        self._is_writing = False
-
-    def convert(
-        self, _connection: Connection, statement: Any, several: Any, one: Any, _options: object
-    ) -> tuple[Any, Any, Any]:
-        """Convert the parameters of SQLAlchemy's INSERT and UPDATE."""
-        table = getattr(statement, "table", None)
-        names = {column.key for column in self._columns if column.table is table}
-        if names and isinstance(statement, sa.Insert | sa.Update):
-            several = [self._convert_by_name(names, each) for each in several]
-            one = self._convert_by_name(names, one)
-        return statement, several, one
-
-    def _convert_by_name(self, names: Collection[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self._local(value) if name in names else value for name, value in parameters.items()}
-
-    def prepare(
-        self,
-        _connection: Connection,
-        cursor: Any,
-        statement: str,
-        parameters: Any,
-        context: Any,
-        several: object,
-    ) -> tuple[str, Any]:
-        """Set the time zone for *statement*, and convert the parameters of the fast path."""
-        writes = _WRITES.get(statement.lstrip(" (\n").partition(" ")[0].upper(), self._is_writing)
-        if writes is not self._is_writing:
-            cursor.execute(f"SET time_zone = '{self._zone if writes else _UTC}'")
-            self._is_writing = writes
-        columns = context.execution_options.get("histio_columns", ()) if context is not None else ()
-        places = {place for place, column in enumerate(columns) if column in self._columns}
-        if places:
-            rows = parameters if several else [parameters]
-            rows = [self._convert_by_place(places, row) for row in rows]
-            parameters = rows if several else rows[0]
-        return statement, parameters
-
-    def _convert_by_place(self, places: Collection[int], row: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(self._local(value) if place in places else value for place, value in enumerate(row))
-
-    def _local(self, value: Any) -> Any:
-        """*value*, a time in UTC, in the time zone of statements that write."""
-        if isinstance(value, str):  # as the fast path passes it
-            return (dt.datetime.fromisoformat(value) + self._offset).isoformat(" ", "microseconds")
-        return value + self._offset if isinstance(value, dt.datetime) else value

@@ -18,8 +18,10 @@ from sqlalchemy.orm import make_transient, make_transient_to_detached, object_se
 from sqlalchemy.orm.attributes import set_committed_value
 
 from histio.database.dialects import stored_keys
+from histio.importing.batches import try_to_write
 from histio.importing.row import Row
 from histio.importing.update.plan import RowUpdate
+from histio.importing.update.reinsert import exchange_values
 from histio.kinds.column_types import underlying
 from histio.kinds.keys import unique_rules
 from histio.kinds.mapping import Columns, attribute
@@ -140,12 +142,12 @@ class UniquePlaces:
         self, run: Row, update: RowUpdate, ledger: Ledger | None = None, owner: Any = None
     ) -> Iterator[_Taker]:
         """The places that a row and the rows below it take and leave."""
-        table, target, new = update.table, update.target, dict(_new_values(update))
+        table, target, new = update.table, update.target, dict(update.new_values())
 
         for rule in self._rules_of(table):
             changed = tuple(column for column in rule if column in new)
             if changed:
-                before = {column: _stored(update, column) for column in rule}
+                before = {column: update.stored_value(column) for column in rule}
                 after = before | {column: new[column] for column in changed}
                 takes, leaves = (_place(rule, values, ledger, owner) for values in (after, before))
                 yield _Taker(run, rule, takes, leaves, update, changed)
@@ -170,17 +172,6 @@ class UniquePlaces:
             yield from self._rules[core]
 
 
-def _new_values(update: RowUpdate) -> Iterator[tuple[sa.Column[Any], Any]]:
-    """The columns that *update* changes, with their new values."""
-    table, parameters = update.table, update.row.parameters
-    for member, column in table.columns.items():
-        if member in update.members and column is not table.mapper.version_id_col:
-            yield column, parameters[column.key]
-    for reference in table.references:
-        if update.members & reference.slugs.keys():
-            yield from ((column, parameters.get(column.key)) for column in reference.relation.local)
-
-
 def _place(
     rule: Columns, values: Mapping[sa.Column[Any], Any], ledger: Ledger | None, owner: Any
 ) -> _Place | None:
@@ -197,11 +188,6 @@ def _fold(value: Any) -> Any:
         plain = unicodedata.normalize("NFKD", value.casefold()).rstrip()
         return "".join(each for each in plain if not unicodedata.combining(each))
     return None if isinstance(value, sa.sql.ClauseElement) else value
-
-
-def _stored(update: RowUpdate, column: sa.Column[Any]) -> Any:
-    """The value that the row of *update* has in *column*."""
-    return getattr(update.target, attribute(update.table.mapper, column).key)
 
 
 _UNITS: Mapping[type, Any] = {
@@ -222,21 +208,40 @@ def _difficulty(column: sa.Column[Any]) -> tuple[bool, bool]:
 
 
 def _free(connection: Connection, column: sa.Column[Any], holders: Sequence[_Taker]) -> None:
-    """Give free values in *column* to the stored rows of *holders*, as far as there are any."""
-    updates = {id(each.update): each.update for each in holders if each.update is not None}
-    found = _FreeValues(connection, column, holders[0], list(updates.values()))
-    freed = list(zip(updates.values(), found.values(), strict=False))
-    if not freed:
-        return
-    keys = {f"key_{place}": key for place, key in enumerate(column.table.primary_key)}
-    of_row = (key == sa.bindparam(name, type_=key.type) for name, key in keys.items())
-    free = sa.bindparam("free", type_=column.type)
-    rows = [
-        {"free": value} | {name: _stored(each, key) for name, key in keys.items()} for each, value in freed
-    ]
-    connection.execute(sa.update(column.table).where(*of_row).values({column.key: free}), rows)
-    for each, value in freed if column.primary_key else ():
+    """Free the values that the stored rows of *holders* have in *column*.
+
+    They get values that no row has. If there are none, or the database refuses them, ledger entries are
+    deleted and inserted again with their new values.
+    """
+    updates = list({id(each.update): each.update for each in holders if each.update is not None}.values())
+    values = list(_FreeValues(connection, column, holders[0], updates).values(len(updates)))
+    if len(values) < len(updates) or not _set(connection, column, updates, values):
+        is_entry = all(each.update is not None and each.update.row is not each.run for each in holders)
+        if not (is_entry and exchange_values(connection, updates)):
+            return
+        values = [dict(each.new_values())[column] for each in updates]
+    for each, value in zip(updates, values, strict=True) if column.primary_key else ():
         _load_again(each.target, attribute(each.table.mapper, column).key, value)
+
+
+def _set(
+    connection: Connection, column: sa.Column[Any], updates: Sequence[RowUpdate], values: Sequence[Any]
+) -> bool:
+    """Set *column* to *values* in the rows of *updates*; False: the database refuses it."""
+    core: Any = column.table
+    keys = {f"key_{place}": key for place, key in enumerate(core.primary_key)}
+    of_row = (key == sa.bindparam(name, type_=key.type) for name, key in keys.items())
+    given = sa.bindparam("value", type_=column.type)
+    statement = sa.update(core).where(*of_row).values({column.key: given})
+    parameters = [
+        {"value": value} | {name: each.stored_value(key) for name, key in keys.items()}
+        for each, value in zip(updates, values, strict=True)
+    ]
+
+    def write() -> None:
+        connection.execute(statement, parameters)
+
+    return try_to_write(connection, [core], write, deferred=False) is None
 
 
 def _load_again(target: Any, name: str, value: Any) -> None:
@@ -264,12 +269,15 @@ class _FreeValues:
     holder: _Taker
     updates: Sequence[RowUpdate]
 
-    def values(self) -> Iterator[Any]:
-        """As many values as there are."""
+    def values(self, count: int) -> Iterator[Any]:
+        """*count* values, or fewer if there are not so many."""
+        return itertools.islice(self._values(), count)
+
+    def _values(self) -> Iterator[Any]:
         column = self.column
         if _takes_null(column):
             return itertools.repeat(None)
-        own = [_stored(each, column) for each in self.updates]
+        own = [each.stored_value(column) for each in self.updates]
         taken = {*own, *(each.row.parameters[column.key] for each in self.updates)}
         if column.foreign_keys:
             return self._keys(taken)
@@ -296,5 +304,5 @@ class _FreeValues:
     def _stored_values(self, of: sa.ColumnElement[Any]) -> sa.Select[Any]:
         """*of* the stored rows among which the column has to be unique."""
         fixed = tuple(each for each in self.holder.rule if each not in self.holder.changed)
-        scopes = {tuple(_stored(each, column) for column in fixed) for each in self.updates}
+        scopes = {tuple(each.stored_value(column) for column in fixed) for each in self.updates}
         return sa.select(of).where(is_among(fixed, scopes) if fixed else sa.true())
