@@ -124,7 +124,7 @@ _DOUBLE = re.compile(r"(?<![0-9])-?[0-9]++(?:\.[0-9]++(?:[eE][-+]?[0-9]++)?|[eE]
 
 
 def find_rounded_in(text: object) -> RoundedNumber | None:
-    """The first number in JSON *text* that a double cannot hold; None: there is none, or it is no JSON."""
+    """The first number in JSON *text* that a double cannot hold; None: there is none, or it is not JSON."""
     if not isinstance(text, str):
         return None
     if RoundedNumber not in map(type, map(read_double, _DOUBLE.findall(text))):
