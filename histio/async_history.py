@@ -52,6 +52,9 @@ AsyncBind: TypeAlias = "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | A
 _SLICE = 0.02
 """The time after which other tasks of the event loop run, in seconds."""
 
+_PAGE = 100
+_BATCH = 200
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -513,7 +516,8 @@ def _with_pauses(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -
             sa.util.await_only(asyncio.sleep(0))
             last = time.monotonic()
 
-    with tuned(pause=pause):
+    sizes = tuning()  # what reads or writes a page or a batch does not pause
+    with tuned(pause=pause, page=min(sizes.page, _PAGE), batch=min(sizes.batch, _BATCH)):
         return work(*args, **options)
 
 
@@ -528,7 +532,7 @@ async def _by_page(
                 yield run
             if fault is not None:
                 raise fault
-            more = len(page) == tuning().page
+            more = bool(page)
     finally:
         await _in_greenlet(runs.close)
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Self, TypeAlias
 
 from histio.files.compression import DamageError, Decompress, choose_decompressor, plain
 from histio.files.limits import MAX_BYTES
-from histio.files.urls import RemoteFile, is_url
+from histio.files.urls import RemoteFile, is_url, strip_file_scheme
 from histio.redact import strip_secrets
 
 __all__ = [
@@ -62,6 +62,7 @@ class Source:
     """
 
     def __init__(self, path: FilePath, *, max_bytes: int = MAX_BYTES) -> None:
+        path = strip_file_scheme(path)
         self._max_bytes = max_bytes
         self._opened: BinaryIO | None = None
         self.size: int | None = None

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal, cast
 from histio.files.compression import Compression, Compressor, compressor
 from histio.files.sources import refuse_text
 from histio.files.temporaries import open_temporary
-from histio.files.urls import is_url, upload
+from histio.files.urls import is_url, strip_file_scheme, upload
 from histio.progress import before_last_step
 from histio.redact import strip_secrets
 
@@ -145,6 +145,7 @@ def _open_file(
     path: str | os.PathLike[str] | BinaryIO, *, overwrite: bool
 ) -> AbstractContextManager[BinaryIO]:
     """Open the file that stores the bytes; it is in place when the block has ended without an error."""
+    path = strip_file_scheme(path)
     if path == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "standard output is closed")

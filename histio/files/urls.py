@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import importlib
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeGuard
+from typing import Any, BinaryIO, TypeGuard, TypeVar
 
+from histio.files.temporaries import open_temporary
 from histio.log import log_handled
 from histio.redact import redact, strip_secrets
 from histio.wire import quote
+
+_Path = TypeVar("_Path")
 
 _WITHOUT_NUMBER = {
     FileNotFoundError: errno.ENOENT,
@@ -28,6 +33,12 @@ _WITHOUT_NUMBER = {
 def is_url(path: object) -> TypeGuard[str]:
     """Whether *path* is a URL, and not a path or an open file."""
     return isinstance(path, str) and "://" in path
+
+
+def strip_file_scheme(path: _Path) -> _Path | str:
+    """The path in a URL of a local file, which is read and written as any local file; else *path* itself."""
+    scheme = re.match("(file|local)://", path) if isinstance(path, str) else None
+    return path if scheme is None or "::" in str(path) else str(path)[scheme.end() :]
 
 
 def load_fsspec() -> Any:
@@ -107,13 +118,17 @@ def upload(url: str, *, overwrite: bool) -> Iterator[BinaryIO]:
             raise NotImplementedError("HTTP can only be read")
         system, path = _open_system(url)
         _check_absent(system, path, url, overwrite=overwrite)
-    with tempfile.TemporaryDirectory(prefix="histio-") as directory:
-        local = Path(directory, "upload")
-        with local.open("xb") as file:
+    name = f"upload-{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+    with open_temporary(Path(tempfile.gettempdir(), name), 0o600) as (file, temporary):
+        try:
             yield file
-        with _explaining(url):
-            _check_absent(system, path, url, overwrite=overwrite)
-            system.put_file(str(local), path)
+            file.close()
+            with _explaining(url):
+                _check_absent(system, path, url, overwrite=overwrite)
+                system.put_file(str(temporary), path)
+        finally:
+            file.close()
+            temporary.unlink(missing_ok=True)
 
 
 def _check_absent(system: Any, path: str, url: str, *, overwrite: bool) -> None:
@@ -149,7 +164,7 @@ def _explaining(url: str) -> Iterator[None]:
     except OSError as error:
         number = _WITHOUT_NUMBER.get(type(error))
         if error.errno is not None:
-            error.filename = error.filename or name
+            error.filename = redact(str(error.filename or name), [url])
             raise
         if number is not None:
             raise type(error)(number, os.strerror(number), name) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 import zipfile
 
 import fsspec
@@ -47,7 +48,6 @@ def test_a_file_is_read_through_every_chain(folder, url):
 NOT_THERE = [
     ("memory://none.json", FileNotFoundError, "No such file or directory"),
     ("zip://none.json::a.zip", FileNotFoundError, "No such file or directory"),
-    ("file:///none/a.json", FileNotFoundError, "No such file or directory"),
     ("memory://", IsADirectoryError, "Is a directory"),
     ("tar://a.json::a.zip", OSError, "ReadError"),
     (f"ftp://me:{SECRET}@127.0.0.1:1/a.json", OSError, "Connection refused"),
@@ -58,7 +58,6 @@ NOT_URLS = [
     ("a::b://a.json", ValueError, "there is no protocol 'a'"),
     ("zip://a.json::none://a.zip", ValueError, "there is no protocol 'none'"),
     ("a.json://", ValueError, "there is no protocol 'a.json'"),
-    ("file://a\0b", ValueError, "fsspec cannot open this URL: embedded null byte"),
     ("dir://a.json", ValueError, "its protocol may need options that a URL cannot have"),
     ("reference://a.json", ValueError, "its protocol may need options that a URL cannot have"),
     ("github://a.json", ValueError, "its protocol may need options that a URL cannot have"),
@@ -92,6 +91,30 @@ def test_a_url_that_cannot_be_written_is_an_error_with_its_name(folder, url, err
     assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.zip"]
 
 
+@pytest.mark.parametrize("scheme", ["file://{}/", "local://"])
+def test_the_url_of_a_local_file_is_complete_or_not_there(folder, scheme):
+    url = f"{scheme.format(folder)}b.json"
+    with target(url, compression=None) as file:
+        file.write(TEXT)
+        file.finish()
+        assert not (folder / "b.json").exists()
+    assert (folder / "b.json").read_bytes() == TEXT
+
+
+def test_what_a_killed_upload_has_left_is_removed_by_the_next_one_to_the_same_url(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with target("memory://a.json", compression=None, overwrite=True):
+        [upload] = tmp_path.iterdir()
+        assert upload.stat().st_mode & 0o777 == 0o600
+    left = upload.with_name(f"{upload.name[:-16]}0000")
+    left.touch()
+    with target("memory://b.json", compression=None, overwrite=True):
+        assert left.exists()
+    with target("memory://a.json", compression=None, overwrite=True):
+        assert not left.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
 class Broken:
     """A file whose connection is lost."""
 
@@ -117,6 +140,7 @@ class ClientError(Exception):
         (ClientError(f"lost http://me:{SECRET}@h"), errno.EIO, "ClientError: lost http://***@h"),
         (OSError("gone"), errno.EIO, "gone"),
         (ConnectionResetError(errno.ECONNRESET, "reset"), errno.ECONNRESET, "reset"),
+        (PermissionError(errno.EACCES, "no", "memory://a.json"), errno.EACCES, "no"),
     ],
 )
 def test_an_error_while_a_url_is_read_has_its_name(monkeypatch, error, number, text):

@@ -1,7 +1,6 @@
 """The public API as type checkers see it. mypy reads this file; nothing runs it."""
 
 import datetime as dt
-import pathlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, assert_type
@@ -52,7 +51,7 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
 def reports(history: histio.History) -> None:
     assert_type(histio.report_page(history, "report.html", imported=histio.ImportReport()), None)
     histio.report_page("history.json", "report.html", history=history, overwrite=True)
-    assert_type(histio.local_path("history.json", within="uploads"), pathlib.Path)
+    assert_type(histio.local_path("history.json", within="uploads"), Path)
 
 
 def four_functions(document: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from histio.importing.update.compare import warn_of_altered, warn_of_changed
 from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
 from histio.tuning import tuning, with_pauses
+from histio.wire import encode
 
 _UUID = len("00000000-0000-0000-0000-000000000000")
 _DEPTH = 50
@@ -156,7 +157,7 @@ class FastPath:
         warned: list[Run] = []
         for identity, raw in stored.items():
             uuid = _uuid(kind, raw)
-            is_same = not compares or (raw.text is not None and raw.text == texts.get(uuid))
+            is_same = not compares or _text(raw) == texts.get(uuid)
             if self._on_duplicate == "error" or not is_same or self._spool.place(kind.name, uuid) is not None:
                 rest.append(raw)
             elif self._on_duplicate == "update" and uuid in altered:
@@ -253,6 +254,11 @@ class FastPath:
                 run = Run(kind, raw, {kind.identity.members[0]: _uuid(kind, raw)})
                 run.note_cuts(self._cut[id(raw)][1])
                 self._tally.warn(run)
+
+
+def _text(raw: RawRun) -> str:
+    """The JSON text of an accepted run."""
+    return encode(raw.record) if raw.text is None else raw.text
 
 
 def _uuid(kind: Kind, raw: RawRun) -> str:
