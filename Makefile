@@ -1,6 +1,8 @@
 # Each target installs what it needs into .venv, once, and no more: .venv/histio is there when histio is installed
 # with its dependencies, .venv/group-NAME when its extras and the dependency group NAME are.
 PYTHON ?= python3
+# What one process has compiled, the others read: packages are installed without byte code, and pytest rewrites tests.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile
 # Two processes, each with databases of its own.
@@ -88,10 +90,11 @@ schema: $(VENV)/histio
 	  print(json.dumps(json_schema.derive(schemas.BUNDLED), indent=2))' > schemas/history-1.0.schema.json
 
 # The wheel and the source distribution, checked, in dist.
+DIST := dist
 dist: $(VENV)/group-package
-	rm -rf dist
-	$(VENV)/bin/python -m build >/dev/null
-	$(VENV)/bin/twine check --strict dist/*
+	rm -rf $(DIST)
+	$(VENV)/bin/python -m build --outdir $(DIST) . >/dev/null
+	$(VENV)/bin/twine check --strict $(DIST)/*
 
 clean:
 	rm -rf $(VENV) dist build

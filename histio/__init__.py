@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from histio.comparing.changes import Change
     from histio.comparing.diff import Difference, diff
     from histio.comparing.merge import merge
-    from histio.database.dialects import create_engine
+    from histio.database.dialects import create_engine, is_conflict
     from histio.errors import (
         BindingError,
         BindingFault,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         import_assembly_history,
         import_production_history,
     )
+    from histio.files.local import local_path
     from histio.history import History
     from histio.inspecting.audit import audit
     from histio.inspecting.check import check_file
@@ -147,6 +148,8 @@ __all__ = [
     "import_assembly_history",
     "import_production_history",
     "inspect_file",
+    "is_conflict",
+    "local_path",
     "merge",
     "references",
     "report_page",
@@ -158,7 +161,7 @@ _PLACES = {
     "histio.auto": ("AutoRecordSchema", "AutoRunSchema"),
     "histio.inspecting.audit": ("audit",),
     "histio.inspecting.check": ("check_file",),
-    "histio.database.dialects": ("create_engine",),
+    "histio.database.dialects": ("create_engine", "is_conflict"),
     "histio.comparing.changes": ("Change",),
     "histio.comparing.diff": ("Difference", "diff"),
     "histio.errors": (
@@ -196,6 +199,7 @@ _PLACES = {
         "Time",
         "UtcTimestamp",
     ),
+    "histio.files.local": ("local_path",),
     "histio.history": ("History",),
     "histio.inspecting.inspect": ("Inspection", "KindInspection", "inspect_file"),
     "histio.inspecting.references": ("ReferencedRow", "references"),

@@ -52,6 +52,9 @@ AsyncBind: TypeAlias = "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | A
 _SLICE = 0.02
 """The time after which other tasks of the event loop run, in seconds."""
 
+_PAGE = 100
+_BATCH = 200
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -150,7 +153,8 @@ class AsyncHistory:
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
-                was, according to ``updated_at``. The removal of an entry does not count as a change.
+                was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
+                are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
             exported_at: The time that the document states; aware. None: now.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
@@ -185,6 +189,7 @@ class AsyncHistory:
         where: Where | None = None,
         exported_at: dt.datetime | None = None,
         follows: str | None = None,
+        differs_from: FilePath | None = None,
         format: str | None = None,  # noqa: A002 - the word for it
         overwrite: bool = False,
         exact: bool = False,
@@ -207,10 +212,14 @@ class AsyncHistory:
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
-                was, according to ``updated_at``. The removal of an entry does not count as a change.
+                was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
+                are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
+            differs_from: The file of an earlier export. Runs that it has in the same form are left out, so
+                that the new file has whatever has come or changed since. The header of the new stream names
+                it, unless *follows* is given. Runs that were removed are not found.
             format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
                 stream.
             overwrite: Whether to replace an existing file.
@@ -238,6 +247,7 @@ class AsyncHistory:
             where=where,
             exported_at=exported_at,
             follows=follows,
+            differs_from=differs_from,
             format=format,
             overwrite=overwrite,
             exact=exact,
@@ -268,7 +278,8 @@ class AsyncHistory:
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
             changed_since: Only runs that were written at this time or later, or have a ledger entry that was,
-                according to ``updated_at``. The removal of an entry does not count as a change.
+                according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at`` are
+                missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored. False:
                 return the value as read, and log the number of such values.
@@ -505,7 +516,8 @@ def _with_pauses(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -
             sa.util.await_only(asyncio.sleep(0))
             last = time.monotonic()
 
-    with tuned(pause=pause):
+    sizes = tuning()  # what reads or writes a page or a batch does not pause
+    with tuned(pause=pause, page=min(sizes.page, _PAGE), batch=min(sizes.batch, _BATCH)):
         return work(*args, **options)
 
 
@@ -520,7 +532,7 @@ async def _by_page(
                 yield run
             if fault is not None:
                 raise fault
-            more = len(page) == tuning().page
+            more = bool(page)
     finally:
         await _in_greenlet(runs.close)
 

@@ -149,7 +149,8 @@ class History:
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
-                was, according to ``updated_at``. The removal of an entry does not count as a change.
+                was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
+                are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
             exported_at: The time that the document states; aware. None: now.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
@@ -180,6 +181,7 @@ class History:
         where: Where | None = None,
         exported_at: dt.datetime | None = None,
         follows: str | None = None,
+        differs_from: FilePath | None = None,
         format: str | None = None,  # noqa: A002 - the word for it
         overwrite: bool = False,
         exact: bool = False,
@@ -200,10 +202,14 @@ class History:
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
-                was, according to ``updated_at``. The removal of an entry does not count as a change.
+                was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
+                are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
+            differs_from: The file of an earlier export. Runs that it has in the same form are left out, so
+                that the new file has whatever has come or changed since. The header of the new stream names
+                it, unless *follows* is given. Runs that were removed are not found.
             format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
                 stream.
             overwrite: Whether to replace an existing file.
@@ -227,6 +233,7 @@ class History:
             path,
             exported_at=exported_at,
             follows=follows,
+            differs_from=differs_from,
             format=format,
             overwrite=overwrite,
             exact=exact,
@@ -256,7 +263,8 @@ class History:
             since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
             until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
             changed_since: Only runs that were written at this time or later, or have a ledger entry that was,
-                according to ``updated_at``. The removal of an entry does not count as a change.
+                according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at`` are
+                missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored. False:
                 return the value as read, and log the number of such values.

@@ -12,11 +12,13 @@ _SCHEME = r"[\w+.-]{1,40}:/{1,3}"
 # A password may contain anything, so the last @ before another URL ends it. Without a colon or an @ in the
 # first part, an @ is one of the path.
 _USER = re.compile(rf"({_SCHEME})(?=[^/?\s]*[:@])((?:(?!{_SCHEME}).)*@)")
-_USER_WITHOUT_SCHEME = re.compile(r"(?<![\w/@*])[\w.+%-]+:[^\s/\\]\S*@(?=[\w.\[])")
+# The lengths are limited, so that a long hostile text takes linear time.
+_USER_WITHOUT_SCHEME = re.compile(r"(?<![\w/@*])[\w.+%-]{1,100}:[^\s/\\]\S{0,300}@(?=[\w.\[])")
 _URL = re.compile(rf"{_SCHEME}\S*")
 _VALUE = re.compile(r"([?&;][\w.~%+\[\]-]*=)([^&;\s'\"]+)")
 _NAMED = re.compile(
-    r"(\b[\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|signature|credential)\w*\s*=\s*)"
+    r"(\b[\w.-]{0,40}(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|signature|credential)"
+    r"\w{0,40}\s{0,9}=\s{0,9})"
     r"('[^']*'|\"[^\"]*\"|[^\s&;,'\"]+)",
     re.IGNORECASE,
 )
@@ -42,7 +44,7 @@ def redact(text: str, quoted: Iterable[str] = ()) -> str:
 
 def strip_secrets(url: str) -> str:
     """Remove user, password and query from *url*."""
-    return _USER.sub(r"\1", url).partition("?")[0]
+    return re.sub(_USER.pattern, r"\1", url, flags=re.DOTALL).partition("?")[0]
 
 
 def _pieces(url: str) -> Iterator[str]:

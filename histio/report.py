@@ -277,6 +277,7 @@ class ExportReport:
             stored; the value as read was exported. At most the first 1,000.
         problem_count: The number of all problems, including those beyond the first 1,000.
         warning_count: The number of all warnings, including those beyond the first 1,000.
+        unchanged: The number of runs left out because the file of ``differs_from`` has them in the same form.
     """
 
     exported: int
@@ -290,6 +291,7 @@ class ExportReport:
     warnings: tuple[Problem, ...] = ()
     problem_count: int = 0
     warning_count: int = 0
+    unchanged: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists, strings and numbers, ready for JSON."""

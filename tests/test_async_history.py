@@ -20,7 +20,15 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from histio import AsyncHistory, BindingError, DocumentError, ExportError, History, NotConfiguredError
+from histio import (
+    AsyncHistory,
+    BindingError,
+    DocumentError,
+    ExportError,
+    History,
+    NotConfiguredError,
+    is_conflict,
+)
 from histio.database.dialects import row_fault, set_up
 from histio.models import FinishedUnit, ProductionConsumption, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, document, number, production_run
@@ -443,6 +451,7 @@ async def test_a_deadlock_is_raised_and_no_runs_fault(engine, url):
         ended = await asyncio.gather(take(own, 0, 1), take(own, 1, 0), return_exceptions=True)
     (error,) = [error for error in ended if error is not None]
     assert re.search("(?i)deadlock", str(error))
+    assert is_conflict(error)
     with engine.connect() as connection:
         assert row_fault(error, [], connection) is None
 
@@ -503,6 +512,8 @@ async def test_files_go_out_and_come_in_as_with_history(engine, url, tmp_path, n
         written = await history.export_file(tmp_path / name, progress=calls.append)
         assert (written.by_kind, calls[-1].runs) == ({"production_run": 1, "assembly_run": 1}, 2)
         assert written.sha256 == History(engine).export_file(tmp_path / f"sync-{name}").sha256
+        later = await history.export_file(tmp_path / f"later-{name}", differs_from=tmp_path / name)
+        assert (later.exported, later.unchanged) == (0, 2)
         assert outcomes(await history.import_file(tmp_path / name, on_duplicate="verify")) == (0, 2, 0)
         with engine.begin() as connection:
             connection.execute(sa.delete(ProductionRun))

@@ -562,3 +562,15 @@ def test_defaults_of_columns_that_the_format_leaves_out_are_filled_in(create, di
     with Session(engine) as session:
         places = session.scalars(sa.select(model.place)).all()
     assert len(set(filter(None, places))) == (2 if callable(default) else 1)
+
+
+@pytest.mark.parametrize("on_duplicate", ["verify", "update"])
+def test_runs_of_a_document_that_are_stored_as_they_are_do_not_take_the_full_path(
+    sqlite, caplog, on_duplicate
+):
+    history = History(sqlite)
+    history.import_document(document(*(production_run(n) for n in range(1, 4))))
+    caplog.set_level("DEBUG", "histio")
+    report = history.import_document(history.export_document(), on_duplicate=on_duplicate)
+    assert (report.skipped, report.problem_count, report.warning_count) == (3, 0, 0)
+    assert "full path" not in caplog.text

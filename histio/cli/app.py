@@ -69,8 +69,14 @@ class _OrderedGroup(click.Group):
     callback=_print_version,
     help="Show the version.",
 )
+@click.option(
+    "--within",
+    metavar="FOLDER",
+    envvar="HISTIO_WITHIN",
+    help="Use only files in FOLDER: no URLs, standard streams or devices.  [env var: HISTIO_WITHIN]",
+)
 @click.pass_context
-def app(context: click.Context, /) -> None:
+def app(context: click.Context, /, *, within: str | None) -> None:  # noqa: ARG001 - read by file_argument
     """Move an application's history between databases, as portable, checked JSON.
 
     A history consists of runs, such as production runs, with their ledger entries. Other rows are named by

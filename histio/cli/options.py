@@ -77,14 +77,37 @@ def database_options(command: _Command) -> _Command:
 
 def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _Command]:
     """Add an argument that names one or more files; the URL of a database is a usage error."""
+    return click.argument(name, callback=_check_files, **options)
 
-    def reject_databases(_context: click.Context, _argument: click.Parameter, value: Any) -> Any:
-        from histio.database.dialects import is_database
 
-        for file in (value,) if isinstance(value, str) else value or ():
-            if is_database(file):
-                url = show_file(file)
-                raise click.UsageError(f"{url} is a database, not a file. Pass it as --url {url}")
-        return value
+def file_option(*names: str, **options: Any) -> Callable[[_Command], _Command]:
+    """Add an option that names a file."""
+    return click.option(*names, metavar="FILE", callback=_check_files, **options)
 
-    return click.argument(name, callback=reject_databases, **options)
+
+def _check_files(context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_check_file(context, each) for each in value)
+    return None if value is None else _check_file(context, value)
+
+
+def _check_file(context: click.Context, file: str) -> str:
+    from histio.database.dialects import is_database
+
+    if is_database(file):
+        url = show_file(file)
+        raise click.UsageError(f"{url} is a database, not a file. Pass it as --url {url}")
+    return check_local(context, file)
+
+
+def check_local(context: click.Context, file: str) -> str:
+    """The path of *file*, which must be in the folder of ``--within`` if there is one."""
+    within = context.find_root().params.get("within")
+    if within is None:
+        return file
+    from histio.files import local_path
+
+    try:
+        return str(local_path(file, within=within))
+    except ValueError as error:
+        raise click.UsageError(f"{error}, as --within requires.") from None

@@ -14,6 +14,7 @@ from histio.cli.process import discard, flush
 from histio.redact import redact
 
 _WIDTH = 80
+_NARROW = 40
 _UNLIMITED_WIDTH = 10_000
 
 
@@ -84,7 +85,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err
 
     rows = [list(row) for row in rows]
     console = Console(stderr=err, highlight=False)
-    if not console.is_terminal:  # a file or a pipe has no width to wrap to
+    if not console.is_terminal or console.width < _NARROW:  # a file has no width; a table may have too little
         console.width = _UNLIMITED_WIDTH
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, name in enumerate(columns):

@@ -97,6 +97,8 @@ def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> No
             print_json(report.to_dict())
         return
     print_table(["kind", "runs"], [*report.by_kind.items(), ("total", report.exported)], err=err)
+    if report.unchanged:
+        print_line(f"\nRuns left out, because the earlier export has them: {report.unchanged:,}", err=err)
     if report.skipped:
         print_line(f"\nRuns left out, because the format cannot hold them: {report.skipped:,}", err=err)
     print_problems("Problems", report.problems, report.problem_count, err=err)

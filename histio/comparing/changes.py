@@ -6,7 +6,6 @@ import itertools
 import json
 import marshal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -114,9 +113,11 @@ _to_text = json.JSONEncoder(sort_keys=True, default=repr).encode
 
 def _are_same(a: Any, b: Any) -> bool:
     """Whether two records are equal without being loaded, which is slow: nearly all are."""
-    with suppress(ValueError):
+    try:
         if marshal.dumps(a, 2) == marshal.dumps(b, 2):  # takes a third of the time of their texts
             return True
+    except ValueError:  # not plain JSON, such as a rounded number
+        return equal(a, b)
     return _to_text(a) == _to_text(b)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from histio.bound import Bound
 from histio.comparing.ordered import OrderedFiles, open_ordered
@@ -25,8 +26,9 @@ from histio.files import (
 )
 from histio.history import History
 from histio.kinds.fields import UtcTimestamp
+from histio.kinds.table import Kind
 from histio.report import ExportReport, Problem
-from histio.wire import quote
+from histio.wire import has_rounded, quote
 
 
 def merge(
@@ -72,7 +74,8 @@ def merge(
     Raises:
         DocumentError: A file is not a history, is damaged, or has an invalid line or record. Nothing has been
             written.
-        ExportError: A run has text that is not valid Unicode.
+        ExportError: A run has text that is not valid Unicode, or a number in a `Json` value that a double
+            cannot hold.
         FileExistsError: The file exists, and *overwrite* is false.
         ValueError: There are no *paths*, or a limit is not a positive integer.
     """
@@ -95,14 +98,29 @@ def merge(
             history.version, at, list(collections), follows=follows or _find_predecessor(ordered)
         )
         problems: list[Problem] = []
+        encode_run = _texts_of if bound.gate.has_json else _texts_of_plain
         runs = (
-            (bound.kinds[position.kind].name, texts_of(bound.kinds[position.kind], [record], problems))
+            (bound.kinds[position.kind].name, encode_run(bound.kinds[position.kind], record, problems))
             for position, record in ordered.runs()
         )
         seal = write_runs(form.name, file, header, collections, runs)
         if problems:
             raise ExportError(tuple(problems))
     return build_export_report(header, seal, file.stored)
+
+
+def _texts_of_plain(kind: Kind, record: Any, problems: list[Problem]) -> list[str]:
+    return texts_of(kind, [record], problems)
+
+
+def _texts_of(kind: Kind, record: Any, problems: list[Problem]) -> list[str]:
+    """The JSON of *record*; if it cannot be written as it was read, nothing, and a problem is added."""
+    if not has_rounded(record):
+        return _texts_of_plain(kind, record, problems)
+    uuid = kind.identity.format_record(record)
+    text = f"{kind.name} {uuid}: has a number that a double cannot hold."
+    problems.append(Problem("error", "precision", text, "", kind.name, uuid))
+    return []
 
 
 def _list_files(paths: Iterable[FilePath]) -> list[FilePath]:

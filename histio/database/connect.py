@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from histio.database.dialects import (
     check_kind,
     commit,
+    connecting,
     create_engine,
     ensure_transaction,
+    neutral,
     reading_options,
     writing_options,
 )
@@ -65,11 +67,16 @@ class Database:
 
     @contextmanager
     def reading(self, session: BorrowedSession | None) -> Iterator[Connection]:
-        """Open a connection to read; unless it belongs to the caller, all SELECTs see the same snapshot."""
+        """Open a connection to read.
+
+        Unless it belongs to the caller, all SELECTs see the same snapshot, and no setting changes values.
+        """
         bind = self.bind if session is None else _check_bind(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
-                yield self._connection(own, reading_options)
+                connection = self._connection(own, reading_options)
+                with neutral(connection, *self._kinds):
+                    yield connection
         else:
             yield self._borrow(bind)[0]
 
@@ -122,7 +129,8 @@ class Database:
             names = ", ".join(dict.fromkeys(mapper.class_.__name__ for mapper in self._mappers))
             raise BindingError(f"the session keeps {names} in several databases; create a History for each")
         self._check_dialect(binds[0].dialect)
-        connection = session.connection({"mapper": self.mapper}, execution_options=options(binds[0]))
+        with connecting(binds[0].dialect):
+            connection = session.connection({"mapper": self.mapper}, execution_options=options(binds[0]))
         ensure_transaction(connection)
         return connection
 

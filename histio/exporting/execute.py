@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from histio.bound import Bound
 from histio.database.connect import BorrowedSession
+from histio.exporting.earlier import EarlierRuns
 from histio.exporting.pages import count_runs, export_runs, export_texts
 from histio.exporting.selection import Filters, Selection
 from histio.exporting.tally import ExportTally, OnUnreadable
@@ -56,6 +57,7 @@ def export_file(
     *,
     exported_at: dt.datetime | None,
     follows: str | None,
+    differs_from: FilePath | None,
     format: str | None,  # noqa: A002 - the word for it
     overwrite: bool,
     exact: bool,
@@ -71,33 +73,42 @@ def export_file(
         raise ValueError(f"on_unreadable must be one of {get_args(OnUnreadable)}, not {on_unreadable!r}")
     tally = ExportTally(exact=exact, on_unreadable=on_unreadable)
     collections = {kind.name: kind.collection for kind in selection}
-    header = stream_header(
-        bound.versions.current, format_header_time(exported_at), list(collections), follows=follows
-    )
     meter = Meter(progress)
-    with (
-        target(path, compression=form.compression, overwrite=overwrite) as file,
-        bound.database.reading(session) as connection,
-    ):
-        total = None
-        if progress is not None:
-            total = sum(count_runs(connection, kind, filters) for kind, filters in selection.items())
-        meter.begin("export", lambda: file.stored, total=total)
-        pages = (
-            (kind.name, texts)
-            for kind, filters in selection.items()
-            for texts in export_texts(connection, kind, filters, tally)
+    with EarlierRuns() as earlier:
+        if differs_from is not None:
+            earlier.read(differs_from, bound)
+        header = stream_header(
+            bound.versions.current,
+            format_header_time(exported_at),
+            list(collections),
+            follows=follows or earlier.sha256,
         )
-        counted = meter.count(pages, lambda page: len(page[1]))
-        seal = write_runs(form.name, file, header, collections, counted)
-        written = [kind for kind in selection if seal.counts[kind.name]]
-        tally.note(circle_warnings(written, connection.dialect))
-        tally.check()
+        with (
+            target(path, compression=form.compression, overwrite=overwrite) as file,
+            bound.database.reading(session) as connection,
+        ):
+            total = None
+            if progress is not None:
+                total = sum(count_runs(connection, kind, filters) for kind, filters in selection.items())
+            meter.begin("export", lambda: file.stored, total=total)
+            pages = (
+                (kind.name, texts)
+                for kind, filters in selection.items()
+                for texts in export_texts(connection, kind, filters, tally)
+            )
+            counted = meter.count(pages, lambda page: len(page[1]))
+            if differs_from is not None:
+                counted = ((kind, earlier.select_others(kind, texts)) for kind, texts in counted)
+            seal = write_runs(form.name, file, header, collections, counted)
+            written = [kind for kind in selection if seal.counts[kind.name]]
+            tally.note(circle_warnings(written, connection.dialect))
+            tally.check()
     return build_export_report(
         header,
         seal,
         file.stored,
         skipped=tally.skipped,
+        unchanged=earlier.found,
         problems=tuple(tally.problems),
         warnings=tuple(tally.warnings),
         problem_count=tally.problem_count,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from histio.database.dialects import savepoint
+from histio.database.dialects import is_interruption
 from histio.exporting.fast.collector import paused
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyError
@@ -76,7 +76,7 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
     counts = False
     while True:
         try:
-            with savepoint(runs.connection), paused():
+            with runs.neutral_savepoint(), paused():
                 size = reader.size(before) if counts else tuning().page
                 rows = reader.read(before, size)
                 formatted = reader.format(rows)
@@ -84,7 +84,9 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
         except TooManyError:
             counts = True
             continue
-        except Exception as error:  # noqa: BLE001 - the full path finds the row and the reason
+        except Exception as error:  # the full path finds the row and the reason
+            if is_interruption(error):
+                raise
             log_handled("the fast path of an export fails: the full path goes on", error)
             yield FastPage(before, None, None)
             return

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from histio.database.dialects import savepoint
 from histio.exporting.dump import Page, dump_page, select_runs
 from histio.exporting.identities import refuse_misspelled
 from histio.exporting.ordered import OrderedRuns
@@ -18,16 +17,17 @@ from histio.exporting.unreadable import altered_values, refuse_unreadable
 def full_pages(runs: OrderedRuns, tally: ExportTally, *further: Any) -> Iterator[Page]:
     """Pages of the *runs* that meet the *further* conditions; *tally* collects problems and warnings."""
     connection, kind = runs.connection, runs.kind
-    with savepoint(connection):
+    with runs.neutral_savepoint():
         spelled = refuse_misspelled(connection, kind, runs.conditions(*further), tally)
         readable = refuse_unreadable(connection, kind, runs.conditions(*further, *spelled), tally)
     statement = runs.select(select_runs(kind), *further, *spelled, *readable)
     following, more = statement, True
     while more:
-        size, more = page_size(connection, kind, following)
-        if not size:
-            return
-        page = dump_page(connection, kind, runs.identity, following.limit(size), size)
+        with runs.neutral_savepoint():
+            size, more = page_size(connection, kind, following)
+            if not size:
+                return
+            page = dump_page(connection, kind, runs.identity, following.limit(size), size)
         tally.refuse(page.problems)
         tally.skipped += page.skipped
         yield _tell_altered(runs, page, tally) if page.identities else page
@@ -43,7 +43,7 @@ def _tell_altered(runs: OrderedRuns, page: Page, tally: ExportTally) -> Page:
     """
     connection, kind = runs.connection, runs.kind
     exported = kind.identity.sql(kind.table.mapper.class_, apart=True).among(page.identities)
-    with savepoint(connection):
+    with runs.neutral_savepoint():
         altered = list(altered_values(connection, kind, [exported]))
     if not tally.exact:
         tally.warn(kind, len(altered), altered)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.database.dialects import keeps_instants, neutral_savepoint
 from histio.exporting.plan import ExportPlan
 
 SortKeys: TypeAlias = tuple[Any, ...]
@@ -39,6 +42,14 @@ class OrderedRuns:
         self._conditions = conditions
         self._sorted_by = [*([] if time is None else [time]), *plan.sort_keys]
         self.width = len(self._sorted_by)
+
+    def neutral_savepoint(self) -> AbstractContextManager[None]:
+        """A savepoint in which no setting of the session changes the values of the runs."""
+        return neutral_savepoint(self.connection, self.kind, has_instants=lambda: self._has_instants)
+
+    @functools.cached_property
+    def _has_instants(self) -> bool:
+        return keeps_instants(self.connection, [self.kind])
 
     def conditions(self, *further: Any) -> list[Any]:
         """The conditions of the runs, and *further* ones."""

@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import raw, savepoint
+from histio.database.dialects import neutral_savepoint, raw, savepoint
 from histio.exporting.dump import Page, dump_page, select_runs
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import RowFormatter, TooManyError
@@ -85,7 +85,7 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
 
 def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTally) -> Iterator[Page]:
     """Pages of runs in order; *tally* collects problems and warnings."""
-    with savepoint(connection):
+    with neutral_savepoint(connection, kind):
         plan = plan_export(kind, connection.dialect)
         time, criteria, bounds = criteria_of(connection, plan, filters)
         formatter = _find_formatter(connection, kind)
@@ -132,19 +132,20 @@ def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: Expor
 def _is_misspelled(runs: OrderedRuns, page: FastPage) -> bool:
     """Whether a run of *page*, or one that follows it, has an identity that no look-up finds."""
     conditions = runs.conditions(*runs.between(page.before, None))
-    return bool(misspelled(runs.connection, runs.kind, conditions)[0])
+    with runs.neutral_savepoint():
+        return bool(misspelled(runs.connection, runs.kind, conditions)[0])
 
 
 def _warn_of_altered(runs: OrderedRuns, within: Iterable[Any], count: int, tally: ExportTally) -> None:
     """Add *count* warnings; look up the values of the runs *within* conditions while the tally keeps them."""
     values = altered_values(runs.connection, runs.kind, runs.conditions(*within))
-    with savepoint(runs.connection), contextlib.closing(values):
+    with runs.neutral_savepoint(), contextlib.closing(values):
         tally.warn(runs.kind, count, values)
 
 
 def count_runs(connection: Connection, kind: Kind, filters: Filters) -> int:
     """How many runs `export_runs` yields, unless rows cannot be exported."""
-    with savepoint(connection):
+    with neutral_savepoint(connection, kind):
         _, criteria, bounds = criteria_of(connection, plan_export(kind, connection.dialect), filters)
         counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_).where(*criteria, *bounds)
         return connection.execute(counted).scalar_one()

@@ -9,12 +9,14 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects import altered, stored_text, unreadable
 from histio.exporting.tally import ExportTally, StoredValue
+from histio.kinds.column_types import underlying
 from histio.kinds.identity import Identity, IdentitySql
 from histio.kinds.table import Kind, Ledger, Table
-from histio.wire import quote
+from histio.wire import find_rounded_in, quote
 
 _StoredValues: TypeAlias = Generator[StoredValue, None, None]
 
@@ -25,21 +27,26 @@ class _Rule:
 
     Attributes:
         find: Returns a condition for the values of a column; None: it has no such values.
-        describe: Says what is wrong with a value, as it is stored and as it is read.
+        describe: Says what is wrong with a value of a type, as it is stored and as it is read; None: nothing.
         is_readable: Whether the values can be read. False: they are described as None.
     """
 
     find: Callable[[Connection, InstrumentedAttribute[Any]], sa.ColumnElement[bool] | None]
-    describe: Callable[[Any, Any], str]
+    describe: Callable[[Any, Any, TypeEngine[Any]], str | None]
     is_readable: bool
 
 
-def _describe_unreadable(stored: Any, _read: None) -> str:
+def _describe_unreadable(stored: Any, _read: None, _of: TypeEngine[Any]) -> str:
     return f"is stored as {quote(stored)}, which cannot be read."
 
 
-def _describe_altered(stored: Any, read: Any) -> str:
-    return f"is stored as {stored} and read as {read}."
+def _describe_altered(stored: Any, read: Any, of: TypeEngine[Any]) -> str | None:
+    if not isinstance(underlying(of), sa.JSON):
+        return f"is stored as {stored} and read as {read}."
+    number = find_rounded_in(stored)
+    if number is None:
+        return None
+    return f"is stored with {quote(number)}, which is read as {float.__repr__(number)}."
 
 
 _UNREADABLE = _Rule(unreadable, _describe_unreadable, is_readable=False)
@@ -135,11 +142,11 @@ def _values_of_table(
             run_words = _words(kind.identity, row[: ends[0]])
             own_words = _words(identity, row[ends[0] : ends[1]])
             pairs = zip(row[ends[1] :: 2], row[ends[1] + 1 :: 2], strict=True)
-            for member, (stored, read) in zip(conditions, pairs, strict=True):
-                if stored is not None:
+            for member, column, (stored, read) in zip(conditions, columns, pairs, strict=True):
+                fault = None if stored is None else rule.describe(stored, read, column.type)
+                if fault is not None:
                     names = (*_names_of(kind.table, path), table.names[member])
-                    text = f"{names[-1]} of {own_words} {rule.describe(stored, read)}"
-                    yield StoredValue(run_words, names, text)
+                    yield StoredValue(run_words, names, f"{names[-1]} of {own_words} {fault}")
 
 
 def _selected_parts(connection: Connection, identity: IdentitySql) -> list[Any]:

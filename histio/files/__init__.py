@@ -1,6 +1,7 @@
 """Read and write files of history: documents and streams, compressed or not."""
 
 from histio.files.limits import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, Limits, check_positive
+from histio.files.local import local_path
 from histio.files.reading import check_damage, check_follows, fail_if_damaged, reading
 from histio.files.sources import FilePath, Source, is_same_file
 from histio.files.streams import stream_header
@@ -22,6 +23,7 @@ __all__ = [
     "fail_if_damaged",
     "format_header_time",
     "is_same_file",
+    "local_path",
     "open_rejects",
     "reading",
     "stream_header",

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
+from histio.kinds.gate import Gate
 from histio.pointer import parse
 from histio.report import Fault
+from histio.wire import read_double
 
 
 class NotJsonError(ValueError):
@@ -24,20 +26,33 @@ def _refuse(constant: str) -> NoReturn:
 decoder = json.JSONDecoder(parse_constant=_refuse)
 """Decodes JSON, without the NaN and infinities that Python accepts."""
 
+_exact_decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=read_double)
+
+
+def decoder_for(gate: Gate) -> json.JSONDecoder:
+    """The decoder for a file of the kinds of *gate*: with JSON values, it returns `RoundedNumber` too."""
+    return _exact_decoder if gate.has_json else decoder
+
+
 # Without backtracking: a long or unterminated string takes linear time.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
-def decode(text: str, max_depth: int) -> Any:
+def decode(text: str, max_depth: int, by: json.JSONDecoder = decoder) -> Any:
     """Decode JSON *text*.
+
+    Args:
+        text: The text.
+        max_depth: The maximum depth of nesting.
+        by: The decoder.
 
     Raises:
         NotJsonError: It is not JSON, or nested too deeply.
     """
     check_depth(text, max_depth)
     try:
-        return decoder.decode(text)
+        return by.decode(text)
     except json.JSONDecodeError as error:
         raise NotJsonError(f"{error.msg} (column {error.pos + 1})") from None
     except RecursionError:

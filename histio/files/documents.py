@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, check_depth, decoder, describe_repeated_name
+from histio.files.decoding import NotJsonError, check_depth, decoder_for, describe_repeated_name
 from histio.files.leftovers import describe_leftover
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.sources import DamageError, Source
@@ -62,6 +62,7 @@ class Document:
         self._source = source
         self._collections = collections
         self._limits = max_line_bytes, max_depth
+        self._decoder = decoder_for(gate)
         self.damage: tuple[Problem, ...] = ()
         self.repeated = ProblemList()
         self._lists: list[str] = []
@@ -138,16 +139,17 @@ class Document:
                 raise
 
     def _text(self) -> _Text:
-        return _Text(self._source, *self._limits)
+        return _Text(self._source, self._decoder, *self._limits)
 
 
 class _Text:
     """Reads JSON values from a file; only the current value is in memory."""
 
-    def __init__(self, source: Source, max_size: int, max_depth: int) -> None:
+    def __init__(self, source: Source, decoder: json.JSONDecoder, max_size: int, max_depth: int) -> None:
         self._name = source.name
         self._reader = source.open(again=True)
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._characters = codecs.getincrementaldecoder("utf-8")()
+        self._json = decoder
         self._max_size = max_size
         self._max_depth = max_depth
         self._text = ""
@@ -168,9 +170,9 @@ class _Text:
         if len(rest) > self._max_size:
             raise self._too_long()
         data = self._reader.read(max(tuning().chunk, len(rest)))
-        held, _ = self._decoder.getstate()
+        held, _ = self._characters.getstate()
         try:
-            self._text = rest + self._decoder.decode(data, final=not data)
+            self._text = rest + self._characters.decode(data, final=not data)
         except UnicodeDecodeError as error:
             if not data:
                 raise self._cut() from None
@@ -245,7 +247,7 @@ class _Text:
         """Decode the next value, and return the length of its text too."""
         while True:
             try:
-                value, end = decoder.raw_decode(self._text, self._at)
+                value, end = self._json.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 is_open = error.msg.startswith("Unterminated string")
                 is_near = error.pos >= len(self._text) - _TAIL

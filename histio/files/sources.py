@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import io
 import json
 import os
@@ -12,10 +11,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeAlias, TypeGuard
+from typing import Any, BinaryIO, Self, TypeAlias
 
 from histio.files.compression import DamageError, Decompress, choose_decompressor, plain
 from histio.files.limits import MAX_BYTES
+from histio.files.urls import RemoteFile, is_url, strip_file_scheme
 from histio.redact import strip_secrets
 
 __all__ = [
@@ -23,8 +23,6 @@ __all__ = [
     "FilePath",
     "Source",
     "is_same_file",
-    "is_url",
-    "load_fsspec",
     "refuse_text",
 ]
 
@@ -64,6 +62,7 @@ class Source:
     """
 
     def __init__(self, path: FilePath, *, max_bytes: int = MAX_BYTES) -> None:
+        path = strip_file_scheme(path)
         self._max_bytes = max_bytes
         self._opened: BinaryIO | None = None
         self.size: int | None = None
@@ -98,11 +97,9 @@ class Source:
         return file, file.seekable()
 
     def _remote(self, url: str) -> tuple[BinaryIO, bool]:
-        system, path = load_fsspec().url_to_fs(url)
-        self._opened = file = system.open(path, "rb")
-        self.size = getattr(file, "size", None)
-        # Files of unknown size claim to be seekable, and fail to seek.
-        return file, self.size is not None and file.seekable()
+        self._opened = file = RemoteFile(url)
+        self.size = file.size
+        return file, file.seekable()
 
     def _borrow(self, file: BinaryIO) -> tuple[BinaryIO, bool]:
         refuse_text(file)
@@ -221,23 +218,6 @@ class Source:
     def _end(self) -> None:
         if self._reader is not None:
             self._reader.close()
-
-
-def is_url(path: object) -> TypeGuard[str]:
-    """Whether *path* is a URL, and not a path or an open file."""
-    return isinstance(path, str) and "://" in path
-
-
-def load_fsspec() -> Any:
-    """Import fsspec, which opens URLs.
-
-    Raises:
-        ImportError: It is not installed.
-    """
-    try:
-        return importlib.import_module("fsspec").core
-    except ImportError as error:
-        raise ImportError("URLs need fsspec: install histio[urls]") from error
 
 
 def is_same_file(one: object, other: object) -> bool:

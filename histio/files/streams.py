@@ -11,7 +11,14 @@ from itertools import islice
 from typing import Any
 
 from histio.errors import DocumentError
-from histio.files.decoding import NotJsonError, decode, decoder, describe_repeated_name, find_repeated_names
+from histio.files.decoding import (
+    NotJsonError,
+    decode,
+    decoder,
+    decoder_for,
+    describe_repeated_name,
+    find_repeated_names,
+)
 from histio.files.leftovers import describe_leftover, first_member, is_blank
 from histio.files.limits import MAX_BLANK_LINES
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
@@ -89,6 +96,7 @@ class Stream:
         header: The header, from the first line.
         damage: After `items`: the problems of a stream that is truncated or corrupt; empty if it is complete.
         repeated: A problem for each repeated name in the header.
+        sha256: After `items`: the digest of the runs.
 
     Raises:
         DocumentError: The header is missing or invalid, or has an unsupported version.
@@ -100,12 +108,14 @@ class Stream:
         self._kinds = gate.kinds
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
+        self._decoder = decoder_for(gate)
         self.repeated = ProblemList()
         self.header = self._read_header()
         # The beginning of a line in an export; the gate only checks the current version.
         newest = self.version == gate.version
         self._openings = {f'{{"{kind}":'.encode(): kind for kind in gate.kinds} if newest else {}
         self.damage: tuple[Problem, ...] = ()
+        self.sha256: str | None = None
 
     @property
     def version(self) -> str:
@@ -166,6 +176,7 @@ class Stream:
             self.damage = (_problem(error.code, error.message, number + 1),)
         else:
             self.damage = tuple(self._disagreements(seal, found, number)) if self.is_sealed else ()
+            self.sha256 = seal.sha256
 
     def _read_fast(self, line: bytes, number: int, seal: Seal) -> RawRun | None:
         """The run of a *line* that the gate accepts directly; None: the line takes the full path."""
@@ -230,7 +241,7 @@ class Stream:
         else:
             try:
                 text = _text(line)
-                decoded = decode(text, self._max_depth)
+                decoded = decode(text, self._max_depth, self._decoder)
             except NotJsonError as error:
                 if line.endswith(b"\n") or not self.is_sealed:
                     self._count_unread(line, seal)

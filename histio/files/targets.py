@@ -8,7 +8,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from histio.files.compression import Compression, Compressor, compressor
-from histio.files.sources import is_url, load_fsspec, refuse_text
+from histio.files.sources import refuse_text
 from histio.files.temporaries import open_temporary
+from histio.files.urls import is_url, strip_file_scheme, upload
 from histio.progress import before_last_step
 from histio.redact import strip_secrets
 
@@ -145,13 +145,14 @@ def _open_file(
     path: str | os.PathLike[str] | BinaryIO, *, overwrite: bool
 ) -> AbstractContextManager[BinaryIO]:
     """Open the file that stores the bytes; it is in place when the block has ended without an error."""
+    path = strip_file_scheme(path)
     if path == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "standard output is closed")
         sys.stdout.flush()
         return _use_open_file(sys.stdout.buffer)
     if is_url(path):
-        return _upload(path, overwrite=overwrite)
+        return upload(path, overwrite=overwrite)
     if not isinstance(path, (str, os.PathLike)):
         return _use_open_file(path)
     real = Path(os.path.realpath(path))
@@ -228,18 +229,3 @@ def _sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _upload(url: str, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """Open a local file that is uploaded to *url* in the end."""
-    system, path = load_fsspec().url_to_fs(url)
-    if not overwrite and system.exists(path):
-        raise _exists(strip_secrets(url))
-    with tempfile.TemporaryDirectory(prefix="histio-") as directory:
-        local = Path(directory, "upload")
-        with local.open("xb") as file:
-            yield file
-        if not overwrite and system.exists(path):
-            raise _exists(strip_secrets(url))
-        system.put_file(str(local), path)

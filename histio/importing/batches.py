@@ -36,6 +36,9 @@ class Places(Protocol):
     def learn(self, connection: Connection) -> bool:
         """Ask the database for more unique rules; return whether there are any."""
 
+    def postpone(self, rows: Sequence[Row]) -> set[Row]:
+        """Those of *rows* that can wait until others have given up the values that they take."""
+
     def group(self, rows: Sequence[Row]) -> list[list[Row]]:
         """Split *rows* into groups that can be written one after the other."""
 
@@ -99,10 +102,12 @@ class _Batches:
             yield batch[0][0], fault
             return
         _log.debug("%d runs refused by a constraint: trying fewer", len(batch))
-        written = set() if self.rivals is None else self.rivals.find(rows)
-        yield from ((place, fault) for place, row in batch if row in written)
-        rest = [(place, row) for place, row in batch if row not in written]
-        for part in filter(None, [rest] if written else self._halve(rest)):
+        refused = set() if self.rivals is None else self.rivals.find(rows)
+        if isinstance(fault, Repeated) and self.places is not None:
+            refused |= self.places.postpone(rows)
+        yield from ((place, fault) for place, row in batch if row in refused)
+        rest = [(place, row) for place, row in batch if row not in refused]
+        for part in filter(None, [rest] if refused else self._halve(rest)):
             yield from self.write(part)
 
     def _try(self, rows: Sequence[Row]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from histio.database.sessions import Habits
@@ -10,12 +10,13 @@ from histio.importing.classify import Classifier
 from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
 from histio.importing.graph import LEFT, Need, RunGraph
-from histio.importing.open_runs import RunsOfWindow, WaitingRuns
+from histio.importing.open_runs import RunsOfWindow, WaitingRuns, load_in_groups
 from histio.importing.repetitions import shared_identities
 from histio.importing.row_counts import RowCounts
-from histio.importing.run import OnDuplicate, Run
+from histio.importing.run import WRITTEN, OnDuplicate, Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.two_steps import TwoSteps
+from histio.importing.update.compare import warn_of_changed
 from histio.importing.update.update import Updater
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts
@@ -29,7 +30,7 @@ class FullPath:
         destination: The database.
         habits: The habits of the session that is used.
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
-        counts: Decides whether written rows have to be counted.
+        counts: Decides what has to be checked after rows are written.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
     """
@@ -48,6 +49,8 @@ class FullPath:
         self._dependencies = destination.dependencies
         self._spool = destination.spool
         self._resolver = destination.resolver
+        self._counts = counts
+        self._updates = on_duplicate == "update"
         self._deferred = deferred
         self._open: dict[Run, list[Need]] = {}
         self._updater = Updater(destination, habits=habits, deferred=deferred)
@@ -77,9 +80,11 @@ class FullPath:
     def take(self, runs: list[Run], *, last: bool) -> None:
         """Import *runs*, those that others refer to first.
 
-        Runs that refer to runs which are not stored get no outcome, unless this is the *last* attempt.
+        Runs that refer to runs which are not stored, or take unique values that other rows have, get no
+        outcome, unless this is the *last* attempt.
         """
         self._open.clear()
+        self._updater.may_wait = not last
         for run in runs:
             self._destination.note_keys(run)
         for wave in self._dependencies.waves(runs):
@@ -89,11 +94,17 @@ class FullPath:
         self._write_open(runs)
         for run in runs if last else ():
             run.outcome = run.outcome or "rejected"
+        self._warn_of_changed([run for run in runs if run.outcome in WRITTEN])
 
     def write_waiting(self, waiting: WaitingRuns) -> None:
         """Write the *waiting* runs that need only stored runs and each other."""
-        self._two_steps.write(self._spool.graph, waiting)
-        self._spool.end(number for number, _, step in self._spool.graph.runs() if step != LEFT)
+        graph = self._spool.graph
+        self._two_steps.write(graph, waiting)
+        if any(map(self._counts.may_change_values, self._destination.kinds)):
+            for group in load_in_groups((each for each in graph.runs() if each[2] != LEFT), waiting):
+                self._warn_of_changed(group.values())
+                waiting.warn(group.values())
+        self._spool.end(number for number, _, step in graph.runs() if step != LEFT)
 
     def wait(self, run: Run, number: int | None) -> None:
         """Let *run* wait, under the *number* under which it has waited before, if it has."""
@@ -103,8 +114,14 @@ class FullPath:
 
     def provide(self, graph: RunGraph, runs: Sequence[Run]) -> None:
         """Tell *graph* which of *runs* are stored now."""
-        written = (run for run in runs if run.outcome in ("imported", "updated"))
+        written = (run for run in runs if run.outcome in WRITTEN)
         graph.provide(name for run in written for name in self._dependencies.names_of(run))
+
+    def _warn_of_changed(self, written: Collection[Run]) -> None:
+        """Warn in *written* runs about values that the database has changed."""
+        for kind in {run.kind for run in written}:
+            if self._counts.may_change_values(kind):
+                warn_of_changed(self._destination, kind, [run for run in written if run.kind is kind])
 
     def _import(self, runs: list[Run], *, last: bool) -> list[Run]:
         """Import *runs*; return those that share an identity with another one of them.
@@ -132,6 +149,8 @@ class FullPath:
             of_kind = {run: rows[run] for run in accepted if run.kind is kind}
             rivals = self._writer.write(kind, of_kind, deferred=self._deferred)
             self._classifier.settle(kind, rivals)
+            for run in self._writer.blocked if self._updates and not last else ():
+                run.outcome = None  # an update may give up the value
         return again
 
     def _reject_or_wait(self, run: Run, *, last: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from histio.database.dialects import savepoint
+from histio.database.dialects import neutral_savepoint
 from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter
 from histio.exporting.plan import plan_export
@@ -130,7 +130,7 @@ class LookUps:
     def _resolve(self, runs: Sequence[Run]) -> None:
         for run in with_pauses(runs):
             self._destination.note_keys(run)
-        with savepoint(self._destination.connection):
+        with neutral_savepoint(self._destination.connection, *self._destination.kinds):
             self._destination.builder.build(runs)
         for run in with_pauses(runs):
             note_entries(run)

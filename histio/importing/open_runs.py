@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from histio.importing.counts import Tally
@@ -73,6 +73,12 @@ class WaitingRuns:
         self._tally.add(run)
         if run.outcome == "rejected":
             self._spool.end([number])
+
+    def warn(self, runs: Iterable[Run]) -> None:
+        """Report further warnings of *runs*, which have been counted."""
+        for run in runs:
+            run.forget_cuts()  # these have been reported
+            self._tally.warn(run)
 
     def begin(self) -> None:
         self._mark = self._tally.mark()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.database.dialects import RowFaultError, counts_truly, latest
+from histio.database.dialects import Kept, RowFaultError, latest, what_is_kept
 from histio.importing.row import Insert, Row
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
@@ -18,7 +19,7 @@ from histio.kinds.table import Kind, Table
 
 
 class RowCounts:
-    """Decides whether the rows of a kind have to be counted after they are written.
+    """Decides what has to be checked after the rows of a kind are written.
 
     Args:
         connection: A connection to the database.
@@ -26,13 +27,26 @@ class RowCounts:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._needed: dict[Kind, bool] = {}
+        self._kept: dict[Kind, Kept] = {}
 
     def are_needed(self, kind: Kind) -> bool:
         """Whether the database may report another number of rows for *kind* than it keeps."""
-        if kind not in self._needed:
-            self._needed[kind] = not counts_truly(self._connection, core_tables(kind))
-        return self._needed[kind]
+        return not self._ask(kind).number
+
+    def may_change_values(self, kind: Kind) -> bool:
+        """Whether the database may store other values for *kind* than it is given, or computes some."""
+        return not self._ask(kind).values or _is_computed(kind)
+
+    def _ask(self, kind: Kind) -> Kept:
+        if kind not in self._kept:
+            self._kept[kind] = what_is_kept(self._connection, core_tables(kind))
+        return self._kept[kind]
+
+
+@functools.cache
+def _is_computed(kind: Kind) -> bool:
+    """Whether the database computes members of *kind*."""
+    return any(table.computed for table in kind.table.all())
 
 
 def core_tables(kind: Kind) -> list[sa.Table]:

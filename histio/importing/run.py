@@ -15,6 +15,7 @@ from histio.pointer import pointer
 from histio.report import LISTED, Fault, Problem, ProblemList, Renaming, Severity
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
+WRITTEN: tuple[Outcome, ...] = ("imported", "updated")
 OnDuplicate = Literal["skip", "error", "update", "verify"]
 Values = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from histio.database.dialects import hides_rivals
+from histio.database.dialects import Repeated, hides_rivals
 from histio.database.sessions import Habits
 from histio.importing.batches import write
 from histio.importing.bulk import insert_in_bulk
@@ -33,6 +33,7 @@ class RunWriter:
 
     Attributes:
         written: The kinds of which runs have been written.
+        blocked: The runs of the last call that have a unique value which another row has.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class RunWriter:
         self._counts = counts
         self._deferred = deferred
         self.written: set[Kind] = set()
+        self.blocked: list[Run] = []
 
     def write(self, kind: Kind, rows: Mapping[Run, Row], *, deferred: bool) -> list[Run]:
         """Write the *rows* of runs of *kind*, and set the outcomes of the runs.
@@ -65,6 +67,7 @@ class RunWriter:
         Raises:
             sqlalchemy.exc.DBAPIError: No row is at fault, as after a deadlock or a lost connection.
         """
+        self.blocked.clear()
         if not rows:
             return []
         destination, runs = self._destination, list(rows)
@@ -117,6 +120,8 @@ class RunWriter:
         )
         run.note(fault, *steps)
         run.outcome = "rejected"
+        if isinstance(constraint, Repeated):
+            self.blocked.append(run)
 
     def _note_imported(self, kind: Kind, runs: list[Run]) -> None:
         for run in runs:

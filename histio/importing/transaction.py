@@ -83,7 +83,7 @@ def import_items(
             on_duplicate=on_duplicate,
             deferred=_may_check_deferred(connection, tables),
         )
-        with strict(connection):
+        with strict(connection, destination.kinds, destination.stored):
             transaction.take(items)
             if last:
                 transaction.take_waiting()

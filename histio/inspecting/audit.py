@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from histio.bound import Bound
+from histio.exporting.ownerless import find_ownerless
 from histio.exporting.pages import export_runs
 from histio.files import (
     MAX_BYTES,
@@ -38,6 +39,9 @@ def audit(
 ) -> Iterator[Problem]:
     """Check numbers against the rules in the ``Meta.audits`` of their schemas, in constant memory.
 
+    In a database, rows of ledgers that belong to no run are found too: their foreign key is NULL, or names no
+    row.
+
     Args:
         source: A file: a path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard
             input; its runs of wrong form are ignored. Or a history, whose database is audited.
@@ -48,7 +52,7 @@ def audit(
 
     Yields:
         A warning with the code ``audit`` for each broken rule. In a database, pointers lead into the run, and
-        the run has no index.
+        the run has no index. The warnings about rows without run come first, and have no `Problem.uuid`.
 
     Raises:
         DocumentError: The file is not a history, or, after its last run, it is damaged.
@@ -73,6 +77,7 @@ def note_audits(run: Run, record: Any) -> None:
 def _audit_database(bound: Bound) -> Iterator[Problem]:
     checker = RunChecker(bound, bound.versions.current, None)
     with bound.database.reading(None) as connection:
+        yield from find_ownerless(connection, bound.kinds)
         for kind in bound.kinds:
             for index, record in enumerate(export_runs(connection, kind)):
                 if audit_record(kind.table, record):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from histio.kinds.explain import TOO_LARGE, Explainer, explain, explain_exported_at, explain_foreign
+from histio.kinds.fields import Json
 from histio.kinds.json_schema import DRAFT
 from histio.pointer import pointer
 from histio.report import Problem
@@ -44,12 +45,14 @@ class Gate:
         version: The version of the format that it describes.
         kinds: The names of the kinds of run.
         text_kinds: The kinds whose JSON text `read` can decode.
+        has_json: Whether a kind has members with any JSON value.
     """
 
     def __init__(self, schema: JsonSchema, *, older: Iterable[str] = ()) -> None:
         self.schema = schema
         self.version: str = schema["properties"]["version"]["const"]
         self.kinds: tuple[str, ...] = tuple(schema["$defs"]["header"]["properties"]["kinds"]["items"]["enum"])
+        self.has_json = Json.definition in schema["$defs"]
         self._older = frozenset(older)
         self._envelope = Explainer(_without_items(schema))
         self._explaining = {

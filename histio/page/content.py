@@ -13,6 +13,7 @@ from histio.page.draw import Drawing
 from histio.page.figures import format_number, path_to_title, shorten, to_title
 from histio.page.gather import FINDINGS, GatheredHistory, GatheredKind
 from histio.page.totals import Sums
+from histio.redact import redact
 from histio.report import KEPT, ImportReport, Problem, list_outcomes
 
 _LONGEST_MESSAGE = 300
@@ -35,7 +36,7 @@ def build_content(
     kinds = [_kind(kind, drawing, history) for kind in gathered.kinds]
     rules = [rule for kind in gathered.kinds for rule in _rules(kind)]
     return {
-        "name": shorten(gathered.name),
+        "name": shorten(redact(gathered.name)),
         "facts": list(_facts(gathered)),
         "invalid": gathered.invalid,
         "kinds": kinds,

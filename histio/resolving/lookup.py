@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -12,8 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, aliased
 
 from histio.database.dialects import CharacterSets
-from histio.kinds.column_types import underlying
+from histio.kinds.column_types import is_decorated, underlying
 from histio.kinds.fields.references import Key
+from histio.kinds.fields.times import as_utc
 from histio.kinds.mapping import attribute, column_of
 from histio.kinds.selects import KEYS_PER_STATEMENT, NOT_EAGERLY, is_among
 
@@ -116,9 +118,9 @@ class Lookup:
             statement = statement.where(self._has_any(paths, chunk))
             if entities:
                 statement = statement.add_columns(self.mapper.class_).options(NOT_EAGERLY)
-            padded = {path for path, column in paths.items() if _is_padded(column)}
+            readers = {path: _reader_of(column) for path, column in paths.items()}
             for row in execute(statement):
-                keys = self._keys_of(row, paths, padded)
+                keys = self._keys_of(row, readers)
                 yield Found(dict(zip(self.columns, row, strict=False)), keys, row[-1] if entities else None)
 
     def select(self) -> tuple[sa.Select[Any], dict[str, Any]]:
@@ -146,11 +148,10 @@ class Lookup:
                 conditions.append(is_among([paths[path] for path in key], values))
         return sa.or_(*conditions)
 
-    def _keys_of(self, row: Any, paths: Iterable[str], padded: Collection[str]) -> dict[Key, Any]:
-        """The keys of a row that `select` has read, without the trailing spaces of *padded* paths."""
+    def _keys_of(self, row: Any, readers: Mapping[str, Callable[[Any], Any]]) -> dict[Key, Any]:
+        """The keys of a row that `select` has read, in the form of loaded ones."""
         parts = {
-            path: _strip(row[index]) if path in padded else row[index]
-            for index, path in enumerate(paths, len(self.columns))
+            path: read(row[index]) for index, (path, read) in enumerate(readers.items(), len(self.columns))
         }
         return {
             key: tuple(parts[path] for path in key) if len(key) > 1 else parts[key[0]] for key in self.keys
@@ -159,12 +160,24 @@ class Lookup:
 
 def strip_padding(column: Any, value: Any) -> Any:
     """*value* without the trailing spaces that a column of CHAR(n) adds."""
-    return _strip(value) if _is_padded(column) else value
+    return _strip(value) if isinstance(underlying(column.type), sa.CHAR) else value
 
 
-def _is_padded(column: Any) -> bool:
-    return isinstance(underlying(column.type), sa.CHAR)
+def _reader_of(column: Any) -> Callable[[Any], Any]:
+    """A function that converts values of *column* to the form of loaded ones."""
+    stored = underlying(column.type)
+    if isinstance(stored, sa.DateTime) and stored.timezone and not is_decorated(column.type):
+        return _as_utc  # some databases return times without a time zone
+    return _strip if isinstance(stored, sa.CHAR) else _same
+
+
+def _as_utc(value: Any) -> Any:
+    return as_utc(value) if isinstance(value, dt.datetime) else value
 
 
 def _strip(value: Any) -> Any:
     return value.rstrip(" ") if isinstance(value, str) else value
+
+
+def _same(value: Any) -> Any:
+    return value

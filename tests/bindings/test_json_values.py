@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
 import histio
-from histio import History, Json
+from histio import History, Json, cli
 from histio.tuning import tuned
 from histio.wire import equal
 from tests.support.bakery import number
@@ -110,16 +111,19 @@ def test_what_is_made_alike_is_equal_to_what_it_was_and_stays(value):
 
 
 @pytest.mark.thorough
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(ANY.map(lambda value: {"value": value}), min_size=1, max_size=4))
-def test_all_databases_give_the_same_bytes(databases, values):
-    texts = set()
-    for dialect in ("sqlite", "postgresql", "mariadb"):
-        metadata, kind = host(JSONB, required(Json))
-        engine = databases.of_host(dialect)(metadata)
-        into(engine, kind, *values)
-        texts.add(json.dumps(exported(History(engine, kind))))
-    assert texts == {json.dumps(things(*map(Json().to_wire, values)))}
+def test_all_databases_give_the_same_bytes(databases):
+    metadata, kind = host(JSONB, required(Json))
+
+    @settings(max_examples=examples(60))
+    @given(st.lists(ANY.map(lambda value: {"value": value}), min_size=1, max_size=4))
+    def check(values):
+        engines = [databases.of_host(dialect)(metadata) for dialect in ("sqlite", "postgresql", "mariadb")]
+        for engine in engines:
+            into(engine, kind, *values)
+        texts = {json.dumps(exported(History(engine, kind))) for engine in engines}
+        assert texts == {json.dumps(things(*map(Json().to_wire, values)))}
+
+    check()
 
 
 def test_functions_of_the_hosts_for_json_take_the_full_path(tmp_path):
@@ -129,3 +133,143 @@ def test_functions_of_the_hosts_for_json_take_the_full_path(tmp_path):
     metadata.create_all(engine)
     assert "have to be written by SQLAlchemy" in History(engine, kind).explain()
     engine.dispose()
+
+
+# --- numbers with more digits than a double ---------------------------------------------------------------
+
+LONG = "12345678901234567890.123456789"
+ROUNDED = {
+    '{"price": 12345678901234567890.123456789}': "/price",
+    '[1, {"a/b": [0.1000000000000000055511151231257827]}]': "/1/a~1b/0",
+    "1e400": "",
+    "[-1e999]": "/0",
+    "1e-400": "",
+    "0.100000000000000012": "",
+    '{"_schema": 123456789.12345678901}': "/_schema",
+}
+EXACT = [
+    *("0.1", "0.10000000000000001", "0.30000000000000004", "1E+2", "-0.0", "1e22", "1.7976931348623157e308"),
+    # All digits of the double.
+    *("0.1000000000000000055511151231257827021181583404541015625", "100000000000000000000000.000"),
+]
+
+
+def document_of(*texts):
+    runs = [f'{{"uuid": "{number(n)}", "value": {text}}}' for n, text in enumerate(texts)]
+    return io.BytesIO(f'{{"version": "1.0", "things": [{",".join(runs)}]}}'.encode())
+
+
+def stream_of(*texts):
+    header = '{"header":{"version":"1.0","kinds":["thing"],"sealed":false}}\n'
+    lines = [f'{{"thing":{{"uuid":"{number(n)}","value":{text}}}}}\n' for n, text in enumerate(texts)]
+    return io.BytesIO((header + "".join(lines)).encode())
+
+
+@pytest.fixture
+def of_json(sqlite_of):
+    """A history of runs with any JSON in SQLite, and what it is written to."""
+    metadata, kind = host(sa.JSON(), required(Json))
+    return History(sqlite_of(metadata), kind)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
+@pytest.mark.parametrize("make", [document_of, stream_of])
+def test_a_number_that_a_double_cannot_hold_is_a_problem_at_its_place(of_json, make, full):
+    rejects = io.BytesIO()
+    with tuned(full_path_only=full):
+        report = of_json.import_file(make(*ROUNDED, *EXACT), rejects=rejects)
+    checked = [problem.pointer for problem in histio.check_file(make(*ROUNDED), history=of_json)]
+    assert {problem.code for problem in report.problems} == {"precision"}
+    assert [problem.pointer.partition("/value")[2] for problem in report.problems] == [*ROUNDED.values()]
+    assert [pointer.partition("/value")[2] for pointer in checked] == [*ROUNDED.values()]
+    assert (report.imported, report.rejected) == (len(EXACT), len(ROUNDED))
+    assert all(text.encode() in rejects.getvalue() for text in ROUNDED)
+    found = [each["value"] for each in exported(of_json)["things"]]
+    assert list(map(float, found)) == [float(text) for text in EXACT]
+
+
+def test_the_problem_says_what_would_be_stored(of_json):
+    report = of_json.import_file(document_of(LONG, "1e400"))
+    assert [problem.message for problem in report.problems] == [
+        f"A double cannot hold {LONG}: it would be stored as 1.2345678901234567e+19.",
+        "A double cannot hold 1e400: it would be stored as inf.",
+    ]
+
+
+def test_verify_and_diff_see_digits_that_are_not_stored_and_merge_writes_no_others(of_json):
+    of_json.import_document(things({"price": 12345678901234567890.0}))
+    given = f'{{"price": {LONG}}}'
+    assert [
+        each.code for each in of_json.import_file(document_of(given), on_duplicate="verify").problems
+    ] == ["precision"]
+    [found] = histio.diff(document_of(given), of_json)
+    assert [change.pointer for change in found.changes] == ["/value"]
+    assert LONG in str(found)
+    assert list(histio.diff(document_of(given), stream_of(given), history=of_json)) == []
+    assert len(list(histio.diff(document_of(given), stream_of(f"{given[:-1]}1}}"), history=of_json))) == 1
+    with pytest.raises(histio.ExportError, match="has a number that a double cannot hold"):
+        histio.merge([document_of(given)], io.BytesIO(), history=of_json)
+
+
+def test_the_command_line_refuses_such_numbers(tmp_path, capsys):
+    (tmp_path / "given.json").write_bytes(document_of(LONG).getvalue())
+    of_kind = ["--history", f"{__name__}:JSON"]
+    assert cli.main(["check", str(tmp_path / "given.json"), *of_kind]) == 1
+    assert f"A double cannot hold {LONG}" in capsys.readouterr().out
+
+
+JSON = History(None, host(sa.JSON(), required(Json))[1])
+
+
+def test_a_measured_number_is_still_the_nearest_double(sqlite_of):
+    metadata, kind = host(sa.JSON(), required(Json), ratio=sa.Column(sa.Double, nullable=False))
+    kind = type("Kind", (kind,), {"ratio": required(histio.Number)})
+    history = History(sqlite_of(metadata), kind)
+    run = f'"uuid": "{number(0)}", "value": 1, "ratio": 0.1000000000000000055511151231257827'
+    given = f'{{"version": "1.0", "things": [{{{run}}}]}}'.encode()
+    assert history.import_file(io.BytesIO(given)).imported == 1
+    assert exported(history)["things"][0]["ratio"] == 0.1
+    assert history.import_file(io.BytesIO(given), on_duplicate="verify").skipped == 1
+    assert list(histio.diff(io.BytesIO(given), history)) == []
+
+
+INTEGERS = [2**53 + 1, 2**63, -(2**64) - 1, 10**29 + 1, 10**400 + 1]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
+def test_integers_of_any_size_are_stored_digit_by_digit(create, full):
+    metadata, kind = host(JSONB, required(Json))
+    history = History(create(metadata), kind)
+    with tuned(full_path_only=full):
+        report = history.import_file(stream_of(*(f"[{each}]" for each in INTEGERS)))
+        assert (report.imported, report.problems) == (len(INTEGERS), ())
+        assert [each["value"] for each in exported(history)["things"]] == [[each] for each in INTEGERS]
+        file = io.BytesIO()
+        history.export_file(file)
+    assert all(str(each).encode() in file.getvalue() for each in INTEGERS)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
+@pytest.mark.parametrize("column_type", [sa.JSON(), JSONB])
+def test_a_stored_number_with_more_digits_is_exported_as_read_with_a_warning(create, full, column_type):
+    metadata, kind = host(column_type, Json(), nullable=True)
+    engine = create(metadata)
+    stored = [f'{{"price": {LONG}}}', "[0.30000000000000004, 17976931348623157e292]", None]
+    with engine.begin() as connection:
+        for n, text in enumerate(stored):
+            insert = sa.text("INSERT INTO things (uuid, value) VALUES (:uuid, :text)")
+            connection.execute(insert, {"uuid": number(n), "text": text})
+    history, file = History(engine, kind), io.BytesIO()
+    with tuned(full_path_only=full):
+        report = history.export_file(file)
+        exact = history.export_file(io.BytesIO(), exact=True, on_unreadable="skip")
+    assert exported(history)["things"][0]["value"] == {"price": 12345678901234567000}
+    assert [(each.code, each.pointer, each.uuid) for each in report.warnings] == [
+        ("precision", "/value", number(0))
+    ]
+    assert f"is stored with {LONG}, which is read as 1.2345678901234567e+19." in report.warnings[0].message
+    assert (report.exported, report.warning_count) == (3, 1)
+    assert [(each.code, each.uuid) for each in exact.problems] == [("precision", number(0))]
+    assert (exact.exported, exact.skipped, exact.warning_count) == (2, 1, 0)
+    updated = history.import_file(io.BytesIO(file.getvalue()), on_duplicate="update")
+    assert (updated.skipped, [each.code for each in updated.warnings]) == (3, ["precision"])

@@ -23,7 +23,7 @@ from tests.support.reports import codes_of
 from tests.support.special_columns import into, required, rows_of, same_by_either_path
 
 QUIETLY = settings(
-    max_examples=examples(40),
+    max_examples=examples(20),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

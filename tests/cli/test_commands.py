@@ -215,6 +215,16 @@ def test_exact_makes_an_export_fail_for_what_is_stored_otherwise(spoiled, run):
     assert (code, "Runs left out, because the format cannot hold them: 2\n" in printed) == (3, True)
 
 
+def test_an_export_leaves_out_what_an_earlier_one_has(home, run):
+    run(f"export first.jsonl --kind assembly_run {BAKERY}")
+    code, printed, _ = run(f"export later.jsonl --differs-from first.jsonl {BAKERY}")
+    assert (code, "Runs left out, because the earlier export has them: 1\n" in printed) == (0, True)
+    code, printed, _ = run(f"export last.jsonl --json --differs-from later.jsonl {BAKERY}")
+    assert (json.loads(printed)["exported"], json.loads(printed)["unchanged"]) == (1, 5)
+    code, _, errors = run(f"export other.jsonl --differs-from nowhere.jsonl {BAKERY}")
+    assert (code, "nowhere.jsonl" in errors) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("options", "count"),
     [
@@ -603,6 +613,13 @@ def test_text_from_a_file_does_not_steer_the_terminal(home, run):
     for line in (f"check {file}", f"import {file} {BRANCH}", f"references {file}", f"inspect {file}"):
         _, printed, errors = run(line)
         assert not {"\x1b", "\x07", "\u202e", "\r"} & set(printed + errors)
+
+
+@pytest.mark.parametrize("columns", [1, 20, 60])
+def test_a_table_is_whole_on_a_narrow_terminal(home, run, monkeypatch, columns):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert "finished_unit_slug" in run("references history.jsonl")[1]
 
 
 def test_a_mark_that_steers_is_shown_as_what_it_is():

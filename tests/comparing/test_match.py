@@ -116,10 +116,13 @@ def two_of(databases):
     return make
 
 
-@pytest.mark.parametrize("complete", [True, False], ids=["complete", "with members left out"])
-@pytest.mark.parametrize(("dialect", "examples"), [("sqlite", 10), ("postgresql", 2), ("mariadb", 2)])
-def test_all_that_compares_runs_agrees(two_of, tmp_path, dialect, examples, complete):
-    agree(two_of(dialect, Base), JobSchema, tmp_path, ledgers(complete=complete), examples, complete=complete)
+@pytest.mark.parametrize(("dialect", "examples"), [("sqlite", 8), ("postgresql", 2), ("mariadb", 2)])
+def test_all_that_compares_runs_agrees(two_of, tmp_path, dialect, examples):
+    agree(two_of(dialect, Base), JobSchema, tmp_path, ledgers(complete=True), examples)
+
+
+def test_all_that_compares_runs_agrees_where_members_are_left_out(two_of, tmp_path):
+    agree(two_of("sqlite", Base), JobSchema, tmp_path, ledgers(complete=False), 6, complete=False)
 
 
 @pytest.mark.parametrize(("dialect", "examples"), [("sqlite", 10), ("postgresql", 2), ("mariadb", 2)])

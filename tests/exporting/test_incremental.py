@@ -13,6 +13,7 @@ from histio import BindingError, DocumentError, History
 from histio.models import ProductionConsumption, ProductionRun
 from histio.schemas import ProductionConsumptionSchema
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
+from tests.support.databases import stocked
 
 OLD, NEW = "2025-12-08T10:00:00Z", "2025-12-20T08:30:00Z"
 MOMENT = dt.datetime(2025, 12, 20, 8, 30, tzinfo=dt.UTC)
@@ -161,3 +162,72 @@ def test_a_member_that_is_no_time_tells_nothing():
 
     with pytest.raises(BindingError, match=r"Meta\.changed: 'notes' is not a UtcTimestamp, Epoch or Date"):
         History(None, RunSchema)
+
+
+# --- what an earlier export does not have ---------------------------------------------------------------
+
+
+FORMATS = ["jsonl", "jsonl.zst", "json"]
+
+
+@pytest.mark.parametrize("earlier", FORMATS)
+@pytest.mark.parametrize("full", [False, True])
+def test_what_was_imported_since_with_older_times_is_in_the_increment(history, tune, tmp_path, full, earlier):
+    history.import_document(document(production_run(1), production_run(2), assembly=[assembly_run(1)]))
+    first = history.export_file(tmp_path / f"first.{earlier}")
+    history.import_document(document(production_run(3), production_run(4, updated_at=OLD)))
+    history.import_document(document(production_run(2, num_batches=3)), on_duplicate="update")
+    tune(full_path_only=full)
+    later = history.export_file(tmp_path / "later.jsonl", differs_from=tmp_path / f"first.{earlier}")
+    assert (later.by_kind["production_run"], later.exported, later.unchanged) == (3, 3, 2)
+    merged = histio.merge([tmp_path / f"first.{earlier}", tmp_path / "later.jsonl"], tmp_path / "all.jsonl")
+    assert merged.sha256 == history.export_file(tmp_path / "now.jsonl").sha256
+    assert first.sha256 != merged.sha256
+
+
+def test_an_increment_follows_the_export_that_it_differs_from(history, tmp_path):
+    history.import_document(document(production_run(1)))
+    first = history.export_file(tmp_path / "first.jsonl")
+    later = history.export_file(tmp_path / "later.jsonl", differs_from=tmp_path / "first.jsonl")
+    assert (later.exported, later.unchanged) == (0, 1)
+    report = history.import_file(tmp_path / "later.jsonl", follows=first.sha256)
+    assert (report.imported, report.problems) == (0, ())
+    given = {"differs_from": tmp_path / "first.jsonl", "follows": "f" * 64}
+    history.export_file(tmp_path / "other.jsonl", **given)
+    assert json.loads((tmp_path / "other.jsonl").read_text().splitlines()[0])["header"]["follows"] == "f" * 64
+
+
+def test_runs_of_another_kind_or_filter_count_alone(history, tmp_path):
+    history.import_document(document(production_run(1), assembly=[assembly_run(1)]))
+    history.export_file(tmp_path / "first.jsonl", kinds="production_run")
+    found = history.export_file(tmp_path / "later.jsonl", differs_from=tmp_path / "first.jsonl")
+    assert dict(found.by_kind) == {"production_run": 0, "assembly_run": 1}
+    none = history.export_file(
+        tmp_path / "none.json", differs_from=tmp_path / "first.jsonl", since=dt.date(2999, 1, 1)
+    )
+    assert (none.exported, none.unchanged) == (0, 0)
+
+
+def test_a_damaged_earlier_export_is_refused_and_no_file_is_written(history, tmp_path):
+    history.import_document(document(production_run(1)))
+    history.export_file(tmp_path / "first.jsonl")
+    lines = (tmp_path / "first.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "first.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(DocumentError, match="without its trailer"):
+        history.export_file(tmp_path / "later.jsonl", differs_from=tmp_path / "first.jsonl")
+    assert not (tmp_path / "later.jsonl").exists()
+
+
+def test_a_chain_of_systems_forwards_what_each_has_imported(databases, dialect, tmp_path):
+    first, second, third = (History(stocked(databases(dialect, number))) for number in (0, 1, 2))
+    first.import_document(document(production_run(1, updated_at=OLD)))
+    third.import_file(_export(second, tmp_path / "b1.jsonl"))
+    second.import_file(_export(first, tmp_path / "a1.jsonl"))
+    second.export_file(tmp_path / "b2.jsonl", differs_from=tmp_path / "b1.jsonl")
+    assert third.import_file(tmp_path / "b2.jsonl", on_duplicate="update").imported == 1
+    assert list(histio.diff(first, third)) == []
+
+
+def _export(history, path):
+    history.export_file(path)
+    return path

@@ -6,12 +6,9 @@ import errno
 import gzip
 import io
 import os
-import resource
-import signal
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
@@ -20,6 +17,7 @@ import zstandard
 
 from histio.files import targets
 from histio.files.targets import FORMATS, Format, choose_format, target
+from tests.support.disks import file_limit
 
 LINES = [b'{"number": %d}\n' % n for n in range(20_000)]
 TEXT = b"".join(LINES)
@@ -363,19 +361,6 @@ def test_where_nothing_can_be_written_is_told_before_the_block(tmp_path, name, e
 def test_a_name_of_the_greatest_length_is_fine(tmp_path):
     write(tmp_path / ("n" * 255))
     assert names(tmp_path) == ["n" * 255]
-
-
-@contextmanager
-def file_limit(size):
-    """Files cannot be longer than *size*, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("size", [len(TEXT) - 1, 10_000])

@@ -16,7 +16,7 @@ from histio import History
 from histio.database.dialects import row_fault, savepoint
 from histio.models import Base, ProductionConsumption, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
-from tests.support.databases import stocked
+from tests.support.databases import LATIN1, stocked
 from tests.support.reports import codes_of, outcomes, rows
 
 RULES = {
@@ -473,6 +473,7 @@ def test_a_rival_that_the_transaction_cannot_see_is_a_duplicate_all_the_same(
         ("mariadb", {"charset": "latin1"}),
         ("mariadb", {"charset": "utf8mb3"}),
         ("postgresql", {"client_encoding": "latin1"}),
+        ("postgresql", {"client_encoding": "sql_ascii"}),
     ],
 )
 def test_a_connection_that_would_alter_text_is_refused(databases, server, option):
@@ -482,6 +483,26 @@ def test_a_connection_that_would_alter_text_is_refused(databases, server, option
     with pytest.raises(histio.BindingError, match="would change characters"):
         History(engine).import_document(document(production_run()))
     engine.dispose()
+
+
+@pytest.mark.parametrize("setting", ["character_set_connection = latin1", "character_set_results = NULL"])
+def test_a_session_that_would_alter_text_is_refused(databases, setting):
+    with databases("mariadb").connect() as connection:
+        connection.exec_driver_sql(f"SET {setting}")
+        with pytest.raises(histio.BindingError, match="would change characters"):
+            History(connection).export_document()
+        connection.invalidate()
+
+
+def test_a_connection_of_postgresql_without_characters_is_refused_whoever_made_its_engine(databases):
+    ascii_only = LATIN1.replace("LATIN1", "SQL_ASCII")
+    url = databases.empty("postgresql", ascii_only, client_encoding="utf8").url
+    engine = sa.create_engine(url.difference_update_query(["client_encoding"]))
+    for bind in (engine, engine.url, Session(engine)):
+        with pytest.raises(
+            histio.BindingError, match="character set SQL_ASCII, which would change characters"
+        ):
+            History(bind).export_document()
 
 
 def test_a_dry_run_ends_without_a_commit(sqlite):

@@ -101,7 +101,7 @@ def in_the_key():
     return base.metadata, run(owner(base), lines=below), (1, 2, 3, 4), [], {}
 
 
-def of_tags():
+def of_tags(tags="abcdefgh"):
     base = orm.declarative_base()
     tag = model(base, "Tag", slug=text(unique=True))
     line = model(
@@ -114,8 +114,8 @@ def of_tags():
         tag=relationship(tag),
     )
     below = ledger(line, {"identity": "code"}, code=word(), place=histio.Slug("tag", required=True))
-    tags = [tag(slug=slug) for slug in "abcdefgh"]
-    return base.metadata, run(owner(base), lines=below), "abcd", tags, {}
+    rows = [tag(slug=slug) for slug in tags]
+    return base.metadata, run(owner(base), lines=below), "abcd", rows, {}
 
 
 HOSTS = [at_place, in_order, nullable, on_a_shelf, decimals, texts, uuids, days, moments, in_the_key, of_tags]
@@ -147,6 +147,36 @@ def test_a_ledger_becomes_the_list_though_its_places_are_unique(create, make):
     assert [str(problem) for problem in report.problems] == []
     assert (report.updated, report.skipped) == (len(MOVES), 1)
     assert exported(history) == json.dumps(given)
+
+
+def days_of_four():
+    return lines_of(whole(), number, sa.CheckConstraint("place BETWEEN 1 AND 4"))
+
+
+def letters():
+    column = sa.Column(sa.Enum(*"abcd", native_enum=False), nullable=False)
+    return lines_of(column, histio.Choice(*"abcd", required=True), places="abcd")
+
+
+def as_many_tags_as_lines():
+    return of_tags("abcd")
+
+
+@pytest.mark.cells(6)
+@pytest.mark.parametrize("codes", ["badc", "dcba", "bcda"])
+@pytest.mark.parametrize("make", [days_of_four, letters, as_many_tags_as_lines])
+def test_lines_exchange_places_though_no_place_is_free(create, make, codes):
+    metadata, kind, places, rows, further = make()
+    history = History(create(metadata, *rows), kind)
+
+    def of(codes):
+        lines = [{"code": code, "place": place} | further for code, place in zip(codes, places, strict=True)]
+        return document({"id": 1, "lines": lines})
+
+    history.import_document(of("abcd"))
+    report = update(history, of(codes))
+    assert [str(problem) for problem in report.problems] == []
+    assert exported(history) == json.dumps(of(codes))
 
 
 def steps():
@@ -238,6 +268,35 @@ def test_a_run_takes_a_value_that_a_later_one_gives_up(create, tune, tmp_path):
     report = history.import_file(tmp_path / "runs.json", on_duplicate="update", commit_every=10)
     assert (report.updated, report.rejected) == (40, 0)
     assert exported(history) == json.dumps(given)
+
+
+def test_a_new_run_takes_a_value_that_a_later_one_gives_up(create, tune):
+    metadata, kind = numbered(unique=True)
+    history = History(create(metadata), kind)
+    history.import_document(document({"id": 9, "number": 1, "note": None}))
+    tune(batch=1)
+    given = document(
+        {"id": 1, "number": 1, "note": None},
+        {"id": 2, "number": 2, "note": None},
+        {"id": 9, "number": 2, "note": None},
+    )
+    report = update(history, given)
+    assert (report.imported, report.updated, report.rejected) == (1, 0, 2)
+    given["runs"][1]["number"] = 3
+    report = update(history, given)
+    assert (report.imported, report.updated, report.rejected) == (1, 2, 0)
+    assert exported(history) == json.dumps(given)
+
+
+def test_a_long_chain_costs_no_attempt_for_each_run(sqlite_of, tune, count_statements):
+    metadata, kind = numbered(unique=True)
+    engine = sqlite_of(metadata)
+    history = History(engine, kind)
+    history.import_document(runs(range(200)))
+    tune(batch=20)
+    statements = count_statements(engine)
+    assert update(history, runs(range(1, 201))).updated == 200
+    assert len(statements.matching("UPDATE runs")) < 60
 
 
 @pytest.mark.parametrize(

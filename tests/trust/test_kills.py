@@ -9,61 +9,16 @@ import pytest
 
 from histio import History
 from tests.support import shop
-from tests.support.bakery import assembly_run, consumption, document, number, production_run
+from tests.support.bakery import number
 from tests.support.databases import stocked
+from tests.support.interrupted import IMPORTS, MORE, NEW, RUNS, check_is_whole
 from tests.support.reports import runs_by_uuid, stored
-from tests.support.streams import FORMS
 from tests.support.victims import HISTORIES, Worker
-
-RUNS = range(1, 41)
-MORE = range(41, 51)
-BAD = (7, 20, 21, 33)
-"""Which runs of a file may be rejected."""
-
-EMPTY = document()
-
-
-def history_of(notes, *, entries, bad=()):
-    """Runs with as many ledger entries each, some of which name an unknown recipe."""
-    runs = [
-        production_run(
-            n,
-            notes=notes,
-            consumptions=[consumption(1000 * n + m) for m in range(entries)],
-            recipe_slug="unknown" if n in bad else "cookies",
-        )
-        for n in RUNS
-    ]
-    assembly = [assembly_run(n, notes=notes, finished_unit_consumptions=[]) for n in MORE]
-    return document(*runs, assembly=assembly) | {"exported_at": "2025-12-09T12:00:00Z"}
-
-
-def without_bad(given):
-    runs = [run for run in given["production_runs"] if run["recipe_slug"] != "unknown"]
-    return given | {"production_runs": runs}
 
 
 def order(n):
     return shop.order(n, parent=number(n + 3) if n < 38 else None, lines=[shop.line(1)], shipment=None)
 
-
-OLD, NEW = history_of("old", entries=3), history_of("new", entries=2)
-SOME_BAD = history_of("new", entries=2, bad=BAD)
-STREAM, DOCUMENT = FORMS["a sealed stream"], FORMS["a document"]
-COMPRESSED = FORMS["a compressed stream"]
-
-IMPORTS = {
-    "a stream": (EMPTY, NEW, STREAM, {}),
-    "a document": (EMPTY, NEW, DOCUMENT, {}),
-    "a compressed stream in parts": (EMPTY, NEW, COMPRESSED, {"commit_every": 8}),
-    "a document in parts": (EMPTY, NEW, DOCUMENT, {"commit_every": 15}),
-    "an update": (OLD, NEW, STREAM, {"on_duplicate": "update"}),
-    "an update in parts": (OLD, NEW, STREAM, {"on_duplicate": "update", "commit_every": 8}),
-    "rejects": (EMPTY, SOME_BAD, STREAM, {"rejects": True}),
-    "rejects in parts": (EMPTY, SOME_BAD, DOCUMENT, {"rejects": True, "commit_every": 8}),
-    "all or nothing": (EMPTY, NEW, STREAM, {"atomic": True}),
-}
-"""What is stored before, what is in the file, its form, and options."""
 
 EXPORTS = {
     "a stream": ("history.jsonl", []),
@@ -99,18 +54,13 @@ def size_of(engine):
     return Path(engine.url.database).stat().st_size if engine.dialect.name == "sqlite" else 0
 
 
-def check_is_whole(found, before, given, step):
-    """Check that of the runs that are *given*, the first ones are stored, up to a multiple of *step*."""
-    after = runs_by_uuid(without_bad(given))
-    uuids = list(runs_by_uuid(given))
-    ends = {*range(0, len(uuids), step), len(uuids)}
-    prefixes = [{uuid: after[uuid] for uuid in uuids[:end] if uuid in after} for end in ends]
-    assert found in [runs_by_uuid(before) | prefix for prefix in prefixes]
+def contents(folder, pattern="*"):
+    """The files in a folder."""
+    return {path.name: path.read_bytes() for path in folder.glob(pattern)}
 
 
-def contents(folder):
-    """The files in a folder, other than what a killed process could not remove."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".histio-")}
+COMPLETE = "[!.]*"
+"""The names of files that are no leftovers."""
 
 
 @pytest.mark.slow
@@ -142,7 +92,7 @@ def test_an_import_that_is_killed_leaves_whole_runs_and_its_repetition_the_rest(
             killed = worker(engine, "import_file", path, killed_at=killed_at, **options)
             assert killed.code <= 0, killed.text
             check_is_whole(stored(engine), before, given, step)
-            assert contents(tmp_path).items() <= left.items()
+            assert contents(tmp_path, COMPLETE).items() <= left.items()
             again = worker(engine, "import_file", path, **options)
             assert again.code == 0, again.text
             assert stored(engine) == after
@@ -167,7 +117,7 @@ def test_an_export_that_is_killed_leaves_the_previous_file_or_the_new_one(
             killed_at = moment(chance, whole, len(new))
             killed = worker(engine, "export_file", path, killed_at=killed_at, overwrite=True)
             assert killed.code <= 0, killed.text
-            assert [*contents(tmp_path).values()] in (previous, [new])
+            assert [*contents(tmp_path, COMPLETE).values()] in (previous, [new])
             again = worker(engine, "export_file", path, overwrite=True)
             assert again.code == 0, again.text
             assert (contents(tmp_path), contents(temporary)) == ({name: new}, {})

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from histio import History, create_engine
+from histio import History, create_engine, is_conflict
 from histio.models import FinishedUnit, ProductionRun, Recipe
 from histio.tuning import tuned
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
@@ -115,9 +115,9 @@ def compete(engine, rivals):
         while True:
             try:
                 return rival(engine)
-            except sa.exc.OperationalError as error:  # a deadlock or a lock timeout
+            except sa.exc.DBAPIError as error:
                 again.append(error)
-                if len(again) == MOST_REPETITIONS:
+                if len(again) == MOST_REPETITIONS or not is_conflict(error):
                     raise
 
     with ThreadPoolExecutor(len(rivals)) as pool:

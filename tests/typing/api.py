@@ -41,6 +41,7 @@ def way_out(history: histio.History, session: Session) -> None:
 def way_in(history: histio.History, document: dict[str, Any]) -> None:
     report = history.import_document(document, on_duplicate="verify", atomic=True, dry_run=True)
     assert_type(report, histio.ImportReport)
+    assert_type(report.by_kind["production_run"].withheld + report.withheld, int)
     assert_type(report.problems, tuple[histio.Problem, ...])
     assert_type(history.check(document), list[histio.Problem])
     report.imported = 5  # type: ignore[misc]
@@ -50,6 +51,7 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
 def reports(history: histio.History) -> None:
     assert_type(histio.report_page(history, "report.html", imported=histio.ImportReport()), None)
     histio.report_page("history.json", "report.html", history=history, overwrite=True)
+    assert_type(histio.local_path("history.json", within="uploads"), Path)
 
 
 def four_functions(document: dict[str, Any]) -> None:

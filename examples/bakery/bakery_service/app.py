@@ -1,29 +1,33 @@
-"""The service: a branch's history as a stream of any size, as one document, and its JSON Schema."""
+"""The service: a branch's history to download and upload, as a stream or a document, and its JSON Schema."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import histio
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from starlette.types import Receive, Scope, Send
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import ClientDisconnect
 
-from bakery_service import stream
-from bakery_service.database import engine_of, snapshot_of
-from bakery_service.history import COLLECTIONS, VERSION, history_of, of_branch
+from bakery_service.database import engine_of
+from bakery_service.history import history_of, of_branch
 from bakery_service.models import Base
-from bakery_service.upload import Upload
+from bakery_service.transfer import Download, Limits, Spool, receive
 
-JSONL = "application/jsonl"
+MEDIA_TYPES = {"json": "application/json", "jsonl": "application/jsonl"}
+SOON = {"Retry-After": "5"}
+
+log = logging.getLogger("bakery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,15 @@ class Bakery:
     branch: str
     engine: AsyncEngine
     history: histio.AsyncHistory
+    limits: Limits
 
 
-def create_app(database_url: str | None = None, branch: str | None = None) -> FastAPI:
+def create_app(
+    database_url: str | None = None, branch: str | None = None, limits: Limits | None = None
+) -> FastAPI:
     """The service of one *branch*. Defaults come from the environment: DATABASE_URL and BRANCH."""
-    engine = engine_of(database_url or os.environ["DATABASE_URL"])
+    limits = limits or Limits()
+    engine = engine_of(database_url or os.environ["DATABASE_URL"], limits)
     branch = branch or os.environ["BRANCH"]
 
     @asynccontextmanager
@@ -48,10 +56,12 @@ def create_app(database_url: str | None = None, branch: str | None = None) -> Fa
         await engine.dispose()
 
     app = FastAPI(title="Bakery", lifespan=lifespan)
-    app.state.bakery = Bakery(branch, engine, history_of(branch, engine))
+    app.state.bakery = Bakery(branch, engine, history_of(branch, engine), limits)
     app.include_router(router)
-    app.add_exception_handler(stream.LineError, bad_line)
     app.add_exception_handler(histio.DocumentError, bad_document)
+    app.add_exception_handler(exc.TimeoutError, busy)
+    app.add_exception_handler(exc.DBAPIError, failed)
+    app.add_exception_handler(ClientDisconnect, gone)
     return app
 
 
@@ -67,16 +77,9 @@ def _moment(text: str) -> dt.date:
 
 TheBakery = Annotated[Bakery, Depends(_bakery)]
 Moment = Annotated[dt.date | dt.datetime, BeforeValidator(_moment)]
+Form = Literal["json", "jsonl"]
 
 router = APIRouter()
-
-
-class Download(StreamingResponse):
-    """A stream that is closed, with its session, as soon as the client is gone, and not when garbage is."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self.body_iterator):
-            await super().__call__(scope, receive, send)
 
 
 class Answer(JSONResponse):
@@ -86,66 +89,82 @@ class Answer(JSONResponse):
         return json.dumps(content).encode()
 
 
-@router.get("/history.jsonl", response_class=Download)
-async def download(bakery: TheBakery, since: Moment | None = None, until: Moment | None = None) -> Response:
-    """The branch's runs, one a line, as they are at one moment."""
-    return Download(exported(bakery, since, until), media_type=JSONL)
-
-
-async def exported(bakery: Bakery, since: dt.date | None, until: dt.date | None) -> AsyncIterator[bytes]:
-    """The lines, from one session, which lives as long as they are read."""
-    async with AsyncSession(snapshot_of(bakery.engine)) as session:
-        yield stream.header(VERSION, bakery.history.kinds)
-        own = of_branch(bakery.branch)
-        for kind in bakery.history.kinds:
-            runs = bakery.history.iter_runs(kind, since=since, until=until, where=own[kind], session=session)
-            async with aclosing(runs):
-                async for run in runs:
-                    yield stream.written(kind, run)
-
-
-@router.post("/history.jsonl")
-async def upload(bakery: TheBakery, request: Request, *, partial: bool = False) -> Answer:
-    """Import a stream in one transaction; with *partial*, runs that are fine go in without the others."""
-    received = Upload()
-    async with AsyncSession(bakery.engine) as session:
-        async for batch in stream.batches(stream.lines(request.stream()), COLLECTIONS):
-            report = await bakery.history.import_document(batch.document, session=session)
-            received.note(report, batch)
-            batch.clear()  # or it would stay until the next one is complete
-        if partial or not received.rejected:
-            await session.commit()
-            received.committed = True
-    return Answer(asdict(received), 200 if received.committed else 422)
-
-
-@router.get("/history.json")
-async def export(bakery: TheBakery, since: Moment | None = None, until: Moment | None = None) -> Response:
-    """The branch's runs as one document."""
-    where = of_branch(bakery.branch)
-    return JSONResponse(await bakery.history.export_document(since=since, until=until, where=where))
-
-
-@router.post("/history.json")
-async def import_(
-    bakery: TheBakery, document: dict[str, Any], *, partial: bool = False, dry_run: bool = False
-) -> Answer:
-    """Import a document; with *dry_run*, only say what would happen."""
-    report = await bakery.history.import_document(document, atomic=not partial, dry_run=dry_run)
-    return Answer(report.to_dict(), 200 if partial or not report.rejected else 422)
-
-
 @router.get("/history.schema.json")
 async def schema(bakery: TheBakery) -> Response:
     """What any JSON Schema validator needs to judge a document, or a line of a stream."""
     return JSONResponse(bakery.history.json_schema(), media_type="application/schema+json")
 
 
-async def bad_line(_request: Request, error: stream.LineError) -> Answer:
-    """A stream that cannot be read; nothing of it was written."""
-    return Answer({"committed": False, "line": error.line, "message": error.message}, 422)
+@router.get("/history.{form}", response_class=Download)
+async def download(
+    bakery: TheBakery, form: Form, since: Moment | None = None, until: Moment | None = None
+) -> Response:
+    """The branch's runs as they are at one moment: a sealed stream, or a document."""
+    where = of_branch(bakery.branch)
+    with ExitStack() as unless_complete:
+        spool = unless_complete.enter_context(Spool(bakery.limits))
+        await bakery.history.export_file(spool, format=form, since=since, until=until, where=where)
+        unless_complete.pop_all()
+    return Download(spool, bakery.limits, MEDIA_TYPES[form])
 
 
+# In docs/service.md:
+@router.post("/history.{form}")
+async def upload(
+    bakery: TheBakery,
+    request: Request,
+    form: Form,
+    *,
+    partial: bool = False,
+    dry_run: bool = False,
+    sealed: bool = True,
+) -> Answer:
+    """Import the body in one transaction; with *partial*, runs that are fine go in without the others.
+
+    With *dry_run*, only say what would happen. A stream has to be sealed, unless *sealed* is false.
+    """
+    options = {"atomic": not partial, "dry_run": dry_run, "sealed": sealed and form == "jsonl"}
+    with await receive(request, bakery.limits) as spool:
+        try:
+            report = await import_spool(bakery, spool, options)
+        except exc.DBAPIError as error:
+            if not histio.is_conflict(error):
+                raise
+            report = await import_spool(bakery, spool, options)  # the other transaction may have ended
+    accepted = partial or not report.rejected
+    written = report.imported > 0 and not dry_run
+    return Answer({"committed": written, **report.to_dict()}, 200 if accepted else 422)
+
+
+async def import_spool(bakery: Bakery, spool: Spool, options: dict[str, bool]) -> histio.ImportReport:
+    """Import what was uploaded, from its beginning."""
+    spool.seek(0)
+    return await bakery.history.import_file(spool, max_bytes=bakery.limits.size, **options)
+
+
+# So far in docs/service.md.
 async def bad_document(_request: Request, error: histio.DocumentError) -> Answer:
-    """A document, or the header of a stream, that histio cannot read."""
-    return Answer({"committed": False, "problems": [asdict(problem) for problem in error.problems]}, 422)
+    """An upload that cannot be read, is not complete or too large; nothing of it was written."""
+    status = 413 if any(problem.code == "out-of-range" for problem in error.problems) else 422
+    return Answer({"committed": False, "problems": [asdict(problem) for problem in error.problems]}, status)
+
+
+async def busy(_request: Request, _error: exc.TimeoutError) -> Answer:
+    """All connections are in use."""
+    return Answer({"detail": "all connections are in use"}, 503, SOON)
+
+
+async def failed(_request: Request, error: exc.DBAPIError) -> Answer:
+    """The database has failed, or gave up because of others. What is wrong with a run is in its report."""
+    if histio.is_conflict(error):
+        return Answer({"detail": "others are changing the same runs"}, 409, SOON)
+    if not isinstance(error, exc.OperationalError | exc.InterfaceError):
+        raise error
+    log.error("the database has failed: %s", type(error.orig).__name__)
+    return Answer({"detail": "the database is not available"}, 503, SOON)
+
+
+async def gone(request: Request, _error: ClientDisconnect) -> Answer:
+    """The client has left before the end of its upload: nothing was written, and nobody reads this."""
+    log.info("%s: the client has left", request.url.path)
+    return Answer({}, 400)

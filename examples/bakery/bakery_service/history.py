@@ -89,8 +89,6 @@ class TastingSchema(histio.RunSchema):
 
 
 KINDS = (BakeSchema.bind(Bake), TastingSchema)
-COLLECTIONS = {kind.Meta.kind: kind.Meta.collection for kind in KINDS}
-"""By kind, the name of its list in a document."""
 
 
 def history_of(branch: str, engine: AsyncEngine) -> histio.AsyncHistory:

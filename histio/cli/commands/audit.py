@@ -28,8 +28,8 @@ def audit(
     """Check totals and costs in a file or a database.
 
     The rules and their tolerances are declared by the schemas: a total is the sum of its ledger, a cost per
-    unit is the total divided by the yield, a run has ledger entries. The rules are listed too. The exit code
-    is 1 if a run breaks one.
+    unit is the total divided by the yield, a run has ledger entries. The rules are listed too. In a database,
+    ledger entries that belong to no run are found as well. The exit code is 1 if there is a finding.
 
     \b
     Examples:

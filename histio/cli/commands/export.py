@@ -48,7 +48,13 @@ def _parse_date(context: click.Context, option: click.Parameter, text: str | Non
     "--changed-since",
     metavar="DATE",
     callback=_parse_date,
-    help="Export runs that were created or updated since then, or whose ledgers were.",
+    help="Export runs whose own times say that they, or their ledgers, were created or updated since then. "
+    "Runs that were imported later with older times are missing; see --differs-from.",
+)
+@click.option(
+    "--differs-from",
+    metavar="EARLIER",
+    help="Leave out runs that this earlier export has in the same form.",
 )
 @click.option("--kind", "kinds", multiple=True, help="Export runs of this kind. Can be repeated.")
 @click.option(
@@ -89,6 +95,7 @@ def export(
     Examples:
       histio export history.jsonl --url sqlite:///bakery.db
       histio export summer.jsonl.zst --since 2025-06-01 --until 2025-08-31
+      histio export later.jsonl --differs-from history.jsonl
       histio export bread.json --where recipe_slug=pain-de-mie
       histio export history.jsonl --skip-unreadable
       histio export - --kind assembly_run > assembly.jsonl

@@ -17,8 +17,10 @@ from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
 from histio.cli.options import (
     LimitOptions,
+    check_local,
     database_options,
     file_argument,
+    file_option,
     json_option,
     limit_options,
     quiet_option,
@@ -52,7 +54,7 @@ from histio.report import list_outcomes
     show_default=True,
     help="Runs that exist are skipped, rejected, overwritten from FILE, or rejected if they differ.",
 )
-@click.option("--rejects", metavar="FILE", help="Write the rejected runs and their problems to FILE.")
+@file_option("--rejects", help="Write the rejected runs and their problems to FILE.")
 @click.option(
     "--rename",
     multiple=True,
@@ -65,7 +67,7 @@ from histio.report import list_outcomes
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
-@click.option("--report", "page", metavar="FILE", help="Write an HTML report about the import to FILE.")
+@file_option("--report", "page", help="Write an HTML report about the import to FILE.")
 @click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
 @limit_options
 @quiet_option
@@ -177,9 +179,11 @@ def _exit_code(report: histio.ImportReport, *, nothing_written: bool) -> ExitCod
 
 def _parse_renames(values: Sequence[str]) -> dict[str, dict[str, str]]:
     """New slugs by member and old slug, from the values of ``--rename``."""
+    context = click.get_current_context()
     renames: dict[str, dict[str, str]] = {}
     for value in values:
-        rules = _read_renames(value) if Path(value).is_file() else _parse_rename(value)
+        is_file = Path(value).is_file()
+        rules = _read_renames(check_local(context, value)) if is_file else _parse_rename(value)
         for member, slugs in rules.items():
             renames.setdefault(member, {}).update(slugs)
     return renames

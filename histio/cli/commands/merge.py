@@ -10,6 +10,7 @@ from histio.cli.history import open_any_history
 from histio.cli.options import (
     LimitOptions,
     file_argument,
+    file_option,
     history_option,
     json_option,
     limit_options,
@@ -21,7 +22,7 @@ from histio.cli.results import print_export
 
 @click.command()
 @file_argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--output", "-o", required=True, metavar="FILE", help="The file to write.")
+@file_option("--output", "-o", required=True, help="The file to write.")
 @history_option
 @click.option(
     "--format", "file_format", metavar="FORMAT", help="Such as jsonl.zst, if the output has no suffix."

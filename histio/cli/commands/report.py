@@ -7,13 +7,13 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
-from histio.cli.options import LimitOptions, database_options, file_argument, limit_options
+from histio.cli.options import LimitOptions, database_options, file_argument, file_option, limit_options
 from histio.cli.printing import print_line, report_unprintable, show_file
 
 
 @click.command()
 @file_argument(required=False)
-@click.option("--output", "-o", required=True, metavar="FILE", help="The HTML file to write.")
+@file_option("--output", "-o", required=True, help="The HTML file to write.")
 @database_options
 @click.option("--force", is_flag=True, help="Replace an existing output file.")
 @limit_options

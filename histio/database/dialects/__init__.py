@@ -9,7 +9,7 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
-from histio.database.dialects.faults import Repeated, RowFaultError, row_fault
+from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.limits import (
     Limit,
     check_kind,
@@ -48,11 +48,14 @@ from histio.database.dialects.transactions import (
     check_deferred,
     check_engines,
     commit,
+    connecting,
     create_engine,
     deferring,
     ensure_transaction,
     hides_rivals,
     latest,
+    neutral,
+    neutral_savepoint,
     quiet_pipelines,
     reading_options,
     refresh_statistics,
@@ -63,7 +66,8 @@ from histio.database.dialects.transactions import (
     writing_options,
 )
 from histio.database.dialects.urls import is_database, missing_file, with_driver
-from histio.database.dialects.written import check_count, counts_truly
+from histio.database.dialects.written import Kept, check_count, what_is_kept
+from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
     "BETWEEN",
@@ -72,6 +76,7 @@ __all__ = [
     "CharacterSets",
     "Driver",
     "Form",
+    "Kept",
     "Limit",
     "Repeated",
     "RowFaultError",
@@ -90,7 +95,7 @@ __all__ = [
     "check_kind",
     "commit",
     "compares_exactly",
-    "counts_truly",
+    "connecting",
     "counts_up",
     "create_engine",
     "cut_time",
@@ -102,14 +107,19 @@ __all__ = [
     "has_plain_type",
     "hides_rivals",
     "insert_rows",
+    "is_conflict",
     "is_conversion_error",
     "is_database",
+    "is_interruption",
     "is_one_of",
     "is_time",
+    "keeps_instants",
     "kept_seconds",
     "latest",
     "limits",
     "missing_file",
+    "neutral",
+    "neutral_savepoint",
     "next_key",
     "order_key",
     "other_spelling",
@@ -128,6 +138,7 @@ __all__ = [
     "stored_text",
     "strict",
     "unreadable",
+    "what_is_kept",
     "with_driver",
     "writing_options",
 ]

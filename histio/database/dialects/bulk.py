@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects.written import check_count
+from histio.database.dialects.zones import IN_ZONE
 from histio.kinds.mapping import Columns
 
 
@@ -20,7 +21,7 @@ class Driver:
 
     Attributes:
         floats: Decimals are passed as floats; otherwise as text.
-        zone: The suffix of a time in UTC for a column with time zone.
+        zone: The suffix of a time in UTC. Columns without time zone ignore it.
     """
 
     floats: bool = False
@@ -111,7 +112,7 @@ _PLAIN = sa.text(
 def _takes_copy(connection: Connection, table: sa.Table) -> bool:
     """Whether COPY into *table* works like INSERT: not for views, rules or row-level security."""
     dialect = connection.dialect
-    if _DRIVERS.get(dialect.driver) is not _POSTGRESQL or dialect.is_async:
+    if _DRIVERS.get(dialect.driver) is not _POSTGRESQL or dialect.is_async or connection.info.get(IN_ZONE):
         return False
     name = dialect.identifier_preparer.format_table(table).replace("%%", "%")
     return connection.execute(_PLAIN, {"name": name}).scalar() is True
@@ -121,7 +122,7 @@ def _execute_many(
     connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]
 ) -> int:
     statement = _insert(connection.dialect, table, columns)
-    options = {"preserve_rowcount": True}
+    options = {"preserve_rowcount": True, "histio_columns": columns}  # for conversion to a time zone
     return connection.exec_driver_sql(statement, list(rows), execution_options=options).rowcount
 
 

@@ -67,6 +67,15 @@ _SQLITE_ERROR = "SQLITE_ERROR"
 """The error of unknown tables, and of functions that fail for a value."""
 
 
+_POSTGRESQL_CONFLICTS = frozenset(("40001", "40P01", "55P03"))
+"""A transaction that cannot be serialized, a deadlock, and a lock that is not available."""
+
+_MYSQL_CONFLICTS = frozenset((1020, 1205, 1213, 3572))
+"""Rows that have changed since the snapshot, a lock timeout, a deadlock, and a lock that is not available."""
+
+_SQLITE_CONFLICTS = ("SQLITE_BUSY", "SQLITE_LOCKED")
+
+
 class RowFaultError(Exception):
     """A row violated a rule, although the database raised no error."""
 
@@ -105,6 +114,44 @@ def row_fault(error: Exception, tables: Collection[sa.Table], connection: Connec
     if hasattr(cause, "sqlite_errorname"):
         return _sqlite_fault(str(cause), tables) if _is_about_row(error, connection) else None
     return _mysql_fault(cause) if connection.dialect.name in MYSQL else None
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the database has refused a statement because of another transaction; it can be repeated.
+
+    The two wait for each other's locks (a deadlock), the other one has held a lock for longer than the lock
+    timeout, or it has changed the same rows. Roll back, and call again. For all other errors, this is False.
+
+    Args:
+        error: As it is raised by `History`, `AsyncHistory` or SQLAlchemy.
+    """
+    cause: Any = getattr(error, "orig", None)
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    if hasattr(cause, "sqlite_errorname"):
+        return str(cause.sqlite_errorname).startswith(_SQLITE_CONFLICTS)
+    state = getattr(_asyncpg_diagnosis(cause) or getattr(cause, "diag", None), "sqlstate", None)
+    number = next(iter(cause.args), None) if cause is not None else None
+    return state in _POSTGRESQL_CONFLICTS or number in _MYSQL_CONFLICTS
+
+
+def is_interruption(error: Exception) -> bool:
+    """Whether a statement has ended for a reason outside it: a lost connection, a timeout, a full disk.
+
+    Syntax errors and unknown functions are none, as another statement may do without them.
+    """
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    cause: Any = error.orig
+    diagnosis: Any = _asyncpg_diagnosis(cause) or getattr(cause, "diag", None)
+    if error.connection_invalidated:
+        return True
+    if diagnosis is not None:
+        state = diagnosis.sqlstate or ""
+        return state.startswith(_POSTGRESQL_RAISED) and not state.startswith("42")
+    if hasattr(cause, "sqlite_errorname"):
+        return not cause.sqlite_errorname.startswith((*_SQLITE_OF_ROWS, _SQLITE_ERROR))
+    return bool(cause.args) and cause.args[0] in _MYSQL_RAISED
 
 
 def _is_of_driver(error: exc.DBAPIError) -> bool:

@@ -83,7 +83,7 @@ def _limit(
 ) -> Limit | None:
     own = column.type._variant_mapping.get(dialect.name, column.type)  # noqa: SLF001 - as SQLAlchemy chooses
     undecorated = declared(own, dialect)
-    kept = _assume_stored(undecorated, dialect) if stored is None else stored
+    kept = _assume_stored(undecorated, dialect) if stored is None else _under(undecorated, stored, dialect)
     implemented: Any = own.dialect_impl(dialect)
     below: Check = _no_fault
     # An SQL function of the type may change the value, so it cannot be checked.
@@ -100,7 +100,15 @@ def _limit(
         return Limit(decorated, below)
     extremes = _extremes(field)
     fits = check is _no_fault or (extremes is not None and not any(map(check, extremes)))
-    return None if fits else Limit(check, below)
+    return None if fits and not (kept is not None and kept.padded) else Limit(check, below)
+
+
+def _under(model_type: TypeEngine[Any], stored: Stored, dialect: sa.Dialect) -> Stored:
+    """What a column that is *stored* keeps of values of the model's type."""
+    # Python takes the text '0' for true, and psycopg decodes only what is JSON in the database.
+    decoded = isinstance(model_type, sa.JSON) and dialect.name == "postgresql"
+    misread = stored.collation is not None and (decoded or isinstance(model_type, sa.Boolean))
+    return replace(stored, padded=stored.padded and not isinstance(model_type, sa.CHAR), misread=misread)
 
 
 def _no_fault(_value: Any) -> None:
@@ -255,7 +263,10 @@ def cut_time(value: dt.datetime, digits: int | None) -> dt.datetime:
 
 def _excess(where: str, stored: Stored, value: Any) -> Fault | None:
     """The fault of *value*, in the driver's form, in the column called *where*; None: it is kept."""
-    if stored.seconds is not None:
+    found: _Excess
+    if stored.misread:
+        found = None if value is None else ("returns it as text", "precision")
+    elif stored.seconds is not None:
         found = _time_excess(stored, value)
     elif isinstance(value, str | bytes) and stored.most is None and stored.significant is None:
         found = _text_excess(stored, value)
@@ -325,6 +336,12 @@ def _text_excess(stored: Stored, value: str | bytes) -> _Excess:
             return f"its character set {stored.charset} lacks {lacking!r}", "out-of-range"
         if stored.stripped and value.endswith(" "):
             return "keeps no spaces at the end", "precision"
+        if stored.padded and len(value) < (stored.characters or 0):
+            return f"fills it with spaces to {stored.characters} characters", "precision"
+    return _bytes_excess(stored, data)
+
+
+def _bytes_excess(stored: Stored, data: str | bytes) -> _Excess:
     if stored.filled is not None and len(data) < stored.filled:
         return f"puts zeros behind {len(data)} bytes: it holds {stored.filled}", "out-of-range"
     if stored.octets is not None and len(data) > stored.octets:

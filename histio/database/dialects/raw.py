@@ -13,6 +13,7 @@ from histio.kinds.column_types import AnyInterval, declared, is_decorated
 
 Form: TypeAlias = Literal[
     "boolean",
+    "truth",
     "integer",
     "float",
     "double",
@@ -30,7 +31,7 @@ Form: TypeAlias = Literal[
 ]
 """How the driver returns a stored value.
 
-- ``boolean``, ``integer``: 0 or 1, and an integer; as numbers, or as text.
+- ``boolean``, ``integer``: 0 or 1, and an integer; as numbers, or as text. ``truth``: 0 or 1, as a number.
 - ``float``: a decimal, as a float. ``digits``: a decimal, as text. ``double``: a float, or its text.
 - ``moment``, ``day``, ``clock``: ISO 8601 text; a moment is in UTC, with a blank between day and time.
 - ``microseconds``: an interval, as the text of their number.
@@ -79,7 +80,7 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     if form is None or not has_plain_type(column_type, dialect) or getattr(stored, "zerofill", False):
         return None
     if family == "sqlite":
-        others: dict[Form, Form] = {"digits": "float", "uuid": "hex", "base64": "bytes"}
+        others: dict[Form, Form] = {"boolean": "truth", "digits": "float", "uuid": "hex", "base64": "bytes"}
         return as_it_is(column), others.get(form, form)
     if form == "uuid" and not (dialect.supports_native_uuid and stored.native_uuid):
         return as_it_is(column), "hex"
@@ -91,9 +92,23 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
     is_text = form == "text" and not isinstance(stored, sa.Enum)
     if is_text or (form in ("boolean", "integer", "double") and family == "postgresql"):
         return as_it_is(column), form
+    if form == "json" and family == "postgresql":
+        return json_text(dialect, column), form
     zoned = form == "moment" and getattr(stored, "timezone", False) and family == "postgresql"
     utc = sa.func.timezone("UTC", column) if zoned else column
     return sa.cast(utc, sa.CHAR if family == "mysql" else sa.Text), form
+
+
+def json_text(dialect: sa.Dialect, column: Any) -> Any:
+    """An expression for the JSON in *column* as text; of a column of text, a JSON string in PostgreSQL.
+
+    That is what its driver returns: it decodes only what is JSON in the database.
+    """
+    if dialect.name == "sqlite":
+        is_binary = column.type.dialect_impl(dialect)._has_column_expression  # noqa: SLF001 - the compiler reads it too
+        return sa.func.json(as_it_is(column)) if is_binary else as_it_is(column)
+    kept = sa.func.to_json(as_it_is(column)) if dialect.name == "postgresql" else as_it_is(column)
+    return sa.cast(kept, sa.CHAR if dialect.name in MYSQL else sa.Text)
 
 
 # Far below the range of a 64-bit integer of microseconds.

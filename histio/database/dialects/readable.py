@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects.limits import is_single
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.raw import as_it_is
+from histio.database.dialects.raw import as_it_is, json_text
 from histio.database.dialects.reading import TEMPLATE, is_text_time
 from histio.kinds.column_types import AnyInterval, declared
 
@@ -46,9 +46,14 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
 
 
 def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> Condition:
-    """A condition for values in *column* that SQLAlchemy reads as other values; None: there can be none."""
+    """A condition for values in *column* that SQLAlchemy reads as other values; None: there can be none.
+
+    JSON that meets it may still be read as it is stored: `find_rounded_in` decides.
+    """
     dialect = connection.dialect
     stored = declared(column.type, dialect)
+    if isinstance(stored, sa.JSON):
+        return _may_be_rounded(connection, column)
     if dialect.name == "sqlite":
         return _altered_by_sqlite(dialect, column, stored)
     if dialect.name in MYSQL:
@@ -67,11 +72,23 @@ def stored_text(connection: Connection, column: Any) -> Any:
 
     The driver can return all of them. SQLite's are of any type.
     """
-    if connection.dialect.name == "sqlite":
+    dialect = connection.dialect
+    if isinstance(declared(column.type, dialect), sa.JSON):
+        return json_text(dialect, column)
+    if dialect.name == "sqlite":
         return as_it_is(column)
-    return sa.cast(
-        sa.type_coerce(column, sa.String), sa.CHAR if connection.dialect.name in MYSQL else sa.Text
-    )
+    return sa.cast(sa.type_coerce(column, sa.String), sa.CHAR if dialect.name in MYSQL else sa.Text)
+
+
+def _may_be_rounded(connection: Any, column: Any) -> Condition:
+    """A condition for JSON with a number of many digits, or with an exponent."""
+    if connection.dialect._json_deserializer is not None:  # noqa: SLF001 - SQLAlchemy reads it too
+        return None  # the host reads numbers by itself
+    text = stored_text(connection, column)
+    if connection.dialect.name == "sqlite":
+        patterns = (f"*{'[0-9.]' * 17}*", "*[0-9][eE]*")
+        return sa.or_(*(text.op("GLOB")(pattern) for pattern in patterns))
+    return text.regexp_match("[0-9.]{17}|[0-9][eE]")  # type: ignore[no-any-return]
 
 
 def is_conversion_error(error: exc.DBAPIError) -> bool:
@@ -80,18 +97,14 @@ def is_conversion_error(error: exc.DBAPIError) -> bool:
     return isinstance(error, exc.DataError) and getattr(cause, "sqlstate", "") is None
 
 
-def _is_no_truth(column: Any) -> sa.ColumnElement[bool]:
-    """A condition for numbers that SQLAlchemy reads as true, although they are neither 0 nor 1."""
-    return sa.type_coerce(column, sa.Integer).not_in([0, 1])
-
-
 # --- SQLite: any value in any column ---------------------------------------------------------------------
 
 
 def _altered_by_sqlite(dialect: sa.Dialect, column: Any, stored: TypeEngine[Any]) -> Condition:
     text: Any = sa.type_coerce(column, sa.String)
     if isinstance(stored, sa.Boolean):
-        return _is_no_truth(column)
+        is_number = sa.func.typeof(column).in_(["integer", "real", "null"])
+        return sa.not_(sa.and_(is_number, sa.type_coerce(column, sa.Integer).in_([0, 1])))
     if isinstance(stored, sa.DateTime | sa.Time | sa.Interval):  # Python drops a seventh digit
         return text.op("GLOB")(f"*.{'[0-9]' * 7}*")  # type: ignore[no-any-return]
     digits = decimal_digits(dialect, column.type)
@@ -136,8 +149,9 @@ def _unreadable_in_sqlite(connection: Connection, column: Any, stored: TypeEngin
 
 def _altered_by_mysql(dialect: Any, column: Any, stored: TypeEngine[Any]) -> Condition:
     raw = as_it_is(column)
-    if isinstance(stored, sa.Boolean):
-        return _is_no_truth(column)
+    if isinstance(stored, sa.Boolean):  # any text is true
+        is_text = sa.and_(column.is_not(None), sa.func.collation(raw) != "binary")
+        return sa.or_(sa.type_coerce(column, sa.Integer).not_in([0, 1]), is_text)
     if isinstance(stored, sa.Time):  # a length of time, of which SQLAlchemy drops the days
         return sa.or_(raw < sa.literal_column("'00:00:00'"), raw >= sa.literal_column("'24:00:00'"))
     if not isinstance(stored, sa.Numeric | sa.Float) or not dialect._support_float_cast:  # noqa: SLF001 - the compiler reads it too

@@ -40,6 +40,8 @@ class Stored:
         charset: The database's name of the character set; None: it has all characters.
         filled: The length in bytes to which shorter binary values are filled with zeros; None: they are not.
         stripped: Whether trailing spaces of a text are lost.
+        padded: Whether a shorter text is returned with spaces at its end.
+        misread: Whether values of the model's type are returned as others, because the column keeps text.
         collation: The collation of a text; None: not a text.
     """
 
@@ -55,6 +57,8 @@ class Stored:
     charset: str | None = None
     filled: int | None = None
     stripped: bool = False
+    padded: bool = False
+    misread: bool = False
     collation: str | None = None
 
     @property
@@ -149,7 +153,7 @@ def _kept_by_postgresql(kind: str, modifier: int) -> dict[str, Any]:  # noqa: PL
         digits, scale = divmod(modifier - _HEADER, 2**16)
         return decimals(digits, ((scale & 0x7FF) ^ 0x400) - 0x400)  # eleven bits, one of them the sign
     if kind in ("varchar", "bpchar"):
-        return {"characters": modifier - _HEADER, "stripped": kind == "bpchar"}
+        return {"characters": modifier - _HEADER, **dict.fromkeys(("stripped", "padded"), kind == "bpchar")}
     return {}
 
 

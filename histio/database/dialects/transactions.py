@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,12 +14,17 @@ from sqlalchemy.orm import Session
 
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.stored import quote_name
+from histio.database.dialects.settings import neutral_settings, strict_settings
+from histio.database.dialects.stored import Stored, quote_name
 from histio.errors import BindingError
+from histio.kinds.table import Kind
 
-# By database, the query for the character set of a connection, and the result for Unicode.
-_OF_MYSQL = ("SELECT concat_ws(' ', @@character_set_client, @@character_set_results)", "utf8mb4 utf8mb4")
-_CHARACTER_SETS = {"postgresql": ("SHOW client_encoding", "UTF8"), **dict.fromkeys(MYSQL, _OF_MYSQL)}
+# By database, the query for the character sets of a connection, and what all of them have to be.
+_OF_MYSQL = "SELECT @@character_set_client, @@character_set_connection, @@character_set_results"
+_CHARACTER_SETS = {
+    "postgresql": ("SHOW client_encoding", "UTF8"),
+    **dict.fromkeys(MYSQL, (_OF_MYSQL, "utf8mb4")),
+}
 
 
 def create_engine(url: str | sa.URL, **options: Any) -> Engine:
@@ -128,12 +133,28 @@ def ensure_transaction(connection: Connection) -> None:
     if connection.dialect.name == "sqlite" and not getattr(driver, "in_transaction", True):
         _begin_sqlite(connection)
     query, unicode = _CHARACTER_SETS.get(connection.dialect.name, ("", ""))
-    used = connection.exec_driver_sql(query).scalar_one() if query else unicode
-    if used != unicode:
-        needed = unicode.split()[0]
-        raise BindingError(
-            f"the connection uses the character set {used}, which would change characters; use {needed}"
-        )
+    for used in connection.exec_driver_sql(query).one() if query else ():
+        if used != unicode:
+            raise _character_set_error(used, unicode)
+
+
+def _character_set_error(used: str | None, unicode: str) -> BindingError:
+    text = f"the connection uses the character set {used}, which would change characters; use {unicode}"
+    return BindingError(text)
+
+
+@contextmanager
+def connecting(dialect: sa.Dialect) -> Iterator[None]:
+    """In this block, connect; the character set of PostgreSQL that has no characters is refused by name.
+
+    psycopg returns bytes instead of text then, which SQLAlchemy does not expect.
+    """
+    try:
+        yield
+    except TypeError as error:
+        if dialect.name == "postgresql" and "bytes-like" in str(error):
+            raise _character_set_error("SQL_ASCII", "UTF8") from error
+        raise
 
 
 def _autocommits(driver: Any) -> bool:
@@ -297,27 +318,41 @@ def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
         yield
 
 
-_STRICT = ("STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO")
+_SETTING = {"postgresql", *MYSQL}
+"""The databases whose sessions have settings that change values."""
+
+
+def neutral(
+    connection: Connection, *kinds: Kind, has_instants: Callable[[], bool] | None = None
+) -> AbstractContextManager[None]:
+    """In this block, no setting of the session changes the values of *kinds* that are read.
+
+    Afterwards, the session has its own settings again. The transaction, or a savepoint around the block, has
+    to be rolled back if the block raises. *has_instants* returns what `keeps_instants` returns; None: ask the
+    database.
+    """
+    is_setting = connection.dialect.name in _SETTING
+    return neutral_settings(connection, kinds, has_instants) if is_setting else nullcontext()
 
 
 @contextmanager
-def strict(connection: Connection) -> Iterator[None]:
-    """In this block, let MariaDB and MySQL reject values instead of truncating them, and keep a key of 0."""
-    if connection.dialect.name not in MYSQL:
+def neutral_savepoint(
+    connection: Connection, *kinds: Kind, has_instants: Callable[[], bool] | None = None
+) -> Iterator[None]:
+    """A savepoint in which no setting of the session changes the values of *kinds* that are read."""
+    with savepoint(connection), neutral(connection, *kinds, has_instants=has_instants):
         yield
-        return
-    mode = connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar_one()
-    wanted = [name for name in _STRICT if name not in mode.split(",")]
-    setting = sa.text("SET SESSION sql_mode = :mode")
-    if wanted:
-        connection.execute(setting, {"mode": ",".join(filter(None, [mode, *wanted]))})
-    try:
-        yield
-    finally:
-        # If the connection is lost, the first error is raised.
-        with suppress(exc.OperationalError):
-            if wanted and not connection.invalidated:
-                connection.execute(setting, {"mode": mode})
+
+
+def strict(
+    connection: Connection, kinds: Collection[Kind], stored: Mapping[sa.Column[Any], Stored]
+) -> AbstractContextManager[None]:
+    """In this block, settings change no values, and MariaDB and MySQL reject values instead of cutting them.
+
+    A key of 0 is kept. The block must be in a savepoint that is rolled back if it raises.
+    """
+    is_setting = connection.dialect.name in _SETTING
+    return strict_settings(connection, kinds, stored) if is_setting else nullcontext()
 
 
 def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> None:

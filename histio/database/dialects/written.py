@@ -1,9 +1,9 @@
-"""Check whether the database keeps as many rows as an INSERT reports."""
+"""Find out whether the database keeps the rows and values that it is given."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -26,6 +26,46 @@ def counts_truly(connection: Connection, tables: Collection[sa.Table]) -> bool:
         schemas = {table.schema for table in tables}
         return all(_is_plain_in_sqlite(connection, schema, tables) for schema in schemas)
     return name == "postgresql" and _is_plain_in_postgresql(connection, tables)
+
+
+class Kept(NamedTuple):
+    """What tables keep of the rows that they are given.
+
+    Attributes:
+        number: Whether the row count of an INSERT is the number of rows that were added.
+        values: Whether the stored values are those of the statement.
+    """
+
+    number: bool
+    values: bool
+
+
+def what_is_kept(connection: Connection, tables: Collection[sa.Table]) -> Kept:
+    """What *tables* keep. Triggers, rules and views can change rows.
+
+    MariaDB and MySQL show triggers only to users with the TRIGGER privilege.
+    """
+    truly = counts_truly(connection, tables)
+    return Kept(truly, truly and not (connection.dialect.name in MYSQL and _has_triggers(connection, tables)))
+
+
+def _has_triggers(connection: Connection, tables: Collection[sa.Table]) -> bool:
+    """Whether one of *tables* of MariaDB or MySQL is a view, or has triggers that may change values."""
+    names: dict[str | None, list[str]] = {}
+    for table in tables:
+        names.setdefault(connection.schema_for_object(table), []).append(table.name)
+    return any(
+        connection.execute(_MYSQL_CHANGES, {"schema": schema, "names": of_schema}).first() is not None
+        for schema, of_schema in names.items()
+    )
+
+
+_MYSQL_CHANGES = sa.text(
+    "SELECT 1 FROM information_schema.triggers WHERE event_object_schema = COALESCE(:schema, DATABASE()) "
+    "AND event_object_table IN :names AND event_manipulation <> 'DELETE' "
+    "UNION ALL SELECT 1 FROM information_schema.views "
+    "WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name IN :names"
+).bindparams(sa.bindparam("names", expanding=True))
 
 
 def check_count(connection: Connection, table: sa.Table, reported: int, written: int) -> None:

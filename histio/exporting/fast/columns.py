@@ -35,7 +35,7 @@ from histio.kinds.fields import (
     UtcTimestamp,
 )
 from histio.kinds.fields.numbers import FLOAT_DIGITS
-from histio.wire import WireField, encode
+from histio.wire import WireField, encode, find_rounded_in
 
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Formats stored values for one place of a template."""
@@ -76,8 +76,9 @@ def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
     found = _column(field, form, digits)
     if found is None:
         return None
-    is_float = isinstance(field, FixedDecimal) and form == "float"
-    altered = functools.partial(_altered, digits) if is_float and digits is not None else None
+    altered: Altered | None = _rounded if isinstance(field, Json) else None
+    if isinstance(field, FixedDecimal) and form == "float" and digits is not None:
+        altered = functools.partial(_altered, digits)
     if not field.allow_none or isinstance(found[1], _Known):
         return Member(*found, altered)
     some_altered = altered and functools.partial(_some_altered, altered)
@@ -91,8 +92,8 @@ def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Colum
 
 def _number_column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:
     match field, form:
-        case Boolean(), "boolean":
-            return "%s", functools.partial(map, _TRUTHS.__getitem__)
+        case Boolean(), "boolean" | "truth":
+            return "%s", functools.partial(map, _TRUTHS[form].__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
             return "%d", functools.partial(_integers, low, high)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
@@ -136,7 +137,10 @@ def _text_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
     return None
 
 
-_TRUTHS = {False: "false", True: "true", "0": "false", "1": "true"}
+_TRUTHS: dict[Form, dict[Any, str]] = {
+    "boolean": {False: "false", True: "true", "0": "false", "1": "true"},
+    "truth": {False: "false", True: "true"},  # the application reads the text "0" as true
+}
 
 
 def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]:
@@ -293,6 +297,11 @@ def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
         field.check(wire)
         texts.append(encode(wire))
     return texts
+
+
+def _rounded(values: Sequence[Any]) -> Sequence[int]:
+    """The indices of JSON texts with numbers that a double cannot hold."""
+    return [place for place, value in enumerate(values) if find_rounded_in(value) is not None]
 
 
 _MOMENT = "0000-00-00 00:00:00.000000"

@@ -78,7 +78,7 @@ def _number_parameters(field: Field[Any], stored: Any, driver: Driver) -> Parame
 def _time_parameters(field: Field[Any], stored: Any, driver: Driver) -> Parameters | None:
     match field, stored:
         case UtcTimestamp(digits=6), sa.DateTime():
-            return functools.partial(_moments, field, "" if field.naive else driver.zone)
+            return functools.partial(_moments, field, driver.zone)
         case Date(), sa.Date():
             return _same
         case Duration(), sa.Interval():

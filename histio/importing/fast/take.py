@@ -20,10 +20,11 @@ from histio.importing.fast.plan import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
 from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
-from histio.importing.update.compare import warn_of_altered
+from histio.importing.update.compare import warn_of_altered, warn_of_changed
 from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
 from histio.tuning import tuning, with_pauses
+from histio.wire import encode
 
 _UUID = len("00000000-0000-0000-0000-000000000000")
 _DEPTH = 50
@@ -156,7 +157,7 @@ class FastPath:
         warned: list[Run] = []
         for identity, raw in stored.items():
             uuid = _uuid(kind, raw)
-            is_same = not compares or (raw.text is not None and raw.text == texts.get(uuid))
+            is_same = not compares or _text(raw) == texts.get(uuid)
             if self._on_duplicate == "error" or not is_same or self._spool.place(kind.name, uuid) is not None:
                 rest.append(raw)
             elif self._on_duplicate == "update" and uuid in altered:
@@ -199,6 +200,8 @@ class FastPath:
         self._spool.note(kind.name, ((_uuid(kind, raw), raw.place(kind.collection)) for raw in written))
         self._tally.count(kind.name, "imported", len(written))
         self._warn_of_cuts(kind, written)
+        if self._counts.may_change_values(kind):
+            self._warn_of_changed(kind, written)
         self.written.add(kind)
         return rest
 
@@ -228,6 +231,18 @@ class FastPath:
             }
             check_kept(self._connection, kind.table, expected, within={})
 
+    def _warn_of_changed(self, kind: Kind, raw_runs: Sequence[RawRun]) -> None:
+        """Add warnings about values of written *raw_runs* that the database has changed."""
+        field: Any = kind.identity.parts[0].field
+        identities = [field.from_wire(_uuid(kind, raw)) for raw in raw_runs]
+        texts, _ = known_texts(self._connection, kind, identities)
+        odd = [raw for raw in raw_runs if raw.text is None or raw.text != texts.get(_uuid(kind, raw))]
+        runs = [self._destination.reader.read(raw) for raw in odd]
+        warn_of_changed(self._destination, kind, runs)
+        for run in runs:
+            run.forget_cuts()  # these have been reported
+            self._tally.warn(run)
+
     def _record(self, raw: RawRun) -> Any:
         """The record of *raw* with its times cut."""
         return self._cut[id(raw)][0] if id(raw) in self._cut else raw.record
@@ -239,6 +254,11 @@ class FastPath:
                 run = Run(kind, raw, {kind.identity.members[0]: _uuid(kind, raw)})
                 run.note_cuts(self._cut[id(raw)][1])
                 self._tally.warn(run)
+
+
+def _text(raw: RawRun) -> str:
+    """The JSON text of an accepted run."""
+    return encode(raw.record) if raw.text is None else raw.text
 
 
 def _uuid(kind: Kind, raw: RawRun) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from histio.exporting.pages import export_known
 from histio.exporting.unreadable import altered_values
+from histio.importing.destination import Destination
 from histio.importing.run import Run, Values
 from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Table
@@ -79,6 +80,26 @@ def warn_of_altered(
         if run is not None and any(table.names[member] == at for member in run.values):
             fault = Fault(f"{value.text} An update compares the value as read.", "precision")
             run.note(fault, at, warning=True)
+
+
+def warn_of_changed(destination: Destination, kind: Kind, runs: Collection[Run]) -> None:
+    """Warn in *runs* that have just been written about values that the database has changed.
+
+    Of several runs with the same identity, the last one counts.
+    """
+    written = list({run.identity: run for run in runs}.values())
+    if not written:
+        return
+    connection, within = destination.connection, destination.identities.scope(kind.table)
+    stored = read_stored(connection, kind, written, within=within)
+    given = resolve_given(kind.table, written, stored, destination.builder.as_stored)
+    for run, values in zip(written, stored, strict=True):
+        if isinstance(values, str):
+            run.note(Fault(f"The database has changed the run: {values}", "conflict"), warning=True)
+            continue
+        for mismatch in BY_CONTENT.find_mismatches(kind.table, given[run], values):
+            fault = Fault(f"The database has changed the run: {_phrase(mismatch)}", "conflict")
+            run.note(fault, *mismatch.path.given, warning=True)
 
 
 def resolve_given(

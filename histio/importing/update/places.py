@@ -18,8 +18,10 @@ from sqlalchemy.orm import make_transient, make_transient_to_detached, object_se
 from sqlalchemy.orm.attributes import set_committed_value
 
 from histio.database.dialects import stored_keys
+from histio.importing.batches import try_to_write
 from histio.importing.row import Row
 from histio.importing.update.plan import RowUpdate
+from histio.importing.update.reinsert import exchange_values
 from histio.kinds.column_types import underlying
 from histio.kinds.keys import unique_rules
 from histio.kinds.mapping import Columns, attribute
@@ -56,9 +58,13 @@ class UniquePlaces:
 
     Args:
         table: The table of the runs.
+
+    Attributes:
+        may_wait: Whether runs can wait until others have given up the values that they take.
     """
 
     def __init__(self, table: Table) -> None:
+        self.may_wait = False
         self._rules: dict[Any, set[Columns]] = {
             core: {tuple(rule.columns) for rule in (core.primary_key, *unique_rules(core))}
             for each in table.all()
@@ -66,6 +72,7 @@ class UniquePlaces:
         }
         self._has_learned = False
         self._needs: dict[Row, set[Row]] = defaultdict(set)
+        self._takers: set[Row] = set()
 
     def learn(self, connection: Connection) -> bool:
         """Add the rules that only the database has; return whether there are any. Asks only once."""
@@ -78,8 +85,9 @@ class UniquePlaces:
         return sum(map(len, self._rules.values())) > before
 
     def forget(self) -> None:
-        """Forget which runs need which, once they are written."""
+        """Forget which runs take values of others, once they are written."""
         self._needs.clear()
+        self._takers.clear()
 
     def give_up(self, connection: Connection, updates: Mapping[Row, RowUpdate]) -> None:
         """Give free values, for now, to the stored rows whose values other rows in *updates* take.
@@ -88,11 +96,12 @@ class UniquePlaces:
             connection: In a transaction; the rows have been loaded, and not been changed.
             updates: By the row of each run, its update.
         """
-        takers = [taker for run, update in updates.items() for taker in self._takers(run, update)]
+        takers = [taker for run, update in updates.items() for taker in self._find_takers(run, update)]
         taken: dict[_Place, list[_Taker]] = defaultdict(list)
         for taker in takers:
             if taker.takes is not None:
                 taken[taker.takes].append(taker)
+                self._takers.add(taker.run)
         leaving: dict[sa.Column[Any], list[_Taker]] = defaultdict(list)
         for holder in takers:
             others = [each for each in taken.get(holder.leaves or (), ()) if each is not holder]
@@ -103,6 +112,10 @@ class UniquePlaces:
                 leaving[min(holder.changed, key=_difficulty)].append(holder)
         for column, holders in leaving.items():
             _free(connection, column, holders)
+
+    def postpone(self, rows: Sequence[Row]) -> set[Row]:
+        """Those of *rows* that take values, if they can wait."""
+        return self._takers.intersection(rows) if self.may_wait else set()
 
     def group(self, rows: Sequence[Row]) -> list[list[Row]]:
         """Split *rows* of runs into groups that can be written one after the other.
@@ -125,23 +138,23 @@ class UniquePlaces:
             found |= front
         return found
 
-    def _takers(
+    def _find_takers(
         self, run: Row, update: RowUpdate, ledger: Ledger | None = None, owner: Any = None
     ) -> Iterator[_Taker]:
         """The places that a row and the rows below it take and leave."""
-        table, target, new = update.table, update.target, dict(_new_values(update))
+        table, target, new = update.table, update.target, dict(update.new_values())
 
         for rule in self._rules_of(table):
             changed = tuple(column for column in rule if column in new)
             if changed:
-                before = {column: _stored(update, column) for column in rule}
+                before = {column: update.stored_value(column) for column in rule}
                 after = before | {column: new[column] for column in changed}
                 takes, leaves = (_place(rule, values, ledger, owner) for values in (after, before))
                 yield _Taker(run, rule, takes, leaves, update, changed)
         for below in update.ledgers:
             for entry in below.entries:
                 if isinstance(entry, RowUpdate):
-                    yield from self._takers(run, entry, below.ledger, target)
+                    yield from self._find_takers(run, entry, below.ledger, target)
                 else:
                     yield from self._new_takers(run, entry, below.ledger, target)
 
@@ -157,17 +170,6 @@ class UniquePlaces:
     def _rules_of(self, table: Table) -> Iterator[Columns]:
         for core in table.mapper.tables:
             yield from self._rules[core]
-
-
-def _new_values(update: RowUpdate) -> Iterator[tuple[sa.Column[Any], Any]]:
-    """The columns that *update* changes, with their new values."""
-    table, parameters = update.table, update.row.parameters
-    for member, column in table.columns.items():
-        if member in update.members and column is not table.mapper.version_id_col:
-            yield column, parameters[column.key]
-    for reference in table.references:
-        if update.members & reference.slugs.keys():
-            yield from ((column, parameters.get(column.key)) for column in reference.relation.local)
 
 
 def _place(
@@ -188,11 +190,6 @@ def _fold(value: Any) -> Any:
     return None if isinstance(value, sa.sql.ClauseElement) else value
 
 
-def _stored(update: RowUpdate, column: sa.Column[Any]) -> Any:
-    """The value that the row of *update* has in *column*."""
-    return getattr(update.target, attribute(update.table.mapper, column).key)
-
-
 _UNITS: Mapping[type, Any] = {
     **dict.fromkeys((int, float, Decimal), 1),
     dt.date: dt.timedelta(days=1),
@@ -211,21 +208,40 @@ def _difficulty(column: sa.Column[Any]) -> tuple[bool, bool]:
 
 
 def _free(connection: Connection, column: sa.Column[Any], holders: Sequence[_Taker]) -> None:
-    """Give free values in *column* to the stored rows of *holders*, as far as there are any."""
-    updates = {id(each.update): each.update for each in holders if each.update is not None}
-    found = _FreeValues(connection, column, holders[0], list(updates.values()))
-    freed = list(zip(updates.values(), found.values(), strict=False))
-    if not freed:
-        return
-    keys = {f"key_{place}": key for place, key in enumerate(column.table.primary_key)}
-    of_row = (key == sa.bindparam(name, type_=key.type) for name, key in keys.items())
-    free = sa.bindparam("free", type_=column.type)
-    rows = [
-        {"free": value} | {name: _stored(each, key) for name, key in keys.items()} for each, value in freed
-    ]
-    connection.execute(sa.update(column.table).where(*of_row).values({column.key: free}), rows)
-    for each, value in freed if column.primary_key else ():
+    """Free the values that the stored rows of *holders* have in *column*.
+
+    They get values that no row has. If there are none, or the database refuses them, ledger entries are
+    deleted and inserted again with their new values.
+    """
+    updates = list({id(each.update): each.update for each in holders if each.update is not None}.values())
+    values = list(_FreeValues(connection, column, holders[0], updates).values(len(updates)))
+    if len(values) < len(updates) or not _set(connection, column, updates, values):
+        is_entry = all(each.update is not None and each.update.row is not each.run for each in holders)
+        if not (is_entry and exchange_values(connection, updates)):
+            return
+        values = [dict(each.new_values())[column] for each in updates]
+    for each, value in zip(updates, values, strict=True) if column.primary_key else ():
         _load_again(each.target, attribute(each.table.mapper, column).key, value)
+
+
+def _set(
+    connection: Connection, column: sa.Column[Any], updates: Sequence[RowUpdate], values: Sequence[Any]
+) -> bool:
+    """Set *column* to *values* in the rows of *updates*; False: the database refuses it."""
+    core: Any = column.table
+    keys = {f"key_{place}": key for place, key in enumerate(core.primary_key)}
+    of_row = (key == sa.bindparam(name, type_=key.type) for name, key in keys.items())
+    given = sa.bindparam("value", type_=column.type)
+    statement = sa.update(core).where(*of_row).values({column.key: given})
+    parameters = [
+        {"value": value} | {name: each.stored_value(key) for name, key in keys.items()}
+        for each, value in zip(updates, values, strict=True)
+    ]
+
+    def write() -> None:
+        connection.execute(statement, parameters)
+
+    return try_to_write(connection, [core], write, deferred=False) is None
 
 
 def _load_again(target: Any, name: str, value: Any) -> None:
@@ -253,12 +269,15 @@ class _FreeValues:
     holder: _Taker
     updates: Sequence[RowUpdate]
 
-    def values(self) -> Iterator[Any]:
-        """As many values as there are."""
+    def values(self, count: int) -> Iterator[Any]:
+        """*count* values, or fewer if there are not so many."""
+        return itertools.islice(self._values(), count)
+
+    def _values(self) -> Iterator[Any]:
         column = self.column
         if _takes_null(column):
             return itertools.repeat(None)
-        own = [_stored(each, column) for each in self.updates]
+        own = [each.stored_value(column) for each in self.updates]
         taken = {*own, *(each.row.parameters[column.key] for each in self.updates)}
         if column.foreign_keys:
             return self._keys(taken)
@@ -285,5 +304,5 @@ class _FreeValues:
     def _stored_values(self, of: sa.ColumnElement[Any]) -> sa.Select[Any]:
         """*of* the stored rows among which the column has to be unique."""
         fixed = tuple(each for each in self.holder.rule if each not in self.holder.changed)
-        scopes = {tuple(_stored(each, column) for column in fixed) for each in self.updates}
+        scopes = {tuple(each.stored_value(column) for column in fixed) for each in self.updates}
         return sa.select(of).where(is_among(fixed, scopes) if fixed else sa.true())

@@ -58,6 +58,20 @@ class RowUpdate:
             for _, entry in update.kept():
                 yield from entry.removals(depth + 1)
 
+    def stored_value(self, column: sa.Column[Any]) -> Any:
+        """The value that the row has in *column*."""
+        return getattr(self.target, attribute(self.table.mapper, column).key)
+
+    def new_values(self) -> Iterator[tuple[sa.Column[Any], Any]]:
+        """The columns that change, with their new values."""
+        parameters = self.row.parameters
+        for member, column in self.table.columns.items():
+            if member in self.members and column is not self.table.mapper.version_id_col:
+                yield column, parameters[column.key]
+        for reference in self.table.references:
+            if self.members & reference.slugs.keys():
+                yield from ((column, parameters.get(column.key)) for column in reference.relation.local)
+
     @property
     def touches_row(self) -> bool:
         """Whether its own row changes, and not only rows that belong to it."""
@@ -178,7 +192,7 @@ def _recorded(ledger: Ledger, objects: list[Any], places: list[int | None]) -> l
 def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
     """The reasons why *update* cannot be applied."""
     table = update.table
-    for member in () if steps and _may_change_key(table) else table.columns:
+    for member in () if steps and may_change_key(table) else table.columns:
         if member in update.members and table.columns[member].primary_key:
             ours, theirs = (
                 quote(table.wire(member, values.get(member))) for values in (update.given, update.stored)
@@ -194,7 +208,7 @@ def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
 
 
 @functools.cache
-def _may_change_key(table: Table) -> bool:
+def may_change_key(table: Table) -> bool:
     """Whether the primary keys of ledger entries may change, because no other rows refer to them."""
     others = (key for other in table.rows.metadata.tables.values() for key in other.foreign_key_constraints)
     return not any(_points_to(key, table) for key in others)

@@ -1,4 +1,4 @@
-"""Delete ledger entries and insert them again, so that they come in another order."""
+"""Delete ledger entries and insert them again, for another order, or because they exchange values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from histio.importing.bulk import insert_in_bulk
 from histio.importing.row import Row
-from histio.importing.update.plan import RowUpdate
+from histio.importing.update.plan import RowUpdate, may_change_key
 from histio.kinds.mapping import Columns, attribute
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Ledger, Links, Table
@@ -30,6 +30,45 @@ def reinsert_entries(connection: Connection, table: Table, updates: Iterable[Row
     for ledger in _deepest_first(table):
         if ledger in keys:
             _reinsert(connection, ledger, keys[ledger])
+
+
+def exchange_values(connection: Connection, updates: Sequence[RowUpdate]) -> bool:
+    """Delete the entries of *updates* and insert them again with their new values.
+
+    All of them are in one table.
+
+    Returns:
+        Whether this was possible: no rows of other tables refer to them, and each column is known.
+    """
+    table, core = updates[0].table, updates[0].table.rows
+    if len(table.mapper.tables) > 1 or not may_change_key(table) or not _is_known(connection, core):
+        return False
+    key = tuple(core.primary_key)
+    changes = {
+        tuple(each.stored_value(column) for column in key): dict(each.new_values()) for each in updates
+    }
+    rows: list[Any] = []
+    for start in range(0, len(changes), KEYS_PER_STATEMENT):
+        among = is_among(key, list(changes)[start : start + KEYS_PER_STATEMENT])
+        rows += connection.execute(sa.select(core).where(among)).mappings().all()
+        connection.execute(sa.delete(core).where(among))
+    written = [column for column in core.columns if column.computed is None]
+    parameters = [
+        {
+            column.key: _parameter(column, changes[_values(row, key)].get(column, row[column]))
+            for column in written
+        }
+        for row in rows
+    ]
+    connection.execute(sa.insert(core), parameters)
+    return True
+
+
+def _is_known(connection: Connection, core: sa.Table) -> bool:
+    """Whether each column of *core* in the database is in the model, and takes a value."""
+    stored = sa.inspect(connection).get_columns(core.name, connection.schema_for_object(core))
+    is_given = any(column.identity is not None and column.identity.always for column in core.columns)
+    return {each["name"] for each in stored} <= {column.name for column in core.columns} and not is_given
 
 
 def _deepest_first(table: Table) -> Iterator[Ledger]:

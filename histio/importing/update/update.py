@@ -16,7 +16,12 @@ from histio.importing.repetitions import note_entries, written_here
 from histio.importing.row import Row
 from histio.importing.run import Run, Values
 from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
-from histio.importing.update.compare import BY_CONTENT, read_stored, resolve_given, warn_of_altered
+from histio.importing.update.compare import (
+    BY_CONTENT,
+    read_stored,
+    resolve_given,
+    warn_of_altered,
+)
 from histio.importing.update.places import UniquePlaces
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts, Fault
@@ -32,6 +37,7 @@ class Updater:
         deferred: Whether to check deferred constraints before the transaction ends.
 
     Attributes:
+        may_wait: Whether runs can wait until others have given up the unique values that they take.
         blocked: Those runs of the last group that take a unique value which another row still has.
     """
 
@@ -44,6 +50,7 @@ class Updater:
         self._deferred = deferred
         self._counts: Counter[str] = Counter()
         self._places: dict[Kind, UniquePlaces] = {}
+        self.may_wait = False
         self.blocked: set[Run] = set()
 
     @property
@@ -120,6 +127,7 @@ class Updater:
         given = {row: values[run] for run, row in rows.items()}
         results: Results = {}
         places = self._places.setdefault(kind, UniquePlaces(kind.table))
+        places.may_wait = self.may_wait
         failures = write(
             self._connection,
             kind.table,
@@ -130,6 +138,10 @@ class Updater:
         )
         for place, constraint in failures:
             run = list(rows)[place]
+            if isinstance(constraint, Repeated):
+                self.blocked.add(run)
+                if self.may_wait:
+                    continue
             fault, steps = explain_refusal(
                 self._connection,
                 kind,
@@ -140,16 +152,14 @@ class Updater:
                 stored=self._destination.stored,
             )
             run.note(fault, *steps)
-            if isinstance(constraint, Repeated):
-                self.blocked.add(run)
         places.forget()
         for run, row in rows.items():
             result = results.get(row)
             if isinstance(result, str):
                 run.note(Fault(f"Cannot be updated: {result}", "conflict"))
-            elif result is not None and not run.problems:
+            run.outcome = "rejected" if run.problems or run in self.blocked else "updated"
+            if run.outcome == "updated" and isinstance(result, Counter):
                 self._counts += result
-            run.outcome = "rejected" if run.problems else "updated"
 
 
 def _compare(

@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
-from histio.wire import JsonSchema, WireField
+from histio.wire import JsonSchema, RoundedNumber, WireField, quote
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
@@ -241,11 +241,15 @@ class Json(WireField):
     Dumps the members of objects in sorted order, and whole numbers of 1e16 or more as integers, because some
     databases do not keep the order or the exponent. ``2.0`` stays ``2.0`` where the database keeps it, and is
     equal to 2, as in JSON Schema. SQL's NULL and JSON's null are the same. Null is allowed unless
-    ``allow_none=False``. Strings and names hold no NUL and no lone surrogate.
+    ``allow_none=False``. Strings and names hold no NUL and no lone surrogate. Numbers with a point or an
+    exponent are doubles; others in a file are a ``precision`` problem. Integers have any number of digits.
     """
 
     definition = "json"
-    default_error_messages = {"invalid": "Holds a NUL, a lone surrogate, or what JSON cannot say."}
+    default_error_messages = {
+        "invalid": "Holds a NUL, a lone surrogate, or what JSON cannot say.",
+        "precision": "A double cannot hold {number}: it would be stored as {stored}.",
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"allow_none": True} | kwargs)
@@ -287,7 +291,18 @@ class Json(WireField):
         except RecursionError:
             fine = False
         if not fine:
-            raise self.make_error("invalid")
+            rounded = self._find_rounded(value)
+            raise ValidationError(rounded) if rounded else self.make_error("invalid")
+
+    def _find_rounded(self, value: Any) -> Any:
+        """The faults of numbers in *value* that a double cannot hold, nested as these are; empty: none."""
+        if isinstance(value, RoundedNumber):
+            stored = float.__repr__(value)
+            return self.make_error("precision", number=quote(value), stored=stored).messages
+        pairs = (
+            value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+        )
+        return {step: faults for step, inner in pairs if (faults := self._find_rounded(inner))}
 
 
 _EXPONENT = 1e16
@@ -311,5 +326,7 @@ def _is_json(value: Any) -> bool:
     if isinstance(value, str):
         return "\x00" not in value and not _SURROGATE.search(value)
     return (
-        value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+        value is None
+        or isinstance(value, bool | int)
+        or (isinstance(value, float) and math.isfinite(value) and not isinstance(value, RoundedNumber))
     )

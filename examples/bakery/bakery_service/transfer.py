@@ -1,0 +1,126 @@
+"""Bodies on their way in and out, in files: nothing of the database is held while a client is slow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import HTTPException, Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+ENCODINGS = ("identity", "gzip", "zstd")
+"""What histio decompresses by itself."""
+
+CLOSE = {"Connection": "close"}
+"""For answers that come before the end of the body."""
+
+log = logging.getLogger("bakery")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may cost. Times are in seconds.
+
+    Attributes:
+        size: The maximum bytes of a history, with and without compression.
+        memory: The bytes of a history that are kept in memory; larger ones are in a temporary file.
+        idle: How long a client may neither send nor take anything.
+        transfer: How long a transfer may take.
+        pool: How long a request waits for a connection.
+        lock: How long a statement waits for a lock.
+        connections: The maximum number of connections.
+    """
+
+    size: int = 2**30
+    memory: int = 2**20
+    idle: float = 30
+    transfer: float = 1800
+    pool: float = 5
+    lock: float = 10
+    connections: int = 5
+
+
+class Spool(tempfile.SpooledTemporaryFile[bytes]):
+    """A temporary file that takes a limited number of bytes."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(max_size=limits.memory)
+        self.size = 0
+        self._limit = limits.size
+
+    def write(self, data: Any) -> int:
+        self.check(self.size + len(data))
+        self.size += len(data)
+        return super().write(data)
+
+    def check(self, size: int) -> None:
+        """Raise HTTPException if *size* is more than the file takes."""
+        if size > self._limit:
+            raise HTTPException(413, f"more than {self._limit} bytes", CLOSE)
+
+
+# In docs/service.md:
+async def receive(request: Request, limits: Limits) -> Spool:
+    """The body of a *request*, as soon as all of it is here; compressed bodies stay compressed.
+
+    Raises:
+        HTTPException: It is too large, too slow, or in an unknown encoding.
+        starlette.requests.ClientDisconnect: The client has gone.
+    """
+    if request.headers.get("content-encoding", "identity") not in ENCODINGS:
+        raise HTTPException(415, "unknown Content-Encoding", CLOSE | {"Accept-Encoding": "gzip, zstd"})
+    with contextlib.ExitStack() as unless_complete:
+        spool = unless_complete.enter_context(Spool(limits))
+        spool.check(int(request.headers.get("content-length", 0)))
+        chunks = request.stream()
+        try:
+            async with asyncio.timeout(limits.transfer):
+                while True:
+                    async with asyncio.timeout(limits.idle):
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
+                        break
+                    spool.write(chunk)
+        except TimeoutError:
+            raise HTTPException(408, "the body is too slow", CLOSE) from None
+        unless_complete.pop_all()
+        return spool
+
+
+# So far in docs/service.md.
+
+
+class Download(StreamingResponse):
+    """The content of a *spool*. Its length is known, so that no client takes a part of it for the whole."""
+
+    def __init__(self, spool: Spool, limits: Limits, media_type: str) -> None:
+        spool.seek(0)
+        super().__init__(_chunks(spool), media_type=media_type, headers={"Content-Length": str(spool.size)})
+        self._spool = spool
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._spool:
+            try:
+                async with asyncio.timeout(self._limits.transfer):
+                    await super().__call__(scope, receive, send)
+            except TimeoutError:
+                log.warning("a client has not taken its download")  # the server closes the connection
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_soon(message: Any) -> None:
+            async with asyncio.timeout(self._limits.idle):
+                await send(message)
+
+        await super().stream_response(send_soon)
+
+
+def _chunks(spool: Spool) -> Iterator[bytes]:
+    while chunk := spool.read(2**16):
+        yield chunk

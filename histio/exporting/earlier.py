@@ -1,0 +1,67 @@
+"""Leave out runs that an earlier export has in the same form."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+
+from histio.bound import Bound
+from histio.files import FilePath, Source, fail_if_damaged, reading
+from histio.files.raw_runs import RawItem, RawRun
+from histio.files.scratch import Scratch
+from histio.files.streams import Stream
+
+_TABLE = "CREATE TABLE run (digest BLOB PRIMARY KEY) WITHOUT ROWID;"
+
+_PAGE = 500
+
+
+class EarlierRuns(Scratch):
+    """The runs of an earlier export, known by the digests of their texts, on disk if there are many.
+
+    Attributes:
+        sha256: The digest of the export; None: it is a document, which has none.
+        found: The number of runs that `select_others` has found among them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_TABLE)
+        self.sha256: str | None = None
+        self.found = 0
+
+    def read(self, path: FilePath, bound: Bound) -> None:
+        """Read the export at *path*.
+
+        Raises:
+            DocumentError: The file is not a history, or is damaged.
+        """
+        with reading(Source(path), bound.gate, bound.kinds) as file:
+            for digests in _pages(fail_if_damaged(file.items(), file)):
+                self._database.executemany("INSERT OR IGNORE INTO run VALUES (?)", digests)
+            self.sha256 = file.sha256 if isinstance(file, Stream) else None
+
+    def select_others(self, kind: str, texts: Sequence[str]) -> list[str]:
+        """Those of the *texts* of runs of *kind* that are not among the earlier ones."""
+        others = []
+        for text in texts:
+            known = self._database.execute("SELECT 1 FROM run WHERE digest = ?", (_digest(kind, text),))
+            if known.fetchone() is None:
+                others.append(text)
+        self.found += len(texts) - len(others)
+        return others
+
+
+def _pages(items: Iterable[RawItem]) -> Iterator[list[tuple[bytes]]]:
+    """The digests of runs, page by page."""
+    digests = (
+        (_digest(item.kind, item.text),)
+        for item in items
+        if isinstance(item, RawRun) and item.text is not None
+    )
+    while page := list(itertools.islice(digests, _PAGE)):
+        yield page
+
+
+def _digest(kind: str, text: str) -> bytes:
+    return blake2b(f"{kind} {text}".encode(errors="surrogatepass"), digest_size=16).digest()
