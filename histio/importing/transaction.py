@@ -217,7 +217,10 @@ class Import:
     def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], attempt: Attempt) -> None:
         """Import *raw_runs* on the full path; count those with an outcome, and let the others wait."""
         numbers = {self._destination.reader.read(raw): number for raw, number in with_pauses(raw_runs)}
-        self._full_path.take(list(numbers), attempt)
+        for run in numbers:
+            if run.problems and not run.values:  # there is nothing to look up
+                run.outcome = "rejected"
+        self._full_path.take([run for run in numbers if run.outcome is None], attempt)
         for run, number in numbers.items():
             if run.outcome is None:
                 self._full_path.wait(run, number)
