@@ -124,12 +124,15 @@ _DOUBLE = re.compile(r"(?<![0-9])-?[0-9]++(?:\.[0-9]++(?:[eE][-+]?[0-9]++)?|[eE]
 
 
 def find_rounded_in(text: object) -> RoundedNumber | None:
-    """The first number in JSON *text* that a double cannot hold; None: there is none."""
+    """The first number in JSON *text* that a double cannot hold; None: there is none, or it is not JSON."""
     if not isinstance(text, str):
         return None
     if RoundedNumber not in map(type, map(read_double, _DOUBLE.findall(text))):
         return None
-    return find_rounded(_decode_exactly(text))  # what looks like a number may be within a string
+    try:
+        return find_rounded(_decode_exactly(text))  # what looks like a number may be within a string
+    except ValueError:
+        return None
 
 
 _PLAIN = frozenset((str, int, bool, type(None)))

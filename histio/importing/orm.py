@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapper, Session
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.row import Insert, Row
+from histio.kinds.column_types import is_renewed
 from histio.kinds.mapping import Columns, attribute
 from histio.kinds.relations import Relation
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among, select_rows
@@ -143,7 +144,8 @@ class ObjectWriter:
             counter: Any = mapper.version_id_col
             key = zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
             stored = sa.update(counter.table).where(*(column == each for column, each in key))
-            self._session.connection().execute(stored.values({counter.key: value}))
+            kept = {column: column for column in counter.table.columns if is_renewed(column)}
+            self._session.connection().execute(stored.values(kept | {counter: value}))
         self.counters.clear()
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import check_count
 from histio.importing.row import Row
+from histio.kinds.column_types import is_renewed
 from histio.kinds.table import Kind
 
 
@@ -48,7 +49,7 @@ def _update(
     within: Mapping[sa.Column[Any], Any],
 ) -> None:
     own = kind.identity.columns
-    kept = {column: column for column in table.columns if _may_change(column) and column not in columns}
+    kept = {column: column for column in table.columns if is_renewed(column) and column not in columns}
     values = {column: sa.bindparam(f"histio_{column.key}", type_=column.type) for column in columns}
     statement = sa.update(table).where(*_is_row(table, own, within)).values(kept | values)
     parameters = [
@@ -77,9 +78,3 @@ def _is_row(
         column.in_(sa.select(key).where(*found))
         for column, key in zip(table.primary_key, keys.primary_key, strict=True)
     ]
-
-
-def _may_change(column: sa.Column[Any]) -> bool:
-    """Whether a column may change when its row is updated: MariaDB sets some times silently."""
-    moves = column.onupdate is not None or column.server_onupdate is not None
-    return column.computed is None and (moves or isinstance(column.type, sa.DateTime))

@@ -84,6 +84,15 @@ def _layers(column_type: TypeEngine[Any], dialect: sa.Dialect | None) -> Iterato
         column_type = below
 
 
+def is_renewed(column: sa.Column[Any]) -> bool:
+    """Whether *column* may get another value when other columns of its row are updated.
+
+    MariaDB and MySQL renew times with ``ON UPDATE CURRENT_TIMESTAMP``, even if the model does not say so.
+    """
+    moves = column.onupdate is not None or column.server_onupdate is not None
+    return column.computed is None and (moves or isinstance(underlying(column.type), sa.DateTime))
+
+
 def underlying(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
     """The database's type below all decorators."""
     *_, stored = _layers(column_type, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
@@ -14,6 +15,7 @@ import histio
 from histio import History
 from tests.support.hosts import document, ledger, model, run, text, to
 
+EARLY, LATE = "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z"
 MICRO = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 Base = orm.declarative_base()
 Line = model(Base, "Item", run_id=to("runs"), code=text(unique=True), note=text(), edited_at=sa.Column(MICRO))
@@ -72,11 +74,11 @@ def loud(shouting):
 
 
 def of(n, note=None, line=None, **members):
-    lines = [{"code": f"c{n}", "note": line, "edited_at": "2025-01-01T00:00:00Z"}]
+    lines = [{"code": f"c{n}", "note": line, "edited_at": EARLY}]
     return {
         "id": n,
         "note": note,
-        "edited_at": "2025-01-01T00:00:00Z",
+        "edited_at": EARLY,
         "lines": lines,
     } | members
 
@@ -204,6 +206,27 @@ def test_a_time_that_the_server_renews_is_what_the_document_says(create):
     report = history.import_document(given, on_duplicate="update")
     assert (report.updated, report.warnings) == (2, ())
     assert list(history.iter_runs("run")) == given["runs"]
+
+
+@pytest.mark.parametrize("stored", [[], [{"id": 1, "version": 3, "note": "a", "edited_at": LATE}]])
+def test_times_stay_as_they_are_when_a_version_counter_is_set(create, stored):
+    base = orm.declarative_base()
+
+    class Run(base):
+        __tablename__ = "runs"
+        id = sa.Column(sa.Integer, primary_key=True)
+        version = sa.Column(sa.Integer, nullable=False)
+        note = sa.Column(sa.String(20))
+        edited_at = sa.Column(sa.DateTime, onupdate=dt.datetime.now)
+        __mapper_args__ = {"version_id_col": version}
+
+    whole = histio.Integer(required=True)
+    history = History(create(base.metadata), run(Run, version=whole, note=note, edited_at=time))
+    history.import_document(document(*stored))
+    given = {"id": 1, "version": 7, "note": "b", "edited_at": EARLY}
+    report = history.import_document(document(given), on_duplicate="update")
+    assert (report.imported + report.updated, report.rejected) == (1, 0)
+    assert list(history.iter_runs("run")) == [given]
 
 
 def test_the_database_is_asked_for_triggers_once(create, count_statements):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 import io
+from contextlib import suppress
 
 import pytest
 from sqlalchemy.orm import Session
 
 import histio
-from histio import DocumentError, History
+from histio import DocumentError, HistioError, History, cli
+from histio.cli.exit_codes import ExitCode
 from tests.support import judge
 from tests.support.bakery import (
     assembly_run,
@@ -175,3 +177,48 @@ def test_a_file_of_which_bytes_have_changed_is_refused_or_read_as_it_is(
             assert bool(outcome.problems) == bool(told(shelf, changed))
             if outcome.report:
                 outcome.check(read(decompress(changed)))
+
+
+def run_command(*arguments):
+    """Run a command, which never fails in a way that nobody expected."""
+
+    def run(path):
+        code = cli.main([*arguments, str(path)])
+        assert code in {ExitCode.DONE, ExitCode.BAD, ExitCode.REJECTS}
+
+    return run
+
+
+READERS = {
+    "check": lambda path: [*histio.check_file(path)],
+    "inspect": histio.inspect_file,
+    "references": lambda path: [*histio.references(path)],
+    "audit": lambda path: [*histio.audit(path)],
+    "diff": lambda path: [*histio.diff(path, path.with_name("given"))],
+    "merge": lambda path: histio.merge([path, path], path.with_name("merged.jsonl"), overwrite=True),
+    "report": lambda path: histio.report_page(path, path.with_name("report.html"), overwrite=True),
+    "check at the command line": run_command("check", "--json"),
+    "inspect at the command line": run_command("inspect"),
+    "references at the command line": run_command("references"),
+    "audit at the command line": run_command("audit"),
+}
+"""What reads a file at a path."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_changed_file_is_read_or_refused_by_every_reader(tries, tmp_path, tune, capsys, read):
+    tune(chunk=1000, keys_in_memory=2)
+    path = tmp_path / "changed"
+    (tmp_path / "given").write_bytes(stream_of(GIVEN))
+    for each in tries(40):
+        with each as chance:
+            lines = [to_text(chance, line) for line in mutated(chance, LINES)]
+            texts = ["\n".join(lines), to_text(chance, mutated(chance, GIVEN))]
+            compress, _ = COMPRESSIONS[chance.choice([*COMPRESSIONS])]
+            structural = [compress(text.encode(errors="surrogatepass")) for text in texts]
+            bytewise = [mutated_bytes(chance, compress(data)) for data, _ in FORMS.values()]
+            path.write_bytes(chance.choice([*structural, *bytewise]))
+            with suppress(HistioError):
+                read(path)
+            capsys.readouterr()

@@ -29,7 +29,7 @@ from histio.importing.update.plan import (
     plan_update,
 )
 from histio.importing.update.reinsert import reinsert_entries
-from histio.kinds.column_types import underlying
+from histio.kinds.column_types import is_renewed
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
 from histio.kinds.selects import select_rows
@@ -195,21 +195,14 @@ class _UpdateWriter(ObjectWriter):
                 assign(target, links.relation.name, [self.related[links.relation, key] for key in keys])
 
     def _keep_given(self, update: RowUpdate) -> None:
-        """Keep the values of the document where ``onupdate`` or a version counter would set others.
-
-        Times are always written, because the server may renew them (``ON UPDATE CURRENT_TIMESTAMP``).
-        """
+        """Keep the values of the document where a version counter or an UPDATE would set others."""
         table, target = update.table, update.target
         for member, column in table.columns.items():
             if member not in update.given or member in table.computed:
                 continue
             if column is table.mapper.version_id_col:
                 self.counters.append((table.mapper, target, update.row.parameters[column.key]))
-            elif (
-                column.onupdate is not None
-                or column.server_onupdate is not None
-                or isinstance(underlying(column.type), sa.DateTime)
-            ):
+            elif is_renewed(column):
                 flag_modified(target, table.attribute(member).key)
 
     def _update_ledger(self, update: RowUpdate, entries: LedgerUpdate) -> None:
