@@ -44,7 +44,7 @@ def redact(text: str, quoted: Iterable[str] = ()) -> str:
 
 def strip_secrets(url: str) -> str:
     """Remove user, password and query from *url*."""
-    return _USER.sub(r"\1", url).partition("?")[0]
+    return re.sub(_USER.pattern, r"\1", url, flags=re.DOTALL).partition("?")[0]
 
 
 def _pieces(url: str) -> Iterator[str]:

@@ -86,13 +86,9 @@ def file_option(*names: str, **options: Any) -> Callable[[_Command], _Command]:
 
 
 def _check_files(context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
-    if value is None:
-        return None
-    return (
-        _check_file(context, value)
-        if isinstance(value, str)
-        else tuple(_check_file(context, each) for each in value)
-    )
+    if isinstance(value, tuple):
+        return tuple(_check_file(context, each) for each in value)
+    return None if value is None else _check_file(context, value)
 
 
 def _check_file(context: click.Context, file: str) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import keeps_instants, neutral_savepoint
+from histio.database.dialects import neutral_savepoint
 from histio.exporting.plan import ExportPlan
 
 SortKeys: TypeAlias = tuple[Any, ...]
@@ -25,6 +24,7 @@ class OrderedRuns:
         plan: The plan for their kind.
         conditions: The conditions.
         time: The sort key of their time; None: they are sorted by identity alone.
+        has_instants: Returns whether their times depend on the time zone of the session.
 
     Attributes:
         connection: The argument.
@@ -34,22 +34,34 @@ class OrderedRuns:
     """
 
     def __init__(
-        self, connection: Connection, plan: ExportPlan, conditions: Sequence[Any], time: Any
+        self,
+        connection: Connection,
+        plan: ExportPlan,
+        conditions: Sequence[Any],
+        time: Any,
+        *,
+        has_instants: Callable[[], bool],
     ) -> None:
         self.connection = connection
+        self._has_instants = has_instants
         self.kind = plan.kind
         self.identity = plan.identity
+        self._plan = plan
+        self._time = time
         self._conditions = conditions
         self._sorted_by = [*([] if time is None else [time]), *plan.sort_keys]
         self.width = len(self._sorted_by)
 
     def neutral_savepoint(self) -> AbstractContextManager[None]:
         """A savepoint in which no setting of the session changes the values of the runs."""
-        return neutral_savepoint(self.connection, self.kind, has_instants=lambda: self._has_instants)
+        return neutral_savepoint(self.connection, self.kind, has_instants=self._has_instants)
 
-    @functools.cached_property
-    def _has_instants(self) -> bool:
-        return keeps_instants(self.connection, [self.kind])
+    def within(self, *further: Any) -> Self:
+        """The runs that meet *further* conditions too."""
+        conditions = self.conditions(*further)
+        return type(self)(
+            self.connection, self._plan, conditions, self._time, has_instants=self._has_instants
+        )
 
     def conditions(self, *further: Any) -> list[Any]:
         """The conditions of the runs, and *further* ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import neutral_savepoint, raw, savepoint
+from histio.database.dialects import keeps_instants, neutral_savepoint, raw, savepoint
 from histio.exporting.dump import Page, dump_page, select_runs
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import RowFormatter, TooManyError
@@ -85,7 +86,8 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
 
 def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTally) -> Iterator[Page]:
     """Pages of runs in order; *tally* collects problems and warnings."""
-    with neutral_savepoint(connection, kind):
+    has_instants = functools.cache(functools.partial(keeps_instants, connection, [kind]))
+    with neutral_savepoint(connection, kind, has_instants=has_instants):
         plan = plan_export(kind, connection.dialect)
         time, criteria, bounds = criteria_of(connection, plan, filters)
         formatter = _find_formatter(connection, kind)
@@ -96,7 +98,8 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
             criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], tally)
             criteria += refuse_unreadable_times(connection, kind, criteria, tally)
     for conditions, sort_key in spans_of(kind, time, bounded=bool(bounds)):
-        runs = OrderedRuns(connection, plan, [*criteria, *bounds, *conditions], sort_key)
+        selected = [*criteria, *bounds, *conditions]
+        runs = OrderedRuns(connection, plan, selected, sort_key, has_instants=has_instants)
         if formatter is None:
             _log.debug("all pages of %s take the full path", kind.name)
             yield from full_pages(runs, tally)
@@ -113,6 +116,11 @@ def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: Expor
     """Pages of the fast path; a page that it does not export takes the full path."""
     is_spelled = False
     for page in fast_pages(runs, formatter):
+        if page.has_failed:
+            others = _without_unreadable_times(runs, page, tally)
+            if others is not None:
+                yield from _fast_or_full_pages(others, formatter, tally)
+                return
         if page.formatted is None and not is_spelled:
             # Another spelling of an identity sorts elsewhere, so no bounds of pages hold for such runs.
             if _is_misspelled(runs, page):
@@ -127,6 +135,14 @@ def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: Expor
         if page.formatted.altered:
             _warn_of_altered(runs, within, len(page.formatted.altered), tally)
         yield Page([], [], page.last, texts=page.formatted.texts)
+
+
+def _without_unreadable_times(runs: OrderedRuns, page: FastPage, tally: ExportTally) -> OrderedRuns | None:
+    """The runs from *page* on but those whose time the driver cannot read, as that page has; None: all."""
+    following = runs.between(page.before, None)
+    with runs.neutral_savepoint():
+        readable = refuse_unreadable_times(runs.connection, runs.kind, runs.conditions(*following), tally)
+    return runs.within(*following, *readable) if readable else None
 
 
 def _is_misspelled(runs: OrderedRuns, page: FastPage) -> bool:

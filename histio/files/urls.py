@@ -164,7 +164,7 @@ def _explaining(url: str) -> Iterator[None]:
     except OSError as error:
         number = _WITHOUT_NUMBER.get(type(error))
         if error.errno is not None:
-            error.filename = error.filename or name
+            error.filename = redact(str(error.filename or name), [url])
             raise
         if number is not None:
             raise type(error)(number, os.strerror(number), name) from error

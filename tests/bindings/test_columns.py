@@ -86,6 +86,7 @@ EXACT = [
 ]  # fmt: skip
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(("column_type", "field", "values"), EXACT)
 def test_a_value_leaves_and_comes_back_as_the_same_bytes(create, column_type, field, values):
     metadata, kind = host(column_type, field)

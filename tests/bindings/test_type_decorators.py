@@ -200,6 +200,7 @@ EXACT = [
 ]
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(("column_type", "field", "values"), EXACT)
 @pytest.mark.parametrize("way", [lambda kind: kind, full], ids=["fast", "full"])
 def test_auto_field_is_the_field_of_the_values_and_keeps_them(create, column_type, field, values, way):

@@ -417,6 +417,7 @@ def test_a_url_of_unknown_size_is_read_again_on_demand(monkeypatch):
         ("memory://me:pa@ss@host/a.json", "memory://host/a.json"),
         ("memory://me:pa/ss@host/a.json", "memory://host/a.json"),
         ("memory://token@host/a.json", "memory://host/a.json"),
+        ("memory://me:pa\nss@host/a.json", "memory://host/a.json"),
         ("memory://host/a@b.json", "memory://host/a@b.json"),
         ("memory://host/a.json?signature=secret", "memory://host/a.json"),
     ],

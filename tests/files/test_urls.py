@@ -140,6 +140,7 @@ class ClientError(Exception):
         (ClientError(f"lost http://me:{SECRET}@h"), errno.EIO, "ClientError: lost http://***@h"),
         (OSError("gone"), errno.EIO, "gone"),
         (ConnectionResetError(errno.ECONNRESET, "reset"), errno.ECONNRESET, "reset"),
+        (PermissionError(errno.EACCES, "no", "memory://a.json"), errno.EACCES, "no"),
     ],
 )
 def test_an_error_while_a_url_is_read_has_its_name(monkeypatch, error, number, text):
