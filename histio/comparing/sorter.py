@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
@@ -14,7 +13,7 @@ Positioned: TypeAlias = tuple[Position, Any]
 """The position of a run, and its record."""
 
 BATCH = 500
-"""Runs that are held in memory at once."""
+"""Positions of runs that are held in memory at once."""
 
 _TABLES = """
 CREATE TABLE seen (kind INTEGER, identity TEXT, number INTEGER);
@@ -53,10 +52,8 @@ class RunSorter(Scratch):
 
     def add(self, runs: Iterator[Positioned]) -> None:
         """Add *runs* to those that `sorted_runs` yields."""
-        while batch := [
-            (*position, pickle.dumps(record)) for position, record in itertools.islice(runs, BATCH)
-        ]:
-            self._database.executemany("INSERT INTO sorted VALUES (?, ?, ?, ?, ?)", batch)
+        rows = ((*position, pickle.dumps(record)) for position, record in runs)
+        self._database.executemany("INSERT INTO sorted VALUES (?, ?, ?, ?, ?)", rows)
 
     def sorted_runs(self) -> Iterator[Positioned]:
         """Yield the added runs by their positions."""

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute, aliased
-from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects import altered, stored_text, unreadable
 from histio.exporting.tally import ExportTally, StoredValue
 from histio.kinds.column_types import underlying
+from histio.kinds.fields import Json
 from histio.kinds.identity import Identity, IdentitySql
-from histio.kinds.table import Kind, Ledger, Table
+from histio.kinds.mapping import attribute
+from histio.kinds.table import Kind, Ledger, Reference, Table
 from histio.wire import find_rounded_in, quote
 
 _StoredValues: TypeAlias = Generator[StoredValue, None, None]
+
+
+class _Place(NamedTuple):
+    """A column, and the condition for those of its values that are found.
+
+    Attributes:
+        name: The member that has the values.
+        column: The column.
+        is_json: Whether they are any JSON, perhaps as text.
+        condition: The condition.
+    """
+
+    name: str
+    column: Any
+    is_json: bool
+    condition: sa.ColumnElement[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +43,47 @@ class _Rule:
     """Which stored values to find, and what to say about them.
 
     Attributes:
-        find: Returns a condition for the values of a column; None: it has no such values.
-        describe: Says what is wrong with a value of a type, as it is stored and as it is read; None: nothing.
+        find: Returns a condition for the values of a column, which may be any JSON; None: there are none.
+        describe: Says what is wrong with a value, as it is stored and as it is read; None: nothing.
         is_readable: Whether the values can be read. False: they are described as None.
     """
 
-    find: Callable[[Connection, InstrumentedAttribute[Any]], sa.ColumnElement[bool] | None]
-    describe: Callable[[Any, Any, TypeEngine[Any]], str | None]
+    find: Callable[..., sa.ColumnElement[bool] | None]
+    describe: Callable[[_Place, Any, Any], str | None]
     is_readable: bool
 
+    def places(self, connection: Connection, table: Table, entity: Any) -> Iterator[_Place]:
+        """The columns of *entity*, an alias of the model of *table*, with the values that are found."""
+        for member in table.columns:
+            column: Any = getattr(entity, table.attribute(member).key)
+            is_json = isinstance(table.fields[member], Json)
+            yield from self._place(connection, table.names[member], column, is_json=is_json)
 
-def _describe_unreadable(stored: Any, _read: None, _of: TypeEngine[Any]) -> str:
+    def key_places(
+        self, connection: Connection, table: Table, reference: Reference, related: Any
+    ) -> Iterator[_Place]:
+        """The key columns of *related*, an alias of the model of a *reference* of *table*."""
+        for member, (key, *_) in reference.slugs.items():
+            for column in (getattr(related, path) for path in key if "." not in path):
+                yield from self._place(connection, table.names[member], column, is_json=False)
+
+    def _place(self, connection: Connection, name: str, column: Any, *, is_json: bool) -> Iterator[_Place]:
+        is_json = is_json or isinstance(underlying(column.type), sa.JSON)
+        condition = self.find(connection, column, is_json=is_json)
+        if condition is not None:
+            yield _Place(name, column, is_json, condition)
+
+
+def _find_unreadable(connection: Connection, column: Any, **_: bool) -> sa.ColumnElement[bool] | None:
+    return unreadable(connection, column)
+
+
+def _describe_unreadable(_place: _Place, stored: Any, _read: None) -> str:
     return f"is stored as {quote(stored)}, which cannot be read."
 
 
-def _describe_altered(stored: Any, read: Any, of: TypeEngine[Any]) -> str | None:
-    if not isinstance(underlying(of), sa.JSON):
+def _describe_altered(place: _Place, stored: Any, read: Any) -> str | None:
+    if not place.is_json:
         return f"is stored as {stored} and read as {read}."
     number = find_rounded_in(stored)
     if number is None:
@@ -49,7 +91,7 @@ def _describe_altered(stored: Any, read: Any, of: TypeEngine[Any]) -> str | None
     return f"is stored with {quote(number)}, which is read as {float.__repr__(number)}."
 
 
-_UNREADABLE = _Rule(unreadable, _describe_unreadable, is_readable=False)
+_UNREADABLE = _Rule(_find_unreadable, _describe_unreadable, is_readable=False)
 _ALTERED = _Rule(altered, _describe_altered, is_readable=True)
 
 
@@ -120,33 +162,50 @@ def _values_of_table(
     for ledger in path:
         owner, entity = entity, aliased(ledger.relation.model)
         statement = statement.join(entity, sa.and_(*ledger.join_conditions(owner, entity)))
-    conditions = _conditions(rule.find, connection, table, entity)
-    if not conditions:
+    places = list(rule.places(connection, table, entity))
+    for reference in table.references if rule.is_readable else ():
+        related: Any = aliased(reference.relation.model)
+        keys = list(rule.key_places(connection, table, reference, related))
+        if keys:
+            places += keys
+            statement = statement.join(related, _tie(table, reference, entity, related), isouter=True)
+    if not places:
         return
     identity = table.identity or kind.identity
     own = identity.sql(entity, apart=True) if path and table.identity is not None else run
-    columns = [_column_of(entity, table, member) for member in conditions]
     found = [
         value
-        for column, is_found in zip(columns, conditions.values(), strict=True)
+        for place in places
         for value in (
-            sa.case((is_found, sa.func.coalesce(stored_text(connection, column), ""))),
-            sa.case((is_found, column)) if rule.is_readable else sa.null(),
+            sa.case((place.condition, sa.func.coalesce(stored_text(connection, place.column), ""))),
+            sa.case((place.condition, place.column)) if rule.is_readable else sa.null(),
         )
     ]
     statement = statement.add_columns(*_selected_parts(connection, own), *found)
-    statement = statement.where(sa.or_(*conditions.values()), *criteria)
+    statement = statement.where(sa.or_(*(place.condition for place in places)), *criteria)
     ends = 2 * len(run.parts), 2 * (len(run.parts) + len(own.parts))
     with connection.execute(statement) as rows:
         for row in rows:
             run_words = _words(kind.identity, row[: ends[0]])
             own_words = _words(identity, row[ends[0] : ends[1]])
             pairs = zip(row[ends[1] :: 2], row[ends[1] + 1 :: 2], strict=True)
-            for member, column, (stored, read) in zip(conditions, columns, pairs, strict=True):
-                fault = None if stored is None else rule.describe(stored, read, column.type)
+            for place, (stored, read) in zip(places, pairs, strict=True):
+                fault = None if stored is None else rule.describe(place, stored, read)
                 if fault is not None:
-                    names = (*_names_of(kind.table, path), table.names[member])
+                    names = (*_names_of(kind.table, path), place.name)
                     yield StoredValue(run_words, names, f"{names[-1]} of {own_words} {fault}")
+
+
+def _tie(table: Table, reference: Reference, entity: Any, related: Any) -> sa.ColumnElement[bool]:
+    """The condition for the row of *related* that a row of *entity* refers to."""
+    relation = reference.relation
+    return sa.and_(
+        *(
+            getattr(entity, attribute(table.mapper, local).key)
+            == getattr(related, attribute(relation.mapper, remote).key)
+            for local, remote in zip(relation.local, relation.remote, strict=True)
+        )
+    )
 
 
 def _selected_parts(connection: Connection, identity: IdentitySql) -> list[Any]:
@@ -170,11 +229,6 @@ def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any
     return column if bad is None else sa.case((sa.not_(bad), column))
 
 
-def _column_of(entity: Any, table: Table, member: str) -> Any:
-    """The *member* of *entity*, an alias of the model of *table*."""
-    return getattr(entity, table.attribute(member).key)
-
-
 def _names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
     """The names of the *path* from *table* down its ledgers."""
     for ledger in path:
@@ -182,21 +236,10 @@ def _names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
         table = ledger.table
 
 
-def _conditions(
-    find: Callable[[Connection, InstrumentedAttribute[Any]], sa.ColumnElement[bool] | None],
-    connection: Connection,
-    table: Table,
-    entity: Any,
-) -> dict[str, sa.ColumnElement[bool]]:
-    """By member, the condition for the values of *entity* that *find* finds."""
-    found = {member: find(connection, _column_of(entity, table, member)) for member in table.columns}
-    return {member: condition for member, condition in found.items() if condition is not None}
-
-
 def _unexportable(connection: Connection, table: Table, entity: Any) -> Iterator[sa.ColumnElement[bool]]:
     """Conditions for rows with a stored value that cannot be read, in them or in their ledgers."""
-    for condition in _conditions(unreadable, connection, table, entity).values():
-        yield sa.func.coalesce(condition, sa.false())
+    for place in _UNREADABLE.places(connection, table, entity):
+        yield sa.func.coalesce(place.condition, sa.false())
     for ledger in table.ledgers:
         below = aliased(ledger.relation.model)
         found = list(_unexportable(connection, ledger.table, below))

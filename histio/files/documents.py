@@ -159,6 +159,7 @@ class _Text:
         self._counted = 0  # … this character
         self._column = 1
         self._bytes = 0
+        self._kept = 0  # characters of values that `value` has read
 
     def _more(self) -> bool:
         """Read more, at least as much as is in memory; False at the end."""
@@ -198,8 +199,8 @@ class _Text:
     def _broken(self, why: str) -> DamageError:
         return DamageError("schema", f"{self._place()}: not JSON: {why}.")
 
-    def _too_long(self) -> DamageError:
-        text = f"{self._place()}: a value is longer than max_line_bytes = {self._max_size}."
+    def _too_long(self, what: str = "a value") -> DamageError:
+        text = f"{self._place()}: {what} is longer than max_line_bytes = {self._max_size}."
         return DamageError("out-of-range", text)
 
     def _cut(self) -> DamageError:
@@ -217,8 +218,12 @@ class _Text:
                 return ""
 
     def value(self) -> Any:
-        """Read the next value."""
-        return self._read_value()[0]
+        """Read the next value, which is kept: all such values together are limited as one run is."""
+        value, text = self._read_value()
+        self._kept += len(text)
+        if self._kept > self._max_size:
+            raise self._too_long("what is not in its lists")
+        return value
 
     def _read_value(self) -> tuple[Any, str]:
         if not self.next():

@@ -34,7 +34,7 @@ _SHOWN = 10_000
 _NAMED = 5
 """The number of names that the message on a line that is not a run has."""
 
-_MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+_MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]++|\\.)*+")\s*:\s*')
 
 
 class Seal:

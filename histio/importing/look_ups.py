@@ -119,9 +119,10 @@ class LookUps:
     def look_up(self, raw_runs: Iterable[RawRun]) -> list[Run]:
         """The runs of *raw_runs*, with the problems of their form and their references."""
         runs = [self._destination.reader.read(raw) for raw in with_pauses(raw_runs)]
-        for run in with_pauses(runs):
+        readable = [run for run in runs if run.values]
+        for run in with_pauses(readable):
             self._destination.dependencies.expect(run, self._spool.graph, self._resolver, hard=True)
-        self._resolve(runs)
+        self._resolve(readable)
         self._resolver.forget_expected()
         self._resolver.trim()
         return runs

@@ -92,6 +92,9 @@ class Reader:
         if fault is not None:
             run.note(fault)
             return run
+        if not (isinstance(record, Mapping) or kind.is_hooked):  # cheaper than what follows
+            run.note(Fault(kind.table.schema.error_messages["type"]))
+            return run
         record, cuts = self.cut(kind, record)
         decoded = raw.is_plain and self.version == self._versions.current  # upgrades may return anything
         raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=decoded)

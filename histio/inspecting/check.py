@@ -102,8 +102,9 @@ def _check(file: Reading, checker: RunChecker, seen: Spool, look_ups: LookUps | 
 
 def _check_run(run: Run, raw: RawRun, checker: RunChecker, seen: Spool) -> Iterator[Problem]:
     """The problems of *run*, and those that its text, the runs before it and its numbers have."""
-    for steps in () if raw.text is None else find_repeated_names(f'{{"{raw.kind}":{raw.text}}}'):
-        run.note(describe_repeated_name(steps[-1]), *steps[1:], warning=True)
+    if raw.text is not None and '"' in raw.text:
+        for steps in find_repeated_names(f'{{"{raw.kind}":{raw.text}}}'):
+            run.note(describe_repeated_name(steps[-1]), *steps[1:], warning=True)
     if not run.problems:  # a rejected run leaves its identities to others
         note_repeated(run, seen)
     if run.well_formed:

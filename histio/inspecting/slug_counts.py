@@ -20,6 +20,9 @@ from histio.tuning import tuning
 
 _MOST = 10
 
+_SIZE = 16 * 2**20
+"""Characters after which counts are moved to disk."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferringMember:
@@ -89,6 +92,7 @@ class SlugCounts(Scratch):
         self.members = list(targets.values())
         self._numbers = {target: number for number, target in enumerate(targets)}
         self._held: Counter[tuple[int, str]] = Counter()
+        self._size = 0
 
     def add(self, raw: RawRun, record: dict[str, Any]) -> None:
         """Count what the *record* of a run refers to."""
@@ -97,11 +101,12 @@ class SlugCounts(Scratch):
                 # Of members for the same row, the first one that is present counts.
                 member = next((each for each in group if each.values(entry)), group[0])
                 number = self._numbers[member.target]
-                self._held.update(
-                    (number, json.dumps(value, sort_keys=True)) for value in member.values(entry)
-                )
-        if len(self._held) >= tuning().keys_in_memory:
-            self._keep()
+                for value in member.values(entry):
+                    text = json.dumps(value, sort_keys=True)
+                    self._size += len(text)
+                    self._held[number, text] += 1
+            if len(self._held) >= tuning().keys_in_memory or self._size >= _SIZE:
+                self._keep()
 
     def _keep(self) -> None:
         self._database.executemany(
@@ -109,6 +114,7 @@ class SlugCounts(Scratch):
             ((*key, uses) for key, uses in self._held.items()),
         )
         self._held.clear()
+        self._size = 0
 
     def most_used(self) -> dict[str, dict[str, int]]:
         """By name of the member, the slugs that most records have, with the number of records."""

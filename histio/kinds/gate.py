@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
-from histio.kinds.explain import TOO_LARGE, explain, explain_exported_at, explain_foreign
+from histio.kinds.explain import TOO_LARGE, Explainer, explain, explain_exported_at, explain_foreign
 from histio.kinds.fields import Json
 from histio.kinds.json_schema import DRAFT
 from histio.pointer import pointer
@@ -56,9 +54,9 @@ class Gate:
         self.kinds: tuple[str, ...] = tuple(schema["$defs"]["header"]["properties"]["kinds"]["items"]["enum"])
         self.has_json = Json.definition in schema["$defs"]
         self._older = frozenset(older)
-        self._envelope = Draft202012Validator(_without_items(schema))
+        self._envelope = Explainer(_without_items(schema))
         self._explaining = {
-            name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
+            name: Explainer({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
             for name in ("header", "trailer", *self.kinds)
         }
         self._accepting = {name: _fast_validator(schema, name) for name in self.kinds}

@@ -249,8 +249,30 @@ def test_integers_of_any_size_are_stored_digit_by_digit(create, full):
     assert all(str(each).encode() in file.getvalue() for each in INTEGERS)
 
 
+class JsonText(sa.types.TypeDecorator):
+    """JSON that the application keeps as text."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value, _dialect):
+        return value if value is None else json.dumps(value)
+
+    def process_result_value(self, value, _dialect):
+        return value if value is None else json.loads(value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), [10**4300], [-(10**5000)]])
+def test_a_number_of_python_that_json_cannot_say_is_a_problem_of_its_run(of_json, value):
+    given = things(1, {"a": value}, 10**4299)
+    report = of_json.import_document(given)
+    assert [(each.code, each.pointer) for each in report.problems] == [("schema", "/things/1/value")]
+    assert [(each.code, each.pointer) for each in of_json.check(given)] == [("schema", "/things/1/value")]
+    assert [each["value"] for each in exported(of_json)["things"]] == [1, 10**4299]
+
+
 @pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
-@pytest.mark.parametrize("column_type", [sa.JSON(), JSONB])
+@pytest.mark.parametrize("column_type", [sa.JSON(), JSONB, JsonText()])
 def test_a_stored_number_with_more_digits_is_exported_as_read_with_a_warning(create, full, column_type):
     metadata, kind = host(column_type, Json(), nullable=True)
     engine = create(metadata)

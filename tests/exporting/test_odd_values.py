@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import logging
 
 import pytest
 import sqlalchemy as sa
 from marshmallow import fields
+from sqlalchemy import orm
 from sqlalchemy.dialects import mysql, postgresql
 
 import histio
@@ -16,6 +18,7 @@ from histio.models import ProductionRun
 from histio.tuning import tuned
 from tests.support.bakery import document, number, production_run
 from tests.support.columns import AwareDateTime, host
+from tests.support.databases import stocked
 
 POSTGRESQL, MARIADB, SQLITE = "postgresql", "mariadb", "sqlite"
 BY_PATH = pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
@@ -222,3 +225,79 @@ def test_an_identity_that_is_read_as_another_one_is_refused(create, full, ddl, c
         report = History(engine, kind).export_file(io.BytesIO(), on_unreadable="skip")
     assert (report.exported, report.skipped, report.warning_count) == (2, 1, 0)
     assert [problem.pointer for problem in report.problems] == ["/value"]
+
+
+class Base(orm.DeclarativeBase):
+    pass
+
+
+class Shift(Base):
+    __tablename__ = "shifts"
+    id = sa.Column(sa.Integer, primary_key=True)
+    starts = sa.Column(sa.Time, nullable=False)
+    day = sa.Column(sa.Date, nullable=False)
+
+
+class Visit(Base):
+    __tablename__ = "visits"
+    id = sa.Column(sa.Integer, primary_key=True)
+    uuid = sa.Column(sa.String(36), unique=True, nullable=False)
+    shift_id = sa.Column(sa.ForeignKey(Shift.id), nullable=False)
+    other_id = sa.Column(sa.ForeignKey(Shift.id), nullable=False)
+    shift = orm.relationship(Shift, foreign_keys=shift_id)
+    other = orm.relationship(Shift, foreign_keys=other_id)
+
+
+class VisitSchema(histio.RunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Visit, "visit", "visits", None
+
+    uuid = histio.RunUUID(required=True)
+    shift = histio.Slug("shift", key="starts", required=True)
+    other = histio.Slug("other", key="day", required=True)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "odd", "exported", "warned", "refused"),
+    [
+        (MARIADB, {"starts": "25:00:00"}, 2, ["/shift"], []),
+        (MARIADB, {"day": "0000-00-00"}, 1, [], ["/other"]),
+        (POSTGRESQL, {"starts": "24:00"}, 1, [], [""]),
+        (POSTGRESQL, {"day": "infinity"}, 1, [], [""]),
+        (SQLITE, {"starts": "10:30:00.1234567"}, 2, ["/shift"], []),
+        (SQLITE, {"day": "2025-02-30"}, 1, [], [""]),
+    ],
+)
+def test_a_key_of_a_reference_that_is_not_read_as_stored_is_named(
+    create, dialect, odd, exported, warned, refused
+):
+    engine = create(Base.metadata)
+    keys = {"id": 1, "starts": "10:00:00", "day": "2025-12-08"}
+    with engine.connect() as connection:
+        connection.exec_driver_sql({MARIADB: "SET SESSION sql_mode = ''"}.get(dialect, "SELECT 1"))
+        insert = sa.text("INSERT INTO shifts (id, starts, day) VALUES (:id, :starts, :day)")
+        connection.execute(insert, [keys, keys | {"id": 2} | odd])
+        visits = [{"uuid": number(n), "shift_id": n, "other_id": n} for n in (1, 2)]
+        connection.execute(sa.insert(Visit), visits)
+        connection.commit()
+    engine.dispose()
+    report = History(engine, VisitSchema).export_file(io.BytesIO(), on_unreadable="skip")
+    assert (report.exported, report.skipped) == (exported, 2 - exported)
+    assert [problem.pointer for problem in report.warnings] == warned
+    assert [problem.pointer for problem in report.problems] == refused
+    assert {problem.uuid for problem in (*report.warnings, *report.problems)} == {number(2)}
+
+
+@pytest.mark.parametrize("moment", ["-infinity", "infinity"])
+def test_a_time_that_cannot_be_read_leaves_the_other_runs_on_the_fast_path(databases, moment, caplog):
+    engine = stocked(databases("postgresql"))
+    history = History(engine)
+    history.import_document(document(*(production_run(n) for n in range(1, 8))))
+    with engine.begin() as connection:
+        odd = sa.text("UPDATE production_runs SET produced_at = :moment WHERE uuid = :uuid")
+        connection.execute(odd, {"moment": moment, "uuid": number(3)})
+    with caplog.at_level(logging.DEBUG, "histio"), tuned(page=2):
+        report = history.export_file(io.BytesIO(), on_unreadable="skip")
+    assert (report.exported, report.skipped) == (6, 1)
+    assert summarize(report.problems) == [("schema", "/produced_at", number(3))]
+    assert "full path" not in caplog.text.replace("the full path goes on", "")

@@ -372,3 +372,53 @@ def test_validators_and_listeners_never_see_the_values_in_between(create):
     assert update(history, given).updated == 3
     assert seen == [3, 1, 2]
     assert exported(history) == json.dumps(given)
+
+
+@pytest.mark.parametrize("order", [(3, 4, 2, None), (4, None, 1, 2), (2, 3, 4, 1), (None, None, None, None)])
+def test_runs_that_follow_each_other_change_their_order(create, order):
+    base = orm.declarative_base()
+    of_run = model(
+        base,
+        "Run",
+        code=text(unique=True),
+        next_id=to("runs", unique=True),
+        next=relationship("Run", remote_side="Run.id"),
+    )
+    schema = run(of_run, code=word(), next=histio.Slug("next", key="code", allow_none=True))
+    history = History(create(base.metadata), schema)
+
+    def of(*followers):
+        codes = [each and f"r{each}" for each in followers]
+        return document(*({"id": n, "code": f"r{n}", "next": each} for n, each in enumerate(codes, 1)))
+
+    assert history.import_document(of(2, 3, 4, None)).imported == 4
+    assert update(history, of(*order)).rejected == 0
+    assert exported(history) == json.dumps(of(*order))
+
+
+def test_both_tables_of_joined_inheritance_exchange_values(create):
+    base = orm.declarative_base()
+
+    class Seated(base):
+        __tablename__ = "seated"
+        id = sa.Column(sa.Integer, primary_key=True)
+        kind = sa.Column(sa.String(9))
+        number = sa.Column(sa.Integer, unique=True, nullable=False)
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "seated"}
+
+    class Run(Seated):
+        __tablename__ = "runs"
+        id = sa.Column(sa.ForeignKey("seated.id"), primary_key=True)
+        seat = sa.Column(sa.String(9), unique=True, nullable=False)
+        __mapper_args__ = {"polymorphic_identity": "run"}
+
+    history = History(create(base.metadata), run(Run, number=number, seat=word()))
+
+    def of(numbers, seats):
+        pairs = enumerate(zip(numbers, seats, strict=True), 1)
+        return document(*({"id": n, "number": number, "seat": seat} for n, (number, seat) in pairs))
+
+    history.import_document(of([1, 2, 3], "abc"))
+    given = of([3, 2, 1], "bca")
+    assert update(history, given).updated == 3
+    assert exported(history) == json.dumps(given)

@@ -45,14 +45,20 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
     return None if read is None else -int(read(1 / 3).as_tuple().exponent)
 
 
-def altered(connection: Connection, column: InstrumentedAttribute[Any]) -> Condition:
+def altered(
+    connection: Connection, column: InstrumentedAttribute[Any], *, is_json: bool = False
+) -> Condition:
     """A condition for values in *column* that SQLAlchemy reads as other values; None: there can be none.
 
-    JSON that meets it may still be read as it is stored: `find_rounded_in` decides.
+    Args:
+        connection: For its dialect.
+        column: The column.
+        is_json: Whether its values are any JSON, perhaps as text. Those that meet the condition may still be
+            read as they are stored: `find_rounded_in` decides.
     """
     dialect = connection.dialect
     stored = declared(column.type, dialect)
-    if isinstance(stored, sa.JSON):
+    if isinstance(stored, sa.JSON) or (is_json and isinstance(stored, sa.String)):
         return _may_be_rounded(connection, column)
     if dialect.name == "sqlite":
         return _altered_by_sqlite(dialect, column, stored)
