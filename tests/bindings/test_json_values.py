@@ -262,6 +262,15 @@ class JsonText(sa.types.TypeDecorator):
         return value if value is None else json.loads(value)
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), [10**4300], [-(10**5000)]])
+def test_a_number_of_python_that_json_cannot_say_is_a_problem_of_its_run(of_json, value):
+    given = things(1, {"a": value}, 10**4299)
+    report = of_json.import_document(given)
+    assert [(each.code, each.pointer) for each in report.problems] == [("schema", "/things/1/value")]
+    assert [(each.code, each.pointer) for each in of_json.check(given)] == [("schema", "/things/1/value")]
+    assert [each["value"] for each in exported(of_json)["things"]] == [1, 10**4299]
+
+
 @pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
 @pytest.mark.parametrize("column_type", [sa.JSON(), JSONB, JsonText()])
 def test_a_stored_number_with_more_digits_is_exported_as_read_with_a_warning(create, full, column_type):
