@@ -88,7 +88,7 @@ class Duplicates:
             if self._came_before(run):
                 _warn_of_copy(run)
             if run.outcome == "rejected" and (
-                run in self._updater.blocked
+                (self._updater.may_wait and run in self._updater.blocked)
                 or destination.dependencies.find_missing(run, destination.resolver)
             ):
                 run.outcome = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,22 @@ from histio.importing.update.update import Updater
 from histio.kinds.table import Kind, Table
 from histio.report import EntryCounts
 from histio.tuning import with_pauses
+
+
+class Attempt(enum.Enum):
+    """What happens to runs that refer to runs which are not stored, or take unique values that others have.
+
+    Attributes:
+        FIRST: They wait.
+        TOGETHER: They wait; the runs, which have waited before, can take values from each other.
+        APART: Those that refer to runs wait; those that take values are tried alone, and rejected.
+        LAST: They are rejected.
+    """
+
+    FIRST = enum.auto()
+    TOGETHER = enum.auto()
+    APART = enum.auto()
+    LAST = enum.auto()
 
 
 class FullPath:
@@ -51,6 +68,7 @@ class FullPath:
         self._resolver = destination.resolver
         self._counts = counts
         self._updates = on_duplicate == "update"
+        self._attempt = Attempt.FIRST
         self._deferred = deferred
         self._open: dict[Run, list[Need]] = {}
         self._updater = Updater(destination, habits=habits, deferred=deferred)
@@ -77,22 +95,20 @@ class FullPath:
         """The kinds of which runs were written."""
         return self._writer.written | self._duplicates.written
 
-    def take(self, runs: list[Run], *, last: bool) -> None:
-        """Import *runs*, those that others refer to first.
-
-        Runs that refer to runs which are not stored, or take unique values that other rows have, get no
-        outcome, unless this is the *last* attempt.
-        """
+    def take(self, runs: list[Run], attempt: Attempt) -> None:
+        """Import *runs*, those that others refer to first; those that wait get no outcome."""
         self._open.clear()
-        self._updater.may_wait = not last
+        self._attempt = attempt
+        self._updater.may_wait = attempt in (Attempt.FIRST, Attempt.TOGETHER)
         for run in runs:
             self._destination.note_keys(run)
-        for wave in self._dependencies.waves(runs):
+        is_together = attempt in (Attempt.TOGETHER, Attempt.APART)
+        for wave in [runs] if is_together else self._dependencies.waves(runs):
             pending = wave
             while pending:
-                pending = self._import(pending, last=last)
+                pending = self._import(pending)
         self._write_open(runs)
-        for run in runs if last else ():
+        for run in runs if attempt is Attempt.LAST else ():
             run.outcome = run.outcome or "rejected"
         self._warn_of_changed([run for run in runs if run.outcome in WRITTEN])
 
@@ -123,11 +139,10 @@ class FullPath:
             if self._counts.may_change_values(kind):
                 warn_of_changed(self._destination, kind, [run for run in written if run.kind is kind])
 
-    def _import(self, runs: list[Run], *, last: bool) -> list[Run]:
+    def _import(self, runs: list[Run]) -> list[Run]:
         """Import *runs*; return those that share an identity with another one of them.
 
-        These are classified again, because the outcome of the other decides about them. Runs that refer to
-        runs which are not stored get no outcome, unless this is the *last* attempt.
+        These are classified again, because the outcome of the other decides about them.
         """
         fresh = self._classifier.select_fresh(runs)
         rows = self._destination.builder.build(fresh)
@@ -141,7 +156,7 @@ class FullPath:
                 run.forget()
                 again.append(run)
             elif run.problems:
-                self._reject_or_wait(run, last=last)
+                self._reject_or_wait(run)
             else:
                 accepted.append(run)
                 taken |= own
@@ -149,13 +164,14 @@ class FullPath:
             of_kind = {run: rows[run] for run in accepted if run.kind is kind}
             rivals = self._writer.write(kind, of_kind, deferred=self._deferred)
             self._classifier.settle(kind, rivals)
-            for run in self._writer.blocked if self._updates and not last else ():
+            for run in self._writer.blocked if self._updates and self._updater.may_wait else ():
                 run.outcome = None  # an update may give up the value
         return again
 
-    def _reject_or_wait(self, run: Run, *, last: bool) -> None:
+    def _reject_or_wait(self, run: Run) -> None:
         """Reject a *run* with problems, unless a run that it refers to may still come."""
-        needs = [] if last else self._dependencies.find_missing(run, self._resolver)
+        is_last = self._attempt is Attempt.LAST
+        needs = [] if is_last else self._dependencies.find_missing(run, self._resolver)
         run.outcome = None if needs else "rejected"
         if needs and run.is_open(needs):
             self._open[run] = needs

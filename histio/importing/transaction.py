@@ -25,7 +25,7 @@ from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.take import FastPath
-from histio.importing.full_path import FullPath
+from histio.importing.full_path import Attempt, FullPath
 from histio.importing.open_runs import WaitingRuns
 from histio.importing.row_counts import RowCounts
 from histio.importing.run import OnDuplicate
@@ -164,7 +164,7 @@ class Import:
 
     def take(self, items: Iterable[RawItem]) -> None:
         """Import *items*. Runs that refer to runs which are not stored wait in the spool."""
-        self._take(((item, None) for item in items), last=False)
+        self._take(((item, None) for item in items), Attempt.FIRST)
 
     def take_waiting(self) -> None:
         """Import the waiting runs that can be imported; reject the others."""
@@ -181,21 +181,22 @@ class Import:
             if not self._updates:
                 break
             # Runs that exist may refer to some that have been written only now.
-            self._take(self._spool.pop_waiting(), last=False)
-        if self._spool.waiting:
-            self._take(self._spool.pop_waiting(), last=True)
+            self._take(self._spool.pop_waiting(), Attempt.TOGETHER)
+        for attempt in (Attempt.APART, Attempt.LAST) if self._updates else (Attempt.LAST,):
+            if self._spool.waiting:
+                self._take(self._spool.pop_waiting(), attempt)
 
-    def _take(self, items: Iterable[tuple[RawItem, int | None]], *, last: bool) -> None:
+    def _take(self, items: Iterable[tuple[RawItem, int | None]], attempt: Attempt) -> None:
         """Import *items*, a window at a time.
 
         Args:
             items: Each with the number under which it has waited; None: it has not.
-            last: Whether to reject runs that refer to runs which are not stored. False: they wait.
+            attempt: What happens to runs that cannot be written yet.
         """
         for window in windows(items):
             raw_runs = self._take_fast(window)
             if raw_runs:
-                self._take_full(raw_runs, last=last)
+                self._take_full(raw_runs, attempt)
             self._destination.resolver.trim()
 
     def _take_fast(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
@@ -213,13 +214,13 @@ class Import:
             _log.debug("%d of %d new runs take the full path", len(rest), len(new))
         return [(raw, number) for raw, number in raw_runs if number is not None or id(raw) in rest]
 
-    def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], *, last: bool) -> None:
+    def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], attempt: Attempt) -> None:
         """Import *raw_runs* on the full path; count those with an outcome, and let the others wait."""
         numbers = {self._destination.reader.read(raw): number for raw, number in with_pauses(raw_runs)}
         for run in numbers:
             if run.problems and not run.values:  # there is nothing to look up
                 run.outcome = "rejected"
-        self._full_path.take([run for run in numbers if run.outcome is None], last=last)
+        self._full_path.take([run for run in numbers if run.outcome is None], attempt)
         for run, number in numbers.items():
             if run.outcome is None:
                 self._full_path.wait(run, number)

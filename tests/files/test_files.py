@@ -131,6 +131,7 @@ def test_the_same_rows_are_the_same_bytes_whatever_the_database(bakery, tmp_path
             "exported_at": "2025-12-09T12:00:00Z",
             "version": "1.0",
             "skipped": 0,
+            "unchanged": 0,
             "problems": [],
             "problem_count": 0,
             "warnings": [],

@@ -127,6 +127,8 @@ MOVES = {
     "rotate": [("c", 0), ("a", 1), ("b", 2)],
     "replace one and swap two": [("y", 0), ("c", 1), ("b", 2)],
     "move up": [("a", 1), ("b", 2), ("c", 3)],
+    "to the end": [("c", 1), ("b", 2), ("a", 3)],
+    "swap and add": [("b", 0), ("a", 1), ("c", 2), ("z", 3)],
 }
 
 
@@ -146,6 +148,21 @@ def test_a_ledger_becomes_the_list_though_its_places_are_unique(create, make):
     report = update(history, given)
     assert [str(problem) for problem in report.problems] == []
     assert (report.updated, report.skipped) == (len(MOVES), 1)
+    assert exported(history) == json.dumps(given)
+
+
+@pytest.mark.parametrize("make", [at_place, days, of_tags])
+def test_a_value_that_is_free_for_now_is_not_one_that_another_row_takes(create, make):
+    metadata, kind, places, rows, _ = make()
+    history = History(create(metadata, *rows), kind)
+
+    def of(*codes):
+        lines = [{"code": code, "place": place} for code, place in zip(codes, places, strict=False) if code]
+        return document({"id": 1, "lines": lines})
+
+    history.import_document(of("a", "b", "c"))
+    given = of(None, "c", "b", "a")
+    assert update(history, given).rejected == 0
     assert exported(history) == json.dumps(given)
 
 
@@ -371,4 +388,54 @@ def test_validators_and_listeners_never_see_the_values_in_between(create):
     seen.clear()
     assert update(history, given).updated == 3
     assert seen == [3, 1, 2]
+    assert exported(history) == json.dumps(given)
+
+
+@pytest.mark.parametrize("order", [(3, 4, 2, None), (4, None, 1, 2), (2, 3, 4, 1), (None, None, None, None)])
+def test_runs_that_follow_each_other_change_their_order(create, order):
+    base = orm.declarative_base()
+    of_run = model(
+        base,
+        "Run",
+        code=text(unique=True),
+        next_id=to("runs", unique=True),
+        next=relationship("Run", remote_side="Run.id"),
+    )
+    schema = run(of_run, code=word(), next=histio.Slug("next", key="code", allow_none=True))
+    history = History(create(base.metadata), schema)
+
+    def of(*followers):
+        codes = [each and f"r{each}" for each in followers]
+        return document(*({"id": n, "code": f"r{n}", "next": each} for n, each in enumerate(codes, 1)))
+
+    assert history.import_document(of(2, 3, 4, None)).imported == 4
+    assert update(history, of(*order)).rejected == 0
+    assert exported(history) == json.dumps(of(*order))
+
+
+def test_both_tables_of_joined_inheritance_exchange_values(create):
+    base = orm.declarative_base()
+
+    class Seated(base):
+        __tablename__ = "seated"
+        id = sa.Column(sa.Integer, primary_key=True)
+        kind = sa.Column(sa.String(9))
+        number = sa.Column(sa.Integer, unique=True, nullable=False)
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "seated"}
+
+    class Run(Seated):
+        __tablename__ = "runs"
+        id = sa.Column(sa.ForeignKey("seated.id"), primary_key=True)
+        seat = sa.Column(sa.String(9), unique=True, nullable=False)
+        __mapper_args__ = {"polymorphic_identity": "run"}
+
+    history = History(create(base.metadata), run(Run, number=number, seat=word()))
+
+    def of(numbers, seats):
+        pairs = enumerate(zip(numbers, seats, strict=True), 1)
+        return document(*({"id": n, "number": number, "seat": seat} for n, (number, seat) in pairs))
+
+    history.import_document(of([1, 2, 3], "abc"))
+    given = of([3, 2, 1], "bca")
+    assert update(history, given).updated == 3
     assert exported(history) == json.dumps(given)

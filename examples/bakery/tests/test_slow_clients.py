@@ -222,6 +222,16 @@ def test_an_upload_is_taken_whole_or_not_at_all_and_holds_nothing_while_it_comes
     assert [record for record in caplog.records if record.exc_info] == []
 
 
+def test_an_upload_that_stalls_keeps_nobody_waiting(service, stream):
+    clients = [service.connect() for _ in range(LIMITS.connections + 2)]
+    for client in clients:
+        client.sendall(post(stream[:-1], len(stream)))
+    assert httpx.post(f"{service.url}/history.jsonl", content=stream).json()["imported"] == 2
+    assert [answer(client) for client in clients] == [408] * len(clients)
+    for client in clients:
+        client.close()
+
+
 def test_a_body_without_a_length_is_limited_too(service):
     def spaces() -> Iterator[bytes]:
         for _ in range(LIMITS.size // 2**20 + 1):
