@@ -5,10 +5,10 @@ To try another setting, add a row to SETTINGS.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 import json
-from contextlib import aclosing
 from io import BytesIO
 
 import pytest
@@ -257,8 +257,7 @@ def set_by_url(engine, name, value, statement):
 
 
 def set_in_database(engine, name, value, _statement):
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET {name} = {value}")
+    execute(engine, f"ALTER DATABASE {engine.url.database} SET {name} = {value}")
     return histio.create_engine(engine.url)
 
 
@@ -279,25 +278,39 @@ def show(bind, name):
     return bind.scalar(shown)
 
 
+RESET = {"database": "ALTER DATABASE {database} RESET {name}"}
+
+
 @pytest.fixture
 def make(databases):
     """Makes an empty database, and something bound to it that has a setting."""
-    made = []
+    with contextlib.ExitStack() as stack:
 
-    def make_one(dialect, way, name, value):
-        place = Place(since=dt.datetime.fromisoformat(LATE))
-        engine = databases.of_host(dialect)(Base.metadata, place)
-        number = int(value) if value.isdigit() else value
-        made.append(WAYS[way](engine, name, value, STATEMENTS[dialect].format(name=name, value=number)))
-        return engine, made[-1]
+        def make_one(dialect, way, name, value):
+            place = Place(since=dt.datetime.fromisoformat(LATE))
+            engine = databases.of_host(dialect)(Base.metadata, place)
+            number = int(value) if value.isdigit() else value
+            bind = WAYS[way](engine, name, value, STATEMENTS[dialect].format(name=name, value=number))
+            stack.callback(close, bind)
+            reset = RESET.get(way, "SELECT 1").format(database=engine.url.database, name=name)
+            stack.callback(execute, engine, reset)
+            return engine, bind
 
-    yield make_one
-    for bind in made:
-        if isinstance(bind, sa.Engine):
-            bind.dispose()
-        else:
-            bind.invalidate()
-            bind.close()
+        yield make_one
+
+
+def execute(engine, statement):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def close(bind):
+    """Let no other test have a connection of *bind*."""
+    if isinstance(bind, sa.Engine):
+        bind.dispose()
+    else:
+        bind.invalidate()
+        bind.close()
 
 
 def commit(bind):
@@ -552,7 +565,7 @@ async def test_no_setting_changes_values_in_asyncio(databases, driver, name, val
     assert History(plain, kind).export_document()["visits"] == visits
     with tuned(page=2):
         assert (await history.export_document())["visits"] == visits
-    async with aclosing(history.iter_runs("visit")) as runs:
+    async with contextlib.aclosing(history.iter_runs("visit")) as runs:
         assert await anext(runs) == visits[0]
     async with engine.connect() as connection:
         shown = await connection.scalar(sa.text(SHOWN[dialect].format(name=name)))
