@@ -31,6 +31,11 @@ class FastPage(NamedTuple):
     last: SortKeys | None
     formatted: Formatted | None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether its runs cannot be read."""
+        return self.formatted is None and self.last is None
+
 
 class _Reader:
     """Reads pages of *runs* as the rows that *formatter* takes, with their sort keys at the end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -46,6 +46,8 @@ class OrderedRuns:
         self._has_instants = has_instants
         self.kind = plan.kind
         self.identity = plan.identity
+        self._plan = plan
+        self._time = time
         self._conditions = conditions
         self._sorted_by = [*([] if time is None else [time]), *plan.sort_keys]
         self.width = len(self._sorted_by)
@@ -53,6 +55,13 @@ class OrderedRuns:
     def neutral_savepoint(self) -> AbstractContextManager[None]:
         """A savepoint in which no setting of the session changes the values of the runs."""
         return neutral_savepoint(self.connection, self.kind, has_instants=self._has_instants)
+
+    def within(self, *further: Any) -> Self:
+        """The runs that meet *further* conditions too."""
+        conditions = self.conditions(*further)
+        return type(self)(
+            self.connection, self._plan, conditions, self._time, has_instants=self._has_instants
+        )
 
     def conditions(self, *further: Any) -> list[Any]:
         """The conditions of the runs, and *further* ones."""
