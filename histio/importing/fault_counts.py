@@ -16,6 +16,7 @@ from marshmallow.fields import Field, List, Nested
 from marshmallow_sqlalchemy.fields import Nested as SQLAlchemyNested
 
 from histio.exporting.fast.obstacles import class_obstacles
+from histio.log import log_handled
 from histio.wire import faults_in, nested_in, wire_name
 
 MOST_EXPLAINED = 1_000
@@ -65,9 +66,20 @@ class FaultCounter:
             self._forms[id(schema)] = _Form(schema, unknown)
         return self._forms[id(schema)]
 
-    def count(self, schema: Schema, record: Mapping[str, Any]) -> int:
-        """The number of faults of *record*, without those that hooks of *schema* itself find."""
-        return self._count_members(self._form(schema), record)
+    def count(self, schema: Schema, record: Any) -> int:
+        """The number of faults of *record*, without those that hooks of *schema* itself find.
+
+        0 if they cannot be counted, because hooks raise other exceptions or change the record.
+        """
+        if not isinstance(record, Mapping):
+            return 1
+        if schema._hooks["pre_load"]:  # noqa: SLF001 - marshmallow has no public name for it
+            return 0
+        try:
+            return self._count_members(self._form(schema), record)
+        except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
+            log_handled("the faults of a record cannot be counted", error)
+            return 0
 
     def shorten(self, schema: Schema, record: Mapping[str, Any], most: int) -> dict[str, Any]:
         """A part of *record*, with at least *most* of its faults if it has as many."""

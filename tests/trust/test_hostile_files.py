@@ -113,12 +113,18 @@ def checked(data, history):
     return sum(problem.more or 1 for problem in histio.check_file(data, history=history))
 
 
+def differing(data, history):
+    other = io.BytesIO(text_of(document(production_run(1))))
+    return sum(len(difference.changes) for difference in histio.diff(data, other, history=history))
+
+
 READERS = {
     "import_file": imported,
     "check_file": checked,
     "inspect_file": lambda data, history: histio.inspect_file(data, history=history).unreadable,
     "references": lambda data, history: sum(1 for _ in histio.references(data, history=history)),
     "audit": lambda data, history: sum(1 for _ in histio.audit(data, history=history)),
+    "diff": differing,
     "merge": lambda data, history: histio.merge([data], io.BytesIO(), history=history).exported,
     "report_page": lambda data, history: histio.report_page(data, io.BytesIO(), history=history),
 }

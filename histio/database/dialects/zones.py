@@ -130,10 +130,13 @@ class _Writes:
     def convert(
         self, _connection: Connection, statement: Any, several: Any, one: Any, _options: object
     ) -> tuple[Any, Any, Any]:
-        """Convert the parameters of SQLAlchemy's INSERT and UPDATE."""
+        """Convert the parameters of SQLAlchemy's INSERT, UPDATE and DELETE."""
         table = getattr(statement, "table", None)
-        zoned = {column.key: sign for column, sign in self._zoned.items() if column.table is table}
-        if zoned and isinstance(statement, sa.Insert | sa.Update):
+        own = {column: sign for column, sign in self._zoned.items() if column.table is table}
+        zoned = {column.key: sign for column, sign in own.items()}
+        # The unit of work calls a key by its label where it also sets the column.
+        zoned |= {str(column._label): sign for column, sign in own.items()}  # noqa: SLF001
+        if zoned and isinstance(statement, sa.Insert | sa.Update | sa.Delete):
             several = [self._convert_by_name(zoned, each) for each in several]
             one = self._convert_by_name(zoned, one)
         return statement, several, one
