@@ -364,7 +364,7 @@ async def test_a_database_that_fails_is_not_available_and_no_data_is_logged(kind
 
 async def test_a_fault_of_the_service_is_not_taken_for_the_databases():
     with pytest.raises(exc.ProgrammingError):
-        await failed(None, exc.ProgrammingError("SELEKT", {}, ValueError()))
+        await failed(None, exc.ProgrammingError("SELECT FROM", {}, ValueError()))
 
 
 def test_the_binding_keeps_what_histio_promises(new_database):
