@@ -171,7 +171,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, str):
         return str.__str__(value)  # str() would be the name of an enum's member
     if isinstance(value, float):
-        return float.__float__(value)
+        return value if isinstance(value, RoundedNumber) else float.__float__(value)
     return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

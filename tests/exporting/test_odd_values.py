@@ -205,6 +205,15 @@ def test_an_entry_that_cannot_be_read_is_named_with_its_run(engine, history, ful
     assert found == [(named, 4, 3)] * len(BOUNDS)
 
 
+@pytest.mark.parametrize("place", ["production_runs", "production_consumptions"])
+def test_a_run_that_may_have_changed_is_named_by_an_increment(engine, history, place):
+    history.import_document(document(*(production_run(n) for n in range(1, 8))))
+    make_odd(engine, place, "updated_at", {"production_runs": 2}.get(place, 10**6 + 2))
+    named, exported, skipped = refused(history, changed_since=dt.date(2030, 1, 1))
+    assert [uuid for uuid, _ in named] == [number(n) for n in (2, 3, 4)]
+    assert (exported, skipped) == (0, 3)
+
+
 IDENTITIES = [
     (POSTGRESQL, "time", sa.Time(), histio.Time(required=True), "'10:00'", "'24:00'"),
     (POSTGRESQL, "date", sa.Date(), histio.Date(required=True), "'2025-12-08'", "'infinity'"),
