@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import itertools
 import time
+import traceback
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, cast
 
@@ -502,7 +503,12 @@ class _SyncSessions(sessionmaker[Session]):
 async def _in_greenlet(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
     """Run *work* in a greenlet, in which SQLAlchemy can await its drivers, and return the result."""
     # The session only provides the greenlet. It has no database, so there is nothing to close.
-    return await AsyncSession().run_sync(lambda _session: _with_pauses(work, *args, **options))
+    try:
+        return await AsyncSession().run_sync(lambda _session: _with_pauses(work, *args, **options))
+    except asyncio.CancelledError as error:
+        # A closed SQLite database keeps its locks until its last cursor is gone, which frames still hold.
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def _with_pauses(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:

@@ -135,17 +135,28 @@ def find_rounded_in(text: object) -> RoundedNumber | None:
         return None
 
 
-_PLAIN = frozenset((str, int, bool, type(None)))
+_PLAIN = frozenset((str, bool, type(None)))
 _SCALARS = (str, int, float, type(None))
 
 
 def is_plain(value: Any) -> bool:
-    """Whether *value* has only what JSON text is decoded to: no subclasses, and finite numbers."""
+    """Whether *value* has only what JSON text is decoded to: no subclasses, and numbers that have a text."""
     if type(value) is dict:
         return all(type(name) is str for name in value) and all(map(is_plain, value.values()))
     if type(value) is list:
         return all(map(is_plain, value))
+    if type(value) is int:
+        return can_be_written(value)
     return type(value) in _PLAIN or (type(value) is float and math.isfinite(value))
+
+
+def can_be_written(number: int) -> bool:
+    """Whether *number* has no more digits than Python writes, and reads."""
+    return number.bit_length() < _WRITTEN_BITS
+
+
+_WRITTEN_BITS = 14_284
+"""The bits of a number of 4,300 digits, which is Python's limit unless it is raised."""
 
 
 def to_plain(value: Any) -> Any:
@@ -160,7 +171,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, str):
         return str.__str__(value)  # str() would be the name of an enum's member
     if isinstance(value, float):
-        return float.__float__(value)
+        return value if isinstance(value, RoundedNumber) else float.__float__(value)
     return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -86,6 +86,8 @@ def print_differences(differences: Iterable[histio.Difference], a: str, b: str, 
             print_line(run)
             for change in difference.changes:
                 print_line(f"  {escape(change)}")
+            if difference.more:
+                print_line(f"  … and {difference.more:,} more")
     return total
 
 

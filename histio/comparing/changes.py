@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from histio.kinds.canonical import ONLY_DUMPED, canonicalize, dump, dump_value, load
+from histio.importing.fault_counts import FaultCounter
+from histio.kinds.canonical import ONLY_DUMPED, dump, dump_value, load
 from histio.kinds.compare import Comparison, Mismatch
 from histio.kinds.table import Kind, Ledger, Table
 from histio.kinds.walk import Steps
 from histio.pointer import pointer
+from histio.report import LISTED
 from histio.similar import describe_look_alike
 from histio.wire import equal, quote
 
@@ -57,20 +59,30 @@ class RunComparison:
         self._file = file
         self._resolve = resolve
         self._comparison = Comparison(strict=file is None)
+        self._fault_counter = FaultCounter()
 
-    def find_changes(self, kind: Kind, a: Any, b: Any) -> list[Change]:
-        """The differences between two records of the same run."""
+    def find_changes(self, kind: Kind, a: Any, b: Any) -> tuple[list[Change], int]:
+        """The differences between two records of the same run, and the number of those not listed."""
         if _are_same(a, b):
-            return []
+            return [], 0
         table = kind.table
         given, stored = (b, a) if self._file == "b" else (a, b)
-        ours, theirs = load(table, given), load(table, stored)
+        ours, theirs = self._load(table, given), self._load(table, stored)
         if ours is None or theirs is None:
-            return list(_find_raw_changes(table, canonicalize(table, a), canonicalize(table, b), ()))
+            records = [
+                record if values is None else dump(table, values)
+                for record, values in ((given, ours), (stored, theirs))
+            ]
+            raw_changes = _find_raw_changes(table, *(reversed(records) if self._file == "b" else records))
+            return list(itertools.islice(raw_changes, LISTED)), sum(1 for _ in raw_changes)
         found = list(self._comparison.find_mismatches(table, ours, theirs))
         if found and self._resolve is not None:
             found = list(self._comparison.find_mismatches(table, self._resolved(table, ours), theirs))
-        return [self._change(each) for each in found]
+        return [self._change(each) for each in found], 0
+
+    def _load(self, table: Table, record: Any) -> dict[str, Any] | None:
+        """The loaded values of *record*; None: it cannot be loaded."""
+        return None if self._fault_counter.count(table.schema, record) else load(table, record)
 
     def _resolved(self, table: Table, values: dict[str, Any]) -> dict[str, Any]:
         assert self._resolve is not None  # noqa: S101 - only called for a file and a database
@@ -121,7 +133,7 @@ def _are_same(a: Any, b: Any) -> bool:
     return _to_text(a) == _to_text(b)
 
 
-def _find_raw_changes(table: Table, a: Any, b: Any, steps: Steps) -> Iterator[Change]:
+def _find_raw_changes(table: Table, a: Any, b: Any, steps: Steps = ()) -> Iterator[Change]:
     """The differences between two records of which one cannot be loaded; entries are paired by position."""
     ledgers = {table.names[ledger.member]: ledger for ledger in table.ledgers}
     for name in {**a, **b}:

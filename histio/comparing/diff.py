@@ -27,19 +27,23 @@ class Difference:
         kind: The name of its kind.
         uuid: Its UUID, or the text of its identity if a host's format identifies runs by other members.
         only_in: The history that has it; None: both have it.
-        changes: What differs in the run; empty if only one history has it.
+        changes: What differs in the run; empty if only one history has it. Of a run of wrong form, the first
+            100 changes.
+        more: The number of further changes.
     """
 
     kind: str
     uuid: str
     only_in: Side | None = None
     changes: tuple[Change, ...] = ()
+    more: int = 0
 
     def __str__(self) -> str:
         run = f"{self.kind} {self.uuid}"
         if self.only_in is not None:
             return f"{run}: only in {self.only_in}"
-        return "\n  ".join([f"{run}:", *map(str, self.changes)])
+        more = [f"… and {self.more:,} more"] if self.more else []
+        return "\n  ".join([f"{run}:", *map(str, self.changes), *more])
 
 
 def diff(
@@ -113,9 +117,9 @@ def _differences(
                 yield Difference(kind.name, position.identity, only_in=side)
                 continue
             kind = (ours.kinds or theirs.kinds).get(kind.name, kind)
-            changes = comparison.find_changes(kind, found["a"], found["b"])
+            changes, more = comparison.find_changes(kind, found["a"], found["b"])
             if changes:
-                yield Difference(kind.name, position.identity, changes=tuple(changes))
+                yield Difference(kind.name, position.identity, changes=tuple(changes), more=more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ class FastPage(NamedTuple):
     last: SortKeys | None
     formatted: Formatted | None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether its runs cannot be read."""
+        return self.formatted is None and self.last is None
+
 
 class _Reader:
     """Reads pages of *runs* as the rows that *formatter* takes, with their sort keys at the end."""
@@ -48,7 +53,10 @@ class _Reader:
         if before is None:
             statement, parameters = self._first, {}
         else:
-            statement, parameters = self._next, dict(zip(self._names, before, strict=True))
+            statement, parameters = (
+                self._next,
+                dict(zip(self._names, self._runs.bindable(before), strict=True)),
+            )
         return self._runs.connection.execute(statement, {"at_most": size, **parameters}).all()
 
     def format(self, rows: Sequence[Any]) -> Formatted | None:

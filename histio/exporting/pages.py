@@ -116,6 +116,11 @@ def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: Expor
     """Pages of the fast path; a page that it does not export takes the full path."""
     is_spelled = False
     for page in fast_pages(runs, formatter):
+        if page.has_failed:
+            others = _without_unreadable_times(runs, page, tally)
+            if others is not None:
+                yield from _fast_or_full_pages(others, formatter, tally)
+                return
         if page.formatted is None and not is_spelled:
             # Another spelling of an identity sorts elsewhere, so no bounds of pages hold for such runs.
             if _is_misspelled(runs, page):
@@ -130,6 +135,14 @@ def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: Expor
         if page.formatted.altered:
             _warn_of_altered(runs, within, len(page.formatted.altered), tally)
         yield Page([], [], page.last, texts=page.formatted.texts)
+
+
+def _without_unreadable_times(runs: OrderedRuns, page: FastPage, tally: ExportTally) -> OrderedRuns | None:
+    """The runs from *page* on but those whose time the driver cannot read, as that page has; None: all."""
+    following = runs.between(page.before, None)
+    with runs.neutral_savepoint():
+        readable = refuse_unreadable_times(runs.connection, runs.kind, runs.conditions(*following), tally)
+    return runs.within(*following, *readable) if readable else None
 
 
 def _is_misspelled(runs: OrderedRuns, page: FastPage) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
 from histio.bound import Bound
-from histio.database.dialects import as_sorted, sort_key
+from histio.database.dialects import as_sorted, sort_key, unreadable
 from histio.exporting.plan import ExportPlan
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind, Table
@@ -108,11 +108,19 @@ def criteria_of(
 
 
 def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date) -> Iterator[Any]:
-    """Conditions for rows of *entity* that were written since *moment*, or one of whose entries was."""
+    """Conditions for rows of *entity* that were written since *moment*, or one of whose entries was.
+
+    So may have been those whose time cannot be read, or is missing although the model says NOT NULL.
+    """
     member = table.changed
     if member is not None:
         own = getattr(entity, table.attribute(member).key)
         yield sort_key(connection, own) >= _bound(connection, table, member, moment, cut=True)
+        odd = unreadable(connection, own)
+        if odd is not None:
+            yield odd
+        if not table.columns[member].nullable:
+            yield own.is_(None)
     for ledger in table.ledgers:
         below = aliased(ledger.relation.model)
         found = list(_changed(connection, ledger.table, below, moment))

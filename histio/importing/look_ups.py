@@ -49,7 +49,8 @@ class LookUps:
     @property
     def has_limits(self) -> bool:
         """Whether the database keeps less of some values than the format allows."""
-        return any(self._destination.builder.limits.values())
+        by_table = self._destination.builder.limits.values()
+        return any(not limit.is_rare for limits in by_table for limit in limits.values())
 
     def is_possible(self, column: sa.Column[Any], value: Any) -> bool:
         """Whether the character set of *column* has all characters of *value*."""

@@ -130,13 +130,7 @@ class Reader:
         Nothing else is checked then, so only the identity of the run is read.
         """
         schema = run.kind.table.schema
-        if run.kind.is_hooked or not isinstance(record, Mapping) or 0 < run.raw.size <= _SMALL:
-            return False
-        try:
-            count = self._fault_counter.count(schema, record)
-        except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
-            log_handled(f"the faults of {run.place} cannot be counted", error)
-            return False
+        count = 0 if 0 < run.raw.size <= _SMALL else self._fault_counter.count(schema, record)
         if count <= MOST_EXPLAINED:
             return False
         self._load(run, self._fault_counter.shorten(schema, record, LISTED))

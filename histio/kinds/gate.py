@@ -77,9 +77,11 @@ class Gate:
             kind: The name of a kind.
             record: Any value.
             decoded: Whether it was decoded from JSON text. Otherwise its types are checked first, as
-                jsonschema-rs takes more types for lists, texts and numbers than JSON has.
+                jsonschema-rs takes more types for lists, texts and numbers than JSON has. So are those of
+                kinds with values of any form, as Python decodes 1e400 as an infinity.
         """
         validator = self._accepting[kind]
+        decoded = decoded and kind in self.text_kinds
         try:
             return validator is not None and (decoded or is_plain(record)) and validator.is_valid(record)
         except TOO_LARGE:

@@ -233,6 +233,18 @@ def test_a_measured_number_is_still_the_nearest_double(sqlite_of):
     assert list(histio.diff(io.BytesIO(given), history)) == []
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
+def test_a_single_integer_that_sqlite_would_turn_into_another_is_a_problem(of_json, full):
+    given = things(2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**22, 10**400, "9223372036854775808", 1e16)
+    with tuned(full_path_only=full):
+        report = of_json.import_document(given)
+    pointers = [f"/things/{place}/value" for place in (1, 3, 5)]
+    assert [(each.code, each.pointer) for each in report.problems] == [("precision", at) for at in pointers]
+    assert [each.pointer for each in of_json.check(given)] == pointers
+    kept = [2**63 - 1, -(2**63), 10**22, "9223372036854775808", 10**16]
+    assert [each["value"] for each in exported(of_json)["things"]] == kept
+
+
 INTEGERS = [2**53 + 1, 2**63, -(2**64) - 1, 10**29 + 1, 10**400 + 1]
 
 
@@ -260,6 +272,15 @@ class JsonText(sa.types.TypeDecorator):
 
     def process_result_value(self, value, _dialect):
         return value if value is None else json.loads(value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), [10**4300], [-(10**5000)]])
+def test_a_number_of_python_that_json_cannot_say_is_a_problem_of_its_run(of_json, value):
+    given = things(1, {"a": value}, [10**4299])
+    report = of_json.import_document(given)
+    assert [(each.code, each.pointer) for each in report.problems] == [("schema", "/things/1/value")]
+    assert [(each.code, each.pointer) for each in of_json.check(given)] == [("schema", "/things/1/value")]
+    assert [each["value"] for each in exported(of_json)["things"]] == [1, [10**4299]]
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])

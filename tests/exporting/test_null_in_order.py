@@ -83,3 +83,16 @@ def test_three_of_many_runs_are_named_by_every_reader(create, full, column):
         )
         report = history.export_file(io.BytesIO(), on_unreadable="skip")
     assert (report.exported, report.skipped, report.problem_count) == (COUNT - 3, 3, 3)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
+def test_an_increment_names_runs_without_the_time_of_their_last_change(create, full):
+    engine = create(LOOSE)
+    rows = [{"uuid": number(n), "made_at": MOMENT, "updated_at": MOMENT} for n in range(3)]
+    with engine.begin() as connection:
+        connection.execute(LOOSE.tables["things"].insert(), [*rows[:2], rows[2] | {"updated_at": None}])
+    history = History(engine, ThingSchema)
+    with tuned(full_path_only=full):
+        report = history.export_file(io.BytesIO(), changed_since=dt.date(2030, 1, 1), on_unreadable="skip")
+    assert (report.exported, report.skipped) == (0, 1)
+    assert [(problem.uuid, problem.pointer) for problem in report.problems] == [(number(2), "/updated_at")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import logging
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from histio.models import ProductionRun
 from histio.tuning import tuned
 from tests.support.bakery import document, number, production_run
 from tests.support.columns import AwareDateTime, host
+from tests.support.databases import stocked
 
 POSTGRESQL, MARIADB, SQLITE = "postgresql", "mariadb", "sqlite"
 BY_PATH = pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
@@ -203,6 +205,15 @@ def test_an_entry_that_cannot_be_read_is_named_with_its_run(engine, history, ful
     assert found == [(named, 4, 3)] * len(BOUNDS)
 
 
+@pytest.mark.parametrize("place", ["production_runs", "production_consumptions"])
+def test_a_run_that_may_have_changed_is_named_by_an_increment(engine, history, place):
+    history.import_document(document(*(production_run(n) for n in range(1, 8))))
+    make_odd(engine, place, "updated_at", {"production_runs": 2}.get(place, 10**6 + 2))
+    named, exported, skipped = refused(history, changed_since=dt.date(2030, 1, 1))
+    assert [uuid for uuid, _ in named] == [number(n) for n in (2, 3, 4)]
+    assert (exported, skipped) == (0, 3)
+
+
 IDENTITIES = [
     (POSTGRESQL, "time", sa.Time(), histio.Time(required=True), "'10:00'", "'24:00'"),
     (POSTGRESQL, "date", sa.Date(), histio.Date(required=True), "'2025-12-08'", "'infinity'"),
@@ -284,3 +295,18 @@ def test_a_key_of_a_reference_that_is_not_read_as_stored_is_named(
     assert [problem.pointer for problem in report.warnings] == warned
     assert [problem.pointer for problem in report.problems] == refused
     assert {problem.uuid for problem in (*report.warnings, *report.problems)} == {number(2)}
+
+
+@pytest.mark.parametrize("moment", ["-infinity", "infinity"])
+def test_a_time_that_cannot_be_read_leaves_the_other_runs_on_the_fast_path(databases, moment, caplog):
+    engine = stocked(databases("postgresql"))
+    history = History(engine)
+    history.import_document(document(*(production_run(n) for n in range(1, 8))))
+    with engine.begin() as connection:
+        odd = sa.text("UPDATE production_runs SET produced_at = :moment WHERE uuid = :uuid")
+        connection.execute(odd, {"moment": moment, "uuid": number(3)})
+    with caplog.at_level(logging.DEBUG, "histio"), tuned(page=2):
+        report = history.export_file(io.BytesIO(), on_unreadable="skip")
+    assert (report.exported, report.skipped) == (6, 1)
+    assert summarize(report.problems) == [("schema", "/produced_at", number(3))]
+    assert "full path" not in caplog.text.replace("the full path goes on", "")

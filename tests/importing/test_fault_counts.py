@@ -10,7 +10,7 @@ import pytest
 from marshmallow import ValidationError, validates_schema
 
 import histio
-from histio import History
+from histio import History, cli
 from histio.importing.fault_counts import FaultCounter
 from histio.wire import faults_in
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
@@ -137,7 +137,7 @@ def test_a_run_with_very_many_faults_lists_the_first_hundred_and_counts_all(sqli
 
 
 def test_a_run_with_very_many_unknown_members_lists_the_first_hundred(sqlite):
-    run = production_run(1) | {f"x{n}": n for n in range(3_000)}
+    run = production_run(1) | {f"x{n}": n for n in range(2_999)} | {1: 1}
     report = History(sqlite).import_document(document(run))
     assert (report.problem_count, len(report.problems)) == (3_000, 101)
     assert {problem.message for problem in report.problems[:-1]} == {"Unknown field."}
@@ -175,3 +175,24 @@ def test_repeated_names_of_an_envelope_are_listed_up_to_a_hundred():
     repeated = '"production_runs": [],' * 300
     found = list(histio.check_file(io.BytesIO(f'{{{repeated}"version": "1.0"}}'.encode())))
     assert [problem.more for problem in found] == [None] * 100 + [199]
+
+
+def test_a_command_counts_the_problems_that_are_not_listed(tmp_path, capsys):
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(document(production_run(1, consumptions=[1] * 3_000))))
+    assert cli.main(["check", str(path)]) == 1
+    output, errors = capsys.readouterr()
+    assert output.splitlines()[100].endswith("/production_runs/0: … and 2,900 more of them. [error: schema]")
+    assert errors == "3,000 errors, 0 warnings\n"
+
+
+def test_a_difference_of_a_run_of_wrong_form_lists_the_first_hundred_changes(tmp_path, capsys):
+    for name, entries in (("a", [{}] * 3_000), ("b", [])):
+        given = document(production_run(1, consumptions=entries))
+        (tmp_path / name).with_suffix(".json").write_text(json.dumps(given))
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    [difference] = histio.diff(*files)
+    assert (len(difference.changes), difference.more) == (100, 2_900)
+    assert str(difference).splitlines()[-1] == "  … and 2,900 more"
+    assert cli.main(["diff", *map(str, files)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "  … and 2,900 more"

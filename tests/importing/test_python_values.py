@@ -155,6 +155,18 @@ def test_a_member_of_any_form_holds_only_json(sqlite_of, value, below):
     assert [each.pointer for each in problems] == [f"/runs/0/extra{below}"][: below is not None]
 
 
+def test_an_infinity_that_is_decoded_from_a_large_number_is_a_problem_too(sqlite_of, tmp_path):
+    base = declarative_base()
+    host_run = model(base, "Run", extra=sa.Column(sa.JSON), more=sa.Column(sa.JSON))
+    anything = marshmallow.fields.Dict(allow_none=True, metadata={"description": "Any."})
+    for kind in (run(host_run, extra=anything), run(host_run, extra=anything, more=histio.Json())):
+        history = History(sqlite_of(base.metadata), kind)
+        (tmp_path / "runs.json").write_text('{"version": "1.0", "runs": [{"id": 1, "extra": {"a": 1e400}}]}')
+        [of_file] = history.import_file(tmp_path / "runs.json", dry_run=True).problems
+        [of_dict] = history.check(json.loads((tmp_path / "runs.json").read_text()))
+        assert of_file.pointer == of_dict.pointer == "/runs/0/extra/a"
+
+
 def test_what_an_upgrade_returns_is_checked_like_what_a_file_holds(sqlite, tmp_path):
     """The gate must not trust the types of a record that did not come from text as it is."""
 

@@ -127,6 +127,8 @@ MOVES = {
     "rotate": [("c", 0), ("a", 1), ("b", 2)],
     "replace one and swap two": [("y", 0), ("c", 1), ("b", 2)],
     "move up": [("a", 1), ("b", 2), ("c", 3)],
+    "to the end": [("c", 1), ("b", 2), ("a", 3)],
+    "swap and add": [("b", 0), ("a", 1), ("c", 2), ("z", 3)],
 }
 
 
@@ -146,6 +148,21 @@ def test_a_ledger_becomes_the_list_though_its_places_are_unique(create, make):
     report = update(history, given)
     assert [str(problem) for problem in report.problems] == []
     assert (report.updated, report.skipped) == (len(MOVES), 1)
+    assert exported(history) == json.dumps(given)
+
+
+@pytest.mark.parametrize("make", [at_place, days, of_tags])
+def test_a_value_that_is_free_for_now_is_not_one_that_another_row_takes(create, make):
+    metadata, kind, places, rows, _ = make()
+    history = History(create(metadata, *rows), kind)
+
+    def of(*codes):
+        lines = [{"code": code, "place": place} for code, place in zip(codes, places, strict=False) if code]
+        return document({"id": 1, "lines": lines})
+
+    history.import_document(of("a", "b", "c"))
+    given = of(None, "c", "b", "a")
+    assert update(history, given).rejected == 0
     assert exported(history) == json.dumps(given)
 
 

@@ -5,10 +5,10 @@ To try another setting, add a row to SETTINGS.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 import json
-from contextlib import aclosing
 from io import BytesIO
 
 import pytest
@@ -257,8 +257,7 @@ def set_by_url(engine, name, value, statement):
 
 
 def set_in_database(engine, name, value, _statement):
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET {name} = {value}")
+    execute(engine, f"ALTER DATABASE {engine.url.database} SET {name} = {value}")
     return histio.create_engine(engine.url)
 
 
@@ -279,25 +278,39 @@ def show(bind, name):
     return bind.scalar(shown)
 
 
+RESET = {"database": "ALTER DATABASE {database} RESET {name}"}
+
+
 @pytest.fixture
 def make(databases):
     """Makes an empty database, and something bound to it that has a setting."""
-    made = []
+    with contextlib.ExitStack() as stack:
 
-    def make_one(dialect, way, name, value):
-        place = Place(since=dt.datetime.fromisoformat(LATE))
-        engine = databases.of_host(dialect)(Base.metadata, place)
-        number = int(value) if value.isdigit() else value
-        made.append(WAYS[way](engine, name, value, STATEMENTS[dialect].format(name=name, value=number)))
-        return engine, made[-1]
+        def make_one(dialect, way, name, value):
+            place = Place(since=dt.datetime.fromisoformat(LATE))
+            engine = databases.of_host(dialect)(Base.metadata, place)
+            number = int(value) if value.isdigit() else value
+            bind = WAYS[way](engine, name, value, STATEMENTS[dialect].format(name=name, value=number))
+            stack.callback(close, bind)
+            reset = RESET.get(way, "SELECT 1").format(database=engine.url.database, name=name)
+            stack.callback(execute, engine, reset)
+            return engine, bind
 
-    yield make_one
-    for bind in made:
-        if isinstance(bind, sa.Engine):
-            bind.dispose()
-        else:
-            bind.invalidate()
-            bind.close()
+        yield make_one
+
+
+def execute(engine, statement):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def close(bind):
+    """Let no other test have a connection of *bind*."""
+    if isinstance(bind, sa.Engine):
+        bind.dispose()
+    else:
+        bind.invalidate()
+        bind.close()
 
 
 def commit(bind):
@@ -465,6 +478,52 @@ def test_a_run_that_is_refused_does_not_shift_the_others(databases, dialect, act
     assert found == {each["uuid"]: each for each in visits if not each["notes"]}
 
 
+@pytest.mark.parametrize(("dialect", "declared"), [("mariadb", INSTANT), ("postgresql", sa.DateTime())])
+def test_an_update_finds_rows_by_keys_that_are_instants(databases, dialect, declared):
+    base = orm.declarative_base()
+
+    class Run(base):
+        __tablename__ = "runs"
+        id = sa.Column(sa.Integer, primary_key=True)
+        uuid = sa.Column(sa.String(36), unique=True, nullable=False)
+        steps = orm.relationship("Step", cascade="all, delete-orphan", order_by="Step.at")
+
+    class Step(base):
+        __tablename__ = "steps"
+        run_id = sa.Column(sa.ForeignKey("runs.id"), primary_key=True)
+        at = sa.Column(declared, primary_key=True)
+        note = sa.Column(sa.String(20), nullable=False)
+
+    class StepSchema(histio.RecordSchema):
+        class Meta:
+            model, identity, order = Step, "at", "at"
+
+        at = histio.UtcTimestamp(required=True)
+        note = histio.Text(required=True)
+
+    class StepsSchema(histio.RunSchema):
+        class Meta:
+            model, kind, collection, timestamp = Run, "visit", "visits", None
+
+        uuid = histio.RunUUID(required=True)
+        steps = Nested(StepSchema, many=True)
+
+    engine = databases.of_host(dialect)(base.metadata)
+    with engine.begin() as connection:
+        drift = {"mariadb": "SELECT 1", "postgresql": "ALTER TABLE steps ALTER at TYPE timestamptz"}
+        connection.exec_driver_sql(drift[dialect])
+    first, second, third = (f"2025-06-15T{hour}:00:00Z" for hour in (10, 12, 14))  # two hours apart
+    with engine.connect() as connection:
+        connection.exec_driver_sql(ZONES[dialect])
+        history = History(connection, StepsSchema)
+        for steps in ({first: "x", second: "y"}, {first: "z", second: "y"}, {second: "y", third: "x"}, {}):
+            entries = [{"at": at, "note": note} for at, note in steps.items()]
+            given = document({"uuid": number(1), "steps": entries})
+            assert history.import_document(given, on_duplicate="update").problems == ()
+            assert history.export_document()["visits"] == given["visits"]
+        connection.invalidate()
+
+
 @pytest.mark.parametrize(
     ("dialect", "name", "value"),
     [("mariadb", "time_zone", "+02:00"), ("postgresql", "datestyle", "German, DMY")],
@@ -527,21 +586,25 @@ def test_an_offset_that_the_database_does_not_take_is_refused_by_name(make):
 
 
 @pytest.mark.parametrize(
-    ("driver", "name", "value"),
+    ("driver", "name", "value", "declared"),
     [
-        ("postgresql+asyncpg", "extra_float_digits", "-15"),
-        ("postgresql+asyncpg", "datestyle", "German, DMY"),
-        ("postgresql+psycopg", "extra_float_digits", "-15"),
-        ("postgresql+psycopg", "datestyle", "German, DMY"),
-        ("mariadb+aiomysql", "time_zone", "+02:00"),
-        ("mariadb+aiomysql", "sql_mode", "EMPTY_STRING_IS_NULL"),
+        ("postgresql+asyncpg", "extra_float_digits", "-15", INSTANT),
+        ("postgresql+asyncpg", "datestyle", "German, DMY", INSTANT),
+        ("postgresql+asyncpg", "timezone", "Europe/Berlin", sa.DateTime()),
+        ("postgresql+psycopg", "extra_float_digits", "-15", INSTANT),
+        ("postgresql+psycopg", "datestyle", "German, DMY", INSTANT),
+        ("postgresql+psycopg", "timezone", "Europe/Berlin", sa.DateTime()),
+        ("mariadb+aiomysql", "time_zone", "+02:00", INSTANT),
+        ("mariadb+aiomysql", "sql_mode", "EMPTY_STRING_IS_NULL", INSTANT),
     ],
 )
 @in_a_loop
-async def test_no_setting_changes_values_in_asyncio(databases, driver, name, value):
-    metadata, kind = simple_kind(INSTANT)
+async def test_no_setting_changes_values_in_asyncio(databases, driver, name, value, declared):
+    metadata, kind = simple_kind(declared)
     dialect = driver.partition("+")[0]
     plain = databases.of_host(dialect)(metadata)
+    instant = {"postgresql": "timestamptz", "mariadb": "TIMESTAMP(6) NOT NULL DEFAULT '2000-01-01'"}
+    execute(plain, ALTER[dialect].format(instant[dialect]))
     engine = histio.create_async_engine(plain.url.set(drivername=driver))
     sa.event.listen(
         engine.sync_engine, "connect", setting(STATEMENTS[dialect].format(name=name, value=value))
@@ -552,7 +615,7 @@ async def test_no_setting_changes_values_in_asyncio(databases, driver, name, val
     assert History(plain, kind).export_document()["visits"] == visits
     with tuned(page=2):
         assert (await history.export_document())["visits"] == visits
-    async with aclosing(history.iter_runs("visit")) as runs:
+    async with contextlib.aclosing(history.iter_runs("visit")) as runs:
         assert await anext(runs) == visits[0]
     async with engine.connect() as connection:
         shown = await connection.scalar(sa.text(SHOWN[dialect].format(name=name)))

@@ -16,9 +16,10 @@ import pytest
 import sqlalchemy as sa
 from histio import testing
 from jsonschema import Draft202012Validator
+from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
-from bakery_service.app import create_app
+from bakery_service.app import create_app, failed
 from bakery_service.history import KINDS, VERSION
 from bakery_service.models import Bake, Base, Loss, LossReason, Pastry, Recipe, Tasting, Usage
 
@@ -199,27 +200,26 @@ async def test_a_bound_that_is_no_time_is_refused(new_database, serve):
     assert (await client.get("/history.jsonl", params={"since": "yesterday"})).status_code == 422
 
 
-@pytest.mark.parametrize(
-    ("bad", "why"),
-    [
-        ("{", "The line is not JSON"),
-        ("", "The line is blank."),
-        ("[]", "The line is not a run"),
-        ('{"assembly_run": {}}', "The line is not a run"),
-        ("[" * 5000, "nested"),
-    ],
-)
-async def test_a_line_that_cannot_be_read_is_named_and_withholds_the_upload(new_database, serve, bad, why):
+BAD_LINES = {
+    "{": "The line is not JSON",
+    "": "The line is blank.",
+    "[]": "The line is not a run",
+    '{"assembly_run": {}}': "The line is not a run",
+    "[" * 5000: "nested",
+}
+
+
+async def test_a_line_that_cannot_be_read_is_named_and_withholds_the_upload(new_database, serve):
     engine = new_database()
     client = await serve(engine)
-    content = body(HEADER, run(1), run(2), bad, run(3))
-    withheld = await client.post(UNSEALED, content=content)
-    assert (withheld.status_code, withheld.json()["committed"], count(engine)) == (422, False, 0)
-    [problem] = withheld.json()["problems"]
-    assert problem["line"] == 4
-    assert why in problem["message"]
-    partial = await client.post(f"{UNSEALED}&partial=true", content=content)
-    assert (partial.status_code, partial.json()["committed"], count(engine)) == (200, True, 3)
+    for bad, why in BAD_LINES.items():
+        withheld = await client.post(UNSEALED, content=body(HEADER, run(1), run(2), bad, run(3)))
+        assert (withheld.status_code, withheld.json()["committed"], count(engine)) == (422, False, 0)
+        [problem] = withheld.json()["problems"]
+        assert problem["line"] == 4
+        assert why in problem["message"]
+    partial = await client.post(f"{UNSEALED}&partial=true", content=body(HEADER, run(1), *BAD_LINES, run(2)))
+    assert (partial.status_code, partial.json()["committed"], count(engine)) == (200, True, 2)
 
 
 async def test_a_download_that_was_cut_off_is_no_upload(new_database, serve):
@@ -246,10 +246,11 @@ async def test_a_header_alone_commits_nothing(new_database, serve):
     )
 
 
-@pytest.mark.parametrize("content", [b"", body(run()), b"<html>"])
-async def test_what_has_no_header_is_refused(new_database, serve, content):
-    response = await (await serve(new_database())).post(UNSEALED, content=content)
-    assert (response.status_code, response.json()["committed"]) == (422, False)
+async def test_what_has_no_header_is_refused(new_database, serve):
+    client = await serve(new_database())
+    for content in (b"", body(run()), b"<html>"):
+        response = await client.post(UNSEALED, content=content)
+        assert (response.status_code, response.json()["committed"]) == (422, False)
 
 
 async def test_a_newer_format_is_refused_by_name(new_database, serve):
@@ -352,6 +353,18 @@ async def test_what_is_no_history_is_refused_with_its_problems(new_database, ser
     response = await (await serve(new_database())).post("/history.json", json={"bread": 1})
     assert response.status_code == 422
     assert response.json()["problems"]
+
+
+@pytest.mark.parametrize("kind", [exc.OperationalError, exc.InterfaceError])
+async def test_a_database_that_fails_is_not_available_and_no_data_is_logged(kind, caplog):
+    answer = await failed(None, kind("SELECT secret", {"of": "secret"}, ConnectionError("secret")))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert caplog.messages == ["the database has failed: ConnectionError"]
+
+
+async def test_a_fault_of_the_service_is_not_taken_for_the_databases():
+    with pytest.raises(exc.ProgrammingError):
+        await failed(None, exc.ProgrammingError("SELECT FROM", {}, ValueError()))
 
 
 def test_the_binding_keeps_what_histio_promises(new_database):

@@ -42,11 +42,13 @@ class Limit:
         check_parameter: Checks a value in the driver's form. Decimals may be text, and times may be ISO 8601
             text in UTC, with a space and six digits.
         hint: What the user can do about it; None: nothing.
+        is_rare: Whether so few values exceed it that checks of files do not look for them.
     """
 
     check: Check
     check_parameter: Check
     hint: str | None = None
+    is_rare: bool = False
 
 
 def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], Stored]) -> dict[str, Limit]:
@@ -85,6 +87,8 @@ def _limit(
     undecorated = declared(own, dialect)
     kept = _assume_stored(undecorated, dialect) if stored is None else _under(undecorated, stored, dialect)
     implemented: Any = own.dialect_impl(dialect)
+    if dialect.name == "sqlite" and isinstance(undecorated, sa.JSON) and not implemented._has_bind_expression:  # noqa: SLF001 - SQLAlchemy reads it too
+        return Limit(_check_single_number, _check_single_text, is_rare=True)
     below: Check = _no_fault
     # An SQL function of the type may change the value, so it cannot be checked.
     if kept is not None and kept.is_limited and not implemented._has_bind_expression:  # noqa: SLF001 - SQLAlchemy reads it too
@@ -113,6 +117,24 @@ def _under(model_type: TypeEngine[Any], stored: Stored, dialect: sa.Dialect) -> 
 
 def _no_fault(_value: Any) -> None:
     return None
+
+
+def _check_single_number(value: Any) -> Fault | None:
+    """The fault of a JSON value that is an integer beyond 64 bits: SQLite turns its text into a float."""
+    if type(value) is not int or -(2**63) <= value < 2**63:
+        return None
+    try:
+        kept = int(Decimal(repr(float(value))))
+    except OverflowError:
+        kept = None
+    text = "SQLite keeps a single number in a JSON column as a float: it would be another one."
+    return None if kept == value else Fault(text, "precision")
+
+
+def _check_single_text(text: Any) -> Fault | None:
+    """The fault of JSON *text* that is such an integer."""
+    is_integer = isinstance(text, str) and text.removeprefix("-").isdecimal()
+    return _check_single_number(int(text)) if is_integer else None
 
 
 def _check_bound(bind: Callable[[Any], Any], below: Check, value: Any) -> Fault | None:

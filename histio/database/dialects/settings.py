@@ -30,7 +30,7 @@ _POSTGRESQL: Mapping[str, _Neutral] = {
     "timezone": lambda zone: zone if zone in _UTC else "UTC",
 }
 
-_ALTERING = {"PAD_CHAR_TO_FULL_LENGTH", "EMPTY_STRING_IS_NULL"}
+_ALTERING = {"PAD_CHAR_TO_FULL_LENGTH", "EMPTY_STRING_IS_NULL", "ORACLE"}
 _STRICT = ("STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO")
 _SORTED = 1024
 """The bytes of a text that MariaDB compares when it sorts, if nothing else is set."""

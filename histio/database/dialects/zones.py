@@ -77,7 +77,9 @@ def writing_in(connection: Connection, zone: str, stored: Mapping[sa.Column[Any]
             "as a time zone, so no TIMESTAMP can be written",
             advice="SET time_zone = '+00:00'",
         ) from error
-    writes = _Writes(_find_zoned(connection.dialect, stored), offset, own, _SET[name].format(_utc(name)))
+    zoned = _find_zoned(connection.dialect, stored)
+    utc = _SET[name].format("+00:00" if name in MYSQL else "UTC")
+    writes = _Writes(zoned, offset, own=own, utc=utc, drops_zone=name in MYSQL)
     info = connection.info
     info[IN_ZONE] = True
     sa.event.listen(connection, "before_execute", writes.convert, retval=True)
@@ -99,10 +101,6 @@ def _name_zone(offset: dt.timedelta, name: str) -> str:
     return ahead if name in MYSQL else f"<{ahead}>{back}"  # POSIX counts the other way round
 
 
-def _utc(name: str) -> str:
-    return "+00:00" if name in MYSQL else "UTC"
-
-
 _WRITES = {"INSERT": True, "UPDATE": True, "DELETE": True, "REPLACE": True, "SELECT": False, "WITH": False}
 """By its first word, whether a statement writes; others have any time zone."""
 
@@ -115,10 +113,12 @@ class _Writes:
         offset: The offset of the time zone of statements that write.
         own: The statement that sets this time zone.
         utc: The statement that sets UTC.
+        drops_zone: Whether the driver passes times without their time zone.
     """
 
-    def __init__(self, zoned: _Zoned, offset: dt.timedelta, own: str, utc: str) -> None:
+    def __init__(self, zoned: _Zoned, offset: dt.timedelta, *, own: str, utc: str, drops_zone: bool) -> None:
         self._zoned = zoned
+        self._drops_zone = drops_zone
         self._offset = offset
         self._statements = {True: own, False: utc}
         self._is_own: bool | None = None
@@ -130,10 +130,13 @@ class _Writes:
     def convert(
         self, _connection: Connection, statement: Any, several: Any, one: Any, _options: object
     ) -> tuple[Any, Any, Any]:
-        """Convert the parameters of SQLAlchemy's INSERT and UPDATE."""
+        """Convert the parameters of SQLAlchemy's INSERT, UPDATE and DELETE."""
         table = getattr(statement, "table", None)
-        zoned = {column.key: sign for column, sign in self._zoned.items() if column.table is table}
-        if zoned and isinstance(statement, sa.Insert | sa.Update):
+        own = {column: sign for column, sign in self._zoned.items() if column.table is table}
+        zoned = {column.key: sign for column, sign in own.items()}
+        # The unit of work calls a key by its label where it also sets the column.
+        zoned |= {str(column._label): sign for column, sign in own.items()}  # noqa: SLF001
+        if zoned and isinstance(statement, sa.Insert | sa.Update | sa.Delete):
             several = [self._convert_by_name(zoned, each) for each in several]
             one = self._convert_by_name(zoned, one)
         return statement, several, one
@@ -164,8 +167,10 @@ class _Writes:
 
     def _shift(self, value: Any, sign: int) -> Any:
         """A time in UTC as it has to be passed to a column with this *sign*; 0: as it is."""
+        # What was read from a column has the time zone that its model lacks, and is an instant already.
+        shifts = self._drops_zone or (sign > 0) is (getattr(value, "tzinfo", None) is None)
         if sign and isinstance(value, dt.datetime):
-            return value + sign * self._offset
+            return value + sign * self._offset if shifts else value
         if sign and isinstance(value, str) and not value.endswith("+00:00"):  # as the fast path passes it
             return (dt.datetime.fromisoformat(value) + sign * self._offset).isoformat(" ", "microseconds")
         return value

@@ -7,7 +7,7 @@ import itertools
 import unicodedata
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -39,6 +39,7 @@ class _Taker:
     Attributes:
         run: The row of the run that it belongs to.
         rule: The columns of the unique rule.
+        values: The values that they will have.
         takes: The place it takes; None: one of its values is null, so that others may have the same.
         leaves: The place it leaves; None: it had none.
         update: Its update; None: it is new.
@@ -47,6 +48,7 @@ class _Taker:
 
     run: Row
     rule: Columns
+    values: Mapping[sa.Column[Any], Any]
     takes: _Place | None
     leaves: _Place | None = None
     update: RowUpdate | None = None
@@ -97,21 +99,23 @@ class UniquePlaces:
             updates: By the row of each run, its update.
         """
         takers = [taker for run, update in updates.items() for taker in self._find_takers(run, update)]
-        taken: dict[_Place, list[_Taker]] = defaultdict(list)
+        takers_of: dict[_Place, list[_Taker]] = defaultdict(list)
         for taker in takers:
             if taker.takes is not None:
-                taken[taker.takes].append(taker)
+                takers_of[taker.takes].append(taker)
                 self._takers.add(taker.run)
         leaving: dict[sa.Column[Any], list[_Taker]] = defaultdict(list)
         for holder in takers:
-            others = [each for each in taken.get(holder.leaves or (), ()) if each is not holder]
+            others = [each for each in takers_of.get(holder.leaves or (), ()) if each is not holder]
             for other in others:
                 if other.run is not holder.run:
                     self._needs[other.run].add(holder.run)
             if others:
                 leaving[min(holder.changed, key=_difficulty)].append(holder)
         for column, holders in leaving.items():
-            _free(connection, column, holders)
+            given = (taker.values[column] for taker in takers if column in taker.rule)
+            taken = {each for each in given if isinstance(each, Hashable) and _fold(each) is not None}
+            _free(connection, column, holders, taken)
 
     def postpone(self, rows: Sequence[Row]) -> set[Row]:
         """Those of *rows* that take values, if they can wait."""
@@ -143,14 +147,13 @@ class UniquePlaces:
     ) -> Iterator[_Taker]:
         """The places that a row and the rows below it take and leave."""
         table, target, new = update.table, update.target, dict(update.new_values())
-
         for rule in self._rules_of(table):
             changed = tuple(column for column in rule if column in new)
             if changed:
                 before = {column: update.stored_value(column) for column in rule}
                 after = before | {column: new[column] for column in changed}
                 takes, leaves = (_place(rule, values, ledger, owner) for values in (after, before))
-                yield _Taker(run, rule, takes, leaves, update, changed)
+                yield _Taker(run, rule, after, takes, leaves, update, changed)
         for below in update.ledgers:
             for entry in below.entries:
                 if isinstance(entry, RowUpdate):
@@ -162,7 +165,7 @@ class UniquePlaces:
         """The places that a new entry and the entries below it take."""
         for rule in self._rules_of(ledger.table):
             values = {column: row.parameters.get(column.key) for column in rule} | dict(ledger.constants)
-            yield _Taker(run, rule, _place(rule, values, ledger, owner))
+            yield _Taker(run, rule, values, _place(rule, values, ledger, owner))
         for below, entries in zip(ledger.table.ledgers, row.ledgers, strict=True):
             for entry in entries:
                 yield from self._new_takers(run, entry, below, row)
@@ -187,7 +190,9 @@ def _fold(value: Any) -> Any:
     if isinstance(value, str):
         plain = unicodedata.normalize("NFKD", value.casefold()).rstrip()
         return "".join(each for each in plain if not unicodedata.combining(each))
-    return None if isinstance(value, sa.sql.ClauseElement) else value
+    if isinstance(value, sa.sql.ClauseElement):
+        return None
+    return value if isinstance(value, Hashable) else repr(value)
 
 
 _UNITS: Mapping[type, Any] = {
@@ -207,14 +212,14 @@ def _difficulty(column: sa.Column[Any]) -> tuple[bool, bool]:
     return not _takes_null(column), bool(column.foreign_keys)
 
 
-def _free(connection: Connection, column: sa.Column[Any], holders: Sequence[_Taker]) -> None:
+def _free(connection: Connection, column: sa.Column[Any], holders: Sequence[_Taker], taken: set[Any]) -> None:
     """Free the values that the stored rows of *holders* have in *column*.
 
-    They get values that no row has. If there are none, or the database refuses them, ledger entries are
-    deleted and inserted again with their new values.
+    They get values that no row has, and that are not *taken*. If there are none, or the database refuses
+    them, ledger entries are deleted and inserted again with their new values.
     """
     updates = list({id(each.update): each.update for each in holders if each.update is not None}.values())
-    values = list(_FreeValues(connection, column, holders[0], updates).values(len(updates)))
+    values = list(_FreeValues(connection, column, holders[0], updates, taken).values(len(updates)))
     if len(values) < len(updates) or not _set(connection, column, updates, values):
         is_entry = all(each.update is not None and each.update.row is not each.run for each in holders)
         if not (is_entry and exchange_values(connection, updates)):
@@ -262,12 +267,14 @@ class _FreeValues:
         column: The column.
         holder: One of the rows that get such a value.
         updates: The updates of all of them.
+        taken: Values that rows will have.
     """
 
     connection: Connection
     column: sa.Column[Any]
     holder: _Taker
     updates: Sequence[RowUpdate]
+    taken: set[Any]
 
     def values(self, count: int) -> Iterator[Any]:
         """*count* values, or fewer if there are not so many."""
@@ -278,27 +285,26 @@ class _FreeValues:
         if _takes_null(column):
             return itertools.repeat(None)
         own = [each.stored_value(column) for each in self.updates]
-        taken = {*own, *(each.row.parameters[column.key] for each in self.updates)}
         if column.foreign_keys:
-            return self._keys(taken)
+            return self._keys()
         if (unit := _UNITS.get(type(own[0]))) is not None:
-            return self._above(taken, unit)
+            return self._above(unit)
         kept = underlying(column.type)
         if isinstance(own[0], str) and not isinstance(kept, sa.Enum):
             texts = {uuid.uuid4().hex[: getattr(kept, "length", None)] for _ in own}
-            return iter(texts - taken)
+            return iter(texts - self.taken)
         return iter({uuid.uuid4() for _ in own} if isinstance(own[0], uuid.UUID) else ())
 
-    def _above(self, taken: set[Any], unit: Any) -> Iterator[Any]:
+    def _above(self, unit: Any) -> Iterator[Any]:
         """Values above all that rows have or take."""
         highest = self.connection.execute(self._stored_values(sa.func.max(self.column))).scalar()
-        top = max({*taken, highest} - {None})
+        top = max({*self.taken, highest} - {None})
         return (top + unit * count for count in itertools.count(1))
 
-    def _keys(self, taken: set[Any]) -> Iterator[Any]:
+    def _keys(self) -> Iterator[Any]:
         """Keys of related rows that no row refers to."""
         remote = next(iter(self.column.foreign_keys)).column
-        unused = remote.not_in(taken) & remote.not_in(self._stored_values(self.column))
+        unused = remote.not_in(self.taken) & remote.not_in(self._stored_values(self.column))
         return iter(self.connection.scalars(sa.select(remote).where(unused).limit(len(self.updates))).all())
 
     def _stored_values(self, of: sa.ColumnElement[Any]) -> sa.Select[Any]:

@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
-from histio.wire import JsonSchema, RoundedNumber, WireField, quote
+from histio.wire import JsonSchema, RoundedNumber, WireField, can_be_written, quote
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
@@ -327,6 +327,6 @@ def _is_json(value: Any) -> bool:
         return "\x00" not in value and not _SURROGATE.search(value)
     return (
         value is None
-        or isinstance(value, bool | int)
+        or (isinstance(value, int) and can_be_written(value))
         or (isinstance(value, float) and math.isfinite(value) and not isinstance(value, RoundedNumber))
     )
