@@ -20,7 +20,8 @@ from tests.support.interrupted import IMPORTS, MORE, RUNS, check_is_whole, witho
 from tests.support.loops import in_a_loop
 from tests.support.reports import outcomes, rows, runs_by_uuid, stored
 
-DRIVERS = ["postgresql+asyncpg", "postgresql+psycopg", "mariadb+aiomysql"]
+SERVERS = ["postgresql+asyncpg", "postgresql+psycopg", "mariadb+aiomysql"]
+DRIVERS = ["sqlite+aiosqlite", *SERVERS]
 
 # Some runs are rejected, so that batches are halved: savepoints are rolled back as well as released.
 GIVEN = document(*(production_run(n, num_batches=n % 5) for n in range(1, 11)), production_run(1))
@@ -72,18 +73,21 @@ async def test_an_import_that_is_cancelled_at_any_statement_writes_nothing(datab
         assert statements > 10
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", SERVERS)
 def test_imports_side_by_side_that_are_cancelled_leave_the_others_alone(databases, driver, tries):
     async def attack(chance):
         async with connected(databases, driver) as (engine, own):
             history = AsyncHistory(own)
             given = [document(*(production_run(100 * part + n) for n in range(50))) for part in range(1, 9)]
             tasks = [asyncio.create_task(history.import_document(each)) for each in given]
-            for task in chance.sample(tasks, 4):
+            cancelled = chance.sample(tasks, 4)
+            for task in cancelled:
                 await asyncio.sleep(chance.random() / 20)
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-            assert {type(end) for end in ends} <= {ImportReport, asyncio.CancelledError}
+            # A cancelled task may also end with an AssertionError of psycopg.
+            others = [end for task, end in zip(tasks, ends, strict=True) if task not in cancelled]
+            assert {type(end) for end in others} == {ImportReport}
             reported = sum(end.imported for end in ends if isinstance(end, ImportReport))
             # A cancellation may arrive during COMMIT, which cannot be withdrawn.
             assert (rows(engine) - reported) % 50 == 0
@@ -112,7 +116,7 @@ async def run(url, place, work):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("driver", ["sqlite+aiosqlite", *DRIVERS])
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_an_import_that_is_cancelled_leaves_whole_runs_and_can_be_repeated(
     databases, driver, tries, tmp_path, tune
 ):
