@@ -115,6 +115,15 @@ def find_rounded(value: Any, *steps: str | int) -> Iterator[tuple[tuple[str | in
             yield from find_rounded(inner, *steps, step)
 
 
+def spell_rounded(value: Any) -> Any:
+    """A JSON *value* with the text of each `RoundedNumber` in its place."""
+    if isinstance(value, dict):
+        return {name: spell_rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [spell_rounded(inner) for inner in value]
+    return value.text if isinstance(value, RoundedNumber) else value
+
+
 _decode_exactly = json.JSONDecoder(parse_float=read_double).decode
 _DOUBLE = re.compile(r"(?<![0-9])-?[0-9]++(?:\.[0-9]++(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)")
 

@@ -17,7 +17,7 @@ from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.report import LISTED
 from histio.similar import describe_look_alike
-from histio.wire import equal, quote
+from histio.wire import equal, quote, spell_rounded
 
 Side = Literal["a", "b"]
 Resolve: TypeAlias = Callable[[Table, dict[str, Any]], dict[str, Any]]
@@ -32,7 +32,7 @@ class Change:
         pointer: RFC 6901 pointer into the run. A ledger entry has its index in *a*, or in *b* if only *b* has
             it. For a difference in order, the pointer leads to the ledger.
         a: The value or entry in *a*, as JSON; None: null, or *a* does not have it. For a difference in order,
-            a list with the identity of each entry.
+            a list with the identity of each entry. A number that a double cannot hold is a string.
         b: The same in *b*.
     """
 
@@ -141,7 +141,7 @@ def _find_raw_changes(table: Table, a: Any, b: Any, steps: Steps = ()) -> Iterat
         ledger = ledgers.get(name)
         if ledger is None or not _is_ledger(ledger, ours) or not _is_ledger(ledger, theirs):
             if not equal(ours, theirs):
-                yield Change(pointer(*at), ours, theirs)
+                yield Change(pointer(*at), spell_rounded(ours), spell_rounded(theirs))
             continue
         pairs = itertools.zip_longest(ledger.to_list(ours), ledger.to_list(theirs))
         for place, (entry, other) in enumerate(pairs):
