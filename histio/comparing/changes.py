@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from histio.doubles import spell_rounded
 from histio.importing.fault_counts import FaultCounter
 from histio.kinds.canonical import ONLY_DUMPED, dump, dump_value, load
 from histio.kinds.compare import Comparison, Mismatch
@@ -17,7 +18,7 @@ from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.report import LISTED
 from histio.similar import describe_look_alike
-from histio.wire import equal, quote, spell_rounded
+from histio.wire import equal, quote
 
 Side = Literal["a", "b"]
 Resolve: TypeAlias = Callable[[Table, dict[str, Any]], dict[str, Any]]
