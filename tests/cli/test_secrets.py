@@ -175,6 +175,12 @@ def test_only_what_is_secret_is_hidden(text, hidden):
         ("a://me:b%61kery@h/db", "no user bakery, b%61kery", "no user ***, ***"),
         ("a://bakery:bakery@bakery/bakery", "no database bakery", "no database bakery"),
         ("me:first@h", "first", "***"),
+        ("first@second.json", "first second", "first second"),
+        ("a://h/db?user=me&password=first&second", "first, second", "***, ***"),
+        ("a://h/db?password=first@second", "first, second", "***, ***"),
+        ("a://h/db?password='first \"second", "first, second", "***, ***"),
+        ("host=h password=first;second,third", "first, second, third", "***, ***, ***"),
+        ("host=h password='first second@third", "first, second, third", "***, ***, ***"),
         ("--url=a://token1234@h", "token1234", "***"),
     ],
 )
