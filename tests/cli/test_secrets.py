@@ -70,6 +70,7 @@ PLACES = [
     ["export", "{}", "--url=sqlite:///branch.db"],
     ["export", "{}", "--url=sqlite:///branch.db", "--format=json"],
     ["export", "-", "--url={}"],
+    ["export", "a.json", "--url=sqlite:///branch.db", "--differs-from={}"],
     ["init", "--url={}"],
     ["diff", "history.jsonl", "{}"],
     ["merge", "history.jsonl", "{}", "-o", "{}", "--format=jsonl"],
