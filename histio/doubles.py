@@ -1,6 +1,6 @@
 """Find numbers in JSON text that a double cannot hold, so that none is stored as another one.
 
-A number with a point or an exponent is a double. Integers have as many digits as Python writes.
+A number with a point or an exponent is a double. Integers have any number of digits.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RoundedNumber(float):
 
 
 def read_double(text: str) -> float:
-    """The number in JSON *text* that has a point or an exponent; a `RoundedNumber` if no double is it.
+    """The number in JSON *text* that has a point or an exponent; a `RoundedNumber` if it is not a double.
 
     The text of a double may have the shortest digits that tell it apart, its seventeen digits, or all of
     them.
@@ -97,12 +97,3 @@ def find_rounded_in(text: object) -> RoundedNumber | None:
     except ValueError:
         return None
     return next((number for _, number in rounded), None)
-
-
-def can_be_written(number: int) -> bool:
-    """Whether *number* has no more digits than Python writes, and reads."""
-    return number.bit_length() < _WRITTEN_BITS
-
-
-_WRITTEN_BITS = 14_284
-"""The bits of a number of 4,300 digits, which is Python's limit unless it is raised."""

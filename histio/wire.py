@@ -18,7 +18,7 @@ from marshmallow import ValidationError
 from marshmallow.fields import Field, List, Nested
 from sqlalchemy.types import TypeEngine
 
-from histio.doubles import RoundedNumber, can_be_written
+from histio.doubles import RoundedNumber
 from histio.errors import BindingError
 from histio.report import Code, Fault
 
@@ -97,6 +97,15 @@ def find_foreign(value: Any, *steps: str | int) -> Iterator[tuple[tuple[str | in
             yield from find_foreign(inner, *steps, index)
     elif not isinstance(value, _SCALARS) or (isinstance(value, float) and not math.isfinite(value)):
         yield steps, value
+
+
+def can_be_written(number: int) -> bool:
+    """Whether *number* has no more digits than Python writes, and reads."""
+    return number.bit_length() < _WRITTEN_BITS
+
+
+_WRITTEN_BITS = 14_284
+"""The bits of a number of 4,300 digits, which is Python's limit unless it is raised."""
 
 
 def equal(a: Any, b: Any) -> bool:
