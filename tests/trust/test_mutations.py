@@ -127,7 +127,7 @@ def told(engine, data):
 
 @pytest.mark.slow
 def test_of_a_changed_document_what_is_right_goes_in_and_all_else_is_told(engine, tries, tune):
-    for each in tries(40):
+    for each in tries(15):
         with each as chance:
             tune(full_path_only=chance.random() < 0.3, chunk=chance.choice([1000, 2**18]))
             text = to_text(chance, mutated(chance, GIVEN), indent=chance.choice([None, None, 2]))
@@ -144,7 +144,7 @@ def test_of_a_changed_document_what_is_right_goes_in_and_all_else_is_told(engine
 
 @pytest.mark.slow
 def test_of_a_changed_stream_what_is_right_goes_in_and_all_else_is_told(engine, tries, tune):
-    for each in tries(40):
+    for each in tries(15):
         with each as chance:
             tune(full_path_only=chance.random() < 0.3)
             lines = mutated(chance, LINES)
@@ -216,7 +216,7 @@ def test_of_changed_orders_both_paths_take_the_same_and_only_what_the_schema_all
     history = History(engine, shop.OrderSchema, values={"shop_id": 7})
     schema = history.json_schema()
     validator = Draft202012Validator({"$ref": "#/$defs/order", "$defs": schema["$defs"]})
-    for each in tries(20):
+    for each in tries(8):
         with each as chance:
             data = to_text(chance, mutated(chance, ORDERS)).encode(errors="surrogatepass")
             end, problems, stored = taken(history, engine, data)
@@ -256,7 +256,7 @@ def test_a_changed_file_is_read_or_refused_by_every_reader(tries, tmp_path, tune
     tune(chunk=1000, keys_in_memory=2)
     path = tmp_path / "changed"
     (tmp_path / "given").write_bytes(stream_of(GIVEN))
-    for each in tries(40):
+    for each in tries(20):
         with each as chance:
             lines = [to_text(chance, line) for line in mutated(chance, LINES)]
             texts = ["\n".join(lines), to_text(chance, mutated(chance, GIVEN))]
