@@ -9,6 +9,7 @@ from typing import Any
 
 from histio.bound import Bound
 from histio.comparing.ordered import OrderedFiles, open_ordered
+from histio.doubles import find_rounded
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
 from histio.files import (
@@ -28,7 +29,7 @@ from histio.history import History
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind
 from histio.report import ExportReport, Problem
-from histio.wire import has_rounded, quote
+from histio.wire import quote
 
 
 def merge(
@@ -115,7 +116,7 @@ def _texts_of_plain(kind: Kind, record: Any, problems: list[Problem]) -> list[st
 
 def _texts_of(kind: Kind, record: Any, problems: list[Problem]) -> list[str]:
     """The JSON of *record*; if it cannot be written as it was read, nothing, and a problem is added."""
-    if not has_rounded(record):
+    if not any(find_rounded(record)):
         return _texts_of_plain(kind, record, problems)
     uuid = kind.identity.format_record(record)
     text = f"{kind.name} {uuid}: has a number that a double cannot hold."

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marshmallow import fields
 from sqlalchemy.dialects import postgresql
 
 import histio
@@ -203,8 +204,8 @@ def test_verify_and_diff_see_digits_that_are_not_stored_and_merge_writes_no_othe
         each.code for each in of_json.import_file(document_of(given), on_duplicate="verify").problems
     ] == ["precision"]
     [found] = histio.diff(document_of(given), of_json)
-    assert [change.pointer for change in found.changes] == ["/value"]
-    assert LONG in str(found)
+    [change] = found.changes
+    assert (change.pointer, change.a) == ("/value", {"price": LONG})
     assert list(histio.diff(document_of(given), stream_of(given), history=of_json)) == []
     assert len(list(histio.diff(document_of(given), stream_of(f"{given[:-1]}1}}"), history=of_json))) == 1
     with pytest.raises(histio.ExportError, match="has a number that a double cannot hold"):
@@ -243,6 +244,23 @@ def test_a_single_integer_that_sqlite_would_turn_into_another_is_a_problem(of_js
     assert [each.pointer for each in of_json.check(given)] == pointers
     kept = [2**63 - 1, -(2**63), 10**22, "9223372036854775808", 10**16]
     assert [each["value"] for each in exported(of_json)["things"]] == kept
+
+
+@pytest.mark.parametrize(
+    ("field", "rejected"),
+    [
+        (fields.Dict(required=True), ["/things/0/value/price"]),
+        (fields.Raw(required=True, metadata={"json_schema": {}}), ["/things/0/value/price"]),
+        (fields.Dict(values=fields.Float(), required=True), []),
+    ],
+)
+def test_a_field_of_the_host_for_json_stores_no_other_number_either(sqlite_of, field, rejected):
+    metadata, kind = host(sa.JSON(), field)
+    history = History(sqlite_of(metadata), kind)
+    given = document_of(f'{{"price": {LONG}}}', '{"price": 0.30000000000000004}')
+    report = history.import_file(given)
+    assert [each.pointer for each in report.problems] == rejected
+    assert (report.imported, report.rejected) == (2 - len(rejected), len(rejected))
 
 
 INTEGERS = [2**53 + 1, 2**63, -(2**64) - 1, 10**29 + 1, 10**400 + 1]
@@ -307,3 +325,23 @@ def test_a_stored_number_with_more_digits_is_exported_as_read_with_a_warning(cre
     assert (exact.exported, exact.skipped, exact.warning_count) == (2, 1, 0)
     updated = history.import_file(io.BytesIO(file.getvalue()), on_duplicate="update")
     assert (updated.skipped, [each.code for each in updated.warnings]) == (3, ["precision"])
+
+
+@pytest.mark.parametrize("make", [document_of, stream_of])
+@pytest.mark.parametrize(
+    ("column_type", "field", "text", "message"),
+    [
+        (sa.BigInteger, histio.Integer, "1e400", "Not an integer."),
+        (sa.BigInteger, histio.Integer, "-1e400", "Not an integer."),
+        (sa.BigInteger, histio.Integer, "1e30", "Must be from"),
+        (sa.Double, histio.Number, "1e400", "Not a finite number."),
+    ],
+)
+def test_a_number_beyond_its_field_is_a_problem_at_its_place(
+    sqlite_of, make, column_type, field, text, message
+):
+    metadata, kind = host(column_type(), field(required=True))
+    report = History(sqlite_of(metadata), kind).import_file(make(text, "1e1"))
+    [problem] = report.problems
+    assert (problem.pointer.rpartition("/")[2], report.imported) == ("value", 1)
+    assert problem.message.startswith(message)

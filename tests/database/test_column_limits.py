@@ -161,6 +161,15 @@ def test_what_the_actual_column_keeps_is_taken_though_the_model_does_not_say_so(
     assert [each["value"] for each in history.iter_runs("thing")] == [MICRO]
 
 
+@pytest.mark.parametrize("path", [straight, hooked, listened])
+def test_a_null_that_mariadb_would_store_as_the_present_time_is_a_problem_of_its_run(alter, path):
+    metadata, kind = host(MICROSECONDS, histio.UtcTimestamp(allow_none=True), nullable=True)
+    engine = alter("mariadb", metadata, "TIMESTAMP(6) NOT NULL")
+    assert_lost(path, History(engine, path(kind)), [MICRO, None, MICRO], 1, "constraint")
+    kept = History(alter("mariadb", metadata, "TIMESTAMP(6) NULL"), kind)
+    assert outcomes(kept.import_document(things(MICRO, None))) == (2, 0, 0)
+
+
 @pytest.mark.parametrize(("dialect", "actual"), [("mariadb", "FLOAT"), ("postgresql", "real")])
 def test_a_float_of_single_precision_has_a_hint_that_names_the_column_to_have(alter, dialect, actual):
     metadata, kind = host(sa.Double(), NUMBER)
