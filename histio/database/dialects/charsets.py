@@ -50,6 +50,24 @@ _BASIC = ("utf8", "utf8mb3", "ucs2")
 _LAST_BASIC = "\uffff"
 
 
+_EXACT = {*_POSTGRESQL, "ascii", "latin1", *_BASIC} - {"EUC_CN"}
+"""The character sets of which it is known exactly which characters they have."""
+
+
+def is_exact(charset: str) -> bool:
+    """Whether `can_encode` gives the database's answer."""
+    return charset in _EXACT
+
+
+def can_encode(text: str, charset: str) -> bool:
+    """Whether the database's character set *charset* has all characters of *text*."""
+    try:
+        encode_as(text, charset)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def encode_as(text: str, charset: str | None) -> bytes:
     """*text* in bytes of the database's character set *charset*; None: UTF-8.
 

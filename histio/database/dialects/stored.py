@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects.charsets import encode_as
 from histio.database.dialects.names import MYSQL
 
 MICRO = 6
@@ -251,61 +250,3 @@ def quote_name(connection: Connection, table: sa.Table) -> str:
     """The name of *table* with its schema, as a statement spells it."""
     quote = connection.dialect.identifier_preparer.quote
     return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)
-
-
-class CharacterSets:
-    """Finds keys that no row can have, because the character set of their column lacks a character.
-
-    The database would refuse the whole look-up of which such a key is a part. It is asked for the character
-    sets of columns only once, and only about keys that are not ASCII.
-
-    Args:
-        connect: Returns the connection.
-    """
-
-    def __init__(self, connect: Callable[[], Connection]) -> None:
-        self._connect = connect
-        self._charsets: dict[sa.Column[Any], str | None] = {}
-
-    def select_possible(
-        self, keys: Iterable[Any], find_columns: Callable[[], Sequence[sa.Column[Any]]]
-    ) -> list[Any]:
-        """Those of *keys* that rows may have.
-
-        Args:
-            keys: Values of one column, or tuples of the values of several.
-            find_columns: Returns these columns.
-        """
-        some = list(keys)
-        if all(part.isascii() for key in some for part in _parts(key) if isinstance(part, str)):
-            return some
-        encodes = [self._encoder(column) for column in find_columns()]
-        return [key for key in some if all(map(_can_encode, encodes, _parts(key)))]
-
-    def _encoder(self, column: sa.Column[Any]) -> Callable[[str], object] | None:
-        """A function that encodes values of *column* as it is stored; None: it has all characters."""
-        connection = self._connect()
-        if column not in self._charsets:
-            found = stored_columns(connection, [column]).get(column)
-            self._charsets[column] = None if found is None else found.charset
-        charset = self._charsets[column]
-        if charset is None:
-            return None
-        bind = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
-        return lambda value: encode_as(value if bind is None else bind(value), charset)
-
-
-def _parts(key: Any) -> tuple[Any, ...]:
-    return key if isinstance(key, tuple) else (key,)
-
-
-def _can_encode(encode: Callable[[str], object] | None, value: Any) -> bool:
-    if encode is None or not isinstance(value, str):
-        return True
-    try:
-        encode(value)
-    except UnicodeEncodeError:
-        return False
-    except Exception:  # noqa: BLE001 - a host's type may refuse the value, and then its look-up raises it
-        return True
-    return True
