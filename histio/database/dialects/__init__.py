@@ -19,7 +19,6 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
-from histio.database.dialects.possible_keys import CharacterSets
 from histio.database.dialects.raw import (
     BETWEEN,
     BETWEEN_ROWS,
@@ -42,7 +41,7 @@ from histio.database.dialects.readable import (
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.spelling import other_spelling
-from histio.database.dialects.stored import Stored, stored_columns, stored_keys
+from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,

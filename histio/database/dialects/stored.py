@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
+from histio.database.dialects.charsets import select_lacking
 from histio.database.dialects.names import MYSQL
 
 MICRO = 6
@@ -250,3 +252,64 @@ def quote_name(connection: Connection, table: sa.Table) -> str:
     """The name of *table* with its schema, as a statement spells it."""
     quote = connection.dialect.identifier_preparer.quote
     return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)
+
+
+class CharacterSets:
+    """Finds keys that no row can have, because the character set of their column lacks a character.
+
+    The database would refuse the whole look-up of which such a key is a part. It is asked for the character
+    sets of columns only once, and only about keys that are not ASCII.
+
+    Args:
+        connect: Returns the connection.
+    """
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._charsets: dict[sa.Column[Any], str | None] = {}
+
+    def select_possible(
+        self, keys: Iterable[Any], find_columns: Callable[[], Sequence[sa.Column[Any]]]
+    ) -> list[Any]:
+        """Those of *keys* that rows may have.
+
+        Args:
+            keys: Values of one column, or tuples of the values of several.
+            find_columns: Returns these columns.
+        """
+        some = list(keys)
+        if all(part.isascii() for key in some for part in _parts(key) if isinstance(part, str)):
+            return some
+        for place, column in enumerate(find_columns()):
+            lacking = self._find_lacking(column, {_parts(key)[place] for key in some})
+            some = [key for key in some if _parts(key)[place] not in lacking]
+        return some
+
+    def _find_lacking(self, column: sa.Column[Any], values: Iterable[Any]) -> set[Any]:
+        """Those of *values* with a character that the character set of *column* lacks."""
+        connection = self._connect()
+        if column not in self._charsets:
+            found = stored_columns(connection, [column]).get(column)
+            self._charsets[column] = None if found is None else found.charset
+        charset = self._charsets[column]
+        if charset is None:
+            return set()
+        texts = _as_stored(connection, column, values)
+        lacking = select_lacking(connection, charset, {*texts.values()})
+        return {value for value, text in texts.items() if text in lacking}
+
+
+def _parts(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _as_stored(connection: Connection, column: sa.Column[Any], values: Iterable[Any]) -> dict[Any, str]:
+    """The texts that are sent for *values* of *column*, by value."""
+    bind = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    texts: dict[Any, str] = {}
+    for value in values:
+        # A host's type may refuse the value; then its look-up raises the error.
+        with contextlib.suppress(Exception):
+            text = value if bind is None else bind(value)
+            texts |= {value: text} if isinstance(text, str) else {}
+    return texts
