@@ -278,7 +278,7 @@ class CharacterSets:
             find_columns: Returns these columns.
         """
         some = list(keys)
-        if all(part.isascii() for key in some for part in _parts(key) if isinstance(part, str)):
+        if all(map(_is_ascii, some)):
             return some
         for place, column in enumerate(find_columns()):
             lacking = self._find_lacking(column, {_parts(key)[place] for key in some})
@@ -297,6 +297,12 @@ class CharacterSets:
         texts = _as_stored(connection, column, values)
         lacking = select_lacking(connection, charset, {*texts.values()})
         return {value for value, text in texts.items() if text in lacking}
+
+
+def _is_ascii(key: Any) -> bool:
+    if isinstance(key, tuple):
+        return all(map(_is_ascii, key))
+    return not isinstance(key, str) or key.isascii()
 
 
 def _parts(key: Any) -> tuple[Any, ...]:
