@@ -1,4 +1,4 @@
-"""Count the rows that were written, and compare the numbers with those that are expected."""
+"""Decide what to check after rows are written, and compare their numbers with those that are expected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Table
 
 
-class RowCounts:
+class KeptRows:
     """Decides what has to be checked after the rows of a kind are written.
 
     Args:
@@ -29,7 +29,7 @@ class RowCounts:
         self._connection = connection
         self._kept: dict[Kind, Kept] = {}
 
-    def are_needed(self, kind: Kind) -> bool:
+    def must_be_counted(self, kind: Kind) -> bool:
         """Whether the database may report another number of rows for *kind* than it keeps."""
         return not self._ask(kind).number
 
