@@ -254,6 +254,14 @@ def quote_name(connection: Connection, table: sa.Table) -> str:
     return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)
 
 
+def group_by_schema(connection: Connection, tables: Iterable[sa.Table]) -> dict[str | None, list[str]]:
+    """The names of *tables* by their schema; None: the default one."""
+    names: dict[str | None, list[str]] = {}
+    for table in tables:
+        names.setdefault(connection.schema_for_object(table), []).append(table.name)
+    return names
+
+
 class CharacterSets:
     """Finds keys that no row can have, because the character set of their column lacks a character.
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
+from histio.database.dialects.stored import group_by_schema
 
 
 def counts_truly(connection: Connection, tables: Collection[sa.Table]) -> bool:
@@ -51,12 +52,9 @@ def what_is_kept(connection: Connection, tables: Collection[sa.Table]) -> Kept:
 
 def _has_triggers(connection: Connection, tables: Collection[sa.Table]) -> bool:
     """Whether one of *tables* of MariaDB or MySQL is a view, or has triggers that may change values."""
-    names: dict[str | None, list[str]] = {}
-    for table in tables:
-        names.setdefault(connection.schema_for_object(table), []).append(table.name)
     return any(
-        connection.execute(_MYSQL_CHANGES, {"schema": schema, "names": of_schema}).first() is not None
-        for schema, of_schema in names.items()
+        connection.execute(_MYSQL_CHANGES, {"schema": schema, "names": names}).first() is not None
+        for schema, names in group_by_schema(connection, tables).items()
     )
 
 
