@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.database.dialects import Kept, RowFaultError, latest, what_is_kept
+from histio.database.dialects import Kept, RowFaultError, find_kept, latest
 from histio.importing.row import Insert, Row
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
@@ -39,7 +39,7 @@ class KeptRows:
 
     def _ask(self, kind: Kind) -> Kept:
         if kind not in self._kept:
-            self._kept[kind] = what_is_kept(self._connection, core_tables(kind))
+            self._kept[kind] = find_kept(self._connection, core_tables(kind))
         return self._kept[kind]
 
 

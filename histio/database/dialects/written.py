@@ -41,8 +41,8 @@ class Kept(NamedTuple):
     values: bool
 
 
-def what_is_kept(connection: Connection, tables: Collection[sa.Table]) -> Kept:
-    """What *tables* keep. Triggers, rules and views can change rows.
+def find_kept(connection: Connection, tables: Collection[sa.Table]) -> Kept:
+    """Find out what *tables* keep. Triggers, rules and views can change rows.
 
     MariaDB and MySQL show triggers only to users with the TRIGGER privilege.
     """
