@@ -80,13 +80,29 @@ POSTGRESQL = [
     (sa.Text(), "varchar(10)", TEXT, "x" * 10, "x" * 11, "out-of-range"),
     (sa.Enum(Size, native_enum=False), "varchar(4)", SIZE, None, "SMALL", "out-of-range"),
 ]  # fmt: skip
-CASES = [("mariadb", *case) for case in MARIADB] + [("postgresql", *case) for case in POSTGRESQL]
+SQLITE = [
+    (sa.String(20), "STRING", TEXT, "0x10", "007", "precision"),
+    (sa.String(20), "INTEGER", TEXT, "1_0", "1e3", "precision"),
+    (sa.String(20), "NUMERIC", TEXT, ".", "\t-.5 ", "precision"),
+    (sa.Text(), "REAL", TEXT, "1 2", "9007199254740993", "precision"),
+    (sa.Uuid(), "NUMERIC", histio.RunUUID(required=True), number(10), number(9), "precision"),
+    (sa.Boolean(), "TEXT", histio.Boolean(required=True), None, False, "precision"),
+    (sa.Numeric(10, 2), "VARCHAR(20)", PRICE, None, "5.50", "precision"),
+    (sa.BigInteger(), "REAL", histio.Integer(required=True), 2**40, 2**53 + 1, "precision"),
+]  # fmt: skip
+CASES = [
+    (dialect, *case)
+    for dialect, cases in (("mariadb", MARIADB), ("postgresql", POSTGRESQL), ("sqlite", SQLITE))
+    for case in cases
+]
 ALTER = {
     "mariadb": "ALTER TABLE things MODIFY value {actual}",
     "postgresql": "ALTER TABLE things ALTER value TYPE {actual}",
+    "sqlite": "ALTER TABLE things ADD value {actual}",
 }
-DOMAINS = {
+BEFORE = {
     "mariadb": [],
+    "sqlite": ["ALTER TABLE things DROP value"],
     "postgresql": [
         "DROP DOMAIN IF EXISTS short_text",
         "DROP DOMAIN IF EXISTS short_base",
@@ -103,7 +119,7 @@ def alter(databases):
     def make(dialect, metadata, actual):
         engine = databases.of_host(dialect)(metadata)
         with engine.begin() as connection:
-            for statement in [*DOMAINS[dialect], ALTER[dialect].format(actual=actual)]:
+            for statement in [*BEFORE[dialect], ALTER[dialect].format(actual=actual)]:
                 connection.exec_driver_sql(statement)
         return engine
 
@@ -230,7 +246,7 @@ def test_a_run_beyond_the_limits_takes_the_full_path_alone(alter, dialect, caplo
     assert "1 of 101 new runs take the full path" in caplog.messages
 
 
-def test_sqlite_enforces_nothing_that_its_columns_declare(sqlite_of):
+def test_sqlite_enforces_no_length_that_its_columns_declare(sqlite_of):
     metadata, kind = host(sa.String(20), TEXT)
     engine = sqlite_of(metadata)
     with engine.begin() as connection:
@@ -242,7 +258,12 @@ def test_sqlite_enforces_nothing_that_its_columns_declare(sqlite_of):
 
 
 @pytest.mark.parametrize(
-    ("dialect", "catalog"), [("mariadb", "information_schema.columns"), ("postgresql", "pg_attribute")]
+    ("dialect", "catalog"),
+    [
+        ("mariadb", "information_schema.columns"),
+        ("postgresql", "pg_attribute"),
+        ("sqlite", "pragma_table_xinfo"),
+    ],
 )
 def test_the_columns_of_all_tables_are_read_in_one_statement(databases, dialect, catalog, count_statements):
     engine = stocked(databases(dialect))

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
+from histio.database.dialects.on_conflict import refusing_conflicts
 from histio.database.dialects.settings import neutral_settings, strict_settings
 from histio.database.dialects.stored import Stored, quote_name
 from histio.errors import BindingError
@@ -349,8 +350,11 @@ def strict(
 ) -> AbstractContextManager[None]:
     """In this block, settings change no values, and MariaDB and MySQL reject values instead of cutting them.
 
-    A key of 0 is kept. The block must be in a savepoint that is rolled back if it raises.
+    A key of 0 is kept, and SQLite replaces no row by another one. The block must be in a savepoint that is
+    rolled back if it raises.
     """
+    if connection.dialect.name == "sqlite":
+        return refusing_conflicts(connection, kinds)
     is_setting = connection.dialect.name in _SETTING
     return strict_settings(connection, kinds, stored) if is_setting else nullcontext()
 
