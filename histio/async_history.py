@@ -55,6 +55,7 @@ _SLICE = 0.02
 
 _PAGE = 100
 _BATCH = 200
+"""The maximum of runs in a page and in a batch, which are read and written without a pause."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -522,7 +523,7 @@ def _with_pauses(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -
             sa.util.await_only(asyncio.sleep(0))
             last = time.monotonic()
 
-    sizes = tuning()  # what reads or writes a page or a batch does not pause
+    sizes = tuning()
     with tuned(pause=pause, page=min(sizes.page, _PAGE), batch=min(sizes.batch, _BATCH)):
         return work(*args, **options)
 

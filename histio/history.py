@@ -89,7 +89,7 @@ class History:
         versions = Versions(version or VERSION, upgrades or {}, kinds=tuple(kind.name for kind in ordered))
         check_values(constants, ordered)
         rules = published_or_derived(tuple(schemas[kind] for kind in ordered), versions.current)
-        gate = Gate(rules, older=versions.upgrades)
+        gate = Gate(rules, older=versions.upgrades, has_json=any(kind.has_json for kind in ordered))
         check_accounts(ordered, values=constants, acting=customized_tables(ordered))
         self.bound = Bound(ordered, gate, versions, Database(bind, ordered), constants)
         for line in explain_slow_imports(ordered):

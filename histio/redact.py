@@ -19,7 +19,7 @@ _VALUE = re.compile(r"([?&;][\w.~%+\[\]-]*=)([^&;\s'\"]+)")
 _NAMED = re.compile(
     r"(\b[\w.-]{0,40}(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|signature|credential)"
     r"\w{0,40}\s{0,9}=\s{0,9})"
-    r"('[^']*'|\"[^\"]*\"|[^\s&;,'\"]+)",
+    r"('[^'\n]*'?|\"[^\"\n]*\"?|\S[^\s&;,'\"]*)",
     re.IGNORECASE,
 )
 _SHORTEST = 4
@@ -53,9 +53,15 @@ def _pieces(url: str) -> Iterator[str]:
     user, at, rest = url.rpartition("@")
     scheme = re.match(_SCHEME, user)
     name, colon, password = user[scheme.end() if scheme else 0 :].partition(":")
-    secrets = [password if colon else name] if at else []
-    secrets += [found[2] for found in (*_VALUE.finditer(rest), *_NAMED.finditer(url))]
-    public = re.findall(r"\w+", f"{name if colon else ''} {_VALUE.sub('', _NAMED.sub('', rest))}")
+    host, *queries = rest.split("?", 1)
+    if "?" in user:  # of the password, or of a query with an @
+        host, queries = "", [*queries, user.partition("?")[2], rest]
+    secrets = [password if colon else name] if at and (colon or scheme) else []
+    settings = [url[found.start(2) :] for found in _NAMED.finditer(url)]
+    secrets += settings
+    for setting in re.split("[&;]", "&".join(queries)):
+        secrets.append(setting.partition("=")[2] or setting)
+    public = [] if settings else re.findall(r"\w+", f"{name if colon else ''} {host}")
     for text in (*secrets, *map(unquote, secrets)):
         for piece in (text, *re.findall(r"\w+", text)):
             if len(piece) >= _SHORTEST and piece not in public:

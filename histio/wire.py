@@ -106,17 +106,13 @@ _SURE = 16
 """The length of a number without exponent up to which it has at most fifteen digits."""
 
 
-def has_rounded(value: Any) -> bool:
-    """Whether there is a `RoundedNumber` in a JSON *value*."""
-    return find_rounded(value) is not None
-
-
-def find_rounded(value: Any) -> RoundedNumber | None:
-    """The first `RoundedNumber` in a JSON *value*; None: there is none."""
-    if isinstance(value, dict | list):
-        within = value.values() if isinstance(value, dict) else value
-        return next((found for each in within if (found := find_rounded(each)) is not None), None)
-    return value if isinstance(value, RoundedNumber) else None
+def find_rounded(value: Any, *steps: str | int) -> Iterator[tuple[tuple[str | int, ...], RoundedNumber]]:
+    """Each `RoundedNumber` in a JSON *value*, with the steps to it."""
+    if isinstance(value, RoundedNumber):
+        yield steps, value
+    elif isinstance(value, dict | list):
+        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from find_rounded(inner, *steps, step)
 
 
 _decode_exactly = json.JSONDecoder(parse_float=read_double).decode
@@ -130,9 +126,10 @@ def find_rounded_in(text: object) -> RoundedNumber | None:
     if RoundedNumber not in map(type, map(read_double, _DOUBLE.findall(text))):
         return None
     try:
-        return find_rounded(_decode_exactly(text))  # what looks like a number may be within a string
+        rounded = find_rounded(_decode_exactly(text))  # what looks like a number may be within a string
     except ValueError:
         return None
+    return next((number for _, number in rounded), None)
 
 
 _PLAIN = frozenset((str, bool, type(None)))

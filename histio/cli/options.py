@@ -82,7 +82,7 @@ def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _C
 
 def file_option(*names: str, **options: Any) -> Callable[[_Command], _Command]:
     """Add an option that names a file."""
-    return click.option(*names, metavar="FILE", callback=_check_files, **options)
+    return click.option(*names, callback=_check_files, **{"metavar": "FILE", **options})
 
 
 def _check_files(context: click.Context, _parameter: click.Parameter, value: Any) -> Any:

@@ -25,7 +25,7 @@ def escape(text: object) -> str:
 
 def show_file(file: str) -> str:
     """The name of a *file* to print, without secrets: it may be a URL, or be one by mistake."""
-    return escape(redact(file))
+    return escape(redact(file, [file]))
 
 
 def print_error(text: str, quoted: Iterable[str]) -> None:

@@ -28,7 +28,7 @@ from histio.history import History
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind
 from histio.report import ExportReport, Problem
-from histio.wire import has_rounded, quote
+from histio.wire import find_rounded, quote
 
 
 def merge(
@@ -115,7 +115,7 @@ def _texts_of_plain(kind: Kind, record: Any, problems: list[Problem]) -> list[st
 
 def _texts_of(kind: Kind, record: Any, problems: list[Problem]) -> list[str]:
     """The JSON of *record*; if it cannot be written as it was read, nothing, and a problem is added."""
-    if not has_rounded(record):
+    if not any(find_rounded(record)):
         return _texts_of_plain(kind, record, problems)
     uuid = kind.identity.format_record(record)
     text = f"{kind.name} {uuid}: has a number that a double cannot hold."

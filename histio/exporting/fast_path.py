@@ -53,7 +53,10 @@ class _Reader:
         if before is None:
             statement, parameters = self._first, {}
         else:
-            statement, parameters = self._next, dict(zip(self._names, before, strict=True))
+            statement, parameters = (
+                self._next,
+                dict(zip(self._names, self._runs.bindable(before), strict=True)),
+            )
         return self._runs.connection.execute(statement, {"at_most": size, **parameters}).all()
 
     def format(self, rows: Sequence[Any]) -> Formatted | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeAlias
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import neutral_savepoint
 from histio.exporting.plan import ExportPlan
+from histio.kinds.fields.times import as_utc
 
 SortKeys: TypeAlias = tuple[Any, ...]
 """The values by which a run is sorted: its time, if runs have one, and its identity."""
@@ -75,12 +77,29 @@ class OrderedRuns:
 
     def after(self, last: Sequence[Any]) -> sa.ColumnElement[bool]:
         """The condition for the runs that come after the one with the sort keys *last*."""
-        return _after(self._sorted_by, last)
+        return _after(self._sorted_by, self.bindable(last))
+
+    def bindable(self, keys: Sequence[Any]) -> list[Any]:
+        """Sort *keys* that were read, in the form in which they are compared.
+
+        Times have no time zone, or have one, as their model says: the column in the database may differ.
+        """
+        return [
+            _as_compared(value, aware=key.type.timezone)
+            if isinstance(value, dt.datetime) and isinstance(key.type, sa.DateTime)
+            else value
+            for key, value in zip(self._sorted_by, keys, strict=True)
+        ]
 
     def between(self, before: SortKeys | None, last: SortKeys | None) -> list[sa.ColumnElement[bool]]:
         """The conditions for the runs after *before*, up to and including *last*; None: no such bound."""
         conditions = [] if before is None else [self.after(before)]
         return conditions if last is None else [*conditions, sa.not_(self.after(last))]
+
+
+def _as_compared(value: dt.datetime, *, aware: bool) -> dt.datetime:
+    utc = as_utc(value)
+    return utc if aware else utc.replace(tzinfo=None)
 
 
 def _after(sorted_by: Sequence[Any], last: Sequence[Any]) -> sa.ColumnElement[bool]:

@@ -8,9 +8,9 @@ a record are counted first, and only a part of a record with very many is explai
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
-import marshmallow.fields
 from marshmallow import RAISE, Schema, ValidationError
 from marshmallow.fields import Field, List, Nested
 from marshmallow_sqlalchemy.fields import Nested as SQLAlchemyNested
@@ -18,6 +18,8 @@ from marshmallow_sqlalchemy.fields import Nested as SQLAlchemyNested
 from histio.exporting.fast.obstacles import class_obstacles
 from histio.log import log_handled
 from histio.wire import faults_in, nested_in, wire_name
+
+_NESTED = (Nested, SQLAlchemyNested)
 
 MOST_EXPLAINED = 1_000
 """The number of faults up to which a record is explained as a whole."""
@@ -114,7 +116,7 @@ class FaultCounter:
         """A part of *record*, and the number of its faults."""
         unknown = form.unknown_in(record)
         part = {name: value for name, value in record.items() if name not in unknown}
-        part |= dict.fromkeys(sorted(unknown)[:most])
+        part |= dict.fromkeys(islice((name for name in record if name in unknown), most))
         found = form.count_missing(record) + min(most, len(unknown))
         for name, field in form.fields.items():
             if name in record:
@@ -150,11 +152,11 @@ class FaultCounter:
 def _items(field: Field[Any], value: Any) -> Iterable[Any] | None:
     """The parts of *value* that *field* loads one after the other; None: it loads *value* as a whole."""
     nested = nested_in(field)
-    if nested is not None and type(nested) not in (marshmallow.fields.Nested, SQLAlchemyNested):
-        return None
+    if type(field) not in (List, *_NESTED) or (nested is not None and type(nested) not in _NESTED):
+        return None  # it may do anything
     if isinstance(field, Nested) and not (field.many or field.schema.many):
         return None if value is None else [value]
-    return value if isinstance(field, List | Nested) and isinstance(value, list) else None
+    return value if isinstance(value, list) else None
 
 
 def _count_raised(load: Any, *arguments: Any) -> int:

@@ -21,6 +21,7 @@ from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
 from histio.log import log_handled
 from histio.report import LISTED, Fault
+from histio.wire import find_rounded, quote
 
 _SMALL = 4_096
 """The length of JSON text that cannot have so many faults that explaining all of them takes long."""
@@ -114,6 +115,7 @@ class Reader:
         try:
             # A hook of the host may change the record.
             run.values = kind.table.schema.load(copy.deepcopy(record) if kind.is_hooked else record)
+            self._note_rounded(run)
         except RecursionError:
             run.note(Fault("Nested too deeply."))
         except ValidationError as error:
@@ -123,6 +125,13 @@ class Reader:
         except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
             log_handled(f"{run.place} cannot be loaded", error)
             run.note(Fault(f"Cannot be loaded: {type(error).__name__}: {error}"))
+
+    def _note_rounded(self, run: Run) -> None:
+        """Note the numbers that a host's field for JSON has taken, although a double cannot hold them."""
+        names = run.kind.table.names
+        for (member, *steps), number in find_rounded(run.values) if self._gate.has_json else ():
+            text = f"A double cannot hold {quote(number)}: it would be stored as {float.__repr__(number)}."
+            run.note(Fault(text, "precision"), names.get(str(member), member), *steps)
 
     def _explain_part(self, run: Run, record: Any) -> bool:
         """If *record* has very many faults, note the first ones and count the others.

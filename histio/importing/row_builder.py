@@ -246,7 +246,8 @@ def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[MemberFau
     """Yield a fault for each value that the database would round, cut or refuse."""
     for member, limit in limits.items():
         value = values.get(member)
-        fault = None if value is None else limit.check(value)
+        null = limit.null if member in values else None
+        fault = null if value is None else limit.check(value)
         if fault is not None:
             yield MemberFault(member, fault, limit.hint)
 

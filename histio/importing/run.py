@@ -56,7 +56,8 @@ class Run:
     @property
     def uuid(self) -> str | None:
         """The identity of the run as text; None if it is not valid."""
-        return None if self.identity is None else self.kind.format_identity(self.identity)
+        identity = self.identity
+        return None if identity is None else self.kind.format_identity(identity)
 
     @property
     def steps(self) -> Steps:

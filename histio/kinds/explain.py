@@ -36,12 +36,18 @@ def _check_unique(
 
 
 def _key(value: Any) -> Any:
-    """A key that is equal for equal JSON values; in Python, 1 equals true."""
+    """A key that is equal for equal JSON values; in Python, 1 equals true.
+
+    Numbers are texts, because it is easy to find many integers with the same hash.
+    """
     if isinstance(value, dict):
         return dict, frozenset((name, _key(inner)) for name, inner in value.items())
     if isinstance(value, list):
         return list, tuple(map(_key, value))
-    return (bool, value) if isinstance(value, bool) else value
+    if isinstance(value, bool | int | float):
+        whole = isinstance(value, float) and value.is_integer()
+        return type(value) is bool, str(int(value) if whole else value)
+    return value
 
 
 _extend: Any = jsonschema.validators.extend

@@ -39,20 +39,21 @@ class Gate:
     Args:
         schema: The JSON Schema, from `published` or `derive`.
         older: Older versions that can also be read.
+        has_json: Whether the models of the kinds have columns of JSON.
 
     Attributes:
         schema: The JSON Schema.
         version: The version of the format that it describes.
         kinds: The names of the kinds of run.
         text_kinds: The kinds whose JSON text `read` can decode.
-        has_json: Whether a kind has members with any JSON value.
+        has_json: Whether a kind has members with any JSON value, of `Json` or of a field of the host.
     """
 
-    def __init__(self, schema: JsonSchema, *, older: Iterable[str] = ()) -> None:
+    def __init__(self, schema: JsonSchema, *, older: Iterable[str] = (), has_json: bool = False) -> None:
         self.schema = schema
         self.version: str = schema["properties"]["version"]["const"]
         self.kinds: tuple[str, ...] = tuple(schema["$defs"]["header"]["properties"]["kinds"]["items"]["enum"])
-        self.has_json = Json.definition in schema["$defs"]
+        self.has_json = has_json or Json.definition in schema["$defs"]
         self._older = frozenset(older)
         self._envelope = Explainer(_without_items(schema))
         self._explaining = {

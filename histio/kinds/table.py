@@ -17,6 +17,7 @@ from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipDirection
 
 from histio.kinds.base import BaseSchema
+from histio.kinds.column_types import underlying
 from histio.kinds.fields import Date, UtcTimestamp
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Identity
@@ -285,6 +286,12 @@ class Kind:
     def is_hooked(self) -> bool:
         """Whether hooks of the host change records before they are loaded."""
         return any(table.schema.is_hooked for table in self.table.all())
+
+    @property
+    def has_json(self) -> bool:
+        """Whether a column of its tables keeps JSON."""
+        columns = (column for table in self.table.all() for column in table.columns.values())
+        return any(isinstance(underlying(column.type), sa.JSON) for column in columns)
 
     def format_identity(self, identity: Any) -> str:
         """A loaded *identity* as text for messages."""

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marshmallow import fields
 from sqlalchemy.dialects import postgresql
 
 import histio
@@ -243,6 +244,23 @@ def test_a_single_integer_that_sqlite_would_turn_into_another_is_a_problem(of_js
     assert [each.pointer for each in of_json.check(given)] == pointers
     kept = [2**63 - 1, -(2**63), 10**22, "9223372036854775808", 10**16]
     assert [each["value"] for each in exported(of_json)["things"]] == kept
+
+
+@pytest.mark.parametrize(
+    ("field", "rejected"),
+    [
+        (fields.Dict(required=True), ["/things/0/value/price"]),
+        (fields.Raw(required=True, metadata={"json_schema": {}}), ["/things/0/value/price"]),
+        (fields.Dict(values=fields.Float(), required=True), []),
+    ],
+)
+def test_a_field_of_the_host_for_json_stores_no_other_number_either(sqlite_of, field, rejected):
+    metadata, kind = host(sa.JSON(), field)
+    history = History(sqlite_of(metadata), kind)
+    given = document_of(f'{{"price": {LONG}}}', '{"price": 0.30000000000000004}')
+    report = history.import_file(given)
+    assert [each.pointer for each in report.problems] == rejected
+    assert (report.imported, report.rejected) == (2 - len(rejected), len(rejected))
 
 
 INTEGERS = [2**53 + 1, 2**63, -(2**64) - 1, 10**29 + 1, 10**400 + 1]

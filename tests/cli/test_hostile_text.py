@@ -54,11 +54,13 @@ def stream(header, runs):
     )
 
 
+DOCUMENTS = ("slugs", "identities", "ledgers")
 CONTENTS = {
-    **{name: json.dumps(document(*runs)).encode() for name, runs in FILES.items()},
+    **{name: json.dumps(document(*FILES[name])).encode() for name in DOCUMENTS},
     **{
-        f"{name} of a stream": stream({"version": "1.0", "sealed": False}, runs)
+        name: stream({"version": "1.0", "sealed": False}, runs)
         for name, runs in FILES.items()
+        if name not in DOCUMENTS
     },
     **{f"{name} of a header": stream(header, FILES["slugs"]) for name, header in HEADERS.items()},
     "no JSON": HOSTILE.encode("utf-8", "replace"),

@@ -247,14 +247,13 @@ def test_a_folder_may_have_a_name_that_means_something_in_a_url(a_short_year, tm
 
 
 @pytest.mark.thorough
-def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
-    script = (
-        "from histio import cli; from histio.demo import bakery; bakery.PRODUCTION_RUNS = 150; "
-        "import sys; sys.stdout.reconfigure(encoding='ascii'); sys.exit(cli.main(['demo']))"
-    )
-    result = run_python("-c", script, cwd=tmp_path)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert r"did you mean cr\xe8me-br\xfbl\xe9e?" in result.stdout
+def test_what_a_terminal_cannot_show_is_escaped(a_short_year, capsys):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with contextlib.redirect_stdout(terminal):
+        assert cli.main(["demo"]) == 0
+    terminal.seek(0)
+    assert r"did you mean cr\xe8me-br\xfbl\xe9e?" in terminal.read()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow

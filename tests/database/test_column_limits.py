@@ -141,18 +141,21 @@ def listened(kind):
     return kind
 
 
-paths = pytest.mark.parametrize("path", [straight, hooked, listened])
-
-
-@paths
 @pytest.mark.parametrize(("dialect", "declared", "actual", "field", "kept", "lost", "code"), CASES)
 def test_what_the_actual_column_would_lose_is_a_problem_of_its_run(
-    alter, dialect, declared, actual, field, kept, lost, code, path
+    alter, dialect, declared, actual, field, kept, lost, code
 ):
     metadata, kind = host(declared, field)
-    history = History(alter(dialect, metadata, actual), path(kind))
+    engine = alter(dialect, metadata, actual)
     values = [value for value in (kept, lost, kept) if value is not None]
-    place = values.index(lost)
+    for path in (straight, hooked, listened):
+        assert_lost(path, History(engine, path(kind)), values, values.index(lost), code)
+        with engine.begin() as connection:
+            connection.execute(metadata.tables["things"].delete())
+
+
+def assert_lost(path, history, values, place, code):
+    """On this *path*, an import finds the value at *place*, and writes the others."""
     [problem] = history.check(things(*values))
     assert (problem.pointer, problem.code) == (f"/things/{place}/value", code)
     assert problem.message.startswith("things.value is ")
@@ -172,6 +175,15 @@ def test_what_the_actual_column_keeps_is_taken_though_the_model_does_not_say_so(
     history = History(alter(dialect, metadata, actual), kind)
     assert history.import_document(things(MICRO)).problems == ()
     assert [each["value"] for each in history.iter_runs("thing")] == [MICRO]
+
+
+@pytest.mark.parametrize("path", [straight, hooked, listened])
+def test_a_null_that_mariadb_would_store_as_the_present_time_is_a_problem_of_its_run(alter, path):
+    metadata, kind = host(MICROSECONDS, histio.UtcTimestamp(allow_none=True), nullable=True)
+    engine = alter("mariadb", metadata, "TIMESTAMP(6) NOT NULL")
+    assert_lost(path, History(engine, path(kind)), [MICRO, None, MICRO], 1, "constraint")
+    kept = History(alter("mariadb", metadata, "TIMESTAMP(6) NULL"), kind)
+    assert outcomes(kept.import_document(things(MICRO, None))) == (2, 0, 0)
 
 
 @pytest.mark.parametrize(("dialect", "actual"), [("mariadb", "FLOAT"), ("postgresql", "real")])

@@ -102,6 +102,18 @@ def test_every_command_that_reads_files_has_options_for_limits(shelf, tmp_path, 
     assert str(limit) in output + errors
 
 
+# --- members outside of lists ----------------------------------------------------------------------------
+
+
+def test_the_members_of_a_document_outside_of_its_lists_are_limited_together(history):
+    names = {f"x{number}": "a" * 100 for number in range(20)}
+    data = text_of(GIVEN | names)
+    *_, problem = problems_of(history.import_file, io.BytesIO(data), max_line_bytes=1_500)
+    assert (problem.code, problem.line) == ("out-of-range", None)
+    assert problem.message.endswith("what is not in its lists is longer than max_line_bytes = 1500.")
+    assert "Unknown field" in problems_of(history.import_file, io.BytesIO(data))[0].message
+
+
 # --- blank lines -----------------------------------------------------------------------------------------
 
 

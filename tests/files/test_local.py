@@ -94,6 +94,7 @@ COMMANDS = [
     ["import", "a.json", "--url=sqlite:///x.db", "--rejects={}"],
     ["import", "a.json", "--url=sqlite:///x.db", "--report={}"],
     ["export", "{}", "--url=sqlite:///x.db"],
+    ["export", "b.json", "--url=sqlite:///x.db", "--differs-from={}"],
     ["diff", "a.json", "{}"],
     ["merge", "a.json", "-o", "{}"],
     ["report", "a.json", "--output={}"],

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 from histio import History
+from histio.kinds.explain import Explainer
 from histio.kinds.gate import Gate
 from histio.kinds.json_schema import derive, published
 from histio.schemas import BUNDLED
@@ -116,3 +117,21 @@ def test_without_it_imports_are_the_same_and_it_is_said_once(sqlite, tmp_path):
     assert done.stderr.splitlines() == [
         "jsonschema-rs is not installed: imports check runs with jsonschema, which takes far longer"
     ]
+
+
+@pytest.mark.parametrize(
+    ("items", "unique"),
+    [
+        ([1, True, "1", "true", [1], [True], {"a": 1}, {"a": True}, 1.5, "1.5", None, "None", {}, []], True),
+        ([1, 1.0], False),
+        ([True, True], False),
+        ([[1, {"a": 2}], [1.0, {"a": 2.0}]], False),
+        ([{"a": 1, "b": 2}, {"b": 2, "a": 1}], False),
+        (["a", "a"], False),
+        ([n * (2**61 - 1) for n in range(2_000)], True),
+    ],
+)
+def test_items_are_unique_as_jsonschema_says(items, unique):
+    rule = {"uniqueItems": True}
+    assert Explainer(rule).is_valid(items) == unique
+    assert Draft202012Validator(rule).is_valid(items[:20]) == unique

@@ -703,14 +703,14 @@ BAKERY = {
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(40))
+@settings(max_examples=examples(25))
 @given(st.data())
 def test_every_document_of_a_host_is_valid_and_can_be_imported(data):
     assert_imported(HOSTED, data.draw(testing.documents(HOSTED, slugs=CATALOG)))
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(40))
+@settings(max_examples=examples(25))
 @given(st.data())
 def test_every_document_of_the_bundled_kinds_is_valid_and_can_be_imported(data):
     assert_imported(BUNDLED, data.draw(testing.documents(BUNDLED, slugs=BAKERY)))

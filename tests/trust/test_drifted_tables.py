@@ -6,6 +6,7 @@ To try another table, add a row to DRIFTS or to SHAPES.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import io
 import json
 from decimal import Decimal, InvalidOperation
@@ -162,10 +163,11 @@ DRIFTS = {
 """By what has drifted: the databases, the types of columns in the database, and rows of other programs."""
 
 
-def drifted(types):
-    """The tables as the database has them, with other *types* of some columns, which may be null."""
+@functools.cache
+def drifted(what):
+    """The tables as the database has them, with other types of some columns, which may be null."""
     metadata = copied()
-    for name, column_type in types.items():
+    for name, column_type in DRIFTS[what][1].items():
         column = metadata.tables["things"].columns[name]
         column.type, column.nullable = sa.types.to_instance(column_type), True
     return metadata
@@ -232,7 +234,7 @@ KINDS = pytest.mark.parametrize("kind", [ThingSchema, WholeThingSchema], ids=["f
 @KINDS
 @pytest.mark.parametrize(("dialect", "what"), [(on, what) for what in DRIFTS for on in DRIFTS[what][0]])
 def test_what_is_imported_comes_back_exactly_or_its_run_is_named(databases, dialect, what, kind):
-    assert_nothing_is_lost_silently(databases.of_host(dialect)(drifted(DRIFTS[what][1])), kind)
+    assert_nothing_is_lost_silently(databases.of_host(dialect)(drifted(what)), kind)
 
 
 @pytest.mark.cells(8)
@@ -241,8 +243,7 @@ def test_what_is_imported_comes_back_exactly_or_its_run_is_named(databases, dial
     ("dialect", "what"), [(on, what) for what in DRIFTS for on in DRIFTS[what][0] if DRIFTS[what][2]]
 )
 def test_what_others_store_is_exported_as_it_is_or_named(databases, dialect, what, kind):
-    _, types, stored = DRIFTS[what]
-    metadata = drifted(types)
+    stored, metadata = DRIFTS[what][2], drifted(what)
     engine = databases.of_host(dialect)(metadata)
     with engine.begin() as connection:
         for n, values in enumerate(stored, 1):

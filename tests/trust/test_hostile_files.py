@@ -9,16 +9,22 @@ import json
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
 
 import histio
 from histio import DocumentError, History
+from tests.support import slug_lists
 from tests.support.bakery import consumption, document, production_run, without
 from tests.support.streams import line, text_of
 
 MEMORY_OF_A_BYTE = 60
 """Bytes of memory for each byte of a run; docs/security.md states it."""
+MEMORY_OF_A_FREE_BYTE = 150
+"""The same for a field of type Json, or a list of slugs."""
 MEMORY = 30_000_000
 """Bytes of memory for a file of any size: for as many runs with as many faults as are held at once."""
 CALLS_OF_A_BYTE = 100
@@ -60,7 +66,9 @@ def entries_of(items):
 
 
 MEMBERS = numbered('"k%d":1')
+REPEATED_NAME = fill('"a":1,')
 FAULTY = f'{{"consumptions":[{"1," * 99}1]}},'
+LONG = f'{{"{"k" * 2_000}":{{{REPEATED_NAME}}}}}'
 VALID = ",".join(json.dumps(consumption(number)) for number in range(SIZE // 250))
 KINDS = [kind for number in range(SIZE // 10) for kind in (number, f"k{number}")]
 COUNTS = {f"k{number}": "x" for number in range(SIZE // 10)}
@@ -171,15 +179,74 @@ def measure_memory(action, *arguments):
         tracemalloc.stop()
 
 
+def assert_bounded(read, data, history, *, runs, memory_of_a_byte):
+    """Check that *read* makes few calls for *data*, which has *runs* to explain, and takes little memory."""
+    calls = count_calls(spent, read, data, history)
+    memory = measure_memory(spent, read, data, history)
+    assert calls <= CALLS_OF_A_BYTE * len(data) + CALLS_OF_A_RUN * runs + CALLS
+    assert memory <= memory_of_a_byte * len(data) + MEMORY
+
+
 @pytest.mark.cells(10)
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", FILES)
 def test_a_hostile_file_costs_what_its_size_allows(history, name, reader):
-    (data, runs), read = FILES[name], READERS[reader]
-    calls = count_calls(spent, read, data, history)
-    memory = measure_memory(spent, read, data, history)
-    assert calls <= CALLS_OF_A_BYTE * len(data) + CALLS_OF_A_RUN * runs + CALLS
-    assert memory <= MEMORY_OF_A_BYTE * len(data) + MEMORY
+    data, runs = FILES[name]
+    assert_bounded(READERS[reader], data, history, runs=runs, memory_of_a_byte=MEMORY_OF_A_BYTE)
+
+
+VALUES = {
+    "numbers beyond all doubles": ("value", fill("1e999,")),
+    "numbers of many digits": ("value", fill("0.12345678901234567891,")),
+    "lists": ("value", fill("[],")),
+    "objects with repeated names": ("value", fill('{"a":1,"a":1},')),
+    "repeated names below a long one": ("value", LONG),
+    "an object of many members": ("value", f"{{{MEMBERS}}}"),
+    "unknown slugs": ("roles", numbered('"r%d"')),
+    "one slug": ("roles", fill('"a",')),
+    "numbers for slugs": ("roles", fill("1,")),
+}
+
+
+class Base(orm.DeclarativeBase):
+    pass
+
+
+class Thing(Base):
+    __tablename__ = "things"
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(20))
+    value: orm.Mapped[Any] = orm.mapped_column(sa.JSON)
+
+
+class ThingSchema(histio.RunSchema):
+    class Meta:
+        model, kind, collection, timestamp, identity = Thing, "user", "users", None, "name"
+
+    name = histio.Text(required=True)
+    value = histio.Json(required=True)
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory):
+    """By member, a history of users that have it."""
+    folder = tmp_path_factory.mktemp("users")
+    engines = {name: sa.create_engine(f"sqlite:///{folder}/{name}.db") for name in ("value", "roles")}
+    Base.metadata.create_all(engines["value"])
+    slug_lists.Base.metadata.create_all(engines["roles"])
+    kinds = {"value": [ThingSchema], "roles": [slug_lists.RoleSchema, slug_lists.UserSchema]}
+    yield {name: History(engine, *kinds[name]) for name, engine in engines.items()}
+    for engine in engines.values():
+        engine.dispose()
+
+
+@pytest.mark.parametrize("reader", ["import_file", "check_file"])
+@pytest.mark.parametrize("name", VALUES)
+def test_a_hostile_value_of_a_host_costs_what_its_size_allows(histories, name, reader):
+    member, items = VALUES[name]
+    data = HEADER + f'{{"user":{{"name":"x","{member}":[{items}]}}}}\n'.encode()
+    read, history = READERS[reader], histories[member]
+    assert_bounded(read, data, history, runs=1, memory_of_a_byte=MEMORY_OF_A_FREE_BYTE)
 
 
 def test_a_compressed_bomb_takes_the_memory_of_its_limits_only(history):
@@ -198,4 +265,5 @@ def test_the_page_on_security_states_how_much_memory_files_may_take():
     page = Path(__file__).parents[2] / "docs" / "security.md"
     stated = " ".join(page.read_text().split())
     assert f"a malicious one up to {MEMORY_OF_A_BYTE} times" in stated
+    assert f"up to {MEMORY_OF_A_FREE_BYTE} times" in stated
     assert f"take up to {MEMORY // 10**6} MB" in stated

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from histio import History, create_engine
+from histio import AsyncHistory, History, create_async_engine, create_engine
 from tests.support.databases import stocked
 from tests.support.interrupted import IMPORTS, MORE, NEW, RUNS, check_is_whole
 from tests.support.proxy import RECEIVED, SENT, Proxy
@@ -34,12 +36,26 @@ class InNetwork:
         self._proxy.begin(self._direction if place else "", place or 0, self._pause)
 
 
+def engine_of(url, driver):
+    """An engine with a driver, which may be one for asyncio."""
+    if driver in ASYNCHRONOUS:
+        return create_async_engine(url.set(drivername=driver), poolclass=sa.NullPool)
+    return create_engine(url, pool_pre_ping=True)
+
+
+def call(engine, method, *args, **options):
+    """Call a method of the history in a database."""
+    if isinstance(engine, AsyncEngine):
+        return asyncio.run(getattr(AsyncHistory(engine), method)(*args, **options))
+    return getattr(History(engine), method)(*args, **options)
+
+
 @contextmanager
-def in_network(url, *, direction, pause=0):
+def in_network(url, driver, *, direction, pause=0):
     with Proxy(url) as proxy:
-        engine = create_engine(proxy.url, pool_pre_ping=True)
+        engine = engine_of(proxy.url, driver)
         yield engine, InNetwork(proxy, direction, pause)
-        engine.dispose()
+        getattr(engine, "sync_engine", engine).dispose()
 
 
 class AtStep:
@@ -61,9 +77,9 @@ class AtStep:
 
 
 @contextmanager
-def by_administrator(url, *, command):
+def by_administrator(url, driver, *, command):
     """At a statement, the administrator ends the connection or the statement."""
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = engine_of(url, driver)
     administrator = create_engine(url, isolation_level="AUTOCOMMIT")
 
     def act(connection):
@@ -74,22 +90,23 @@ def by_administrator(url, *, command):
             other.exec_driver_sql(command.format(number))
 
     breaking = AtStep(act)
-    sa.event.listen(engine, "before_cursor_execute", breaking)
+    sa.event.listen(getattr(engine, "sync_engine", engine), "before_cursor_execute", breaking)
     yield engine, breaking
-    engine.dispose()
+    getattr(engine, "sync_engine", engine).dispose()
     administrator.dispose()
 
 
 @contextmanager
-def in_sqlite(url):
+def in_sqlite(url, driver):
     """After so many operations, SQLite is interrupted."""
-    engine = create_engine(url)
+    engine = engine_of(url, driver)
     breaking = AtStep(lambda _: True)
     sa.event.listen(engine, "connect", lambda connection, _: connection.set_progress_handler(breaking, 50))
     yield engine, breaking
     engine.dispose()
 
 
+ASYNCHRONOUS = ASYNCPG, AIOMYSQL = "postgresql+asyncpg", "mariadb+aiomysql"
 WHO = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}
 
 BREAKS = {
@@ -104,12 +121,21 @@ BREAKS = {
     "broken while sending too": ("mariadb", in_network, {"direction": SENT}),
     "broken while receiving too": ("mariadb", in_network, {"direction": RECEIVED}),
     "stalled too": ("mariadb", in_network, {"direction": RECEIVED, "pause": 0.05}),
+    "ended with asyncpg": (ASYNCPG, by_administrator, {"command": "SELECT pg_terminate_backend({})"}),
+    "broken while sending with asyncpg": (ASYNCPG, in_network, {"direction": SENT}),
+    "broken while receiving with asyncpg": (ASYNCPG, in_network, {"direction": RECEIVED}),
+    "killed with aiomysql": (AIOMYSQL, by_administrator, {"command": "KILL {}"}),
+    "broken while sending with aiomysql": (AIOMYSQL, in_network, {"direction": SENT}),
+    "broken while receiving with aiomysql": (AIOMYSQL, in_network, {"direction": RECEIVED}),
 }
-"""Which database, and how the connection is lost."""
+"""Which driver, and how the connection is lost."""
 
 breaks = pytest.mark.parametrize(
     ("dialect", "make_break"),
-    [(dialect, partial(make, **options)) for dialect, make, options in BREAKS.values()],
+    [
+        (driver.partition("+")[0], partial(make, driver=driver, **options))
+        for driver, make, options in BREAKS.values()
+    ],
     ids=BREAKS,
 )
 
@@ -128,7 +154,7 @@ def test_an_import_that_loses_its_connection_raises_and_can_be_repeated(
 
     def work(place, given, form, options):
         breaking.break_at(place)
-        return History(engine).import_file(io.BytesIO(form(given)), **options)
+        return call(engine, "import_file", io.BytesIO(form(given)), **options)
 
     def begin(before):
         History(stocked(databases(dialect))).import_document(before)
@@ -163,7 +189,7 @@ def test_an_export_that_loses_its_connection_raises_and_can_be_repeated(
 
         def work(place):
             breaking.break_at(place)
-            History(engine).export_file(path, exported_at=MOMENT, overwrite=True)
+            call(engine, "export_file", path, exported_at=MOMENT, overwrite=True)
             return breaking.count()
 
         size = work(None)

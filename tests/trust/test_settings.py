@@ -586,21 +586,25 @@ def test_an_offset_that_the_database_does_not_take_is_refused_by_name(make):
 
 
 @pytest.mark.parametrize(
-    ("driver", "name", "value"),
+    ("driver", "name", "value", "declared"),
     [
-        ("postgresql+asyncpg", "extra_float_digits", "-15"),
-        ("postgresql+asyncpg", "datestyle", "German, DMY"),
-        ("postgresql+psycopg", "extra_float_digits", "-15"),
-        ("postgresql+psycopg", "datestyle", "German, DMY"),
-        ("mariadb+aiomysql", "time_zone", "+02:00"),
-        ("mariadb+aiomysql", "sql_mode", "EMPTY_STRING_IS_NULL"),
+        ("postgresql+asyncpg", "extra_float_digits", "-15", INSTANT),
+        ("postgresql+asyncpg", "datestyle", "German, DMY", INSTANT),
+        ("postgresql+asyncpg", "timezone", "Europe/Berlin", sa.DateTime()),
+        ("postgresql+psycopg", "extra_float_digits", "-15", INSTANT),
+        ("postgresql+psycopg", "datestyle", "German, DMY", INSTANT),
+        ("postgresql+psycopg", "timezone", "Europe/Berlin", sa.DateTime()),
+        ("mariadb+aiomysql", "time_zone", "+02:00", INSTANT),
+        ("mariadb+aiomysql", "sql_mode", "EMPTY_STRING_IS_NULL", INSTANT),
     ],
 )
 @in_a_loop
-async def test_no_setting_changes_values_in_asyncio(databases, driver, name, value):
-    metadata, kind = simple_kind(INSTANT)
+async def test_no_setting_changes_values_in_asyncio(databases, driver, name, value, declared):
+    metadata, kind = simple_kind(declared)
     dialect = driver.partition("+")[0]
     plain = databases.of_host(dialect)(metadata)
+    instant = {"postgresql": "timestamptz", "mariadb": "TIMESTAMP(6) NOT NULL DEFAULT '2000-01-01'"}
+    execute(plain, ALTER[dialect].format(instant[dialect]))
     engine = histio.create_async_engine(plain.url.set(drivername=driver))
     sa.event.listen(
         engine.sync_engine, "connect", setting(STATEMENTS[dialect].format(name=name, value=value))

@@ -73,7 +73,7 @@ async def receive(request: Request, limits: Limits) -> Spool:
         HTTPException: It is too large, too slow, or in an unknown encoding.
         starlette.requests.ClientDisconnect: The client has gone.
     """
-    if request.headers.get("content-encoding", "identity") not in ENCODINGS:
+    if request.headers.get("content-encoding", "identity").lower() not in ENCODINGS:
         raise HTTPException(415, "unknown Content-Encoding", CLOSE | {"Accept-Encoding": "gzip, zstd"})
     with contextlib.ExitStack() as unless_complete:
         spool = unless_complete.enter_context(Spool(limits))

@@ -16,9 +16,10 @@ import pytest
 import sqlalchemy as sa
 from histio import testing
 from jsonschema import Draft202012Validator
+from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
-from bakery_service.app import create_app
+from bakery_service.app import create_app, failed
 from bakery_service.history import KINDS, VERSION
 from bakery_service.models import Bake, Base, Loss, LossReason, Pastry, Recipe, Tasting, Usage
 
@@ -352,6 +353,18 @@ async def test_what_is_no_history_is_refused_with_its_problems(new_database, ser
     response = await (await serve(new_database())).post("/history.json", json={"bread": 1})
     assert response.status_code == 422
     assert response.json()["problems"]
+
+
+@pytest.mark.parametrize("kind", [exc.OperationalError, exc.InterfaceError])
+async def test_a_database_that_fails_is_not_available_and_no_data_is_logged(kind, caplog):
+    answer = await failed(None, kind("SELECT secret", {"of": "secret"}, ConnectionError("secret")))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert caplog.messages == ["the database has failed: ConnectionError"]
+
+
+async def test_a_fault_of_the_service_is_not_taken_for_the_databases():
+    with pytest.raises(exc.ProgrammingError):
+        await failed(None, exc.ProgrammingError("SELECT FROM", {}, ValueError()))
 
 
 def test_the_binding_keeps_what_histio_promises(new_database):

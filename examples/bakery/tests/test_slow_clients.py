@@ -198,6 +198,7 @@ UPLOADS: dict[
     "announces less than it has": (lambda all_: post(all_, 200, Connection="close"), then_stall, 422, 0),
     "announces too much": (lambda all_: post(all_, LIMITS.size + 1), then_stall, 413, 0),
     "announces what is no number": (lambda all_: post(all_, -1), then_stall, 400, 0),
+    "in capitals": (lambda all_: encoded(gzip.compress(all_), "GZIP"), then_stall, 200, 2),
     "gzip": (lambda all_: encoded(gzip.compress(all_), "gzip"), then_stall, 200, 2),
     "zstd": (lambda all_: encoded(zstandard.compress(all_), "zstd"), then_stall, 200, 2),
     "gzip that is cut off": (lambda all_: encoded(gzip.compress(all_)[:-9], "gzip"), then_stall, 422, 0),
@@ -298,6 +299,14 @@ def test_a_lock_that_others_hold_is_waited_for_and_then_a_conflict(service, stre
         assert httpx.get(f"{service.url}/history.jsonl").status_code == 200
         other.rollback()
     assert httpx.post(f"{service.url}/history.jsonl", content=stream).json()["imported"] == 2
+
+
+def test_an_upload_that_has_met_a_lock_is_tried_once_more(service, stream):
+    with service.engine.connect() as other:
+        history(other).import_document({"version": VERSION, "production_runs": [run(1)]})
+        sa.event.listen(service.own.sync_engine, "handle_error", lambda _: other.rollback())
+        response = httpx.post(f"{service.url}/history.jsonl", content=stream, timeout=PATIENT)
+    assert (response.status_code, response.json()["imported"]) == (200, 2)
 
 
 def test_the_same_upload_many_times_at_once_is_stored_once(service, stream):

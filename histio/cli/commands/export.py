@@ -12,7 +12,7 @@ import click
 
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
-from histio.cli.options import database_options, file_argument, json_option, quiet_option
+from histio.cli.options import database_options, file_argument, file_option, json_option, quiet_option
 from histio.cli.printing import report_unprintable
 from histio.cli.progress import progress_bar
 from histio.cli.results import print_export
@@ -51,7 +51,7 @@ def _parse_date(context: click.Context, option: click.Parameter, text: str | Non
     help="Export runs whose own times say that they, or their ledgers, were created or updated since then. "
     "Runs that were imported later with older times are missing; see --differs-from.",
 )
-@click.option(
+@file_option(
     "--differs-from",
     metavar="EARLIER",
     help="Leave out runs that this earlier export has in the same form.",

@@ -132,7 +132,7 @@ def is_conflict(error: BaseException) -> bool:
         return str(cause.sqlite_errorname).startswith(_SQLITE_CONFLICTS)
     state = getattr(_asyncpg_diagnosis(cause) or getattr(cause, "diag", None), "sqlstate", None)
     number = next(iter(cause.args), None) if cause is not None else None
-    return state in _POSTGRESQL_CONFLICTS or number in _MYSQL_CONFLICTS
+    return state in _POSTGRESQL_CONFLICTS or (isinstance(number, int) and number in _MYSQL_CONFLICTS)
 
 
 def is_interruption(error: Exception) -> bool:

@@ -43,12 +43,14 @@ class Limit:
         check_parameter: Checks a value in the driver's form. Decimals may be text, and times may be ISO 8601
             text in UTC, with a space and six digits.
         hint: What the user can do about it; None: nothing.
+        null: The fault of a null; None: the column keeps it.
         is_rare: Whether so few values exceed it that checks of files do not look for them.
     """
 
     check: Check
     check_parameter: Check
     hint: str | None = None
+    null: Fault | None = None
     is_rare: bool = False
 
 
@@ -61,16 +63,21 @@ def limits(dialect: sa.Dialect, table: Table, stored: Mapping[sa.Column[Any], St
         stored: What the columns of the database keep. For other columns, the limit is that of the model's
             type.
     """
-    found = {
-        member: _limit(dialect, table.fields[member], column, stored.get(column))
-        for member, column in table.columns.items()
-        if member not in table.computed
-    }
-    return {
-        member: replace(limit, hint=_hint(table.fields[member], limit, stored.get(table.columns[member])))
-        for member, limit in found.items()
-        if limit is not None
-    }
+    found = {}
+    for member, column in table.columns.items():
+        field, kept = table.fields[member], stored.get(column)
+        limit = None if member in table.computed else _limit(dialect, field, column, kept)
+        if kept is not None and kept.null_is_now and field.allow_none:
+            limit = replace(limit or Limit(_no_fault, _no_fault), null=_null_fault(column, kept))
+        if limit is not None:
+            found[member] = replace(limit, hint=_hint(field, limit, kept))
+    return found
+
+
+def _null_fault(column: sa.Column[Any], stored: Stored) -> Fault:
+    where = f"{column.table}.{column.name}"
+    text = f"{where} is {stored.type} in the database and stores the present time instead of null."
+    return Fault(text, "constraint")
 
 
 def _hint(field: Field[Any], limit: Limit, stored: Stored | None) -> str | None:

@@ -45,6 +45,7 @@ class Stored:
         misread: Whether values of the model's type are returned as others, because the column keeps text.
         numeric: Whether a text that reads as a number becomes this number.
         collation: The collation of a text; None: not a text.
+        null_is_now: Whether a null is stored as the present time.
     """
 
     type: str
@@ -63,12 +64,14 @@ class Stored:
     misread: bool = False
     numeric: bool = False
     collation: str | None = None
+    null_is_now: bool = False
 
     @property
     def is_limited(self) -> bool:
         """Whether some values of this type are not kept."""
         whole = None if self.seconds is None else MICRO
-        return self != Stored(self.type, seconds=whole, collation=self.collation)
+        as_null, collation = self.null_is_now, self.collation
+        return self != Stored(self.type, seconds=whole, collation=collation, null_is_now=as_null)
 
 
 def stored_columns(
@@ -171,6 +174,7 @@ _MYSQL_COLUMNS = (
     "datetime_precision",
     "character_set_name",
     "collation_name",
+    "is_nullable",
 )
 _COLUMNS = sa.table(
     "columns",
@@ -212,7 +216,8 @@ def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR091
     if kind == "date":
         return {"seconds": 0, "day": True}
     if kind in ("datetime", "timestamp", "time"):
-        return {"seconds": column["datetime_precision"] or 0}
+        renews = kind == "timestamp" and column["is_nullable"] == "NO"
+        return {"seconds": column["datetime_precision"] or 0, "null_is_now": renews}
     charset = column["character_set_name"]
     kept = {} if charset in ("utf8mb4", None) else {"charset": charset}
     if kind in ("char", "varchar"):

@@ -235,7 +235,7 @@ def _convert_within(
     """
     converted = list(convert(values))
     checked = values if on_wire else converted
-    if any(each is not None and limit.check_parameter(each) for each in checked):
+    if any(limit.null if each is None else limit.check_parameter(each) for each in checked):
         raise DeclinedError
     return converted
 
