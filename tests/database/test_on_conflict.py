@@ -1,4 +1,4 @@
-"""In SQLite, a rule of a table may say ON CONFLICT: an import then still removes no other run, and loses none."""
+"""Whatever ON CONFLICT of a rule in SQLite says, an import removes no other run, and loses none."""
 
 from __future__ import annotations
 

@@ -117,13 +117,15 @@ def _limit(
     return None if fits and not (kept is not None and (kept.padded or kept.numeric)) else Limit(check, below)
 
 
+_DECODED = (sa.JSON, sa.Numeric, sa.DateTime, sa.Date, sa.Time, AnyInterval)
+"""The types whose values psycopg decodes."""
+
+
 def _under(model_type: TypeEngine[Any], stored: Stored, dialect: sa.Dialect) -> Stored:
     """What a column that is *stored* keeps of values of the model's type."""
-    # Python takes the text '0' for true, and psycopg decodes only what is JSON in the database.
-    decoded = isinstance(model_type, sa.JSON) and dialect.name == "postgresql"
-    misread = stored.misread or (
-        stored.collation is not None and (decoded or isinstance(model_type, sa.Boolean))
-    )
+    # Python takes the text '0' for true, and psycopg decodes a value by its type in the database.
+    decoded = (sa.Boolean, *(_DECODED if dialect.name == "postgresql" else ()))
+    misread = stored.misread or (stored.collation is not None and isinstance(model_type, decoded))
     return replace(stored, padded=stored.padded and not isinstance(model_type, sa.CHAR), misread=misread)
 
 

@@ -149,6 +149,8 @@ def _kept_by_postgresql(kind: str, modifier: int) -> dict[str, Any]:  # noqa: PL
         return {"seconds": 0, "day": True}
     if kind == "float4":
         return dict(SINGLE)
+    if kind == "money":  # it is returned with the sign of a currency
+        return {"misread": True}
     if modifier < 0:
         return {"seconds": MICRO} if kind in _TIMES else {}
     if kind in _TIMES:
