@@ -9,17 +9,16 @@ from __future__ import annotations
 import copy
 import json
 import math
-import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from decimal import Decimal, InvalidOperation
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from marshmallow import ValidationError
 from marshmallow.fields import Field, List, Nested
 from sqlalchemy.types import TypeEngine
 
+from histio.doubles import RoundedNumber
 from histio.errors import BindingError
 from histio.report import Code, Fault
 
@@ -54,84 +53,6 @@ def encode(value: Any) -> str:
     return text
 
 
-class RoundedNumber(float):
-    """The double nearest to a number in JSON text that no double is: it has more digits, or is too large.
-
-    It equals only a number of the same text.
-
-    Attributes:
-        text: The number as it is written.
-    """
-
-    __slots__ = ("text",)
-    text: str
-
-    def __new__(cls, text: str) -> Self:
-        """Round the number in *text*."""
-        number = super().__new__(cls, text)
-        number.text = text
-        return number
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RoundedNumber) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.text,)
-
-
-def read_double(text: str) -> float:
-    """The number in JSON *text* that has a point or an exponent; a `RoundedNumber` if no double is it.
-
-    The text of a double may have the shortest digits that tell it apart, its seventeen digits, or all of
-    them.
-    """
-    value = float(text)
-    if (len(text) <= _SURE and "e" not in text and "E" not in text) or repr(value) == text:
-        return value
-    try:
-        exact = Decimal(text)
-    except InvalidOperation:  # an exponent of more than eighteen digits
-        return RoundedNumber(text)
-    spellings = (Decimal(repr(value)), Decimal(f"{value:.17g}"), Decimal(value))
-    return value if exact in spellings else RoundedNumber(text)
-
-
-_SURE = 16
-"""The length of a number without exponent up to which it has at most fifteen digits."""
-
-
-def find_rounded(value: Any, *steps: str | int) -> Iterator[tuple[tuple[str | int, ...], RoundedNumber]]:
-    """Each `RoundedNumber` in a JSON *value*, with the steps to it."""
-    if isinstance(value, RoundedNumber):
-        yield steps, value
-    elif isinstance(value, dict | list):
-        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from find_rounded(inner, *steps, step)
-
-
-_decode_exactly = json.JSONDecoder(parse_float=read_double).decode
-_DOUBLE = re.compile(r"(?<![0-9])-?[0-9]++(?:\.[0-9]++(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)")
-
-
-def find_rounded_in(text: object) -> RoundedNumber | None:
-    """The first number in JSON *text* that a double cannot hold; None: there is none, or it is not JSON."""
-    if not isinstance(text, str):
-        return None
-    if RoundedNumber not in map(type, map(read_double, _DOUBLE.findall(text))):
-        return None
-    try:
-        rounded = find_rounded(_decode_exactly(text))  # what looks like a number may be within a string
-    except ValueError:
-        return None
-    return next((number for _, number in rounded), None)
-
-
 _PLAIN = frozenset((str, bool, type(None)))
 _SCALARS = (str, int, float, type(None))
 
@@ -145,15 +66,6 @@ def is_plain(value: Any) -> bool:
     if type(value) is int:
         return can_be_written(value)
     return type(value) in _PLAIN or (type(value) is float and math.isfinite(value))
-
-
-def can_be_written(number: int) -> bool:
-    """Whether *number* has no more digits than Python writes, and reads."""
-    return number.bit_length() < _WRITTEN_BITS
-
-
-_WRITTEN_BITS = 14_284
-"""The bits of a number of 4,300 digits, which is Python's limit unless it is raised."""
 
 
 def to_plain(value: Any) -> Any:
@@ -185,6 +97,15 @@ def find_foreign(value: Any, *steps: str | int) -> Iterator[tuple[tuple[str | in
             yield from find_foreign(inner, *steps, index)
     elif not isinstance(value, _SCALARS) or (isinstance(value, float) and not math.isfinite(value)):
         yield steps, value
+
+
+def can_be_written(number: int) -> bool:
+    """Whether *number* has no more digits than Python writes, and reads."""
+    return number.bit_length() < _WRITTEN_BITS
+
+
+_WRITTEN_BITS = 14_284
+"""The bits of a number of 4,300 digits, which is Python's limit unless it is raised."""
 
 
 def equal(a: Any, b: Any) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from histio.doubles import spell_rounded
 from histio.importing.fault_counts import FaultCounter
 from histio.kinds.canonical import ONLY_DUMPED, dump, dump_value, load
 from histio.kinds.compare import Comparison, Mismatch
@@ -32,7 +33,7 @@ class Change:
         pointer: RFC 6901 pointer into the run. A ledger entry has its index in *a*, or in *b* if only *b* has
             it. For a difference in order, the pointer leads to the ledger.
         a: The value or entry in *a*, as JSON; None: null, or *a* does not have it. For a difference in order,
-            a list with the identity of each entry.
+            a list with the identity of each entry. A number that a double cannot hold is a string.
         b: The same in *b*.
     """
 
@@ -141,7 +142,7 @@ def _find_raw_changes(table: Table, a: Any, b: Any, steps: Steps = ()) -> Iterat
         ledger = ledgers.get(name)
         if ledger is None or not _is_ledger(ledger, ours) or not _is_ledger(ledger, theirs):
             if not equal(ours, theirs):
-                yield Change(pointer(*at), ours, theirs)
+                yield Change(pointer(*at), spell_rounded(ours), spell_rounded(theirs))
             continue
         pairs = itertools.zip_longest(ledger.to_list(ours), ledger.to_list(theirs))
         for place, (entry, other) in enumerate(pairs):

@@ -9,6 +9,7 @@ from typing import Any
 
 from histio.bound import Bound
 from histio.comparing.ordered import OrderedFiles, open_ordered
+from histio.doubles import find_rounded
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
 from histio.files import (
@@ -28,7 +29,7 @@ from histio.history import History
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind
 from histio.report import ExportReport, Problem
-from histio.wire import find_rounded, quote
+from histio.wire import quote
 
 
 def merge(

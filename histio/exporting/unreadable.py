@@ -11,13 +11,14 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from histio.database.dialects import altered, stored_text, unreadable
+from histio.doubles import find_rounded_in
 from histio.exporting.tally import ExportTally, StoredValue
 from histio.kinds.column_types import underlying
 from histio.kinds.fields import Json
 from histio.kinds.identity import Identity, IdentitySql
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Ledger, Reference, Table
-from histio.wire import find_rounded_in, quote
+from histio.wire import quote
 
 _StoredValues: TypeAlias = Generator[StoredValue, None, None]
 

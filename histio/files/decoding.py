@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
+from histio.doubles import read_double
 from histio.kinds.gate import Gate
 from histio.pointer import parse
 from histio.report import Fault
-from histio.wire import read_double
 
 
 class NotJsonError(ValueError):

@@ -11,6 +11,7 @@ from typing import Any, Self
 from marshmallow import ValidationError
 
 from histio.bound import Bound
+from histio.doubles import find_rounded
 from histio.files.raw_runs import RawRun
 from histio.importing.cut_times import Cut, Truncation
 from histio.importing.fault_counts import MOST_EXPLAINED, FaultCounter
@@ -21,7 +22,7 @@ from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
 from histio.log import log_handled
 from histio.report import LISTED, Fault
-from histio.wire import find_rounded, quote
+from histio.wire import quote
 
 _SMALL = 4_096
 """The length of JSON text that cannot have so many faults that explaining all of them takes long."""

@@ -204,8 +204,8 @@ def test_verify_and_diff_see_digits_that_are_not_stored_and_merge_writes_no_othe
         each.code for each in of_json.import_file(document_of(given), on_duplicate="verify").problems
     ] == ["precision"]
     [found] = histio.diff(document_of(given), of_json)
-    assert [change.pointer for change in found.changes] == ["/value"]
-    assert LONG in str(found)
+    [change] = found.changes
+    assert (change.pointer, change.a) == ("/value", {"price": LONG})
     assert list(histio.diff(document_of(given), stream_of(given), history=of_json)) == []
     assert len(list(histio.diff(document_of(given), stream_of(f"{given[:-1]}1}}"), history=of_json))) == 1
     with pytest.raises(histio.ExportError, match="has a number that a double cannot hold"):
@@ -325,3 +325,23 @@ def test_a_stored_number_with_more_digits_is_exported_as_read_with_a_warning(cre
     assert (exact.exported, exact.skipped, exact.warning_count) == (2, 1, 0)
     updated = history.import_file(io.BytesIO(file.getvalue()), on_duplicate="update")
     assert (updated.skipped, [each.code for each in updated.warnings]) == (3, ["precision"])
+
+
+@pytest.mark.parametrize("make", [document_of, stream_of])
+@pytest.mark.parametrize(
+    ("column_type", "field", "text", "message"),
+    [
+        (sa.BigInteger, histio.Integer, "1e400", "Not an integer."),
+        (sa.BigInteger, histio.Integer, "-1e400", "Not an integer."),
+        (sa.BigInteger, histio.Integer, "1e30", "Must be from"),
+        (sa.Double, histio.Number, "1e400", "Not a finite number."),
+    ],
+)
+def test_a_number_beyond_its_field_is_a_problem_at_its_place(
+    sqlite_of, make, column_type, field, text, message
+):
+    metadata, kind = host(column_type(), field(required=True))
+    report = History(sqlite_of(metadata), kind).import_file(make(text, "1e1"))
+    [problem] = report.problems
+    assert (problem.pointer.rpartition("/")[2], report.imported) == ("value", 1)
+    assert problem.message.startswith(message)

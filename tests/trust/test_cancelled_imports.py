@@ -128,7 +128,7 @@ def test_an_import_that_is_cancelled_leaves_whole_runs_and_can_be_repeated(
         History(stocked(databases(dialect))).import_document(before)
 
     tune(batch=10)
-    for each in tries(2):
+    for each in tries(1):
         with each as chance:
             before, given, form, options = IMPORTS[chance.choice([*IMPORTS])]
             options = options | dict.fromkeys(options.keys() & {"rejects"}, tmp_path / "rejects.jsonl")

@@ -163,7 +163,7 @@ def try_command(made, tmp_path, expected, terminal, name):
 
 
 def test_a_terminal_changes_no_result(made, tmp_path, expected, tries):
-    for each in tries(12):
+    for each in tries(6):
         with each as chance:
             terminal, name = chance.choice(list(TERMINALS)), chance.choice(list(COMMANDS))
             try_command(made, tmp_path, expected, TERMINALS[terminal], name)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 from marshmallow.fields import Field
 
 from histio.database.dialects import LAST_DIGIT, Form
+from histio.doubles import find_rounded_in
 from histio.kinds.fields import (
     Boolean,
     Bytes,
@@ -35,7 +36,7 @@ from histio.kinds.fields import (
     UtcTimestamp,
 )
 from histio.kinds.fields.numbers import FLOAT_DIGITS
-from histio.wire import WireField, encode, find_rounded_in
+from histio.wire import WireField, encode
 
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Formats stored values for one place of a template."""

@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from marshmallow import ValidationError
 from sqlalchemy.types import TypeEngine
 
+from histio.doubles import RoundedNumber
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
-from histio.wire import JsonSchema, RoundedNumber, WireField, can_be_written, quote
+from histio.wire import JsonSchema, WireField, can_be_written, quote
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_NUL = r"^[^\x00]*$"
