@@ -170,6 +170,30 @@ def assert_lost(path, history, values, place, code):
     assert [each["value"] for each in history.iter_runs("thing")] == values[:place] + values[place + 1 :]
 
 
+CONVERTED = [
+    ("mariadb", sa.String(20), "ENUM('a', 'b')", TEXT, "a", "B"),
+    ("mariadb", sa.String(20), "ENUM('a', 'b')", TEXT, "b", "1"),
+    ("mariadb", sa.String(20), "SET('a', 'b')", TEXT, "a,b", "b,a"),
+    ("mariadb", sa.String(40), "UUID", TEXT, number(9), number(10).upper()),
+    ("mariadb", sa.Integer(), "YEAR", histio.Integer(required=True), 1999, 70),
+    ("mariadb", sa.Boolean(), "BIT(1)", histio.Boolean(required=True), True, False),
+    ("postgresql", sa.Text(), "name", TEXT, "x" * 63, "x" * 64),
+    ("postgresql", sa.Interval(), "interval hour to minute", histio.Duration(required=True), "PT1H", "PT9S"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("dialect", "declared", "actual", "field", "kept", "converted"), CONVERTED)
+def test_what_the_type_of_a_column_makes_of_a_value_is_a_warning(
+    alter, tune, dialect, declared, actual, field, kept, converted, full
+):
+    metadata, kind = host(declared, field)
+    tune(full_path_only=full)
+    report = History(alter(dialect, metadata, actual), kind).import_document(things(kept, converted))
+    assert outcomes(report) == (2, 0, 0)
+    assert [(each.code, each.pointer) for each in report.warnings] == [("conflict", "/things/1/value")]
+
+
 @pytest.mark.parametrize(
     ("dialect", "actual"),
     [("mariadb", "DATETIME(6)"), ("mariadb", "TIMESTAMP(6) NULL"), ("postgresql", "timestamp(6)")],

@@ -9,6 +9,7 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
+from histio.database.dialects.converted import converts_values
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.limits import (
     Limit,
@@ -96,6 +97,7 @@ __all__ = [
     "commit",
     "compares_exactly",
     "connecting",
+    "converts_values",
     "counts_up",
     "create_engine",
     "cut_time",

@@ -230,7 +230,7 @@ def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR091
     return kept
 
 
-_AFFINITIES = (
+_AFFINITIES: tuple[tuple[re.Pattern[str], dict[str, Any]], ...] = (
     (re.compile("INT"), {"numeric": True}),
     (re.compile("CHAR|CLOB|TEXT"), {"collation": "BINARY"}),
     (re.compile("BLOB|^$"), {}),
@@ -241,14 +241,14 @@ _AFFINITIES = (
 
 
 def _of_sqlite(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
-    parts = [
+    parts: list[Any] = [
         sa.text("SELECT :place, name, type FROM pragma_table_xinfo(:table, :schema)")
         .bindparams(place=place, table=table.name, schema=connection.schema_for_object(table))
         .columns(place=sa.Integer, name=sa.String, type=sa.String)
         for place, table in enumerate(tables)
     ]
     for place, name, kind in connection.execute(sa.union_all(*parts)):
-        kept: Any = next(kept for part, kept in _AFFINITIES if part.search(kind.upper()))
+        kept = next(kept for part, kept in _AFFINITIES if part.search(kind.upper()))
         yield tables[place], name, Stored(kind, **kept)
 
 
