@@ -26,7 +26,7 @@ from histio.importing.run import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import RunSchema
-from histio.redact import redact
+from histio.redact import quote_redacted, redact
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuned, tuning
 from histio.typing import HistoryDocument
@@ -579,8 +579,8 @@ def _check_async(borrowed: Any) -> AsyncBorrowedSession | None:
     if borrowed is None or isinstance(borrowed, (AsyncConnection, AsyncSession, async_scoped_session)):
         return borrowed
     if isinstance(borrowed, (Engine, Connection, sessionmaker, Session, scoped_session)):
-        raise BindingError(f"{redact(repr(borrowed)):.60} is not for asyncio: use History")
+        raise BindingError(f"{quote_redacted(borrowed)} is not for asyncio: use History")
     raise BindingError(
-        f"cannot use {redact(repr(borrowed)):.60} as a database: "
+        f"cannot use {quote_redacted(borrowed)} as a database: "
         "pass a URL, AsyncEngine, AsyncConnection, async_sessionmaker, AsyncSession or async_scoped_session"
     )

@@ -25,6 +25,8 @@ _NAMED = re.compile(
 _SHORTEST = 4
 """Shorter pieces of a password are not looked for: they occur in any text."""
 
+_LONGEST = 60
+
 
 def redact(text: str, quoted: Iterable[str] = ()) -> str:
     """Replace users, passwords and the values of queries in *text* by asterisks.
@@ -40,6 +42,11 @@ def redact(text: str, quoted: Iterable[str] = ()) -> str:
     text = _USER_WITHOUT_SCHEME.sub(f"{HIDDEN}@", text)
     text = _URL.sub(lambda found: _VALUE.sub(rf"\1{HIDDEN}", found[0]), text)
     return _NAMED.sub(rf"\1{HIDDEN}", text)
+
+
+def quote_redacted(value: object) -> str:
+    """The ``repr()`` of *value* without secrets, cut to sixty characters."""
+    return redact(repr(value))[:_LONGEST]
 
 
 def strip_secrets(url: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 Severity = Literal["error", "warning"]
@@ -167,6 +167,9 @@ class Counts:
     withheld: int = 0
 
 
+OUTCOMES = tuple(each.name for each in fields(Counts))
+
+
 @dataclass(frozen=True, slots=True)
 class EntryCounts:
     """The numbers of changes to the ledger entries of updated runs.
@@ -254,8 +257,7 @@ class ImportReport:
 
 def list_outcomes(report: ImportReport) -> tuple[str, ...]:
     """The names of the counts to show of *report*: ``withheld`` only if runs were."""
-    always = ("imported", "updated", "skipped", "rejected")
-    return (*always, "withheld") if report.withheld else always
+    return OUTCOMES if report.withheld else tuple(name for name in OUTCOMES if name != "withheld")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Sizes of pages and batches, pauses, and the choice of the path.
 
-Internal: only tests change the sizes and the path, and only `AsyncHistory` pauses.
+Internal: tests change all of them. `AsyncHistory` pauses, and has smaller pages and batches; an import has
+larger batches for runs that have waited.
 """
 
 from __future__ import annotations

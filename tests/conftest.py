@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 import histio
 from histio.models import Base
 from histio.tuning import tuned
-from tests.support.databases import SERVERS, Databases, Statements, stocked
+from tests.support.databases import DIALECTS, Databases, Statements, stocked
 from tests.support.effort import Effort, choose
 from tests.support.tries import Figures
 
@@ -65,7 +65,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", *SERVERS])
+@pytest.fixture(params=DIALECTS)
 def dialect(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -99,10 +99,10 @@ def merge(
             history.version, at, list(collections), follows=follows or _find_predecessor(ordered)
         )
         problems: list[Problem] = []
-        encode_run = _texts_of if bound.gate.has_json else _texts_of_plain
+        placed = ((bound.kinds[position.kind], record) for position, record in ordered.runs())
         runs = (
-            (bound.kinds[position.kind].name, encode_run(bound.kinds[position.kind], record, problems))
-            for position, record in ordered.runs()
+            (kind.name, _encode(kind, record, problems, has_json=bound.gate.has_json))
+            for kind, record in placed
         )
         seal = write_runs(form.name, file, header, collections, runs)
         if problems:
@@ -110,14 +110,13 @@ def merge(
     return build_export_report(header, seal, file.stored)
 
 
-def _texts_of_plain(kind: Kind, record: Any, problems: list[Problem]) -> list[str]:
-    return texts_of(kind, [record], problems)
+def _encode(kind: Kind, record: Any, problems: list[Problem], *, has_json: bool) -> list[str]:
+    """The JSON of *record*; if it cannot be written as it was read, nothing, and a problem is added.
 
-
-def _texts_of(kind: Kind, record: Any, problems: list[Problem]) -> list[str]:
-    """The JSON of *record*; if it cannot be written as it was read, nothing, and a problem is added."""
-    if not any(find_rounded(record)):
-        return _texts_of_plain(kind, record, problems)
+    *has_json*: whether it may have numbers that a double cannot hold.
+    """
+    if not (has_json and any(find_rounded(record))):
+        return texts_of(kind, [record], problems)
     uuid = kind.identity.format_record(record)
     text = f"{kind.name} {uuid}: has a number that a double cannot hold."
     problems.append(Problem("error", "precision", text, "", kind.name, uuid))

@@ -27,7 +27,7 @@ from histio.database.dialects import (
 from histio.database.sessions import Habits, read_habits
 from histio.errors import BindingError, NotConfiguredError
 from histio.kinds.table import Kind
-from histio.redact import redact
+from histio.redact import quote_redacted, redact
 
 BorrowedSession: TypeAlias = Session | scoped_session[Any] | Connection
 Bind: TypeAlias = str | sa.URL | Engine | sessionmaker[Any] | BorrowedSession | None
@@ -154,8 +154,8 @@ def _check_bind(bind: Any) -> sessionmaker[Any] | BorrowedSession | None:
     if bind is None or isinstance(bind, (sessionmaker, Session, scoped_session, Connection)):
         return bind
     if any(each.__module__.startswith("sqlalchemy.ext.asyncio") for each in type(bind).__mro__):
-        raise BindingError(f"{redact(repr(bind)):.60} is for asyncio: use AsyncHistory")
+        raise BindingError(f"{quote_redacted(bind)} is for asyncio: use AsyncHistory")
     raise BindingError(
-        f"cannot use {redact(repr(bind)):.60} as a database: "
+        f"cannot use {quote_redacted(bind)} as a database: "
         "pass a URL, Engine, Connection, sessionmaker, Session or scoped_session"
     )

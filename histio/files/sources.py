@@ -143,10 +143,7 @@ class Source:
             DamageError: The file cannot be read at all; raised by the reader: it is damaged.
             io.UnsupportedOperation: It cannot be read twice, and was opened without *again* before.
         """
-        decompress, has_bom = self._look()
-        reader = self._pass(decompress)
-        if has_bom:
-            reader.read(_BOM)
+        reader = self._begin()
         if isinstance(self._file, _Tape):
             self._file.keeps = again
         return reader
@@ -158,9 +155,7 @@ class Source:
             DamageError: The file cannot be read at all.
             io.UnsupportedOperation: It cannot be read twice, and was opened without *again* before.
         """
-        decompress, has_bom = self._look()
-        skipped = _BOM if has_bom else 0
-        return _beginning(self._pass(decompress), size + skipped)[skipped:]
+        return _beginning(self._begin(), size)
 
     def first_line(self, limit: int) -> bytes:
         """Read the first line with its end, or the first *limit* bytes of it; ends the current pass.
@@ -169,11 +164,15 @@ class Source:
             DamageError: The file cannot be read at all, or only a part of the line.
             io.UnsupportedOperation: It cannot be read twice, and was opened without *again* before.
         """
+        return self._begin().readline(limit)
+
+    def _begin(self) -> _Reader:
+        """Begin a pass, after the byte order mark if there is one."""
         decompress, has_bom = self._look()
         reader = self._pass(decompress)
         if has_bom:
             reader.read(_BOM)
-        return reader.readline(limit)
+        return reader
 
     def _look(self) -> tuple[Decompress, bool]:
         """Find out how the file is compressed, and whether it begins with a byte order mark."""

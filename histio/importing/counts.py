@@ -10,12 +10,10 @@ from typing import Any, Protocol, TypeAlias
 from histio.files.raw_runs import RawItem, UnreadableLine
 from histio.importing.run import Outcome, Run
 from histio.kinds.table import Kind
-from histio.report import Counts, EntryCounts, ImportReport, Problem, Renaming
+from histio.report import OUTCOMES, Counts, EntryCounts, ImportReport, Problem, Renaming
 
 TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], tuple[int, int, int]]
 """The counts of a tally, and the number of problems, warnings and renamings that it has kept."""
-
-_OUTCOMES = ("imported", "updated", "skipped", "rejected", "withheld")
 
 
 class _Rejects(Protocol):
@@ -122,7 +120,7 @@ class Tally:
                 ends["withheld"] = ends.pop("imported", 0) + ends.pop("updated", 0)
             self.entries = EntryCounts()
         by_kind = {
-            name: Counts(**{each: ends[each] for each in _OUTCOMES}) for name, ends in self._ends.items()
+            name: Counts(**{each: ends[each] for each in OUTCOMES}) for name, ends in self._ends.items()
         }
         return ImportReport(
             imported=sum(counts.imported for counts in by_kind.values()),

@@ -56,9 +56,9 @@ def check_file(
         truncate_times: Whether to cut times to the digits of a second that their columns keep, with a warning
             for each. False: such a time is a problem. It has no effect without a database.
         sealed: Whether a document, and a stream whose header has ``"sealed": false``, are errors.
-        max_bytes: The largest size of the uncompressed file.
-        max_line_bytes: The largest size of a run in bytes.
-        max_depth: How deeply objects and lists may be nested in a run.
+        max_bytes: The maximum size of the uncompressed file.
+        max_line_bytes: The maximum size of a run in bytes.
+        max_depth: The maximum depth of nested objects and lists in a run.
 
     Yields:
         Problems and warnings. `Problem.line` is a line of the file, for documents too.

@@ -26,7 +26,7 @@ from tests.support.reports import codes_of, outcomes
 from tests.support.slug_lists import Base as Users
 from tests.support.slug_lists import RoleSchema, UserSchema, role, user
 
-COOKIE, CREAM, CYRILLIC = "\U0001f36a", "crème", "торт"
+COOKIE, CREAM, CYRILLIC, KANJI, GREEK = "\U0001f36a", "crème", "торт", "菓子", "κέικ"
 CHARACTER_SETS = [
     ("postgresql", LATIN1, COOKIE, CREAM),
     ("postgresql", LATIN1.replace("LATIN1", "WIN1251"), CREAM, CYRILLIC),
@@ -34,6 +34,7 @@ CHARACTER_SETS = [
     ("mariadb", "latin1", CYRILLIC, CREAM),
     ("mariadb", "ascii", CREAM, "cream"),
     ("mariadb", "cp1251", CREAM, CYRILLIC),
+    ("mariadb", "greek", CREAM, GREEK),
 ]
 
 
@@ -166,3 +167,24 @@ def test_the_character_set_is_asked_for_only_where_a_key_is_not_ascii(databases,
         runs = [production_run(n, recipe_slug=slugs.format(n)) for n in range(2, 302)]
         assert outcomes(history.import_document(document(*runs), dry_run=True)) == (0, 0, 300)
         assert len(statements.matching("information_schema.columns")) == 1 + asked
+
+
+@pytest.mark.parametrize(
+    ("dialect", "character_set"),
+    [("postgresql", LATIN1.replace("LATIN1", "EUC_JP")), ("mariadb", "ujis")],
+)
+def test_the_database_is_asked_which_characters_its_other_character_sets_have(
+    databases, dialect, character_set
+):
+    engine = stocked(make(databases, dialect, character_set, Base.metadata))
+    with Session(engine) as session:
+        session.add(Recipe(name="x", slug=KANJI))
+        session.commit()
+    runs = [production_run(each, recipe_slug=slug) for each, slug in enumerate((COOKIE, KANJI, f"{KANJI}?"))]
+    report = History(engine).import_document(document(production_run(9, notes=COOKIE), *runs))
+    assert outcomes(report) == (1, 0, 3)
+    assert codes_of(report.problems) == [
+        ("/production_runs/0", "constraint"),
+        ("/production_runs/1/recipe_slug", "unknown-reference"),
+        ("/production_runs/3/recipe_slug", "unknown-reference"),
+    ]

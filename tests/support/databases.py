@@ -35,6 +35,8 @@ SERVERS = {
 LATIN1 = "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
 """The options of a database of PostgreSQL in another character set than Unicode."""
 
+DIALECTS = ["sqlite", *SERVERS]
+
 
 class Databases:
     """Empty databases with the bundled tables, made once and emptied for every test."""

@@ -160,7 +160,7 @@ def test_an_import_that_loses_its_connection_raises_and_can_be_repeated(
         History(stocked(databases(dialect))).import_document(before)
 
     with make_break(own.url) as (engine, breaking):
-        for each in tries(2):
+        for each in tries(1):
             with each as chance:
                 before, given, form, options = IMPORTS[chance.choice([*IMPORTS])]
                 options = options | dict.fromkeys(options.keys() & {"rejects"}, tmp_path / "rejects.jsonl")
@@ -193,7 +193,7 @@ def test_an_export_that_loses_its_connection_raises_and_can_be_repeated(
             return breaking.count()
 
         size = work(None)
-        for each in tries(2):
+        for each in tries(1):
             with each as chance:
                 path.write_bytes(b"previous")
                 expected = b"previous"

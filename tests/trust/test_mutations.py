@@ -7,23 +7,26 @@ import io
 from contextlib import suppress
 
 import pytest
+from jsonschema import Draft202012Validator
 from sqlalchemy.orm import Session
 
 import histio
 from histio import DocumentError, HistioError, History, cli
 from histio.cli.exit_codes import ExitCode
-from tests.support import judge
+from histio.tuning import tuned
+from tests.support import judge, shop
 from tests.support.bakery import (
     assembly_run,
     consumption,
     document,
+    number,
     packaging,
     production_run,
     unit_consumption,
     without,
 )
 from tests.support.mutants import COMPRESSIONS, mutated, mutated_bytes, to_text
-from tests.support.streams import document_of, run_lines, stream_of, unsealed
+from tests.support.streams import MOMENT, document_of, run_lines, stream_of, unsealed
 
 HISTORY = History()
 GIVEN = document(
@@ -124,7 +127,7 @@ def told(engine, data):
 
 @pytest.mark.slow
 def test_of_a_changed_document_what_is_right_goes_in_and_all_else_is_told(engine, tries, tune):
-    for each in tries(40):
+    for each in tries(15):
         with each as chance:
             tune(full_path_only=chance.random() < 0.3, chunk=chance.choice([1000, 2**18]))
             text = to_text(chance, mutated(chance, GIVEN), indent=chance.choice([None, None, 2]))
@@ -141,7 +144,7 @@ def test_of_a_changed_document_what_is_right_goes_in_and_all_else_is_told(engine
 
 @pytest.mark.slow
 def test_of_a_changed_stream_what_is_right_goes_in_and_all_else_is_told(engine, tries, tune):
-    for each in tries(40):
+    for each in tries(15):
         with each as chance:
             tune(full_path_only=chance.random() < 0.3)
             lines = mutated(chance, LINES)
@@ -179,6 +182,48 @@ def test_a_file_of_which_bytes_have_changed_is_refused_or_read_as_it_is(
                 outcome.check(read(decompress(changed)))
 
 
+ORDERS = shop.orders(
+    shop.order(1, extra={"a": [1, None, 2.5, "x"], "b": True}),
+    shop.order(2, parent=number(1), customer="a", lines=[shop.line(2, quantity="3.5"), shop.line(1)]),
+    shop.order(3, parent=number(4), warehouse=None, tags=["old"], shipment=None),
+    shop.order(4, customer=None, placed_on=None, gift=True, weight=-1e-7, total="-5.25", doubled=-1050),
+)
+
+
+def allowed(data, validator):
+    """The UUIDs of the orders that the published schema allows, as another reader sees them."""
+    value = judge.read(data)
+    orders = value.get("orders") if isinstance(value, dict) else None
+    return {order["uuid"].lower() for order in orders or () if validator.is_valid(order)}
+
+
+def taken(history, engine, data, **tuning):
+    """What becomes of a file of orders: counts, the codes of its problems, and what is stored."""
+    with Session(engine) as session, tuned(**tuning):
+        try:
+            report = history.import_file(io.BytesIO(data), session=session)
+            end, problems = (report.imported, report.skipped, report.rejected), report.problems
+        except DocumentError as error:
+            end, problems = (0, 0, 0), error.problems
+        stored = history.export_document(session=session, exported_at=MOMENT)["orders"]
+    assert end[0] == len(stored)
+    return end, sorted({(place(problem), problem.code) for problem in problems}, key=str), stored
+
+
+@pytest.mark.slow
+def test_of_changed_orders_both_paths_take_the_same_and_only_what_the_schema_allows(create, tries):
+    engine = create(shop.Base.metadata, *shop.catalog())
+    history = History(engine, shop.OrderSchema, values={"shop_id": 7})
+    schema = history.json_schema()
+    validator = Draft202012Validator({"$ref": "#/$defs/order", "$defs": schema["$defs"]})
+    for each in tries(8):
+        with each as chance:
+            data = to_text(chance, mutated(chance, ORDERS)).encode(errors="surrogatepass")
+            end, problems, stored = taken(history, engine, data)
+            assert (end, problems, stored) == taken(history, engine, data, full_path_only=True)
+            assert {order["uuid"] for order in stored} <= allowed(data, validator)
+
+
 def run_command(*arguments):
     """Run a command, which never fails in a way that nobody expected."""
 
@@ -211,7 +256,7 @@ def test_a_changed_file_is_read_or_refused_by_every_reader(tries, tmp_path, tune
     tune(chunk=1000, keys_in_memory=2)
     path = tmp_path / "changed"
     (tmp_path / "given").write_bytes(stream_of(GIVEN))
-    for each in tries(40):
+    for each in tries(20):
         with each as chance:
             lines = [to_text(chance, line) for line in mutated(chance, LINES)]
             texts = ["\n".join(lines), to_text(chance, mutated(chance, GIVEN))]

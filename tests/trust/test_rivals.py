@@ -6,7 +6,7 @@ import contextvars
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from histio import History, create_engine, is_conflict
 from histio.models import FinishedUnit, ProductionRun, Recipe
 from histio.tuning import tuned
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
-from tests.support.databases import stocked
+from tests.support.databases import DIALECTS, stocked
 from tests.support.reports import runs_by_uuid, stored
 from tests.support.streams import FORMS, MOMENT
 
@@ -61,7 +61,6 @@ class InSession(Importer):
 
 FIRST, SECOND, ALL = history_of(range(20)), history_of(range(10, 30)), history_of(range(30))
 BACKWARDS = history_of(reversed(range(30)))
-OLD = history_of(range(30), "old")
 ONE, OTHER = history_of(range(30), "one"), history_of(range(30), "other")
 
 RIVALS = {
@@ -83,23 +82,23 @@ RIVALS = {
 """Who works at the same time."""
 
 
-PREPARATIONS = {"postgresql": "SET deadlock_timeout = '20ms'"}
+CONNECTIONS = {"postgresql": {"options": "-c deadlock_timeout=20ms"}}
 """By default, PostgreSQL looks for deadlocks after a second."""
 
 
 @pytest.fixture
-def begin(databases, dialect):
-    """Empties a database; returns what clients use."""
-    engine = create_engine(databases(dialect).url)
+def begin(databases):
+    """Empties one of the databases, and connects its clients."""
 
-    def prepare(connection, _record):
-        with closing(connection.cursor()) as cursor:
-            cursor.execute(PREPARATIONS.get(dialect, "SELECT 1"))
-        connection.commit()
+    @contextmanager
+    def begin(chance):
+        dialect = chance.choice(DIALECTS)
+        url = stocked(databases(dialect)).url
+        engine = create_engine(url, connect_args=CONNECTIONS.get(dialect, {}))
+        yield engine
+        engine.dispose()
 
-    sa.event.listen(engine, "connect", prepare)
-    yield lambda: stocked(databases(dialect)) and engine
-    engine.dispose()
+    return begin
 
 
 @pytest.fixture(autouse=True)
@@ -131,8 +130,7 @@ def test_of_importers_that_work_at_the_same_time_each_run_is_stored_once(begin, 
     versions = [runs_by_uuid(rival.given) for rival in rivals]
     uuids = set().union(*versions)
     for each in tries(1):
-        with each:
-            engine = begin()
+        with each as chance, begin(chance) as engine:
             reports, again = compete(engine, rivals)
             found = stored(engine)
             assert set(found) == uuids
@@ -172,8 +170,7 @@ def test_beside_who_deletes_what_runs_refer_to_each_run_is_stored_or_rejected(be
     of_bread = history_of(range(100, 120), recipe_slug="bread", finished_unit_slug="loaf")
     given = FIRST | {"production_runs": [*of_bread["production_runs"], *FIRST["production_runs"]]}
     for each in tries(1):
-        with each as chance:
-            engine = begin()
+        with each as chance, begin(chance) as engine:
             [report, _], again = compete(engine, [Importer(given, **options), later(delete_bread, chance)])
             found = stored(engine)
             codes = {problem.code for problem in report.problems}
@@ -209,8 +206,7 @@ def write_by_orm(engine):
 @pytest.mark.parametrize("options", [{}, {"commit_every": 4}, {"atomic": True}], ids=str)
 def test_a_run_that_the_application_writes_meanwhile_is_skipped(begin, tries, options):
     for each in tries(1):
-        with each as chance:
-            engine = begin()
+        with each as chance, begin(chance) as engine:
             [report, _], again = compete(engine, [Importer(ALL, **options), later(write_by_orm, chance)])
             given, found = runs_by_uuid(ALL), stored(engine)
             others = [uuid for uuid, run in found.items() if run["notes"] == "by hand"]
@@ -226,9 +222,8 @@ def export(engine):
 
 @pytest.mark.slow
 def test_an_export_sees_an_update_of_all_runs_or_nothing_of_it(begin, tries):
-    for each in tries(1):
-        with each:
-            engine = begin()
+    for each in tries(2):
+        with each as chance, begin(chance) as engine:
             History(engine).import_document(ONE)
             updates = [Importer(given, on_duplicate="update") for given in (OTHER, ONE)]
             [*_, notes], _ = compete(engine, [*updates, export])

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.engine import Connection
+
+from histio.database.dialects.names import MYSQL
+
 _ISO = {2: "2", 3: "3", 4: "4", 5: "9", 6: "10", 7: "13", 8: "14", 9: "15", 10: "16"}
 _POSTGRESQL = {
     "LATIN1": "latin-1",
@@ -50,6 +58,17 @@ _BASIC = ("utf8", "utf8mb3", "ucs2")
 _LAST_BASIC = "\uffff"
 
 
+_EXACT = {*_POSTGRESQL, "ascii", "latin1", *_BASIC} - {"EUC_CN"}
+"""The character sets of which it is known exactly which characters they have."""
+
+
+_ASKED = 100
+"""The largest number of texts about which one statement asks."""
+
+_UNTRANSLATABLE = "22P05"
+"""PostgreSQL's SQLSTATE for a character that has no equivalent."""
+
+
 def encode_as(text: str, charset: str | None) -> bytes:
     """*text* in bytes of the database's character set *charset*; None: UTF-8.
 
@@ -63,3 +82,49 @@ def encode_as(text: str, charset: str | None) -> bytes:
     for further in _FURTHER.get(charset or "", ""):
         text = text.replace(further, "?")
     return text.encode(_CODECS.get(charset or "", "utf-8"))
+
+
+def select_lacking(connection: Connection, charset: str, texts: Iterable[str]) -> set[str]:
+    """Those of *texts* with a character that the database's *charset* lacks."""
+    if charset in _EXACT:
+        return {text for text in texts if not _can_encode(text, charset)}
+    some = list(texts)
+    find = _lacking_in_mysql if connection.dialect.name in MYSQL else _lacking_in_postgresql
+    parts = (some[start : start + _ASKED] for start in range(0, len(some), _ASKED))
+    return {text for part in parts for text in find(connection, charset, part)}
+
+
+def _lacking_in_mysql(connection: Connection, charset: str, texts: Sequence[str]) -> Iterator[str]:
+    """Those of *texts* that change if the server converts them to *charset* and back."""
+    converted = (
+        f"CONVERT(CONVERT(:text{place} USING {charset}) USING utf8mb4)" for place in range(len(texts))
+    )
+    statement = sa.text(f"SELECT {', '.join(converted)}")
+    given = {f"text{place}": text for place, text in enumerate(texts)}
+    kept = connection.execute(statement, given).one()
+    return (text for text, each in zip(texts, kept, strict=True) if text != each)
+
+
+def _lacking_in_postgresql(connection: Connection, charset: str, texts: Sequence[str]) -> Iterator[str]:
+    """Those of *texts* that the server cannot convert to *charset*, found by halving."""
+    encoded = sa.literal("".join(texts).encode(), sa.LargeBinary)
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.select(sa.func.convert(encoded, "UTF8", charset)))
+    except exc.DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _UNTRANSLATABLE:
+            raise
+        half = len(texts) // 2
+        if half == 0:
+            yield texts[0]
+            return
+        yield from _lacking_in_postgresql(connection, charset, texts[:half])
+        yield from _lacking_in_postgresql(connection, charset, texts[half:])
+
+
+def _can_encode(text: str, charset: str) -> bool:
+    try:
+        encode_as(text, charset)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -66,7 +66,6 @@ _SQLITE_OF_ROWS = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQL
 _SQLITE_ERROR = "SQLITE_ERROR"
 """The error of unknown tables, and of functions that fail for a value."""
 
-
 _POSTGRESQL_CONFLICTS = frozenset(("40001", "40P01", "55P03"))
 """A transaction that cannot be serialized, a deadlock, and a lock that is not available."""
 
@@ -130,7 +129,7 @@ def is_conflict(error: BaseException) -> bool:
         return False
     if hasattr(cause, "sqlite_errorname"):
         return str(cause.sqlite_errorname).startswith(_SQLITE_CONFLICTS)
-    state = getattr(_asyncpg_diagnosis(cause) or getattr(cause, "diag", None), "sqlstate", None)
+    state = getattr(_diagnose(cause), "sqlstate", None)
     number = next(iter(cause.args), None) if cause is not None else None
     return state in _POSTGRESQL_CONFLICTS or (isinstance(number, int) and number in _MYSQL_CONFLICTS)
 
@@ -143,9 +142,9 @@ def is_interruption(error: Exception) -> bool:
     if not isinstance(error, exc.DBAPIError):
         return False
     cause: Any = error.orig
-    diagnosis: Any = _asyncpg_diagnosis(cause) or getattr(cause, "diag", None)
     if error.connection_invalidated:
         return True
+    diagnosis = _diagnose(cause)
     if diagnosis is not None:
         state = diagnosis.sqlstate or ""
         return state.startswith(_POSTGRESQL_RAISED) and not state.startswith("42")
@@ -154,19 +153,15 @@ def is_interruption(error: Exception) -> bool:
     return bool(cause.args) and cause.args[0] in _MYSQL_RAISED
 
 
-def _is_of_driver(error: exc.DBAPIError) -> bool:
-    """Whether an error without a code says that the driver cannot send a value."""
-    return isinstance(error, (exc.DataError, exc.IntegrityError))
-
-
 def _postgresql_fault(
     error: exc.DBAPIError, tables: Collection[sa.Table], connection: Connection
 ) -> str | None:
     cause: Any = error.orig
-    diagnosis: Any = _asyncpg_diagnosis(cause) or getattr(cause, "diag", None)
+    diagnosis = _diagnose(cause)
     state = getattr(diagnosis, "sqlstate", None)
     if state is None:
-        return str(cause) if _is_of_driver(error) else None
+        # The driver cannot send a value.
+        return str(cause) if isinstance(error, (exc.DataError, exc.IntegrityError)) else None
     if state == _DENIED:
         return str(diagnosis.message_primary) if _may_write(error, tables, connection) else None
     if state.startswith(_POSTGRESQL_RAISED):
@@ -183,6 +178,11 @@ def _may_write(error: exc.DBAPIError, tables: Collection[sa.Table], connection: 
     names = [quote_name(connection, table) for table in tables]
     held = sa.select(*(sa.func.has_table_privilege(name, privilege) for name in names))
     return all(connection.execute(held).one())
+
+
+def _diagnose(cause: Any) -> Any:
+    """What PostgreSQL says about an error, with psycopg's names; None: an error of another database."""
+    return _asyncpg_diagnosis(cause) or getattr(cause, "diag", None)
 
 
 def _asyncpg_diagnosis(cause: Any) -> Any:

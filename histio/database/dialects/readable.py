@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 from histio.database.dialects.limits import is_single
 from histio.database.dialects.names import MYSQL
 from histio.database.dialects.raw import as_it_is, json_text
-from histio.database.dialects.reading import TEMPLATE, is_text_time
+from histio.database.dialects.reading import is_text_time
 from histio.kinds.column_types import AnyInterval, declared
 
 Condition: TypeAlias = sa.ColumnElement[bool] | None
@@ -27,7 +27,6 @@ LAST_DIGIT = 3e-16
 """The relative difference up to which two computed floats count as the same value."""
 
 _HEX = 32
-_WIDTH = len(TEMPLATE)
 _DAY = len("0000-00-00")
 
 

@@ -48,6 +48,7 @@ def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any
 
 
 def is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
+    """Whether SQLAlchemy stores times of this type as text, in its usual form: only in SQLite."""
     stored = declared(column_type, connection.dialect)
     usual = getattr(stored, "_storage_format", STORAGE) == STORAGE
     return connection.dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects.charsets import encode_as
+from histio.database.dialects.charsets import select_lacking
 from histio.database.dialects.names import MYSQL
 
 MICRO = 6
@@ -310,33 +311,36 @@ class CharacterSets:
         some = list(keys)
         if all(part.isascii() for key in some for part in _parts(key) if isinstance(part, str)):
             return some
-        encodes = [self._encoder(column) for column in find_columns()]
-        return [key for key in some if all(map(_can_encode, encodes, _parts(key)))]
+        for place, column in enumerate(find_columns()):
+            lacking = self._find_lacking(column, {_parts(key)[place] for key in some})
+            some = [key for key in some if _parts(key)[place] not in lacking]
+        return some
 
-    def _encoder(self, column: sa.Column[Any]) -> Callable[[str], object] | None:
-        """A function that encodes values of *column* as it is stored; None: it has all characters."""
+    def _find_lacking(self, column: sa.Column[Any], values: Iterable[Any]) -> set[Any]:
+        """Those of *values* with a character that the character set of *column* lacks."""
         connection = self._connect()
         if column not in self._charsets:
             found = stored_columns(connection, [column]).get(column)
             self._charsets[column] = None if found is None else found.charset
         charset = self._charsets[column]
         if charset is None:
-            return None
-        bind = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
-        return lambda value: encode_as(value if bind is None else bind(value), charset)
+            return set()
+        texts = _as_stored(connection, column, values)
+        lacking = select_lacking(connection, charset, {*texts.values()})
+        return {value for value, text in texts.items() if text in lacking}
 
 
 def _parts(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-def _can_encode(encode: Callable[[str], object] | None, value: Any) -> bool:
-    if encode is None or not isinstance(value, str):
-        return True
-    try:
-        encode(value)
-    except UnicodeEncodeError:
-        return False
-    except Exception:  # noqa: BLE001 - a host's type may refuse the value, and then its look-up raises it
-        return True
-    return True
+def _as_stored(connection: Connection, column: sa.Column[Any], values: Iterable[Any]) -> dict[Any, str]:
+    """The texts that are sent for *values* of *column*, by value."""
+    bind = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    texts: dict[Any, str] = {}
+    for value in values:
+        # A host's type may refuse the value; then its look-up raises the error.
+        with contextlib.suppress(Exception):
+            text = value if bind is None else bind(value)
+            texts |= {value: text} if isinstance(text, str) else {}
+    return texts
