@@ -235,7 +235,7 @@ _AFFINITIES: tuple[tuple[re.Pattern[str], dict[str, Any]], ...] = (
     (re.compile("INT"), {"numeric": True}),
     (re.compile("CHAR|CLOB|TEXT"), {"collation": "BINARY"}),
     (re.compile("BLOB|^$"), {}),
-    (re.compile("REAL|FLOA|DOUB"), {"numeric": True, "significant": 15}),
+    (re.compile("REAL|FLOAT|DOUBLE"), {"numeric": True, "significant": 15}),
     (re.compile(""), {"numeric": True}),
 )
 """By a part of its declared type, what a column of SQLite keeps; the first that fits counts."""
