@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.database.dialects import Kept, RowFaultError, Stored, converts_values, latest, what_is_kept
+from histio.database.dialects import Kept, RowFaultError, Stored, latest, what_is_kept
 from histio.importing.row import Insert, Row
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
@@ -41,17 +41,9 @@ class RowCounts:
 
     def _ask(self, kind: Kind) -> Kept:
         if kind not in self._kept:
-            kept = what_is_kept(self._connection, core_tables(kind))
-            self._kept[kind] = kept._replace(values=kept.values and not self._converts(kind))
+            tables = core_tables(kind)
+            self._kept[kind] = what_is_kept(self._connection, kind, tables, self._stored)
         return self._kept[kind]
-
-    def _converts(self, kind: Kind) -> bool:
-        """Whether a column of *kind* is of a type that converts values."""
-        columns = {column for table in kind.table.all() for column in table.columns.values()}
-        dialect = self._connection.dialect
-        return any(
-            converts_values(each, self._stored[each], dialect) for each in columns & self._stored.keys()
-        )
 
 
 @functools.cache

@@ -9,7 +9,6 @@ from histio.database.dialects.bulk import (
     insert_rows,
     next_key,
 )
-from histio.database.dialects.converted import converts_values
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.limits import (
     Limit,
@@ -42,7 +41,12 @@ from histio.database.dialects.readable import (
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.spelling import other_spelling
-from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.stored import (
+    CharacterSets,
+    Stored,
+    stored_columns,
+    stored_keys,
+)
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -97,7 +101,6 @@ __all__ = [
     "commit",
     "compares_exactly",
     "connecting",
-    "converts_values",
     "counts_up",
     "create_engine",
     "cut_time",

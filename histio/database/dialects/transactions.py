@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.on_conflict import refusing_conflicts
 from histio.database.dialects.settings import neutral_settings, strict_settings
 from histio.database.dialects.stored import Stored, quote_name
+from histio.database.dialects.written import refusing_conflicts
 from histio.errors import BindingError
 from histio.kinds.table import Kind
 
@@ -322,6 +322,9 @@ def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
 _SETTING = {"postgresql", *MYSQL}
 """The databases whose sessions have settings that change values."""
 
+_RESOLVED = "SELECT lower(name) FROM sqlite_master WHERE sql LIKE '%CONFLICT%'"
+"""The tables with rules that may say ON CONFLICT."""
+
 
 def neutral(
     connection: Connection, *kinds: Kind, has_instants: Callable[[], bool] | None = None
@@ -354,7 +357,8 @@ def strict(
     rolled back if it raises.
     """
     if connection.dialect.name == "sqlite":
-        return refusing_conflicts(connection, kinds)
+        resolved = set(connection.exec_driver_sql(_RESOLVED).scalars())
+        return refusing_conflicts(connection, kinds, resolved) if resolved else nullcontext()
     is_setting = connection.dialect.name in _SETTING
     return strict_settings(connection, kinds, stored) if is_setting else nullcontext()
 
