@@ -81,17 +81,17 @@ class Problem:
     hint: str | None = None
     more: int | None = None
 
-    @property
-    def above(self) -> str:
-        """The pointer to its run; to the document itself if it is not about a run."""
-        steps = 0 if self.kind is None else 2 if self.line is None else 1
-        return "/".join(self.pointer.split("/")[: steps + 1])
-
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
         line = "" if self.line is None else f"line {self.line}: "
         where = f"{self.pointer}: " if self.pointer else "" if line else "document: "
         return f"{line}{where}{self.message}{hint}"
+
+
+def _pointer_above(problem: Problem) -> str:
+    """The pointer to the run that a *problem* is about; to the document itself if it is not about a run."""
+    steps = 0 if problem.kind is None else 2 if problem.line is None else 1
+    return "/".join(problem.pointer.split("/")[: steps + 1])
 
 
 class ProblemList:
@@ -145,7 +145,7 @@ class ProblemList:
         more = self.count - len(self._listed)
         if more:
             last, text = self._listed[-1], f"… and {more:,} more of them."
-            yield replace(last, message=text, pointer=last.above, hint=None, more=more)
+            yield replace(last, message=text, pointer=_pointer_above(last), hint=None, more=more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def dump_page(
     """
     try:
         return _dump_together(connection, kind, statement, size, now=now)
-    except Exception as error:
+    except Exception as error:  # the types of a host may refuse a stored value in any way
         if _is_of_the_database(error):
             raise
         return _dump_apart(connection, kind, identity, statement, size, error)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from histio.bound import Bound
 from histio.files import FilePath, Source, fail_if_damaged, reading
-from histio.files.raw_runs import RawItem, RawRun
+from histio.files.raw_runs import RawRun
 from histio.files.scratch import Scratch
 from histio.files.streams import Stream
 
 _TABLE = "CREATE TABLE run (digest BLOB PRIMARY KEY) WITHOUT ROWID;"
-
-_PAGE = 500
 
 
 class EarlierRuns(Scratch):
@@ -37,8 +34,12 @@ class EarlierRuns(Scratch):
             DocumentError: The file is not a history, or is damaged.
         """
         with reading(Source(path), bound.gate, bound.kinds) as file:
-            for digests in _pages(fail_if_damaged(file.items(), file)):
-                self._database.executemany("INSERT OR IGNORE INTO run VALUES (?)", digests)
+            digests = (
+                (_digest(item.kind, item.text),)
+                for item in fail_if_damaged(file.items(), file)
+                if isinstance(item, RawRun) and item.text is not None
+            )
+            self._database.executemany("INSERT OR IGNORE INTO run VALUES (?)", digests)
             self.sha256 = file.sha256 if isinstance(file, Stream) else None
 
     def select_others(self, kind: str, texts: Sequence[str]) -> list[str]:
@@ -50,17 +51,6 @@ class EarlierRuns(Scratch):
                 others.append(text)
         self.found += len(texts) - len(others)
         return others
-
-
-def _pages(items: Iterable[RawItem]) -> Iterator[list[tuple[bytes]]]:
-    """The digests of runs, page by page."""
-    digests = (
-        (_digest(item.kind, item.text),)
-        for item in items
-        if isinstance(item, RawRun) and item.text is not None
-    )
-    while page := list(itertools.islice(digests, _PAGE)):
-        yield page
 
 
 def _digest(kind: str, text: str) -> bytes:

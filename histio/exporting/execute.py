@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from sqlalchemy.engine import Connection
+
 from histio.bound import Bound
 from histio.database.connect import BorrowedSession
 from histio.exporting.earlier import EarlierRuns
@@ -87,19 +89,12 @@ def export_file(
             target(path, compression=form.compression, overwrite=overwrite) as file,
             bound.database.reading(session) as connection,
         ):
-            total = None
-            if progress is not None:
-                total = sum(count_runs(connection, kind, filters) for kind, filters in selection.items())
+            total = None if progress is None else _count(connection, selection)
             meter.begin("export", lambda: file.stored, total=total)
-            pages = (
-                (kind.name, texts)
-                for kind, filters in selection.items()
-                for texts in export_texts(connection, kind, filters, tally)
-            )
-            counted = meter.count(pages, lambda page: len(page[1]))
+            pages = meter.count(_pages(connection, selection, tally), lambda page: len(page[1]))
             if differs_from is not None:
-                counted = ((kind, earlier.select_others(kind, texts)) for kind, texts in counted)
-            seal = write_runs(form.name, file, header, collections, counted)
+                pages = ((kind, earlier.select_others(kind, texts)) for kind, texts in pages)
+            seal = write_runs(form.name, file, header, collections, pages)
             written = [kind for kind in selection if seal.counts[kind.name]]
             tally.note(circle_warnings(written, connection.dialect))
             tally.check()
@@ -114,6 +109,20 @@ def export_file(
         problem_count=tally.problem_count,
         warning_count=tally.warning_count,
     )
+
+
+def _count(connection: Connection, selection: Selection) -> int:
+    """The number of the selected runs."""
+    return sum(count_runs(connection, kind, filters) for kind, filters in selection.items())
+
+
+def _pages(
+    connection: Connection, selection: Selection, tally: ExportTally
+) -> Iterator[tuple[str, list[str]]]:
+    """Pages of the JSON of the selected runs, each with the name of their kind."""
+    for kind, filters in selection.items():
+        for texts in export_texts(connection, kind, filters, tally):
+            yield kind.name, texts
 
 
 def iterate_runs(

@@ -175,6 +175,6 @@ def _explaining(url: str) -> Iterator[None]:
     except (TypeError, AttributeError, LookupError, AssertionError) as error:
         why = f"its protocol may need options that a URL cannot have ({redact(str(error), [url])})"
         raise ValueError(f"{name}: fsspec cannot open this URL: {why}") from error
-    except Exception as error:
+    except Exception as error:  # protocols raise whatever their clients do
         why = f"{type(error).__name__}: {redact(str(error), [url])}"
         raise OSError(errno.EIO, why, name) from error

@@ -13,7 +13,7 @@ from histio.importing.duplicates import Duplicates
 from histio.importing.graph import LEFT, Need, RunGraph
 from histio.importing.open_runs import RunsOfWindow, WaitingRuns, load_in_groups
 from histio.importing.repetitions import shared_identities
-from histio.importing.row_counts import RowCounts
+from histio.importing.row_counts import KeptRows
 from histio.importing.run import WRITTEN, OnDuplicate, Run
 from histio.importing.run_writer import RunWriter
 from histio.importing.two_steps import TwoSteps
@@ -47,7 +47,7 @@ class FullPath:
         destination: The database.
         habits: The habits of the session that is used.
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
-        counts: Decides what has to be checked after rows are written.
+        kept_rows: Decides what has to be checked after rows are written.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
     """
@@ -58,7 +58,7 @@ class FullPath:
         *,
         habits: Habits,
         unit_of_work: Mapping[str, Sequence[str]],
-        counts: RowCounts,
+        kept_rows: KeptRows,
         on_duplicate: OnDuplicate,
         deferred: bool,
     ) -> None:
@@ -66,7 +66,7 @@ class FullPath:
         self._dependencies = destination.dependencies
         self._spool = destination.spool
         self._resolver = destination.resolver
-        self._counts = counts
+        self._kept_rows = kept_rows
         self._updates = on_duplicate == "update"
         self._attempt = Attempt.FIRST
         self._deferred = deferred
@@ -75,7 +75,7 @@ class FullPath:
         self._duplicates = Duplicates(destination, on_duplicate, self._updater)
         self._classifier = Classifier(destination, self._duplicates)
         self._writer = RunWriter(
-            destination, habits=habits, unit_of_work=unit_of_work, counts=counts, deferred=deferred
+            destination, habits=habits, unit_of_work=unit_of_work, kept_rows=kept_rows, deferred=deferred
         )
         self._two_steps = TwoSteps(
             destination,
@@ -116,7 +116,7 @@ class FullPath:
         """Write the *waiting* runs that need only stored runs and each other."""
         graph = self._spool.graph
         self._two_steps.write(graph, waiting)
-        if any(map(self._counts.may_change_values, self._destination.kinds)):
+        if any(map(self._kept_rows.may_change_values, self._destination.kinds)):
             for group in load_in_groups((each for each in graph.runs() if each[2] != LEFT), waiting):
                 self._warn_of_changed(group.values())
                 waiting.warn(group.values())
@@ -136,7 +136,7 @@ class FullPath:
     def _warn_of_changed(self, written: Collection[Run]) -> None:
         """Warn in *written* runs about values that the database has changed."""
         for kind in {run.kind for run in written}:
-            if self._counts.may_change_values(kind):
+            if self._kept_rows.may_change_values(kind):
                 warn_of_changed(self._destination, kind, [run for run in written if run.kind is kind])
 
     def _import(self, runs: list[Run]) -> list[Run]:

@@ -18,7 +18,7 @@ from histio.importing.destination import Destination
 from histio.importing.fast.rows import RowWriter
 from histio.importing.fast.take import FastPath
 from histio.importing.repetitions import note_entries, note_repeated
-from histio.importing.row_counts import RowCounts
+from histio.importing.row_counts import KeptRows
 from histio.importing.run import Run
 from histio.importing.windows import windows
 from histio.kinds.table import Kind, Table
@@ -146,7 +146,7 @@ class LookUps:
         path = FastPath(
             self._destination,
             tally=Tally(kinds),
-            counts=RowCounts(self._destination.connection, self._destination.stored),
+            kept_rows=KeptRows(self._destination.connection, self._destination.stored),
             unit_of_work=self._destination.plan.unit_of_work(Habits()),
             on_duplicate="skip",
             deferred=True,

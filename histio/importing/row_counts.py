@@ -1,4 +1,4 @@
-"""Count the rows that were written, and compare the numbers with those that are expected."""
+"""Decide what to check after rows are written, and compare their numbers with those that are expected."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.database.dialects import Kept, RowFaultError, Stored, latest, what_is_kept
+from histio.database.dialects import Kept, RowFaultError, Stored, find_kept, latest
 from histio.importing.row import Insert, Row
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Table
 
 
-class RowCounts:
+class KeptRows:
     """Decides what has to be checked after the rows of a kind are written.
 
     Args:
@@ -31,7 +31,7 @@ class RowCounts:
         self._stored = stored
         self._kept: dict[Kind, Kept] = {}
 
-    def are_needed(self, kind: Kind) -> bool:
+    def must_be_counted(self, kind: Kind) -> bool:
         """Whether the database may report another number of rows for *kind* than it keeps."""
         return not self._ask(kind).number
 
@@ -42,7 +42,7 @@ class RowCounts:
     def _ask(self, kind: Kind) -> Kept:
         if kind not in self._kept:
             tables = core_tables(kind)
-            self._kept[kind] = what_is_kept(self._connection, kind, tables, self._stored)
+            self._kept[kind] = find_kept(self._connection, kind, tables, self._stored)
         return self._kept[kind]
 
 

@@ -14,7 +14,7 @@ from histio.importing.destination import Destination
 from histio.importing.identities import Rivals
 from histio.importing.orm import insert_by_unit_of_work
 from histio.importing.row import Insert, Row
-from histio.importing.row_counts import RowCounts, check_counts
+from histio.importing.row_counts import KeptRows, check_counts
 from histio.importing.run import Run
 from histio.kinds.keys import unique_on
 from histio.kinds.mapping import Columns
@@ -28,7 +28,7 @@ class RunWriter:
         destination: The database.
         habits: The habits of the session that is used.
         unit_of_work: The names of the kinds that the unit of work writes; the others are written in bulk.
-        counts: Decides whether rows have to be counted after they are written.
+        kept_rows: Decides whether rows have to be counted after they are written.
         deferred: Whether deferred constraints are checked now.
 
     Attributes:
@@ -42,13 +42,13 @@ class RunWriter:
         *,
         habits: Habits,
         unit_of_work: Mapping[str, object],
-        counts: RowCounts,
+        kept_rows: KeptRows,
         deferred: bool,
     ) -> None:
         self._destination = destination
         self._unit_of_work = unit_of_work
         self._by_unit_of_work = insert_by_unit_of_work(habits)
-        self._counts = counts
+        self._kept_rows = kept_rows
         self._deferred = deferred
         self.written: set[Kind] = set()
         self.blocked: list[Run] = []
@@ -75,7 +75,7 @@ class RunWriter:
         rivals = Rivals(destination.identities, kind.table, identities)
         within = destination.identities.scope(kind.table)
         insert = self._insert(kind, tuple(within))
-        is_counted = kind.name in self._unit_of_work or self._counts.are_needed(kind)
+        is_counted = kind.name in self._unit_of_work or self._kept_rows.must_be_counted(kind)
         failures = write(
             destination.connection,
             kind.table,

@@ -27,7 +27,7 @@ from histio.importing.destination import Destination
 from histio.importing.fast.take import FastPath
 from histio.importing.full_path import Attempt, FullPath
 from histio.importing.open_runs import WaitingRuns
-from histio.importing.row_counts import RowCounts
+from histio.importing.row_counts import KeptRows
 from histio.importing.run import OnDuplicate
 from histio.importing.windows import windows
 from histio.kinds.table import Kind
@@ -124,11 +124,11 @@ class Import:
         self._spool = destination.spool
         self._tally = tally
         self._updates = on_duplicate == "update"
-        counts = RowCounts(destination.connection, destination.stored)
+        kept_rows = KeptRows(destination.connection, destination.stored)
         self._fast_path = FastPath(
             destination,
             tally=tally,
-            counts=counts,
+            kept_rows=kept_rows,
             unit_of_work=unit_of_work,
             on_duplicate=on_duplicate,
             deferred=deferred,
@@ -138,7 +138,7 @@ class Import:
             destination,
             habits=habits,
             unit_of_work=unit_of_work,
-            counts=counts,
+            kept_rows=kept_rows,
             on_duplicate=on_duplicate,
             deferred=deferred,
         )

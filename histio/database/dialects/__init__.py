@@ -71,7 +71,7 @@ from histio.database.dialects.transactions import (
     writing_options,
 )
 from histio.database.dialects.urls import is_database, missing_file, with_driver
-from histio.database.dialects.written import Kept, check_count, what_is_kept
+from histio.database.dialects.written import Kept, check_count, find_kept
 from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
@@ -108,6 +108,7 @@ __all__ = [
     "deferring",
     "driver_of",
     "ensure_transaction",
+    "find_kept",
     "further_columns",
     "has_plain_type",
     "hides_rivals",
@@ -143,7 +144,6 @@ __all__ = [
     "stored_text",
     "strict",
     "unreadable",
-    "what_is_kept",
     "with_driver",
     "writing_options",
 ]

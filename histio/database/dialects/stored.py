@@ -285,6 +285,14 @@ def quote_name(connection: Connection, table: sa.Table) -> str:
     return ".".join(quote(part) for part in (connection.schema_for_object(table), table.name) if part)
 
 
+def group_by_schema(connection: Connection, tables: Iterable[sa.Table]) -> dict[str | None, list[str]]:
+    """The names of *tables* by their schema; None: the default one."""
+    names: dict[str | None, list[str]] = {}
+    for table in tables:
+        names.setdefault(connection.schema_for_object(table), []).append(table.name)
+    return names
+
+
 class CharacterSets:
     """Finds keys that no row can have, because the character set of their column lacks a character.
 
@@ -309,7 +317,7 @@ class CharacterSets:
             find_columns: Returns these columns.
         """
         some = list(keys)
-        if all(part.isascii() for key in some for part in _parts(key) if isinstance(part, str)):
+        if all(map(_is_ascii, some)):
             return some
         for place, column in enumerate(find_columns()):
             lacking = self._find_lacking(column, {_parts(key)[place] for key in some})
@@ -328,6 +336,12 @@ class CharacterSets:
         texts = _as_stored(connection, column, values)
         lacking = select_lacking(connection, charset, {*texts.values()})
         return {value for value, text in texts.items() if text in lacking}
+
+
+def _is_ascii(key: Any) -> bool:
+    if isinstance(key, tuple):
+        return all(map(_is_ascii, key))
+    return not isinstance(key, str) or key.isascii()
 
 
 def _parts(key: Any) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
 from histio.database.dialects.settings import neutral_settings, strict_settings
-from histio.database.dialects.stored import Stored, quote_name
+from histio.database.dialects.stored import Stored, group_by_schema, quote_name
 from histio.database.dialects.written import refusing_conflicts
 from histio.errors import BindingError
 from histio.kinds.table import Kind
@@ -103,11 +103,8 @@ def check_engines(connection: Connection, tables: Collection[sa.Table]) -> None:
         "WHERE t.table_schema = COALESCE(:schema, DATABASE()) AND t.table_name IN :names "
         "AND e.transactions <> 'YES'"
     ).bindparams(sa.bindparam("names", expanding=True))
-    names: dict[str | None, list[str]] = {}
-    for table in tables:
-        names.setdefault(connection.schema_for_object(table), []).append(table.name)
-    for schema, of_schema in names.items():
-        found = connection.execute(known, {"schema": schema, "names": of_schema}).first()
+    for schema, names in group_by_schema(connection, tables).items():
+        found = connection.execute(known, {"schema": schema, "names": names}).first()
         if found is not None:
             raise BindingError(
                 f"{found[0]} uses the storage engine {found[1]}, which has no transactions; use InnoDB"

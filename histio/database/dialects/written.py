@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.stored import Stored
+from histio.database.dialects.stored import Stored, group_by_schema
 from histio.kinds.column_types import AnyInterval, declared
 from histio.kinds.table import Kind
 
@@ -45,13 +45,13 @@ class Kept(NamedTuple):
     values: bool
 
 
-def what_is_kept(
+def find_kept(
     connection: Connection,
     kind: Kind,
     tables: Collection[sa.Table],
     stored: Mapping[sa.Column[Any], Stored],
 ) -> Kept:
-    """What the *tables* of *kind* with *stored* columns keep. Triggers, rules and views can change rows.
+    """Find out what the *tables* of *kind* keep. Triggers, rules, views and *stored* types can change rows.
 
     MariaDB and MySQL show triggers only to users with the TRIGGER privilege.
     """
@@ -63,12 +63,9 @@ def what_is_kept(
 
 def _has_triggers(connection: Connection, tables: Collection[sa.Table]) -> bool:
     """Whether one of *tables* of MariaDB or MySQL is a view, or has triggers that may change values."""
-    names: dict[str | None, list[str]] = {}
-    for table in tables:
-        names.setdefault(connection.schema_for_object(table), []).append(table.name)
     return any(
-        connection.execute(_MYSQL_CHANGES, {"schema": schema, "names": of_schema}).first() is not None
-        for schema, of_schema in names.items()
+        connection.execute(_MYSQL_CHANGES, {"schema": schema, "names": names}).first() is not None
+        for schema, names in group_by_schema(connection, tables).items()
     )
 
 

@@ -18,7 +18,7 @@ from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
-from histio.importing.row_counts import RowCounts, check_kept, core_tables, rows_of
+from histio.importing.row_counts import KeptRows, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
 from histio.importing.update.compare import warn_of_altered, warn_of_changed
 from histio.kinds.keys import unique_rules
@@ -63,7 +63,7 @@ class FastPath:
     Args:
         destination: The database.
         tally: Counts the outcomes.
-        counts: Decides whether written rows have to be counted.
+        kept_rows: Decides what has to be checked after rows are written.
         unit_of_work: By kind, why its runs are written by the unit of work.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
@@ -77,7 +77,7 @@ class FastPath:
         destination: Destination,
         *,
         tally: Tally,
-        counts: RowCounts,
+        kept_rows: KeptRows,
         unit_of_work: Mapping[str, Sequence[str]],
         on_duplicate: OnDuplicate,
         deferred: bool,
@@ -86,7 +86,7 @@ class FastPath:
         self._connection = destination.connection
         self._spool = destination.spool
         self._tally = tally
-        self._counts = counts
+        self._kept_rows = kept_rows
         self._on_duplicate = on_duplicate
         self._deferred = deferred
         rules = destination.plan.recall("fast path", _Rules.from_kinds, destination.kinds)
@@ -200,7 +200,7 @@ class FastPath:
         self._spool.note(kind.name, ((_uuid(kind, raw), raw.place(kind.collection)) for raw in written))
         self._tally.count(kind.name, "imported", len(written))
         self._warn_of_cuts(kind, written)
-        if self._counts.may_change_values(kind):
+        if self._kept_rows.may_change_values(kind):
             self._warn_of_changed(kind, written)
         self.written.add(kind)
         return rest
@@ -222,7 +222,7 @@ class FastPath:
             RowFaultError: The database did not keep every row.
         """
         writer.write(self._connection, records)
-        if self._counts.are_needed(kind):
+        if self._kept_rows.must_be_counted(kind):
             [part] = kind.identity.parts
             field: Any = part.field
             expected = {
