@@ -146,7 +146,7 @@ class LookUps:
         path = FastPath(
             self._destination,
             tally=Tally(kinds),
-            kept_rows=KeptRows(self._destination.connection),
+            kept_rows=KeptRows(self._destination.connection, self._destination.stored),
             unit_of_work=self._destination.plan.unit_of_work(Habits()),
             on_duplicate="skip",
             deferred=True,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.database.dialects import Kept, RowFaultError, find_kept, latest
+from histio.database.dialects import Kept, RowFaultError, Stored, find_kept, latest
 from histio.importing.row import Insert, Row
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
@@ -23,10 +23,12 @@ class KeptRows:
 
     Args:
         connection: A connection to the database.
+        stored: By column, what the database keeps of its values.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, stored: Mapping[sa.Column[Any], Stored]) -> None:
         self._connection = connection
+        self._stored = stored
         self._kept: dict[Kind, Kept] = {}
 
     def must_be_counted(self, kind: Kind) -> bool:
@@ -39,7 +41,8 @@ class KeptRows:
 
     def _ask(self, kind: Kind) -> Kept:
         if kind not in self._kept:
-            self._kept[kind] = find_kept(self._connection, core_tables(kind))
+            tables = core_tables(kind)
+            self._kept[kind] = find_kept(self._connection, kind, tables, self._stored)
         return self._kept[kind]
 
 

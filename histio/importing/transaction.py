@@ -124,7 +124,7 @@ class Import:
         self._spool = destination.spool
         self._tally = tally
         self._updates = on_duplicate == "update"
-        kept_rows = KeptRows(destination.connection)
+        kept_rows = KeptRows(destination.connection, destination.stored)
         self._fast_path = FastPath(
             destination,
             tally=tally,

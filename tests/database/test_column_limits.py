@@ -72,6 +72,10 @@ POSTGRESQL = [
     (sa.Numeric(10, 2), "real", PRICE, "5.50", "1234567.89", "precision"),
     (sa.Double(), "real", NUMBER, 1e38, 0.123456789, "precision"),
     (sa.Double(), "numeric(8,2)", NUMBER, 0.5, 0.125, "precision"),
+    (sa.Numeric(10, 2), "money USING 1", PRICE, None, "5.50", "precision"),
+    (sa.Numeric(10, 2), "text", PRICE, None, "5.50", "precision"),
+    (sa.DateTime(), "text", INSTANT, None, WHOLE, "precision"),
+    (sa.Date(), "varchar(40)", histio.Date(required=True), None, "2025-12-08", "precision"),
     (sa.Integer(), "smallint", histio.Integer(required=True), -32768, 32768, "out-of-range"),
     (sa.BigInteger(), "integer", histio.Integer(required=True), 2**31 - 1, 2**31, "out-of-range"),
     (sa.String(20), "varchar(10)", TEXT, COOKIE * 10, "x" * 11, "out-of-range"),
@@ -80,13 +84,29 @@ POSTGRESQL = [
     (sa.Text(), "varchar(10)", TEXT, "x" * 10, "x" * 11, "out-of-range"),
     (sa.Enum(Size, native_enum=False), "varchar(4)", SIZE, None, "SMALL", "out-of-range"),
 ]  # fmt: skip
-CASES = [("mariadb", *case) for case in MARIADB] + [("postgresql", *case) for case in POSTGRESQL]
+SQLITE = [
+    (sa.String(20), "STRING", TEXT, "0x10", "007", "precision"),
+    (sa.String(20), "INTEGER", TEXT, "1_0", "1e3", "precision"),
+    (sa.String(20), "NUMERIC", TEXT, ".", "\t-.5 ", "precision"),
+    (sa.Text(), "REAL", TEXT, "1 2", "9007199254740993", "precision"),
+    (sa.Uuid(), "NUMERIC", histio.RunUUID(required=True), number(10), number(9), "precision"),
+    (sa.Boolean(), "TEXT", histio.Boolean(required=True), None, False, "precision"),
+    (sa.Numeric(10, 2), "VARCHAR(20)", PRICE, None, "5.50", "precision"),
+    (sa.BigInteger(), "REAL", histio.Integer(required=True), 2**40, 2**53 + 1, "precision"),
+]  # fmt: skip
+CASES = [
+    (dialect, *case)
+    for dialect, cases in (("mariadb", MARIADB), ("postgresql", POSTGRESQL), ("sqlite", SQLITE))
+    for case in cases
+]
 ALTER = {
     "mariadb": "ALTER TABLE things MODIFY value {actual}",
     "postgresql": "ALTER TABLE things ALTER value TYPE {actual}",
+    "sqlite": "ALTER TABLE things ADD value {actual}",
 }
-DOMAINS = {
+BEFORE = {
     "mariadb": [],
+    "sqlite": ["ALTER TABLE things DROP value"],
     "postgresql": [
         "DROP DOMAIN IF EXISTS short_text",
         "DROP DOMAIN IF EXISTS short_base",
@@ -103,7 +123,7 @@ def alter(databases):
     def make(dialect, metadata, actual):
         engine = databases.of_host(dialect)(metadata)
         with engine.begin() as connection:
-            for statement in [*DOMAINS[dialect], ALTER[dialect].format(actual=actual)]:
+            for statement in [*BEFORE[dialect], ALTER[dialect].format(actual=actual)]:
                 connection.exec_driver_sql(statement)
         return engine
 
@@ -148,6 +168,30 @@ def assert_lost(path, history, values, place, code):
     assert (outcomes(report), report.problems) == ((len(values) - 1, 0, 1), (problem,))
     assert outcomes(dry) == outcomes(report)
     assert [each["value"] for each in history.iter_runs("thing")] == values[:place] + values[place + 1 :]
+
+
+CONVERTED = [
+    ("mariadb", sa.String(20), "ENUM('a', 'b')", TEXT, "a", "B"),
+    ("mariadb", sa.String(20), "ENUM('a', 'b')", TEXT, "b", "1"),
+    ("mariadb", sa.String(20), "SET('a', 'b')", TEXT, "a,b", "b,a"),
+    ("mariadb", sa.String(40), "UUID", TEXT, number(9), number(10).upper()),
+    ("mariadb", sa.Integer(), "YEAR", histio.Integer(required=True), 1999, 70),
+    ("mariadb", sa.Boolean(), "BIT(1)", histio.Boolean(required=True), True, False),
+    ("postgresql", sa.Text(), "name", TEXT, "x" * 63, "x" * 64),
+    ("postgresql", sa.Interval(), "interval hour to minute", histio.Duration(required=True), "PT1H", "PT9S"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("dialect", "declared", "actual", "field", "kept", "converted"), CONVERTED)
+def test_what_the_type_of_a_column_makes_of_a_value_is_a_warning(
+    alter, tune, dialect, declared, actual, field, kept, converted, full
+):
+    metadata, kind = host(declared, field)
+    tune(full_path_only=full)
+    report = History(alter(dialect, metadata, actual), kind).import_document(things(kept, converted))
+    assert outcomes(report) == (2, 0, 0)
+    assert [(each.code, each.pointer) for each in report.warnings] == [("conflict", "/things/1/value")]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +286,7 @@ def test_a_run_beyond_the_limits_takes_the_full_path_alone(alter, dialect, caplo
     assert "1 of 101 new runs take the full path" in caplog.messages
 
 
-def test_sqlite_enforces_nothing_that_its_columns_declare(sqlite_of):
+def test_sqlite_enforces_no_length_that_its_columns_declare(sqlite_of):
     metadata, kind = host(sa.String(20), TEXT)
     engine = sqlite_of(metadata)
     with engine.begin() as connection:
@@ -254,7 +298,12 @@ def test_sqlite_enforces_nothing_that_its_columns_declare(sqlite_of):
 
 
 @pytest.mark.parametrize(
-    ("dialect", "catalog"), [("mariadb", "information_schema.columns"), ("postgresql", "pg_attribute")]
+    ("dialect", "catalog"),
+    [
+        ("mariadb", "information_schema.columns"),
+        ("postgresql", "pg_attribute"),
+        ("sqlite", "pragma_table_xinfo"),
+    ],
 )
 def test_the_columns_of_all_tables_are_read_in_one_statement(databases, dialect, catalog, count_statements):
     engine = stocked(databases(dialect))

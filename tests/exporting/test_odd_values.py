@@ -62,6 +62,7 @@ ALTERED = [
     (MARIADB, "time(6)", mysql.TIME(fsp=6), TIME, "'10:00'", "'838:59:59'", "838:59:59.000000", "22:59:59"),
     (MARIADB, "tinyint(1)", sa.Boolean(), TRUTH, "1", "2", "2", True),
     (MARIADB, "tinyint(1)", sa.Boolean(), TRUTH, "0", "-1", "-1", True),
+    (MARIADB, "bit(1)", sa.Boolean(), TRUTH, "b'1'", "b'0'", "\x00", True),
     (MARIADB, "float", sa.Float(), NUMBER, "0.1", "1234567.875", "1234570", 1234570.0),
     (MARIADB, "decimal(40,30)", LOSSY, NUMBER, "0.1", "0.1000000000000000055", "0.1000000000000000055", 0.1),
     (POSTGRESQL, "numeric", LOSSY, NUMBER, "0.1", "0.1000000000000000055", "0.1000000000000000055", 0.1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -92,6 +93,8 @@ def _limit(
 ) -> Limit | None:
     own = column.type._variant_mapping.get(dialect.name, column.type)  # noqa: SLF001 - as SQLAlchemy chooses
     undecorated = declared(own, dialect)
+    if dialect.name == "sqlite":
+        stored = stored and _under_in_sqlite(undecorated, stored)
     kept = _assume_stored(undecorated, dialect) if stored is None else _under(undecorated, stored, dialect)
     implemented: Any = own.dialect_impl(dialect)
     if dialect.name == "sqlite" and isinstance(undecorated, sa.JSON) and not implemented._has_bind_expression:  # noqa: SLF001 - SQLAlchemy reads it too
@@ -111,15 +114,36 @@ def _limit(
         return Limit(decorated, below)
     extremes = _extremes(field)
     fits = check is _no_fault or (extremes is not None and not any(map(check, extremes)))
-    return None if fits and not (kept is not None and kept.padded) else Limit(check, below)
+    return None if fits and not (kept is not None and (kept.padded or kept.numeric)) else Limit(check, below)
+
+
+_DECODED = (sa.JSON, sa.Numeric, sa.DateTime, sa.Date, sa.Time, AnyInterval)
+"""The types whose values psycopg decodes."""
 
 
 def _under(model_type: TypeEngine[Any], stored: Stored, dialect: sa.Dialect) -> Stored:
     """What a column that is *stored* keeps of values of the model's type."""
-    # Python takes the text '0' for true, and psycopg decodes only what is JSON in the database.
-    decoded = isinstance(model_type, sa.JSON) and dialect.name == "postgresql"
-    misread = stored.collation is not None and (decoded or isinstance(model_type, sa.Boolean))
+    # Python takes the text '0' for true, and psycopg decodes a value by its type in the database.
+    decoded = (sa.Boolean, *(_DECODED if dialect.name == "postgresql" else ()))
+    misread = stored.misread or (stored.collation is not None and isinstance(model_type, decoded))
     return replace(stored, padded=stored.padded and not isinstance(model_type, sa.CHAR), misread=misread)
+
+
+def _under_in_sqlite(model_type: TypeEngine[Any], stored: Stored) -> Stored | None:
+    """What a column that is *stored* changes of values of the model's type; None: nothing.
+
+    The column converts them if they are texts and it keeps numbers, or the other way round.
+    """
+    if isinstance(model_type, sa.JSON):
+        return None
+    if isinstance(model_type, sa.String | sa.Uuid):
+        return replace(stored, significant=None) if stored.numeric else None
+    if isinstance(model_type, sa.Boolean):
+        return None if stored.numeric else stored
+    if isinstance(model_type, sa.Integer):
+        return replace(stored, numeric=False) if stored.significant is not None else None
+    is_decimal = isinstance(model_type, sa.Numeric) and model_type.asdecimal
+    return replace(stored, misread=True) if is_decimal and stored.collation is not None else None
 
 
 def _no_fault(_value: Any) -> None:
@@ -295,6 +319,9 @@ def _excess(where: str, stored: Stored, value: Any) -> Fault | None:
     found: _Excess
     if stored.misread:
         found = None if value is None else ("returns it as text", "precision")
+    elif stored.numeric:
+        is_number = isinstance(value, str) and _NUMERIC.fullmatch(value) is not None
+        found = ("turns it into a number", "precision") if is_number else None
     elif stored.seconds is not None:
         found = _time_excess(stored, value)
     elif isinstance(value, str | bytes) and stored.most is None and stored.significant is None:
@@ -303,6 +330,9 @@ def _excess(where: str, stored: Stored, value: Any) -> Fault | None:
         found = _number_excess(stored, value)
     return found and Fault(f"{where} is {stored.type} in the database and {found[0]}.", found[1])
 
+
+_NUMERIC = re.compile(r"[ \t-\r]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t-\r]*")
+"""What SQLite takes for a number."""
 
 _Excess: TypeAlias = tuple[str, Code] | None
 

@@ -156,7 +156,9 @@ def _altered_by_mysql(dialect: Any, column: Any, stored: TypeEngine[Any]) -> Con
     raw = as_it_is(column)
     if isinstance(stored, sa.Boolean):  # any text is true
         is_text = sa.and_(column.is_not(None), sa.func.collation(raw) != "binary")
-        return sa.or_(sa.type_coerce(column, sa.Integer).not_in([0, 1]), is_text)
+        number: Any = sa.type_coerce(column, sa.Integer)
+        is_zero_bit = sa.func.hex(sa.func.concat(raw)) == "00"  # any byte is true
+        return sa.or_(number.not_in([0, 1]), is_text, is_zero_bit)
     if isinstance(stored, sa.Time):  # a length of time, of which SQLAlchemy drops the days
         return sa.or_(raw < sa.literal_column("'00:00:00'"), raw >= sa.literal_column("'24:00:00'"))
     if not isinstance(stored, sa.Numeric | sa.Float) or not dialect._support_float_cast:  # noqa: SLF001 - the compiler reads it too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Stored:
         stripped: Whether trailing spaces of a text are lost.
         padded: Whether a shorter text is returned with spaces at its end.
         misread: Whether values of the model's type are returned as others, because the column keeps text.
+        numeric: Whether a text that reads as a number becomes this number.
         collation: The collation of a text; None: not a text.
         null_is_now: Whether a null is stored as the present time.
     """
@@ -61,6 +63,7 @@ class Stored:
     stripped: bool = False
     padded: bool = False
     misread: bool = False
+    numeric: bool = False
     collation: str | None = None
     null_is_now: bool = False
 
@@ -77,8 +80,8 @@ def stored_columns(
 ) -> dict[sa.Column[Any], Stored]:
     """What each of *columns* keeps, read in one statement.
 
-    Columns that the database does not list are absent, such as those of MariaDB's temporary tables. So are
-    all columns in SQLite, which enforces neither lengths nor precisions.
+    Columns that the database does not list are absent, such as those of MariaDB's temporary tables. SQLite
+    enforces neither lengths nor precisions, but may turn texts into numbers, and numbers into texts.
     """
     read = _READERS.get(connection.dialect.name)
     selectables: set[Any] = {column.table for column in columns}
@@ -147,6 +150,8 @@ def _kept_by_postgresql(kind: str, modifier: int) -> dict[str, Any]:  # noqa: PL
         return {"seconds": 0, "day": True}
     if kind == "float4":
         return dict(SINGLE)
+    if kind == "money":  # it is returned with the sign of a currency
+        return {"misread": True}
     if modifier < 0:
         return {"seconds": MICRO} if kind in _TIMES else {}
     if kind in _TIMES:
@@ -226,8 +231,34 @@ def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR091
     return kept
 
 
+_AFFINITIES: tuple[tuple[re.Pattern[str], dict[str, Any]], ...] = (
+    (re.compile("INT"), {"numeric": True}),
+    (re.compile("CHAR|CLOB|TEXT"), {"collation": "BINARY"}),
+    (re.compile("BLOB|^$"), {}),
+    (re.compile("REAL|FLOAT|DOUBLE"), {"numeric": True, "significant": 15}),
+    (re.compile(""), {"numeric": True}),
+)
+"""By a part of its declared type, what a column of SQLite keeps; the first that fits counts."""
+
+
+def _of_sqlite(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
+    parts: list[Any] = [
+        sa.text("SELECT :place, name, type FROM pragma_table_xinfo(:table, :schema)")
+        .bindparams(place=place, table=table.name, schema=connection.schema_for_object(table))
+        .columns(place=sa.Integer, name=sa.String, type=sa.String)
+        for place, table in enumerate(tables)
+    ]
+    for place, name, kind in connection.execute(sa.union_all(*parts)):
+        kept = next(kept for part, kept in _AFFINITIES if part.search(kind.upper()))
+        yield tables[place], name, Stored(kind, **kept)
+
+
 _Reader = Callable[[Connection, list[sa.Table]], Iterable[tuple[sa.Table, str, Stored]]]
-_READERS: Mapping[str, _Reader] = {"postgresql": _of_postgresql, **dict.fromkeys(MYSQL, _of_mysql)}
+_READERS: Mapping[str, _Reader] = {
+    "postgresql": _of_postgresql,
+    "sqlite": _of_sqlite,
+    **dict.fromkeys(MYSQL, _of_mysql),
+}
 
 
 def stored_keys(connection: Connection, table: sa.Table) -> list[tuple[str | None, list[sa.Column[Any]]]]:

@@ -16,6 +16,7 @@ from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
 from histio.database.dialects.settings import neutral_settings, strict_settings
 from histio.database.dialects.stored import Stored, group_by_schema, quote_name
+from histio.database.dialects.written import refusing_conflicts
 from histio.errors import BindingError
 from histio.kinds.table import Kind
 
@@ -318,6 +319,9 @@ def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
 _SETTING = {"postgresql", *MYSQL}
 """The databases whose sessions have settings that change values."""
 
+_RESOLVED = "SELECT lower(name) FROM sqlite_master WHERE sql LIKE '%CONFLICT%'"
+"""The tables with rules that may say ON CONFLICT."""
+
 
 def neutral(
     connection: Connection, *kinds: Kind, has_instants: Callable[[], bool] | None = None
@@ -346,8 +350,12 @@ def strict(
 ) -> AbstractContextManager[None]:
     """In this block, settings change no values, and MariaDB and MySQL reject values instead of cutting them.
 
-    A key of 0 is kept. The block must be in a savepoint that is rolled back if it raises.
+    A key of 0 is kept, and SQLite replaces no row by another one. The block must be in a savepoint that is
+    rolled back if it raises.
     """
+    if connection.dialect.name == "sqlite":
+        resolved = set(connection.exec_driver_sql(_RESOLVED).scalars())
+        return refusing_conflicts(connection, kinds, resolved) if resolved else nullcontext()
     is_setting = connection.dialect.name in _SETTING
     return strict_settings(connection, kinds, stored) if is_setting else nullcontext()
 

@@ -1,8 +1,10 @@
-"""Find out whether the database keeps the rows and values that it is given."""
+"""Find out whether the database keeps the rows and values that it is given, and let SQLite keep them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -10,7 +12,9 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
-from histio.database.dialects.stored import group_by_schema
+from histio.database.dialects.stored import Stored, group_by_schema
+from histio.kinds.column_types import AnyInterval, declared
+from histio.kinds.table import Kind
 
 
 def counts_truly(connection: Connection, tables: Collection[sa.Table]) -> bool:
@@ -41,13 +45,20 @@ class Kept(NamedTuple):
     values: bool
 
 
-def find_kept(connection: Connection, tables: Collection[sa.Table]) -> Kept:
-    """Find out what *tables* keep. Triggers, rules and views can change rows.
+def find_kept(
+    connection: Connection,
+    kind: Kind,
+    tables: Collection[sa.Table],
+    stored: Mapping[sa.Column[Any], Stored],
+) -> Kept:
+    """Find out what the *tables* of *kind* keep. Triggers, rules, views and *stored* types can change rows.
 
     MariaDB and MySQL show triggers only to users with the TRIGGER privilege.
     """
     truly = counts_truly(connection, tables)
-    return Kept(truly, truly and not (connection.dialect.name in MYSQL and _has_triggers(connection, tables)))
+    if not truly or _convert_values(kind, stored, connection.dialect):
+        return Kept(truly, values=False)
+    return Kept(truly, not (connection.dialect.name in MYSQL and _has_triggers(connection, tables)))
 
 
 def _has_triggers(connection: Connection, tables: Collection[sa.Table]) -> bool:
@@ -101,3 +112,73 @@ def _is_plain_in_postgresql(connection: Connection, tables: Collection[sa.Table]
     triggers = sa.exists().where(_TRIGGERS.c.tgrelid == _CLASSES.c.oid, sa.not_(_TRIGGERS.c.tgisinternal))
     odd = sa.or_(_CLASSES.c.relkind.not_in(["r", "p"]), _CLASSES.c.relhasrules, triggers)
     return connection.execute(sa.select(sa.literal(1)).where(among, odd).limit(1)).first() is None
+
+
+# --- Columns of another type than their model says ---------------------------------------------------------
+
+_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "citext", "json")
+_BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
+
+
+def _convert_values(kind: Kind, stored: Mapping[sa.Column[Any], Stored], dialect: sa.Dialect) -> bool:
+    """Whether one of the columns of *kind* may keep other values than it is given: 7 for the text 007.
+
+    The database would do so silently, and no limit says which values these are. SQLite's are in `limits`.
+    """
+    if dialect.name == "sqlite":
+        return False
+    columns = (column for table in kind.table.all() for column in table.columns.values() if column in stored)
+    return any(_converts(declared(each.type, dialect), stored[each].type) for each in columns)
+
+
+def _converts(model_type: Any, actual: str) -> bool:
+    name = actual.split("(", maxsplit=1)[0]
+    is_text = name.startswith("character") or name in _TEXTS
+    match model_type:
+        case sa.Enum():
+            return False
+        case sa.String():  # an ENUM of MariaDB takes other case, trailing spaces and numbers
+            return not is_text and name not in _BYTES
+        case sa.Integer() | sa.Boolean():
+            return is_text or name in ("bit", "year")
+        case AnyInterval():  # such as HOUR TO MINUTE
+            return name.startswith("interval ")
+        case sa.Date() | sa.Time():
+            is_zoned = actual.endswith("with time zone") and not getattr(model_type, "timezone", False)
+            return is_zoned or name.startswith(("datetime", "timestamp"))
+    return isinstance(model_type, sa.LargeBinary) and is_text
+
+
+# --- SQLite's ON CONFLICT ---------------------------------------------------------------------------------
+
+_WRITES = (("INSERT INTO ", "INSERT OR ABORT INTO "), ("UPDATE ", "UPDATE OR ABORT "))
+
+
+@contextmanager
+def refusing_conflicts(
+    connection: Connection, kinds: Collection[Kind], resolved: Collection[str]
+) -> Iterator[None]:
+    """In this block, no row in the tables of *kinds* is left out or replaces another one.
+
+    With `UNIQUE (…) ON CONFLICT REPLACE`, SQLite would delete the row that had the value before, without a
+    word. Statements for other tables than those *resolved* stay as they are, because OR ABORT also holds in
+    triggers.
+    """
+    quote = connection.dialect.identifier_preparer.format_table
+    tables = {core for kind in kinds for table in kind.table.all() for core in table.core_tables}
+    names = [re.escape(quote(table)) for table in tables if table.name.lower() in resolved]
+    target = re.compile(f"(?:{'|'.join(names)})[ (]" if names else "(?!)")
+
+    def abort(
+        _connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> tuple[str, Any]:
+        for plain, aborting in _WRITES:
+            if statement.startswith(plain) and target.match(statement, len(plain)):
+                return aborting + statement.removeprefix(plain), parameters
+        return statement, parameters
+
+    sa.event.listen(connection, "before_cursor_execute", abort, retval=True)
+    try:
+        yield
+    finally:
+        sa.event.remove(connection, "before_cursor_execute", abort)
