@@ -30,6 +30,11 @@ class RoundedNumber(float):
         number.text = text
         return number
 
+    @property
+    def double(self) -> str:
+        """The double, as it is written."""
+        return float.__repr__(self)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RoundedNumber) and self.text == other.text
 

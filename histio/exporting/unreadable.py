@@ -89,7 +89,7 @@ def _describe_altered(place: _Place, stored: Any, read: Any) -> str | None:
     number = find_rounded_in(stored)
     if number is None:
         return None
-    return f"is stored with {quote(number)}, which is read as {float.__repr__(number)}."
+    return f"is stored with {quote(number)}, which is read as {number.double}."
 
 
 _UNREADABLE = _Rule(_find_unreadable, _describe_unreadable, is_readable=False)

@@ -135,9 +135,10 @@ class FullPath:
 
     def _warn_of_changed(self, written: Collection[Run]) -> None:
         """Warn in *written* runs about values that the database has changed."""
-        for kind in {run.kind for run in written}:
-            if self._kept_rows.may_change_values(kind):
-                warn_of_changed(self._destination, kind, [run for run in written if run.kind is kind])
+        for kind in self._destination.kinds:
+            of_kind = [run for run in written if run.kind is kind]
+            if of_kind and self._kept_rows.may_change_values(kind):
+                warn_of_changed(self._destination, kind, of_kind)
 
     def _import(self, runs: list[Run]) -> list[Run]:
         """Import *runs*; return those that share an identity with another one of them.

@@ -18,11 +18,12 @@ from histio.importing.fault_counts import MOST_EXPLAINED, FaultCounter
 from histio.importing.renames import Renames, apply_renames, check_renames
 from histio.importing.run import Run
 from histio.kinds.canonical import canonicalize
+from histio.kinds.fields import Json
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
 from histio.log import log_handled
 from histio.report import LISTED, Fault
-from histio.wire import quote
+from histio.wire import faults_in, quote
 
 _SMALL = 4_096
 """The length of JSON text that cannot have so many faults that explaining all of them takes long."""
@@ -131,8 +132,9 @@ class Reader:
         """Note the numbers that a host's field for JSON has taken, although a double cannot hold them."""
         names = run.kind.table.names
         for (member, *steps), number in find_rounded(run.values) if self._gate.has_json else ():
-            text = f"A double cannot hold {quote(number)}: it would be stored as {float.__repr__(number)}."
-            run.note(Fault(text, "precision"), names.get(str(member), member), *steps)
+            error = Json().make_error("precision", number=quote(number), stored=number.double)
+            [(_, fault)] = faults_in(error.messages)
+            run.note(fault, names.get(str(member), member), *steps)
 
     def _explain_part(self, run: Run, record: Any) -> bool:
         """If *record* has very many faults, note the first ones and count the others.

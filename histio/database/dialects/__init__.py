@@ -41,12 +41,7 @@ from histio.database.dialects.readable import (
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.spelling import other_spelling
-from histio.database.dialects.stored import (
-    CharacterSets,
-    Stored,
-    stored_columns,
-    stored_keys,
-)
+from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from histio.database.dialects.faults import RowFaultError
 from histio.database.dialects.names import MYSQL
+from histio.database.dialects.on_conflict import refusing_conflicts
 from histio.database.dialects.settings import neutral_settings, strict_settings
 from histio.database.dialects.stored import Stored, group_by_schema, quote_name
-from histio.database.dialects.written import refusing_conflicts
 from histio.errors import BindingError
 from histio.kinds.table import Kind
 

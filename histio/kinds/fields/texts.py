@@ -298,8 +298,7 @@ class Json(WireField):
     def _find_rounded(self, value: Any) -> Any:
         """The faults of numbers in *value* that a double cannot hold, nested as these are; empty: none."""
         if isinstance(value, RoundedNumber):
-            stored = float.__repr__(value)
-            return self.make_error("precision", number=quote(value), stored=stored).messages
+            return self.make_error("precision", number=quote(value), stored=value.double).messages
         pairs = (
             value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
         )
