@@ -284,4 +284,4 @@ def _find_equal(
 def _find_collation(column: sa.Column[Any], stored: Mapping[sa.Column[Any], Stored]) -> str | None:
     """The name of the collation of *column* in the database, or else in the model; None: not known."""
     kept = stored.get(column)
-    return getattr(column.type, "collation", None) if kept is None else kept.collation
+    return (kept and kept.collation) or getattr(column.type, "collation", None)

@@ -138,12 +138,10 @@ def _under_in_sqlite(model_type: TypeEngine[Any], stored: Stored) -> Stored | No
         return None
     if isinstance(model_type, sa.String | sa.Uuid):
         return replace(stored, significant=None) if stored.numeric else None
-    if isinstance(model_type, sa.Boolean):
-        return None if stored.numeric else stored
     if isinstance(model_type, sa.Integer):
         return replace(stored, numeric=False) if stored.significant is not None else None
     is_decimal = isinstance(model_type, sa.Numeric) and model_type.asdecimal
-    return replace(stored, misread=True) if is_decimal and stored.collation is not None else None
+    return stored if stored.misread and (is_decimal or isinstance(model_type, sa.Boolean)) else None
 
 
 def _no_fault(_value: Any) -> None:

@@ -233,12 +233,12 @@ def _kept_by_mysql(column: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR091
 
 _AFFINITIES: tuple[tuple[re.Pattern[str], dict[str, Any]], ...] = (
     (re.compile("INT"), {"numeric": True}),
-    (re.compile("CHAR|CLOB|TEXT"), {"collation": "BINARY"}),
+    (re.compile("CHAR|CLOB|TEXT"), {"misread": True}),
     (re.compile("BLOB|^$"), {}),
     (re.compile("REAL|FLOAT|DOUBLE"), {"numeric": True, "significant": 15}),
     (re.compile(""), {"numeric": True}),
 )
-"""By a part of its declared type, what a column of SQLite keeps; the first that fits counts."""
+"""By a part of its declared type, what a column of SQLite does to values of other types; the first counts."""
 
 
 def _of_sqlite(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
