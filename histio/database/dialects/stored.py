@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -242,13 +243,9 @@ _AFFINITIES: tuple[tuple[re.Pattern[str], dict[str, Any]], ...] = (
 
 
 def _of_sqlite(connection: Connection, tables: list[sa.Table]) -> Iterable[tuple[sa.Table, str, Stored]]:
-    parts: list[Any] = [
-        sa.text("SELECT :place, name, type FROM pragma_table_xinfo(:table, :schema)")
-        .bindparams(place=place, table=table.name, schema=connection.schema_for_object(table))
-        .columns(place=sa.Integer, name=sa.String, type=sa.String)
-        for place, table in enumerate(tables)
-    ]
-    for place, name, kind in connection.execute(sa.union_all(*parts)):
+    query = " UNION ALL ".join(["SELECT ?, name, type FROM pragma_table_xinfo(?, ?)"] * len(tables))
+    given = ((place, table.name, connection.schema_for_object(table)) for place, table in enumerate(tables))
+    for place, name, kind in connection.exec_driver_sql(query, tuple(itertools.chain(*given))):
         kept = next(kept for part, kept in _AFFINITIES if part.search(kind.upper()))
         yield tables[place], name, Stored(kind, **kept)
 
