@@ -224,9 +224,7 @@ def test_auto_field_knows_the_field_of_such_a_column(column_type, name):
         (sa.Double(), TWO_DIGITS, 9e999),
         (sa.Double(), TWO_DIGITS, "x"),
         (sa.Time(), histio.Time, "25:00:00"),
-        (sa.Interval(), histio.Duration, "1970-01-01 00:00:00.1234567"),
         (sa.Interval(), histio.Duration, "1970-01-32 00:00:00"),
-        (sa.Time(), histio.Time, "10:30:00.1234567"),
         (sa.Time(), histio.Time, "10:30:00+01:00"),
     ],
 )

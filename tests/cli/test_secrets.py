@@ -104,7 +104,7 @@ def home(made, tmp_path, monkeypatch):
 @pytest.mark.parametrize("url", URLS)
 def test_no_command_prints_a_secret(home, capsys, caplog, monkeypatch, url, as_traceback):
     monkeypatch.setenv("HISTIO_TRACEBACK", as_traceback)
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="histio")
     for place in PLACES:
         arguments = [each.replace("{}", url.format(SECRET)) for each in place]
         assert (cli.main(arguments) in range(5), arguments) == (True, arguments)
@@ -124,7 +124,7 @@ def test_a_database_of_the_environment_is_no_exception(home, capsys, monkeypatch
     "use",
     [
         lambda url: histio.History(url.replace("+psycopg", "+asyncpg")),
-        histio.AsyncHistory,
+        lambda url: histio.AsyncHistory(url.replace("postgresql+psycopg", "mariadb+pymysql")),
         lambda url: histio.History(url.encode()),
         lambda url: histio.History([url]),
         lambda url: histio.History(Path(url)),

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import histio
 from histio import BindingError, DocumentError, History, ImportReport, Problem, ProductionRunSchema
+from histio.files.limits import Limits
 from histio.kinds.audits import Sum
 from histio.kinds.charts import Compare
 from histio.page.figures import NO_NUMBER
@@ -532,10 +533,10 @@ def test_memory_does_not_grow_with_the_slugs(tmp_path, tune):
         lines += [{"production_run": run(n % 900, uuid=number(n), recipe_slug=f"r{n}")} for n in range(count)]
         path.write_text("\n".join(map(json.dumps, lines)) + "\n")
         with Sums() as kept:
-            gather(path, History(), kept)
+            gather(path, History(), kept, Limits())
         tracemalloc.start()
         with Sums() as kept:
-            gather(path, History(), kept)
+            gather(path, History(), kept, Limits())
             peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.3

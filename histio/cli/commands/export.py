@@ -95,7 +95,7 @@ def export(
     Examples:
       histio export history.jsonl --url sqlite:///bakery.db
       histio export summer.jsonl.zst --since 2025-06-01 --until 2025-08-31
-      histio export later.jsonl --differs-from history.jsonl
+      histio export today.jsonl --differs-from history.jsonl
       histio export bread.json --where recipe_slug=pain-de-mie
       histio export history.jsonl --skip-unreadable
       histio export - --kind assembly_run > assembly.jsonl
