@@ -35,6 +35,8 @@ CALLS = 100_000
 """Calls for a file of any size."""
 
 SIZE = 24_000
+SIZE_OF_RUNS = 6_000
+"""The size of files of which each run is rejected: explaining them takes most of the time."""
 HEADER = line("header", {"version": "1.0", "sealed": False})
 SEALED = line("header", {"version": "1.0"})
 RUN = json.dumps(without(production_run(1), "consumptions", "notes"))[1:-1]
@@ -100,11 +102,11 @@ FILES = {
     ),
     "lines that are not JSON": (HEADER + b"x\n" * (SIZE // 2), 0),
     "blank lines": (HEADER + b"\n" * SIZE, 0),
-    "a document with numbers for runs": (runs_of(fill("1,")), 0),
-    "a document with empty runs": (runs_of(fill("{},")), SIZE // 3),
+    "a document with numbers for runs": (runs_of(fill("1,", SIZE_OF_RUNS)), 0),
+    "a document with empty runs": (runs_of(fill("{},", SIZE_OF_RUNS)), SIZE_OF_RUNS // 3),
     "a document of runs with a hundred faults": (
-        runs_of(fill(f'{{"consumptions":[{"1," * 99}1]}},')),
-        SIZE // 200,
+        runs_of(fill(f'{{"consumptions":[{"1," * 99}1]}},', SIZE_OF_RUNS)),
+        SIZE_OF_RUNS // 200,
     ),
     "a document with many members": (f'{{"version":"1.0",{MEMBERS}}}'.encode(), 0),
     "a document with one list a thousand times": (f'{{"version":"1.0",{LISTS}}}'.encode(), 0),
