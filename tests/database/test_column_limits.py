@@ -125,6 +125,7 @@ def alter(databases):
         with engine.begin() as connection:
             for statement in [*BEFORE[dialect], ALTER[dialect].format(actual=actual)]:
                 connection.exec_driver_sql(statement)
+        engine.dispose()  # statements that were prepared before have the old type
         return engine
 
     return make

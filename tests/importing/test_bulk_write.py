@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import threading
 
@@ -467,6 +468,11 @@ def test_a_rival_that_the_transaction_cannot_see_is_a_duplicate_all_the_same(
         assert outcomes(History(connection).import_document(runs, on_duplicate=on_duplicate)) == end
 
 
+# SQLAlchemy 2.0 leaves the connection to the garbage collector if its first queries fail.
+_LEFT_OPEN = pytest.mark.filterwarnings("ignore:connection .* was deleted while still open:ResourceWarning")
+
+
+@_LEFT_OPEN
 @pytest.mark.parametrize(
     ("server", "option"),
     [
@@ -483,6 +489,7 @@ def test_a_connection_that_would_alter_text_is_refused(databases, server, option
     with pytest.raises(histio.BindingError, match="would change characters"):
         History(engine).import_document(document(production_run()))
     engine.dispose()
+    gc.collect()
 
 
 @pytest.mark.parametrize("setting", ["character_set_connection = latin1", "character_set_results = NULL"])
@@ -494,6 +501,7 @@ def test_a_session_that_would_alter_text_is_refused(databases, setting):
         connection.invalidate()
 
 
+@_LEFT_OPEN
 def test_a_connection_of_postgresql_without_characters_is_refused_whoever_made_its_engine(databases):
     ascii_only = LATIN1.replace("LATIN1", "SQL_ASCII")
     url = databases.empty("postgresql", ascii_only, client_encoding="utf8").url
@@ -503,6 +511,7 @@ def test_a_connection_of_postgresql_without_characters_is_refused_whoever_made_i
             histio.BindingError, match="character set SQL_ASCII, which would change characters"
         ):
             History(bind).export_document()
+    gc.collect()
 
 
 def test_a_dry_run_ends_without_a_commit(sqlite):
