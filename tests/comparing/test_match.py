@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import histio
 from histio import AsyncHistory, History, cli
+from tests.support.effort import examples
 from tests.support.ledgers import (
     RUN,
     Base,
@@ -79,11 +80,11 @@ class Agreement:
         return {run["uuid"]: run for run in self.history.export_document()["jobs"]}
 
 
-def agree(engines, schema, folder, ledgers, examples, *, complete=True):
-    """Check *examples* of some runs, each in two versions, and see that exports tell the same."""
+def agree(engines, schema, folder, ledgers, count, *, complete=True):
+    """Check up to *count* examples of some runs, each in two versions, and see that exports tell the same."""
     agreement, fresh = (Agreement(engine, schema, folder) for engine in engines)
 
-    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(count), suppress_health_check=list(HealthCheck))
     @given(pairs=st.lists(versions(ledgers, may_lack=not complete), min_size=1, max_size=8))
     def check(pairs):
         stored, changed = (
@@ -116,20 +117,20 @@ def two_of(databases):
     return make
 
 
-@pytest.mark.parametrize(("dialect", "examples"), [("sqlite", 8), ("postgresql", 2), ("mariadb", 2)])
-def test_all_that_compares_runs_agrees(two_of, tmp_path, dialect, examples):
-    agree(two_of(dialect, Base), JobSchema, tmp_path, ledgers(complete=True), examples)
+@pytest.mark.parametrize(("dialect", "count"), [("sqlite", 8), ("postgresql", 2), ("mariadb", 2)])
+def test_all_that_compares_runs_agrees(two_of, tmp_path, dialect, count):
+    agree(two_of(dialect, Base), JobSchema, tmp_path, ledgers(complete=True), count)
 
 
 def test_all_that_compares_runs_agrees_where_members_are_left_out(two_of, tmp_path):
     agree(two_of("sqlite", Base), JobSchema, tmp_path, ledgers(complete=False), 6, complete=False)
 
 
-@pytest.mark.parametrize(("dialect", "examples"), [("sqlite", 10), ("postgresql", 2), ("mariadb", 2)])
-def test_the_fast_path_agrees_too(two_of, tmp_path, dialect, examples):
+@pytest.mark.parametrize(("dialect", "count"), [("sqlite", 10), ("postgresql", 2), ("mariadb", 2)])
+def test_the_fast_path_agrees_too(two_of, tmp_path, dialect, count):
     engines = two_of(dialect, PlainBase)
     assert "job, import: fast path" in History(engines[0], PlainSchema).explain()
-    agree(engines, PlainSchema, tmp_path, plain_ledgers(), examples)
+    agree(engines, PlainSchema, tmp_path, plain_ledgers(), count)
 
 
 def note(value, *, parts=(), tokens=()):
