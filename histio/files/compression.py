@@ -10,13 +10,10 @@ from typing import Literal, Protocol
 
 import zstandard
 
-from histio.files.leftovers import describe_leftover
+from histio.files.leftovers import GZIP, ZSTD, describe_leftover
 from histio.report import Code
 
 Compression = Literal["gz", "zst"]
-
-GZIP = b"\x1f\x8b"
-ZSTD = b"\x28\xb5\x2f\xfd"
 
 MAX_WINDOW = 2**27
 """The largest window of a Zstandard frame, in bytes: 128 MiB, as the zstd tool allows."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+GZIP = b"\x1f\x8b"
+ZSTD = b"\x28\xb5\x2f\xfd"
+
 _FIRST_MEMBER = re.compile(rb'\s*\{\s*"([^"\\]*)"')
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 _MEMBERS = {
     "header": "another stream",
     "trailer": "another trailer",
@@ -31,7 +33,7 @@ def describe_leftover(data: bytes) -> str:
         return "NUL bytes"
     if is_blank(data):
         return "a blank line" if data.strip(b" \t") else "white space"
-    if data.startswith(_COMPRESSED):
+    if data.startswith((GZIP, ZSTD)):
         return "compressed data"
     member = first_member(data)
     return "other data" if member is None else _MEMBERS.get(member, "a run")
