@@ -43,12 +43,8 @@ def find_ownerless(connection: Connection, kinds: Iterable[Kind]) -> Iterator[Pr
 def _places(kinds: Iterable[Kind]) -> Iterator[_Place]:
     for kind in kinds:
         for path, _ in kind.table.paths():
-            names, table = [], kind.table
-            for ledger in path:
-                names.append(table.names[ledger.member])
-                table = ledger.table
             if path:
-                yield _Place(kind, path[-1], tuple(names))
+                yield _Place(kind, path[-1], tuple(kind.table.path_names(path)))
 
 
 def _ownerless_rows(connection: Connection, mapper: Mapper[Any], sharing: list[_Place]) -> Iterator[Problem]:

@@ -193,7 +193,7 @@ def _values_of_table(
             for place, (stored, read) in zip(places, pairs, strict=True):
                 fault = None if stored is None else rule.describe(place, stored, read)
                 if fault is not None:
-                    names = (*_names_of(kind.table, path), place.name)
+                    names = (*kind.table.path_names(path), place.name)
                     yield StoredValue(run_words, names, f"{names[-1]} of {own_words} {fault}")
 
 
@@ -228,13 +228,6 @@ def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any
     """*column*, but null where its value cannot be read."""
     bad = unreadable(connection, column)
     return column if bad is None else sa.case((sa.not_(bad), column))
-
-
-def _names_of(table: Table, path: tuple[Ledger, ...]) -> Iterator[str]:
-    """The names of the *path* from *table* down its ledgers."""
-    for ledger in path:
-        yield table.names[ledger.member]
-        table = ledger.table
 
 
 def _unexportable(connection: Connection, table: Table, entity: Any) -> Iterator[sa.ColumnElement[bool]]:

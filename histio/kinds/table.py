@@ -8,7 +8,7 @@ A *member* is the name of a value among those that the schema loads; `Table.name
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -252,6 +252,13 @@ class Table:
         yield path, self
         for ledger in self.ledgers:
             yield from ledger.table.paths(*path, ledger)
+
+    def path_names(self, path: Iterable[Ledger]) -> Iterator[str]:
+        """The names in JSON of the ledgers on a *path* from this table."""
+        table = self
+        for ledger in path:
+            yield table.names[ledger.member]
+            table = ledger.table
 
     def all(self) -> Iterator[Table]:
         """This table and those of its ledgers, owners first."""
