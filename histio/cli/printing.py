@@ -59,7 +59,7 @@ def print_wrapped(text: str) -> None:
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print *value* as JSON; other types than JSON's as text.
 
-    What could steer a terminal, and what cannot be encoded, is escaped as JSON does, so its value stays.
+    Characters that control a terminal or cannot be encoded become JSON escapes: the value is the same.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
     if not _can_be_printed(text):

@@ -186,7 +186,7 @@ class Source:
         return self._known
 
     def _refuse_foreign(self, beginning: bytes, *, is_inner: bool) -> None:
-        """Raise DamageError for what else *beginning* may be the beginning of."""
+        """Raise DamageError if *beginning* shows that the file is of another kind, such as a zip archive."""
         contains = "contains" if is_inner else "is"
         for magic, kind in _FOREIGN.items():
             if beginning.startswith(magic):

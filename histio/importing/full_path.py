@@ -96,7 +96,7 @@ class FullPath:
         return self._writer.written | self._duplicates.written
 
     def take(self, runs: list[Run], attempt: Attempt) -> None:
-        """Import *runs*, those that others refer to first; those that wait get no outcome."""
+        """Import *runs*, beginning with those that others refer to. Runs that have to wait get no outcome."""
         self._open.clear()
         self._attempt = attempt
         self._updater.may_wait = attempt in (Attempt.FIRST, Attempt.TOGETHER)

@@ -137,7 +137,7 @@ def is_conflict(error: BaseException) -> bool:
 def is_interruption(error: Exception) -> bool:
     """Whether a statement has ended for a reason outside it: a lost connection, a timeout, a full disk.
 
-    Syntax errors and unknown functions are none, as another statement may do without them.
+    A syntax error or an unknown function is not such a reason: another statement may not have it.
     """
     if not isinstance(error, exc.DBAPIError):
         return False

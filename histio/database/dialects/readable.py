@@ -183,7 +183,7 @@ def _unreadable_in_mysql(_connection: Connection, column: Any, stored: TypeEngin
 _SMALL: sa.ColumnElement[Any] = sa.literal_column("1e-300")
 _LARGE: sa.ColumnElement[Any] = sa.literal_column("1e300")
 _LONGEST = 999_999_999 * 86_400
-"""The seconds of Python's longest interval."""
+"""The length of the longest `timedelta`, in seconds."""
 
 
 def _altered_by_postgresql(column: Any, stored: TypeEngine[Any]) -> Condition:

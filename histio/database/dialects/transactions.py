@@ -143,7 +143,7 @@ def _character_set_error(used: str | None, unicode: str) -> BindingError:
 
 @contextmanager
 def connecting(dialect: sa.Dialect) -> Iterator[None]:
-    """In this block, connect; the character set of PostgreSQL that has no characters is refused by name.
+    """Use this block to connect. A database of PostgreSQL in SQL_ASCII is refused by name.
 
     psycopg returns bytes instead of text then, which SQLAlchemy does not expect.
     """
