@@ -41,6 +41,7 @@ class Destination:
         builder: Builds rows; it uses the resolver.
         stored: By column, what the database keeps of its values.
         plan: What does not change from one import to the next.
+        given_side: What messages call the side that the runs come from.
     """
 
     connection: Connection
@@ -53,6 +54,7 @@ class Destination:
     builder: RowBuilder
     stored: Mapping[sa.Column[Any], Stored]
     plan: ImportPlan
+    given_side: str
 
     @property
     def tables(self) -> list[sa.Table]:
@@ -73,6 +75,7 @@ def open_destination(
     spool: Spool,
     values: Constants,
     truncate_times: bool = False,
+    given_side: str = "file",
 ) -> Destination:
     """The `Destination` at *connection*.
 
@@ -83,6 +86,7 @@ def open_destination(
         spool: Remembers what the transactions of one import need to know about each other.
         values: By attribute, what fills columns that the format leaves out.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        given_side: What messages call the side that the runs come from.
     """
     plan = plan_imports(bound, connection.dialect)
     scopes = {
@@ -112,7 +116,17 @@ def open_destination(
     if truncate_times:
         reader = reader.truncating(Truncation(rules.limits))
     return Destination(
-        connection, plan.kinds, reader, spool, plan.dependencies, identities, resolver, builder, stored, plan
+        connection,
+        plan.kinds,
+        reader,
+        spool,
+        plan.dependencies,
+        identities,
+        resolver,
+        builder,
+        stored,
+        plan,
+        given_side,
     )
 
 

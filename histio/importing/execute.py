@@ -78,7 +78,7 @@ def import_document(
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, bound.kinds)
-    return _import(bound, items, document["version"], Tally(bound.kinds), options)
+    return _import(bound, items, document["version"], Tally(bound.kinds), options, given_side="document")
 
 
 def import_file(
@@ -164,8 +164,12 @@ def _import(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
+    given_side: str = "file",
 ) -> ImportReport:
-    """Import *items* in one transaction, or in one for every *commit_every* of them."""
+    """Import *items* in one transaction, or in one for every *commit_every* of them.
+
+    *given_side*: what messages call the side that the items come from.
+    """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
@@ -181,6 +185,7 @@ def _import(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    given_side=given_side,
                 )
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
                 is_last = commit_every is None or not part

@@ -438,7 +438,9 @@ def test_verify_tells_what_a_database_lacks_or_has_otherwise(home, run):
         history.import_document(document(changed), on_duplicate="update")
     code, printed, errors = run(f"verify history.jsonl {BAKERY}")
     assert code == ExitCode.BAD
-    assert f"production_run {number(1)}:\n  /notes: 'Test batch' → 'new'\n" in printed.replace('"', "'")
+    assert f"production_run {number(1)}:\n  /notes: file 'Test batch', database 'new'\n" in printed.replace(
+        '"', "'"
+    )
     code, printed, errors = run(f"verify history.jsonl {BRANCH}")
     assert (code, printed.count("only in history.jsonl"), errors) == (1, 6, "6 runs differ or are missing.\n")
 

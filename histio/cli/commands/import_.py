@@ -39,7 +39,7 @@ from histio.cli.printing import (
 )
 from histio.cli.process import interruptible
 from histio.cli.progress import progress_bar
-from histio.cli.results import print_problems
+from histio.cli.results import print_problems, print_revisions
 from histio.report import list_outcomes
 
 
@@ -94,6 +94,7 @@ def import_(
     Examples:
       histio import history.jsonl --url sqlite:///branch.db
       histio import history.jsonl --dry-run
+      histio import later.jsonl --on-duplicate update --dry-run
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
@@ -221,6 +222,7 @@ def _print_report(report: histio.ImportReport) -> None:
             f"\nLedger entries: {entries.added:,} added, {entries.changed:,} changed, "
             f"{entries.removed:,} removed"
         )
+        print_revisions(report)
 
 
 def _print_renames(report: histio.ImportReport, renames: Mapping[str, Mapping[str, str]]) -> None:
