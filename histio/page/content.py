@@ -7,7 +7,7 @@ import html
 import json
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import Any
 
@@ -20,7 +20,7 @@ from histio.redact import redact
 from histio.report import KEPT, ImportReport, Problem, Revision, list_outcomes
 
 _LONGEST_MESSAGE = 300
-_LIST_BYTES = 1_000_000  # for the list of problems and warnings, and for that of changes
+_LIST_BYTES = 1_000_000  # for the lists of changes, which take half of it at most, and of problems
 _ROW_BYTES = 120  # markup of a row
 
 
@@ -113,8 +113,9 @@ def _rules(kind: GatheredKind) -> Iterator[dict[str, Any]]:
 
 def _import(report: ImportReport) -> dict[str, Any]:
     outcomes = list_outcomes(report)
-    changes = list(_fit_on_page(map(_change, report.revisions)))
-    problems = list(_fit_on_page(map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])))
+    changes = _fit_on_page(map(_change, report.revisions), _LIST_BYTES // 2)
+    found = map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])
+    problems = _fit_on_page(found, _LIST_BYTES - sum(map(_size, changes)))
     return {
         "dry_run": report.dry_run,
         "truncated": report.truncated,
@@ -135,15 +136,15 @@ def _import(report: ImportReport) -> dict[str, Any]:
     }
 
 
-def _fit_on_page(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
-    """As many of the first *rows* of a list as the page has room for."""
-    taken = 0
-    for row in rows:
-        texts = (html.escape(text).encode("utf-8", "replace") for text in row.values())
-        taken += _ROW_BYTES + sum(map(len, texts))
-        if taken > _LIST_BYTES:
-            return
-        yield row
+def _fit_on_page(rows: Iterable[dict[str, str]], room: int) -> list[dict[str, str]]:
+    """As many of the first *rows* of a list as *room* bytes of the page hold."""
+    sizes = accumulate(map(_size, rows := list(rows)))
+    return [row for row, size in zip(rows, sizes, strict=True) if size <= room]
+
+
+def _size(row: dict[str, str]) -> int:
+    """The bytes that a *row* takes on the page."""
+    return _ROW_BYTES + sum(len(html.escape(text).encode("utf-8", "replace")) for text in row.values())
 
 
 def _problem(problem: Problem) -> dict[str, str]:
