@@ -282,6 +282,7 @@ class History:
         self,
         document: dict[str, Any] | HistoryDocument,
         *,
+        kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
         dry_run: bool = False,
@@ -297,6 +298,8 @@ class History:
 
         Args:
             document: A document such as `export_document` returns; not changed.
+            kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
+                checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
@@ -309,10 +312,12 @@ class History:
 
         Raises:
             DocumentError: The document as a whole cannot be read; nothing was written.
+            ValueError: There is no kind with one of the names in *kinds*.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
         options = ImportOptions(
+            kinds=kinds,
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,
@@ -327,6 +332,7 @@ class History:
         path: FilePath,
         /,
         *,
+        kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
         dry_run: bool = False,
@@ -351,6 +357,8 @@ class History:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+            kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
+                checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
@@ -382,13 +390,15 @@ class History:
             DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
             ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
-                *allow_truncated*; or a limit is not a positive integer.
+                *allow_truncated*; a limit is not a positive integer; or there is no kind with one of the
+                names in *kinds*.
             OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
                 after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
         options = ImportOptions(
+            kinds=kinds,
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,

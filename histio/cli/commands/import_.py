@@ -54,6 +54,7 @@ from histio.report import list_outcomes
     show_default=True,
     help="Runs that exist are skipped, rejected, overwritten from FILE, or rejected if they differ.",
 )
+@click.option("--kind", "kinds", multiple=True, help="Import runs of this kind. Can be repeated.")
 @file_option("--rejects", help="Write the rejected runs and their problems to FILE.")
 @click.option(
     "--rename",
@@ -77,6 +78,7 @@ def import_(
     url: str | None,
     history_name: str | None,
     *,
+    kinds: tuple[str, ...],
     rename: tuple[str, ...],
     page: str | None,
     force: bool,
@@ -104,7 +106,9 @@ def import_(
             _report_commits(options["commit_every"]),
             progress_bar(enabled=not (quiet or as_json)) as progress,
         ):
-            report = history.import_file(file, rename=renames, progress=progress, **limits, **options)
+            report = history.import_file(
+                file, kinds=kinds or None, rename=renames, progress=progress, **limits, **options
+            )
         if page is not None:
             _write_page(file, page, history, report, force=force, limits=limits)
     nothing_written = options["atomic"] and report.rejected > 0
