@@ -25,7 +25,7 @@ from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
-from histio.records import RunSchema
+from histio.records import CatalogSchema, RunSchema
 from histio.redact import quote_redacted, redact
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuned, tuning
@@ -81,6 +81,8 @@ class AsyncHistory:
         kinds: The schemas of the kinds of run. Without any: the bundled production runs and assembly runs.
             Kinds whose runs refer to each other are sorted into the order in which they can be imported;
             kinds that refer to each other in a circle keep their order.
+        catalog: The schemas of rows that runs refer to, such as recipes, so that they can travel with the
+            runs. None: the bundled ones if *kinds* are the bundled ones, otherwise none.
         version: The version of the format of these kinds; None: the version of the published schema.
         upgrades: How to upgrade records of older versions: by version, a function that turns a record into
             one of the next version, or a mapping from kind to such a function. It gets a copy.
@@ -98,6 +100,7 @@ class AsyncHistory:
         bind: AsyncBind = None,
         /,
         *kinds: type[RunSchema],
+        catalog: Sequence[type[CatalogSchema]] | None = None,
         version: str | None = None,
         upgrades: Upgrades | None = None,
         values: Constants | None = None,
@@ -109,7 +112,9 @@ class AsyncHistory:
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))
         self._borrowed = None if own else _check_async(bound)
         sync_bind = _sync_bind(bound) if own else None
-        self._history = History(sync_bind, *kinds, version=version, upgrades=upgrades, values=values)
+        self._history = History(
+            sync_bind, *kinds, catalog=catalog, version=version, upgrades=upgrades, values=values
+        )
 
     async def __aenter__(self) -> Self:
         return self
