@@ -150,7 +150,7 @@ class ReceiptReader:
         header: Its header.
 
     Raises:
-        ReceiptError: It is no receipt.
+        ReceiptError: It is not a receipt.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -189,7 +189,7 @@ def reading_receipt(path: Path) -> Iterator[ReceiptReader]:
     """Open the receipt at *path* to read it.
 
     Raises:
-        ReceiptError: It is no receipt.
+        ReceiptError: It is not a receipt.
         OSError: It cannot be read.
     """
     with path.open("rb", buffering=_CHUNK) as file:
