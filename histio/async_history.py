@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import itertools
+import os
 import time
 import traceback
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -25,7 +26,7 @@ from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
-from histio.records import RunSchema
+from histio.records import CatalogSchema, RunSchema
 from histio.redact import quote_redacted, redact
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuned, tuning
@@ -81,6 +82,8 @@ class AsyncHistory:
         kinds: The schemas of the kinds of run. Without any: the bundled production runs and assembly runs.
             Kinds whose runs refer to each other are sorted into the order in which they can be imported;
             kinds that refer to each other in a circle keep their order.
+        catalog: The schemas of rows that runs refer to, such as recipes, so that they can travel with the
+            runs. None: the bundled ones if *kinds* are the bundled ones, otherwise none.
         version: The version of the format of these kinds; None: the version of the published schema.
         upgrades: How to upgrade records of older versions: by version, a function that turns a record into
             one of the next version, or a mapping from kind to such a function. It gets a copy.
@@ -98,6 +101,7 @@ class AsyncHistory:
         bind: AsyncBind = None,
         /,
         *kinds: type[RunSchema],
+        catalog: Sequence[type[CatalogSchema]] | None = None,
         version: str | None = None,
         upgrades: Upgrades | None = None,
         values: Constants | None = None,
@@ -109,7 +113,9 @@ class AsyncHistory:
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))
         self._borrowed = None if own else _check_async(bound)
         sync_bind = _sync_bind(bound) if own else None
-        self._history = History(sync_bind, *kinds, version=version, upgrades=upgrades, values=values)
+        self._history = History(
+            sync_bind, *kinds, catalog=catalog, version=version, upgrades=upgrades, values=values
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -305,11 +311,13 @@ class AsyncHistory:
         self,
         document: dict[str, Any] | HistoryDocument,
         *,
+        kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
         truncate_times: bool = False,
+        receipt: str | os.PathLike[str] | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> ImportReport:
         """Import the runs of *document* that the database lacks.
@@ -320,6 +328,8 @@ class AsyncHistory:
 
         Args:
             document: A document such as `export_document` returns; not changed.
+            kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
+                checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
@@ -328,21 +338,29 @@ class AsyncHistory:
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
+            receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
+                file. An existing receipt is continued. It is on disk before the import commits.
             session: To use instead of the bound database.
 
         Raises:
             DocumentError: The document as a whole cannot be read; nothing was written.
+            ReceiptError: *receipt* exists and is not a receipt, or that of another database.
+            ValueError: *receipt* is combined with *dry_run* or a session, or is not the path of a ``.jsonl``
+                file; or there is no kind with one of the names in *kinds*.
+            OSError: The receipt cannot be written; nothing else was.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
         return await _in_greenlet(
             self._history.import_document,
             document,
+            kinds=kinds,
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
             truncate_times=truncate_times,
+            receipt=receipt,
             session=self._sync(session),
         )
 
@@ -351,11 +369,13 @@ class AsyncHistory:
         path: FilePath,
         /,
         *,
+        kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
         truncate_times: bool = False,
+        receipt: str | os.PathLike[str] | None = None,
         rejects: FilePath | None = None,
         allow_truncated: bool = False,
         commit_every: int | None = None,
@@ -375,6 +395,8 @@ class AsyncHistory:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+            kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
+                checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
@@ -383,6 +405,8 @@ class AsyncHistory:
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
+            receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
+                file. An existing receipt is continued. It is on disk before the import commits.
             rejects: Where to write the rejected runs with their problems: a path, URL, open binary file or
                 ``-``. They form a stream that you can correct and import. It appears, and replaces an
                 existing file, when the import has succeeded.
@@ -405,21 +429,26 @@ class AsyncHistory:
         Raises:
             DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
-            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
-                *allow_truncated*; or a limit is not a positive integer.
-            OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
-                after the commit; import the file again, which skips the imported runs.
+            ReceiptError: *receipt* exists and is not a receipt, or that of another database.
+            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, *receipt* with
+                *dry_run* or a session, or *sealed* with *allow_truncated*; a limit is not a positive integer;
+                *receipt* is not the path of a ``.jsonl`` file; or there is no kind with one of the names in
+                *kinds*.
+            OSError: The file cannot be read, or the rejects or the receipt cannot be written. The last of the
+                rejects are written after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
         return await _in_greenlet(
             self._history.import_file,
             path,
+            kinds=kinds,
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
             truncate_times=truncate_times,
+            receipt=receipt,
             rejects=rejects,
             allow_truncated=allow_truncated,
             commit_every=commit_every,

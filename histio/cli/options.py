@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar
@@ -75,6 +76,20 @@ def database_options(command: _Command) -> _Command:
     return url_option(history_option(command))
 
 
+def import_options(command: _Command) -> _Command:
+    """Add the options of everything that imports runs, whatever they come from."""
+    for option in reversed(_IMPORT_OPTIONS):
+        command = option(command)
+    return command
+
+
+def filter_options(command: _Command) -> _Command:
+    """Add the options that select runs of a database, and say what to do with unreadable ones."""
+    for option in reversed(_FILTER_OPTIONS):
+        command = option(command)
+    return command
+
+
 def file_argument(name: str = "file", **options: Any) -> Callable[[_Command], _Command]:
     """Add an argument that names one or more files; the URL of a database is a usage error."""
     return click.argument(name, callback=_check_files, **options)
@@ -111,3 +126,63 @@ def check_local(context: click.Context, file: str) -> str:
         return str(local_path(file, within=within))
     except ValueError as error:
         raise click.UsageError(f"{error}, as --within requires.") from None
+
+
+_LENGTH_OF_DATE = len("2025-01-01")
+
+
+def _parse_date(context: click.Context, option: click.Parameter, text: str | None) -> dt.date | None:
+    """A date, or a datetime where *text* has a time."""
+    try:
+        if text is None:
+            return None
+        parse = dt.date.fromisoformat if len(text) <= _LENGTH_OF_DATE else dt.datetime.fromisoformat
+        return parse(text)
+    except ValueError:
+        message = f"{text!r} is not a date such as 2025-01-01 or 2025-01-01T12:00:00Z."
+        raise click.BadParameter(message, context, option) from None
+
+
+_date_option = functools.partial(click.option, metavar="DATE", callback=_parse_date)
+
+_FILTER_OPTIONS = (
+    _date_option("--since", help="Only runs from this date on; UTC by default."),
+    _date_option("--until", help="Only runs up to the end of this date, or to a time."),
+    _date_option(
+        "--changed-since",
+        help="Only runs whose own times say that they, or their ledgers, were created or updated since then. "
+        "Runs that were imported later with older times are missing.",
+    ),
+    click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated."),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="MEMBER=SLUG",
+        help="Only runs that name this slug, themselves or in a ledger. Repeated, all must match.",
+    ),
+    click.option("--skip-unreadable", is_flag=True, help="Leave out runs that the format cannot hold."),
+    click.option("--exact", is_flag=True, help="Fail if a value is read differently from how it is stored."),
+)
+
+_IMPORT_OPTIONS = (
+    click.option("--dry-run", is_flag=True, help="Report what would be done, and write nothing."),
+    click.option(
+        "--on-duplicate",
+        type=click.Choice(["skip", "error", "update", "verify"]),
+        default="skip",
+        show_default=True,
+        help="Runs that exist are skipped, rejected, overwritten, or rejected if they differ.",
+    ),
+    file_option("--rejects", help="Write the rejected runs and their problems to FILE."),
+    click.option(
+        "--rename",
+        multiple=True,
+        metavar="MEMBER:OLD=NEW",
+        help='Replace a slug; or name a JSON file: {"recipe_slug": {"old": "new"}}.',
+    ),
+    click.option("--atomic", is_flag=True, help="Write nothing if any run is rejected."),
+    click.option(
+        "--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after every N runs."
+    ),
+    truncate_times_option,
+)

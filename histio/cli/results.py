@@ -20,8 +20,6 @@ from histio.cli.printing import (
     print_table,
     show_file,
 )
-from histio.similar import describe_look_alike
-from histio.wire import quote
 
 _EXAMPLES = 5
 
@@ -144,6 +142,9 @@ def print_revisions(report: histio.ImportReport) -> None:
 
 
 def _print_revision(revision: histio.Revision) -> None:
+    from histio.similar import describe_look_alike
+    from histio.wire import quote
+
     stored, given = (
         "nothing" if value is None else quote(value) for value in (revision.stored, revision.given)
     )

@@ -17,6 +17,7 @@ from histio.importing.dependencies import Dependencies
 from histio.importing.identities import Identities
 from histio.importing.parse import Reader
 from histio.importing.plan import ImportPlan, plan_imports
+from histio.importing.receipt import Receipt
 from histio.importing.row_builder import RowBuilder
 from histio.importing.run import Run
 from histio.importing.spool import Spool
@@ -42,6 +43,7 @@ class Destination:
         stored: By column, what the database keeps of its values.
         plan: What does not change from one import to the next.
         given_side: What messages call the side that the runs come from.
+        receipt: Notes what is written; None: nothing does.
     """
 
     connection: Connection
@@ -55,6 +57,7 @@ class Destination:
     stored: Mapping[sa.Column[Any], Stored]
     plan: ImportPlan
     given_side: str
+    receipt: Receipt | None = None
 
     @property
     def tables(self) -> list[sa.Table]:
@@ -76,6 +79,7 @@ def open_destination(
     values: Constants,
     truncate_times: bool = False,
     given_side: str = "file",
+    receipt: Receipt | None = None,
 ) -> Destination:
     """The `Destination` at *connection*.
 
@@ -87,6 +91,7 @@ def open_destination(
         values: By attribute, what fills columns that the format leaves out.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
         given_side: What messages call the side that the runs come from.
+        receipt: Notes what is written; None: nothing does.
     """
     plan = plan_imports(bound, connection.dialect)
     scopes = {
@@ -127,6 +132,7 @@ def open_destination(
         stored,
         plan,
         given_side,
+        receipt,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -25,14 +26,17 @@ from histio.files import (
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.files.reading import Reading
+from histio.files.receipts import receipt_path
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
 from histio.importing.parse import Reader
+from histio.importing.receipt import Receipt
 from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
+from histio.kinds.table import Kind
 from histio.progress import Meter, Report, before_last_step
 from histio.report import KEPT, ImportReport, Problem
 from histio.tuning import with_pauses
@@ -46,39 +50,47 @@ class ImportOptions:
     """The options that imports of documents and of files have in common.
 
     Attributes:
+        kinds: Names of the kinds to import; None: all.
         on_duplicate: What to do with runs that exist.
         atomic: Whether to write nothing if a run is rejected.
         dry_run: Whether to roll everything back.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        receipt: The file that notes what is written; None: nothing does.
         session: To be used instead of the bound database.
 
     Raises:
-        ValueError: *on_duplicate* has another value.
+        ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
     """
 
+    kinds: str | Sequence[str] | None = None
     on_duplicate: OnDuplicate = "skip"
     atomic: bool = False
     dry_run: bool = False
     rename: Renames | None = None
     truncate_times: bool = False
+    receipt: str | os.PathLike[str] | None = None
     session: BorrowedSession | None = None
 
     def __post_init__(self) -> None:
         allowed = get_args(OnDuplicate)
         if self.on_duplicate not in allowed:
             raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
+        if self.receipt is not None and self.dry_run:
+            raise ValueError("receipt excludes dry_run, which writes nothing")
 
 
 def import_document(
     bound: Bound, document: dict[str, Any] | HistoryDocument, options: ImportOptions
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
+    kinds = _choose_kinds(bound, options)
+    _check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
-    items = iter_raw_runs(document, bound.kinds)
-    return _import(bound, items, document["version"], Tally(bound.kinds), options, given_side="document")
+    items = iter_raw_runs(document, kinds)
+    return _import(bound, items, document["version"], Tally(kinds), options, given_side="document")
 
 
 def import_file(
@@ -97,12 +109,14 @@ def import_file(
     """Import the runs of the file at *path*; see `History.import_file`."""
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
+    kinds = _choose_kinds(bound, options)
     _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
+    _check_receipt(bound, options, path, rejects)
     meter = Meter(progress)
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
-        reading(source, bound.gate, bound.kinds, limits, sealed=sealed) as file,
-        open_rejects(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
+        reading(source, bound.gate, kinds, limits, sealed=sealed) as file,
+        open_rejects(rejects, file.version, [kind.name for kind in kinds]) as rejected,
     ):
         check_follows(file, follows)
         total = None if commit_every is None else _verify(file, source, meter)
@@ -114,11 +128,20 @@ def import_file(
             bound,
             items if allow_truncated else fail_if_damaged(items, file),
             file.version,
-            Tally(bound.kinds, limit=KEPT, rejects=rejected),
+            Tally(kinds, limit=KEPT, rejects=rejected),
             options,
             commit_every=commit_every,
         )
     return _with_damage(report, file) if file.damage else report
+
+
+def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
+    """The kinds to import, in order.
+
+    Raises:
+        ValueError: There is no kind with one of the names.
+    """
+    return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
 def _check_commits(
@@ -137,6 +160,18 @@ def _check_commits(
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
     if may_roll_back and is_same_file(path, rejects):
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
+
+
+def _check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
+    """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
+    if options.receipt is None:
+        return
+    if bound.database.is_borrowed(options.session):
+        raise ValueError("receipt excludes a session that was handed over: its commit is not histio's")
+    path = receipt_path(options.receipt)
+    names = (other for other in others if isinstance(other, (str, os.PathLike)))
+    if str(path) in map(os.path.realpath, names):
+        raise ValueError("receipt: must be a file of its own")
 
 
 def _verify(file: Reading, source: Source, meter: Meter) -> int:
@@ -175,7 +210,11 @@ def _import(
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
     parts = [items] if commit_every is None else split_items(items, commit_every)
-    with Spool() as spool:
+    receipt: Receipt | None = None
+    with Spool() as spool, ExitStack() as stack:
+        if options.receipt is not None:
+            receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current, spool)
+            stack.enter_context(receipt)
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
@@ -186,7 +225,10 @@ def _import(
                     values=values,
                     truncate_times=options.truncate_times,
                     given_side=given_side,
+                    receipt=receipt,
                 )
+                if receipt is not None:
+                    receipt.begin(connection)
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
                 is_last = commit_every is None or not part
                 withheld = import_items(

@@ -1,0 +1,183 @@
+"""What commands that import runs have in common: options, exit codes, and the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+import histio
+from histio.cli.exit_codes import ExitCode
+from histio.cli.options import check_local
+from histio.cli.printing import (
+    escape,
+    pluralize,
+    print_json,
+    print_line,
+    print_table,
+    print_wrapped,
+    report_unprintable,
+    show_file,
+)
+from histio.cli.results import print_problems, print_revisions
+from histio.report import list_outcomes
+
+
+def check_import_options(*, commit_every: int | None, atomic: bool, dry_run: bool, **_: object) -> None:
+    """Raise UsageError for options of `import_options` that exclude each other."""
+    if commit_every and (atomic or dry_run):
+        raise click.UsageError("--commit-every cannot be combined with --atomic or --dry-run.")
+
+
+def check_new_files(files: Mapping[str, str | None], *, force: bool) -> None:
+    """Raise UsageError if one of *files*, by option, exists, unless *force* is set."""
+    for option, path in files.items():
+        if path is not None and os.path.lexists(path) and not force:
+            raise click.UsageError(f"{option}: {show_file(path)} exists; --force replaces it.")
+
+
+@contextmanager
+def report_commits(commit_every: int | None) -> Iterator[None]:
+    """If the block fails after commits, say that the command can be repeated."""
+    try:
+        yield
+    except BaseException:
+        if commit_every:
+            print_line("The runs committed so far are kept. To continue, repeat the command.", err=True)
+        raise
+
+
+def parse_renames(values: Sequence[str]) -> dict[str, dict[str, str]]:
+    """New slugs by member and old slug, from the values of ``--rename``."""
+    context = click.get_current_context()
+    renames: dict[str, dict[str, str]] = {}
+    for value in values:
+        is_file = Path(value).is_file()
+        rules = _read_renames(check_local(context, value)) if is_file else _parse_rename(value)
+        for member, slugs in rules.items():
+            renames.setdefault(member, {}).update(slugs)
+    return renames
+
+
+def _read_renames(path: str) -> dict[str, dict[str, str]]:
+    try:
+        rules = json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise click.UsageError(f"--rename: {show_file(path)} is not JSON: {error}") from error
+    if not isinstance(rules, dict) or not all(isinstance(slugs, dict) for slugs in rules.values()):
+        raise click.UsageError(
+            f'--rename: {show_file(path)} must look like {{"recipe_slug": {{"old": "new"}}}}.'
+        )
+    return rules
+
+
+def _parse_rename(text: str) -> dict[str, dict[str, str]]:
+    rule = re.fullmatch("([^:=]+):(.+)=(.+)", text, re.DOTALL)
+    if rule is None:
+        raise click.UsageError(f"--rename: write MEMBER:OLD=NEW or the name of a JSON file, not {text!r}.")
+    member, old, new = rule.groups()
+    return {member: {old: new}}
+
+
+def print_import(
+    report: histio.ImportReport,
+    *,
+    renames: Mapping[str, Mapping[str, str]],
+    rejects: str | None,
+    atomic: bool,
+    missing: str,
+    damage: str = "",
+    quiet: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Print the report of an import, and return the exit code.
+
+    Args:
+        report: The report.
+        renames: New slugs by member and old slug.
+        rejects: The file of ``--rejects``.
+        atomic: Whether nothing is written if a run is rejected.
+        missing: What to do about slugs of rows that do not exist.
+        damage: What to say about a truncated file.
+        quiet: Whether to print nothing unless something is wrong.
+        as_json: Whether to print JSON.
+    """
+    nothing_written = atomic and report.rejected > 0
+    accepted = report.imported or report.updated or report.skipped
+    code = ExitCode.REJECTS if report.rejected or report.truncated else ExitCode.DONE
+    if nothing_written or (report.rejected and not accepted):
+        code = ExitCode.BAD
+    done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
+    with report_unprintable(done):
+        if as_json:
+            print_json(report.to_dict())
+        elif not quiet or code is not ExitCode.DONE:
+            _print_report(report)
+            _print_renames(report, renames)
+            print_line()
+            lines = _conclude(report, nothing_written=nothing_written, rejects=rejects, missing=missing)
+            for line in [*lines, *[damage] * report.truncated] or ["Done."]:
+                print_wrapped(line)
+    return code
+
+
+def _print_report(report: histio.ImportReport) -> None:
+    """Print the counts, problems and warnings of a *report*."""
+    outcomes = list_outcomes(report)
+    rows = [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in report.by_kind.items()]
+    print_table(["kind", *outcomes], [*rows, ("total", *(getattr(report, name) for name in outcomes))])
+    print_problems("Problems", report.problems, report.problem_count)
+    print_problems("Warnings", report.warnings, report.warning_count)
+    if report.updated:
+        entries = report.entries
+        print_line(
+            f"\nLedger entries: {entries.added:,} added, {entries.changed:,} changed, "
+            f"{entries.removed:,} removed"
+        )
+        print_revisions(report)
+
+
+def _print_renames(report: histio.ImportReport, renames: Mapping[str, Mapping[str, str]]) -> None:
+    """Print how often slugs were renamed, and the rules that were not used."""
+    if renames:
+        print_line(f"\nSlugs renamed in {pluralize(report.renamed_count, 'place')}")
+    if report.renamed_count > len(report.renamed):  # the report does not list all uses
+        return
+    used = {use.old for use in report.renamed}
+    for member, slugs in renames.items():
+        for old in slugs:
+            if old not in used:
+                print_line(f"No run names {escape(old)} as {escape(member)}.")
+
+
+def _conclude(
+    report: histio.ImportReport, *, nothing_written: bool, rejects: str | None, missing: str
+) -> list[str]:
+    """What was done, and what to do next.
+
+    Args:
+        report: The report.
+        nothing_written: Whether nothing was written because runs were rejected.
+        rejects: The file of ``--rejects``.
+        missing: What to do about slugs of rows that do not exist.
+    """
+    lines = []
+    if report.dry_run:
+        lines.append("This was a dry run: nothing was written to the database.")
+    elif nothing_written:
+        lines.append(
+            "Nothing was written, because runs were rejected, and --atomic was used. "
+            "Withheld runs have no errors."
+        )
+    if any(problem.code == "unknown-reference" for problem in report.problems):
+        lines.append(missing)
+    if rejects is not None and report.rejected:
+        lines.append(f"The rejected runs are in {show_file(rejects)}: correct them and import that file.")
+    elif report.rejected and not report.dry_run:
+        lines.append("To write the rejected runs to a file, repeat the command with --rejects FILE.")
+    return lines
