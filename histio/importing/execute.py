@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -23,12 +24,14 @@ from histio.files import (
     open_rejects,
     reading,
 )
-from histio.files.raw_runs import RawItem, iter_raw_runs, leave_out, split_items
+from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.files.reading import Reading
+from histio.files.receipts import receipt_path
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
 from histio.importing.parse import Reader
+from histio.importing.receipt import Receipt
 from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
@@ -53,10 +56,11 @@ class ImportOptions:
         dry_run: Whether to roll everything back.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        receipt: The file that notes what is written; None: nothing does.
         session: To be used instead of the bound database.
 
     Raises:
-        ValueError: *on_duplicate* has another value.
+        ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
     """
 
     kinds: str | Sequence[str] | None = None
@@ -65,12 +69,15 @@ class ImportOptions:
     dry_run: bool = False
     rename: Renames | None = None
     truncate_times: bool = False
+    receipt: str | os.PathLike[str] | None = None
     session: BorrowedSession | None = None
 
     def __post_init__(self) -> None:
         allowed = get_args(OnDuplicate)
         if self.on_duplicate not in allowed:
             raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
+        if self.receipt is not None and self.dry_run:
+            raise ValueError("receipt excludes dry_run, which writes nothing")
 
 
 def import_document(
@@ -78,6 +85,7 @@ def import_document(
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     kinds = _choose_kinds(bound, options)
+    _check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
@@ -102,20 +110,20 @@ def import_file(
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
-    left_out = {kind.name for kind in bound.kinds if kind not in kinds}
     _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
+    _check_receipt(bound, options, path, rejects)
     meter = Meter(progress)
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
-        reading(source, bound.gate, bound.kinds, limits, sealed=sealed) as file,
+        reading(source, bound.gate, kinds, limits, sealed=sealed) as file,
         open_rejects(rejects, file.version, [kind.name for kind in kinds]) as rejected,
     ):
         check_follows(file, follows)
-        total = None if commit_every is None else _verify(file, source, meter, left_out)
+        total = None if commit_every is None else _verify(file, source, meter)
         if not allow_truncated:
             check_damage(file)
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
-        items = meter.count(_items(file, left_out))
+        items = meter.count(file.items())
         report = _import(
             bound,
             items if allow_truncated else fail_if_damaged(items, file),
@@ -154,16 +162,22 @@ def _check_commits(
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
 
 
-def _verify(file: Reading, source: Source, meter: Meter, left_out: Collection[str]) -> int:
+def _check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
+    """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
+    if options.receipt is None:
+        return
+    if bound.database.is_borrowed(options.session):
+        raise ValueError("receipt excludes a session that was handed over: its commit is not histio's")
+    path = receipt_path(options.receipt)
+    names = (other for other in others if isinstance(other, (str, os.PathLike)))
+    if str(path) in map(os.path.realpath, names):
+        raise ValueError("receipt: must be a file of its own")
+
+
+def _verify(file: Reading, source: Source, meter: Meter) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in with_pauses(meter.count(_items(file, left_out, again=True))))
-
-
-def _items(file: Reading, left_out: Collection[str], *, again: bool = False) -> Iterable[RawItem]:
-    """The items of *file*, apart from those of the kinds that are *left_out*."""
-    items = file.items(again=again)
-    return leave_out(items, left_out) if left_out else items
+    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
 
 
 def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
@@ -192,7 +206,11 @@ def _import(
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
     parts = [items] if commit_every is None else split_items(items, commit_every)
-    with Spool() as spool:
+    receipt: Receipt | None = None
+    with Spool() as spool, ExitStack() as stack:
+        if options.receipt is not None:
+            receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current, spool)
+            stack.enter_context(receipt)
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
@@ -202,7 +220,10 @@ def _import(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    receipt=receipt,
                 )
+                if receipt is not None:
+                    receipt.begin(connection)
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
                 is_last = commit_every is None or not part
                 withheld = import_items(
