@@ -69,10 +69,9 @@ def _check_keys(
     """Raise BindingError if a reference of *table* names rows by a key that their records do not have."""
     for named in table.all_references:
         mapper = named.relation.mapper
-        found = _kind_of(mapper, catalog)
         keys = [(member, path) for member, chain in named.slugs.items() for path in chain[0]]
-        for member, path in keys if found is not None else ():
-            for lacking, name in _lacking(found.table, path, catalog, values, acting):
+        for kind, (member, path) in itertools.product(_kinds_with(mapper, catalog), keys):
+            for lacking, name in _lacking(kind.table, path, catalog, values, acting):
                 place = f"{type(table.schema).__name__}.{table.names[member]}"
                 text = (
                     f"{place} names rows of {mapper.class_.__name__} by {path!r}, but these records have no "
@@ -81,8 +80,9 @@ def _check_keys(
                 raise binding_error(lacking.schema, text, advice=_advice(lacking.mapper, name))
 
 
-def _kind_of(mapper: Mapper[Any], catalog: Sequence[Kind]) -> Kind | None:
-    return next((kind for kind in catalog if _share_rows(kind.table.mapper, mapper)), None)
+def _kinds_with(mapper: Mapper[Any], catalog: Sequence[Kind]) -> list[Kind]:
+    """The kinds of the *catalog* that may have rows of *mapper*."""
+    return [kind for kind in catalog if _share_rows(kind.table.mapper, mapper)]
 
 
 def _lacking(
@@ -98,8 +98,7 @@ def _lacking(
         return
     way = relation(table.mapper, step)
     if any(each.relation.local == way.local for each in table.references):
-        found = _kind_of(way.mapper, catalog)
-        further = [] if found is None else [found.table]
+        further = [kind.table for kind in _kinds_with(way.mapper, catalog)]
     else:
         further = [each.table for each in table.ledgers if each.relation.remote == way.remote]
         if not further:
