@@ -135,8 +135,13 @@ class AsyncHistory:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The names of the kinds, in the order of their lists in a document."""
+        """The names of the kinds of run, in the order of their lists in a document."""
         return self._history.kinds
+
+    @property
+    def catalog(self) -> tuple[str, ...]:
+        """The names of the catalog kinds, in the order of their lists in a document."""
+        return self._history.catalog
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import inspect
-import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from histio.importing.run import OnDuplicate
 from histio.importing.run_order import sort_kinds
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of
+from histio.kinds.catalog import check_catalog
 from histio.kinds.gate import Gate
 from histio.kinds.json_schema import VERSION, published_or_derived
 from histio.kinds.table import Kind
@@ -97,9 +97,11 @@ class History:
             tuple(schemas[kind] for kind in runs), tuple(schemas[kind] for kind in rows), versions.current
         )
         gate = Gate(rules, older=versions.upgrades, has_json=any(kind.has_json for kind in every))
-        check_accounts(every, values=constants, acting=customized_tables(every))
+        acting = customized_tables(every)
+        check_catalog(rows, runs, values=constants, acting=acting)
+        check_accounts(every, values=constants, acting=acting)
         self.bound = Bound(runs, gate, versions, Database(bind, every), constants, rows)
-        for line in explain_slow_imports(runs):
+        for line in explain_slow_imports(every):
             _log.info(line)
 
     @classmethod
@@ -500,8 +502,7 @@ def _sort_schemas(
     The last value has the schema of each kind.
 
     Raises:
-        BindingError: A schema has another base class, two have the same kind or collection, or catalog rows
-            refer to runs.
+        BindingError: A schema has another base class, or two have the same kind or collection.
     """
     for base, schemas in ((RunSchema, runs), (CatalogSchema, catalog or ())):
         for schema in schemas:
@@ -517,9 +518,4 @@ def _sort_schemas(
         raise BindingError(f"two schemas have the same kind or collection: {names}")
     rows = tuple(kind for kind in sorted_kinds if kind.is_catalog)
     others = tuple(kind for kind in sorted_kinds if not kind.is_catalog)
-    for row, run in itertools.product(rows, others):
-        if any(row.refers_to(run)):
-            raise BindingError(
-                f"catalog: {row.name} refers to {run.name}, but catalog rows are written before runs"
-            )
     return rows, others, by_kind
