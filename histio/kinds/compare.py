@@ -158,7 +158,7 @@ class Comparison:
 def contrast(given: object, stored: object, sides: tuple[str, str], *, none: str = "null") -> str:
     """Two different values with the names of their sides, such as ``file 7, database 29``.
 
-    *none*: what stands for None.
+    *none*: the text for None.
     """
     ours, theirs = (none if value is None else quote(value) for value in (given, stored))
     difference = describe_look_alike(given, stored, sides)
