@@ -307,7 +307,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(home, run):
 
 
 CHANGES = f"""
-Changes: 4 changes in 2 runs
+Changes: 4 in 2 runs
   production_run {number(1)}
     /actual_yield: 92 → 7
     /consumptions/0/total_cost: '2.5000' → '2.6000'
@@ -338,7 +338,7 @@ def test_the_changes_of_twenty_runs_are_shown_and_the_others_are_counted(home, r
         production_run(1, consumptions=many), *(production_run(n, notes=None) for n in range(2, 31))
     )
     code, printed, _ = run(f"import {file} --on-duplicate update --dry-run {BRANCH}")
-    assert (code, "Changes: 55 changes in 30 runs\n" in printed) == (0, True)
+    assert (code, "Changes: 55 in 30 runs\n" in printed) == (0, True)
     assert printed.count("    /") == 20 + 19
     assert "    … and 6 more\n" in printed
     assert "  … and 10 more runs with 10 changes\n" in printed
