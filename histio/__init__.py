@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from histio.page import report_page
     from histio.progress import Progress
     from histio.records import CatalogSchema, RecordSchema, RunSchema
-    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
+    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming, Revision
     from histio.schemas import (
         AssemblyFinishedUnitConsumptionSchema,
         AssemblyPackagingConsumptionSchema,
@@ -154,6 +154,7 @@ __all__ = [
     "RecordSchema",
     "ReferencedRow",
     "Renaming",
+    "Revision",
     "RunRef",
     "RunSchema",
     "RunUUID",
@@ -233,7 +234,15 @@ _PLACES = {
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
     "histio.records": ("CatalogSchema", "RecordSchema", "RunSchema"),
-    "histio.report": ("Counts", "EntryCounts", "ExportReport", "ImportReport", "Problem", "Renaming"),
+    "histio.report": (
+        "Counts",
+        "EntryCounts",
+        "ExportReport",
+        "ImportReport",
+        "Problem",
+        "Renaming",
+        "Revision",
+    ),
     "histio.schemas": (
         "AssemblyFinishedUnitConsumptionSchema",
         "AssemblyPackagingConsumptionSchema",

@@ -90,7 +90,7 @@ def import_document(
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, kinds)
-    return _import(bound, items, document["version"], Tally(kinds), options)
+    return _import(bound, items, document["version"], Tally(kinds), options, given_side="document")
 
 
 def import_file(
@@ -199,8 +199,12 @@ def _import(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
+    given_side: str = "file",
 ) -> ImportReport:
-    """Import *items* in one transaction, or in one for every *commit_every* of them."""
+    """Import *items* in one transaction, or in one for every *commit_every* of them.
+
+    *given_side*: what messages call the side that the items come from.
+    """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
@@ -220,6 +224,7 @@ def _import(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    given_side=given_side,
                     receipt=receipt,
                 )
                 if receipt is not None:
