@@ -52,6 +52,8 @@ class ImportOptions:
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
         session: To be used instead of the bound database.
+        compare: Whether to warn where the database stores another value than it was given. False: only if
+            it may do so, as with triggers.
 
     Raises:
         ValueError: *on_duplicate* has another value.
@@ -63,6 +65,7 @@ class ImportOptions:
     rename: Renames | None = None
     truncate_times: bool = False
     session: BorrowedSession | None = None
+    compare: bool = False
 
     def __post_init__(self) -> None:
         allowed = get_args(OnDuplicate)
@@ -78,7 +81,7 @@ def import_document(
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, bound.kinds)
-    return _import(bound, items, document["version"], Tally(bound.kinds), options)
+    return import_runs(bound, items, document["version"], Tally(bound.kinds), options)
 
 
 def import_file(
@@ -97,7 +100,9 @@ def import_file(
     """Import the runs of the file at *path*; see `History.import_file`."""
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
-    _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
+    check_commits(bound, options, commit_every)
+    if is_same_file(path, rejects) and _may_roll_back(bound, options):
+        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
     meter = Meter(progress)
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
@@ -110,7 +115,7 @@ def import_file(
             check_damage(file)
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
         items = meter.count(file.items())
-        report = _import(
+        report = import_runs(
             bound,
             items if allow_truncated else fail_if_damaged(items, file),
             file.version,
@@ -121,22 +126,16 @@ def import_file(
     return _with_damage(report, file) if file.damage else report
 
 
-def _check_commits(
-    bound: Bound,
-    path: FilePath,
-    options: ImportOptions,
-    *,
-    rejects: FilePath | None,
-    commit_every: int | None,
-) -> None:
-    """Raise ValueError where other options exclude that the import may be rolled back."""
-    may_roll_back = options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+def _may_roll_back(bound: Bound, options: ImportOptions) -> bool:
+    return options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+
+
+def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None) -> None:
+    """Raise ValueError if *commit_every* is not a positive integer, or the import may be rolled back."""
     if commit_every is not None:
         check_positive(commit_every=commit_every)
-        if may_roll_back:
+        if _may_roll_back(bound, options):
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
-    if may_roll_back and is_same_file(path, rejects):
-        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
 
 
 def _verify(file: Reading, source: Source, meter: Meter) -> int:
@@ -156,7 +155,7 @@ def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
     )
 
 
-def _import(
+def import_runs(
     bound: Bound,
     items: Iterable[RawItem],
     version: str,
@@ -165,7 +164,16 @@ def _import(
     *,
     commit_every: int | None = None,
 ) -> ImportReport:
-    """Import *items* in one transaction, or in one for every *commit_every* of them."""
+    """Import *items* in one transaction, or in one for every *commit_every* of them.
+
+    Args:
+        bound: The history.
+        items: If the iterator raises, what has not been committed is rolled back.
+        version: The version of the format that the runs have.
+        tally: Counts the outcomes, and receives the problems.
+        options: The options.
+        commit_every: The number of runs in a transaction; None: all.
+    """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
@@ -191,6 +199,7 @@ def _import(
                     habits=habits,
                     unit_of_work=unit_of_work,
                     on_duplicate=options.on_duplicate,
+                    compare=options.compare,
                     last=is_last,
                     atomic=options.atomic,
                     dry_run=options.dry_run,

@@ -19,6 +19,7 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.places import is_one_file, share_tables
 from histio.database.dialects.raw import (
     BETWEEN,
     BETWEEN_ROWS,
@@ -112,6 +113,7 @@ __all__ = [
     "is_conversion_error",
     "is_database",
     "is_interruption",
+    "is_one_file",
     "is_one_of",
     "is_time",
     "keeps_instants",
@@ -132,6 +134,7 @@ __all__ = [
     "savepoint",
     "second_digits",
     "set_up",
+    "share_tables",
     "small_packets",
     "sort_key",
     "stored_columns",
