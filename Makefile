@@ -87,7 +87,7 @@ bench-memory: $(VENV)/group-bench
 # Writes the published schema, derived from the marshmallow schemas. A test compares the two.
 schema: $(VENV)/histio
 	$(VENV)/bin/python -c 'import json; from histio import schemas; from histio.kinds import json_schema; \
-	  print(json.dumps(json_schema.derive(schemas.BUNDLED), indent=2))' > schemas/history-1.0.schema.json
+	  print(json.dumps(json_schema.derive(schemas.BUNDLED, schemas.BUNDLED_CATALOG), indent=2))' > schemas/history-1.0.schema.json
 
 # The wheel and the source distribution, checked, in dist.
 DIST := dist

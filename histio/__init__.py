@@ -6,9 +6,10 @@ the models of `histio.models`, there are four functions, such as `export_product
 `check_file`, `inspect_file`, `references` and `audit` examine files before you import them. `diff` compares
 histories, `merge` joins files, and `report_page` writes an HTML report.
 
-Subclass `RunSchema` and `RecordSchema` to describe your own kinds of run. `histio.audits` has rules for their
-numbers, `histio.charts` has charts for the report, and `histio.testing` tests a binding. What is wrong with a
-document is reported as a `Problem`; errors are subclasses of `HistioError`.
+Subclass `RunSchema`, `RecordSchema` and `CatalogSchema` to describe your own kinds of run, their ledgers, and
+the rows that they refer to. `histio.audits` has rules for their numbers, `histio.charts` has charts for the
+report, and `histio.testing` tests a binding. What is wrong with a document is reported as a `Problem`; errors
+are subclasses of `HistioError`.
 """
 
 import warnings
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from histio.async_history import AsyncHistory, create_async_engine
-    from histio.auto import AutoRecordSchema, AutoRunSchema
+    from histio.auto import AutoCatalogSchema, AutoRecordSchema, AutoRunSchema
     from histio.comparing.changes import Change
     from histio.comparing.diff import Difference, diff
     from histio.comparing.merge import merge
@@ -65,22 +66,32 @@ if TYPE_CHECKING:
     )
     from histio.page import report_page
     from histio.progress import Progress
-    from histio.records import RecordSchema, RunSchema
+    from histio.records import CatalogSchema, RecordSchema, RunSchema
     from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
     from histio.schemas import (
         AssemblyFinishedUnitConsumptionSchema,
         AssemblyPackagingConsumptionSchema,
         AssemblyRunSchema,
+        FinishedGoodSchema,
+        FinishedUnitSchema,
+        IngredientSchema,
         ProductionConsumptionSchema,
         ProductionRunSchema,
+        ProductSchema,
+        RecipeSchema,
     )
     from histio.typing import (
         AssemblyFinishedUnitConsumptionRecord,
         AssemblyPackagingConsumptionRecord,
         AssemblyRunRecord,
+        FinishedGoodRecord,
+        FinishedUnitRecord,
         HistoryDocument,
+        IngredientRecord,
         ProductionConsumptionRecord,
         ProductionRunRecord,
+        ProductRecord,
+        RecipeRecord,
     )
 
 __all__ = [
@@ -91,12 +102,14 @@ __all__ = [
     "AssemblyRunRecord",
     "AssemblyRunSchema",
     "AsyncHistory",
+    "AutoCatalogSchema",
     "AutoRecordSchema",
     "AutoRunSchema",
     "BindingError",
     "BindingFault",
     "Boolean",
     "Bytes",
+    "CatalogSchema",
     "Change",
     "Choice",
     "Counts",
@@ -108,12 +121,18 @@ __all__ = [
     "Epoch",
     "ExportError",
     "ExportReport",
+    "FinishedGoodRecord",
+    "FinishedGoodSchema",
+    "FinishedUnitRecord",
+    "FinishedUnitSchema",
     "FixedDecimal",
     "HistioError",
     "History",
     "HistoryDocument",
     "ImportReport",
     "ImportSummary",
+    "IngredientRecord",
+    "IngredientSchema",
     "Inspection",
     "Integer",
     "Json",
@@ -121,11 +140,15 @@ __all__ = [
     "NotConfiguredError",
     "Number",
     "Problem",
+    "ProductRecord",
+    "ProductSchema",
     "ProductionConsumptionRecord",
     "ProductionConsumptionSchema",
     "ProductionRunRecord",
     "ProductionRunSchema",
     "Progress",
+    "RecipeRecord",
+    "RecipeSchema",
     "RecordSchema",
     "ReferencedRow",
     "Renaming",
@@ -158,7 +181,7 @@ __all__ = [
 # Where each name is defined. A module is imported when one of its names is used, so `import histio` is fast.
 _PLACES = {
     "histio.async_history": ("AsyncHistory", "create_async_engine"),
-    "histio.auto": ("AutoRecordSchema", "AutoRunSchema"),
+    "histio.auto": ("AutoCatalogSchema", "AutoRecordSchema", "AutoRunSchema"),
     "histio.inspecting.audit": ("audit",),
     "histio.inspecting.check": ("check_file",),
     "histio.database.dialects": ("create_engine", "is_conflict"),
@@ -206,22 +229,32 @@ _PLACES = {
     "histio.comparing.merge": ("merge",),
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
-    "histio.records": ("RecordSchema", "RunSchema"),
+    "histio.records": ("CatalogSchema", "RecordSchema", "RunSchema"),
     "histio.report": ("Counts", "EntryCounts", "ExportReport", "ImportReport", "Problem", "Renaming"),
     "histio.schemas": (
         "AssemblyFinishedUnitConsumptionSchema",
         "AssemblyPackagingConsumptionSchema",
         "AssemblyRunSchema",
+        "FinishedGoodSchema",
+        "FinishedUnitSchema",
+        "IngredientSchema",
         "ProductionConsumptionSchema",
         "ProductionRunSchema",
+        "ProductSchema",
+        "RecipeSchema",
     ),
     "histio.typing": (
         "AssemblyFinishedUnitConsumptionRecord",
         "AssemblyPackagingConsumptionRecord",
         "AssemblyRunRecord",
+        "FinishedGoodRecord",
+        "FinishedUnitRecord",
         "HistoryDocument",
+        "IngredientRecord",
         "ProductionConsumptionRecord",
         "ProductionRunRecord",
+        "ProductRecord",
+        "RecipeRecord",
     ),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}

@@ -25,7 +25,7 @@ from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
-from histio.records import RunSchema
+from histio.records import CatalogSchema, RunSchema
 from histio.redact import quote_redacted, redact
 from histio.report import ExportReport, ImportReport, Problem
 from histio.tuning import tuned, tuning
@@ -81,6 +81,8 @@ class AsyncHistory:
         kinds: The schemas of the kinds of run. Without any: the bundled production runs and assembly runs.
             Kinds whose runs refer to each other are sorted into the order in which they can be imported;
             kinds that refer to each other in a circle keep their order.
+        catalog: The schemas of rows that runs refer to, such as recipes, so that they can travel with the
+            runs. None: the bundled ones if *kinds* are the bundled ones, otherwise none.
         version: The version of the format of these kinds; None: the version of the published schema.
         upgrades: How to upgrade records of older versions: by version, a function that turns a record into
             one of the next version, or a mapping from kind to such a function. It gets a copy.
@@ -98,6 +100,7 @@ class AsyncHistory:
         bind: AsyncBind = None,
         /,
         *kinds: type[RunSchema],
+        catalog: Sequence[type[CatalogSchema]] | None = None,
         version: str | None = None,
         upgrades: Upgrades | None = None,
         values: Constants | None = None,
@@ -109,7 +112,9 @@ class AsyncHistory:
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))
         self._borrowed = None if own else _check_async(bound)
         sync_bind = _sync_bind(bound) if own else None
-        self._history = History(sync_bind, *kinds, version=version, upgrades=upgrades, values=values)
+        self._history = History(
+            sync_bind, *kinds, catalog=catalog, version=version, upgrades=upgrades, values=values
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -305,6 +310,7 @@ class AsyncHistory:
         self,
         document: dict[str, Any] | HistoryDocument,
         *,
+        kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
         dry_run: bool = False,
@@ -320,6 +326,8 @@ class AsyncHistory:
 
         Args:
             document: A document such as `export_document` returns; not changed.
+            kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
+                checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
@@ -332,12 +340,14 @@ class AsyncHistory:
 
         Raises:
             DocumentError: The document as a whole cannot be read; nothing was written.
+            ValueError: There is no kind with one of the names in *kinds*.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
         return await _in_greenlet(
             self._history.import_document,
             document,
+            kinds=kinds,
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,
@@ -351,6 +361,7 @@ class AsyncHistory:
         path: FilePath,
         /,
         *,
+        kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
         dry_run: bool = False,
@@ -375,6 +386,8 @@ class AsyncHistory:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+            kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
+                checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
@@ -406,7 +419,8 @@ class AsyncHistory:
             DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
             ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
-                *allow_truncated*; or a limit is not a positive integer.
+                *allow_truncated*; a limit is not a positive integer; or there is no kind with one of the
+                names in *kinds*.
             OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
                 after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
@@ -415,6 +429,7 @@ class AsyncHistory:
         return await _in_greenlet(
             self._history.import_file,
             path,
+            kinds=kinds,
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,

@@ -15,7 +15,7 @@ from histio.kinds.fields import RunUUID, Text
 from histio.kinds.fields.texts import UUID_LENGTHS
 from histio.kinds.machinery import column_machinery
 from histio.kinds.mapping import find_column, mapper_of
-from histio.records import RecordSchema, RunSchema
+from histio.records import CatalogSchema, RecordSchema, RunSchema
 
 
 class _ColumnField(SQLAlchemyAutoField):
@@ -101,4 +101,19 @@ class AutoRunSchema(RunSchema, AutoRecordSchema):
             lines = Nested(LineSchema, many=True)
 
     The run's identity is the column ``uuid``, or the one that ``Meta.identity`` names.
+    """
+
+
+class AutoCatalogSchema(CatalogSchema, AutoRecordSchema):
+    """The base of a catalog kind's schema that has a field for each plain column of its model.
+
+    Surrogate primary keys, discriminators, version counters, computed columns and foreign keys get no field:
+    declare a `Slug` for each foreign key. A declared field replaces the automatic one, and ``Meta.exclude``
+    leaves columns out.
+
+        class CustomerSchema(AutoCatalogSchema):
+            class Meta:
+                model, kind, collection, identity = Customer, "customer", "customers", "code"
+
+    The row's identity is what ``Meta.identity`` names, or the column ``uuid``.
     """

@@ -27,6 +27,7 @@ class Bound:
         versions: The versions of the format that can be read.
         database: Opens connections to the database that holds the runs.
         values: What an import writes to columns that the format leaves out.
+        catalog: The kinds of the rows that runs refer to, in the order of their lists in a document.
         import_plans: By dialect, the plan of imports, which is made once.
     """
 
@@ -35,9 +36,15 @@ class Bound:
     versions: Versions
     database: Database
     values: Constants
+    catalog: tuple[Kind, ...] = ()
     import_plans: RememberedByDialect[Any] = field(
         default_factory=RememberedByDialect, repr=False, compare=False
     )
+
+    @property
+    def all_kinds(self) -> tuple[Kind, ...]:
+        """The catalog kinds, then the kinds of run."""
+        return (*self.catalog, *self.kinds)
 
     @property
     def has_database(self) -> bool:
@@ -50,7 +57,7 @@ class Bound:
         Raises:
             BindingError: *bind* is not a database, or cannot hold the kinds.
         """
-        return replace(self, database=Database(bind, self.kinds))
+        return replace(self, database=Database(bind, self.all_kinds))
 
     def choose(self, names: str | Sequence[str] | None) -> list[Kind]:
         """The kinds with these *names*, in the order of `kinds`; None: all kinds.

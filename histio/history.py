@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import inspect
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -32,9 +33,9 @@ from histio.kinds.json_schema import VERSION, published_or_derived
 from histio.kinds.table import Kind
 from histio.kinds.versions import Upgrades, Versions
 from histio.progress import Report
-from histio.records import RunSchema
+from histio.records import CatalogSchema, RecordSchema, RunSchema
 from histio.report import ExportReport, ImportReport, Problem
-from histio.schemas import BUNDLED
+from histio.schemas import BUNDLED, BUNDLED_CATALOG
 from histio.typing import HistoryDocument
 from histio.wire import quote
 
@@ -60,6 +61,8 @@ class History:
         kinds: The schemas of the kinds of run. Without any: the bundled production runs and assembly runs.
             Kinds whose runs refer to each other are sorted into the order in which they can be imported;
             kinds that refer to each other in a circle keep their order.
+        catalog: The schemas of rows that runs refer to, such as recipes, so that they can travel with the
+            runs. None: the bundled ones if *kinds* are the bundled ones, otherwise none.
         version: The version of the format of these kinds; None: the version of the published schema.
         upgrades: How to upgrade records of older versions: by version, a function that turns a record into
             one of the next version, or a mapping from kind to such a function. It gets a copy.
@@ -79,20 +82,23 @@ class History:
         bind: Bind = None,
         /,
         *kinds: type[RunSchema],
+        catalog: Sequence[type[CatalogSchema]] | None = None,
         version: str | None = None,
         upgrades: Upgrades | None = None,
         values: Constants | None = None,
     ) -> None:
-        schemas = _by_kind(kinds or BUNDLED)
-        ordered = tuple(sort_kinds(list(schemas)))
+        rows, runs, schemas = _sort_schemas(kinds or BUNDLED, catalog)
+        every = (*rows, *runs)
         constants = dict(values or {})
-        versions = Versions(version or VERSION, upgrades or {}, kinds=tuple(kind.name for kind in ordered))
-        check_values(constants, ordered)
-        rules = published_or_derived(tuple(schemas[kind] for kind in ordered), versions.current)
-        gate = Gate(rules, older=versions.upgrades, has_json=any(kind.has_json for kind in ordered))
-        check_accounts(ordered, values=constants, acting=customized_tables(ordered))
-        self.bound = Bound(ordered, gate, versions, Database(bind, ordered), constants)
-        for line in explain_slow_imports(ordered):
+        versions = Versions(version or VERSION, upgrades or {}, kinds=_names(runs), catalog=_names(rows))
+        check_values(constants, every)
+        rules = published_or_derived(
+            tuple(schemas[kind] for kind in runs), tuple(schemas[kind] for kind in rows), versions.current
+        )
+        gate = Gate(rules, older=versions.upgrades, has_json=any(kind.has_json for kind in every))
+        check_accounts(every, values=constants, acting=customized_tables(every))
+        self.bound = Bound(runs, gate, versions, Database(bind, every), constants, rows)
+        for line in explain_slow_imports(runs):
             _log.info(line)
 
     @classmethod
@@ -118,8 +124,13 @@ class History:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The names of the kinds, in the order of their lists in a document."""
-        return tuple(kind.name for kind in self.bound.kinds)
+        """The names of the kinds of run, in the order of their lists in a document."""
+        return _names(self.bound.kinds)
+
+    @property
+    def catalog(self) -> tuple[str, ...]:
+        """The names of the catalog kinds, in the order of their lists in a document."""
+        return _names(self.bound.catalog)
 
     @property
     def version(self) -> str:
@@ -282,6 +293,7 @@ class History:
         self,
         document: dict[str, Any] | HistoryDocument,
         *,
+        kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
         dry_run: bool = False,
@@ -297,6 +309,8 @@ class History:
 
         Args:
             document: A document such as `export_document` returns; not changed.
+            kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
+                checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
@@ -309,10 +323,12 @@ class History:
 
         Raises:
             DocumentError: The document as a whole cannot be read; nothing was written.
+            ValueError: There is no kind with one of the names in *kinds*.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
         options = ImportOptions(
+            kinds=kinds,
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,
@@ -327,6 +343,7 @@ class History:
         path: FilePath,
         /,
         *,
+        kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
         atomic: bool = False,
         dry_run: bool = False,
@@ -351,6 +368,8 @@ class History:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+            kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
+                checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
@@ -382,13 +401,15 @@ class History:
             DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
             ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
-                *allow_truncated*; or a limit is not a positive integer.
+                *allow_truncated*; a limit is not a positive integer; or there is no kind with one of the
+                names in *kinds*.
             OSError: The file cannot be read, or the rejects cannot be written. The last of them are written
                 after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
         options = ImportOptions(
+            kinds=kinds,
             on_duplicate=on_duplicate,
             atomic=atomic,
             dry_run=dry_run,
@@ -451,17 +472,40 @@ class History:
         return explain(self.bound, session)
 
 
-def _by_kind(schemas: Sequence[Any]) -> dict[Kind, type[RunSchema]]:
-    """The kinds that *schemas* describe, each with its schema.
+def _names(kinds: Iterable[Kind]) -> tuple[str, ...]:
+    return tuple(kind.name for kind in kinds)
+
+
+def _sort_schemas(
+    runs: Sequence[Any], catalog: Sequence[Any] | None
+) -> tuple[tuple[Kind, ...], tuple[Kind, ...], Mapping[Kind, type[RecordSchema]]]:
+    """The kinds of the *catalog* and of the *runs*, each in the order in which they can be imported.
+
+    None as *catalog* means the bundled one with the bundled kinds, and none with other kinds.
+
+    The last value has the schema of each kind.
 
     Raises:
-        BindingError: A schema is not a schema of runs, or two have the same kind or collection.
+        BindingError: A schema has another base class, two have the same kind or collection, or catalog rows
+            refer to runs.
     """
-    for schema in schemas:
-        if not (inspect.isclass(schema) and issubclass(schema, RunSchema)):
-            raise BindingError(f"a kind is a subclass of RunSchema, not {quote(schema)}")
-    kinds = {kind_of(schema): schema for schema in schemas}
-    if min(len({kind.name for kind in kinds}), len({kind.collection for kind in kinds})) < len(schemas):
-        names = ", ".join(f"{kind.name} in {kind.collection}" for kind in sort_kinds(list(kinds)))
+    for base, schemas in ((RunSchema, runs), (CatalogSchema, catalog or ())):
+        for schema in schemas:
+            if not (inspect.isclass(schema) and issubclass(schema, base)):
+                what = "a kind" if base is RunSchema else "catalog: a kind"
+                raise BindingError(f"{what} is a subclass of {base.__name__}, not {quote(schema)}")
+    if catalog is None:
+        catalog = BUNDLED_CATALOG if set(runs) == set(BUNDLED) else ()
+    by_kind = {kind_of(schema): schema for schema in (*catalog, *runs)}
+    sorted_kinds = sort_kinds(list(by_kind))
+    if min(len(set(_names(by_kind))), len({kind.collection for kind in by_kind})) < len(runs) + len(catalog):
+        names = ", ".join(f"{kind.name} in {kind.collection}" for kind in sorted_kinds)
         raise BindingError(f"two schemas have the same kind or collection: {names}")
-    return kinds
+    rows = tuple(kind for kind in sorted_kinds if kind.is_catalog)
+    others = tuple(kind for kind in sorted_kinds if not kind.is_catalog)
+    for row, run in itertools.product(rows, others):
+        if any(row.refers_to(run)):
+            raise BindingError(
+                f"catalog: {row.name} refers to {run.name}, but catalog rows are written before runs"
+            )
+    return rows, others, by_kind

@@ -175,6 +175,25 @@ class RunSchema(RecordSchema):
         super().on_bind_field(field_name, field_obj)
 
 
+class CatalogSchema(RecordSchema):
+    """The rows of a table that runs refer to, such as recipes, which can travel with the runs.
+
+    ``Meta`` names the ``model``, the ``kind`` (the singular name, such as ``recipe``), the ``collection``
+    (the name of the list in a document) and the ``identity``: the key by which every database knows a row,
+    such as ``"slug"``. By a `Slug`, rows may refer to rows of other catalog kinds or of their own kind, but
+    not to runs. Exports sort rows by their identity.
+
+    A `RunUUID` that is not the identity is used only where the row is created.
+    """
+
+    is_catalog: ClassVar[bool] = True
+
+    class Meta(BaseSchema.Meta):
+        kind: ClassVar[str]
+        collection: ClassVar[str]
+        timestamp: ClassVar[None] = None
+
+
 @functools.cache
 def _bind(cls: Any, model: Any) -> Any:
     mapper_of(model)

@@ -1,4 +1,4 @@
-"""The bundled kinds of run, each described by a marshmallow schema.
+"""The bundled kinds of run and of catalog row, each described by a marshmallow schema.
 
 A schema names its model; its fields declare which members are columns, slugs of related rows and ledgers.
 Exports, checks, imports and the published JSON Schema are derived from it.
@@ -14,7 +14,7 @@ from histio import models
 from histio.kinds.audits import AtMost, Audit, NotEmpty, PerUnit, Sum
 from histio.kinds.charts import Compare
 from histio.kinds.fields import FixedDecimal, Integer, RunUUID, Slug, Text, UtcTimestamp
-from histio.records import RecordSchema, RunSchema
+from histio.records import CatalogSchema, RecordSchema, RunSchema
 
 _RECORDED = ("created_at", "updated_at")
 
@@ -214,4 +214,117 @@ class AssemblyRunSchema(RunSchema):
     )
 
 
+class _BundledCatalogSchema(CatalogSchema):
+    class Meta(CatalogSchema.Meta):
+        identity = "slug"
+        optional = ("uuid", *_RECORDED)
+
+
+def _slug(what: str, example: str) -> Slug:
+    return Slug(required=True, description=f"Identifies {what} across databases.", example=example)
+
+
+def _name(what: str, example: str) -> Text:
+    return Text(required=True, description=f"What people call {what}.", example=example)
+
+
+def _row_uuid() -> RunUUID:
+    return RunUUID(
+        description="The UUID of the row where it is created; left out: a new one.",
+        example="7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11",
+    )
+
+
+class IngredientSchema(_BundledCatalogSchema):
+    """What recipes use and products contain."""
+
+    class Meta(_BundledCatalogSchema.Meta):
+        model = models.Ingredient
+        kind = "ingredient"
+        collection = "ingredients"
+
+    slug = _slug("the ingredient", "flour")
+    display_name = _name("the ingredient", "Flour")
+    uuid = _row_uuid()
+    created_at = _created_at()
+    updated_at = _updated_at()
+
+
+class RecipeSchema(_BundledCatalogSchema):
+    """What production runs follow."""
+
+    class Meta(_BundledCatalogSchema.Meta):
+        model = models.Recipe
+        kind = "recipe"
+        collection = "recipes"
+
+    slug = _slug("the recipe", "chocolate-chip-cookies")
+    name = _name("the recipe", "Chocolate Chip Cookies")
+    uuid = _row_uuid()
+    created_at = _created_at()
+    updated_at = _updated_at()
+
+
+class FinishedUnitSchema(_BundledCatalogSchema):
+    """What one recipe yields."""
+
+    class Meta(_BundledCatalogSchema.Meta):
+        model = models.FinishedUnit
+        kind = "finished_unit"
+        collection = "finished_units"
+
+    slug = _slug("the unit", "chocolate-chip-cookie")
+    display_name = _name("the unit", "Chocolate Chip Cookie")
+    recipe_slug = Slug(
+        "recipe",
+        required=True,
+        description="The recipe that yields the unit.",
+        example="chocolate-chip-cookies",
+    )
+    uuid = _row_uuid()
+    created_at = _created_at()
+    updated_at = _updated_at()
+
+
+class FinishedGoodSchema(_BundledCatalogSchema):
+    """What assembly runs put together."""
+
+    class Meta(_BundledCatalogSchema.Meta):
+        model = models.FinishedGood
+        kind = "finished_good"
+        collection = "finished_goods"
+
+    slug = _slug("the finished good", "cookie-gift-bag")
+    display_name = _name("the finished good", "Cookie Gift Bag")
+    uuid = _row_uuid()
+    created_at = _created_at()
+    updated_at = _updated_at()
+
+
+class ProductSchema(_BundledCatalogSchema):
+    """What is bought of one ingredient, such as packaging."""
+
+    class Meta(_BundledCatalogSchema.Meta):
+        model = models.Product
+        kind = "product"
+        collection = "products"
+
+    slug = _slug("the product", "cellophane-bag-100ct")
+    product_name = _name("the product", "Cellophane Bags, 100 Count")
+    ingredient_slug = Slug(
+        "ingredient", required=True, description="The ingredient of the product.", example="cellophane-bag"
+    )
+    uuid = _row_uuid()
+    created_at = _created_at()
+    updated_at = _updated_at()
+
+
 BUNDLED: tuple[type[RunSchema], ...] = (ProductionRunSchema, AssemblyRunSchema)
+
+BUNDLED_CATALOG: tuple[type[CatalogSchema], ...] = (
+    IngredientSchema,
+    RecipeSchema,
+    FinishedUnitSchema,
+    FinishedGoodSchema,
+    ProductSchema,
+)

@@ -83,10 +83,67 @@ class AssemblyRunRecord(TypedDict):
     packaging_consumptions: NotRequired[list[AssemblyPackagingConsumptionRecord]]
 
 
+class IngredientRecord(TypedDict):
+    """An ingredient of the catalog."""
+
+    slug: str
+    display_name: str
+    uuid: NotRequired[str]
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
+class RecipeRecord(TypedDict):
+    """A recipe of the catalog."""
+
+    slug: str
+    name: str
+    uuid: NotRequired[str]
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
+class FinishedUnitRecord(TypedDict):
+    """A finished unit of the catalog, with the recipe that yields it."""
+
+    slug: str
+    display_name: str
+    recipe_slug: str
+    uuid: NotRequired[str]
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
+class FinishedGoodRecord(TypedDict):
+    """A finished good of the catalog."""
+
+    slug: str
+    display_name: str
+    uuid: NotRequired[str]
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
+class ProductRecord(TypedDict):
+    """A product of the catalog, with the ingredient that it contains."""
+
+    slug: str
+    product_name: str
+    ingredient_slug: str
+    uuid: NotRequired[str]
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
 class HistoryDocument(TypedDict):
-    """A document with runs of the bundled kinds; it has at least one of the two lists."""
+    """A document with runs of the bundled kinds, and with the catalog if it was exported with one."""
 
     version: str
     exported_at: NotRequired[str]
+    ingredients: NotRequired[list[IngredientRecord]]
+    recipes: NotRequired[list[RecipeRecord]]
+    finished_units: NotRequired[list[FinishedUnitRecord]]
+    finished_goods: NotRequired[list[FinishedGoodRecord]]
+    products: NotRequired[list[ProductRecord]]
     production_runs: NotRequired[list[ProductionRunRecord]]
     assembly_runs: NotRequired[list[AssemblyRunRecord]]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -304,6 +305,16 @@ async def test_a_dry_run_writes_nothing_and_reports_the_same(engine, url):
         trial = await history.import_document(GOOD_AND_BAD, dry_run=True)
         assert rows(engine) == 0
         assert outcomes(trial) == outcomes(await history.import_document(GOOD_AND_BAD))
+
+
+@in_a_loop
+async def test_only_the_chosen_kinds_are_imported(engine, url, tmp_path):
+    path = tmp_path / "both.json"
+    path.write_text(json.dumps(GOOD_AND_BAD))
+    async with AsyncHistory(url) as history:
+        assert outcomes(await history.import_document(GOOD_AND_BAD, kinds="assembly_run")) == (1, 0, 0)
+        assert rows(engine) == 0
+        assert outcomes(await history.import_file(path, kinds=["production_run"])) == (1, 0, 1)
 
 
 @in_a_loop

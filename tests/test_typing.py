@@ -11,6 +11,11 @@ from histio.kinds.json_schema import published
 
 SCHEMA = published()
 TYPES = {
+    "ingredient": records.IngredientRecord,
+    "recipe": records.RecipeRecord,
+    "finished_unit": records.FinishedUnitRecord,
+    "finished_good": records.FinishedGoodRecord,
+    "product": records.ProductRecord,
     "production_run": records.ProductionRunRecord,
     "production_consumption": records.ProductionConsumptionRecord,
     "assembly_run": records.AssemblyRunRecord,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from histio.files.leftovers import first_member
 from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.report import Fault, Problem
+from histio.tuning import with_pauses
 from histio.wire import is_plain, to_plain
 
 
@@ -86,6 +88,17 @@ def iter_raw_runs(document: Any, kinds: Sequence[Kind]) -> Iterator[RawRun]:
     for kind in kinds:
         for index, record in enumerate(document.get(kind.collection) or ()):
             yield RawRun.from_python(kind.name, record, index)
+
+
+def leave_out(items: Iterable[RawItem], kinds: Collection[str]) -> Iterator[RawItem]:
+    """The *items* without the runs of *kinds*, and without the unreadable lines that begin like one."""
+    for item in with_pauses(items):
+        if isinstance(item, RawRun):
+            kind: str | None = item.kind
+        else:
+            kind = first_member(item.text.encode(errors="replace"))
+        if kind not in kinds:
+            yield item
 
 
 def split_items(items: Iterable[RawItem], size: int) -> Iterator[Iterable[RawItem]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
@@ -120,11 +120,18 @@ class Tally:
             self._counts[name] += count
             kept += found if self._limit is None else islice(found, max(0, self._limit - len(kept)))
 
-    def report(self, *, withheld: bool = False, **other: Any) -> ImportReport:
+    def report(
+        self,
+        *,
+        withheld: bool = False,
+        unit_of_work: Mapping[str, tuple[str, ...]] | None = None,
+        **other: Any,
+    ) -> ImportReport:
         """The report.
 
         Args:
             withheld: Whether what was written was rolled back because runs were rejected.
+            unit_of_work: By name, the kinds that the unit of work writes, perhaps others too.
             other: Other fields of the report.
         """
         if withheld:
@@ -148,6 +155,7 @@ class Tally:
             warning_count=self._counts["warnings"],
             renamed=tuple(self._renamed),
             renamed_count=self._counts["renamed"],
+            unit_of_work={kind: why for kind, why in (unit_of_work or {}).items() if kind in by_kind},
             **other,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -23,7 +23,7 @@ from histio.files import (
     open_rejects,
     reading,
 )
-from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
+from histio.files.raw_runs import RawItem, iter_raw_runs, leave_out, split_items
 from histio.files.reading import Reading
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
@@ -33,6 +33,7 @@ from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
+from histio.kinds.table import Kind
 from histio.progress import Meter, Report, before_last_step
 from histio.report import KEPT, ImportReport, Problem
 from histio.tuning import with_pauses
@@ -46,6 +47,7 @@ class ImportOptions:
     """The options that imports of documents and of files have in common.
 
     Attributes:
+        kinds: Names of the kinds to import; None: all.
         on_duplicate: What to do with runs that exist.
         atomic: Whether to write nothing if a run is rejected.
         dry_run: Whether to roll everything back.
@@ -59,6 +61,7 @@ class ImportOptions:
         ValueError: *on_duplicate* has another value.
     """
 
+    kinds: str | Sequence[str] | None = None
     on_duplicate: OnDuplicate = "skip"
     atomic: bool = False
     dry_run: bool = False
@@ -77,11 +80,12 @@ def import_document(
     bound: Bound, document: dict[str, Any] | HistoryDocument, options: ImportOptions
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
+    kinds = _choose_kinds(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
-    items = iter_raw_runs(document, bound.kinds)
-    return import_runs(bound, items, document["version"], Tally(bound.kinds), options)
+    items = iter_raw_runs(document, kinds)
+    return import_runs(bound, items, document["version"], Tally(kinds), options)
 
 
 def import_file(
@@ -100,6 +104,8 @@ def import_file(
     """Import the runs of the file at *path*; see `History.import_file`."""
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
+    kinds = _choose_kinds(bound, options)
+    left_out = {kind.name for kind in bound.kinds if kind not in kinds}
     check_commits(bound, options, commit_every)
     if is_same_file(path, rejects) and _may_roll_back(bound, options):
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
@@ -107,41 +113,71 @@ def import_file(
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
         reading(source, bound.gate, bound.kinds, limits, sealed=sealed) as file,
-        open_rejects(rejects, file.version, [kind.name for kind in bound.kinds]) as rejected,
+        open_rejects(rejects, file.version, [kind.name for kind in kinds]) as rejected,
     ):
         check_follows(file, follows)
-        total = None if commit_every is None else _verify(file, source, meter)
+        total = None if commit_every is None else _verify(file, source, meter, left_out)
         if not allow_truncated:
             check_damage(file)
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
+        items = meter.count(_items(file, left_out))
+        report = _import(
         items = meter.count(file.items())
         report = import_runs(
             bound,
             items if allow_truncated else fail_if_damaged(items, file),
             file.version,
-            Tally(bound.kinds, limit=KEPT, rejects=rejected),
+            Tally(kinds, limit=KEPT, rejects=rejected),
             options,
             commit_every=commit_every,
         )
     return _with_damage(report, file) if file.damage else report
 
 
+<<<<<<< HEAD
 def _may_roll_back(bound: Bound, options: ImportOptions) -> bool:
     return options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
 
 
 def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None) -> None:
     """Raise ValueError if *commit_every* is not a positive integer, or the import may be rolled back."""
+=======
+def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
+    """The kinds to import, in order.
+
+    Raises:
+        ValueError: There is no kind with one of the names.
+    """
+    return bound.kinds if options.kinds is None else bound.choose(options.kinds)
+
+
+def _check_commits(
+    bound: Bound,
+    path: FilePath,
+    options: ImportOptions,
+    *,
+    rejects: FilePath | None,
+    commit_every: int | None,
+) -> None:
+    """Raise ValueError where other options exclude that the import may be rolled back."""
+    may_roll_back = options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+>>>>>>> main
     if commit_every is not None:
         check_positive(commit_every=commit_every)
         if _may_roll_back(bound, options):
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
 
 
-def _verify(file: Reading, source: Source, meter: Meter) -> int:
+def _verify(file: Reading, source: Source, meter: Meter, left_out: Collection[str]) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
+    return sum(1 for _ in with_pauses(meter.count(_items(file, left_out, again=True))))
+
+
+def _items(file: Reading, left_out: Collection[str], *, again: bool = False) -> Iterable[RawItem]:
+    """The items of *file*, apart from those of the kinds that are *left_out*."""
+    items = file.items(again=again)
+    return leave_out(items, left_out) if left_out else items
 
 
 def _with_damage(report: ImportReport, file: Reading) -> ImportReport:

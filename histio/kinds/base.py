@@ -193,6 +193,9 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     bound_from: ClassVar[type[BaseSchema] | None] = None
     """The schema on which `bind` was called; None: the class was not made by `bind`."""
 
+    is_catalog: ClassVar[bool] = False
+    """Whether the schema describes rows that runs refer to."""
+
     class Meta(SQLAlchemySchema.Meta):
         identity: ClassVar[str | tuple[str, ...] | None]
         order: ClassVar[str | tuple[str, ...] | None]

@@ -70,7 +70,8 @@ def kind_of(schema_class: type[BaseSchema]) -> Kind:
     if table.identity is None:
         text = "must have one RunUUID field; it has 0, and no Meta.identity that names another member"
         raise binding_error(schema_class, text)
-    return Kind(opts.kind, opts.collection, table, _timestamp(table, opts.timestamp))
+    timestamp = _timestamp(table, opts.timestamp)
+    return Kind(opts.kind, opts.collection, table, timestamp, schema_class.is_catalog)
 
 
 def _check_names(schema_class: type[BaseSchema]) -> None:

@@ -45,6 +45,7 @@ class Gate:
         schema: The JSON Schema.
         version: The version of the format that it describes.
         kinds: The names of the kinds of run.
+        catalog: The names of the catalog kinds.
         text_kinds: The kinds whose JSON text `read` can decode.
         has_json: Whether a kind has members with any JSON value, of `Json` or of a field of the host.
     """
@@ -52,19 +53,22 @@ class Gate:
     def __init__(self, schema: JsonSchema, *, older: Iterable[str] = (), has_json: bool = False) -> None:
         self.schema = schema
         self.version: str = schema["properties"]["version"]["const"]
-        self.kinds: tuple[str, ...] = tuple(schema["$defs"]["header"]["properties"]["kinds"]["items"]["enum"])
+        header = schema["$defs"]["header"]["properties"]
+        self.kinds: tuple[str, ...] = tuple(header["kinds"]["items"]["enum"])
+        self.catalog: tuple[str, ...] = tuple(
+            header["catalog"]["items"]["enum"] if "catalog" in header else ()
+        )
+        names = *self.catalog, *self.kinds
         self.has_json = has_json or Json.definition in schema["$defs"]
         self._older = frozenset(older)
         self._envelope = Explainer(_without_items(schema))
         self._explaining = {
             name: Explainer({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
-            for name in ("header", "trailer", *self.kinds)
+            for name in ("header", "trailer", *names)
         }
-        self._accepting = {name: _fast_validator(schema, name) for name in self.kinds}
+        self._accepting = _FastValidators(schema)
         self.text_kinds = frozenset(
-            name
-            for name, validator in self._accepting.items()
-            if validator is not None and _reads_alike({"$ref": f"#/$defs/{name}"}, schema["$defs"])
+            name for name in names if _reads_alike({"$ref": f"#/$defs/{name}"}, schema["$defs"])
         )
         if orjson is None:
             self.text_kinds = frozenset()
@@ -142,20 +146,48 @@ class Gate:
         return replace(problem, message=f"{problem.message} Older ones that are read: {older}.")
 
 
-def _fast_validator(schema: JsonSchema, kind: str) -> Any:
-    """A validator for runs of *kind*, a hundred times faster than jsonschema; None: there is none.
+class _FastValidators(dict[str, Any]):
+    """By kind, a validator a hundred times faster than jsonschema, built on first use; None: there is none.
 
     What it rejects is checked again by jsonschema, because the patterns of hosts may not be portable.
     """
-    if jsonschema_rs is None:
-        _warn_once_without_wheel()
-        return None
-    try:
-        return jsonschema_rs.validator_for(
-            {"$schema": DRAFT, "$ref": f"#/$defs/{kind}", "$defs": schema["$defs"]}
-        )
-    except ValueError:
-        return None
+
+    def __init__(self, schema: JsonSchema) -> None:
+        super().__init__()
+        self._definitions = schema["$defs"]
+
+    def __missing__(self, kind: str) -> Any:
+        self[kind] = self._build(kind)
+        return self[kind]
+
+    def _build(self, kind: str) -> Any:
+        if jsonschema_rs is None:
+            _warn_once_without_wheel()
+            return None
+        try:
+            own = {"$ref": f"#/$defs/{kind}"}
+            # It takes several times as long with definitions that the kind does not use.
+            used = {name: self._definitions[name] for name in _find_used(own, self._definitions)}
+            return jsonschema_rs.validator_for({"$schema": DRAFT, **own, "$defs": used})
+        except ValueError:
+            return None
+
+
+def _find_used(rule: Any, definitions: JsonSchema) -> set[str]:
+    """The names of the *definitions* to which a *rule*, or one of these definitions, refers."""
+    used: set[str] = set()
+    left = [rule]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            left += part.values()
+            name = str(part.get("$ref", "")).removeprefix("#/$defs/")
+            if name in definitions and name not in used:
+                used.add(name)
+                left.append(definitions[name])
+        elif isinstance(part, list):
+            left += part
+    return used
 
 
 @functools.cache

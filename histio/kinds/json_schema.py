@@ -41,22 +41,28 @@ def published() -> JsonSchema:
 
 
 def derive(
-    schema_classes: Sequence[type[BaseSchema]], *, identifier: str = PUBLISHED_ID, version: str = VERSION
+    schema_classes: Sequence[type[BaseSchema]],
+    catalog: Sequence[type[BaseSchema]] = (),
+    *,
+    identifier: str = PUBLISHED_ID,
+    version: str = VERSION,
 ) -> JsonSchema:
     """The JSON Schema of documents and stream lines with these kinds of run.
 
     Args:
-        schema_classes: The schemas, in the order of their lists in a document.
+        schema_classes: The schemas of runs, in the order of their lists in a document.
+        catalog: The schemas of catalog rows, whose lists come before those of the runs.
         identifier: The ``$id``; the default is that of the published schema.
         version: The version of the format.
 
     Raises:
         BindingError: The JSON form of a field is not known.
     """
-    definitions: dict[str, JsonSchema] = {cls.opts.kind: {} for cls in schema_classes}  # reserve these names
+    every = (*catalog, *schema_classes)
+    definitions: dict[str, JsonSchema] = {cls.opts.kind: {} for cls in every}  # reserve these names
     lists = {}
     examples = {}
-    for cls in schema_classes:
+    for cls in every:
         opts, schema = cls.opts, cls(load_instance=False)
         definitions[opts.kind] = _record(schema, definitions, opts.kind)
         examples[opts.kind] = example(schema)
@@ -68,7 +74,7 @@ def derive(
             examples[opts.kind] and [examples[opts.kind]],
         )
     exported_at = _member("exported_at", EXPORTED_AT, definitions)
-    definitions |= _stream(examples, exported_at, version)
+    definitions |= _stream(examples, [cls.opts.kind for cls in catalog], exported_at, version)
     return {
         "$schema": DRAFT,
         "$id": identifier,
@@ -212,20 +218,33 @@ def example(schema: Schema) -> dict[str, Any] | None:
     return record
 
 
-def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> dict[str, JsonSchema]:
-    """The definitions of a sealed stream's lines; *examples* holds one run of each kind."""
-    kinds = list(examples)
+def _stream(
+    examples: dict[str, Any], catalog: Sequence[str], exported_at: JsonSchema, version: str
+) -> dict[str, JsonSchema]:
+    """The definitions of a sealed stream's lines.
+
+    Args:
+        examples: By kind, one catalog row or one run.
+        catalog: The names of the catalog kinds.
+        exported_at: The definition of the time of the export.
+        version: The version of the format.
+    """
+    kinds = [name for name in examples if name not in catalog]
     sha256: JsonSchema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
     digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
-    several = {"type": "array", "items": {"enum": kinds}, "uniqueItems": True}
     counts = {
-        kind: _describe({"type": "integer", "minimum": 0}, _title(kind), "How many runs of this kind.", 1)
-        for kind in kinds
+        name: _describe(
+            {"type": "integer", "minimum": 0},
+            _title(name),
+            f"How many {'rows' if name in catalog else 'runs'} of this kind.",
+            1,
+        )
+        for name in examples
     }
     header = {
         "version": _version(version),
         "exported_at": exported_at,
-        "kinds": _describe(several, "Kinds", "The kinds of run in the stream.", kinds),
+        "kinds": _describe(_several(kinds), "Kinds", "The kinds of run in the stream.", kinds),
         "sealed": _describe(
             {"type": "boolean"},
             "Sealed",
@@ -235,13 +254,24 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> 
         "follows": _describe(sha256, "Follows", "The sha256 of the stream that this one continues.", digest),
     }
     trailer = {
-        "counts": _describe(_object(counts, []), "Counts", "Runs by kind.", dict.fromkeys(kinds, 1)),
+        "counts": _describe(
+            _object(counts, []),
+            "Counts",
+            "Runs by kind, and catalog rows by kind." if catalog else "Runs by kind.",
+            dict.fromkeys(examples, 1),
+        ),
         "sha256": _describe(sha256, "SHA-256", "Of the bytes of all run lines, line ends included.", digest),
         "header_sha256": _describe(sha256, "Header SHA-256", "Of the bytes of the header line.", digest),
     }
+    required = list(trailer)
+    if catalog:
+        described = "The kinds of catalog rows in the stream, which come before the runs."
+        header["catalog"] = _describe(_several(catalog), "Catalog", described, list(catalog))
+        described = "Of the bytes of all catalog lines, line ends included; only where there are any."
+        trailer["catalog_sha256"] = _describe(sha256, "Catalog SHA-256", described, digest)
     ends = {
         "header": ("The first line of a stream.", _object(header, ["version"])),
-        "trailer": ("The last line of a sealed stream.", _object(trailer, trailer)),
+        "trailer": ("The last line of a sealed stream.", _object(trailer, required)),
     }
     definitions = {
         name: {"title": _title(name), "description": description, **rule}
@@ -262,20 +292,30 @@ def _stream(examples: dict[str, Any], exported_at: JsonSchema, version: str) -> 
             )
             for name, (description, rule) in ends.items()
         ),
-        *(line(kind, "One run.", value, problems=problems) for kind, value in examples.items()),
+        *(
+            line(name, "One row." if name in catalog else "One run.", value, problems=problems)
+            for name, value in examples.items()
+        ),
     ]
     definitions["stream_line"] = {
         "title": "Stream line",
-        "description": "One line of a stream: its header, one run, or its trailer.",
+        "description": "One line of a stream: its header, "
+        f"{'one catalog row, ' if catalog else ''}one run, or its trailer.",
         "anyOf": lines,
     }
     return definitions
 
 
+def _several(names: Sequence[str]) -> JsonSchema:
+    return {"type": "array", "items": {"enum": list(names)}, "uniqueItems": True}
+
+
 @functools.cache
-def published_or_derived(schema_classes: tuple[type[BaseSchema], ...], version: str) -> JsonSchema:
-    """The published schema if it is that of these kinds, otherwise a derived one."""
-    own = derive(schema_classes, version=version)
+def published_or_derived(
+    schema_classes: tuple[type[BaseSchema], ...], catalog: tuple[type[BaseSchema], ...], version: str
+) -> JsonSchema:
+    """The published schema if it is that of these kinds and of this catalog, otherwise a derived one."""
+    own = derive(schema_classes, catalog, version=version)
     if version == VERSION and own == published():
         return published()
     return own | {"$id": f"{URN}:{version}:{'+'.join(cls.opts.kind for cls in schema_classes)}"}

@@ -269,19 +269,21 @@ class Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A kind of run: its names in the format and its tables.
+    """A kind of run, or of catalog row: its names in the format and its tables.
 
     Attributes:
         name: Singular, such as ``production_run``: the key of a stream's line.
         collection: The name of its list in a document, such as ``production_runs``.
         table: The run's table, which has the ledgers.
         timestamp: The member that orders the runs; None: they are ordered by their identity.
+        is_catalog: Whether its records are rows that runs refer to, which travel before the runs.
     """
 
     name: str
     collection: str
     table: Table
     timestamp: str | None
+    is_catalog: bool = False
 
     @property
     def identity(self) -> Identity:

@@ -27,9 +27,10 @@ class Versions:
 
     Attributes:
         current: The newest version, which it writes.
-        upgrades: By older version, a function that upgrades a record of any kind to the next version, or a
+        upgrades: By older version, a function that upgrades a run of any kind to the next version, or a
             mapping from kind to such a function.
-        kinds: The names of the kinds.
+        kinds: The names of the kinds of run.
+        catalog: The names of the catalog kinds, which only a mapping upgrades.
 
     Raises:
         BindingError: A version has another form than ``major.minor``, or is not older than the current one;
@@ -39,6 +40,7 @@ class Versions:
     current: str
     upgrades: Upgrades = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
+    catalog: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.upgrades, Mapping):
@@ -52,8 +54,8 @@ class Versions:
         for version, change in self.upgrades.items():
             functions = change if isinstance(change, Mapping) else dict.fromkeys(self.kinds, change)
             for kind, function in functions.items():
-                if kind not in self.kinds:
-                    known = ", ".join(self.kinds)
+                if kind not in (*self.kinds, *self.catalog):
+                    known = ", ".join((*self.kinds, *self.catalog))
                     raise BindingError(f"upgrades: {version}: no kind {kind!r}; this history has {known}")
                 if not callable(function):
                     raise BindingError(f"upgrades: {version}: {function!r} is not a function")
@@ -67,7 +69,8 @@ class Versions:
             upgraded = copy.deepcopy(record)
             for step in sorted(self.upgrades, key=_order):
                 change = self.upgrades[step]
-                function = change.get(kind) if isinstance(change, Mapping) else change
+                functions = change if isinstance(change, Mapping) else dict.fromkeys(self.kinds, change)
+                function = functions.get(kind)
                 if function is not None and _order(step) >= _order(version):
                     upgraded = function(upgraded)
                     if not isinstance(upgraded, dict):

@@ -88,6 +88,12 @@ def kept(url):
         return history.export_document()
 
 
+def runs_of(url):
+    """The production runs and the assembly runs of a database."""
+    found = kept(url)
+    return found["production_runs"], found["assembly_runs"]
+
+
 # --- there and back ------------------------------------------------------------------------------------
 
 
@@ -107,6 +113,16 @@ def test_an_export_tells_counts_size_and_digest(home, run):
     assert re.search(r"production_run +5\nassembly_run +1\ntotal +6\n", printed)
     with History("sqlite:///bakery.db") as history:
         assert printed.endswith(f"(sha256): {history.export_file('again.jsonl').sha256}\n")
+
+
+def test_an_import_takes_the_kinds_that_are_asked_for(home, run):
+    code, printed, _ = run(f"import history.jsonl --kind assembly_run {BRANCH}")
+    assert (code, "production_run" in printed) == (0, False)
+    assert list(map(len, runs_of("sqlite:///branch.db"))) == [0, 1]
+    assert run(f"import history.jsonl --kind production_run --kind assembly_run {BRANCH}")[0] == 0
+    assert list(map(len, runs_of("sqlite:///branch.db"))) == [5, 1]
+    code, _, errors = run(f"import history.jsonl --kind assembly {BRANCH}")
+    assert (code, "no such kind: assembly" in errors) == (ExitCode.USAGE, True)
 
 
 @pytest.mark.slow

@@ -45,6 +45,9 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
     assert_type(report.problems, tuple[histio.Problem, ...])
     assert_type(history.check(document), list[histio.Problem])
     report.imported = 5  # type: ignore[misc]
+    history.import_document(document, kinds="production_run")
+    history.import_file("runs.jsonl", kinds=("production_run", "assembly_run"))
+    history.import_file("runs.jsonl", kinds=5)  # type: ignore[arg-type]
     history.import_document(document, on_duplicate="sometimes")  # type: ignore[arg-type]
 
 

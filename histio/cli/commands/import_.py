@@ -34,6 +34,7 @@ from histio.cli.progress import progress_bar
 @click.command(name="import")
 @file_argument()
 @database_options
+@click.option("--kind", "kinds", multiple=True, help="Import runs of this kind. Can be repeated.")
 @import_options
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
@@ -48,6 +49,7 @@ def import_(
     url: str | None,
     history_name: str | None,
     *,
+    kinds: tuple[str, ...],
     rename: tuple[str, ...],
     page: str | None,
     force: bool,
@@ -75,7 +77,9 @@ def import_(
             report_commits(options["commit_every"]),
             progress_bar(enabled=not (quiet or as_json)) as progress,
         ):
-            report = history.import_file(file, rename=renames, progress=progress, **limits, **options)
+            report = history.import_file(
+                file, kinds=kinds or None, rename=renames, progress=progress, **limits, **options
+            )
         if page is not None:
             _write_page(file, page, history, report, force=force, limits=limits)
     missing = f"To list the missing slugs, run histio references {show_file(file)} --url …"
