@@ -107,7 +107,7 @@ def import_file(
     kinds = _choose_kinds(bound, options)
     left_out = {kind.name for kind in bound.kinds if kind not in kinds}
     check_commits(bound, options, commit_every)
-    if is_same_file(path, rejects) and _may_roll_back(bound, options):
+    if _may_roll_back(bound, options) and is_same_file(path, rejects):
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
     meter = Meter(progress)
     with (
@@ -121,8 +121,6 @@ def import_file(
             check_damage(file)
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
         items = meter.count(_items(file, left_out))
-        report = _import(
-        items = meter.count(file.items())
         report = import_runs(
             bound,
             items if allow_truncated else fail_if_damaged(items, file),
@@ -134,14 +132,6 @@ def import_file(
     return _with_damage(report, file) if file.damage else report
 
 
-<<<<<<< HEAD
-def _may_roll_back(bound: Bound, options: ImportOptions) -> bool:
-    return options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
-
-
-def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None) -> None:
-    """Raise ValueError if *commit_every* is not a positive integer, or the import may be rolled back."""
-=======
 def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     """The kinds to import, in order.
 
@@ -151,17 +141,12 @@ def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
-def _check_commits(
-    bound: Bound,
-    path: FilePath,
-    options: ImportOptions,
-    *,
-    rejects: FilePath | None,
-    commit_every: int | None,
-) -> None:
-    """Raise ValueError where other options exclude that the import may be rolled back."""
-    may_roll_back = options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
->>>>>>> main
+def _may_roll_back(bound: Bound, options: ImportOptions) -> bool:
+    return options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+
+
+def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None) -> None:
+    """Raise ValueError if *commit_every* is not a positive integer, or the import may be rolled back."""
     if commit_every is not None:
         check_positive(commit_every=commit_every)
         if _may_roll_back(bound, options):
