@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -23,7 +23,7 @@ from histio.files import (
     open_rejects,
     reading,
 )
-from histio.files.raw_runs import RawItem, iter_raw_runs, leave_out, split_items
+from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.files.reading import Reading
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
@@ -105,22 +105,21 @@ def import_file(
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
-    left_out = {kind.name for kind in bound.kinds if kind not in kinds}
     check_commits(bound, options, commit_every)
     if _may_roll_back(bound, options) and is_same_file(path, rejects):
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
     meter = Meter(progress)
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
-        reading(source, bound.gate, bound.kinds, limits, sealed=sealed) as file,
+        reading(source, bound.gate, kinds, limits, sealed=sealed) as file,
         open_rejects(rejects, file.version, [kind.name for kind in kinds]) as rejected,
     ):
         check_follows(file, follows)
-        total = None if commit_every is None else _verify(file, source, meter, left_out)
+        total = None if commit_every is None else _verify(file, source, meter)
         if not allow_truncated:
             check_damage(file)
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
-        items = meter.count(_items(file, left_out))
+        items = meter.count(file.items())
         report = import_runs(
             bound,
             items if allow_truncated else fail_if_damaged(items, file),
@@ -153,16 +152,10 @@ def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
 
 
-def _verify(file: Reading, source: Source, meter: Meter, left_out: Collection[str]) -> int:
+def _verify(file: Reading, source: Source, meter: Meter) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in with_pauses(meter.count(_items(file, left_out, again=True))))
-
-
-def _items(file: Reading, left_out: Collection[str], *, again: bool = False) -> Iterable[RawItem]:
-    """The items of *file*, apart from those of the kinds that are *left_out*."""
-    items = file.items(again=again)
-    return leave_out(items, left_out) if left_out else items
+    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
 
 
 def _with_damage(report: ImportReport, file: Reading) -> ImportReport:

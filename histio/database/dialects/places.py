@@ -46,7 +46,7 @@ def _is_one_server(one: Connection, other: Connection) -> bool:
     """
     if one.dialect.name == "sqlite":  # its files are the same or not, wherever they are opened
         return True
-    lock, unlock = (sa.text(f"SELECT {each}") for each in _LOCKS[one.dialect.name])  # noqa: S608
+    lock, unlock = (sa.text(f"SELECT {each}") for each in _LOCKS[one.dialect.name])
     key = {"key": uuid4().int % 2**62}
     one.execute(lock, key)
     try:
@@ -60,7 +60,7 @@ def _is_one_server(one: Connection, other: Connection) -> bool:
 
 _LOCKS = {
     "postgresql": ("pg_try_advisory_lock(:key)", "pg_advisory_unlock(:key)"),
-    **dict.fromkeys(MYSQL, ("GET_LOCK(:key, 0)", "RELEASE_LOCK(:key)")),
+    **dict.fromkeys(MYSQL, ("GET_LOCK(CONCAT('histio ', :key), 0)", "RELEASE_LOCK(CONCAT('histio ', :key))")),
 }
 
 
