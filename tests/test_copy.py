@@ -229,13 +229,6 @@ def test_runs_that_wait_for_others_are_compared_too(create, tune):
     assert sorted(warning.uuid for warning in report.warnings) == ["1", "2", "4"]
 
 
-def spoil(history, *codes):
-    """Make runs unreadable: their notes are too long for the format of the host."""
-    with history.bound.database.find_engine().begin() as connection:
-        spoilt = Run.__table__.update().where(Run.code.in_(codes))
-        connection.execute(spoilt.values(code=sa.literal(" ") + Run.code))
-
-
 @pytest.mark.parametrize("options", [{}, {"commit_every": 1}])
 def test_a_run_that_the_format_cannot_hold_keeps_all_out(pair, options):
     source, target = pair
@@ -284,7 +277,7 @@ class Stop(BaseException):
     pass
 
 
-@pytest.mark.parametrize("kept, options", [(0, {}), (100, {"commit_every": 100})])
+@pytest.mark.parametrize(("kept", "options"), [(0, {}), (100, {"commit_every": 100})])
 def test_a_copy_that_is_interrupted_leaves_nothing_half_done(pair, tune, kept, options):
     source, target = pair
     source.import_document(document(*(production_run(n) for n in range(10, 200))))
@@ -383,34 +376,28 @@ def test_twenty_thousand_runs_are_copied_in_constant_memory(databases, tune):
     assert peaks[1] < peaks[0] * 1.3
 
 
-def of_sqlite(databases, folder):
-    """Pairs of binds that lead to one file or one memory."""
-    engine = stocked(databases("sqlite"))
-    path = engine.url.database
-    os.link(path, folder / "hard.db")
-    (folder / "soft.db").symlink_to(path)
-    memory = histio.create_engine("sqlite://", poolclass=sa.StaticPool)
-    shared = "sqlite:///file:copied?mode=memory&cache=shared&uri=true"
-    several = [histio.create_engine(shared, poolclass=sa.StaticPool) for _ in range(2)]
-    return {
-        "the same engine": (engine, engine),
-        "two engines": (engine, f"sqlite:///{path}"),
-        "a relative path": (engine, f"sqlite:///{os.path.relpath(path)}"),
-        "a link": (engine, f"sqlite:///{folder}/soft.db"),
-        "a hard link": (engine, f"sqlite:///{folder}/hard.db"),
-        "one memory": (memory, memory),
-        "a shared memory": several,
-        "a URI": (engine, f"sqlite:///file:{path}?uri=true"),
-    }
+SAME_FILE = {
+    "the same engine": lambda engine, _folder: [engine, engine],
+    "two engines": lambda engine, _folder: [engine, f"sqlite:///{engine.url.database}"],
+    "a relative path": lambda engine, _folder: [engine, f"sqlite:///{os.path.relpath(engine.url.database)}"],
+    "a link": lambda engine, folder: [engine, link(os.symlink, engine, folder)],
+    "a hard link": lambda engine, folder: [engine, link(os.link, engine, folder)],
+    "a URI": lambda engine, _folder: [engine, f"sqlite:///file:{engine.url.database}?uri=true"],
+    "one memory": lambda *_: [sa.create_engine("sqlite://", poolclass=sa.StaticPool)] * 2,
+    "a shared memory": lambda *_: [sa.create_engine(SHARED, poolclass=sa.StaticPool) for _ in range(2)],
+}
+SHARED = "sqlite:///file:copied?mode=memory&cache=shared&uri=true"
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["the same engine", "two engines", "a relative path", "a link", "a hard link", "one memory"]
-    + ["a shared memory", "a URI"],
-)
-def test_one_database_of_sqlite_on_both_sides_is_refused(databases, tmp_path, case):
-    source, target = map(History, of_sqlite(databases, tmp_path)[case])
+def link(make, engine, folder):
+    """The URL of a link to the file of an engine."""
+    make(engine.url.database, folder / "link.db")
+    return f"sqlite:///{folder}/link.db"
+
+
+@pytest.mark.parametrize("case", SAME_FILE)
+def test_one_database_of_sqlite_on_both_sides_is_refused(sqlite, tmp_path, case):
+    source, target = map(History, SAME_FILE[case](sqlite, tmp_path))
     with source, target, pytest.raises(histio.BindingError, match="one database"):
         histio.copy(source, target)
 
@@ -430,7 +417,7 @@ SPELLINGS = {
     "the same URL": lambda engine: engine.url,
     "another name of the server": lambda engine: engine.url.set(host="localhost"),
     "another option": lambda engine: engine.url.update_query_dict({"connect_timeout": "9"}),
-    "a session": lambda engine: orm.Session(engine),
+    "a session": orm.Session,
     "a connection": lambda engine: engine.connect(),
 }
 
@@ -505,7 +492,7 @@ OTHER = run(Run, {"identity": "code", "kind": "batch", "exclude": ("id",)}, code
 
 
 @pytest.mark.parametrize(
-    "ours, theirs, why",
+    ("ours", "theirs", "why"),
     [
         ((Schema,), (OTHER,), "target has no kind run: it has batch"),
         ((Schema,), (SMALL,), "different formats: target has no member at of run"),

@@ -16,8 +16,14 @@ from histio.cli.imports import (
     print_import,
     report_commits,
 )
-from histio.cli.options import URL_VARIABLE, filter_options, history_option, import_options
-from histio.cli.options import json_option, quiet_option
+from histio.cli.options import (
+    URL_VARIABLE,
+    filter_options,
+    history_option,
+    import_options,
+    json_option,
+    quiet_option,
+)
 from histio.cli.progress import progress_bar
 
 _MISSING = (
@@ -57,9 +63,9 @@ def copy(
 
     \b
     Examples:
-      histio copy --from sqlite:///bakery.db --to postgresql://localhost/branch
-      histio copy --from sqlite:///bakery.db --to sqlite:///branch.db --since 2025-06-01 --dry-run
-      histio copy --to sqlite:///branch.db --on-duplicate update
+      histio copy --from sqlite:///bakery.db --to sqlite:///branch.db
+      histio copy --from sqlite:///bakery.db --to sqlite:///branch.db --dry-run
+      histio copy --to sqlite:///branch.db --since 2025-06-01
     """
     if source_url is None and target_url is None:
         raise click.UsageError(
