@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ExportError,
         HistioError,
         NotConfiguredError,
+        ReceiptError,
     )
     from histio.facade import (
         ImportSummary,
@@ -148,6 +149,7 @@ __all__ = [
     "ProductionRunRecord",
     "ProductionRunSchema",
     "Progress",
+    "ReceiptError",
     "RecipeRecord",
     "RecipeSchema",
     "RecordSchema",
@@ -197,6 +199,7 @@ _PLACES = {
         "ExportError",
         "HistioError",
         "NotConfiguredError",
+        "ReceiptError",
     ),
     "histio.facade": (
         "ImportSummary",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -25,7 +26,7 @@ from histio.files.decoding import NotJsonError, decode, decoder_for
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.history import History
 from histio.importing.counts import Tally
-from histio.importing.execute import ImportOptions, check_commits, import_runs
+from histio.importing.execute import ImportOptions, check_commits, check_receipt, import_runs
 from histio.importing.renames import Renames
 from histio.importing.row_counts import core_tables
 from histio.importing.run import OnDuplicate
@@ -53,6 +54,7 @@ def copy(
     dry_run: bool = False,
     rename: Renames | None = None,
     truncate_times: bool = False,
+    receipt: str | os.PathLike[str] | None = None,
     rejects: FilePath | None = None,
     commit_every: int | None = None,
     progress: Report | None = None,
@@ -88,6 +90,8 @@ def copy(
         rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
         truncate_times: Whether to cut times to the digits of a second that the columns of *target* keep, with
             a ``precision`` warning for each. False: such a time rejects its run.
+        receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
+            file. An existing receipt is continued. It is on disk before the target commits.
         rejects: Where to write the runs that *target* rejects, with their problems: a path, URL, open binary
             file or ``-``. They form a stream that you can correct and import.
         commit_every: Commit after every so many runs. After an interruption, the same call continues the
@@ -105,8 +109,10 @@ def copy(
         BindingError: *source* and *target* are one database, or *target* lacks a kind, a member or a version
             that *source* has.
         NotConfiguredError: A history has no database.
-        ValueError: *commit_every* is combined with *atomic*, *dry_run* or a target bound to a session.
-        OSError: The rejects cannot be written. The last of them are written after the commit.
+        ReceiptError: *receipt* exists and is not a receipt, or that of another database.
+        ValueError: *commit_every* is combined with *atomic*, *dry_run* or a target bound to a session,
+            *receipt* with *dry_run* or such a target; or *receipt* is not the path of a ``.jsonl`` file.
+        OSError: The rejects or the receipt cannot be written. The last rejects are written after the commit.
         sqlalchemy.exc.DBAPIError: No run is at fault, as after a lost connection. A note says which of the
             databases raised it.
     """
@@ -116,6 +122,7 @@ def copy(
         dry_run=dry_run,
         rename=rename,
         truncate_times=truncate_times,
+        receipt=receipt,
         compare=True,
     )
     exported = ExportTally(exact=exact, on_unreadable=on_unreadable)
@@ -123,6 +130,7 @@ def copy(
     selection = select_kinds(origin, kinds, where, since=since, until=until, changed_since=changed_since)
     chosen = _match_kinds(origin, destination, list(selection))
     check_commits(destination, options, commit_every)
+    check_receipt(destination, options, rejects)
     meter = Meter(progress)
     if is_one_file(origin.database.find_engine(), destination.database.find_engine()):
         raise BindingError(_ONE_DATABASE)

@@ -148,6 +148,16 @@ def test_with_atomic_one_rejected_run_keeps_all_out(pair):
     assert uuids(target) == [number(1)]
 
 
+def test_a_copy_notes_what_it_writes_in_a_receipt(pair, tmp_path):
+    source, target = pair
+    target.import_document(document(production_run(1, notes="old")))
+    report = histio.copy(source, target, on_duplicate="update", receipt=tmp_path / "receipt.jsonl")
+    assert counts(report) == (4, 1, 0, 0, 0)
+    receipt = (tmp_path / "receipt.jsonl").read_text()
+    assert [each["uuid"] for each in RUNS["assembly_runs"] if each["uuid"] not in receipt] == []
+    assert '"old"' in receipt
+
+
 @pytest.mark.parametrize("dialect", ["mariadb"], indirect=True)
 def test_times_are_cut_for_columns_that_keep_fewer_digits(sqlite_of, create):
     base = orm.declarative_base()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -25,10 +26,12 @@ from histio.files import (
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.files.reading import Reading
+from histio.files.receipts import receipt_path
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
 from histio.importing.parse import Reader
+from histio.importing.receipt import Receipt
 from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
@@ -53,12 +56,13 @@ class ImportOptions:
         dry_run: Whether to roll everything back.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        receipt: The file that notes what is written; None: nothing does.
         session: To be used instead of the bound database.
         compare: Whether to warn where the database stores another value than it was given. False: only if
             it may do so, as with triggers.
 
     Raises:
-        ValueError: *on_duplicate* has another value.
+        ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
     """
 
     kinds: str | Sequence[str] | None = None
@@ -67,6 +71,7 @@ class ImportOptions:
     dry_run: bool = False
     rename: Renames | None = None
     truncate_times: bool = False
+    receipt: str | os.PathLike[str] | None = None
     session: BorrowedSession | None = None
     compare: bool = False
 
@@ -74,6 +79,8 @@ class ImportOptions:
         allowed = get_args(OnDuplicate)
         if self.on_duplicate not in allowed:
             raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
+        if self.receipt is not None and self.dry_run:
+            raise ValueError("receipt excludes dry_run, which writes nothing")
 
 
 def import_document(
@@ -81,6 +88,7 @@ def import_document(
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     kinds = _choose_kinds(bound, options)
+    check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
@@ -108,6 +116,7 @@ def import_file(
     check_commits(bound, options, commit_every)
     if _may_roll_back(bound, options) and is_same_file(path, rejects):
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
+    check_receipt(bound, options, path, rejects)
     meter = Meter(progress)
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
@@ -152,6 +161,18 @@ def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
 
 
+def check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
+    """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
+    if options.receipt is None:
+        return
+    if bound.database.is_borrowed(options.session):
+        raise ValueError("receipt excludes a session that was handed over: its commit is not histio's")
+    path = receipt_path(options.receipt)
+    names = (other for other in others if isinstance(other, (str, os.PathLike)))
+    if str(path) in map(os.path.realpath, names):
+        raise ValueError("receipt: must be a file of its own")
+
+
 def _verify(file: Reading, source: Source, meter: Meter) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
@@ -193,7 +214,11 @@ def import_runs(
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
     parts = [items] if commit_every is None else split_items(items, commit_every)
-    with Spool() as spool:
+    receipt: Receipt | None = None
+    with Spool() as spool, ExitStack() as stack:
+        if options.receipt is not None:
+            receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current, spool)
+            stack.enter_context(receipt)
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
@@ -203,7 +228,10 @@ def import_runs(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    receipt=receipt,
                 )
+                if receipt is not None:
+                    receipt.begin(connection)
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
                 is_last = commit_every is None or not part
                 withheld = import_items(

@@ -19,7 +19,7 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
-from histio.database.dialects.places import is_one_file, share_tables
+from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     BETWEEN,
     BETWEEN_ROWS,
@@ -41,6 +41,7 @@ from histio.database.dialects.readable import (
     unreadable,
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
+from histio.database.dialects.sharing import is_one_file, share_tables
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
@@ -100,6 +101,7 @@ __all__ = [
     "counts_up",
     "create_engine",
     "cut_time",
+    "database_digest",
     "decimal_digits",
     "deferring",
     "driver_of",
