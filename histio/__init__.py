@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from histio.page import report_page
     from histio.progress import Progress
     from histio.records import CatalogSchema, RecordSchema, RunSchema
-    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
+    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming, Revision
     from histio.schemas import (
         AssemblyFinishedUnitConsumptionSchema,
         AssemblyPackagingConsumptionSchema,
@@ -155,6 +155,7 @@ __all__ = [
     "RecordSchema",
     "ReferencedRow",
     "Renaming",
+    "Revision",
     "RunRef",
     "RunSchema",
     "RunUUID",
@@ -236,7 +237,15 @@ _PLACES = {
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
     "histio.records": ("CatalogSchema", "RecordSchema", "RunSchema"),
-    "histio.report": ("Counts", "EntryCounts", "ExportReport", "ImportReport", "Problem", "Renaming"),
+    "histio.report": (
+        "Counts",
+        "EntryCounts",
+        "ExportReport",
+        "ImportReport",
+        "Problem",
+        "Renaming",
+        "Revision",
+    ),
     "histio.schemas": (
         "AssemblyFinishedUnitConsumptionSchema",
         "AssemblyPackagingConsumptionSchema",

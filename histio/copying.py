@@ -157,6 +157,7 @@ def copy(
                 imported,
                 options,
                 commit_every=commit_every,
+                given_side="source",
             )
     return replace(
         report,

@@ -93,7 +93,7 @@ def import_document(
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, kinds)
-    return import_runs(bound, items, document["version"], Tally(kinds), options)
+    return import_runs(bound, items, document["version"], Tally(kinds), options, given_side="document")
 
 
 def import_file(
@@ -198,6 +198,7 @@ def import_runs(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
+    given_side: str = "file",
 ) -> ImportReport:
     """Import *items* in one transaction, or in one for every *commit_every* of them.
 
@@ -207,6 +208,7 @@ def import_runs(
         version: The version of the format that the runs have.
         tally: Counts the outcomes, and receives the problems.
         options: The options.
+        given_side: What messages call the side that the items come from.
         commit_every: The number of runs in a transaction; None: all.
     """
     reader = Reader(bound, version, options.rename or {})
@@ -228,6 +230,7 @@ def import_runs(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    given_side=given_side,
                     receipt=receipt,
                 )
                 if receipt is not None:
