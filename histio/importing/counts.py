@@ -110,7 +110,7 @@ class Tally:
             count: How many problems there are.
         """
         self._ends[kind]["rejected"] += number
-        self._keep(self._problems, "problems", problems, count)
+        self._keep(self._problems, "problems", problems, count, self._limit)
 
     def refuse(self, line: UnreadableLine) -> None:
         """Count a *line* that cannot be read as a run."""
