@@ -7,18 +7,19 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, BinaryIO, Literal
 
 from marshmallow import ValidationError
 
-from histio.files.raw_runs import RawItem, RawRun
+from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
 from histio.files.targets import choose_format, target
 from histio.kinds.fields import UtcTimestamp
-from histio.report import ExportReport, Problem
-from histio.wire import encode, quote
+from histio.kinds.versions import Versions
+from histio.report import ExportReport, Fault, Problem
+from histio.wire import encode, is_plain, quote
 
 _EXPORTED_AT = UtcTimestamp()
 
@@ -157,10 +158,12 @@ class Rejects:
         file: The file to write to.
         version: The format version of the runs.
         kinds: The names of the kinds.
+        versions: Upgrades runs that have an older version.
     """
 
-    def __init__(self, file: BinaryIO, version: str, kinds: Iterable[str]) -> None:
+    def __init__(self, file: BinaryIO, version: str, kinds: Iterable[str], versions: Versions) -> None:
         self._file = file
+        self._versions = versions
         header = {"version": version, "kinds": list(kinds), "sealed": False}
         file.write(lines("header", [encode(header)]))
 
@@ -169,6 +172,8 @@ class Rejects:
         listed = [
             {name: value for name, value in asdict(each).items() if value is not None} for each in problems
         ]
+        if isinstance(item, RawRun) and item.version is not None:
+            item = self._upgrade(item, item.version)
         name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
         # The text is kept as it was read: Python may write its numbers differently.
         # Line ends can only be between members. Lone surrogates can be written in ASCII only.
@@ -176,9 +181,18 @@ class Rejects:
         text = json.dumps(value) if original is None else re.sub(r"[\r\n]", " ", original).strip()
         self._file.write(f'{{"{name}":{text},"problems":{json.dumps(listed)}}}\n'.encode())
 
+    def _upgrade(self, run: RawRun, version: str) -> RawItem:
+        """The *run* in the current version; its text, as it was read, if it cannot be upgraded."""
+        record, fault = self._versions.upgrade(run.kind, run.record, version)
+        if fault is None and is_plain(record):
+            return replace(run, record=record, text=None)
+        return UnreadableLine(f'{{"{run.kind}":{run.text}}}', run.line or 0, fault or Fault(""))
+
 
 @contextmanager
-def open_rejects(path: FilePath | None, version: str, kinds: Iterable[str]) -> Iterator[Rejects | None]:
+def open_rejects(
+    path: FilePath | None, version: str, kinds: Iterable[str], versions: Versions
+) -> Iterator[Rejects | None]:
     """Open `Rejects` at *path*; the file is replaced when the block has ended without an error.
 
     Raises:
@@ -191,4 +205,4 @@ def open_rejects(path: FilePath | None, version: str, kinds: Iterable[str]) -> I
     if form.name == "json":
         raise ValueError("rejects: the file is a stream, so its name must end in .jsonl")
     with target(path, compression=form.compression, overwrite=True) as file:
-        yield Rejects(file, version, kinds)
+        yield Rejects(file, version, kinds, versions)

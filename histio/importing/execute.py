@@ -14,17 +14,13 @@ from histio.errors import DocumentError
 from histio.files import (
     FilePath,
     Limits,
-    Source,
-    check_damage,
-    check_follows,
     check_positive,
-    fail_if_damaged,
     is_same_file,
+    list_files,
     open_rejects,
-    reading,
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, leave_out, split_items
-from histio.files.reading import Reading
+from histio.files.several import Files, open_files
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
@@ -87,7 +83,7 @@ def import_document(
 
 def import_file(
     bound: Bound,
-    path: FilePath,
+    path: FilePath | Iterable[FilePath],
     options: ImportOptions,
     *,
     rejects: FilePath | None,
@@ -98,33 +94,37 @@ def import_file(
     limits: Limits,
     progress: Report | None,
 ) -> ImportReport:
-    """Import the runs of the file at *path*; see `History.import_file`."""
+    """Import the runs of the file at *path*, or of several files; see `History.import_file`."""
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
     left_out = {kind.name for kind in bound.kinds if kind not in kinds}
-    _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
+    paths = list_files(path)
+    _check_commits(bound, paths, options, rejects=rejects, commit_every=commit_every)
     meter = Meter(progress)
     with (
-        Source(path, max_bytes=limits.max_bytes) as source,
-        reading(source, bound.gate, bound.kinds, limits, sealed=sealed) as file,
-        open_rejects(rejects, file.version, [kind.name for kind in kinds]) as rejected,
+        open_files(
+            paths,
+            bound.gate,
+            bound.kinds,
+            limits,
+            sealed=sealed,
+            follows=follows,
+            allow_truncated=allow_truncated,
+        ) as files,
+        open_rejects(rejects, files.version, [kind.name for kind in kinds], bound.versions) as rejected,
     ):
-        check_follows(file, follows)
-        total = None if commit_every is None else _verify(file, source, meter, left_out)
-        if not allow_truncated:
-            check_damage(file)
-        meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
-        items = meter.count(_items(file, left_out))
+        total = None if commit_every is None else _verify(files, meter, left_out)
+        meter.begin("import", lambda: files.position, total=total, total_bytes=files.size)
         report = _import(
             bound,
-            items if allow_truncated else fail_if_damaged(items, file),
-            file.version,
-            Tally(kinds, limit=KEPT, rejects=rejected),
+            meter.count(_items(files, left_out)),
+            files.version,
+            Tally(kinds, limit=KEPT, rejects=rejected, files=files.names),
             options,
             commit_every=commit_every,
         )
-    return _with_damage(report, file) if file.damage else report
+    return _with_damage(report, files.damage) if files.damage else report
 
 
 def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
@@ -138,7 +138,7 @@ def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
 
 def _check_commits(
     bound: Bound,
-    path: FilePath,
+    paths: Iterable[FilePath],
     options: ImportOptions,
     *,
     rejects: FilePath | None,
@@ -150,25 +150,25 @@ def _check_commits(
         check_positive(commit_every=commit_every)
         if may_roll_back:
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
-    if may_roll_back and is_same_file(path, rejects):
+    if may_roll_back and any(is_same_file(path, rejects) for path in paths):
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
 
 
-def _verify(file: Reading, source: Source, meter: Meter, left_out: Collection[str]) -> int:
-    """Read *file* through, to know its damage before the first commit; return how many items it has."""
-    meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in with_pauses(meter.count(_items(file, left_out, again=True))))
+def _verify(files: Files, meter: Meter, left_out: Collection[str]) -> int:
+    """Read *files* through, to know their damage before the first commit; return how many items they have."""
+    meter.begin("verify", lambda: files.position, total_bytes=files.size)
+    return sum(1 for _ in with_pauses(meter.count(_items(files, left_out, again=True))))
 
 
-def _items(file: Reading, left_out: Collection[str], *, again: bool = False) -> Iterable[RawItem]:
-    """The items of *file*, apart from those of the kinds that are *left_out*."""
-    items = file.items(again=again)
+def _items(files: Files, left_out: Collection[str], *, again: bool = False) -> Iterable[RawItem]:
+    """The items of *files*, apart from those of the kinds that are *left_out*."""
+    items = files.items(again=again)
     return leave_out(items, left_out) if left_out else items
 
 
-def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
-    """*report* with the damage of *file* as the first warnings."""
-    damage = tuple(replace(problem, severity="warning") for problem in file.damage)
+def _with_damage(report: ImportReport, problems: Iterable[Problem]) -> ImportReport:
+    """*report* with the *problems* of damaged files as the first warnings."""
+    damage = tuple(replace(problem, severity="warning") for problem in problems)
     return replace(
         report,
         truncated=True,
