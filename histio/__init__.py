@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ExportError,
         HistioError,
         NotConfiguredError,
+        ReceiptError,
     )
     from histio.facade import (
         ImportSummary,
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from histio.page import report_page
     from histio.progress import Progress
     from histio.records import CatalogSchema, RecordSchema, RunSchema
-    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
+    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming, Revision
     from histio.schemas import (
         AssemblyFinishedUnitConsumptionSchema,
         AssemblyPackagingConsumptionSchema,
@@ -147,11 +148,13 @@ __all__ = [
     "ProductionRunRecord",
     "ProductionRunSchema",
     "Progress",
+    "ReceiptError",
     "RecipeRecord",
     "RecipeSchema",
     "RecordSchema",
     "ReferencedRow",
     "Renaming",
+    "Revision",
     "RunRef",
     "RunSchema",
     "RunUUID",
@@ -194,6 +197,7 @@ _PLACES = {
         "ExportError",
         "HistioError",
         "NotConfiguredError",
+        "ReceiptError",
     ),
     "histio.facade": (
         "ImportSummary",
@@ -230,7 +234,15 @@ _PLACES = {
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
     "histio.records": ("CatalogSchema", "RecordSchema", "RunSchema"),
-    "histio.report": ("Counts", "EntryCounts", "ExportReport", "ImportReport", "Problem", "Renaming"),
+    "histio.report": (
+        "Counts",
+        "EntryCounts",
+        "ExportReport",
+        "ImportReport",
+        "Problem",
+        "Renaming",
+        "Revision",
+    ),
     "histio.schemas": (
         "AssemblyFinishedUnitConsumptionSchema",
         "AssemblyPackagingConsumptionSchema",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import itertools
+import os
 import time
 import traceback
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
@@ -134,8 +135,13 @@ class AsyncHistory:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The names of the kinds, in the order of their lists in a document."""
+        """The names of the kinds of run, in the order of their lists in a document."""
         return self._history.kinds
+
+    @property
+    def catalog(self) -> tuple[str, ...]:
+        """The names of the catalog kinds, in the order of their lists in a document."""
+        return self._history.catalog
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
@@ -316,6 +322,7 @@ class AsyncHistory:
         dry_run: bool = False,
         rename: Renames | None = None,
         truncate_times: bool = False,
+        receipt: str | os.PathLike[str] | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> ImportReport:
         """Import the runs of *document* that the database lacks.
@@ -336,11 +343,16 @@ class AsyncHistory:
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
+            receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
+                file. An existing receipt is continued. It is on disk before the import commits.
             session: To use instead of the bound database.
 
         Raises:
             DocumentError: The document as a whole cannot be read; nothing was written.
-            ValueError: There is no kind with one of the names in *kinds*.
+            ReceiptError: *receipt* exists and is not a receipt, or that of another database.
+            ValueError: *receipt* is combined with *dry_run* or a session, or is not the path of a ``.jsonl``
+                file; or there is no kind with one of the names in *kinds*.
+            OSError: The receipt cannot be written; nothing else was.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
@@ -353,6 +365,7 @@ class AsyncHistory:
             dry_run=dry_run,
             rename=rename,
             truncate_times=truncate_times,
+            receipt=receipt,
             session=self._sync(session),
         )
 
@@ -367,6 +380,7 @@ class AsyncHistory:
         dry_run: bool = False,
         rename: Renames | None = None,
         truncate_times: bool = False,
+        receipt: str | os.PathLike[str] | None = None,
         rejects: FilePath | None = None,
         allow_truncated: bool = False,
         commit_every: int | None = None,
@@ -402,6 +416,8 @@ class AsyncHistory:
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
+            receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
+                file. An existing receipt is continued. It is on disk before the import commits.
             rejects: Where to write the rejected runs with their problems: a path, URL, open binary file or
                 ``-``. They form a stream that you can correct and import. It appears, and replaces an
                 existing file, when the import has succeeded.
@@ -425,11 +441,13 @@ class AsyncHistory:
         Raises:
             DocumentError: A file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
-            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
-                *allow_truncated*; a limit is not a positive integer; there is no kind with one of the names
-                in *kinds*; there are no files, two are the same, or they follow each other in a circle.
-            OSError: A file cannot be read, or the rejects cannot be written. The last of them are written
-                after the commit; import the file again, which skips the imported runs.
+            ReceiptError: *receipt* exists and is not a receipt, or that of another database.
+            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, *receipt* with
+                *dry_run* or a session, or *sealed* with *allow_truncated*; a limit is not a positive integer;
+                *receipt* is not the path of a ``.jsonl`` file; there is no kind with one of the names in
+                *kinds*; or there are no files, two are the same, or they follow each other in a circle.
+            OSError: A file cannot be read, or the rejects or the receipt cannot be written. The last of the
+                rejects are written after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
@@ -442,6 +460,7 @@ class AsyncHistory:
             dry_run=dry_run,
             rename=rename,
             truncate_times=truncate_times,
+            receipt=receipt,
             rejects=rejects,
             allow_truncated=allow_truncated,
             commit_every=commit_every,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import inspect
-import itertools
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ from histio.importing.run import OnDuplicate
 from histio.importing.run_order import sort_kinds
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of
+from histio.kinds.catalog import check_catalog
 from histio.kinds.gate import Gate
 from histio.kinds.json_schema import VERSION, published_or_derived
 from histio.kinds.table import Kind
@@ -96,9 +97,11 @@ class History:
             tuple(schemas[kind] for kind in runs), tuple(schemas[kind] for kind in rows), versions.current
         )
         gate = Gate(rules, older=versions.upgrades, has_json=any(kind.has_json for kind in every))
-        check_accounts(every, values=constants, acting=customized_tables(every))
+        acting = customized_tables(every)
+        check_catalog(rows, runs, values=constants, acting=acting)
+        check_accounts(every, values=constants, acting=acting)
         self.bound = Bound(runs, gate, versions, Database(bind, every), constants, rows)
-        for line in explain_slow_imports(runs):
+        for line in explain_slow_imports(every):
             _log.info(line)
 
     @classmethod
@@ -299,6 +302,7 @@ class History:
         dry_run: bool = False,
         rename: Renames | None = None,
         truncate_times: bool = False,
+        receipt: str | os.PathLike[str] | None = None,
         session: BorrowedSession | None = None,
     ) -> ImportReport:
         """Import the runs of *document* that the database lacks.
@@ -319,11 +323,16 @@ class History:
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
+            receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
+                file. An existing receipt is continued. It is on disk before the import commits.
             session: To use instead of the bound database.
 
         Raises:
             DocumentError: The document as a whole cannot be read; nothing was written.
-            ValueError: There is no kind with one of the names in *kinds*.
+            ReceiptError: *receipt* exists and is not a receipt, or that of another database.
+            ValueError: *receipt* is combined with *dry_run* or a session, or is not the path of a ``.jsonl``
+                file; or there is no kind with one of the names in *kinds*.
+            OSError: The receipt cannot be written; nothing else was.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
@@ -334,6 +343,7 @@ class History:
             dry_run=dry_run,
             rename=rename,
             truncate_times=truncate_times,
+            receipt=receipt,
             session=session,
         )
         return import_document(self.bound, document, options)
@@ -349,6 +359,7 @@ class History:
         dry_run: bool = False,
         rename: Renames | None = None,
         truncate_times: bool = False,
+        receipt: str | os.PathLike[str] | None = None,
         rejects: FilePath | None = None,
         allow_truncated: bool = False,
         commit_every: int | None = None,
@@ -384,6 +395,8 @@ class History:
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
+            receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
+                file. An existing receipt is continued. It is on disk before the import commits.
             rejects: Where to write the rejected runs with their problems: a path, URL, open binary file or
                 ``-``. They form a stream that you can correct and import. It appears, and replaces an
                 existing file, when the import has succeeded.
@@ -407,11 +420,13 @@ class History:
         Raises:
             DocumentError: A file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
-            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, or *sealed* with
-                *allow_truncated*; a limit is not a positive integer; there is no kind with one of the names
-                in *kinds*; there are no files, two are the same, or they follow each other in a circle.
-            OSError: A file cannot be read, or the rejects cannot be written. The last of them are written
-                after the commit; import the file again, which skips the imported runs.
+            ReceiptError: *receipt* exists and is not a receipt, or that of another database.
+            ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, *receipt* with
+                *dry_run* or a session, or *sealed* with *allow_truncated*; a limit is not a positive integer;
+                *receipt* is not the path of a ``.jsonl`` file; there is no kind with one of the names in
+                *kinds*; or there are no files, two are the same, or they follow each other in a circle.
+            OSError: A file cannot be read, or the rejects or the receipt cannot be written. The last of the
+                rejects are written after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
@@ -422,6 +437,7 @@ class History:
             dry_run=dry_run,
             rename=rename,
             truncate_times=truncate_times,
+            receipt=receipt,
             session=session,
         )
         return import_file(
@@ -493,8 +509,7 @@ def _sort_schemas(
     The last value has the schema of each kind.
 
     Raises:
-        BindingError: A schema has another base class, two have the same kind or collection, or catalog rows
-            refer to runs.
+        BindingError: A schema has another base class, or two have the same kind or collection.
     """
     for base, schemas in ((RunSchema, runs), (CatalogSchema, catalog or ())):
         for schema in schemas:
@@ -510,9 +525,4 @@ def _sort_schemas(
         raise BindingError(f"two schemas have the same kind or collection: {names}")
     rows = tuple(kind for kind in sorted_kinds if kind.is_catalog)
     others = tuple(kind for kind in sorted_kinds if not kind.is_catalog)
-    for row, run in itertools.product(rows, others):
-        if any(row.refers_to(run)):
-            raise BindingError(
-                f"catalog: {row.name} refers to {run.name}, but catalog rows are written before runs"
-            )
     return rows, others, by_kind

@@ -1,4 +1,4 @@
-"""Write runs to files: documents, sealed streams, and streams of rejected runs."""
+"""Write catalog rows and runs to files: documents, sealed streams, and streams of what was rejected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def lines(name: str, texts: Iterable[str]) -> bytes:
 
 
 Runs = Iterable[tuple[str, Sequence[str]]]
-"""Runs in order: the name of a kind, and the JSON texts of some of its runs."""
+"""Catalog rows and runs in order: the name of a kind, and the JSON texts of some of its rows or runs."""
 
 
 class _StreamWriter:
@@ -107,19 +107,19 @@ def write_runs(
     collections: Mapping[str, str],
     runs: Runs,
 ) -> Seal:
-    """Write *runs* as a document or as a sealed stream.
+    """Write *runs*, after the rows of the catalog, as a document or as a sealed stream.
 
     Args:
         form: ``json`` for a document, ``jsonl`` for a stream.
         file: The file to write to.
         header: A header from `stream_header`.
-        collections: The names of the lists, by kind.
-        runs: In the order of the kinds.
+        collections: The names of the lists, by kind; the catalog kinds that *header* names come first.
+        runs: In the order of *collections*.
 
     Returns:
-        The seal of the runs; documents do not store it.
+        The seal of the file; documents do not store it.
     """
-    seal = Seal()
+    seal = Seal(header.get("catalog", ()))
     writer = _WRITERS[form](file, header, collections)
     for kind, texts in runs:
         if texts:
@@ -140,11 +140,14 @@ def build_export_report(header: Mapping[str, Any], seal: Seal, stored: int, **ot
         stored: The size of the file in bytes, as stored.
         others: Further attributes of the report.
     """
+    by_kind = {name: seal.counts[name] for name in header["kinds"]}
     return ExportReport(
-        exported=seal.counts.total(),
-        by_kind={name: seal.counts[name] for name in header["kinds"]},
+        exported=sum(by_kind.values()),
+        by_kind=by_kind,
         bytes=stored,
         sha256=seal.sha256,
+        catalog={name: seal.counts[name] for name in header.get("catalog", ())},
+        catalog_sha256=seal.catalog_sha256,
         exported_at=header["exported_at"],
         version=header["version"],
         **others,
@@ -152,28 +155,39 @@ def build_export_report(header: Mapping[str, Any], seal: Seal, stored: int, **ot
 
 
 class Rejects:
-    """Writes rejected runs and their problems to an unsealed stream, which can be corrected and imported.
+    """Writes what was rejected and its problems to an unsealed stream, which can be corrected and imported.
 
     Args:
         file: The file to write to.
         version: The format version of the runs.
-        kinds: The names of the kinds.
-        versions: Upgrades runs that have an older version.
+        kinds: The names of the kinds of run.
+        catalog: The names of the catalog kinds, whose rows are added before the runs.
+        versions: Upgrades what has a version of its own; None: nothing has.
     """
 
-    def __init__(self, file: BinaryIO, version: str, kinds: Iterable[str], versions: Versions) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        version: str,
+        kinds: Iterable[str],
+        catalog: Sequence[str] = (),
+        *,
+        versions: Versions | None = None,
+    ) -> None:
         self._file = file
         self._versions = versions
-        header = {"version": version, "kinds": list(kinds), "sealed": False}
+        header: dict[str, Any] = {"version": version, "kinds": list(kinds), "sealed": False}
+        if catalog:
+            header["catalog"] = list(catalog)
         file.write(lines("header", [encode(header)]))
 
     def add(self, item: RawItem, problems: Iterable[Problem]) -> None:
-        """Write a rejected run and its problems."""
+        """Write a rejected run, catalog row or line, and its problems."""
         listed = [
             {name: value for name, value in asdict(each).items() if value is not None} for each in problems
         ]
-        if isinstance(item, RawRun) and item.version is not None:
-            item = self._upgrade(item, item.version)
+        if isinstance(item, RawRun) and item.version is not None and self._versions is not None:
+            item = _upgrade(item, item.version, self._versions)
         name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
         # The text is kept as it was read: Python may write its numbers differently.
         # Line ends can only be between members. Lone surrogates can be written in ASCII only.
@@ -181,17 +195,23 @@ class Rejects:
         text = json.dumps(value) if original is None else re.sub(r"[\r\n]", " ", original).strip()
         self._file.write(f'{{"{name}":{text},"problems":{json.dumps(listed)}}}\n'.encode())
 
-    def _upgrade(self, run: RawRun, version: str) -> RawItem:
-        """The *run* in the current version; its text, as it was read, if it cannot be upgraded."""
-        record, fault = self._versions.upgrade(run.kind, run.record, version)
-        if fault is None and is_plain(record):
-            return replace(run, record=record, text=None)
-        return UnreadableLine(f'{{"{run.kind}":{run.text}}}', run.line or 0, fault or Fault(""))
+
+def _upgrade(run: RawRun, version: str, versions: Versions) -> RawItem:
+    """The *run* in the current version; its text, as it was read, if it cannot be upgraded."""
+    record, fault = versions.upgrade(run.kind, run.record, version)
+    if fault is None and is_plain(record):
+        return replace(run, record=record, text=None)
+    return UnreadableLine(f'{{"{run.kind}":{run.text}}}', run.line or 0, fault or Fault(""))
 
 
 @contextmanager
 def open_rejects(
-    path: FilePath | None, version: str, kinds: Iterable[str], versions: Versions
+    path: FilePath | None,
+    version: str,
+    kinds: Iterable[str],
+    catalog: Sequence[str] = (),
+    *,
+    versions: Versions | None = None,
 ) -> Iterator[Rejects | None]:
     """Open `Rejects` at *path*; the file is replaced when the block has ended without an error.
 
@@ -205,4 +225,4 @@ def open_rejects(
     if form.name == "json":
         raise ValueError("rejects: the file is a stream, so its name must end in .jsonl")
     with target(path, compression=form.compression, overwrite=True) as file:
-        yield Rejects(file, version, kinds, versions)
+        yield Rejects(file, version, kinds, catalog, versions=versions)

@@ -17,6 +17,7 @@ from histio.importing.dependencies import Dependencies
 from histio.importing.identities import Identities
 from histio.importing.parse import Reader
 from histio.importing.plan import ImportPlan, plan_imports
+from histio.importing.receipt import Receipt
 from histio.importing.row_builder import RowBuilder
 from histio.importing.run import Run
 from histio.importing.spool import Spool
@@ -41,6 +42,8 @@ class Destination:
         builder: Builds rows; it uses the resolver.
         stored: By column, what the database keeps of its values.
         plan: What does not change from one import to the next.
+        given_side: What messages call the side that the runs come from.
+        receipt: Notes what is written; None: nothing does.
     """
 
     connection: Connection
@@ -53,6 +56,8 @@ class Destination:
     builder: RowBuilder
     stored: Mapping[sa.Column[Any], Stored]
     plan: ImportPlan
+    given_side: str
+    receipt: Receipt | None = None
 
     @property
     def tables(self) -> list[sa.Table]:
@@ -73,6 +78,8 @@ def open_destination(
     spool: Spool,
     values: Constants,
     truncate_times: bool = False,
+    given_side: str = "file",
+    receipt: Receipt | None = None,
 ) -> Destination:
     """The `Destination` at *connection*.
 
@@ -83,6 +90,8 @@ def open_destination(
         spool: Remembers what the transactions of one import need to know about each other.
         values: By attribute, what fills columns that the format leaves out.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        given_side: What messages call the side that the runs come from.
+        receipt: Notes what is written; None: nothing does.
     """
     plan = plan_imports(bound, connection.dialect)
     scopes = {
@@ -112,7 +121,18 @@ def open_destination(
     if truncate_times:
         reader = reader.truncating(Truncation(rules.limits))
     return Destination(
-        connection, plan.kinds, reader, spool, plan.dependencies, identities, resolver, builder, stored, plan
+        connection,
+        plan.kinds,
+        reader,
+        spool,
+        plan.dependencies,
+        identities,
+        resolver,
+        builder,
+        stored,
+        plan,
+        given_side,
+        receipt,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -19,12 +20,14 @@ from histio.files import (
     list_files,
     open_rejects,
 )
-from histio.files.raw_runs import RawItem, iter_raw_runs, leave_out, split_items
+from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
+from histio.files.receipts import receipt_path
 from histio.files.several import Files, open_files
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
 from histio.importing.parse import Reader
+from histio.importing.receipt import Receipt
 from histio.importing.renames import Renames
 from histio.importing.run import OnDuplicate
 from histio.importing.spool import Spool
@@ -49,10 +52,11 @@ class ImportOptions:
         dry_run: Whether to roll everything back.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        receipt: The file that notes what is written; None: nothing does.
         session: To be used instead of the bound database.
 
     Raises:
-        ValueError: *on_duplicate* has another value.
+        ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
     """
 
     kinds: str | Sequence[str] | None = None
@@ -61,12 +65,15 @@ class ImportOptions:
     dry_run: bool = False
     rename: Renames | None = None
     truncate_times: bool = False
+    receipt: str | os.PathLike[str] | None = None
     session: BorrowedSession | None = None
 
     def __post_init__(self) -> None:
         allowed = get_args(OnDuplicate)
         if self.on_duplicate not in allowed:
             raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
+        if self.receipt is not None and self.dry_run:
+            raise ValueError("receipt excludes dry_run, which writes nothing")
 
 
 def import_document(
@@ -74,11 +81,12 @@ def import_document(
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     kinds = _choose_kinds(bound, options)
+    _check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, kinds)
-    return _import(bound, items, document["version"], Tally(kinds), options)
+    return _import(bound, items, document["version"], Tally(kinds), options, given_side="document")
 
 
 def import_file(
@@ -98,27 +106,29 @@ def import_file(
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
-    left_out = {kind.name for kind in bound.kinds if kind not in kinds}
     paths = list_files(path)
     _check_commits(bound, paths, options, rejects=rejects, commit_every=commit_every)
+    _check_receipt(bound, options, *paths, rejects)
     meter = Meter(progress)
     with (
         open_files(
             paths,
             bound.gate,
-            bound.kinds,
+            kinds,
             limits,
             sealed=sealed,
             follows=follows,
             allow_truncated=allow_truncated,
         ) as files,
-        open_rejects(rejects, files.version, [kind.name for kind in kinds], bound.versions) as rejected,
+        open_rejects(
+            rejects, files.version, [kind.name for kind in kinds], versions=bound.versions
+        ) as rejected,
     ):
-        total = None if commit_every is None else _verify(files, meter, left_out)
+        total = None if commit_every is None else _verify(files, meter)
         meter.begin("import", lambda: files.position, total=total, total_bytes=files.size)
         report = _import(
             bound,
-            meter.count(_items(files, left_out)),
+            meter.count(files.items()),
             files.version,
             Tally(kinds, limit=KEPT, rejects=rejected, files=files.names),
             options,
@@ -154,16 +164,22 @@ def _check_commits(
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
 
 
-def _verify(files: Files, meter: Meter, left_out: Collection[str]) -> int:
+def _check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
+    """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
+    if options.receipt is None:
+        return
+    if bound.database.is_borrowed(options.session):
+        raise ValueError("receipt excludes a session that was handed over: its commit is not histio's")
+    path = receipt_path(options.receipt)
+    names = (other for other in others if isinstance(other, (str, os.PathLike)))
+    if str(path) in map(os.path.realpath, names):
+        raise ValueError("receipt: must be a file of its own")
+
+
+def _verify(files: Files, meter: Meter) -> int:
     """Read *files* through, to know their damage before the first commit; return how many items they have."""
     meter.begin("verify", lambda: files.position, total_bytes=files.size)
-    return sum(1 for _ in with_pauses(meter.count(_items(files, left_out, again=True))))
-
-
-def _items(files: Files, left_out: Collection[str], *, again: bool = False) -> Iterable[RawItem]:
-    """The items of *files*, apart from those of the kinds that are *left_out*."""
-    items = files.items(again=again)
-    return leave_out(items, left_out) if left_out else items
+    return sum(1 for _ in with_pauses(meter.count(files.items(again=True))))
 
 
 def _with_damage(report: ImportReport, problems: Iterable[Problem]) -> ImportReport:
@@ -185,14 +201,22 @@ def _import(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
+    given_side: str = "file",
 ) -> ImportReport:
-    """Import *items* in one transaction, or in one for every *commit_every* of them."""
+    """Import *items* in one transaction, or in one for every *commit_every* of them.
+
+    *given_side*: what messages call the side that the items come from.
+    """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
     parts = [items] if commit_every is None else split_items(items, commit_every)
-    with Spool() as spool:
+    receipt: Receipt | None = None
+    with Spool() as spool, ExitStack() as stack:
+        if options.receipt is not None:
+            receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current, spool)
+            stack.enter_context(receipt)
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
@@ -202,7 +226,11 @@ def _import(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    given_side=given_side,
+                    receipt=receipt,
                 )
+                if receipt is not None:
+                    receipt.begin(connection)
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
                 is_last = commit_every is None or not part
                 withheld = import_items(

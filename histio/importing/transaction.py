@@ -71,6 +71,7 @@ def import_items(
 
     Raises:
         sqlalchemy.exc.DBAPIError: No run is at fault, as after a lost connection; nothing is written.
+        OSError: The receipt cannot be written; nothing else is.
     """
     connection, tables = destination.connection, destination.tables
     with savepoint(connection) as nested:
@@ -87,8 +88,10 @@ def import_items(
             transaction.take(items)
             if last:
                 transaction.take_waiting()
+            withheld = atomic and tally.rejected > 0
+            if destination.receipt is not None and not withheld:
+                destination.receipt.write(connection, destination.identities.scopes)
         tally.add_entries(transaction.entries)
-        withheld = atomic and tally.rejected > 0
         if dry_run or withheld:
             nested.rollback()
         else:
