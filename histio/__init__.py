@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from histio.comparing.changes import Change
     from histio.comparing.diff import Difference, diff
     from histio.comparing.merge import merge
+    from histio.copying import copy
     from histio.database.dialects import create_engine, is_conflict
     from histio.errors import (
         BindingError,
@@ -166,6 +167,7 @@ __all__ = [
     "audit",
     "check_file",
     "configure",
+    "copy",
     "create_async_engine",
     "create_engine",
     "diff",
@@ -187,6 +189,7 @@ _PLACES = {
     "histio.auto": ("AutoCatalogSchema", "AutoRecordSchema", "AutoRunSchema"),
     "histio.inspecting.audit": ("audit",),
     "histio.inspecting.check": ("check_file",),
+    "histio.copying": ("copy",),
     "histio.database.dialects": ("create_engine", "is_conflict"),
     "histio.comparing.changes": ("Change",),
     "histio.comparing.diff": ("Difference", "diff"),

@@ -107,6 +107,18 @@ class Tally:
             so_far.added + counts.added, so_far.changed + counts.changed, so_far.removed + counts.removed
         )
 
+    def reject(self, kind: str, number: int, problems: Iterable[Problem], count: int) -> None:
+        """Count a *number* of runs that could not be read from another database, with their *problems*.
+
+        Args:
+            kind: The kind of the runs.
+            number: How many runs there are.
+            problems: Why they could not be read; perhaps only the first ones.
+            count: How many problems there are.
+        """
+        self._ends[kind]["rejected"] += number
+        self._keep(self._problems, "problems", problems, count, self._limit)
+
     def refuse(self, line: UnreadableLine) -> None:
         """Count a *line* that cannot be read as a run."""
         self._unreadable += 1

@@ -54,6 +54,8 @@ class ImportOptions:
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
         receipt: The file that notes what is written; None: nothing does.
         session: To be used instead of the bound database.
+        compare: Whether to warn where the database stores another value than it was given. False: only if
+            it may do so, as with triggers.
 
     Raises:
         ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
@@ -67,6 +69,7 @@ class ImportOptions:
     truncate_times: bool = False
     receipt: str | os.PathLike[str] | None = None
     session: BorrowedSession | None = None
+    compare: bool = False
 
     def __post_init__(self) -> None:
         allowed = get_args(OnDuplicate)
@@ -81,12 +84,12 @@ def import_document(
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     kinds = _choose_kinds(bound, options)
-    _check_receipt(bound, options)
+    check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, kinds)
-    return _import(bound, items, document["version"], Tally(kinds), options, given_side="document")
+    return import_runs(bound, items, document["version"], Tally(kinds), options, given_side="document")
 
 
 def import_file(
@@ -107,8 +110,10 @@ def import_file(
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
     paths = list_files(path)
-    _check_commits(bound, paths, options, rejects=rejects, commit_every=commit_every)
-    _check_receipt(bound, options, *paths, rejects)
+    check_commits(bound, options, commit_every)
+    if _may_roll_back(bound, options) and any(is_same_file(each, rejects) for each in paths):
+        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
+    check_receipt(bound, options, *paths, rejects)
     meter = Meter(progress)
     with (
         open_files(
@@ -126,7 +131,7 @@ def import_file(
     ):
         total = None if commit_every is None else _verify(files, meter)
         meter.begin("import", lambda: files.position, total=total, total_bytes=files.size)
-        report = _import(
+        report = import_runs(
             bound,
             meter.count(files.items()),
             files.version,
@@ -146,25 +151,19 @@ def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
-def _check_commits(
-    bound: Bound,
-    paths: Iterable[FilePath],
-    options: ImportOptions,
-    *,
-    rejects: FilePath | None,
-    commit_every: int | None,
-) -> None:
-    """Raise ValueError where other options exclude that the import may be rolled back."""
-    may_roll_back = options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+def _may_roll_back(bound: Bound, options: ImportOptions) -> bool:
+    return options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+
+
+def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None) -> None:
+    """Raise ValueError if *commit_every* is not a positive integer, or the import may be rolled back."""
     if commit_every is not None:
         check_positive(commit_every=commit_every)
-        if may_roll_back:
+        if _may_roll_back(bound, options):
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
-    if may_roll_back and any(is_same_file(path, rejects) for path in paths):
-        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
 
 
-def _check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
+def check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
     """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
     if options.receipt is None:
         return
@@ -193,7 +192,7 @@ def _with_damage(report: ImportReport, problems: Iterable[Problem]) -> ImportRep
     )
 
 
-def _import(
+def import_runs(
     bound: Bound,
     items: Iterable[RawItem],
     version: str,
@@ -205,7 +204,14 @@ def _import(
 ) -> ImportReport:
     """Import *items* in one transaction, or in one for every *commit_every* of them.
 
-    *given_side*: what messages call the side that the items come from.
+    Args:
+        bound: The history.
+        items: If the iterator raises, what has not been committed is rolled back.
+        version: The version of the format that the runs have.
+        tally: Counts the outcomes, and receives the problems.
+        options: The options.
+        given_side: What messages call the side that the items come from.
+        commit_every: The number of runs in a transaction; None: all.
     """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
@@ -240,6 +246,7 @@ def _import(
                     habits=habits,
                     unit_of_work=unit_of_work,
                     on_duplicate=options.on_duplicate,
+                    compare=options.compare,
                     last=is_last,
                     atomic=options.atomic,
                     dry_run=options.dry_run,

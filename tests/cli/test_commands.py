@@ -156,7 +156,7 @@ def test_a_run_that_the_format_cannot_hold_fails_and_tells_what_leaves_it_out(sp
     code, printed, errors = run(f"export out.jsonl {BAKERY}")
     assert (code, printed) == (1, "")
     assert f"/produced_at: production_run {number(2)}" in errors
-    assert errors.endswith("To leave these runs out, run histio export --skip-unreadable.\n")
+    assert errors.endswith("To leave these runs out, export or copy with --skip-unreadable.\n")
     assert not Path("out.jsonl").exists()
 
 
