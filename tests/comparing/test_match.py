@@ -62,11 +62,15 @@ class Agreement:
         """The runs that the file and the database have differently, as all say."""
         verified = self.history.import_file(self.path, on_duplicate="verify")
         found = {problem.uuid for problem in verified.problems}
-        assert found == {each.uuid for each in histio.diff(self.path, self.history)}
+        differences = list(histio.diff(self.path, self.history))
+        assert found == {each.uuid for each in differences}
         assert found == {each.uuid for each in histio.diff(self.history, self.path)}
         assert self.command_line() == (int(bool(found)), found)
         updated = self.history.import_file(self.path, on_duplicate="update", dry_run=True)
         assert (updated.updated, updated.rejected) == (len(found), 0)
+        changes = ((run.uuid, each.pointer, each.b, each.a) for run in differences for each in run.changes)
+        revisions = ((each.uuid, each.pointer, each.stored, each.given) for each in updated.revisions)
+        assert sorted(map(repr, revisions)) == sorted(map(repr, changes))
         return found
 
     def command_line(self):
