@@ -58,6 +58,8 @@ class ImportOptions:
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
         receipt: The file that notes what is written; None: nothing does.
         session: To be used instead of the bound database.
+        compare: Whether to warn where the database stores another value than it was given. False: only if
+            it may do so, as with triggers.
 
     Raises:
         ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
@@ -71,6 +73,7 @@ class ImportOptions:
     truncate_times: bool = False
     receipt: str | os.PathLike[str] | None = None
     session: BorrowedSession | None = None
+    compare: bool = False
 
     def __post_init__(self) -> None:
         allowed = get_args(OnDuplicate)
@@ -85,12 +88,12 @@ def import_document(
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     kinds = _choose_kinds(bound, options)
-    _check_receipt(bound, options)
+    check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, kinds)
-    return _import(bound, items, document["version"], Tally(kinds), options)
+    return import_runs(bound, items, document["version"], Tally(kinds), options, given_side="document")
 
 
 def import_file(
@@ -110,8 +113,10 @@ def import_file(
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
-    _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
-    _check_receipt(bound, options, path, rejects)
+    check_commits(bound, options, commit_every)
+    if _may_roll_back(bound, options) and is_same_file(path, rejects):
+        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
+    check_receipt(bound, options, path, rejects)
     meter = Meter(progress)
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
@@ -124,7 +129,7 @@ def import_file(
             check_damage(file)
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
         items = meter.count(file.items())
-        report = _import(
+        report = import_runs(
             bound,
             items if allow_truncated else fail_if_damaged(items, file),
             file.version,
@@ -144,25 +149,19 @@ def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
-def _check_commits(
-    bound: Bound,
-    path: FilePath,
-    options: ImportOptions,
-    *,
-    rejects: FilePath | None,
-    commit_every: int | None,
-) -> None:
-    """Raise ValueError where other options exclude that the import may be rolled back."""
-    may_roll_back = options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+def _may_roll_back(bound: Bound, options: ImportOptions) -> bool:
+    return options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+
+
+def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None) -> None:
+    """Raise ValueError if *commit_every* is not a positive integer, or the import may be rolled back."""
     if commit_every is not None:
         check_positive(commit_every=commit_every)
-        if may_roll_back:
+        if _may_roll_back(bound, options):
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
-    if may_roll_back and is_same_file(path, rejects):
-        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
 
 
-def _check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
+def check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
     """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
     if options.receipt is None:
         return
@@ -191,7 +190,7 @@ def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
     )
 
 
-def _import(
+def import_runs(
     bound: Bound,
     items: Iterable[RawItem],
     version: str,
@@ -199,8 +198,19 @@ def _import(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
+    given_side: str = "file",
 ) -> ImportReport:
-    """Import *items* in one transaction, or in one for every *commit_every* of them."""
+    """Import *items* in one transaction, or in one for every *commit_every* of them.
+
+    Args:
+        bound: The history.
+        items: If the iterator raises, what has not been committed is rolled back.
+        version: The version of the format that the runs have.
+        tally: Counts the outcomes, and receives the problems.
+        options: The options.
+        given_side: What messages call the side that the items come from.
+        commit_every: The number of runs in a transaction; None: all.
+    """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
@@ -220,6 +230,7 @@ def _import(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    given_side=given_side,
                     receipt=receipt,
                 )
                 if receipt is not None:
@@ -233,6 +244,7 @@ def _import(
                     habits=habits,
                     unit_of_work=unit_of_work,
                     on_duplicate=options.on_duplicate,
+                    compare=options.compare,
                     last=is_last,
                     atomic=options.atomic,
                     dry_run=options.dry_run,

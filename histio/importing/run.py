@@ -12,7 +12,7 @@ from histio.importing.cut_times import Cut
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer
-from histio.report import LISTED, Fault, Problem, ProblemList, Renaming, Severity
+from histio.report import LISTED, Fault, Problem, ProblemList, Renaming, Revision, Severity
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
 WRITTEN: tuple[Outcome, ...] = ("imported", "updated")
@@ -35,6 +35,8 @@ class Run:
         warnings: What else there is to report about it.
         renamed: The first uses of the ``rename`` option.
         renamed_count: The number of all uses.
+        revisions: What an update has changed in the stored run, as far as it is listed.
+        revision_count: The number of all these changes.
     """
 
     kind: Kind
@@ -47,6 +49,8 @@ class Run:
     warnings: ProblemList = field(default_factory=ProblemList)
     renamed: list[Renaming] = field(default_factory=list)
     renamed_count: int = 0
+    revisions: Sequence[Revision] = ()
+    revision_count: int = 0
 
     @property
     def identity(self) -> Any:
@@ -100,9 +104,10 @@ class Run:
         return itertools.chain(self.problems, self.cuts, self.warnings)
 
     def forget(self) -> None:
-        """Drop all problems and warnings since the run was read, because it is processed again."""
+        """Drop what was noted since the run was read, because it is processed again."""
         self.problems.clear()
         self.warnings.clear()
+        self.revisions, self.revision_count = (), 0
 
     def forget_cuts(self) -> None:
         """Drop the warnings about cut times, because they are neither written nor compared."""

@@ -102,9 +102,10 @@ class Planner:
             return "it has no natural key"
         for prop in mapper.column_attrs:
             way = way_of(mapper, prop)
-            target = None if way is None else relation(mapper, way).mapper
-            of_run = target is not None and any(each.common_parent(target) for each in self._runs)
-            if of_run and not prop.columns[0].nullable:
+            if way is None or prop.columns[0].nullable:
+                continue
+            target = relation(mapper, way).mapper
+            if any(each.common_parent(target) for each in self._runs):
                 return f"its rows need a {target.class_.__name__}"
         return None
 

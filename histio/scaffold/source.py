@@ -45,19 +45,16 @@ def scaffold(*models: type[Any], import_paths: Mapping[type[Any], str] | None = 
         try:
             _try(runs, catalog)
         except BindingError as error:
-            left_out = _leave_out([*runs, *catalog], error)
-            failed = [] if left_out else [plan for plan in catalog if error.schema in map(_name, plan.all())]
-            if not left_out and not failed:
+            if _leave_out([*runs, *catalog], error):
+                continue
+            failed = [plan for plan in catalog if error.schema in [each.name for each in plan.all()]]
+            if not failed:
                 raise
             catalog = [plan for plan in catalog if plan not in failed]
             undescribed |= {plan.model.__name__: error.reason for plan in failed}
         else:
             return _source(runs, catalog, undescribed, import_paths or {})
     raise BindingError(f"no binding of {', '.join(model.__name__ for model in models)} was found")
-
-
-def _name(plan: Plan) -> str:
-    return plan.name
 
 
 def _schemas(plans: Iterable[Plan]) -> list[Plan]:

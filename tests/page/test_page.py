@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import histio
-from histio import BindingError, DocumentError, History, ImportReport, Problem, ProductionRunSchema
+from histio import BindingError, DocumentError, History, ImportReport, Problem, ProductionRunSchema, Revision
 from histio.files.limits import Limits
 from histio.kinds.audits import Sum
 from histio.kinds.charts import Compare
@@ -425,6 +425,27 @@ def test_an_imports_problems_are_listed(tmp_path):
     assert "Not listed: 200 more." in seen.text
 
 
+@pytest.mark.slow
+def test_an_imports_changes_are_listed_by_run(tmp_path):
+    of_runs = [
+        Revision("production_run", number(1), "/notes", None, "new"),
+        Revision("production_run", number(1), "/consumptions/0", {"unit": "kg"}, None),
+        Revision("production_run", number(2), "/actual_yield", 92, 7),
+    ]
+    report = ImportReport(updated=2, revisions=tuple(of_runs), revision_count=1_203)
+    seen = page(document(), tmp_path, imported=report)
+    assert seen.tables["Changes"] == [
+        ["Member", "Before", "After"],
+        [f"production_run {number(1)}"],
+        ["/notes", "nothing", '"new"'],
+        ["/consumptions/0", '{"unit": "kg"}', "nothing"],
+        [f"production_run {number(2)}"],
+        ["/actual_yield", "92", "7"],
+    ]
+    assert "Not listed: 1\u202f200 more." in seen.text
+    assert "Changes" not in page(document(), tmp_path, imported=SOME).tables
+
+
 SOME = ImportReport(
     problems=(Problem("error", "schema", "No."),),
     problem_count=1,
@@ -515,8 +536,14 @@ def test_a_page_is_never_larger_than_two_megabytes(tmp_path):
         number(1),
         5,
     )
+    revision = Revision("production_run", number(1), "/notes", "é" * 500, '"' * 500)
     report = ImportReport(
-        problems=(problem,) * 1000, warnings=(problem,) * 1000, problem_count=1000, warning_count=1000
+        problems=(problem,) * 1000,
+        warnings=(problem,) * 1000,
+        problem_count=1000,
+        warning_count=1000,
+        revisions=(revision,) * 1000,
+        revision_count=1000,
     )
     (tmp_path / "history.json").write_text(json.dumps(document(*runs, assembly=assembly)))
     histio.report_page(tmp_path / "history.json", tmp_path / "page.html", imported=report)

@@ -43,6 +43,8 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
     assert_type(report, histio.ImportReport)
     assert_type(report.by_kind["production_run"].withheld + report.withheld, int)
     assert_type(report.problems, tuple[histio.Problem, ...])
+    assert_type(report.revisions, tuple[histio.Revision, ...])
+    assert_type([each.pointer for each in report.revisions], list[str])
     assert_type(history.check(document), list[histio.Problem])
     report.imported = 5  # type: ignore[misc]
     history.import_document(document, kinds="production_run")
