@@ -71,6 +71,7 @@ class Problem:
         hint: What may have been meant; None: nothing is similar.
         more: The number of further problems that this one stands for, because a run lists its first 100 only;
             None: it stands for itself.
+        file: The name of the file, where several are imported in one call; None otherwise.
     """
 
     severity: Severity
@@ -83,12 +84,14 @@ class Problem:
     line: int | None = None
     hint: str | None = None
     more: int | None = None
+    file: str | None = None
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
-        line = "" if self.line is None else f"line {self.line}: "
-        where = f"{self.pointer}: " if self.pointer else "" if line else "document: "
-        return f"{line}{where}{self.message}{hint}"
+        line = None if self.line is None else f"line {self.line}"
+        place = ", ".join(filter(None, (self.file, line)))
+        where = ": ".join(filter(None, (place, self.pointer))) or "document"
+        return f"{where}: {self.message}{hint}"
 
 
 def _pointer_above(problem: Problem) -> str:
@@ -197,12 +200,14 @@ class Renaming:
         old: The slug in the document.
         new: The slug that it was read as.
         line: The 1-based line of a stream that *pointer* points into; None in a document.
+        file: The name of the file, where several are imported in one call; None otherwise.
     """
 
     pointer: str
     old: str
     new: str
     line: int | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
