@@ -68,7 +68,16 @@ if TYPE_CHECKING:
     from histio.page import report_page
     from histio.progress import Progress
     from histio.records import CatalogSchema, RecordSchema, RunSchema
-    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
+    from histio.report import (
+        Counts,
+        EntryCounts,
+        ExportReport,
+        ImportReport,
+        Problem,
+        Renaming,
+        UndoCounts,
+        UndoReport,
+    )
     from histio.schemas import (
         AssemblyFinishedUnitConsumptionSchema,
         AssemblyPackagingConsumptionSchema,
@@ -161,6 +170,8 @@ __all__ = [
     "SlugList",
     "Text",
     "Time",
+    "UndoCounts",
+    "UndoReport",
     "UtcTimestamp",
     "audit",
     "check_file",
@@ -233,7 +244,16 @@ _PLACES = {
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
     "histio.records": ("CatalogSchema", "RecordSchema", "RunSchema"),
-    "histio.report": ("Counts", "EntryCounts", "ExportReport", "ImportReport", "Problem", "Renaming"),
+    "histio.report": (
+        "Counts",
+        "EntryCounts",
+        "ExportReport",
+        "ImportReport",
+        "Problem",
+        "Renaming",
+        "UndoCounts",
+        "UndoReport",
+    ),
     "histio.schemas": (
         "AssemblyFinishedUnitConsumptionSchema",
         "AssemblyPackagingConsumptionSchema",
