@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from histio.comparing.changes import Change
     from histio.comparing.diff import Difference, diff
     from histio.comparing.merge import merge
+    from histio.copying import copy
     from histio.database.dialects import create_engine, is_conflict
     from histio.errors import (
         BindingError,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
         ImportReport,
         Problem,
         Renaming,
+        Revision,
         UndoCounts,
         UndoReport,
     )
@@ -163,6 +165,7 @@ __all__ = [
     "RecordSchema",
     "ReferencedRow",
     "Renaming",
+    "Revision",
     "RunRef",
     "RunSchema",
     "RunUUID",
@@ -176,6 +179,7 @@ __all__ = [
     "audit",
     "check_file",
     "configure",
+    "copy",
     "create_async_engine",
     "create_engine",
     "diff",
@@ -197,6 +201,7 @@ _PLACES = {
     "histio.auto": ("AutoCatalogSchema", "AutoRecordSchema", "AutoRunSchema"),
     "histio.inspecting.audit": ("audit",),
     "histio.inspecting.check": ("check_file",),
+    "histio.copying": ("copy",),
     "histio.database.dialects": ("create_engine", "is_conflict"),
     "histio.comparing.changes": ("Change",),
     "histio.comparing.diff": ("Difference", "diff"),
@@ -251,6 +256,7 @@ _PLACES = {
         "ImportReport",
         "Problem",
         "Renaming",
+        "Revision",
         "UndoCounts",
         "UndoReport",
     ),

@@ -39,11 +39,15 @@ class Difference:
     more: int = 0
 
     def __str__(self) -> str:
+        return self.describe("a", "b")
+
+    def describe(self, a: str, b: str) -> str:
+        """A text of one line or several; *a* and *b* are the names of the two histories."""
         run = f"{self.kind} {self.uuid}"
         if self.only_in is not None:
-            return f"{run}: only in {self.only_in}"
+            return f"{run}: only in {a if self.only_in == 'a' else b}"
         more = [f"… and {self.more:,} more"] if self.more else []
-        return "\n  ".join([f"{run}:", *map(str, self.changes), *more])
+        return "\n  ".join([f"{run}:", *(change.describe(a, b) for change in self.changes), *more])
 
 
 def diff(
@@ -60,6 +64,8 @@ def diff(
     Two exports have the same runs exactly if their ``sha256`` are equal, except that `Json` values such as 2
     and 2.0 are equal. Other records are compared by what they mean: ``"5.25"`` is ``"5.2500"``. If a file
     has a run several times, the last one counts.
+
+    The catalogs of files are not compared, and neither are the rows that runs refer to.
 
     A file and a database are compared as ``on_duplicate="verify"`` does: members that the file leaves out
     are not compared, and slugs of the same row are equal. Of two files or two databases, a member that one
@@ -140,7 +146,7 @@ class _Opened:
 @contextmanager
 def _open(source: FilePath | History, bound: Bound, limits: Limits) -> Iterator[_Opened]:
     if not isinstance(source, History):
-        with open_ordered([source], bound, limits) as files:
+        with open_ordered([source], bound, bound.kinds, limits) as files:
             yield _Opened(files.runs())
         return
     kinds = {kind.name: kind for kind in source.bound.kinds}

@@ -42,6 +42,7 @@ class Destination:
         builder: Builds rows; it uses the resolver.
         stored: By column, what the database keeps of its values.
         plan: What does not change from one import to the next.
+        given_side: What messages call the side that the runs come from.
         receipt: Notes what is written; None: nothing does.
     """
 
@@ -55,6 +56,7 @@ class Destination:
     builder: RowBuilder
     stored: Mapping[sa.Column[Any], Stored]
     plan: ImportPlan
+    given_side: str
     receipt: Receipt | None = None
 
     @property
@@ -76,6 +78,7 @@ def open_destination(
     spool: Spool,
     values: Constants,
     truncate_times: bool = False,
+    given_side: str = "file",
     receipt: Receipt | None = None,
 ) -> Destination:
     """The `Destination` at *connection*.
@@ -87,6 +90,7 @@ def open_destination(
         spool: Remembers what the transactions of one import need to know about each other.
         values: By attribute, what fills columns that the format leaves out.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        given_side: What messages call the side that the runs come from.
         receipt: Notes what is written; None: nothing does.
     """
     plan = plan_imports(bound, connection.dialect)
@@ -127,6 +131,7 @@ def open_destination(
         builder,
         stored,
         plan,
+        given_side,
         receipt,
     )
 

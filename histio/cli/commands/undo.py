@@ -29,8 +29,8 @@ def undo(
 
     \b
     Examples:
-      histio import history.jsonl --url sqlite:///branch.db --receipt receipt.jsonl
-      histio undo receipt.jsonl --url sqlite:///branch.db --dry-run
+      histio import history.jsonl --receipt receipt.jsonl
+      histio undo receipt.jsonl --dry-run
       histio undo receipt.jsonl --url sqlite:///branch.db
     """
     with open_history(url, history_name) as history:

@@ -42,6 +42,7 @@ from histio.database.dialects.readable import (
     unreadable,
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
+from histio.database.dialects.sharing import is_one_file, share_tables
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
@@ -117,6 +118,7 @@ __all__ = [
     "is_conversion_error",
     "is_database",
     "is_interruption",
+    "is_one_file",
     "is_one_of",
     "is_time",
     "keeps_instants",
@@ -137,6 +139,7 @@ __all__ = [
     "savepoint",
     "second_digits",
     "set_up",
+    "share_tables",
     "small_packets",
     "sort_key",
     "stored_columns",

@@ -144,6 +144,7 @@ class _Undo:
             habits=self._habits,
             unit_of_work=destination.plan.unit_of_work(self._habits),
             on_duplicate="update",
+            compare=True,
             deferred=deferred,
         )
         restoring.take(_raw_runs(self._notes.to_put_back()))
