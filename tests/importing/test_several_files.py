@@ -232,6 +232,30 @@ def test_after_an_interruption_the_same_call_goes_on(engine, put):
     assert (report.imported, report.skipped) == (2, 3)
 
 
+@pytest.mark.parametrize("commit_every", [None, 1])
+def test_the_receipt_is_that_of_all_files(sqlite, put, commit_every):
+    names = put(a=sealed(*runs(1)), b=sealed(*runs(2, 3)))
+    history = History(sqlite)
+    with pytest.raises(ValueError, match="receipt: must be a file of its own"):
+        history.import_file(["a", *put(**{"b.jsonl": EMPTY})], receipt="b.jsonl")
+    assert history.import_file(names, receipt="c.jsonl", commit_every=commit_every).imported == 3
+    assert history.undo("c.jsonl").removed == 3
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_rejects_do_not_replace_a_file_if_the_import_may_be_rolled_back(sqlite, put, name):
+    names = put(a=EMPTY, b=EMPTY)
+    with pytest.raises(ValueError, match="rejects: cannot be the file itself"):
+        History(sqlite).import_file(names, rejects=name, dry_run=True)
+
+
+def test_rejects_may_replace_one_of_the_files_after_a_commit(sqlite, put):
+    [good, bad] = [*runs(1), *runs(2, recipe_slug="gone")]
+    names = put(**{"a.jsonl": unsealed(good), "b.jsonl": unsealed(good, bad)})
+    assert outcomes(History(sqlite).import_file(names, rejects="b.jsonl")) == (1, 1, 1)
+    assert [problem.line for problem in History(sqlite).import_file("b.jsonl").problems] == [2]
+
+
 # --- what is said about them ---------------------------------------------------------------------------
 
 
