@@ -64,13 +64,13 @@ class UnreadableLine:
 
     Attributes:
         text: The line without its end; only the beginning if it is too long.
-        line: Its 1-based number; None: it comes from a database.
+        line: Its 1-based number.
         fault: Why it cannot be read.
         pointer: RFC 6901 pointer into the line.
     """
 
     text: str
-    line: int | None
+    line: int
     fault: Fault
     pointer: str = ""
 
