@@ -26,6 +26,7 @@ from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
 from histio.importing.run import OnDuplicate
 from histio.importing.run_order import sort_kinds
+from histio.importing.undo.execute import undo
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of
 from histio.kinds.catalog import check_catalog
@@ -35,7 +36,7 @@ from histio.kinds.table import Kind
 from histio.kinds.versions import Upgrades, Versions
 from histio.progress import Report
 from histio.records import CatalogSchema, RecordSchema, RunSchema
-from histio.report import ExportReport, ImportReport, Problem
+from histio.report import ExportReport, ImportReport, Problem, UndoReport
 from histio.schemas import BUNDLED, BUNDLED_CATALOG
 from histio.typing import HistoryDocument
 from histio.wire import quote
@@ -350,7 +351,7 @@ class History:
 
     def import_file(
         self,
-        path: FilePath,
+        path: FilePath | Iterable[FilePath],
         /,
         *,
         kinds: str | Sequence[str] | None = None,
@@ -371,14 +372,20 @@ class History:
         progress: Report | None = None,
         session: BorrowedSession | None = None,
     ) -> ImportReport:
-        """Import the runs of a file that the database lacks, in constant memory.
+        """Import the runs of a file, or of several files, that the database lacks, in constant memory.
 
-        The content of the file decides whether it is read as a stream or a document, and how it is
+        The content of a file decides whether it is read as a stream or a document, and how it is
         decompressed. A stream is read once, in one transaction that is committed after the trailer has been
         verified; a document is read twice.
 
+        Several files are one import, with one report: nothing is committed unless all of them are complete.
+        They are read in the given order; but if one comes before another that its header follows, they are
+        sorted, so that each comes after the one that it follows. A run that comes several times is a
+        duplicate, as in a single file. Problems have the name of their file.
+
         Args:
-            path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+            path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input; or
+                several of them. All are open at the same time.
             kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
                 checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
@@ -396,12 +403,13 @@ class History:
                 existing file, when the import has succeeded.
             allow_truncated: Whether to import the readable runs of a file that is truncated, or does not
                 match its trailer.
-            commit_every: Verify the whole file first, then commit after every so many runs. After an
-                interruption, the same call continues the import. None: one transaction.
-            follows: The predecessor that the stream's header must name; None: any, or none.
+            commit_every: Verify all files first, then commit after every so many runs. After an interruption,
+                the same call continues the import. None: one transaction.
+            follows: The predecessor that the stream's header must name; of several files, the header of the
+                one that is read first. None: any, or none.
             sealed: Whether to refuse what has no seal that shows that it is complete: documents, and streams
                 whose header has ``"sealed": false``. It excludes *allow_truncated*.
-            max_bytes: The maximum size of the uncompressed file; a larger file is not imported.
+            max_bytes: The maximum size of each uncompressed file; larger files are not imported.
             max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
                 document with a longer run is not imported.
             max_depth: The maximum depth of nested objects and lists in a run. A deeper line of a stream is
@@ -411,14 +419,14 @@ class History:
             session: To use instead of the bound database.
 
         Raises:
-            DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
+            DocumentError: A file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
             ReceiptError: *receipt* exists and is not a receipt, or that of another database.
             ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, *receipt* with
                 *dry_run* or a session, or *sealed* with *allow_truncated*; a limit is not a positive integer;
-                *receipt* is not the path of a ``.jsonl`` file; or there is no kind with one of the names in
-                *kinds*.
-            OSError: The file cannot be read, or the rejects or the receipt cannot be written. The last of the
+                *receipt* is not the path of a ``.jsonl`` file; there is no kind with one of the names in
+                *kinds*; or there are no files, two are the same, or they follow each other in a circle.
+            OSError: A file cannot be read, or the rejects or the receipt cannot be written. The last of the
                 rejects are written after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
@@ -445,6 +453,35 @@ class History:
             limits=Limits(max_bytes, max_line_bytes, max_depth),
             progress=progress,
         )
+
+    def undo(
+        self,
+        receipt: str | os.PathLike[str],
+        /,
+        *,
+        dry_run: bool = False,
+        session: BorrowedSession | None = None,
+    ) -> UndoReport:
+        """Undo the imports that have written a *receipt*, in one transaction.
+
+        Runs that an import has created are removed with their ledgers; those that it has updated are put back
+        as they were. What cannot be undone without harm is left as it is, and reported: a run that has
+        changed since, and a run to which a row of another table or of another run refers, whatever its
+        foreign key says about deletion. The receipt is not changed. To repeat an undo does no harm.
+
+        Args:
+            receipt: The path of the receipt.
+            dry_run: Whether to do everything, constraints included, and then roll back.
+            session: To use instead of the bound database.
+
+        Raises:
+            ReceiptError: The file is not a receipt, or that of another database or of other kinds.
+            ValueError: *receipt* is not the path of a local file.
+            OSError: The receipt cannot be read.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
+                disk.
+        """
+        return undo(self.bound, receipt, dry_run=dry_run, session=session)
 
     def check(
         self,

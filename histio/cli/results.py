@@ -125,8 +125,7 @@ def print_revisions(report: histio.ImportReport) -> None:
         return
     runs = [list(group) for _, group in groupby(report.revisions, lambda each: (each.kind, each.uuid))]
     print_line()
-    changes = pluralize(report.revision_count, "change")
-    click.secho(f"Changes: {changes} in {pluralize(report.updated, 'run')}", bold=True)
+    click.secho(f"Changes: {report.revision_count:,} in {pluralize(report.updated, 'run')}", bold=True)
     for revisions in runs[:_RUNS]:
         print_line(f"  {escape(revisions[0].kind)} {escape(revisions[0].uuid)}")
         for each in revisions[:_CHANGES]:

@@ -27,6 +27,7 @@ class Tally:
         kinds: The kinds of run, in their order.
         limit: The number of problems, of warnings and of renamings to keep; None: all.
         rejects: Receives rejected runs and unreadable lines. None: nothing does.
+        files: The names of the files, in order, if there are several.
 
     Attributes:
         rejected: The number of rejected runs and unreadable lines.
@@ -34,8 +35,14 @@ class Tally:
     """
 
     def __init__(
-        self, kinds: Sequence[Kind], *, limit: int | None = None, rejects: _Rejects | None = None
+        self,
+        kinds: Sequence[Kind],
+        *,
+        limit: int | None = None,
+        rejects: _Rejects | None = None,
+        files: Sequence[str] = (),
     ) -> None:
+        self._files = {name: place for place, name in enumerate(files)}
         self._order = {kind.name: place for place, kind in enumerate(kinds)}
         self._limit = limit
         self._rejects = rejects
@@ -167,6 +174,7 @@ class Tally:
             **other,
         )
 
-    def _place(self, problem: Problem) -> tuple[int, int, int]:
-        """The place of a problem in the file, to sort by: runs that wait for others are counted late."""
-        return (problem.line or 0, self._order.get(problem.kind or "", -1), problem.index or 0)
+    def _place(self, problem: Problem) -> tuple[int, int, int, int]:
+        """The place of a problem in the files, to sort by: runs that wait for others are counted late."""
+        file = self._files.get(problem.file or "", -1)
+        return (file, problem.line or 0, self._order.get(problem.kind or "", -1), problem.index or 0)

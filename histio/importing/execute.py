@@ -15,18 +15,14 @@ from histio.errors import DocumentError
 from histio.files import (
     FilePath,
     Limits,
-    Source,
-    check_damage,
-    check_follows,
     check_positive,
-    fail_if_damaged,
     is_same_file,
+    list_files,
     open_rejects,
-    reading,
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
-from histio.files.reading import Reading
 from histio.files.receipts import receipt_path
+from histio.files.several import Files, open_files
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
@@ -98,7 +94,7 @@ def import_document(
 
 def import_file(
     bound: Bound,
-    path: FilePath,
+    path: FilePath | Iterable[FilePath],
     options: ImportOptions,
     *,
     rejects: FilePath | None,
@@ -109,35 +105,41 @@ def import_file(
     limits: Limits,
     progress: Report | None,
 ) -> ImportReport:
-    """Import the runs of the file at *path*; see `History.import_file`."""
+    """Import the runs of the file at *path*, or of several files; see `History.import_file`."""
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
+    paths = list_files(path)
     check_commits(bound, options, commit_every)
-    if _may_roll_back(bound, options) and is_same_file(path, rejects):
+    if _may_roll_back(bound, options) and any(is_same_file(each, rejects) for each in paths):
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
-    check_receipt(bound, options, path, rejects)
+    check_receipt(bound, options, *paths, rejects)
     meter = Meter(progress)
     with (
-        Source(path, max_bytes=limits.max_bytes) as source,
-        reading(source, bound.gate, kinds, limits, sealed=sealed) as file,
-        open_rejects(rejects, file.version, [kind.name for kind in kinds]) as rejected,
+        open_files(
+            paths,
+            bound.gate,
+            kinds,
+            limits,
+            sealed=sealed,
+            follows=follows,
+            allow_truncated=allow_truncated,
+        ) as files,
+        open_rejects(
+            rejects, files.version, [kind.name for kind in kinds], versions=bound.versions
+        ) as rejected,
     ):
-        check_follows(file, follows)
-        total = None if commit_every is None else _verify(file, source, meter)
-        if not allow_truncated:
-            check_damage(file)
-        meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
-        items = meter.count(file.items())
+        total = None if commit_every is None else _verify(files, meter)
+        meter.begin("import", lambda: files.position, total=total, total_bytes=files.size)
         report = import_runs(
             bound,
-            items if allow_truncated else fail_if_damaged(items, file),
-            file.version,
-            Tally(kinds, limit=KEPT, rejects=rejected),
+            meter.count(files.items()),
+            files.version,
+            Tally(kinds, limit=KEPT, rejects=rejected, files=files.names),
             options,
             commit_every=commit_every,
         )
-    return _with_damage(report, file) if file.damage else report
+    return _with_damage(report, files.damage) if files.damage else report
 
 
 def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
@@ -173,15 +175,15 @@ def check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None
         raise ValueError("receipt: must be a file of its own")
 
 
-def _verify(file: Reading, source: Source, meter: Meter) -> int:
-    """Read *file* through, to know its damage before the first commit; return how many items it has."""
-    meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
+def _verify(files: Files, meter: Meter) -> int:
+    """Read *files* through, to know their damage before the first commit; return how many items they have."""
+    meter.begin("verify", lambda: files.position, total_bytes=files.size)
+    return sum(1 for _ in with_pauses(meter.count(files.items(again=True))))
 
 
-def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
-    """*report* with the damage of *file* as the first warnings."""
-    damage = tuple(replace(problem, severity="warning") for problem in file.damage)
+def _with_damage(report: ImportReport, problems: Iterable[Problem]) -> ImportReport:
+    """*report* with the *problems* of damaged files as the first warnings."""
+    damage = tuple(replace(problem, severity="warning") for problem in problems)
     return replace(
         report,
         truncated=True,

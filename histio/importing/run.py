@@ -86,7 +86,7 @@ class Run:
         where = pointer(*self.steps, *steps)
         at = self.kind.name, self.uuid, self.raw.index, self.raw.line
         severity: Severity = "error" if noted is self.problems else "warning"
-        noted.add(Problem(severity, fault.code, str(fault), where, *at, hint=hint))
+        noted.add(Problem(severity, fault.code, str(fault), where, *at, hint=hint, file=self.raw.file))
 
     def note_cuts(self, cuts: Sequence[Cut]) -> None:
         """Add a warning for each time that was cut when the run was read."""
@@ -97,7 +97,8 @@ class Run:
         """Add a use of the ``rename`` option at the steps *where*, below the run."""
         self.renamed_count += 1
         if len(self.renamed) < LISTED:
-            self.renamed.append(Renaming(pointer(*self.steps, *where), old, new, self.raw.line))
+            where_in_file = pointer(*self.steps, *where)
+            self.renamed.append(Renaming(where_in_file, old, new, self.raw.line, self.raw.file))
 
     def findings(self) -> Iterator[Problem]:
         """All problems and warnings."""

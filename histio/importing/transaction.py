@@ -85,7 +85,7 @@ def import_items(
             unit_of_work=unit_of_work,
             on_duplicate=on_duplicate,
             compare=compare,
-            deferred=_may_check_deferred(connection, tables),
+            deferred=may_check_deferred(connection, tables),
         )
         with strict(connection, destination.kinds, destination.stored):
             transaction.take(items)
@@ -98,7 +98,7 @@ def import_items(
         if dry_run or withheld:
             nested.rollback()
         else:
-            _advance_sequences(connection, transaction.written)
+            advance_sequences(connection, transaction.written)
             if last and tally.written >= tuning().refresh_from:
                 refresh_statistics(connection, tables)
     return withheld
@@ -238,7 +238,7 @@ class Import:
             self._full_path.provide(self._spool.graph, list(numbers))
 
 
-def _may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> bool:
+def may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> bool:
     """Whether deferred constraints can be checked: not if the caller's own work violates them for now."""
     try:
         with savepoint(connection):
@@ -253,7 +253,7 @@ def _may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> b
     return True
 
 
-def _advance_sequences(connection: Connection, kinds: Iterable[Kind]) -> None:
+def advance_sequences(connection: Connection, kinds: Iterable[Kind]) -> None:
     """Move sequences behind the keys that were imported, so that the database does not assign them again."""
     for table in (table for kind in kinds for table in kind.table.all()):
         key = table.rows.autoincrement_column

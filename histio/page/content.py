@@ -148,13 +148,14 @@ def _size(row: dict[str, str]) -> int:
 
 
 def _problem(problem: Problem) -> dict[str, str]:
-    line = "" if problem.line is None else f"line {problem.line}"
+    line = None if problem.line is None else f"line {problem.line}"
+    place = ", ".join(filter(None, [problem.file, line]))
     hint = f" ({problem.hint})" if problem.hint else ""
     return {
         "severity": problem.severity,
         "code": problem.code,
         "run": shorten(" ".join(filter(None, [problem.kind, problem.uuid]))),
-        "place": shorten(" ".join(filter(None, [line, problem.pointer]))),
+        "place": shorten(" ".join(filter(None, [place, problem.pointer]))),
         "message": shorten(f"{problem.message}{hint}", _LONGEST_MESSAGE),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -299,6 +300,41 @@ def file_of(*runs, name="new.json"):
     return name
 
 
+def test_several_files_are_one_import(home, run):
+    assert run(f"export later.jsonl --differs-from history.jsonl {BAKERY}")[0] == 0
+    file = file_of(production_run(8), production_run(9, recipe_slug="gone"))
+    command = f"import later.jsonl {file} history.jsonl --rejects rejects.jsonl --report page.html {BRANCH}"
+    code, printed, _ = run(command)
+    assert code == ExitCode.REJECTS
+    assert f"{file}: /production_runs/1/recipe_slug: Recipe not found: gone" in printed
+    assert "run histio references FILE --url" in printed
+    assert '"file": "new.json"' in Path("rejects.jsonl").read_text()
+    page = Path("page.html").read_text()
+    assert f"{file} and 2 more" in page
+    assert f"<td>{file} /production_runs/1/recipe_slug</td>" in page
+    assert list(map(len, runs_of("sqlite:///branch.db"))) == [6, 1]
+    [problem] = json.loads(run(f"import history.jsonl {file} --json {BRANCH}")[1])["problems"]
+    assert problem["file"] == file
+
+
+def test_if_one_of_several_files_is_damaged_it_is_named_and_nothing_is_imported(home, run):
+    whole = Path("history.jsonl").read_bytes()
+    Path("cut.jsonl").write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])
+    code, _, errors = run(f"import history.jsonl cut.jsonl {BRANCH}")
+    assert (code, "cut.jsonl, line 7: The stream ends after line 7" in errors) == (ExitCode.BAD, True)
+    assert list(map(len, runs_of("sqlite:///branch.db"))) == [0, 0]
+    code, printed, _ = run(f"import history.jsonl cut.jsonl --allow-truncated {BRANCH}")
+    assert code == ExitCode.REJECTS
+    assert "A file is damaged, as the warnings say: it was imported up to the damage." in printed
+
+
+@pytest.mark.parametrize("files", ["history.jsonl ./history.jsonl", "- history.jsonl -"])
+def test_the_same_file_twice_is_wrong_usage(home, run, files, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.BytesIO(Path("history.jsonl").read_bytes()))
+    code, _, errors = run(f"import {files} {BRANCH}")
+    assert (code, "two of the files are the same: " in errors) == (ExitCode.USAGE, True)
+
+
 def test_a_dry_run_tells_the_same_and_writes_nothing(home, run):
     file = file_of(production_run(1), production_run(2, recipe_slug="cookie"))
     trial, real = (run(f"import {file} {options} --json {BRANCH}") for options in ("--dry-run", ""))
@@ -307,7 +343,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(home, run):
 
 
 CHANGES = f"""
-Changes: 4 changes in 2 runs
+Changes: 4 in 2 runs
   production_run {number(1)}
     /actual_yield: 92 → 7
     /consumptions/0/total_cost: '2.5000' → '2.6000'
@@ -338,7 +374,7 @@ def test_the_changes_of_twenty_runs_are_shown_and_the_others_are_counted(home, r
         production_run(1, consumptions=many), *(production_run(n, notes=None) for n in range(2, 31))
     )
     code, printed, _ = run(f"import {file} --on-duplicate update --dry-run {BRANCH}")
-    assert (code, "Changes: 55 changes in 30 runs\n" in printed) == (0, True)
+    assert (code, "Changes: 55 in 30 runs\n" in printed) == (0, True)
     assert printed.count("    /") == 20 + 19
     assert "    … and 6 more\n" in printed
     assert "  … and 10 more runs with 10 changes\n" in printed

@@ -404,13 +404,25 @@ def test_runs_of_wrong_form_are_not_counted_and_the_page_says_so(tmp_path):
     assert seen.table("Runs by day")[1:] == [["2025-01-02", "1"]]
 
 
+def test_several_files_are_added_up_whatever_their_versions(sqlite_of, tmp_path):
+    paths = [tmp_path / name for name in ("a.json", "b.json", "c.json")]
+    for path, runs in zip(paths, ([run(1)], [run(2), run(3) | {"num_batches": "two"}], []), strict=True):
+        path.write_text(json.dumps(document(*runs)))
+    seen = page(paths, tmp_path)
+    assert "a.json and 2 more" in seen.text
+    assert "1 line or run of the file is invalid and not counted here." in seen.text
+    assert seen.table("Runs by day")[1:] == [["2025-01-02", "1"], ["2025-01-03", "1"]]
+    with pytest.raises(ValueError, match="the report would replace the file"):
+        histio.report_page(paths, paths[1], overwrite=True)
+
+
 @pytest.mark.slow
 def test_an_imports_problems_are_listed(tmp_path):
     problems = [
         Problem("error", "schema", "Unknown field.", "/production_runs/0/oven", "production_run", number(1))
     ]
     warnings = [
-        Problem("warning", "unknown-reference", "No.", "/x", line=3, hint="did you mean flour?")
+        Problem("warning", "unknown-reference", "No.", "/x", line=3, hint="did you mean flour?", file="b")
     ] * 1200
     report = ImportReport(
         imported=4, problems=tuple(problems), warnings=tuple(warnings), problem_count=1, warning_count=1200
@@ -420,7 +432,7 @@ def test_an_imports_problems_are_listed(tmp_path):
     assert rows[0] == [
         "error", "schema", "Unknown field.", "/production_runs/0/oven", f"production_run {number(1)}",
     ]  # fmt: skip
-    assert rows[1] == ["warning", "unknown-reference", "No. (did you mean flour?)", "line 3 /x", ""]
+    assert rows[1] == ["warning", "unknown-reference", "No. (did you mean flour?)", "b, line 3 /x", ""]
     assert len(rows) == 1001
     assert "Not listed: 200 more." in seen.text
 
