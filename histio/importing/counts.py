@@ -25,17 +25,25 @@ class Tally:
 
     Args:
         kinds: The kinds of run, in their order.
+        catalog: The kinds of the catalog rows that are counted too, apart from the runs.
         limit: The number of problems, of warnings and of renamings to keep; None: all.
         rejects: Receives rejected runs and unreadable lines. None: nothing does.
 
     Attributes:
-        rejected: The number of rejected runs and unreadable lines.
+        rejected: The number of rejected runs, catalog rows and unreadable lines.
         entries: What was done to the ledger entries of updated runs.
     """
 
     def __init__(
-        self, kinds: Sequence[Kind], *, limit: int | None = None, rejects: _Rejects | None = None
+        self,
+        kinds: Sequence[Kind],
+        *,
+        catalog: Sequence[Kind] = (),
+        limit: int | None = None,
+        rejects: _Rejects | None = None,
     ) -> None:
+        self._catalog = {kind.name for kind in catalog}
+        kinds = [*catalog, *kinds]
         self._order = {kind.name: place for place, kind in enumerate(kinds)}
         self._limit = limit
         self._rejects = rejects
@@ -53,7 +61,7 @@ class Tally:
 
     @property
     def written(self) -> int:
-        """The number of runs that were imported or updated."""
+        """The number of runs and catalog rows that were imported or updated."""
         return sum(ends["imported"] + ends["updated"] for ends in self._ends.values())
 
     def add(self, run: Run) -> None:
@@ -64,6 +72,10 @@ class Tally:
         self._keep(self._renamed, "renamed", run.renamed, run.renamed_count)
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.raw, run.problems)
+
+    def has_imported(self, kind: Kind) -> bool:
+        """Whether rows of *kind* were imported."""
+        return self._ends[kind.name]["imported"] > 0
 
     def mark(self) -> TallyMark:
         """The current state, for `reset`."""
@@ -103,6 +115,10 @@ class Tally:
         if self._rejects is not None:
             self._rejects.add(line, [line.problem])
 
+    def note(self, warning: Problem) -> None:
+        """Keep a *warning* that is about no single run."""
+        self._keep(self._warnings, "warnings", [warning], 1)
+
     def _keep(self, kept: list[Any], name: str, found: Iterable[Any], count: int) -> None:
         if count:
             self._counts[name] += count
@@ -126,16 +142,18 @@ class Tally:
             for ends in self._ends.values():
                 ends["withheld"] = ends.pop("imported", 0) + ends.pop("updated", 0)
             self.entries = EntryCounts()
-        by_kind = {
+        counted = {
             name: Counts(**{each: ends[each] for each in OUTCOMES}) for name, ends in self._ends.items()
         }
+        by_kind = {name: counts for name, counts in counted.items() if name not in self._catalog}
         return ImportReport(
             imported=sum(counts.imported for counts in by_kind.values()),
             updated=sum(counts.updated for counts in by_kind.values()),
             skipped=sum(counts.skipped for counts in by_kind.values()),
-            rejected=self.rejected,
+            rejected=self._unreadable + sum(counts.rejected for counts in by_kind.values()),
             withheld=sum(counts.withheld for counts in by_kind.values()),
             by_kind=by_kind,
+            catalog={name: counts for name, counts in counted.items() if name in self._catalog},
             entries=self.entries,
             problems=tuple(sorted(self._problems, key=self._place)),
             warnings=tuple(sorted(self._warnings, key=self._place)),
@@ -143,7 +161,7 @@ class Tally:
             warning_count=self._counts["warnings"],
             renamed=tuple(self._renamed),
             renamed_count=self._counts["renamed"],
-            unit_of_work={kind: why for kind, why in (unit_of_work or {}).items() if kind in by_kind},
+            unit_of_work={kind: why for kind, why in (unit_of_work or {}).items() if kind in counted},
             **other,
         )
 

@@ -49,18 +49,20 @@ class ImportOptions:
     Attributes:
         kinds: Names of the kinds to import; None: all.
         on_duplicate: What to do with runs that exist.
-        atomic: Whether to write nothing if a run is rejected.
+        catalog: What to do with catalog rows.
+        atomic: Whether to write nothing if a run or a catalog row is rejected.
         dry_run: Whether to roll everything back.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
         session: To be used instead of the bound database.
 
     Raises:
-        ValueError: *on_duplicate* has another value.
+        ValueError: *on_duplicate* or *catalog* has another value.
     """
 
     kinds: str | Sequence[str] | None = None
     on_duplicate: OnDuplicate = "skip"
+    catalog: OnCatalog = "ignore"
     atomic: bool = False
     dry_run: bool = False
     rename: Renames | None = None
@@ -68,9 +70,15 @@ class ImportOptions:
     session: BorrowedSession | None = None
 
     def __post_init__(self) -> None:
-        allowed = get_args(OnDuplicate)
-        if self.on_duplicate not in allowed:
-            raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
+        check_choice(on_duplicate=self.on_duplicate, among=OnDuplicate)
+        check_choice(catalog=self.catalog, among=OnCatalog)
+
+
+def check_choice(among: Any, **option: str) -> None:
+    """Raise ValueError unless the only *option* has one of the values of the Literal *among*."""
+    [(name, value)] = option.items()
+    if value not in get_args(among):
+        raise ValueError(f"{name} must be one of {get_args(among)}, not {value!r}")
 
 
 def import_document(
@@ -82,7 +90,14 @@ def import_document(
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, kinds)
-    return _import(bound, items, document["version"], Tally(kinds), options)
+    rows = iter_raw_runs(document, bound.catalog) if _has_catalog(bound, document) else None
+    catalog = () if rows is None else bound.catalog
+    return _import(bound, items, document["version"], Tally(kinds, catalog=catalog), options, rows=rows)
+
+
+def _has_catalog(bound: Bound, document: Mapping[str, Any]) -> bool:
+    """Whether *document* has a catalog row."""
+    return any(document.get(kind.collection) for kind in bound.catalog)
 
 
 def import_file(
@@ -185,8 +200,12 @@ def _import(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
+    rows: Iterable[RawItem] | None = None,
 ) -> ImportReport:
-    """Import *items* in one transaction, or in one for every *commit_every* of them."""
+    """Import *items* in one transaction, or in one for every *commit_every* of them.
+
+    The catalog *rows* go first; None: there are none.
+    """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False

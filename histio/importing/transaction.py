@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -51,6 +51,7 @@ def import_items(
     last: bool = True,
     atomic: bool = False,
     dry_run: bool = False,
+    first: Callable[[], Collection[Kind]] | None = None,
 ) -> bool:
     """Import *items* in one transaction.
 
@@ -65,6 +66,8 @@ def import_items(
             for those that they refer to.
         atomic: Whether to roll everything back if a run is rejected.
         dry_run: Whether to roll everything back in any case.
+        first: Imports the catalog in the same transaction, and returns the kinds of new rows. None: there is
+            none.
 
     Returns:
         Whether everything was rolled back because a run was rejected.
@@ -74,28 +77,53 @@ def import_items(
     """
     connection, tables = destination.connection, destination.tables
     with savepoint(connection) as nested:
-        check_engines(connection, tables)
-        transaction = Import(
+        created = () if first is None else first()
+        transaction = take_items(
             destination,
+            items,
             tally=tally,
             habits=habits,
             unit_of_work=unit_of_work,
             on_duplicate=on_duplicate,
-            deferred=_may_check_deferred(connection, tables),
+            last=last,
         )
-        with strict(connection, destination.kinds, destination.stored):
-            transaction.take(items)
-            if last:
-                transaction.take_waiting()
         tally.add_entries(transaction.entries)
         withheld = atomic and tally.rejected > 0
         if dry_run or withheld:
             nested.rollback()
         else:
-            _advance_sequences(connection, transaction.written)
+            _advance_sequences(connection, {*created, *transaction.written})
             if last and tally.written >= tuning().refresh_from:
                 refresh_statistics(connection, tables)
     return withheld
+
+
+def take_items(
+    destination: Destination,
+    items: Iterable[RawItem],
+    *,
+    tally: Tally,
+    habits: Habits,
+    unit_of_work: Mapping[str, Sequence[str]],
+    on_duplicate: OnDuplicate,
+    last: bool = True,
+) -> Import:
+    """Import *items* in a savepoint of the caller; the arguments are those of `import_items`."""
+    connection, tables = destination.connection, destination.tables
+    check_engines(connection, tables)
+    transaction = Import(
+        destination,
+        tally=tally,
+        habits=habits,
+        unit_of_work=unit_of_work,
+        on_duplicate=on_duplicate,
+        deferred=_may_check_deferred(connection, tables),
+    )
+    with strict(connection, destination.kinds, destination.stored):
+        transaction.take(items)
+        if last:
+            transaction.take_waiting()
+    return transaction
 
 
 class Import:
