@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ExportError,
         HistioError,
         NotConfiguredError,
+        ReceiptError,
     )
     from histio.facade import (
         ImportSummary,
@@ -147,6 +148,7 @@ __all__ = [
     "ProductionRunRecord",
     "ProductionRunSchema",
     "Progress",
+    "ReceiptError",
     "RecipeRecord",
     "RecipeSchema",
     "RecordSchema",
@@ -194,6 +196,7 @@ _PLACES = {
         "ExportError",
         "HistioError",
         "NotConfiguredError",
+        "ReceiptError",
     ),
     "histio.facade": (
         "ImportSummary",

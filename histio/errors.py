@@ -120,6 +120,16 @@ class DocumentError(ProblemsError):
     summary = "cannot be read as a history:"
 
 
+class ReceiptError(ProblemsError):
+    """A file is not the receipt of imports into the database that is used.
+
+    Attributes:
+        problems: All of them; the text shows the first twenty.
+    """
+
+    summary = "cannot be used as a receipt:"
+
+
 class ExportError(ProblemsError):
     """Rows that the format cannot hold.
 

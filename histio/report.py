@@ -291,6 +291,8 @@ class ExportReport:
         problem_count: The number of all problems, including those beyond the first 1,000.
         warning_count: The number of all warnings, including those beyond the first 1,000.
         unchanged: The number of runs left out because the file of ``differs_from`` has them in the same form.
+        catalog: The number of catalog rows of each kind; empty: the export has no catalog.
+        catalog_sha256: The digest of the catalog rows, as in the trailer of a stream; None: there are none.
     """
 
     exported: int
@@ -305,6 +307,8 @@ class ExportReport:
     problem_count: int = 0
     warning_count: int = 0
     unchanged: int = 0
+    catalog: Mapping[str, int] = field(default_factory=dict)
+    catalog_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists, strings and numbers, ready for JSON."""

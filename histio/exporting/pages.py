@@ -214,3 +214,33 @@ def known_texts(
             found.update(zip(uuids, formatted.texts, strict=True))
             altered.update(uuids[place] for place in formatted.altered)
     return found, altered
+
+
+def read_known(
+    connection: Connection,
+    kind: Kind,
+    identities: Sequence[Any],
+    *,
+    within: Mapping[sa.Column[Any], Any],
+    now: bool,
+) -> dict[str, str]:
+    """The JSON of runs with these *identities*, by identity as text, as an export would write it now.
+
+    Runs that do not exist, or cannot be exported, are absent.
+
+    Args:
+        connection: In a transaction; only read from.
+        kind: The kind of run.
+        identities: The identities of the runs.
+        within: Only rows with these values.
+        now: Whether to read what is committed now, even where the transaction reads an older moment.
+    """
+    takes_fast_path = kind.identity.is_uuid and not (within or now)
+    found, _ = known_texts(connection, kind, identities) if takes_fast_path else ({}, set())
+    rest = [identity for identity in identities if kind.format_identity(identity) not in found]
+    if rest:
+        page = export_known(connection, kind, rest, within=within, now=now)
+        for record in page.records:
+            for text in texts_of(kind, [record], []):
+                found[kind.identity.format_record(record)] = text
+    return found

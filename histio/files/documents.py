@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from histio.errors import DocumentError
@@ -38,7 +38,7 @@ class Document:
     Args:
         source: The file.
         gate: The JSON Schema of documents.
-        collections: The kinds of run by the name of their list, in the order in which runs are read.
+        collections: The kinds to read, by the name of their list, in the order in which they are read.
         max_line_bytes: The maximum size of a run.
         max_depth: The maximum depth of nesting in a run.
 
@@ -61,6 +61,7 @@ class Document:
     ) -> None:
         self._source = source
         self._collections = collections
+        self._all_lists = frozenset(gate.collections.values())
         self._limits = max_line_bytes, max_depth
         self._decoder = decoder_for(gate)
         self.damage: tuple[Problem, ...] = ()
@@ -86,7 +87,7 @@ class Document:
                     if name in members:
                         fault = describe_repeated_name(name)
                         self.repeated.add(Problem("warning", fault.code, str(fault), pointer(name)))
-                    if name in self._collections and text.next() == "[":
+                    if name in self._all_lists and text.next() == "[":
                         self._lists.append(name)
                         members[name] = []
                         for _ in text.values():
@@ -105,22 +106,24 @@ class Document:
         return members
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:  # noqa: ARG002 - it is always read again
-        """Read the runs, in the order of their kinds."""
+        """Read the catalog rows and the runs of the wanted kinds, in the order of these."""
         last = {name: place for place, name in enumerate(self._lists)}
         wanted = [name for name in self._collections if name in last]
-        if [last[name] for name in wanted] == sorted(last[name] for name in wanted):
-            passes = [wanted]
-        else:
-            passes = [[name] for name in wanted]
-        for names in passes:
-            yield from self._runs({last[name] for name in names})
+        passes: list[list[int]] = []
+        for place in (last[name] for name in wanted):
+            if passes and passes[-1][-1] < place:
+                passes[-1].append(place)
+            else:
+                passes.append([place])
+        for places in passes:
+            yield from self._runs(places)
 
-    def _runs(self, places: set[int]) -> Iterator[RawItem]:
-        """Read the runs of the lists with these indices among all lists."""
+    def _runs(self, places: Collection[int]) -> Iterator[RawItem]:
+        """Read what is in the lists with these indices among all lists."""
         text, place = self._text(), 0
         try:
             for name in text.members():
-                if name not in self._collections or text.next() != "[":
+                if name not in self._all_lists or text.next() != "[":
                     text.value()
                     continue
                 for index, (record, run_text) in enumerate(text.values()):

@@ -1,4 +1,4 @@
-"""Raw runs: runs as read from a file or document, before they are validated."""
+"""Raw runs: runs and catalog rows as read from a file or document, before they are validated."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from histio.wire import is_plain, to_plain
 
 @dataclass(slots=True, eq=False)
 class RawRun:
-    """A run as read.
+    """A run as read, or a row of the catalog.
 
     Attributes:
         kind: The name of its kind.
         record: Any JSON value, not yet validated.
-        index: Its 0-based index among the runs of its kind.
+        index: Its 0-based index among those of its kind.
         line: The 1-based line of a stream; None in a document.
         size: The length of its JSON text; 0 if it was not read from text.
         text: Its JSON text as it was read; None if it was not read from text.
@@ -84,14 +84,14 @@ RawItem = RawRun | UnreadableLine
 
 
 def iter_raw_runs(document: Any, kinds: Sequence[Kind]) -> Iterator[RawRun]:
-    """Yield the runs of a *document* whose envelope is valid, in the order of *kinds*."""
+    """Yield what a *document* whose envelope is valid has of *kinds*, in their order."""
     for kind in kinds:
         for index, record in enumerate(document.get(kind.collection) or ()):
             yield RawRun.from_python(kind.name, record, index)
 
 
 def leave_out(items: Iterable[RawItem], kinds: Collection[str]) -> Iterator[RawItem]:
-    """The *items* without the runs of *kinds*, and without the unreadable lines that begin like one."""
+    """The *items* without those of *kinds*, and without the unreadable lines that begin like one."""
     for item in with_pauses(items):
         if isinstance(item, RawRun):
             kind: str | None = item.kind

@@ -35,8 +35,8 @@ def reading(
     Args:
         source: The file.
         gate: The JSON Schema of documents and lines.
-        kinds: The kinds of run that it may contain, in order.
-        limits: The limits for its runs; None: the defaults.
+        kinds: The kinds to read, in order; what the file has of other kinds is left out.
+        limits: The limits for its lines and runs; None: the defaults.
         sealed: Whether to refuse documents, and streams without a seal.
 
     Raises:
@@ -46,19 +46,20 @@ def reading(
         try:
             _check_not_empty(source)
             limits = limits or Limits()
+            collections = {kind.collection: kind.name for kind in kinds}
             options: dict[str, Any] = {
                 "max_line_bytes": limits.max_line_bytes,
                 "max_depth": limits.max_depth,
             }
             if _is_stream(source, gate):
-                stream = Stream(source, gate, **options)
+                stream = Stream(source, gate, collections.values(), **options)
                 if sealed and not stream.is_sealed:
                     raise _not_sealed(f'{source.name} is not sealed: its header has "sealed": false.', line=1)
                 yield stream
             elif sealed:
                 raise _not_sealed(f"{source.name} is not sealed: it is not a stream.")
             else:
-                yield Document(source, gate, {kind.collection: kind.name for kind in kinds}, **options)
+                yield Document(source, gate, collections, **options)
         except DamageError as error:
             raise DocumentError((Problem("error", error.code, error.message),)) from None
 
@@ -76,7 +77,7 @@ def _check_not_empty(source: Source) -> None:
 
 def _is_stream(source: Source, gate: Gate) -> bool:
     member = first_member(source.head())
-    if member in ("header", "trailer", "unreadable", *gate.kinds):
+    if member in ("header", "trailer", "unreadable", *gate.collections):
         return True
     # If the first bytes are neither, the suffix of the name decides.
     return member not in gate.schema["properties"] and ".jsonl" in PurePath(source.name).suffixes

@@ -1,4 +1,4 @@
-"""Read sealed streams: a header, one run per line, and a trailer with counts and digests."""
+"""Read sealed streams: a header, catalog rows and runs by line, and a trailer with counts and digests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,7 +21,7 @@ from histio.files.decoding import (
 )
 from histio.files.leftovers import describe_leftover, first_member, is_blank
 from histio.files.limits import MAX_BLANK_LINES
-from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
+from histio.files.raw_runs import RawItem, RawRun, UnreadableLine, leave_out
 from histio.files.sources import DamageError, Source
 from histio.kinds.gate import Gate
 from histio.pointer import pointer
@@ -38,40 +38,69 @@ _MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]++|\\.)*+")\s*:\s*')
 
 
 class Seal:
-    """Counts and digests run lines.
+    """Counts and digests the lines between the header and the trailer.
+
+    The catalog lines are those before the first that does not begin with a catalog kind; the others are run
+    lines, whatever they are.
+
+    Args:
+        catalog: The catalog kinds that the header names.
 
     Attributes:
-        counts: Runs by kind.
+        counts: Catalog rows and runs by kind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, catalog: Collection[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
-        self._digest = hashlib.sha256()
+        self._catalog_kinds = catalog  # empty after the catalog
+        self._catalog = hashlib.sha256()
+        self._runs = self._current = hashlib.sha256()
+        self._has_catalog = False
 
     def add(self, line: bytes) -> None:
-        """Add a *line*, or a part of one."""
-        self._digest.update(line)
+        """Add a *line*, or several lines of one kind."""
+        if self._catalog_kinds:
+            if first_member(line) in self._catalog_kinds:
+                self._current, self._has_catalog = self._catalog, True
+            else:
+                self._current, self._catalog_kinds = self._runs, ()
+        self._current.update(line)
+
+    def extend(self, part: bytes) -> None:
+        """Add a further *part* of the last line."""
+        self._current.update(part)
 
     @property
     def sha256(self) -> str:
-        """The digest of all lines so far."""
-        return self._digest.hexdigest()
+        """The digest of all run lines so far."""
+        return self._runs.hexdigest()
+
+    @property
+    def catalog_sha256(self) -> str | None:
+        """The digest of all catalog lines so far; None: there are none."""
+        return self._catalog.hexdigest() if self._has_catalog else None
 
 
 def stream_header(
-    version: str, exported_at: str, kinds: list[str], *, follows: str | None = None
+    version: str,
+    exported_at: str,
+    kinds: list[str],
+    *,
+    catalog: Sequence[str] = (),
+    follows: str | None = None,
 ) -> dict[str, Any]:
     """The header of a stream.
 
     Raises:
         ValueError: *follows* is not a SHA-256.
     """
-    header = {"version": version, "exported_at": exported_at, "kinds": kinds}
-    if follows is None:
-        return header
-    if not re.fullmatch("[0-9a-f]{64}", str(follows)):
-        raise ValueError(f"follows: a sha256 has 64 lower-case hexadecimal digits, unlike {quote(follows)}")
-    return {**header, "follows": follows}
+    header: dict[str, Any] = {"version": version, "exported_at": exported_at, "kinds": kinds}
+    if follows is not None:
+        if not re.fullmatch("[0-9a-f]{64}", str(follows)):
+            digits = "64 lower-case hexadecimal digits"
+            raise ValueError(f"follows: a sha256 has {digits}, unlike {quote(follows)}")
+        header["follows"] = follows
+    return {**header, "catalog": list(catalog)} if catalog else header
 
 
 def trailer(seal: Seal, header: bytes) -> dict[str, Any]:
@@ -80,6 +109,7 @@ def trailer(seal: Seal, header: bytes) -> dict[str, Any]:
         "counts": dict(seal.counts),
         "sha256": seal.sha256,
         "header_sha256": hashlib.sha256(header).hexdigest(),
+        **({} if seal.catalog_sha256 is None else {"catalog_sha256": seal.catalog_sha256}),
     }
 
 
@@ -89,6 +119,7 @@ class Stream:
     Args:
         source: The file.
         gate: The JSON Schema of lines.
+        wanted: The names of the kinds to read; lines of other kinds are only counted and digested.
         max_line_bytes: The maximum size of a line.
         max_depth: The maximum depth of nesting in a line.
 
@@ -96,26 +127,35 @@ class Stream:
         header: The header, from the first line.
         damage: After `items`: the problems of a stream that is truncated or corrupt; empty if it is complete.
         repeated: A problem for each repeated name in the header.
-        sha256: After `items`: the digest of the runs.
+        catalog: The names of the catalog kinds that the header names.
+        sha256: After `items`: the digest of the run lines.
+        catalog_sha256: After `items`: the digest of the catalog lines; None: there are none.
 
     Raises:
         DocumentError: The header is missing or invalid, or has an unsupported version.
     """
 
-    def __init__(self, source: Source, gate: Gate, *, max_line_bytes: int, max_depth: int) -> None:
+    def __init__(
+        self, source: Source, gate: Gate, wanted: Collection[str], *, max_line_bytes: int, max_depth: int
+    ) -> None:
         self._source = source
         self._gate = gate
         self._kinds = gate.kinds
+        self._names = *gate.kinds, *gate.catalog
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
         self._decoder = decoder_for(gate)
         self.repeated = ProblemList()
         self.header = self._read_header()
+        self.catalog: tuple[str, ...] = tuple(self.header.get("catalog", ()))
+        own = *gate.kinds, *self.catalog
+        self._left_out = set(own).difference(wanted)
         # The beginning of a line in an export; the gate only checks the current version.
         newest = self.version == gate.version
-        self._openings = {f'{{"{kind}":'.encode(): kind for kind in gate.kinds} if newest else {}
+        self._openings = {f'{{"{kind}":'.encode(): kind for kind in own} if newest else {}
         self.damage: tuple[Problem, ...] = ()
         self.sha256: str | None = None
+        self.catalog_sha256: str | None = None
 
     @property
     def version(self) -> str:
@@ -150,7 +190,7 @@ class Stream:
         return member["header"]  # type: ignore[no-any-return]
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:
-        """Read the runs, line by line.
+        """Read the catalog rows and the runs of the wanted kinds, line by line.
 
         Args:
             again: Whether they will be read once more.
@@ -158,9 +198,13 @@ class Stream:
         Raises:
             DocumentError: The file cannot be read, is larger than the limit, or has too many blank lines.
         """
+        items = self._items(again=again)
+        return leave_out(items, self._left_out) if self._left_out else items
+
+    def _items(self, *, again: bool) -> Iterator[RawItem]:
         self.damage = ()
         self._blank = 0
-        seal, found, number = Seal(), _Found(), 0
+        seal, found, number = Seal(self.catalog), _Found(), 0
         try:
             for number, (line, whole) in enumerate(self._lines(seal, again=again), 1):
                 raw = None
@@ -176,12 +220,12 @@ class Stream:
             self.damage = (_problem(error.code, error.message, number + 1),)
         else:
             self.damage = tuple(self._disagreements(seal, found, number)) if self.is_sealed else ()
-            self.sha256 = seal.sha256
+            self.sha256, self.catalog_sha256 = seal.sha256, seal.catalog_sha256
 
     def _read_fast(self, line: bytes, number: int, seal: Seal) -> RawRun | None:
-        """The run of a *line* that the gate accepts directly; None: the line takes the full path."""
+        """The row or run of a *line* that the gate accepts directly; None: the line takes the full path."""
         for opening, kind in self._openings.items():
-            if line.startswith(opening) and line.endswith(b"}}\n"):
+            if line.startswith(opening) and line.endswith(b"}}\n") and not self._misplaced(kind, seal):
                 text = line[len(opening) : -2]
                 record = self._gate.read(kind, text)
                 if record is not None:
@@ -193,7 +237,7 @@ class Stream:
     def _read_full(
         self, line: bytes, number: int, seal: Seal, found: _Found, *, whole: bool
     ) -> Iterator[RawItem]:
-        """The run of a *line*; nothing for the header and the trailer, which are stored in *found*."""
+        """What is on a *line*; nothing for the header and the trailer, which are stored in *found*."""
         first = first_member(line) if self.is_sealed else None
         if number == 1:
             found.header = line
@@ -219,11 +263,11 @@ class Stream:
             yield line, whole
             while not whole:
                 rest = reader.readline(2**16)
-                seal.add(rest)
+                seal.extend(rest)
                 whole = not rest or rest.endswith(b"\n")
 
     def _item(self, line: bytes, whole: bool, number: int, seal: Seal) -> Iterator[RawItem]:  # noqa: FBT001
-        """The run of a *line*; nothing for an incomplete last line of a sealed stream."""
+        """What is on a *line*; nothing for an incomplete last line of a sealed stream."""
         shown_line = line[:_SHOWN] if not whole else line.rstrip(b"\r\n")
 
         def unreadable(why: str, code: Code = "schema", at: str = "") -> UnreadableLine:
@@ -248,14 +292,15 @@ class Stream:
                     yield unreadable(f"The line is not JSON: {error}.")
                 return
             members = decoded if isinstance(decoded, dict) else {}
-            kind = next((name for name in self._kinds if name in members), None)
+            kind = next((name for name in self._names if name in members), None)
             if members.keys() == {"trailer"}:
                 pass  # left over from a stream that was sealed before it was edited
             elif kind is not None:
                 index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
                 others = members.keys() - {kind, "problems"}
-                if others:
-                    yield unreadable("Unknown field.", at=pointer(min(others)))
+                why = "Unknown field." if others else self._misplaced(kind, seal)
+                if why:
+                    yield unreadable(why, at=pointer(min(others, default=kind)))
                 else:
                     own = _only_value(text) if len(members) == 1 else _value_in(text, kind)
                     yield RawRun(kind, members[kind], index, number, len(line), own)
@@ -265,6 +310,14 @@ class Stream:
             else:
                 kinds, names = " or ".join(self._kinds), _first_names(members) or quote(decoded)
                 yield unreadable(f"The line is not a run, which has the member {kinds}, not {names}.")
+
+    def _misplaced(self, kind: str, seal: Seal) -> str:
+        """Why a line of *kind* cannot be here; empty: it can."""
+        if kind in self._kinds:
+            return ""
+        if kind not in self.catalog:
+            return f'The header does not name the catalog kind {kind}: add it to "catalog" there.'
+        return "Catalog rows come before the runs." if any(map(seal.counts.get, self._kinds)) else ""
 
     def _count_blank(self, number: int) -> None:
         """Count the blank line with this *number*.
@@ -280,7 +333,7 @@ class Stream:
     def _count_unread(self, line: bytes, seal: Seal) -> None:
         """Count an unreadable *line* as the kind that it begins with, as the trailer does."""
         kind = first_member(line)
-        if kind in self._kinds:
+        if kind in self._names:
             seal.counts[kind] += 1
 
     def _disagreements(self, seal: Seal, found: _Found, last: int) -> Iterator[Problem]:
@@ -317,6 +370,9 @@ class Stream:
         if stated["sha256"] != seal.sha256:
             text = f"The runs have been changed: their digest differs from the trailer.{crlf}"
             yield _problem("corrupt", text, found.end, "/trailer/sha256")
+        if stated.get("catalog_sha256") != seal.catalog_sha256:
+            text = f"The catalog has been changed: its digest differs from the trailer.{crlf}"
+            yield _problem("corrupt", text, found.end, "/trailer/catalog_sha256")
         if stated["header_sha256"] != hashlib.sha256(found.header).hexdigest():
             text = f"The header has been changed: its digest differs from the trailer.{crlf}"
             yield _problem("corrupt", text, found.end, "/trailer/header_sha256")

@@ -74,6 +74,23 @@ def _locked(file: BinaryIO) -> Iterator[None]:
         os.close(lock)
 
 
+@contextmanager
+def lock_or_fail(file: BinaryIO, path: Path) -> Iterator[None]:
+    """Lock *file* in the block; where files cannot be locked, do nothing.
+
+    Raises:
+        BlockingIOError: Another process has locked it; the error names *path*.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, "another process uses the file", str(path)) from None
+        except OSError:  # a file system without locks
+            _log.debug("%s cannot be locked", path.name)
+    yield
+
+
 def _sweep(path: Path) -> None:
     """Remove the temporary files for *path* that no process holds locked."""
     if fcntl is None:

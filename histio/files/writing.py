@@ -1,23 +1,16 @@
-"""Write runs to files: documents, sealed streams, and streams of rejected runs."""
+"""Write catalog rows and runs to files: documents, sealed streams, and streams of what was rejected."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Literal
 
 from marshmallow import ValidationError
 
-from histio.files.raw_runs import RawItem, RawRun
-from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
-from histio.files.targets import choose_format, target
 from histio.kinds.fields import UtcTimestamp
-from histio.report import ExportReport, Problem
+from histio.report import ExportReport
 from histio.wire import encode, quote
 
 _EXPORTED_AT = UtcTimestamp()
@@ -47,7 +40,7 @@ def lines(name: str, texts: Iterable[str]) -> bytes:
 
 
 Runs = Iterable[tuple[str, Sequence[str]]]
-"""Runs in order: the name of a kind, and the JSON texts of some of its runs."""
+"""Catalog rows and runs in order: the name of a kind, and the JSON texts of some of its rows or runs."""
 
 
 class _StreamWriter:
@@ -106,19 +99,19 @@ def write_runs(
     collections: Mapping[str, str],
     runs: Runs,
 ) -> Seal:
-    """Write *runs* as a document or as a sealed stream.
+    """Write *runs*, after the rows of the catalog, as a document or as a sealed stream.
 
     Args:
         form: ``json`` for a document, ``jsonl`` for a stream.
         file: The file to write to.
         header: A header from `stream_header`.
-        collections: The names of the lists, by kind.
-        runs: In the order of the kinds.
+        collections: The names of the lists, by kind; the catalog kinds that *header* names come first.
+        runs: In the order of *collections*.
 
     Returns:
-        The seal of the runs; documents do not store it.
+        The seal of the file; documents do not store it.
     """
-    seal = Seal()
+    seal = Seal(header.get("catalog", ()))
     writer = _WRITERS[form](file, header, collections)
     for kind, texts in runs:
         if texts:
@@ -139,56 +132,15 @@ def build_export_report(header: Mapping[str, Any], seal: Seal, stored: int, **ot
         stored: The size of the file in bytes, as stored.
         others: Further attributes of the report.
     """
+    by_kind = {name: seal.counts[name] for name in header["kinds"]}
     return ExportReport(
-        exported=seal.counts.total(),
-        by_kind={name: seal.counts[name] for name in header["kinds"]},
+        exported=sum(by_kind.values()),
+        by_kind=by_kind,
         bytes=stored,
         sha256=seal.sha256,
+        catalog={name: seal.counts[name] for name in header.get("catalog", ())},
+        catalog_sha256=seal.catalog_sha256,
         exported_at=header["exported_at"],
         version=header["version"],
         **others,
     )
-
-
-class Rejects:
-    """Writes rejected runs and their problems to an unsealed stream, which can be corrected and imported.
-
-    Args:
-        file: The file to write to.
-        version: The format version of the runs.
-        kinds: The names of the kinds.
-    """
-
-    def __init__(self, file: BinaryIO, version: str, kinds: Iterable[str]) -> None:
-        self._file = file
-        header = {"version": version, "kinds": list(kinds), "sealed": False}
-        file.write(lines("header", [encode(header)]))
-
-    def add(self, item: RawItem, problems: Iterable[Problem]) -> None:
-        """Write a rejected run and its problems."""
-        listed = [
-            {name: value for name, value in asdict(each).items() if value is not None} for each in problems
-        ]
-        name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
-        # The text is kept as it was read: Python may write its numbers differently.
-        # Line ends can only be between members. Lone surrogates can be written in ASCII only.
-        original = item.text if isinstance(item, RawRun) else None
-        text = json.dumps(value) if original is None else re.sub(r"[\r\n]", " ", original).strip()
-        self._file.write(f'{{"{name}":{text},"problems":{json.dumps(listed)}}}\n'.encode())
-
-
-@contextmanager
-def open_rejects(path: FilePath | None, version: str, kinds: Iterable[str]) -> Iterator[Rejects | None]:
-    """Open `Rejects` at *path*; the file is replaced when the block has ended without an error.
-
-    Raises:
-        ValueError: The suffix is that of a document.
-    """
-    if path is None:
-        yield None
-        return
-    form = choose_format(path)
-    if form.name == "json":
-        raise ValueError("rejects: the file is a stream, so its name must end in .jsonl")
-    with target(path, compression=form.compression, overwrite=True) as file:
-        yield Rejects(file, version, kinds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator
-from typing import Self
 
 from sqlalchemy.engine import Connection
 
@@ -16,9 +15,10 @@ from histio.importing.counts import Tally
 from histio.importing.destination import note_keys, open_destination
 from histio.importing.parse import Reader
 from histio.importing.plan import plan_imports
+from histio.importing.receipt import Receipt
 from histio.importing.run import OnCatalog
 from histio.importing.spool import Spool
-from histio.importing.transaction import take_items
+from histio.importing.transaction import Import
 from histio.importing.windows import windows
 from histio.kinds.table import Kind
 from histio.report import Problem
@@ -35,6 +35,7 @@ class CatalogImport:
         values: By attribute, what fills columns that the format leaves out.
         tally: Counts the outcome of every row.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        receipt: Notes what is written; None: nothing does.
 
     Attributes:
         noted: Remembers the rows by the keys by which runs may refer to them.
@@ -51,6 +52,7 @@ class CatalogImport:
         values: Constants,
         tally: Tally,
         truncate_times: bool,
+        receipt: Receipt | None,
     ) -> None:
         self._bound = bound.of_catalog
         self._items = items
@@ -59,21 +61,23 @@ class CatalogImport:
         self._values = values
         self._tally = tally
         self._truncate_times = truncate_times
+        self._receipt = receipt
+        self._is_taken = False
         self.noted = Spool()
         self.unit_of_work: dict[str, tuple[str, ...]] = {}
 
-    def __enter__(self) -> Self:
-        self.noted.__enter__()
-        return self
+    def take(self, connection: Connection, habits: Habits) -> Import | None:
+        """Import the rows in the transaction of *connection*.
 
-    def __exit__(self, *error: object) -> None:
-        self.noted.__exit__(*error)  # type: ignore[arg-type]
-
-    def take(self, connection: Connection, habits: Habits) -> Collection[Kind]:
-        """Import or only check the rows, in the transaction of *connection*; return the kinds of new rows."""
+        Returns:
+            None if they are only checked, or were taken by an earlier transaction.
+        """
+        if self._is_taken:
+            return None
+        self._is_taken = True
         if self._on_catalog == "ignore":
             self._check(connection)
-            return ()
+            return None
         destination = open_destination(
             connection,
             self._bound,
@@ -81,22 +85,23 @@ class CatalogImport:
             spool=self.noted,
             values=self._values,
             truncate_times=self._truncate_times,
+            receipt=self._receipt,
         )
         self.unit_of_work = destination.plan.unit_of_work(habits)
-        transaction = take_items(
+        transaction = Import(
             destination,
-            self._items,
             tally=self._tally,
             habits=habits,
             unit_of_work=self.unit_of_work,
             on_duplicate="update" if self._on_catalog == "update" else "skip",
         )
+        transaction.take(self._items, last=True)
         for kind in self._bound.kinds:
             if self._tally.has_imported(kind) and not _is_protected(
                 connection, kind, destination.identities.scope(kind.table)
             ):
                 self._tally.note(_warn_of_rivals(kind))
-        return transaction.written
+        return transaction
 
     def _check(self, connection: Connection) -> None:
         """Check the form of the rows, and remember their keys."""
@@ -124,21 +129,20 @@ def _is_protected(connection: Connection, kind: Kind, within: Collection[object]
 
 def _warn_of_rivals(kind: Kind) -> Problem:
     text = (
-        f"The database may keep two rows of {kind.name} with the same {kind.identity.title}: if another import "
-        "creates rows at the same time, there may be two of some, which no run can name."
+        f"The database may keep two rows of {kind.name} with the same {kind.identity.title}: if another "
+        "import creates rows at the same time, there may be two of some, which no run can name."
     )
     return Problem("warning", "duplicate", text, kind=kind.name)
 
 
 def split_catalog(
-    items: Iterator[RawItem], catalog: Collection[str], tally: Tally
+    items: Iterator[RawItem], tally: Tally
 ) -> tuple[Iterator[RawItem] | None, Iterator[RawItem]]:
     """Split the *items* of a file into its catalog rows and its runs.
 
     Args:
         items: Catalog rows, then runs.
-        catalog: The names of the catalog kinds.
-        tally: Counts unreadable lines before the first row or run.
+        tally: Knows the catalog kinds, and counts unreadable lines before the first row or run.
 
     Returns:
         The catalog rows, with unreadable lines among them, or None if there are none; and the other items,
@@ -151,18 +155,16 @@ def split_catalog(
     if first is None:
         return None, items
     left = itertools.chain([first], items)
-    if first.kind not in catalog:
+    if not tally.is_of_catalog(first):
         return None, left
     runs: list[RawItem] = []
-    return _take_catalog(left, catalog, runs), _chain_later(runs, left)
+    return _take_catalog(left, tally, runs), _chain_later(runs, left)
 
 
-def _take_catalog(
-    items: Iterator[RawItem], catalog: Collection[str], runs: list[RawItem]
-) -> Iterator[RawItem]:
+def _take_catalog(items: Iterator[RawItem], tally: Tally, runs: list[RawItem]) -> Iterator[RawItem]:
     """Yield *items* up to the first run, and put that into *runs*."""
     for item in items:
-        if isinstance(item, RawRun) and item.kind not in catalog:
+        if isinstance(item, RawRun) and not tally.is_of_catalog(item):
             runs.append(item)
             return
         yield item

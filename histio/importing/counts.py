@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
-from histio.files.raw_runs import RawItem, UnreadableLine
+from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.importing.run import Outcome, Run
 from histio.kinds.table import Kind
 from histio.report import OUTCOMES, Counts, EntryCounts, ImportReport, Problem, Renaming
@@ -72,6 +72,10 @@ class Tally:
         self._keep(self._renamed, "renamed", run.renamed, run.renamed_count)
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.raw, run.problems)
+
+    def is_of_catalog(self, raw: RawRun) -> bool:
+        """Whether *raw* is a catalog row."""
+        return raw.kind in self._catalog
 
     def has_imported(self, kind: Kind) -> bool:
         """Whether rows of *kind* were imported."""
@@ -146,6 +150,7 @@ class Tally:
             name: Counts(**{each: ends[each] for each in OUTCOMES}) for name, ends in self._ends.items()
         }
         by_kind = {name: counts for name, counts in counted.items() if name not in self._catalog}
+        catalog = {name: counts for name, counts in counted.items() if name in self._catalog}
         return ImportReport(
             imported=sum(counts.imported for counts in by_kind.values()),
             updated=sum(counts.updated for counts in by_kind.values()),
@@ -153,7 +158,7 @@ class Tally:
             rejected=self._unreadable + sum(counts.rejected for counts in by_kind.values()),
             withheld=sum(counts.withheld for counts in by_kind.values()),
             by_kind=by_kind,
-            catalog={name: counts for name, counts in counted.items() if name in self._catalog},
+            catalog=catalog if any(counts != Counts() for counts in catalog.values()) else {},
             entries=self.entries,
             problems=tuple(sorted(self._problems, key=self._place)),
             warnings=tuple(sorted(self._warnings, key=self._place)),

@@ -55,9 +55,7 @@ class Dependencies:
         stuck: The models of kinds whose runs all refer to each other in circles that no import can write.
     """
 
-    def __init__(
-        self, kinds: Sequence[Kind], dialect: sa.Dialect, referring: Sequence[Kind] = ()
-    ) -> None:
+    def __init__(self, kinds: Sequence[Kind], dialect: sa.Dialect, referring: Sequence[Kind] = ()) -> None:
         self.blanks: dict[Reference | Links, Blank] = {}
         self._ways = {kind: list(self._ways_of(kind, kinds, dialect)) for kind in kinds}
         self.stuck = (

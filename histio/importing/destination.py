@@ -17,6 +17,7 @@ from histio.importing.dependencies import Dependencies
 from histio.importing.identities import Identities
 from histio.importing.parse import Reader
 from histio.importing.plan import ImportPlan, plan_imports
+from histio.importing.receipt import Receipt
 from histio.importing.row_builder import RowBuilder
 from histio.importing.run import Run
 from histio.importing.spool import Spool
@@ -48,6 +49,7 @@ class Destination:
         builder: Builds rows; it uses the resolver.
         stored: By column, what the database keeps of its values.
         plan: What does not change from one import to the next.
+        receipt: Notes what is written; None: nothing does.
     """
 
     connection: Connection
@@ -60,6 +62,7 @@ class Destination:
     builder: RowBuilder
     stored: Mapping[sa.Column[Any], Stored]
     plan: ImportPlan
+    receipt: Receipt | None = None
 
     @property
     def tables(self) -> list[sa.Table]:
@@ -79,6 +82,7 @@ def open_destination(
     spool: Spool,
     values: Constants,
     truncate_times: bool = False,
+    receipt: Receipt | None = None,
     missing: MissingRows | None = None,
 ) -> Destination:
     """The `Destination` at *connection*.
@@ -90,6 +94,7 @@ def open_destination(
         spool: Remembers what the transactions of one import need to know about each other.
         values: By attribute, what fills columns that the format leaves out.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        receipt: Notes what is written; None: nothing does.
         missing: Knows what to do about catalog rows that the database lacks; None: there is nothing to say.
     """
     plan = plan_imports(bound, connection.dialect)
@@ -122,7 +127,17 @@ def open_destination(
     if truncate_times:
         reader = reader.truncating(Truncation(rules.limits))
     return Destination(
-        connection, plan.kinds, reader, spool, plan.dependencies, identities, resolver, builder, stored, plan
+        connection,
+        plan.kinds,
+        reader,
+        spool,
+        plan.dependencies,
+        identities,
+        resolver,
+        builder,
+        stored,
+        plan,
+        receipt,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -23,14 +26,18 @@ from histio.files import (
     open_rejects,
     reading,
 )
-from histio.files.raw_runs import RawItem, iter_raw_runs, leave_out, split_items
+from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.files.reading import Reading
+from histio.files.receipts import receipt_path
+from histio.importing.catalog import CatalogImport, split_catalog
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import LookUps
+from histio.importing.missing import MissingCatalog
 from histio.importing.parse import Reader
+from histio.importing.receipt import Receipt
 from histio.importing.renames import Renames
-from histio.importing.run import OnDuplicate
+from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
 from histio.kinds.table import Kind
@@ -54,10 +61,11 @@ class ImportOptions:
         dry_run: Whether to roll everything back.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        receipt: The file that notes what is written; None: nothing does.
         session: To be used instead of the bound database.
 
     Raises:
-        ValueError: *on_duplicate* or *catalog* has another value.
+        ValueError: *on_duplicate* or *catalog* has another value, or *receipt* and *dry_run* are combined.
     """
 
     kinds: str | Sequence[str] | None = None
@@ -67,11 +75,14 @@ class ImportOptions:
     dry_run: bool = False
     rename: Renames | None = None
     truncate_times: bool = False
+    receipt: str | os.PathLike[str] | None = None
     session: BorrowedSession | None = None
 
     def __post_init__(self) -> None:
         check_choice(on_duplicate=self.on_duplicate, among=OnDuplicate)
         check_choice(catalog=self.catalog, among=OnCatalog)
+        if self.receipt is not None and self.dry_run:
+            raise ValueError("receipt excludes dry_run, which writes nothing")
 
 
 def check_choice(among: Any, **option: str) -> None:
@@ -86,13 +97,14 @@ def import_document(
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     kinds = _choose_kinds(bound, options)
+    _check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
     items = iter_raw_runs(document, kinds)
+    tally = Tally(kinds, catalog=bound.catalog)
     rows = iter_raw_runs(document, bound.catalog) if _has_catalog(bound, document) else None
-    catalog = () if rows is None else bound.catalog
-    return _import(bound, items, document["version"], Tally(kinds, catalog=catalog), options, rows=rows)
+    return _import(bound, items, document["version"], tally, options, rows=rows)
 
 
 def _has_catalog(bound: Bound, document: Mapping[str, Any]) -> bool:
@@ -117,37 +129,48 @@ def import_file(
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
-    left_out = {kind.name for kind in bound.kinds if kind not in kinds}
     _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
+    _check_receipt(bound, options, path, rejects)
     meter = Meter(progress)
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
-        reading(source, bound.gate, bound.kinds, limits, sealed=sealed) as file,
-        open_rejects(rejects, file.version, [kind.name for kind in kinds]) as rejected,
+        reading(source, bound.gate, (*bound.catalog, *kinds), limits, sealed=sealed) as file,
+        open_rejects(rejects, file.version, _names(kinds), file.header.get("catalog", ())) as rejected,
     ):
         check_follows(file, follows)
-        total = None if commit_every is None else _verify(file, source, meter, left_out)
+        total = None if commit_every is None else _verify(file, source, meter)
         if not allow_truncated:
             check_damage(file)
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
-        items = meter.count(_items(file, left_out))
+        items = iter(meter.count(file.items()))
+        tally = Tally(kinds, catalog=bound.catalog, limit=KEPT, rejects=rejected)
+        rows, runs = split_catalog(items, tally) if bound.catalog else (None, items)
+        if rows is not None and rejected is not None:
+            rows = rejected.carry(rows, _names(bound.catalog))
         report = _import(
             bound,
-            items if allow_truncated else fail_if_damaged(items, file),
+            runs if allow_truncated else fail_if_damaged(runs, file),
             file.version,
-            Tally(kinds, limit=KEPT, rejects=rejected),
+            tally,
             options,
             commit_every=commit_every,
+            rows=rows,
         )
     return _with_damage(report, file) if file.damage else report
 
 
+def _names(kinds: Iterable[Kind]) -> list[str]:
+    return [kind.name for kind in kinds]
+
+
 def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
-    """The kinds to import, in order.
+    """The kinds of run to import, in order.
 
     Raises:
-        ValueError: There is no kind with one of the names.
+        ValueError: There is no kind with one of the names, or there are no catalog kinds and some are needed.
     """
+    if options.catalog != "ignore" and not bound.catalog:
+        raise ValueError(f"catalog={options.catalog!r}: this history has no catalog kinds")
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
@@ -169,16 +192,22 @@ def _check_commits(
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
 
 
-def _verify(file: Reading, source: Source, meter: Meter, left_out: Collection[str]) -> int:
+def _check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
+    """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
+    if options.receipt is None:
+        return
+    if bound.database.is_borrowed(options.session):
+        raise ValueError("receipt excludes a session that was handed over: its commit is not histio's")
+    path = receipt_path(options.receipt)
+    names = (other for other in others if isinstance(other, (str, os.PathLike)))
+    if str(path) in map(os.path.realpath, names):
+        raise ValueError("receipt: must be a file of its own")
+
+
+def _verify(file: Reading, source: Source, meter: Meter) -> int:
     """Read *file* through, to know its damage before the first commit; return how many items it has."""
     meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in with_pauses(meter.count(_items(file, left_out, again=True))))
-
-
-def _items(file: Reading, left_out: Collection[str], *, again: bool = False) -> Iterable[RawItem]:
-    """The items of *file*, apart from those of the kinds that are *left_out*."""
-    items = file.items(again=again)
-    return leave_out(items, left_out) if left_out else items
+    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
 
 
 def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
@@ -200,18 +229,38 @@ def _import(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
-    rows: Iterable[RawItem] | None = None,
+    rows: Iterator[RawItem] | None = None,
 ) -> ImportReport:
     """Import *items* in one transaction, or in one for every *commit_every* of them.
 
-    The catalog *rows* go first; None: there are none.
+    The catalog *rows* go into the first transaction; None: there are none.
     """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
     parts = [items] if commit_every is None else split_items(items, commit_every)
-    with Spool() as spool:
+    if rows is not None and commit_every is not None:  # the next part begins when the rows have been read
+        parts = itertools.chain([iter(())], parts)
+    missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog)
+    catalog: CatalogImport | None = None
+    receipt: Receipt | None = None
+    with Spool() as spool, ExitStack() as stack:
+        if options.receipt is not None:
+            receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current, spool)
+            stack.enter_context(receipt)
+        if rows is not None:
+            catalog = CatalogImport(
+                bound,
+                rows,
+                options.catalog,
+                reader=reader,
+                values=values,
+                tally=tally,
+                truncate_times=options.truncate_times,
+                receipt=receipt,
+            )
+            missing.noted = stack.enter_context(catalog.noted)
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
@@ -221,7 +270,11 @@ def _import(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    receipt=receipt,
+                    missing=missing,
                 )
+                if receipt is not None:
+                    receipt.begin(connection)
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
                 is_last = commit_every is None or not part
                 withheld = import_items(
@@ -234,12 +287,19 @@ def _import(
                     last=is_last,
                     atomic=options.atomic,
                     dry_run=options.dry_run,
+                    first=None if catalog is None else functools.partial(catalog.take, connection, habits),
                 )
                 for announce in before_last_step if is_last else ():
                     announce()
                 if tally.written > before and not (options.dry_run or withheld):
                     commit()
-    report = tally.report(withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work)
+    if catalog is not None:
+        unit_of_work = {**catalog.unit_of_work, **unit_of_work}
+    report = tally.report(
+        withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work, advice=missing.advice
+    )
+    if report.advice is not None:
+        _log.warning(report.advice)
     _log.info(
         "%s: %d imported, %d updated, %d skipped, %d rejected, %d withheld",
         "dry run" if options.dry_run else "import",

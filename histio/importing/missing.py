@@ -66,8 +66,8 @@ class MissingCatalog:
     def _advise(self) -> str | None:
         if self.noted is None:
             return (
-                "The database has none of the rows that runs refer to, and the file has no catalog: export it "
-                'again with catalog="used" (--with-catalog), and import that with catalog="create" '
+                "The database has none of the rows that runs refer to, and the file has no catalog: export "
+                'it again with catalog="used" (--with-catalog), and import that with catalog="create" '
                 "(--create-catalog), or create the rows first."
             )
         if self.on_catalog == "ignore":

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from marshmallow import ValidationError
 
-from histio.importing.run import Run, Values
+from histio.importing.run import Run
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import column_of, mapper_of
 from histio.kinds.table import Kind, Table

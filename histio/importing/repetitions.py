@@ -101,4 +101,4 @@ def note_repeated(run: Run, seen: Spool) -> None:
 def _key(table: Table, identity: Any) -> str:
     """An *identity* as text, equal for equal identities: UUIDs are always loaded in one form."""
     own = _identity(table)
-    return ascii(identity if own.is_uuid else own.wire(identity))
+    return ascii(identity if own.is_uuid else own.to_json(identity))

@@ -81,6 +81,17 @@ class Spool(Scratch):
         row = self._database.execute(select, (scope, name)).fetchone()
         return None if row is None else row[0]
 
+    def noted(self, scope: str) -> Iterator[tuple[str, str]]:
+        """The names that were noted in *scope*, with their places, in this order."""
+        self._write_noted()
+        last, noted = (
+            0,
+            "SELECT rowid, name, place FROM noted WHERE scope = ? AND rowid > ? ORDER BY rowid LIMIT ?",
+        )
+        while page := self._database.execute(noted, (scope, last, _PAGE)).fetchall():
+            last = page[-1][0]
+            yield from ((name, place) for _, name, place in page)
+
     def mark(self) -> int:
         """The current state, for `forget`."""
         self._write_noted()

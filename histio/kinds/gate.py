@@ -46,6 +46,7 @@ class Gate:
         version: The version of the format that it describes.
         kinds: The names of the kinds of run.
         catalog: The names of the catalog kinds.
+        collections: The names of the lists in a document, by kind; those of the catalog come first.
         text_kinds: The kinds whose JSON text `read` can decode.
         has_json: Whether a kind has members with any JSON value, of `Json` or of a field of the host.
     """
@@ -59,6 +60,11 @@ class Gate:
             header["catalog"]["items"]["enum"] if "catalog" in header else ()
         )
         names = *self.catalog, *self.kinds
+        self.collections: dict[str, str] = {
+            rule["items"]["$ref"].removeprefix("#/$defs/"): name
+            for name, rule in schema["properties"].items()
+            if "items" in rule
+        }
         self.has_json = has_json or Json.definition in schema["$defs"]
         self._older = frozenset(older)
         self._envelope = Explainer(_without_items(schema))

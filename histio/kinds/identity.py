@@ -58,6 +58,18 @@ class IdentityPart:
         """A loaded *value* in wire form."""
         return self.field.to_wire(value) if isinstance(self.field, WireField) and value is not None else value
 
+    def to_json(self, value: Any) -> Any:
+        """A loaded *value* in wire form, whatever its field is."""
+        return self.field.serialize(self.member, {self.member: value})
+
+    def from_json(self, value: Any) -> Any:
+        """The loaded value of one in wire form.
+
+        Raises:
+            ValidationError: It has not the form.
+        """
+        return self.field.deserialize(value)
+
     def normalize(self, value: Any) -> Any:
         """A *value* from the database in the form of loaded ones, without padding, in the same time zone."""
         if isinstance(self.field, RunUUID | Integer) or not isinstance(self.field, WireField):
@@ -164,10 +176,21 @@ class Identity:
             *values[len(self.columns) :],
         )
 
-    def wire(self, identity: Any) -> Any:
+    def to_json(self, identity: Any) -> Any:
         """A loaded *identity* in wire form; of several parts, a list."""
-        wired = [part.wire(each) for part, each in zip(self.parts, self.values(identity), strict=True)]
+        wired = [part.to_json(each) for part, each in zip(self.parts, self.values(identity), strict=True)]
         return wired[0] if len(wired) == 1 else wired
+
+    def from_json(self, wired: Any) -> Any:
+        """The loaded identity of one in wire form.
+
+        Raises:
+            ValidationError: It has not the form.
+        """
+        values = [wired] if len(self.parts) == 1 else wired if isinstance(wired, list) else []
+        if len(values) != len(self.parts):
+            raise ValidationError(f"Not a list of {len(self.parts)} values.")
+        return self.join_parts([part.from_json(each) for part, each in zip(self.parts, values, strict=True)])
 
     def format(self, identity: Any) -> str:
         """An *identity* as unique text, in wire form if it has one, otherwise as it is stored."""

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,8 @@ def derive(
             examples[opts.kind] and [examples[opts.kind]],
         )
     exported_at = _member("exported_at", EXPORTED_AT, definitions)
+    identities = {cls.opts.kind: _identity(cls(load_instance=False)) for cls in every}
+    definitions["receipt_line"] = _receipt_line(identities, definitions, examples, version)
     definitions |= _stream(examples, [cls.opts.kind for cls in catalog], exported_at, version)
     return {
         "$schema": DRAFT,
@@ -304,6 +306,70 @@ def _stream(
         "anyOf": lines,
     }
     return definitions
+
+
+def _receipt_line(
+    identities: Mapping[str, Sequence[str]],
+    definitions: JsonSchema,
+    examples: Mapping[str, Any],
+    version: str,
+) -> JsonSchema:
+    """The definition of a receipt's lines; *identities* has the members that identify a record, by kind."""
+    kinds = list(identities)
+    unique: list[JsonSchema] = []
+    for kind, (name, *others) in identities.items():
+        own = definitions[kind]["properties"][name]
+        rule = {key: value for key, value in own.items() if key not in ("title", "description", "examples")}
+        rule = {"type": "array"} if others or rule.get("type") == "object" else rule
+        unique += [] if rule in unique else [rule]
+    sha256: JsonSchema = {"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
+    digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+    example = examples[kinds[-1]]
+    values = [example[name] for name in identities[kinds[-1]]] if example else [None]
+    identity = values[0] if len(values) == 1 else values
+    header = {
+        "version": _version(version),
+        "kinds": _describe(_several(kinds), "Kinds", "The kinds that may follow.", kinds),
+        "database": _describe(sha256, "Database", "Which database it is; null: any.", digest),
+    }
+    run = {
+        "kind": _describe({"enum": kinds}, "Kind", "The kind of the run or row.", kinds[-1]),
+        "identity": _describe(
+            {"anyOf": unique},
+            "Identity",
+            "What identifies it; a list if there are several members.",
+            identity,
+        ),
+        "sha256": _describe(
+            sha256, "SHA-256", "Of its JSON as an export writes it, after the import; null: none can.", digest
+        ),
+    }
+    records = {"anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in kinds]}
+    before = _describe(records, "Before", "The record as it was before the import.", example)
+    members = {
+        "receipt": ("The first line of a receipt.", header),
+        "created": ("A run or row that an import has created.", run),
+        "updated": ("A run or row that an import has updated.", {**run, "before": before}),
+    }
+    lines = [
+        _object(
+            {
+                name: _describe(
+                    _object(own, own),
+                    _title(name),
+                    description,
+                    {each: rule["examples"][0] for each, rule in own.items() if rule.get("examples")},
+                )
+            },
+            [name],
+        )
+        for name, (description, own) in members.items()
+    ]
+    return {
+        "title": "Receipt line",
+        "description": "One line of the receipt of imports: its header, or what was done to one run or row.",
+        "anyOf": lines,
+    }
 
 
 def _several(names: Sequence[str]) -> JsonSchema:

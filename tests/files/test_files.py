@@ -136,6 +136,8 @@ def test_the_same_rows_are_the_same_bytes_whatever_the_database(bakery, tmp_path
             "problem_count": 0,
             "warnings": [],
             "warning_count": 0,
+            "catalog": {},
+            "catalog_sha256": None,
         }
         bakery.export_file(tmp_path / f"again.{name}", exported_at=MOMENT)
         assert (tmp_path / f"again.{name}").read_bytes() == data, name

@@ -39,6 +39,7 @@ from histio.cli.progress import progress_bar
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
+@file_option("--receipt", help="Note what is written in FILE, so that it can be taken back.")
 @file_option("--report", "page", help="Write an HTML report about the import to FILE.")
 @click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
 @limit_options

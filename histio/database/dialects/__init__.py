@@ -19,6 +19,7 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     BETWEEN,
     BETWEEN_ROWS,
@@ -99,6 +100,7 @@ __all__ = [
     "counts_up",
     "create_engine",
     "cut_time",
+    "database_digest",
     "decimal_digits",
     "deferring",
     "driver_of",

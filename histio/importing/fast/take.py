@@ -198,6 +198,10 @@ class FastPath:
         if fault is not None:
             return raw_runs  # the full path finds the run that is at fault
         self._spool.note(kind.name, ((_uuid(kind, raw), raw.place(kind.collection)) for raw in written))
+        if self._destination.receipt is not None:
+            own: Any = kind.identity.parts[0].field
+            identities = [own.from_wire(_uuid(kind, raw)) for raw in written]
+            self._destination.receipt.note_created(kind, identities)
         self._tally.count(kind.name, "imported", len(written))
         self._warn_of_cuts(kind, written)
         if self._kept_rows.may_change_values(kind):

@@ -12,6 +12,7 @@ from histio.database.sessions import Habits
 from histio.importing.batches import write
 from histio.importing.collisions import explain_refusal
 from histio.importing.destination import Destination
+from histio.importing.receipt import read_before
 from histio.importing.repetitions import note_entries, written_here
 from histio.importing.row import Row
 from histio.importing.run import Run, Values
@@ -125,6 +126,9 @@ class Updater:
     ) -> None:
         """Update *rows*, and set the outcomes of their runs."""
         given = {row: values[run] for run, row in rows.items()}
+        receipt, before = self._destination.receipt, {}
+        if receipt is not None:
+            before = read_before(self._connection, kind, [run.identity for run in rows], within)
         results: Results = {}
         places = self._places.setdefault(kind, UniquePlaces(kind.table))
         places.may_wait = self.may_wait
@@ -160,6 +164,9 @@ class Updater:
             run.outcome = "rejected" if run.problems or run in self.blocked else "updated"
             if run.outcome == "updated" and isinstance(result, Counter):
                 self._counts += result
+        if receipt is not None:
+            updated = {run.identity for run in rows if run.outcome == "updated"}
+            receipt.note_updated(kind, {each: text for each, text in before.items() if each in updated})
 
 
 def _compare(

@@ -1,0 +1,200 @@
+"""Receipts: files that say what imports have written. Lines are added to them, and never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+from histio.errors import ReceiptError
+from histio.files.decoding import NotJsonError, decode
+from histio.files.limits import MAX_DEPTH
+from histio.files.local import local_path
+from histio.files.targets import target
+from histio.files.temporaries import lock_or_fail
+from histio.report import Code, Problem
+from histio.wire import encode
+
+Header: TypeAlias = Mapping[str, Any]
+"""The version of the records, the names of the kinds, and the digest of the database or null."""
+
+_SUFFIX = ".jsonl"
+_LONGEST_HEADER = 2**20
+_CHUNK = 2**16
+_DEEPER = 3
+"""How many levels deeper a record is nested in a receipt than in a stream's line."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_MEMBERS = {
+    "created": {"kind", "identity", "sha256"},
+    "updated": {"kind", "identity", "sha256", "before"},
+}
+
+
+def receipt_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a receipt.
+
+    Raises:
+        ValueError: It is not the path of a local file, or does not end with ``.jsonl``.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"receipt: must be a path, not {path!r:.60}")  # noqa: TRY004 - as for other options
+    try:
+        found = local_path(path)
+    except ValueError as error:
+        raise ValueError(f"receipt: {error}") from None
+    if Path(path).suffix.lower() != _SUFFIX:
+        raise ValueError(f"receipt: {Path(path).name} must end with {_SUFFIX}: a receipt is never compressed")
+    return found
+
+
+class ReceiptWriter:
+    """Adds lines to a receipt, which are on disk when a method returns.
+
+    Args:
+        file: The open receipt, at its end.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Add a line for each JSON text. If one cannot be written, none is kept.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        before = self._file.tell()
+        try:
+            for text in texts:
+                self._file.write(f"{text}\n".encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                os.truncate(self._file.fileno(), before)
+            raise
+
+
+@contextmanager
+def open_receipt(path: Path, header: Header) -> Iterator[ReceiptWriter]:
+    """Open the receipt at *path* to add lines; create it if there is none.
+
+    A last line that a killed process has left incomplete is removed.
+
+    Raises:
+        ReceiptError: The file is no receipt, or one of another version or database.
+        BlockingIOError: Another process writes it.
+        OSError: It cannot be written.
+    """
+    if not path.exists() or not path.stat().st_size:
+        with target(path, compression=None, overwrite=True) as new:
+            new.write(f"{encode({'receipt': header})}\n".encode())
+    with path.open("r+b", buffering=_CHUNK) as file, lock_or_fail(file, path):
+        stored = _read_header(file)
+        check_database(stored, header["database"])
+        if stored["version"] != header["version"]:
+            text = f"has records of version {stored['version']}, not {header['version']}"
+            raise _error(f"The receipt {text}: begin a new one.", 1, "version")
+        os.truncate(file.fileno(), _end_of_lines(file))
+        file.seek(0, os.SEEK_END)
+        yield ReceiptWriter(file)
+
+
+def check_database(header: Header, database: str | None) -> None:
+    """Raise ReceiptError if *header* names another database than that with the digest *database*."""
+    if None not in (header.get("database"), database) and header["database"] != database:
+        raise _error("The receipt is of another database.", 1, "conflict", "/receipt/database")
+
+
+def _end_of_lines(file: BinaryIO) -> int:
+    """Where the last complete line of *file* ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _CHUNK)
+        file.seek(start)
+        at = file.read(end - start).rfind(b"\n")
+        if at >= 0:
+            return start + at + 1
+        end = start
+    return 0
+
+
+def _read_header(file: BinaryIO) -> dict[str, Any]:
+    line = file.readline(_LONGEST_HEADER)
+    try:
+        header: dict[str, Any] = json.loads(line)["receipt"] if line.endswith(b"\n") else {}
+        is_known = isinstance(header["version"], str) and all(map(_is_text, header["kinds"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        is_known = False
+    if not is_known:
+        raise _error("The file is not a receipt of imports.", 1)
+    return header
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+class ReceiptReader:
+    """Reads a receipt.
+
+    Args:
+        file: The open receipt.
+
+    Attributes:
+        header: Its header.
+
+    Raises:
+        ReceiptError: It is not a receipt.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.header: Header = _read_header(file)
+
+    def lines(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        """Yield the number of each line, the name of its only member, and the value of that.
+
+        A last line without an end was never complete, and is left out.
+
+        Raises:
+            ReceiptError: A line is not one of a receipt.
+        """
+        for number, line in enumerate(self._file, 2):
+            if line.endswith(b"\n"):
+                yield number, *self._parse(line, number)
+
+    def _parse(self, line: bytes, number: int) -> tuple[str, dict[str, Any]]:
+        try:
+            members = decode(line.decode(), MAX_DEPTH + _DEEPER)
+            [(name, value)] = members.items()
+            is_known = value.keys() == _MEMBERS[name]
+            has_digest = value["sha256"] is None or _SHA256.fullmatch(value["sha256"]) is not None
+        except (NotJsonError, UnicodeError, AttributeError, ValueError, KeyError, TypeError):
+            is_known = has_digest = False
+        if not (is_known and has_digest):
+            raise _error("The line is not one of a receipt.", number)
+        if value["kind"] not in self.header["kinds"]:
+            raise _error("The header does not name the kind.", number)
+        return name, value
+
+
+@contextmanager
+def reading_receipt(path: Path) -> Iterator[ReceiptReader]:
+    """Open the receipt at *path* to read it.
+
+    Raises:
+        ReceiptError: It is not a receipt.
+        OSError: It cannot be read.
+    """
+    with path.open("rb", buffering=_CHUNK) as file:
+        yield ReceiptReader(file)
+
+
+def _error(message: str, line: int, code: Code = "corrupt", pointer: str = "") -> ReceiptError:
+    return ReceiptError((Problem("error", code, message, pointer, line=line),))

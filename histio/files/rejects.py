@@ -1,0 +1,125 @@
+"""Write what an import rejects to a stream that can be corrected and imported."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+from histio.files.raw_runs import RawItem, RawRun
+from histio.files.scratch import Scratch
+from histio.files.sources import FilePath
+from histio.files.targets import choose_format, target
+from histio.files.writing import lines
+from histio.report import Problem
+from histio.wire import encode
+
+_TABLES = """
+CREATE TABLE carried (number INTEGER PRIMARY KEY, kind TEXT, place INTEGER, line BLOB);
+CREATE UNIQUE INDEX placed ON carried (kind, place);
+"""
+
+_PAGE = 500
+
+
+class Rejects(Scratch):
+    """Writes what was rejected and its problems to an unsealed stream.
+
+    If runs are rejected, the other catalog rows of the file go there too, before the runs, because these may
+    need them. Until then, they are kept on disk.
+
+    Args:
+        file: The file to write to.
+        version: The format version of the runs.
+        kinds: The names of the kinds of run.
+        catalog: The names of the catalog kinds, if they are known before `carry` is called.
+    """
+
+    def __init__(
+        self, file: BinaryIO, version: str, kinds: Iterable[str], catalog: Iterable[str] = ()
+    ) -> None:
+        super().__init__(_TABLES)
+        self._file = file
+        self._header: dict[str, Any] | None = {"version": version, "kinds": list(kinds), "sealed": False}
+        self._catalog = tuple(catalog)
+        self._is_carrying = False
+
+    def carry(self, rows: Iterable[RawItem], catalog: Iterable[str]) -> Iterator[RawItem]:
+        """Yield the catalog *rows* of the file, which are of the kinds *catalog*, and keep them."""
+        self._catalog = tuple(catalog)
+        self._is_carrying = True
+        for item in rows:
+            if isinstance(item, RawRun):
+                insert = "INSERT INTO carried (kind, place, line) VALUES (?, ?, ?)"
+                self._database.execute(insert, (item.kind, item.index, f"{{{_member(item)}}}\n".encode()))
+            yield item
+        self._is_carrying = False
+
+    def add(self, item: RawItem, problems: Iterable[Problem]) -> None:
+        """Write a rejected run, catalog row or line, and its problems."""
+        listed = [
+            {name: value for name, value in asdict(each).items() if value is not None} for each in problems
+        ]
+        if isinstance(item, RawRun) and item.kind in self._catalog:
+            self._database.execute(
+                "DELETE FROM carried WHERE kind = ? AND place = ?", (item.kind, item.index)
+            )
+        elif not self._is_carrying:
+            self._write_carried()
+        self._write(f'{{{_member(item)},"problems":{json.dumps(listed)}}}\n'.encode())
+
+    def _write_carried(self) -> None:
+        """Write the catalog rows that are kept, and forget them."""
+        last, rows = 0, "SELECT number, line FROM carried WHERE number > ? ORDER BY number LIMIT ?"
+        while self._catalog and (page := self._database.execute(rows, (last, _PAGE)).fetchall()):
+            last = page[-1][0]
+            self._write(b"".join(line for _, line in page))
+        if last:
+            self._database.execute("DELETE FROM carried")
+
+    def _write(self, data: bytes) -> None:
+        self.finish()
+        self._file.write(data)
+
+    def finish(self) -> None:
+        """Write the header, if nothing was written."""
+        if self._header is not None:
+            catalog = {"catalog": list(self._catalog)} if self._catalog else {}
+            self._file.write(lines("header", [encode({**self._header, **catalog})]))
+            self._header = None
+
+
+def _member(item: RawItem) -> str:
+    """The first member of the line of *item*: its name and its value."""
+    name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
+    # The text is kept as it was read: Python may write its numbers differently.
+    # Line ends can only be between members. Lone surrogates can be written in ASCII only.
+    original = item.text if isinstance(item, RawRun) else None
+    text = json.dumps(value) if original is None else re.sub(r"[\r\n]", " ", original).strip()
+    return f'"{name}":{text}'
+
+
+@contextmanager
+def open_rejects(
+    path: FilePath | None, version: str, kinds: Iterable[str], catalog: Iterable[str] = ()
+) -> Iterator[Rejects | None]:
+    """Open `Rejects` at *path*; None: at nothing. The file is replaced when the block has ended without an error.
+
+    Raises:
+        ValueError: The suffix is that of a document.
+    """
+    if path is None:
+        yield None
+        return
+    form = choose_format(path)
+    if form.name == "json":
+        raise ValueError("rejects: the file is a stream, so its name must end in .jsonl")
+    with (
+        target(path, compression=form.compression, overwrite=True) as file,
+        Rejects(file, version, kinds, catalog) as rejects,
+    ):
+        yield rejects
+        rejects.finish()
