@@ -135,8 +135,13 @@ class AsyncHistory:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The names of the kinds, in the order of their lists in a document."""
+        """The names of the kinds of run, in the order of their lists in a document."""
         return self._history.kinds
+
+    @property
+    def catalog(self) -> tuple[str, ...]:
+        """The names of the catalog kinds, in the order of their lists in a document."""
+        return self._history.catalog
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
@@ -334,9 +339,10 @@ class AsyncHistory:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
-            catalog: What to do with the catalog rows of the document. ``ignore``: check only their form. ``create``:
-                write those that are missing, before the runs; existing ones stay as they are. ``update``: make
-                existing ones what the document says, too. A run whose row is rejected is rejected.
+            catalog: What to do with the catalog rows of the document. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the document says, too. A run whose row is rejected is
+                rejected.
             atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
@@ -350,8 +356,8 @@ class AsyncHistory:
             DocumentError: The document as a whole cannot be read; nothing was written.
             ReceiptError: *receipt* exists and is not a receipt, or that of another database.
             ValueError: *receipt* is combined with *dry_run* or a session, or is not the path of a ``.jsonl``
-                file; there is no kind with one of the names in
-                *kinds*; or *catalog* is not ``ignore`` although this history has no catalog kinds.
+                file; there is no kind with one of the names in *kinds*;
+                or *catalog* is not ``ignore`` although this history has no catalog kinds.
             OSError: The receipt cannot be written; nothing else was.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
@@ -407,9 +413,10 @@ class AsyncHistory:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
-            catalog: What to do with the catalog rows of the file. ``ignore``: check only their form. ``create``:
-                write those that are missing, before the runs; existing ones stay as they are. ``update``: make
-                existing ones what the file says, too. A run whose row is rejected is rejected.
+            catalog: What to do with the catalog rows of the file. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the file says, too. A run whose row is rejected is
+                rejected.
             atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
@@ -488,8 +495,8 @@ class AsyncHistory:
 
         Args:
             document: A JSON object; not changed.
-            catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows of
-                the database. ``create``, ``update``: they may also need rows of the document.
+            catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows
+                of the database. ``create``, ``update``: they may also need rows of the document.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time is a problem.

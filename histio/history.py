@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import inspect
-import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.run_order import sort_kinds
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of
+from histio.kinds.catalog import check_catalog
 from histio.kinds.gate import Gate
 from histio.kinds.json_schema import VERSION, published_or_derived
 from histio.kinds.table import Kind
@@ -97,9 +97,11 @@ class History:
             tuple(schemas[kind] for kind in runs), tuple(schemas[kind] for kind in rows), versions.current
         )
         gate = Gate(rules, older=versions.upgrades, has_json=any(kind.has_json for kind in every))
-        check_accounts(every, values=constants, acting=customized_tables(every))
+        acting = customized_tables(every)
+        check_catalog(rows, runs, values=constants, acting=acting)
+        check_accounts(every, values=constants, acting=acting)
         self.bound = Bound(runs, gate, versions, Database(bind, every), constants, rows)
-        for line in explain_slow_imports(runs):
+        for line in explain_slow_imports(every):
             _log.info(line)
 
     @classmethod
@@ -317,9 +319,10 @@ class History:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
-            catalog: What to do with the catalog rows of the document. ``ignore``: check only their form. ``create``:
-                write those that are missing, before the runs; existing ones stay as they are. ``update``: make
-                existing ones what the document says, too. A run whose row is rejected is rejected.
+            catalog: What to do with the catalog rows of the document. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the document says, too. A run whose row is rejected is
+                rejected.
             atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
@@ -333,8 +336,8 @@ class History:
             DocumentError: The document as a whole cannot be read; nothing was written.
             ReceiptError: *receipt* exists and is not a receipt, or that of another database.
             ValueError: *receipt* is combined with *dry_run* or a session, or is not the path of a ``.jsonl``
-                file; there is no kind with one of the names in
-                *kinds*; or *catalog* is not ``ignore`` although this history has no catalog kinds.
+                file; there is no kind with one of the names in *kinds*;
+                or *catalog* is not ``ignore`` although this history has no catalog kinds.
             OSError: The receipt cannot be written; nothing else was.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
@@ -389,9 +392,10 @@ class History:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
-            catalog: What to do with the catalog rows of the file. ``ignore``: check only their form. ``create``:
-                write those that are missing, before the runs; existing ones stay as they are. ``update``: make
-                existing ones what the file says, too. A run whose row is rejected is rejected.
+            catalog: What to do with the catalog rows of the file. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the file says, too. A run whose row is rejected is
+                rejected.
             atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
@@ -471,8 +475,8 @@ class History:
 
         Args:
             document: A JSON object; not changed.
-            catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows of
-                the database. ``create``, ``update``: they may also need rows of the document.
+            catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows
+                of the database. ``create``, ``update``: they may also need rows of the document.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time is a problem.
@@ -523,8 +527,7 @@ def _sort_schemas(
     The last value has the schema of each kind.
 
     Raises:
-        BindingError: A schema has another base class, two have the same kind or collection, or catalog rows
-            refer to runs.
+        BindingError: A schema has another base class, or two have the same kind or collection.
     """
     for base, schemas in ((RunSchema, runs), (CatalogSchema, catalog or ())):
         for schema in schemas:
@@ -540,9 +543,4 @@ def _sort_schemas(
         raise BindingError(f"two schemas have the same kind or collection: {names}")
     rows = tuple(kind for kind in sorted_kinds if kind.is_catalog)
     others = tuple(kind for kind in sorted_kinds if not kind.is_catalog)
-    for row, run in itertools.product(rows, others):
-        if any(row.refers_to(run)):
-            raise BindingError(
-                f"catalog: {row.name} refers to {run.name}, but catalog rows are written before runs"
-            )
     return rows, others, by_kind

@@ -99,6 +99,9 @@ def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> No
             print_json(report.to_dict())
         return
     print_table(["kind", "runs"], [*report.by_kind.items(), ("total", report.exported)], err=err)
+    if report.catalog:
+        print_line(err=err)
+        print_table(["catalog", "rows"], list(report.catalog.items()), err=err)
     if report.unchanged:
         print_line(f"\nRuns left out, because the earlier export has them: {report.unchanged:,}", err=err)
     if report.skipped:
@@ -108,3 +111,5 @@ def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> No
     target = "standard output" if err else show_file(file)
     print_line(f"\nWrote {target}: {format_size(report.bytes)}", err=err)
     print_line(f"Digest of the runs (sha256): {report.sha256}", err=err)
+    if report.catalog_sha256 is not None:
+        print_line(f"Digest of the catalog (sha256): {report.catalog_sha256}", err=err)

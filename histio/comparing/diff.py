@@ -61,6 +61,8 @@ def diff(
     and 2.0 are equal. Other records are compared by what they mean: ``"5.25"`` is ``"5.2500"``. If a file
     has a run several times, the last one counts.
 
+    The catalogs of files are not compared, and neither are the rows that runs refer to.
+
     A file and a database are compared as ``on_duplicate="verify"`` does: members that the file leaves out
     are not compared, and slugs of the same row are equal. Of two files or two databases, a member that one
     leaves out is null, and slugs are compared as text.
@@ -140,7 +142,7 @@ class _Opened:
 @contextmanager
 def _open(source: FilePath | History, bound: Bound, limits: Limits) -> Iterator[_Opened]:
     if not isinstance(source, History):
-        with open_ordered([source], bound, limits) as files:
+        with open_ordered([source], bound, bound.kinds, limits) as files:
             yield _Opened(files.runs())
         return
     kinds = {kind.name: kind for kind in source.bound.kinds}

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from histio.bound import Bound
 from histio.comparing.ordered import OrderedFiles, open_ordered
 from histio.doubles import find_rounded
 from histio.errors import ExportError
@@ -54,8 +53,8 @@ def merge(
 
     A run that comes several times is written once: as it comes last in the last file that has it. So an
     export merged with later ones made with ``changed_since`` gives the history at the time of the last,
-    except that it keeps deleted runs. Records are written as they are; those of an older version of the
-    format are upgraded.
+    except that it keeps deleted runs. The same holds for the rows of catalogs. Records are written as they
+    are; those of an older version of the format are upgraded.
 
     Args:
         paths: Streams and documents, as `History.import_file` takes them, from the oldest to the newest. Each
@@ -87,23 +86,28 @@ def merge(
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
     export_time = None if exported_at is None else format_header_time(exported_at)
     history = history or History()
-    bound = history.bound
+    bound, kinds = history.bound, history.bound.all_kinds
     with (
         target(out, compression=form.compression, overwrite=overwrite) as file,
-        open_ordered(files, bound, limits, sealed=sealed) as ordered,
+        open_ordered(files, bound, kinds, limits, sealed=sealed) as ordered,
     ):
-        names = _find_kinds(ordered, bound)
-        collections = {kind.name: kind.collection for kind in bound.kinds if kind.name in names}
+        names = ordered.found.union(*((*part.file.kinds, *part.file.catalog) for part in ordered.parts))
+        written = [kind for kind in kinds if kind.name in names]
         at = export_time or _find_latest(ordered) or format_header_time(None)
         header = stream_header(
-            history.version, at, list(collections), follows=follows or _find_predecessor(ordered)
+            history.version,
+            at,
+            [kind.name for kind in written if not kind.is_catalog],
+            catalog=[kind.name for kind in written if kind.is_catalog],
+            follows=follows or _find_predecessor(ordered),
         )
         problems: list[Problem] = []
-        placed = ((bound.kinds[position.kind], record) for position, record in ordered.runs())
+        placed = ((kinds[position.kind], record) for position, record in ordered.runs())
         runs = (
             (kind.name, _encode(kind, record, problems, has_json=bound.gate.has_json))
             for kind, record in placed
         )
+        collections = {kind.name: kind.collection for kind in written}
         seal = write_runs(form.name, file, header, collections, runs)
         if problems:
             raise ExportError(tuple(problems))
@@ -130,15 +134,6 @@ def _list_files(paths: Iterable[FilePath]) -> list[FilePath]:
     if not files:
         raise ValueError("there are no files to merge")
     return files
-
-
-def _find_kinds(files: OrderedFiles, bound: Bound) -> set[str]:
-    """The names of the kinds that have runs, or that the header of a file names."""
-    found = set(files.kinds)
-    for header in (part.file.header for part in files.parts):
-        lists = {kind.name for kind in bound.kinds if kind.collection in header}
-        found.update(lists or header.get("kinds", (kind.name for kind in bound.kinds)))
-    return found
 
 
 def _find_latest(files: OrderedFiles) -> str | None:

@@ -1,4 +1,4 @@
-"""Read the runs of several files in the order of exports."""
+"""Read the runs of several files, and perhaps the rows of their catalogs, in the order of exports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from marshmallow import ValidationError
@@ -24,6 +24,7 @@ from histio.files.streams import Seal
 from histio.files.writing import lines
 from histio.importing.run import Run
 from histio.kinds.table import Kind
+from histio.kinds.versions import Versions
 from histio.kinds.walk import Steps
 from histio.report import KEPT, Fault, Problem
 from histio.wire import encode, faults_in
@@ -38,29 +39,31 @@ class Part:
         file: Its content.
         first: The number of its first run among the runs of all files.
         in_order: Whether its runs are in the order of exports.
-        seal: The seal that an export of its runs has, if the header of a file names a predecessor.
+        seal: The seal that an export of it has, if the header of a file names a predecessor.
     """
 
     name: str
     file: Reading
+    seal: Seal
     first: int = 0
     in_order: bool = True
-    seal: Seal = field(default_factory=Seal)
 
 
 class OrderedFiles:
-    """The runs of several files, in the order of exports.
+    """The runs of several files, in the order of exports; rows of catalogs come first, as one more kind each.
 
     Attributes:
         parts: The files.
-        kinds: The names of the kinds that have runs.
+        found: The names of the kinds that have runs, or rows.
     """
 
-    def __init__(self, parts: Sequence[Part], bound: Bound, sorter: RunSorter) -> None:
+    def __init__(
+        self, parts: Sequence[Part], versions: Versions, kinds: Sequence[Kind], sorter: RunSorter
+    ) -> None:
         self.parts = parts
-        self.kinds: set[str] = set()
-        self._versions = bound.versions
-        self._locators = {kind.name: Locator(kind, index) for index, kind in enumerate(bound.kinds)}
+        self.found: set[str] = set()
+        self._versions = versions
+        self._locators = {kind.name: Locator(kind, index) for index, kind in enumerate(kinds)}
         self._sorter = sorter
 
     def verify(self) -> None:
@@ -109,7 +112,7 @@ class OrderedFiles:
             record, position, found = self._locate(item, part.file.version)
             problems += found
             if position is not None:
-                self.kinds.add(item.kind)
+                self.found.add(item.kind)
                 yield position, record
 
     def _locate(self, raw: RawRun, version: str) -> tuple[Any, Position | None, list[Problem]]:
@@ -168,13 +171,14 @@ def _name_file(name: str) -> Iterator[None]:
 
 @contextmanager
 def open_ordered(
-    paths: Iterable[FilePath], bound: Bound, limits: Limits, *, sealed: bool = False
+    paths: Iterable[FilePath], bound: Bound, kinds: Sequence[Kind], limits: Limits, *, sealed: bool = False
 ) -> Iterator[OrderedFiles]:
     """Open and verify the files at *paths*.
 
     Args:
         paths: The files.
-        bound: Their kinds and format.
+        bound: Their format.
+        kinds: The kinds to read, in order.
         limits: The limits for each file.
         sealed: Whether to refuse documents, and streams without a seal.
 
@@ -187,8 +191,8 @@ def open_ordered(
         for path in paths:
             source = stack.enter_context(Source(path, max_bytes=limits.max_bytes))
             with _name_file(source.name):
-                opened = stack.enter_context(reading(source, bound.gate, bound.kinds, limits, sealed=sealed))
-            parts.append(Part(source.name, opened))
-        files = OrderedFiles(parts, bound, stack.enter_context(RunSorter()))
+                opened = stack.enter_context(reading(source, bound.gate, kinds, limits, sealed=sealed))
+            parts.append(Part(source.name, opened, Seal(bound.gate.catalog)))
+        files = OrderedFiles(parts, bound.versions, kinds, stack.enter_context(RunSorter()))
         files.verify()
         yield files

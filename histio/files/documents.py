@@ -43,6 +43,8 @@ class Document:
         max_depth: The maximum depth of nesting in a run.
 
     Attributes:
+        kinds: The names of the kinds of run that it has a list of.
+        catalog: The names of the catalog kinds that it has a list of.
         damage: The problem of a document that is truncated; empty if it is complete.
         repeated: A problem for each repeated name outside of runs.
 
@@ -68,6 +70,10 @@ class Document:
         self.repeated = ProblemList()
         self._lists: list[str] = []
         self.header = self._scan(gate)
+        self.kinds, self.catalog = (
+            tuple(name for name in names if gate.collections[name] in self.header)
+            for names in (gate.kinds, gate.catalog)
+        )
 
     @property
     def version(self) -> str:

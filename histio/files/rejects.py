@@ -35,7 +35,7 @@ class Rejects(Scratch):
         file: The file to write to.
         version: The format version of the runs.
         kinds: The names of the kinds of run.
-        catalog: The names of the catalog kinds, if they are known before `carry` is called.
+        catalog: The names of the catalog kinds of the file.
     """
 
     def __init__(
@@ -43,13 +43,15 @@ class Rejects(Scratch):
     ) -> None:
         super().__init__(_TABLES)
         self._file = file
-        self._header: dict[str, Any] | None = {"version": version, "kinds": list(kinds), "sealed": False}
         self._catalog = tuple(catalog)
         self._is_carrying = False
+        header: dict[str, Any] = {"version": version, "kinds": list(kinds), "sealed": False}
+        if self._catalog:
+            header["catalog"] = list(catalog)
+        file.write(lines("header", [encode(header)]))
 
-    def carry(self, rows: Iterable[RawItem], catalog: Iterable[str]) -> Iterator[RawItem]:
-        """Yield the catalog *rows* of the file, which are of the kinds *catalog*, and keep them."""
-        self._catalog = tuple(catalog)
+    def carry(self, rows: Iterable[RawItem]) -> Iterator[RawItem]:
+        """Yield the catalog *rows* of the file, and unreadable lines among them, and keep the rows."""
         self._is_carrying = True
         for item in rows:
             if isinstance(item, RawRun):
@@ -69,27 +71,16 @@ class Rejects(Scratch):
             )
         elif not self._is_carrying:
             self._write_carried()
-        self._write(f'{{{_member(item)},"problems":{json.dumps(listed)}}}\n'.encode())
+        self._file.write(f'{{{_member(item)},"problems":{json.dumps(listed)}}}\n'.encode())
 
     def _write_carried(self) -> None:
         """Write the catalog rows that are kept, and forget them."""
         last, rows = 0, "SELECT number, line FROM carried WHERE number > ? ORDER BY number LIMIT ?"
         while self._catalog and (page := self._database.execute(rows, (last, _PAGE)).fetchall()):
             last = page[-1][0]
-            self._write(b"".join(line for _, line in page))
+            self._file.write(b"".join(line for _, line in page))
         if last:
             self._database.execute("DELETE FROM carried")
-
-    def _write(self, data: bytes) -> None:
-        self.finish()
-        self._file.write(data)
-
-    def finish(self) -> None:
-        """Write the header, if nothing was written."""
-        if self._header is not None:
-            catalog = {"catalog": list(self._catalog)} if self._catalog else {}
-            self._file.write(lines("header", [encode({**self._header, **catalog})]))
-            self._header = None
 
 
 def _member(item: RawItem) -> str:
@@ -106,7 +97,7 @@ def _member(item: RawItem) -> str:
 def open_rejects(
     path: FilePath | None, version: str, kinds: Iterable[str], catalog: Iterable[str] = ()
 ) -> Iterator[Rejects | None]:
-    """Open `Rejects` at *path*; None: at nothing. The file is replaced when the block has ended without an error.
+    """Open `Rejects` at *path*, or nothing for None. The file is replaced when the block has ended.
 
     Raises:
         ValueError: The suffix is that of a document.
@@ -122,4 +113,3 @@ def open_rejects(
         Rejects(file, version, kinds, catalog) as rejects,
     ):
         yield rejects
-        rejects.finish()

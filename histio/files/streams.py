@@ -127,6 +127,7 @@ class Stream:
         header: The header, from the first line.
         damage: After `items`: the problems of a stream that is truncated or corrupt; empty if it is complete.
         repeated: A problem for each repeated name in the header.
+        kinds: The names of the kinds of run that the header names; of all kinds, if it names none.
         catalog: The names of the catalog kinds that the header names.
         sha256: After `items`: the digest of the run lines.
         catalog_sha256: After `items`: the digest of the catalog lines; None: there are none.
@@ -140,13 +141,13 @@ class Stream:
     ) -> None:
         self._source = source
         self._gate = gate
-        self._kinds = gate.kinds
         self._names = *gate.kinds, *gate.catalog
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
         self._decoder = decoder_for(gate)
         self.repeated = ProblemList()
         self.header = self._read_header()
+        self.kinds: tuple[str, ...] = tuple(self.header.get("kinds", gate.kinds))
         self.catalog: tuple[str, ...] = tuple(self.header.get("catalog", ()))
         own = *gate.kinds, *self.catalog
         self._left_out = set(own).difference(wanted)
@@ -308,16 +309,16 @@ class Stream:
                 kept = Fault("The line was rejected before, and has not been corrected.")
                 yield UnreadableLine(members["unreadable"], number, kept)
             else:
-                kinds, names = " or ".join(self._kinds), _first_names(members) or quote(decoded)
+                kinds, names = " or ".join(self._gate.kinds), _first_names(members) or quote(decoded)
                 yield unreadable(f"The line is not a run, which has the member {kinds}, not {names}.")
 
     def _misplaced(self, kind: str, seal: Seal) -> str:
         """Why a line of *kind* cannot be here; empty: it can."""
-        if kind in self._kinds:
+        if kind in self._gate.kinds:
             return ""
         if kind not in self.catalog:
             return f'The header does not name the catalog kind {kind}: add it to "catalog" there.'
-        return "Catalog rows come before the runs." if any(map(seal.counts.get, self._kinds)) else ""
+        return "Catalog rows come before the runs." if any(map(seal.counts.get, self._gate.kinds)) else ""
 
     def _count_blank(self, number: int) -> None:
         """Count the blank line with this *number*.

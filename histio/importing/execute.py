@@ -32,7 +32,7 @@ from histio.files.receipts import receipt_path
 from histio.importing.catalog import CatalogImport, split_catalog
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
-from histio.importing.look_ups import LookUps
+from histio.importing.look_ups import CatalogLookUps, LookUps
 from histio.importing.missing import MissingCatalog
 from histio.importing.parse import Reader
 from histio.importing.receipt import Receipt
@@ -65,7 +65,7 @@ class ImportOptions:
         session: To be used instead of the bound database.
 
     Raises:
-        ValueError: *on_duplicate* or *catalog* has another value, or *receipt* and *dry_run* are combined.
+        ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
     """
 
     kinds: str | Sequence[str] | None = None
@@ -79,17 +79,19 @@ class ImportOptions:
     session: BorrowedSession | None = None
 
     def __post_init__(self) -> None:
-        check_choice(on_duplicate=self.on_duplicate, among=OnDuplicate)
-        check_choice(catalog=self.catalog, among=OnCatalog)
+        allowed = get_args(OnDuplicate)
+        if self.on_duplicate not in allowed:
+            raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
         if self.receipt is not None and self.dry_run:
             raise ValueError("receipt excludes dry_run, which writes nothing")
 
 
-def check_choice(among: Any, **option: str) -> None:
-    """Raise ValueError unless the only *option* has one of the values of the Literal *among*."""
-    [(name, value)] = option.items()
-    if value not in get_args(among):
-        raise ValueError(f"{name} must be one of {get_args(among)}, not {value!r}")
+def check_catalog_option(bound: Bound, catalog: OnCatalog) -> None:
+    """Raise ValueError unless *catalog* is a value that is possible for this history."""
+    if catalog not in get_args(OnCatalog):
+        raise ValueError(f"catalog must be one of {get_args(OnCatalog)}, not {catalog!r}")
+    if catalog != "ignore" and not bound.catalog:
+        raise ValueError(f"catalog={catalog!r}: this history has no catalog kinds")
 
 
 def import_document(
@@ -135,7 +137,7 @@ def import_file(
     with (
         Source(path, max_bytes=limits.max_bytes) as source,
         reading(source, bound.gate, (*bound.catalog, *kinds), limits, sealed=sealed) as file,
-        open_rejects(rejects, file.version, _names(kinds), file.header.get("catalog", ())) as rejected,
+        open_rejects(rejects, file.version, _names(kinds), file.catalog) as rejected,
     ):
         check_follows(file, follows)
         total = None if commit_every is None else _verify(file, source, meter)
@@ -144,9 +146,9 @@ def import_file(
         meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
         items = iter(meter.count(file.items()))
         tally = Tally(kinds, catalog=bound.catalog, limit=KEPT, rejects=rejected)
-        rows, runs = split_catalog(items, tally) if bound.catalog else (None, items)
+        rows, runs = split_catalog(items, tally) if file.catalog else (None, items)
         if rows is not None and rejected is not None:
-            rows = rejected.carry(rows, _names(bound.catalog))
+            rows = rejected.carry(rows)
         report = _import(
             bound,
             runs if allow_truncated else fail_if_damaged(runs, file),
@@ -169,8 +171,7 @@ def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     Raises:
         ValueError: There is no kind with one of the names, or there are no catalog kinds and some are needed.
     """
-    if options.catalog != "ignore" and not bound.catalog:
-        raise ValueError(f"catalog={options.catalog!r}: this history has no catalog kinds")
+    check_catalog_option(bound, options.catalog)
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
@@ -316,18 +317,28 @@ def check_document(
     bound: Bound,
     document: object,
     *,
+    catalog: OnCatalog,
     rename: Renames | None,
     truncate_times: bool,
     session: BorrowedSession | None,
 ) -> list[Problem]:
     """All problems and warnings of *document*; see `History.check`."""
+    check_catalog_option(bound, catalog)
     problems = bound.gate.check_envelope(document)
     if problems or not isinstance(document, dict):
         return problems
     with open_look_ups(
-        bound, session, version=document["version"], rename=rename, truncate_times=truncate_times
+        bound,
+        session,
+        version=document["version"],
+        rename=rename,
+        truncate_times=truncate_times,
+        catalog=catalog if _has_catalog(bound, document) else None,
     ) as look_ups:
-        return look_ups.check(iter_raw_runs(document, bound.kinds))
+        problems = (
+            [] if look_ups.rows is None else look_ups.rows.check(iter_raw_runs(document, bound.catalog))
+        )
+        return problems + look_ups.check(iter_raw_runs(document, bound.kinds))
 
 
 @contextmanager
@@ -338,6 +349,7 @@ def open_look_ups(
     version: str | None = None,
     rename: Renames | None = None,
     truncate_times: bool = False,
+    catalog: OnCatalog | None = None,
 ) -> Iterator[LookUps]:
     """Look-ups in the database of a history.
 
@@ -347,15 +359,19 @@ def open_look_ups(
         version: The version of the records; None: the current one.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        catalog: What an import would do with the catalog rows of the file; None: it has none.
     """
-    with bound.database.reading(session) as connection, Spool() as spool:
-        yield LookUps(
-            open_destination(
-                connection,
-                bound,
-                reader=Reader(bound, version or bound.versions.current, rename or {}),
-                spool=spool,
-                values=bound.constants(),
-                truncate_times=truncate_times,
-            )
+    reader, values = Reader(bound, version or bound.versions.current, rename or {}), bound.constants()
+    with bound.database.reading(session) as connection, ExitStack() as stack:
+        open_one = functools.partial(
+            open_destination, connection, reader=reader, values=values, truncate_times=truncate_times
         )
+        rows, missing = None, None
+        if catalog is not None:
+            noted = stack.enter_context(Spool())
+            missing = MissingCatalog(bound.kinds, bound.catalog, values, catalog, noted, is_empty=False)
+            rows = CatalogLookUps(
+                open_one(bound.of_catalog, spool=noted), stack.enter_context(Spool()), catalog
+            )
+        spool = stack.enter_context(Spool())
+        yield LookUps(open_one(bound, spool=spool, missing=missing), rows)

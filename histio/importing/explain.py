@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from histio.bound import Bound
 from histio.database.connect import BorrowedSession
@@ -13,20 +14,36 @@ from histio.importing.fast.rows import RowWriter
 from histio.importing.model_behavior import find_reasons
 from histio.kinds.account import describe_accounts
 from histio.kinds.accounting import accounts
+from histio.kinds.catalog import unmoved_models, unreferenced
+from histio.kinds.remembered import RememberedByDialect
 from histio.kinds.table import Kind
 
 
 def explain(bound: Bound, session: BorrowedSession | None) -> str:
     """The text of `History.explain`."""
-    lines = list(describe_accounts(accounts(bound.kinds, values=bound.values)))
-    lines += explain_slow_imports(bound.kinds)
+    kinds = bound.all_kinds
+    lines = list(describe_accounts(accounts(kinds, values=bound.values)))
+    lines += _explain_catalog(bound)
+    lines += explain_slow_imports(kinds)
     if session is not None or bound.has_database:
-        with open_look_ups(bound, session) as look_ups:
-            for kind in bound.kinds:
-                lines += _explain_path(f"{kind.name}, export", look_ups.export_path(kind))
-                lines += _explain_path(f"{kind.name}, import", look_ups.import_path(kind))
-            lines += [f"{problem.kind}: {problem.message}" for problem in look_ups.circle_warnings()]
+        for some in filter(None, (bound.catalog, bound.kinds)):  # as an import writes them
+            imported = replace(bound, kinds=some, import_plans=RememberedByDialect())
+            with open_look_ups(imported, session) as look_ups:
+                for kind in some:
+                    lines += _explain_path(f"{kind.name}, export", look_ups.export_path(kind))
+                    lines += _explain_path(f"{kind.name}, import", look_ups.import_path(kind))
+                lines += [f"{problem.kind}: {problem.message}" for problem in look_ups.circle_warnings()]
     return "\n".join(lines)
+
+
+def _explain_catalog(bound: Bound) -> Iterator[str]:
+    """Lines on rows that no kind has, and on catalog kinds that nothing refers to."""
+    unmoved = unmoved_models(bound.all_kinds)
+    if unmoved:
+        names = ", ".join(model.__name__ for model in unmoved)
+        yield f"rows that do not travel, as no catalog kind has them: {names}"
+    for kind in unreferenced(bound.catalog, bound.kinds):
+        yield f"{kind.name}: nothing refers to these rows, so only a whole catalog has them"
 
 
 def explain_slow_imports(kinds: Iterable[Kind]) -> list[str]:

@@ -29,8 +29,10 @@ class MissingCatalog:
         values: By attribute, what fills columns that the format leaves out.
         on_catalog: What the import does with the catalog rows of the file.
         noted: Remembers the catalog rows of the file; None: it has none.
+        is_empty: Whether the database has no catalog row at all that the runs may refer to; None: nothing was
+            missing yet, so nobody has looked.
         advice: What to do if the database has no catalog row at all that the runs may refer to; None: it has
-            some, or nothing was missing yet.
+            some, or nobody has looked.
     """
 
     kinds: Sequence[Kind]
@@ -38,18 +40,18 @@ class MissingCatalog:
     values: Constants
     on_catalog: OnCatalog
     noted: Spool | None = None
+    is_empty: bool | None = None
     advice: str | None = None
-    _is_empty: bool | None = None
 
     def describe(self, connection: Connection, model: type[Any], sought: KeyValue) -> str | None:
         """What to do about the row of *model* with the key *sought*; None: nothing is known."""
         place = None if self.noted is None else find_noted(self.noted, model, sought)
         if place is not None and self.on_catalog != "ignore":
             return f"{place} has it, but is rejected"
-        if self._is_empty is None:
-            self._is_empty = self._find_whether_empty(connection)
-            self.advice = self._advise() if self._is_empty else None
-        return 'the file has it: import it with catalog="create"' if place and not self._is_empty else None
+        if self.is_empty is None:
+            self.is_empty = self._find_whether_empty(connection)
+            self.advice = self._advise() if self.is_empty else None
+        return 'the file has it: import it with catalog="create"' if place and not self.is_empty else None
 
     def _find_whether_empty(self, connection: Connection) -> bool:
         """Whether the database has no row of any catalog kind that runs refer to."""

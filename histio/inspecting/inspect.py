@@ -50,13 +50,15 @@ class Inspection:
         exported_at: The time of the export, as the file states it; None: it does not.
         form: ``stream`` or ``document``.
         sealed: Whether a seal shows that all runs are there and unchanged.
-        kinds: What it contains of each kind, by name.
-        sha256: The digest of its runs, as the report of the export states it; None: some runs have text that
-            is not Unicode.
+        kinds: What it contains of each kind of run, by name.
+        sha256: The digest of its runs, as the report of the export states it; None: some runs or catalog rows
+            have text that is not Unicode.
         follows: The digest of the file that it continues, as it states it; None: it does not.
         unreadable: The number of lines or runs that cannot be read.
         most_used: By member, at most ten slugs that most records have, with the number of records.
         problems: How it breaks off, or disagrees with its seal.
+        catalog: The number of catalog rows of each kind, by name; empty: it has no catalog.
+        catalog_sha256: The digest of its catalog rows; None: there are none, or as for ``sha256``.
     """
 
     version: str
@@ -69,6 +71,8 @@ class Inspection:
     unreadable: int
     most_used: Mapping[str, Mapping[str, int]]
     problems: tuple[Problem, ...] = ()
+    catalog: Mapping[str, int] = field(default_factory=dict)
+    catalog_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The inspection as plain dicts, lists, strings and numbers, ready for JSON."""
@@ -86,8 +90,8 @@ def inspect_file(
 ) -> Inspection:
     """Find out what is in a file: versions, kinds, counts, times, slugs, and whether it is complete.
 
-    The file is read once, in constant memory. Runs are counted without being checked; `check_file` finds
-    their problems.
+    The file is read once, in constant memory. Runs and catalog rows are counted without being checked;
+    `check_file` finds their problems.
 
     Args:
         path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
@@ -104,11 +108,13 @@ def inspect_file(
     bound = (history or History()).bound
     limits = Limits(max_bytes, max_line_bytes, max_depth)
     source = Source(path, max_bytes=max_bytes)
-    with reading(source, bound.gate, bound.kinds, limits) as file, SlugCounts(bound) as slugs:
+    with reading(source, bound.gate, bound.all_kinds, limits) as file, SlugCounts(bound) as slugs:
         counts = _RunCounts(bound)
         for found in read_records(file, bound):
             if found is None:
                 counts.unreadable += 1
+            elif found[0].kind in file.catalog:
+                counts.add_row(found[0])
             else:
                 counts.add(*found)
                 slugs.add(*found)
@@ -123,35 +129,49 @@ def inspect_file(
             unreadable=counts.unreadable,
             most_used=slugs.most_used(),
             problems=file.damage,
+            catalog={kind: counts.rows[kind] for kind in file.catalog},
+            catalog_sha256=counts.catalog_sha256,
         )
 
 
 class _RunCounts:
-    """Counts the runs and ledger entries of a file, and computes their digest.
+    """Counts the catalog rows, runs and ledger entries of a file, and computes their digests.
 
     Attributes:
+        rows: The number of catalog rows of each kind.
         runs: The number of runs of each kind.
         unreadable: The number of lines or runs that cannot be read.
     """
 
     def __init__(self, bound: Bound) -> None:
         self._locators = {kind.name: Locator(kind, index) for index, kind in enumerate(bound.kinds)}
-        self._seal: Seal | None = Seal()
+        self._seal: Seal | None = Seal(bound.gate.catalog)
         self._spans: dict[str, tuple[str, str]] = {}
         self._entries: Counter[tuple[str, str]] = Counter()
+        self.rows: Counter[str] = Counter()
         self.runs: Counter[str] = Counter()
         self.unreadable = 0
 
     @property
     def sha256(self) -> str | None:
-        """The digest of the runs; None: some have text that is not Unicode."""
+        """The digest of the runs; None: some runs or rows have text that is not Unicode."""
         return None if self._seal is None else self._seal.sha256
+
+    @property
+    def catalog_sha256(self) -> str | None:
+        """The digest of the catalog rows; None: there are none, or `sha256` is None."""
+        return None if self._seal is None else self._seal.catalog_sha256
 
     def inspection(self, kind: str) -> KindInspection:
         """What was counted of *kind*."""
         first, last = map(_wire_time, self._spans.get(kind, ("", "")))
         entries = {path: count for (name, path), count in self._entries.items() if name == kind}
         return KindInspection(self.runs[kind], first, last, entries)
+
+    def add_row(self, raw: RawRun) -> None:
+        """Count a catalog row."""
+        self.rows[raw.kind] += 1
+        self._add_to_seal(raw)
 
     def add(self, raw: RawRun, record: dict[str, Any]) -> None:
         """Count a run, and its ledger entries."""

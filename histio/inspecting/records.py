@@ -12,8 +12,8 @@ from histio.importing.parse import current_record
 
 
 def read_records(file: Reading, bound: Bound) -> Iterator[tuple[RawRun, dict[str, Any]] | None]:
-    """Each run of *file*, and its record upgraded to the current version; None for what is not a run."""
-    kinds = {kind.name: kind for kind in bound.kinds}
+    """Each catalog row or run of *file*, and its record of the current version; None for anything else."""
+    kinds = {kind.name: kind for kind in bound.all_kinds}
     for item in file.items():
         record = None
         if isinstance(item, RawRun):

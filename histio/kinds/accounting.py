@@ -164,7 +164,11 @@ def _relationship_item(
     if why is not None:
         return Item(rel.key, "machinery", why)
     what = "rows over an association table" if way.link else "a ledger" if way.many else "a row of its own"
-    return Item(rel.key, "missing", what, relationship_lines(rel, way))
+    lines = relationship_lines(rel, way)
+    if table.schema.is_catalog and way.link is None:
+        *fields, exclude = lines
+        lines = (*fields, f"History(…, catalog=(…, {way.model.__name__}Schema))", exclude)
+    return Item(rel.key, "missing", what, lines)
 
 
 def _association_items(table: Table, bound: Collection[Any]) -> Iterator[Item]:

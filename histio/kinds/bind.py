@@ -22,6 +22,7 @@ from histio.kinds.entry_order import order_names
 from histio.kinds.fields import Date, Slug, UtcTimestamp
 from histio.kinds.identify import identity_of
 from histio.kinds.joins import constants_of
+from histio.kinds.keys import natural_keys
 from histio.kinds.mapping import (
     attribute,
     column_named,
@@ -69,8 +70,12 @@ def kind_of(schema_class: type[BaseSchema]) -> Kind:
             raise binding_error(each.schema, text, field="Meta.changed")
     if table.identity is None:
         text = "must have one RunUUID field; it has 0, and no Meta.identity that names another member"
-        raise binding_error(schema_class, text)
+        keys = natural_keys(table.mapper)
+        raise binding_error(schema_class, text, advice=f'write identity = "{keys[0]}"' if keys else None)
     timestamp = _timestamp(table, opts.timestamp)
+    if schema_class.is_catalog and timestamp is not None:
+        text = "catalog rows are sorted by their identity"
+        raise binding_error(schema_class, text, field="Meta.timestamp", advice="leave it out")
     return Kind(opts.kind, opts.collection, table, timestamp, schema_class.is_catalog)
 
 

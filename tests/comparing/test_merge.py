@@ -18,6 +18,7 @@ from histio.comparing.diff import diff
 from histio.comparing.merge import merge
 from tests.support import shop
 from tests.support.bakery import TIME, assembly_run, document, number, production_run, without
+from tests.support.catalogs import CATALOG, ROWS, RUNS, write
 from tests.support.databases import stocked
 from tests.support.differences import imported, production, stream, whole
 from tests.support.effort import examples
@@ -373,6 +374,52 @@ def test_what_makes_no_sense_is_refused(tmp_path, monkeypatch, arguments, option
     with pytest.raises(error, match=why):
         merge(*arguments, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_catalogs_become_one(tmp_path, form):
+    whole_file, seal = write([*ROWS, *RUNS], form=form)
+    parts = [write([ROWS[3], RUNS[1]])[0], write(RUNS[:1])[0], write(ROWS[:3], form="json")[0]]
+    report = merge(map(io.BytesIO, parts), tmp_path / f"x.{form}")
+    assert (tmp_path / f"x.{form}").read_bytes() == whole_file
+    assert (report.exported, report.by_kind) == (2, {"production_run": 1, "assembly_run": 1})
+    counts = {"ingredient": 2, "recipe": 1, "finished_unit": 1, "finished_good": 0, "product": 0}
+    assert (report.catalog, report.catalog_sha256) == (counts, seal.catalog_sha256)
+
+
+def test_rows_are_sorted_and_the_last_one_of_a_slug_counts(tmp_path):
+    old = ("ingredient", {"slug": "flour", "display_name": "Mehl"})
+    merge([io.BytesIO(write([*ROWS[::-1], old, *RUNS])[0])], tmp_path / "sorted.jsonl")
+    given = [io.BytesIO(write([old, *RUNS])[0]), io.BytesIO(write(ROWS)[0])]
+    merge(given, tmp_path / "x.jsonl")
+    assert (tmp_path / "x.jsonl").read_bytes() == write([*ROWS, *RUNS])[0]
+    assert (tmp_path / "sorted.jsonl").read_bytes() == write([ROWS[0], old, *ROWS[2:], *RUNS])[0]
+
+
+def test_the_header_names_the_catalog_kinds_of_all_files(tmp_path):
+    merge(
+        [io.BytesIO(write(RUNS, catalog=kinds)[0]) for kinds in ([], ["recipe"], ["product"])],
+        tmp_path / "x.jsonl",
+    )
+    assert header_of(tmp_path / "x.jsonl")["catalog"] == ["recipe", "product"]
+    merge([io.BytesIO(write(RUNS, catalog=[])[0])], tmp_path / "y.jsonl")
+    assert (tmp_path / "y.jsonl").read_bytes() == write(RUNS, catalog=[])[0]
+
+
+def test_a_catalog_does_not_hide_what_a_file_follows(tmp_path):
+    first, seal = write([*ROWS, *RUNS[:1]])
+    files = [stream(RUNS[1], follows=seal.sha256), io.BytesIO(first)]
+    merge(files, tmp_path / "x.jsonl")
+    header = header_of(tmp_path / "x.jsonl")
+    assert (header["catalog"], header.get("follows")) == (CATALOG, None)
+
+
+def test_a_row_without_its_key_is_told():
+    bad = write([("recipe", {"slug": "cookies", "name": "Cookies"}), ("recipe", {"name": "Bread"})])[0]
+    with pytest.raises(DocumentError) as caught:
+        merge([io.BytesIO(bad)], io.BytesIO())
+    [problem] = caught.value.problems
+    assert (problem.line, problem.pointer, problem.kind) == (3, "/recipe/slug", "recipe")
 
 
 @pytest.mark.thorough

@@ -8,35 +8,13 @@ import json
 
 import pytest
 
-from histio import DocumentError, History
-from histio.files import Source, fail_if_damaged, reading, stream_header
+from histio import DocumentError
+from histio.files import Source, fail_if_damaged, reading
 from histio.files.raw_runs import RawRun
 from histio.files.rejects import Rejects
-from histio.files.writing import write_runs
 from histio.report import Fault, Problem
-from tests.support.bakery import assembly_run, production_run
+from tests.support.catalogs import BOUND, CATALOG, COLLECTIONS, ROWS, RUNS, write
 from tests.support.streams import line, text_of
-
-BOUND = History().bound
-COLLECTIONS = {kind.name: kind.collection for kind in BOUND.all_kinds}
-CATALOG = [kind.name for kind in BOUND.catalog]
-RUNS = [("production_run", production_run(1)), ("assembly_run", assembly_run(2))]
-ROWS = [
-    ("ingredient", {"slug": "flour", "display_name": "Flour"}),
-    ("ingredient", {"slug": "sugar", "display_name": "Crème-Brûlée-Zucker"}),
-    ("recipe", {"slug": "cookies", "name": "Cookies"}),
-    ("finished_unit", {"slug": "cookie", "display_name": "Cookie", "recipe_slug": "cookies"}),
-]
-
-
-def write(items, *, form="jsonl", catalog=CATALOG):
-    """These kinds and records as a file."""
-    header = stream_header("1.0", "2025-12-09T12:00:00Z", ["production_run", "assembly_run"], catalog=catalog)
-    file = io.BytesIO()
-    collections = {name: lists for name, lists in COLLECTIONS.items() if name in (*catalog, *header["kinds"])}
-    pages = ((kind, [text_of(record).decode()]) for kind, record in items)
-    seal = write_runs(form, file, header, collections, pages)
-    return file.getvalue(), seal
 
 
 def read(data, kinds=BOUND.all_kinds):

@@ -31,6 +31,7 @@ from tests.support.bakery import (
     without,
 )
 from tests.support.books import InvoiceSchema, SaleSchema, books
+from tests.support.catalogs import ROWS, RUNS, write
 from tests.support.hosts import document as runs_of
 from tests.support.hosts import model, run, text, to
 from tests.support.shop import order, orders
@@ -110,6 +111,16 @@ def test_a_file_tells_what_it_says_of_itself():
         {},
         {},
     )
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_the_rows_of_a_catalog_are_counted_apart_from_the_runs(form):
+    data, seal = write([*ROWS, *RUNS], form=form)
+    found, bare = inspected(data), inspected(write(RUNS, form=form, catalog=[])[0])
+    counts = {"ingredient": 2, "recipe": 1, "finished_unit": 1, "finished_good": 0, "product": 0}
+    assert (found.catalog, found.catalog_sha256) == (counts, seal.catalog_sha256)
+    assert (found.sha256, found.kinds, found.most_used) == (bare.sha256, bare.kinds, bare.most_used)
+    assert (bare.catalog, bare.catalog_sha256) == ({}, None)
 
 
 def test_a_pipe_is_read_once():

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 import histio
 from histio import BindingError, History
-from tests.support.accounting import Base, Hour, Job, Photo
+from tests.support.accounting import Base, Hour, Job, Machine, Photo, Tag
 
 
 class HourSchema(histio.RecordSchema):
@@ -259,7 +259,67 @@ def test_the_account_tells_what_becomes_of_everything():
         "job.photo, rows of Photo",
         "  in the format: path",
         "  not moved: id (a surrogate primary key), job_id (filled from the owner's row)",
+        "rows that do not travel, as no catalog kind has them: Machine, Tag",
     ]
+
+
+class MachineSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Machine, "machine", "machines", "code"
+
+
+class TagSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Tag, "tag", "tags", "name"
+
+
+def test_the_account_of_a_catalog_kind_leaves_out_what_runs_name_it_by():
+    history = History(None, job_schema(), catalog=(MachineSchema, TagSchema), values={"shop": "main"})
+    assert history.explain().splitlines()[:6] == [
+        "machine, rows of Machine",
+        "  in the format: code",
+        "  not moved: id (a surrogate primary key), jobs (the other side of Job.machine)",
+        "tag, rows of Tag",
+        "  in the format: name",
+        "  not moved: id (a surrogate primary key)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "attribute", "lines"),
+    [
+        (Machine, {}, "code", ("code = auto_field()", 'exclude = ("code",)')),
+        (
+            Machine,
+            {"code": histio.Text(required=True)},
+            "jobs",
+            (
+                "jobs = Nested(JobSchema, many=True)",
+                "History(…, catalog=(…, JobSchema))",
+                'exclude = ("jobs",)',
+            ),
+        ),
+        (
+            Hour,
+            {"worked": histio.Integer(required=True), "remark": auto_field()},
+            "job_id",
+            ('job_code = Slug("job", key="code")', 'exclude = ("job_id",)'),
+        ),
+    ],
+    ids=["a column", "rows of a table that is not bound", "a reference"],
+)
+def test_what_a_catalog_schema_forgets_is_told_with_the_lines_to_paste(model, names, attribute, lines):
+    identity = next(iter(names), "number")
+    options = {"model": model, "kind": "row", "collection": "rows", "identity": identity}
+    fields = {"number": histio.Integer(required=True, attribute="id"), **names}
+    schema = type(histio.CatalogSchema)(
+        "RowSchema", (histio.CatalogSchema,), fields | {"Meta": type("Meta", (), options)}
+    )
+    drop, meta = ["machine", "hours"], {"exclude": ("machine_id", "hours")}
+    with pytest.raises(BindingError) as error:
+        History(None, job_schema(drop=drop, meta=meta), catalog=(schema,), values={"shop": "main"})
+    found = {fault.attribute: fault for fault in error.value.faults}
+    assert found[attribute].lines == lines
 
 
 def test_a_primary_key_that_is_no_counter_is_data():

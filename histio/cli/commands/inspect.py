@@ -21,8 +21,8 @@ from histio.cli.printing import escape, pluralize, print_json, print_line, print
 def inspect(file: str, history_name: str | None, *, limits: LimitOptions, as_json: bool) -> int:
     """Show what FILE contains.
 
-    Prints the number of runs and ledger entries, the times of the first and the last run, the digest, and the
-    slugs that are used most. The exit code is 1 if FILE is damaged.
+    Prints the number of runs, ledger entries and catalog rows, the times of the first and the last run, the
+    digest, and the slugs that are used most. The exit code is 1 if FILE is damaged.
 
     \b
     Examples:
@@ -45,6 +45,7 @@ def _print_inspection(found: histio.Inspection) -> None:
         ("exported at", found.exported_at),
         ("follows", found.follows),
         ("sha256", found.sha256),
+        ("catalog", found.catalog_sha256),
     ):
         if value is not None:
             print_line(f"{name:<12} {escape(value)}")
@@ -58,6 +59,9 @@ def _print_inspection(found: histio.Inspection) -> None:
         rows.append((name, kind.runs, _drop_fraction(kind.first), _drop_fraction(kind.last)))
         rows += [(f"  {ledger}", entries, "", "") for ledger, entries in kind.entries.items()]
     print_table(["kind", "count", "first", "last"], rows)
+    if found.catalog:
+        print_line()
+        print_table(["catalog", "rows"], list(found.catalog.items()))
     for member, uses in found.most_used.items():
         print_line()
         print_table([member, "uses"], list(uses.items()))
