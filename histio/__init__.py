@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from histio.comparing.changes import Change
     from histio.comparing.diff import Difference, diff
     from histio.comparing.merge import merge
+    from histio.copying import copy
     from histio.database.dialects import create_engine, is_conflict
     from histio.errors import (
         BindingError,
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from histio.page import report_page
     from histio.progress import Progress
     from histio.records import CatalogSchema, RecordSchema, RunSchema
-    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming
+    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming, Revision
     from histio.schemas import (
         AssemblyFinishedUnitConsumptionSchema,
         AssemblyPackagingConsumptionSchema,
@@ -154,6 +155,7 @@ __all__ = [
     "RecordSchema",
     "ReferencedRow",
     "Renaming",
+    "Revision",
     "RunRef",
     "RunSchema",
     "RunUUID",
@@ -165,6 +167,7 @@ __all__ = [
     "audit",
     "check_file",
     "configure",
+    "copy",
     "create_async_engine",
     "create_engine",
     "diff",
@@ -186,6 +189,7 @@ _PLACES = {
     "histio.auto": ("AutoCatalogSchema", "AutoRecordSchema", "AutoRunSchema"),
     "histio.inspecting.audit": ("audit",),
     "histio.inspecting.check": ("check_file",),
+    "histio.copying": ("copy",),
     "histio.database.dialects": ("create_engine", "is_conflict"),
     "histio.comparing.changes": ("Change",),
     "histio.comparing.diff": ("Difference", "diff"),
@@ -233,7 +237,15 @@ _PLACES = {
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
     "histio.records": ("CatalogSchema", "RecordSchema", "RunSchema"),
-    "histio.report": ("Counts", "EntryCounts", "ExportReport", "ImportReport", "Problem", "Renaming"),
+    "histio.report": (
+        "Counts",
+        "EntryCounts",
+        "ExportReport",
+        "ImportReport",
+        "Problem",
+        "Renaming",
+        "Revision",
+    ),
     "histio.schemas": (
         "AssemblyFinishedUnitConsumptionSchema",
         "AssemblyPackagingConsumptionSchema",

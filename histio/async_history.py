@@ -8,7 +8,7 @@ import itertools
 import os
 import time
 import traceback
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, cast
 
 import sqlalchemy as sa
@@ -378,7 +378,7 @@ class AsyncHistory:
 
     async def import_file(
         self,
-        path: FilePath,
+        path: FilePath | Iterable[FilePath],
         /,
         *,
         kinds: str | Sequence[str] | None = None,
@@ -400,14 +400,20 @@ class AsyncHistory:
         progress: Report | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> ImportReport:
-        """Import the runs of a file that the database lacks, in constant memory.
+        """Import the runs of a file, or of several files, that the database lacks, in constant memory.
 
-        The content of the file decides whether it is read as a stream or a document, and how it is
+        The content of a file decides whether it is read as a stream or a document, and how it is
         decompressed. A stream is read once, in one transaction that is committed after the trailer has been
         verified; a document is read twice.
 
+        Several files are one import, with one report: nothing is committed unless all of them are complete.
+        They are read in the given order; but if one comes before another that its header follows, they are
+        sorted, so that each comes after the one that it follows. A run that comes several times is a
+        duplicate, as in a single file. Problems have the name of their file.
+
         Args:
-            path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+            path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input; or
+                several of them. All are open at the same time.
             kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
                 checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
@@ -429,12 +435,13 @@ class AsyncHistory:
                 existing file, when the import has succeeded.
             allow_truncated: Whether to import the readable runs of a file that is truncated, or does not
                 match its trailer.
-            commit_every: Verify the whole file first, then commit after every so many runs. After an
-                interruption, the same call continues the import. None: one transaction.
-            follows: The predecessor that the stream's header must name; None: any, or none.
+            commit_every: Verify all files first, then commit after every so many runs. After an interruption,
+                the same call continues the import. None: one transaction.
+            follows: The predecessor that the stream's header must name; of several files, the header of the
+                one that is read first. None: any, or none.
             sealed: Whether to refuse what has no seal that shows that it is complete: documents, and streams
                 whose header has ``"sealed": false``. It excludes *allow_truncated*.
-            max_bytes: The maximum size of the uncompressed file; a larger file is not imported.
+            max_bytes: The maximum size of each uncompressed file; larger files are not imported.
             max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
                 document with a longer run is not imported.
             max_depth: The maximum depth of nested objects and lists in a run. A deeper line of a stream is
@@ -444,14 +451,15 @@ class AsyncHistory:
             session: To use instead of the bound database.
 
         Raises:
-            DocumentError: The file as a whole cannot be read, is truncated, or does not match its trailer;
+            DocumentError: A file as a whole cannot be read, is truncated, or does not match its trailer;
                 nothing was written.
             ReceiptError: *receipt* exists and is not a receipt, or that of another database.
             ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, *receipt* with
                 *dry_run* or a session, or *sealed* with *allow_truncated*; a limit is not a positive integer;
                 *receipt* is not the path of a ``.jsonl`` file; there is no kind with one of the names in
-                *kinds*; or *catalog* is not ``ignore`` although this history has no catalog kinds.
-            OSError: The file cannot be read, or the rejects or the receipt cannot be written. The last of the
+                *kinds*; *catalog* is not ``ignore`` although this history has no catalog kinds; or there are
+                no files, two are the same, or they follow each other in a circle.
+            OSError: A file cannot be read, or the rejects or the receipt cannot be written. The last of the
                 rejects are written after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.

@@ -29,10 +29,13 @@ Code = Literal[
 
 
 KEPT = 1_000
-"""The largest number of problems that a report keeps; the same for warnings and for renamings."""
+"""The largest number of problems that a report keeps; the same for warnings, renamings and revisions."""
 
 LISTED = 100
 """The largest number of problems of one run that are listed; the same for warnings and for renamings."""
+
+LONGEST_VALUE = 10_000
+"""The largest number of characters of a value in a revision; longer ones are cut."""
 
 
 class Fault(str):
@@ -68,6 +71,7 @@ class Problem:
         hint: What may have been meant; None: nothing is similar.
         more: The number of further problems that this one stands for, because a run lists its first 100 only;
             None: it stands for itself.
+        file: The name of the file, where several are imported in one call; None otherwise.
     """
 
     severity: Severity
@@ -80,12 +84,14 @@ class Problem:
     line: int | None = None
     hint: str | None = None
     more: int | None = None
+    file: str | None = None
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
-        line = "" if self.line is None else f"line {self.line}: "
-        where = f"{self.pointer}: " if self.pointer else "" if line else "document: "
-        return f"{line}{where}{self.message}{hint}"
+        line = None if self.line is None else f"line {self.line}"
+        place = ", ".join(filter(None, (self.file, line)))
+        where = ": ".join(filter(None, (place, self.pointer))) or "document"
+        return f"{where}: {self.message}{hint}"
 
 
 def _pointer_above(problem: Problem) -> str:
@@ -194,12 +200,41 @@ class Renaming:
         old: The slug in the document.
         new: The slug that it was read as.
         line: The 1-based line of a stream that *pointer* points into; None in a document.
+        file: The name of the file, where several are imported in one call; None otherwise.
     """
 
     pointer: str
     old: str
     new: str
     line: int | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A change that ``on_duplicate="update"`` makes to a member of a stored run, or to one of its ledgers.
+
+    Values are as in JSON: decimals as strings, slugs instead of row ids. Of a text of more than 10,000
+    characters, only the first 10,000 are kept, followed by ``…``. Of another value with such long JSON, the
+    text of its JSON is kept, cut in the same way.
+
+    Attributes:
+        kind: The name of the run's kind.
+        uuid: The run's UUID, or the text of its identity in a host's format.
+        pointer: RFC 6901 pointer into the record of the run, such as ``/consumptions/2/total_cost``. A ledger
+            entry has its index in the document; an entry that is removed, its index among the stored entries.
+            For a change in the order of entries, the pointer leads to their ledger.
+        stored: The value before: None is null. For an entry that is added, None; for one that is removed, the
+            entry; for a change in order, a list with what identifies each entry.
+        given: The value in the document, with the slugs that are written. For an entry that is added, the
+            entry; for one that is removed, None.
+    """
+
+    kind: str
+    uuid: str
+    pointer: str
+    stored: Any
+    given: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +260,8 @@ class ImportReport:
         renamed: The uses of the ``rename`` option; of a run at most the first 100, of a file at most the
             first 1,000.
         renamed_count: The number of all uses, including those that are not listed.
+        revisions: What was changed in updated runs, run by run; at most the first 1,000 changes.
+        revision_count: The number of all changes, including those that are not listed.
         unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; kinds
             that are absent were written in bulk.
         truncated: The file was imported although it is incomplete, or its digest or counts are wrong.
@@ -247,6 +284,8 @@ class ImportReport:
     warning_count: int = 0
     renamed: tuple[Renaming, ...] = ()
     renamed_count: int = 0
+    revisions: tuple[Revision, ...] = ()
+    revision_count: int = 0
     unit_of_work: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     truncated: bool = False
     dry_run: bool = False
@@ -260,7 +299,7 @@ class ImportReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists, strings and numbers, ready for JSON."""
         plain = asdict(self)
-        for name in ("problems", "warnings", "renamed"):
+        for name in ("problems", "warnings", "renamed", "revisions"):
             plain[name] = list(plain[name])
         plain["unit_of_work"] = {kind: list(why) for kind, why in self.unit_of_work.items()}
         return plain

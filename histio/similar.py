@@ -55,12 +55,13 @@ def find_similar(text: str, names: Iterable[str], *, most: int = 3) -> list[str]
     return Vocabulary(names).find(text, most=most)
 
 
-def describe_look_alike(here: object, there: object) -> str | None:
+def describe_look_alike(here: object, there: object, names: tuple[str, str] | None = None) -> str | None:
     """How two different texts differ that look the same, as a phrase; None: people can see it.
 
     Args:
-        here: The text that the phrase calls "here".
-        there: The text that it calls "there".
+        here: A text.
+        there: The other one.
+        names: What the phrase calls them; None: "here" and "there".
     """
     if not isinstance(here, str) or not isinstance(there, str):
         return None
@@ -69,7 +70,9 @@ def describe_look_alike(here: object, there: object) -> str | None:
     for ours, theirs in _unequal(here, there):
         aspect = _aspect(ours, theirs)
         if aspect is not None:
-            return f"differs in {aspect}: {_points(ours)} here, {_points(theirs)} there"
+            one, other = _points(ours), _points(theirs)
+            pair = f"{one} here, {other} there" if names is None else f"{names[0]} {one}, {names[1]} {other}"
+            return f"differs in {aspect}: {pair}"
     return None
 
 

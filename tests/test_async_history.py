@@ -318,6 +318,17 @@ async def test_only_the_chosen_kinds_are_imported(engine, url, tmp_path):
 
 
 @in_a_loop
+async def test_several_files_are_one_import(engine, url, tmp_path):
+    paths = [tmp_path / name for name in ("a.json", "b.json")]
+    for path, given in zip(paths, (GOOD_AND_BAD, document(production_run(3))), strict=True):
+        path.write_text(json.dumps(given))
+    async with AsyncHistory(url) as history:
+        report = await history.import_file(paths)
+    assert (outcomes(report), rows(engine)) == ((3, 0, 1), 2)
+    assert report.problems[0].file == str(paths[0])
+
+
+@in_a_loop
 async def test_atomic_is_all_or_nothing(engine, url):
     async with AsyncHistory(url) as history:
         assert outcomes(await history.import_document(GOOD_AND_BAD, atomic=True)) == (0, 0, 1)

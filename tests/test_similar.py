@@ -139,10 +139,10 @@ def test_verify_and_diff_say_how_texts_differ_that_look_the_same(sqlite):
     history.import_document(document(production_run(1, notes="caf\xe9")))
     given = document(production_run(1, notes="cafe\u0301"))
     [problem] = history.import_document(given, on_duplicate="verify").problems
-    assert "stored 'café' (differs in Unicode normalization: U+0065" in problem.message
+    assert "database 'café' (differs in Unicode normalization: document U+0065" in problem.message
     file = io.BytesIO(json.dumps(given).encode())
     [difference] = histio.diff(file, history)
-    assert "→ 'café' (differs in Unicode normalization: U+0065" in str(difference)
+    assert "b 'café' (differs in Unicode normalization: a U+0065" in str(difference)
 
 
 def test_many_long_unknown_slugs_get_hints_for_the_first_of_them_only(sqlite):

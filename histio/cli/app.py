@@ -10,6 +10,7 @@ import click
 from histio.cli.commands.audit import audit
 from histio.cli.commands.check import check
 from histio.cli.commands.completion import completion
+from histio.cli.commands.copy import copy
 from histio.cli.commands.demo import demo
 from histio.cli.commands.diff import diff
 from histio.cli.commands.explain import explain
@@ -101,6 +102,7 @@ for _command in (
     init,
     export,
     import_,
+    copy,
     verify,
     check,
     inspect,

@@ -63,7 +63,7 @@ def _explain_problems(error: ProblemsError) -> str:
     elif any(problem.pointer.startswith("/header/kinds") for problem in error.problems):
         lines.append("To read runs of your own kinds, pass your History: --history MODULE:ATTRIBUTE.")
     if isinstance(error, ExportError):
-        lines.append("To leave these runs out, run histio export --skip-unreadable.")
+        lines.append("To leave these runs out, export or copy with --skip-unreadable.")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import click
@@ -18,13 +18,15 @@ from histio.cli.printing import show_file
 
 @contextmanager
 def open_history(
-    url: str | None, history_name: str | None, *, may_create: bool = False
+    url: str | None, history_name: str | None, *, option: str = "--url", may_create: bool = False
 ) -> Iterator[histio.History]:
     """Open the history that the options name, with its database.
 
     Args:
-        url: The value of ``--url``.
+        url: The URL of the database.
         history_name: The value of ``--history``.
+        option: The option that has the URL. If it is not ``--url``, there are several databases, and errors
+            in the block are not taken for errors of this one.
         may_create: Whether the file of a SQLite database may be new.
 
     Raises:
@@ -35,7 +37,7 @@ def open_history(
         url = os.environ.get(URL_VARIABLE) or None
         if url is None:
             raise click.UsageError(
-                "No database: pass --url URL (such as sqlite:///bakery.db), set "
+                f"No database: pass {option} URL (such as sqlite:///bakery.db), set "
                 f"{URL_VARIABLE}, or pass --history MODULE:ATTRIBUTE, a History that has one."
             )
     if url is None and own is not None:
@@ -51,7 +53,8 @@ def open_history(
             f"histio init --url {show_file(url or '')}"
         )
     history = histio.History(full_url) if own is None else histio.History.from_bound(own.bound.on(full_url))
-    with history, _name_database_in_errors(full_url):
+    naming = _name_database_in_errors(full_url) if option == "--url" else nullcontext()
+    with history, naming:
         yield history
 
 

@@ -24,7 +24,7 @@ from histio.cli.printing import (
     report_unprintable,
     show_file,
 )
-from histio.cli.results import print_problems
+from histio.cli.results import print_problems, print_revisions
 from histio.report import list_outcomes
 
 
@@ -139,6 +139,7 @@ def _print_report(report: histio.ImportReport) -> None:
             f"\nLedger entries: {entries.added:,} added, {entries.changed:,} changed, "
             f"{entries.removed:,} removed"
         )
+        print_revisions(report)
 
 
 def _print_renames(report: histio.ImportReport, renames: Mapping[str, Mapping[str, str]]) -> None:

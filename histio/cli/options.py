@@ -185,4 +185,5 @@ _IMPORT_OPTIONS = (
         "--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after every N runs."
     ),
     truncate_times_option,
+    file_option("--receipt", help="Note what is written in FILE, so that it can be taken back."),
 )

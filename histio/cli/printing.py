@@ -56,6 +56,14 @@ def print_wrapped(text: str) -> None:
     click.echo(click.wrap_text(text, width=_WIDTH))
 
 
+def print_styled(*parts: tuple[str, str]) -> None:
+    """Print one line of texts, each with its style on a terminal, such as ``red``."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(highlight=False).print(Text.assemble(*parts), soft_wrap=True)
+
+
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print *value* as JSON; other types than JSON's as text.
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from itertools import islice
+from itertools import groupby, islice
 
 import click
 
 import histio
-from histio.cli.printing import escape, format_size, print_json, print_line, print_table, show_file
+from histio.cli.printing import (
+    escape,
+    format_size,
+    pluralize,
+    print_json,
+    print_line,
+    print_styled,
+    print_table,
+    show_file,
+)
 
 _EXAMPLES = 5
+
+_RUNS = 20
+"""The number of updated runs whose changes are printed."""
+
+_CHANGES = 20
+"""The number of changes of one run that are printed."""
 
 
 def print_problems(title: str, problems: Sequence[histio.Problem], total: int, *, err: bool = False) -> None:
@@ -71,8 +86,14 @@ def print_problem_lines(
     return counts["error"], counts["warning"]
 
 
-def print_differences(differences: Iterable[histio.Difference], a: str, b: str, *, as_json: bool) -> int:
-    """Print *differences* between the histories that are called *a* and *b*; return how many there are."""
+def print_differences(
+    differences: Iterable[histio.Difference], a: str, b: str | None, *, as_json: bool
+) -> int:
+    """Print *differences* between the files *a* and *b*; return how many there are.
+
+    *b*: None is the database.
+    """
+    names = ("file", "database") if b is None else _shorten_names(show_file(a), show_file(b))
     total = 0
     for difference in differences:
         total += 1
@@ -81,14 +102,59 @@ def print_differences(differences: Iterable[histio.Difference], a: str, b: str, 
             continue
         run = f"{escape(difference.kind)} {escape(difference.uuid)}:"
         if difference.only_in is not None:
-            print_line(f"{run} only in {show_file(a if difference.only_in == 'a' else b)}")
+            side = a if difference.only_in == "a" else b
+            print_line(f"{run} only in {'the database' if side is None else show_file(side)}")
         else:
             print_line(run)
             for change in difference.changes:
-                print_line(f"  {escape(change)}")
+                print_line(f"  {escape(change.describe(*names))}")
             if difference.more:
                 print_line(f"  … and {difference.more:,} more")
     return total
+
+
+def _shorten_names(a: str, b: str) -> tuple[str, str]:
+    """The names of two files without their folders, if they differ in the rest."""
+    one, other = (name.rpartition("/")[2] for name in (a, b))
+    return (one, other) if one != other else (a, b)
+
+
+def print_revisions(report: histio.ImportReport) -> None:
+    """Print what an update changes in the first runs, and the number of the others."""
+    if not report.revision_count:
+        return
+    runs = [list(group) for _, group in groupby(report.revisions, lambda each: (each.kind, each.uuid))]
+    print_line()
+    click.secho(f"Changes: {report.revision_count:,} in {pluralize(report.updated, 'run')}", bold=True)
+    for revisions in runs[:_RUNS]:
+        print_line(f"  {escape(revisions[0].kind)} {escape(revisions[0].uuid)}")
+        for each in revisions[:_CHANGES]:
+            _print_revision(each)
+        if len(revisions) > _CHANGES:
+            print_line(f"    … and {len(revisions) - _CHANGES:,} more")
+    shown = sum(map(len, runs[:_RUNS]))
+    if report.updated > _RUNS:
+        left = pluralize(report.updated - _RUNS, "more run")
+        print_line(f"  … and {left} with {pluralize(report.revision_count - shown, 'change')}")
+    elif report.revision_count > shown:
+        print_line(f"  … and {pluralize(report.revision_count - shown, 'more change')}")
+
+
+def _print_revision(revision: histio.Revision) -> None:
+    from histio.similar import describe_look_alike
+    from histio.wire import quote
+
+    stored, given = (
+        "nothing" if value is None else quote(value) for value in (revision.stored, revision.given)
+    )
+    difference = describe_look_alike(revision.stored, revision.given, ("stored", "given"))
+    print_styled(
+        (f"    {escape(revision.pointer)}: ", ""),
+        (escape(stored), "red"),
+        (" → ", ""),
+        (escape(given), "green"),
+        (f" ({escape(difference)})" if difference else "", ""),
+    )
 
 
 def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> None:

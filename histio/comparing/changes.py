@@ -11,14 +11,13 @@ from typing import Any, Literal, TypeAlias
 
 from histio.doubles import spell_rounded
 from histio.importing.fault_counts import FaultCounter
-from histio.kinds.canonical import ONLY_DUMPED, dump, dump_value, load
-from histio.kinds.compare import Comparison, Mismatch
+from histio.kinds.canonical import dump, load
+from histio.kinds.compare import Comparison, Mismatch, Path, contrast
 from histio.kinds.table import Kind, Ledger, Table
 from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.report import LISTED
-from histio.similar import describe_look_alike
-from histio.wire import equal, quote
+from histio.wire import equal
 
 Side = Literal["a", "b"]
 Resolve: TypeAlias = Callable[[Table, dict[str, Any]], dict[str, Any]]
@@ -42,9 +41,11 @@ class Change:
     b: Any
 
     def __str__(self) -> str:
-        a, b = ("nothing" if each is None else quote(each) for each in (self.a, self.b))
-        difference = describe_look_alike(self.a, self.b)
-        return f"{self.pointer}: {a} → {b}{f' ({difference})' if difference else ''}"
+        return self.describe("a", "b")
+
+    def describe(self, a: str, b: str) -> str:
+        """One line with what differs; *a* and *b* are the names of the two histories."""
+        return f"{self.pointer}: {contrast(self.a, self.b, (a, b), none='nothing')}"
 
 
 class RunComparison:
@@ -90,19 +91,10 @@ class RunComparison:
         return _with_alternatives(table, self._resolve(table, values))
 
     def _change(self, found: Mismatch) -> Change:
-        ours, theirs = found.path
-        given, stored = (_wire(found, each) for each in (found.given, found.stored))
+        given, stored = found.to_wire()
         if self._file == "b":
-            return Change(pointer(*theirs, *ours[len(theirs) :]), stored, given)
-        return Change(pointer(*ours, *theirs[len(ours) :]), given, stored)
-
-
-def _wire(found: Mismatch, value: Any) -> Any:
-    if value is None or found.what == "order":
-        return value
-    if found.what == "value":
-        return value if found.member == ONLY_DUMPED else dump_value(found.table, found.member, value)
-    return dump(found.table, value)
+            return Change(Path(*reversed(found.path)).pointer, stored, given)
+        return Change(found.path.pointer, given, stored)
 
 
 def _with_alternatives(table: Table, values: dict[str, Any]) -> dict[str, Any]:

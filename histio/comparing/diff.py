@@ -39,11 +39,15 @@ class Difference:
     more: int = 0
 
     def __str__(self) -> str:
+        return self.describe("a", "b")
+
+    def describe(self, a: str, b: str) -> str:
+        """A text of one line or several; *a* and *b* are the names of the two histories."""
         run = f"{self.kind} {self.uuid}"
         if self.only_in is not None:
-            return f"{run}: only in {self.only_in}"
+            return f"{run}: only in {a if self.only_in == 'a' else b}"
         more = [f"… and {self.more:,} more"] if self.more else []
-        return "\n  ".join([f"{run}:", *map(str, self.changes), *more])
+        return "\n  ".join([f"{run}:", *(change.describe(a, b) for change in self.changes), *more])
 
 
 def diff(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -64,6 +64,20 @@ class Database:
     def is_borrowed(self, session: BorrowedSession | None) -> bool:
         """Whether a call with this *session* runs in the caller's transaction."""
         return session is not None or not isinstance(self.bind, sessionmaker)
+
+    def find_engine(self) -> Engine:
+        """The engine of the database.
+
+        Raises:
+            NotConfiguredError: There is no database.
+        """
+        bind = self.bind
+        if bind is None:
+            raise NotConfiguredError("this history has no database; pass session=")
+        if isinstance(bind, Connection):
+            return bind.engine
+        with nullcontext(bind) if not isinstance(bind, sessionmaker) else bind() as session:
+            return session.get_bind(self.mapper).engine
 
     @contextmanager
     def reading(self, session: BorrowedSession | None) -> Iterator[Connection]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -71,8 +71,6 @@ def export_file(
     form = choose_format(path, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
-    if on_unreadable not in get_args(OnUnreadable):
-        raise ValueError(f"on_unreadable must be one of {get_args(OnUnreadable)}, not {on_unreadable!r}")
     tally = ExportTally(exact=exact, on_unreadable=on_unreadable)
     collections = {kind.name: kind.collection for kind in selection}
     meter = Meter(progress)
@@ -89,9 +87,9 @@ def export_file(
             target(path, compression=form.compression, overwrite=overwrite) as file,
             bound.database.reading(session) as connection,
         ):
-            total = None if progress is None else _count(connection, selection)
+            total = None if progress is None else count_selected(connection, selection)
             meter.begin("export", lambda: file.stored, total=total)
-            pages = meter.count(_pages(connection, selection, tally), lambda page: len(page[1]))
+            pages = meter.count(export_pages(connection, selection, tally), lambda page: len(page[1]))
             if differs_from is not None:
                 pages = ((kind, earlier.select_others(kind, texts)) for kind, texts in pages)
             seal = write_runs(form.name, file, header, collections, pages)
@@ -111,12 +109,12 @@ def export_file(
     )
 
 
-def _count(connection: Connection, selection: Selection) -> int:
+def count_selected(connection: Connection, selection: Selection) -> int:
     """The number of the selected runs."""
     return sum(count_runs(connection, kind, filters) for kind, filters in selection.items())
 
 
-def _pages(
+def export_pages(
     connection: Connection, selection: Selection, tally: ExportTally
 ) -> Iterator[tuple[str, list[str]]]:
     """Pages of the JSON of the selected runs, each with the name of their kind."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from histio.errors import ExportError
 from histio.kinds.table import Kind
@@ -47,6 +47,9 @@ class ExportTally:
         exact: Whether a value that is read differently from how it is stored is a problem, not a warning.
         on_unreadable: ``error``: raise all problems in the end. ``skip``: keep the first ones for the report.
 
+    Raises:
+        ValueError: *on_unreadable* has another value.
+
     Attributes:
         exact: The argument.
         skipped: How many runs could not be exported.
@@ -57,6 +60,8 @@ class ExportTally:
     """
 
     def __init__(self, *, exact: bool = False, on_unreadable: OnUnreadable = "error") -> None:
+        if on_unreadable not in get_args(OnUnreadable):
+            raise ValueError(f"on_unreadable must be one of {get_args(OnUnreadable)}, not {on_unreadable!r}")
         self.exact = exact
         self._raises = on_unreadable == "error"
         self.skipped = 0
@@ -95,13 +100,18 @@ class ExportTally:
         self._noted += found
         self.warnings += found
 
+    @property
+    def will_fail(self) -> bool:
+        """Whether `check` raises."""
+        return self._raises and bool(self.problems)
+
     def check(self) -> None:
         """Raise the problems, unless unreadable runs are skipped.
 
         Raises:
             ExportError: Some runs cannot be exported.
         """
-        if self.problems and self._raises:
+        if self.will_fail:
             raise ExportError(tuple(self.problems))
 
     def finish(self) -> None:

@@ -4,7 +4,7 @@ from histio.files.limits import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, Limits, ch
 from histio.files.local import local_path
 from histio.files.reading import check_damage, check_follows, fail_if_damaged, reading
 from histio.files.rejects import open_rejects
-from histio.files.sources import FilePath, Source, is_same_file
+from histio.files.sources import FilePath, Source, is_same_file, list_files
 from histio.files.streams import stream_header
 from histio.files.targets import choose_format, target
 from histio.files.writing import build_export_report, format_header_time, write_runs
@@ -24,6 +24,7 @@ __all__ = [
     "fail_if_damaged",
     "format_header_time",
     "is_same_file",
+    "list_files",
     "local_path",
     "open_rejects",
     "reading",

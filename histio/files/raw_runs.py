@@ -29,6 +29,8 @@ class RawRun:
         accepted: Whether the gate has accepted the record.
         is_plain: Whether the record has only what JSON text is decoded to.
         first_line: The 1-based line on which it begins in the file of a document; None otherwise.
+        file: The name of its file, if it is one of several; None otherwise.
+        version: The version of its format; None: that of everything that is read.
     """
 
     kind: str
@@ -40,6 +42,8 @@ class RawRun:
     accepted: bool = False
     first_line: int | None = None
     is_plain: bool = True
+    file: str | None = None
+    version: str | None = None
 
     @classmethod
     def from_python(cls, kind: str, record: Any, index: int) -> Self:
@@ -55,7 +59,8 @@ class RawRun:
 
     def place(self, collection: str) -> str:
         """Describe the place of the run: its line, or its pointer into the *collection* of a document."""
-        return pointer(collection, self.index) if self.line is None else f"line {self.line}"
+        place = pointer(collection, self.index) if self.line is None else f"line {self.line}"
+        return place if self.file is None else f"{self.file}, {place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +69,24 @@ class UnreadableLine:
 
     Attributes:
         text: The line without its end; only the beginning if it is too long.
-        line: Its 1-based number.
+        line: Its 1-based number; None: it comes from a database.
         fault: Why it cannot be read.
         pointer: RFC 6901 pointer into the line.
+        file: The name of its file, if it is one of several; None otherwise.
     """
 
     text: str
-    line: int
+    line: int | None
     fault: Fault
     pointer: str = ""
+    file: str | None = None
 
     @property
     def problem(self) -> Problem:
         """The problem to report for the line."""
-        return Problem("error", self.fault.code, str(self.fault), self.pointer, line=self.line)
+        return Problem(
+            "error", self.fault.code, str(self.fault), self.pointer, line=self.line, file=self.file
+        )
 
 
 RawItem = RawRun | UnreadableLine

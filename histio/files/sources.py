@@ -9,9 +9,9 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Any, BinaryIO, Self, TypeAlias, cast
 
 from histio.files.compression import DamageError, Decompress, choose_decompressor, plain
 from histio.files.limits import MAX_BYTES
@@ -23,6 +23,7 @@ __all__ = [
     "FilePath",
     "Source",
     "is_same_file",
+    "list_files",
     "refuse_text",
 ]
 
@@ -166,6 +167,11 @@ class Source:
         """
         return self._begin().readline(limit)
 
+    def release(self) -> None:
+        """End the current pass and free its memory, which a decompressor may have much of."""
+        self._end()
+        self._reader = None
+
     def _begin(self) -> _Reader:
         """Begin a pass, after the byte order mark if there is one."""
         decompress, has_bom = self._look()
@@ -217,6 +223,14 @@ class Source:
     def _end(self) -> None:
         if self._reader is not None:
             self._reader.close()
+
+
+def list_files(paths: FilePath | Iterable[FilePath]) -> list[FilePath]:
+    """The files that *paths* names: one, or several."""
+    is_one = isinstance(paths, (str, bytes, os.PathLike)) or hasattr(paths, "read")
+    if is_one or not isinstance(paths, Iterable):
+        return [cast("FilePath", paths)]
+    return list(cast("Iterable[FilePath]", paths))
 
 
 def is_same_file(one: object, other: object) -> bool:

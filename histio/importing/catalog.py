@@ -35,6 +35,7 @@ class CatalogImport:
         values: By attribute, what fills columns that the format leaves out.
         tally: Counts the outcome of every row.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        given_side: What messages call the side that the rows come from.
         receipt: Notes what is written; None: nothing does.
 
     Attributes:
@@ -52,6 +53,7 @@ class CatalogImport:
         values: Constants,
         tally: Tally,
         truncate_times: bool,
+        given_side: str,
         receipt: Receipt | None,
     ) -> None:
         self._bound = bound.of_catalog
@@ -61,6 +63,7 @@ class CatalogImport:
         self._values = values
         self._tally = tally
         self._truncate_times = truncate_times
+        self._given_side = given_side
         self._receipt = receipt
         self._is_taken = False
         self.noted = Spool()
@@ -85,6 +88,7 @@ class CatalogImport:
             spool=self.noted,
             values=self._values,
             truncate_times=self._truncate_times,
+            given_side=self._given_side,
             receipt=self._receipt,
         )
         self.unit_of_work = destination.plan.unit_of_work(habits)
@@ -94,6 +98,7 @@ class CatalogImport:
             habits=habits,
             unit_of_work=self.unit_of_work,
             on_duplicate="update" if self._on_catalog == "update" else "skip",
+            compare=False,
         )
         transaction.take(self._items, last=True)
         for kind in self._bound.kinds:

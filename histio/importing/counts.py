@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.importing.run import Outcome, Run
 from histio.kinds.table import Kind
-from histio.report import OUTCOMES, Counts, EntryCounts, ImportReport, Problem, Renaming
+from histio.report import KEPT, OUTCOMES, Counts, EntryCounts, ImportReport, Problem, Renaming, Revision
 
-TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], tuple[int, int, int]]
-"""The counts of a tally, and the number of problems, warnings and renamings that it has kept."""
+TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], tuple[int, ...]]
+"""The counts of a tally, and the number of values of each kind that it has kept."""
 
 
 class _Rejects(Protocol):
     def add(self, item: RawItem, problems: Iterable[Problem]) -> None: ...
 
+    def carry(self, rows: Iterator[RawItem]) -> Iterator[RawItem]: ...
+
 
 class Tally:
-    """Counts the outcomes of runs, and keeps their problems, warnings and renamings.
+    """Counts the outcomes of runs, and keeps their problems, warnings, renamings and revisions.
 
     Args:
         kinds: The kinds of run, in their order.
         catalog: The kinds of the catalog rows that are counted too, apart from the runs.
         limit: The number of problems, of warnings and of renamings to keep; None: all.
         rejects: Receives rejected runs and unreadable lines. None: nothing does.
+        files: The names of the files, in order, if there are several.
 
     Attributes:
         rejected: The number of rejected runs, catalog rows and unreadable lines.
@@ -41,7 +44,9 @@ class Tally:
         catalog: Sequence[Kind] = (),
         limit: int | None = None,
         rejects: _Rejects | None = None,
+        files: Sequence[str] = (),
     ) -> None:
+        self._files = {name: place for place, name in enumerate(files)}
         self._catalog = {kind.name for kind in catalog}
         kinds = [*catalog, *kinds]
         self._order = {kind.name: place for place, kind in enumerate(kinds)}
@@ -51,6 +56,7 @@ class Tally:
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
         self._renamed: list[Renaming] = []
+        self._revisions: list[Revision] = []
         self._counts: Counter[str] = Counter()
         self._unreadable = 0
         self.entries = EntryCounts()
@@ -67,11 +73,16 @@ class Tally:
     def add(self, run: Run) -> None:
         """Count a *run* by its outcome."""
         self._ends[run.kind.name][run.outcome or ""] += 1
-        self._keep(self._problems, "problems", run.problems, run.problems.count)
+        self._keep(self._problems, "problems", run.problems, run.problems.count, self._limit)
         self.warn(run)
-        self._keep(self._renamed, "renamed", run.renamed, run.renamed_count)
+        self._keep(self._renamed, "renamed", run.renamed, run.renamed_count, self._limit)
+        self._keep(self._revisions, "revisions", run.revisions, run.revision_count, KEPT)
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.raw, run.problems)
+
+    def carry(self, rows: Iterator[RawItem]) -> Iterator[RawItem]:
+        """The catalog *rows*, which rejected runs may need: they are kept where those go."""
+        return rows if self._rejects is None else self._rejects.carry(rows)
 
     def is_of_catalog(self, raw: RawRun) -> bool:
         """Whether *raw* is a catalog row."""
@@ -84,17 +95,19 @@ class Tally:
     def mark(self) -> TallyMark:
         """The current state, for `reset`."""
         ends = {name: Counter(each) for name, each in self._ends.items()}
-        kept = len(self._problems), len(self._warnings), len(self._renamed)
-        return ends, Counter(self._counts), kept
+        return ends, Counter(self._counts), tuple(map(len, self._lists))
 
     def reset(self, mark: TallyMark) -> None:
         """Forget what has been added since *mark*; no rejected run may be among it."""
         ends, counts, kept = mark
         self._ends = {name: Counter(each) for name, each in ends.items()}
         self._counts = Counter(counts)
-        lists: tuple[list[Any], ...] = (self._problems, self._warnings, self._renamed)
-        for values, length in zip(lists, kept, strict=True):
+        for values, length in zip(self._lists, kept, strict=True):
             del values[length:]
+
+    @property
+    def _lists(self) -> tuple[list[Any], ...]:
+        return self._problems, self._warnings, self._renamed, self._revisions
 
     def count(self, kind: str, outcome: Outcome, number: int) -> None:
         """Count a *number* of runs without problems or warnings."""
@@ -103,7 +116,7 @@ class Tally:
     def warn(self, run: Run) -> None:
         """Keep the warnings of a *run*, which may be counted separately."""
         for warnings in (run.cuts, run.warnings):
-            self._keep(self._warnings, "warnings", warnings, warnings.count)
+            self._keep(self._warnings, "warnings", warnings, warnings.count, self._limit)
 
     def add_entries(self, counts: EntryCounts) -> None:
         """Count what was done to the ledger entries of updated runs."""
@@ -112,21 +125,33 @@ class Tally:
             so_far.added + counts.added, so_far.changed + counts.changed, so_far.removed + counts.removed
         )
 
+    def reject(self, kind: str, number: int, problems: Iterable[Problem], count: int) -> None:
+        """Count a *number* of runs that could not be read from another database, with their *problems*.
+
+        Args:
+            kind: The kind of the runs.
+            number: How many runs there are.
+            problems: Why they could not be read; perhaps only the first ones.
+            count: How many problems there are.
+        """
+        self._ends[kind]["rejected"] += number
+        self._keep(self._problems, "problems", problems, count, self._limit)
+
     def refuse(self, line: UnreadableLine) -> None:
         """Count a *line* that cannot be read as a run."""
         self._unreadable += 1
-        self._keep(self._problems, "problems", [line.problem], 1)
+        self._keep(self._problems, "problems", [line.problem], 1, self._limit)
         if self._rejects is not None:
             self._rejects.add(line, [line.problem])
 
     def note(self, warning: Problem) -> None:
         """Keep a *warning* that is about no single run."""
-        self._keep(self._warnings, "warnings", [warning], 1)
+        self._keep(self._warnings, "warnings", [warning], 1, self._limit)
 
-    def _keep(self, kept: list[Any], name: str, found: Iterable[Any], count: int) -> None:
+    def _keep(self, kept: list[Any], name: str, found: Iterable[Any], count: int, limit: int | None) -> None:
         if count:
             self._counts[name] += count
-            kept += found if self._limit is None else islice(found, max(0, self._limit - len(kept)))
+            kept += found if limit is None else islice(found, max(0, limit - len(kept)))
 
     def report(
         self,
@@ -146,6 +171,8 @@ class Tally:
             for ends in self._ends.values():
                 ends["withheld"] = ends.pop("imported", 0) + ends.pop("updated", 0)
             self.entries = EntryCounts()
+            self._revisions.clear()
+            self._counts["revisions"] = 0
         counted = {
             name: Counts(**{each: ends[each] for each in OUTCOMES}) for name, ends in self._ends.items()
         }
@@ -166,10 +193,13 @@ class Tally:
             warning_count=self._counts["warnings"],
             renamed=tuple(self._renamed),
             renamed_count=self._counts["renamed"],
+            revisions=tuple(self._revisions),
+            revision_count=self._counts["revisions"],
             unit_of_work={kind: why for kind, why in (unit_of_work or {}).items() if kind in counted},
             **other,
         )
 
-    def _place(self, problem: Problem) -> tuple[int, int, int]:
-        """The place of a problem in the file, to sort by: runs that wait for others are counted late."""
-        return (problem.line or 0, self._order.get(problem.kind or "", -1), problem.index or 0)
+    def _place(self, problem: Problem) -> tuple[int, int, int, int]:
+        """The place of a problem in the files, to sort by: runs that wait for others are counted late."""
+        file = self._files.get(problem.file or "", -1)
+        return (file, problem.line or 0, self._order.get(problem.kind or "", -1), problem.index or 0)

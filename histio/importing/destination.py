@@ -49,6 +49,7 @@ class Destination:
         builder: Builds rows; it uses the resolver.
         stored: By column, what the database keeps of its values.
         plan: What does not change from one import to the next.
+        given_side: What messages call the side that the runs come from.
         receipt: Notes what is written; None: nothing does.
     """
 
@@ -62,6 +63,7 @@ class Destination:
     builder: RowBuilder
     stored: Mapping[sa.Column[Any], Stored]
     plan: ImportPlan
+    given_side: str
     receipt: Receipt | None = None
 
     @property
@@ -82,6 +84,7 @@ def open_destination(
     spool: Spool,
     values: Constants,
     truncate_times: bool = False,
+    given_side: str = "file",
     receipt: Receipt | None = None,
     missing: MissingRows | None = None,
 ) -> Destination:
@@ -94,6 +97,7 @@ def open_destination(
         spool: Remembers what the transactions of one import need to know about each other.
         values: By attribute, what fills columns that the format leaves out.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        given_side: What messages call the side that the runs come from.
         receipt: Notes what is written; None: nothing does.
         missing: Knows what to do about catalog rows that the database lacks; None: there is nothing to say.
     """
@@ -137,6 +141,7 @@ def open_destination(
         builder,
         stored,
         plan,
+        given_side,
         receipt,
     )
 

@@ -71,7 +71,9 @@ class Duplicates:
         given = resolve_given(kind.table, runs, found, destination.builder.as_stored)
         for run, stored in with_pauses(zip(runs, found, strict=True)):
             unequal = (
-                [stored] if isinstance(stored, str) else describe_differences(kind.table, given[run], stored)
+                [stored]
+                if isinstance(stored, str)
+                else describe_differences(kind.table, given[run], stored, destination.given_side)
             )
             conflict = "; ".join(unequal)
             if conflict:

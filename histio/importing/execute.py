@@ -17,18 +17,14 @@ from histio.errors import DocumentError
 from histio.files import (
     FilePath,
     Limits,
-    Source,
-    check_damage,
-    check_follows,
     check_positive,
-    fail_if_damaged,
     is_same_file,
+    list_files,
     open_rejects,
-    reading,
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
-from histio.files.reading import Reading
 from histio.files.receipts import receipt_path
+from histio.files.several import Files, open_files
 from histio.importing.catalog import CatalogImport, split_catalog
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
@@ -63,6 +59,8 @@ class ImportOptions:
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
         receipt: The file that notes what is written; None: nothing does.
         session: To be used instead of the bound database.
+        compare: Whether to warn where the database stores another value than it was given. False: only if
+            it may do so, as with triggers.
 
     Raises:
         ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
@@ -77,6 +75,7 @@ class ImportOptions:
     truncate_times: bool = False
     receipt: str | os.PathLike[str] | None = None
     session: BorrowedSession | None = None
+    compare: bool = False
 
     def __post_init__(self) -> None:
         allowed = get_args(OnDuplicate)
@@ -99,24 +98,30 @@ def import_document(
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     kinds = _choose_kinds(bound, options)
-    _check_receipt(bound, options)
+    check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
-    items = iter_raw_runs(document, kinds)
-    tally = Tally(kinds, catalog=bound.catalog)
-    rows = iter_raw_runs(document, bound.catalog) if _has_catalog(bound, document) else None
-    return _import(bound, items, document["version"], tally, options, rows=rows)
+    has_catalog = _has_catalog(bound, document)
+    items = iter_raw_runs(document, (*bound.catalog, *kinds) if has_catalog else kinds)
+    return import_runs(
+        bound,
+        items,
+        document["version"],
+        Tally(kinds, catalog=bound.catalog),
+        options,
+        given_side="document",
+        has_catalog=has_catalog,
+    )
 
 
 def _has_catalog(bound: Bound, document: Mapping[str, Any]) -> bool:
-    """Whether *document* has a catalog row."""
     return any(document.get(kind.collection) for kind in bound.catalog)
 
 
 def import_file(
     bound: Bound,
-    path: FilePath,
+    path: FilePath | Iterable[FilePath],
     options: ImportOptions,
     *,
     rejects: FilePath | None,
@@ -127,38 +132,42 @@ def import_file(
     limits: Limits,
     progress: Report | None,
 ) -> ImportReport:
-    """Import the runs of the file at *path*; see `History.import_file`."""
+    """Import the runs of the file at *path*, or of several files; see `History.import_file`."""
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
     kinds = _choose_kinds(bound, options)
-    _check_commits(bound, path, options, rejects=rejects, commit_every=commit_every)
-    _check_receipt(bound, options, path, rejects)
+    paths = list_files(path)
+    check_commits(bound, options, commit_every)
+    if _may_roll_back(bound, options) and any(is_same_file(each, rejects) for each in paths):
+        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
+    check_receipt(bound, options, *paths, rejects)
     meter = Meter(progress)
     with (
-        Source(path, max_bytes=limits.max_bytes) as source,
-        reading(source, bound.gate, (*bound.catalog, *kinds), limits, sealed=sealed) as file,
-        open_rejects(rejects, file.version, _names(kinds), file.catalog) as rejected,
+        open_files(
+            paths,
+            bound.gate,
+            (*bound.catalog, *kinds),
+            limits,
+            sealed=sealed,
+            follows=follows,
+            allow_truncated=allow_truncated,
+        ) as files,
+        open_rejects(
+            rejects, files.version, _names(kinds), files.catalog, versions=bound.versions
+        ) as rejected,
     ):
-        check_follows(file, follows)
-        total = None if commit_every is None else _verify(file, source, meter)
-        if not allow_truncated:
-            check_damage(file)
-        meter.begin("import", lambda: source.position, total=total, total_bytes=source.size)
-        items = iter(meter.count(file.items()))
-        tally = Tally(kinds, catalog=bound.catalog, limit=KEPT, rejects=rejected)
-        rows, runs = split_catalog(items, tally) if file.catalog else (None, items)
-        if rows is not None and rejected is not None:
-            rows = rejected.carry(rows)
-        report = _import(
+        total = None if commit_every is None else _verify(files, meter)
+        meter.begin("import", lambda: files.position, total=total, total_bytes=files.size)
+        report = import_runs(
             bound,
-            runs if allow_truncated else fail_if_damaged(runs, file),
-            file.version,
-            tally,
+            meter.count(files.items()),
+            files.version,
+            Tally(kinds, catalog=bound.catalog, limit=KEPT, rejects=rejected, files=files.names),
             options,
             commit_every=commit_every,
-            rows=rows,
+            has_catalog=bool(files.catalog),
         )
-    return _with_damage(report, file) if file.damage else report
+    return _with_damage(report, files.damage) if files.damage else report
 
 
 def _names(kinds: Iterable[Kind]) -> list[str]:
@@ -175,25 +184,19 @@ def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
-def _check_commits(
-    bound: Bound,
-    path: FilePath,
-    options: ImportOptions,
-    *,
-    rejects: FilePath | None,
-    commit_every: int | None,
-) -> None:
-    """Raise ValueError where other options exclude that the import may be rolled back."""
-    may_roll_back = options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+def _may_roll_back(bound: Bound, options: ImportOptions) -> bool:
+    return options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
+
+
+def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None) -> None:
+    """Raise ValueError if *commit_every* is not a positive integer, or the import may be rolled back."""
     if commit_every is not None:
         check_positive(commit_every=commit_every)
-        if may_roll_back:
+        if _may_roll_back(bound, options):
             raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
-    if may_roll_back and is_same_file(path, rejects):
-        raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
 
 
-def _check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
+def check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
     """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
     if options.receipt is None:
         return
@@ -205,15 +208,15 @@ def _check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | Non
         raise ValueError("receipt: must be a file of its own")
 
 
-def _verify(file: Reading, source: Source, meter: Meter) -> int:
-    """Read *file* through, to know its damage before the first commit; return how many items it has."""
-    meter.begin("verify", lambda: source.position, total_bytes=source.size)
-    return sum(1 for _ in with_pauses(meter.count(file.items(again=True))))
+def _verify(files: Files, meter: Meter) -> int:
+    """Read *files* through, to know their damage before the first commit; return how many items they have."""
+    meter.begin("verify", lambda: files.position, total_bytes=files.size)
+    return sum(1 for _ in with_pauses(meter.count(files.items(again=True))))
 
 
-def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
-    """*report* with the damage of *file* as the first warnings."""
-    damage = tuple(replace(problem, severity="warning") for problem in file.damage)
+def _with_damage(report: ImportReport, problems: Iterable[Problem]) -> ImportReport:
+    """*report* with the *problems* of damaged files as the first warnings."""
+    damage = tuple(replace(problem, severity="warning") for problem in problems)
     return replace(
         report,
         truncated=True,
@@ -222,7 +225,7 @@ def _with_damage(report: ImportReport, file: Reading) -> ImportReport:
     )
 
 
-def _import(
+def import_runs(
     bound: Bound,
     items: Iterable[RawItem],
     version: str,
@@ -230,16 +233,26 @@ def _import(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
-    rows: Iterator[RawItem] | None = None,
+    given_side: str = "file",
+    has_catalog: bool = False,
 ) -> ImportReport:
     """Import *items* in one transaction, or in one for every *commit_every* of them.
 
-    The catalog *rows* go into the first transaction; None: there are none.
+    Args:
+        bound: The history.
+        items: If the iterator raises, what has not been committed is rolled back.
+        version: The version of the format that the runs have.
+        tally: Counts the outcomes, and receives the problems.
+        options: The options.
+        given_side: What messages call the side that the items come from.
+        commit_every: The number of runs in a transaction; None: all.
+        has_catalog: Whether catalog rows may come before the runs. They go into the first transaction.
     """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
+    rows, items = split_catalog(iter(items), tally) if has_catalog else (None, items)
     parts = [items] if commit_every is None else split_items(items, commit_every)
     if rows is not None and commit_every is not None:  # the next part begins when the rows have been read
         parts = itertools.chain([iter(())], parts)
@@ -253,12 +266,13 @@ def _import(
         if rows is not None:
             catalog = CatalogImport(
                 bound,
-                rows,
+                tally.carry(rows),
                 options.catalog,
                 reader=reader,
                 values=values,
                 tally=tally,
                 truncate_times=options.truncate_times,
+                given_side=given_side,
                 receipt=receipt,
             )
             missing.noted = stack.enter_context(catalog.noted)
@@ -271,6 +285,7 @@ def _import(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
+                    given_side=given_side,
                     receipt=receipt,
                     missing=missing,
                 )
@@ -285,6 +300,7 @@ def _import(
                     habits=habits,
                     unit_of_work=unit_of_work,
                     on_duplicate=options.on_duplicate,
+                    compare=options.compare,
                     last=is_last,
                     atomic=options.atomic,
                     dry_run=options.dry_run,

@@ -116,7 +116,7 @@ class FullPath:
         """Write the *waiting* runs that need only stored runs and each other."""
         graph = self._spool.graph
         self._two_steps.write(graph, waiting)
-        if any(map(self._kept_rows.may_change_values, self._destination.kinds)):
+        if any(map(self._kept_rows.must_be_compared, self._destination.kinds)):
             for group in load_in_groups((each for each in graph.runs() if each[2] != LEFT), waiting):
                 self._warn_of_changed(group.values())
                 waiting.warn(group.values())
@@ -137,7 +137,7 @@ class FullPath:
         """Warn in *written* runs about values that the database has changed."""
         for kind in self._destination.kinds:
             of_kind = [run for run in written if run.kind is kind]
-            if of_kind and self._kept_rows.may_change_values(kind):
+            if of_kind and self._kept_rows.must_be_compared(kind):
                 warn_of_changed(self._destination, kind, of_kind)
 
     def _import(self, runs: list[Run]) -> list[Run]:

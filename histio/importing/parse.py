@@ -40,7 +40,7 @@ class Reader:
 
     Args:
         bound: The kinds of run and of catalog row, their JSON Schema and the versions of their format.
-        version: The version of the format that the records have.
+        version: The version of the format that the records have, unless a raw run has another one.
         renames: By member name, slugs to read as other slugs.
 
     Attributes:
@@ -83,7 +83,7 @@ class Reader:
             record: Its record with its times cut; None: the record as read.
         """
         record = raw.record if record is None else record
-        if self._renames or self.version != self._versions.current:
+        if self._renames or (raw.version or self.version) != self._versions.current:
             return False
         raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.is_plain)
         return raw.accepted
@@ -92,7 +92,8 @@ class Reader:
         """The run of *raw*, with the problems of its form."""
         kind = self._kinds[raw.kind]
         run = Run(kind, raw)
-        record, fault = self._versions.upgrade(kind.name, raw.record, self.version)
+        version = raw.version or self.version
+        record, fault = self._versions.upgrade(kind.name, raw.record, version)
         if fault is not None:
             run.note(fault)
             return run
@@ -100,7 +101,7 @@ class Reader:
             run.note(Fault(kind.table.schema.error_messages["type"]))
             return run
         record, cuts = self.cut(kind, record)
-        decoded = raw.is_plain and self.version == self._versions.current  # upgrades may return anything
+        decoded = raw.is_plain and version == self._versions.current  # upgrades may return anything
         raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=decoded)
         if raw.accepted or not self._explain_part(run, record):
             self._load(run, record)
@@ -158,7 +159,9 @@ class Reader:
         if raw.accepted:
             return
         for problem in self._gate.explain(kind.name, record, run.steps):
-            run.problems.add(replace(problem, kind=kind.name, uuid=run.uuid, index=raw.index, line=raw.line))
+            run.problems.add(
+                replace(problem, kind=kind.name, uuid=run.uuid, index=raw.index, line=raw.line, file=raw.file)
+            )
 
 
 def _flatten(messages: Any, record: Any, steps: Steps) -> Iterator[tuple[Steps, Fault]]:

@@ -24,20 +24,24 @@ class KeptRows:
     Args:
         connection: A connection to the database.
         stored: By column, what the database keeps of its values.
+        compare: Whether to compare all values, even if nothing suggests that the database changes some.
     """
 
-    def __init__(self, connection: Connection, stored: Mapping[sa.Column[Any], Stored]) -> None:
+    def __init__(
+        self, connection: Connection, stored: Mapping[sa.Column[Any], Stored], *, compare: bool = False
+    ) -> None:
         self._connection = connection
         self._stored = stored
+        self._compare = compare
         self._kept: dict[Kind, Kept] = {}
 
     def must_be_counted(self, kind: Kind) -> bool:
         """Whether the database may report another number of rows for *kind* than it keeps."""
         return not self._ask(kind).number
 
-    def may_change_values(self, kind: Kind) -> bool:
+    def must_be_compared(self, kind: Kind) -> bool:
         """Whether the database may store other values for *kind* than it is given, or computes some."""
-        return not self._ask(kind).values or _is_computed(kind)
+        return self._compare or not self._ask(kind).values or _is_computed(kind)
 
     def _ask(self, kind: Kind) -> Kept:
         if kind not in self._kept:

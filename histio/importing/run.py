@@ -12,7 +12,7 @@ from histio.importing.cut_times import Cut
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer
-from histio.report import LISTED, Fault, Problem, ProblemList, Renaming, Severity
+from histio.report import LISTED, Fault, Problem, ProblemList, Renaming, Revision, Severity
 
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
 WRITTEN: tuple[Outcome, ...] = ("imported", "updated")
@@ -36,6 +36,8 @@ class Run:
         warnings: What else there is to report about it.
         renamed: The first uses of the ``rename`` option.
         renamed_count: The number of all uses.
+        revisions: What an update has changed in the stored run, as far as it is listed.
+        revision_count: The number of all these changes.
     """
 
     kind: Kind
@@ -48,6 +50,8 @@ class Run:
     warnings: ProblemList = field(default_factory=ProblemList)
     renamed: list[Renaming] = field(default_factory=list)
     renamed_count: int = 0
+    revisions: Sequence[Revision] = ()
+    revision_count: int = 0
 
     @property
     def identity(self) -> Any:
@@ -83,7 +87,7 @@ class Run:
         where = pointer(*self.steps, *steps)
         at = self.kind.name, self.uuid, self.raw.index, self.raw.line
         severity: Severity = "error" if noted is self.problems else "warning"
-        noted.add(Problem(severity, fault.code, str(fault), where, *at, hint=hint))
+        noted.add(Problem(severity, fault.code, str(fault), where, *at, hint=hint, file=self.raw.file))
 
     def note_cuts(self, cuts: Sequence[Cut]) -> None:
         """Add a warning for each time that was cut when the run was read."""
@@ -94,16 +98,18 @@ class Run:
         """Add a use of the ``rename`` option at the steps *where*, below the run."""
         self.renamed_count += 1
         if len(self.renamed) < LISTED:
-            self.renamed.append(Renaming(pointer(*self.steps, *where), old, new, self.raw.line))
+            where_in_file = pointer(*self.steps, *where)
+            self.renamed.append(Renaming(where_in_file, old, new, self.raw.line, self.raw.file))
 
     def findings(self) -> Iterator[Problem]:
         """All problems and warnings."""
         return itertools.chain(self.problems, self.cuts, self.warnings)
 
     def forget(self) -> None:
-        """Drop all problems and warnings since the run was read, because it is processed again."""
+        """Drop what was noted since the run was read, because it is processed again."""
         self.problems.clear()
         self.warnings.clear()
+        self.revisions, self.revision_count = (), 0
 
     def forget_cuts(self) -> None:
         """Drop the warnings about cut times, because they are neither written nor compared."""

@@ -48,6 +48,7 @@ def import_items(
     habits: Habits,
     unit_of_work: Mapping[str, Sequence[str]],
     on_duplicate: OnDuplicate = "skip",
+    compare: bool = False,
     last: bool = True,
     atomic: bool = False,
     dry_run: bool = False,
@@ -62,6 +63,7 @@ def import_items(
         habits: The habits of the session that is used.
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
         on_duplicate: What to do with runs that exist.
+        compare: Whether to compare each written run with what the database stores of it.
         last: Whether no other transaction of this import follows, so that runs need not wait any longer
             for those that they refer to.
         atomic: Whether to roll everything back if a run is rejected.
@@ -80,7 +82,12 @@ def import_items(
     with savepoint(connection) as nested:
         catalog = None if first is None else first()
         transaction = Import(
-            destination, tally=tally, habits=habits, unit_of_work=unit_of_work, on_duplicate=on_duplicate
+            destination,
+            tally=tally,
+            habits=habits,
+            unit_of_work=unit_of_work,
+            on_duplicate=on_duplicate,
+            compare=compare,
         )
         transaction.take(items, last=last)
         withheld = atomic and tally.rejected > 0
@@ -109,6 +116,7 @@ class Import:
         habits: The habits of the session that is used.
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
         on_duplicate: What to do with runs that exist.
+        compare: Whether to compare each written run with what the database stores of it.
 
     Attributes:
         destination: The database.
@@ -122,6 +130,7 @@ class Import:
         habits: Habits,
         unit_of_work: Mapping[str, Sequence[str]],
         on_duplicate: OnDuplicate,
+        compare: bool,
     ) -> None:
         connection, tables = destination.connection, destination.plan.core_tables
         deferred = _may_check_deferred(connection, tables)
@@ -130,7 +139,7 @@ class Import:
         self._spool = destination.spool
         self._tally = tally
         self._updates = on_duplicate == "update"
-        kept_rows = KeptRows(destination.connection, destination.stored)
+        kept_rows = KeptRows(destination.connection, destination.stored, compare=compare)
         self._fast_path = FastPath(
             destination,
             tally=tally,

@@ -59,6 +59,7 @@ class TwoSteps:
         self._resolver = destination.resolver
         self._identities = destination.identities
         self._spool = destination.spool
+        self._given_side = destination.given_side
         self._tables = destination.tables
         self._classifier = classifier
         self._writer = writer
@@ -188,7 +189,9 @@ class TwoSteps:
         within = self._identities.scope(kind.table)
         results: Results = {}
         given = {row: run.values for run, row in rows.items()}
-        update = update_by_unit_of_work(self._habits, given, within, results, UniquePlaces(kind.table))
+        update = update_by_unit_of_work(
+            self._habits, given, within, results, UniquePlaces(kind.table), given_side=self._given_side
+        )
         failures = write(
             self._connection,
             kind.table,

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from histio.kinds.canonical import ONLY_DUMPED, dump_value
+from histio.kinds.canonical import ONLY_DUMPED, dump, dump_value
 from histio.kinds.match import Values, find_misplaced, key_members, match
 from histio.kinds.table import Ledger, Table
 from histio.kinds.walk import Steps
-from histio.wire import equal
+from histio.pointer import pointer
+from histio.similar import describe_look_alike
+from histio.wire import equal, quote
 
 
 class Path(NamedTuple):
@@ -27,6 +29,11 @@ class Path(NamedTuple):
         """The path to an entry of the *ledger* at this path, by its indices; None: that record lacks it."""
         steps = [() if place is None or not ledger.many else (place,) for place in (given, stored)]
         return Path((*self.given, *steps[0]), (*self.stored, *steps[1]))
+
+    @property
+    def pointer(self) -> str:
+        """The pointer into the given record; to an entry that only the stored one has, by its index there."""
+        return pointer(*self.given, *self.stored[len(self.given) :])
 
 
 START = Path()
@@ -52,6 +59,17 @@ class Mismatch:
     given: Any = None
     stored: Any = None
     member: str = ONLY_DUMPED
+
+    def to_wire(self) -> tuple[Any, Any]:
+        """The given and the stored value in wire form."""
+        return self._to_wire(self.given), self._to_wire(self.stored)
+
+    def _to_wire(self, value: Any) -> Any:
+        if value is None or self.what == "order":
+            return value
+        if self.what == "value":
+            return value if self.member == ONLY_DUMPED else dump_value(self.table, self.member, value)
+        return dump(self.table, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +135,10 @@ class Comparison:
         for place, entry in enumerate(theirs):
             if place not in matched:
                 yield Mismatch("only stored", table, path.entry(ledger, None, place), stored=entry)
-        if ledger.keeps_sequence and self._is_misplaced(ledger, ours, theirs, places):
-            yield Mismatch("order", table, path, _labels(ledger, ours), _labels(ledger, theirs))
+        if ledger.keeps_sequence and self.is_misplaced(ledger, ours, theirs, places):
+            yield Mismatch("order", table, path, list_labels(ledger, ours), list_labels(ledger, theirs))
 
-    def _is_misplaced(
+    def is_misplaced(
         self, ledger: Ledger, given: list[Values], stored: list[Values], places: list[int | None]
     ) -> bool:
         """Whether the entries that both have are in another order."""
@@ -137,6 +155,16 @@ class Comparison:
         return match(ledger, given, stored, alike, strict=self.strict)
 
 
+def contrast(given: object, stored: object, sides: tuple[str, str], *, none: str = "null") -> str:
+    """Two different values with the names of their sides, such as ``file 7, database 29``.
+
+    *none*: the text for None.
+    """
+    ours, theirs = (none if value is None else quote(value) for value in (given, stored))
+    difference = describe_look_alike(given, stored, sides)
+    return f"{sides[0]} {ours}, {sides[1]} {theirs}{f' ({difference})' if difference else ''}"
+
+
 def _same_rows(table: Table, given: Values, stored: Values) -> set[str]:
     """The slugs of *given* that need no comparison, because the deciding slug equals the stored one."""
     return {
@@ -148,7 +176,7 @@ def _same_rows(table: Table, given: Values, stored: Values) -> set[str]:
     }
 
 
-def _labels(ledger: Ledger, entries: list[Values]) -> list[Any]:
+def list_labels(ledger: Ledger, entries: list[Values]) -> list[Any]:
     """What identifies each of the *entries*, in wire form; of several members, a list of their values."""
     members = key_members(ledger)
     labels = [

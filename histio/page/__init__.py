@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, is_same_file, target
+from collections.abc import Iterable
+
+from histio.files import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINE_BYTES,
+    FilePath,
+    Limits,
+    is_same_file,
+    list_files,
+    target,
+)
 from histio.history import History
 from histio.page.content import build_content
 from histio.page.gather import gather
@@ -14,7 +25,7 @@ __all__ = ["report_page"]
 
 
 def report_page(
-    source: FilePath | History,
+    source: FilePath | Iterable[FilePath] | History,
     out: FilePath,
     /,
     *,
@@ -33,31 +44,34 @@ def report_page(
     ``histio[report]``.
 
     Args:
-        source: A file, as `History.import_file` takes it, or a history, whose database is read. Invalid runs
-            of a file are counted, and otherwise left out.
+        source: A file or several files, as `History.import_file` takes them, or a history, whose database is
+            read. Invalid runs of a file are counted, and otherwise left out; a run that comes several times
+            is counted each time.
         out: A path, a URL (requires ``histio[urls]``), an open binary file, or ``-`` for standard output. The
             file appears once it is complete.
         history: A history with the kinds of the file; None: the bundled kinds.
         imported: The report of an import, to list its problems and warnings; None: no list.
         overwrite: Whether to replace an existing file.
-        max_bytes: The maximum size of the uncompressed file.
+        max_bytes: The maximum size of each uncompressed file.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream counts as invalid.
         max_depth: The maximum depth of nested objects and lists in a run; a deeper line counts as invalid.
 
     Raises:
-        DocumentError: The file is not a history, or is damaged.
+        DocumentError: A file is not a history, or is damaged.
         ExportError: The format cannot hold some rows of the database.
         FileExistsError: *out* exists, and *overwrite* is false.
         ImportError: Jinja2 is not installed.
-        OSError: The file cannot be read, or the report cannot be written.
-        ValueError: *source* and *out* are the same file, or a limit is not a positive integer.
+        OSError: A file cannot be read, or the report cannot be written.
+        ValueError: *source* and *out* are the same file, two files are the same, there are no files, or a
+            limit is not a positive integer.
     """
     load_jinja()
     limits = Limits(max_bytes, max_line_bytes, max_depth)
-    if is_same_file(source, out):
+    contents = source if isinstance(source, History) else list_files(source)
+    if not isinstance(contents, History) and any(is_same_file(path, out) for path in contents):
         raise ValueError("out: the report would replace the file that it is about")
     kinds_from = source if isinstance(source, History) else history or History()
     with target(out, compression=None, overwrite=overwrite) as file, Sums() as sums:
-        gathered = gather(source, kinds_from, sums, limits)
+        gathered = gather(contents, kinds_from, sums, limits)
         for piece in render(build_content(gathered, sums, kinds_from, imported)):
             file.write(piece)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import html
+import json
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import Any
 
 from histio.history import History
@@ -14,10 +17,10 @@ from histio.page.figures import format_number, path_to_title, shorten, to_title
 from histio.page.gather import FINDINGS, GatheredHistory, GatheredKind
 from histio.page.totals import Sums
 from histio.redact import redact
-from histio.report import KEPT, ImportReport, Problem, list_outcomes
+from histio.report import KEPT, ImportReport, Problem, Revision, list_outcomes
 
 _LONGEST_MESSAGE = 300
-_PROBLEM_BYTES = 1_000_000  # for the list of problems and warnings
+_LIST_BYTES = 1_000_000  # for the lists of changes, which take half of it at most, and of problems
 _ROW_BYTES = 120  # markup of a row
 
 
@@ -110,7 +113,9 @@ def _rules(kind: GatheredKind) -> Iterator[dict[str, Any]]:
 
 def _import(report: ImportReport) -> dict[str, Any]:
     outcomes = list_outcomes(report)
-    problems = list(_fit_on_page(map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])))
+    changes = _fit_on_page(map(_change, report.revisions), _LIST_BYTES // 2)
+    found = map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])
+    problems = _fit_on_page(found, _LIST_BYTES - sum(map(_size, changes)))
     return {
         "dry_run": report.dry_run,
         "truncated": report.truncated,
@@ -125,27 +130,46 @@ def _import(report: ImportReport) -> dict[str, Any]:
         "left_out": _format_count(report.problem_count + report.warning_count - len(problems)),
         "codes": sorted({problem["code"] for problem in problems}),
         "problems": problems,
+        "change_count": _format_count(report.revision_count),
+        "unlisted_changes": _format_count(report.revision_count - len(changes)),
+        "changes": [(run, list(rows)) for run, rows in groupby(changes, itemgetter("run"))],
     }
 
 
-def _fit_on_page(problems: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
-    """As many of the first *problems* as the page has room for."""
-    taken = 0
-    for problem in problems:
-        texts = (html.escape(text).encode("utf-8", "replace") for text in problem.values())
-        taken += _ROW_BYTES + sum(map(len, texts))
-        if taken > _PROBLEM_BYTES:
-            return
-        yield problem
+def _fit_on_page(rows: Iterable[dict[str, str]], room: int) -> list[dict[str, str]]:
+    """As many of the first *rows* of a list as *room* bytes of the page hold."""
+    sizes = accumulate(map(_size, rows := list(rows)))
+    return [row for row, size in zip(rows, sizes, strict=True) if size <= room]
+
+
+def _size(row: dict[str, str]) -> int:
+    """The bytes that a *row* takes on the page."""
+    return _ROW_BYTES + sum(len(html.escape(text).encode("utf-8", "replace")) for text in row.values())
 
 
 def _problem(problem: Problem) -> dict[str, str]:
-    line = "" if problem.line is None else f"line {problem.line}"
+    line = None if problem.line is None else f"line {problem.line}"
+    place = ", ".join(filter(None, [problem.file, line]))
     hint = f" ({problem.hint})" if problem.hint else ""
     return {
         "severity": problem.severity,
         "code": problem.code,
         "run": shorten(" ".join(filter(None, [problem.kind, problem.uuid]))),
-        "place": shorten(" ".join(filter(None, [line, problem.pointer]))),
+        "place": shorten(" ".join(filter(None, [place, problem.pointer]))),
         "message": shorten(f"{problem.message}{hint}", _LONGEST_MESSAGE),
     }
+
+
+def _change(revision: Revision) -> dict[str, str]:
+    return {
+        "run": shorten(f"{revision.kind} {revision.uuid}"),
+        "place": shorten(revision.pointer),
+        "stored": _show(revision.stored),
+        "given": _show(revision.given),
+    }
+
+
+def _show(value: Any) -> str:
+    """The JSON of *value*, shortened; None: the member is null, or there is no such entry."""
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return shorten(text, _LONGEST_MESSAGE)

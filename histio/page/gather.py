@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from histio.comparing.positions import Locator
 from histio.exporting.pages import export_runs
-from histio.files import FilePath, Limits, Source, check_damage, reading
+from histio.files import FilePath, Limits
 from histio.files.raw_runs import UnreadableLine
+from histio.files.several import open_files
 from histio.history import History
 from histio.importing.parse import Reader
 from histio.kinds.auditing import apply_rule
@@ -160,9 +161,9 @@ class GatheredHistory:
     """The contents of a report.
 
     Attributes:
-        name: The file's name, or "a database".
-        version: The version of its format.
-        exported_at: The time of the export, as the file says; None: unknown.
+        name: The name of the file or files, or "a database".
+        version: The version of the format.
+        exported_at: The time of the export, as the file says; None: unknown, or there are several files.
         kinds: The runs, by kind.
         invalid: The number of invalid lines and runs, which are not counted otherwise.
     """
@@ -174,19 +175,21 @@ class GatheredHistory:
     invalid: int = 0
 
 
-def gather(source: FilePath | History, history: History, sums: Sums, limits: Limits) -> GatheredHistory:
-    """Read all runs of a file or a database.
+def gather(
+    source: Sequence[FilePath] | History, history: History, sums: Sums, limits: Limits
+) -> GatheredHistory:
+    """Read all runs of files or of a database.
 
     Args:
-        source: A file, or the history whose database is read.
+        source: Files, or the history whose database is read.
         history: Its kinds are those of the *source*.
         sums: Where totals by slug and by day are kept.
-        limits: The limits for a file.
+        limits: The limits for each file.
 
     Raises:
-        DocumentError: The file is not a history, or is damaged.
+        DocumentError: A file is not a history, or is damaged.
         ExportError: The format cannot hold some rows.
-        OSError: The file cannot be read.
+        OSError: A file cannot be read.
     """
     numbers = itertools.count()
     kinds = [GatheredKind(kind, sums, numbers) for kind in history.bound.kinds]
@@ -196,27 +199,28 @@ def gather(source: FilePath | History, history: History, sums: Sums, limits: Lim
                 for record in export_runs(connection, each.kind):
                     each.add(record)
         return GatheredHistory("a database", history.version, None, kinds)
-    return _gather_file(source, history, kinds, limits)
+    return _gather_files(source, history, kinds, limits)
 
 
-def _gather_file(
-    path: FilePath, history: History, kinds: list[GatheredKind], limits: Limits
+def _gather_files(
+    paths: Sequence[FilePath], history: History, kinds: list[GatheredKind], limits: Limits
 ) -> GatheredHistory:
     bound = history.bound
     by_name = {each.kind.name: each for each in kinds}
-    source = Source(path, max_bytes=limits.max_bytes)
-    with reading(source, bound.gate, bound.kinds, limits) as file:
-        name, exported_at = PurePath(source.name).name, file.header.get("exported_at")
-        found = GatheredHistory(name, file.version, exported_at, kinds)
-        reader = Reader(bound, file.version, {})
-        for item in file.items():
+    with open_files(paths, bound.gate, bound.kinds, limits) as files:
+        first, *others = files.parts
+        name, exported_at = PurePath(first.source.name).name, first.file.header.get("exported_at")
+        if others:
+            name, exported_at = f"{name} and {len(others):,} more", None
+        found = GatheredHistory(name, files.version, exported_at, kinds)
+        reader = Reader(bound, files.version, {})
+        for item in files.items():
             if isinstance(item, UnreadableLine) or not (
                 reader.accepts(item) or reader.read(item).well_formed
             ):
                 found.invalid += 1
                 continue
-            record, _ = bound.versions.upgrade(item.kind, item.record, file.version)
+            record, _ = bound.versions.upgrade(item.kind, item.record, item.version or files.version)
             kind = by_name[item.kind]
             kind.add(record, item.place(kind.kind.collection))
-        check_damage(file)
     return found

@@ -294,16 +294,16 @@ def test_a_run_whose_project_is_unknown_is_no_duplicate_of_another(full):
 @pytest.mark.parametrize(
     ("members", "conflict"),
     [
-        ({"title": "New"}, "/title is 'New', stored 'A study'"),
-        ({"trials": []}, "/trials lacks the stored entry first 1"),
-        ({"trials": [trial(), trial("last one")]}, "/trials/1 is not stored"),
-        ({"trials": [trial(score=4)]}, "/trials/0/score is 4, stored 3"),
+        ({"title": "New"}, "/title: document 'New', database 'A study'"),
+        ({"trials": []}, "/trials: only in the database: first 1"),
+        ({"trials": [trial(), trial("last one")]}, "/trials/1: only in the document"),
+        ({"trials": [trial(score=4)]}, "/trials/0/score: document 4, database 3"),
         (
             {"trials": [trial(values=[{"value": 2}])]},
-            "/trials/0/values lacks the entry stored at /trials/0/values/1",
+            "/trials/0/values/1: only in the database",
         ),
-        ({"base": named("Acme", 1)}, "/base is .*Acme.*stored .*acme"),
-        ({"sample": None}, "/sample is None, stored .*north"),
+        ({"base": named("Acme", 1)}, "/base: document .*Acme.*database .*acme"),
+        ({"sample": None}, "/sample: document null, database .*north"),
     ],
 )
 def test_verify_update_and_diff_see_the_same(full, tmp_path, members, conflict):

@@ -432,7 +432,7 @@ def test_a_member_that_is_only_dumped_does_not_take_over_the_one_that_is_read(sq
     assert codes_of(again.problems) == [("/runs/0/uuid", "duplicate")]
     assert "Duplicate UUID: " in again.problems[0].message
     changed = history.import_document(document(given | {"total": 6}), on_duplicate="verify")
-    assert "/total is 6, stored 5" in changed.problems[0].message
+    assert "/total: document 6, database 5" in changed.problems[0].message
 
 
 # --- styles of mapping -----------------------------------------------------------------------------------

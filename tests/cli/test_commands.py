@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -24,9 +25,11 @@ from histio.cli.exit_codes import ExitCode
 from histio.cli.printing import escape
 from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
-from tests.support.bakery import assembly_run, document, number, production_run, stock
+from tests.support.bakery import assembly_run, consumption, document, number, production_run, stock
 from tests.support.databases import SERVERS
 from tests.support.mapping_styles import listening
+
+SUMS = {"total_ingredient_cost": "2.5000", "per_unit_cost": "0.0272"}
 
 HOSTILE = "\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
 
@@ -48,8 +51,7 @@ def database(path, *, catalog=True, runs=None):
 def made(tmp_path_factory):
     """A folder with a bakery that has runs, a branch that has none, and an export of the bakery."""
     folder = tmp_path_factory.mktemp("made")
-    sums = {"total_ingredient_cost": "2.5000", "per_unit_cost": "0.0272"}
-    runs = [production_run(n, produced_at=f"2025-12-{n + 1:02}T10:00:00Z", **sums) for n in range(5)]
+    runs = [production_run(n, produced_at=f"2025-12-{n + 1:02}T10:00:00Z", **SUMS) for n in range(5)]
     assembly = assembly_run(1, total_component_cost="4.6760", per_unit_cost="0.9352")
     database(folder / "bakery.db", runs=document(*runs, assembly=[assembly]))
     database(folder / "branch.db")
@@ -154,7 +156,7 @@ def test_a_run_that_the_format_cannot_hold_fails_and_tells_what_leaves_it_out(sp
     code, printed, errors = run(f"export out.jsonl {BAKERY}")
     assert (code, printed) == (1, "")
     assert f"/produced_at: production_run {number(2)}" in errors
-    assert errors.endswith("To leave these runs out, run histio export --skip-unreadable.\n")
+    assert errors.endswith("To leave these runs out, export or copy with --skip-unreadable.\n")
     assert not Path("out.jsonl").exists()
 
 
@@ -298,11 +300,108 @@ def file_of(*runs, name="new.json"):
     return name
 
 
+def test_several_files_are_one_import(home, run):
+    assert run(f"export later.jsonl --differs-from history.jsonl {BAKERY}")[0] == 0
+    file = file_of(production_run(8), production_run(9, recipe_slug="gone"))
+    command = f"import later.jsonl {file} history.jsonl --rejects rejects.jsonl --report page.html {BRANCH}"
+    code, printed, _ = run(command)
+    assert code == ExitCode.REJECTS
+    assert f"{file}: /production_runs/1/recipe_slug: Recipe not found: gone" in printed
+    assert "run histio references FILE --url" in printed
+    assert '"file": "new.json"' in Path("rejects.jsonl").read_text()
+    page = Path("page.html").read_text()
+    assert f"{file} and 2 more" in page
+    assert f"<td>{file} /production_runs/1/recipe_slug</td>" in page
+    assert list(map(len, runs_of("sqlite:///branch.db"))) == [6, 1]
+    [problem] = json.loads(run(f"import history.jsonl {file} --json {BRANCH}")[1])["problems"]
+    assert problem["file"] == file
+
+
+def test_if_one_of_several_files_is_damaged_it_is_named_and_nothing_is_imported(home, run):
+    whole = Path("history.jsonl").read_bytes()
+    Path("cut.jsonl").write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])
+    code, _, errors = run(f"import history.jsonl cut.jsonl {BRANCH}")
+    assert (code, "cut.jsonl, line 7: The stream ends after line 7" in errors) == (ExitCode.BAD, True)
+    assert list(map(len, runs_of("sqlite:///branch.db"))) == [0, 0]
+    code, printed, _ = run(f"import history.jsonl cut.jsonl --allow-truncated {BRANCH}")
+    assert code == ExitCode.REJECTS
+    assert "A file is damaged, as the warnings say: it was imported up to the damage." in printed
+
+
+@pytest.mark.parametrize("files", ["history.jsonl ./history.jsonl", "- history.jsonl -"])
+def test_the_same_file_twice_is_wrong_usage(home, run, files, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.BytesIO(Path("history.jsonl").read_bytes()))
+    code, _, errors = run(f"import {files} {BRANCH}")
+    assert (code, "two of the files are the same: " in errors) == (ExitCode.USAGE, True)
+
+
 def test_a_dry_run_tells_the_same_and_writes_nothing(home, run):
     file = file_of(production_run(1), production_run(2, recipe_slug="cookie"))
     trial, real = (run(f"import {file} {options} --json {BRANCH}") for options in ("--dry-run", ""))
     assert trial[0] == real[0] == ExitCode.REJECTS
     assert json.loads(trial[1]) | {"dry_run": False} == json.loads(real[1])
+
+
+CHANGES = f"""
+Changes: 4 in 2 runs
+  production_run {number(1)}
+    /actual_yield: 92 → 7
+    /consumptions/0/total_cost: '2.5000' → '2.6000'
+  production_run {number(2)}
+    /notes: 'Test batch' → nothing
+    /consumptions/0: {{'created_at'}} → nothing
+"""
+
+
+def test_an_update_shows_what_it_changes_before_and_after(home, run):
+    entry = consumption(1_000_001, total_cost="2.6000")
+    file = file_of(
+        production_run(1, produced_at="2025-12-02T10:00:00Z", **SUMS, actual_yield=7, consumptions=[entry]),
+        production_run(2, produced_at="2025-12-03T10:00:00Z", **SUMS, notes=None, consumptions=[]),
+        production_run(3, produced_at="2025-12-04T10:00:00Z", **SUMS),
+    )
+    trial, real = (run(f"import {file} --on-duplicate update {each} {BAKERY}") for each in ("--dry-run", ""))
+    assert trial[0] == real[0] == ExitCode.DONE
+    assert trial[1].startswith(real[1].removesuffix("\nDone.\n"))
+    assert CHANGES in re.sub(r"\{'created_at'.*\}", "{'created_at'}", real[1])
+
+
+def test_the_changes_of_twenty_runs_are_shown_and_the_others_are_counted(home, run):
+    with History("sqlite:///branch.db") as history:
+        history.import_document(document(*(production_run(n) for n in range(1, 31))))
+    many = [consumption(1_000 + n) for n in range(25)]
+    file = file_of(
+        production_run(1, consumptions=many), *(production_run(n, notes=None) for n in range(2, 31))
+    )
+    code, printed, _ = run(f"import {file} --on-duplicate update --dry-run {BRANCH}")
+    assert (code, "Changes: 55 in 30 runs\n" in printed) == (0, True)
+    assert printed.count("    /") == 20 + 19
+    assert "    … and 6 more\n" in printed
+    assert "  … and 10 more runs with 10 changes\n" in printed
+    report = json.loads(run(f"import {file} --on-duplicate update --dry-run --json {BRANCH}")[1])
+    assert (len(report["revisions"]), report["revision_count"]) == (55, 55)
+    assert run(f"import {file} --on-duplicate update --quiet {BRANCH}") == (0, "", "")
+
+
+def test_the_changes_of_one_run_that_a_report_does_not_list_are_counted(home, run):
+    entries = [consumption(1_000 + n) for n in range(1_100)]
+    with History("sqlite:///branch.db") as history:
+        history.import_document(document(production_run(1, consumptions=entries)))
+    file = file_of(production_run(1, consumptions=[]))
+    printed = run(f"import {file} --on-duplicate update {BRANCH}")[1]
+    assert "    … and 980 more\n  … and 100 more changes\n" in printed
+
+
+def test_changes_have_colours_on_a_terminal(home, run, monkeypatch):
+    with History("sqlite:///branch.db") as history:
+        history.import_document(document(production_run(1)))
+    file = file_of(production_run(1, notes="cafe\u0301 " + "x" * 100))
+    command = f"import {file} --on-duplicate update --dry-run {BRANCH}"
+    plain = run(command)[1]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = run(command)[1]
+    assert "\x1b[31m'Test batch'\x1b[0m → \x1b[32m'cafe" in coloured
+    assert click.unstyle(coloured).split() == plain.split()
 
 
 def test_rejected_runs_are_told_by_code_with_hints_and_with_what_to_do(home, run):
@@ -454,7 +553,9 @@ def test_verify_tells_what_a_database_lacks_or_has_otherwise(home, run):
         history.import_document(document(changed), on_duplicate="update")
     code, printed, errors = run(f"verify history.jsonl {BAKERY}")
     assert code == ExitCode.BAD
-    assert f"production_run {number(1)}:\n  /notes: 'Test batch' → 'new'\n" in printed.replace('"', "'")
+    assert f"production_run {number(1)}:\n  /notes: file 'Test batch', database 'new'\n" in printed.replace(
+        '"', "'"
+    )
     code, printed, errors = run(f"verify history.jsonl {BRANCH}")
     assert (code, printed.count("only in history.jsonl"), errors) == (1, 6, "6 runs differ or are missing.\n")
 
@@ -467,6 +568,28 @@ def test_what_a_database_has_beyond_a_file_is_told_by_diff_alone(home, run):
     assert (code, printed.count("only in the database")) == (1, 4)
     assert run("diff some.jsonl history.jsonl")[1].count("only in history.jsonl") == 4
     assert run("diff history.jsonl history.jsonl") == (0, "", "No differences.\n")
+
+
+@pytest.mark.parametrize(
+    ("sides", "shown"),
+    [
+        ("a.json b.json", "a.json 'new', b.json 'Test batch'"),
+        ("one/a.json two/b.json", "a.json 'new', b.json 'Test batch'"),
+        ("one/a.json two/a.json", "one/a.json 'new', two/a.json 'Test batch'"),
+        (f"a.json {BAKERY}", "file 'new', database 'Test batch'"),
+    ],
+)
+def test_differences_name_both_sides(home, run, sides, shown):
+    for folder in ("one", "two"):
+        Path(folder).mkdir()
+    stored = kept("sqlite:///bakery.db")
+    [first, *others] = stored["production_runs"]
+    changed = stored | {"production_runs": [first | {"notes": "new"}, *others]}
+    for name in ("a.json", "one/a.json"):
+        Path(name).write_text(json.dumps(changed))
+    for name in ("b.json", "two/a.json", "two/b.json"):
+        Path(name).write_text(json.dumps(stored))
+    assert run(f"diff {sides}")[1] == f"production_run {first['uuid']}:\n  /notes: {shown}\n"
 
 
 def test_an_inspection_tells_what_is_in_a_file(home, run):

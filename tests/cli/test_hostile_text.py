@@ -123,6 +123,19 @@ def test_what_is_printed_as_json_has_the_same_value(home, capsys):
     assert any(HOSTILE in problem["pointer"] for problem in shown)
 
 
+def test_changes_of_an_update_never_steer_a_terminal_and_markup_is_shown_as_it_is(home, capsys):
+    with histio.History("sqlite:///branch.db") as history:
+        history.import_document(document(production_run(1), production_run(2, notes=SHORT[:-1])))
+    runs = [production_run(1, notes=MARKUP[:28]), production_run(2, notes=HOSTILE[1:97], consumptions=[])]
+    lines = [{"header": {"version": "1.0", "sealed": False}}, *({"production_run": run} for run in runs)]
+    (home / "a.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    cli.main(shlex.split("import a.jsonl --url sqlite:///branch.db --on-duplicate update --dry-run"))
+    printed = capsys.readouterr().out
+    assert f"/notes: 'Test batch' → {MARKUP[:28]!r}" in printed
+    assert f"/notes: {SHORT[:-1]!r} → " in printed
+    assert {char for char in printed if not char.isprintable()} == {"\n"}
+
+
 def test_markup_is_shown_as_it_is(home, capsys):
     (home / "a.json").write_bytes(CONTENTS["slugs"])
     cli.main(["references", "a.json"])

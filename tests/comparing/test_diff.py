@@ -562,9 +562,9 @@ def test_a_difference_reads_like_a_sentence():
     assert lacking == f"production_run {number(2)}: only in a"
     first, *lines = changed.splitlines()
     assert first == f"production_run {number(1)}:"
-    assert lines[0] == "  /num_batches: 2 → 3"
-    assert lines[1].startswith("  /notes: nothing → 'xxx")
-    assert lines[2].startswith("  /consumptions/0: {")
+    assert lines[0] == "  /num_batches: a 2, b 3"
+    assert lines[1].startswith("  /notes: a nothing, b 'xxx")
+    assert lines[2].startswith("  /consumptions/0: a {")
     assert max(map(len, lines)) < 200
 
 

@@ -276,6 +276,18 @@ def test_the_format_has_every_member_in_its_order_and_tells_whether_it_is_requir
     assert [name for name, required in told.items() if required == "yes"] == rule["required"]
 
 
+def test_the_format_has_every_member_of_the_catalog_in_its_order():
+    members = {
+        kind.strip("`"): [each.strip("`") for each in required.split(", ")]
+        for _, kind, required in PAGES["format.md"].table("The catalog")
+    }
+    assert list(members) == list(histio.History().catalog)
+    for kind, required in members.items():
+        rule = SCHEMA["$defs"][kind]
+        assert rule["required"] == required
+        assert list(rule["properties"]) == [*required, "uuid", "created_at", "updated_at"]
+
+
 def test_the_limits_are_those_of_imports():
     shown = {option.strip("`"): limit for option, limit, _ in PAGES["security.md"].table("Limits")}
     assert shown == {

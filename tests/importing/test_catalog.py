@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 
 import pytest
-import sqlalchemy as sa
 
 from histio import Counts, History
-from histio.models import Base, FinishedUnit, Ingredient, Recipe
 from tests.support.bakery import ASSEMBLY, TIME, document, number, production_run
-from tests.support.reports import codes_of, outcomes, rows
 from tests.support.catalogs import COLLECTIONS, write
+from tests.support.reports import outcomes
 
 ROWS = {
     "ingredients": [

@@ -101,6 +101,8 @@ def from_stream(history, given, folder, **options):
 
 
 WAYS = [from_dict, from_document, from_stream]
+SIDES = {from_dict: "document", from_document: "file", from_stream: "file"}
+"""What messages call the side that the runs come from."""
 
 
 GIVEN = document(of(1), of(2, "loud run"), of(3, None, "loud line"), of(4, "quiet", "QUIET"))
@@ -121,7 +123,7 @@ def test_what_a_trigger_makes_of_an_imported_value_is_a_warning(loud, tune, tmp_
     ]
     run_warning, line_warning = report.warnings
     assert run_warning.pointer.endswith("/note")
-    assert run_warning.message.endswith("/note is 'loud run', stored 'LOUD RUN'")
+    assert run_warning.message.endswith(f"/note: {SIDES[way]} 'loud run', database 'LOUD RUN'")
     assert line_warning.pointer.endswith("/lines/0/note")
     assert dry.to_dict() | {"dry_run": False} == report.to_dict()
 
@@ -182,7 +184,7 @@ def test_another_value_than_the_database_computes_is_a_warning(create, tune, ful
     given = document(*({"id": n, "number": n, "double": double} for n, double in [(1, 2), (2, 5), (3, 6)]))
     report = history.import_document(given)
     assert (report.imported, [problem.pointer for problem in report.warnings]) == (3, ["/runs/1/double"])
-    assert report.warnings[0].message.endswith("/double is 5, stored 4")
+    assert report.warnings[0].message.endswith("/double: document 5, database 4")
     changed = document({"id": 1, "number": 4, "double": 7}, {"id": 3, "number": 3, "double": 7})
     report = history.import_document(changed, on_duplicate="update")
     assert (report.updated, report.skipped) == (1, 1)

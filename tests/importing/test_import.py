@@ -359,12 +359,12 @@ class TestVerify:
         report = stored.import_document(document(run), on_duplicate="verify")
         assert codes_of(report.problems) == [("/production_runs/0", "conflict")]
         for named in (
-            "/num_batches is 3, stored 2",
-            "/notes is None",
+            "/num_batches: document 3, database 2",
+            "/notes: document null, database 'Test batch'",
             "/finished_unit_slug",
             "/consumptions/0/unit",
-            "/consumptions/1 is not stored",
-            f"lacks the stored entry {number(8)}",
+            "/consumptions/1: only in the document",
+            f"/consumptions: only in the database: {number(8)}",
         ):
             assert named in report.problems[0].message
 
@@ -609,7 +609,7 @@ def test_ledger_order_is_content_to_verify(history):
     report = history.import_document(
         document(production_run(1, consumptions=entries[::-1])), on_duplicate="verify"
     )
-    assert "/consumptions is in another order" in report.problems[0].message
+    assert "/consumptions: in another order in the database" in report.problems[0].message
 
 
 def test_a_document_verifies_against_what_its_own_import_wrote(history):
@@ -622,8 +622,8 @@ def test_a_conflict_shows_values_as_they_look_on_the_wire(history):
     history.import_document(document(production_run(1)))
     run = production_run(1, produced_at="2025-12-08T10:00:01Z", per_unit_cost="1")
     [problem] = history.import_document(document(run), on_duplicate="verify").problems
-    assert "/produced_at is '2025-12-08T10:00:01Z', stored '2025-12-08T10:00:00Z'" in problem.message
-    assert "/per_unit_cost is '1.0000', stored '0.0571'" in problem.message
+    assert "/produced_at: document '2025-12-08T10:00:01Z', database '2025-12-08T10:00:00Z'" in problem.message
+    assert "/per_unit_cost: document '1.0000', database '0.0571'" in problem.message
 
 
 def test_check_frees_the_uuids_of_runs_that_will_not_go_in(history):

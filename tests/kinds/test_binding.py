@@ -61,10 +61,10 @@ def test_what_differs_is_named_at_its_place_on_the_wire(sqlite_of):
     [problem] = history.import_document(orders(changed), on_duplicate="verify").problems
     assert problem.code == "conflict"
     for pointer in (
-        "/total is '5.26'",
-        "/tags is ['old']",
-        "/lines/0/serials lacks the entry stored at /lines/0/serials/1",
-        "/shipment lacks the entry stored at /shipment",
+        "/total: document '5.26', database '",
+        "/tags: document ['old'], database [",
+        "/lines/0/serials/1: only in the database",
+        "/shipment: only in the database",
     ):
         assert pointer in problem.message
 

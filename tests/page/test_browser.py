@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import histio
-from histio import ImportReport, Problem
-from tests.support.bakery import assembly_run, document
+from histio import ImportReport, Problem, Revision
+from tests.support.bakery import assembly_run, document, number
 from tests.support.pages import (
     HOSTILE,
     HOSTILE_HISTORY,
@@ -53,6 +53,11 @@ PROBLEMS = ImportReport(
     warnings=tuple(Problem("warning", "audit", f"Odd number {n}.", "/y", hint="Öfen") for n in range(4)),
     problem_count=3,
     warning_count=4,
+    revisions=tuple(
+        Revision("production_run", number(n // 3), "/notes", "Test batch " * n, {"x": ["y" * 90] * n})
+        for n in range(40)
+    ),
+    revision_count=40,
 )
 
 

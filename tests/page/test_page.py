@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import histio
-from histio import BindingError, DocumentError, History, ImportReport, Problem, ProductionRunSchema
+from histio import BindingError, DocumentError, History, ImportReport, Problem, ProductionRunSchema, Revision
 from histio.files.limits import Limits
 from histio.kinds.audits import Sum
 from histio.kinds.charts import Compare
@@ -404,13 +404,25 @@ def test_runs_of_wrong_form_are_not_counted_and_the_page_says_so(tmp_path):
     assert seen.table("Runs by day")[1:] == [["2025-01-02", "1"]]
 
 
+def test_several_files_are_added_up_whatever_their_versions(sqlite_of, tmp_path):
+    paths = [tmp_path / name for name in ("a.json", "b.json", "c.json")]
+    for path, runs in zip(paths, ([run(1)], [run(2), run(3) | {"num_batches": "two"}], []), strict=True):
+        path.write_text(json.dumps(document(*runs)))
+    seen = page(paths, tmp_path)
+    assert "a.json and 2 more" in seen.text
+    assert "1 line or run of the file is invalid and not counted here." in seen.text
+    assert seen.table("Runs by day")[1:] == [["2025-01-02", "1"], ["2025-01-03", "1"]]
+    with pytest.raises(ValueError, match="the report would replace the file"):
+        histio.report_page(paths, paths[1], overwrite=True)
+
+
 @pytest.mark.slow
 def test_an_imports_problems_are_listed(tmp_path):
     problems = [
         Problem("error", "schema", "Unknown field.", "/production_runs/0/oven", "production_run", number(1))
     ]
     warnings = [
-        Problem("warning", "unknown-reference", "No.", "/x", line=3, hint="did you mean flour?")
+        Problem("warning", "unknown-reference", "No.", "/x", line=3, hint="did you mean flour?", file="b")
     ] * 1200
     report = ImportReport(
         imported=4, problems=tuple(problems), warnings=tuple(warnings), problem_count=1, warning_count=1200
@@ -420,9 +432,30 @@ def test_an_imports_problems_are_listed(tmp_path):
     assert rows[0] == [
         "error", "schema", "Unknown field.", "/production_runs/0/oven", f"production_run {number(1)}",
     ]  # fmt: skip
-    assert rows[1] == ["warning", "unknown-reference", "No. (did you mean flour?)", "line 3 /x", ""]
+    assert rows[1] == ["warning", "unknown-reference", "No. (did you mean flour?)", "b, line 3 /x", ""]
     assert len(rows) == 1001
     assert "Not listed: 200 more." in seen.text
+
+
+@pytest.mark.slow
+def test_an_imports_changes_are_listed_by_run(tmp_path):
+    of_runs = [
+        Revision("production_run", number(1), "/notes", None, "new"),
+        Revision("production_run", number(1), "/consumptions/0", {"unit": "kg"}, None),
+        Revision("production_run", number(2), "/actual_yield", 92, 7),
+    ]
+    report = ImportReport(updated=2, revisions=tuple(of_runs), revision_count=1_203)
+    seen = page(document(), tmp_path, imported=report)
+    assert seen.tables["Changes"] == [
+        ["Member", "Before", "After"],
+        [f"production_run {number(1)}"],
+        ["/notes", "nothing", '"new"'],
+        ["/consumptions/0", '{"unit": "kg"}', "nothing"],
+        [f"production_run {number(2)}"],
+        ["/actual_yield", "92", "7"],
+    ]
+    assert "Not listed: 1\u202f200 more." in seen.text
+    assert "Changes" not in page(document(), tmp_path, imported=SOME).tables
 
 
 SOME = ImportReport(
@@ -515,8 +548,14 @@ def test_a_page_is_never_larger_than_two_megabytes(tmp_path):
         number(1),
         5,
     )
+    revision = Revision("production_run", number(1), "/notes", "é" * 500, '"' * 500)
     report = ImportReport(
-        problems=(problem,) * 1000, warnings=(problem,) * 1000, problem_count=1000, warning_count=1000
+        problems=(problem,) * 1000,
+        warnings=(problem,) * 1000,
+        problem_count=1000,
+        warning_count=1000,
+        revisions=(revision,) * 1000,
+        revision_count=1000,
     )
     (tmp_path / "history.json").write_text(json.dumps(document(*runs, assembly=assembly)))
     histio.report_page(tmp_path / "history.json", tmp_path / "page.html", imported=report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import histio
-from histio import History, ImportReport, Problem, ProductionRunSchema
+from histio import History, ImportReport, Problem, ProductionRunSchema, Revision
 from histio.kinds.audits import AtMost
 from histio.kinds.charts import Compare
 from tests.support.bakery import (
@@ -92,8 +92,13 @@ def hostile_document():
 
 def hostile_report():
     problems = [Problem("error", "schema", text, text, text, text, hint=text) for text in HOSTILE]
+    revisions = [Revision(text, text, text, text, {text: [text]}) for text in HOSTILE]
     return ImportReport(
-        problems=tuple(problems), problem_count=len(problems), by_kind={HOSTILE[0]: histio.Counts()}
+        problems=tuple(problems),
+        problem_count=len(problems),
+        by_kind={HOSTILE[0]: histio.Counts()},
+        revisions=tuple(revisions),
+        revision_count=len(revisions),
     )
 
 

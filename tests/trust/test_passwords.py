@@ -36,6 +36,8 @@ COMMANDS = [
     ["export", "{}", "--url=sqlite:///branch.db", "--format=json", "--force"],
     ["merge", "history.jsonl", "-o", "{}"],
     ["init", "--url={}"],
+    ["copy", "--from", "{}", "--to=sqlite:///branch.db"],
+    ["copy", "--from=sqlite:///branch.db", "--to={}"],
     ["inspect", "history.jsonl", "--history={}"],
     ["{}"],
 ]

@@ -43,16 +43,23 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
     assert_type(report, histio.ImportReport)
     assert_type(report.by_kind["production_run"].withheld + report.withheld, int)
     assert_type(report.problems, tuple[histio.Problem, ...])
+    assert_type(report.revisions, tuple[histio.Revision, ...])
+    assert_type([each.pointer for each in report.revisions], list[str])
     assert_type(history.check(document), list[histio.Problem])
     report.imported = 5  # type: ignore[misc]
     history.import_document(document, kinds="production_run")
     history.import_file("runs.jsonl", kinds=("production_run", "assembly_run"))
     history.import_file("runs.jsonl", kinds=5)  # type: ignore[arg-type]
+    history.import_file(["runs.jsonl", Path("more.jsonl")])
+    history.import_file(Path().glob("*.jsonl"))
+    history.import_file([5])  # type: ignore[list-item]
+    assert_type(report.problems[0].file, str | None)
     history.import_document(document, on_duplicate="sometimes")  # type: ignore[arg-type]
 
 
 def reports(history: histio.History) -> None:
     assert_type(histio.report_page(history, "report.html", imported=histio.ImportReport()), None)
+    histio.report_page(["a.jsonl", Path("b.jsonl")], "report.html")
     histio.report_page("history.json", "report.html", history=history, overwrite=True)
     assert_type(histio.local_path("history.json", within="uploads"), Path)
 

@@ -2,11 +2,70 @@
 
 /** An instant as RFC 3339 with capital T and Z, dumped in UTC. */
 export type Timestamp = string;
-/** A UUID in hyphenated form; upper case is read and lower case written. */
-export type UUID = string;
 /** The natural key of a related row, or a snapshot of one. */
 export type Slug = string;
-/** One line of a stream: its header, one run, or its trailer. */
+/** A UUID in hyphenated form; upper case is read and lower case written. */
+export type UUID = string;
+/** One line of the receipt of imports: its header, or what was done to one run or row. */
+export type ReceiptLine =
+  | {
+      /** The first line of a receipt. */
+      receipt: {
+        /** The version of the format. */
+        version: "1.0";
+        /** The kinds that may follow. */
+        kinds: (
+          | "ingredient"
+          | "recipe"
+          | "finished_unit"
+          | "finished_good"
+          | "product"
+          | "production_run"
+          | "assembly_run"
+        )[];
+        /** Which database it is; null: any. */
+        database: string | null;
+      };
+    }
+  | {
+      /** A run or row that an import has created. */
+      created: {
+        /** The kind of the run or row. */
+        kind:
+          | "ingredient"
+          | "recipe"
+          | "finished_unit"
+          | "finished_good"
+          | "product"
+          | "production_run"
+          | "assembly_run";
+        /** What identifies it; a list if there are several members. */
+        identity: Slug | UUID;
+        /** Of its JSON as an export writes it, after the import; null: none can. */
+        sha256: string | null;
+      };
+    }
+  | {
+      /** A run or row that an import has updated. */
+      updated: {
+        /** The kind of the run or row. */
+        kind:
+          | "ingredient"
+          | "recipe"
+          | "finished_unit"
+          | "finished_good"
+          | "product"
+          | "production_run"
+          | "assembly_run";
+        /** What identifies it; a list if there are several members. */
+        identity: Slug | UUID;
+        /** Of its JSON as an export writes it, after the import; null: none can. */
+        sha256: string | null;
+        /** The record as it was before the import. */
+        before: Ingredient | Recipe | FinishedUnit | FinishedGood | Product | ProductionRun | AssemblyRun;
+      };
+    };
+/** One line of a stream: its header, one catalog row, one run, or its trailer. */
 export type StreamLine =
   | {
       /** The first line of a stream. */
@@ -15,6 +74,36 @@ export type StreamLine =
   | {
       /** The last line of a sealed stream. */
       trailer: Trailer;
+    }
+  | {
+      /** One row. */
+      ingredient: Ingredient;
+      /** Why the run was rejected; not read again. */
+      problems?: unknown[];
+    }
+  | {
+      /** One row. */
+      recipe: Recipe;
+      /** Why the run was rejected; not read again. */
+      problems?: unknown[];
+    }
+  | {
+      /** One row. */
+      finished_unit: FinishedUnit;
+      /** Why the run was rejected; not read again. */
+      problems?: unknown[];
+    }
+  | {
+      /** One row. */
+      finished_good: FinishedGood;
+      /** Why the run was rejected; not read again. */
+      problems?: unknown[];
+    }
+  | {
+      /** One row. */
+      product: Product;
+      /** Why the run was rejected; not read again. */
+      problems?: unknown[];
     }
   | {
       /** One run. */
@@ -35,10 +124,89 @@ export interface History {
   version: "1.0";
   /** When the history was exported. */
   exported_at?: Timestamp;
+  /** Ordered by slug when exported; any order is read. */
+  ingredients?: Ingredient[];
+  /** Ordered by slug when exported; any order is read. */
+  recipes?: Recipe[];
+  /** Ordered by slug when exported; any order is read. */
+  finished_units?: FinishedUnit[];
+  /** Ordered by slug when exported; any order is read. */
+  finished_goods?: FinishedGood[];
+  /** Ordered by slug when exported; any order is read. */
+  products?: Product[];
   /** Ordered by produced_at and uuid when exported; any order is read. */
   production_runs?: ProductionRun[];
   /** Ordered by assembled_at and uuid when exported; any order is read. */
   assembly_runs?: AssemblyRun[];
+}
+/** What recipes use and products contain. */
+export interface Ingredient {
+  /** Identifies the ingredient across databases. */
+  slug: Slug;
+  /** What people call the ingredient. */
+  display_name: string;
+  /** The UUID of the row where it is created; left out: a new one. */
+  uuid?: UUID;
+  /** When the row was recorded; left out: the time of the import. */
+  created_at?: Timestamp;
+  /** When the row was last changed; left out: the time of the import. */
+  updated_at?: Timestamp;
+}
+/** What production runs follow. */
+export interface Recipe {
+  /** Identifies the recipe across databases. */
+  slug: Slug;
+  /** What people call the recipe. */
+  name: string;
+  /** The UUID of the row where it is created; left out: a new one. */
+  uuid?: UUID;
+  /** When the row was recorded; left out: the time of the import. */
+  created_at?: Timestamp;
+  /** When the row was last changed; left out: the time of the import. */
+  updated_at?: Timestamp;
+}
+/** What one recipe yields. */
+export interface FinishedUnit {
+  /** Identifies the unit across databases. */
+  slug: Slug;
+  /** What people call the unit. */
+  display_name: string;
+  /** The recipe that yields the unit. */
+  recipe_slug: Slug;
+  /** The UUID of the row where it is created; left out: a new one. */
+  uuid?: UUID;
+  /** When the row was recorded; left out: the time of the import. */
+  created_at?: Timestamp;
+  /** When the row was last changed; left out: the time of the import. */
+  updated_at?: Timestamp;
+}
+/** What assembly runs put together. */
+export interface FinishedGood {
+  /** Identifies the finished good across databases. */
+  slug: Slug;
+  /** What people call the finished good. */
+  display_name: string;
+  /** The UUID of the row where it is created; left out: a new one. */
+  uuid?: UUID;
+  /** When the row was recorded; left out: the time of the import. */
+  created_at?: Timestamp;
+  /** When the row was last changed; left out: the time of the import. */
+  updated_at?: Timestamp;
+}
+/** What is bought of one ingredient, such as packaging. */
+export interface Product {
+  /** Identifies the product across databases. */
+  slug: Slug;
+  /** What people call the product. */
+  product_name: string;
+  /** The ingredient of the product. */
+  ingredient_slug: Slug;
+  /** The UUID of the row where it is created; left out: a new one. */
+  uuid?: UUID;
+  /** When the row was recorded; left out: the time of the import. */
+  created_at?: Timestamp;
+  /** When the row was last changed; left out: the time of the import. */
+  updated_at?: Timestamp;
 }
 /** Batches of one recipe, made at one time, with the ingredients they used. */
 export interface ProductionRun {
@@ -159,11 +327,23 @@ export interface Header {
   sealed?: boolean;
   /** The sha256 of the stream that this one continues. */
   follows?: string;
+  /** The kinds of catalog rows in the stream, which come before the runs. */
+  catalog?: ("ingredient" | "recipe" | "finished_unit" | "finished_good" | "product")[];
 }
 /** The last line of a sealed stream. */
 export interface Trailer {
-  /** Runs by kind. */
+  /** Runs by kind, and catalog rows by kind. */
   counts: {
+    /** How many rows of this kind. */
+    ingredient?: number;
+    /** How many rows of this kind. */
+    recipe?: number;
+    /** How many rows of this kind. */
+    finished_unit?: number;
+    /** How many rows of this kind. */
+    finished_good?: number;
+    /** How many rows of this kind. */
+    product?: number;
     /** How many runs of this kind. */
     production_run?: number;
     /** How many runs of this kind. */
@@ -173,4 +353,6 @@ export interface Trailer {
   sha256: string;
   /** Of the bytes of the header line. */
   header_sha256: string;
+  /** Of the bytes of all catalog lines, line ends included; only where there are any. */
+  catalog_sha256?: string;
 }

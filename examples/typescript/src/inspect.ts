@@ -3,7 +3,7 @@
 //     node dist/src/inspect.js FILE
 //     node dist/src/inspect.js - < FILE
 import process, { argv, stdin } from "node:process";
-import { HistoryError, instant, KINDS, madeAt, readStream, type Kind, type Timestamp } from "./index.js";
+import { HistoryError, instant, isRun, KINDS, madeAt, readStream, type Kind, type Timestamp } from "./index.js";
 
 interface Span {
   count: number;
@@ -14,20 +14,24 @@ interface Span {
 async function inspect(path: string): Promise<void> {
   const stream = readStream(path === "-" ? stdin : path);
   const spans = new Map<Kind, Span>();
-  for await (const run of stream) {
-    const at = madeAt(run);
-    const { count, first, last } = spans.get(run.kind) ?? { count: 0, first: at, last: at };
-    spans.set(run.kind, {
+  for await (const item of stream) {
+    if (!isRun(item)) continue;
+    const at = madeAt(item);
+    const { count, first, last } = spans.get(item.kind) ?? { count: 0, first: at, last: at };
+    spans.set(item.kind, {
       count: count + 1,
       first: instant(at) < instant(first) ? at : first,
       last: instant(at) > instant(last) ? at : last,
     });
   }
-  // Only here is it certain that these are the runs that were sealed.
+  // Only here is it certain that these are the runs and rows that were sealed.
   console.log(`format ${stream.header?.version}, exported at ${stream.header?.exported_at ?? "a time not told"}`);
   for (const kind of KINDS) {
     const span = spans.get(kind);
     console.log(span === undefined ? `0 ${kind}` : `${span.count} ${kind} from ${span.first} to ${span.last}`);
+  }
+  for (const kind of stream.header?.catalog ?? []) {
+    console.log(`${stream.trailer?.counts[kind] ?? 0} ${kind}, of the catalog`);
   }
   console.log(`sha256 ${stream.trailer?.sha256}`);
 }

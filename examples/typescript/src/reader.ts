@@ -1,7 +1,7 @@
 import { CorruptError, FormatError, TruncatedError } from "./errors.js";
 import type { Header, StreamLine, Trailer } from "./format.js";
 import { readLines, type Source } from "./lines.js";
-import { KINDS, type Run } from "./runs.js";
+import { CATALOG_KINDS, KINDS, type Item } from "./runs.js";
 import { Seal } from "./seal.js";
 import { parseStreamLine } from "./validation.js";
 
@@ -16,11 +16,12 @@ export interface ReadOptions {
  * A sealed stream, read line by line in constant memory:
  *
  *     const stream = readStream("history.jsonl.gz");
- *     for await (const run of stream) keep(run);
+ *     for await (const item of stream) keep(item);
  *     commit(stream.trailer);
  *
- * Every run is valid when it is handed out. Whether all runs are there, and are those that were sealed, is known
- * only when the loop has ended without an error: until then, do nothing that cannot be undone.
+ * The items are the rows of the catalog, if the stream has one, and then the runs. Every item is valid when it is
+ * handed out. Whether all are there, and are those that were sealed, is known only when the loop has ended without
+ * an error: until then, do nothing that cannot be undone.
  *
  * @param source Plain or gzip; told by its content.
  */
@@ -41,7 +42,7 @@ export async function verifyStream(source: Source, options: ReadOptions = {}): P
 }
 
 /** See `readStream`. A stream of a path can be iterated over again, and is then read again. */
-export class HistoryStream implements AsyncIterable<Run> {
+export class HistoryStream implements AsyncIterable<Item> {
   /** The first line; undefined until it has been read. */
   header: Header | undefined;
   /** The last line; undefined until all was read and agrees with it. */
@@ -55,39 +56,38 @@ export class HistoryStream implements AsyncIterable<Run> {
   }
 
   /**
-   * The runs, in the order of their lines.
+   * The rows of the catalog and the runs, in the order of their lines.
    *
    * @throws {FormatError} A line is not what the schema says.
    * @throws {TruncatedError} The stream ends before its trailer does.
    * @throws {CorruptError} Counts or digests disagree, or lines stand where none may.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Run, void, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Item, void, undefined> {
     this.header = this.trailer = undefined;
-    const seal = new Seal();
+    let begun: { header: Buffer; seal: Seal } | undefined;
     let number = 0;
-    let headerLine: Buffer | undefined;
     let trailer: Trailer | undefined;
     for await (const line of readLines(this.#source, this.#maxLineBytes)) {
       number += 1;
       if (trailer !== undefined) throw new CorruptError("comes after the trailer, which is the last line", number);
       if (line.at(-1) !== LINE_FEED) throw new TruncatedError("the stream ends within this line", number);
       const members = parseStreamLine(line, number);
-      if (headerLine === undefined) {
+      if (begun === undefined) {
         this.header = sealedHeader(members);
-        headerLine = line;
+        begun = { header: line, seal: new Seal(this.header) };
       } else if ("header" in members) {
         throw new CorruptError("a second header: streams that were put one after the other are no stream", number);
       } else if ("trailer" in members) {
         trailer = members.trailer;
       } else {
-        const run = runOf(members);
-        seal.add(run.kind, line);
-        yield run;
+        const item = itemOf(members);
+        begun.seal.add(item, line, number, Object.keys(members)[0]);
+        yield item;
       }
     }
-    if (headerLine === undefined) throw new TruncatedError("the file is empty", 1);
+    if (begun === undefined) throw new TruncatedError("the file is empty", 1);
     if (trailer === undefined) throw new TruncatedError("the stream ends here, without its trailer", number);
-    compare(trailer, seal.trailer(headerLine), number);
+    compare(trailer, begun.seal.trailer(begun.header), number);
     this.trailer = trailer;
   }
 }
@@ -98,14 +98,14 @@ function sealedHeader(line: StreamLine): Header {
   return line.header;
 }
 
-function runOf(line: Exclude<StreamLine, { header: unknown } | { trailer: unknown }>): Run {
-  return "production_run" in line
-    ? { kind: "production_run", record: line.production_run }
-    : { kind: "assembly_run", record: line.assembly_run };
+/** The schema has seen to it that a line has one member besides its problems. */
+function itemOf(line: StreamLine): Item {
+  const [kind, record] = Object.entries(line).find(([name]) => name !== "problems")!;
+  return { kind, record } as Item;
 }
 
 function compare(told: Trailer, found: Trailer, line: number): void {
-  for (const kind of KINDS) {
+  for (const kind of [...CATALOG_KINDS, ...KINDS]) {
     const [expected, actual] = [told.counts[kind] ?? 0, found.counts[kind] ?? 0];
     if (expected !== actual) {
       throw new CorruptError(`the trailer counts ${expected} ${kind}, the stream has ${actual}`, line);
@@ -113,6 +113,9 @@ function compare(told: Trailer, found: Trailer, line: number): void {
   }
   if (told.sha256 !== found.sha256) {
     throw new CorruptError("the runs are not those that were sealed: their sha256 is another", line);
+  }
+  if (told.catalog_sha256 !== found.catalog_sha256) {
+    throw new CorruptError("the catalog is not the one that was sealed: its sha256 is another", line);
   }
   if (told.header_sha256 !== found.header_sha256) {
     throw new CorruptError("the header is not the one that was sealed: its sha256 is another", line);

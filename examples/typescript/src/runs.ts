@@ -1,16 +1,52 @@
-import type { AssemblyRun, ProductionRun, Timestamp } from "./format.js";
+import type {
+  AssemblyRun,
+  FinishedGood,
+  FinishedUnit,
+  Ingredient,
+  Product,
+  ProductionRun,
+  Recipe,
+  Timestamp,
+} from "./format.js";
 
-interface Records {
+interface CatalogRecords {
+  ingredient: Ingredient;
+  recipe: Recipe;
+  finished_unit: FinishedUnit;
+  finished_good: FinishedGood;
+  product: Product;
+}
+
+interface RunRecords {
   production_run: ProductionRun;
   assembly_run: AssemblyRun;
 }
 
-export type Kind = keyof Records;
+export type CatalogKind = keyof CatalogRecords;
+export type Kind = keyof RunRecords;
 
+/** The kinds of catalog row, in the order in which they can be written into a database. */
+export const CATALOG_KINDS: readonly CatalogKind[] = [
+  "ingredient",
+  "recipe",
+  "finished_unit",
+  "finished_good",
+  "product",
+];
 export const KINDS: readonly Kind[] = ["production_run", "assembly_run"];
 
+/** One row of the catalog, which runs name: its kind tells the type of its record. */
+export type CatalogRow = { [K in CatalogKind]: { kind: K; record: CatalogRecords[K] } }[CatalogKind];
+
 /** One run of a history: its kind tells the type of its record. */
-export type Run = { [K in Kind]: { kind: K; record: Records[K] } }[Kind];
+export type Run = { [K in Kind]: { kind: K; record: RunRecords[K] } }[Kind];
+
+/** What a line between header and trailer holds. */
+export type Item = CatalogRow | Run;
+
+export function isRun(item: Item): item is Run {
+  return item.kind === "production_run" || item.kind === "assembly_run";
+}
 
 /** When the run was made, as the record has it. */
 export function madeAt(run: Run): Timestamp {

@@ -5,42 +5,45 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { FormatError } from "./errors.js";
 import type { Header, Trailer } from "./format.js";
-import { KINDS, type Run } from "./runs.js";
+import { CATALOG_KINDS, isRun, KINDS, type Item } from "./runs.js";
 import { Seal } from "./seal.js";
 import { parseStreamLine } from "./validation.js";
 
-/** Members of the header: by default, the stream is exported now and has all kinds. */
-export type WriteOptions = Pick<Header, "exported_at" | "kinds" | "follows">;
+/**
+ * Members of the header: by default, the stream is exported now and has all kinds of run; and all kinds of the catalog
+ * if it begins with a row of it.
+ */
+export type WriteOptions = Pick<Header, "exported_at" | "kinds" | "follows" | "catalog">;
 
 /**
- * Write runs as a sealed stream, compressed where the path ends in `.gz`.
+ * Write the rows of a catalog and runs as a sealed stream, compressed where the path ends in `.gz`.
  *
- * The file is there, whole and in place of a former one of its name, when the promise is fulfilled. Where runs
+ * The file is there, whole and in place of a former one of its name, when the promise is fulfilled. Where items
  * end in an error, or one is invalid, nothing has changed.
  *
- * @param runs An iterable that is read one by one, in constant memory; so a stream can be copied.
- * @throws {FormatError} A run is not what the schema says.
+ * @param items An iterable that is read one by one, in constant memory; so a stream can be copied. Rows of the catalog
+ *   come first.
+ * @throws {FormatError} An item is not what the schema says, or a row comes after a run.
  */
 export async function writeStream(
   path: string,
-  runs: Iterable<Run> | AsyncIterable<Run>,
+  items: Iterable<Item> | AsyncIterable<Item>,
   options: WriteOptions = {},
 ): Promise<Trailer> {
   let trailer: Trailer | undefined;
 
   async function* lines(): AsyncGenerator<Buffer, void, undefined> {
-    const exported_at = `${new Date().toISOString().slice(0, 19)}Z`;
-    const header = encoded({ header: { version: "1.0", exported_at, kinds: [...KINDS], ...options } }, 1);
-    yield header;
-    const seal = new Seal();
+    let begun: Beginning | undefined;
     let number = 1;
-    for await (const { kind, record } of runs) {
+    for await (const item of items) {
+      if (begun === undefined) yield (begun = begin(options, !isRun(item))).header;
       number += 1;
-      const line = encoded({ [kind]: record }, number);
-      seal.add(kind, line);
+      const line = encoded({ [item.kind]: item.record }, number);
+      begun.seal.add(item, line, number);
       yield line;
     }
-    trailer = seal.trailer(header);
+    if (begun === undefined) yield (begun = begin(options, false)).header;
+    trailer = begun.seal.trailer(begun.header);
     yield encoded({ trailer }, number + 1);
   }
 
@@ -56,6 +59,19 @@ export async function writeStream(
     throw error;
   }
   return trailer!;
+}
+
+interface Beginning {
+  header: Buffer;
+  seal: Seal;
+}
+
+function begin({ catalog, ...others }: WriteOptions, hasCatalog: boolean): Beginning {
+  const exported_at = `${new Date().toISOString().slice(0, 19)}Z`;
+  const header: Header = { version: "1.0", exported_at, kinds: [...KINDS], ...others };
+  if (catalog !== undefined) header.catalog = catalog;
+  else if (hasCatalog) header.catalog = [...CATALOG_KINDS];
+  return { header: encoded({ header }, 1), seal: new Seal(header) };
 }
 
 /** What is checked is what is written: `JSON.stringify` leaves members out, and calls `toJSON` of others. */

@@ -3,10 +3,10 @@
 //     node dist/tests/peer.js < JOBS.json > RESULTS.json
 //
 // A job is {"from": FILE}, which is read, or {"from": FILE, "to": FILE}, which is read and written again. Its result
-// has the header, the runs as lines of a stream, and the trailer; or the error.
+// has the header, the catalog rows and the runs as lines of a stream, and the trailer; or the error.
 import { json } from "node:stream/consumers";
 import { stdin } from "node:process";
-import { HistoryError, readStream, writeStream, type Run } from "../src/index.js";
+import { HistoryError, readStream, writeStream, type Item } from "../src/index.js";
 
 interface Job {
   from: string;
@@ -15,11 +15,11 @@ interface Job {
 
 async function done({ from, to }: Job): Promise<object> {
   const stream = readStream(from);
-  const runs: object[] = [];
-  async function* noted(): AsyncGenerator<Run> {
-    for await (const run of stream) {
-      runs.push({ [run.kind]: run.record });
-      yield run;
+  const items: object[] = [];
+  async function* noted(): AsyncGenerator<Item> {
+    for await (const item of stream) {
+      items.push({ [item.kind]: item.record });
+      yield item;
     }
   }
   try {
@@ -29,7 +29,7 @@ async function done({ from, to }: Job): Promise<object> {
     if (!(error instanceof HistoryError)) throw error;
     return { error: error.name, line: error.line, message: error.message };
   }
-  return { header: stream.header, runs, trailer: stream.trailer };
+  return { header: stream.header, items, trailer: stream.trailer };
 }
 
 const results: object[] = [];

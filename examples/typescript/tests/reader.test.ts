@@ -14,10 +14,10 @@ import {
   TruncatedError,
   verifyStream,
   writeStream,
-  type Run,
+  type Item,
   type Source,
 } from "../src/index.js";
-import { RUNS } from "./runs.js";
+import { ROWS, RUNS } from "./runs.js";
 
 let directory: string;
 let stream: Buffer;
@@ -39,10 +39,10 @@ function* pieces(bytes: Buffer, size = 7): Generator<Buffer> {
 
 const source = (bytes: Buffer, size?: number): Source => Readable.from(pieces(bytes, size));
 
-async function runsOf(bytes: Buffer): Promise<Run[]> {
-  const runs: Run[] = [];
-  for await (const run of readStream(source(bytes))) runs.push(run);
-  return runs;
+async function runsOf(bytes: Buffer): Promise<Item[]> {
+  const items: Item[] = [];
+  for await (const item of readStream(source(bytes))) items.push(item);
+  return items;
 }
 
 async function faultOf(bytes: Buffer, size = 2 ** 16): Promise<HistoryError> {
@@ -64,7 +64,7 @@ describe("a sealed stream", () => {
   test("of a path can be read again", async () => {
     const file = readStream(join(directory, "runs.jsonl"));
     for (const _ of [1, 2]) {
-      const runs: Run[] = [];
+      const runs: Item[] = [];
       for await (const run of file) runs.push(run);
       assert.deepEqual(runs, RUNS);
     }
@@ -182,6 +182,59 @@ describe("damage", () => {
     }
     await assert.rejects(verifyStream(endless(), { maxLineBytes: 5000 }), /line 1: longer than 5000 bytes/);
   });
+});
+
+describe("a stream with a catalog", () => {
+  let whole: Buffer;
+  let parts: Buffer[];
+
+  before(async () => {
+    const path = join(directory, "catalog.jsonl");
+    await writeStream(path, [...ROWS, ...RUNS], { exported_at: "2026-01-01T00:00:00Z" });
+    whole = await readFile(path);
+    parts = whole.toString().split(/(?<=\n)/).map((line) => Buffer.from(line));
+  });
+
+  test("gives the rows, then the runs", async () => {
+    assert.deepEqual(await runsOf(whole), [...ROWS, ...RUNS]);
+  });
+
+  test("that is changed in any byte is refused", async () => {
+    for (let place = 0; place < whole.length; place += 1) {
+      const changed = Buffer.from(whole);
+      changed[place]! ^= 1 << (place % 8);
+      await faultOf(changed);
+    }
+  });
+
+  const cases: [string, () => Buffer[], new (message: string) => HistoryError, number, RegExp][] = [
+    ["rows changed places", () => parts.with(1, parts[2]!).with(2, parts[1]!), CorruptError, 8, /catalog is not the one/],
+    ["a row is missing", () => parts.toSpliced(1, 1), CorruptError, 7, /counts 1 ingredient, the stream has 0/],
+    ["a name was changed", () => replaced(2, '"name":"Crème', '"name":"Creme'), CorruptError, 8, /catalog is not the one/],
+    ["a row after a run", () => parts.with(3, parts[4]!).with(4, parts[3]!), FormatError, 5, /after a run/],
+    ["a kind that is not named", () => replaced(0, '"ingredient",', ""), FormatError, 2, /name the catalog kind ingredient/],
+    ["no digest", () => replaced(7, /,"catalog_sha256":"\w+"/, ""), CorruptError, 8, /catalog is not the one/],
+    ["a digest of no catalog", () => parts.toSpliced(1, 3).with(4, sealed(0, 0, 0)), CorruptError, 5, /catalog is not/],
+  ];
+
+  const replaced = (number: number, from: string | RegExp, to: string) =>
+    parts.with(number, Buffer.from(`${parts[number]}`.replace(from, to)));
+
+  const sealed = (...counts: number[]) => {
+    const { trailer } = JSON.parse(`${parts[7]}`);
+    const [ingredient, recipe, finished_unit] = counts;
+    return Buffer.from(
+      `${JSON.stringify({ trailer: { ...trailer, counts: { ...trailer.counts, ingredient, recipe, finished_unit } } })}\n`,
+    );
+  };
+
+  for (const [name, damaged, kind, line, message] of cases) {
+    test(`is refused with the line: ${name}`, async () => {
+      const error = await faultOf(Buffer.concat(damaged()));
+      assert.deepEqual([error.constructor, error.line], [kind, line], `${error}`);
+      assert.match(error.message, message);
+    });
+  }
 });
 
 test("a timestamp without offset is UTC", () => {

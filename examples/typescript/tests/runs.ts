@@ -1,4 +1,4 @@
-import type { AssemblyRun, ProductionRun, Run } from "../src/index.js";
+import type { AssemblyRun, CatalogRow, ProductionRun, Run } from "../src/index.js";
 
 const uuid = (number: number) => `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
 
@@ -39,3 +39,9 @@ export function assembled(number: number, members: Partial<AssemblyRun> = {}): R
 }
 
 export const RUNS: Run[] = [baked(1), baked(2, { notes: null, consumptions: [] }), assembled(3)];
+
+export const ROWS: CatalogRow[] = [
+  { kind: "ingredient", record: { slug: "cream", display_name: "Crème fraîche 🥄" } },
+  { kind: "recipe", record: { slug: "crème-brûlée", name: "Crème brûlée", uuid: uuid(5) } },
+  { kind: "finished_unit", record: { slug: "ramekin", display_name: "Ramekin", recipe_slug: "crème-brûlée" } },
+];

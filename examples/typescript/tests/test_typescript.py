@@ -99,12 +99,12 @@ def test_the_same_records_are_read_from_what_histio_writes(engine, exported, tmp
 
     stored = [{kind: record} for kind in history.kinds for record in history.iter_runs(kind)]
     assert len(stored) == 2_000
-    assert plain["runs"] == stored
+    assert plain["items"] == stored
     assert unzipped == plain
     for path, result in ((exported, plain), (part, later)):
         header, *runs, trailer = map(json.loads, path.read_text("utf-8").splitlines())
         assert ({"header": result["header"]}, {"trailer": result["trailer"]}) == (header, trailer)
-        assert result["runs"] == runs
+        assert result["items"] == runs
 
 
 def test_what_the_package_writes_is_imported_and_exported_again_the_same(exported, branch, tmp_path):

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { CorruptError, FormatError, readStream, writeStream, type Run } from "../src/index.js";
-import { baked, RUNS } from "./runs.js";
+import { CATALOG_KINDS, CorruptError, FormatError, readStream, writeStream, type Item, type Run } from "../src/index.js";
+import { baked, ROWS, RUNS } from "./runs.js";
 
 let directory: string;
 let path: string;
@@ -16,32 +16,33 @@ beforeEach(async () => {
 
 afterEach(() => rm(directory, { recursive: true }));
 
-async function runsOf(file: string): Promise<Run[]> {
-  const runs: Run[] = [];
-  for await (const run of readStream(file)) runs.push(run);
-  return runs;
+async function itemsOf(file: string): Promise<Item[]> {
+  const items: Item[] = [];
+  for await (const item of readStream(file)) items.push(item);
+  return items;
 }
+
+const headerOf = async (file: string) => JSON.parse(`${await readFile(file)}`.split("\n")[0]!).header;
 
 test("what was written is read again, compressed or not", async () => {
   for (const file of [path, `${path}.gz`]) {
     const trailer = await writeStream(file, RUNS);
     assert.deepEqual(trailer.counts, { production_run: 2, assembly_run: 1 });
-    assert.deepEqual(await runsOf(file), RUNS);
+    assert.deepEqual(await itemsOf(file), RUNS);
   }
   assert.deepEqual((await readFile(`${path}.gz`)).subarray(0, 2), Buffer.of(0x1f, 0x8b));
 });
 
 test("a stream without runs is whole", async () => {
   await writeStream(path, []);
-  assert.deepEqual(await runsOf(path), []);
+  assert.deepEqual(await itemsOf(path), []);
 });
 
 test("the header tells when, which kinds, and what came before", async () => {
   const follows = "0".repeat(64);
   await writeStream(path, [], { exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], follows });
-  assert.deepEqual(JSON.parse(`${await readFile(path)}`.split("\n")[0]!), {
-    header: { version: "1.0", exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], follows },
-  });
+  const header = { version: "1.0", exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], follows };
+  assert.deepEqual(await headerOf(path), header);
 });
 
 test("a copy has the same digest", async () => {
@@ -49,10 +50,33 @@ test("a copy has the same digest", async () => {
   assert.equal((await writeStream(`${path}.gz`, readStream(path))).sha256, sha256);
 });
 
+test("rows of the catalog come before the runs, and do not change their digest", async () => {
+  const bare = await writeStream(path, RUNS);
+  assert.equal(bare.catalog_sha256, undefined);
+  const trailer = await writeStream(path, [...ROWS, ...RUNS]);
+  assert.deepEqual([trailer.sha256, trailer.catalog_sha256?.length], [bare.sha256, 64]);
+  assert.deepEqual(trailer.counts, { production_run: 2, assembly_run: 1, ingredient: 1, recipe: 1, finished_unit: 1 });
+  assert.deepEqual(await itemsOf(path), [...ROWS, ...RUNS]);
+  assert.deepEqual((await headerOf(path)).catalog, CATALOG_KINDS);
+  const copied = await writeStream(`${path}.gz`, readStream(path));
+  assert.deepEqual({ ...copied, header_sha256: "" }, { ...trailer, header_sha256: "" });
+});
+
+test("a catalog without runs is whole", async () => {
+  await writeStream(path, ROWS.slice(0, 1), { catalog: ["ingredient"] });
+  assert.deepEqual(await itemsOf(path), ROWS.slice(0, 1));
+  assert.deepEqual((await headerOf(path)).catalog, ["ingredient"]);
+});
+
+test("a row of the catalog after a run, or of a kind that the header does not name, is refused", async () => {
+  await assert.rejects(writeStream(path, [...RUNS, ...ROWS], { catalog: ["ingredient"] }), /line 5: .* after a run/);
+  await assert.rejects(writeStream(path, ROWS, { catalog: ["recipe"] }), /line 2: .* catalog kind ingredient/);
+});
+
 test("a file of the same name is replaced", async () => {
   await writeStream(path, RUNS);
   await writeStream(path, RUNS.slice(1));
-  assert.deepEqual(await runsOf(path), RUNS.slice(1));
+  assert.deepEqual(await itemsOf(path), RUNS.slice(1));
 });
 
 test("after an invalid run, no other is asked for", async () => {
@@ -77,7 +101,7 @@ test("runs that break off leave no file, and a former one as it was", async () =
   await writeStream(path, RUNS);
   await assert.rejects(writeStream(path, broken()), CorruptError);
   assert.deepEqual(await readdir(directory), ["runs.jsonl"]);
-  assert.deepEqual(await runsOf(path), RUNS);
+  assert.deepEqual(await itemsOf(path), RUNS);
 });
 
 const invalid: [string, Run, RegExp][] = [

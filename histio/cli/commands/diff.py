@@ -46,7 +46,7 @@ def diff(
     else:
         with open_history(url, history_name) as history:
             differences = histio.diff(a, history, **limits)
-            total = print_differences(differences, a, "the database", as_json=as_json)
+            total = print_differences(differences, a, None, as_json=as_json)
     if not as_json:
         verb = "differs" if total == 1 else "differ"
         print_line(f"{pluralize(total, 'run')} {verb}." if total else "No differences.", err=True)

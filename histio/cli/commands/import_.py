@@ -1,7 +1,8 @@
-"""``histio import``: import the runs of a file into a database."""
+"""``histio import``: import the runs of files into a database."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -32,21 +33,20 @@ from histio.cli.progress import progress_bar
 
 
 @click.command(name="import")
-@file_argument()
+@file_argument("files", nargs=-1, required=True, metavar="FILE...")
 @database_options
 @click.option("--kind", "kinds", multiple=True, help="Import runs of this kind. Can be repeated.")
 @import_options
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
-@file_option("--receipt", help="Note what is written in FILE, so that it can be taken back.")
 @file_option("--report", "page", help="Write an HTML report about the import to FILE.")
 @click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
 @limit_options
 @quiet_option
 @json_option
 def import_(
-    file: str,
+    files: tuple[str, ...],
     url: str | None,
     history_name: str | None,
     *,
@@ -64,44 +64,51 @@ def import_(
     A run that cannot be imported is rejected, with the reasons; the others are imported. Runs that exist are
     skipped, so an import can be repeated.
 
+    Several files are one import: nothing is committed unless all of them are complete. A file that continues
+    another one is read after it.
+
     \b
     Examples:
       histio import history.jsonl --url sqlite:///branch.db
       histio import history.jsonl --dry-run
+      histio import later.jsonl --on-duplicate update --dry-run
+      histio import monday.jsonl tuesday.jsonl --on-duplicate update
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
     renames = parse_renames(rename)
-    _check_options(file, page, force=force, **options)
+    _check_options(files, page, force=force, **options)
     with open_history(url, history_name) as history:
         with (
             report_commits(options["commit_every"]),
             progress_bar(enabled=not (quiet or as_json)) as progress,
         ):
             report = history.import_file(
-                file, kinds=kinds or None, rename=renames, progress=progress, **limits, **options
+                files, kinds=kinds or None, rename=renames, progress=progress, **limits, **options
             )
         if page is not None:
-            _write_page(file, page, history, report, force=force, limits=limits)
-    missing = f"To list the missing slugs, run histio references {show_file(file)} --url …"
+            _write_page(files, page, history, report, force=force, limits=limits)
+    shown = show_file(files[0]) if len(files) == 1 else "FILE"
+    missing = f"To list the missing slugs, run histio references {shown} --url …"
+    damage = f"{shown} is damaged" if len(files) == 1 else "A file is damaged, as the warnings say"
     return print_import(
         report,
         renames=renames,
         rejects=options["rejects"],
         atomic=options["atomic"],
         missing=f"{missing}; create those rows, or import again with --rename MEMBER:OLD=NEW.",
-        damage=f"{show_file(file)} is damaged: it was imported up to the damage.",
+        damage=f"{damage}: it was imported up to the damage.",
         quiet=quiet,
         as_json=as_json,
     )
 
 
-def _check_options(file: str, page: str | None, *, force: bool, **options: Any) -> None:
+def _check_options(files: Sequence[str], page: str | None, *, force: bool, **options: Any) -> None:
     """Raise UsageError for options that exclude each other, and for files that exist."""
     check_import_options(**options)
     if options["sealed"] and options["allow_truncated"]:
         raise click.UsageError("--sealed cannot be combined with --allow-truncated.")
-    if page is not None and file == "-":
+    if page is not None and "-" in files:
         raise click.UsageError(
             "--report cannot be combined with standard input, which can be read only once."
         )
@@ -113,7 +120,7 @@ def _check_options(file: str, page: str | None, *, force: bool, **options: Any) 
 
 
 def _write_page(
-    file: str,
+    files: Sequence[str],
     page: str,
     history: histio.History,
     report: histio.ImportReport,
@@ -123,7 +130,7 @@ def _write_page(
 ) -> None:
     try:
         with interruptible():
-            histio.report_page(file, page, history=history, imported=report, overwrite=force, **limits)
+            histio.report_page(files, page, history=history, imported=report, overwrite=force, **limits)
     except OSError as error:  # the import itself is done
         print_line(f"--report: {show_file(page)} could not be written: {error.strerror}", err=True)
     except KeyboardInterrupt:

@@ -31,7 +31,7 @@ def verify(
     """
     with open_history(url, history_name) as history:
         differences = (each for each in histio.diff(file, history, **limits) if each.only_in != "b")
-        total = print_differences(differences, file, "the database", as_json=as_json)
+        total = print_differences(differences, file, None, as_json=as_json)
     if not as_json:
         verbs = "differs or is missing" if total == 1 else "differ or are missing"
         message = f"{pluralize(total, 'run')} {verbs}." if total else "The database has all runs, unchanged."

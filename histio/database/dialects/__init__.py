@@ -41,6 +41,7 @@ from histio.database.dialects.readable import (
     unreadable,
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
+from histio.database.dialects.sharing import is_one_file, share_tables
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
 from histio.database.dialects.transactions import (
@@ -114,6 +115,7 @@ __all__ = [
     "is_conversion_error",
     "is_database",
     "is_interruption",
+    "is_one_file",
     "is_one_of",
     "is_time",
     "keeps_instants",
@@ -134,6 +136,7 @@ __all__ = [
     "savepoint",
     "second_digits",
     "set_up",
+    "share_tables",
     "small_packets",
     "sort_key",
     "stored_columns",

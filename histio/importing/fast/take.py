@@ -204,7 +204,7 @@ class FastPath:
             self._destination.receipt.note_created(kind, identities)
         self._tally.count(kind.name, "imported", len(written))
         self._warn_of_cuts(kind, written)
-        if self._kept_rows.may_change_values(kind):
+        if self._kept_rows.must_be_compared(kind):
             self._warn_of_changed(kind, written)
         self.written.add(kind)
         return rest
@@ -240,7 +240,7 @@ class FastPath:
         field: Any = kind.identity.parts[0].field
         identities = [field.from_wire(_uuid(kind, raw)) for raw in raw_runs]
         texts, _ = known_texts(self._connection, kind, identities)
-        odd = [raw for raw in raw_runs if raw.text is None or raw.text != texts.get(_uuid(kind, raw))]
+        odd = [raw for raw in raw_runs if self._written_text(raw) != texts.get(_uuid(kind, raw))]
         runs = [self._destination.reader.read(raw) for raw in odd]
         warn_of_changed(self._destination, kind, runs)
         for run in runs:
@@ -250,6 +250,10 @@ class FastPath:
     def _record(self, raw: RawRun) -> Any:
         """The record of *raw* with its times cut."""
         return self._cut[id(raw)][0] if id(raw) in self._cut else raw.record
+
+    def _written_text(self, raw: RawRun) -> str:
+        """The JSON text of a written run, with its times cut."""
+        return encode(self._cut[id(raw)][0]) if id(raw) in self._cut else _text(raw)
 
     def _warn_of_cuts(self, kind: Kind, raw_runs: Sequence[RawRun]) -> None:
         """Add the warnings about times of written *raw_runs* that were cut."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -23,7 +23,6 @@ from histio.importing.update.plan import (
     LedgerUpdate,
     Removal,
     RowUpdate,
-    count_entries,
     find_conflicts,
     get_entries,
     plan_update,
@@ -40,12 +39,18 @@ from histio.resolving.eager import eager_options, fetch_apart
 Scope: TypeAlias = Mapping[sa.Column[Any], Any]
 """Columns that identify a run together with its identity, and their values."""
 
-Results: TypeAlias = dict[Row, Counter[str] | str]
-"""By row, the counts of its ledger entries that were changed; a text: why the run cannot be updated."""
+Results: TypeAlias = dict[Row, RowUpdate | str]
+"""By row, the update that was applied; a text: why the run cannot be updated."""
 
 
 def update_by_unit_of_work(
-    habits: Habits, given: Mapping[Row, Values], within: Scope, results: Results, places: UniquePlaces
+    habits: Habits,
+    given: Mapping[Row, Values],
+    within: Scope,
+    results: Results,
+    places: UniquePlaces,
+    *,
+    given_side: str,
 ) -> Insert:
     """A function that updates the rows of stored runs, in a session of histio's own.
 
@@ -55,6 +60,7 @@ def update_by_unit_of_work(
         within: Columns that identify a run together with its identity, and their values.
         results: Receives the result for each row.
         places: The unique values of the rows.
+        given_side: What messages call the document.
 
     Returns:
         The function. It raises RowFaultError for whatever the host's code raises.
@@ -64,7 +70,7 @@ def update_by_unit_of_work(
         # Others may have changed the entries before they had to wait for this transaction.
         with own_session(connection, habits, now=True) as session:
             try:
-                writer = _UpdateWriter(session, table, within, places)
+                writer = _UpdateWriter(session, table, within, places, given_side)
                 results.update(writer.update({row: given[row] for row in rows}))
             except (sa.exc.StatementError, RowFaultError):  # raised by the database or its driver
                 raise
@@ -77,11 +83,14 @@ def update_by_unit_of_work(
 class _UpdateWriter(ObjectWriter):
     """Updates of the stored runs of one table, in one session."""
 
-    def __init__(self, session: Session, table: Table, within: Scope, places: UniquePlaces) -> None:
+    def __init__(
+        self, session: Session, table: Table, within: Scope, places: UniquePlaces, given_side: str
+    ) -> None:
         super().__init__(session)
         self._table = table
         self._within = within
         self._places = places
+        self._given_side = given_side
         self._targets: dict[int, Any] = {}
         self._released: set[tuple[int, str]] = set()
 
@@ -116,8 +125,8 @@ class _UpdateWriter(ObjectWriter):
                 results[row] = "another client has just removed it"
                 continue
             update = plan_update(table, target, values, row, table.schema.load(table.schema.dump(target)))
-            conflict = "; ".join(find_conflicts(update))
-            results[row] = conflict or Counter(count_entries(update))
+            conflict = "; ".join(find_conflicts(update, self._given_side))
+            results[row] = conflict or update
             if not conflict:
                 updates[row] = update
         return updates, results

@@ -13,16 +13,17 @@ from histio.exporting.pages import export_known
 from histio.exporting.unreadable import altered_values
 from histio.importing.destination import Destination
 from histio.importing.run import Run, Values
-from histio.kinds.compare import Comparison, Mismatch
+from histio.kinds.compare import Comparison, Mismatch, contrast
 from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault
-from histio.similar import describe_look_alike
 from histio.tuning import with_pauses
-from histio.wire import quote
 
 BY_CONTENT = Comparison()
 """Members that a document leaves out are not compared, and slugs of the same row are equal."""
+
+STORED = "database"
+"""What messages call the side that is stored."""
 
 
 def read_stored(
@@ -98,7 +99,8 @@ def warn_of_changed(destination: Destination, kind: Kind, runs: Collection[Run])
             run.note(Fault(f"The database has changed the run: {values}", "conflict"), warning=True)
             continue
         for mismatch in BY_CONTENT.find_mismatches(kind.table, given[run], values):
-            fault = Fault(f"The database has changed the run: {_phrase(mismatch)}", "conflict")
+            difference = _describe(mismatch, destination.given_side)
+            fault = Fault(f"The database has changed the run: {difference}", "conflict")
             run.note(fault, *mismatch.path.given, warning=True)
 
 
@@ -127,21 +129,20 @@ def resolve_given(
     return {run: run.values for run in runs} | dict(zip(differing, resolved, strict=True))
 
 
-def describe_differences(table: Table, given: Values, stored: Values) -> Iterator[str]:
-    """A phrase for each member, entry or order that *given* and *stored* have differently."""
-    return map(_phrase, BY_CONTENT.find_mismatches(table, given, stored))
+def describe_differences(table: Table, given: Values, stored: Values, given_side: str) -> Iterator[str]:
+    """A phrase for each member, entry or order that differs; *given_side* is what it calls the document."""
+    return (_describe(each, given_side) for each in BY_CONTENT.find_mismatches(table, given, stored))
 
 
-def _phrase(mismatch: Mismatch) -> str:
+def _describe(mismatch: Mismatch, given_side: str) -> str:
     at, table, member = pointer(*mismatch.path.given), mismatch.table, mismatch.member
     if mismatch.what == "only given":
-        return f"{at} is not stored"
+        return f"{at}: only in the {given_side}"
     if mismatch.what == "only stored":
         if table.identity is None:
-            return f"{at} lacks the entry stored at {pointer(*mismatch.path.stored)}"
-        return f"{at} lacks the stored entry {table.identity.format(table.identity.read(mismatch.stored))}"
+            return f"{pointer(*mismatch.path.stored)}: only in the {STORED}"
+        return f"{at}: only in the {STORED}: {table.identity.format(table.identity.read(mismatch.stored))}"
     if mismatch.what == "order":
-        return f"{at} is in another order"
+        return f"{at}: in another order in the {STORED}"
     ours, theirs = (table.wire(member, each) for each in (mismatch.given, mismatch.stored))
-    difference = describe_look_alike(ours, theirs)
-    return f"{at} is {quote(ours)}, stored {quote(theirs)}{f' ({difference})' if difference else ''}"
+    return f"{at}: {contrast(ours, theirs, (given_side, STORED))}"

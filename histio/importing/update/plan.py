@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from histio.importing.row import Row
 from histio.importing.run import Values
-from histio.importing.update.compare import BY_CONTENT
+from histio.importing.update.compare import BY_CONTENT, STORED
+from histio.kinds.compare import contrast
 from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
 from histio.kinds.match import find_misplaced
 from histio.kinds.table import Ledger, Table
-from histio.kinds.walk import Steps
+from histio.kinds.walk import Steps, walk_values
 from histio.pointer import pointer
-from histio.wire import quote
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +53,15 @@ class RowUpdate:
     def removals(self, depth: int = 0) -> Iterator[tuple[int, Removal]]:
         """The removed entries and all entries below them, with their depth."""
         for update in self.ledgers:
-            for entry in update.removed:
+            for entry in update.removed.values():
                 yield from _removals(Removal(update.ledger, self.target, entry), depth)
             for _, entry in update.kept():
                 yield from entry.removals(depth + 1)
+
+    def stored_entries(self, update: LedgerUpdate, places: Iterable[int]) -> Iterator[Values]:
+        """The values in the database of the entries of a ledger at these *places*."""
+        entries = update.ledger.to_list(self.stored.get(update.ledger.member))
+        return (entries[place] for place in places)
 
     def stored_value(self, column: sa.Column[Any]) -> Any:
         """The value that the row has in *column*."""
@@ -86,7 +91,8 @@ class LedgerUpdate:
 
     Attributes:
         entries: The entries in the order of the document: updates of stored ones, and new rows.
-        removed: The objects of the entries that are removed.
+        places: For each of `entries`, its index among the stored ones; None: it is new.
+        removed: By index among the stored entries, the objects of those that are removed.
         rewritten: The indexes in `entries` of those that are deleted and inserted again, to be recorded in
             this order.
         objects: The objects of `entries`, once the new ones exist.
@@ -94,7 +100,8 @@ class LedgerUpdate:
 
     ledger: Ledger
     entries: list[RowUpdate | Row]
-    removed: list[Any]
+    places: list[int | None]
+    removed: dict[int, Any]
     rewritten: list[int]
     objects: list[Any] = field(default_factory=list)
 
@@ -168,7 +175,7 @@ def _plan_ledger(
         for entry, row, place in zip(ours, rows, places, strict=True)
     ]
     kept = set(places)
-    removed = [each for place, each in enumerate(objects) if place not in kept]
+    removed = {place: each for place, each in enumerate(objects) if place not in kept}
     merged = [
         entry if place is None else {**theirs[place], **entry}
         for entry, place in zip(ours, places, strict=True)
@@ -177,7 +184,7 @@ def _plan_ledger(
     if rewritten and ledger.table.identity is None and (ledger.table.ledgers or ledger.table.links):
         # Inserted entries without identity are found by their owner, so all of its entries are rewritten.
         rewritten = [*range(len(entries))]
-    return LedgerUpdate(ledger, entries, removed, rewritten)
+    return LedgerUpdate(ledger, entries, places, removed, rewritten)
 
 
 def _recorded(ledger: Ledger, objects: list[Any], places: list[int | None]) -> list[Any]:
@@ -189,22 +196,23 @@ def _recorded(ledger: Ledger, objects: list[Any], places: list[int | None]) -> l
     return [None if place is None else getattr(objects[place], name) for place in places]
 
 
-def find_conflicts(update: RowUpdate, steps: Steps = ()) -> Iterator[str]:
-    """The reasons why *update* cannot be applied."""
+def find_conflicts(update: RowUpdate, given_side: str, steps: Steps = ()) -> Iterator[str]:
+    """The reasons why *update* cannot be applied; *given_side* is what they call the document."""
     table = update.table
     for member in () if steps and may_change_key(table) else table.columns:
         if member in update.members and table.columns[member].primary_key:
             ours, theirs = (
-                quote(table.wire(member, values.get(member))) for values in (update.given, update.stored)
+                table.wire(member, values.get(member)) for values in (update.given, update.stored)
             )
-            yield f"{pointer(*steps, table.names[member])} is {ours}, stored {theirs}, and keys never change"
+            difference = contrast(ours, theirs, (given_side, STORED))
+            yield f"{pointer(*steps, table.names[member])}: {difference}, and keys never change"
     for each in update.ledgers:
         at = (*steps, table.names[each.ledger.member])
         reason = _why_fixed(each.ledger) if each.rewritten else None
         if reason is not None:
             yield f"{pointer(*at)} cannot be put into that order: {reason}"
         for index, entry in each.kept():
-            yield from find_conflicts(entry, (*at, index) if each.ledger.many else at)
+            yield from find_conflicts(entry, given_side, (*at, index) if each.ledger.many else at)
 
 
 @functools.cache
@@ -255,12 +263,16 @@ def _is_own(key: sa.ForeignKeyConstraint, table: Table) -> bool:
 
 def count_entries(update: RowUpdate) -> Iterator[str]:
     """For each entry below *update* that it touches: ``added``, ``changed`` or ``removed``."""
-    for _, each in update.all_ledgers():
+    for each in update.ledgers:
         rewritten = set(each.rewritten)
-        yield from ("changed" for place, entry in each.kept() if entry.members or place in rewritten)
+        for place, entry in each.kept():
+            if entry.members or place in rewritten:
+                yield "changed"
+            yield from count_entries(entry)
         for row in each.added():
             yield from ("added" for _ in _with_all_below(row))
-    yield from ("removed" for _ in update.removals())
+        for values in update.stored_entries(each, each.removed):
+            yield from ("removed" for _ in walk_values(each.ledger.table, values))
 
 
 def _with_all_below(row: Row) -> Iterator[Row]:

@@ -24,8 +24,10 @@ from histio.importing.update.compare import (
     warn_of_altered,
 )
 from histio.importing.update.places import UniquePlaces
+from histio.importing.update.plan import RowUpdate, count_entries
+from histio.importing.update.revisions import note_revisions
 from histio.kinds.table import Kind, Table
-from histio.report import EntryCounts, Fault
+from histio.report import KEPT, EntryCounts, Fault
 from histio.tuning import tuning, with_pauses
 
 
@@ -50,6 +52,7 @@ class Updater:
         self._habits = habits
         self._deferred = deferred
         self._counts: Counter[str] = Counter()
+        self._room = KEPT
         self._places: dict[Kind, UniquePlaces] = {}
         self.may_wait = False
         self.blocked: set[Run] = set()
@@ -137,7 +140,9 @@ class Updater:
             kind.table,
             list(given),
             deferred=self._deferred,
-            insert=update_by_unit_of_work(self._habits, given, within, results, places),
+            insert=update_by_unit_of_work(
+                self._habits, given, within, results, places, given_side=self._destination.given_side
+            ),
             places=places,
         )
         for place, constraint in failures:
@@ -162,8 +167,9 @@ class Updater:
             if isinstance(result, str):
                 run.note(Fault(f"Cannot be updated: {result}", "conflict"))
             run.outcome = "rejected" if run.problems or run in self.blocked else "updated"
-            if run.outcome == "updated" and isinstance(result, Counter):
-                self._counts += result
+            if run.outcome == "updated" and isinstance(result, RowUpdate):
+                self._counts.update(count_entries(result))
+                self._room -= note_revisions(run, result, self._room)
         if receipt is not None:
             updated = {run.identity for run in rows if run.outcome == "updated"}
             receipt.note_updated(kind, {each: text for each, text in before.items() if each in updated})
