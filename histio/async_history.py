@@ -28,7 +28,7 @@ from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import CatalogSchema, RunSchema
 from histio.redact import quote_redacted, redact
-from histio.report import ExportReport, ImportReport, Problem
+from histio.report import ExportReport, ImportReport, Problem, UndoReport
 from histio.tuning import tuned, tuning
 from histio.typing import HistoryDocument
 
@@ -486,6 +486,35 @@ class AsyncHistory:
             progress=progress,
             session=self._sync(session),
         )
+
+    async def undo(
+        self,
+        receipt: str | os.PathLike[str],
+        /,
+        *,
+        dry_run: bool = False,
+        session: AsyncBorrowedSession | None = None,
+    ) -> UndoReport:
+        """Undo the imports that have written a *receipt*, in one transaction.
+
+        Runs that an import has created are removed with their ledgers; those that it has updated are put back
+        as they were. What cannot be undone without harm is left as it is, and reported: a run that has
+        changed since, and a run to which a row of another table or of another run refers, whatever its
+        foreign key says about deletion. The receipt is not changed. To repeat an undo does no harm.
+
+        Args:
+            receipt: The path of the receipt.
+            dry_run: Whether to do everything, constraints included, and then roll back.
+            session: To use instead of the bound database.
+
+        Raises:
+            ReceiptError: The file is not a receipt, or that of another database or of other kinds.
+            ValueError: *receipt* is not the path of a local file.
+            OSError: The receipt cannot be read.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
+                disk.
+        """
+        return await _in_greenlet(self._history.undo, receipt, dry_run=dry_run, session=self._sync(session))
 
     async def check(
         self,

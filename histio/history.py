@@ -26,6 +26,7 @@ from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
 from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.run_order import sort_kinds
+from histio.importing.undo.execute import undo
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of
 from histio.kinds.catalog import check_catalog
@@ -35,7 +36,7 @@ from histio.kinds.table import Kind
 from histio.kinds.versions import Upgrades, Versions
 from histio.progress import Report
 from histio.records import CatalogSchema, RecordSchema, RunSchema
-from histio.report import ExportReport, ImportReport, Problem
+from histio.report import ExportReport, ImportReport, Problem, UndoReport
 from histio.schemas import BUNDLED, BUNDLED_CATALOG
 from histio.typing import HistoryDocument
 from histio.wire import quote
@@ -466,6 +467,35 @@ class History:
             limits=Limits(max_bytes, max_line_bytes, max_depth),
             progress=progress,
         )
+
+    def undo(
+        self,
+        receipt: str | os.PathLike[str],
+        /,
+        *,
+        dry_run: bool = False,
+        session: BorrowedSession | None = None,
+    ) -> UndoReport:
+        """Undo the imports that have written a *receipt*, in one transaction.
+
+        Runs that an import has created are removed with their ledgers; those that it has updated are put back
+        as they were. What cannot be undone without harm is left as it is, and reported: a run that has
+        changed since, and a run to which a row of another table or of another run refers, whatever its
+        foreign key says about deletion. The receipt is not changed. To repeat an undo does no harm.
+
+        Args:
+            receipt: The path of the receipt.
+            dry_run: Whether to do everything, constraints included, and then roll back.
+            session: To use instead of the bound database.
+
+        Raises:
+            ReceiptError: The file is not a receipt, or that of another database or of other kinds.
+            ValueError: *receipt* is not the path of a local file.
+            OSError: The receipt cannot be read.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
+                disk.
+        """
+        return undo(self.bound, receipt, dry_run=dry_run, session=session)
 
     def check(
         self,

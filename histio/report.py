@@ -20,6 +20,8 @@ Code = Literal[
     "duplicate-in-document",
     "duplicate-member",
     "conflict",
+    "changed",
+    "referenced",
     "constraint",
     "audit",
     "truncated",
@@ -303,6 +305,57 @@ class ImportReport:
             plain[name] = list(plain[name])
         plain["unit_of_work"] = {kind: list(why) for kind, why in self.unit_of_work.items()}
         return plain
+
+
+@dataclass(frozen=True, slots=True)
+class UndoCounts:
+    """The numbers of runs by what an undo has done.
+
+    Attributes:
+        removed: Runs that an import had created, and that were removed.
+        restored: Runs that an import had updated, and that were put back as they were.
+        gone: Runs about which there was nothing to do, because they were removed or put back before.
+        left: Runs that were left as they are; the problems say why.
+    """
+
+    removed: int = 0
+    restored: int = 0
+    gone: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """The result of an undo: counts, and why runs were left.
+
+    Attributes:
+        removed: Runs that an import had created, and that were removed.
+        restored: Runs that an import had updated, and that were put back as they were.
+        gone: Runs about which there was nothing to do, because they were removed or put back before.
+        left: Runs that were left as they are; the problems say why.
+        by_kind: The same four counts for each kind that the receipt has runs of.
+        problems: Why runs were left, by the line of the receipt; at most the first 1,000.
+        warnings: Warnings about runs that were put back; at most the first 1,000.
+        problem_count: The number of all problems, including those that are not listed.
+        warning_count: The number of all warnings, including those that are not listed.
+        dry_run: Nothing was changed; otherwise the report is the same as without ``dry_run``.
+    """
+
+    removed: int = 0
+    restored: int = 0
+    gone: int = 0
+    left: int = 0
+    by_kind: Mapping[str, UndoCounts] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    problem_count: int = 0
+    warning_count: int = 0
+    dry_run: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain dicts, lists, strings and numbers, ready for JSON."""
+        plain = asdict(self)
+        return plain | {name: list(plain[name]) for name in ("problems", "warnings")}
 
 
 def list_outcomes(report: ImportReport) -> tuple[str, ...]:

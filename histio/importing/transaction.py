@@ -99,9 +99,8 @@ def import_items(
         if dry_run or withheld:
             nested.rollback()
         else:
-            _advance_sequences(
-                connection, transaction.written | (set() if catalog is None else catalog.written)
-            )
+            created = set() if catalog is None else catalog.written
+            advance_sequences(connection, created | transaction.written)
             if last and tally.written >= tuning().refresh_from:
                 refresh_statistics(connection, tables)
     return withheld
@@ -133,7 +132,7 @@ class Import:
         compare: bool,
     ) -> None:
         connection, tables = destination.connection, destination.plan.core_tables
-        deferred = _may_check_deferred(connection, tables)
+        deferred = may_check_deferred(connection, tables)
         check_engines(connection, tables)
         self.destination = destination
         self._spool = destination.spool
@@ -250,7 +249,7 @@ class Import:
             self._full_path.provide(self._spool.graph, list(numbers))
 
 
-def _may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> bool:
+def may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> bool:
     """Whether deferred constraints can be checked: not if the caller's own work violates them for now."""
     try:
         with savepoint(connection):
@@ -265,7 +264,7 @@ def _may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> b
     return True
 
 
-def _advance_sequences(connection: Connection, kinds: Iterable[Kind]) -> None:
+def advance_sequences(connection: Connection, kinds: Iterable[Kind]) -> None:
     """Move sequences behind the keys that were imported, so that the database does not assign them again."""
     for table in (table for kind in kinds for table in kind.table.all()):
         key = table.rows.autoincrement_column
