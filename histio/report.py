@@ -254,13 +254,13 @@ class ImportReport:
         catalog: The same five counts for each catalog kind; empty if the file has no catalog. With
             ``catalog="ignore"``, the rows are skipped, and rejected if their form is wrong.
         entries: The numbers of changes to the ledger entries of updated runs.
-        problems: The errors, in the document's order; of a run at most the first 100 and one that stands for
-            the others, of a file at most the first 1,000.
+        problems: The errors, in the order of the document or of the files; of a run at most the first 100 and
+            one that stands for the others, of an import of files at most the first 1,000.
         warnings: Warnings about runs that were imported, with the same limits.
         problem_count: The number of all errors, including those that are not listed.
         warning_count: The number of all warnings, including those that are not listed.
-        renamed: The uses of the ``rename`` option; of a run at most the first 100, of a file at most the
-            first 1,000.
+        renamed: The uses of the ``rename`` option; of a run at most the first 100, of an import of files at
+            most the first 1,000.
         renamed_count: The number of all uses, including those that are not listed.
         revisions: What was changed in updated runs, run by run; at most the first 1,000 changes.
         revision_count: The number of all changes, including those that are not listed.

@@ -19,6 +19,7 @@ from histio.files.urls import is_url, strip_file_scheme
 from histio.kinds.gate import Gate
 from histio.kinds.table import Kind
 from histio.report import Problem
+from histio.tuning import with_pauses
 
 _CHUNK = 2**16
 """The number of bytes that are read at once to find a trailer; no trailer is longer."""
@@ -285,7 +286,7 @@ def _stated_digest(part: Part, gate: Gate) -> str | None:
     before = last = b""
     try:
         reader = part.source.open(again=True)
-        while piece := reader.read(_CHUNK):
+        for piece in with_pauses(iter(lambda: reader.read(_CHUNK), b"")):
             before, last = last, piece
         members = decode((before + last).splitlines()[-1].decode(), Limits().max_depth)
     except (DamageError, NotJsonError, UnicodeDecodeError):
