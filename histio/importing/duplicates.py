@@ -40,6 +40,9 @@ class Duplicates:
         """
         if not runs:
             return
+        for member in kind.members_of_new_rows:
+            for run in runs:
+                run.values.pop(member, None)
         if self._on_duplicate == "update":
             self._update(kind, runs)
             return
