@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import zstandard
+from sqlalchemy.orm import Session
 
 from histio import Counts, DocumentError, History
-from histio.models import AssemblyRun
+from histio.models import AssemblyRun, Recipe
 from tests.support import shop
 from tests.support.bakery import assembly_run, document, number, production_run
 from tests.support.books import InvoiceSchema, LedgerBase, SaleSchema, books
@@ -358,6 +359,23 @@ def test_only_the_chosen_kinds_of_every_file_are_imported(sqlite, put):
     )
     assert outcomes(History(sqlite).import_file(names, kinds="assembly_run")) == (2, 0, 0)
     assert rows(sqlite) == 0
+
+
+@pytest.mark.parametrize(("catalog", "end"), [("create", "Cookies"), ("update", "Biscuits")])
+def test_the_catalogs_of_all_files_go_in_before_the_runs(databases, put, catalog, end):
+    engine = databases("sqlite")
+    flour, cookie = {"slug": "flour", "display_name": "Flour"}, {"slug": "cookie", "display_name": "Cookie"}
+    documents = [
+        document(production_run(n))
+        | {"ingredients": [flour], "recipes": [{"slug": "cookies", "name": name}]}
+        | {"finished_units": units}
+        for n, name, units in [(1, "Cookies", []), (2, "Biscuits", [cookie | {"recipe_slug": "cookies"}])]
+    ]
+    names = put(**dict(zip("ab", map(text_of, documents), strict=True)))
+    report = History(engine).import_file(names, catalog=catalog)
+    assert (outcomes(report), report.warnings) == ((2, 0, 0), ())
+    with Session(engine) as session:
+        assert session.scalars(sa.select(Recipe.name)).all() == [end]
 
 
 # --- versions ------------------------------------------------------------------------------------------
