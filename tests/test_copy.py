@@ -406,9 +406,15 @@ SAME_FILE = {
     "a hard link": lambda engine, folder: [engine, link(os.link, engine, folder)],
     "a URI": lambda engine, _folder: [engine, f"sqlite:///file:{engine.url.database}?uri=true"],
     "one memory": lambda *_: [sa.create_engine("sqlite://", poolclass=sa.StaticPool)] * 2,
+    "one memory with options": lambda *_: with_options(sa.create_engine("sqlite://")),
+    "an engine with options": lambda engine, _folder: with_options(engine),
     "a shared memory": lambda *_: [sa.create_engine(SHARED, poolclass=sa.StaticPool) for _ in range(2)],
 }
 SHARED = "sqlite:///file:copied?mode=memory&cache=shared&uri=true"
+
+
+def with_options(engine):
+    return engine, engine.execution_options(stream_results=False)
 
 
 def link(make, engine, folder):
