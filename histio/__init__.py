@@ -69,7 +69,17 @@ if TYPE_CHECKING:
     from histio.page import report_page
     from histio.progress import Progress
     from histio.records import CatalogSchema, RecordSchema, RunSchema
-    from histio.report import Counts, EntryCounts, ExportReport, ImportReport, Problem, Renaming, Revision
+    from histio.report import (
+        Counts,
+        EntryCounts,
+        ExportReport,
+        ImportReport,
+        Problem,
+        Renaming,
+        Revision,
+        UndoCounts,
+        UndoReport,
+    )
     from histio.schemas import (
         AssemblyFinishedUnitConsumptionSchema,
         AssemblyPackagingConsumptionSchema,
@@ -163,6 +173,8 @@ __all__ = [
     "SlugList",
     "Text",
     "Time",
+    "UndoCounts",
+    "UndoReport",
     "UtcTimestamp",
     "audit",
     "check_file",
@@ -245,6 +257,8 @@ _PLACES = {
         "Problem",
         "Renaming",
         "Revision",
+        "UndoCounts",
+        "UndoReport",
     ),
     "histio.schemas": (
         "AssemblyFinishedUnitConsumptionSchema",

@@ -24,8 +24,9 @@ from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.model_behavior import customized_tables
 from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
-from histio.importing.run import OnDuplicate
+from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.run_order import sort_kinds
+from histio.importing.undo.execute import undo
 from histio.kinds.accounting import check_accounts
 from histio.kinds.bind import kind_of
 from histio.kinds.catalog import check_catalog
@@ -35,7 +36,7 @@ from histio.kinds.table import Kind
 from histio.kinds.versions import Upgrades, Versions
 from histio.progress import Report
 from histio.records import CatalogSchema, RecordSchema, RunSchema
-from histio.report import ExportReport, ImportReport, Problem
+from histio.report import ExportReport, ImportReport, Problem, UndoReport
 from histio.schemas import BUNDLED, BUNDLED_CATALOG
 from histio.typing import HistoryDocument
 from histio.wire import quote
@@ -298,6 +299,7 @@ class History:
         *,
         kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
+        catalog: OnCatalog = "ignore",
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
@@ -318,7 +320,11 @@ class History:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
-            atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
+            catalog: What to do with the catalog rows of the document. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the document says, too. A run whose row is rejected is
+                rejected.
+            atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
@@ -331,7 +337,8 @@ class History:
             DocumentError: The document as a whole cannot be read; nothing was written.
             ReceiptError: *receipt* exists and is not a receipt, or that of another database.
             ValueError: *receipt* is combined with *dry_run* or a session, or is not the path of a ``.jsonl``
-                file; or there is no kind with one of the names in *kinds*.
+                file; there is no kind with one of the names in *kinds*;
+                or *catalog* is not ``ignore`` although this history has no catalog kinds.
             OSError: The receipt cannot be written; nothing else was.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
@@ -339,6 +346,7 @@ class History:
         options = ImportOptions(
             kinds=kinds,
             on_duplicate=on_duplicate,
+            catalog=catalog,
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
@@ -355,6 +363,7 @@ class History:
         *,
         kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
+        catalog: OnCatalog = "ignore",
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
@@ -390,7 +399,11 @@ class History:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
-            atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
+            catalog: What to do with the catalog rows of the file. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the file says, too. A run whose row is rejected is
+                rejected.
+            atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
@@ -424,7 +437,8 @@ class History:
             ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, *receipt* with
                 *dry_run* or a session, or *sealed* with *allow_truncated*; a limit is not a positive integer;
                 *receipt* is not the path of a ``.jsonl`` file; there is no kind with one of the names in
-                *kinds*; or there are no files, two are the same, or they follow each other in a circle.
+                *kinds*; *catalog* is not ``ignore`` although this history has no catalog kinds; or there are
+                no files, two are the same, or they follow each other in a circle.
             OSError: A file cannot be read, or the rejects or the receipt cannot be written. The last of the
                 rejects are written after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
@@ -433,6 +447,7 @@ class History:
         options = ImportOptions(
             kinds=kinds,
             on_duplicate=on_duplicate,
+            catalog=catalog,
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
@@ -453,10 +468,40 @@ class History:
             progress=progress,
         )
 
+    def undo(
+        self,
+        receipt: str | os.PathLike[str],
+        /,
+        *,
+        dry_run: bool = False,
+        session: BorrowedSession | None = None,
+    ) -> UndoReport:
+        """Undo the imports that have written a *receipt*, in one transaction.
+
+        Runs that an import has created are removed with their ledgers; those that it has updated are put back
+        as they were. What cannot be undone without harm is left as it is, and reported: a run that has
+        changed since, and a run to which a row of another table or of another run refers, whatever its
+        foreign key says about deletion. The receipt is not changed. To repeat an undo does no harm.
+
+        Args:
+            receipt: The path of the receipt.
+            dry_run: Whether to do everything, constraints included, and then roll back.
+            session: To use instead of the bound database.
+
+        Raises:
+            ReceiptError: The file is not a receipt, or that of another database or of other kinds.
+            ValueError: *receipt* is not the path of a local file.
+            OSError: The receipt cannot be read.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
+                disk.
+        """
+        return undo(self.bound, receipt, dry_run=dry_run, session=session)
+
     def check(
         self,
         document: object,
         *,
+        catalog: OnCatalog = "ignore",
         rename: Renames | None = None,
         truncate_times: bool = False,
         session: BorrowedSession | None = None,
@@ -468,13 +513,24 @@ class History:
 
         Args:
             document: A JSON object; not changed.
+            catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows
+                of the database. ``create``, ``update``: they may also need rows of the document.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time is a problem.
             session: To use instead of the bound database.
+
+        Raises:
+            ValueError: *catalog* has another value, or is not ``ignore`` although this history has no catalog
+                kinds.
         """
         return check_document(
-            self.bound, document, rename=rename, truncate_times=truncate_times, session=session
+            self.bound,
+            document,
+            catalog=catalog,
+            rename=rename,
+            truncate_times=truncate_times,
+            session=session,
         )
 
     def explain(self, *, session: BorrowedSession | None = None) -> str:

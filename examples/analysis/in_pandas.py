@@ -45,6 +45,13 @@ def yields(runs: pd.DataFrame) -> pd.DataFrame:
     return answer.assign(percent=percent.map(rounded(2))).reset_index().sort_values(["percent", "recipe"])
 
 
+def names(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The recipes in the catalog of the stream at *path*; none if it has no catalog."""
+    lines = pd.read_json(path, lines=True, dtype=False)
+    recipes = lines["recipe"].dropna() if "recipe" in lines else []
+    return pd.DataFrame(list(recipes), columns=["slug", "name"]).sort_values("slug")
+
+
 def rounded(places: int) -> Callable[[Decimal], Decimal]:
     return lambda value: value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 

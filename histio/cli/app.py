@@ -23,6 +23,7 @@ from histio.cli.commands.references import references
 from histio.cli.commands.report import report
 from histio.cli.commands.scaffold import scaffold
 from histio.cli.commands.schema import schema
+from histio.cli.commands.undo import undo
 from histio.cli.commands.verify import verify
 from histio.cli.exit_codes import ExitCode
 
@@ -102,6 +103,7 @@ for _command in (
     init,
     export,
     import_,
+    undo,
     copy,
     verify,
     check,

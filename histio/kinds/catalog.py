@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper
 
-from histio.errors import BindingError
 from histio.kinds.base import binding_error
 from histio.kinds.lines import column_lines
 from histio.kinds.mapping import find_column
@@ -36,10 +35,10 @@ def check_catalog(
             them by a key that their records do not have.
     """
     for row, run in itertools.product(catalog, runs):
-        if any(row.refers_to(run)):
-            raise BindingError(
-                f"catalog: {row.name} refers to {run.name}, but catalog rows are written before runs"
-            )
+        for table, named in row.refers_to(run):
+            text = f"refers to {run.name}, but catalog rows are written before runs"
+            field = table.names[next(iter(named.slugs))]
+            raise binding_error(table.schema, text, field=field, advice="exclude it")
     for kind in catalog:
         _check_rows_apart(kind, (*catalog, *runs))
     for kind in (*catalog, *runs) if catalog else ():

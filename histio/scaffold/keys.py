@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
 from histio.kinds.fields.texts import UUID_LENGTHS
-from histio.kinds.keys import is_unique, natural_keys, unique_rules
+from histio.kinds.keys import is_surrogate_key, is_unique, natural_keys, unique_rules
 from histio.kinds.mapping import column_of
 from histio.kinds.relations import relation
 
@@ -44,7 +44,8 @@ def _unique_groups(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
 
 def unique_paths(mapper: Mapper[Any]) -> Iterator[tuple[str, ...]]:
     """Groups that are unique together: attributes, and natural keys of rows that foreign keys lead to."""
-    for rule in unique_rules(mapper.local_table):
+    table: Any = mapper.local_table
+    for rule in (*unique_rules(table), table.primary_key):
         paths = [_path(mapper, column) for column in rule.columns]
         if len(paths) > 1 and None not in paths:
             yield tuple(path for path in paths if path is not None)
@@ -56,7 +57,7 @@ def _path(mapper: Mapper[Any], column: Any) -> str | None:
         return None
     prop: Any = mapper.get_property_by_column(column)
     if not column.foreign_keys:
-        return str(prop.key)
+        return None if is_surrogate_key(column) else str(prop.key)
     way = way_of(mapper, prop)
     rel = None if way is None else mapper.relationships.get(way)
     keys = (
@@ -72,11 +73,12 @@ def _path(mapper: Mapper[Any], column: Any) -> str | None:
 
 
 def is_unique_key(mapper: Mapper[Any], key: tuple[str, ...]) -> bool:
-    table: Any = mapper.local_table
     if any("." in name for name in key):
         return key in set(unique_paths(mapper))
     columns = {key_column(mapper, name) for name in key}
-    return any(set(rule.columns) == columns for rule in (table.primary_key, *unique_rules(table)))
+    tables = {column.table for column in columns}
+    rules = (rule for table in tables for rule in (table.primary_key, *unique_rules(table)))
+    return any(set(rule.columns) == columns for rule in rules)
 
 
 def _is_text(column_type: TypeEngine[Any]) -> bool:

@@ -10,27 +10,39 @@ from histio.kinds.bind import RESERVED_KINDS
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.fields.times import Date
 from histio.kinds.keys import is_surrogate_key, is_unique, natural_keys
-from histio.scaffold.keys import COUNTER, UUID_NAMES, key_column, plain_uuid, way_of
+from histio.scaffold.keys import COUNTER, UUID_NAMES, is_unique_key, key_column, plain_uuid, way_of
 from histio.scaffold.outline import Line, Plan, quoted
 
 _LATE_NAMES = re.compile("update|modif|change|delete|expire|end|finish|complete|heartbeat|last")
 
 
-def add_run_options(plan: Plan, identity: tuple[str, ...]) -> None:
+def add_kind_options(plan: Plan, identity: tuple[str, ...]) -> None:
+    """Add what names, orders and identifies the records of a kind of run or a catalog kind."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plan.model.__name__).lower().strip("_")
-    kind = f"{name}_run" if name in RESERVED_KINDS else name
-    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
+    is_run = plan.base == "RunSchema"
+    kind = f"{name}_{'run' if is_run else 'row'}" if name in RESERVED_KINDS else name
+    hisses = kind.endswith(("s", "x", "z", "ch", "sh"))
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if hisses else f"{kind}s"
     plan.meta += [("kind", f'"{kind}"', ""), ("collection", f'"{plural}"', "")]
-    plan.meta.append(("timestamp", *_timestamp(plan)))
+    if is_run:
+        plan.meta.append(("timestamp", *_timestamp(plan)))
     own = [line for line in plan.lines if line.name == identity[0]]
     if len(identity) > 1 or not (own and own[0].source.startswith("RunUUID") and own[0].name == "uuid"):
-        columns = [key_column(plan.mapper, path) for path in identity if "." not in path]
-        counts = any(is_surrogate_key(column) for column in columns)
-        nullable = any(column.nullable for column in columns)
-        warning = f"{COUNTER}{_hint(plan)}" if counts else ""
-        warning = "takes nulls: a run without it cannot be exported" if nullable else warning
         members = [_member_of(plan, path) for path in identity]
-        plan.meta.append(("identity", quoted(members), warning))
+        plan.meta.append(("identity", quoted(members), _identity_comment(plan, identity)))
+
+
+def _identity_comment(plan: Plan, identity: tuple[str, ...]) -> str:
+    """What is wrong with an *identity*; empty: nothing."""
+    columns = [key_column(plan.mapper, path) for path in identity if "." not in path]
+    record = "run" if plan.base == "RunSchema" else "row"
+    if any(column.nullable for column in columns):
+        return f"takes nulls: a {record} without it cannot be exported"
+    if any(is_surrogate_key(column) for column in columns):
+        return f"{COUNTER}{_hint(plan)}"
+    if plan.base == "CatalogSchema" and not is_unique_key(plan.mapper, identity):
+        return "not unique in the database"
+    return ""
 
 
 def _hint(plan: Plan) -> str:

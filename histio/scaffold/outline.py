@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.orm import Mapper
 
@@ -31,7 +31,7 @@ class Plan:
 
     Attributes:
         mapper: The model's mapper.
-        is_run: Whether it is a kind of run; otherwise it is a ledger entry.
+        base: The base class: of a run, a catalog row, or a ledger entry.
         owner: The columns of a ledger entry that its owner fills.
         lines: The fields, in the mapper's order, ledgers last.
         meta: The options of ``Meta``, as source, each with a comment.
@@ -43,7 +43,7 @@ class Plan:
     """
 
     mapper: Mapper[Any]
-    is_run: bool
+    base: Literal["RunSchema", "CatalogSchema", "RecordSchema"]
     owner: frozenset[Any] = frozenset()
     lines: list[Line] = field(default_factory=list)
     meta: list[tuple[str, str, str]] = field(default_factory=list)

@@ -16,7 +16,7 @@ from histio.kinds.converter import Converter
 from histio.kinds.fields import FixedDecimal, RunUUID
 from histio.kinds.keys import is_surrogate_key, is_unique, natural_keys
 from histio.kinds.machinery import column_machinery
-from histio.kinds.relations import relation
+from histio.kinds.relations import Relation, relation
 from histio.records import RecordSchema
 from histio.scaffold.keys import (
     COUNTER,
@@ -29,15 +29,18 @@ from histio.scaffold.keys import (
     unique_paths,
     way_of,
 )
-from histio.scaffold.options import add_entry_options, add_run_options
+from histio.scaffold.options import add_entry_options, add_kind_options
 from histio.scaffold.outline import Line, Plan, quoted
 
 
 class Planner:
-    """Plans the schemas of kinds of run, so that no row belongs to two of them.
+    """Plans the schemas of kinds, so that no row belongs to two of them.
 
     Args:
         mappers: The mappers of the runs.
+
+    Attributes:
+        undescribed: Models that runs or catalog rows refer to and that get no catalog kind, with the reasons.
     """
 
     def __init__(self, mappers: Sequence[Mapper[Any]]) -> None:
@@ -46,13 +49,65 @@ class Planner:
         self._identities = {mapper: identity_of(mapper) for mapper in mappers}
         self._linked: set[Any] = set()
         self._ledgers: dict[Mapper[Any], Plan] = {}
+        self._referred: list[Mapper[Any]] = []
+        self.undescribed: dict[str, str] = {}
 
-    def plans(self) -> list[Plan]:
+    def plan_runs(self) -> list[Plan]:
         """Plan each kind of run."""
-        plans = [self._plan(Plan(mapper, is_run=True)) for mapper in self._runs]
+        plans = [self._plan(Plan(mapper, "RunSchema")) for mapper in self._runs]
         for plan in dict.fromkeys(each for run_plan in plans for each in run_plan.all()):
             plan.referrers += self._find_referrers(plan.mapper)
         return plans
+
+    def plan_catalog(self) -> list[Plan]:
+        """Plan a catalog kind for each model that runs or catalog rows refer to; call it after `plan_runs`.
+
+        Columns come first, so that rows that anything refers to are not taken for ledgers.
+        """
+        plans: list[Plan] = []
+        unfinished: list[Plan] = []
+        while self._referred or unfinished:
+            if self._referred:
+                mapper = self._referred.pop(0)
+                why = self._why_undescribed(mapper)
+                if why is not None:
+                    self.undescribed[mapper.class_.__name__] = why
+                    continue
+                self._planned.append(mapper)
+                self._identities[mapper] = self._keys(mapper)[0]
+                unfinished.append(Plan(mapper, "CatalogSchema"))
+                self._add_columns(unfinished[-1])
+            else:
+                plans.append(unfinished.pop(0))
+                self._finish(plans[-1])
+        return plans
+
+    def _refer(self, target: Mapper[Any]) -> None:
+        """Note a model that needs a catalog kind."""
+        known = target in (*self._referred, *self._identities) or target.class_.__name__ in self.undescribed
+        if not known and not any(each.common_parent(target) for each in self._runs):
+            self._referred.append(target)
+
+    def _why_undescribed(self, mapper: Mapper[Any]) -> str | None:
+        """Why there can be no catalog kind for a model; None: there can be one."""
+        if mapper in self._ledgers:
+            return "its rows are entries of a ledger"
+        if (
+            any(each.common_parent(mapper) for each in self._planned)
+            or len(list(mapper.self_and_descendants)) > 1
+        ):
+            return "it has subclasses, or is one"
+        key = self._keys(mapper)[0]
+        if all(name in mapper.column_attrs and is_surrogate_key(key_column(mapper, name)) for name in key):
+            return "it has no natural key"
+        for prop in mapper.column_attrs:
+            way = way_of(mapper, prop)
+            if way is None or prop.columns[0].nullable:
+                continue
+            target = relation(mapper, way).mapper
+            if any(each.common_parent(target) for each in self._runs):
+                return f"its rows need a {target.class_.__name__}"
+        return None
 
     def _find_referrers(self, mapper: Mapper[Any]) -> Iterator[str]:
         led = {rel.mapper for rel in mapper.relationships}
@@ -66,14 +121,18 @@ class Planner:
 
     def _plan(self, plan: Plan) -> Plan:
         self._add_columns(plan)
+        self._finish(plan)
+        return plan
+
+    def _finish(self, plan: Plan) -> None:
+        """Add what does not depend on columns only: ledgers, lists of slugs, and options."""
         for rel in plan.mapper.relationships:
             if rel.direction is not RelationshipDirection.MANYTOONE:
                 self._add_relationship(plan, rel)
-        if plan.is_run:
-            add_run_options(plan, self._identities[plan.mapper])
-        else:
+        if plan.base == "RecordSchema":
             add_entry_options(plan)
-        return plan
+        else:
+            add_kind_options(plan, self._identities[plan.mapper])
 
     def _add_columns(self, plan: Plan) -> None:
         identity = self._identities.get(plan.mapper, ())
@@ -109,8 +168,8 @@ class Planner:
 
     def _add_reference(self, plan: Plan, way: str, *, nullable: bool) -> None:
         target = relation(plan.mapper, way).mapper
-        keys = self._keys(target)
-        [first, *others] = keys
+        self._refer(target)
+        [first, *others] = self._keys(target)
         null = "allow_none=True" if nullable else "required=True"
         name = _reference_name(plan.mapper, way, first)
         alternatives = [" and ".join(each) for each in others]
@@ -146,6 +205,8 @@ class Planner:
             plan.machinery[rel.key] = "the other side of a reference"
         elif way.link is not None:
             self._add_links(plan, rel)
+        elif plan.base == "CatalogSchema" and not _is_part(way):
+            plan.excluded[rel.key] = "rows of their own: perhaps a catalog kind, or a ledger"
         else:
             options = "many=True" if way.many else "allow_none=True"
             self._add_ledger(plan, rel.key, target, way.remote, options)
@@ -161,6 +222,7 @@ class Planner:
             plan.machinery[rel.key] = f"the rows of {between.name}"
             self._add_ledger(plan, between.name, model, relation(plan.mapper, rel.key).remote, "many=True")
             return
+        self._refer(rel.mapper)
         key = self._keys(rel.mapper)[0]
         text = ", text=True" if is_free_text(rel.mapper, key) else ""
         plan.lines.append(Line(rel.key, f'SlugList("{rel.key}", key={quoted(key)}{text})'))
@@ -175,10 +237,17 @@ class Planner:
         ledger = self._ledgers.get(target)
         if ledger is None:
             self._planned.append(target)
-            ledger = self._ledgers[target] = Plan(target, is_run=False, owner=frozenset(remote))
+            ledger = self._ledgers[target] = Plan(target, "RecordSchema", frozenset(remote))
             self._plan(ledger)
         plan.ledgers.append(ledger)
         plan.lines.append(Line(name, f"Nested({ledger.name}, {options})"))
+
+
+def _is_part(way: Relation) -> bool:
+    """Whether the rows of a relationship are deleted with their owner, or have its key in theirs."""
+    rel = way.relationship
+    deleted = rel is not None and rel.cascade.delete_orphan
+    return deleted or set(way.remote) <= set(way.mapper.primary_key)
 
 
 def _reference_name(mapper: Mapper[Any], way: str, key: tuple[str, ...]) -> str:

@@ -105,7 +105,7 @@ class NoteSchema(histio.AutoCatalogSchema):
         ((*CATALOG, MachineSchema), r"OvenSchema\.Meta\.model: MachineSchema has the rows of Machine, too"),
         ((*CATALOG, BatchRowSchema), r"Meta\.model: BatchSchema has the rows of Batch, too"),
         ((*CATALOG, LineRowSchema), r"LineRowSchema\.Meta\.model: LineSchema has the rows of Line, too"),
-        ((*CATALOG, NoteSchema), "catalog: use refers to batch, but catalog rows are written before runs"),
+        ((*CATALOG, NoteSchema), r"NoteSchema\.batch: refers to batch, but .* before runs: exclude it"),
         (
             catalog_of(schema(kitchen.IngredientSchema, exclude=("sku",))),
             r"ChangedSchema: UseSchema\.ingredient_sku .* by 'sku', .*: write sku = auto_field\(\)",

@@ -115,8 +115,10 @@ def entry(cost: str, quantity: str) -> dict[str, Any]:
     return {"ingredient_slug": "salt", "unit": "g", "total_cost": cost, "quantity_consumed": quantity}
 
 
-def write(path: Path, *runs: dict[str, Any]) -> None:
-    lines = [{"header": {"version": "1.0", "sealed": False}}, *({"production_run": each} for each in runs)]
+def write(path: Path, *runs: dict[str, Any], recipes: dict[str, str] | None = None) -> None:
+    rows = [{"recipe": {"slug": slug, "name": name}} for slug, name in (recipes or {}).items()]
+    header = {"version": "1.0", "sealed": False, "catalog": ["recipe"]}
+    lines = [{"header": header}, *rows, *({"production_run": each} for each in runs)]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
 
@@ -157,6 +159,21 @@ def test_a_run_without_ledger_has_its_cost_and_no_ingredients(answers, tmp_path)
     assert given == by_hand(runs)
 
 
+def test_a_catalog_has_names_and_changes_no_answer(tmp_path):
+    recipes = {"bread": "Pain de mie 🍞", "rolls": "Rolls"}
+    bare, whole = tmp_path / "bare.jsonl", tmp_path / "whole.jsonl"
+    runs = [run(consumptions=[entry("1", "2")]), run(recipe_slug="rolls", consumptions=[])]
+    write(bare, *runs)
+    write(whole, *runs, recipes=recipes)
+    for answers in (in_duckdb.answers, in_pandas.answers):
+        assert answers(whole) == answers(bare)
+    for path, found in ((bare, {}), (whole, recipes)):
+        with in_duckdb.opened(path) as connection:
+            assert {row["slug"]: row["name"] for row in in_duckdb.asked("names", connection)} == found
+        names = in_pandas.names(path)
+        assert dict(zip(names["slug"], names["name"], strict=True)) == found
+
+
 @both
 def test_a_file_that_is_cut_is_answered_from_which_histio_names(folder, answers, tmp_path):
     lines = (folder / "history.jsonl").read_bytes().splitlines(keepends=True)
@@ -180,5 +197,5 @@ def test_the_readme_shows_answers_as_they_are(folder, by):
 def test_the_readme_shows_code_as_it_is():
     shown = re.findall("```(?:sql|python)\n(.*?)```", README, re.DOTALL)
     sources = [path.read_text("utf-8") for path in (*FOLDER.glob("sql/*.sql"), FOLDER / "in_pandas.py")]
-    assert len(shown) == 8
+    assert len(shown) == 10
     assert [block for block in shown if not any(block.strip() in source for source in sources)] == []

@@ -15,7 +15,8 @@ def scaffold(models: tuple[str, ...]) -> int:
 
     Each MODULE:MODEL becomes a kind of run; its ledgers and references are found through its relationships.
     The output is Python: a schema for each table with all its columns, references by the likeliest natural
-    key (comments name others), a History, and a conformance test to fill in.
+    key (comments name others), a catalog kind for each model that these refer to, a History, and a
+    conformance test to fill in.
 
     \b
     Examples:

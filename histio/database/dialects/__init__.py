@@ -10,6 +10,7 @@ from histio.database.dialects.bulk import (
     next_key,
 )
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
+from histio.database.dialects.foreign_keys import StoredForeignKey, foreign_keys_to
 from histio.database.dialects.limits import (
     Limit,
     check_kind,
@@ -83,6 +84,7 @@ __all__ = [
     "Repeated",
     "RowFaultError",
     "Stored",
+    "StoredForeignKey",
     "advance_sequence",
     "altered",
     "as_it_is",
@@ -107,6 +109,7 @@ __all__ = [
     "driver_of",
     "ensure_transaction",
     "find_kept",
+    "foreign_keys_to",
     "further_columns",
     "has_plain_type",
     "hides_rivals",

@@ -1,0 +1,52 @@
+"""``histio undo``: take imports back."""
+
+from __future__ import annotations
+
+import click
+
+from histio.cli.exit_codes import ExitCode
+from histio.cli.history import open_history
+from histio.cli.options import database_options, file_argument, json_option, quiet_option
+from histio.cli.printing import print_json, print_line, print_table, print_wrapped, report_unprintable
+from histio.cli.results import print_problems
+
+_COUNTS = ("removed", "restored", "gone", "left")
+
+
+@click.command()
+@file_argument("receipt")
+@database_options
+@click.option("--dry-run", is_flag=True, help="Report what an undo would do, and change nothing.")
+@quiet_option
+@json_option
+def undo(
+    receipt: str, url: str | None, history_name: str | None, *, dry_run: bool, quiet: bool, as_json: bool
+) -> int:
+    """Take back the imports that have written RECEIPT.
+
+    Runs that they created are removed; those that they updated are put back as they were. Runs that have
+    changed since, and those that other rows refer to, are left and reported. It is one transaction.
+
+    \b
+    Examples:
+      histio import history.jsonl --receipt receipt.jsonl
+      histio undo receipt.jsonl --dry-run
+      histio undo receipt.jsonl --url sqlite:///branch.db
+    """
+    with open_history(url, history_name) as history:
+        report = history.undo(receipt, dry_run=dry_run)
+    code = ExitCode.REJECTS if report.left else ExitCode.DONE
+    with report_unprintable("Nothing was changed" if dry_run else "The undo is done"):
+        if as_json:
+            print_json(report.to_dict())
+        elif not quiet or code is not ExitCode.DONE:
+            rows = [
+                (kind, *(getattr(each, name) for name in _COUNTS)) for kind, each in report.by_kind.items()
+            ]
+            print_table(["kind", *_COUNTS], [*rows, ("total", *(getattr(report, name) for name in _COUNTS))])
+            print_problems("Problems", report.problems, report.problem_count)
+            print_problems("Warnings", report.warnings, report.warning_count)
+            print_line()
+            done = "This was a dry run: nothing was changed in the database." if dry_run else "Done."
+            print_wrapped(done)
+    return code
