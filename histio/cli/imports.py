@@ -139,7 +139,7 @@ def _print_report(report: histio.ImportReport) -> None:
             f"\nLedger entries: {entries.added:,} added, {entries.changed:,} changed, "
             f"{entries.removed:,} removed"
         )
-        print_revisions(report)
+    print_revisions(report)
 
 
 def _print_renames(report: histio.ImportReport, renames: Mapping[str, Mapping[str, str]]) -> None:
