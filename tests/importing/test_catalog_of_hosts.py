@@ -85,7 +85,7 @@ def test_existing_rows_are_updated_with_their_ledgers_lists_and_parents(create):
     history = on(create(Base.metadata))
     history.import_document(KITCHEN, catalog="create")
     [bread], [flour, salt] = KITCHEN["recipes"], KITCHEN["ingredients"]
-    wheat, grain, food = KITCHEN["categories"]
+    wheat, _, food = KITCHEN["categories"]
     changed = {
         "version": "1.0",
         # The tree is turned upside down: the root moves below a row that was below it.
