@@ -108,5 +108,7 @@ class Duplicates:
 
 
 def _warn_of_copy(run: Run) -> None:
+    if run.kind.is_catalog and run.raw.file is not None:
+        return  # each of several files has the rows that its runs refer to
     fault = Fault(duplicate(run.kind.table, run.identity), "duplicate-in-document")
     run.note(fault, *run.kind.identity.steps, warning=True)
