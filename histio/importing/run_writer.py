@@ -20,7 +20,6 @@ from histio.kinds.keys import unique_on
 from histio.kinds.mapping import Columns
 from histio.kinds.table import Kind
 
-
 _RENAMED = "if it was renamed, read the old slug as the new one with rename="
 
 
