@@ -53,10 +53,11 @@ class LookUps:
         return self._destination.dependencies.exist
 
     @property
-    def has_limits(self) -> bool:
-        """Whether the database keeps less of some values than the format allows."""
+    def needs_every_run(self) -> bool:
+        """Whether valid runs have to be looked up, even if all that they refer to is known."""
         by_table = self._destination.builder.limits.values()
-        return any(not limit.is_rare for limits in by_table for limit in limits.values())
+        has_limits = any(not limit.is_rare for limits in by_table for limit in limits.values())
+        return self.refers_to_runs or has_limits
 
     def is_possible(self, column: sa.Column[Any], value: Any) -> bool:
         """Whether the character set of *column* has all characters of *value*."""
@@ -179,6 +180,16 @@ class CatalogLookUps(LookUps):
         super().__init__(destination)
         self._accepted = accepted
         self._is_ignored = on_catalog == "ignore"
+
+    @property
+    def refers_to_runs(self) -> bool:
+        """Whether rows of some kind refer to other rows; False if the import would ignore them."""
+        return not self._is_ignored and super().refers_to_runs
+
+    @property
+    def needs_every_run(self) -> bool:
+        """True: each row has to be remembered."""
+        return True
 
     def check(self, raw_runs: Iterable[RawRun]) -> list[Problem]:
         """The problems and warnings of catalog rows; without references, if the import would ignore them."""
