@@ -23,7 +23,7 @@ from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History
 from histio.importing.renames import Renames
-from histio.importing.run import OnDuplicate
+from histio.importing.run import OnCatalog, OnDuplicate
 from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import CatalogSchema, RunSchema
@@ -318,6 +318,7 @@ class AsyncHistory:
         *,
         kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
+        catalog: OnCatalog = "ignore",
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
@@ -338,7 +339,11 @@ class AsyncHistory:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
-            atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
+            catalog: What to do with the catalog rows of the document. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the document says, too. A run whose row is rejected is
+                rejected.
+            atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
@@ -351,7 +356,8 @@ class AsyncHistory:
             DocumentError: The document as a whole cannot be read; nothing was written.
             ReceiptError: *receipt* exists and is not a receipt, or that of another database.
             ValueError: *receipt* is combined with *dry_run* or a session, or is not the path of a ``.jsonl``
-                file; or there is no kind with one of the names in *kinds*.
+                file; there is no kind with one of the names in *kinds*;
+                or *catalog* is not ``ignore`` although this history has no catalog kinds.
             OSError: The receipt cannot be written; nothing else was.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
@@ -361,6 +367,7 @@ class AsyncHistory:
             document,
             kinds=kinds,
             on_duplicate=on_duplicate,
+            catalog=catalog,
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
@@ -376,6 +383,7 @@ class AsyncHistory:
         *,
         kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
+        catalog: OnCatalog = "ignore",
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
@@ -411,7 +419,11 @@ class AsyncHistory:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
-            atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
+            catalog: What to do with the catalog rows of the file. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the file says, too. A run whose row is rejected is
+                rejected.
+            atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
@@ -445,7 +457,8 @@ class AsyncHistory:
             ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, *receipt* with
                 *dry_run* or a session, or *sealed* with *allow_truncated*; a limit is not a positive integer;
                 *receipt* is not the path of a ``.jsonl`` file; there is no kind with one of the names in
-                *kinds*; or there are no files, two are the same, or they follow each other in a circle.
+                *kinds*; *catalog* is not ``ignore`` although this history has no catalog kinds; or there are
+                no files, two are the same, or they follow each other in a circle.
             OSError: A file cannot be read, or the rejects or the receipt cannot be written. The last of the
                 rejects are written after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
@@ -456,6 +469,7 @@ class AsyncHistory:
             path,
             kinds=kinds,
             on_duplicate=on_duplicate,
+            catalog=catalog,
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
@@ -506,6 +520,7 @@ class AsyncHistory:
         self,
         document: object,
         *,
+        catalog: OnCatalog = "ignore",
         rename: Renames | None = None,
         truncate_times: bool = False,
         session: AsyncBorrowedSession | None = None,
@@ -517,14 +532,21 @@ class AsyncHistory:
 
         Args:
             document: A JSON object; not changed.
+            catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows
+                of the database. ``create``, ``update``: they may also need rows of the document.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time is a problem.
             session: To use instead of the bound database.
+
+        Raises:
+            ValueError: *catalog* has another value, or is not ``ignore`` although this history has no catalog
+                kinds.
         """
         return await _in_greenlet(
             self._history.check,
             document,
+            catalog=catalog,
             rename=rename,
             truncate_times=truncate_times,
             session=self._sync(session),

@@ -28,7 +28,9 @@ class Bound:
         database: Opens connections to the database that holds the runs.
         values: What an import writes to columns that the format leaves out.
         catalog: The kinds of the rows that runs refer to, in the order of their lists in a document.
+        referring: Further kinds whose records name rows of the kinds.
         import_plans: By dialect, the plan of imports, which is made once.
+        catalog_plans: The same for imports of the catalog.
     """
 
     kinds: tuple[Kind, ...]
@@ -37,7 +39,11 @@ class Bound:
     database: Database
     values: Constants
     catalog: tuple[Kind, ...] = ()
+    referring: tuple[Kind, ...] = ()
     import_plans: RememberedByDialect[Any] = field(
+        default_factory=RememberedByDialect, repr=False, compare=False
+    )
+    catalog_plans: RememberedByDialect[Any] = field(
         default_factory=RememberedByDialect, repr=False, compare=False
     )
 
@@ -45,6 +51,13 @@ class Bound:
     def all_kinds(self) -> tuple[Kind, ...]:
         """The catalog kinds, then the kinds of run."""
         return (*self.catalog, *self.kinds)
+
+    @property
+    def of_catalog(self) -> Self:
+        """The same history with its catalog kinds as the kinds, to import their rows as runs are imported."""
+        return replace(
+            self, kinds=self.catalog, catalog=(), referring=self.kinds, import_plans=self.catalog_plans
+        )
 
     @property
     def has_database(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -22,8 +21,8 @@ from histio.exporting.pages import export_texts
 from histio.exporting.selection import Selection, Where, select_kinds
 from histio.exporting.tally import ExportTally, OnUnreadable
 from histio.files import FilePath, open_rejects
-from histio.files.decoding import NotJsonError, decode, decoder_for
-from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
+from histio.files.decoding import decoder_for
+from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.counts import Tally
 from histio.importing.execute import ImportOptions, check_commits, check_receipt, import_runs
@@ -32,9 +31,8 @@ from histio.importing.row_counts import core_tables
 from histio.importing.run import OnDuplicate
 from histio.kinds.gate import Gate
 from histio.kinds.table import Kind
-from histio.pointer import pointer
 from histio.progress import Meter, Report
-from histio.report import KEPT, Fault, ImportReport
+from histio.report import KEPT, ImportReport
 from histio.wire import nested_in, quote, wire_name
 
 
@@ -247,8 +245,8 @@ def _read(
     selection: Selection,
     exported: ExportTally,
     imported: Tally,
-    read: Callable[[Kind, str, int], RawItem],
-) -> Generator[RawItem]:
+    read: Callable[[Kind, str, int], RawRun],
+) -> Generator[RawRun]:
     """Yield the selected runs as raw runs.
 
     Args:
@@ -274,16 +272,12 @@ def _read(
     exported.check()
 
 
-def _decode(gate: Gate, kind: Kind, text: str, index: int, *, is_current: bool) -> RawItem:
+def _decode(gate: Gate, kind: Kind, text: str, index: int, *, is_current: bool) -> RawRun:
     """The raw run of the JSON *text* of a record; the gate accepts most texts directly."""
     record = gate.read(kind.name, text.encode()) if is_current else None
     if record is not None:
         return RawRun(kind.name, record, index, size=len(text), text=text, accepted=True)
-    try:
-        record = decode(text, sys.maxsize, decoder_for(gate))
-    except NotJsonError as error:  # a host's JSON column may hold numbers and depths that Python cannot read
-        fault = Fault(f"The run cannot be read: {error}.")
-        return UnreadableLine(f'{{"{kind.name}":{text}}}', None, fault, pointer(kind.collection, index))
+    record = decoder_for(gate).decode(text)
     return RawRun(kind.name, record, index, size=len(text), text=text)
 
 

@@ -24,7 +24,7 @@ from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.model_behavior import customized_tables
 from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
-from histio.importing.run import OnDuplicate
+from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.run_order import sort_kinds
 from histio.importing.undo.execute import undo
 from histio.kinds.accounting import check_accounts
@@ -299,6 +299,7 @@ class History:
         *,
         kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
+        catalog: OnCatalog = "ignore",
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
@@ -319,7 +320,11 @@ class History:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the document. ``verify``: leave it alone if it
                 has the same content, otherwise reject it with a ``conflict``.
-            atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
+            catalog: What to do with the catalog rows of the document. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the document says, too. A run whose row is rejected is
+                rejected.
+            atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
@@ -332,7 +337,8 @@ class History:
             DocumentError: The document as a whole cannot be read; nothing was written.
             ReceiptError: *receipt* exists and is not a receipt, or that of another database.
             ValueError: *receipt* is combined with *dry_run* or a session, or is not the path of a ``.jsonl``
-                file; or there is no kind with one of the names in *kinds*.
+                file; there is no kind with one of the names in *kinds*;
+                or *catalog* is not ``ignore`` although this history has no catalog kinds.
             OSError: The receipt cannot be written; nothing else was.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
@@ -340,6 +346,7 @@ class History:
         options = ImportOptions(
             kinds=kinds,
             on_duplicate=on_duplicate,
+            catalog=catalog,
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
@@ -356,6 +363,7 @@ class History:
         *,
         kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
+        catalog: OnCatalog = "ignore",
         atomic: bool = False,
         dry_run: bool = False,
         rename: Renames | None = None,
@@ -391,7 +399,11 @@ class History:
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
                 it. ``update``: overwrite it with the run of the file. ``verify``: leave it alone if it has
                 the same content, otherwise reject it with a ``conflict``.
-            atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
+            catalog: What to do with the catalog rows of the file. ``ignore``: check only their form.
+                ``create``: write those that are missing, before the runs; existing ones stay as they are.
+                ``update``: make existing ones what the file says, too. A run whose row is rejected is
+                rejected.
+            atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
@@ -425,7 +437,8 @@ class History:
             ValueError: *commit_every* is combined with *atomic*, *dry_run* or a session, *receipt* with
                 *dry_run* or a session, or *sealed* with *allow_truncated*; a limit is not a positive integer;
                 *receipt* is not the path of a ``.jsonl`` file; there is no kind with one of the names in
-                *kinds*; or there are no files, two are the same, or they follow each other in a circle.
+                *kinds*; *catalog* is not ``ignore`` although this history has no catalog kinds; or there are
+                no files, two are the same, or they follow each other in a circle.
             OSError: A file cannot be read, or the rejects or the receipt cannot be written. The last of the
                 rejects are written after the commit; import the file again, which skips the imported runs.
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
@@ -434,6 +447,7 @@ class History:
         options = ImportOptions(
             kinds=kinds,
             on_duplicate=on_duplicate,
+            catalog=catalog,
             atomic=atomic,
             dry_run=dry_run,
             rename=rename,
@@ -487,6 +501,7 @@ class History:
         self,
         document: object,
         *,
+        catalog: OnCatalog = "ignore",
         rename: Renames | None = None,
         truncate_times: bool = False,
         session: BorrowedSession | None = None,
@@ -498,13 +513,24 @@ class History:
 
         Args:
             document: A JSON object; not changed.
+            catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows
+                of the database. ``create``, ``update``: they may also need rows of the document.
             rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time is a problem.
             session: To use instead of the bound database.
+
+        Raises:
+            ValueError: *catalog* has another value, or is not ``ignore`` although this history has no catalog
+                kinds.
         """
         return check_document(
-            self.bound, document, rename=rename, truncate_times=truncate_times, session=session
+            self.bound,
+            document,
+            catalog=catalog,
+            rename=rename,
+            truncate_times=truncate_times,
+            session=session,
         )
 
     def explain(self, *, session: BorrowedSession | None = None) -> str:

@@ -247,18 +247,20 @@ class ImportReport:
         imported: Runs written.
         updated: Runs that existed and were changed.
         skipped: Runs that existed and were not changed.
-        rejected: Runs with at least one error, which were not written, and lines of a stream that are not
-            runs.
+        rejected: Runs with at least one error, which were not written, and lines of a stream that can be read
+            neither as runs nor as catalog rows.
         withheld: Runs that would have been written without the rejected ones; 0 unless ``atomic=True``.
-        by_kind: The same five counts for each kind, without lines that are not runs.
+        by_kind: The same five counts for each kind of run, without lines that cannot be read.
+        catalog: The same five counts for each catalog kind; empty if the file has no catalog. With
+            ``catalog="ignore"``, the rows are skipped, and rejected if their form is wrong.
         entries: The numbers of changes to the ledger entries of updated runs.
-        problems: The errors, in the document's order; of a run at most the first 100 and one that stands for
-            the others, of a file at most the first 1,000.
+        problems: The errors, in the order of the document or of the files; of a run at most the first 100 and
+            one that stands for the others, of an import of files at most the first 1,000.
         warnings: Warnings about runs that were imported, with the same limits.
         problem_count: The number of all errors, including those that are not listed.
         warning_count: The number of all warnings, including those that are not listed.
-        renamed: The uses of the ``rename`` option; of a run at most the first 100, of a file at most the
-            first 1,000.
+        renamed: The uses of the ``rename`` option; of a run at most the first 100, of an import of files at
+            most the first 1,000.
         renamed_count: The number of all uses, including those that are not listed.
         revisions: What was changed in updated runs, run by run; at most the first 1,000 changes.
         revision_count: The number of all changes, including those that are not listed.
@@ -266,6 +268,8 @@ class ImportReport:
             that are absent were written in bulk.
         truncated: The file was imported although it is incomplete, or its digest or counts are wrong.
         dry_run: Nothing was written; otherwise the report is the same as without ``dry_run``.
+        advice: What to do if the database has none of the catalog rows that the runs refer to; None: it has
+            some, or all references were found.
     """
 
     imported: int = 0
@@ -274,6 +278,7 @@ class ImportReport:
     rejected: int = 0
     withheld: int = 0
     by_kind: Mapping[str, Counts] = field(default_factory=dict)
+    catalog: Mapping[str, Counts] = field(default_factory=dict)
     entries: EntryCounts = EntryCounts()
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
@@ -286,6 +291,12 @@ class ImportReport:
     unit_of_work: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     truncated: bool = False
     dry_run: bool = False
+    advice: str | None = None
+
+    @property
+    def catalog_rejected(self) -> int:
+        """The number of catalog rows with at least one error."""
+        return sum(counts.rejected for counts in self.catalog.values())
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists, strings and numbers, ready for JSON."""

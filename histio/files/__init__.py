@@ -3,10 +3,11 @@
 from histio.files.limits import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, Limits, check_positive
 from histio.files.local import local_path
 from histio.files.reading import check_damage, check_follows, fail_if_damaged, reading
+from histio.files.rejects import open_rejects
 from histio.files.sources import FilePath, Source, is_same_file, list_files
 from histio.files.streams import stream_header
 from histio.files.targets import choose_format, target
-from histio.files.writing import build_export_report, format_header_time, open_rejects, write_runs
+from histio.files.writing import build_export_report, format_header_time, write_runs
 
 __all__ = [
     "MAX_BYTES",

@@ -69,14 +69,14 @@ class UnreadableLine:
 
     Attributes:
         text: The line without its end; only the beginning if it is too long.
-        line: Its 1-based number; None: it comes from a database.
+        line: Its 1-based number.
         fault: Why it cannot be read.
         pointer: RFC 6901 pointer into the line.
         file: The name of its file, if it is one of several; None otherwise.
     """
 
     text: str
-    line: int | None
+    line: int
     fault: Fault
     pointer: str = ""
     file: str | None = None

@@ -19,6 +19,7 @@ from histio.files.urls import is_url, strip_file_scheme
 from histio.kinds.gate import Gate
 from histio.kinds.table import Kind
 from histio.report import Problem
+from histio.tuning import with_pauses
 
 _CHUNK = 2**16
 """The number of bytes that are read at once to find a trailer; no trailer is longer."""
@@ -59,6 +60,7 @@ class Files:
     Attributes:
         parts: The files, in the order in which they are read.
         names: The names of several files, in order; empty if there is only one.
+        catalog: The names of the catalog kinds that the files may have rows of.
         version: The version of the format that all files have; the current one if they have several.
         size: The size of all files in bytes, as stored; None: not known.
     """
@@ -69,6 +71,7 @@ class Files:
         self._read = 0
         self._reading: Source | None = None
         self.names = [part.name for part in parts if part.name is not None]
+        self.catalog = tuple(dict.fromkeys(name for part in parts for name in part.file.catalog))
         versions = {part.file.version for part in parts}
         self.version = current if len(versions) > 1 else versions.pop()
         sizes = [part.source.size for part in parts]
@@ -85,7 +88,7 @@ class Files:
         return tuple(replace(problem, file=part.name) for part in self.parts for problem in part.file.damage)
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:
-        """Read the runs, file by file.
+        """Read the catalog rows of all files, then their runs, file by file.
 
         Args:
             again: Whether they will be read once more.
@@ -94,16 +97,31 @@ class Files:
             DocumentError: A file cannot be read or, unless that is allowed, is truncated or corrupt.
         """
         self._read = 0
+        several = self.parts if self.catalog and len(self.parts) > 1 else ()
+        for part in several:
+            yield from self._rows(part)
         for part in self.parts:
             self._reading = part.source
             with _naming(part.name):
-                items = part.file.items(again=again)
+                items: Iterator[RawItem] = part.file.items(again=again)
+                if several:
+                    items = (item for item in items if not _is_row(item, part))
                 yield from items if part.name is None else (self._label(item, part) for item in items)
                 if not self._allow_truncated:
                     check_damage(part.file)
             self._reading = None
             self._read += part.source.position
             part.source.release()
+
+    def _rows(self, part: Part) -> Iterator[RawItem]:
+        """Read the catalog rows of one of several files, up to its first run."""
+        with _naming(part.name):
+            for item in part.file.items(again=True) if part.file.catalog else ():
+                if _is_row(item, part):
+                    yield self._label(item, part)
+                elif isinstance(item, RawRun):
+                    break
+        part.source.release()
 
     def _label(self, item: RawItem, part: Part) -> RawItem:
         if not isinstance(item, RawRun):
@@ -112,6 +130,10 @@ class Files:
         if part.file.version != self.version:
             item.version = part.file.version
         return item
+
+
+def _is_row(item: RawItem, part: Part) -> bool:
+    return isinstance(item, RawRun) and item.kind in part.file.catalog
 
 
 @contextmanager
@@ -130,7 +152,7 @@ def open_files(
     Args:
         paths: The files.
         gate: The JSON Schema of documents and lines.
-        kinds: The kinds of run that they may contain, in order.
+        kinds: The kinds to read, in order.
         limits: The limits for each file and its runs.
         sealed: Whether to refuse documents, and streams without a seal.
         follows: The predecessor that the header of the first file must name; None: any, or none.
@@ -264,7 +286,7 @@ def _stated_digest(part: Part, gate: Gate) -> str | None:
     before = last = b""
     try:
         reader = part.source.open(again=True)
-        while piece := reader.read(_CHUNK):
+        for piece in with_pauses(iter(lambda: reader.read(_CHUNK), b"")):
             before, last = last, piece
         members = decode((before + last).splitlines()[-1].decode(), Limits().max_depth)
     except (DamageError, NotJsonError, UnicodeDecodeError):

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Literal
 
 from marshmallow import ValidationError
 
-from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
-from histio.files.sources import FilePath
 from histio.files.streams import Seal, trailer
-from histio.files.targets import choose_format, target
 from histio.kinds.fields import UtcTimestamp
-from histio.kinds.versions import Versions
-from histio.report import ExportReport, Fault, Problem
-from histio.wire import encode, is_plain, quote
+from histio.report import ExportReport
+from histio.wire import encode, quote
 
 _EXPORTED_AT = UtcTimestamp()
 
@@ -152,77 +144,3 @@ def build_export_report(header: Mapping[str, Any], seal: Seal, stored: int, **ot
         version=header["version"],
         **others,
     )
-
-
-class Rejects:
-    """Writes what was rejected and its problems to an unsealed stream, which can be corrected and imported.
-
-    Args:
-        file: The file to write to.
-        version: The format version of the runs.
-        kinds: The names of the kinds of run.
-        catalog: The names of the catalog kinds, whose rows are added before the runs.
-        versions: Upgrades what has a version of its own; None: nothing has.
-    """
-
-    def __init__(
-        self,
-        file: BinaryIO,
-        version: str,
-        kinds: Iterable[str],
-        catalog: Sequence[str] = (),
-        *,
-        versions: Versions | None = None,
-    ) -> None:
-        self._file = file
-        self._versions = versions
-        header: dict[str, Any] = {"version": version, "kinds": list(kinds), "sealed": False}
-        if catalog:
-            header["catalog"] = list(catalog)
-        file.write(lines("header", [encode(header)]))
-
-    def add(self, item: RawItem, problems: Iterable[Problem]) -> None:
-        """Write a rejected run, catalog row or line, and its problems."""
-        listed = [
-            {name: value for name, value in asdict(each).items() if value is not None} for each in problems
-        ]
-        if isinstance(item, RawRun) and item.version is not None and self._versions is not None:
-            item = _upgrade(item, item.version, self._versions)
-        name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
-        # The text is kept as it was read: Python may write its numbers differently.
-        # Line ends can only be between members. Lone surrogates can be written in ASCII only.
-        original = item.text if isinstance(item, RawRun) else None
-        text = json.dumps(value) if original is None else re.sub(r"[\r\n]", " ", original).strip()
-        self._file.write(f'{{"{name}":{text},"problems":{json.dumps(listed)}}}\n'.encode())
-
-
-def _upgrade(run: RawRun, version: str, versions: Versions) -> RawItem:
-    """The *run* in the current version; its text, as it was read, if it cannot be upgraded."""
-    record, fault = versions.upgrade(run.kind, run.record, version)
-    if fault is None and is_plain(record):
-        return replace(run, record=record, text=None)
-    return UnreadableLine(f'{{"{run.kind}":{run.text}}}', run.line or 0, fault or Fault(""))
-
-
-@contextmanager
-def open_rejects(
-    path: FilePath | None,
-    version: str,
-    kinds: Iterable[str],
-    catalog: Sequence[str] = (),
-    *,
-    versions: Versions | None = None,
-) -> Iterator[Rejects | None]:
-    """Open `Rejects` at *path*; the file is replaced when the block has ended without an error.
-
-    Raises:
-        ValueError: The suffix is that of a document.
-    """
-    if path is None:
-        yield None
-        return
-    form = choose_format(path)
-    if form.name == "json":
-        raise ValueError("rejects: the file is a stream, so its name must end in .jsonl")
-    with target(path, compression=form.compression, overwrite=True) as file:
-        yield Rejects(file, version, kinds, catalog, versions=versions)

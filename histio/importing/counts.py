@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
-from histio.files.raw_runs import RawItem, UnreadableLine
+from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.importing.run import Outcome, Run
 from histio.kinds.table import Kind
 from histio.report import KEPT, OUTCOMES, Counts, EntryCounts, ImportReport, Problem, Renaming, Revision
@@ -19,18 +19,21 @@ TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], tuple[int, .
 class _Rejects(Protocol):
     def add(self, item: RawItem, problems: Iterable[Problem]) -> None: ...
 
+    def carry(self, rows: Iterator[RawItem]) -> Iterator[RawItem]: ...
+
 
 class Tally:
     """Counts the outcomes of runs, and keeps their problems, warnings, renamings and revisions.
 
     Args:
         kinds: The kinds of run, in their order.
+        catalog: The kinds of the catalog rows that are counted too, apart from the runs.
         limit: The number of problems, of warnings and of renamings to keep; None: all.
         rejects: Receives rejected runs and unreadable lines. None: nothing does.
         files: The names of the files, in order, if there are several.
 
     Attributes:
-        rejected: The number of rejected runs and unreadable lines.
+        rejected: The number of rejected runs, catalog rows and unreadable lines.
         entries: What was done to the ledger entries of updated runs.
     """
 
@@ -38,11 +41,14 @@ class Tally:
         self,
         kinds: Sequence[Kind],
         *,
+        catalog: Sequence[Kind] = (),
         limit: int | None = None,
         rejects: _Rejects | None = None,
         files: Sequence[str] = (),
     ) -> None:
         self._files = {name: place for place, name in enumerate(files)}
+        self._catalog = {kind.name for kind in catalog}
+        kinds = [*catalog, *kinds]
         self._order = {kind.name: place for place, kind in enumerate(kinds)}
         self._limit = limit
         self._rejects = rejects
@@ -61,7 +67,7 @@ class Tally:
 
     @property
     def written(self) -> int:
-        """The number of runs that were imported or updated."""
+        """The number of runs and catalog rows that were imported or updated."""
         return sum(ends["imported"] + ends["updated"] for ends in self._ends.values())
 
     def add(self, run: Run) -> None:
@@ -73,6 +79,18 @@ class Tally:
         self._keep(self._revisions, "revisions", run.revisions, run.revision_count, KEPT)
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.raw, run.problems)
+
+    def carry(self, rows: Iterator[RawItem]) -> Iterator[RawItem]:
+        """The catalog *rows*, which rejected runs may need: they are kept where those go."""
+        return rows if self._rejects is None else self._rejects.carry(rows)
+
+    def is_of_catalog(self, raw: RawRun) -> bool:
+        """Whether *raw* is a catalog row."""
+        return raw.kind in self._catalog
+
+    def has_imported(self, kind: Kind) -> bool:
+        """Whether rows of *kind* were imported."""
+        return self._ends[kind.name]["imported"] > 0
 
     def mark(self) -> TallyMark:
         """The current state, for `reset`."""
@@ -126,6 +144,10 @@ class Tally:
         if self._rejects is not None:
             self._rejects.add(line, [line.problem])
 
+    def note(self, warning: Problem) -> None:
+        """Keep a *warning* that is about no single run."""
+        self._keep(self._warnings, "warnings", [warning], 1, self._limit)
+
     def _keep(self, kept: list[Any], name: str, found: Iterable[Any], count: int, limit: int | None) -> None:
         if count:
             self._counts[name] += count
@@ -151,16 +173,19 @@ class Tally:
             self.entries = EntryCounts()
             self._revisions.clear()
             self._counts["revisions"] = 0
-        by_kind = {
+        counted = {
             name: Counts(**{each: ends[each] for each in OUTCOMES}) for name, ends in self._ends.items()
         }
+        by_kind = {name: counts for name, counts in counted.items() if name not in self._catalog}
+        catalog = {name: counts for name, counts in counted.items() if name in self._catalog}
         return ImportReport(
             imported=sum(counts.imported for counts in by_kind.values()),
             updated=sum(counts.updated for counts in by_kind.values()),
             skipped=sum(counts.skipped for counts in by_kind.values()),
-            rejected=self.rejected,
+            rejected=self._unreadable + sum(counts.rejected for counts in by_kind.values()),
             withheld=sum(counts.withheld for counts in by_kind.values()),
             by_kind=by_kind,
+            catalog=catalog if any(counts != Counts() for counts in catalog.values()) else {},
             entries=self.entries,
             problems=tuple(sorted(self._problems, key=self._place)),
             warnings=tuple(sorted(self._warnings, key=self._place)),
@@ -170,7 +195,7 @@ class Tally:
             renamed_count=self._counts["renamed"],
             revisions=tuple(self._revisions),
             revision_count=self._counts["revisions"],
-            unit_of_work={kind: why for kind, why in (unit_of_work or {}).items() if kind in by_kind},
+            unit_of_work={kind: why for kind, why in (unit_of_work or {}).items() if kind in counted},
             **other,
         )
 

@@ -48,29 +48,20 @@ class Dependencies:
     Args:
         kinds: The kinds of run.
         dialect: The dialect of the database.
+        referring: Further kinds whose records name runs of *kinds*.
 
     Attributes:
         blanks: By reference, the values that its columns have until the run that it refers to is written.
         stuck: The models of kinds whose runs all refer to each other in circles that no import can write.
     """
 
-    def __init__(self, kinds: Sequence[Kind], dialect: sa.Dialect) -> None:
+    def __init__(self, kinds: Sequence[Kind], dialect: sa.Dialect, referring: Sequence[Kind] = ()) -> None:
         self.blanks: dict[Reference | Links, Blank] = {}
         self._ways = {kind: list(self._ways_of(kind, kinds, dialect)) for kind in kinds}
         self.stuck = (
             {kind.table.mapper.class_ for kind in stuck_kinds(kinds, dialect)} if self.exist else set()
         )
-        self._keys = self._find_keys(kinds)
-
-    def _find_keys(self, kinds: Sequence[Kind]) -> dict[Kind, dict[Key, list[IdentityPart]]]:
-        """For each kind, the keys by which others refer to its runs, and the members with their values."""
-        keys: dict[Kind, dict[Key, list[IdentityPart]]] = {kind: {} for kind in kinds}
-        for way in (way for ways in self._ways.values() for way in ways):
-            for other, key in itertools.product(way.others, itertools.chain(*way.reference.slugs.values())):
-                parts = [part for path in key for part in itertools.islice(_parts(other.table, path), 1)]
-                if len(parts) == len(key):
-                    keys[other][key] = parts
-        return keys
+        self._keys = {kind: _find_keys(kind, (*kinds, *referring)) for kind in kinds}
 
     def _ways_of(self, kind: Kind, kinds: Sequence[Kind], dialect: sa.Dialect) -> Iterator[_Way]:
         others: dict[tuple[Table, Reference | Links], list[Kind]] = {}
@@ -157,6 +148,19 @@ class Dependencies:
             target = by_name.get(name)
             if target is not None and target is not run:
                 yield target
+
+
+def _find_keys(kind: Kind, others: Sequence[Kind]) -> dict[Key, list[IdentityPart]]:
+    """The keys by which records of *others* name runs of *kind*, and the members with their values."""
+    chains = [chain for each in others for _, way in each.refers_to(kind) for chain in way.slugs.values()]
+    snapshots = (one for each in others for table in each.table.all() for one in table.snapshots)
+    chains += [(one.key,) for one in snapshots if one.model is kind.table.mapper.class_]
+    found: dict[Key, list[IdentityPart]] = {}
+    for key in dict.fromkeys(itertools.chain(*chains)):
+        parts = [part for path in key for part in itertools.islice(_parts(kind.table, path), 1)]
+        if len(parts) == len(key):
+            found[key] = parts
+    return found
 
 
 def run_name(kind: Kind, sought: KeyValue) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,6 +25,13 @@ from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind
 from histio.resolving.lookup import KeyValue
 from histio.resolving.resolve import Resolver
+
+
+class MissingRows(Protocol):
+    """Knows what to do about catalog rows that the database lacks."""
+
+    def describe(self, connection: Connection, model: type[Any], sought: KeyValue) -> str | None:
+        """What to do about the row of *model* with the key *sought*; None: nothing is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +73,7 @@ class Destination:
 
     def note_keys(self, run: Run) -> None:
         """Remember the keys by which other runs may refer to *run*, for hints if it is rejected."""
-        scope = _scope_of_keys(run.kind.table.mapper.class_)
-        self.spool.note(scope, [(repr(sought), run.place) for sought in self.dependencies.keys_of(run)])
+        note_keys(self.spool, self.dependencies, run)
 
 
 def open_destination(
@@ -80,6 +86,7 @@ def open_destination(
     truncate_times: bool = False,
     given_side: str = "file",
     receipt: Receipt | None = None,
+    missing: MissingRows | None = None,
 ) -> Destination:
     """The `Destination` at *connection*.
 
@@ -92,6 +99,7 @@ def open_destination(
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
         given_side: What messages call the side that the runs come from.
         receipt: Notes what is written; None: nothing does.
+        missing: Knows what to do about catalog rows that the database lacks; None: there is nothing to say.
     """
     plan = plan_imports(bound, connection.dialect)
     scopes = {
@@ -106,7 +114,9 @@ def open_destination(
         plan.tables,
         scope=values,
         scopes=_scopes_of_runs(plan.kinds, identities),
-        describe_in_document=functools.partial(_describe_rejected, spool, plan.dependencies),
+        describe_in_document=functools.partial(
+            _describe_missing, connection, spool, plan.dependencies, missing
+        ),
     )
     stored = stored_columns(connection, plan.columns)
     rules = plan.column_rules(stored)
@@ -147,14 +157,33 @@ def _scopes_of_runs(kinds: Sequence[Kind], identities: Identities) -> dict[type[
     }
 
 
-def _describe_rejected(
-    spool: Spool, dependencies: Dependencies, model: type[Any], sought: KeyValue
-) -> str | None:
-    """Why the run with the key *sought* is not stored although the document has it; None: it has not."""
-    place = spool.place(_scope_of_keys(model), repr(sought))
-    circle = " or refers back in a circle" if model in dependencies.stuck else ""
-    return None if place is None else f"{place} has it, but is rejected{circle}"
+def note_keys(spool: Spool, dependencies: Dependencies, run: Run) -> None:
+    """Remember in *spool* the keys by which other runs may refer to *run*."""
+    noted = [(repr(sought), run.place) for sought in dependencies.keys_of(run)]
+    for mapper in run.kind.table.mapper.iterate_to_root() if noted else ():
+        spool.note(_scope_of_keys(mapper.class_), noted)
+
+
+def find_noted(spool: Spool, model: type[Any], sought: KeyValue) -> str | None:
+    """The place of the run with the key *sought* that `note_keys` has remembered; None: there is none."""
+    return spool.place(_scope_of_keys(model), repr(sought))
 
 
 def _scope_of_keys(model: type[Any]) -> str:
     return f"{model.__module__}.{model.__qualname__}"
+
+
+def _describe_missing(
+    connection: Connection,
+    spool: Spool,
+    dependencies: Dependencies,
+    missing: MissingRows | None,
+    model: type[Any],
+    sought: KeyValue,
+) -> str | None:
+    """Why the row with the key *sought* is not stored although the document has it; None: it has not."""
+    place = find_noted(spool, model, sought)
+    if place is not None:
+        circle = " or refers back in a circle" if model in dependencies.stuck else ""
+        return f"{place} has it, but is rejected{circle}"
+    return None if missing is None else missing.describe(connection, model, sought)

@@ -40,6 +40,9 @@ class Duplicates:
         """
         if not runs:
             return
+        for member in kind.members_of_new_rows:
+            for run in runs:
+                run.values.pop(member, None)
         if self._on_duplicate == "update":
             self._update(kind, runs)
             return
@@ -105,5 +108,7 @@ class Duplicates:
 
 
 def _warn_of_copy(run: Run) -> None:
+    if run.kind.is_catalog and run.raw.file is not None:
+        return  # each of several files has the rows that its runs refer to
     fault = Fault(duplicate(run.kind.table, run.identity), "duplicate-in-document")
     run.note(fault, *run.kind.identity.steps, warning=True)

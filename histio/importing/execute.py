@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -23,13 +25,15 @@ from histio.files import (
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
 from histio.files.receipts import receipt_path
 from histio.files.several import Files, open_files
+from histio.importing.catalog import CatalogImport, split_catalog
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
-from histio.importing.look_ups import LookUps
+from histio.importing.look_ups import CatalogLookUps, LookUps
+from histio.importing.missing import MissingCatalog
 from histio.importing.parse import Reader
 from histio.importing.receipt import Receipt
 from histio.importing.renames import Renames
-from histio.importing.run import OnDuplicate
+from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
 from histio.kinds.table import Kind
@@ -48,7 +52,8 @@ class ImportOptions:
     Attributes:
         kinds: Names of the kinds to import; None: all.
         on_duplicate: What to do with runs that exist.
-        atomic: Whether to write nothing if a run is rejected.
+        catalog: What to do with catalog rows.
+        atomic: Whether to write nothing if a run or a catalog row is rejected.
         dry_run: Whether to roll everything back.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
@@ -63,6 +68,7 @@ class ImportOptions:
 
     kinds: str | Sequence[str] | None = None
     on_duplicate: OnDuplicate = "skip"
+    catalog: OnCatalog = "ignore"
     atomic: bool = False
     dry_run: bool = False
     rename: Renames | None = None
@@ -79,6 +85,14 @@ class ImportOptions:
             raise ValueError("receipt excludes dry_run, which writes nothing")
 
 
+def check_catalog_option(bound: Bound, catalog: OnCatalog) -> None:
+    """Raise ValueError unless *catalog* is a value that is possible for this history."""
+    if catalog not in get_args(OnCatalog):
+        raise ValueError(f"catalog must be one of {get_args(OnCatalog)}, not {catalog!r}")
+    if catalog != "ignore" and not bound.catalog:
+        raise ValueError(f"catalog={catalog!r}: this history has no catalog kinds")
+
+
 def import_document(
     bound: Bound, document: dict[str, Any] | HistoryDocument, options: ImportOptions
 ) -> ImportReport:
@@ -88,8 +102,21 @@ def import_document(
     problems = bound.gate.check_envelope(document)
     if problems:
         raise DocumentError(tuple(problems))
-    items = iter_raw_runs(document, kinds)
-    return import_runs(bound, items, document["version"], Tally(kinds), options, given_side="document")
+    has_catalog = _has_catalog(bound, document)
+    items = iter_raw_runs(document, (*bound.catalog, *kinds) if has_catalog else kinds)
+    return import_runs(
+        bound,
+        items,
+        document["version"],
+        Tally(kinds, catalog=bound.catalog),
+        options,
+        given_side="document",
+        has_catalog=has_catalog,
+    )
+
+
+def _has_catalog(bound: Bound, document: Mapping[str, Any]) -> bool:
+    return any(document.get(kind.collection) for kind in bound.catalog)
 
 
 def import_file(
@@ -119,14 +146,14 @@ def import_file(
         open_files(
             paths,
             bound.gate,
-            kinds,
+            (*bound.catalog, *kinds),
             limits,
             sealed=sealed,
             follows=follows,
             allow_truncated=allow_truncated,
         ) as files,
         open_rejects(
-            rejects, files.version, [kind.name for kind in kinds], versions=bound.versions
+            rejects, files.version, _names(kinds), files.catalog, versions=bound.versions
         ) as rejected,
     ):
         total = None if commit_every is None else _verify(files, meter)
@@ -135,19 +162,25 @@ def import_file(
             bound,
             meter.count(files.items()),
             files.version,
-            Tally(kinds, limit=KEPT, rejects=rejected, files=files.names),
+            Tally(kinds, catalog=bound.catalog, limit=KEPT, rejects=rejected, files=files.names),
             options,
             commit_every=commit_every,
+            has_catalog=bool(files.catalog),
         )
     return _with_damage(report, files.damage) if files.damage else report
 
 
+def _names(kinds: Iterable[Kind]) -> list[str]:
+    return [kind.name for kind in kinds]
+
+
 def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
-    """The kinds to import, in order.
+    """The kinds of run to import, in order.
 
     Raises:
-        ValueError: There is no kind with one of the names.
+        ValueError: There is no kind with one of the names, or there are no catalog kinds and some are needed.
     """
+    check_catalog_option(bound, options.catalog)
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
@@ -201,6 +234,7 @@ def import_runs(
     *,
     commit_every: int | None = None,
     given_side: str = "file",
+    has_catalog: bool = False,
 ) -> ImportReport:
     """Import *items* in one transaction, or in one for every *commit_every* of them.
 
@@ -212,17 +246,36 @@ def import_runs(
         options: The options.
         given_side: What messages call the side that the items come from.
         commit_every: The number of runs in a transaction; None: all.
+        has_catalog: Whether catalog rows may come before the runs. They go into the first transaction.
     """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
+    rows, items = split_catalog(iter(items), tally) if has_catalog else (None, items)
     parts = [items] if commit_every is None else split_items(items, commit_every)
+    if rows is not None and commit_every is not None:  # the next part begins when the rows have been read
+        parts = itertools.chain([iter(())], parts)
+    missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog)
+    catalog: CatalogImport | None = None
     receipt: Receipt | None = None
     with Spool() as spool, ExitStack() as stack:
         if options.receipt is not None:
             receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current, spool)
             stack.enter_context(receipt)
+        if rows is not None:
+            catalog = CatalogImport(
+                bound,
+                tally.carry(rows),
+                options.catalog,
+                reader=reader,
+                values=values,
+                tally=tally,
+                truncate_times=options.truncate_times,
+                given_side=given_side,
+                receipt=receipt,
+            )
+            missing.noted = stack.enter_context(catalog.noted)
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
@@ -234,6 +287,7 @@ def import_runs(
                     truncate_times=options.truncate_times,
                     given_side=given_side,
                     receipt=receipt,
+                    missing=missing,
                 )
                 if receipt is not None:
                     receipt.begin(connection)
@@ -250,12 +304,19 @@ def import_runs(
                     last=is_last,
                     atomic=options.atomic,
                     dry_run=options.dry_run,
+                    first=None if catalog is None else functools.partial(catalog.take, connection, habits),
                 )
                 for announce in before_last_step if is_last else ():
                     announce()
                 if tally.written > before and not (options.dry_run or withheld):
                     commit()
-    report = tally.report(withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work)
+    if catalog is not None:
+        unit_of_work = {**catalog.unit_of_work, **unit_of_work}
+    report = tally.report(
+        withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work, advice=missing.advice
+    )
+    if report.advice is not None:
+        _log.warning(report.advice)
     _log.info(
         "%s: %d imported, %d updated, %d skipped, %d rejected, %d withheld",
         "dry run" if options.dry_run else "import",
@@ -272,18 +333,28 @@ def check_document(
     bound: Bound,
     document: object,
     *,
+    catalog: OnCatalog,
     rename: Renames | None,
     truncate_times: bool,
     session: BorrowedSession | None,
 ) -> list[Problem]:
     """All problems and warnings of *document*; see `History.check`."""
+    check_catalog_option(bound, catalog)
     problems = bound.gate.check_envelope(document)
     if problems or not isinstance(document, dict):
         return problems
     with open_look_ups(
-        bound, session, version=document["version"], rename=rename, truncate_times=truncate_times
+        bound,
+        session,
+        version=document["version"],
+        rename=rename,
+        truncate_times=truncate_times,
+        catalog=catalog if _has_catalog(bound, document) else None,
     ) as look_ups:
-        return look_ups.check(iter_raw_runs(document, bound.kinds))
+        problems = (
+            [] if look_ups.rows is None else look_ups.rows.check(iter_raw_runs(document, bound.catalog))
+        )
+        return problems + look_ups.check(iter_raw_runs(document, bound.kinds))
 
 
 @contextmanager
@@ -294,6 +365,7 @@ def open_look_ups(
     version: str | None = None,
     rename: Renames | None = None,
     truncate_times: bool = False,
+    catalog: OnCatalog | None = None,
 ) -> Iterator[LookUps]:
     """Look-ups in the database of a history.
 
@@ -303,15 +375,19 @@ def open_look_ups(
         version: The version of the records; None: the current one.
         rename: By member, slugs to read as other slugs.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        catalog: What an import would do with the catalog rows of the file; None: it has none.
     """
-    with bound.database.reading(session) as connection, Spool() as spool:
-        yield LookUps(
-            open_destination(
-                connection,
-                bound,
-                reader=Reader(bound, version or bound.versions.current, rename or {}),
-                spool=spool,
-                values=bound.constants(),
-                truncate_times=truncate_times,
-            )
+    reader, values = Reader(bound, version or bound.versions.current, rename or {}), bound.constants()
+    with bound.database.reading(session) as connection, ExitStack() as stack:
+        open_one = functools.partial(
+            open_destination, connection, reader=reader, values=values, truncate_times=truncate_times
         )
+        rows, missing = None, None
+        if catalog is not None:
+            noted = stack.enter_context(Spool())
+            missing = MissingCatalog(bound.kinds, bound.catalog, values, catalog, noted, is_empty=False)
+            rows = CatalogLookUps(
+                open_one(bound.of_catalog, spool=noted), stack.enter_context(Spool()), catalog
+            )
+        spool = stack.enter_context(Spool())
+        yield LookUps(open_one(bound, spool=spool, missing=missing), rows)

@@ -14,18 +14,19 @@ from histio.exporting.fast.formatter import RowFormatter
 from histio.exporting.plan import plan_export
 from histio.files.raw_runs import RawRun
 from histio.importing.counts import Tally
-from histio.importing.destination import Destination
+from histio.importing.destination import Destination, find_noted, note_keys
 from histio.importing.fast.rows import RowWriter
 from histio.importing.fast.take import FastPath
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import KeptRows
-from histio.importing.run import Run
+from histio.importing.run import OnCatalog, Run
+from histio.importing.spool import Spool
 from histio.importing.windows import windows
 from histio.kinds.table import Kind, Table
 from histio.report import Problem
 from histio.resolving.circles import circle_warnings
 from histio.resolving.lookup import Found
-from histio.resolving.resolve import MemberFault, Values
+from histio.resolving.resolve import MemberFault, Resolver, Values, slugs_in
 from histio.tuning import with_pauses
 
 
@@ -34,9 +35,14 @@ class LookUps:
 
     Args:
         destination: The database.
+        rows: Looks up the catalog rows of the same file; None: it has none.
+
+    Attributes:
+        rows: Looks up the catalog rows of the same file, which come before the runs; None: it has none.
     """
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, rows: CatalogLookUps | None = None) -> None:
+        self.rows = rows
         self._destination = destination
         self._resolver = destination.resolver
         self._spool = destination.spool
@@ -47,10 +53,11 @@ class LookUps:
         return self._destination.dependencies.exist
 
     @property
-    def has_limits(self) -> bool:
-        """Whether the database keeps less of some values than the format allows."""
+    def needs_every_run(self) -> bool:
+        """Whether valid runs have to be looked up, even if all that they refer to is known."""
         by_table = self._destination.builder.limits.values()
-        return any(not limit.is_rare for limits in by_table for limit in limits.values())
+        has_limits = any(not limit.is_rare for limits in by_table for limit in limits.values())
+        return self.refers_to_runs or has_limits
 
     def is_possible(self, column: sa.Column[Any], value: Any) -> bool:
         """Whether the character set of *column* has all characters of *value*."""
@@ -123,6 +130,8 @@ class LookUps:
         readable = [run for run in runs if run.values]
         for run in with_pauses(readable):
             self._destination.dependencies.expect(run, self._spool.graph, self._resolver, hard=True)
+            if self.rows is not None:
+                self.rows.expect_rows(run, self._resolver)
         self._resolve(readable)
         self._resolver.forget_expected()
         self._resolver.trim()
@@ -156,3 +165,53 @@ class LookUps:
     def circle_warnings(self) -> list[Problem]:
         """A warning for each kind whose runs no import can write."""
         return list(circle_warnings(self._destination.kinds, self._destination.connection.dialect))
+
+
+class CatalogLookUps(LookUps):
+    """Looks up the catalog rows of a file, and remembers those that an import would write.
+
+    Args:
+        destination: The database, for catalog rows.
+        accepted: Remembers the rows that runs may refer to.
+        on_catalog: What the import would do with the rows.
+    """
+
+    def __init__(self, destination: Destination, accepted: Spool, on_catalog: OnCatalog) -> None:
+        super().__init__(destination)
+        self._accepted = accepted
+        self._is_ignored = on_catalog == "ignore"
+
+    @property
+    def refers_to_runs(self) -> bool:
+        """Whether rows of some kind refer to other rows; False if the import would ignore them."""
+        return not self._is_ignored and super().refers_to_runs
+
+    @property
+    def needs_every_run(self) -> bool:
+        """True: each row has to be remembered."""
+        return True
+
+    def check(self, raw_runs: Iterable[RawRun]) -> list[Problem]:
+        """The problems and warnings of catalog rows; without references, if the import would ignore them."""
+        if not self._is_ignored:
+            return super().check(raw_runs)
+        return [problem for row in self.look_up(raw_runs) for problem in row.findings()]
+
+    def look_up(self, raw_runs: Iterable[RawRun]) -> list[Run]:
+        """The rows of *raw_runs*, with the problems of their form and their references."""
+        if self._is_ignored:
+            rows = [self._destination.reader.read(raw) for raw in with_pauses(raw_runs)]
+            for row in rows:
+                self._destination.note_keys(row)
+            return rows
+        rows = super().look_up(raw_runs)
+        for row in rows:
+            if not row.problems:
+                note_keys(self._accepted, self._destination.dependencies, row)
+        return rows
+
+    def expect_rows(self, run: Run, resolver: Resolver) -> None:
+        """Let *resolver* expect the accepted rows that *run* refers to."""
+        for model, sought in slugs_in(run.kind.table, [run.values]):
+            if find_noted(self._accepted, model, sought) is not None:
+                resolver.expect(model, sought)

@@ -15,7 +15,7 @@ from histio.doubles import find_rounded
 from histio.files.raw_runs import RawRun
 from histio.importing.cut_times import Cut, Truncation
 from histio.importing.fault_counts import MOST_EXPLAINED, FaultCounter
-from histio.importing.renames import Renames, apply_renames, check_renames
+from histio.importing.renames import Renames, apply_renames, check_renames, find_renamed_keys
 from histio.importing.run import Run
 from histio.kinds.canonical import canonicalize
 from histio.kinds.fields import Json
@@ -39,7 +39,7 @@ class Reader:
     """Reads raw runs: upgrades, validates and loads their records.
 
     Args:
-        bound: The kinds of run, their JSON Schema and the versions of their format.
+        bound: The kinds of run and of catalog row, their JSON Schema and the versions of their format.
         version: The version of the format that the records have, unless a raw run has another one.
         renames: By member name, slugs to read as other slugs.
 
@@ -53,11 +53,12 @@ class Reader:
 
     def __init__(self, bound: Bound, version: str, renames: Renames) -> None:
         check_renames(renames, bound.kinds)
-        self._kinds = {kind.name: kind for kind in bound.kinds}
+        self._kinds = {kind.name: kind for kind in (*bound.catalog, *bound.kinds)}
         self.version = version
         self._gate = bound.gate
         self._versions = bound.versions
         self._renames = renames
+        self._renamed_keys = find_renamed_keys(renames, bound.kinds, bound.catalog) if renames else {}
         self._truncation: Truncation | None = None
 
     @functools.cached_property
@@ -109,7 +110,7 @@ class Reader:
         run.note_cuts(cuts)
         run.well_formed = not run.problems
         raw.accepted = run.well_formed  # a run that waits is read again
-        apply_renames(run, self._renames)
+        apply_renames(run, self._renames, self._renamed_keys)
         return run
 
     def _load(self, run: Run, record: Any) -> None:

@@ -17,6 +17,7 @@ from histio.importing.model_behavior import unit_of_work_reasons
 from histio.importing.row_builder import plan_defaults
 from histio.kinds.keys import is_unique, unique_rules
 from histio.kinds.listeners import Listeners, construction
+from histio.kinds.mapping import find_column
 from histio.kinds.remembered import Remembered
 from histio.kinds.table import Kind, Table
 
@@ -46,6 +47,7 @@ class ImportPlan:
         kinds: The kinds of run.
         dialect: The database's.
         filled: The attributes that the host fills with `values=`.
+        referring: Further kinds whose records name rows of *kinds*.
 
     Attributes:
         kinds: The kinds of run.
@@ -56,13 +58,20 @@ class ImportPlan:
         scopes: By table, the columns that identify a row together with its identity, and their attributes.
     """
 
-    def __init__(self, kinds: Sequence[Kind], dialect: sa.Dialect, filled: Collection[str]) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        dialect: sa.Dialect,
+        filled: Collection[str],
+        referring: Sequence[Kind] = (),
+    ) -> None:
         self.kinds = kinds
         self.tables = [table for kind in kinds for table in kind.table.all()]
         self.core_tables = [core for table in self.tables for core in table.core_tables]
         self.columns = [column for table in self.tables for column in table.columns.values()]
-        self.dependencies = Dependencies(kinds, dialect)
+        self.dependencies = Dependencies(kinds, dialect, referring)
         self.scopes = {table: _scope(table, filled) for table in self.tables}
+        self.scopes |= {kind.table: _filled_columns(kind.table, filled) for kind in kinds if kind.is_catalog}
         self._dialect = dialect
         self._listeners = Listeners(place for table in self.tables for place in construction(table.mapper))
         self._remembered: dict[Hashable, Remembered[Any]] = {}
@@ -95,8 +104,16 @@ class ImportPlan:
 
 def plan_imports(bound: Bound, dialect: sa.Dialect) -> ImportPlan:
     """The plan for imports of a history into databases of *dialect*, computed by the first of them."""
-    plan: ImportPlan = bound.import_plans.get(dialect, lambda: ImportPlan(bound.kinds, dialect, bound.values))
+    plan: ImportPlan = bound.import_plans.get(
+        dialect, lambda: ImportPlan(bound.kinds, dialect, bound.values, bound.referring)
+    )
     return plan
+
+
+def _filled_columns(table: Table, filled: Collection[str]) -> Mapping[sa.Column[Any], str]:
+    """The columns of *table* that the host fills, and their attributes: runs refer only to such rows."""
+    columns = ((find_column(table.mapper, name), name) for name in filled if name not in table.columns)
+    return {column: name for column, name in columns if column is not None}
 
 
 def _scope(table: Table, filled: Collection[str]) -> Mapping[sa.Column[Any], str]:

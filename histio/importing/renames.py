@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from marshmallow import ValidationError
 
-from histio.importing.run import Run, Values
+from histio.importing.run import Run
 from histio.kinds.fields import Slug
+from histio.kinds.mapping import column_of, mapper_of
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps, walk_values
-from histio.wire import faults_in, quote
+from histio.wire import WireField, faults_in, quote
 
 Renames = Mapping[str, Mapping[str, str]]
 """By member name, new slugs by old slugs."""
+
+RenamedKeys = Mapping[tuple[Table, str], Mapping[str, str]]
+"""By table and member of catalog rows, new keys by old keys."""
 
 
 def check_renames(renames: Renames, kinds: Sequence[Kind]) -> None:
@@ -53,28 +58,62 @@ def _check_slugs(member: str, field: Slug, slugs: Mapping[str, str]) -> None:
             raise ValueError(f"rename: {member}: {quote(new)}: {error.messages[0]}") from None
 
 
-def apply_renames(run: Run, renames: Renames) -> None:
-    """Replace the slugs of *run* that are to be read as others, and note each in ``run.renamed``."""
+def find_renamed_keys(renames: Renames, kinds: Sequence[Kind], catalog: Sequence[Kind]) -> RenamedKeys:
+    """The members of *catalog* rows that have the slugs which *renames* change in records of *kinds*.
+
+    These are the keys themselves, and references to the same rows by other names. The row that runs name by
+    its old slug has to become the one that they name by the new slug.
+    """
+    slugs: dict[sa.Column[Any], dict[str, str]] = {}
+    for table in (table for kind in kinds for table in kind.table.all()):
+        for member, column in _columns_of_slugs(table):
+            slugs.setdefault(column, {}).update(renames.get(table.names[member], {}))
+    keys = {}
+    for kind in catalog:
+        own = [(kind.table, *each) for each in kind.table.columns.items()]
+        named = [(table, *each) for table in kind.table.all() for each in _columns_of_slugs(table)]
+        for table, member, column in (*own, *named):
+            if slugs.get(column) and isinstance(table.fields[member], WireField):
+                keys[table, member] = slugs[column]
+    return keys
+
+
+def _columns_of_slugs(table: Table) -> Iterator[tuple[str, sa.Column[Any]]]:
+    """The members of *table* that name rows by one column, and that column in the related row."""
+    for way in table.all_references:
+        for member, (key, *_) in way.slugs.items():
+            if len(key) == 1:
+                yield member, column_of(way.relation.mapper, key[0])
+    for snapshot in table.snapshots:
+        yield snapshot.member, column_of(mapper_of(snapshot.model), snapshot.key[0])
+
+
+def apply_renames(run: Run, renames: Renames, keys: RenamedKeys) -> None:
+    """Replace the slugs of *run* that are to be read as others, and note each in ``run.renamed``.
+
+    Args:
+        run: The run, or the catalog row.
+        renames: By member, new slugs by old slugs.
+        keys: The same for members of catalog rows, by table and member.
+    """
     if renames:
         for table, values, steps in walk_values(run.kind.table, run.values):
-            _rename_in(run, renames, table, values, steps)
+            for member, name in table.names.items():
+                field = table.fields[member]
+                slugs = {**keys.get((table, member), {})}
+                slugs |= renames.get(name, {}) if isinstance(field, Slug) else {}
+                if slugs and values.get(member) is not None:
+                    values[member] = _rename(run, field, values[member], slugs, (*steps, name))
 
 
-def _rename_in(run: Run, renames: Renames, table: Table, values: Values, steps: Steps) -> None:
-    """Rename the slugs of one record or ledger entry."""
-    for member, name in table.names.items():
-        field = table.fields[member]
-        if name in renames and isinstance(field, Slug) and values.get(member) is not None:
-            values[member] = _rename(run, field, values[member], renames[name], (*steps, name))
-
-
-def _rename(run: Run, field: Slug, value: Any, slugs: Mapping[Any, Any], steps: Steps) -> Any:
+def _rename(run: Run, field: Any, value: Any, slugs: Mapping[Any, Any], steps: Steps) -> Any:
     """The *value* of *field* with its slugs renamed, or the same value if the new one is not valid."""
     old = field.to_wire(value)
-    new: Any = [slugs.get(each, each) for each in old] if field.many else slugs.get(old, old)
+    is_list = isinstance(field, Slug) and field.many
+    new: Any = [slugs.get(each, each) for each in old] if is_list else slugs.get(old, old)
     if new == old:
         return value
-    for before, after in zip(old, new, strict=True) if field.many else [(old, new)]:
+    for before, after in zip(old, new, strict=True) if is_list else [(old, new)]:
         if before != after:
             run.note_renaming(steps, before, after)
     try:

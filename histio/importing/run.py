@@ -17,6 +17,7 @@ from histio.report import LISTED, Fault, Problem, ProblemList, Renaming, Revisio
 Outcome = Literal["imported", "updated", "skipped", "rejected"]
 WRITTEN: tuple[Outcome, ...] = ("imported", "updated")
 OnDuplicate = Literal["skip", "error", "update", "verify"]
+OnCatalog = Literal["ignore", "create", "update"]
 Values = dict[str, Any]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -52,6 +52,7 @@ def import_items(
     last: bool = True,
     atomic: bool = False,
     dry_run: bool = False,
+    first: Callable[[], Import | None] | None = None,
 ) -> bool:
     """Import *items* in one transaction.
 
@@ -67,6 +68,8 @@ def import_items(
             for those that they refer to.
         atomic: Whether to roll everything back if a run is rejected.
         dry_run: Whether to roll everything back in any case.
+        first: Imports the catalog in the same transaction; returns None if it writes no rows. None: there is
+            no catalog.
 
     Returns:
         Whether everything was rolled back because a run was rejected.
@@ -77,7 +80,7 @@ def import_items(
     """
     connection, tables = destination.connection, destination.tables
     with savepoint(connection) as nested:
-        check_engines(connection, tables)
+        catalog = None if first is None else first()
         transaction = Import(
             destination,
             tally=tally,
@@ -85,20 +88,19 @@ def import_items(
             unit_of_work=unit_of_work,
             on_duplicate=on_duplicate,
             compare=compare,
-            deferred=may_check_deferred(connection, tables),
         )
-        with strict(connection, destination.kinds, destination.stored):
-            transaction.take(items)
-            if last:
-                transaction.take_waiting()
-            withheld = atomic and tally.rejected > 0
-            if destination.receipt is not None and not withheld:
-                destination.receipt.write(connection, destination.identities.scopes)
+        transaction.take(items, last=last)
+        withheld = atomic and tally.rejected > 0
+        if destination.receipt is not None and not withheld:
+            with strict(connection, destination.kinds, destination.stored):
+                scopes = {} if catalog is None else catalog.destination.identities.scopes
+                destination.receipt.write(connection, {**scopes, **destination.identities.scopes})
         tally.add_entries(transaction.entries)
         if dry_run or withheld:
             nested.rollback()
         else:
-            advance_sequences(connection, transaction.written)
+            created = set() if catalog is None else catalog.written
+            advance_sequences(connection, created | transaction.written)
             if last and tally.written >= tuning().refresh_from:
                 refresh_statistics(connection, tables)
     return withheld
@@ -114,7 +116,9 @@ class Import:
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
         on_duplicate: What to do with runs that exist.
         compare: Whether to compare each written run with what the database stores of it.
-        deferred: Whether deferred constraints are checked now.
+
+    Attributes:
+        destination: The database.
     """
 
     def __init__(
@@ -126,9 +130,11 @@ class Import:
         unit_of_work: Mapping[str, Sequence[str]],
         on_duplicate: OnDuplicate,
         compare: bool,
-        deferred: bool,
     ) -> None:
-        self._destination = destination
+        connection, tables = destination.connection, destination.plan.core_tables
+        deferred = may_check_deferred(connection, tables)
+        check_engines(connection, tables)
+        self.destination = destination
         self._spool = destination.spool
         self._tally = tally
         self._updates = on_duplicate == "update"
@@ -170,21 +176,26 @@ class Import:
         """The kinds of which runs were written."""
         return self._fast_path.written | (self._full_path.written if self._is_full_path_open else set())
 
-    def take(self, items: Iterable[RawItem]) -> None:
-        """Import *items*. Runs that refer to runs which are not stored wait in the spool."""
-        self._take(((item, None) for item in items), Attempt.FIRST)
+    def take(self, items: Iterable[RawItem], *, last: bool) -> None:
+        """Import *items*. Runs that refer to runs which are not stored wait in the spool.
 
-    def take_waiting(self) -> None:
-        """Import the waiting runs that can be imported; reject the others."""
-        # Runs that take unique values from each other have to meet in one batch.
-        with tuned(batch=tuning().batch * (_LARGER if self._updates else 1)):
-            self._take_waiting()
+        Args:
+            items: In any order.
+            last: Whether to import the waiting runs that can be imported now, and reject the others.
+        """
+        destination = self.destination
+        with strict(destination.connection, destination.kinds, destination.stored):
+            self._take(((item, None) for item in items), Attempt.FIRST)
+            # Runs that take unique values from each other have to meet in one batch.
+            with tuned(batch=tuning().batch * (_LARGER if self._updates else 1)):
+                if last:
+                    self._take_waiting()
 
     def _take_waiting(self) -> None:
         before = None
         while self._spool.waiting and self._spool.waiting != before:
             before = self._spool.waiting
-            waiting = WaitingRuns(self._spool, self._destination.reader, self._tally)
+            waiting = WaitingRuns(self._spool, self.destination.reader, self._tally)
             self._full_path.write_waiting(waiting)
             if not self._updates:
                 break
@@ -205,7 +216,7 @@ class Import:
             raw_runs = self._take_fast(window)
             if raw_runs:
                 self._take_full(raw_runs, attempt)
-            self._destination.resolver.trim()
+            self.destination.resolver.trim()
 
     def _take_fast(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
         """Count unreadable lines and import what the fast path accepts; return the rest."""
@@ -224,7 +235,7 @@ class Import:
 
     def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], attempt: Attempt) -> None:
         """Import *raw_runs* on the full path; count those with an outcome, and let the others wait."""
-        numbers = {self._destination.reader.read(raw): number for raw, number in with_pauses(raw_runs)}
+        numbers = {self.destination.reader.read(raw): number for raw, number in with_pauses(raw_runs)}
         for run in numbers:
             if run.problems and not run.values:  # there is nothing to look up
                 run.outcome = "rejected"

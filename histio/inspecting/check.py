@@ -20,10 +20,9 @@ from histio.files.decoding import describe_repeated_name, find_line_numbers, fin
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History
-from histio.importing.execute import open_look_ups
-from histio.importing.look_ups import LookUps
+from histio.importing.execute import check_catalog_option, open_look_ups
 from histio.importing.repetitions import note_repeated
-from histio.importing.run import Run
+from histio.importing.run import OnCatalog, Run
 from histio.importing.spool import Spool
 from histio.importing.windows import windows
 from histio.inspecting.audit import note_audits
@@ -37,6 +36,7 @@ def check_file(
     /,
     *,
     history: History | None = None,
+    catalog: OnCatalog = "ignore",
     truncate_times: bool = False,
     sealed: bool = False,
     max_bytes: int = MAX_BYTES,
@@ -45,14 +45,17 @@ def check_file(
 ) -> Iterator[Problem]:
     """Find every problem of a file, in its order and in constant memory; nothing is written anywhere.
 
-    The file is checked for the form of its runs, member names that come twice in an object, UUIDs that come
-    twice in the file, numbers that break the ``audits`` of their schemas, and damage. If *history* has a
-    database, references and the limits of its columns are checked too, and the connection is held until the
-    iterator is exhausted.
+    The file is checked for the form of its runs and catalog rows, member names that come twice in an object,
+    identities that come twice in the file, numbers that break the ``audits`` of their schemas, and damage. If
+    *history* has a database, references and the limits of its columns are checked too, and the connection is
+    held until the iterator is exhausted.
 
     Args:
         path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
         history: Defines what the file may contain. None: the bundled kinds, without a database.
+        catalog: What an import would do with the catalog rows of the file. ``ignore``: runs need rows of the
+            database. ``create``, ``update``: they may also need rows of the file. It has no effect without a
+            database.
         truncate_times: Whether to cut times to the digits of a second that their columns keep, with a warning
             for each. False: such a time is a problem. It has no effect without a database.
         sealed: Whether a document, and a stream whose header has ``"sealed": false``, are errors.
@@ -65,43 +68,54 @@ def check_file(
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: A limit is not a positive integer.
+        ValueError: A limit is not a positive integer; or *catalog* has another value, or is not ``ignore``
+            although *history* has no catalog kinds.
     """
     bound = (history or History()).bound
+    check_catalog_option(bound, catalog)
     limits = Limits(max_bytes, max_line_bytes, max_depth)
     try:
         with ExitStack() as stack:
             source = Source(path, max_bytes=max_bytes)
-            file = stack.enter_context(reading(source, bound.gate, bound.kinds, limits, sealed=sealed))
+            file = stack.enter_context(reading(source, bound.gate, bound.all_kinds, limits, sealed=sealed))
             look_ups = None
             if bound.has_database:
-                opened = open_look_ups(bound, version=file.version, truncate_times=truncate_times)
+                opened = open_look_ups(
+                    bound,
+                    version=file.version,
+                    truncate_times=truncate_times,
+                    catalog=catalog if file.catalog else None,
+                )
                 look_ups = stack.enter_context(opened)
-            checker = RunChecker(bound, file.version, look_ups)
-            yield from _check(file, checker, stack.enter_context(Spool()), look_ups)
+            rows = RunChecker(bound.of_catalog, file.version, look_ups and look_ups.rows)
+            runs = RunChecker(bound, file.version, look_ups)
+            yield from _check(file, (rows, runs), stack.enter_context(Spool()))
     except DocumentError as error:
         yield from error.problems
 
 
-def _check(file: Reading, checker: RunChecker, seen: Spool, look_ups: LookUps | None) -> Iterator[Problem]:
+def _check(file: Reading, checkers: Sequence[RunChecker], seen: Spool) -> Iterator[Problem]:
     """The problems of *file*; *seen* remembers its identities."""
     yield from file.repeated
-    if look_ups is not None and look_ups.refers_to_runs:
-        look_ups.expect(item for item in _read(file, [], again=True) if isinstance(item, RawRun))
+    for checker in checkers:
+        if checker.needs_others:
+            checker.expect(item for item in _read(file, [], again=True) if isinstance(item, RawRun))
     ends: list[Problem] = []
     for window in windows((item, None) for item in _read(file, ends)):
         items = [item for item, _ in window]
-        runs = iter(checker.check([item for item in items if isinstance(item, RawRun)]))
+        raw_runs = [item for item in items if isinstance(item, RawRun)]
+        checked = {id(run.raw): (run, checker) for checker in checkers for run in checker.check(raw_runs)}
         for item in items:
             if isinstance(item, UnreadableLine):
                 yield item.problem
             else:
-                yield from _check_run(next(runs), item, checker, seen)
+                yield from _check_run(*checked[id(item)], seen)
     yield from (*ends, *file.damage)
 
 
-def _check_run(run: Run, raw: RawRun, checker: RunChecker, seen: Spool) -> Iterator[Problem]:
+def _check_run(run: Run, checker: RunChecker, seen: Spool) -> Iterator[Problem]:
     """The problems of *run*, and those that its text, the runs before it and its numbers have."""
+    raw = run.raw
     if raw.text is not None and '"' in raw.text:
         for steps in find_repeated_names(f'{{"{raw.kind}":{raw.text}}}'):
             run.note(describe_repeated_name(steps[-1]), *steps[1:], warning=True)

@@ -8,14 +8,22 @@ from itertools import islice
 from typing import Any
 
 from marshmallow import ValidationError
+from sqlalchemy.engine.default import DefaultDialect
 
+from histio.bound import Bound
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Source, check_damage, reading
+from histio.files.raw_runs import RawRun
 from histio.history import History
+from histio.importing.dependencies import Dependencies
+from histio.importing.destination import find_noted, note_keys
 from histio.importing.execute import open_look_ups
 from histio.importing.look_ups import LookUps
+from histio.importing.parse import Reader
+from histio.importing.spool import Spool
 from histio.inspecting.records import read_records
 from histio.inspecting.slug_counts import ReferringMember, SlugCounts, slug_text
-from histio.resolving.resolve import MemberFault
+from histio.kinds.table import Table
+from histio.resolving.resolve import MemberFault, slugs_in
 from histio.wire import faults_in
 
 _PAGE = 500
@@ -34,7 +42,9 @@ class ReferencedRow:
             with a warning.
         found: Whether the database has exactly one such row; None: no database was searched.
         message: Why it was not found; None: it was, or no database was searched.
-        hint: Slugs that may have been meant; None: none is similar, or very many rows are missing.
+        hint: Slugs that may have been meant; None: none is similar, the file has the row, or very many rows
+            are missing.
+        carried: Whether the catalog of the file has the row.
     """
 
     member: str
@@ -45,6 +55,7 @@ class ReferencedRow:
     found: bool | None = None
     message: str | None = None
     hint: str | None = None
+    carried: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The same as a plain dict, ready for JSON."""
@@ -62,8 +73,9 @@ def references(
 ) -> Iterator[ReferencedRow]:
     """List the rows that the runs of a file refer to, and whether they exist, in constant memory.
 
-    The rows come by member, those with most uses first. References to other runs are left out, and so is a
-    slug that an import ignores because another member of its record refers to the row already.
+    The rows come by member, those with most uses first. References to other runs and those of catalog rows
+    are left out, and so is a slug that an import ignores because another member of its record refers to the
+    row already.
 
     Args:
         path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
@@ -81,26 +93,53 @@ def references(
     bound = (history or History()).bound
     limits = Limits(max_bytes, max_line_bytes, max_depth)
     source = Source(path, max_bytes=max_bytes)
-    with reading(source, bound.gate, bound.kinds, limits) as file, SlugCounts(bound) as slugs:
-        for found in filter(None, read_records(file, bound)):
-            slugs.add(*found)
+    with (
+        reading(source, bound.gate, bound.all_kinds, limits) as file,
+        SlugCounts(bound) as slugs,
+        Spool() as spool,
+    ):
+        carried = _CarriedRows(bound, file.version, spool)
+        for raw, record in filter(None, read_records(file, bound)):
+            if raw.kind in file.catalog:
+                carried.add(raw)
+            else:
+                slugs.add(raw, record)
         check_damage(file)
         if bound.has_database:
             with open_look_ups(bound, version=file.version) as look_ups:
-                yield from _find_rows(slugs, look_ups)
+                yield from _find_rows(slugs, look_ups, carried)
         else:
-            yield from _find_rows(slugs, None)
+            yield from _find_rows(slugs, None, carried)
 
 
-def _find_rows(slugs: SlugCounts, look_ups: LookUps | None) -> Iterator[ReferencedRow]:
+class _CarriedRows:
+    """The rows in the catalog of a file, by the keys by which runs may refer to them."""
+
+    def __init__(self, bound: Bound, version: str, spool: Spool) -> None:
+        self._reader = Reader(bound, version, {})
+        self._dependencies = Dependencies(bound.catalog, DefaultDialect(), bound.kinds)
+        self._spool = spool
+
+    def add(self, raw: RawRun) -> None:
+        """Add a row; one that is invalid is left out."""
+        row = self._reader.read(raw)
+        if not row.problems:
+            note_keys(self._spool, self._dependencies, row)
+
+    def has(self, table: Table, record: dict[str, Any]) -> bool:
+        """Whether there is a row that a loaded *record* of *table* refers to."""
+        return any(find_noted(self._spool, *slug) is not None for slug in slugs_in(table, [record]))
+
+
+def _find_rows(slugs: SlugCounts, look_ups: LookUps | None, carried: _CarriedRows) -> Iterator[ReferencedRow]:
     for member in slugs.members:
         uses = slugs.uses(member)
         while page := list(islice(uses, _PAGE)):
-            yield from _find_page(member, page, look_ups)
+            yield from _find_page(member, page, look_ups, carried)
 
 
 def _find_page(
-    member: ReferringMember, page: list[tuple[Any, int]], look_ups: LookUps | None
+    member: ReferringMember, page: list[tuple[Any, int]], look_ups: LookUps | None, carried: _CarriedRows
 ) -> Iterator[ReferencedRow]:
     """The rows for a *page* of values of *member*, each with the number of its uses."""
     malformed: dict[int, str] = {}
@@ -117,6 +156,7 @@ def _find_page(
     for place, (value, uses) in enumerate(page):
         fault = next((each for each in faults.get(place, ()) if each.member == member.member), None)
         message = malformed.get(place) or (None if fault is None else str(fault.fault))
+        is_carried = place in records and carried.has(member.table, records[place])
         yield ReferencedRow(
             member.name,
             member.model.__name__,
@@ -125,5 +165,6 @@ def _find_page(
             member.required,
             found=None if look_ups is None else message is None,
             message=message,
-            hint=None if fault is None else fault.hint,
+            hint=None if fault is None or is_carried else fault.hint,
+            carried=is_carried,
         )

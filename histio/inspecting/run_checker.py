@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from histio.bound import Bound
@@ -12,6 +12,9 @@ from histio.importing.look_ups import LookUps
 from histio.importing.parse import Reader, current_record
 from histio.importing.repetitions import note_entries
 from histio.importing.run import Run, Values
+from histio.kinds.fields import RunUUID
+from histio.kinds.fields.slug_text import SlugText
+from histio.kinds.identity import Identity
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import walk_record
 
@@ -39,12 +42,23 @@ class RunChecker:
         self._reader = Reader(bound, version, {})
         self._look_ups = look_ups
         self._kinds = {kind.name: kind for kind in bound.kinds}
-        needs_loading = look_ups is not None and (look_ups.refers_to_runs or look_ups.has_limits)
+        needs_loading = look_ups is not None and look_ups.needs_every_run
         self._gated = set() if needs_loading else {kind.name for kind in bound.kinds if _is_gated(kind)}
         self._found: set[_Referenced] = set()
 
-    def check(self, raw_runs: Sequence[RawRun]) -> list[Run]:
-        """The runs of *raw_runs* in the same order, with their problems and warnings."""
+    @property
+    def needs_others(self) -> bool:
+        """Whether runs may refer to other runs of the file, which have to be known first."""
+        return self._look_ups is not None and self._look_ups.refers_to_runs
+
+    def expect(self, raw_runs: Iterable[RawRun]) -> None:
+        """Find out which of *raw_runs*, of all kinds, could be imported."""
+        if self._look_ups is not None:
+            self._look_ups.expect(raw for raw in raw_runs if raw.kind in self._kinds)
+
+    def check(self, items: Iterable[RawRun]) -> list[Run]:
+        """The runs among *items* that are of its kinds, in the same order, with problems and warnings."""
+        raw_runs = [raw for raw in items if raw.kind in self._kinds]
         references = {id(raw): self._references(raw) for raw in raw_runs if self._is_accepted(raw)}
         valid = {raw_id for raw_id, found in references.items() if found <= self._found}
         checked = {
@@ -93,9 +107,14 @@ class RunChecker:
 
 
 def _is_gated(kind: Kind) -> bool:
-    """Whether the gate alone decides on the form of runs, and UUIDs identify them and their entries."""
+    """Whether the gate alone decides on the form of runs, and UUIDs or slugs identify everything."""
     identities = [table.identity for table in kind.table.all() if table.identity is not None]
-    return all(identity.is_uuid for identity in identities) and not any(find_obstacles(kind.table, "load"))
+    return all(map(_is_plain, identities)) and not any(find_obstacles(kind.table, "load"))
+
+
+def _is_plain(identity: Identity) -> bool:
+    first, *others = identity.parts
+    return not others and first.relation is None and isinstance(first.field, RunUUID | SlugText)
 
 
 def _load_identities(table: Table, record: Any) -> Values:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipDirection
 
 from histio.kinds.base import BaseSchema
 from histio.kinds.column_types import underlying
-from histio.kinds.fields import Date, UtcTimestamp
+from histio.kinds.fields import Date, RunUUID, UtcTimestamp
 from histio.kinds.fields.references import Key
 from histio.kinds.identity import Identity
 from histio.kinds.keys import is_unique
@@ -290,6 +290,21 @@ class Kind:
         """What identifies a run: every kind has an identity."""
         assert self.table.identity is not None  # noqa: S101 - kind_of made sure
         return self.table.identity
+
+    @property
+    def members_of_new_rows(self) -> tuple[str, ...]:
+        """The members that count only where a row is created: UUIDs that do not identify a catalog row."""
+        own, identifying = self.table, self.identity.members
+        return tuple(
+            member
+            for member in (own.columns if self.is_catalog else ())
+            if isinstance(own.fields[member], RunUUID) and member not in identifying
+        )
+
+    def is_named_by(self, other: Kind) -> bool:
+        """Whether records of the *other* kind name rows of this one, by references or by snapshots."""
+        snapshots = (one for table in other.table.all() for one in table.snapshots)
+        return any(other.refers_to(self)) or any(one.model is self.table.mapper.class_ for one in snapshots)
 
     @property
     def is_hooked(self) -> bool:

@@ -101,7 +101,7 @@ class Resolver:
 
     def collect(self, table: Table, records: Iterable[Values]) -> None:
         """Collect the slugs of *records* and their ledgers that have not been looked up yet."""
-        for model, key_value in _slugs_in(table, records):
+        for model, key_value in slugs_in(table, records):
             if model in self._lookups and key_value not in self._lookups[model].found:
                 self._lookups[model].wanted[key_value] = None
 
@@ -208,7 +208,8 @@ class Resolver:
     def check_snapshot(self, snapshot: Snapshot, record: Values) -> list[MemberFault]:
         """A warning if the row from which *snapshot* was copied does not exist."""
         slug = record.get(snapshot.member)
-        if slug is None or self._lookups[snapshot.model].found[snapshot.key, slug]:
+        lookup = self._lookups[snapshot.model]
+        if slug is None or lookup.found[snapshot.key, slug] or lookup.is_expected((snapshot.key,), slug):
             return []
         fault = Fault(f"{snapshot.model.__name__} not found: {format_key(slug)}", "unknown-reference")
         hint = self._hint(snapshot.model, snapshot.key, slug)
@@ -219,7 +220,7 @@ class Resolver:
         return self._hints[model].find(key, value) if in_document is None else in_document
 
 
-def _slugs_in(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], KeyValue]]:
+def slugs_in(table: Table, records: Iterable[Values]) -> Iterator[tuple[type[Any], KeyValue]]:
     """The slugs of *records* and their ledgers, each with its model and with every key to look in."""
     for record in records:
         for below, values, _ in walk_values(table, record):

@@ -26,6 +26,7 @@ from histio.cli.printing import escape
 from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, consumption, document, number, production_run, stock
+from tests.support.catalogs import write
 from tests.support.databases import SERVERS
 from tests.support.mapping_styles import listening
 
@@ -598,6 +599,25 @@ def test_an_inspection_tells_what_is_in_a_file(home, run):
     assert "A stream, sealed, format 1.0" in printed
     assert re.search(r"production_run +5 +2025-12-01T10:00:00Z +2025-12-05T10:00:00Z", printed)
     assert re.search(r"recipe_slug +uses *\ncookies +5", printed)
+
+
+def test_commands_that_read_a_file_know_its_catalog(home, run):
+    rows = [("recipe", {"slug": "tarts", "name": "Tarts"})]
+    runs = [("production_run", production_run(77, recipe_slug="tarts"))]
+    for name, items in (("rows.jsonl", rows), ("runs.json", runs)):
+        Path(name).write_bytes(write(items, form=name.rpartition(".")[2])[0])
+    code, printed, _ = run("merge rows.jsonl runs.json -o tarts.jsonl")
+    assert code == 0
+    assert re.search(r"^recipe +1$", printed, re.MULTILINE)
+    assert "Digest of the catalog (sha256): " in printed
+    assert re.search(r"^recipe +1$", run("inspect tarts.jsonl")[1], re.MULTILINE)
+    code, printed, _ = run(f"references tarts.jsonl {BRANCH}")
+    assert (code, "NO, the file has it" in printed) == (ExitCode.BAD, True)
+    missing = json.loads(run(f"references tarts.jsonl --missing-json {BRANCH}")[1])
+    assert missing["recipe_slug"]["tarts"]["carried"] is True
+    code, printed, _ = run(f"check tarts.jsonl {BRANCH}")
+    assert (code, "the file has it" in printed) == (ExitCode.BAD, True)
+    assert run(f"check tarts.jsonl --create-catalog {BRANCH}")[0] == 0
 
 
 def test_references_tell_what_is_missing_with_close_matches(home, run):

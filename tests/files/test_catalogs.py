@@ -11,7 +11,7 @@ import pytest
 from histio import DocumentError
 from histio.files import Source, fail_if_damaged, reading
 from histio.files.raw_runs import RawRun
-from histio.files.writing import Rejects
+from histio.files.rejects import Rejects
 from histio.report import Fault, Problem
 from tests.support.catalogs import BOUND, CATALOG, COLLECTIONS, ROWS, RUNS, write
 from tests.support.streams import line, text_of

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import zstandard
+from sqlalchemy.orm import Session
 
 from histio import Counts, DocumentError, History
-from histio.models import AssemblyRun
+from histio.models import AssemblyRun, Recipe
 from tests.support import shop
 from tests.support.bakery import assembly_run, document, number, production_run
 from tests.support.books import InvoiceSchema, LedgerBase, SaleSchema, books
@@ -232,6 +233,30 @@ def test_after_an_interruption_the_same_call_goes_on(engine, put):
     assert (report.imported, report.skipped) == (2, 3)
 
 
+@pytest.mark.parametrize("commit_every", [None, 1])
+def test_the_receipt_is_that_of_all_files(sqlite, put, commit_every):
+    names = put(a=sealed(*runs(1)), b=sealed(*runs(2, 3)))
+    history = History(sqlite)
+    with pytest.raises(ValueError, match="receipt: must be a file of its own"):
+        history.import_file(["a", *put(**{"b.jsonl": EMPTY})], receipt="b.jsonl")
+    assert history.import_file(names, receipt="c.jsonl", commit_every=commit_every).imported == 3
+    assert history.undo("c.jsonl").removed == 3
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_rejects_do_not_replace_a_file_if_the_import_may_be_rolled_back(sqlite, put, name):
+    names = put(a=EMPTY, b=EMPTY)
+    with pytest.raises(ValueError, match="rejects: cannot be the file itself"):
+        History(sqlite).import_file(names, rejects=name, dry_run=True)
+
+
+def test_rejects_may_replace_one_of_the_files_after_a_commit(sqlite, put):
+    [good, bad] = [*runs(1), *runs(2, recipe_slug="gone")]
+    names = put(**{"a.jsonl": unsealed(good), "b.jsonl": unsealed(good, bad)})
+    assert outcomes(History(sqlite).import_file(names, rejects="b.jsonl")) == (1, 1, 1)
+    assert [problem.line for problem in History(sqlite).import_file("b.jsonl").problems] == [2]
+
+
 # --- what is said about them ---------------------------------------------------------------------------
 
 
@@ -334,6 +359,23 @@ def test_only_the_chosen_kinds_of_every_file_are_imported(sqlite, put):
     )
     assert outcomes(History(sqlite).import_file(names, kinds="assembly_run")) == (2, 0, 0)
     assert rows(sqlite) == 0
+
+
+@pytest.mark.parametrize(("catalog", "end"), [("create", "Cookies"), ("update", "Biscuits")])
+def test_the_catalogs_of_all_files_go_in_before_the_runs(databases, put, catalog, end):
+    engine = databases("sqlite")
+    flour, cookie = {"slug": "flour", "display_name": "Flour"}, {"slug": "cookie", "display_name": "Cookie"}
+    documents = [
+        document(production_run(n))
+        | {"ingredients": [flour], "recipes": [{"slug": "cookies", "name": name}]}
+        | {"finished_units": units}
+        for n, name, units in [(1, "Cookies", []), (2, "Biscuits", [cookie | {"recipe_slug": "cookies"}])]
+    ]
+    names = put(**dict(zip("ab", map(text_of, documents), strict=True)))
+    report = History(engine).import_file(names, catalog=catalog)
+    assert (outcomes(report), report.warnings) == ((2, 0, 0), ())
+    with Session(engine) as session:
+        assert session.scalars(sa.select(Recipe.name)).all() == [end]
 
 
 # --- versions ------------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ from tests.support.effort import examples
 HERE = Path(__file__).parents[1]
 SCHEMA_FILE = HERE.parent / "schemas" / "history-1.0.schema.json"
 SCHEMA = json.loads(SCHEMA_FILE.read_text("utf-8"))
-MARSHMALLOW = {cls.Meta.kind: cls(load_instance=False, transient=True) for cls in BUNDLED}
+SCHEMAS = (*BUNDLED_CATALOG, *BUNDLED)
+MARSHMALLOW = {cls.Meta.kind: cls(load_instance=False, transient=True) for cls in SCHEMAS}
 
 
 def validator(rule: dict[str, Any]) -> Draft202012Validator:
@@ -77,9 +78,9 @@ class Case:
 
     @property
     def runs(self) -> list[tuple[str, Any]]:
-        """Kind and record of each run, as far as there are lists to find them in."""
+        """Kind and record of each catalog row and run, as far as there are lists to find them in."""
         lists = self.document if isinstance(self.document, dict) else {}
-        found = [(cls.Meta.kind, lists.get(cls.Meta.collection)) for cls in BUNDLED]
+        found = [(cls.Meta.kind, lists.get(cls.Meta.collection)) for cls in SCHEMAS]
         return [(kind, record) for kind, runs in found if isinstance(runs, list) for record in runs]
 
 
@@ -240,6 +241,9 @@ SHA256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 TIME = "2025-12-09T12:00:00Z"
 HEADER = {"version": "1.0", "exported_at": TIME, "kinds": ["production_run", "assembly_run"]}
 TRAILER = {"counts": {"production_run": 1, "assembly_run": 0}, "sha256": SHA256, "header_sha256": SHA256}
+CATALOG = [cls.Meta.kind for cls in BUNDLED_CATALOG]
+RECIPE = {"slug": "cookies", "name": "Cookies"}
+UNIT = {"slug": "cookie", "display_name": "Cookie", "recipe_slug": "cookies"}
 PROBLEM = {"code": "schema", "message": "Missing.", "pointer": "/production_run/uuid"}
 
 VALID_LINES = {
@@ -255,6 +259,15 @@ VALID_LINES = {
     "production run": {"production_run": production_run()},
     "assembly run": {"assembly_run": assembly_run()},
     "rejected run with its problems": {"production_run": production_run(), "problems": [PROBLEM]},
+    "header of a stream with a catalog": {"header": HEADER | {"catalog": CATALOG}},
+    "header of a stream with a catalog of one kind": {"header": {"version": "1.0", "catalog": ["product"]}},
+    "header of an empty catalog": {"header": HEADER | {"catalog": []}},
+    "trailer of a stream with a catalog": {
+        "trailer": TRAILER | {"counts": dict.fromkeys(CATALOG, 3), "catalog_sha256": SHA256}
+    },
+    "catalog row": {"recipe": RECIPE},
+    "catalog row with a reference": {"finished_unit": UNIT},
+    "rejected catalog row with its problems": {"recipe": RECIPE, "problems": [PROBLEM]},
     "rejected run without problems": {"problems": [], "assembly_run": assembly_run()},
 }
 INVALID_LINES = {
@@ -286,6 +299,17 @@ INVALID_LINES = {
     "header with kinds as text": {"header": HEADER | {"kinds": "assembly_run"}},
     "header with sealed as text": {"header": HEADER | {"sealed": "false"}},
     "header with sealed as number": {"header": HEADER | {"sealed": 0}},
+    "header with a run's kind in its catalog": {"header": HEADER | {"catalog": ["production_run"]}},
+    "header with a catalog kind among the runs": {"header": HEADER | {"kinds": ["recipe"]}},
+    "header with a catalog kind twice": {"header": HEADER | {"catalog": ["recipe", "recipe"]}},
+    "header with the catalog as text": {"header": HEADER | {"catalog": "recipe"}},
+    "header with the catalog as null": {"header": HEADER | {"catalog": None}},
+    "header with the names of lists": {"header": HEADER | {"catalog": ["recipes"]}},
+    "catalog row that is invalid": {"recipe": {"slug": "cookies"}},
+    "catalog row of another kind": {"recipe": UNIT},
+    "catalog row and run": {"recipe": RECIPE, "production_run": production_run()},
+    "two catalog rows": {"recipe": RECIPE, "finished_unit": UNIT},
+    "catalog rows as list": {"recipe": [RECIPE]},
     "trailer without counts": {"trailer": {"sha256": SHA256, "header_sha256": SHA256}},
     "trailer without digest": {"trailer": {"counts": {}, "header_sha256": SHA256}},
     "trailer without the header's digest": {"trailer": {"counts": {}, "sha256": SHA256}},
@@ -303,6 +327,7 @@ INVALID_LINES = {
             ("header", "follows", HEADER),
             ("trailer", "sha256", TRAILER),
             ("trailer", "header_sha256", TRAILER),
+            ("trailer", "catalog_sha256", TRAILER),
         ]
         for fault, digest in [
             ("capitals", SHA256.upper()),
@@ -319,7 +344,7 @@ INVALID_LINES = {
 
 
 @pytest.mark.parametrize("line", VALID_LINES.values(), ids=VALID_LINES)
-def test_a_line_of_a_stream_is_a_header_a_run_or_a_trailer(line):
+def test_a_line_of_a_stream_is_a_header_a_catalog_row_a_run_or_a_trailer(line):
     assert list(JSONSCHEMA["stream_line"].iter_errors(line)) == []
 
 
@@ -383,6 +408,8 @@ def test_ajv_refuses_an_invalid_document_at_the_same_places(case, verdicts):
         ("stream_line", [*VALID_LINES.values()], [*INVALID_LINES.values()]),
         ("production_run", [production_run()], [assembly_run(), production_run(oven=1), document()]),
         ("assembly_run", [assembly_run()], [production_run(), assembly_run(oven=1), document()]),
+        ("recipe", [RECIPE], [UNIT, RECIPE | {"oven": 1}, {"slug": "cookies"}, {"recipes": [RECIPE]}]),
+        ("finished_unit", [UNIT], [RECIPE, UNIT | {"recipe_slug": None}]),
     ],
 )
 def test_ajv_takes_a_definition_as_root(definition, valid, invalid, ajv):

@@ -5,6 +5,7 @@ A worker forks for each task: that costs less than a new interpreter.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import resource
@@ -116,7 +117,8 @@ def _work(
     sa.event.listen(engine, "after_cursor_execute", step)
     commit_as_before = engine.dialect.do_commit
     engine.dialect.do_commit = commit  # type: ignore[method-assign]
-    call = getattr(HISTORIES[history](engine), method)
+    target = HISTORIES[history](engine)
+    call = functools.partial(_copy, target) if method == "copy" else getattr(target, method)
     if what == "byte":
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(when), int(when)))
@@ -128,6 +130,12 @@ def _work(
         call(path, **options)
     signal.setitimer(signal.ITIMER_REAL, 0)
     return steps
+
+
+def _copy(target: histio.History, path: str, **options: Any) -> None:
+    """Copy the runs of a SQLite file."""
+    with histio.History(f"sqlite:///{path}") as source:
+        histio.copy(source, target, **options)
 
 
 def _fork(task: list[Any]) -> End:

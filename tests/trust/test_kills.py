@@ -11,7 +11,7 @@ from histio import History
 from tests.support import shop
 from tests.support.bakery import number
 from tests.support.databases import DIALECTS, stocked
-from tests.support.interrupted import IMPORTS, MORE, NEW, RUNS, check_is_whole, without_bad
+from tests.support.interrupted import EMPTY, IMPORTS, MORE, NEW, RUNS, check_is_whole, without_bad
 from tests.support.receipts import result_of
 from tests.support.reports import runs_by_uuid, stored
 from tests.support.victims import HISTORIES, Worker
@@ -163,6 +163,28 @@ def test_an_export_that_is_killed_leaves_the_previous_file_or_the_new_one(
             again = worker(engine, "export_file", path, overwrite=True)
             assert again.code == 0, again.text
             assert (contents(tmp_path), contents(temporary)) == ({name: new}, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "options"), [(100, {}), (8, {"commit_every": 8})])
+def test_a_copy_that_is_killed_leaves_whole_parts(databases, worker, tries, temporary, step, options):
+    source = stocked(databases("sqlite", 1))
+    History(source).import_document(NEW)
+    path = Path(source.url.database)
+    for each in tries(1):
+        with each as chance:
+            dialect = chance.choice(DIALECTS)
+            engine = stocked(databases(dialect))
+            whole = worker(engine, "copy", path, **options)
+            assert whole.code == 0, whole.text
+            assert stored(engine) == runs_by_uuid(NEW)
+            engine = stocked(databases(dialect))
+            killed = worker(engine, "copy", path, killed_at=moment(chance, whole, 0), **options)
+            assert killed.code <= 0, killed.text
+            check_is_whole(stored(engine), EMPTY, NEW, step)
+            again = worker(engine, "copy", path, **options)
+            assert again.code == 0, again.text
+            assert (stored(engine), contents(temporary)) == (runs_by_uuid(NEW), {})
 
 
 @pytest.mark.slow

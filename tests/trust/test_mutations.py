@@ -26,7 +26,7 @@ from tests.support.bakery import (
     without,
 )
 from tests.support.mutants import COMPRESSIONS, mutated, mutated_bytes, to_text
-from tests.support.streams import MOMENT, document_of, run_lines, stream_of, unsealed
+from tests.support.streams import MOMENT, document_of, line, run_lines, seal_of, sealed, stream_of, unsealed
 
 HISTORY = History()
 GIVEN = document(
@@ -83,8 +83,9 @@ class Outcome:
     def __init__(self, engine, given):
         with Session(engine) as session:
             try:
-                if isinstance(given, bytes):
-                    self.report = HISTORY.import_file(io.BytesIO(given), session=session)
+                if isinstance(given, bytes | list):
+                    files = [given] if isinstance(given, bytes) else given
+                    self.report = HISTORY.import_file(map(io.BytesIO, files), session=session)
                 else:
                     self.report = HISTORY.import_document(given, session=session)
                 self.problems = self.report.problems
@@ -180,6 +181,28 @@ def test_a_file_of_which_bytes_have_changed_is_refused_or_read_as_it_is(
             assert bool(outcome.problems) == bool(told(shelf, changed))
             if outcome.report:
                 outcome.check(read(decompress(changed)))
+
+
+ONE, OTHER = (
+    line("production_run", production_run(1, notes="old")),
+    line("production_run", production_run(2)),
+)
+LATER = line("header", {"version": "1.0", "follows": seal_of(b"", [ONE, OTHER])["sha256"]})
+CHAIN = [sealed(ONE, OTHER), sealed(OTHER, header=LATER), stream_of(GIVEN)]
+"""Files, one of which follows another one."""
+
+
+@pytest.mark.slow
+def test_of_several_files_all_go_in_or_the_changed_one_is_named(shelf, tries):
+    for each in tries(60):
+        with each as chance:
+            files = [COMPRESSIONS[chance.choice([*COMPRESSIONS])][0](data) for data in CHAIN]
+            place = chance.randrange(len(files))
+            files[place] = mutated_bytes(chance, files[place])
+            chance.shuffle(files)
+            outcome = Outcome(shelf, files)
+            assert len(outcome.found) == (5 if outcome.report else 0)
+            assert len({problem.file for problem in outcome.problems}) == (0 if outcome.report else 1)
 
 
 ORDERS = shop.orders(

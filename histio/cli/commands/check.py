@@ -23,6 +23,7 @@ from histio.cli.results import print_problem_lines
 @click.command()
 @file_argument()
 @database_options
+@click.option("--create-catalog", is_flag=True, help="Let runs need rows that are in the catalog of FILE.")
 @truncate_times_option
 @sealed_option
 @limit_options
@@ -32,6 +33,7 @@ def check(
     url: str | None,
     history_name: str | None,
     *,
+    create_catalog: bool,
     truncate_times: bool,
     sealed: bool,
     limits: LimitOptions,
@@ -39,7 +41,8 @@ def check(
 ) -> int:
     """Report every problem in FILE.
 
-    Checks the form of each run, duplicates, totals and costs, and the seal; with a database, references too.
+    Checks the form of each run and of each catalog row, duplicates, totals and costs, and the seal; with a
+    database, references too.
     Prints one line for each problem, FILE:LINE: POINTER: MESSAGE, which editors can jump to. The exit code is
     1 if there are errors; warnings do not count.
 
@@ -50,7 +53,12 @@ def check(
     """
     with open_any_history(url, history_name, use_environment=True) as history:
         problems = histio.check_file(
-            file, history=history, truncate_times=truncate_times, sealed=sealed, **limits
+            file,
+            history=history,
+            catalog="create" if create_catalog else "ignore",
+            truncate_times=truncate_times,
+            sealed=sealed,
+            **limits,
         )
         errors, warnings = print_problem_lines(problems, file, as_json=as_json)
     if not as_json:

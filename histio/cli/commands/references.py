@@ -39,7 +39,8 @@ def references(
     """List the slugs that FILE names, and which are missing.
 
     Without a database, only counts their uses. For a missing slug, shows close matches; histio import
-    --rename can replace it. The exit code is 1 if a slug is missing without which runs would be rejected.
+    --rename can replace it. If the catalog of FILE has the row, histio import --create-catalog can create it.
+    The exit code is 1 if a slug is missing without which runs would be rejected.
 
     \b
     Examples:
@@ -72,6 +73,7 @@ def _group_by_member(missing: Iterable[histio.ReferencedRow]) -> dict[str, dict[
     groups: dict[str, dict[str, Any]] = {}
     for each in missing:
         details = {"model": each.model, "uses": each.uses, "required": each.required, "hint": each.hint}
+        details["carried"] = each.carried
         groups.setdefault(each.member, {})[each.slug] = details
     return groups
 
@@ -84,4 +86,6 @@ def _table_row(reference: histio.ReferencedRow) -> tuple[object, ...]:
     else:
         state = "NO" if reference.required else "no (a warning)"
         state += f": {reference.hint}" if reference.hint else ""
+    if reference.carried and not reference.found:
+        state += ", the file has it"
     return reference.member, reference.slug, reference.uses, state

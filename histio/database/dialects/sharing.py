@@ -18,8 +18,8 @@ Tables: TypeAlias = Collection[sa.Table]
 
 
 def is_one_file(one: Engine, other: Engine) -> bool:
-    """Whether two engines are the same one for SQLite, whose connection may not begin two transactions."""
-    return one is other and one.dialect.name == "sqlite"
+    """Whether two engines have the same connections to SQLite, which cannot begin two transactions."""
+    return one.pool is other.pool and one.dialect.name == "sqlite"
 
 
 def share_tables(one: Connection, tables: Tables, other: Connection, other_tables: Tables) -> bool:

@@ -127,13 +127,13 @@ class _Undo:
                 )
                 remover.remove()
                 # What is put back may no longer refer to runs that were left for that reason.
-                if self._put_back(deferred=deferred) and self._notes.take_up_again():
+                if self._put_back() and self._notes.take_up_again():
                     remover.remove()
             if dry_run:
                 nested.rollback()
         return self._report(dry_run=dry_run)
 
-    def _put_back(self, *, deferred: bool) -> bool:
+    def _put_back(self) -> bool:
         """Put back the runs that were updated; whether there were any."""
         destination = self._destination
         if not any(self._notes.count(kind.name, Step.RESTORE) for kind in self._kinds):
@@ -145,10 +145,8 @@ class _Undo:
             unit_of_work=destination.plan.unit_of_work(self._habits),
             on_duplicate="update",
             compare=True,
-            deferred=deferred,
         )
-        restoring.take(_raw_runs(self._notes.to_put_back()))
-        restoring.take_waiting()
+        restoring.take(_raw_runs(self._notes.to_put_back()), last=True)
         advance_sequences(self._connection, restoring.written)
         return True
 

@@ -1,0 +1,181 @@
+"""Import the catalog rows of a file, before its runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+
+from sqlalchemy.engine import Connection
+
+from histio.bound import Bound, Constants
+from histio.database.dialects import stored_keys
+from histio.database.sessions import Habits
+from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
+from histio.importing.counts import Tally
+from histio.importing.destination import note_keys, open_destination
+from histio.importing.parse import Reader
+from histio.importing.plan import plan_imports
+from histio.importing.receipt import Receipt
+from histio.importing.run import OnCatalog
+from histio.importing.spool import Spool
+from histio.importing.transaction import Import
+from histio.importing.windows import windows
+from histio.kinds.table import Kind
+from histio.report import Problem
+
+
+class CatalogImport:
+    """The import of the catalog rows of one file.
+
+    Args:
+        bound: The history.
+        items: The catalog rows, and unreadable lines among them.
+        on_catalog: What to do with the rows.
+        reader: Reads them.
+        values: By attribute, what fills columns that the format leaves out.
+        tally: Counts the outcome of every row.
+        truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        given_side: What messages call the side that the rows come from.
+        receipt: Notes what is written; None: nothing does.
+
+    Attributes:
+        noted: Remembers the rows by the keys by which runs may refer to them.
+        unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
+    """
+
+    def __init__(
+        self,
+        bound: Bound,
+        items: Iterable[RawItem],
+        on_catalog: OnCatalog,
+        *,
+        reader: Reader,
+        values: Constants,
+        tally: Tally,
+        truncate_times: bool,
+        given_side: str,
+        receipt: Receipt | None,
+    ) -> None:
+        self._bound = bound.of_catalog
+        self._items = items
+        self._on_catalog = on_catalog
+        self._reader = reader
+        self._values = values
+        self._tally = tally
+        self._truncate_times = truncate_times
+        self._given_side = given_side
+        self._receipt = receipt
+        self._is_taken = False
+        self.noted = Spool()
+        self.unit_of_work: dict[str, tuple[str, ...]] = {}
+
+    def take(self, connection: Connection, habits: Habits) -> Import | None:
+        """Import the rows in the transaction of *connection*.
+
+        Returns:
+            None if they are only checked, or were taken by an earlier transaction.
+        """
+        if self._is_taken:
+            return None
+        self._is_taken = True
+        if self._on_catalog == "ignore":
+            self._check(connection)
+            return None
+        destination = open_destination(
+            connection,
+            self._bound,
+            reader=self._reader,
+            spool=self.noted,
+            values=self._values,
+            truncate_times=self._truncate_times,
+            given_side=self._given_side,
+            receipt=self._receipt,
+        )
+        self.unit_of_work = destination.plan.unit_of_work(habits)
+        transaction = Import(
+            destination,
+            tally=self._tally,
+            habits=habits,
+            unit_of_work=self.unit_of_work,
+            on_duplicate="update" if self._on_catalog == "update" else "skip",
+            compare=False,
+        )
+        transaction.take(self._items, last=True)
+        for kind in self._bound.kinds:
+            if self._tally.has_imported(kind) and not _is_protected(
+                connection, kind, destination.identities.scope(kind.table)
+            ):
+                self._tally.note(_warn_of_rivals(kind))
+        return transaction
+
+    def _check(self, connection: Connection) -> None:
+        """Check the form of the rows, and remember their keys."""
+        dependencies = plan_imports(self._bound, connection.dialect).dependencies
+        for item, _ in itertools.chain.from_iterable(windows((item, None) for item in self._items)):
+            if isinstance(item, UnreadableLine):
+                self._tally.refuse(item)
+                continue
+            row = self._reader.read(item)
+            if row.problems:
+                row.outcome = "rejected"
+                self._tally.add(row)
+            else:
+                note_keys(self.noted, dependencies, row)
+                self._tally.count(row.kind.name, "skipped", 1)
+
+
+def _is_protected(connection: Connection, kind: Kind, within: Collection[object]) -> bool:
+    """Whether the database keeps two rows of *kind* from having the same identity, *within* some columns."""
+    if kind.identity.is_unique:
+        return True
+    own = {*kind.identity.columns, *within}
+    return any(set(columns) <= own for _, columns in stored_keys(connection, kind.table.rows))
+
+
+def _warn_of_rivals(kind: Kind) -> Problem:
+    text = (
+        f"The database may keep two rows of {kind.name} with the same {kind.identity.title}: if another "
+        "import creates rows at the same time, there may be two of some, which no run can name."
+    )
+    return Problem("warning", "duplicate", text, kind=kind.name)
+
+
+def split_catalog(
+    items: Iterator[RawItem], tally: Tally
+) -> tuple[Iterator[RawItem] | None, Iterator[RawItem]]:
+    """Split the *items* of a file into its catalog rows and its runs.
+
+    Args:
+        items: Catalog rows, then runs.
+        tally: Knows the catalog kinds, and counts unreadable lines before the first row or run.
+
+    Returns:
+        The catalog rows, with unreadable lines among them, or None if there are none; and the other items,
+        which have to be taken after those.
+    """
+    first = next(items, None)
+    while isinstance(first, UnreadableLine):
+        tally.refuse(first)
+        first = next(items, None)
+    if first is None:
+        return None, items
+    left = itertools.chain([first], items)
+    if not tally.is_of_catalog(first):
+        return None, left
+    runs: list[RawItem] = []
+    return _take_catalog(left, tally, runs), _chain_later(runs, left)
+
+
+def _take_catalog(items: Iterator[RawItem], tally: Tally, runs: list[RawItem]) -> Iterator[RawItem]:
+    """Yield *items* up to the first run, and put that into *runs*."""
+    for item in items:
+        if isinstance(item, RawRun) and not tally.is_of_catalog(item):
+            runs.append(item)
+            return
+        yield item
+
+
+def _chain_later(first: list[RawItem], items: Iterator[RawItem]) -> Iterator[RawItem]:
+    """Yield what is in the list *first* when the iteration begins, then *items*."""
+    yield from first
+    yield from items

@@ -1,0 +1,80 @@
+"""Say what to do about catalog rows that the runs of an import refer to and the database lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from histio.bound import Constants
+from histio.importing.destination import find_noted
+from histio.importing.run import OnCatalog
+from histio.importing.spool import Spool
+from histio.kinds.mapping import find_column
+from histio.kinds.selects import select_rows
+from histio.kinds.table import Kind
+from histio.resolving.lookup import KeyValue
+
+
+@dataclass(slots=True, eq=False)
+class MissingCatalog:
+    """Knows what to do about catalog rows that the database lacks.
+
+    Attributes:
+        kinds: The kinds of run.
+        catalog: The catalog kinds.
+        values: By attribute, what fills columns that the format leaves out.
+        on_catalog: What the import does with the catalog rows of the file.
+        noted: Remembers the catalog rows of the file; None: it has none.
+        is_empty: Whether the database has no catalog row at all that the runs may refer to; None: nothing was
+            missing yet, so nobody has looked.
+        advice: What to do if the database has no catalog row at all that the runs may refer to; None: it has
+            some, or nobody has looked.
+    """
+
+    kinds: Sequence[Kind]
+    catalog: Sequence[Kind]
+    values: Constants
+    on_catalog: OnCatalog
+    noted: Spool | None = None
+    is_empty: bool | None = None
+    advice: str | None = None
+
+    def describe(self, connection: Connection, model: type[Any], sought: KeyValue) -> str | None:
+        """What to do about the row of *model* with the key *sought*; None: nothing is known."""
+        place = None if self.noted is None else find_noted(self.noted, model, sought)
+        if place is not None and self.on_catalog != "ignore":
+            return f"{place} has it, but is rejected"
+        if self.is_empty is None:
+            self.is_empty = self._find_whether_empty(connection)
+            self.advice = self._advise() if self.is_empty else None
+        return 'the file has it: import it with catalog="create"' if place and not self.is_empty else None
+
+    def _find_whether_empty(self, connection: Connection) -> bool:
+        """Whether the database has no row of any catalog kind that runs refer to."""
+        referred = [kind for kind in self.catalog if any(map(kind.is_named_by, self.kinds))]
+        return bool(referred) and not any(self._has_rows(connection, kind) for kind in referred)
+
+    def _has_rows(self, connection: Connection, kind: Kind) -> bool:
+        mapper = kind.table.mapper
+        columns = ((find_column(mapper, name), value) for name, value in self.values.items())
+        within = [column == value for column, value in columns if column is not None]
+        statement = select_rows(mapper.class_, sa.literal(1)).where(*within).limit(1)
+        return connection.execute(statement).first() is not None
+
+    def _advise(self) -> str | None:
+        if self.noted is None:
+            return (
+                "The database has none of the rows that runs refer to, and the file has no catalog: export "
+                'it again with catalog="used" (--with-catalog), and import that with catalog="create" '
+                "(--create-catalog), or create the rows first."
+            )
+        if self.on_catalog == "ignore":
+            return (
+                "The database has none of the rows that runs refer to, and the file has them: import it with "
+                'catalog="create" (--create-catalog).'
+            )
+        return None
