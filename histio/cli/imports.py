@@ -107,9 +107,10 @@ def print_import(
         quiet: Whether to print nothing unless something is wrong.
         as_json: Whether to print JSON.
     """
-    nothing_written = atomic and report.rejected > 0
+    rejected = report.rejected + report.catalog_rejected
+    nothing_written = atomic and rejected > 0
     accepted = report.imported or report.updated or report.skipped
-    code = ExitCode.REJECTS if report.rejected or report.truncated else ExitCode.DONE
+    code = ExitCode.REJECTS if rejected or report.truncated else ExitCode.DONE
     if nothing_written or (report.rejected and not accepted):
         code = ExitCode.BAD
     done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
@@ -117,6 +118,9 @@ def print_import(
         if as_json:
             print_json(report.to_dict())
         elif not quiet or code is not ExitCode.DONE:
+            if report.advice is not None:
+                print_wrapped(report.advice)
+                print_line()
             _print_report(report)
             _print_renames(report, renames)
             print_line()
@@ -129,8 +133,14 @@ def print_import(
 def _print_report(report: histio.ImportReport) -> None:
     """Print the counts, problems and warnings of a *report*."""
     outcomes = list_outcomes(report)
-    rows = [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in report.by_kind.items()]
-    print_table(["kind", *outcomes], [*rows, ("total", *(getattr(report, name) for name in outcomes))])
+    rows, runs = (
+        [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in counted.items()]
+        for counted in (report.catalog, report.by_kind)
+    )
+    if rows:
+        print_table(["catalog", *outcomes], [row for row in rows if any(row[1:])])
+        print_line()
+    print_table(["kind", *outcomes], [*runs, ("total", *(getattr(report, name) for name in outcomes))])
     print_problems("Problems", report.problems, report.problem_count)
     print_problems("Warnings", report.warnings, report.warning_count)
     if report.updated:
@@ -139,7 +149,7 @@ def _print_report(report: histio.ImportReport) -> None:
             f"\nLedger entries: {entries.added:,} added, {entries.changed:,} changed, "
             f"{entries.removed:,} removed"
         )
-        print_revisions(report)
+    print_revisions(report)
 
 
 def _print_renames(report: histio.ImportReport, renames: Mapping[str, Mapping[str, str]]) -> None:
@@ -171,13 +181,16 @@ def _conclude(
         lines.append("This was a dry run: nothing was written to the database.")
     elif nothing_written:
         lines.append(
-            "Nothing was written, because runs were rejected, and --atomic was used. "
+            "Nothing was written, because runs or rows were rejected, and --atomic was used. "
             "Withheld runs have no errors."
         )
-    if any(problem.code == "unknown-reference" for problem in report.problems):
+    if report.advice is None and any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(missing)
-    if rejects is not None and report.rejected:
-        lines.append(f"The rejected runs are in {show_file(rejects)}: correct them and import that file.")
-    elif report.rejected and not report.dry_run:
-        lines.append("To write the rejected runs to a file, repeat the command with --rejects FILE.")
+    rejected = "runs" if report.rejected else "rows of the catalog" if report.catalog_rejected else ""
+    if rejects is not None and rejected:
+        lines.append(
+            f"The rejected {rejected} are in {show_file(rejects)}: correct them and import that file."
+        )
+    elif rejected and not report.dry_run:
+        lines.append(f"To write the rejected {rejected} to a file, repeat the command with --rejects FILE.")
     return lines

@@ -71,6 +71,25 @@ _LIMITS = {
 }
 
 
+def catalog_options(command: _Command) -> _Command:
+    """Add ``--create-catalog`` and ``--update-catalog``; what they say is ``catalog``."""
+
+    @functools.wraps(command)
+    def with_catalog(*arguments: Any, create_catalog: bool, update_catalog: bool, **options: Any) -> Any:
+        if create_catalog and update_catalog:
+            raise click.UsageError(
+                "--create-catalog cannot be combined with --update-catalog, which does more."
+            )
+        catalog = "update" if update_catalog else "create" if create_catalog else "ignore"
+        return command(*arguments, catalog=catalog, **options)
+
+    create = click.option(
+        "--create-catalog", is_flag=True, help="Create rows that are missing, before the runs."
+    )
+    update = click.option("--update-catalog", is_flag=True, help="The same, and update rows that exist.")
+    return create(update(with_catalog))  # type: ignore[return-value]
+
+
 def database_options(command: _Command) -> _Command:
     """Add ``--url`` and ``--history`` to a command."""
     return url_option(history_option(command))

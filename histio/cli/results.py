@@ -125,7 +125,9 @@ def print_revisions(report: histio.ImportReport) -> None:
         return
     runs = [list(group) for _, group in groupby(report.revisions, lambda each: (each.kind, each.uuid))]
     print_line()
-    click.secho(f"Changes: {report.revision_count:,} in {pluralize(report.updated, 'run')}", bold=True)
+    rows = sum(counts.updated for counts in report.catalog.values())
+    places = pluralize(report.updated + rows, "record" if rows else "run")
+    click.secho(f"Changes: {report.revision_count:,} in {places}", bold=True)
     for revisions in runs[:_RUNS]:
         print_line(f"  {escape(revisions[0].kind)} {escape(revisions[0].uuid)}")
         for each in revisions[:_CHANGES]:

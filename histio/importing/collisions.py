@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import Repeated, Stored, latest, savepoint, stored_keys
 from histio.importing.batches import try_to_write
 from histio.importing.row import Insert, Row
+from histio.importing.run import Run
 from histio.kinds.keys import unique_on, unique_rules
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps
@@ -112,6 +113,30 @@ def explain_refusal(
     same = "; the database treats the identity of another row as equal" if constraint in identity else ""
     fault = Fault(f"Cannot be written: {collision or constraint}{same}", "constraint")
     return fault, collision.steps if collision else ()
+
+
+def explain_taken_uuid(
+    connection: Connection, run: Run, within: Mapping[sa.Column[Any], Any]
+) -> tuple[Fault, Steps] | None:
+    """The fault of a catalog row whose UUID another row has, and the steps to it; None: no other row has it.
+
+    Args:
+        connection: In a transaction, in which the row could not be written.
+        run: The catalog row.
+        within: The columns that identify a row together with its identity, and their values.
+    """
+    kind = run.kind
+    own = kind.identity.sql(kind.table.mapper.class_)
+    scope = [column == value for column, value in within.items()]
+    for member in kind.members_of_new_rows:
+        uuid = run.values.get(member)
+        statement = own.select().where(kind.table.attribute(member) == uuid, *scope).limit(1)
+        row = None if uuid is None else connection.execute(latest(connection, statement)).first()
+        if row is not None:
+            name = kind.table.names[member]
+            other = kind.format_identity(kind.identity.normalize(kind.identity.join_parts(row)))
+            return Fault(f"Duplicate {name}: {uuid}, of the {kind.name} {other}", "duplicate"), (name,)
+    return None
 
 
 def _entry_identities(kind: Kind) -> dict[str, str]:

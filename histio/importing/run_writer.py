@@ -9,7 +9,7 @@ from histio.database.dialects import Repeated, hides_rivals
 from histio.database.sessions import Habits
 from histio.importing.batches import write
 from histio.importing.bulk import insert_in_bulk
-from histio.importing.collisions import explain_refusal
+from histio.importing.collisions import explain_refusal, explain_taken_uuid
 from histio.importing.destination import Destination
 from histio.importing.identities import Rivals
 from histio.importing.orm import insert_by_unit_of_work
@@ -19,6 +19,8 @@ from histio.importing.run import Run
 from histio.kinds.keys import unique_on
 from histio.kinds.mapping import Columns
 from histio.kinds.table import Kind
+
+_RENAMED = "if it was renamed, read the old slug as the new one with rename="
 
 
 class RunWriter:
@@ -109,7 +111,9 @@ class RunWriter:
 
     def _reject(self, run: Run, row: Row, constraint: str, insert: Insert) -> None:
         destination = self._destination
-        fault, steps = explain_refusal(
+        within = destination.identities.scope(run.kind.table)
+        taken = isinstance(constraint, Repeated) and explain_taken_uuid(destination.connection, run, within)
+        fault, steps = taken or explain_refusal(
             destination.connection,
             run.kind,
             row,
@@ -118,7 +122,7 @@ class RunWriter:
             deferred=self._deferred,
             stored=destination.stored,
         )
-        run.note(fault, *steps)
+        run.note(fault, *steps, hint=_RENAMED if taken else None)
         run.outcome = "rejected"
         if isinstance(constraint, Repeated):
             self.blocked.append(run)

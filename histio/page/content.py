@@ -117,12 +117,13 @@ def _import(report: ImportReport) -> dict[str, Any]:
     found = map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])
     problems = _fit_on_page(found, _LIST_BYTES - sum(map(_size, changes)))
     return {
+        "advice": report.advice,
         "dry_run": report.dry_run,
         "truncated": report.truncated,
         "counts": [(to_title(name), _format_count(getattr(report, name))) for name in outcomes],
         "by_kind": [
             [to_title(kind), *(_format_count(getattr(counts, name)) for name in outcomes)]
-            for kind, counts in report.by_kind.items()
+            for kind, counts in {**report.catalog, **report.by_kind}.items()
         ],
         "names": [to_title(name) for name in outcomes],
         "problem_count": _format_count(report.problem_count),

@@ -18,6 +18,7 @@ from histio.cli.imports import (
 )
 from histio.cli.options import (
     LimitOptions,
+    catalog_options,
     database_options,
     file_argument,
     file_option,
@@ -36,6 +37,7 @@ from histio.cli.progress import progress_bar
 @file_argument("files", nargs=-1, required=True, metavar="FILE...")
 @database_options
 @click.option("--kind", "kinds", multiple=True, help="Import runs of this kind. Can be repeated.")
+@catalog_options
 @import_options
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
@@ -70,9 +72,10 @@ def import_(
     \b
     Examples:
       histio import history.jsonl --url sqlite:///branch.db
+      histio import history.jsonl --create-catalog
       histio import history.jsonl --dry-run
       histio import later.jsonl --on-duplicate update --dry-run
-      histio import monday.jsonl tuesday.jsonl --on-duplicate update
+      histio import history.jsonl later.jsonl --on-duplicate update
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
@@ -89,14 +92,16 @@ def import_(
         if page is not None:
             _write_page(files, page, history, report, force=force, limits=limits)
     shown = show_file(files[0]) if len(files) == 1 else "FILE"
-    missing = f"To list the missing slugs, run histio references {shown} --url …"
+    missing = f"To list the missing slugs, run histio references {shown} --url …; create those rows"
+    if report.catalog and options["catalog"] == "ignore":
+        missing = f"{missing} with --create-catalog, as {shown} has a catalog"
     damage = f"{shown} is damaged" if len(files) == 1 else "A file is damaged, as the warnings say"
     return print_import(
         report,
         renames=renames,
         rejects=options["rejects"],
         atomic=options["atomic"],
-        missing=f"{missing}; create those rows, or import again with --rename MEMBER:OLD=NEW.",
+        missing=f"{missing}, or import again with --rename MEMBER:OLD=NEW.",
         damage=f"{damage}: it was imported up to the damage.",
         quiet=quiet,
         as_json=as_json,

@@ -1,0 +1,323 @@
+"""The catalogs of hosts: trees, circles, ledgers, keys of several columns, tenants and listeners."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validates
+
+import histio
+from histio import Counts, History
+from tests.support.bakery import TIME, number
+from tests.support.kitchen import CATALOG, Base, BatchSchema
+from tests.support.reports import codes_of, outcomes
+
+KITCHEN = {
+    "version": "1.0",
+    # Each row comes before those that it refers to.
+    "categories": [
+        {"slug": "wheat", "parent_slug": "grain"},
+        {"slug": "grain", "parent_slug": "food"},
+        {"slug": "food", "parent_slug": None},
+    ],
+    "ingredients": [
+        {"slug": "flour", "sku": "F-1", "note": None, "categories": ["food", "wheat"]},
+        {"slug": "salt", "sku": "S-1", "note": "fine", "categories": []},
+    ],
+    "recipes": [
+        {
+            "slug": "bread",
+            "name": "Bread",
+            "lines": [
+                {"place": 1, "grams": 500, "ingredient_slug": "flour"},
+                {"place": 2, "grams": 10, "ingredient_slug": "salt"},
+            ],
+        }
+    ],
+    "sizes": [{"recipe_slug": "bread", "name": "large"}, {"recipe_slug": "bread", "name": "small"}],
+    "ovens": [{"code": "O-1", "degrees": 230}],
+    "batches": [
+        {
+            "uuid": number(1),
+            "baked_at": TIME,
+            "recipe_slug": "bread",
+            "size": {"recipe.slug": "bread", "name": "small"},
+            "oven_code": "O-1",
+            "uses": [{"ingredient_sku": "F-1", "grams": 500}],
+        }
+    ],
+}
+
+
+@functools.cache
+def kitchen():
+    return History(None, BatchSchema, catalog=CATALOG)
+
+
+def on(engine):
+    """The history of the kitchen on a database."""
+    return History.from_bound(kitchen().bound.on(engine))
+
+
+def test_a_catalog_with_trees_ledgers_and_keys_of_several_columns_is_created(create):
+    history = on(create(Base.metadata))
+    report = history.import_document(KITCHEN, catalog="create")
+    assert (outcomes(report), report.problems, report.warnings) == ((1, 0, 0), (), ())
+    assert {kind: each.imported for kind, each in report.catalog.items()} == {
+        "recipe": 1,
+        "size": 2,
+        "category": 3,
+        "ingredient": 2,
+        "oven": 1,
+    }
+    [batch] = KITCHEN["batches"]
+    assert history.export_document()["batches"] == [batch]
+    again = history.import_document(KITCHEN, catalog="update")
+    assert outcomes(again) == (0, 1, 0)
+    assert sum(each.skipped for each in again.catalog.values()) == 9
+    assert again.problems == again.warnings == ()
+
+
+def test_existing_rows_are_updated_with_their_ledgers_lists_and_parents(create):
+    history = on(create(Base.metadata))
+    history.import_document(KITCHEN, catalog="create")
+    [bread], [flour, salt] = KITCHEN["recipes"], KITCHEN["ingredients"]
+    wheat, _, food = KITCHEN["categories"]
+    changed = {
+        "version": "1.0",
+        # The tree is turned upside down: the root moves below a row that was below it.
+        "categories": [wheat | {"parent_slug": None}, food | {"parent_slug": "wheat"}],
+        "ingredients": [flour | {"categories": ["grain"]}, salt],
+        "recipes": [bread | {"lines": [bread["lines"][1] | {"grams": 12}]}],
+        "ovens": [{"code": "O-1", "degrees": 200}],
+    }
+    dry = history.import_document(changed, catalog="update", dry_run=True)
+    report = history.import_document(changed, catalog="update")
+    assert dry.catalog == report.catalog
+    assert {kind: (each.updated, each.skipped) for kind, each in report.catalog.items()} == {
+        "recipe": (1, 0),
+        "size": (0, 0),
+        "category": (2, 0),
+        "ingredient": (1, 1),
+        "oven": (1, 0),
+    }
+    again = history.import_document(changed, catalog="update")
+    assert sum(each.skipped for each in again.catalog.values()) == 6
+
+
+@pytest.mark.parametrize("mode", ["create", "update"])
+@pytest.mark.turns
+def test_what_needs_a_rejected_row_is_rejected_with_that_as_its_reason(create, mode):
+    history = on(create(Base.metadata))
+    given = KITCHEN | {"recipes": [KITCHEN["recipes"][0] | {"name": "B" * 51}]}
+    given |= {"categories": [KITCHEN["categories"][0], KITCHEN["categories"][2]]}
+    report = history.import_document(given, catalog=mode)
+    assert [(each.pointer, each.code, each.hint) for each in report.problems] == [
+        ("/categories/0/parent_slug", "unknown-reference", None),
+        ("/ingredients/0/categories", "unknown-reference", "/categories/0 has it, but is rejected"),
+        ("/recipes/0/name", "out-of-range", None),
+        ("/recipes/0/lines/0/ingredient_slug", "unknown-reference", "/ingredients/0 has it, but is rejected"),
+        ("/sizes/0/recipe_slug", "unknown-reference", "/recipes/0 has it, but is rejected"),
+        ("/sizes/1/recipe_slug", "unknown-reference", "/recipes/0 has it, but is rejected"),
+        ("/batches/0/recipe_slug", "unknown-reference", "/recipes/0 has it, but is rejected"),
+        ("/batches/0/size", "unknown-reference", "/sizes/1 has it, but is rejected"),
+        ("/batches/0/uses/0/ingredient_sku", "unknown-reference", "/ingredients/0 has it, but is rejected"),
+    ]
+    assert (outcomes(report), report.catalog["oven"]) == ((0, 0, 1), Counts(imported=1))
+
+
+# --- circles -------------------------------------------------------------------------------------------
+
+
+class OfficeBase(orm.DeclarativeBase):
+    pass
+
+
+class Team(OfficeBase):
+    __tablename__ = "teams"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(40), unique=True)
+    lead_id: Mapped[int | None] = mapped_column(sa.ForeignKey("people.id", use_alter=True, name="lead"))
+    lead: Mapped[Person | None] = relationship(foreign_keys=lead_id)
+
+
+class Person(OfficeBase):
+    __tablename__ = "people"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(40), unique=True)
+    team_id: Mapped[int] = mapped_column(sa.ForeignKey("teams.id"))
+    team: Mapped[Team] = relationship(foreign_keys=team_id)
+
+
+class Shift(OfficeBase):
+    __tablename__ = "shifts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    person_id: Mapped[int] = mapped_column(sa.ForeignKey("people.id"))
+    person: Mapped[Person] = relationship()
+
+
+class TeamSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Team, "team", "teams", "name"
+
+    lead = histio.Slug("lead", key="name", allow_none=True)
+
+
+class PersonSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Person, "person", "people", "name"
+
+    team = histio.Slug("team", key="name")
+
+
+class ShiftSchema(histio.AutoRunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Shift, "shift", "shifts", None
+
+    person = histio.Slug("person", key="name")
+
+
+def test_rows_of_two_kinds_that_refer_to_each_other_in_a_circle_are_created(create):
+    history = History(create(OfficeBase.metadata), ShiftSchema, catalog=(TeamSchema, PersonSchema))
+    given = {
+        "version": "1.0",
+        "teams": [{"name": "bakers", "lead": "Ann"}, {"name": "sellers", "lead": None}],
+        "people": [{"name": "Ann", "team": "bakers"}, {"name": "Bob", "team": "sellers"}],
+        "shifts": [{"uuid": number(1), "person": "Bob"}, {"uuid": number(2), "person": "Ann"}],
+    }
+    report = history.import_document(given, catalog="create")
+    assert (outcomes(report), report.problems) == ((2, 0, 0), ())
+    assert report.catalog == {"team": Counts(imported=2), "person": Counts(imported=2)}
+    again = history.import_document(given, catalog="update")
+    assert again.catalog == {"team": Counts(skipped=2), "person": Counts(skipped=2)}
+    more = given | {"teams": [{"name": "drivers", "lead": "Cem"}], "people": [{"name": "Cem", "team": 7}]}
+    report = history.import_document(more, catalog="create")
+    assert codes_of(report.problems) == [
+        ("/teams/0/lead", "unknown-reference"),
+        ("/people/0/team", "schema"),
+    ]
+
+
+# --- tenants, listeners, and keys that are not unique ---------------------------------------------------
+
+
+class ShopBase(orm.DeclarativeBase):
+    pass
+
+
+class Cake(ShopBase):
+    __tablename__ = "cakes"
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "slug"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int]
+    slug: Mapped[str] = mapped_column(sa.String(20))
+    label: Mapped[str] = mapped_column(sa.String(20), default=lambda: "new")
+
+    @validates("slug")
+    def _check(self, _key, value):
+        if value == "mud":
+            raise ValueError("no cakes of mud")
+        return value
+
+
+class Shelf(ShopBase):
+    """Nothing keeps its names unique."""
+
+    __tablename__ = "shelves"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int]
+    name: Mapped[str] = mapped_column(sa.String(20))
+
+
+class Order(ShopBase):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int]
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    cake_id: Mapped[int] = mapped_column(sa.ForeignKey("cakes.id"))
+    shelf_id: Mapped[int | None] = mapped_column(sa.ForeignKey("shelves.id"))
+    cake: Mapped[Cake] = relationship()
+    shelf: Mapped[Shelf | None] = relationship()
+
+
+class CakeSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Cake, "cake", "cakes", "slug"
+        exclude = ("tenant_id",)
+
+
+class ShelfSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Shelf, "shelf", "shelves", "name"
+        exclude = ("tenant_id",)
+
+
+class OrderSchema(histio.AutoRunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Order, "order", "orders", None
+        exclude = ("tenant_id",)
+
+    cake = histio.Slug("cake")
+    shelf = histio.Slug("shelf", key="name", allow_none=True)
+
+
+def shop(engine, tenant):
+    return History(engine, OrderSchema, catalog=(CakeSchema, ShelfSchema), values={"tenant_id": tenant})
+
+
+def orders(tenant, *cakes, shelf="low"):
+    """An order of each cake."""
+    return {
+        "version": "1.0",
+        "cakes": [{"slug": cake} for cake in cakes],
+        "shelves": [{"name": shelf}],
+        "orders": [
+            {"uuid": number(10 * tenant + place), "cake": cake, "shelf": shelf}
+            for place, cake in enumerate(cakes)
+        ],
+    }
+
+
+def test_each_tenant_has_rows_of_its_own(create):
+    engine = create(ShopBase.metadata)
+    for tenant in (7, 8):
+        history = shop(engine, tenant)
+        assert history.import_document(orders(tenant, "tart")).advice is not None
+        report = history.import_document(orders(tenant, "tart"), catalog="create")
+        assert (outcomes(report), report.problems) == ((1, 0, 0), ())
+        assert report.catalog == {"cake": Counts(imported=1), "shelf": Counts(imported=1)}
+        assert outcomes(history.import_document(orders(tenant, "tart"), catalog="update")) == (0, 1, 0)
+    with Session(engine) as session:
+        found = session.execute(
+            sa.select(Order.tenant_id, Cake.tenant_id, Shelf.tenant_id).join(Order.cake).join(Order.shelf)
+        )
+        assert sorted(map(tuple, found)) == [(7, 7, 7), (8, 8, 8)]
+
+
+def test_validators_and_defaults_of_the_host_are_called_for_rows(create):
+    engine = create(ShopBase.metadata)
+    report = shop(engine, 7).import_document(orders(7, "tart", "mud"), catalog="create")
+    assert report.unit_of_work == {"cake": ("Cake validates slug",)}
+    assert codes_of(report.problems) == [("/cakes/1", "constraint"), ("/orders/1/cake", "unknown-reference")]
+    assert report.problems[1].hint == "/cakes/1 has it, but is rejected"
+    assert (outcomes(report), report.catalog["cake"]) == ((1, 0, 1), Counts(imported=1, rejected=1))
+    with Session(engine) as session:
+        assert session.scalars(sa.select(Cake.label)).all() == ["new"]
+
+
+def test_new_rows_whose_key_is_not_unique_are_warned_of_once(create):
+    engine = create(ShopBase.metadata)
+    history = shop(engine, 7)
+    first = history.import_document(orders(7, "tart"), catalog="create")
+    [warning] = first.warnings
+    assert (warning.code, warning.kind, warning.pointer) == ("duplicate", "shelf", "")
+    assert warning.message.startswith("The database may keep two rows of shelf with the same name")
+    assert history.import_document(orders(8, "tart"), catalog="create").warnings == ()
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE UNIQUE INDEX named ON shelves (tenant_id, name)"))
+    report = history.import_document(orders(9, "tart", shelf="high"), catalog="create")
+    assert (report.catalog["shelf"], report.warnings) == (Counts(imported=1), ())
