@@ -118,6 +118,15 @@ def test_an_export_tells_counts_size_and_digest(home, run):
         assert printed.endswith(f"(sha256): {history.export_file('again.jsonl').sha256}\n")
 
 
+@pytest.mark.parametrize(("option", "recipes"), [("--with-catalog", 1), ("--whole-catalog", 2)])
+def test_an_export_has_the_catalog_that_is_asked_for(home, run, option, recipes):
+    code, printed, errors = run(f"export out.jsonl {option} {BAKERY}")
+    assert (code, errors) == (0, "")
+    assert re.search(rf"production_run +5\nassembly_run +1\ntotal +6\n(.*\n)*recipe +{recipes}\n", printed)
+    code, printed, _ = run(f"export again.jsonl {option} {BAKERY} --json")
+    assert (code, json.loads(printed)["catalog"]["recipe"]) == (0, recipes)
+
+
 def test_an_import_takes_the_kinds_that_are_asked_for(home, run):
     code, printed, _ = run(f"import history.jsonl --kind assembly_run {BRANCH}")
     assert (code, "production_run" in printed) == (0, False)
