@@ -378,8 +378,8 @@ class ExportReport:
             independent of the time, the database and the format of the export.
         exported_at: The time of the export, as in the file.
         version: The version of the format.
-        skipped: The number of runs left out because the format cannot hold them; always 0 unless
-            ``on_unreadable="skip"``.
+        skipped: The number of runs and catalog rows left out because the format cannot hold them; always 0
+            unless ``on_unreadable="skip"``.
         problems: Why they were left out; at most the first 1,000.
         warnings: A ``precision`` warning for each value that SQLAlchemy reads differently from how it is
             stored; the value as read was exported. At most the first 1,000.

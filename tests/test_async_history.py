@@ -307,6 +307,21 @@ async def test_a_dry_run_writes_nothing_and_reports_the_same(engine, url):
         assert outcomes(trial) == outcomes(await history.import_document(GOOD_AND_BAD))
 
 
+@pytest.mark.slow
+@in_a_loop
+async def test_an_import_is_taken_back(engine, url, tmp_path):
+    receipt = tmp_path / "receipt.jsonl"
+    async with AsyncHistory(url) as history:
+        await history.import_document(document(production_run(1)))
+        await history.import_document(MANY, on_duplicate="update", receipt=receipt)
+        changed = document(production_run(2, notes="new"))
+        await history.import_document(changed, on_duplicate="update", receipt=receipt)
+        tried = await history.undo(receipt, dry_run=True)
+        assert (tried.removed, rows(engine)) == (499, 500)
+        report = await history.undo(receipt)
+        assert (report.removed, report.restored, report.problems, rows(engine)) == (499, 0, (), 1)
+
+
 @in_a_loop
 async def test_only_the_chosen_kinds_are_imported(engine, url, tmp_path):
     path = tmp_path / "both.json"
@@ -315,6 +330,17 @@ async def test_only_the_chosen_kinds_are_imported(engine, url, tmp_path):
         assert outcomes(await history.import_document(GOOD_AND_BAD, kinds="assembly_run")) == (1, 0, 0)
         assert rows(engine) == 0
         assert outcomes(await history.import_file(path, kinds=["production_run"])) == (1, 0, 1)
+
+
+@in_a_loop
+async def test_the_catalog_is_exported_with_the_runs(engine, url, tmp_path):
+    History(engine).import_document(document(production_run(1)))
+    async with AsyncHistory(url) as history:
+        found = await history.export_document(catalog="used")
+        report = await history.export_file(tmp_path / "all.jsonl", catalog="all")
+    assert found == History(engine).export_document(catalog="used") | {"exported_at": found["exported_at"]}
+    assert [row["slug"] for row in found["recipes"]] == ["cookies"]
+    assert report.catalog["recipe"] == 2
 
 
 @in_a_loop
