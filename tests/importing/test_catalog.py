@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from histio import Counts, DocumentError, History, ProductionRunSchema
 from histio.models import Base, FinishedUnit, Ingredient, Recipe
 from tests.support.bakery import ASSEMBLY, TIME, consumption, document, number, production_run
-from tests.support.catalogs import COLLECTIONS, write
+from tests.support.catalogs import COLLECTIONS, as_file
 from tests.support.reports import codes_of, outcomes, rows
 
 ROWS = {
@@ -33,12 +33,6 @@ KINDS = ("ingredient", "recipe", "finished_unit", "finished_good", "product")
 def catalog(**records):
     """A document with these catalog rows, and no runs."""
     return {"version": "1.0", **records}
-
-
-def as_file(given, form="jsonl"):
-    """A document as a file."""
-    items = [(kind, record) for kind, name in COLLECTIONS.items() for record in given.get(name, ())]
-    return io.BytesIO(write(items, form=form)[0])
 
 
 def texts(engine, column, *criteria):
