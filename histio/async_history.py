@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from histio.bound import Constants
 from histio.database.dialects import set_up
 from histio.errors import BindingError
+from histio.exporting.catalog import ExportedCatalog
 from histio.exporting.selection import Where
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
@@ -155,6 +156,7 @@ class AsyncHistory:
         until: dt.date | None = None,
         changed_since: dt.date | None = None,
         where: Where | None = None,
+        catalog: ExportedCatalog | None = None,
         exported_at: dt.datetime | None = None,
         exact: bool = False,
         session: AsyncBorrowedSession | None = None,
@@ -169,6 +171,8 @@ class AsyncHistory:
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
                 are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            catalog: The rows of the catalog to export, before the runs. ``used``: those that the runs name,
+                directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the document states; aware. None: now.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
                 decimal in SQLite with more digits than its column's scale. False: export the value as read,
@@ -177,6 +181,7 @@ class AsyncHistory:
 
         Raises:
             ExportError: The format cannot hold some rows; the error lists them all.
+            ValueError: *catalog* is something else, or the history has no catalog kinds.
         """
         return await _in_greenlet(
             self._history.export_document,
@@ -185,6 +190,7 @@ class AsyncHistory:
             until=until,
             changed_since=changed_since,
             where=where,
+            catalog=catalog,
             exported_at=exported_at,
             exact=exact,
             session=self._sync(session),
@@ -200,6 +206,7 @@ class AsyncHistory:
         until: dt.date | None = None,
         changed_since: dt.date | None = None,
         where: Where | None = None,
+        catalog: ExportedCatalog | None = None,
         exported_at: dt.datetime | None = None,
         follows: str | None = None,
         differs_from: FilePath | None = None,
@@ -228,6 +235,8 @@ class AsyncHistory:
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
                 are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            catalog: The rows of the catalog to export, before the runs. ``used``: those that the runs name,
+                directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
             differs_from: The file of an earlier export. Runs that it has in the same form are left out, so
@@ -249,6 +258,7 @@ class AsyncHistory:
             ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; the error lists
                 them all.
             FileExistsError: The file exists, and *overwrite* is False.
+            ValueError: *catalog* is something else, or the history has no catalog kinds.
         """
         return await _in_greenlet(
             self._history.export_file,
@@ -258,6 +268,7 @@ class AsyncHistory:
             until=until,
             changed_since=changed_since,
             where=where,
+            catalog=catalog,
             exported_at=exported_at,
             follows=follows,
             differs_from=differs_from,

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from histio.bound import Bound, Constants
 from histio.database.connect import Bind, BorrowedSession, Database
 from histio.errors import BindingError
+from histio.exporting.catalog import ExportedCatalog
 from histio.exporting.execute import export_document, export_file, iterate_runs
 from histio.exporting.selection import Where, select_kinds
 from histio.exporting.tally import OnUnreadable
@@ -153,6 +154,7 @@ class History:
         until: dt.date | None = None,
         changed_since: dt.date | None = None,
         where: Where | None = None,
+        catalog: ExportedCatalog | None = None,
         exported_at: dt.datetime | None = None,
         exact: bool = False,
         session: BorrowedSession | None = None,
@@ -167,6 +169,8 @@ class History:
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
                 are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            catalog: The rows of the catalog to export, before the runs. ``used``: those that the runs name,
+                directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the document states; aware. None: now.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
                 decimal in SQLite with more digits than its column's scale. False: export the value as read,
@@ -175,10 +179,20 @@ class History:
 
         Raises:
             ExportError: The format cannot hold some rows; the error lists them all.
+            ValueError: *catalog* is something else, or the history has no catalog kinds.
         """
         return export_document(
             self.bound,
-            select_kinds(self.bound, kinds, where, since=since, until=until, changed_since=changed_since),
+            select_kinds(
+                self.bound,
+                kinds,
+                where,
+                may_be_empty=catalog == "all",
+                since=since,
+                until=until,
+                changed_since=changed_since,
+            ),
+            catalog=catalog,
             exported_at=exported_at,
             exact=exact,
             session=session,
@@ -194,6 +208,7 @@ class History:
         until: dt.date | None = None,
         changed_since: dt.date | None = None,
         where: Where | None = None,
+        catalog: ExportedCatalog | None = None,
         exported_at: dt.datetime | None = None,
         follows: str | None = None,
         differs_from: FilePath | None = None,
@@ -220,6 +235,8 @@ class History:
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
                 are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            catalog: The rows of the catalog to export, before the runs. ``used``: those that the runs name,
+                directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
             differs_from: The file of an earlier export. Runs that it has in the same form are left out, so
@@ -241,11 +258,21 @@ class History:
             ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; the error lists
                 them all.
             FileExistsError: The file exists, and *overwrite* is False.
+            ValueError: *catalog* is something else, or the history has no catalog kinds.
         """
         return export_file(
             self.bound,
-            select_kinds(self.bound, kinds, where, since=since, until=until, changed_since=changed_since),
+            select_kinds(
+                self.bound,
+                kinds,
+                where,
+                may_be_empty=catalog == "all",
+                since=since,
+                until=until,
+                changed_since=changed_since,
+            ),
             path,
+            catalog=catalog,
             exported_at=exported_at,
             follows=follows,
             differs_from=differs_from,

@@ -214,15 +214,17 @@ class Renaming:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A change that ``on_duplicate="update"`` makes to a member of a stored run, or to one of its ledgers.
+    """A change that an update makes to a member of a stored run, or to one of its ledgers.
+
+    ``on_duplicate="update"`` updates runs. ``catalog="update"`` updates catalog rows, in the same form.
 
     Values are as in JSON: decimals as strings, slugs instead of row ids. Of a text of more than 10,000
     characters, only the first 10,000 are kept, followed by ``…``. Of another value with such long JSON, the
     text of its JSON is kept, cut in the same way.
 
     Attributes:
-        kind: The name of the run's kind.
-        uuid: The run's UUID, or the text of its identity in a host's format.
+        kind: The name of the run's kind, or of the catalog row's.
+        uuid: The run's UUID, or the text of its identity in a host's format; of a catalog row, its key.
         pointer: RFC 6901 pointer into the record of the run, such as ``/consumptions/2/total_cost``. A ledger
             entry has its index in the document; an entry that is removed, its index among the stored entries.
             For a change in the order of entries, the pointer leads to their ledger.
@@ -262,7 +264,8 @@ class ImportReport:
         renamed: The uses of the ``rename`` option; of a run at most the first 100, of an import of files at
             most the first 1,000.
         renamed_count: The number of all uses, including those that are not listed.
-        revisions: What was changed in updated runs, run by run; at most the first 1,000 changes.
+        revisions: What was changed in updated catalog rows and runs, one after the other; at most the first
+            1,000 changes.
         revision_count: The number of all changes, including those that are not listed.
         unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; kinds
             that are absent were written in bulk.
@@ -375,8 +378,8 @@ class ExportReport:
             independent of the time, the database and the format of the export.
         exported_at: The time of the export, as in the file.
         version: The version of the format.
-        skipped: The number of runs left out because the format cannot hold them; always 0 unless
-            ``on_unreadable="skip"``.
+        skipped: The number of runs and catalog rows left out because the format cannot hold them; always 0
+            unless ``on_unreadable="skip"``.
         problems: Why they were left out; at most the first 1,000.
         warnings: A ``precision`` warning for each value that SQLAlchemy reads differently from how it is
             stored; the value as read was exported. At most the first 1,000.

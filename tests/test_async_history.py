@@ -330,6 +330,17 @@ async def test_only_the_chosen_kinds_are_imported(engine, url, tmp_path):
 
 
 @in_a_loop
+async def test_the_catalog_is_exported_with_the_runs(engine, url, tmp_path):
+    History(engine).import_document(document(production_run(1)))
+    async with AsyncHistory(url) as history:
+        found = await history.export_document(catalog="used")
+        report = await history.export_file(tmp_path / "all.jsonl", catalog="all")
+    assert found == History(engine).export_document(catalog="used") | {"exported_at": found["exported_at"]}
+    assert [row["slug"] for row in found["recipes"]] == ["cookies"]
+    assert report.catalog["recipe"] == 2
+
+
+@in_a_loop
 async def test_several_files_are_one_import(engine, url, tmp_path):
     paths = [tmp_path / name for name in ("a.json", "b.json")]
     for path, given in zip(paths, (GOOD_AND_BAD, document(production_run(3))), strict=True):

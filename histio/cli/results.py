@@ -24,7 +24,7 @@ from histio.cli.printing import (
 _EXAMPLES = 5
 
 _RUNS = 20
-"""The number of updated runs whose changes are printed."""
+"""The number of updated runs and catalog rows whose changes are printed."""
 
 _CHANGES = 20
 """The number of changes of one run that are printed."""
@@ -120,14 +120,14 @@ def _shorten_names(a: str, b: str) -> tuple[str, str]:
 
 
 def print_revisions(report: histio.ImportReport) -> None:
-    """Print what an update changes in the first runs, and the number of the others."""
+    """Print what an update changes in the first runs and catalog rows, and the number of the others."""
     if not report.revision_count:
         return
     runs = [list(group) for _, group in groupby(report.revisions, lambda each: (each.kind, each.uuid))]
-    print_line()
     rows = sum(counts.updated for counts in report.catalog.values())
-    places = pluralize(report.updated + rows, "record" if rows else "run")
-    click.secho(f"Changes: {report.revision_count:,} in {places}", bold=True)
+    updated = [pluralize(rows, "catalog row")] * bool(rows) + [pluralize(report.updated, "run")]
+    print_line()
+    click.secho(f"Changes: {report.revision_count:,} in {' and '.join(updated)}", bold=True)
     for revisions in runs[:_RUNS]:
         print_line(f"  {escape(revisions[0].kind)} {escape(revisions[0].uuid)}")
         for each in revisions[:_CHANGES]:
@@ -135,9 +135,10 @@ def print_revisions(report: histio.ImportReport) -> None:
         if len(revisions) > _CHANGES:
             print_line(f"    … and {len(revisions) - _CHANGES:,} more")
     shown = sum(map(len, runs[:_RUNS]))
-    if report.updated > _RUNS:
-        left = pluralize(report.updated - _RUNS, "more run")
-        print_line(f"  … and {left} with {pluralize(report.revision_count - shown, 'change')}")
+    left = rows + report.updated - _RUNS
+    if left > 0:
+        more = f"{left:,} more" if rows else pluralize(left, "more run")
+        print_line(f"  … and {more} with {pluralize(report.revision_count - shown, 'change')}")
     elif report.revision_count > shown:
         print_line(f"  … and {pluralize(report.revision_count - shown, 'more change')}")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from histio.bound import Bound
 from histio.database.connect import BorrowedSession
+from histio.exporting.catalog import ExportedCatalog, check_choice, selecting_catalog
 from histio.exporting.earlier import EarlierRuns
 from histio.exporting.pages import count_runs, export_runs, export_texts
 from histio.exporting.selection import Filters, Selection
@@ -33,20 +35,26 @@ def export_document(
     bound: Bound,
     selection: Selection,
     *,
+    catalog: ExportedCatalog | None,
     exported_at: dt.datetime | None,
     exact: bool,
     session: BorrowedSession | None,
 ) -> dict[str, Any]:
     """The selected runs as one document; see `History.export_document`."""
+    if catalog is not None:
+        check_choice(bound, catalog)
     document: dict[str, Any] = {
         "version": bound.versions.current,
         "exported_at": format_header_time(exported_at),
     }
     tally = ExportTally(exact=exact)
-    with bound.database.reading(session) as connection:
-        for kind, filters in selection.items():
+    with (
+        bound.database.reading(session) as connection,
+        _with_catalog(connection, bound, selection, catalog) as everything,
+    ):
+        for kind, filters in everything.items():
             document[kind.collection] = list(export_runs(connection, kind, filters, tally))
-        written = [kind for kind in selection if document[kind.collection]]
+        written = [kind for kind in everything if document[kind.collection]]
         tally.note(circle_warnings(written, connection.dialect))
     tally.finish()
     return document
@@ -57,6 +65,7 @@ def export_file(
     selection: Selection,
     path: FilePath,
     *,
+    catalog: ExportedCatalog | None,
     exported_at: dt.datetime | None,
     follows: str | None,
     differs_from: FilePath | None,
@@ -71,8 +80,11 @@ def export_file(
     form = choose_format(path, format)
     if follows is not None and form.name == "json":
         raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
+    if catalog is not None:
+        check_choice(bound, catalog)
     tally = ExportTally(exact=exact, on_unreadable=on_unreadable)
-    collections = {kind.name: kind.collection for kind in selection}
+    rows = () if catalog is None else bound.catalog
+    collections = {kind.name: kind.collection for kind in (*rows, *selection)}
     meter = Meter(progress)
     with EarlierRuns() as earlier:
         if differs_from is not None:
@@ -80,20 +92,22 @@ def export_file(
         header = stream_header(
             bound.versions.current,
             format_header_time(exported_at),
-            list(collections),
+            [kind.name for kind in selection],
+            catalog=[kind.name for kind in rows],
             follows=follows or earlier.sha256,
         )
         with (
             target(path, compression=form.compression, overwrite=overwrite) as file,
             bound.database.reading(session) as connection,
+            _with_catalog(connection, bound, selection, catalog) as everything,
         ):
-            total = None if progress is None else count_selected(connection, selection)
+            total = None if progress is None else count_selected(connection, everything)
             meter.begin("export", lambda: file.stored, total=total)
-            pages = meter.count(export_pages(connection, selection, tally), lambda page: len(page[1]))
+            pages = meter.count(export_pages(connection, everything, tally), lambda page: len(page[1]))
             if differs_from is not None:
                 pages = ((kind, earlier.select_others(kind, texts)) for kind, texts in pages)
             seal = write_runs(form.name, file, header, collections, pages)
-            written = [kind for kind in selection if seal.counts[kind.name]]
+            written = [kind for kind in everything if seal.counts[kind.name]]
             tally.note(circle_warnings(written, connection.dialect))
             tally.check()
     return build_export_report(
@@ -109,15 +123,22 @@ def export_file(
     )
 
 
+def _with_catalog(
+    connection: Connection, bound: Bound, runs: Selection, catalog: ExportedCatalog | None
+) -> AbstractContextManager[Selection]:
+    """In this block: the *catalog* rows to export, then the *runs*."""
+    return nullcontext(runs) if catalog is None else selecting_catalog(connection, bound, runs, catalog)
+
+
 def count_selected(connection: Connection, selection: Selection) -> int:
-    """The number of the selected runs."""
+    """The number of the selected catalog rows and runs."""
     return sum(count_runs(connection, kind, filters) for kind, filters in selection.items())
 
 
 def export_pages(
     connection: Connection, selection: Selection, tally: ExportTally
 ) -> Iterator[tuple[str, list[str]]]:
-    """Pages of the JSON of the selected runs, each with the name of their kind."""
+    """Pages of the JSON of the selected catalog rows and runs, each with the name of their kind."""
     for kind, filters in selection.items():
         for texts in export_texts(connection, kind, filters, tally):
             yield kind.name, texts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeAlias
 
@@ -13,9 +13,17 @@ from sqlalchemy.engine import Connection
 from histio.database.dialects import neutral_savepoint
 from histio.exporting.plan import ExportPlan
 from histio.kinds.fields.times import as_utc
+from histio.kinds.mapping import attribute
+from histio.kinds.selects import is_among
+from histio.tuning import tuning
 
 SortKeys: TypeAlias = tuple[Any, ...]
 """The values by which a run is sorted: its time, if runs have one, and its identity."""
+
+
+_PAGES_OF_LIST = 5
+_PAGES_OF_LISTS = 100
+"""How many pages have their keys in one list, and how many are read together."""
 
 
 class OrderedRuns:
@@ -64,6 +72,28 @@ class OrderedRuns:
         return type(self)(
             self.connection, self._plan, conditions, self._time, has_instants=self._has_instants
         )
+
+    def in_lists(self) -> Iterator[Self]:
+        """Split the runs into parts with a few pages each, which are found by their primary keys.
+
+        Conditions that are slow are evaluated once for many pages.
+        """
+        mapper = self.kind.table.mapper
+        keys = [attribute(mapper, column) for column in mapper.primary_key]  # type: ignore[arg-type]
+        before: SortKeys | None = None
+        size, most = (tuning().page * pages for pages in (_PAGES_OF_LIST, _PAGES_OF_LISTS))
+        while True:
+            listing = self.select(sa.select(*keys), *self.between(before, None)).limit(most)
+            with self.neutral_savepoint():
+                rows = self.connection.execute(listing).all()
+            for start in range(0, len(rows), size):
+                listed = is_among(keys, [tuple(row[: len(keys)]) for row in rows[start : start + size]])
+                yield type(self)(
+                    self.connection, self._plan, [listed], self._time, has_instants=self._has_instants
+                )
+            if len(rows) < most:
+                return
+            before = tuple(rows[-1][-self.width :])
 
     def conditions(self, *further: Any) -> list[Any]:
         """The conditions of the runs, and *further* ones."""

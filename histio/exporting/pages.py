@@ -86,7 +86,7 @@ def texts_of(kind: Kind, records: Iterable[Mapping[str, Any]], problems: list[Pr
 
 def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTally) -> Iterator[Page]:
     """Pages of runs in order; *tally* collects problems and warnings."""
-    has_instants = functools.cache(functools.partial(keeps_instants, connection, [kind]))
+    has_instants = functools.cache(functools.partial(keeps_instants, connection, [kind, *filters.others]))
     with neutral_savepoint(connection, kind, has_instants=has_instants):
         plan = plan_export(kind, connection.dialect)
         time, criteria, bounds = criteria_of(connection, plan, filters)
@@ -99,12 +99,13 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
             criteria += refuse_unreadable_times(connection, kind, criteria, tally)
     for conditions, sort_key in spans_of(kind, time, bounded=bool(bounds)):
         selected = [*criteria, *bounds, *conditions]
-        runs = OrderedRuns(connection, plan, selected, sort_key, has_instants=has_instants)
-        if formatter is None:
-            _log.debug("all pages of %s take the full path", kind.name)
-            yield from full_pages(runs, tally)
-        else:
-            yield from _fast_or_full_pages(runs, formatter, tally)
+        every = OrderedRuns(connection, plan, selected, sort_key, has_instants=has_instants)
+        for runs in every.in_lists() if filters.others else [every]:
+            if formatter is None:
+                _log.debug("all pages of %s take the full path", kind.name)
+                yield from full_pages(runs, tally)
+            else:
+                yield from _fast_or_full_pages(runs, formatter, tally)
 
 
 def _find_formatter(connection: Connection, kind: Kind) -> RowFormatter | None:
@@ -161,7 +162,7 @@ def _warn_of_altered(runs: OrderedRuns, within: Iterable[Any], count: int, tally
 
 def count_runs(connection: Connection, kind: Kind, filters: Filters) -> int:
     """How many runs `export_runs` yields, unless rows cannot be exported."""
-    with neutral_savepoint(connection, kind):
+    with neutral_savepoint(connection, kind, *filters.others):
         _, criteria, bounds = criteria_of(connection, plan_export(kind, connection.dialect), filters)
         counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_).where(*criteria, *bounds)
         return connection.execute(counted).scalar_one()

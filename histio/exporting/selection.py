@@ -31,12 +31,14 @@ class Filters:
         until: The latest time; a bare date includes its whole day, a naive time is UTC.
         changed_since: The earliest time at which the run or an entry of its ledgers was last written.
         where: A further criterion.
+        others: Kinds whose rows *where* reads too, so that it is too slow to be evaluated for each page.
     """
 
     since: dt.date | None = None
     until: dt.date | None = None
     changed_since: dt.date | None = None
     where: sa.ColumnElement[bool] | None = None
+    others: tuple[Kind, ...] = ()
 
 
 ALL_RUNS = Filters()
@@ -46,7 +48,12 @@ Selection: TypeAlias = Mapping[Kind, Filters]
 
 
 def select_kinds(
-    bound: Bound, names: str | Sequence[str] | None, where: Where | None, **times: dt.date | None
+    bound: Bound,
+    names: str | Sequence[str] | None,
+    where: Where | None,
+    *,
+    may_be_empty: bool = False,
+    **times: Any,
 ) -> Selection:
     """The kinds with these *names*, each with its filters.
 
@@ -54,13 +61,14 @@ def select_kinds(
         bound: The history.
         names: Names of kinds; None: all.
         where: A criterion for the only kind, or criteria by kind.
+        may_be_empty: Whether *names* may be empty.
         times: The bounds that `Filters` has.
 
     Raises:
         ValueError: There is no such kind, or *where* does not say for which kind it is.
     """
     kinds = bound.choose(names)
-    if not kinds:
+    if not kinds and not may_be_empty:
         existing = ", ".join(kind.name for kind in bound.kinds)
         raise ValueError(f"kinds is empty: this history has {existing}")
     criteria = _criteria_by_kind(where, [kind.name for kind in kinds])

@@ -261,7 +261,7 @@ def import_runs(
     receipt: Receipt | None = None
     with Spool() as spool, ExitStack() as stack:
         if options.receipt is not None:
-            receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current, spool)
+            receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current)
             stack.enter_context(receipt)
         if rows is not None:
             catalog = CatalogImport(

@@ -29,23 +29,19 @@ class Receipt(ExitStack):
         path: The file.
         kinds: The kinds of run.
         version: The version of the format.
-        spool: Keeps what was written until the end of its transaction.
 
     Raises:
         ValueError: *path* is not the path of a local ``.jsonl`` file.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], kinds: Sequence[Kind], version: str, spool: Spool
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], kinds: Sequence[Kind], version: str) -> None:
         super().__init__()
         self._path = receipt_path(path)
         self._kinds = kinds
         self._version = version
-        self._spool = spool
         self._writer: ReceiptWriter | None = None
         self._transaction = 0
-        self._noted: set[tuple[str, Kind]] = set()
+        self._noted: dict[tuple[str, Kind], Spool] = {}
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction on *connection*; the first one opens the file.
@@ -61,22 +57,26 @@ class Receipt(ExitStack):
             header = {"version": self._version, "kinds": names, "database": database_digest(connection)}
             self._writer = self.enter_context(open_receipt(self._path, header))
 
-    def note_created(self, kind: Kind, identities: Iterable[Any]) -> None:
-        """Note runs of *kind* that were inserted."""
+    def note_created(self, kind: Kind, identities: Iterable[Any], spool: Spool) -> None:
+        """Note in *spool* the runs of *kind* that were inserted."""
+        self._noted["created", kind] = spool
         names = (encode(kind.identity.to_json(identity)) for identity in identities)
-        self._spool.note(self._scope("created", kind), ((name, "") for name in names))
+        spool.note(self._scope("created", kind), ((name, "") for name in names))
 
-    def note_updated(self, kind: Kind, records: Mapping[Any, str]) -> None:
-        """Note runs of *kind* that were updated: by identity, the JSON of the run as it was before."""
+    def note_updated(self, kind: Kind, records: Mapping[Any, str], spool: Spool) -> None:
+        """Note in *spool* the runs of *kind* that were updated.
+
+        *records* has, by identity, the JSON of each run as it was before.
+        """
+        self._noted["updated", kind] = spool
         created, updated = self._scope("created", kind), self._scope("updated", kind)
         for identity, text in records.items():
             name = encode(kind.identity.to_json(identity))
             # What the transaction has written itself is not what was stored before.
-            if self._spool.place(created, name) is None and self._spool.place(updated, name) is None:
-                self._spool.note(updated, [(name, text)])
+            if spool.place(created, name) is None and spool.place(updated, name) is None:
+                spool.note(updated, [(name, text)])
 
     def _scope(self, action: str, kind: Kind) -> str:
-        self._noted.add((action, kind))
         return f"{action} {self._transaction} {kind.name}"
 
     def write(self, connection: Connection, scopes: Mapping[Table, Mapping[sa.Column[Any], Any]]) -> None:
@@ -103,7 +103,7 @@ class Receipt(ExitStack):
     def _lines(
         self, connection: Connection, kind: Kind, action: str, within: Mapping[sa.Column[Any], Any]
     ) -> Iterator[str]:
-        noted = self._spool.noted(self._scope(action, kind))
+        noted = self._noted[action, kind].noted(self._scope(action, kind))
         while page := list(itertools.islice(noted, tuning().page)):
             identities = [kind.identity.from_json(json.loads(name)) for name, _ in page]
             texts = read_known(connection, kind, identities, within=within, now=action == "updated")

@@ -136,5 +136,6 @@ class RunWriter:
             self.written.add(kind)
         self._destination.spool.note(kind.name, [(run.uuid or "", run.place) for run in runs])
         if self._destination.receipt is not None:
-            self._destination.receipt.note_created(kind, [run.identity for run in runs])
+            identities = [run.identity for run in runs]
+            self._destination.receipt.note_created(kind, identities, self._destination.spool)
         self._destination.resolver.forget_missing(kind.table.mapper.class_)

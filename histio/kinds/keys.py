@@ -41,6 +41,13 @@ def is_unique(*columns: sa.Column[Any]) -> bool:
     )
 
 
+def is_indexed(*columns: sa.Column[Any]) -> bool:
+    """Whether an index of their table begins with these *columns*."""
+    table: Any = columns[0].table
+    rules = (table.primary_key, *unique_rules(table), *table.indexes)
+    return any(set(list(rule.columns)[: len(columns)]) == set(columns) for rule in rules)
+
+
 def is_surrogate_key(column: sa.Column[Any]) -> bool:
     """Whether *column* is an integer primary key that the database or the application counts up.
 

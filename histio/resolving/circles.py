@@ -116,12 +116,13 @@ def circle_warnings(kinds: Sequence[Kind], dialect: sa.Dialect) -> Iterator[Prob
     """A warning for each of *kinds* whose runs no import can write.
 
     Args:
-        kinds: The kinds of the exported runs.
+        kinds: The kinds of the exported runs and catalog rows.
         dialect: The dialect of a database that would import them.
     """
     for kind, columns in stuck_kinds(kinds, dialect).items():
+        run = "row" if kind.is_catalog else "run"
         text = (
-            f"No import can write these runs: each refers to a run in a circle, by {', '.join(columns)}, "
+            f"No import can write these {run}s: each refers to a {run} in a circle, by {', '.join(columns)}, "
             "which is NOT NULL and has no deferrable constraint"
         )
         yield Problem("warning", "constraint", text, kind=kind.name)

@@ -23,6 +23,7 @@ from histio import History, cli
 from histio.cli.app import app
 from histio.cli.exit_codes import ExitCode
 from histio.cli.printing import escape
+from histio.cli.results import print_revisions
 from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
 from tests.support.bakery import assembly_run, consumption, document, number, production_run, stock
@@ -116,6 +117,15 @@ def test_an_export_tells_counts_size_and_digest(home, run):
     assert re.search(r"production_run +5\nassembly_run +1\ntotal +6\n", printed)
     with History("sqlite:///bakery.db") as history:
         assert printed.endswith(f"(sha256): {history.export_file('again.jsonl').sha256}\n")
+
+
+@pytest.mark.parametrize(("option", "recipes"), [("--with-catalog", 1), ("--whole-catalog", 2)])
+def test_an_export_has_the_catalog_that_is_asked_for(home, run, option, recipes):
+    code, printed, errors = run(f"export out.jsonl {option} {BAKERY}")
+    assert (code, errors) == (0, "")
+    assert re.search(rf"production_run +5\nassembly_run +1\ntotal +6\n(.*\n)*recipe +{recipes}\n", printed)
+    code, printed, _ = run(f"export again.jsonl {option} {BAKERY} --json")
+    assert (code, json.loads(printed)["catalog"]["recipe"]) == (0, recipes)
 
 
 def test_an_import_takes_the_kinds_that_are_asked_for(home, run):
@@ -391,6 +401,20 @@ def test_the_changes_of_one_run_that_a_report_does_not_list_are_counted(home, ru
     file = file_of(production_run(1, consumptions=[]))
     printed = run(f"import {file} --on-duplicate update {BRANCH}")[1]
     assert "    … and 980 more\n  … and 100 more changes\n" in printed
+
+
+def test_changes_of_catalog_rows_are_counted_apart(capsys):
+    revisions = [histio.Revision("recipe", f"r{n}", "/name", None, "New") for n in range(21)]
+    report = histio.ImportReport(
+        updated=4,
+        catalog={"recipe": histio.Counts(updated=21)},
+        revisions=(*revisions, *(histio.Revision("run", f"{n}", "/a", 1, 2) for n in range(4))),
+        revision_count=25,
+    )
+    print_revisions(report)
+    printed = capsys.readouterr().out
+    assert "Changes: 25 in 21 catalog rows and 4 runs\n  recipe r0\n    /name: nothing → 'New'\n" in printed
+    assert printed.endswith("  … and 5 more with 5 changes\n")
 
 
 def test_changes_have_colours_on_a_terminal(home, run, monkeypatch):

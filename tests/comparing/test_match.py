@@ -35,6 +35,11 @@ def current():
     return CURRENT[-1]
 
 
+def without_orders(changes):
+    """Those of *changes* that are not about the order of entries."""
+    return sorted(repr(each) for each in changes if not isinstance(each[2], list))
+
+
 class Agreement:
     """Asks all that compares a file with a database, and sees that they answer alike."""
 
@@ -62,11 +67,17 @@ class Agreement:
         """The runs that the file and the database have differently, as all say."""
         verified = self.history.import_file(self.path, on_duplicate="verify")
         found = {problem.uuid for problem in verified.problems}
-        assert found == {each.uuid for each in histio.diff(self.path, self.history)}
+        differences = list(histio.diff(self.path, self.history))
+        assert found == {each.uuid for each in differences}
         assert found == {each.uuid for each in histio.diff(self.history, self.path)}
         assert self.command_line() == (int(bool(found)), found)
         updated = self.history.import_file(self.path, on_duplicate="update", dry_run=True)
         assert (updated.updated, updated.rejected) == (len(found), 0)
+        changes = [(run.uuid, each.pointer, each.b, each.a) for run in differences for each in run.changes]
+        revisions = [(each.uuid, each.pointer, each.stored, each.given) for each in updated.revisions]
+        assert without_orders(revisions) == without_orders(changes)
+        # Entries may be in the right order already once their members have changed.
+        assert [each for each in revisions if each not in changes] == []
         return found
 
     def command_line(self):

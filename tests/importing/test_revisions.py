@@ -137,6 +137,22 @@ def test_a_time_that_is_cut_is_shown_as_it_is_written(create):
     )
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_updated_catalog_rows_are_listed_before_the_runs(history, dry_run):
+    history.import_document(document(production_run(1)))
+    catalog = {
+        "recipes": [{"slug": "cookies", "name": "Biscuits"}, {"slug": "new", "name": "New"}],
+        "finished_units": [{"slug": "cookie", "display_name": "Cookie", "recipe_slug": "new"}],
+    }
+    given = catalog | document(production_run(1, notes="new"))
+    report = update(history, given, catalog="update", dry_run=dry_run)
+    assert report.revisions == (
+        Revision("recipe", "cookies", "/name", "Cookies", "Biscuits"),
+        Revision("finished_unit", "cookie", "/recipe_slug", "cookies", "new"),
+        Revision("production_run", number(1), "/notes", "Test batch", "new"),
+    )
+
+
 # --- which runs ------------------------------------------------------------------------------------------
 
 

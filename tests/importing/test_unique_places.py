@@ -12,6 +12,7 @@ from sqlalchemy.orm import relationship
 import histio
 from histio import History
 from tests.support.hosts import MOMENT, document, ledger, model, run, text, to, word
+from tests.support.revisions import replay_all
 
 number = histio.Integer(required=True)
 
@@ -272,6 +273,7 @@ def test_runs_exchange_unique_values_within_a_batch_and_across(create, tune, bat
     report = update(history, given)
     assert [str(problem) for problem in report.problems] == []
     assert dry.to_dict() | {"dry_run": False} == report.to_dict()
+    assert replay_all(runs([1, 2, 3, 4, 5]), report.revisions) == given
     assert exported(history) == json.dumps(given)
 
 

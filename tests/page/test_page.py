@@ -595,10 +595,10 @@ def test_memory_does_not_grow_with_the_slugs(tmp_path, tune):
         lines += [{"production_run": run(n % 900, uuid=number(n), recipe_slug=f"r{n}")} for n in range(count)]
         path.write_text("\n".join(map(json.dumps, lines)) + "\n")
         with Sums() as kept:
-            gather(path, History(), kept, Limits())
+            gather([path], History(), kept, Limits())
         tracemalloc.start()
         with Sums() as kept:
-            gather(path, History(), kept, Limits())
+            gather([path], History(), kept, Limits())
             peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.3

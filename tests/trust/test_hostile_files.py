@@ -73,6 +73,10 @@ FAULTY = f'{{"consumptions":[{"1," * 99}1]}},'
 LONG = f'{{"{"k" * 2_000}":{{{REPEATED_NAME}}}}}'
 VALID = ",".join(json.dumps(consumption(number)) for number in range(SIZE // 250))
 KINDS = [kind for number in range(SIZE // 10) for kind in (number, f"k{number}")]
+NAMED = line("header", {"version": "1.0", "sealed": False, "catalog": ["recipe"]})
+ROW = line("recipe", {"slug": "a", "name": "a"})
+ROWS = fill("{},", SIZE_OF_RUNS // 7)
+OPPOSITE = ["assembly_runs", "production_runs", "products", "finished_goods", "finished_units", "recipes"]
 COUNTS = {f"k{number}": "x" for number in range(SIZE // 10)}
 REPEATED = fill('{"a":1,"a":1},')
 LISTS = fill('"production_runs":[],')
@@ -96,6 +100,20 @@ FILES = {
     "wide and deep lists": (run_line(f'"notes":{"[" * 50}{fill("[],")}{"]" * 50}'), 1),
     "a line with many members": (HEADER + f"{{{MEMBERS}}}\n".encode(), 1),
     "a header with many kinds": (line("header", {"version": "1.0", "kinds": KINDS}), 0),
+    "rows of the catalog after a run": (
+        NAMED + line("production_run", None) + ROW * (SIZE_OF_RUNS // len(ROW)),
+        SIZE_OF_RUNS // len(ROW),
+    ),
+    "a catalog of empty rows": (
+        f'{{"version":"1.0","recipes":[{fill("{},", SIZE_OF_RUNS)}]}}'.encode(),
+        SIZE_OF_RUNS // 3,
+    ),
+    "a catalog whose lists are in the opposite order": (
+        f'{{"version":"1.0",{",".join(f"{name!r}:[{ROWS}]" for name in OPPOSITE)}}}'.replace(
+            "'", '"'
+        ).encode(),
+        SIZE_OF_RUNS // 3,
+    ),
     "a trailer with many counts": (
         line("header", {"version": "1.0"}) + line("trailer", {"counts": COUNTS}),
         0,

@@ -12,6 +12,7 @@ from tests.support import shop
 from tests.support.bakery import number
 from tests.support.databases import DIALECTS, stocked
 from tests.support.interrupted import EMPTY, IMPORTS, MORE, NEW, RUNS, check_is_whole, without_bad
+from tests.support.receipts import result_of
 from tests.support.reports import runs_by_uuid, stored
 from tests.support.victims import HISTORIES, Worker
 
@@ -97,6 +98,46 @@ def test_an_import_that_is_killed_leaves_whole_runs_and_its_repetition_the_rest(
             assert again.code == 0, again.text
             assert stored(engine) == after
             assert (contents(tmp_path), contents(temporary)) == (left, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a stream", "an update", "an update in parts"])
+def test_an_import_and_its_undo_that_are_killed_end_as_if_they_were_not(
+    databases, worker, tries, tmp_path, temporary, name
+):
+    before, given, form, options = IMPORTS[name]
+    path, receipt = tmp_path / "history", tmp_path / "receipt.jsonl"
+    path.write_bytes(form(given))
+
+    def begin(dialect):
+        engine = stocked(databases(dialect))
+        History(engine).import_document(before)
+        receipt.unlink(missing_ok=True)
+        return engine
+
+    def work(method, *arguments, **others):
+        ended = worker(engine, method, *arguments, **others)
+        assert ended.code <= 0, ended.text
+        return ended
+
+    for each in tries(1):
+        with each as chance:
+            dialect = chance.choice(DIALECTS)
+            engine = begin(dialect)
+            whole = work("import_file", path, receipt=str(receipt), **options)
+            written, after, size = result_of(receipt), stored(engine), receipt.stat().st_size
+            undone = work("undo", receipt)
+            begin(dialect)
+            at = moment(chance, whole, max(size, size_of(engine)))
+            work("import_file", path, receipt=str(receipt), killed_at=at, **options)
+            work("import_file", path, receipt=str(receipt), **options)
+            assert (stored(engine), result_of(receipt)) == (after, written)
+            kept = receipt.read_bytes()
+            work("undo", receipt, killed_at=moment(chance, undone, size_of(engine)))
+            assert stored(engine) in (after, runs_by_uuid(before))
+            work("undo", receipt)
+            assert (stored(engine), receipt.read_bytes()) == (runs_by_uuid(before), kept)
+            assert ({*contents(tmp_path)}, contents(temporary)) == ({path.name, receipt.name}, {})
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 import histio
 from histio import DocumentError, HistioError, History, cli
 from histio.cli.exit_codes import ExitCode
+from histio.files import Source, fail_if_damaged, reading
+from histio.files.raw_runs import RawRun
 from histio.tuning import tuned
 from tests.support import judge, shop
 from tests.support.bakery import (
@@ -25,6 +27,7 @@ from tests.support.bakery import (
     unit_consumption,
     without,
 )
+from tests.support.catalogs import CATALOG, COLLECTIONS, ROWS, RUNS, write
 from tests.support.mutants import COMPRESSIONS, mutated, mutated_bytes, to_text
 from tests.support.streams import MOMENT, document_of, line, run_lines, seal_of, sealed, stream_of, unsealed
 
@@ -257,6 +260,50 @@ def run_command(*arguments):
     return run
 
 
+CATALOG_FORMS = [write([*ROWS, *RUNS], form=form)[0] for form in ("json", "jsonl")]
+CATALOG_LINES = [
+    {"header": {"version": "1.0", "sealed": False, "catalog": CATALOG}},
+    *({kind: record} for kind, record in [*ROWS, *RUNS]),
+]
+CATALOG_DOCUMENT = GIVEN | {COLLECTIONS[kind]: [record] for kind, record in ROWS}
+
+
+def read_items(data):
+    """The catalog rows and runs of a file; None: it has errors."""
+    errors = [each for each in histio.check_file(io.BytesIO(data)) if each.severity == "error"]
+    with Source(io.BytesIO(data)) as source, suppress(DocumentError):
+        with reading(source, HISTORY.bound.gate, HISTORY.bound.all_kinds) as file:
+            items = list(fail_if_damaged(file.items(), file))
+        assert errors or all(isinstance(item, RawRun) for item in items)
+        return None if errors else [(item.kind, item.record) for item in items]
+    assert errors
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_sealed_catalog_of_which_bytes_have_changed_is_refused_or_as_it_was(tries, compression):
+    compress, _ = COMPRESSIONS[compression]
+    for each in tries(60):
+        with each as chance:
+            changed = mutated_bytes(chance, compress(CATALOG_FORMS[1]))
+            assert read_items(changed) in (None, [*ROWS, *RUNS])
+
+
+@pytest.mark.slow
+def test_of_a_changed_catalog_each_row_that_the_schema_allows_is_read(tries):
+    validators = {
+        kind: Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": judge.SCHEMA["$defs"]})
+        for kind in COLLECTIONS
+    }
+    for each in tries(20):
+        with each as chance:
+            changed = [CATALOG_LINES[0], *mutated(chance, CATALOG_LINES[1:])]
+            data = "".join(to_text(chance, line) + "\n" for line in changed).encode(errors="surrogatepass")
+            for kind, record in read_items(data) or ():
+                assert validators[kind].is_valid(record), record
+
+
 READERS = {
     "check": lambda path: [*histio.check_file(path)],
     "inspect": histio.inspect_file,
@@ -281,11 +328,14 @@ def test_a_changed_file_is_read_or_refused_by_every_reader(tries, tmp_path, tune
     (tmp_path / "given").write_bytes(stream_of(GIVEN))
     for each in tries(20):
         with each as chance:
-            lines = [to_text(chance, line) for line in mutated(chance, LINES)]
-            texts = ["\n".join(lines), to_text(chance, mutated(chance, GIVEN))]
+            documents = [GIVEN, CATALOG_DOCUMENT]
+            texts = [to_text(chance, mutated(chance, given)) for given in documents]
+            for stream in (LINES, CATALOG_LINES):
+                texts += ["\n".join(to_text(chance, line) for line in mutated(chance, stream))]
             compress, _ = COMPRESSIONS[chance.choice([*COMPRESSIONS])]
             structural = [compress(text.encode(errors="surrogatepass")) for text in texts]
-            bytewise = [mutated_bytes(chance, compress(data)) for data, _ in FORMS.values()]
+            files = [*(data for data, _ in FORMS.values()), *CATALOG_FORMS]
+            bytewise = [mutated_bytes(chance, compress(data)) for data in files]
             path.write_bytes(chance.choice([*structural, *bytewise]))
             with suppress(HistioError):
                 read(path)

@@ -33,6 +33,13 @@ from histio.cli.results import print_export
     metavar="EARLIER",
     help="Leave out runs that this earlier export has in the same form.",
 )
+@click.option(
+    "--with-catalog",
+    "catalog",
+    flag_value="used",
+    help="Also export the rows of the catalog that the runs name.",
+)
+@click.option("--whole-catalog", "catalog", flag_value="all", help="Also export all rows of the catalog.")
 @click.option("--format", "file_format", metavar="FORMAT", help="Such as jsonl.zst, if FILE has no suffix.")
 @click.option("--force", is_flag=True, help="Replace an existing FILE.")
 @click.option("--follows", metavar="SHA256", help="The digest of the export that this one continues.")
@@ -62,6 +69,7 @@ def export(
     \b
     Examples:
       histio export history.jsonl --url sqlite:///bakery.db
+      histio export history.jsonl.zst --with-catalog
       histio export summer.jsonl.zst --since 2025-06-01 --until 2025-08-31
       histio export today.jsonl --differs-from history.jsonl
       histio export bread.json --where recipe_slug=pain-de-mie

@@ -75,7 +75,7 @@ def import_(
       histio import history.jsonl --create-catalog
       histio import history.jsonl --dry-run
       histio import later.jsonl --on-duplicate update --dry-run
-      histio import monday.jsonl tuesday.jsonl --on-duplicate update
+      histio import history.jsonl later.jsonl --on-duplicate update
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """

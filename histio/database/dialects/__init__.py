@@ -42,6 +42,7 @@ from histio.database.dialects.readable import (
     unreadable,
 )
 from histio.database.dialects.reading import as_sorted, order_key, sort_key
+from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
@@ -146,6 +147,7 @@ __all__ = [
     "stored_keys",
     "stored_text",
     "strict",
+    "unlimited_recursion",
     "unreadable",
     "with_driver",
     "writing_options",

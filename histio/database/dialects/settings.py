@@ -30,6 +30,9 @@ _POSTGRESQL: Mapping[str, _Neutral] = {
     "timezone": lambda zone: zone if zone in _UTC else "UTC",
 }
 
+_LIMITS_OF_RECURSION = ("cte_max_recursion_depth", "max_recursive_iterations")
+_UNLIMITED = 2**32 - 1
+
 _ALTERING = {"PAD_CHAR_TO_FULL_LENGTH", "EMPTY_STRING_IS_NULL", "ORACLE"}
 _STRICT = ("STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO")
 _SORTED = 1024
@@ -90,6 +93,26 @@ def strict_settings(
             stack.enter_context(writing_in(connection, found[name], stored))
         stack.enter_context(_changed(connection, found, changes))
         yield
+
+
+@contextmanager
+def unlimited_recursion(connection: Connection, *, needed: bool) -> Iterator[None]:
+    """In this block, if it is *needed*, a recursive query has as many steps as it needs.
+
+    Otherwise, MariaDB and MySQL stop after 1,000 steps, and MariaDB returns what it has found so far.
+    """
+    name = _LIMITS_OF_RECURSION[bool(getattr(connection.dialect, "is_mariadb", False))]
+    if not needed or connection.dialect.name not in MYSQL:
+        yield
+        return
+    before = connection.exec_driver_sql(f"SELECT @@SESSION.{name}").scalar_one()
+    _set(connection, {name: str(_UNLIMITED)})
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            with suppress(exc.OperationalError):
+                _set(connection, {name: str(before)})
 
 
 def _find_changes(

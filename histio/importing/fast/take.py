@@ -201,7 +201,7 @@ class FastPath:
         if self._destination.receipt is not None:
             own: Any = kind.identity.parts[0].field
             identities = [own.from_wire(_uuid(kind, raw)) for raw in written]
-            self._destination.receipt.note_created(kind, identities)
+            self._destination.receipt.note_created(kind, identities, self._spool)
         self._tally.count(kind.name, "imported", len(written))
         self._warn_of_cuts(kind, written)
         if self._kept_rows.must_be_compared(kind):

@@ -172,7 +172,8 @@ class Updater:
                 self._room -= note_revisions(run, result, self._room)
         if receipt is not None:
             updated = {run.identity for run in rows if run.outcome == "updated"}
-            receipt.note_updated(kind, {each: text for each, text in before.items() if each in updated})
+            records = {each: text for each, text in before.items() if each in updated}
+            receipt.note_updated(kind, records, self._destination.spool)
 
 
 def _compare(
