@@ -378,7 +378,8 @@ def test_rows_take_statements_for_each_batch_and_not_for_each_row(empty, mode, c
 
 
 def test_an_unreadable_line_among_the_rows_is_rejected_alone(new, tmp_path):
-    header, *lines = as_file(ROWS | document(production_run(1, num_batches=0))).getvalue().splitlines(True)
+    file = as_file(ROWS | document(production_run(1, num_batches=0)))
+    header, *lines = file.getvalue().splitlines(keepends=True)
     opened = header.replace(b'"kinds"', b'"sealed":false,"kinds"')
     data = b"".join([opened, b"nonsense\n", *lines[:3], b'{"recipe": 7\n', *lines[3:-1]])
     path = tmp_path / "rejects.jsonl"
