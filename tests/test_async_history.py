@@ -319,6 +319,21 @@ async def test_a_dry_run_writes_nothing_and_reports_the_same(engine, url):
         assert outcomes(trial) == outcomes(await history.import_document(GOOD_AND_BAD))
 
 
+@pytest.mark.slow
+@in_a_loop
+async def test_an_import_is_taken_back(engine, url, tmp_path):
+    receipt = tmp_path / "receipt.jsonl"
+    async with AsyncHistory(url) as history:
+        await history.import_document(document(production_run(1)))
+        await history.import_document(MANY, on_duplicate="update", receipt=receipt)
+        changed = document(production_run(2, notes="new"))
+        await history.import_document(changed, on_duplicate="update", receipt=receipt)
+        tried = await history.undo(receipt, dry_run=True)
+        assert (tried.removed, rows(engine)) == (499, 500)
+        report = await history.undo(receipt)
+        assert (report.removed, report.restored, report.problems, rows(engine)) == (499, 0, (), 1)
+
+
 @in_a_loop
 async def test_only_the_chosen_kinds_are_imported(engine, url, tmp_path):
     path = tmp_path / "both.json"
