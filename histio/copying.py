@@ -155,7 +155,7 @@ def copy(
                 imported,
                 options,
                 commit_every=commit_every,
-                given_side="source",
+                sides=("source", "target"),
             )
     return replace(
         report,

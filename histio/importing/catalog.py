@@ -20,6 +20,7 @@ from histio.importing.run import OnCatalog
 from histio.importing.spool import Spool
 from histio.importing.transaction import Import
 from histio.importing.windows import windows
+from histio.kinds.compare import Sides
 from histio.kinds.table import Kind
 from histio.report import Problem
 
@@ -35,7 +36,7 @@ class CatalogImport:
         values: By attribute, what fills columns that the format leaves out.
         tally: Counts the outcome of every row.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
-        given_side: What messages call the side that the rows come from.
+        sides: What messages call the side that the rows come from, and the database.
         receipt: Notes what is written; None: nothing does.
 
     Attributes:
@@ -53,7 +54,7 @@ class CatalogImport:
         values: Constants,
         tally: Tally,
         truncate_times: bool,
-        given_side: str,
+        sides: Sides,
         receipt: Receipt | None,
     ) -> None:
         self._bound = bound.of_catalog
@@ -63,7 +64,7 @@ class CatalogImport:
         self._values = values
         self._tally = tally
         self._truncate_times = truncate_times
-        self._given_side = given_side
+        self._sides = sides
         self._receipt = receipt
         self._is_taken = False
         self.noted = Spool()
@@ -88,7 +89,7 @@ class CatalogImport:
             spool=self.noted,
             values=self._values,
             truncate_times=self._truncate_times,
-            given_side=self._given_side,
+            sides=self._sides,
             receipt=self._receipt,
         )
         self.unit_of_work = destination.plan.unit_of_work(habits)
