@@ -206,6 +206,18 @@ async def test_unflushed_work_of_the_caller_survives_every_failure(engine, url, 
     assert rows(engine, Recipe) == 3
 
 
+@in_a_loop
+async def test_a_catalog_is_created_and_updated(engine, url):
+    given = document(production_run(1, recipe_slug="cake")) | {"recipes": [{"slug": "cake", "name": "Cake"}]}
+    async with AsyncHistory(url) as history:
+        assert [each.code for each in await history.check(given)] == ["unknown-reference"]
+        assert await history.check(given, catalog="create") == []
+        assert outcomes(await history.import_document(given, catalog="create")) == (1, 0, 0)
+        report = await history.import_document(given, catalog="update")
+        assert report.catalog["recipe"].skipped == 1
+    assert rows(engine, Recipe) == 3
+
+
 @pytest.mark.slow
 @in_a_loop
 async def test_rollback_means_rollback_on_an_engine_that_sqlalchemy_made(engine, url):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.bound import Bound, Constants
-from histio.database.dialects import CharacterSets, Stored, stored_columns
+from histio.database.dialects import CharacterSets, Stored, latest, stored_columns
 from histio.importing.cut_times import Truncation
 from histio.importing.dependencies import Dependencies
 from histio.importing.identities import Identities
@@ -118,6 +118,7 @@ def open_destination(
         describe_in_document=functools.partial(
             _describe_missing, connection, spool, plan.dependencies, missing
         ),
+        latest=functools.partial(latest, connection),
     )
     stored = stored_columns(connection, plan.columns)
     rules = plan.column_rules(stored)
