@@ -35,6 +35,7 @@ class CatalogImport:
         values: By attribute, what fills columns that the format leaves out.
         tally: Counts the outcome of every row.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        compare: Whether to compare each written row with what the database stores of it.
         given_side: What messages call the side that the rows come from.
         receipt: Notes what is written; None: nothing does.
 
@@ -53,6 +54,7 @@ class CatalogImport:
         values: Constants,
         tally: Tally,
         truncate_times: bool,
+        compare: bool,
         given_side: str,
         receipt: Receipt | None,
     ) -> None:
@@ -63,6 +65,7 @@ class CatalogImport:
         self._values = values
         self._tally = tally
         self._truncate_times = truncate_times
+        self._compare = compare
         self._given_side = given_side
         self._receipt = receipt
         self._is_taken = False
@@ -98,7 +101,7 @@ class CatalogImport:
             habits=habits,
             unit_of_work=self.unit_of_work,
             on_duplicate="update" if self._on_catalog == "update" else "skip",
-            compare=False,
+            compare=self._compare,
         )
         transaction.take(self._items, last=True)
         for kind in self._bound.kinds:

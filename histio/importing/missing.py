@@ -33,6 +33,7 @@ class MissingCatalog:
             missing yet, so nobody has looked.
         advice: What to do if the database has no catalog row at all that the runs may refer to; None: it has
             some, or nobody has looked.
+        is_copy: Whether the runs come from another database, not from a file.
     """
 
     kinds: Sequence[Kind]
@@ -42,6 +43,7 @@ class MissingCatalog:
     noted: Spool | None = None
     is_empty: bool | None = None
     advice: str | None = None
+    is_copy: bool = False
 
     def describe(self, connection: Connection, model: type[Any], sought: KeyValue) -> str | None:
         """What to do about the row of *model* with the key *sought*; None: nothing is known."""
@@ -66,6 +68,11 @@ class MissingCatalog:
         return connection.execute(statement).first() is not None
 
     def _advise(self) -> str | None:
+        if self.is_copy and self.noted is None:
+            return (
+                "The database has none of the rows that runs refer to: copy them too, with "
+                'catalog="create" (--create-catalog), or create them first.'
+            )
         if self.noted is None:
             return (
                 "The database has none of the rows that runs refer to, and the file has no catalog: export "
