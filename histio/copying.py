@@ -161,11 +161,11 @@ def copy(
     with (
         _naming("source"),
         origin.database.reading(None) as connection,
+        with_catalog(connection, origin, selection, choice) as everything,
         _naming("target"),
         open_rejects(
             rejects, origin.versions.current, _names(chosen), _names(rows), versions=destination.versions
         ) as rejected,
-        with_catalog(connection, origin, selection, choice) as everything,
     ):
         _check_apart(connection, list(selection), destination, chosen)
         imported = Tally(chosen, catalog=rows, limit=KEPT, rejects=rejected)
@@ -184,8 +184,8 @@ def copy(
                 imported,
                 options,
                 commit_every=commit_every,
-                given_side="source",
                 has_catalog=bool(rows),
+                sides=("source", "target"),
             )
     return replace(
         report,

@@ -206,6 +206,18 @@ async def test_unflushed_work_of_the_caller_survives_every_failure(engine, url, 
     assert rows(engine, Recipe) == 3
 
 
+@in_a_loop
+async def test_a_catalog_is_created_and_updated(engine, url):
+    given = document(production_run(1, recipe_slug="cake")) | {"recipes": [{"slug": "cake", "name": "Cake"}]}
+    async with AsyncHistory(url) as history:
+        assert [each.code for each in await history.check(given)] == ["unknown-reference"]
+        assert await history.check(given, catalog="create") == []
+        assert outcomes(await history.import_document(given, catalog="create")) == (1, 0, 0)
+        report = await history.import_document(given, catalog="update")
+        assert report.catalog["recipe"].skipped == 1
+    assert rows(engine, Recipe) == 3
+
+
 @pytest.mark.slow
 @in_a_loop
 async def test_rollback_means_rollback_on_an_engine_that_sqlalchemy_made(engine, url):
@@ -305,6 +317,21 @@ async def test_a_dry_run_writes_nothing_and_reports_the_same(engine, url):
         trial = await history.import_document(GOOD_AND_BAD, dry_run=True)
         assert rows(engine) == 0
         assert outcomes(trial) == outcomes(await history.import_document(GOOD_AND_BAD))
+
+
+@pytest.mark.slow
+@in_a_loop
+async def test_an_import_is_taken_back(engine, url, tmp_path):
+    receipt = tmp_path / "receipt.jsonl"
+    async with AsyncHistory(url) as history:
+        await history.import_document(document(production_run(1)))
+        await history.import_document(MANY, on_duplicate="update", receipt=receipt)
+        changed = document(production_run(2, notes="new"))
+        await history.import_document(changed, on_duplicate="update", receipt=receipt)
+        tried = await history.undo(receipt, dry_run=True)
+        assert (tried.removed, rows(engine)) == (499, 500)
+        report = await history.undo(receipt)
+        assert (report.removed, report.restored, report.problems, rows(engine)) == (499, 0, (), 1)
 
 
 @in_a_loop

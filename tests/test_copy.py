@@ -116,8 +116,11 @@ def test_a_copy_updates_runs_that_exist(pair):
     target.import_document(document(changed, production_run(2)))
     report = histio.copy(source, target, on_duplicate="verify")
     assert (counts(report), {problem.code for problem in report.problems}) == ((3, 0, 0, 2, 0), {"conflict"})
+    assert "/notes: source 'crème brûlée" in report.problems[0].message
+    assert "target 'other'" in report.problems[0].message
     report = histio.copy(source, target, on_duplicate="update")
     assert (counts(report), report.warnings) == ((0, 2, 3, 0, 0), ())
+    assert ("/notes", "other") in [(each.pointer, each.stored) for each in report.revisions]
     assert texts(target) == texts(source)
 
 
@@ -211,7 +214,7 @@ def test_what_the_target_makes_of_a_value_is_a_warning(hosts, tune, full, before
     assert (report.imported, report.updated, report.rejected) == (4 - len(before), len(before), 0)
     [warning] = report.warnings
     assert (warning.code, warning.uuid, warning.pointer) == ("conflict", "c2", "/runs/1/note")
-    assert warning.message.endswith("/note: source 'loud', database 'LOUD'")
+    assert warning.message.endswith("/note: source 'loud', target 'LOUD'")
 
 
 def test_runs_that_wait_for_others_are_compared_too(create, tune):

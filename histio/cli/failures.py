@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from histio.cli.exit_codes import ExitCode
 from histio.cli.printing import escape, show_file
-from histio.errors import BindingError, DocumentError, ExportError, NotConfiguredError, ProblemsError
+from histio.errors import BindingError, ExportError, NotConfiguredError, ProblemsError, ReceiptError
 
 TRACEBACK_VARIABLE = "HISTIO_TRACEBACK"
 
@@ -58,6 +58,8 @@ def _explain_file_error(error: OSError) -> str:
 
 def _explain_problems(error: ProblemsError) -> str:
     lines = error.lines(escape)
+    if isinstance(error, ReceiptError):
+        return "\n".join(lines)
     if {problem.code for problem in error.problems} <= {"truncated", "corrupt"}:
         lines.append(_DAMAGED)
     elif any(problem.pointer.startswith("/header/kinds") for problem in error.problems):
@@ -68,7 +70,7 @@ def _explain_problems(error: ProblemsError) -> str:
 
 
 _EXPLANATIONS: tuple[tuple[Any, ExitCode, Callable[[Any], str]], ...] = (
-    ((DocumentError, ExportError), ExitCode.BAD, _explain_problems),
+    (ProblemsError, ExitCode.BAD, _explain_problems),
     (sa.exc.DBAPIError, ExitCode.FAILED, _explain_database_error),
     ((sa.exc.ArgumentError, sa.exc.NoSuchModuleError), ExitCode.USAGE, _explain_url_error),
     (ImportError, ExitCode.USAGE, _explain_import_error),

@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import keeps_instants, neutral_savepoint, raw, savepoint
+from histio.database.dialects import keeps_instants, locks_to_read_latest, neutral_savepoint, raw, savepoint
 from histio.exporting.dump import Page, dump_page, select_runs
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import RowFormatter, TooManyError
@@ -236,7 +236,8 @@ def read_known(
         within: Only rows with these values.
         now: Whether to read what is committed now, even where the transaction reads an older moment.
     """
-    takes_fast_path = kind.identity.is_uuid and not (within or now)
+    must_lock = now and locks_to_read_latest(connection)
+    takes_fast_path = kind.identity.is_uuid and not (within or must_lock)
     found, _ = known_texts(connection, kind, identities) if takes_fast_path else ({}, set())
     rest = [identity for identity in identities if kind.format_identity(identity) not in found]
     if rest:

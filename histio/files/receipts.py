@@ -108,7 +108,8 @@ def open_receipt(path: Path, header: Header) -> Iterator[ReceiptWriter]:
 def check_database(header: Header, database: str | None) -> None:
     """Raise ReceiptError if *header* names another database than that with the digest *database*."""
     if None not in (header.get("database"), database) and header["database"] != database:
-        raise _error("The receipt is of another database.", 1, "conflict", "/receipt/database")
+        hint = "if the database has moved, write null there"
+        raise _error("The receipt is of another database.", 1, "conflict", "/receipt/database", hint)
 
 
 def _end_of_lines(file: BinaryIO) -> int:
@@ -196,5 +197,7 @@ def reading_receipt(path: Path) -> Iterator[ReceiptReader]:
         yield ReceiptReader(file)
 
 
-def _error(message: str, line: int, code: Code = "corrupt", pointer: str = "") -> ReceiptError:
-    return ReceiptError((Problem("error", code, message, pointer, line=line),))
+def _error(
+    message: str, line: int, code: Code = "corrupt", pointer: str = "", hint: str | None = None
+) -> ReceiptError:
+    return ReceiptError((Problem("error", code, message, pointer, line=line, hint=hint),))

@@ -20,6 +20,7 @@ from histio.importing.run import OnCatalog
 from histio.importing.spool import Spool
 from histio.importing.transaction import Import
 from histio.importing.windows import windows
+from histio.kinds.compare import Sides
 from histio.kinds.table import Kind
 from histio.report import Problem
 
@@ -36,7 +37,7 @@ class CatalogImport:
         tally: Counts the outcome of every row.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
         compare: Whether to compare each written row with what the database stores of it.
-        given_side: What messages call the side that the rows come from.
+        sides: What messages call the side that the rows come from, and the database.
         receipt: Notes what is written; None: nothing does.
 
     Attributes:
@@ -55,7 +56,7 @@ class CatalogImport:
         tally: Tally,
         truncate_times: bool,
         compare: bool,
-        given_side: str,
+        sides: Sides,
         receipt: Receipt | None,
     ) -> None:
         self._bound = bound.of_catalog
@@ -66,7 +67,7 @@ class CatalogImport:
         self._tally = tally
         self._truncate_times = truncate_times
         self._compare = compare
-        self._given_side = given_side
+        self._sides = sides
         self._receipt = receipt
         self._is_taken = False
         self.noted = Spool()
@@ -91,7 +92,7 @@ class CatalogImport:
             spool=self.noted,
             values=self._values,
             truncate_times=self._truncate_times,
-            given_side=self._given_side,
+            sides=self._sides,
             receipt=self._receipt,
         )
         self.unit_of_work = destination.plan.unit_of_work(habits)

@@ -36,6 +36,7 @@ from histio.importing.renames import Renames
 from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
+from histio.kinds.compare import Sides
 from histio.kinds.table import Kind
 from histio.progress import Meter, Report, before_last_step
 from histio.report import KEPT, ImportReport, Problem
@@ -110,7 +111,7 @@ def import_document(
         document["version"],
         Tally(kinds, catalog=bound.catalog),
         options,
-        given_side="document",
+        sides=("document", "database"),
         has_catalog=has_catalog,
     )
 
@@ -233,7 +234,7 @@ def import_runs(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
-    given_side: str = "file",
+    sides: Sides = ("file", "database"),
     has_catalog: bool = False,
 ) -> ImportReport:
     """Import *items* in one transaction, or in one for every *commit_every* of them.
@@ -244,7 +245,7 @@ def import_runs(
         version: The version of the format that the runs have.
         tally: Counts the outcomes, and receives the problems.
         options: The options.
-        given_side: What messages call the side that the items come from.
+        sides: What messages call the side that the items come from, and the database.
         commit_every: The number of runs in a transaction; None: all.
         has_catalog: Whether catalog rows may come before the runs. They go into the first transaction.
     """
@@ -256,7 +257,7 @@ def import_runs(
     parts = [items] if commit_every is None else split_items(items, commit_every)
     if rows is not None and commit_every is not None:  # the next part begins when the rows have been read
         parts = itertools.chain([iter(())], parts)
-    is_copy = given_side == "source"
+    is_copy = sides[0] == "source"
     missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog, is_copy=is_copy)
     catalog: CatalogImport | None = None
     receipt: Receipt | None = None
@@ -274,7 +275,7 @@ def import_runs(
                 tally=tally,
                 truncate_times=options.truncate_times,
                 compare=options.compare,
-                given_side=given_side,
+                sides=sides,
                 receipt=receipt,
             )
             missing.noted = stack.enter_context(catalog.noted)
@@ -287,7 +288,7 @@ def import_runs(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
-                    given_side=given_side,
+                    sides=sides,
                     receipt=receipt,
                     missing=missing,
                 )

@@ -537,6 +537,31 @@ def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run):
     assert (code, "To continue, repeat the command." in errors) == (ExitCode.INTERRUPTED, True)
 
 
+def test_an_import_with_a_receipt_can_be_taken_back(home, run):
+    assert run(f"import history.jsonl --receipt r.jsonl {BRANCH}")[0] == ExitCode.DONE
+    before = kept("sqlite:///branch.db")
+    code, printed, _ = run(f"undo r.jsonl --dry-run {BRANCH}")
+    assert (code, "nothing was changed in the database" in printed) == (ExitCode.DONE, True)
+    assert kept("sqlite:///branch.db")["production_runs"] == before["production_runs"]
+    engine = histio.create_engine("sqlite:///branch.db")
+    with Session(engine) as session:
+        session.scalars(sa.select(ProductionRun).limit(1)).one().notes = "mine"
+        session.commit()
+    engine.dispose()
+    code, printed, _ = run(f"undo r.jsonl {BRANCH}")
+    assert code == ExitCode.REJECTS
+    assert [line.split() for line in printed.splitlines() if "run" in line][:2] == [
+        ["production_run", "4", "0", "0", "1"],
+        ["assembly_run", "1", "0", "0", "0"],
+    ]
+    assert "Has changed since the import." in printed
+    code, printed, _ = run(f"undo r.jsonl --json {BRANCH}")
+    found = json.loads(printed)
+    assert (code, found["gone"], found["left"], found["problems"][0]["code"]) == (3, 5, 1, "changed")
+    code, _, errors = run(f"undo r.jsonl {BAKERY}")
+    assert (code, "another database" in errors) == (ExitCode.BAD, True)
+
+
 # --- looking -------------------------------------------------------------------------------------------
 
 
@@ -777,6 +802,11 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         ("export out.jsonl --url postgresql://me:secret@127.0.0.1:1/x", 4, "refused"),
         ("import plain.txt --url sqlite:///branch.db", 1, "cannot be read as a history"),
         ("export out.jsonl --url sqlite:///empty.db", 4, "histio init"),
+        (f"undo gone.jsonl {BRANCH}", 2, "gone.jsonl: No such file"),
+        (f"undo history.jsonl {BRANCH}", 1, "not a receipt of imports"),
+        (f"import history.jsonl --receipt history.jsonl {BRANCH}", 2, "must be a file of its own"),
+        (f"import history.jsonl --receipt r.jsonl.gz {BRANCH}", 2, "must end with .jsonl"),
+        (f"import history.jsonl --receipt r.jsonl --dry-run {BRANCH}", 2, "receipt excludes dry_run"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_words(home, run, line, code, told):
@@ -856,6 +886,8 @@ def test_every_example_works(home, line, capsys, monkeypatch):
     with Session(histio.create_engine("sqlite:///bakery.db")) as session:
         session.add(Recipe(name="Bread", slug="pain-de-mie"))
         session.commit()
+    with History("sqlite:///bakery.db") as history:
+        history.import_document(document(), receipt="receipt.jsonl")
     Path("history.jsonl").rename("later.jsonl")
     words = shlex.split(line.partition(">")[0])[1:]
     if words[:2] != ["export", "history.jsonl"]:

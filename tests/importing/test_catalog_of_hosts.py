@@ -11,45 +11,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validat
 
 import histio
 from histio import Counts, History
-from tests.support.bakery import TIME, number
-from tests.support.kitchen import CATALOG, Base, BatchSchema
+from tests.support.bakery import number
+from tests.support.kitchen import CATALOG, KITCHEN, Base, BatchSchema
 from tests.support.reports import codes_of, outcomes
-
-KITCHEN = {
-    "version": "1.0",
-    # Each row comes before those that it refers to.
-    "categories": [
-        {"slug": "wheat", "parent_slug": "grain"},
-        {"slug": "grain", "parent_slug": "food"},
-        {"slug": "food", "parent_slug": None},
-    ],
-    "ingredients": [
-        {"slug": "flour", "sku": "F-1", "note": None, "categories": ["food", "wheat"]},
-        {"slug": "salt", "sku": "S-1", "note": "fine", "categories": []},
-    ],
-    "recipes": [
-        {
-            "slug": "bread",
-            "name": "Bread",
-            "lines": [
-                {"place": 1, "grams": 500, "ingredient_slug": "flour"},
-                {"place": 2, "grams": 10, "ingredient_slug": "salt"},
-            ],
-        }
-    ],
-    "sizes": [{"recipe_slug": "bread", "name": "large"}, {"recipe_slug": "bread", "name": "small"}],
-    "ovens": [{"code": "O-1", "degrees": 230}],
-    "batches": [
-        {
-            "uuid": number(1),
-            "baked_at": TIME,
-            "recipe_slug": "bread",
-            "size": {"recipe.slug": "bread", "name": "small"},
-            "oven_code": "O-1",
-            "uses": [{"ingredient_sku": "F-1", "grams": 500}],
-        }
-    ],
-}
 
 
 @functools.cache
@@ -321,3 +285,70 @@ def test_new_rows_whose_key_is_not_unique_are_warned_of_once(create):
         connection.execute(sa.text("CREATE UNIQUE INDEX named ON shelves (tenant_id, name)"))
     report = history.import_document(orders(9, "tart", shelf="high"), catalog="create")
     assert (report.catalog["shelf"], report.warnings) == (Counts(imported=1), ())
+
+
+# --- collations ----------------------------------------------------------------------------------------
+
+
+class LaxBase(orm.DeclarativeBase):
+    pass
+
+
+LAX = (
+    sa.String(20)
+    .with_variant(sa.String(20, collation="NOCASE"), "sqlite")
+    .with_variant(sa.String(20, collation="utf8mb4_general_ci"), "mysql", "mariadb")
+)
+
+
+class Grain(LaxBase):
+    __tablename__ = "grains"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(LAX, unique=True)
+
+
+class Milling(LaxBase):
+    __tablename__ = "millings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    grain_id: Mapped[int] = mapped_column(sa.ForeignKey("grains.id"))
+    grain: Mapped[Grain] = relationship()
+
+
+class GrainSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Grain, "grain", "grains", "slug"
+
+
+class MillingSchema(histio.AutoRunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Milling, "milling", "millings", None
+
+    grain = histio.Slug("grain")
+
+
+REFUSED = (
+    Counts(rejected=1),
+    ["grains.slug: 'Rye' is the same as the stored 'rye' in the column's collation"],
+    (0, 0, 1),
+)
+SPELLINGS = {"sqlite": REFUSED, "mariadb": REFUSED, "postgresql": (Counts(imported=1), [], (1, 0, 0))}
+
+
+@pytest.mark.parametrize("mode", ["create", "update"])
+def test_identities_are_compared_exactly_and_a_collision_is_explained(create, dialect, mode):
+    history = History(create(LaxBase.metadata), MillingSchema, catalog=(GrainSchema,))
+    history.import_document({"version": "1.0", "grains": [{"slug": "rye"}]}, catalog=mode)
+    given = {
+        "version": "1.0",
+        "grains": [{"slug": "Rye"}],
+        "millings": [{"uuid": number(1), "grain": "Rye"}],
+    }
+    report = history.import_document(given, catalog=mode)
+    counts, texts, runs = SPELLINGS[dialect]
+    messages = [each.message for each in report.problems if each.kind == "grain"]
+    assert (report.catalog["grain"], outcomes(report)) == (counts, runs)
+    assert all(text in message for text, message in zip(texts, messages, strict=True))
+    assert [each.hint for each in report.problems if each.kind == "milling"] == [
+        "/grains/0 has it, but is rejected"
+    ] * runs[2]

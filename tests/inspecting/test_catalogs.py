@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import tracemalloc
 
 import pytest
 
-from histio import History, check_file, references
-from tests.support import shop
+from histio import History, check_file, inspect_file, merge, references
+from tests.support import kitchen, shop
 from tests.support.bakery import assembly_run, document, packaging, production_run, without
 from tests.support.catalogs import CATALOG, COLLECTIONS, ROWS, RUNS, write
 from tests.support.databases import stocked
@@ -167,6 +168,37 @@ def test_a_row_that_runs_name_may_be_in_the_file(databases):
     assert {each.slug: each.hint for each in known if not each.found} == {"cooky": "did you mean cookies?"}
     bare = references(io.BytesIO(text_of(NAMED_ROWS)))
     assert {each.carried for each in bare} == {False}
+
+
+KITCHEN_HISTORY = History(None, kitchen.BatchSchema, catalog=kitchen.CATALOG)
+
+
+@pytest.mark.cells(1)
+def test_the_catalog_of_a_host_has_trees_ledgers_and_keys_of_several_columns(create):
+    data = text_of(kitchen.KITCHEN)
+    history = History(create(kitchen.Base.metadata), kitchen.BatchSchema, catalog=kitchen.CATALOG)
+    assert checked(data, KITCHEN_HISTORY) == checked(data, history, catalog="create") == []
+    assert {code for code, *_ in errors(data, history)} == {"unknown-reference"}
+    assert {each.carried for each in references(io.BytesIO(data), history=history)} == {True}
+    found = inspect_file(io.BytesIO(data), history=history)
+    assert (
+        found.catalog == {"ingredient": 2, "category": 3, "recipe": 1, "size": 2, "oven": 1} | found.catalog
+    )
+    assert history.import_file(io.BytesIO(data), catalog="create").rejected == 0
+    assert errors(data, history) == []
+
+
+def test_catalogs_of_hosts_are_merged_in_the_order_of_their_identities():
+    def numbered(range_):
+        rows = [{"recipe_slug": "bread", "name": f"{n}"} for n in range_]
+        return {"version": "1.0", "categories": [{"slug": f"c{n}"} for n in range_], "sizes": rows}
+
+    files = [io.BytesIO(text_of(numbered(each))) for each in (range(9, 4, -1), range(7))]
+    out = io.BytesIO()
+    merge(files, out, history=KITCHEN_HISTORY, format="json")
+    merged = json.loads(out.getvalue())
+    assert [row["slug"] for row in merged["categories"]] == [f"c{n}" for n in range(10)]
+    assert [row["name"] for row in merged["sizes"]] == [f"{n}" for n in range(10)]
 
 
 @pytest.mark.thorough

@@ -11,6 +11,7 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 import histio
+from tests.support.bakery import TIME, number
 
 
 class Base(orm.DeclarativeBase):
@@ -194,3 +195,40 @@ class OvenSchema(histio.AutoCatalogSchema):
 
 
 CATALOG = (SizeSchema, RecipeSchema, IngredientSchema, CategorySchema, OvenSchema)
+
+KITCHEN = {
+    "version": "1.0",
+    # Each row comes before those that it refers to.
+    "categories": [
+        {"slug": "wheat", "parent_slug": "grain"},
+        {"slug": "grain", "parent_slug": "food"},
+        {"slug": "food", "parent_slug": None},
+    ],
+    "ingredients": [
+        {"slug": "flour", "sku": "F-1", "note": None, "categories": ["food", "wheat"]},
+        {"slug": "salt", "sku": "S-1", "note": "fine", "categories": []},
+    ],
+    "recipes": [
+        {
+            "slug": "bread",
+            "name": "Bread",
+            "lines": [
+                {"place": 1, "grams": 500, "ingredient_slug": "flour"},
+                {"place": 2, "grams": 10, "ingredient_slug": "salt"},
+            ],
+        }
+    ],
+    "sizes": [{"recipe_slug": "bread", "name": "large"}, {"recipe_slug": "bread", "name": "small"}],
+    "ovens": [{"code": "O-1", "degrees": 230}],
+    "batches": [
+        {
+            "uuid": number(1),
+            "baked_at": TIME,
+            "recipe_slug": "bread",
+            "size": {"recipe.slug": "bread", "name": "small"},
+            "oven_code": "O-1",
+            "uses": [{"ingredient_sku": "F-1", "grams": 500}],
+        }
+    ],
+}
+"""A document of these kinds."""

@@ -123,6 +123,29 @@ def test_what_the_package_writes_is_imported_and_exported_again_the_same(exporte
     assert again.read_bytes() == exported.read_bytes()
 
 
+def test_a_catalog_is_read_from_what_histio_writes_and_written_for_histio(branch, tmp_path):
+    recipes = [{"slug": "crème-brûlée", "name": "Crème brûlée 🍮"}, {"slug": "tart", "name": "Tart"}]
+    unit = {"slug": "tartlet", "display_name": "Tartlet", "recipe_slug": "tart"}
+    document = {"version": "1.0", "recipes": recipes, "finished_units": [unit]}
+    (tmp_path / "rows.json").write_text(json.dumps(document))
+    sealed, copy = tmp_path / "rows.jsonl", tmp_path / "copy.jsonl.gz"
+    report = histio.merge([tmp_path / "rows.json"], sealed, exported_at=MOMENT)
+
+    [result] = peer({"from": sealed, "to": copy})
+    rows = [*({"recipe": recipe} for recipe in recipes), {"finished_unit": unit}]
+    assert result["items"] == rows
+    assert result["trailer"]["catalog_sha256"] == report.catalog_sha256
+    assert histio.inspect_file(copy).catalog_sha256 == report.catalog_sha256
+    assert [problem.message for problem in histio.check_file(copy, sealed=True)] == []
+    imported = branch.import_file(copy, catalog="create").catalog
+    assert (imported["recipe"].skipped, imported["recipe"].imported) == (1, 1)
+
+    changed = tmp_path / "changed.jsonl"
+    changed.write_bytes(sealed.read_bytes().replace(b'"name":"Tart"', b'"name":"Tort"'))
+    [result] = peer({"from": changed, "to": tmp_path / "none.jsonl"})
+    assert (result["error"], result["line"]) == ("CorruptError", 5)
+
+
 def flipped(data: bytes) -> bytes:
     place = data.index(b'"notes":"Oven ran hot"') + len('"notes":"')
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]

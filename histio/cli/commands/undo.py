@@ -31,7 +31,7 @@ def undo(
     Examples:
       histio import history.jsonl --receipt receipt.jsonl
       histio undo receipt.jsonl --dry-run
-      histio undo receipt.jsonl --url sqlite:///branch.db
+      histio undo receipt.jsonl
     """
     with open_history(url, history_name) as history:
         report = history.undo(receipt, dry_run=dry_run)

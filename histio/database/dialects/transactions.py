@@ -81,9 +81,14 @@ def writing_options(bind: Engine | Connection) -> dict[str, Any]:
     return {"histio_begin": "BEGIN IMMEDIATE"} if bind.dialect.name == "sqlite" else {}
 
 
+def locks_to_read_latest(connection: Connection) -> bool:
+    """Whether a transaction with an older snapshot reads what is committed now if it locks what it reads."""
+    return connection.dialect.name in MYSQL
+
+
 def latest(connection: Connection, statement: sa.Select[Any]) -> sa.Select[Any]:
     """Let *statement* read what is committed now, even if the transaction has an older snapshot."""
-    return statement.with_for_update(read=True) if connection.dialect.name in MYSQL else statement
+    return statement.with_for_update(read=True) if locks_to_read_latest(connection) else statement
 
 
 def hides_rivals(connection: Connection) -> bool:
