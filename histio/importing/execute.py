@@ -253,7 +253,7 @@ def import_runs(
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
-    rows, items = split_catalog(iter(items), tally) if has_catalog else (None, items)
+    rows, items = split_catalog(iter(items), _names(bound.catalog)) if has_catalog else (None, items)
     parts = [items] if commit_every is None else split_items(items, commit_every)
     if rows is not None and commit_every is not None:  # the next part begins when the rows have been read
         parts = itertools.chain([iter(())], parts)
@@ -278,7 +278,7 @@ def import_runs(
                 sides=sides,
                 receipt=receipt,
             )
-            missing.noted = stack.enter_context(catalog.noted)
+            missing.absent = stack.enter_context(catalog).absent
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
@@ -387,10 +387,8 @@ def open_look_ups(
         )
         rows, missing = None, None
         if catalog is not None:
-            noted = stack.enter_context(Spool())
-            missing = MissingCatalog(bound.kinds, bound.catalog, values, catalog, noted, is_empty=False)
-            rows = CatalogLookUps(
-                open_one(bound.of_catalog, spool=noted), stack.enter_context(Spool()), catalog
-            )
+            own, accepted, absent = (stack.enter_context(Spool()) for _ in range(3))
+            missing = MissingCatalog(bound.kinds, bound.catalog, values, catalog, absent, is_empty=False)
+            rows = CatalogLookUps(open_one(bound.of_catalog, spool=own), accepted, absent, catalog)
         spool = stack.enter_context(Spool())
         yield LookUps(open_one(bound, spool=spool, missing=missing), rows)

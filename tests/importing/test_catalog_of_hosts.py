@@ -352,3 +352,23 @@ def test_identities_are_compared_exactly_and_a_collision_is_explained(create, di
     assert [each.hint for each in report.problems if each.kind == "milling"] == [
         "/grains/0 has it, but is rejected"
     ] * runs[2]
+
+
+def test_a_row_that_exists_is_not_blamed_for_another_key_of_it_in_the_file(create):
+    history = on(create(Base.metadata))
+    history.import_document(KITCHEN | {"batches": []}, catalog="create")
+    flour, salt = KITCHEN["ingredients"]
+    other = KITCHEN | {"ingredients": [flour | {"sku": "F-2"}, salt]}
+    other |= {"batches": [KITCHEN["batches"][0] | {"uses": [{"ingredient_sku": "F-2", "grams": 1}]}]}
+    found = [
+        history.check(other, catalog="create"),
+        history.import_document(other, catalog="create").problems,
+    ]
+    for problems in found:
+        [problem] = problems
+        assert (problem.pointer, problem.hint) == (
+            "/batches/0/uses/0/ingredient_sku",
+            "did you mean F-1?",
+        )
+    assert history.check(other, catalog="update") == []
+    assert outcomes(history.import_document(other, catalog="update")) == (1, 0, 0)
