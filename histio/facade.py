@@ -196,7 +196,7 @@ def _import(
     return {
         "imported": report.imported,
         "skipped": report.skipped,
-        "errors": list(_describe_runs(report.problems)),
+        "errors": list(_describe_runs(each for each in report.problems if each.kind == schema.opts.kind)),
     }
 
 

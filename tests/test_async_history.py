@@ -105,6 +105,17 @@ def test_every_docstring_explains_the_same_options_and_errors(name):
 # --- binds ---------------------------------------------------------------------------------------------
 
 
+@in_a_loop
+async def test_the_report_of_an_update_has_its_changes(url):
+    async with connected(url) as engine:
+        history = AsyncHistory(engine)
+        await history.import_document(document(production_run(1)))
+        given = document(production_run(1, notes="new"))
+        report = await history.import_document(given, on_duplicate="update", dry_run=True)
+    [revision] = report.revisions
+    assert (revision.pointer, revision.stored, revision.given) == ("/notes", "Test batch", "new")
+
+
 @pytest.mark.slow
 @in_a_loop
 async def test_what_comes_in_goes_out_again_as_it_was(url):
@@ -203,6 +214,18 @@ async def test_unflushed_work_of_the_caller_survives_every_failure(engine, url, 
             await AsyncHistory().import_document({"version": "9.0"}, session=session)
         await session.commit()
     assert rows(engine) == report.imported * (not report.dry_run)
+    assert rows(engine, Recipe) == 3
+
+
+@in_a_loop
+async def test_a_catalog_is_created_and_updated(engine, url):
+    given = document(production_run(1, recipe_slug="cake")) | {"recipes": [{"slug": "cake", "name": "Cake"}]}
+    async with AsyncHistory(url) as history:
+        assert [each.code for each in await history.check(given)] == ["unknown-reference"]
+        assert await history.check(given, catalog="create") == []
+        assert outcomes(await history.import_document(given, catalog="create")) == (1, 0, 0)
+        report = await history.import_document(given, catalog="update")
+        assert report.catalog["recipe"].skipped == 1
     assert rows(engine, Recipe) == 3
 
 

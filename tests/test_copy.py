@@ -116,8 +116,11 @@ def test_a_copy_updates_runs_that_exist(pair):
     target.import_document(document(changed, production_run(2)))
     report = histio.copy(source, target, on_duplicate="verify")
     assert (counts(report), {problem.code for problem in report.problems}) == ((3, 0, 0, 2, 0), {"conflict"})
+    assert "/notes: source 'crème brûlée" in report.problems[0].message
+    assert "target 'other'" in report.problems[0].message
     report = histio.copy(source, target, on_duplicate="update")
     assert (counts(report), report.warnings) == ((0, 2, 3, 0, 0), ())
+    assert ("/notes", "other") in [(each.pointer, each.stored) for each in report.revisions]
     assert texts(target) == texts(source)
 
 
@@ -211,7 +214,7 @@ def test_what_the_target_makes_of_a_value_is_a_warning(hosts, tune, full, before
     assert (report.imported, report.updated, report.rejected) == (4 - len(before), len(before), 0)
     [warning] = report.warnings
     assert (warning.code, warning.uuid, warning.pointer) == ("conflict", "c2", "/runs/1/note")
-    assert warning.message.endswith("/note: source 'loud', database 'LOUD'")
+    assert warning.message.endswith("/note: source 'loud', target 'LOUD'")
 
 
 def test_runs_that_wait_for_others_are_compared_too(create, tune):
@@ -384,7 +387,8 @@ def test_the_number_of_statements_depends_on_batches_only(pair, count_statements
 
 
 @pytest.mark.thorough
-def test_any_number_of_runs_is_copied_in_constant_memory(databases):
+def test_any_number_of_runs_is_copied_in_constant_memory(databases, tune):
+    tune(batch=100, page=100)
     source, target = History(stocked(databases("sqlite", 1))), History(stocked(databases("sqlite")))
     source.import_document(document(*map(production_run, range(2_500))))
     peaks = []

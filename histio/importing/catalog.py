@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack
 
 from sqlalchemy.engine import Connection
 
@@ -20,11 +22,12 @@ from histio.importing.run import OnCatalog
 from histio.importing.spool import Spool
 from histio.importing.transaction import Import
 from histio.importing.windows import windows
+from histio.kinds.compare import Sides
 from histio.kinds.table import Kind
 from histio.report import Problem
 
 
-class CatalogImport:
+class CatalogImport(ExitStack):
     """The import of the catalog rows of one file.
 
     Args:
@@ -35,11 +38,12 @@ class CatalogImport:
         values: By attribute, what fills columns that the format leaves out.
         tally: Counts the outcome of every row.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
-        given_side: What messages call the side that the rows come from.
+        compare: Whether to compare each written row with what the database stores of it.
+        sides: What messages call the side that the rows come from, and the database.
         receipt: Notes what is written; None: nothing does.
 
     Attributes:
-        noted: Remembers the rows by the keys by which runs may refer to them.
+        absent: Remembers rows that are ignored or rejected, by the keys by which runs may refer to them.
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
     """
 
@@ -53,9 +57,11 @@ class CatalogImport:
         values: Constants,
         tally: Tally,
         truncate_times: bool,
-        given_side: str,
+        compare: bool,
+        sides: Sides,
         receipt: Receipt | None,
     ) -> None:
+        super().__init__()
         self._bound = bound.of_catalog
         self._items = items
         self._on_catalog = on_catalog
@@ -63,10 +69,12 @@ class CatalogImport:
         self._values = values
         self._tally = tally
         self._truncate_times = truncate_times
-        self._given_side = given_side
+        self._compare = compare
+        self._sides = sides
         self._receipt = receipt
         self._is_taken = False
-        self.noted = Spool()
+        self._spool = self.enter_context(Spool())
+        self.absent = self.enter_context(Spool())
         self.unit_of_work: dict[str, tuple[str, ...]] = {}
 
     def take(self, connection: Connection, habits: Habits) -> Import | None:
@@ -85,10 +93,10 @@ class CatalogImport:
             connection,
             self._bound,
             reader=self._reader,
-            spool=self.noted,
+            spool=self._spool,
             values=self._values,
             truncate_times=self._truncate_times,
-            given_side=self._given_side,
+            sides=self._sides,
             receipt=self._receipt,
         )
         self.unit_of_work = destination.plan.unit_of_work(habits)
@@ -98,13 +106,13 @@ class CatalogImport:
             habits=habits,
             unit_of_work=self.unit_of_work,
             on_duplicate="update" if self._on_catalog == "update" else "skip",
-            compare=False,
+            compare=self._compare,
         )
-        transaction.take(self._items, last=True)
+        with self._tally.calling(functools.partial(note_keys, self.absent, destination.dependencies)):
+            transaction.take(self._items, last=True)
         for kind in self._bound.kinds:
-            if self._tally.has_imported(kind) and not _is_protected(
-                connection, kind, destination.identities.scope(kind.table)
-            ):
+            within = destination.identities.scope(kind.table)
+            if self._tally.has_imported(kind) and not _is_protected(connection, kind, within):
                 self._tally.note(_warn_of_rivals(kind))
         return transaction
 
@@ -120,16 +128,16 @@ class CatalogImport:
                 row.outcome = "rejected"
                 self._tally.add(row)
             else:
-                note_keys(self.noted, dependencies, row)
+                note_keys(self.absent, dependencies, row)
                 self._tally.count(row.kind.name, "skipped", 1)
 
 
 def _is_protected(connection: Connection, kind: Kind, within: Collection[object]) -> bool:
     """Whether the database keeps two rows of *kind* from having the same identity, *within* some columns."""
-    if kind.identity.is_unique:
-        return True
     own = {*kind.identity.columns, *within}
-    return any(set(columns) <= own for _, columns in stored_keys(connection, kind.table.rows))
+    table = kind.identity.columns[0].table
+    keys = [list(table.primary_key.columns), *(columns for _, columns in stored_keys(connection, table))]
+    return any(own.issuperset(columns) for columns in keys)
 
 
 def _warn_of_rivals(kind: Kind) -> Problem:
@@ -141,41 +149,34 @@ def _warn_of_rivals(kind: Kind) -> Problem:
 
 
 def split_catalog(
-    items: Iterator[RawItem], tally: Tally
+    items: Iterator[RawItem], catalog: Collection[str]
 ) -> tuple[Iterator[RawItem] | None, Iterator[RawItem]]:
     """Split the *items* of a file into its catalog rows and its runs.
 
     Args:
         items: Catalog rows, then runs.
-        tally: Knows the catalog kinds, and counts unreadable lines before the first row or run.
+        catalog: The names of the catalog kinds.
 
     Returns:
-        The catalog rows, with unreadable lines among them, or None if there are none; and the other items,
-        which have to be taken after those.
+        The catalog rows, with the unreadable lines before the first run, or None if it begins with a run; and
+        the other items, which have to be taken after those.
     """
-    first = next(items, None)
-    while isinstance(first, UnreadableLine):
-        tally.refuse(first)
-        first = next(items, None)
-    if first is None:
-        return None, items
-    left = itertools.chain([first], items)
-    if not tally.is_of_catalog(first):
-        return None, left
-    runs: list[RawItem] = []
-    return _take_catalog(left, tally, runs), _chain_later(runs, left)
+    first: list[RawItem] = []  # at most one item, which was read and belongs to what comes next
 
+    def is_run(item: RawItem) -> bool:
+        return isinstance(item, RawRun) and item.kind not in catalog
 
-def _take_catalog(items: Iterator[RawItem], tally: Tally, runs: list[RawItem]) -> Iterator[RawItem]:
-    """Yield *items* up to the first run, and put that into *runs*."""
-    for item in items:
-        if isinstance(item, RawRun) and not tally.is_of_catalog(item):
-            runs.append(item)
-            return
-        yield item
+    def read_rows() -> Iterator[RawItem]:
+        for item in itertools.chain(first.copy(), items):
+            first.clear()
+            if is_run(item):
+                first.append(item)
+                return
+            yield item
 
+    def read_runs() -> Iterator[RawItem]:
+        yield from first
+        yield from items
 
-def _chain_later(first: list[RawItem], items: Iterator[RawItem]) -> Iterator[RawItem]:
-    """Yield what is in the list *first* when the iteration begins, then *items*."""
-    yield from first
-    yield from items
+    first.extend(itertools.islice(items, 1))
+    return read_rows() if first and not is_run(first[0]) else None, read_runs()

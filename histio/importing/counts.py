@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
-from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
+from histio.files.raw_runs import RawItem, UnreadableLine
 from histio.importing.run import Outcome, Run
 from histio.kinds.table import Kind
 from histio.report import KEPT, OUTCOMES, Counts, EntryCounts, ImportReport, Problem, Renaming, Revision
@@ -58,6 +59,7 @@ class Tally:
         self._renamed: list[Renaming] = []
         self._revisions: list[Revision] = []
         self._counts: Counter[str] = Counter()
+        self._on_rejected: Callable[[Run], object] | None = None
         self._unreadable = 0
         self.entries = EntryCounts()
 
@@ -79,14 +81,19 @@ class Tally:
         self._keep(self._revisions, "revisions", run.revisions, run.revision_count, KEPT)
         if run.outcome == "rejected" and self._rejects is not None:
             self._rejects.add(run.raw, run.problems)
+        if run.outcome == "rejected" and self._on_rejected is not None:
+            self._on_rejected(run)
 
     def carry(self, rows: Iterator[RawItem]) -> Iterator[RawItem]:
         """The catalog *rows*, which rejected runs may need: they are kept where those go."""
         return rows if self._rejects is None else self._rejects.carry(rows)
 
-    def is_of_catalog(self, raw: RawRun) -> bool:
-        """Whether *raw* is a catalog row."""
-        return raw.kind in self._catalog
+    @contextmanager
+    def calling(self, on_rejected: Callable[[Run], object]) -> Iterator[None]:
+        """A block in which *on_rejected* is called with each rejected run."""
+        self._on_rejected = on_rejected
+        yield
+        self._on_rejected = None
 
     def has_imported(self, kind: Kind) -> bool:
         """Whether rows of *kind* were imported."""

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.bound import Bound, Constants
-from histio.database.dialects import CharacterSets, Stored, stored_columns
+from histio.database.dialects import CharacterSets, Stored, latest, stored_columns
 from histio.importing.cut_times import Truncation
 from histio.importing.dependencies import Dependencies
 from histio.importing.identities import Identities
@@ -21,6 +21,7 @@ from histio.importing.receipt import Receipt
 from histio.importing.row_builder import RowBuilder
 from histio.importing.run import Run
 from histio.importing.spool import Spool
+from histio.kinds.compare import Sides
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind
 from histio.resolving.lookup import KeyValue
@@ -49,7 +50,7 @@ class Destination:
         builder: Builds rows; it uses the resolver.
         stored: By column, what the database keeps of its values.
         plan: What does not change from one import to the next.
-        given_side: What messages call the side that the runs come from.
+        sides: What messages call the side that the runs come from, and the database.
         receipt: Notes what is written; None: nothing does.
     """
 
@@ -63,7 +64,7 @@ class Destination:
     builder: RowBuilder
     stored: Mapping[sa.Column[Any], Stored]
     plan: ImportPlan
-    given_side: str
+    sides: Sides
     receipt: Receipt | None = None
 
     @property
@@ -84,7 +85,7 @@ def open_destination(
     spool: Spool,
     values: Constants,
     truncate_times: bool = False,
-    given_side: str = "file",
+    sides: Sides = ("file", "database"),
     receipt: Receipt | None = None,
     missing: MissingRows | None = None,
 ) -> Destination:
@@ -97,7 +98,7 @@ def open_destination(
         spool: Remembers what the transactions of one import need to know about each other.
         values: By attribute, what fills columns that the format leaves out.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
-        given_side: What messages call the side that the runs come from.
+        sides: What messages call the side that the runs come from, and the database.
         receipt: Notes what is written; None: nothing does.
         missing: Knows what to do about catalog rows that the database lacks; None: there is nothing to say.
     """
@@ -117,6 +118,7 @@ def open_destination(
         describe_in_document=functools.partial(
             _describe_missing, connection, spool, plan.dependencies, missing
         ),
+        latest=functools.partial(latest, connection),
     )
     stored = stored_columns(connection, plan.columns)
     rules = plan.column_rules(stored)
@@ -141,7 +143,7 @@ def open_destination(
         builder,
         stored,
         plan,
-        given_side,
+        sides,
         receipt,
     )
 

@@ -73,7 +73,7 @@ class Duplicates:
             unequal = (
                 [stored]
                 if isinstance(stored, str)
-                else describe_differences(kind.table, given[run], stored, destination.given_side)
+                else describe_differences(kind.table, given[run], stored, destination.sides)
             )
             conflict = "; ".join(unequal)
             if conflict:

@@ -36,6 +36,7 @@ from histio.importing.renames import Renames
 from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
+from histio.kinds.compare import Sides
 from histio.kinds.table import Kind
 from histio.progress import Meter, Report, before_last_step
 from histio.report import KEPT, ImportReport, Problem
@@ -110,7 +111,7 @@ def import_document(
         document["version"],
         Tally(kinds, catalog=bound.catalog),
         options,
-        given_side="document",
+        sides=("document", "database"),
         has_catalog=has_catalog,
     )
 
@@ -233,7 +234,7 @@ def import_runs(
     options: ImportOptions,
     *,
     commit_every: int | None = None,
-    given_side: str = "file",
+    sides: Sides = ("file", "database"),
     has_catalog: bool = False,
 ) -> ImportReport:
     """Import *items* in one transaction, or in one for every *commit_every* of them.
@@ -244,7 +245,7 @@ def import_runs(
         version: The version of the format that the runs have.
         tally: Counts the outcomes, and receives the problems.
         options: The options.
-        given_side: What messages call the side that the items come from.
+        sides: What messages call the side that the items come from, and the database.
         commit_every: The number of runs in a transaction; None: all.
         has_catalog: Whether catalog rows may come before the runs. They go into the first transaction.
     """
@@ -252,11 +253,12 @@ def import_runs(
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
     unit_of_work: dict[str, tuple[str, ...]] = {}
-    rows, items = split_catalog(iter(items), tally) if has_catalog else (None, items)
+    rows, items = split_catalog(iter(items), _names(bound.catalog)) if has_catalog else (None, items)
     parts = [items] if commit_every is None else split_items(items, commit_every)
     if rows is not None and commit_every is not None:  # the next part begins when the rows have been read
         parts = itertools.chain([iter(())], parts)
-    missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog)
+    is_copy = sides[0] == "source"
+    missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog, is_copy=is_copy)
     catalog: CatalogImport | None = None
     receipt: Receipt | None = None
     with Spool() as spool, ExitStack() as stack:
@@ -272,10 +274,11 @@ def import_runs(
                 values=values,
                 tally=tally,
                 truncate_times=options.truncate_times,
-                given_side=given_side,
+                compare=options.compare,
+                sides=sides,
                 receipt=receipt,
             )
-            missing.noted = stack.enter_context(catalog.noted)
+            missing.absent = stack.enter_context(catalog).absent
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_destination(
@@ -285,7 +288,7 @@ def import_runs(
                     spool=spool,
                     values=values,
                     truncate_times=options.truncate_times,
-                    given_side=given_side,
+                    sides=sides,
                     receipt=receipt,
                     missing=missing,
                 )
@@ -384,10 +387,8 @@ def open_look_ups(
         )
         rows, missing = None, None
         if catalog is not None:
-            noted = stack.enter_context(Spool())
-            missing = MissingCatalog(bound.kinds, bound.catalog, values, catalog, noted, is_empty=False)
-            rows = CatalogLookUps(
-                open_one(bound.of_catalog, spool=noted), stack.enter_context(Spool()), catalog
-            )
+            own, accepted, absent = (stack.enter_context(Spool()) for _ in range(3))
+            missing = MissingCatalog(bound.kinds, bound.catalog, values, catalog, absent, is_empty=False)
+            rows = CatalogLookUps(open_one(bound.of_catalog, spool=own), accepted, absent, catalog)
         spool = stack.enter_context(Spool())
         yield LookUps(open_one(bound, spool=spool, missing=missing), rows)

@@ -172,14 +172,19 @@ class CatalogLookUps(LookUps):
 
     Args:
         destination: The database, for catalog rows.
-        accepted: Remembers the rows that runs may refer to.
+        accepted: Remembers the rows that the import would write.
+        absent: Remembers the rows that it would ignore or reject.
         on_catalog: What the import would do with the rows.
     """
 
-    def __init__(self, destination: Destination, accepted: Spool, on_catalog: OnCatalog) -> None:
+    def __init__(
+        self, destination: Destination, accepted: Spool, absent: Spool, on_catalog: OnCatalog
+    ) -> None:
         super().__init__(destination)
         self._accepted = accepted
+        self._absent = absent
         self._is_ignored = on_catalog == "ignore"
+        self._keeps_existing = on_catalog == "create"
 
     @property
     def refers_to_runs(self) -> bool:
@@ -201,14 +206,21 @@ class CatalogLookUps(LookUps):
         """The rows of *raw_runs*, with the problems of their form and their references."""
         if self._is_ignored:
             rows = [self._destination.reader.read(raw) for raw in with_pauses(raw_runs)]
-            for row in rows:
-                self._destination.note_keys(row)
+            self._note(self._absent, rows)
             return rows
         rows = super().look_up(raw_runs)
-        for row in rows:
-            if not row.problems:
-                note_keys(self._accepted, self._destination.dependencies, row)
+        self._note(self._absent, [row for row in rows if row.problems])
+        for kind in self._destination.kinds:
+            of_kind = [row for row in rows if row.kind is kind and not row.problems]
+            identities = [row.identity for row in of_kind if self._keeps_existing]
+            known = self._destination.identities.find_known(kind.table, identities)
+            self._note(self._accepted, [row for row in of_kind if row.identity not in known])
         return rows
+
+    def _note(self, spool: Spool, rows: Iterable[Run]) -> None:
+        """Remember the keys of *rows* in *spool*."""
+        for row in rows:
+            note_keys(spool, self._destination.dependencies, row)
 
     def expect_rows(self, run: Run, resolver: Resolver) -> None:
         """Let *resolver* expect the accepted rows that *run* refers to."""

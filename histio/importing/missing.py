@@ -14,7 +14,6 @@ from histio.importing.destination import find_noted
 from histio.importing.run import OnCatalog
 from histio.importing.spool import Spool
 from histio.kinds.mapping import find_column
-from histio.kinds.selects import select_rows
 from histio.kinds.table import Kind
 from histio.resolving.lookup import KeyValue
 
@@ -28,24 +27,26 @@ class MissingCatalog:
         catalog: The catalog kinds.
         values: By attribute, what fills columns that the format leaves out.
         on_catalog: What the import does with the catalog rows of the file.
-        noted: Remembers the catalog rows of the file; None: it has none.
+        absent: Remembers the catalog rows of the file that are ignored or rejected; None: it has none at all.
         is_empty: Whether the database has no catalog row at all that the runs may refer to; None: nothing was
             missing yet, so nobody has looked.
         advice: What to do if the database has no catalog row at all that the runs may refer to; None: it has
             some, or nobody has looked.
+        is_copy: Whether the runs come from another database, not from a file.
     """
 
     kinds: Sequence[Kind]
     catalog: Sequence[Kind]
     values: Constants
     on_catalog: OnCatalog
-    noted: Spool | None = None
+    absent: Spool | None = None
     is_empty: bool | None = None
     advice: str | None = None
+    is_copy: bool = False
 
     def describe(self, connection: Connection, model: type[Any], sought: KeyValue) -> str | None:
         """What to do about the row of *model* with the key *sought*; None: nothing is known."""
-        place = None if self.noted is None else find_noted(self.noted, model, sought)
+        place = None if self.absent is None else find_noted(self.absent, model, sought)
         if place is not None and self.on_catalog != "ignore":
             return f"{place} has it, but is rejected"
         if self.is_empty is None:
@@ -62,11 +63,16 @@ class MissingCatalog:
         mapper = kind.table.mapper
         columns = ((find_column(mapper, name), value) for name, value in self.values.items())
         within = [column == value for column, value in columns if column is not None]
-        statement = select_rows(mapper.class_, sa.literal(1)).where(*within).limit(1)
+        statement = sa.select(sa.literal(1)).select_from(mapper.class_).where(*within).limit(1)
         return connection.execute(statement).first() is not None
 
     def _advise(self) -> str | None:
-        if self.noted is None:
+        if self.is_copy and self.absent is None:
+            return (
+                "The database has none of the rows that runs refer to: copy them too, with "
+                'catalog="create" (--create-catalog), or create them first.'
+            )
+        if self.absent is None:
             return (
                 "The database has none of the rows that runs refer to, and the file has no catalog: export "
                 'it again with catalog="used" (--with-catalog), and import that with catalog="create" '

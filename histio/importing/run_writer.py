@@ -95,6 +95,8 @@ class RunWriter:
                 self._reject(run, rows[run], constraint, insert)
         imported = [run for run in runs if run.outcome is None and run not in written_by_others]
         self._note_imported(kind, imported)
+        if written_by_others:
+            destination.resolver.see_latest([kind.table.mapper.class_])
         return written_by_others
 
     def _insert(self, kind: Kind, within: Columns) -> Insert:

@@ -81,6 +81,8 @@ def import_items(
     connection, tables = destination.connection, destination.tables
     with savepoint(connection) as nested:
         catalog = None if first is None else first()
+        if catalog is not None:
+            destination.resolver.see_latest(catalog.destination.resolver.seen_late)
         transaction = Import(
             destination,
             tally=tally,

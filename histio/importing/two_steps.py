@@ -59,7 +59,7 @@ class TwoSteps:
         self._resolver = destination.resolver
         self._identities = destination.identities
         self._spool = destination.spool
-        self._given_side = destination.given_side
+        self._sides = destination.sides
         self._tables = destination.tables
         self._classifier = classifier
         self._writer = writer
@@ -190,7 +190,7 @@ class TwoSteps:
         results: Results = {}
         given = {row: run.values for run, row in rows.items()}
         update = update_by_unit_of_work(
-            self._habits, given, within, results, UniquePlaces(kind.table), given_side=self._given_side
+            self._habits, given, within, results, UniquePlaces(kind.table), sides=self._sides
         )
         failures = write(
             self._connection,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from histio.kinds.canonical import ONLY_DUMPED, dump, dump_value
 from histio.kinds.match import Values, find_misplaced, key_members, match
@@ -37,6 +37,9 @@ class Path(NamedTuple):
 
 
 START = Path()
+
+Sides: TypeAlias = tuple[str, str]
+"""What messages call the side with the given values, and the one with the stored values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ class Comparison:
         return match(ledger, given, stored, alike, strict=self.strict)
 
 
-def contrast(given: object, stored: object, sides: tuple[str, str], *, none: str = "null") -> str:
+def contrast(given: object, stored: object, sides: Sides, *, none: str = "null") -> str:
     """Two different values with the names of their sides, such as ``file 7, database 29``.
 
     *none*: the text for None.

@@ -119,7 +119,10 @@ class Gate:
     def check_header(self, members: object) -> list[Problem]:
         """The problems of the *members* of a stream's header, which is its first line."""
         problems = self._check_versioned(self._explaining["header"], members, ("header",))
-        return [replace(problem, line=1) for problem in problems]
+        hints = (
+            {} if self.catalog else {"/header/catalog": "this history has no catalog kinds: pass catalog="}
+        )
+        return [replace(problem, line=1, hint=hints.get(problem.pointer)) for problem in problems]
 
     def check_trailer(self, line: object, number: int) -> list[Problem]:
         """The problems of a stream's trailer: the decoded *line* with this 1-based *number*."""

@@ -50,6 +50,7 @@ class Lookup:
         found: The rows of values that were looked up; an empty list if there are none.
         missing: Values that were looked up and have no row.
         expected: Values that count as found although they have no row yet.
+        latest: Changes a SELECT so that it sees what others have committed since; None: it need not.
     """
 
     mapper: Mapper[Any]
@@ -60,6 +61,7 @@ class Lookup:
     found: dict[KeyValue, list[Found]] = field(default_factory=dict)
     missing: set[KeyValue] = field(default_factory=set)
     expected: set[KeyValue] = field(default_factory=set)
+    latest: Callable[[sa.Select[Any]], sa.Select[Any]] | None = None
 
     def rows(self, chain: tuple[Key, ...], value: Any) -> list[Found]:
         """The rows with *value* in the first key of *chain* in which any row has it."""
@@ -118,6 +120,8 @@ class Lookup:
             statement = statement.where(self._has_any(paths, chunk))
             if entities:
                 statement = statement.add_columns(self.mapper.class_).options(NOT_EAGERLY)
+            if self.latest is not None:
+                statement = self.latest(statement)
             readers = {path: _reader_of(column) for path, column in paths.items()}
             for row in execute(statement):
                 keys = self._keys_of(row, readers)

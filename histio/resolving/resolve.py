@@ -48,6 +48,11 @@ class Resolver:
         scopes: By related model that is a kind of run itself, the values to use instead of *scope*.
         describe_in_document: Returns a hint about a row of a model that is missing in the database but is in
             the document; None: it is not there either.
+        latest: Changes a SELECT so that it sees what others have committed since the transaction began; None:
+            none needs to.
+
+    Attributes:
+        seen_late: The models whose rows `see_latest` is to find.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Resolver:
         scope: Mapping[str, Any] | None = None,
         scopes: Mapping[type[Any], Mapping[str, Any]] | None = None,
         describe_in_document: Callable[[type[Any], KeyValue], str | None] = lambda _model, _wanted: None,
+        latest: Callable[[sa.Select[Any]], sa.Select[Any]] | None = None,
     ) -> None:
         self._execute = execute
         self._character_sets = character_sets
@@ -67,6 +73,8 @@ class Resolver:
         self._scope = scope or {}
         self._scopes = scopes or {}
         self._describe_in_document = describe_in_document
+        self._latest = latest
+        self.seen_late: set[type[Any]] = set()
         self._lookups: dict[type[Any], Lookup] = {}
         self._hints: dict[type[Any], Hints] = {}
         for table in tables:
@@ -115,6 +123,14 @@ class Resolver:
         """Look again for rows of *model* that were missing, because some have been written since."""
         for lookup in self._lookups_of(model):
             lookup.forget_missing()
+
+    def see_latest(self, models: Iterable[type[Any]]) -> None:
+        """Look for rows of *models* that others have committed since the transaction began, too."""
+        for model in models:
+            self.seen_late.add(model)
+            for lookup in self._lookups_of(model):
+                lookup.latest = self._latest
+                lookup.forget_missing()
 
     def forget(self, model: type[Any]) -> None:
         """Look again for all rows of *model*, because some have been rolled back since."""

@@ -90,7 +90,7 @@ def test_an_update_shows_what_it_changes_in_the_catalog(run):
     code, printed, _ = run(
         "import history.jsonl --update-catalog", ("recipe", {"slug": "cookies", "name": "Kekse"})
     )
-    assert (code, "Changes: 1 in 1 record" in printed, "Kekse" in printed) == (0, True, True)
+    assert (code, "Changes: 1 in 1 catalog row" in printed, "Kekse" in printed) == (0, True, True)
 
 
 def test_options_of_the_catalog_exclude_each_other(run):

@@ -376,6 +376,25 @@ def test_what_makes_no_sense_is_refused(tmp_path, monkeypatch, arguments, option
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_parts_with_catalogs_make_the_bytes_of_the_whole_on_every_database(engine, tmp_path):
+    own = imported(engine, SOME)
+    slugs = ["Zeta", "alpha", "\u00c4lpha", "zeta", "z eta", "\ufb00", "\U0001f36a", "0", "_", "a\u0308"]
+    recipes = [{"slug": slug, "name": "x"} for slug in slugs]
+    own.import_document({"version": "1.0", "recipes": recipes}, catalog="create")
+    own.export_file(tmp_path / "whole.jsonl", exported_at=MOMENT, catalog="all")
+    own.export_file(tmp_path / "early.jsonl", until=BEFORE, catalog="used")
+    own.export_file(tmp_path / "late.json", since=DAY, catalog="all")
+    own.export_file(tmp_path / "used.jsonl", exported_at=MOMENT, catalog="used")
+    own.export_file(tmp_path / "late.jsonl", since=DAY, catalog="used")
+    for whole_file, *parts in (
+        ("whole.jsonl", "early.jsonl", "late.json"),
+        ("used.jsonl", "late.jsonl", "early.jsonl"),
+    ):
+        merge([tmp_path / part for part in parts], tmp_path / "one.jsonl", exported_at=MOMENT, overwrite=True)
+        assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / whole_file).read_bytes()
+
+
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_catalogs_become_one(tmp_path, form):
     whole_file, seal = write([*ROWS, *RUNS], form=form)

@@ -115,15 +115,20 @@ FILTERS = st.sampled_from(
 @pytest.mark.slow
 def test_the_used_rows_are_those_that_a_search_through_all_rows_finds(database):
     @settings(max_examples=examples(24), suppress_health_check=[HealthCheck.too_slow])
-    @given(make=st.randoms(use_true_random=False), size=st.integers(1, 5), filters=FILTERS)
-    def check(make, size, filters):
+    @given(
+        make=st.randoms(use_true_random=False),
+        size=st.integers(1, 5),
+        filters=FILTERS,
+        full_path_only=st.booleans(),
+    )
+    def check(make, size, filters, full_path_only):
         with database.connect() as connection:
             fleet.fill(connection, make, size)
             export = functools.partial(
                 HISTORY.export_document, exported_at=EXPORTED_AT, session=connection, **filters
             )
             whole = export(catalog="all")
-            with tuned(page=1):  # lists of keys have five rows
+            with tuned(page=1, full_path_only=full_path_only):  # lists of keys have five rows
                 used = export(catalog="used")
             connection.rollback()
         runs = {kind: whole[lists] for kind, lists in RUNS.items() if lists in whole}
@@ -284,6 +289,32 @@ def test_a_copied_slug_may_have_another_collation_than_its_row(database, dialect
         kinds="trip", since=at(9), until=at(9), catalog="used"
     )
     assert slugs_of(found) == {"tag": ["blue"]}
+
+
+IN_ANOTHER_ZONE = {
+    "sqlite": ["SELECT 1"],
+    "postgresql": ["ALTER TABLE trips ALTER began_at TYPE TIMESTAMPTZ", "SET TIME ZONE 'Asia/Tokyo'"],
+    "mariadb": ["ALTER TABLE trips MODIFY began_at TIMESTAMP(6) NOT NULL", "SET time_zone = '+09:00'"],
+}
+
+
+def test_the_time_zone_of_the_session_does_not_change_which_rows_are_used(database, dialect):
+    with Session(database) as session:
+        add_roads(session)
+    with database.connect() as connection:
+        for statement in IN_ANOTHER_ZONE[dialect]:
+            connection.exec_driver_sql(statement)
+        history = histio.History(connection, *fleet.RUNS, catalog=fleet.CATALOG)
+        plain = history.export_document(kinds="trip")
+        labelled = plain["trips"][4]
+        used = history.export_document(
+            kinds="trip",
+            since=dt.datetime.fromisoformat(labelled["began_at"]),
+            until=dt.datetime.fromisoformat(labelled["began_at"]),
+            catalog="used",
+        )
+    assert used["trips"] == [labelled]
+    assert slugs_of(used) == USED["copied slug"]
 
 
 def test_no_number_of_statements_depends_on_the_number_of_runs(database, count_statements):

@@ -8,11 +8,12 @@ import json
 
 import pytest
 
-from histio import DocumentError
+from histio import DocumentError, History, inspect_file
 from histio.files import Source, fail_if_damaged, reading
 from histio.files.raw_runs import RawRun
 from histio.files.rejects import Rejects
 from histio.report import Fault, Problem
+from histio.schemas import BUNDLED
 from tests.support.catalogs import BOUND, CATALOG, COLLECTIONS, ROWS, RUNS, write
 from tests.support.streams import line, text_of
 
@@ -80,6 +81,15 @@ def test_rejects_hold_rows_of_the_catalog():
         raw = RawRun.from_python(kind, record, index)
         rejects.add(raw, [Problem("error", "schema", str(Fault("No.")), kind=kind)])
     assert read(file.getvalue()) == ([*ROWS, *RUNS], [])
+
+
+def test_a_history_without_catalog_says_what_it_lacks():
+    with pytest.raises(DocumentError) as caught:
+        inspect_file(io.BytesIO(STREAM), history=History(None, *BUNDLED, catalog=()))
+    [problem] = caught.value.problems
+    assert str(problem) == (
+        "line 1: /header/catalog: Unknown field. (this history has no catalog kinds: pass catalog=)"
+    )
 
 
 @pytest.mark.parametrize("opening", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])

@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from histio import Counts, DocumentError, History, ProductionRunSchema
+import histio
+from histio import Counts, DocumentError, FinishedUnitSchema, History, ProductionRunSchema, RecipeSchema, Text
 from histio.models import Base, FinishedUnit, Ingredient, Recipe
 from tests.support.bakery import ASSEMBLY, TIME, consumption, document, number, production_run
-from tests.support.catalogs import COLLECTIONS, write
+from tests.support.catalogs import COLLECTIONS, as_file
 from tests.support.reports import codes_of, outcomes, rows
 
 ROWS = {
@@ -33,12 +34,6 @@ KINDS = ("ingredient", "recipe", "finished_unit", "finished_good", "product")
 def catalog(**records):
     """A document with these catalog rows, and no runs."""
     return {"version": "1.0", **records}
-
-
-def as_file(given, form="jsonl"):
-    """A document as a file."""
-    items = [(kind, record) for kind, name in COLLECTIONS.items() for record in given.get(name, ())]
-    return io.BytesIO(write(items, form=form)[0])
 
 
 def texts(engine, column, *criteria):
@@ -377,3 +372,59 @@ def test_rows_take_statements_for_each_batch_and_not_for_each_row(empty, mode, c
         assert (report.problems, sum(each.rejected for each in report.catalog.values())) == ((), 0)
         numbers.append(len(statements.all))
     assert numbers[1] - numbers[0] < 50
+
+
+# --- what else has to do with it -----------------------------------------------------------------------
+
+
+def test_an_unreadable_line_among_the_rows_is_rejected_alone(new, tmp_path):
+    file = as_file(ROWS | document(production_run(1, num_batches=0)))
+    header, *lines = file.getvalue().splitlines(keepends=True)
+    opened = header.replace(b'"kinds"', b'"sealed":false,"kinds"')
+    data = b"".join([opened, b"nonsense\n", *lines[:3], b'{"recipe": 7\n', *lines[3:-1]])
+    path = tmp_path / "rejects.jsonl"
+    report = History(new).import_file(io.BytesIO(data), catalog="create", rejects=path)
+    assert (outcomes(report), report.catalog_rejected) == ((0, 0, 3), 0)
+    assert sum(each.imported for each in report.catalog.values()) == 6
+    again = History(new).import_file(path, catalog="create")
+    assert (outcomes(again), sum(each.skipped for each in again.catalog.values())) == ((0, 0, 3), 6)
+
+
+def test_rows_of_an_older_version_are_upgraded_by_a_function_of_their_kind(new):
+    class LabelSchema(RecipeSchema):
+        class Meta(RecipeSchema.Meta):
+            pass
+
+        name = Text(required=True, data_key="label")
+
+    def rename(record):
+        return {("label" if name == "name" else name): value for name, value in record.items()}
+
+    history = History(
+        new,
+        ProductionRunSchema,
+        catalog=(LabelSchema, FinishedUnitSchema),
+        version="2.0",
+        upgrades={"1.0": {"recipe": rename}},
+    )
+    given = {name: ROWS[name] for name in ("recipes", "finished_units")} | document(production_run(1))
+    del given["assembly_runs"]
+    report = history.import_document(given, catalog="create")
+    assert (outcomes(report), report.problems) == ((1, 0, 0), ())
+    assert texts(new, Recipe.name) == ["Cookies"]
+
+
+def test_a_receipt_takes_rows_back_too(empty, tmp_path):
+    history = History(empty)
+    history.import_document(BOTH, catalog="create", receipt=tmp_path / "receipt.jsonl")
+    report = history.undo(tmp_path / "receipt.jsonl")
+    assert (report.removed, report.left) == (8, 0)
+    assert [rows(empty, table) for table in Base.metadata.sorted_tables] == [0] * 10
+
+
+def test_the_four_functions_name_only_their_own_runs(new):
+    given = ROWS | {"recipes": [{"slug": "cake"}]} | document(production_run(1))
+    with Session(new) as session:
+        summary = histio.import_production_history(given, session=session)
+    [error] = summary["errors"]
+    assert error.startswith("Recipe not found: cookies; FinishedUnit not found: cookie")

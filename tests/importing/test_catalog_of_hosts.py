@@ -285,3 +285,90 @@ def test_new_rows_whose_key_is_not_unique_are_warned_of_once(create):
         connection.execute(sa.text("CREATE UNIQUE INDEX named ON shelves (tenant_id, name)"))
     report = history.import_document(orders(9, "tart", shelf="high"), catalog="create")
     assert (report.catalog["shelf"], report.warnings) == (Counts(imported=1), ())
+
+
+# --- collations ----------------------------------------------------------------------------------------
+
+
+class LaxBase(orm.DeclarativeBase):
+    pass
+
+
+LAX = (
+    sa.String(20)
+    .with_variant(sa.String(20, collation="NOCASE"), "sqlite")
+    .with_variant(sa.String(20, collation="utf8mb4_general_ci"), "mysql", "mariadb")
+)
+
+
+class Grain(LaxBase):
+    __tablename__ = "grains"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(LAX, unique=True)
+
+
+class Milling(LaxBase):
+    __tablename__ = "millings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    grain_id: Mapped[int] = mapped_column(sa.ForeignKey("grains.id"))
+    grain: Mapped[Grain] = relationship()
+
+
+class GrainSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Grain, "grain", "grains", "slug"
+
+
+class MillingSchema(histio.AutoRunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Milling, "milling", "millings", None
+
+    grain = histio.Slug("grain")
+
+
+REFUSED = (
+    Counts(rejected=1),
+    ["grains.slug: 'Rye' is the same as the stored 'rye' in the column's collation"],
+    (0, 0, 1),
+)
+SPELLINGS = {"sqlite": REFUSED, "mariadb": REFUSED, "postgresql": (Counts(imported=1), [], (1, 0, 0))}
+
+
+@pytest.mark.parametrize("mode", ["create", "update"])
+def test_identities_are_compared_exactly_and_a_collision_is_explained(create, dialect, mode):
+    history = History(create(LaxBase.metadata), MillingSchema, catalog=(GrainSchema,))
+    history.import_document({"version": "1.0", "grains": [{"slug": "rye"}]}, catalog=mode)
+    given = {
+        "version": "1.0",
+        "grains": [{"slug": "Rye"}],
+        "millings": [{"uuid": number(1), "grain": "Rye"}],
+    }
+    report = history.import_document(given, catalog=mode)
+    counts, texts, runs = SPELLINGS[dialect]
+    messages = [each.message for each in report.problems if each.kind == "grain"]
+    assert (report.catalog["grain"], outcomes(report)) == (counts, runs)
+    assert all(text in message for text, message in zip(texts, messages, strict=True))
+    assert [each.hint for each in report.problems if each.kind == "milling"] == [
+        "/grains/0 has it, but is rejected"
+    ] * runs[2]
+
+
+def test_a_row_that_exists_is_not_blamed_for_another_key_of_it_in_the_file(create):
+    history = on(create(Base.metadata))
+    history.import_document(KITCHEN | {"batches": []}, catalog="create")
+    flour, salt = KITCHEN["ingredients"]
+    other = KITCHEN | {"ingredients": [flour | {"sku": "F-2"}, salt]}
+    other |= {"batches": [KITCHEN["batches"][0] | {"uses": [{"ingredient_sku": "F-2", "grams": 1}]}]}
+    found = [
+        history.check(other, catalog="create"),
+        history.import_document(other, catalog="create").problems,
+    ]
+    for problems in found:
+        [problem] = problems
+        assert (problem.pointer, problem.hint) == (
+            "/batches/0/uses/0/ingredient_sku",
+            "did you mean F-1?",
+        )
+    assert history.check(other, catalog="update") == []
+    assert outcomes(history.import_document(other, catalog="update")) == (1, 0, 0)

@@ -174,7 +174,7 @@ KITCHEN_HISTORY = History(None, kitchen.BatchSchema, catalog=kitchen.CATALOG)
 
 
 @pytest.mark.cells(1)
-def test_the_catalog_of_a_host_has_trees_ledgers_and_keys_of_several_columns(create):
+def test_the_catalog_of_a_host_has_trees_ledgers_and_keys_of_several_columns(create, tmp_path):
     data = text_of(kitchen.KITCHEN)
     history = History(create(kitchen.Base.metadata), kitchen.BatchSchema, catalog=kitchen.CATALOG)
     assert checked(data, KITCHEN_HISTORY) == checked(data, history, catalog="create") == []
@@ -186,6 +186,9 @@ def test_the_catalog_of_a_host_has_trees_ledgers_and_keys_of_several_columns(cre
     )
     assert history.import_file(io.BytesIO(data), catalog="create").rejected == 0
     assert errors(data, history) == []
+    history.export_file(tmp_path / "exported.jsonl", catalog="all")
+    merge([tmp_path / "exported.jsonl"], tmp_path / "merged.jsonl", history=history)
+    assert (tmp_path / "merged.jsonl").read_bytes() == (tmp_path / "exported.jsonl").read_bytes()
 
 
 def test_catalogs_of_hosts_are_merged_in_the_order_of_their_identities():

@@ -21,7 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import histio
-from histio import BindingError, DocumentError, History, ImportReport, Problem, ProductionRunSchema, Revision
+from histio import (
+    BindingError,
+    Counts,
+    DocumentError,
+    History,
+    ImportReport,
+    Problem,
+    ProductionRunSchema,
+    Revision,
+)
 from histio.files.limits import Limits
 from histio.kinds.audits import Sum
 from histio.kinds.charts import Compare
@@ -435,6 +444,20 @@ def test_an_imports_problems_are_listed(tmp_path):
     assert rows[1] == ["warning", "unknown-reference", "No. (did you mean flour?)", "b, line 3 /x", ""]
     assert len(rows) == 1001
     assert "Not listed: 200 more." in seen.text
+
+
+def test_an_imports_catalog_and_its_advice_are_shown(tmp_path):
+    report = ImportReport(
+        advice="Create <them>.",
+        by_kind={"production_run": Counts(imported=3)},
+        catalog={"recipe": Counts(imported=2, skipped=1)},
+    )
+    seen = page(document(), tmp_path, imported=report)
+    assert "Create <them>." in seen.text
+    assert seen.tables["By kind"][1:] == [
+        ["Recipe", "2", "0", "1", "0"],
+        ["Production run", "3", "0", "0", "0"],
+    ]
 
 
 @pytest.mark.slow

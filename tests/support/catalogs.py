@@ -32,3 +32,9 @@ def write(items, *, form="jsonl", catalog=CATALOG, exported_at="2025-12-09T12:00
     pages = ((kind, [text_of(record).decode()]) for kind, record in items)
     seal = write_runs(form, file, header, collections, pages)
     return file.getvalue(), seal
+
+
+def as_file(document, form="jsonl"):
+    """A document with a catalog as a file."""
+    items = [(kind, record) for kind, name in COLLECTIONS.items() for record in document.get(name, ())]
+    return io.BytesIO(write(items, form=form)[0])

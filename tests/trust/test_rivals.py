@@ -16,6 +16,7 @@ from histio import History, create_engine, is_conflict
 from histio.models import FinishedUnit, ProductionRun, Recipe
 from histio.tuning import tuned
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
+from tests.support.catalogs import as_file
 from tests.support.databases import DIALECTS, stocked
 from tests.support.reports import runs_by_uuid, stored
 from tests.support.streams import FORMS, MOMENT
@@ -141,6 +142,59 @@ def test_of_importers_that_work_at_the_same_time_each_run_is_stored_once(begin, 
             ]
             written = sum(report.imported for report in reports if not report.dry_run)
             assert written == len(uuids) or again
+
+
+def catalog_of(numbers):
+    """Recipes, units of them, and a run of each."""
+    names = {n: f"new-{n}" for n in numbers}
+    runs = [production_run(n, recipe_slug=name, finished_unit_slug=name) for n, name in names.items()]
+    return {
+        "recipes": [{"slug": name, "name": name} for name in names.values()],
+        "finished_units": [
+            {"slug": name, "display_name": name, "recipe_slug": name} for name in names.values()
+        ],
+        **document(*runs),
+    }
+
+
+class Creator(Importer):
+    """Imports a catalog and its runs."""
+
+    def __call__(self, engine):
+        return History(engine).import_file(as_file(self.given), **self.options)
+
+
+CREATORS = {
+    "the same rows": [Creator(catalog_of(range(30)), catalog="create")] * 3,
+    "in other orders": [
+        Creator(catalog_of(range(30)), catalog="create"),
+        Creator(catalog_of(reversed(range(30))), catalog="create", commit_every=7),
+        Creator(catalog_of(range(10, 40)), catalog="create"),
+    ],
+    "updates": [
+        Creator(catalog_of(range(30)), catalog="update"),
+        Creator(catalog_of(reversed(range(30))), catalog="create", atomic=True),
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rivals", CREATORS.values(), ids=CREATORS)
+def test_of_importers_that_create_the_same_rows_one_does(begin, tries, rivals):
+    versions = [runs_by_uuid(rival.given) for rival in rivals]
+    slugs = {recipe["slug"] for rival in rivals for recipe in rival.given["recipes"]}
+    for each in tries(1):
+        with each as chance, begin(chance) as engine:
+            reports, again = compete(engine, rivals)
+            assert [report.problems for report in reports] == [()] * len(rivals)
+            assert [report.warnings for report in reports] == [()] * len(rivals)
+            assert set(stored(engine)) == set().union(*versions)
+            for model in (Recipe, FinishedUnit):
+                with Session(engine) as session:
+                    created = session.scalars(sa.select(model.slug).where(model.slug.like("new-%"))).all()
+                assert sorted(created) == sorted(slugs)
+            imported = sum(report.catalog["recipe"].imported for report in reports)
+            assert imported == len(slugs) or again
 
 
 def later(rival, chance):

@@ -47,6 +47,12 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
     assert_type([each.pointer for each in report.revisions], list[str])
     assert_type(history.check(document), list[histio.Problem])
     report.imported = 5  # type: ignore[misc]
+    history.import_document(document, catalog="update")
+    history.import_file("runs.jsonl", catalog="create")
+    history.check(document, catalog="create")
+    history.import_document(document, catalog="all")  # type: ignore[arg-type]
+    assert_type(report.catalog["recipe"].imported + report.catalog_rejected, int)
+    assert_type(report.advice, str | None)
     history.import_document(document, kinds="production_run")
     history.import_file("runs.jsonl", kinds=("production_run", "assembly_run"))
     history.import_file("runs.jsonl", kinds=5)  # type: ignore[arg-type]
@@ -118,7 +124,7 @@ async def for_asyncio(
     assert_type(await history.export_document(session=session), dict[str, Any])
     assert_type(history.iter_runs("production_run"), AsyncGenerator[dict[str, Any], None])
     assert_type(await history.import_document(document, session=connection), histio.ImportReport)
-    assert_type(await history.check(document), list[histio.Problem])
+    assert_type(await history.check(document, catalog="create"), list[histio.Problem])
     histio.AsyncHistory(5)  # type: ignore[arg-type]
     histio.History(engine)  # type: ignore[arg-type]
 

@@ -29,6 +29,7 @@ from histio.importing.update.plan import (
 )
 from histio.importing.update.reinsert import reinsert_entries
 from histio.kinds.column_types import is_renewed
+from histio.kinds.compare import Sides
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
 from histio.kinds.selects import select_rows
@@ -50,7 +51,7 @@ def update_by_unit_of_work(
     results: Results,
     places: UniquePlaces,
     *,
-    given_side: str,
+    sides: Sides,
 ) -> Insert:
     """A function that updates the rows of stored runs, in a session of histio's own.
 
@@ -60,7 +61,7 @@ def update_by_unit_of_work(
         within: Columns that identify a run together with its identity, and their values.
         results: Receives the result for each row.
         places: The unique values of the rows.
-        given_side: What messages call the document.
+        sides: What messages call the document and the database.
 
     Returns:
         The function. It raises RowFaultError for whatever the host's code raises.
@@ -70,7 +71,7 @@ def update_by_unit_of_work(
         # Others may have changed the entries before they had to wait for this transaction.
         with own_session(connection, habits, now=True) as session:
             try:
-                writer = _UpdateWriter(session, table, within, places, given_side)
+                writer = _UpdateWriter(session, table, within, places, sides)
                 results.update(writer.update({row: given[row] for row in rows}))
             except (sa.exc.StatementError, RowFaultError):  # raised by the database or its driver
                 raise
@@ -84,13 +85,13 @@ class _UpdateWriter(ObjectWriter):
     """Updates of the stored runs of one table, in one session."""
 
     def __init__(
-        self, session: Session, table: Table, within: Scope, places: UniquePlaces, given_side: str
+        self, session: Session, table: Table, within: Scope, places: UniquePlaces, sides: Sides
     ) -> None:
         super().__init__(session)
         self._table = table
         self._within = within
         self._places = places
-        self._given_side = given_side
+        self._sides = sides
         self._targets: dict[int, Any] = {}
         self._released: set[tuple[int, str]] = set()
 
@@ -125,7 +126,7 @@ class _UpdateWriter(ObjectWriter):
                 results[row] = "another client has just removed it"
                 continue
             update = plan_update(table, target, values, row, table.schema.load(table.schema.dump(target)))
-            conflict = "; ".join(find_conflicts(update, self._given_side))
+            conflict = "; ".join(find_conflicts(update, self._sides))
             results[row] = conflict or update
             if not conflict:
                 updates[row] = update

@@ -13,7 +13,7 @@ from histio.exporting.pages import export_known
 from histio.exporting.unreadable import altered_values
 from histio.importing.destination import Destination
 from histio.importing.run import Run, Values
-from histio.kinds.compare import Comparison, Mismatch, contrast
+from histio.kinds.compare import Comparison, Mismatch, Sides, contrast
 from histio.kinds.table import Kind, Table
 from histio.pointer import pointer
 from histio.report import Fault
@@ -21,9 +21,6 @@ from histio.tuning import with_pauses
 
 BY_CONTENT = Comparison()
 """Members that a document leaves out are not compared, and slugs of the same row are equal."""
-
-STORED = "database"
-"""What messages call the side that is stored."""
 
 
 def read_stored(
@@ -99,7 +96,7 @@ def warn_of_changed(destination: Destination, kind: Kind, runs: Collection[Run])
             run.note(Fault(f"The database has changed the run: {values}", "conflict"), warning=True)
             continue
         for mismatch in BY_CONTENT.find_mismatches(kind.table, given[run], values):
-            difference = _describe(mismatch, destination.given_side)
+            difference = _describe(mismatch, destination.sides)
             fault = Fault(f"The database has changed the run: {difference}", "conflict")
             run.note(fault, *mismatch.path.given, warning=True)
 
@@ -129,20 +126,20 @@ def resolve_given(
     return {run: run.values for run in runs} | dict(zip(differing, resolved, strict=True))
 
 
-def describe_differences(table: Table, given: Values, stored: Values, given_side: str) -> Iterator[str]:
-    """A phrase for each member, entry or order that differs; *given_side* is what it calls the document."""
-    return (_describe(each, given_side) for each in BY_CONTENT.find_mismatches(table, given, stored))
+def describe_differences(table: Table, given: Values, stored: Values, sides: Sides) -> Iterator[str]:
+    """A phrase for each member, entry or order that differs; *sides* are their names."""
+    return (_describe(each, sides) for each in BY_CONTENT.find_mismatches(table, given, stored))
 
 
-def _describe(mismatch: Mismatch, given_side: str) -> str:
+def _describe(mismatch: Mismatch, sides: Sides) -> str:
     at, table, member = pointer(*mismatch.path.given), mismatch.table, mismatch.member
     if mismatch.what == "only given":
-        return f"{at}: only in the {given_side}"
+        return f"{at}: only in the {sides[0]}"
     if mismatch.what == "only stored":
         if table.identity is None:
-            return f"{pointer(*mismatch.path.stored)}: only in the {STORED}"
-        return f"{at}: only in the {STORED}: {table.identity.format(table.identity.read(mismatch.stored))}"
+            return f"{pointer(*mismatch.path.stored)}: only in the {sides[1]}"
+        return f"{at}: only in the {sides[1]}: {table.identity.format(table.identity.read(mismatch.stored))}"
     if mismatch.what == "order":
-        return f"{at}: in another order in the {STORED}"
+        return f"{at}: in another order in the {sides[1]}"
     ours, theirs = (table.wire(member, each) for each in (mismatch.given, mismatch.stored))
-    return f"{at}: {contrast(ours, theirs, (given_side, STORED))}"
+    return f"{at}: {contrast(ours, theirs, sides)}"

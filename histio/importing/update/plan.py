@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from histio.importing.row import Row
 from histio.importing.run import Values
-from histio.importing.update.compare import BY_CONTENT, STORED
-from histio.kinds.compare import contrast
+from histio.importing.update.compare import BY_CONTENT
+from histio.kinds.compare import Sides, contrast
 from histio.kinds.entry_order import order_names
 from histio.kinds.mapping import attribute
 from histio.kinds.match import find_misplaced
@@ -196,15 +196,15 @@ def _recorded(ledger: Ledger, objects: list[Any], places: list[int | None]) -> l
     return [None if place is None else getattr(objects[place], name) for place in places]
 
 
-def find_conflicts(update: RowUpdate, given_side: str, steps: Steps = ()) -> Iterator[str]:
-    """The reasons why *update* cannot be applied; *given_side* is what they call the document."""
+def find_conflicts(update: RowUpdate, sides: Sides, steps: Steps = ()) -> Iterator[str]:
+    """The reasons why *update* cannot be applied; *sides*: what they call the document and the database."""
     table = update.table
     for member in () if steps and may_change_key(table) else table.columns:
         if member in update.members and table.columns[member].primary_key:
             ours, theirs = (
                 table.wire(member, values.get(member)) for values in (update.given, update.stored)
             )
-            difference = contrast(ours, theirs, (given_side, STORED))
+            difference = contrast(ours, theirs, sides)
             yield f"{pointer(*steps, table.names[member])}: {difference}, and keys never change"
     for each in update.ledgers:
         at = (*steps, table.names[each.ledger.member])
@@ -212,7 +212,7 @@ def find_conflicts(update: RowUpdate, given_side: str, steps: Steps = ()) -> Ite
         if reason is not None:
             yield f"{pointer(*at)} cannot be put into that order: {reason}"
         for index, entry in each.kept():
-            yield from find_conflicts(entry, given_side, (*at, index) if each.ledger.many else at)
+            yield from find_conflicts(entry, sides, (*at, index) if each.ledger.many else at)
 
 
 @functools.cache

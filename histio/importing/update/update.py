@@ -141,7 +141,7 @@ class Updater:
             list(given),
             deferred=self._deferred,
             insert=update_by_unit_of_work(
-                self._habits, given, within, results, places, given_side=self._destination.given_side
+                self._habits, given, within, results, places, sides=self._destination.sides
             ),
             places=places,
         )
