@@ -105,6 +105,17 @@ def test_every_docstring_explains_the_same_options_and_errors(name):
 # --- binds ---------------------------------------------------------------------------------------------
 
 
+@in_a_loop
+async def test_the_report_of_an_update_has_its_changes(url):
+    async with connected(url) as engine:
+        history = AsyncHistory(engine)
+        await history.import_document(document(production_run(1)))
+        given = document(production_run(1, notes="new"))
+        report = await history.import_document(given, on_duplicate="update", dry_run=True)
+    [revision] = report.revisions
+    assert (revision.pointer, revision.stored, revision.given) == ("/notes", "Test batch", "new")
+
+
 @pytest.mark.slow
 @in_a_loop
 async def test_what_comes_in_goes_out_again_as_it_was(url):

@@ -197,7 +197,9 @@ def test_an_update_and_a_verification_see_the_instant(create):
     assert history.import_document(same, on_duplicate="verify").skipped == 1
     other = jobs(job(1, "2025-12-08T10:00:01Z"))
     [problem] = history.import_document(other, on_duplicate="verify").problems
-    assert '/started is "2025-12-08T10:00:01Z"' in str(problem).replace("'", '"')
+    assert '/started: document "2025-12-08T10:00:01Z", database "2025-12-08T10:00:00Z"' in str(
+        problem
+    ).replace("'", '"')
     assert history.import_document(other, on_duplicate="update").updated == 1
     assert next(history.iter_runs("job"))["started"] == "2025-12-08T10:00:01Z"
 
