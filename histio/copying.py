@@ -16,7 +16,8 @@ from sqlalchemy.engine import Connection
 from histio.bound import Bound
 from histio.database.dialects import is_one_file, share_tables
 from histio.errors import BindingError, NotConfiguredError
-from histio.exporting.execute import count_selected, export_pages
+from histio.exporting.catalog import ExportedCatalog, check_choice
+from histio.exporting.execute import count_selected, export_pages, with_catalog
 from histio.exporting.pages import export_texts
 from histio.exporting.selection import Selection, Where, select_kinds
 from histio.exporting.tally import ExportTally, OnUnreadable
@@ -25,10 +26,16 @@ from histio.files.decoding import decoder_for
 from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.counts import Tally
-from histio.importing.execute import ImportOptions, check_commits, check_receipt, import_runs
+from histio.importing.execute import (
+    ImportOptions,
+    check_catalog_option,
+    check_commits,
+    check_receipt,
+    import_runs,
+)
 from histio.importing.renames import Renames
 from histio.importing.row_counts import core_tables
-from histio.importing.run import OnDuplicate
+from histio.importing.run import OnCatalog, OnDuplicate
 from histio.kinds.gate import Gate
 from histio.kinds.table import Kind
 from histio.progress import Meter, Report
@@ -48,6 +55,8 @@ def copy(
     exact: bool = False,
     on_unreadable: OnUnreadable = "error",
     on_duplicate: OnDuplicate = "skip",
+    catalog: OnCatalog = "ignore",
+    whole_catalog: bool = False,
     atomic: bool = False,
     dry_run: bool = False,
     rename: Renames | None = None,
@@ -83,7 +92,12 @@ def copy(
         on_duplicate: What to do with a run whose UUID exists in *target*: ``skip``: leave it alone.
             ``error``: reject it. ``update``: overwrite it with the run of *source*. ``verify``: leave it
             alone if it has the same content, otherwise reject it with a ``conflict``.
-        atomic: Whether to write nothing if any run is rejected; the others are ``withheld``.
+        catalog: What to do with the rows of the catalog of *source*, such as recipes, that the runs name,
+            directly or through other rows. ``ignore``: do not copy them. ``create``: create those that
+            *target* lacks, before the runs. ``update``: also overwrite those that it has.
+        whole_catalog: Whether to copy all rows of the catalog, not only those that the runs name; *kinds* may
+            be empty then.
+        atomic: Whether to write nothing if a run or a catalog row is rejected; the others are ``withheld``.
         dry_run: Whether to do everything, constraints included, and then roll back.
         rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
         truncate_times: Whether to cut times to the digits of a second that the columns of *target* keep, with
@@ -109,13 +123,15 @@ def copy(
         NotConfiguredError: A history has no database.
         ReceiptError: *receipt* exists and is not a receipt, or that of another database.
         ValueError: *commit_every* is combined with *atomic*, *dry_run* or a target bound to a session,
-            *receipt* with *dry_run* or such a target; or *receipt* is not the path of a ``.jsonl`` file.
+            *receipt* with *dry_run* or such a target; *receipt* is not the path of a ``.jsonl`` file;
+            *whole_catalog* is combined with ``catalog="ignore"``; or a history has no catalog kinds.
         OSError: The rejects or the receipt cannot be written. The last rejects are written after the commit.
         sqlalchemy.exc.DBAPIError: No run is at fault, as after a lost connection. A note says which of the
             databases raised it.
     """
     options = ImportOptions(
         on_duplicate=on_duplicate,
+        catalog=catalog,
         atomic=atomic,
         dry_run=dry_run,
         rename=rename,
@@ -125,8 +141,18 @@ def copy(
     )
     exported = ExportTally(exact=exact, on_unreadable=on_unreadable)
     origin, destination = _bound(source, "source"), _bound(target, "target")
-    selection = select_kinds(origin, kinds, where, since=since, until=until, changed_since=changed_since)
-    chosen = _match_kinds(origin, destination, list(selection))
+    choice = _choose_catalog(origin, destination, catalog, whole=whole_catalog)
+    selection = select_kinds(
+        origin,
+        kinds,
+        where,
+        may_be_empty=whole_catalog,
+        since=since,
+        until=until,
+        changed_since=changed_since,
+    )
+    chosen = _match_kinds(origin, destination, list(selection), destination.kinds)
+    rows = [] if choice is None else _match_kinds(origin, destination, origin.catalog, destination.catalog)
     check_commits(destination, options, commit_every)
     check_receipt(destination, options, rejects)
     meter = Meter(progress)
@@ -135,19 +161,22 @@ def copy(
     with (
         _naming("source"),
         origin.database.reading(None) as connection,
+        with_catalog(connection, origin, selection, choice) as everything,
         _naming("target"),
-        open_rejects(rejects, origin.versions.current, [kind.name for kind in chosen]) as rejected,
+        open_rejects(
+            rejects, origin.versions.current, _names(chosen), _names(rows), versions=destination.versions
+        ) as rejected,
     ):
         _check_apart(connection, list(selection), destination, chosen)
-        imported = Tally(chosen, limit=KEPT, rejects=rejected)
+        imported = Tally(chosen, catalog=rows, limit=KEPT, rejects=rejected)
         with _naming("source"):
-            total = None if progress is None else count_selected(connection, selection)
+            total = None if progress is None else count_selected(connection, everything)
             if commit_every is not None and on_unreadable == "error":
-                _verify(connection, selection, exact=exact, meter=meter, total=total)
+                _verify(connection, everything, exact=exact, meter=meter, total=total)
         meter.begin("import", lambda: 0, total=total)
         is_current = origin.versions.current == destination.gate.version
         read = functools.partial(_decode, destination.gate, is_current=is_current)
-        with closing(_read(connection, selection, exported, imported, read)) as runs:
+        with closing(_read(connection, everything, exported, imported, read)) as runs:
             report = import_runs(
                 destination,
                 meter.count(runs),
@@ -155,6 +184,7 @@ def copy(
                 imported,
                 options,
                 commit_every=commit_every,
+                has_catalog=bool(rows),
                 sides=("source", "target"),
             )
     return replace(
@@ -181,8 +211,32 @@ def _bound(history: History, side: str) -> Bound:
     return history.bound
 
 
-def _match_kinds(origin: Bound, destination: Bound, kinds: Sequence[Kind]) -> list[Kind]:
-    """The kinds of *destination* that have the names of *kinds*, in their order.
+def _choose_catalog(
+    origin: Bound, destination: Bound, catalog: OnCatalog, *, whole: bool
+) -> ExportedCatalog | None:
+    """Which rows of the catalog are copied; None: none.
+
+    Raises:
+        ValueError: *catalog* has another value, or a history has no catalog kinds.
+    """
+    check_catalog_option(destination, catalog)
+    if catalog == "ignore":
+        if whole:
+            raise ValueError('whole_catalog needs catalog="create" or catalog="update"')
+        return None
+    choice: ExportedCatalog = "all" if whole else "used"
+    check_choice(origin, choice)
+    return choice
+
+
+def _names(kinds: Sequence[Kind]) -> list[str]:
+    return [kind.name for kind in kinds]
+
+
+def _match_kinds(
+    origin: Bound, destination: Bound, kinds: Sequence[Kind], among: Sequence[Kind]
+) -> list[Kind]:
+    """Those *among* the kinds of *destination* that have the names of *kinds*, in their order.
 
     Raises:
         BindingError: It lacks one, or cannot read the records of one.
@@ -190,10 +244,10 @@ def _match_kinds(origin: Bound, destination: Bound, kinds: Sequence[Kind]) -> li
     version, own = origin.versions.current, destination.versions
     if version != own.current and version not in own.upgrades:
         raise BindingError(f"source writes version {version} of the format, which target does not read")
-    by_name = {kind.name: kind for kind in destination.kinds}
+    by_name = {kind.name: kind for kind in among}
     for kind in kinds:
         if kind.name not in by_name:
-            raise BindingError(f"target has no kind {kind.name}: it has {', '.join(by_name)}")
+            raise BindingError(f"target has no kind {kind.name}: it has {', '.join(by_name) or 'none'}")
         is_as_written = version == own.current and not by_name[kind.name].is_hooked
         lacking = list(_compare(kind.table.schema, by_name[kind.name].table.schema, kind.name))
         if is_as_written and lacking:

@@ -387,7 +387,8 @@ def test_the_number_of_statements_depends_on_batches_only(pair, count_statements
 
 
 @pytest.mark.thorough
-def test_any_number_of_runs_is_copied_in_constant_memory(databases):
+def test_any_number_of_runs_is_copied_in_constant_memory(databases, tune):
+    tune(batch=100, page=100)
     source, target = History(stocked(databases("sqlite", 1))), History(stocked(databases("sqlite")))
     source.import_document(document(*map(production_run, range(2_500))))
     peaks = []

@@ -50,7 +50,7 @@ def export_document(
     tally = ExportTally(exact=exact)
     with (
         bound.database.reading(session) as connection,
-        _with_catalog(connection, bound, selection, catalog) as everything,
+        with_catalog(connection, bound, selection, catalog) as everything,
     ):
         for kind, filters in everything.items():
             document[kind.collection] = list(export_runs(connection, kind, filters, tally))
@@ -99,7 +99,7 @@ def export_file(
         with (
             target(path, compression=form.compression, overwrite=overwrite) as file,
             bound.database.reading(session) as connection,
-            _with_catalog(connection, bound, selection, catalog) as everything,
+            with_catalog(connection, bound, selection, catalog) as everything,
         ):
             total = None if progress is None else count_selected(connection, everything)
             meter.begin("export", lambda: file.stored, total=total)
@@ -123,7 +123,7 @@ def export_file(
     )
 
 
-def _with_catalog(
+def with_catalog(
     connection: Connection, bound: Bound, runs: Selection, catalog: ExportedCatalog | None
 ) -> AbstractContextManager[Selection]:
     """In this block: the *catalog* rows to export, then the *runs*."""

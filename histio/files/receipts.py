@@ -191,9 +191,10 @@ def reading_receipt(path: Path) -> Iterator[ReceiptReader]:
 
     Raises:
         ReceiptError: It is not a receipt.
+        BlockingIOError: Another process uses it.
         OSError: It cannot be read.
     """
-    with path.open("rb", buffering=_CHUNK) as file:
+    with path.open("rb", buffering=_CHUNK) as file, lock_or_fail(file, path):
         yield ReceiptReader(file)
 
 

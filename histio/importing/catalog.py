@@ -38,6 +38,7 @@ class CatalogImport(ExitStack):
         values: By attribute, what fills columns that the format leaves out.
         tally: Counts the outcome of every row.
         truncate_times: Whether to cut times to the digits of a second that their columns keep.
+        compare: Whether to compare each written row with what the database stores of it.
         sides: What messages call the side that the rows come from, and the database.
         receipt: Notes what is written; None: nothing does.
 
@@ -56,6 +57,7 @@ class CatalogImport(ExitStack):
         values: Constants,
         tally: Tally,
         truncate_times: bool,
+        compare: bool,
         sides: Sides,
         receipt: Receipt | None,
     ) -> None:
@@ -67,6 +69,7 @@ class CatalogImport(ExitStack):
         self._values = values
         self._tally = tally
         self._truncate_times = truncate_times
+        self._compare = compare
         self._sides = sides
         self._receipt = receipt
         self._is_taken = False
@@ -103,7 +106,7 @@ class CatalogImport(ExitStack):
             habits=habits,
             unit_of_work=self.unit_of_work,
             on_duplicate="update" if self._on_catalog == "update" else "skip",
-            compare=False,
+            compare=self._compare,
         )
         with self._tally.calling(functools.partial(note_keys, self.absent, destination.dependencies)):
             transaction.take(self._items, last=True)

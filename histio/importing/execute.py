@@ -257,7 +257,8 @@ def import_runs(
     parts = [items] if commit_every is None else split_items(items, commit_every)
     if rows is not None and commit_every is not None:  # the next part begins when the rows have been read
         parts = itertools.chain([iter(())], parts)
-    missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog)
+    is_copy = sides[0] == "source"
+    missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog, is_copy=is_copy)
     catalog: CatalogImport | None = None
     receipt: Receipt | None = None
     with Spool() as spool, ExitStack() as stack:
@@ -273,6 +274,7 @@ def import_runs(
                 values=values,
                 tally=tally,
                 truncate_times=options.truncate_times,
+                compare=options.compare,
                 sides=sides,
                 receipt=receipt,
             )

@@ -32,6 +32,7 @@ class MissingCatalog:
             missing yet, so nobody has looked.
         advice: What to do if the database has no catalog row at all that the runs may refer to; None: it has
             some, or nobody has looked.
+        is_copy: Whether the runs come from another database, not from a file.
     """
 
     kinds: Sequence[Kind]
@@ -41,6 +42,7 @@ class MissingCatalog:
     absent: Spool | None = None
     is_empty: bool | None = None
     advice: str | None = None
+    is_copy: bool = False
 
     def describe(self, connection: Connection, model: type[Any], sought: KeyValue) -> str | None:
         """What to do about the row of *model* with the key *sought*; None: nothing is known."""
@@ -65,6 +67,11 @@ class MissingCatalog:
         return connection.execute(statement).first() is not None
 
     def _advise(self) -> str | None:
+        if self.is_copy and self.absent is None:
+            return (
+                "The database has none of the rows that runs refer to: copy them too, with "
+                'catalog="create" (--create-catalog), or create them first.'
+            )
         if self.absent is None:
             return (
                 "The database has none of the rows that runs refer to, and the file has no catalog: export "

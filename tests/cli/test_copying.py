@@ -106,11 +106,21 @@ def test_rejected_runs_are_written_to_a_file(run, home):
     execute("branch", "DELETE FROM finished_goods")
     code, printed, _ = run(f"{FROM} {TO} --rejects rejects.jsonl")
     assert code == ExitCode.REJECTS
-    assert "Create the missing rows in the database that is copied to" in printed
+    assert "Copy again with --create-catalog to create the missing rows" in printed
     assert len((home / "rejects.jsonl").read_text().splitlines()) == 2
     code, _, errors = run(f"{FROM} {TO} --rejects rejects.jsonl")
     assert (code, "rejects.jsonl exists; --force replaces it" in errors) == (ExitCode.USAGE, True)
     assert run(f"{FROM} {TO} --kind assembly_run --rejects rejects.jsonl --force")[0] == ExitCode.BAD
+
+
+@pytest.mark.parametrize(("options", "recipes"), [("", 1), ("--whole-catalog", 2)])
+def test_a_database_without_a_catalog_gets_it(run, options, recipes):
+    execute("branch", "DELETE FROM finished_units")
+    execute("branch", "DELETE FROM recipes")
+    assert run(f"{FROM} {TO} --kind production_run")[0] == ExitCode.BAD
+    code, printed, _ = run(f"{FROM} {TO} --create-catalog {options} --json")
+    assert (code, json.loads(printed)["imported"]) == (ExitCode.DONE, 6)
+    assert json.loads(printed)["catalog"]["recipe"]["imported"] == recipes
 
 
 def test_unreadable_runs_can_be_left_out(run):
@@ -135,6 +145,7 @@ def test_unreadable_runs_can_be_left_out(run):
         (f"{FROM} {FROM.replace('from', 'to')}", 2, "source and target are one database"),
         (f"{FROM} {TO} --commit-every 5 --atomic", 2, "--commit-every cannot be combined"),
         (f"{FROM} {TO} --since 2025-02-01 --until 2025-01-01", 2, "--since is later than --until"),
+        (f"{FROM} {TO} --whole-catalog", 2, "--whole-catalog needs --create-catalog"),
         (f"{FROM} {TO} --kind batch", 2, "no such kind: batch"),
         (f"{FROM} {TO} --where recipe_slug=nothing", 2, "nothing"),
         (f"{FROM} --to postgresql://me:sesame@127.0.0.1:1/x", 4, "the database that is the target"),

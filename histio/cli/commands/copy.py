@@ -18,6 +18,7 @@ from histio.cli.imports import (
 )
 from histio.cli.options import (
     URL_VARIABLE,
+    catalog_options,
     filter_options,
     history_option,
     import_options,
@@ -26,9 +27,7 @@ from histio.cli.options import (
 )
 from histio.cli.progress import progress_bar
 
-_MISSING = (
-    "Create the missing rows in the database that is copied to, or copy again with --rename MEMBER:OLD=NEW."
-)
+_MISSING = "Copy again with --create-catalog to create the missing rows, or with --rename MEMBER:OLD=NEW."
 
 
 @click.command()
@@ -36,6 +35,10 @@ _MISSING = (
 @click.option("--to", "target_url", metavar="URL", help="The database to copy to.")
 @history_option
 @filter_options
+@catalog_options
+@click.option(
+    "--whole-catalog", is_flag=True, help="The catalog is all of its rows, not only what runs name."
+)
 @import_options
 @click.option("--force", is_flag=True, help="Replace an existing file of --rejects.")
 @quiet_option
@@ -47,6 +50,7 @@ def copy(
     *,
     kinds: tuple[str, ...],
     where: tuple[str, ...],
+    whole_catalog: bool,
     skip_unreadable: bool,
     rename: tuple[str, ...],
     force: bool,
@@ -64,6 +68,7 @@ def copy(
     \b
     Examples:
       histio copy --from sqlite:///bakery.db --to sqlite:///branch.db
+      histio copy --from sqlite:///bakery.db --to sqlite:///branch.db --create-catalog
       histio copy --from sqlite:///bakery.db --to sqlite:///branch.db --dry-run
       histio copy --to sqlite:///branch.db --since 2025-06-01
     """
@@ -74,6 +79,8 @@ def copy(
         )
     renames = parse_renames(rename)
     check_period(options["since"], options["until"])
+    if whole_catalog and options["catalog"] == "ignore":
+        raise click.UsageError("--whole-catalog needs --create-catalog or --update-catalog.")
     check_import_options(**options)
     check_new_files({"--rejects": options["rejects"]}, force=force)
     with (
@@ -86,6 +93,7 @@ def copy(
             source,
             target,
             **select_kinds(source, where, kinds),
+            whole_catalog=whole_catalog,
             on_unreadable="skip" if skip_unreadable else "error",
             rename=renames,
             progress=progress,
