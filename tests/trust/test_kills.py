@@ -19,7 +19,6 @@ from tests.support.receipts import result_of
 from tests.support.reports import rows, runs_by_uuid, stored
 from tests.support.victims import HISTORIES, Worker
 
-
 ALL = len(runs_by_uuid(NEW))
 
 
