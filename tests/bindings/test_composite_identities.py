@@ -833,3 +833,20 @@ def test_lists_name_several_members_as_tuples_do(engine):
     history = History(engine, Listed)
     assert outcomes(history.import_document(visits(visit(), visit("beta")))) == (2, 0, 0, 0)
     assert outcomes(history.import_document(visits(visit(), visit("beta")))) == (0, 0, 2, 0)
+
+
+def test_an_import_that_is_undone_leaves_everything_as_it_was(history, tmp_path):
+    receipt = tmp_path / "receipt.jsonl"
+    some = {name: rows[:2] if isinstance(rows, list) else rows for name, rows in EVERYTHING.items()}
+    history.import_document(some)
+    before = exported(history)
+    imported = history.import_document(EVERYTHING, receipt=receipt).imported
+    history.import_document(changed(base=None, trials=[]), on_duplicate="update", receipt=receipt)
+    history.import_document(
+        document(study("Acme", 1, trials=[trial("z", 1)], base=named("ée", 1))),
+        on_duplicate="update",
+        receipt=receipt,
+    )
+    report = history.undo(receipt)
+    assert (report.removed, report.restored, report.problems) == (imported, 1, ())
+    assert exported(history) == before

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -321,6 +322,11 @@ def timeless(value):
     return json.loads(json.dumps(value), object_hook=lambda each: without(each, "created_at", "updated_at"))
 
 
+def name_file(problem):
+    """A problem that compares a file, as a file and its document say it."""
+    return replace(problem, message=problem.message.replace(": document ", ": file "))
+
+
 def outcome(engine, import_, given, **options):
     """What an import of *given* reports, and the rows that are there after it."""
     with engine.connect() as connection:
@@ -330,7 +336,7 @@ def outcome(engine, import_, given, **options):
         rows = timeless([found[name] for name in KINDS])
         connection.rollback()
     told = report.to_dict() | {
-        "problems": [(below(problem), problem.index) for problem in report.problems],
+        "problems": [(below(name_file(problem)), problem.index) for problem in report.problems],
         "warnings": [(below(problem), problem.index) for problem in report.warnings],
         "renamed": [(each.old, each.new) for each in report.renamed],
     }
@@ -475,7 +481,14 @@ def test_a_document_means_what_every_json_parser_makes_of_it(shelf, text):
         (b"", "truncated", "the file is empty."),
         (b"  \n", "truncated", "line 2, column 1: the document is cut off"),
         (b"{}", "version", "/version: Missing data for required field."),
-        (b'{"version":"1.0"}', "schema", "Must have production_runs or assembly_runs."),
+        (
+            b'{"version":"1.0"}',
+            "schema",
+            (
+                "Must have ingredients or recipes or finished_units or finished_goods or products or "
+                "production_runs or assembly_runs."
+            ),
+        ),
         (b'{"version":"1.0","production_runs":null}', "schema", "/production_runs: Must be array"),
         (b'{"version":"1.0","production_runs":[],"production_runs":{}}', "schema", "Must be array"),
         (b'{"version":"1.0","production_runs":[],"more":[1]}', "schema", "/more: Unknown field."),

@@ -105,9 +105,10 @@ def test_imports_that_share_a_receipt_are_undone_together(engine, path):
 @both_ways
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.cells(2)
+@pytest.mark.turns
 def test_an_undone_import_of_a_host_leaves_its_tables_as_they_were(create, path, style, heard):
     metadata, kind, records, others = style(orm.declarative_base())
-    listen(kind.Meta.model, heard)
+    listen(kind.Meta.model, (*heard, *(name.replace("insert", "delete") for name in heard)))
     engine = create(metadata, *others)
     history, given = History(engine, kind), runs_of(*records)
     before, counted = text_of(history), rows_in(engine, metadata)
@@ -116,12 +117,17 @@ def test_an_undone_import_of_a_host_leaves_its_tables_as_they_were(create, path,
     assert (text_of(history), rows_in(engine, metadata)) == (before, counted)
 
 
+@both_ways
 @pytest.mark.parametrize("parent", [lambda n: None, lambda n: n % 20 + 1, lambda n: max(n - 1, 1)])
 @pytest.mark.cells(2)
-def test_runs_that_refer_to_each_other_are_removed_with_all_that_belongs_to_them(create, path, tune, parent):
+def test_runs_that_refer_to_each_other_are_removed_with_all_that_belongs_to_them(
+    create, path, tune, parent, heard
+):
     tune(batch=5, page=7)
     engine = create(shop.Base.metadata, *shop.catalog())
-    history = History(engine, shop.OrderSchema, values={"shop_id": 7})
+    maker = orm.sessionmaker(engine)
+    listen(maker, ("before_flush",) * len(heard))
+    history = History(maker, shop.OrderSchema, values={"shop_id": 7})
     history.import_document(shop.orders(shop.order(99)))
     before, counted = text_of(history), rows_in(engine, shop.Base.metadata)
     parents = {n: parent(n) for n in range(1, 21)}
@@ -550,6 +556,9 @@ def test_the_receipt_of_another_database_or_of_none_is_refused(engine, other_eng
     with pytest.raises(ReceiptError, match="another database"):
         History(other_engine).undo(path)
     assert rows(other_engine) == len(RUNS)
+    path.write_text(path.read_text("utf-8").replace('"version":"1.0"', '"version":"0.9"'))
+    with pytest.raises(ReceiptError, match=r"version 0\.9, not 1\.0"):
+        History(engine).undo(path)
     path.write_bytes(stream_of(NEW))
     with pytest.raises(ReceiptError, match="not a receipt"):
         History(engine).undo(path)

@@ -15,7 +15,8 @@ from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.row import Insert, Row
 from histio.importing.undo.references import Key, run_key
-from histio.importing.update.plan import get_entries
+from histio.importing.update.apply import detach
+from histio.importing.update.plan import Removal, get_entries
 from histio.kinds.mapping import attribute
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among, select_rows
 from histio.kinds.table import Kind, Ledger, Table
@@ -83,23 +84,28 @@ def _collections(table: Table) -> Iterator[Any]:
 def _delete_objects(session: orm.Session, table: Table, runs: Sequence[Any]) -> None:
     """Delete the objects of *runs* with their entries, the deepest first."""
     levels: dict[int, list[Any]] = defaultdict(list)
+    removals: dict[int, list[Removal]] = defaultdict(list)
     for run in runs:
-        for depth, entry in _objects(table, run, 0):
-            levels[depth].append(entry)
+        levels[0].append(run)
+        for depth, removal in _removals(table, run, 0):
+            levels[depth].append(removal.entry)
+            if not removal.ledger.owner_has_key:  # otherwise, its owner is deleted before
+                removals[depth].append(removal)
     for depth in sorted(levels, reverse=True):
-        for entry in levels[depth]:
-            if entry in session:
-                session.delete(entry)
+        detach(removals[depth])
+        for each in levels[depth]:
+            if each in session:  # a cascade may have deleted it
+                session.delete(each)
         session.flush()
 
 
-def _objects(table: Table, row: Any, depth: int) -> Iterator[tuple[int, Any]]:
-    """The object *row* and those of its entries, with the depth at which each is deleted."""
-    yield depth, row
+def _removals(table: Table, row: Any, depth: int) -> Iterator[tuple[int, Removal]]:
+    """The entries below the object *row*, with the depth at which each is deleted."""
     for ledger in table.ledgers:
-        step = -1 if ledger.owner_has_key else 1
+        below = depth + (-1 if ledger.owner_has_key else 1)
         for entry in get_entries(table, ledger, row):
-            yield from _objects(ledger.table, entry, depth + step)
+            yield below, Removal(ledger, row, entry)
+            yield from _removals(ledger.table, entry, below)
 
 
 def delete_in_bulk(kind: Kind, keys: Mapping[Row, Key]) -> Insert:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from histio.database.dialects import latest
 from histio.exporting.pages import read_known
 from histio.importing.receipt import digest
 from histio.importing.undo.notes import Line, Notes, Step
@@ -55,14 +56,17 @@ class Judge:
         self, kind: Kind, identities: Collection[Any], within: Mapping[sa.Column[Any], Any]
     ) -> dict[Any, list[Key]]:
         """Lock the runs with these *identities*; return their primary keys, by identity."""
-        model, own = kind.table.mapper.class_, kind.identity.sql(kind.table.mapper.class_)
         scope = [column == value for column, value in within.items()]
-        select = own.select(*run_key(kind)).where(own.among(identities), *scope)
+        core = kind.identity.sql()
+        rows = core.select().where(core.among(identities), *scope).order_by(*core.parts)
         # Related rows that hold a part of the identity are not locked, if the database can leave them out.
-        select = select.order_by(*own.parts).with_for_update(of=model if own.is_joined else None)
+        locked = kind.identity.columns[0].table if core.is_joined else None
+        self._connection.execute(rows.with_for_update(of=locked)).close()
+        own = kind.identity.sql(kind.table.mapper.class_)
+        select = own.select(*run_key(kind)).where(own.among(identities), *scope)
         found: dict[Any, list[Key]] = {}
         width, wanted = len(run_key(kind)), set(identities)
-        for row in self._connection.execute(select):
+        for row in self._connection.execute(latest(self._connection, select)):
             identity = kind.identity.normalize(kind.identity.join_parts(row[width:]))
             if identity in wanted:  # a collation may treat others as equal
                 found.setdefault(identity, []).append(tuple(row[:width]))

@@ -43,8 +43,12 @@ class Place:
             else [self.links.relation.remote[0].table]
         )
 
-    def select(self, core: sa.Table, names: Sequence[str]) -> tuple[sa.Select[Any], list[Any]]:
-        """A SELECT of the primary keys of the runs, joined to the rows of *core*; and columns of these."""
+    def select(self, core: sa.Table, names: Sequence[str]) -> tuple[sa.Select[Any], list[Any], Any]:
+        """A SELECT of the primary keys of the runs, joined to the rows of *core*.
+
+        Returns:
+            The SELECT, the columns of *core* with these *names*, and the entity of the records in the SELECT.
+        """
         run = self.kind.table.mapper.class_
         statement, entity = sa.select(*run_key(self.kind)).select_from(run), run
         for ledger in self.path:
@@ -58,7 +62,8 @@ class Place:
             else {each.name: each for each in core.columns if each in mapper.columns.values()}
         )
         if self.links is None and mapped.keys() >= set(names):
-            return statement, [getattr(entity, attribute(mapper, mapped[name]).key) for name in names]
+            columns = [getattr(entity, attribute(mapper, mapped[name]).key) for name in names]
+            return statement, columns, entity
         rows = sa.table(core.name, *map(sa.column, _names(core, names)), schema=core.schema).alias()
         pairs = (
             zip(mapper.primary_key, core.primary_key, strict=True)
@@ -66,7 +71,7 @@ class Place:
             else zip(self.links.relation.local, self.links.relation.remote, strict=True)
         )
         tied = [getattr(entity, attribute(mapper, own).key) == rows.c[other.name] for own, other in pairs]  # type: ignore[arg-type]
-        return statement.join(rows, sa.and_(*tied)), [rows.c[name] for name in names]
+        return statement.join(rows, sa.and_(*tied)), [rows.c[name] for name in names], entity
 
     def ties(self) -> Iterator[tuple[Collection[sa.Column[Any]], bool]]:
         """The columns that tie rows of a ledger or of links to their run, and whether all rows are of it."""
@@ -224,9 +229,10 @@ class References:
     def find(self, key: ForeignKey, kind: Kind, runs: Collection[Key]) -> Iterator[Referring]:
         """The rows that refer to *runs* of a kind by *key*; rows of no run of these kinds are counted."""
         for place in (each for each in self._places if each.kind is kind and key.target in each.core_tables):
-            statement, targets = place.select(key.target, key.target_names)
+            statement, targets, entity = place.select(key.target, key.target_names)
             statement = statement.where(is_among(run_key(kind), runs))
-            self._lock(statement, place)
+            if place.path:  # others may refer to these entries; the runs themselves are locked
+                self._connection.execute(statement.with_for_update(of=entity)).close()
             source = key.source.alias()
             tied = [
                 source.c[_named(source, name)] == other
@@ -241,17 +247,12 @@ class References:
                 target = tuple(row[:width])
                 yield Referring(target, tuple(row[width:])) if own else Referring(target, (), row[width])
 
-    def _lock(self, statement: sa.Select[Any], place: Place) -> None:
-        """Lock the entries that others may refer to; the runs themselves are locked."""
-        if place.path:
-            self._connection.execute(statement.with_for_update()).close()
-
     def find_owners(self, key: ForeignKey, rows: Collection[Key]) -> dict[Key, list[tuple[Kind, Key]]]:
         """The runs that rows with *key* belong to, by the key of the row: their kind and primary key."""
         owners: dict[Key, list[tuple[Kind, Key]]] = {}
         names = [column.name for column in source_key(key.source)]
         for place in (each for each in self._places if key.source in each.core_tables):
-            statement, own = place.select(key.source, names)  # type: ignore[arg-type]
+            statement, own, _ = place.select(key.source, names)  # type: ignore[arg-type]
             found = latest(self._connection, statement.add_columns(*own).where(is_among(own, rows)))
             width = len(run_key(place.kind))
             for row in self._connection.execute(found):

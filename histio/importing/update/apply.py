@@ -160,7 +160,7 @@ class _UpdateWriter(ObjectWriter):
         for depth, removal in removals:
             levels[depth].append(removal)
         for depth in sorted(levels, reverse=True):
-            _detach(levels[depth])
+            detach(levels[depth])
             for removal in levels[depth]:
                 self._session.delete(removal.entry)
             self._session.flush()
@@ -269,7 +269,7 @@ def _expected_row(update: RowUpdate) -> Row:
     return Row({}, tuple(ledgers), tuple(links))
 
 
-def _detach(removals: Sequence[Removal]) -> None:
+def detach(removals: Sequence[Removal]) -> None:
     """Take entries out of their owners' relationships, without events for the host."""
     lists: dict[int, tuple[Any, set[int]]] = {}
     for removal in removals:
