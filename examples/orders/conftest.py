@@ -15,15 +15,15 @@ from shop.stock import catalog, sell
 
 @pytest.fixture
 def open_shop(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
-    """Opens shops with the same catalog, each with a database of its own and as many orders as asked for."""
+    """Opens shops with the same catalog or none, each with a database and as many orders as asked for."""
     opened: list[Flask] = []
 
-    def open_shop(name: str, *, orders: int = 0) -> Flask:
+    def open_shop(name: str, *, orders: int = 0, empty: bool = False) -> Flask:
         app = create_app(TESTING=True, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/{name}.db")
         opened.append(app)
         with app.app_context():
             db.create_all()
-            db.session.add_all(catalog())
+            db.session.add_all([] if empty else catalog())
             sell(db.session, orders)
             db.session.commit()
         return app

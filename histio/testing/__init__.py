@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
 from histio.history import History
-from histio.testing.cases import CASES, Case
+from histio.testing.cases import CASES, CATALOG_CASES, Case
 from histio.testing.claims import need_hypothesis
 from histio.testing.scene import MakeRuns
 
@@ -46,7 +46,8 @@ def cases(history: History, *, make_runs: MakeRuns) -> list[Case]:
     """
     if not isinstance(history, History):
         raise TypeError(f"testing needs a History of the same kinds, not {type(history).__name__}")
-    return [Case(sentence, check, history, make_runs) for sentence, check in CASES.items()]
+    checks = {**CASES, **(CATALOG_CASES if history.catalog else {})}
+    return [Case(sentence, check, history, make_runs) for sentence, check in checks.items()]
 
 
 def check_host(history: History, *, make_runs: MakeRuns) -> list[str]:
@@ -70,7 +71,7 @@ def check_host(history: History, *, make_runs: MakeRuns) -> list[str]:
 
 
 def documents(
-    history: History, *, slugs: Mapping[str, Sequence[Any]] | None = None
+    history: History, *, slugs: Mapping[str, Sequence[Any]] | None = None, catalog: bool = False
 ) -> SearchStrategy[dict[str, Any]]:
     """A Hypothesis strategy of valid documents of the history's kinds.
 
@@ -80,6 +81,7 @@ def documents(
     Args:
         history: A history with the kinds; its database is not used.
         slugs: By the name of a member in a record, values to draw from, so that references resolve.
+        catalog: Whether documents may have catalog rows.
 
     Raises:
         ImportError: Hypothesis is not installed.
@@ -89,7 +91,7 @@ def documents(
     need_hypothesis()
     from histio.testing import strategies  # noqa: PLC0415 - the rest of the kit works without Hypothesis
 
-    return strategies.documents(history, slugs=slugs or {})
+    return strategies.documents(history, slugs=slugs or {}, catalog=catalog)
 
 
 def near_documents(

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from histio.history import History
 from histio.kinds.accounting import accounts
 from histio.testing.claims import FEW, skip
-from histio.testing.scene import MakeRuns, kinds_of, scene
+from histio.testing.scene import MakeRuns, all_kinds_of, scene
 
 
 def whole_account(history: History, make_runs: MakeRuns) -> None:
@@ -25,7 +25,7 @@ def whole_account(history: History, make_runs: MakeRuns) -> None:
     skip(
         [
             f"{'.'.join(account.path)}: {item.name} is left out by {item.why}"
-            for account in accounts(history.bound.kinds, values=history.bound.values)
+            for account in accounts(history.bound.all_kinds, values=history.bound.values)
             for item in account.items
             if item.status in ("excluded", "ignored")
         ]
@@ -35,7 +35,7 @@ def whole_account(history: History, make_runs: MakeRuns) -> None:
 def _unmapped(history: History, connection: Connection) -> Iterator[str]:
     inspector = sa.inspect(connection)
     cores = dict.fromkeys(
-        core for kind in kinds_of(history) for table in kind.table.all() for core in table.core_tables
+        core for kind in all_kinds_of(history) for table in kind.table.all() for core in table.core_tables
     )
     for core in cores:
         known, schema = {column.name for column in core.columns}, connection.schema_for_object(core)

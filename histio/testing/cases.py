@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from histio.history import History
 from histio.testing.account import whole_account
+from histio.testing.catalog import catalog_round_trip
 from histio.testing.references import unknown_references
 from histio.testing.runs import different_runs, importing_again, round_trip
 from histio.testing.scene import MakeRuns
@@ -51,3 +52,8 @@ CASES: Mapping[str, Check] = {
     "the JSON Schema is valid and closed, and accepts exports": published_schema,
     "the JSON Schema and the marshmallow schemas give the same verdict": same_verdict,
 }
+
+CATALOG_CASES: Mapping[str, Check] = {
+    "a database without the catalog rows of runs gets them from a document": catalog_round_trip,
+}
+"""Further cases for a history with a catalog."""

@@ -25,11 +25,13 @@ def demand(condition: object, text: str, details: Iterable[str] = ()) -> None:
 
 
 def demand_whole(report: ImportReport, document: Document) -> None:
-    """Raise AssertionError unless everything in *document* was imported."""
-    runs = sum(len(each) for each in document.values() if isinstance(each, list))
+    """Raise AssertionError unless all runs and catalog rows in *document* were imported."""
+    rows = sum(len(each) for each in document.values() if isinstance(each, list))
+    what = "runs and catalog rows" if report.catalog else "runs"
+    imported = report.imported + sum(counts.imported for counts in report.catalog.values())
     demand(
-        report.imported == runs and not report.problems,
-        f"Of {runs} runs that were exported and deleted, {report.imported} could be imported "
+        imported == rows and not report.problems,
+        f"Of {rows} {what} that were exported and deleted, {imported} could be imported "
         f"({report.skipped} skipped, {report.rejected} rejected).",
         tuple(map(str, report.problems)),
     )

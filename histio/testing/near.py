@@ -229,7 +229,7 @@ def first_near_document(
     """The first *fault* in documents that are nearly *exported*, or nearly what the fields allow."""
     near = _near(st.just(exported), history)
     with contextlib.suppress(TypeError):  # only the host knows the values of a field
-        near |= near_documents(history, slugs={})
+        near |= _near(documents(history, slugs={}, catalog=True), history)
     found: list[str] = []
 
     @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -80,7 +80,7 @@ def round_trip(history: History, make_runs: MakeRuns) -> None:
         stage.clear()
         demand_whole(stage.run(first), first)
         again = stage.export()
-        changed = list(_changes(stage, first, again))
+        changed = list(find_changes(stage, first, again))
         demand(
             json.dumps(again) == json.dumps(first),
             "Runs have changed after an export, a deletion and an import. Check how these "
@@ -89,7 +89,8 @@ def round_trip(history: History, make_runs: MakeRuns) -> None:
         )
 
 
-def _changes(stage: Scene, first: Document, again: Document) -> Iterator[str]:
+def find_changes(stage: Scene, first: Document, again: Document) -> Iterator[str]:
+    """What differs between two exports of the same rows."""
     before, after = (
         {steps: (table, record) for table, steps, record in stage.records_in(document)}
         for document in (first, again)

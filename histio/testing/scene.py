@@ -7,10 +7,10 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -41,6 +41,11 @@ def kinds_of(history: History) -> list[Kind]:
     return list(history.bound.kinds)
 
 
+def all_kinds_of(history: History) -> list[Kind]:
+    """The catalog kinds and the kinds of run of *history*, in the order of their lists in a document."""
+    return list(history.bound.all_kinds)
+
+
 def at(document: Any, steps: Steps) -> Any:
     """Return the value at *steps* of *document*."""
     for step in steps:
@@ -69,13 +74,13 @@ class Scene:
         """The kinds of the history."""
         return kinds_of(self.history)
 
-    def export(self, kind: Kind | None = None) -> Document:
+    def export(self, kind: Kind | None = None, *, catalog: Literal["used", "all"] | None = None) -> Document:
         """Export the runs, of one *kind* or of all; the document has been through JSON text."""
         chosen = self.kinds if kind is None else [kind]
-        where = {each.name: self._is_own_run(each) for each in chosen}
+        where = {each.name: _is_among(each, self.identities[each.name]) for each in chosen}
         try:
             document = self.history.export_document(
-                kinds=list(where), where=where, exported_at=_MOMENT, session=self.session
+                kinds=list(where), where=where, catalog=catalog, exported_at=_MOMENT, session=self.session
             )
         except ExportError as error:
             raise AssertionError(f"The runs of make_runs cannot be exported: {error}") from error
@@ -89,46 +94,44 @@ class Scene:
         return self.history.import_document(document, session=self.session, **options)
 
     def runs_in(self, document: Document) -> Iterator[tuple[Kind, int, Any]]:
-        """Kind, index and record of each run of *document*."""
-        for kind in self.kinds:
+        """Kind, index and record of each catalog row and run of *document*."""
+        for kind in all_kinds_of(self.history):
             for place, record in enumerate(document.get(kind.collection, ())):
                 yield kind, place, record
 
     def records_in(self, document: Document) -> Iterator[tuple[Table, Steps, Any]]:
-        """Table, steps and record of each run and each ledger entry of *document*."""
+        """Table, steps and record of each catalog row, run and ledger entry of *document*."""
         for kind, place, record in self.runs_in(document):
             for table, entry, steps in walk_record(kind.table, record, kind.collection, place):
                 yield table, steps, entry
 
-    def _is_own_run(self, kind: Kind) -> sa.ColumnElement[bool]:
-        """A condition for the runs that make_runs has added."""
-        there = aliased(kind.table.mapper.class_)
-        own = kind.identity.sql(there)
-        names = [kind.table.mapper.get_property_by_column(each).key for each in kind.table.mapper.primary_key]
-        keys = sa.select(*(getattr(there, name) for name in names))
-        own_keys = own.join(keys).where(own.among(self.identities[kind.name]))
-        return sa.tuple_(*(getattr(kind.table.mapper.class_, name) for name in names)).in_(own_keys)
+    def clear(self, *, whole_catalog: bool = False) -> None:
+        """Delete the runs that make_runs has added, with ledgers and associations before their owners.
 
-    def clear(self) -> None:
-        """Delete the runs that make_runs has added, with ledgers and associations before their owners."""
+        Args:
+            whole_catalog: Whether to delete all rows of the catalog kinds, too.
+        """
+        criteria = {kind: _is_among(kind, self.identities[kind.name]) for kind in self.kinds}
+        if whole_catalog:
+            criteria |= dict.fromkeys(self.history.bound.catalog, sa.true())
         doomed: dict[sa.Table, list[sa.ColumnElement[bool]]] = {}
-        for kind in self.kinds:
-            self._doom(doomed, kind.table, self._is_own_run(kind))
-        blanks = list(self._blanks())
+        for kind, criterion in criteria.items():
+            self._doom(doomed, kind.table, criterion)
+        blanks = list(self._blanks(criteria))
         columns = {column for reference, _ in blanks for column in reference.relation.local}
         ordered = sa.schema.sort_tables(doomed, skip_fn=lambda key: key.parent in columns)
         deferred = [] if all(blank.is_null for _, blank in blanks) else list(doomed)
         with deferring(self.connection, deferred):
             for table in reversed(ordered):
-                for criterion in doomed[table]:
-                    self.connection.execute(sa.delete(table).where(criterion))
+                for each in doomed[table]:
+                    self.connection.execute(sa.delete(table).where(each))
 
-    def _blanks(self) -> Iterator[tuple[Reference, Blank]]:
-        """References between runs that can be released; those that are nullable are set to null.
+    def _blanks(self, criteria: Mapping[Kind, sa.ColumnElement[bool]]) -> Iterator[tuple[Reference, Blank]]:
+        """References between doomed rows that can be released; those that are nullable are set to null.
 
-        Not every database can delete runs that refer to each other in one statement.
+        Not every database can delete rows that refer to each other in one statement.
         """
-        for kind, other in itertools.product(self.kinds, self.kinds):
+        for kind, other in itertools.product(criteria, criteria):
             for table, reference in kind.refers_to(other):
                 if table is not kind.table or not isinstance(reference, Reference):
                     continue
@@ -139,7 +142,7 @@ class Scene:
                         each: None for each in reference.relation.local if each.nullable
                     }
                     if nulls:
-                        released = sa.update(table.rows).where(self._is_own_run(kind))
+                        released = sa.update(table.rows).where(criteria[kind])
                         self.connection.execute(released.values(nulls))
 
     def _doom(
@@ -232,6 +235,16 @@ def scene(history: History, make_runs: MakeRuns, count: int) -> Iterator[Scene]:
             there = set(before[kind.name])
             identities[kind.name] = [each for each in _identities(connection, kind) if each not in there]
         yield Scene(history, session, connection, identities)
+
+
+def _is_among(kind: Kind, identities: Collection[Any]) -> sa.ColumnElement[bool]:
+    """A condition for the rows of *kind* with these *identities*."""
+    there = aliased(kind.table.mapper.class_)
+    own = kind.identity.sql(there)
+    names = [kind.table.mapper.get_property_by_column(each).key for each in kind.table.mapper.primary_key]
+    keys = sa.select(*(getattr(there, name) for name in names))
+    own_keys = own.join(keys).where(own.among(identities))
+    return sa.tuple_(*(getattr(kind.table.mapper.class_, name) for name in names)).in_(own_keys)
 
 
 def _identities(connection: Connection, kind: Kind) -> list[Any]:

@@ -13,16 +13,16 @@ from histio.kinds.fields import SlugList, UtcTimestamp
 from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
 from histio.records import RecordSchema
-from histio.testing.scene import Document, kinds_of
+from histio.testing.scene import Document, all_kinds_of, kinds_of
 from histio.testing.values import Values, values_of
 from histio.wire import is_list, nested_in, wire_name
 
 Slugs: TypeAlias = Mapping[str, Sequence[Any]]
 
 
-def documents(history: History, *, slugs: Slugs) -> st.SearchStrategy[Document]:
+def documents(history: History, *, slugs: Slugs, catalog: bool = False) -> st.SearchStrategy[Document]:
     """The strategy that `histio.testing.documents` returns."""
-    kinds = kinds_of(history)
+    kinds = all_kinds_of(history) if catalog else kinds_of(history)
     names = {name for kind in kinds for table in kind.table.all() for name in table.names.values()}
     if not names.issuperset(slugs):
         raise ValueError(f"slugs: these kinds have no member {', '.join(sorted({*slugs} - names))}")

@@ -15,7 +15,7 @@ from histio.kinds.walk import Steps
 from histio.pointer import pointer
 from histio.records import RecordSchema
 from histio.testing.claims import FEW, demand, field_at, need_hypothesis
-from histio.testing.scene import Document, MakeRuns, kinds_of, scene
+from histio.testing.scene import Document, MakeRuns, all_kinds_of, scene
 from histio.wire import JsonSchema, WireField, faults_in, quote
 
 # Validators that go into the JSON Schema.
@@ -40,7 +40,7 @@ def published_schema(history: History, make_runs: MakeRuns) -> None:
         tuple(unsealed),
     )
     with scene(history, make_runs, FEW) as stage:
-        _demand_valid(schema, stage.export())
+        _demand_valid(schema, stage.export(catalog="all" if history.catalog else None))
 
 
 def _demand_valid(schema: JsonSchema, document: Document) -> None:
@@ -56,7 +56,7 @@ def open_objects(history: History, schema: JsonSchema) -> Iterator[str]:
     """Pointers to the rules of *schema* that accept any member, other than those of Dict fields."""
     free = {
         table.names[member]
-        for kind in kinds_of(history)
+        for kind in all_kinds_of(history)
         for table in kind.table.all()
         for member, field in table.fields.items()
         if isinstance(getattr(field, "inner", field), fields.Dict) and "json_schema" not in field.metadata
@@ -87,11 +87,11 @@ def same_verdict(history: History, make_runs: MakeRuns) -> None:
     from histio.testing.near import first_near_document  # noqa: PLC0415 - it needs Hypothesis
 
     with scene(history, make_runs, FEW) as stage:
-        exported = stage.export()
+        exported = stage.export(catalog="used" if history.catalog else None)
     definitions = history.json_schema()["$defs"]
     validators = {
         kind: Draft202012Validator({"$ref": f"#/$defs/{kind.name}", "$defs": definitions})
-        for kind in kinds_of(history)
+        for kind in all_kinds_of(history)
     }
 
     def fault(document: Document) -> str | None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from marshmallow.fields import Nested
+from sqlalchemy.orm import Session
 
 import histio
 from histio import AsyncHistory, BindingError, History
+from histio.tuning import tuned
 from tests.support import kitchen
+from tests.support.databases import DIALECTS
 from tests.support.kitchen import CATALOG, BatchSchema
+
+MOMENT = dt.datetime(2025, 12, 10, tzinfo=dt.UTC)
 
 
 def catalog_of(*replacements, without=()):
@@ -219,3 +226,25 @@ def test_an_explanation_has_the_paths_of_catalog_kinds(sqlite_of):
         *("category, export", "category, import", "size, export", "size, import"),
         *("oven, export", "oven, import", "batch, export", "batch, import"),
     ]
+
+
+@pytest.mark.parametrize("full_path_only", [False, True], ids=["either path", "full path"])
+def test_a_catalog_of_every_sort_goes_through_all_databases(databases, full_path_only):
+    places = [*((dialect, 0) for dialect in DIALECTS), ("sqlite", 1)]
+    engines = [databases.of_host(dialect)(kitchen.Base.metadata, number=place) for dialect, place in places]
+    with Session(engines[0]) as session:
+        kitchen.make_batches(session, 3)
+        session.commit()
+    first, *others = [History(each, BatchSchema, catalog=CATALOG) for each in engines]
+    with tuned(full_path_only=full_path_only):
+        documents = {
+            each: first.export_document(catalog=each, exported_at=MOMENT) for each in ("used", "all")
+        }
+        for history in others:
+            for chosen, created in (("used", 13), ("all", 4)):
+                report = history.import_document(documents[chosen], catalog="create")
+                assert (report.problems, report.warnings) == ((), ())
+                assert sum(counts.imported for counts in report.catalog.values()) == created
+                assert history.export_document(catalog=chosen, exported_at=MOMENT) == documents[chosen]
+            report = history.import_document(documents["all"], catalog="create")
+            assert {counts.imported for counts in (*report.catalog.values(), *report.by_kind.values())} == {0}

@@ -115,6 +115,46 @@ def move_by_scaffold(host: Host, source: Stop, new_database: Callable[[str], str
     return see(host, url)
 
 
+def move_with_catalog(
+    host: Host, source: Stop, new_database: Callable[[str], str], *models: type[Any], **options: Any
+) -> Iterator[tuple[str, str]]:
+    """Move the runs of *models* along the `ROUTE`, with the rows that they refer to as their catalog.
+
+    The targets are new databases of the application, which have nothing that it does not make by itself. The
+    binding is the unedited one that histio scaffolds of *models*.
+
+    Args:
+        host: The application.
+        source: Where the journey begins.
+        new_database: Makes empty databases.
+        models: The models of the runs.
+        options: Of every import, over those of the host.
+
+    Yields:
+        For each target, its dialect, and what the application's own clients see there, as JSON.
+    """
+    binding = types.ModuleType("binding")
+    exec(compile(scaffold(*models), "binding", "exec"), vars(binding))
+    with ExitStack() as open_engines:
+        here = History.from_bound(binding.history.bound.on(source.engine))
+        document = here.export_document(catalog="used", exported_at=MOMENT)
+        for dialect in ROUTE[1:]:
+            url = new_database(dialect)
+            engine = host.create(url)
+            open_engines.callback(engine.dispose)
+            there = History.from_bound(binding.history.bound.on(engine))
+            report = there.import_document(document, **{"catalog": "create", **host.options, **options})
+            assert report.problems == ()
+            moved = there.export_document(catalog="used", exported_at=MOMENT)
+            assert whole_seconds(json.dumps(moved)) == whole_seconds(json.dumps(document))
+            again = there.import_document(moved, catalog="create")
+            assert [counts.imported for counts in (*again.catalog.values(), *again.by_kind.values())] == [
+                0
+            ] * (len(there.catalog) + len(there.kinds))
+            document = moved
+            yield dialect, see(host, url)
+
+
 def see(host: Host, url: str) -> str:
     """What the application's own clients see of the database at *url*, as JSON."""
     return json.dumps(host.seen(url), default=str, indent=1, sort_keys=True)

@@ -15,7 +15,7 @@ from marshmallow.fields import Nested
 
 import histio
 from histio import Slug, SlugList, Text, testing
-from tests.hosts.journey import Host, move_by_scaffold, need, see, travel, whole_seconds
+from tests.hosts.journey import Host, move_by_scaffold, move_with_catalog, need, see, travel, whole_seconds
 
 need("flask_appbuilder.security.sqla.models", "flask_sqlalchemy")
 
@@ -256,6 +256,12 @@ def test_the_binding_keeps_what_histio_promises(stops):
 def test_what_histio_scaffolds_moves_everything(stops, new_database):
     models = (Permission, ViewMenu, PermissionView, Role, Group, User, RegisterUser)
     assert move_by_scaffold(HOST, stops[0], new_database, *models) == see(HOST, stops[0].url)
+
+
+def test_users_take_their_roles_groups_and_permissions_along(stops, new_database):
+    options = {"catalog": "update"}  # a new application has roles of its own
+    for _, there in move_with_catalog(HOST, stops[0], new_database, User, RegisterUser, **options):
+        assert whole_seconds(there) == whole_seconds(stops[0].seen)
 
 
 def test_the_application_goes_on_where_the_history_arrived(stops):

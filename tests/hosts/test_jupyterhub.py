@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import json
 from contextlib import contextmanager
 
 import pytest
@@ -16,7 +17,7 @@ from marshmallow.fields import Nested
 
 import histio
 from histio import Slug, SlugList, testing
-from tests.hosts.journey import Host, move_by_scaffold, need, see, travel, whole_seconds
+from tests.hosts.journey import Host, move_by_scaffold, move_with_catalog, need, see, travel, whole_seconds
 
 need("jupyterhub.orm", "jupyterhub.oauth.provider")
 
@@ -321,6 +322,18 @@ def test_the_binding_keeps_what_histio_promises(stops):
 def test_what_histio_scaffolds_moves_everything(stops, new_database):
     models = (orm.OAuthClient, orm.Role, orm.Service, orm.User, orm.Group)
     assert move_by_scaffold(HOST, stops[0], new_database, *models) == see(HOST, stops[0].url)
+
+
+def used(text):
+    """What users see, without the roles that nobody has: they stay where they are."""
+    found = json.loads(whole_seconds(text))
+    return found | {"roles": [role for role in found["roles"] if role[0] == "teacher"]}
+
+
+def test_users_and_services_take_their_roles_along(stops, new_database):
+    models = (orm.OAuthClient, orm.Service, orm.User, orm.Group)
+    for _, there in move_with_catalog(HOST, stops[0], new_database, *models):
+        assert used(there) == used(stops[0].seen)
 
 
 def test_jupyterhub_goes_on_where_the_history_arrived(stops):

@@ -8,6 +8,7 @@ imports update it.
 from __future__ import annotations
 
 import itertools
+import json
 import uuid
 
 import pytest
@@ -15,7 +16,7 @@ from marshmallow.fields import Nested
 
 import histio
 from histio import Epoch, Integer, Slug, Text, testing
-from tests.hosts.journey import Host, move_by_scaffold, need, travel
+from tests.hosts.journey import Host, move_by_scaffold, move_with_catalog, need, travel
 
 need("mlflow.store.tracking.sqlalchemy_store", "mlflow.entities")
 
@@ -282,6 +283,26 @@ def test_what_histio_scaffolds_moves_everything(stops, new_database):
     runs = (models.SqlExperiment, models.SqlRun, models.SqlLoggedModel)
     inputs = (models.SqlDataset, models.SqlInput, models.SqlInputTag)
     move_by_scaffold(HOST, stops[0], new_database, *runs, *inputs)
+
+
+def without_numbers(found):
+    return {name: value for name, value in found.items() if name != "experiment_id"}
+
+
+def used(text):
+    """What clients see of experiments with runs. By their names, which a scaffold takes for their keys, they
+    get new numbers.
+    """
+    found = json.loads(text, object_hook=without_numbers)
+    with_runs = (each for each in found if each["runs"])
+    return json.dumps(sorted(with_runs, key=lambda each: each["experiment"]["name"]))
+
+
+def test_runs_and_models_take_their_experiments_along(stops, new_database):
+    runs = (models.SqlRun, models.SqlLoggedModel)
+    inputs = (models.SqlDataset, models.SqlInput, models.SqlInputTag)
+    for _, there in move_with_catalog(HOST, stops[0], new_database, *runs, *inputs):
+        assert used(there) == used(stops[0].seen)
 
 
 def test_mlflow_goes_on_where_the_history_arrived(stops):

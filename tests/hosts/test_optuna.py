@@ -15,7 +15,7 @@ from marshmallow.fields import Nested
 
 import histio
 from histio import Choice, Integer, Slug, Text, UtcTimestamp, testing
-from tests.hosts.journey import Host, move_by_scaffold, need, see, travel, whole_seconds
+from tests.hosts.journey import Host, move_by_scaffold, move_with_catalog, need, see, travel, whole_seconds
 
 need("optuna.storages._rdb.models", "optuna.storages._rdb.storage")
 
@@ -240,6 +240,11 @@ def test_what_histio_scaffolds_moves_everything(stops, new_database):
     assert move_by_scaffold(HOST, stops[0], new_database, models.StudyModel, models.TrialModel) == see(
         HOST, stops[0].url
     )
+
+
+def test_trials_take_their_studies_along(stops, new_database):
+    for _, there in move_with_catalog(HOST, stops[0], new_database, models.TrialModel):
+        assert whole_seconds(there) == whole_seconds(stops[0].seen)
 
 
 def test_optuna_goes_on_where_the_history_arrived(stops):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import functools
 
 import pytest
@@ -372,3 +374,137 @@ def test_a_row_that_exists_is_not_blamed_for_another_key_of_it_in_the_file(creat
         )
     assert history.check(other, catalog="update") == []
     assert outcomes(history.import_document(other, catalog="update")) == (1, 0, 0)
+
+
+@pytest.mark.turns
+def test_renames_reach_the_keys_of_rows_whatever_their_fields_are(create):
+    history = on(create(Base.metadata))
+    rename = {"oven_code": {"O-1": "O-9"}, "ingredient_sku": {"F-1": "F-9"}}
+    report = history.import_document(KITCHEN, catalog="create", rename=rename)
+    assert (outcomes(report), report.problems) == ((1, 0, 0), ())
+    assert [(use.pointer, use.new) for use in report.renamed] == [
+        ("/ingredients/0/sku", "F-9"),
+        ("/ovens/0/code", "O-9"),
+        ("/batches/0/oven_code", "O-9"),
+        ("/batches/0/uses/0/ingredient_sku", "F-9"),
+    ]
+    assert history.check(KITCHEN, catalog="create", rename=rename) == []
+    [batch] = history.export_document()["batches"]
+    assert (batch["oven_code"], batch["uses"][0]["ingredient_sku"]) == ("O-9", "F-9")
+
+
+# --- rows that a UUID identifies ------------------------------------------------------------------------
+
+
+class TagBase(orm.DeclarativeBase):
+    pass
+
+
+class Tag(TagBase):
+    __tablename__ = "tags"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    etag: Mapped[str] = mapped_column(sa.String(36))
+    text: Mapped[str] = mapped_column(sa.String(20))
+
+
+class Post(TagBase):
+    __tablename__ = "posts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    tag_id: Mapped[int] = mapped_column(sa.ForeignKey("tags.id"))
+    tag: Mapped[Tag] = relationship()
+
+
+class TagSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Tag, "tag", "tags", "uuid"
+
+    uuid = histio.RunUUID(required=True)
+    etag = histio.RunUUID(required=True)
+
+
+class PostSchema(histio.AutoRunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Post, "post", "posts", None
+
+    tag = histio.RunRef("tag")
+
+
+def test_rows_that_a_uuid_identifies_take_the_fast_path_and_keep_their_other_uuids(create, caplog):
+    engine = create(TagBase.metadata)
+    history = History(engine, PostSchema, catalog=(TagSchema,))
+    tags = [{"uuid": number(n), "etag": number(100 + n), "text": "new"} for n in range(3)]
+    posts = [{"uuid": number(10 + n), "tag": number(n)} for n in range(4)]
+    given = {"version": "1.0", "tags": tags, "posts": posts}
+    caplog.set_level("DEBUG", "histio")
+    report = history.import_document(given, catalog="create")
+    assert (outcomes(report), report.catalog["tag"]) == ((3, 0, 1), Counts(imported=3))
+    assert "3 of 3 new runs take the full path" not in caplog.messages
+    changed = [
+        tag | {"etag": number(7), "text": text} for tag, text in zip(tags, ("new", "old", "new"), strict=True)
+    ]
+    report = history.import_document(given | {"tags": changed}, catalog="update")
+    assert report.catalog["tag"] == Counts(updated=1, skipped=2)
+    with Session(engine) as session:
+        stored = session.execute(sa.select(Tag.etag, Tag.text).order_by(Tag.id)).all()
+    assert list(map(tuple, stored)) == [(number(100), "new"), (number(101), "old"), (number(102), "new")]
+
+
+# --- limits of the actual columns ------------------------------------------------------------------------
+
+
+class StoreBase(orm.DeclarativeBase):
+    pass
+
+
+class Bin(StoreBase):
+    """MariaDB keeps no fractions of a second here."""
+
+    __tablename__ = "bins"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(sa.String(10), unique=True)
+    made_at: Mapped[dt.datetime]
+    volume: Mapped[decimal.Decimal] = mapped_column(sa.Numeric(5, 2))
+
+
+class Fill(StoreBase):
+    __tablename__ = "fills"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    bin_id: Mapped[int] = mapped_column(sa.ForeignKey("bins.id"))
+    bin: Mapped[Bin] = relationship()
+
+
+class BinSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Bin, "bin", "bins", "code"
+
+
+class FillSchema(histio.AutoRunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Fill, "fill", "fills", None
+
+    bin = histio.Slug("bin", key="code")
+
+
+CUT = [("/bins/1/made_at", "precision")]
+KEPT = {"sqlite": [], "postgresql": [], "mariadb": CUT}
+
+
+@pytest.mark.parametrize("mode", ["create", "update"])
+def test_the_limits_of_columns_and_cut_times_are_those_of_runs(create, dialect, mode):
+    history = History(create(StoreBase.metadata), FillSchema, catalog=(BinSchema,))
+    row = {"made_at": "2025-12-08T10:00:00Z", "volume": "1.00"}
+    bins = [
+        row | {"code": "wide", "volume": "1000.00"},
+        row | {"code": "late", "made_at": "2025-12-08T10:00:00.5Z"},
+        row | {"code": "long-named-bin"},
+    ]
+    given = {"version": "1.0", "bins": bins, "fills": [{"uuid": number(1), "bin": "late"}]}
+    refused = [("/bins/0/volume", "out-of-range"), ("/bins/2/code", "out-of-range")]
+    found = codes_of(history.check(given, catalog=mode, truncate_times=True))
+    assert sorted(found) == sorted([*refused, *KEPT[dialect]])
+    report = history.import_document(given, catalog=mode, truncate_times=True)
+    assert (codes_of(report.problems), codes_of(report.warnings)) == (refused, KEPT[dialect])
+    assert (outcomes(report), report.catalog["bin"]) == ((1, 0, 0), Counts(imported=1, rejected=2))

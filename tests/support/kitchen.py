@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import uuid
 
 import sqlalchemy as sa
 from marshmallow.fields import Nested
@@ -232,3 +234,28 @@ KITCHEN = {
     ],
 }
 """A document of these kinds."""
+
+
+_NUMBERS = itertools.count(1)
+
+
+def make_batches(session, count):
+    """Add batches, with rows of each catalog kind, some of them shared."""
+    number = next(_NUMBERS)
+    top = Category(slug=f"top-{number}")
+    grain = Category(slug=f"grain-{number}", parent=top)
+    flour = Ingredient(slug=f"flour-{number}", sku=f"F{number}", categories=[grain, top])
+    salt = Ingredient(slug=f"salt-{number}", sku=f"S{number}", note="fine")
+    session.add(Category(slug=f"unused-{number}", parent=grain))
+    for place in range(count):
+        name = f"bread-{number}-{place}"
+        recipe = Recipe(slug=name, name=name.title())
+        recipe.lines = [
+            Line(place=2, grams=place, ingredient=salt),
+            Line(place=1, grams=500, ingredient=flour),
+        ]
+        batch = Batch(uuid=str(uuid.uuid4()), baked_at=dt.datetime(2025, 1, 1 + place))  # noqa: DTZ001
+        batch.recipe, batch.size = recipe, Size(recipe=recipe, name=f"{place}")
+        batch.oven = Oven(code=f"oven-{number}-{place}", degrees=200 + place)
+        batch.uses = [Use(ingredient=each, grams=place + 1) for each in (flour, salt)]
+        session.add_all([batch, Size(recipe=recipe, name="unused")])

@@ -97,13 +97,23 @@ async def schema(bakery: TheBakery) -> Response:
 
 @router.get("/history.{form}", response_class=Download)
 async def download(
-    bakery: TheBakery, form: Form, since: Moment | None = None, until: Moment | None = None
+    bakery: TheBakery,
+    form: Form,
+    since: Moment | None = None,
+    until: Moment | None = None,
+    *,
+    with_catalog: bool = False,
 ) -> Response:
-    """The branch's runs as they are at one moment: a sealed stream, or a document."""
-    where = of_branch(bakery.branch)
+    """The branch's runs as they are at one moment: a sealed stream, or a document.
+
+    With *with_catalog*, the recipes and pastries of these runs come before them.
+    """
+    where, catalog = of_branch(bakery.branch), "used" if with_catalog else None
     with ExitStack() as unless_complete:
         spool = unless_complete.enter_context(Spool(bakery.limits))
-        await bakery.history.export_file(spool, format=form, since=since, until=until, where=where)
+        await bakery.history.export_file(
+            spool, format=form, since=since, until=until, where=where, catalog=catalog
+        )
         unless_complete.pop_all()
     return Download(spool, bakery.limits, MEDIA_TYPES[form])
 
@@ -117,13 +127,16 @@ async def upload(
     *,
     partial: bool = False,
     dry_run: bool = False,
+    create_catalog: bool = False,
     sealed: bool = True,
 ) -> Answer:
     """Import the body in one transaction; with *partial*, runs that are fine go in without the others.
 
-    With *dry_run*, only say what would happen. A stream has to be sealed, unless *sealed* is false.
+    With *create_catalog*, recipes and pastries that the branch lacks are created. With *dry_run*, only say
+    what would happen. A stream has to be sealed, unless *sealed* is false.
     """
     options = {"atomic": not partial, "dry_run": dry_run, "sealed": sealed and form == "jsonl"}
+    options["catalog"] = "create" if create_catalog else "ignore"
     with await receive(request, bakery.limits) as spool:
         try:
             report = await import_spool(bakery, spool, options)
@@ -136,7 +149,7 @@ async def upload(
     return Answer({"committed": written, **report.to_dict()}, 200 if accepted else 422)
 
 
-async def import_spool(bakery: Bakery, spool: Spool, options: dict[str, bool]) -> histio.ImportReport:
+async def import_spool(bakery: Bakery, spool: Spool, options: dict[str, Any]) -> histio.ImportReport:
     """Import what was uploaded, from its beginning."""
     spool.seek(0)
     return await bakery.history.import_file(spool, max_bytes=bakery.limits.size, **options)

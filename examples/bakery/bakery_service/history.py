@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from marshmallow.fields import Nested
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bakery_service.models import Bake, Loss, Tasting
+from bakery_service.models import Bake, Loss, Pastry, Recipe, Tasting
 
 VERSION = "1.0"
 """Of the bakery's format: raised with every change of the schemas below."""
@@ -88,7 +88,37 @@ class TastingSchema(histio.RunSchema):
     stars = histio.Integer(minimum=1, maximum=5, required=True, description="The verdict.", example=4)
 
 
+class RecipeSchema(histio.CatalogSchema):
+    """What bakes follow. The key of a recipe is another one in each database, and in each branch."""
+
+    class Meta:
+        model = Recipe
+        kind = "recipe"
+        collection = "recipes"
+        identity = "name"
+        exclude = ("id",)
+
+    name = histio.Text(required=True, description="Identifies the recipe.", example="Hot cross buns")
+
+
+class PastrySchema(histio.CatalogSchema):
+    """What a recipe yields and the shop sells."""
+
+    class Meta:
+        model = Pastry
+        kind = "pastry"
+        collection = "pastries"
+        identity = "slug"
+        exclude = ("id",)
+
+    slug = histio.Slug(required=True, description="Identifies the pastry.", example="hot-cross-bun")
+    recipe = histio.Slug(
+        "recipe", key="name", required=True, description="The recipe's name.", example="Hot cross buns"
+    )
+
+
 KINDS = (BakeSchema.bind(Bake), TastingSchema)
+CATALOG = (RecipeSchema, PastrySchema)
 
 
 def history_of(branch: str, engine: AsyncEngine) -> histio.AsyncHistory:
@@ -97,7 +127,7 @@ def history_of(branch: str, engine: AsyncEngine) -> histio.AsyncHistory:
     The format says nothing of branches: imports fill the column, and look for recipes and pastries among
     those of the branch.
     """
-    return histio.AsyncHistory(engine, *KINDS, version=VERSION, values={"branch": branch})
+    return histio.AsyncHistory(engine, *KINDS, catalog=CATALOG, version=VERSION, values={"branch": branch})
 
 
 def of_branch(branch: str) -> dict[str, sa.ColumnElement[bool]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import histio
 from marshmallow.fields import Nested
 
-from shop.models import LineDiscount, Order, OrderLine, Payment, db
+from shop.models import Customer, LineDiscount, Order, OrderLine, Payment, Product, db
 
 
 class DiscountSchema(histio.RecordSchema):
@@ -66,4 +66,31 @@ class PaymentSchema(histio.RunSchema):
     )
 
 
-history = histio.History(db.session, OrderSchema, PaymentSchema, version="1.0")
+class CustomerSchema(histio.CatalogSchema):
+    """Who orders. Orders name customers, so they can travel with the orders."""
+
+    class Meta:
+        model = Customer
+        kind = "customer"
+        collection = "customers"
+        identity = "email"
+
+    email = histio.Text(required=True, example="ada@example.org")
+    name = histio.Text(required=True, example="Ada")
+
+
+class ProductSchema(histio.CatalogSchema):
+    """What is sold, at the price of today."""
+
+    class Meta:
+        model = Product
+        kind = "product"
+        collection = "products"
+        identity = "name"
+
+    name = histio.Text(required=True, example="Teapot")
+    price = histio.FixedDecimal(required=True, example="24.90")
+
+
+catalog = (CustomerSchema, ProductSchema)
+history = histio.History(db.session, OrderSchema, PaymentSchema, catalog=catalog, version="1.0")

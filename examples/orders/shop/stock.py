@@ -14,7 +14,7 @@ OPENING = dt.datetime(2025, 6, 1, 9, 30, tzinfo=dt.UTC)
 
 
 def catalog() -> list[Base]:
-    """Customers and products. histio does not move them; orders find them by their names."""
+    """Customers and products, which orders name by e-mail address and name."""
     return [
         Customer(email="ada@example.org", name="Ada"),
         Customer(email="grace@example.org", name="Grace"),

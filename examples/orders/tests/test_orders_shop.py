@@ -110,6 +110,18 @@ def test_the_command_line_writes_the_file_that_it_reads(shop, branch, tmp_path):
     assert runs(branch) == runs(shop)
 
 
+def test_a_shop_without_anything_gets_the_customers_and_products_of_the_orders(shop, open_shop, tmp_path):
+    third, file = open_shop("third", empty=True), str(tmp_path / "whole.json")
+    assert shop.test_cli_runner().invoke(args=["export", "--with-catalog", file]).exit_code == 0
+    result = third.test_cli_runner().invoke(args=["import", file])
+    assert result.stdout == "0 imported, 0 skipped, 6 rejected\n"
+    result = third.test_cli_runner().invoke(args=["import", "--create-catalog", file])
+    assert result.output == "6 imported, 0 skipped, 0 rejected\n"
+    assert runs(third) == runs(shop)
+    with third.app_context():
+        assert sorted(db.session.scalars(sa.select(Product.name))) == ["Teacup", "Teapot"]
+
+
 def test_init_makes_a_shop_of_nothing(shop):
     with shop.app_context():
         db.drop_all()
@@ -161,7 +173,7 @@ def test_the_schema_that_is_served_takes_the_document_that_is_served(shop, docum
     ("body", "message"),
     [
         ([], "Must be object, not []."),
-        ({"version": "1.0"}, "Must have orders or payments."),
+        ({"version": "1.0"}, "Must have customers or products or orders or payments."),
         (
             {"version": "9.0", "orders": []},
             "Format 9.0 is newer than 1.0, the newest that this histio reads.",
