@@ -265,33 +265,28 @@ def import_runs(
         if options.receipt is not None:
             receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current)
             stack.enter_context(receipt)
+        open_one = functools.partial(
+            open_destination,
+            reader=reader,
+            values=values,
+            truncate_times=options.truncate_times,
+            sides=sides,
+            receipt=receipt,
+        )
         if rows is not None:
             catalog = CatalogImport(
-                bound,
+                bound.of_catalog,
                 tally.carry(rows),
                 options.catalog,
                 reader=reader,
-                values=values,
                 tally=tally,
-                truncate_times=options.truncate_times,
                 compare=options.compare,
-                sides=sides,
-                receipt=receipt,
+                open_one=open_one,
             )
             missing.absent = stack.enter_context(catalog).absent
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
-                destination = open_destination(
-                    connection,
-                    bound,
-                    reader=reader,
-                    spool=spool,
-                    values=values,
-                    truncate_times=options.truncate_times,
-                    sides=sides,
-                    receipt=receipt,
-                    missing=missing,
-                )
+                destination = open_one(connection, bound, spool=spool, missing=missing)
                 if receipt is not None:
                     receipt.begin(connection)
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import RelationshipDirection, aliased, selectinload
+from sqlalchemy.orm import RelationshipDirection, selectinload
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
@@ -19,7 +19,7 @@ from histio.importing.update.apply import detach
 from histio.importing.update.plan import Removal, get_entries
 from histio.kinds.mapping import attribute
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among, select_rows
-from histio.kinds.table import Kind, Ledger, Table
+from histio.kinds.table import Kind, Ledger, Table, join_ledgers
 from histio.log import log_handled
 from histio.resolving.eager import eager_options, fetch_apart
 
@@ -138,12 +138,8 @@ def _columns(table: Table) -> list[sa.Column[Any]]:
 def _find(
     connection: Connection, kind: Kind, path: tuple[Ledger, ...], table: Table, runs: Collection[Key]
 ) -> list[Any]:
-    entity: Any = kind.table.mapper.class_
-    statement = sa.select().select_from(entity)
-    for ledger in path:
-        owner, entity = entity, aliased(ledger.relation.model)
-        ties = [*ledger.join_conditions(owner, entity), *ledger.constant_conditions(entity)]
-        statement = statement.join(entity, sa.and_(*ties))
+    run = kind.table.mapper.class_
+    statement, entity = join_ledgers(sa.select().select_from(run), run, path)
     wanted = (getattr(entity, attribute(table.mapper, column).key) for column in _columns(table))
     found = statement.add_columns(*wanted).where(is_among(run_key(kind), runs))
     return list(connection.execute(found))

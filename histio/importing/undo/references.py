@@ -8,12 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import aliased
 
 from histio.database.dialects import foreign_keys_to, latest, stored_columns
 from histio.kinds.mapping import attribute
 from histio.kinds.selects import is_among
-from histio.kinds.table import Kind, Ledger, Links, Table
+from histio.kinds.table import Kind, Ledger, Links, Table, join_ledgers
 
 Key = tuple[Any, ...]
 
@@ -50,11 +49,8 @@ class Place:
             The SELECT, the columns of *core* with these *names*, and the entity of the records in the SELECT.
         """
         run = self.kind.table.mapper.class_
-        statement, entity = sa.select(*run_key(self.kind)).select_from(run), run
-        for ledger in self.path:
-            owner, entity = entity, aliased(ledger.relation.model)
-            ties = [*ledger.join_conditions(owner, entity), *ledger.constant_conditions(entity)]
-            statement = statement.join(entity, sa.and_(*ties))
+        own = sa.select(*run_key(self.kind)).select_from(run)
+        statement, entity = join_ledgers(own, run, self.path)
         mapper = self.table.mapper
         mapped = (
             {}
