@@ -506,9 +506,10 @@ class History:
         """Undo the imports that have written a *receipt*, in one transaction.
 
         Runs that an import has created are removed with their ledgers; those that it has updated are put back
-        as they were. What cannot be undone without harm is left as it is, and reported: a run that has
-        changed since, and a run to which a row of another table or of another run refers, whatever its
-        foreign key says about deletion. The receipt is not changed. To repeat an undo does no harm.
+        as they were. Catalog rows are treated as runs are. What cannot be undone without harm is left as it
+        is, and reported: a run that has changed since, and a run to which a row of another table or of
+        another run refers, whatever its foreign key says about deletion. The receipt is not changed. An undo
+        can be repeated.
 
         Args:
             receipt: The path of the receipt.

@@ -22,8 +22,8 @@ def undo(
 ) -> int:
     """Take back the imports that have written RECEIPT.
 
-    Runs that they created are removed; those that they updated are put back as they were. Runs that have
-    changed since, and those that other rows refer to, are left and reported. It is one transaction.
+    Runs and catalog rows that they created are removed; those that they updated are put back as they were.
+    What has changed since, and what other rows refer to, is left and reported. It is one transaction.
 
     \b
     Examples:
