@@ -173,6 +173,7 @@ def test_ignored_rows_are_named_by_the_hints_of_what_is_missing(engine, form):
 )
 @pytest.mark.cells(2)
 def test_one_sentence_says_what_to_do_if_the_whole_catalog_is_missing(empty, given, advice, caplog):
+    caplog.set_level("INFO", "histio")
     report = History(empty).import_file(as_file(given))
     assert report.advice.startswith("The database has none of the rows that runs refer to")
     assert advice in report.advice
