@@ -96,17 +96,20 @@ def open_receipt(path: Path, header: Header) -> Iterator[ReceiptWriter]:
             new.write(f"{encode({'receipt': header})}\n".encode())
     with path.open("r+b", buffering=_CHUNK) as file, lock_or_fail(file, path):
         stored = _read_header(file)
-        check_database(stored, header["database"])
-        if stored["version"] != header["version"]:
-            text = f"has records of version {stored['version']}, not {header['version']}"
-            raise _error(f"The receipt {text}: begin a new one.", 1, "version")
+        check_header(stored, header["version"], header["database"])
         os.truncate(file.fileno(), _end_of_lines(file))
         file.seek(0, os.SEEK_END)
         yield ReceiptWriter(file)
 
 
-def check_database(header: Header, database: str | None) -> None:
-    """Raise ReceiptError if *header* names another database than that with the digest *database*."""
+def check_header(header: Header, version: str, database: str | None) -> None:
+    """Raise ReceiptError unless *header* is of this *version* and of the *database* with this digest.
+
+    Records of another version have other digests.
+    """
+    if header["version"] != version:
+        text = f"The receipt has records of version {header['version']}, not {version}."
+        raise _error(text, 1, "version", "/receipt/version")
     if None not in (header.get("database"), database) and header["database"] != database:
         hint = "if the database has moved, write null there"
         raise _error("The receipt is of another database.", 1, "conflict", "/receipt/database", hint)

@@ -13,20 +13,11 @@ from sqlalchemy.orm import Session
 import histio
 from histio import Counts, DocumentError, FinishedUnitSchema, History, ProductionRunSchema, RecipeSchema, Text
 from histio.models import Base, FinishedUnit, Ingredient, Recipe
-from tests.support.bakery import ASSEMBLY, TIME, consumption, document, number, production_run
+from tests.support.bakery import ASSEMBLY, consumption, document, number, production_run
 from tests.support.catalogs import COLLECTIONS, as_file
+from tests.support.catalogs import STOCK as ROWS
 from tests.support.reports import codes_of, outcomes, rows
 
-ROWS = {
-    "ingredients": [
-        {"slug": "bag", "display_name": "Bag"},
-        {"slug": "flour", "display_name": "Flour", "uuid": number(501), "created_at": TIME},
-    ],
-    "recipes": [{"slug": "cookies", "name": "Cookies", "updated_at": TIME}],
-    "finished_units": [{"slug": "cookie", "display_name": "Cookie", "recipe_slug": "cookies"}],
-    "finished_goods": [{"slug": "gift-bag", "display_name": "Gift bag"}],
-    "products": [{"slug": "bag-100", "product_name": "100 bags", "ingredient_slug": "bag"}],
-}
 BOTH = ROWS | document(production_run(1), assembly=[ASSEMBLY])
 KINDS = ("ingredient", "recipe", "finished_unit", "finished_good", "product")
 

@@ -105,6 +105,7 @@ def test_imports_that_share_a_receipt_are_undone_together(engine, path):
 @both_ways
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.cells(2)
+@pytest.mark.turns
 def test_an_undone_import_of_a_host_leaves_its_tables_as_they_were(create, path, style, heard):
     metadata, kind, records, others = style(orm.declarative_base())
     listen(kind.Meta.model, (*heard, *(name.replace("insert", "delete") for name in heard)))
@@ -555,6 +556,9 @@ def test_the_receipt_of_another_database_or_of_none_is_refused(engine, other_eng
     with pytest.raises(ReceiptError, match="another database"):
         History(other_engine).undo(path)
     assert rows(other_engine) == len(RUNS)
+    path.write_text(path.read_text("utf-8").replace('"version":"1.0"', '"version":"0.9"'))
+    with pytest.raises(ReceiptError, match=r"version 0\.9, not 1\.0"):
+        History(engine).undo(path)
     path.write_bytes(stream_of(NEW))
     with pytest.raises(ReceiptError, match="not a receipt"):
         History(engine).undo(path)

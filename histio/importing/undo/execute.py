@@ -18,7 +18,7 @@ from histio.database.sessions import Habits
 from histio.errors import ReceiptError
 from histio.files.local import local_path
 from histio.files.raw_runs import RawRun
-from histio.files.receipts import ReceiptReader, check_database, reading_receipt
+from histio.files.receipts import ReceiptReader, check_header, reading_receipt
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination, open_destination
 from histio.importing.parse import Reader
@@ -44,11 +44,11 @@ def undo(
     with reading_receipt(_path(receipt)) as reader, Notes() as notes, Spool() as spool:
         notes.read(_lines(reader, whole))
         with bound.database.writing(session) as (connection, habits, commit):
-            check_database(reader.header, database_digest(connection))
+            check_header(reader.header, whole.versions.current, database_digest(connection))
             destination = open_destination(
                 connection,
                 whole,
-                reader=Reader(whole, reader.header["version"], {}),
+                reader=Reader(whole, whole.versions.current, {}),
                 spool=spool,
                 values=bound.constants(),
             )
