@@ -167,7 +167,7 @@ def copy(
             rejects, origin.versions.current, _names(chosen), _names(rows), versions=destination.versions
         ) as rejected,
     ):
-        _check_apart(connection, list(selection), destination, chosen)
+        _check_apart(connection, list(selection) or origin.catalog, destination, chosen or rows)
         imported = Tally(chosen, catalog=rows, limit=KEPT, rejects=rejected)
         with _naming("source"):
             total = None if progress is None else count_selected(connection, everything)
@@ -248,9 +248,10 @@ def _match_kinds(
     for kind in kinds:
         if kind.name not in by_name:
             raise BindingError(f"target has no kind {kind.name}: it has {', '.join(by_name) or 'none'}")
-        is_as_written = version == own.current and not by_name[kind.name].is_hooked
+        if version != own.current or by_name[kind.name].is_hooked:
+            continue  # the records are changed before they are read
         lacking = list(_compare(kind.table.schema, by_name[kind.name].table.schema, kind.name))
-        if is_as_written and lacking:
+        if lacking:
             raise BindingError(f"source and target have different formats: {'; '.join(lacking)}")
     return [by_name[kind.name] for kind in kinds]
 
@@ -259,8 +260,9 @@ def _compare(source: Schema, target: Schema, name: str) -> Iterator[str]:
     """Describe the members of a record, or of its ledgers, that one side needs and the other lacks."""
     ours = {wire_name(each, field): field for each, field in source.dump_fields.items()}
     theirs = {wire_name(each, field): field for each, field in target.fields.items()}
-    for member in ours.keys() - theirs.keys():
-        yield f"target has no member {member} of {name}"
+    for member in ours:
+        if member not in theirs:
+            yield f"target has no member {member} of {name}"
     for member, field in theirs.items():
         below = nested_in(field)
         if member in ours and below is not None and (own := nested_in(ours[member])) is not None:

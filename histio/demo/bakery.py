@@ -63,7 +63,7 @@ _FREE, _WITHOUT_LEDGER, _MISTAKEN_UNIT, _LONG_NOTED = 89, 113, 397, 499
 
 
 def make_catalog() -> list[Any]:
-    """Create the rows that runs refer to."""
+    """Create the rows that runs refer to; the same in every call."""
 
     def name(slug: str) -> str:
         return slug.replace("-", " ").capitalize()
@@ -75,7 +75,11 @@ def make_catalog() -> list[Any]:
     for slug, (kind, _) in _PACKAGING.items():
         ingredient = models.Ingredient(slug=kind, display_name=name(kind))
         rows += [ingredient, models.Product(slug=slug, product_name=name(slug), ingredient=ingredient)]
-    return rows + [models.FinishedGood(slug=slug, display_name=name(slug)) for slug in _GOODS]
+    rows += [models.FinishedGood(slug=slug, display_name=name(slug)) for slug in _GOODS]
+    chance = random.Random(_SEED)
+    for row in rows:
+        row.uuid, row.created_at, row.updated_at = _uuid(chance), _YEAR, _YEAR
+    return rows
 
 
 def make_year(ids: dict[tuple[type[models.Base], str], int]) -> Iterator[models.Base]:

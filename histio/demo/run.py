@@ -22,7 +22,7 @@ from histio.demo import bakery
 from histio.history import History
 from histio.report import ImportReport, Problem
 
-FILES = ("source.db", "target.db", "branch.db", "history.json", "broken.json")
+FILES = ("source.db", "target.db", "history.json", "broken.json")
 """The files that the demonstration writes."""
 
 EXPORTED_AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -37,53 +37,50 @@ def run(directory: Path) -> bool:
     """
     with ExitStack() as stack:
         engines = [
-            create_engine(sa.URL.create("sqlite", database=str(directory / name))) for name in FILES[:3]
+            create_engine(sa.URL.create("sqlite", database=str(directory / name))) for name in FILES[:2]
         ]
         for engine in engines:
             stack.callback(engine.dispose)
         return _run_steps(directory, *engines)
 
 
-def _run_steps(directory: Path, source_engine: Engine, target_engine: Engine, branch_engine: Engine) -> bool:
+def _run_steps(directory: Path, source_engine: Engine, target_engine: Engine) -> bool:
     print("A bakery's year of production runs moves from one database to another.")
     print("Lines with >>> do the same in Python, in the folder of the files.\n")
     clock = _Clock()
     fill(source_engine, bakery.make_catalog(), with_runs=True)
-    for engine in (target_engine, branch_engine):
-        fill(engine, reversed(bakery.make_catalog()), with_runs=False)
-    clock.step("1 Fill source.db with a catalog and a year of runs;")
-    _print_lines(
-        "target.db has the same catalog with other row ids, and no runs; so has",
-        "branch.db, for you to try",
-    )
+    models.Base.metadata.create_all(target_engine)
+    clock.step("1 Fill source.db with recipes and a year of runs; target.db is empty")
 
     source, target = History(source_engine), History(target_engine)
-    document = source.export_document(exported_at=EXPORTED_AT)
+    document = source.export_document(catalog="used", exported_at=EXPORTED_AT)
     exported = _write(directory / "history.json", document)
     clock.step("2 Export to history.json")
     _print_lines(
         ">>> import datetime as dt, histio, json, pathlib",
         ">>> new_year = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)",
         '>>> source = histio.History("sqlite:///source.db")',
-        ">>> document = source.export_document(exported_at=new_year)",
+        '>>> document = source.export_document(catalog="used", exported_at=new_year)',
         ">>> text = json.dumps(document, ensure_ascii=False, indent=2)",
         '>>> pathlib.Path("history.json").write_text(text, "utf-8")',
-        f"{', '.join(_format_sizes(document))}; {len(exported) / 1e6:.1f} MB",
+        f"{', '.join(_format_sizes(document, source))}; {len(exported) / 1e6:.1f} MB",
     )
 
-    report = target.import_document(document)
-    clock.step("3 Import into target.db")
+    report = target.import_document(document, catalog="create")
+    created = sum(counts.imported for counts in report.catalog.values())
+    clock.step("3 Import into target.db, with the rows that the runs refer to")
     _print_lines(
         '>>> target = histio.History("sqlite:///target.db")',
-        ">>> report = target.import_document(document)",
+        '>>> report = target.import_document(document, catalog="create")',
+        f"{created} recipes, units, goods, products and ingredients created",
         _format_counts(report),
     )
     _print_problems({problem.code: problem for problem in report.warnings}.values())
 
-    returned = _text(target.export_document(exported_at=EXPORTED_AT))
+    returned = _text(target.export_document(catalog="used", exported_at=EXPORTED_AT))
     clock.step("4 Export from target.db and compare with history.json")
     _print_lines(
-        ">>> target.export_document(exported_at=new_year) == document",
+        '>>> target.export_document(catalog="used", exported_at=new_year) == document',
         f"sha256 {_digest(exported)} and {_digest(returned)}: "
         + ("identical, byte for byte" if returned == exported else "DIFFERENT"),
     )
@@ -143,12 +140,12 @@ def _format_counts(report: ImportReport) -> str:
     return ", ".join([*counts, f"{report.warning_count} warnings"])
 
 
-def _format_sizes(document: dict[str, Any]) -> Iterator[str]:
+def _format_sizes(document: dict[str, Any], history: History) -> Iterator[str]:
     entries = 0
-    for name, runs in document.items():
-        if isinstance(runs, list):
-            yield f"{len(runs):,} {name.replace('_', ' ')}"
-            entries += sum(len(ledger) for run in runs for ledger in run.values() if isinstance(ledger, list))
+    for name in (kind.collection for kind in history.bound.kinds):
+        runs = document[name]
+        yield f"{len(runs):,} {name.replace('_', ' ')}"
+        entries += sum(len(ledger) for run in runs for ledger in run.values() if isinstance(ledger, list))
     yield f"{entries:,} ledger entries"
 
 

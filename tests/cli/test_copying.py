@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 
 import pytest
@@ -20,17 +21,26 @@ FROM, TO = "--from sqlite:///bakery.db", "--to sqlite:///branch.db"
 RUNS = document(*(production_run(n) for n in range(1, 6)), assembly=[assembly_run(9)])
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """A folder with a bakery that has runs, and a branch that has none."""
+    folder = tmp_path_factory.mktemp("made")
+    engine = histio.create_engine(f"sqlite:///{folder}/branch.db")
+    Base.metadata.create_all(engine)
+    stocked(engine).dispose()
+    shutil.copy(folder / "branch.db", folder / "bakery.db")
+    with History(f"sqlite:///{folder}/bakery.db") as history:
+        history.import_document(RUNS)
+    return folder
+
+
+@pytest.fixture
+def home(made, tmp_path, monkeypatch):
+    """A copy of it, where the test is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HISTIO_DATABASE_URL", raising=False)
-    for name in ("bakery", "branch"):
-        engine = histio.create_engine(f"sqlite:///{name}.db")
-        Base.metadata.create_all(engine)
-        stocked(engine).dispose()
-    with History("sqlite:///bakery.db") as history:
-        history.import_document(RUNS)
+    for path in made.iterdir():
+        shutil.copy(path, tmp_path)
     return tmp_path
 
 

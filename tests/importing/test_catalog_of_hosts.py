@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import functools
 
 import pytest
@@ -447,3 +449,62 @@ def test_rows_that_a_uuid_identifies_take_the_fast_path_and_keep_their_other_uui
     with Session(engine) as session:
         stored = session.execute(sa.select(Tag.etag, Tag.text).order_by(Tag.id)).all()
     assert list(map(tuple, stored)) == [(number(100), "new"), (number(101), "old"), (number(102), "new")]
+
+
+# --- limits of the actual columns ------------------------------------------------------------------------
+
+
+class StoreBase(orm.DeclarativeBase):
+    pass
+
+
+class Bin(StoreBase):
+    """MariaDB keeps no fractions of a second here."""
+
+    __tablename__ = "bins"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(sa.String(10), unique=True)
+    made_at: Mapped[dt.datetime]
+    volume: Mapped[decimal.Decimal] = mapped_column(sa.Numeric(5, 2))
+
+
+class Fill(StoreBase):
+    __tablename__ = "fills"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    bin_id: Mapped[int] = mapped_column(sa.ForeignKey("bins.id"))
+    bin: Mapped[Bin] = relationship()
+
+
+class BinSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Bin, "bin", "bins", "code"
+
+
+class FillSchema(histio.AutoRunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Fill, "fill", "fills", None
+
+    bin = histio.Slug("bin", key="code")
+
+
+CUT = [("/bins/1/made_at", "precision")]
+KEPT = {"sqlite": [], "postgresql": [], "mariadb": CUT}
+
+
+@pytest.mark.parametrize("mode", ["create", "update"])
+def test_the_limits_of_columns_and_cut_times_are_those_of_runs(create, dialect, mode):
+    history = History(create(StoreBase.metadata), FillSchema, catalog=(BinSchema,))
+    row = {"made_at": "2025-12-08T10:00:00Z", "volume": "1.00"}
+    bins = [
+        row | {"code": "wide", "volume": "1000.00"},
+        row | {"code": "late", "made_at": "2025-12-08T10:00:00.5Z"},
+        row | {"code": "long-named-bin"},
+    ]
+    given = {"version": "1.0", "bins": bins, "fills": [{"uuid": number(1), "bin": "late"}]}
+    refused = [("/bins/0/volume", "out-of-range"), ("/bins/2/code", "out-of-range")]
+    found = codes_of(history.check(given, catalog=mode, truncate_times=True))
+    assert sorted(found) == sorted([*refused, *KEPT[dialect]])
+    report = history.import_document(given, catalog=mode, truncate_times=True)
+    assert (codes_of(report.problems), codes_of(report.warnings)) == (refused, KEPT[dialect])
+    assert (outcomes(report), report.catalog["bin"]) == ((1, 0, 0), Counts(imported=1, rejected=2))

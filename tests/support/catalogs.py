@@ -7,7 +7,7 @@ import io
 from histio import History
 from histio.files import stream_header
 from histio.files.writing import write_runs
-from tests.support.bakery import assembly_run, production_run
+from tests.support.bakery import TIME, assembly_run, number, production_run
 from tests.support.streams import text_of
 
 BOUND = History().bound
@@ -22,6 +22,19 @@ ROWS = [
     ("recipe", {"slug": "cookies", "name": "Cookies"}),
     ("finished_unit", {"slug": "cookie", "display_name": "Cookie", "recipe_slug": "cookies"}),
 ]
+
+
+STOCK = {
+    "ingredients": [
+        {"slug": "bag", "display_name": "Bag"},
+        {"slug": "flour", "display_name": "Flour", "uuid": number(501), "created_at": TIME},
+    ],
+    "recipes": [{"slug": "cookies", "name": "Cookies", "updated_at": TIME}],
+    "finished_units": [{"slug": "cookie", "display_name": "Cookie", "recipe_slug": "cookies"}],
+    "finished_goods": [{"slug": "gift-bag", "display_name": "Gift bag"}],
+    "products": [{"slug": "bag-100", "product_name": "100 bags", "ingredient_slug": "bag"}],
+}
+"""The lists of a document for the rows that runs of the bakery refer to."""
 
 
 def write(items, *, form="jsonl", catalog=CATALOG, exported_at="2025-12-09T12:00:00Z"):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
 import pytest
 
 from histio import History
+from histio.models import Ingredient, Product, Recipe
 from tests.support import shop
 from tests.support.bakery import number
+from tests.support.catalogs import STOCK, as_file
 from tests.support.databases import DIALECTS, stocked
 from tests.support.interrupted import EMPTY, IMPORTS, MORE, NEW, RUNS, check_is_whole, without_bad
 from tests.support.receipts import result_of
-from tests.support.reports import runs_by_uuid, stored
+from tests.support.reports import rows, runs_by_uuid, stored
 from tests.support.victims import HISTORIES, Worker
+
+ALL = len(runs_by_uuid(NEW))
 
 
 def order(n):
@@ -98,6 +103,37 @@ def test_an_import_that_is_killed_leaves_whole_runs_and_its_repetition_the_rest(
             assert again.code == 0, again.text
             assert stored(engine) == after
             assert (contents(tmp_path), contents(temporary)) == (left, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [({}, (0, ALL)), ({"commit_every": 7}, range(ALL + 1))],
+    ids=["at once", "in parts"],
+)
+def test_a_catalog_is_never_without_rows_that_its_runs_need(
+    databases, worker, tries, tmp_path, temporary, options, numbers
+):
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(as_file(STOCK | NEW).getvalue())
+    work = functools.partial(worker, method="import_file", path=path, catalog="create", **options)
+    for each in tries(1):
+        with each as chance:
+            dialect = chance.choice(DIALECTS)
+            engine = databases(dialect)
+            whole = work(engine)
+            assert whole.code == 0, whole.text
+            assert (stored(engine), rows(engine, Product)) == (runs_by_uuid(NEW), 1)
+            engine = databases(dialect)
+            killed = work(engine, killed_at=moment(chance, whole, size_of(engine)))
+            assert killed.code <= 0, killed.text
+            whole_catalog = [rows(engine, model) for model in (Ingredient, Recipe, Product)]
+            assert whole_catalog in ([0, 0, 0], [2, 1, 1])
+            assert len(stored(engine)) in numbers
+            again = work(engine)
+            assert again.code == 0, again.text
+            assert (stored(engine), rows(engine, Product)) == (runs_by_uuid(NEW), 1)
+            assert contents(temporary) == {}
 
 
 @pytest.mark.slow
