@@ -176,7 +176,7 @@ def test_what_reads_runs_only_sees_the_same_without_a_catalog(databases, tmp_pat
         folder.mkdir()
         for form in ("json", "jsonl"):
             (folder / f"runs.{form}").write_bytes(write(items, form=form)[0])
-        report_page(folder / "runs.jsonl", folder / "page.html")
+        report_page(folder / "runs.json", folder / "page.html")
     assert (given / "page.html").read_bytes() == (bare / "page.html").read_bytes()
     for form in ("json", "jsonl"):
         assert list(diff(given / f"runs.{form}", bare / "runs.json")) == []
