@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 
 from histio.database.dialects import foreign_keys_to, latest, stored_columns
 from histio.kinds.mapping import attribute
-from histio.kinds.selects import is_among
+from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Kind, Ledger, Links, Table
 
 Key = tuple[Any, ...]
@@ -222,6 +222,12 @@ class References:
         """Whether *key* ties rows of a run to each other."""
         return bool(self._tying.intersection(key.columns))
 
+    def is_of_runs(self, key: ForeignKey) -> bool:
+        """Whether *key* is one of the runs' own rows, not of their entries or links."""
+        return any(
+            not place.path and not place.links and key.source in place.core_tables for place in self._places
+        )
+
     def is_of_links(self, key: ForeignKey) -> bool:
         """Whether *key* is that of links, whose rows have nothing else."""
         return any(place.links is not None and key.source in place.core_tables for place in self._places)
@@ -247,16 +253,18 @@ class References:
                 target = tuple(row[:width])
                 yield Referring(target, tuple(row[width:])) if own else Referring(target, (), row[width])
 
-    def find_owners(self, key: ForeignKey, rows: Collection[Key]) -> dict[Key, list[tuple[Kind, Key]]]:
+    def find_owners(self, key: ForeignKey, rows: Sequence[Key]) -> dict[Key, list[tuple[Kind, Key]]]:
         """The runs that rows with *key* belong to, by the key of the row: their kind and primary key."""
         owners: dict[Key, list[tuple[Kind, Key]]] = {}
         names = [column.name for column in source_key(key.source)]
         for place in (each for each in self._places if key.source in each.core_tables):
             statement, own, _ = place.select(key.source, names)  # type: ignore[arg-type]
-            found = latest(self._connection, statement.add_columns(*own).where(is_among(own, rows)))
+            found = latest(self._connection, statement.add_columns(*own))
             width = len(run_key(place.kind))
-            for row in self._connection.execute(found):
-                owners.setdefault(tuple(row[width:]), []).append((place.kind, tuple(row[:width])))
+            for start in range(0, len(rows), KEYS_PER_STATEMENT):
+                some = is_among(own, rows[start : start + KEYS_PER_STATEMENT])
+                for row in self._connection.execute(found.where(some)):
+                    owners.setdefault(tuple(row[width:]), []).append((place.kind, tuple(row[:width])))
         return owners
 
 
