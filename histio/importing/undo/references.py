@@ -43,18 +43,29 @@ class Place:
             else [self.links.relation.remote[0].table]
         )
 
-    def select(self, core: sa.Table, names: Sequence[str]) -> tuple[sa.Select[Any], list[Any], Any]:
-        """A SELECT of the primary keys of the runs, joined to the rows of *core*.
+    def lock(self, connection: Connection, runs: Collection[Key]) -> None:
+        """Lock the entries of *runs*, so that nobody changes them or refers to them meanwhile."""
+        statement, entity = self.join()
+        statement = statement.where(is_among(run_key(self.kind), runs))
+        connection.execute(statement.with_for_update(of=entity)).close()
 
-        Returns:
-            The SELECT, the columns of *core* with these *names*, and the entity of the records in the SELECT.
-        """
+    def join(self) -> tuple[sa.Select[Any], Any]:
+        """A SELECT of the primary keys of the runs, joined to their records here; and the entity of these."""
         run = self.kind.table.mapper.class_
         statement, entity = sa.select(*run_key(self.kind)).select_from(run), run
         for ledger in self.path:
             owner, entity = entity, aliased(ledger.relation.model)
             ties = [*ledger.join_conditions(owner, entity), *ledger.constant_conditions(entity)]
             statement = statement.join(entity, sa.and_(*ties))
+        return statement, entity
+
+    def select(self, core: sa.Table, names: Sequence[str]) -> tuple[sa.Select[Any], list[Any]]:
+        """A SELECT of the primary keys of the runs, joined to the rows of *core*.
+
+        Returns:
+            The SELECT, and the columns of *core* with these *names* in it.
+        """
+        statement, entity = self.join()
         mapper = self.table.mapper
         mapped = (
             {}
@@ -63,7 +74,7 @@ class Place:
         )
         if self.links is None and mapped.keys() >= set(names):
             columns = [getattr(entity, attribute(mapper, mapped[name]).key) for name in names]
-            return statement, columns, entity
+            return statement, columns
         rows = sa.table(core.name, *map(sa.column, _names(core, names)), schema=core.schema).alias()
         pairs = (
             zip(mapper.primary_key, core.primary_key, strict=True)
@@ -71,7 +82,7 @@ class Place:
             else zip(self.links.relation.local, self.links.relation.remote, strict=True)
         )
         tied = [getattr(entity, attribute(mapper, own).key) == rows.c[other.name] for own, other in pairs]  # type: ignore[arg-type]
-        return statement.join(rows, sa.and_(*tied)), [rows.c[name] for name in names], entity
+        return statement.join(rows, sa.and_(*tied)), [rows.c[name] for name in names]
 
     def ties(self) -> Iterator[tuple[Collection[sa.Column[Any]], bool]]:
         """The columns that tie rows of a ledger or of links to their run, and whether all rows are of it."""
@@ -235,10 +246,8 @@ class References:
     def find(self, key: ForeignKey, kind: Kind, runs: Collection[Key]) -> Iterator[Referring]:
         """The rows that refer to *runs* of a kind by *key*; rows of no run of these kinds are counted."""
         for place in (each for each in self._places if each.kind is kind and key.target in each.core_tables):
-            statement, targets, entity = place.select(key.target, key.target_names)
+            statement, targets = place.select(key.target, key.target_names)
             statement = statement.where(is_among(run_key(kind), runs))
-            if place.path:  # others may refer to these entries; the runs themselves are locked
-                self._connection.execute(statement.with_for_update(of=entity)).close()
             source = key.source.alias()
             tied = [
                 source.c[_named(source, name)] == other
@@ -258,7 +267,7 @@ class References:
         owners: dict[Key, list[tuple[Kind, Key]]] = {}
         names = [column.name for column in source_key(key.source)]
         for place in (each for each in self._places if key.source in each.core_tables):
-            statement, own, _ = place.select(key.source, names)  # type: ignore[arg-type]
+            statement, own = place.select(key.source, names)  # type: ignore[arg-type]
             found = latest(self._connection, statement.add_columns(*own))
             width = len(run_key(place.kind))
             for start in range(0, len(rows), KEYS_PER_STATEMENT):
