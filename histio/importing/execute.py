@@ -314,7 +314,7 @@ def import_runs(
         withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work, advice=missing.advice
     )
     if report.advice is not None:
-        _log.warning(report.advice)
+        _log.info(report.advice)
     _log.info(
         "%s: %d imported, %d updated, %d skipped, %d rejected, %d withheld",
         "dry run" if options.dry_run else "import",

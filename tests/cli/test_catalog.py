@@ -58,8 +58,8 @@ def test_json_has_the_counts_of_the_catalog(run):
 
 
 def test_an_import_into_an_empty_database_says_first_how_to_create_its_catalog(run):
-    code, printed, _ = run("import history.jsonl")
-    assert code == 1
+    code, printed, errors = run("import history.jsonl")
+    assert (code, errors) == (1, "")
     assert words(printed).startswith(
         "The database has none of the rows that runs refer to, and the file has them"
     )

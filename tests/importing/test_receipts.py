@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from histio import DocumentError, History, ReceiptError
+from histio.files.receipts import reading_receipt
 from tests.support import shop
 from tests.support.bakery import consumption, document, number, production_run
 from tests.support.databases import stocked
@@ -174,6 +175,17 @@ def test_a_session_that_was_handed_over_excludes_a_receipt(sqlite, path):
     with Session(sqlite) as session, pytest.raises(ValueError, match="receipt excludes a session"):
         History().import_document(NEW, session=session, receipt=path)
     assert not path.exists()
+
+
+def test_only_one_import_or_undo_at_a_time_uses_a_receipt(sqlite, path):
+    history = History(sqlite)
+    history.import_document(document(production_run(1)), receipt=path)
+    with reading_receipt(path):
+        with pytest.raises(BlockingIOError, match="another process uses the file"):
+            history.import_document(document(production_run(2)), receipt=path)
+        with pytest.raises(BlockingIOError, match=path.name):
+            history.undo(path)
+    assert rows(sqlite) == 1
 
 
 @pytest.mark.parametrize("option", ["rejects", "path"])

@@ -68,7 +68,7 @@ def copy(
     \b
     Examples:
       histio copy --from sqlite:///bakery.db --to sqlite:///branch.db
-      histio copy --from sqlite:///bakery.db --to sqlite:///branch.db --create-catalog
+      histio copy --to sqlite:///branch.db --create-catalog
       histio copy --from sqlite:///bakery.db --to sqlite:///branch.db --dry-run
       histio copy --to sqlite:///branch.db --since 2025-06-01
     """

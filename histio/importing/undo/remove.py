@@ -159,12 +159,20 @@ class _Group:
 
     def _attempt(self) -> dict[int, str]:
         """Remove all runs; return the numbers of those that the database refuses, with the reasons."""
-        hard = [place for place, key in enumerate(self._references.keys) if not self._blank(place, key)]
+        keys = self._references.keys
+        hard = {place: key for place, key in enumerate(keys) if not self._blank(place, key)}
+        of_runs = [place for place, key in hard.items() if self._references.is_of_runs(key)]
         refused: dict[int, str] = {}
-        for level in range(self._notes.set_levels([kind.name for kind in self._kinds], hard)):
+        if any(self._notes.has_references(place) for place in hard.keys() - of_runs):
+            for kind in self._kinds:
+                for runs in self._notes.keys(kind.name):
+                    refused |= self._delete(kind, runs, only_entries=True)
+        if refused:
+            return refused
+        for level in range(self._notes.set_levels([kind.name for kind in self._kinds], of_runs)):
             for kind in self._kinds:
                 for runs in self._notes.keys(kind.name, level=level):
-                    refused |= self._delete(kind, runs)
+                    refused |= self._delete(kind, runs, only_entries=False)
                     if len(refused) >= _ENOUGH:
                         return refused
         return refused
@@ -189,20 +197,16 @@ class _Group:
 
         return try_to_write(self._connection, self._tables, apply, deferred=False) is None
 
-    def _delete(self, kind: Kind, runs: Mapping[int, Key]) -> dict[int, str]:
+    def _delete(self, kind: Kind, runs: Mapping[int, Key], *, only_entries: bool) -> dict[int, str]:
         numbers = {Row({}, ()): number for number in runs}
         keys = {row: runs[number] for row, number in numbers.items()}
-        by_unit_of_work = wants_unit_of_work(kind, self._habits)
         rows = list(numbers)
-        failures = write(
-            self._connection,
-            kind.table,
-            rows,
-            deferred=self._deferred,
-            insert=delete_by_unit_of_work(kind, self._habits, keys)
-            if by_unit_of_work
-            else delete_in_bulk(kind, keys),
+        delete = (
+            delete_by_unit_of_work(kind, self._habits, keys, only_entries=only_entries)
+            if wants_unit_of_work(kind, self._habits)
+            else delete_in_bulk(kind, keys, only_entries=only_entries)
         )
+        failures = write(self._connection, kind.table, rows, deferred=self._deferred, insert=delete)
         return {numbers[rows[place]]: f"Cannot be removed: {fault}" for place, fault in failures}
 
 
