@@ -26,13 +26,8 @@ from histio.files.decoding import decoder_for
 from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.counts import Tally
-from histio.importing.execute import (
-    ImportOptions,
-    check_catalog_option,
-    check_commits,
-    check_receipt,
-    import_runs,
-)
+from histio.importing.execute import import_runs
+from histio.importing.options import ImportOptions, check_catalog_option, check_commits, check_receipt
 from histio.importing.renames import Renames
 from histio.importing.row_counts import core_tables
 from histio.importing.run import OnCatalog, OnDuplicate

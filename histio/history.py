@@ -20,9 +20,10 @@ from histio.exporting.execute import export_document, export_file, iterate_runs
 from histio.exporting.selection import Where, select_kinds
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits
-from histio.importing.execute import ImportOptions, check_document, import_document, import_file
+from histio.importing.execute import check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.model_behavior import customized_tables
+from histio.importing.options import ImportOptions
 from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
 from histio.importing.run import OnCatalog, OnDuplicate
