@@ -39,7 +39,7 @@ def undo(
     bound: Bound, receipt: str | os.PathLike[str], *, dry_run: bool, session: BorrowedSession | None
 ) -> UndoReport:
     """Undo the imports of *receipt*; see `History.undo`."""
-    # Rows of the catalog are undone as runs are.
+    # Catalog rows are undone as runs are.
     whole = replace(bound, kinds=bound.all_kinds, catalog=(), import_plans=RememberedByDialect())
     with reading_receipt(_path(receipt)) as reader, Notes() as notes, Spool() as spool:
         notes.read(_lines(reader, whole))
