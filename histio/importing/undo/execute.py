@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ from histio.importing.spool import Spool
 from histio.importing.transaction import Import, advance_sequences, may_check_deferred
 from histio.importing.undo.judge import Judge
 from histio.importing.undo.notes import Notes, Step
-from histio.importing.undo.remove import Remover
+from histio.importing.undo.remove import remove_runs
 from histio.kinds.remembered import RememberedByDialect
 from histio.kinds.table import Kind
 from histio.report import KEPT, Code, Problem, UndoCounts, UndoReport
@@ -122,13 +123,13 @@ class _Undo:
                 judge = Judge(connection, self._notes)
                 for kind in self._kinds:
                     judge.judge(kind, destination.identities.scope(kind.table))
-                remover = Remover(
-                    connection, self._kinds, self._notes, habits=self._habits, deferred=deferred
+                remove = functools.partial(
+                    remove_runs, connection, self._kinds, self._notes, habits=self._habits, deferred=deferred
                 )
-                remover.remove()
+                remove()
                 # What is put back may no longer refer to runs that were left for that reason.
                 if self._put_back() and self._notes.take_up_again():
-                    remover.remove()
+                    remove()
             if dry_run:
                 nested.rollback()
         return self._report(dry_run=dry_run)
