@@ -587,11 +587,15 @@ def _names(kinds: Iterable[Kind]) -> tuple[str, ...]:
 def _sort_schemas(
     runs: Sequence[Any], catalog: Sequence[Any] | None
 ) -> tuple[tuple[Kind, ...], tuple[Kind, ...], Mapping[Kind, type[RecordSchema]]]:
-    """The kinds of the *catalog* and of the *runs*, each in the order in which they can be imported.
+    """Sort the kinds of run and the catalog kinds into the order in which they can be imported.
 
-    None as *catalog* means the bundled one with the bundled kinds, and none with other kinds.
+    Args:
+        runs: The schemas of the kinds of run.
+        catalog: The schemas of the catalog kinds; None: the bundled ones if *runs* are the bundled ones,
+            otherwise none.
 
-    The last value has the schema of each kind.
+    Returns:
+        The catalog kinds, the kinds of run, and the schema of each of them.
 
     Raises:
         BindingError: A schema has another base class, or two have the same kind or collection.

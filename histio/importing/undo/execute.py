@@ -28,7 +28,6 @@ from histio.importing.transaction import Import, advance_sequences, may_check_de
 from histio.importing.undo.judge import Judge
 from histio.importing.undo.notes import Notes, Step
 from histio.importing.undo.remove import remove_runs
-from histio.kinds.remembered import RememberedByDialect
 from histio.kinds.table import Kind
 from histio.report import KEPT, Code, Problem, UndoCounts, UndoReport
 from histio.wire import encode, quote
@@ -41,7 +40,7 @@ def undo(
 ) -> UndoReport:
     """Undo the imports of *receipt*; see `History.undo`."""
     # Catalog rows are undone as runs are.
-    whole = replace(bound, kinds=bound.all_kinds, catalog=(), import_plans=RememberedByDialect())
+    whole = bound.only(bound.all_kinds)
     with reading_receipt(_path(receipt)) as reader, Notes() as notes, Spool() as spool:
         notes.read(_lines(reader, whole))
         with bound.database.writing(session) as (connection, habits, commit):
