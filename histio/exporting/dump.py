@@ -158,10 +158,11 @@ def _identity_of(kind: Kind, row: Any) -> str:
 
 def _subclass_problem(kind: Kind, row: Any) -> Problem:
     model, uuid = type(row).__name__, _identity_of(kind, row)
-    text = (
-        f"{kind.name} {uuid}: is a {model}, which this kind describes only in part: "
-        f"make {model} a kind of its own, and leave out its rows here with where=."
-    )
+    if kind.is_catalog:
+        advice = f"make {model}, and each other subclass, a catalog kind of its own, in place of this one"
+    else:
+        advice = f"make {model} a kind of its own, and leave out its rows here with where="
+    text = f"{kind.name} {uuid}: is a {model}, which this kind describes only in part: {advice}."
     return Problem("error", "schema", text, "", kind.name, uuid)
 
 

@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.bound import Constants
+from histio.database.dialects import savepoint
 from histio.importing.destination import find_noted
 from histio.importing.run import OnCatalog
 from histio.importing.spool import Spool
 from histio.kinds.mapping import find_column
 from histio.kinds.table import Kind
+from histio.log import log_handled
 from histio.resolving.lookup import KeyValue
 
 
@@ -57,7 +59,12 @@ class MissingCatalog:
     def _find_whether_empty(self, connection: Connection) -> bool:
         """Whether the database has no row of any catalog kind that runs refer to."""
         referred = [kind for kind in self.catalog if any(map(kind.is_named_by, self.kinds))]
-        return bool(referred) and not any(self._has_rows(connection, kind) for kind in referred)
+        try:
+            with savepoint(connection):
+                return bool(referred) and not any(self._has_rows(connection, kind) for kind in referred)
+        except sa.exc.DBAPIError as error:  # runs of the other kinds need no such table, nor rights to it
+            log_handled("a table of the catalog cannot be read", error)
+            return False
 
     def _has_rows(self, connection: Connection, kind: Kind) -> bool:
         mapper = kind.table.mapper

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper
 
 from histio.kinds.base import binding_error
 from histio.kinds.lines import column_lines
-from histio.kinds.mapping import find_column
+from histio.kinds.mapping import find_column, mapper_of
 from histio.kinds.relations import relation
 from histio.kinds.table import Kind, Table
 
@@ -58,8 +58,12 @@ def _check_rows_apart(kind: Kind, kinds: Sequence[Kind]) -> None:
 
 def _share_rows(one: Mapper[Any], other: Mapper[Any]) -> bool:
     """Whether a row may be of both models; models that inherit from the same one have different rows."""
-    related = one.common_parent(other)
-    return one.isa(other) or other.isa(one) or (not related and one.local_table is other.local_table)
+    return _has_rows_of(one, other) or other.isa(one)
+
+
+def _has_rows_of(one: Mapper[Any], other: Mapper[Any]) -> bool:
+    """Whether every row of *one* is a row of *other*."""
+    return one.isa(other) or (not one.common_parent(other) and one.local_table is other.local_table)
 
 
 def _check_keys(
@@ -126,14 +130,21 @@ def _advice(mapper: Mapper[Any], name: str) -> str | None:
 
 def unmoved_models(kinds: Sequence[Kind]) -> list[type[Any]]:
     """The models whose rows *kinds* refer to, although no kind has them."""
-    models = (
-        way.relation.mapper for kind in kinds for table in kind.table.all() for way in table.all_references
-    )
-    moved = [table.mapper for kind in kinds for table in kind.table.all()]
+    tables = [table for kind in kinds for table in kind.table.all()]
+    ways = [way.relation.mapper for table in tables for way in table.all_references]
+    ways += [mapper_of(snapshot.model) for table in tables for snapshot in table.snapshots]
+    models = dict.fromkeys(each for mapper in ways for each in concrete_mappers(mapper))
     return [
-        mapper.class_
-        for mapper in dict.fromkeys(models)
-        if not any(_share_rows(mapper, each) for each in moved)
+        mapper.class_ for mapper in models if not any(_has_rows_of(mapper, table.mapper) for table in tables)
+    ]
+
+
+def concrete_mappers(mapper: Mapper[Any]) -> list[Mapper[Any]]:
+    """The mapper of each class that rows of *mapper* may have, without those that only subclasses have."""
+    return [
+        each
+        for each in mapper.self_and_descendants
+        if each.polymorphic_on is None or each.polymorphic_identity is not None
     ]
 
 

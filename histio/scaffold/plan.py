@@ -11,6 +11,7 @@ from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, Relati
 
 from histio.errors import BindingError
 from histio.kinds.associations import association_model, data_columns
+from histio.kinds.catalog import concrete_mappers
 from histio.kinds.column_types import underlying
 from histio.kinds.converter import Converter
 from histio.kinds.fields import FixedDecimal, RunUUID
@@ -83,19 +84,19 @@ class Planner:
         return plans
 
     def _refer(self, target: Mapper[Any]) -> None:
-        """Note a model that needs a catalog kind."""
-        known = target in (*self._referred, *self._identities) or target.class_.__name__ in self.undescribed
-        if not known and not any(each.common_parent(target) for each in self._runs):
-            self._referred.append(target)
+        """Note a model that needs a catalog kind, or each of its subclasses."""
+        if any(each.common_parent(target) for each in self._runs):
+            return
+        for mapper in concrete_mappers(target):
+            named = mapper.class_.__name__ in self.undescribed
+            if not named and mapper not in (*self._referred, *self._identities):
+                self._referred.append(mapper)
 
     def _why_undescribed(self, mapper: Mapper[Any]) -> str | None:
         """Why there can be no catalog kind for a model; None: there can be one."""
         if mapper in self._ledgers:
             return "its rows are entries of a ledger"
-        if (
-            any(each.common_parent(mapper) for each in self._planned)
-            or len(list(mapper.self_and_descendants)) > 1
-        ):
+        if len(list(mapper.self_and_descendants)) > 1 or any(mapper.isa(each) for each in self._planned):
             return "it has subclasses, or is one"
         key = self._keys(mapper)[0]
         if all(name in mapper.column_attrs and is_surrogate_key(key_column(mapper, name)) for name in key):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from histio.kinds.catalog import unmoved_models
 from histio.testing.claims import FEW, demand, demand_whole, skip
 from histio.testing.runs import find_changes
 from histio.testing.scene import Document, MakeRuns, Scene, scene
+from histio.testing.statements import demand_counts
 
 
 def catalog_round_trip(history: History, make_runs: MakeRuns) -> None:
@@ -32,7 +34,16 @@ def _check_round_trip(stage: Scene, chosen: Literal["used", "all"]) -> None:
         stage.clear(whole_catalog=True)
     except (sa.exc.DBAPIError, RowFaultError) as error:
         skip([f"the catalog rows cannot be deleted: {getattr(error, 'orig', error)}"])
-    demand_whole(stage.run(first, catalog="create"), first)
+    before = stage.counts()
+    trial = stage.run(first, catalog="create", dry_run=True)
+    demand_counts(before, stage.counts(), "a dry run with a catalog")
+    report = stage.run(first, catalog="create")
+    demand_whole(report, first)
+    demand(
+        replace(trial, dry_run=False) == report,
+        "The report of a dry run with a catalog differs from that of the import:",
+        (f"dry run: {trial}", f"import: {report}"),
+    )
     again = stage.export(catalog=chosen)
     changes = list(find_changes(stage, first, again))
     demand(

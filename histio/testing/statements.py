@@ -20,14 +20,14 @@ def nothing_stays(history: History, make_runs: MakeRuns) -> None:
         stage.clear()
         before = stage.counts()
         trial = stage.run(document, dry_run=True)
-        _demand_counts(before, stage.counts(), "a dry run")
+        demand_counts(before, stage.counts(), "a dry run")
         with stage.undone():
             report = stage.run(document)
             demand_whole(report, document)
             demand(
                 stage.counts() != before, "The import reports that it wrote runs, but no table has more rows."
             )
-        _demand_counts(before, stage.counts(), "an import that was rolled back")
+        demand_counts(before, stage.counts(), "an import that was rolled back")
         demand(
             replace(trial, dry_run=False) == report,
             "The report of a dry run differs from that of the import:",
@@ -35,7 +35,8 @@ def nothing_stays(history: History, make_runs: MakeRuns) -> None:
         )
 
 
-def _demand_counts(before: Mapping[str, int], after: Mapping[str, int], what: str) -> None:
+def demand_counts(before: Mapping[str, int], after: Mapping[str, int], what: str) -> None:
+    """Raise AssertionError if the numbers of rows have changed after *what*."""
     demand(
         before == after,
         f"After {what}, the numbers of rows have changed. Look for listeners and triggers that write "
@@ -50,6 +51,8 @@ def statements_of_exports(history: History, make_runs: MakeRuns) -> None:
     def executed(stage: Scene, kind: Kind) -> Counter[str]:
         with stage.statements() as seen:
             stage.export(kind)
+            if history.catalog:
+                stage.export(kind, catalog="used")
         return seen
 
     _demand_constant(

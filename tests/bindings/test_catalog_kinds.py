@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+import sqlalchemy as sa
 from marshmallow.fields import Nested
-from sqlalchemy.orm import Session
+from sqlalchemy import orm
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 import histio
 from histio import AsyncHistory, BindingError, History
@@ -40,8 +42,8 @@ def test_catalog_kinds_come_in_the_order_in_which_they_can_be_written(make):
     )
 
 
-def test_a_history_on_another_database_keeps_the_catalog(engine):
-    bound = History(None, BatchSchema, catalog=CATALOG).bound.on(engine)
+def test_a_history_on_another_database_keeps_the_catalog(sqlite):
+    bound = History(None, BatchSchema, catalog=CATALOG).bound.on(sqlite)
     assert History.from_bound(bound).catalog == ("category", "ingredient", "recipe", "size", "oven")
 
 
@@ -248,3 +250,94 @@ def test_a_catalog_of_every_sort_goes_through_all_databases(databases, full_path
                 assert history.export_document(catalog=chosen, exported_at=MOMENT) == documents[chosen]
             report = history.import_document(documents["all"], catalog="create")
             assert {counts.imported for counts in (*report.catalog.values(), *report.by_kind.values())} == {0}
+
+
+class Base(orm.DeclarativeBase):
+    pass
+
+
+class Dish(Base):
+    """Each row is of a subclass."""
+
+    __tablename__ = "dishes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(sa.String(10))
+    slug: Mapped[str] = mapped_column(sa.String(50), unique=True)
+    __mapper_args__ = {"polymorphic_on": "type"}
+
+
+class Soup(Dish):
+    """In the table of dishes."""
+
+    litres: Mapped[int | None]
+    __mapper_args__ = {"polymorphic_identity": "soup"}
+
+
+class Cake(Dish):
+    """In a table of its own, too."""
+
+    __tablename__ = "cakes"
+    id: Mapped[int] = mapped_column(sa.ForeignKey(Dish.id), primary_key=True)
+    pieces: Mapped[int]
+    __mapper_args__ = {"polymorphic_identity": "cake"}
+
+
+class Meal(Base):
+    __tablename__ = "meals"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    dish_id: Mapped[int] = mapped_column(sa.ForeignKey(Dish.id))
+    dish: Mapped[Dish] = relationship()
+
+
+class MealSchema(histio.AutoRunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Meal, "meal", "meals", None
+
+    dish_slug = histio.Slug("dish")
+
+
+class DishSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Dish, "dish", "dishes", "slug"
+
+
+class SoupSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Soup, "soup", "soups", "slug"
+
+
+class CakeSchema(histio.AutoCatalogSchema):
+    class Meta:
+        model, kind, collection, identity = Cake, "cake", "cakes", "slug"
+
+
+MENU = {
+    "version": "1.0",
+    "soups": [{"slug": "borscht", "litres": 2}],
+    "cakes": [{"slug": "pie", "pieces": 8}],
+    "meals": [
+        {"dish_slug": dish, "uuid": f"00000000-0000-4000-8000-{place:012}"}
+        for place, dish in enumerate(["borscht", "pie"])
+    ],
+}
+
+
+def test_each_subclass_is_a_catalog_kind_of_its_own(create):
+    history = History(create(Base.metadata), MealSchema, catalog=[SoupSchema, CakeSchema])
+    report = history.import_document(MENU, catalog="create")
+    assert (report.imported, report.problems) == (2, ())
+    exported = history.export_document(catalog="used")
+    del exported["exported_at"]
+    assert exported == MENU
+    assert lines_of(history, "rows that") == []
+    one = History(None, MealSchema, catalog=[SoupSchema])
+    assert lines_of(one, "rows that") == ["rows that do not travel, as no catalog kind has them: Cake"]
+
+
+def test_a_catalog_kind_of_the_base_class_cannot_export_rows_of_subclasses(sqlite_of):
+    engine = sqlite_of(Base.metadata, Cake(slug="pie", pieces=8))
+    history = History(engine, MealSchema, catalog=[DishSchema])
+    message = "is a Cake, .* only in part: make Cake, and each other subclass, a catalog kind of its own"
+    with pytest.raises(histio.ExportError, match=message):
+        history.export_document(catalog="all")

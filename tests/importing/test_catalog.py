@@ -173,6 +173,7 @@ def test_ignored_rows_are_named_by_the_hints_of_what_is_missing(engine, form):
 )
 @pytest.mark.cells(2)
 def test_one_sentence_says_what_to_do_if_the_whole_catalog_is_missing(empty, given, advice, caplog):
+    caplog.set_level("INFO", "histio")
     report = History(empty).import_file(as_file(given))
     assert report.advice.startswith("The database has none of the rows that runs refer to")
     assert advice in report.advice
@@ -190,6 +191,27 @@ def test_one_row_of_the_catalog_is_enough_for_hints_instead(new):
     assert {problem.hint for problem in report.problems} == {
         'the file has it: import it with catalog="create"'
     }
+
+
+def test_a_table_that_is_missing_hides_no_problem_of_runs_that_do_not_need_it(create):
+    missing = {"finished_goods", "products", "assembly_runs"}
+    tables = [
+        table
+        for table in Base.metadata.sorted_tables
+        if table.name not in missing and not table.name.startswith("assembly")
+    ]
+    metadata = sa.MetaData()
+    for table in tables:
+        table.to_metadata(metadata)
+    report = History(create(metadata)).import_document(document(production_run(1)), kinds="production_run")
+    assert [problem.code for problem in report.problems] == ["unknown-reference"] * 2
+    assert report.advice is None
+
+
+def test_catalogs_are_imported_whichever_kinds_of_run_are_chosen(new):
+    report = History(new).import_document(BOTH, catalog="create", kinds="assembly_run")
+    assert (outcomes(report), list(report.by_kind)) == ((1, 0, 0), ["assembly_run"])
+    assert sum(each.imported for each in report.catalog.values()) == 6
 
 
 def test_a_history_without_catalog_kinds_cannot_create_any(sqlite):

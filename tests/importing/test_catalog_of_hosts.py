@@ -508,3 +508,16 @@ def test_the_limits_of_columns_and_cut_times_are_those_of_runs(create, dialect, 
     report = history.import_document(given, catalog=mode, truncate_times=True)
     assert (codes_of(report.problems), codes_of(report.warnings)) == (refused, KEPT[dialect])
     assert (outcomes(report), report.catalog["bin"]) == ((1, 0, 0), Counts(imported=1, rejected=2))
+
+
+def test_a_key_that_is_unique_only_in_the_model_is_warned_of(create):
+    actual = sa.MetaData()
+    for table in LaxBase.metadata.sorted_tables:
+        copied = table.to_metadata(actual)
+        copied.constraints = {
+            each for each in copied.constraints if not isinstance(each, sa.UniqueConstraint)
+        }
+    history = History(create(actual), MillingSchema, catalog=(GrainSchema,))
+    report = history.import_document({"version": "1.0", "grains": [{"slug": "rye"}]}, catalog="create")
+    [warning] = report.warnings
+    assert (warning.code, warning.kind, report.catalog["grain"]) == ("duplicate", "grain", Counts(imported=1))

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from histio import DocumentError, History, ReceiptError
+from histio.files.receipts import reading_receipt
 from tests.support import shop
 from tests.support.bakery import consumption, document, number, production_run
 from tests.support.databases import stocked
@@ -163,7 +164,6 @@ def test_an_empty_file_becomes_a_receipt(sqlite, path):
         ("https://example.org/receipt.jsonl", {}, "is a URL"),
         (io.BytesIO(), {}, "must be a path"),
     ],
-    ids=str,
 )
 def test_what_cannot_have_a_receipt_is_an_error_before_anything_is_read(sqlite, name, options, match):
     with pytest.raises(ValueError, match=match):
@@ -174,6 +174,17 @@ def test_a_session_that_was_handed_over_excludes_a_receipt(sqlite, path):
     with Session(sqlite) as session, pytest.raises(ValueError, match="receipt excludes a session"):
         History().import_document(NEW, session=session, receipt=path)
     assert not path.exists()
+
+
+def test_only_one_import_or_undo_at_a_time_uses_a_receipt(sqlite, path):
+    history = History(sqlite)
+    history.import_document(document(production_run(1)), receipt=path)
+    with reading_receipt(path):
+        with pytest.raises(BlockingIOError, match="another process uses the file"):
+            history.import_document(document(production_run(2)), receipt=path)
+        with pytest.raises(BlockingIOError, match=path.name):
+            history.undo(path)
+    assert rows(sqlite) == 1
 
 
 @pytest.mark.parametrize("option", ["rejects", "path"])

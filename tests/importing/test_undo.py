@@ -120,6 +120,7 @@ def test_an_undone_import_of_a_host_leaves_its_tables_as_they_were(create, path,
 @both_ways
 @pytest.mark.parametrize("parent", [lambda n: None, lambda n: n % 20 + 1, lambda n: max(n - 1, 1)])
 @pytest.mark.cells(2)
+@pytest.mark.turns
 def test_runs_that_refer_to_each_other_are_removed_with_all_that_belongs_to_them(
     create, path, tune, parent, heard
 ):
@@ -330,6 +331,7 @@ def test_a_value_that_a_created_run_has_taken_from_an_updated_one_is_given_back(
 
 @pytest.mark.parametrize("collection", [None, *COLLECTIONS.values()])
 @pytest.mark.cells(2)
+@pytest.mark.turns
 def test_runs_and_entries_that_refer_to_each_other_are_removed(create, path, collection):
     base = orm.declarative_base()
     line_of = model(base, "Line", run_id=to("runs"), sku=text())
@@ -345,6 +347,31 @@ def test_runs_and_entries_that_refer_to_each_other_are_removed(create, path, col
         connection.execute(sa.update(host_run).values(first_id=firsts))
     assert history.undo(path).removed == 2
     assert not any(rows_in(engine, base.metadata).values())
+
+
+@both_ways
+def test_entries_that_have_to_refer_to_other_runs_are_removed_in_a_circle_too(create, path, tune, heard):
+    tune(batch=3, page=4)
+    base = orm.declarative_base()
+    line_of = model(base, "Line", run_id=to("runs"), of_id=to("runs", nullable=False))
+    line_of.of = relationship("Run", foreign_keys=[line_of.of_id])
+    lines = relationship(line_of, foreign_keys=[line_of.run_id])
+    host_run = model(base, "Run", sku=text(unique=True), lines=lines)
+    listen(host_run, tuple(name.replace("insert", "delete") for name in heard))
+    engine = create(base.metadata)
+    history = History(engine, run(host_run, sku=word(), lines=ledger(line_of, of=Slug("of", key="sku"))))
+    given = [{"id": n, "sku": f"s{n}", "lines": [{"of": f"s{n % 20 + 1}"}]} for n in range(1, 21)]
+    assert history.import_document(runs_of(*given), receipt=path).imported == 20
+    with engine.begin() as connection:
+        connection.execute(sa.update(host_run).where(host_run.id == 7).values(sku="mine"))
+        connection.execute(sa.update(line_of).where(line_of.run_id == 9).values(of_id=3))
+    # 6 refers to 7, which has changed, and 7 to 8, and so on up to 9, which refers to 3.
+    assert history.undo(path).by_kind == {"run": UndoCounts(removed=13, left=7)}
+    with engine.begin() as connection:
+        connection.execute(sa.update(host_run).where(host_run.id == 7).values(sku="s7"))
+        connection.execute(sa.update(line_of).where(line_of.run_id == 9).values(of_id=9))
+    rest = history.undo(path)
+    assert (rest.removed, [each.uuid for each in rest.problems]) == (6, ["9"])
 
 
 def test_rows_of_a_ledger_that_another_ledger_of_the_table_has_are_removed_too(create, path):

@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from histio import History, check_file, inspect_file, merge, references
+from histio import History, audit, check_file, diff, inspect_file, merge, references, report_page
 from tests.support import kitchen, shop
 from tests.support.bakery import assembly_run, document, packaging, production_run, without
 from tests.support.catalogs import CATALOG, COLLECTIONS, ROWS, RUNS, write
@@ -168,6 +168,30 @@ def test_a_row_that_runs_name_may_be_in_the_file(databases):
     assert {each.slug: each.hint for each in known if not each.found} == {"cooky": "did you mean cookies?"}
     bare = references(io.BytesIO(text_of(NAMED_ROWS)))
     assert {each.carried for each in bare} == {False}
+
+
+def test_what_reads_runs_only_sees_the_same_without_a_catalog(databases, tmp_path):
+    given, bare = tmp_path / "with", tmp_path / "without"
+    for folder, items in ((given, [*ROWS, *RUNS]), (bare, RUNS)):
+        folder.mkdir()
+        for form in ("json", "jsonl"):
+            (folder / f"runs.{form}").write_bytes(write(items, form=form)[0])
+        report_page(folder / "runs.json", folder / "page.html")
+    assert (given / "page.html").read_bytes() == (bare / "page.html").read_bytes()
+    for form in ("json", "jsonl"):
+        assert list(diff(given / f"runs.{form}", bare / "runs.json")) == []
+    found, expected = ([each.message for each in audit(folder / "runs.json")] for folder in (given, bare))
+    assert found == expected != []
+
+    history = History(stocked(databases("sqlite")))
+    history.import_file(given / "runs.jsonl")
+    written = history.export_file(tmp_path / "all.jsonl", catalog="all")
+    later = history.export_file(tmp_path / "later.jsonl", catalog="all", differs_from=tmp_path / "all.jsonl")
+    assert (later.exported, later.unchanged, later.catalog) == (0, 2, written.catalog)
+    assert (
+        json.loads((tmp_path / "later.jsonl").read_bytes().splitlines()[0])["header"]["follows"]
+        == written.sha256
+    )
 
 
 KITCHEN_HISTORY = History(None, kitchen.BatchSchema, catalog=kitchen.CATALOG)

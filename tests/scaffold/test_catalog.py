@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from histio import models
+from histio import History, models
 from histio.scaffold import scaffold
 from tests.support import kitchen
 from tests.support.scaffolds import Shape, run
@@ -108,6 +108,32 @@ class Photo(Coded):
     visit_id: Mapped[int] = mapped_column(sa.ForeignKey("visits.id"))
 
 
+class Vehicle(Coded):
+    """Each row is of a subclass."""
+
+    __tablename__ = "vehicles"
+    type: Mapped[str] = mapped_column(sa.String(10))
+    __mapper_args__ = {"polymorphic_on": "type"}
+
+
+class Bus(Vehicle):
+    __mapper_args__ = {"polymorphic_identity": "bus"}
+    seats: Mapped[int | None]
+
+
+class Car(Vehicle):
+    __tablename__ = "cars"
+    id: Mapped[int] = mapped_column(sa.ForeignKey(Vehicle.id), primary_key=True)
+    owner: Mapped[str] = mapped_column(sa.String(20))
+    __mapper_args__ = {"polymorphic_identity": "car"}
+
+
+class Trip(Coded):
+    __tablename__ = "trips"
+    vehicle_id: Mapped[int] = mapped_column(sa.ForeignKey(Vehicle.id))
+    vehicle: Mapped[Vehicle] = relationship()
+
+
 @pytest.mark.parametrize(
     ("of", "catalog"),
     [
@@ -118,16 +144,17 @@ class Photo(Coded):
         ([kitchen.Batch], ["category", "ingredient", "recipe", "size", "oven"]),
         ([kitchen.Batch, kitchen.Recipe, kitchen.Size], ["oven", "category", "ingredient"]),
         ([models.Recipe], []),
-        ([Visit], ["country", "town"]),
+        ([Visit], ["country", "dog", "town"]),
+        ([Trip], ["bus", "car"]),
     ],
-    ids=["bundled", "kitchen", "some of it as runs", "nothing is referred to", "some without"],
+    ids=["bundled", "kitchen", "some of it as runs", "nothing is referred to", "some without", "subclasses"],
 )
 def test_each_model_that_the_binding_refers_to_is_a_catalog_kind(of, catalog):
     assert sorted(run(scaffold(*of)).history.catalog) == sorted(catalog)
 
 
-@pytest.mark.parametrize("of", [[models.ProductionRun, models.AssemblyRun], [kitchen.Batch]])
-def test_all_rows_travel_with_a_scaffold(of):
+@pytest.mark.parametrize("of", [[models.ProductionRun, models.AssemblyRun], [kitchen.Batch], [Trip]])
+def test_all_models_have_catalog_kinds(of):
     assert "rows that do not travel" not in run(scaffold(*of)).history.explain()
 
 
@@ -162,3 +189,17 @@ def test_the_identity_is_the_key_that_runs_use():
     source = scaffold(kitchen.Batch)
     assert '        identity = ("recipe_slug", "name")' in source.splitlines()
     assert '        identity = "code"' in source.splitlines()
+
+
+def test_a_scaffold_moves_its_runs_into_an_empty_database(sqlite_of):
+    here, there = (sqlite_of(kitchen.Base.metadata, number=number) for number in (0, 1))
+    with orm.Session(here) as session:
+        kitchen.make_batches(session, 3)
+        session.commit()
+    bound = run(scaffold(kitchen.Batch)).history.bound
+    source, target = (History.from_bound(bound.on(engine)) for engine in (here, there))
+    document = source.export_document(catalog="used")
+    report = target.import_document(document, catalog="create")
+    assert (report.imported, report.problems, report.warnings) == (3, (), ())
+    moment = {"exported_at": document["exported_at"]}
+    assert target.export_document(catalog="used") | moment == document

@@ -38,6 +38,14 @@ def way_out(history: histio.History, session: Session) -> None:
     history.export_file("runs.jsonl", on_unreadable="ignore")  # type: ignore[arg-type]
 
 
+def across(history: histio.History, other: histio.AsyncHistory) -> None:
+    report = histio.copy(history, history, since=dt.date(2025, 1, 1), catalog="create", commit_every=5)
+    assert_type(report, histio.ImportReport)
+    histio.copy(history, history, on_unreadable="skip", on_duplicate="update", whole_catalog=True)
+    histio.copy(history, other)  # type: ignore[arg-type]
+    histio.copy(history, history, catalog="used")  # type: ignore[arg-type]
+
+
 def way_in(history: histio.History, document: dict[str, Any]) -> None:
     report = history.import_document(document, on_duplicate="verify", atomic=True, dry_run=True)
     assert_type(report, histio.ImportReport)

@@ -166,6 +166,11 @@ class Notes(Scratch):
         rows = ((*numbers, pickle.dumps(key)) for *numbers, key in references)
         self._database.executemany("INSERT INTO reference VALUES (?, ?, ?, ?)", rows)
 
+    def has_references(self, foreign_key: int) -> bool:
+        """Whether there are references by a foreign key."""
+        select = "SELECT 1 FROM reference WHERE foreign_key = ? LIMIT 1"
+        return self._database.execute(select, (foreign_key,)).fetchone() is not None
+
     def leave_obstructed(self) -> None:
         """Leave the runs that cannot be removed, and all that these refer to."""
         self._database.execute(_LEFT)
