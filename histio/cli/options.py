@@ -84,7 +84,7 @@ def catalog_options(command: _Command) -> _Command:
         return command(*arguments, catalog=catalog, **options)
 
     create = click.option(
-        "--create-catalog", is_flag=True, help="Create rows that are missing, before the runs."
+        "--create-catalog", is_flag=True, help="Create catalog rows that are missing, before the runs."
     )
     update = click.option("--update-catalog", is_flag=True, help="The same, and update rows that exist.")
     return create(update(with_catalog))  # type: ignore[return-value]
@@ -204,5 +204,5 @@ _IMPORT_OPTIONS = (
         "--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after every N runs."
     ),
     truncate_times_option,
-    file_option("--receipt", help="Note what is written in FILE, so that it can be taken back."),
+    file_option("--receipt", help="Note in FILE what is written, so that histio undo can take it back."),
 )

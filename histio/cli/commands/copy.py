@@ -37,7 +37,7 @@ _MISSING = "Copy again with --create-catalog to create the missing rows, or with
 @filter_options
 @catalog_options
 @click.option(
-    "--whole-catalog", is_flag=True, help="The catalog is all of its rows, not only what runs name."
+    "--whole-catalog", is_flag=True, help="Copy all rows of the catalog, not only those that runs name."
 )
 @import_options
 @click.option("--force", is_flag=True, help="Replace an existing file of --rejects.")
@@ -103,7 +103,9 @@ def copy(
         report,
         renames=renames,
         rejects=options["rejects"],
+        receipt=options["receipt"],
         atomic=options["atomic"],
+        catalog=options["catalog"],
         missing=_MISSING,
         quiet=quiet,
         as_json=as_json,
