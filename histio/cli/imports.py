@@ -196,7 +196,7 @@ def _conclude(
         )
     if report.advice is None and any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(missing)
-    rejected = "runs" if report.rejected else "rows of the catalog" if report.catalog_rejected else ""
+    rejected = "runs" if report.rejected else "catalog rows" if report.catalog_rejected else ""
     if rejects is not None and rejected:
         lines.append(
             f"The rejected {rejected} are in {show_file(rejects)}: correct them and import that file."
