@@ -108,7 +108,7 @@ def same_verdict(history: History, make_runs: MakeRuns) -> None:
 
 def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
     """The faults that only one of the two finds in *record*."""
-    breaches = list(validator.iter_errors(record))
+    is_valid = validator.is_valid(record)
     try:
         kind.table.schema.load(record)
     except ValidationError as error:
@@ -117,7 +117,7 @@ def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
         refusals = []
     if (
         refusals
-        and not breaches
+        and is_valid
         and not any(_may_come_from_validator(kind.table, steps) for steps, _ in refusals)
     ):
         for steps, message in refusals:
@@ -125,8 +125,8 @@ def _disagreement(kind: Kind, validator: Any, record: Any) -> Iterator[str]:
                 f"{pointer(*steps)}: marshmallow says {message!r} of {quote(_value(record, steps))}, which "
                 "the JSON Schema accepts: add the rule to assertions, or to metadata={'json_schema': …}"
             )
-    if breaches and not refusals:
-        for breach in breaches:
+    if not is_valid and not refusals:
+        for breach in validator.iter_errors(record):
             table, name = _place(kind.table, tuple(breach.absolute_path))
             # Fields of marshmallow accept more than the JSON Schema, which an import rejects.
             if isinstance(_field(table, name), WireField):
