@@ -51,6 +51,7 @@ def rows_in(engine, metadata):
 
 @pytest.mark.parametrize("options", [{}, {"commit_every": 7}], ids=str)
 @pytest.mark.cells(2)
+@pytest.mark.turns
 def test_an_undone_import_leaves_the_database_as_it_was(engine, path, tune, options):
     tune(batch=9, page=8)
     history = History(engine)
@@ -74,6 +75,7 @@ def test_an_undone_import_leaves_the_database_as_it_was(engine, path, tune, opti
 
 @pytest.mark.parametrize("options", [{}, {"commit_every": 7}], ids=str)
 @pytest.mark.cells(2)
+@pytest.mark.turns
 def test_an_undone_update_puts_back_runs_and_entries_as_they_were(engine, path, tune, options):
     tune(batch=9, page=8)
     history = History(engine)
