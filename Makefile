@@ -1,5 +1,5 @@
 # Each target installs what it needs into .venv, once, and no more: .venv/histio is there when histio is installed
-# with its dependencies, .venv/group-NAME when its extras and the dependency group NAME are.
+# with its dependencies, .venv/extras when its extras are too, and .venv/group-NAME when the group NAME is.
 PYTHON ?= python3
 # What one process has compiled, the others read: packages are installed without byte code, and pytest rewrites tests.
 export PYTHONDONTWRITEBYTECODE :=
@@ -107,8 +107,12 @@ $(VENV)/histio: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable .
 	touch $@
 
+$(VENV)/extras: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[$(EXTRAS)]'
+	touch $@
+
 # Groups can be installed by pip 25.1 or newer; Python may bring an older one.
-$(VENV)/group-%: pyproject.toml | $(VENV)/bin/python
+$(VENV)/group-%: $(VENV)/extras
 	$(PIP) 'pip>=25.1'
-	$(PIP) --editable '.[$(EXTRAS)]' --group $*
+	$(PIP) --group $*
 	touch $@
