@@ -10,8 +10,9 @@ from sqlalchemy.orm import relationship
 import histio
 from histio import History, UndoCounts
 from histio.models import Base
+from tests.support import kitchen
 from tests.support.bakery import ASSEMBLY, document, production_run
-from tests.support.hosts import model, text, to
+from tests.support.hosts import MOMENT, model, text, to
 from tests.support.receipts import digest, lines_of
 
 ROWS = {
@@ -71,6 +72,25 @@ def test_catalog_rows_that_were_updated_are_put_back(engine, path):
     assert report.problems == ()
     assert report.by_kind["recipe"] == UndoCounts(removed=1, restored=1)
     assert contents(engine) == before
+
+
+@pytest.mark.parametrize(("flour", "salt"), [("F-2", "S-1"), ("S-1", "F-1")])
+@pytest.mark.turns
+def test_runs_are_put_back_whose_rows_have_got_other_keys_by_the_same_import(create, path, flour, salt):
+    engine = create(kitchen.Base.metadata)
+    history = History(engine, kitchen.BatchSchema, catalog=kitchen.CATALOG)
+    history.import_document(kitchen.KITCHEN, catalog="create")
+    before = history.export_document(exported_at=MOMENT, catalog="all")
+    skus = zip(kitchen.KITCHEN["ingredients"], (flour, salt), strict=True)
+    [batch] = kitchen.KITCHEN["batches"]
+    changed = kitchen.KITCHEN | {
+        "ingredients": [row | {"sku": sku} for row, sku in skus],
+        "batches": [batch | {"uses": [{"ingredient_sku": flour, "grams": 7}]}],
+    }
+    report = history.import_document(changed, catalog="update", on_duplicate="update", receipt=path)
+    assert (report.updated, report.problems) == (1, ())
+    assert history.undo(path).problems == ()
+    assert history.export_document(exported_at=MOMENT, catalog="all") == before
 
 
 def test_catalog_rows_that_other_runs_refer_to_are_left_with_those_that_they_name(empty, path):

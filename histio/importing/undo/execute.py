@@ -146,7 +146,10 @@ class _Undo:
             on_duplicate="update",
             compare=True,
         )
-        restoring.take(_raw_runs(self._notes.to_put_back()), last=True)
+        # In the opposite order of the import: records name rows by the keys that it has given them,
+        # and entries were moved to a run after they had been removed from another one.
+        for kind in reversed(self._kinds):
+            restoring.take(_raw_runs(kind, self._notes.to_put_back(kind.name)), last=True)
         advance_sequences(self._connection, restoring.written)
         return True
 
@@ -200,10 +203,10 @@ def _explain(obstacles: Sequence[tuple[Code, str]]) -> tuple[str, Code]:
     return text, code
 
 
-def _raw_runs(runs: Iterable[tuple[int, str, str]]) -> Iterator[RawRun]:
-    """The records to put back, each with the number of its line in the receipt."""
-    for index, (number, kind, text) in enumerate(runs):
-        yield RawRun(kind, json.loads(text), index, number, len(text), text)
+def _raw_runs(kind: Kind, runs: Iterable[tuple[int, str]]) -> Iterator[RawRun]:
+    """The records of *kind* to put back, each with the number of its line in the receipt."""
+    for index, (number, text) in enumerate(runs):
+        yield RawRun(kind.name, json.loads(text), index, number, len(text), text)
 
 
 def _in_receipt(problem: Problem) -> Problem:
