@@ -171,7 +171,7 @@ class AsyncHistory:
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
                 are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
-            catalog: The rows of the catalog to export, before the runs. ``used``: those that the runs name,
+            catalog: The catalog rows to export, before the runs. ``used``: those that the runs name,
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the document states; aware. None: now.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
@@ -235,7 +235,7 @@ class AsyncHistory:
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
                 are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
-            catalog: The rows of the catalog to export, before the runs. ``used``: those that the runs name,
+            catalog: The catalog rows to export, before the runs. ``used``: those that the runs name,
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
@@ -509,9 +509,10 @@ class AsyncHistory:
         """Undo the imports that have written a *receipt*, in one transaction.
 
         Runs that an import has created are removed with their ledgers; those that it has updated are put back
-        as they were. What cannot be undone without harm is left as it is, and reported: a run that has
-        changed since, and a run to which a row of another table or of another run refers, whatever its
-        foreign key says about deletion. The receipt is not changed. To repeat an undo does no harm.
+        as they were. Catalog rows are treated as runs are. What cannot be undone without harm is left as it
+        is, and reported: a run that has changed since, and a run to which a row of another table or of
+        another run refers, whatever its foreign key says about deletion. The receipt is not changed. An undo
+        can be repeated.
 
         Args:
             receipt: The path of the receipt.

@@ -59,6 +59,10 @@ class Bound:
             self, kinds=self.catalog, catalog=(), referring=self.kinds, import_plans=self.catalog_plans
         )
 
+    def only(self, kinds: Sequence[Kind]) -> Self:
+        """The same history with these *kinds*, of catalog rows or of runs, as its kinds of run."""
+        return replace(self, kinds=tuple(kinds), catalog=(), import_plans=RememberedByDialect())
+
     @property
     def has_database(self) -> bool:
         """Whether a call without a session has a database."""

@@ -26,13 +26,8 @@ from histio.files.decoding import decoder_for
 from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.counts import Tally
-from histio.importing.execute import (
-    ImportOptions,
-    check_catalog_option,
-    check_commits,
-    check_receipt,
-    import_runs,
-)
+from histio.importing.execute import import_runs
+from histio.importing.options import ImportOptions, check_catalog_option, check_commits, check_receipt
 from histio.importing.renames import Renames
 from histio.importing.row_counts import core_tables
 from histio.importing.run import OnCatalog, OnDuplicate
@@ -92,10 +87,10 @@ def copy(
         on_duplicate: What to do with a run whose UUID exists in *target*: ``skip``: leave it alone.
             ``error``: reject it. ``update``: overwrite it with the run of *source*. ``verify``: leave it
             alone if it has the same content, otherwise reject it with a ``conflict``.
-        catalog: What to do with the rows of the catalog of *source*, such as recipes, that the runs name,
+        catalog: What to do with the catalog rows of *source*, such as recipes, that the runs name,
             directly or through other rows. ``ignore``: do not copy them. ``create``: create those that
             *target* lacks, before the runs. ``update``: also overwrite those that it has.
-        whole_catalog: Whether to copy all rows of the catalog, not only those that the runs name; *kinds* may
+        whole_catalog: Whether to copy all catalog rows, not only those that the runs name; *kinds* may
             be empty then.
         atomic: Whether to write nothing if a run or a catalog row is rejected; the others are ``withheld``.
         dry_run: Whether to do everything, constraints included, and then roll back.
@@ -214,7 +209,7 @@ def _bound(history: History, side: str) -> Bound:
 def _choose_catalog(
     origin: Bound, destination: Bound, catalog: OnCatalog, *, whole: bool
 ) -> ExportedCatalog | None:
-    """Which rows of the catalog are copied; None: none.
+    """Which catalog rows are copied; None: none.
 
     Raises:
         ValueError: *catalog* has another value, or a history has no catalog kinds.

@@ -20,9 +20,10 @@ from histio.exporting.execute import export_document, export_file, iterate_runs
 from histio.exporting.selection import Where, select_kinds
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits
-from histio.importing.execute import ImportOptions, check_document, import_document, import_file
+from histio.importing.execute import check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.model_behavior import customized_tables
+from histio.importing.options import ImportOptions
 from histio.importing.renames import Renames
 from histio.importing.row_builder import check_values
 from histio.importing.run import OnCatalog, OnDuplicate
@@ -169,7 +170,7 @@ class History:
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
                 are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
-            catalog: The rows of the catalog to export, before the runs. ``used``: those that the runs name,
+            catalog: The catalog rows to export, before the runs. ``used``: those that the runs name,
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the document states; aware. None: now.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
@@ -235,7 +236,7 @@ class History:
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
                 are missing, and so are those of a transaction that was open then, and removed entries.
             where: A criterion for the only kind exported, or a mapping from kind to criterion.
-            catalog: The rows of the catalog to export, before the runs. ``used``: those that the runs name,
+            catalog: The catalog rows to export, before the runs. ``used``: those that the runs name,
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
@@ -506,9 +507,10 @@ class History:
         """Undo the imports that have written a *receipt*, in one transaction.
 
         Runs that an import has created are removed with their ledgers; those that it has updated are put back
-        as they were. What cannot be undone without harm is left as it is, and reported: a run that has
-        changed since, and a run to which a row of another table or of another run refers, whatever its
-        foreign key says about deletion. The receipt is not changed. To repeat an undo does no harm.
+        as they were. Catalog rows are treated as runs are. What cannot be undone without harm is left as it
+        is, and reported: a run that has changed since, and a run to which a row of another table or of
+        another run refers, whatever its foreign key says about deletion. The receipt is not changed. An undo
+        can be repeated.
 
         Args:
             receipt: The path of the receipt.
@@ -585,11 +587,15 @@ def _names(kinds: Iterable[Kind]) -> tuple[str, ...]:
 def _sort_schemas(
     runs: Sequence[Any], catalog: Sequence[Any] | None
 ) -> tuple[tuple[Kind, ...], tuple[Kind, ...], Mapping[Kind, type[RecordSchema]]]:
-    """The kinds of the *catalog* and of the *runs*, each in the order in which they can be imported.
+    """Sort the kinds of run and the catalog kinds into the order in which they can be imported.
 
-    None as *catalog* means the bundled one with the bundled kinds, and none with other kinds.
+    Args:
+        runs: The schemas of the kinds of run.
+        catalog: The schemas of the catalog kinds; None: the bundled ones if *runs* are the bundled ones,
+            otherwise none.
 
-    The last value has the schema of each kind.
+    Returns:
+        The catalog kinds, the kinds of run, and the schema of each of them.
 
     Raises:
         BindingError: A schema has another base class, or two have the same kind or collection.

@@ -312,7 +312,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class UndoCounts:
-    """The numbers of runs by what an undo has done.
+    """The numbers of runs, or of catalog rows, by what an undo has done to them.
 
     Attributes:
         removed: Runs that an import had created, and that were removed.
@@ -329,14 +329,14 @@ class UndoCounts:
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """The result of an undo: counts, and why runs were left.
+    """The result of an undo: counts, and why runs were left. Catalog rows count as runs.
 
     Attributes:
         removed: Runs that an import had created, and that were removed.
         restored: Runs that an import had updated, and that were put back as they were.
         gone: Runs about which there was nothing to do, because they were removed or put back before.
         left: Runs that were left as they are; the problems say why.
-        by_kind: The same four counts for each kind that the receipt has runs of.
+        by_kind: The same four counts for each kind, of catalog rows or of runs, that the receipt has.
         problems: Why runs were left, by the line of the receipt; at most the first 1,000.
         warnings: Warnings about runs that were put back; at most the first 1,000.
         problem_count: The number of all problems, including those that are not listed.

@@ -24,7 +24,7 @@ from histio.cli.printing import (
     report_unprintable,
     show_file,
 )
-from histio.cli.results import print_problems, print_revisions
+from histio.cli.results import print_counts, print_findings, print_revisions
 from histio.report import list_outcomes
 
 
@@ -133,16 +133,12 @@ def print_import(
 def _print_report(report: histio.ImportReport) -> None:
     """Print the counts, problems and warnings of a *report*."""
     outcomes = list_outcomes(report)
-    rows, runs = (
-        [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in counted.items()]
-        for counted in (report.catalog, report.by_kind)
-    )
+    rows = [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in report.catalog.items()]
     if rows:
         print_table(["catalog", *outcomes], [row for row in rows if any(row[1:])])
         print_line()
-    print_table(["kind", *outcomes], [*runs, ("total", *(getattr(report, name) for name in outcomes))])
-    print_problems("Problems", report.problems, report.problem_count)
-    print_problems("Warnings", report.warnings, report.warning_count)
+    print_counts(report, outcomes)
+    print_findings(report)
     if report.updated:
         entries = report.entries
         print_line(
@@ -186,7 +182,7 @@ def _conclude(
         )
     if report.advice is None and any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(missing)
-    rejected = "runs" if report.rejected else "rows of the catalog" if report.catalog_rejected else ""
+    rejected = "runs" if report.rejected else "catalog rows" if report.catalog_rejected else ""
     if rejects is not None and rejected:
         lines.append(
             f"The rejected {rejected} are in {show_file(rejects)}: correct them and import that file."

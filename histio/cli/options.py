@@ -65,7 +65,7 @@ def limit_options(command: _Command) -> _Command:
 
 
 _LIMITS = {
-    "max_bytes": "The maximum size of the uncompressed file.  [default: 64 GiB]",
+    "max_bytes": "The maximum size of each uncompressed file.  [default: 64 GiB]",
     "max_line_bytes": "The maximum size of a run.  [default: 128 MiB]",
     "max_depth": "The maximum depth of nested objects and lists in a run.  [default: 64]",
 }
@@ -84,9 +84,11 @@ def catalog_options(command: _Command) -> _Command:
         return command(*arguments, catalog=catalog, **options)
 
     create = click.option(
-        "--create-catalog", is_flag=True, help="Create rows that are missing, before the runs."
+        "--create-catalog", is_flag=True, help="Create catalog rows that are missing, before the runs."
     )
-    update = click.option("--update-catalog", is_flag=True, help="The same, and update rows that exist.")
+    update = click.option(
+        "--update-catalog", is_flag=True, help="Create catalog rows that are missing, and update the others."
+    )
     return create(update(with_catalog))  # type: ignore[return-value]
 
 
@@ -204,5 +206,5 @@ _IMPORT_OPTIONS = (
         "--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after every N runs."
     ),
     truncate_times_option,
-    file_option("--receipt", help="Note what is written in FILE, so that it can be taken back."),
+    file_option("--receipt", help="Note in FILE what is written, so that histio undo can take it back."),
 )

@@ -30,7 +30,7 @@ _CHANGES = 20
 """The number of changes of one run that are printed."""
 
 
-def print_problems(title: str, problems: Sequence[histio.Problem], total: int, *, err: bool = False) -> None:
+def _print_problems(title: str, problems: Sequence[histio.Problem], total: int, *, err: bool = False) -> None:
     """Print the first few *problems* of each code.
 
     Args:
@@ -56,6 +56,21 @@ def print_problems(title: str, problems: Sequence[histio.Problem], total: int, *
             print_line(f"    {escape(first[message])}{more}", err=err)
         if len(repeats) > _EXAMPLES:
             print_line(f"    … and {len(repeats) - _EXAMPLES:,} more", err=err)
+
+
+def print_findings(
+    report: histio.ImportReport | histio.UndoReport | histio.ExportReport, *, err: bool = False
+) -> None:
+    """Print the first few problems and warnings of a *report*; *err*: to standard error."""
+    _print_problems("Problems", report.problems, report.problem_count, err=err)
+    _print_problems("Warnings", report.warnings, report.warning_count, err=err)
+
+
+def print_counts(report: histio.ImportReport | histio.UndoReport, outcomes: Sequence[str]) -> None:
+    """Print how many runs had each of the *outcomes*, by kind and in total."""
+    counted = [*report.by_kind.items(), ("total", report)]
+    rows = [(name, *(getattr(counts, each) for each in outcomes)) for name, counts in counted]
+    print_table(["kind", *outcomes], rows)
 
 
 def print_problem_lines(
@@ -175,8 +190,7 @@ def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> No
         print_line(f"\nRuns left out, because the earlier export has them: {report.unchanged:,}", err=err)
     if report.skipped:
         print_line(f"\nRuns left out, because the format cannot hold them: {report.skipped:,}", err=err)
-    print_problems("Problems", report.problems, report.problem_count, err=err)
-    print_problems("Warnings", report.warnings, report.warning_count, err=err)
+    print_findings(report, err=err)
     target = "standard output" if err else show_file(file)
     print_line(f"\nWrote {target}: {format_size(report.bytes)}", err=err)
     print_line(f"Digest of the runs (sha256): {report.sha256}", err=err)

@@ -35,7 +35,7 @@ def check_choice(bound: Bound, choice: ExportedCatalog | None) -> None:
 def selecting_catalog(
     connection: Connection, bound: Bound, runs: Selection, choice: ExportedCatalog
 ) -> Iterator[Selection]:
-    """In this block: the chosen rows of the catalog, then *runs*."""
+    """In this block: the chosen catalog rows, then *runs*."""
     if choice == "all":
         yield {**dict.fromkeys(bound.catalog, ALL_RUNS), **runs}
         return

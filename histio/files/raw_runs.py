@@ -17,7 +17,7 @@ from histio.wire import is_plain, to_plain
 
 @dataclass(slots=True, eq=False)
 class RawRun:
-    """A run as read, or a row of the catalog.
+    """A run as read, or a catalog row.
 
     Attributes:
         kind: The name of its kind.

@@ -99,7 +99,7 @@ def write_runs(
     collections: Mapping[str, str],
     runs: Runs,
 ) -> Seal:
-    """Write *runs*, after the rows of the catalog, as a document or as a sealed stream.
+    """Write *runs*, after the catalog rows, as a document or as a sealed stream.
 
     Args:
         form: ``json`` for a document, ``jsonl`` for a stream.

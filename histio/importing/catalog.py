@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 
 from sqlalchemy.engine import Connection
 
-from histio.bound import Bound, Constants
+from histio.bound import Bound
 from histio.database.dialects import stored_keys
 from histio.database.sessions import Habits
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.importing.counts import Tally
-from histio.importing.destination import note_keys, open_destination
+from histio.importing.destination import Destination, note_keys
 from histio.importing.parse import Reader
 from histio.importing.plan import plan_imports
-from histio.importing.receipt import Receipt
 from histio.importing.run import OnCatalog
 from histio.importing.spool import Spool
 from histio.importing.transaction import Import
 from histio.importing.windows import windows
-from histio.kinds.compare import Sides
 from histio.kinds.table import Kind
 from histio.report import Problem
 
@@ -31,16 +29,13 @@ class CatalogImport(ExitStack):
     """The import of the catalog rows of one file.
 
     Args:
-        bound: The history.
+        bound: The history, with the catalog kinds as its kinds.
         items: The catalog rows, and unreadable lines among them.
         on_catalog: What to do with the rows.
         reader: Reads them.
-        values: By attribute, what fills columns that the format leaves out.
         tally: Counts the outcome of every row.
-        truncate_times: Whether to cut times to the digits of a second that their columns keep.
         compare: Whether to compare each written row with what the database stores of it.
-        sides: What messages call the side that the rows come from, and the database.
-        receipt: Notes what is written; None: nothing does.
+        open_one: `open_destination` with the options of the import.
 
     Attributes:
         absent: Remembers rows that are ignored or rejected, by the keys by which runs may refer to them.
@@ -54,24 +49,18 @@ class CatalogImport(ExitStack):
         on_catalog: OnCatalog,
         *,
         reader: Reader,
-        values: Constants,
         tally: Tally,
-        truncate_times: bool,
         compare: bool,
-        sides: Sides,
-        receipt: Receipt | None,
+        open_one: Callable[..., Destination],
     ) -> None:
         super().__init__()
-        self._bound = bound.of_catalog
+        self._bound = bound
         self._items = items
         self._on_catalog = on_catalog
         self._reader = reader
-        self._values = values
         self._tally = tally
-        self._truncate_times = truncate_times
         self._compare = compare
-        self._sides = sides
-        self._receipt = receipt
+        self._open_one = open_one
         self._is_taken = False
         self._spool = self.enter_context(Spool())
         self.absent = self.enter_context(Spool())
@@ -89,16 +78,7 @@ class CatalogImport(ExitStack):
         if self._on_catalog == "ignore":
             self._check(connection)
             return None
-        destination = open_destination(
-            connection,
-            self._bound,
-            reader=self._reader,
-            spool=self._spool,
-            values=self._values,
-            truncate_times=self._truncate_times,
-            sides=self._sides,
-            receipt=self._receipt,
-        )
+        destination = self._open_one(connection, self._bound, spool=self._spool)
         self.unit_of_work = destination.plan.unit_of_work(habits)
         transaction = Import(
             destination,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any
 
 from histio.bound import Bound
 from histio.database.connect import BorrowedSession
@@ -17,23 +16,28 @@ from histio.errors import DocumentError
 from histio.files import (
     FilePath,
     Limits,
-    check_positive,
     is_same_file,
     list_files,
     open_rejects,
 )
 from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
-from histio.files.receipts import receipt_path
 from histio.files.several import Files, open_files
 from histio.importing.catalog import CatalogImport, split_catalog
 from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import CatalogLookUps, LookUps
 from histio.importing.missing import MissingCatalog
+from histio.importing.options import (
+    ImportOptions,
+    check_catalog_option,
+    check_commits,
+    check_receipt,
+    may_roll_back,
+)
 from histio.importing.parse import Reader
 from histio.importing.receipt import Receipt
 from histio.importing.renames import Renames
-from histio.importing.run import OnCatalog, OnDuplicate
+from histio.importing.run import OnCatalog
 from histio.importing.spool import Spool
 from histio.importing.transaction import import_items
 from histio.kinds.compare import Sides
@@ -44,54 +48,6 @@ from histio.tuning import with_pauses
 from histio.typing import HistoryDocument
 
 _log = logging.getLogger("histio")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    """The options that imports of documents and of files have in common.
-
-    Attributes:
-        kinds: Names of the kinds to import; None: all.
-        on_duplicate: What to do with runs that exist.
-        catalog: What to do with catalog rows.
-        atomic: Whether to write nothing if a run or a catalog row is rejected.
-        dry_run: Whether to roll everything back.
-        rename: By member, slugs to read as other slugs.
-        truncate_times: Whether to cut times to the digits of a second that their columns keep.
-        receipt: The file that notes what is written; None: nothing does.
-        session: To be used instead of the bound database.
-        compare: Whether to warn where the database stores another value than it was given. False: only if
-            it may do so, as with triggers.
-
-    Raises:
-        ValueError: *on_duplicate* has another value, or *receipt* and *dry_run* are combined.
-    """
-
-    kinds: str | Sequence[str] | None = None
-    on_duplicate: OnDuplicate = "skip"
-    catalog: OnCatalog = "ignore"
-    atomic: bool = False
-    dry_run: bool = False
-    rename: Renames | None = None
-    truncate_times: bool = False
-    receipt: str | os.PathLike[str] | None = None
-    session: BorrowedSession | None = None
-    compare: bool = False
-
-    def __post_init__(self) -> None:
-        allowed = get_args(OnDuplicate)
-        if self.on_duplicate not in allowed:
-            raise ValueError(f"on_duplicate must be one of {allowed}, not {self.on_duplicate!r}")
-        if self.receipt is not None and self.dry_run:
-            raise ValueError("receipt excludes dry_run, which writes nothing")
-
-
-def check_catalog_option(bound: Bound, catalog: OnCatalog) -> None:
-    """Raise ValueError unless *catalog* is a value that is possible for this history."""
-    if catalog not in get_args(OnCatalog):
-        raise ValueError(f"catalog must be one of {get_args(OnCatalog)}, not {catalog!r}")
-    if catalog != "ignore" and not bound.catalog:
-        raise ValueError(f"catalog={catalog!r}: this history has no catalog kinds")
 
 
 def import_document(
@@ -139,7 +95,7 @@ def import_file(
     kinds = _choose_kinds(bound, options)
     paths = list_files(path)
     check_commits(bound, options, commit_every)
-    if _may_roll_back(bound, options) and any(is_same_file(each, rejects) for each in paths):
+    if may_roll_back(bound, options) and any(is_same_file(each, rejects) for each in paths):
         raise ValueError("rejects: cannot be the file itself where the import may be rolled back")
     check_receipt(bound, options, *paths, rejects)
     meter = Meter(progress)
@@ -183,30 +139,6 @@ def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     """
     check_catalog_option(bound, options.catalog)
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
-
-
-def _may_roll_back(bound: Bound, options: ImportOptions) -> bool:
-    return options.atomic or options.dry_run or bound.database.is_borrowed(options.session)
-
-
-def check_commits(bound: Bound, options: ImportOptions, commit_every: int | None) -> None:
-    """Raise ValueError if *commit_every* is not a positive integer, or the import may be rolled back."""
-    if commit_every is not None:
-        check_positive(commit_every=commit_every)
-        if _may_roll_back(bound, options):
-            raise ValueError("commit_every excludes atomic, dry_run and a session that was handed over")
-
-
-def check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None) -> None:
-    """Raise ValueError where there can be no receipt, or where it is one of the *others*, which are files."""
-    if options.receipt is None:
-        return
-    if bound.database.is_borrowed(options.session):
-        raise ValueError("receipt excludes a session that was handed over: its commit is not histio's")
-    path = receipt_path(options.receipt)
-    names = (other for other in others if isinstance(other, (str, os.PathLike)))
-    if str(path) in map(os.path.realpath, names):
-        raise ValueError("receipt: must be a file of its own")
 
 
 def _verify(files: Files, meter: Meter) -> int:
@@ -265,33 +197,28 @@ def import_runs(
         if options.receipt is not None:
             receipt = Receipt(options.receipt, bound.all_kinds, bound.versions.current)
             stack.enter_context(receipt)
+        open_one = functools.partial(
+            open_destination,
+            reader=reader,
+            values=values,
+            truncate_times=options.truncate_times,
+            sides=sides,
+            receipt=receipt,
+        )
         if rows is not None:
             catalog = CatalogImport(
-                bound,
+                bound.of_catalog,
                 tally.carry(rows),
                 options.catalog,
                 reader=reader,
-                values=values,
                 tally=tally,
-                truncate_times=options.truncate_times,
                 compare=options.compare,
-                sides=sides,
-                receipt=receipt,
+                open_one=open_one,
             )
             missing.absent = stack.enter_context(catalog).absent
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
-                destination = open_destination(
-                    connection,
-                    bound,
-                    reader=reader,
-                    spool=spool,
-                    values=values,
-                    truncate_times=options.truncate_times,
-                    sides=sides,
-                    receipt=receipt,
-                    missing=missing,
-                )
+                destination = open_one(connection, bound, spool=spool, missing=missing)
                 if receipt is not None:
                     receipt.begin(connection)
                 before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
@@ -299,14 +226,11 @@ def import_runs(
                 withheld = import_items(
                     destination,
                     part,
+                    options,
                     tally=tally,
                     habits=habits,
                     unit_of_work=unit_of_work,
-                    on_duplicate=options.on_duplicate,
-                    compare=options.compare,
                     last=is_last,
-                    atomic=options.atomic,
-                    dry_run=options.dry_run,
                     first=None if catalog is None else functools.partial(catalog.take, connection, habits),
                 )
                 for announce in before_last_step if is_last else ():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from histio.bound import Bound
 from histio.database.connect import BorrowedSession
@@ -15,7 +14,6 @@ from histio.importing.model_behavior import find_reasons
 from histio.kinds.account import describe_accounts
 from histio.kinds.accounting import accounts
 from histio.kinds.catalog import unmoved_models, unreferenced
-from histio.kinds.remembered import RememberedByDialect
 from histio.kinds.table import Kind
 
 
@@ -27,8 +25,7 @@ def explain(bound: Bound, session: BorrowedSession | None) -> str:
     lines += explain_slow_imports(kinds)
     if session is not None or bound.has_database:
         for some in filter(None, (bound.catalog, bound.kinds)):  # as an import writes them
-            imported = replace(bound, kinds=some, import_plans=RememberedByDialect())
-            with open_look_ups(imported, session) as look_ups:
+            with open_look_ups(bound.only(some), session) as look_ups:
                 for kind in some:
                     lines += _explain_path(f"{kind.name}, export", look_ups.export_path(kind))
                     lines += _explain_path(f"{kind.name}, import", look_ups.import_path(kind))

@@ -53,11 +53,15 @@ class LookUps:
         return self._destination.dependencies.exist
 
     @property
+    def has_limits(self) -> bool:
+        """Whether the database keeps less of some values than the format allows."""
+        by_table = self._destination.builder.limits.values()
+        return any(not limit.is_rare for limits in by_table for limit in limits.values())
+
+    @property
     def needs_every_run(self) -> bool:
         """Whether valid runs have to be looked up, even if all that they refer to is known."""
-        by_table = self._destination.builder.limits.values()
-        has_limits = any(not limit.is_rare for limits in by_table for limit in limits.values())
-        return self.refers_to_runs or has_limits
+        return self.refers_to_runs or self.has_limits
 
     def is_possible(self, column: sa.Column[Any], value: Any) -> bool:
         """Whether the character set of *column* has all characters of *value*."""

@@ -52,7 +52,8 @@ class Reader:
     """
 
     def __init__(self, bound: Bound, version: str, renames: Renames) -> None:
-        check_renames(renames, bound.kinds)
+        if renames:
+            check_renames(renames, bound.kinds)
         self._kinds = {kind.name: kind for kind in (*bound.catalog, *bound.kinds)}
         self.version = version
         self._gate = bound.gate

@@ -27,7 +27,7 @@ class Receipt(ExitStack):
 
     Args:
         path: The file.
-        kinds: The kinds of run.
+        kinds: The kinds of catalog rows and of runs.
         version: The version of the format.
 
     Raises:

@@ -9,13 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import aliased
 
 from histio.database.dialects import Kept, RowFaultError, Stored, find_kept, latest
 from histio.importing.row import Insert, Row
 from histio.kinds.identity import Identity
 from histio.kinds.mapping import attribute
-from histio.kinds.table import Kind, Table
+from histio.kinds.table import Kind, Table, join_ledgers
 
 
 class KeptRows:
@@ -158,12 +157,7 @@ def _counts(
     keys = [attribute(table.mapper, column) for column in primary]
     own = own.where(sought.among(identities), *scope).group_by(*keys, *sought.parts)
     for path, below in table.paths():
-        statement, entity = own, run
-        for ledger in path:
-            owner, entity = entity, aliased(ledger.relation.model)
-            statement = statement.join(
-                entity, sa.and_(*ledger.join_conditions(owner, entity), *ledger.constant_conditions(entity))
-            )
+        statement, entity = join_ledgers(own, run, path)
         yield below.mapper.class_.__name__, statement
         for links in below.links:
             linking = links.relation.remote[0].table

@@ -27,6 +27,7 @@ from histio.importing.destination import Destination
 from histio.importing.fast.take import FastPath
 from histio.importing.full_path import Attempt, FullPath
 from histio.importing.open_runs import WaitingRuns
+from histio.importing.options import ImportOptions
 from histio.importing.row_counts import KeptRows
 from histio.importing.run import OnDuplicate
 from histio.importing.windows import windows
@@ -43,15 +44,12 @@ _LARGER = 10
 def import_items(
     destination: Destination,
     items: Iterable[RawItem],
+    options: ImportOptions,
     *,
     tally: Tally,
     habits: Habits,
     unit_of_work: Mapping[str, Sequence[str]],
-    on_duplicate: OnDuplicate = "skip",
-    compare: bool = False,
-    last: bool = True,
-    atomic: bool = False,
-    dry_run: bool = False,
+    last: bool,
     first: Callable[[], Import | None] | None = None,
 ) -> bool:
     """Import *items* in one transaction.
@@ -59,15 +57,12 @@ def import_items(
     Args:
         destination: The database.
         items: In any order. If the iterator raises, everything is rolled back.
+        options: The options of the import.
         tally: Counts the outcome of every run.
         habits: The habits of the session that is used.
         unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
-        on_duplicate: What to do with runs that exist.
-        compare: Whether to compare each written run with what the database stores of it.
         last: Whether no other transaction of this import follows, so that runs need not wait any longer
             for those that they refer to.
-        atomic: Whether to roll everything back if a run is rejected.
-        dry_run: Whether to roll everything back in any case.
         first: Imports the catalog in the same transaction; returns None if it writes no rows. None: there is
             no catalog.
 
@@ -88,17 +83,17 @@ def import_items(
             tally=tally,
             habits=habits,
             unit_of_work=unit_of_work,
-            on_duplicate=on_duplicate,
-            compare=compare,
+            on_duplicate=options.on_duplicate,
+            compare=options.compare,
         )
         transaction.take(items, last=last)
-        withheld = atomic and tally.rejected > 0
+        withheld = options.atomic and tally.rejected > 0
         if destination.receipt is not None and not withheld:
             with strict(connection, destination.kinds, destination.stored):
                 scopes = {} if catalog is None else catalog.destination.identities.scopes
                 destination.receipt.write(connection, {**scopes, **destination.identities.scopes})
         tally.add_entries(transaction.entries)
-        if dry_run or withheld:
+        if options.dry_run or withheld:
             nested.rollback()
         else:
             created = set() if catalog is None else catalog.written

@@ -20,7 +20,8 @@ from histio.files.decoding import describe_repeated_name, find_line_numbers, fin
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.history import History
-from histio.importing.execute import check_catalog_option, open_look_ups
+from histio.importing.execute import open_look_ups
+from histio.importing.options import check_catalog_option
 from histio.importing.repetitions import note_repeated
 from histio.importing.run import OnCatalog, Run
 from histio.importing.spool import Spool

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from marshmallow.fields import Field
-from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipDirection
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipDirection, aliased
 
 from histio.kinds.base import BaseSchema
 from histio.kinds.column_types import underlying
@@ -143,6 +143,21 @@ class Ledger:
     def collect(self, entries: Sequence[Any]) -> Any:
         """The value of the member for *entries*: the list, or the only entry or None."""
         return entries if self.many else next(iter(entries), None)
+
+
+def join_ledgers(
+    statement: sa.Select[Any], entity: Any, path: Iterable[Ledger]
+) -> tuple[sa.Select[Any], Any]:
+    """Join the entries of the ledgers on a *path* from *entity*, which *statement* selects from.
+
+    Returns:
+        The statement, and the entity of the last ledger; without a path, *entity* itself.
+    """
+    for ledger in path:
+        owner, entity = entity, aliased(ledger.relation.model)
+        tied = [*ledger.join_conditions(owner, entity), *ledger.constant_conditions(entity)]
+        statement = statement.join(entity, sa.and_(*tied))
+    return statement, entity
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -168,7 +168,7 @@ def _description(table: Table, member: str) -> str:
 
 
 def _slugs(table: Table) -> Iterator[tuple[str, Slug]]:
-    """The slugs of rows of the catalog, by their names in a record; references to runs are left out."""
+    """The slugs of catalog rows, by their names in a record; references to runs are left out."""
     for member, name in table.names.items():
         field = table.fields[member]
         if isinstance(field, Slug) and not isinstance(field, RunRef) and member not in table.identity_members:

@@ -42,8 +42,8 @@ def test_catalog_kinds_come_in_the_order_in_which_they_can_be_written(make):
     )
 
 
-def test_a_history_on_another_database_keeps_the_catalog(engine):
-    bound = History(None, BatchSchema, catalog=CATALOG).bound.on(engine)
+def test_a_history_on_another_database_keeps_the_catalog(sqlite):
+    bound = History(None, BatchSchema, catalog=CATALOG).bound.on(sqlite)
     assert History.from_bound(bound).catalog == ("category", "ingredient", "recipe", "size", "oven")
 
 

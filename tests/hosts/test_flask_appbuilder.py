@@ -261,7 +261,7 @@ def test_what_histio_scaffolds_moves_everything(stops, new_database):
 def test_users_take_their_roles_groups_and_permissions_along(stops, new_database):
     options = {"catalog": "update"}  # a new application has roles of its own
     for _, there in move_with_catalog(HOST, stops[0], new_database, User, RegisterUser, **options):
-        assert whole_seconds(there) == whole_seconds(stops[0].seen)
+        assert whole_seconds(there) == whole_seconds(see(HOST, stops[0].url))
 
 
 def test_the_application_goes_on_where_the_history_arrived(stops):

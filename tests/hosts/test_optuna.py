@@ -244,7 +244,7 @@ def test_what_histio_scaffolds_moves_everything(stops, new_database):
 
 def test_trials_take_their_studies_along(stops, new_database):
     for _, there in move_with_catalog(HOST, stops[0], new_database, models.TrialModel):
-        assert whole_seconds(there) == whole_seconds(stops[0].seen)
+        assert whole_seconds(there) == whole_seconds(see(HOST, stops[0].url))
 
 
 def test_optuna_goes_on_where_the_history_arrived(stops):

@@ -164,7 +164,6 @@ def test_an_empty_file_becomes_a_receipt(sqlite, path):
         ("https://example.org/receipt.jsonl", {}, "is a URL"),
         (io.BytesIO(), {}, "must be a path"),
     ],
-    ids=str,
 )
 def test_what_cannot_have_a_receipt_is_an_error_before_anything_is_read(sqlite, name, options, match):
     with pytest.raises(ValueError, match=match):

@@ -120,6 +120,7 @@ def test_an_undone_import_of_a_host_leaves_its_tables_as_they_were(create, path,
 @both_ways
 @pytest.mark.parametrize("parent", [lambda n: None, lambda n: n % 20 + 1, lambda n: max(n - 1, 1)])
 @pytest.mark.cells(2)
+@pytest.mark.turns
 def test_runs_that_refer_to_each_other_are_removed_with_all_that_belongs_to_them(
     create, path, tune, parent, heard
 ):
@@ -330,6 +331,7 @@ def test_a_value_that_a_created_run_has_taken_from_an_updated_one_is_given_back(
 
 @pytest.mark.parametrize("collection", [None, *COLLECTIONS.values()])
 @pytest.mark.cells(2)
+@pytest.mark.turns
 def test_runs_and_entries_that_refer_to_each_other_are_removed(create, path, collection):
     base = orm.declarative_base()
     line_of = model(base, "Line", run_id=to("runs"), sku=text())

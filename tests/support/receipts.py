@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 
-import jsonschema_rs
+from jsonschema import Draft202012Validator
 
 from histio import History
 from histio.wire import encode
@@ -15,7 +15,7 @@ from histio.wire import encode
 @functools.cache
 def _rule():
     schema = History().json_schema()
-    return jsonschema_rs.validator_for({"$defs": schema["$defs"], "$ref": "#/$defs/receipt_line"})
+    return Draft202012Validator({"$defs": schema["$defs"], "$ref": "#/$defs/receipt_line"})
 
 
 def lines_of(path, *, kinds=None):

@@ -345,6 +345,21 @@ async def test_a_branch_that_has_nothing_gets_the_recipes_and_pastries_of_the_ru
         assert set(session.scalars(sa.select(Recipe.branch))) == {BRANCH}
 
 
+async def test_a_branch_in_the_same_database_gets_recipes_of_its_own(new_database, serve):
+    engine = baked(new_database())
+    whole = await (await serve(engine)).get("/history.jsonl?with_catalog=true")
+    [header, *rows] = whole.text.splitlines()[:3]
+    unsealed = json.dumps({"header": json.loads(header)["header"] | {"sealed": False}})
+    other = await serve(engine, "Mill Street")
+    content = body(unsealed, *rows, run(7, recipe_slug="Hot cross buns"))
+    answer = (await other.post(f"{UNSEALED}&create_catalog=true", content=content)).json()
+    assert (answer["imported"], answer["catalog"]["recipe"]["imported"]) == (1, 1)
+    with Session(engine) as session:
+        assert sorted(session.scalars(sa.select(Recipe.branch))) == ["Mill Street", BRANCH]
+        [bake] = session.scalars(sa.select(Bake).where(Bake.branch == "Mill Street"))
+        assert {bake.recipe.branch, bake.finished_unit.branch} == {"Mill Street"}
+
+
 async def test_a_document_is_imported_as_a_whole_or_not_at_all(new_database, serve):
     engine = new_database()
     client = await serve(engine)

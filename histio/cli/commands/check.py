@@ -23,7 +23,9 @@ from histio.cli.results import print_problem_lines
 @click.command()
 @file_argument()
 @database_options
-@click.option("--create-catalog", is_flag=True, help="Let runs need rows that are in the catalog of FILE.")
+@click.option(
+    "--create-catalog", is_flag=True, help="Let runs refer to rows that only the catalog of FILE has."
+)
 @truncate_times_option
 @sealed_option
 @limit_options
@@ -42,9 +44,8 @@ def check(
     """Report every problem in FILE.
 
     Checks the form of each run and of each catalog row, duplicates, totals and costs, and the seal; with a
-    database, references too.
-    Prints one line for each problem, FILE:LINE: POINTER: MESSAGE, which editors can jump to. The exit code is
-    1 if there are errors; warnings do not count.
+    database, references too. Prints one line for each problem, FILE:LINE: POINTER: MESSAGE, which editors can
+    jump to. The exit code is 1 if there are errors; warnings do not count.
 
     \b
     Examples:

@@ -37,7 +37,7 @@ _MISSING = "Copy again with --create-catalog to create the missing rows, or with
 @filter_options
 @catalog_options
 @click.option(
-    "--whole-catalog", is_flag=True, help="The catalog is all of its rows, not only what runs name."
+    "--whole-catalog", is_flag=True, help="Copy all catalog rows, not only those that the runs name."
 )
 @import_options
 @click.option("--force", is_flag=True, help="Replace an existing file of --rejects.")

@@ -37,9 +37,9 @@ from histio.cli.results import print_export
     "--with-catalog",
     "catalog",
     flag_value="used",
-    help="Also export the rows of the catalog that the runs name.",
+    help="Also export the catalog rows that the runs name.",
 )
-@click.option("--whole-catalog", "catalog", flag_value="all", help="Also export all rows of the catalog.")
+@click.option("--whole-catalog", "catalog", flag_value="all", help="Also export all catalog rows.")
 @click.option("--format", "file_format", metavar="FORMAT", help="Such as jsonl.zst, if FILE has no suffix.")
 @click.option("--force", is_flag=True, help="Replace an existing FILE.")
 @click.option("--follows", metavar="SHA256", help="The digest of the export that this one continues.")

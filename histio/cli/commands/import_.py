@@ -36,7 +36,7 @@ from histio.cli.progress import progress_bar
 @click.command(name="import")
 @file_argument("files", nargs=-1, required=True, metavar="FILE...")
 @database_options
-@click.option("--kind", "kinds", multiple=True, help="Import runs of this kind. Can be repeated.")
+@click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated.")
 @catalog_options
 @import_options
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
@@ -77,6 +77,7 @@ def import_(
       histio import later.jsonl --on-duplicate update --dry-run
       histio import history.jsonl later.jsonl --on-duplicate update
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
+      histio import history.jsonl --receipt receipt.jsonl
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
     renames = parse_renames(rename)

@@ -7,10 +7,8 @@ import click
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
 from histio.cli.options import database_options, file_argument, json_option, quiet_option
-from histio.cli.printing import print_json, print_line, print_table, print_wrapped, report_unprintable
-from histio.cli.results import print_problems
-
-_COUNTS = ("removed", "restored", "gone", "left")
+from histio.cli.printing import print_json, print_line, print_wrapped, report_unprintable
+from histio.cli.results import print_counts, print_findings
 
 
 @click.command()
@@ -24,8 +22,8 @@ def undo(
 ) -> int:
     """Take back the imports that have written RECEIPT.
 
-    Runs that they created are removed; those that they updated are put back as they were. Runs that have
-    changed since, and those that other rows refer to, are left and reported. It is one transaction.
+    Runs and catalog rows that they created are removed; those that they updated are put back as they were.
+    What has changed since, and what other rows refer to, is left and reported. It is one transaction.
 
     \b
     Examples:
@@ -40,12 +38,8 @@ def undo(
         if as_json:
             print_json(report.to_dict())
         elif not quiet or code is not ExitCode.DONE:
-            rows = [
-                (kind, *(getattr(each, name) for name in _COUNTS)) for kind, each in report.by_kind.items()
-            ]
-            print_table(["kind", *_COUNTS], [*rows, ("total", *(getattr(report, name) for name in _COUNTS))])
-            print_problems("Problems", report.problems, report.problem_count)
-            print_problems("Warnings", report.warnings, report.warning_count)
+            print_counts(report, ["removed", "restored", "gone", "left"])
+            print_findings(report)
             print_line()
             done = "This was a dry run: nothing was changed in the database." if dry_run else "Done."
             print_wrapped(done)

@@ -80,6 +80,13 @@ def _of_postgresql(connection: Connection, tables: Collection[sa.Table]) -> Iter
         yield key, schema, name, column, targets[target], other
 
 
+def _find_in_schema(
+    connection: Connection, tables: Collection[sa.Table], schema: str | None
+) -> dict[str, sa.Table]:
+    """Those of *tables* that are in a *schema*, by their names in lower case."""
+    return {table.name.lower(): table for table in tables if connection.schema_for_object(table) == schema}
+
+
 _MYSQL = sa.text(
     "SELECT constraint_name, table_schema, table_name, column_name, referenced_table_name, "
     "referenced_column_name FROM information_schema.key_column_usage "
@@ -90,9 +97,7 @@ _MYSQL = sa.text(
 
 def _of_mysql(connection: Connection, tables: Collection[sa.Table]) -> Iterator[_Column]:
     for schema, names in group_by_schema(connection, tables).items():
-        of_schema = {
-            table.name.lower(): table for table in tables if connection.schema_for_object(table) == schema
-        }
+        of_schema = _find_in_schema(connection, tables, schema)
         for key, of, name, column, target, other in connection.execute(
             _MYSQL, {"schema": schema, "names": names}
         ):
@@ -102,9 +107,7 @@ def _of_mysql(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
 def _of_sqlite(connection: Connection, tables: Collection[sa.Table]) -> Iterator[_Column]:
     quote = connection.dialect.identifier_preparer.quote
     for schema, names in group_by_schema(connection, tables).items():
-        of_schema = {
-            table.name.lower(): table for table in tables if connection.schema_for_object(table) == schema
-        }
+        of_schema = _find_in_schema(connection, tables, schema)
         master = f"{quote(schema or 'main')}.sqlite_master"
         statement = sa.text(
             'SELECT m.name, k.id, k."table", k."from", k."to" '  # noqa: S608 - quoted

@@ -81,6 +81,11 @@ def writing_options(bind: Engine | Connection) -> dict[str, Any]:
     return {"histio_begin": "BEGIN IMMEDIATE"} if bind.dialect.name == "sqlite" else {}
 
 
+def locks_rows(connection: Connection) -> bool:
+    """Whether a transaction that writes has to lock the rows that others may not change meanwhile."""
+    return connection.dialect.name != "sqlite"
+
+
 def locks_to_read_latest(connection: Connection) -> bool:
     """Whether a transaction with an older snapshot reads what is committed now if it locks what it reads."""
     return connection.dialect.name in MYSQL

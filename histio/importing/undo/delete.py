@@ -9,12 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import RelationshipDirection, aliased, selectinload
+from sqlalchemy.orm import RelationshipDirection, selectinload
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
 from histio.importing.row import Insert, Row
-from histio.importing.undo.references import Key, run_key
+from histio.importing.undo.references import Key, Place, run_key
 from histio.importing.update.apply import detach
 from histio.importing.update.plan import Removal, get_entries
 from histio.kinds.mapping import attribute
@@ -152,14 +152,9 @@ def _columns(table: Table) -> list[sa.Column[Any]]:
 def _find(
     connection: Connection, kind: Kind, path: tuple[Ledger, ...], table: Table, runs: Collection[Key]
 ) -> list[Any]:
-    entity: Any = kind.table.mapper.class_
-    statement = sa.select().select_from(entity)
-    for ledger in path:
-        owner, entity = entity, aliased(ledger.relation.model)
-        ties = [*ledger.join_conditions(owner, entity), *ledger.constant_conditions(entity)]
-        statement = statement.join(entity, sa.and_(*ties))
+    statement, entity = Place(kind, path, table).join()
     wanted = (getattr(entity, attribute(table.mapper, column).key) for column in _columns(table))
-    found = statement.add_columns(*wanted).where(is_among(run_key(kind), runs))
+    found = statement.with_only_columns(*wanted).where(is_among(run_key(kind), runs))
     return list(connection.execute(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -26,8 +27,7 @@ from histio.importing.spool import Spool
 from histio.importing.transaction import Import, advance_sequences, may_check_deferred
 from histio.importing.undo.judge import Judge
 from histio.importing.undo.notes import Notes, Step
-from histio.importing.undo.remove import Remover
-from histio.kinds.remembered import RememberedByDialect
+from histio.importing.undo.remove import remove_runs
 from histio.kinds.table import Kind
 from histio.report import KEPT, Code, Problem, UndoCounts, UndoReport
 from histio.wire import encode, quote
@@ -39,8 +39,8 @@ def undo(
     bound: Bound, receipt: str | os.PathLike[str], *, dry_run: bool, session: BorrowedSession | None
 ) -> UndoReport:
     """Undo the imports of *receipt*; see `History.undo`."""
-    # Rows of the catalog are undone as runs are.
-    whole = replace(bound, kinds=bound.all_kinds, catalog=(), import_plans=RememberedByDialect())
+    # Catalog rows are undone as runs are.
+    whole = bound.only(bound.all_kinds)
     with reading_receipt(_path(receipt)) as reader, Notes() as notes, Spool() as spool:
         notes.read(_lines(reader, whole))
         with bound.database.writing(session) as (connection, habits, commit):
@@ -122,13 +122,13 @@ class _Undo:
                 judge = Judge(connection, self._notes)
                 for kind in self._kinds:
                     judge.judge(kind, destination.identities.scope(kind.table))
-                remover = Remover(
-                    connection, self._kinds, self._notes, habits=self._habits, deferred=deferred
+                remove = functools.partial(
+                    remove_runs, connection, self._kinds, self._notes, habits=self._habits, deferred=deferred
                 )
-                remover.remove()
+                remove()
                 # What is put back may no longer refer to runs that were left for that reason.
                 if self._put_back() and self._notes.take_up_again():
-                    remover.remove()
+                    remove()
             if dry_run:
                 nested.rollback()
         return self._report(dry_run=dry_run)

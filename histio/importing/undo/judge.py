@@ -9,11 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import latest
+from histio.database.dialects import latest, locks_rows
 from histio.exporting.pages import read_known
 from histio.importing.receipt import digest
 from histio.importing.undo.notes import Line, Notes, Step
-from histio.importing.undo.references import Key, run_key
+from histio.importing.undo.references import Key, places_of, run_key
 from histio.kinds.table import Kind
 from histio.tuning import tuning, with_pauses
 
@@ -55,7 +55,7 @@ class Judge:
     def _lock(
         self, kind: Kind, identities: Collection[Any], within: Mapping[sa.Column[Any], Any]
     ) -> dict[Any, list[Key]]:
-        """Lock the runs with these *identities*; return their primary keys, by identity."""
+        """Lock the runs with these *identities*, and their entries; return their keys, by identity."""
         scope = [column == value for column, value in within.items()]
         core = kind.identity.sql()
         rows = core.select().where(core.among(identities), *scope).order_by(*core.parts)
@@ -70,6 +70,11 @@ class Judge:
             identity = kind.identity.normalize(kind.identity.join_parts(row[width:]))
             if identity in wanted:  # a collation may treat others as equal
                 found.setdefault(identity, []).append(tuple(row[:width]))
+        runs = [key for keys in found.values() for key in keys]
+        for place in places_of(kind) if runs and locks_rows(self._connection) else ():
+            # A database refuses to lock rows of unions and outer joins.
+            if place.path and not (place.links or place.table.mapper.with_polymorphic_mappers):
+                place.lock(self._connection, runs)
         return found
 
     def _decide(self, number: int, lines: Sequence[Line], keys: Sequence[Key], sha256: str | None) -> None:

@@ -8,12 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import aliased
 
 from histio.database.dialects import foreign_keys_to, latest, stored_columns
 from histio.kinds.mapping import attribute
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
-from histio.kinds.table import Kind, Ledger, Links, Table
+from histio.kinds.table import Kind, Ledger, Links, Table, join_ledgers
 
 Key = tuple[Any, ...]
 
@@ -43,18 +42,25 @@ class Place:
             else [self.links.relation.remote[0].table]
         )
 
-    def select(self, core: sa.Table, names: Sequence[str]) -> tuple[sa.Select[Any], list[Any], Any]:
+    def lock(self, connection: Connection, runs: Collection[Key]) -> None:
+        """Lock the entries of *runs*, so that nobody changes them or refers to them meanwhile."""
+        statement, entity = self.join()
+        statement = statement.where(is_among(run_key(self.kind), runs))
+        connection.execute(statement.with_for_update(of=entity)).close()
+
+    def join(self) -> tuple[sa.Select[Any], Any]:
+        """A SELECT of the primary keys of the runs, joined to their records here; and the entity of these."""
+        run = self.kind.table.mapper.class_
+        own = sa.select(*run_key(self.kind)).select_from(run)
+        return join_ledgers(own, run, self.path)
+
+    def select(self, core: sa.Table, names: Sequence[str]) -> tuple[sa.Select[Any], list[Any]]:
         """A SELECT of the primary keys of the runs, joined to the rows of *core*.
 
         Returns:
-            The SELECT, the columns of *core* with these *names*, and the entity of the records in the SELECT.
+            The SELECT, and the columns of *core* with these *names* in it.
         """
-        run = self.kind.table.mapper.class_
-        statement, entity = sa.select(*run_key(self.kind)).select_from(run), run
-        for ledger in self.path:
-            owner, entity = entity, aliased(ledger.relation.model)
-            ties = [*ledger.join_conditions(owner, entity), *ledger.constant_conditions(entity)]
-            statement = statement.join(entity, sa.and_(*ties))
+        statement, entity = self.join()
         mapper = self.table.mapper
         mapped = (
             {}
@@ -63,7 +69,7 @@ class Place:
         )
         if self.links is None and mapped.keys() >= set(names):
             columns = [getattr(entity, attribute(mapper, mapped[name]).key) for name in names]
-            return statement, columns, entity
+            return statement, columns
         rows = sa.table(core.name, *map(sa.column, _names(core, names)), schema=core.schema).alias()
         pairs = (
             zip(mapper.primary_key, core.primary_key, strict=True)
@@ -71,7 +77,7 @@ class Place:
             else zip(self.links.relation.local, self.links.relation.remote, strict=True)
         )
         tied = [getattr(entity, attribute(mapper, own).key) == rows.c[other.name] for own, other in pairs]  # type: ignore[arg-type]
-        return statement.join(rows, sa.and_(*tied)), [rows.c[name] for name in names], entity
+        return statement.join(rows, sa.and_(*tied)), [rows.c[name] for name in names]
 
     def ties(self) -> Iterator[tuple[Collection[sa.Column[Any]], bool]]:
         """The columns that tie rows of a ledger or of links to their run, and whether all rows are of it."""
@@ -203,20 +209,21 @@ class References:
 
     Attributes:
         keys: Those of the foreign keys by which other rows may refer than those of the same run.
+        tables: All Core tables of the kinds.
     """
 
     def __init__(self, connection: Connection, kinds: Sequence[Kind], keys: Sequence[ForeignKey]) -> None:
         self._connection = connection
         self._places = [place for kind in kinds for place in places_of(kind)]
-        self._tables = {core for place in self._places for core in place.core_tables}
+        self.tables = {core for place in self._places for core in place.core_tables}
         ties = [tie for place in self._places for tie in place.ties()]
         self._tying = {column for columns, _ in ties for column in columns}
         own = [set(columns) for columns, is_only in ties if is_only]
-        self.keys = [key for key in keys if key.target in self._tables and set(key.columns) not in own]
+        self.keys = [key for key in keys if key.target in self.tables and set(key.columns) not in own]
 
     def is_inside(self, key: ForeignKey) -> bool:
         """Whether rows with *key* belong to runs of the same kinds."""
-        return key.source in self._tables
+        return key.source in self.tables
 
     def is_tie(self, key: ForeignKey) -> bool:
         """Whether *key* ties rows of a run to each other."""
@@ -235,10 +242,8 @@ class References:
     def find(self, key: ForeignKey, kind: Kind, runs: Collection[Key]) -> Iterator[Referring]:
         """The rows that refer to *runs* of a kind by *key*; rows of no run of these kinds are counted."""
         for place in (each for each in self._places if each.kind is kind and key.target in each.core_tables):
-            statement, targets, entity = place.select(key.target, key.target_names)
+            statement, targets = place.select(key.target, key.target_names)
             statement = statement.where(is_among(run_key(kind), runs))
-            if place.path:  # others may refer to these entries; the runs themselves are locked
-                self._connection.execute(statement.with_for_update(of=entity)).close()
             source = key.source.alias()
             tied = [
                 source.c[_named(source, name)] == other
@@ -258,7 +263,7 @@ class References:
         owners: dict[Key, list[tuple[Kind, Key]]] = {}
         names = [column.name for column in source_key(key.source)]
         for place in (each for each in self._places if key.source in each.core_tables):
-            statement, own, _ = place.select(key.source, names)  # type: ignore[arg-type]
+            statement, own = place.select(key.source, names)  # type: ignore[arg-type]
             found = latest(self._connection, statement.add_columns(*own))
             width = len(run_key(place.kind))
             for start in range(0, len(rows), KEYS_PER_STATEMENT):
