@@ -177,7 +177,7 @@ class ReceiptReader:
         try:
             members = decode(line.decode(), MAX_DEPTH + _DEEPER)
             [(name, value)] = members.items()
-            is_known = value.keys() == _MEMBERS[name]
+            is_known = value.keys() == _MEMBERS[name] and isinstance(value.get("before", {}), dict)
             has_digest = value["sha256"] is None or _SHA256.fullmatch(value["sha256"]) is not None
         except (NotJsonError, UnicodeError, AttributeError, ValueError, KeyError, TypeError):
             is_known = has_digest = False
