@@ -8,10 +8,11 @@ from sqlalchemy import orm
 from sqlalchemy.orm import relationship
 
 import histio
-from histio import History, UndoCounts
+from histio import History, UndoCounts, create_engine
 from histio.models import Base
 from tests.support import kitchen
 from tests.support.bakery import ASSEMBLY, document, production_run
+from tests.support.databases import SERVERS
 from tests.support.hosts import MOMENT, model, text, to
 from tests.support.receipts import digest, lines_of
 
@@ -72,6 +73,28 @@ def test_catalog_rows_that_were_updated_are_put_back(engine, path):
     assert report.problems == ()
     assert report.by_kind["recipe"] == UndoCounts(removed=1, restored=1)
     assert contents(engine) == before
+
+
+@pytest.mark.parametrize("dialect", list(SERVERS), indirect=True)
+@pytest.mark.parametrize("full", [False, True])
+def test_runs_that_name_rows_of_a_rival_are_removed(empty, path, tune, full):
+    # On MariaDB, the transaction of the import does not see those rows.
+    tune(full_path_only=full)
+    own = create_engine(empty.url)
+    rivals = [lambda: History(empty).import_document(ROWS | {"version": "1.0"}, catalog="create")]
+
+    def rival(_connection, _cursor, statement, *_):
+        if statement.startswith("INSERT INTO ingredients"):
+            while rivals:
+                rivals.pop()()
+
+    sa.event.listen(own, "before_cursor_execute", rival)
+    report = History(own).import_document(BOTH, catalog="create", receipt=path)
+    own.dispose()
+    assert (report.imported, report.problems, rivals) == (2, (), [])
+    assert not any(each.imported for each in report.catalog.values())
+    assert None not in [line["created"]["sha256"] for line in lines_of(path)[1:]]
+    assert (History(empty).undo(path).removed, report.warnings) == (2, ())
 
 
 @pytest.mark.parametrize(("flour", "salt"), [("F-2", "S-1"), ("S-1", "F-1")])
