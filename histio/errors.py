@@ -127,7 +127,7 @@ class ReceiptError(ProblemsError):
         problems: All of them; the text shows the first twenty.
     """
 
-    summary = "cannot be used as a receipt:"
+    summary = "the receipt cannot be used:"
 
 
 class ExportError(ProblemsError):

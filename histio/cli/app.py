@@ -81,16 +81,16 @@ class _OrderedGroup(click.Group):
 def app(context: click.Context, /, *, within: str | None) -> None:  # noqa: ARG001 - read by file_argument
     """Move an application's history between databases, as portable, checked JSON.
 
-    A history consists of runs, such as production runs, with their ledger entries. Other rows are named by
-    slugs instead of row ids. A file is a stream of runs (.jsonl) or one document (.json), and may be
-    compressed (.gz, .zst). For standard input or output, write - instead of a file.
+    A history consists of runs, such as production runs, with their ledger entries. Other rows, the
+    catalog, are named by slugs instead of row ids. A file is a stream (.jsonl) or one document (.json), and
+    may be compressed (.gz, .zst). For standard input or output, write - instead of a file.
 
     \b
     Exit codes:
       0    success
       1    the input is invalid, or the histories differ; nothing was written
       2    wrong usage, or a file that does not exist or would be overwritten
-      3    finished, but runs were rejected or left out, or the file is damaged
+      3    done, but runs were rejected, left out or not undone, or FILE is damaged
       4    the database or the disk failed
       130  interrupted; no partial file or transaction is left
     """

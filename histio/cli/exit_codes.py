@@ -14,7 +14,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     """Wrong usage, a file that does not exist, or one that would be overwritten."""
     REJECTS = 3
-    """Finished, but runs were rejected or left out, or a damaged file was imported up to the damage."""
+    """Finished, but runs were rejected, left out or not undone, or a damaged file was imported in part."""
     FAILED = 4
     """The database or the disk failed."""
     INTERRUPTED = 130

@@ -89,7 +89,9 @@ def print_import(
     *,
     renames: Mapping[str, Mapping[str, str]],
     rejects: str | None,
+    receipt: str | None,
     atomic: bool,
+    catalog: str,
     missing: str,
     damage: str = "",
     quiet: bool,
@@ -101,7 +103,9 @@ def print_import(
         report: The report.
         renames: New slugs by member and old slug.
         rejects: The file of ``--rejects``.
+        receipt: The file of ``--receipt``.
         atomic: Whether nothing is written if a run is rejected.
+        catalog: What was done with catalog rows: ``ignore``, ``create`` or ``update``.
         missing: What to do about slugs of rows that do not exist.
         damage: What to say about a truncated file.
         quiet: Whether to print nothing unless something is wrong.
@@ -109,9 +113,10 @@ def print_import(
     """
     rejected = report.rejected + report.catalog_rejected
     nothing_written = atomic and rejected > 0
-    accepted = report.imported or report.updated or report.skipped
+    rows = any(counts.imported or counts.updated for counts in report.catalog.values())
+    written = not nothing_written and bool(report.imported or report.updated or rows)
     code = ExitCode.REJECTS if rejected or report.truncated else ExitCode.DONE
-    if nothing_written or (report.rejected and not accepted):
+    if nothing_written or (report.rejected and not (written or report.skipped)):
         code = ExitCode.BAD
     done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
     with report_unprintable(done):
@@ -121,21 +126,30 @@ def print_import(
             if report.advice is not None:
                 print_wrapped(report.advice)
                 print_line()
-            _print_report(report)
+            _print_report(report, ignored=catalog == "ignore")
             _print_renames(report, renames)
             print_line()
             lines = _conclude(report, nothing_written=nothing_written, rejects=rejects, missing=missing)
-            for line in [*lines, *[damage] * report.truncated] or ["Done."]:
+            lines = [*lines, *[damage] * report.truncated] or [
+                "Nothing was imported." if code is ExitCode.BAD else "Done."
+            ]
+            if receipt is not None and written:
+                lines.append(f"To take this import back, run histio undo {show_file(receipt)} --url …")
+            for line in lines:
                 print_wrapped(line)
     return code
 
 
-def _print_report(report: histio.ImportReport) -> None:
-    """Print the counts, problems and warnings of a *report*."""
+def _print_report(report: histio.ImportReport, *, ignored: bool) -> None:
+    """Print the counts, problems and warnings of a *report*; *ignored*: the catalog was not imported."""
     outcomes = list_outcomes(report)
     rows = [(kind, *(getattr(counts, name) for name in outcomes)) for kind, counts in report.catalog.items()]
-    if rows:
+    if ignored and rows:
+        count = sum(sum(row[1:]) for row in rows)
+        print_line(f"Catalog rows left out: {count:,}. --create-catalog creates those that are missing.")
+    elif rows:
         print_table(["catalog", *outcomes], [row for row in rows if any(row[1:])])
+    if rows:
         print_line()
     print_counts(report, outcomes)
     print_findings(report)
@@ -187,6 +201,6 @@ def _conclude(
         lines.append(
             f"The rejected {rejected} are in {show_file(rejects)}: correct them and import that file."
         )
-    elif rejected and not report.dry_run:
+    elif rejected and not report.dry_run and report.advice is None:
         lines.append(f"To write the rejected {rejected} to a file, repeat the command with --rejects FILE.")
     return lines

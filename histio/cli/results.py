@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby, islice
 
 import click
@@ -52,8 +52,10 @@ def _print_problems(title: str, problems: Sequence[histio.Problem], total: int, 
         first = {problem.message: problem for problem in reversed(found)}
         for message, times in islice(repeats.items(), _EXAMPLES):
             number = f"{times - 1:,} " if total <= len(problems) else ""
-            more = f", and {number}more like it" if times > 1 else ""
-            print_line(f"    {escape(first[message])}{more}", err=err)
+            text = escape(first[message])
+            if times > 1:
+                text = f"{text.removesuffix('.')}, and {number}more like it"
+            print_line(f"    {text}", err=err)
         if len(repeats) > _EXAMPLES:
             print_line(f"    … and {len(repeats) - _EXAMPLES:,} more", err=err)
 
@@ -62,7 +64,12 @@ def print_findings(
     report: histio.ImportReport | histio.UndoReport | histio.ExportReport, *, err: bool = False
 ) -> None:
     """Print the first few problems and warnings of a *report*; *err*: to standard error."""
-    _print_problems("Problems", report.problems, report.problem_count, err=err)
+    problems = report.problems
+    if isinstance(report, histio.UndoReport):  # a line of a receipt does not tell a person which run it is
+        problems = tuple(
+            replace(each, message=f"{each.kind} {each.uuid}: {each.message}") for each in problems
+        )
+    _print_problems("Problems", problems, report.problem_count, err=err)
     _print_problems("Warnings", report.warnings, report.warning_count, err=err)
 
 
@@ -175,8 +182,8 @@ def _print_revision(revision: histio.Revision) -> None:
     )
 
 
-def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> None:
-    """Print counts, problems, size and digest; on standard error where standard output has the runs."""
+def print_export(report: histio.ExportReport, file: str, *, hint: str = "", as_json: bool) -> None:
+    """Print counts, problems, a *hint*, size, digest; on standard error if standard output has the runs."""
     err = file == "-"
     if as_json:
         if not err:
@@ -191,6 +198,8 @@ def print_export(report: histio.ExportReport, file: str, *, as_json: bool) -> No
     if report.skipped:
         print_line(f"\nRuns left out, because the format cannot hold them: {report.skipped:,}", err=err)
     print_findings(report, err=err)
+    if hint:
+        print_line(f"\n{hint}", err=err)
     target = "standard output" if err else show_file(file)
     print_line(f"\nWrote {target}: {format_size(report.bytes)}", err=err)
     print_line(f"Digest of the runs (sha256): {report.sha256}", err=err)

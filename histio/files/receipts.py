@@ -112,7 +112,7 @@ def check_header(header: Header, version: str, database: str | None) -> None:
         raise _error(text, 1, "version", "/receipt/version")
     if None not in (header.get("database"), database) and header["database"] != database:
         hint = "if the database has moved, write null there"
-        raise _error("The receipt is of another database.", 1, "conflict", "/receipt/database", hint)
+        raise _error("The receipt is of another database", 1, "conflict", "/receipt/database", hint)
 
 
 def _end_of_lines(file: BinaryIO) -> int:

@@ -60,7 +60,7 @@ def check_catalog_option(bound: Bound, catalog: OnCatalog) -> None:
     if catalog not in get_args(OnCatalog):
         raise ValueError(f"catalog must be one of {get_args(OnCatalog)}, not {catalog!r}")
     if catalog != "ignore" and not bound.catalog:
-        raise ValueError(f"catalog={catalog!r}: this history has no catalog kinds")
+        raise ValueError(f"catalog={catalog!r}: this history has no catalog kinds: pass their schemas to it")
 
 
 def may_roll_back(bound: Bound, options: ImportOptions) -> bool:
@@ -85,4 +85,4 @@ def check_receipt(bound: Bound, options: ImportOptions, *others: FilePath | None
     path = receipt_path(options.receipt)
     names = (other for other in others if isinstance(other, (str, os.PathLike)))
     if str(path) in map(os.path.realpath, names):
-        raise ValueError("receipt: must be a file of its own")
+        raise ValueError("receipt: must be a file of its own, not one that is imported or written as rejects")

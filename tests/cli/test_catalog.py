@@ -65,6 +65,8 @@ def test_an_import_into_an_empty_database_says_first_how_to_create_its_catalog(r
     )
     assert "(--create-catalog)" in words(printed)
     assert "histio references" not in printed
+    assert printed.endswith("\n\nNothing was imported.\n")
+    assert "Catalog rows left out: 4. --create-catalog creates those that are missing.\n\nkind " in printed
 
 
 def test_rows_that_are_missing_can_be_created_from_the_file(run):
@@ -96,3 +98,21 @@ def test_an_update_shows_what_it_changes_in_the_catalog(run):
 def test_options_of_the_catalog_exclude_each_other(run):
     code, _, errors = run("import history.jsonl --create-catalog --update-catalog")
     assert (code, "--create-catalog cannot be combined with --update-catalog" in errors) == (2, True)
+    code, _, errors = run("export out.jsonl --with-catalog --whole-catalog")
+    assert (code, "--with-catalog cannot be combined with --whole-catalog" in errors) == (2, True)
+
+
+def test_rows_that_go_in_although_all_runs_are_rejected_are_written(run):
+    wrong = ("production_run", production_run(1, recipe_slug="gone"))
+    code, printed, _ = run("import history.jsonl --create-catalog --receipt r.jsonl", *ROWS, wrong)
+    assert (code, "histio undo r.jsonl" in printed) == (ExitCode.REJECTS, True)
+    assert run("import history.jsonl --create-catalog --receipt r.jsonl", wrong)[0] == ExitCode.BAD
+
+
+@pytest.mark.parametrize(
+    ("option", "told"), [("", True), ("--with-catalog", False), ("--quiet", False), ("--json", False)]
+)
+def test_an_export_of_runs_alone_says_how_to_export_what_they_name(run, option, told):
+    assert run("import history.jsonl --create-catalog")[0] == 0
+    code, printed, _ = run(f"export out.jsonl {option}")
+    assert (code, "--with-catalog also exports the rows that runs name" in printed) == (0, told)

@@ -538,7 +538,9 @@ def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run):
 
 
 def test_an_import_with_a_receipt_can_be_taken_back(home, run):
-    assert run(f"import history.jsonl --receipt r.jsonl {BRANCH}")[0] == ExitCode.DONE
+    code, printed, _ = run(f"import history.jsonl --receipt r.jsonl {BRANCH}")
+    assert code == ExitCode.DONE
+    assert printed.endswith("Done.\nTo take this import back, run histio undo r.jsonl --url …\n")
     before = kept("sqlite:///branch.db")
     code, printed, _ = run(f"undo r.jsonl --dry-run {BRANCH}")
     assert (code, "nothing was changed in the database" in printed) == (ExitCode.DONE, True)
@@ -554,7 +556,8 @@ def test_an_import_with_a_receipt_can_be_taken_back(home, run):
         ["production_run", "4", "0", "0", "1"],
         ["assembly_run", "1", "0", "0", "0"],
     ]
-    assert "Has changed since the import." in printed
+    assert re.search(r"line \d: production_run [-0-9a-f]{36}: Has changed since the import.\n", printed)
+    assert printed.endswith("Done, except for what was left. Solve its problems, and repeat the command.\n")
     code, printed, _ = run(f"undo r.jsonl --json {BRANCH}")
     found = json.loads(printed)
     assert (code, found["gone"], found["left"], found["problems"][0]["code"]) == (3, 5, 1, "changed")

@@ -285,10 +285,10 @@ def plain_ledgers() -> dict[str, Any]:
 def identified(number: int, version: dict[str, Any]) -> dict[str, Any]:
     """A *version* of the run of this *number*; its codes become UUIDs where entries are to have such."""
     marks = [
-        mark | ({"uuid": f"{RUN[:-2]}{mark['uuid']}{number}"} if "uuid" in mark else {})
+        mark | ({"uuid": f"{RUN[:-2]}{mark['uuid']}{number:x}"} if "uuid" in mark else {})
         for mark in version.get("marks", ())
     ]
-    return {"uuid": f"{RUN[:-1]}{number}"} | version | ({"marks": marks} if "marks" in version else {})
+    return {"uuid": f"{RUN[:-1]}{number:x}"} | version | ({"marks": marks} if "marks" in version else {})
 
 
 @st.composite

@@ -24,7 +24,7 @@ SERVERS = ["postgresql+asyncpg", "postgresql+psycopg", "mariadb+aiomysql"]
 DRIVERS = ["sqlite+aiosqlite", *SERVERS]
 
 # Some runs are rejected, so that batches are halved: savepoints are rolled back as well as released.
-GIVEN = document(*(production_run(n, num_batches=n % 5) for n in range(1, 11)), production_run(1))
+GIVEN = document(*(production_run(n, num_batches=n % 5) for n in range(5, 11)), production_run(6))
 
 
 @contextlib.asynccontextmanager
@@ -41,8 +41,10 @@ async def connected_to(url):
     set_up(own.sync_engine)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
+        gc.freeze()  # only what is made from here on is looked through
         yield own
         gc.collect()
+        gc.unfreeze()
         await asyncio.sleep(0)
         assert own.pool.checkedout() == 0
         await own.dispose()
@@ -69,7 +71,7 @@ async def test_an_import_that_is_cancelled_at_any_statement_writes_nothing(datab
             task = asyncio.create_task(AsyncHistory(own).import_document(GIVEN))
             [end] = await asyncio.gather(task, return_exceptions=True)
             assert statements < 100  # psycopg may raise an AssertionError of its own
-        assert outcomes(end) == (8, 1, 2)
+        assert outcomes(end) == (4, 1, 2)
         assert statements > 10
 
 
@@ -78,7 +80,7 @@ def test_imports_side_by_side_that_are_cancelled_leave_the_others_alone(database
     async def attack(chance):
         async with connected(databases, driver) as (engine, own):
             history = AsyncHistory(own)
-            given = [document(*(production_run(100 * part + n) for n in range(50))) for part in range(1, 9)]
+            given = [document(*(production_run(100 * part + n) for n in range(20))) for part in range(1, 9)]
             tasks = [asyncio.create_task(history.import_document(each)) for each in given]
             cancelled = chance.sample(tasks, 4)
             for task in cancelled:
@@ -90,7 +92,7 @@ def test_imports_side_by_side_that_are_cancelled_leave_the_others_alone(database
             assert {type(end) for end in others} == {ImportReport}
             reported = sum(end.imported for end in ends if isinstance(end, ImportReport))
             # A cancellation may arrive during COMMIT, which cannot be withdrawn.
-            assert (rows(engine) - reported) % 50 == 0
+            assert (rows(engine) - reported) % 20 == 0
             assert rows(engine) >= reported
 
     for attempt in tries(5):

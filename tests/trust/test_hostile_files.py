@@ -34,9 +34,9 @@ CALLS_OF_A_RUN = 1_500
 CALLS = 100_000
 """Calls for a file of any size."""
 
-SIZE = 24_000
-SIZE_OF_RUNS = 6_000
-"""The size of files of which each run is rejected: explaining them takes most of the time."""
+SIZE = 16_000
+SIZE_OF_RUNS = 4_000
+"""The size of files of which each run or line is rejected: explaining them takes most of the time."""
 HEADER = line("header", {"version": "1.0", "sealed": False})
 SEALED = line("header", {"version": "1.0"})
 RUN = json.dumps(without(production_run(1), "consumptions", "notes"))[1:-1]
@@ -118,7 +118,7 @@ FILES = {
         line("header", {"version": "1.0"}) + line("trailer", {"counts": COUNTS}),
         0,
     ),
-    "lines that are not JSON": (HEADER + b"x\n" * (SIZE // 2), 0),
+    "lines that are not JSON": (HEADER + b"x\n" * (SIZE_OF_RUNS // 2), 0),
     "blank lines": (HEADER + b"\n" * SIZE, 0),
     "a document with numbers for runs": (runs_of(fill("1,", SIZE_OF_RUNS)), 0),
     "a document with empty runs": (runs_of(fill("{},", SIZE_OF_RUNS)), SIZE_OF_RUNS // 3),

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.filters import check_period, select_kinds
 from histio.cli.history import open_history
@@ -33,13 +34,8 @@ from histio.cli.results import print_export
     metavar="EARLIER",
     help="Leave out runs that this earlier export has in the same form.",
 )
-@click.option(
-    "--with-catalog",
-    "catalog",
-    flag_value="used",
-    help="Also export the catalog rows that the runs name.",
-)
-@click.option("--whole-catalog", "catalog", flag_value="all", help="Also export all catalog rows.")
+@click.option("--with-catalog", is_flag=True, help="Also export the catalog rows that the runs name.")
+@click.option("--whole-catalog", is_flag=True, help="Also export all catalog rows.")
 @click.option("--format", "file_format", metavar="FORMAT", help="Such as jsonl.zst, if FILE has no suffix.")
 @click.option("--force", is_flag=True, help="Replace an existing FILE.")
 @click.option("--follows", metavar="SHA256", help="The digest of the export that this one continues.")
@@ -52,6 +48,8 @@ def export(
     *,
     kinds: tuple[str, ...],
     where: tuple[str, ...],
+    with_catalog: bool,
+    whole_catalog: bool,
     file_format: str | None,
     force: bool,
     exact: bool,
@@ -76,6 +74,8 @@ def export(
       histio export history.jsonl --skip-unreadable
       histio export - --kind assembly_run > assembly.jsonl
     """
+    if with_catalog and whole_catalog:
+        raise click.UsageError("--with-catalog cannot be combined with --whole-catalog, which does more.")
     check_period(bounds["since"], bounds["until"])
     if (
         file == "-"
@@ -89,6 +89,7 @@ def export(
         report = history.export_file(
             file,
             **select_kinds(history, where, kinds),
+            catalog="all" if whole_catalog else "used" if with_catalog else None,
             format=file_format,
             overwrite=force,
             exact=exact,
@@ -98,5 +99,12 @@ def export(
         )
     if not quiet or report.skipped:
         with report_unprintable("The export is done"):
-            print_export(report, file, as_json=as_json)
+            print_export(report, file, hint=_hint(history, report), as_json=as_json)
     return ExitCode.REJECTS if report.skipped else ExitCode.DONE
+
+
+def _hint(history: histio.History, report: histio.ExportReport) -> str:
+    """How to export the catalog too, which a first export may need; later ones need it less."""
+    if report.catalog or report.unchanged or not (report.exported and history.catalog):
+        return ""
+    return "The file has no catalog: --with-catalog also exports the rows that runs name."

@@ -72,7 +72,7 @@ def import_(
     \b
     Examples:
       histio import history.jsonl --url sqlite:///branch.db
-      histio import history.jsonl --create-catalog
+      histio import history.jsonl --create-catalog --receipt receipt.jsonl
       histio import history.jsonl --dry-run
       histio import later.jsonl --on-duplicate update --dry-run
       histio import history.jsonl later.jsonl --on-duplicate update
@@ -101,7 +101,9 @@ def import_(
         report,
         renames=renames,
         rejects=options["rejects"],
+        receipt=options["receipt"],
         atomic=options["atomic"],
+        catalog=options["catalog"],
         missing=f"{missing}, or import again with --rename MEMBER:OLD=NEW.",
         damage=f"{damage}: it was imported up to the damage.",
         quiet=quiet,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
 from histio.cli.options import database_options, file_argument, json_option, quiet_option
@@ -41,6 +42,13 @@ def undo(
             print_counts(report, ["removed", "restored", "gone", "left"])
             print_findings(report)
             print_line()
-            done = "This was a dry run: nothing was changed in the database." if dry_run else "Done."
-            print_wrapped(done)
+            print_wrapped(_conclude(report))
     return code
+
+
+def _conclude(report: histio.UndoReport) -> str:
+    if report.dry_run:
+        return "This was a dry run: nothing was changed in the database."
+    if report.left:
+        return "Done, except for what was left. Solve its problems, and repeat the command."
+    return "Done."
