@@ -92,7 +92,7 @@ def open_receipt(path: Path, header: Header) -> Iterator[ReceiptWriter]:
         OSError: It cannot be written.
     """
     if not path.exists() or not path.stat().st_size:
-        with target(path, compression=None, overwrite=True) as new:
+        with target(path, compression=None, overwrite=True, is_last=False) as new:
             new.write(f"{encode({'receipt': header})}\n".encode())
     with path.open("r+b", buffering=_CHUNK) as file, lock_or_fail(file, path):
         stored = _read_header(file)
