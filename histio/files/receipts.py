@@ -92,7 +92,7 @@ def open_receipt(path: Path, header: Header) -> Iterator[ReceiptWriter]:
         OSError: It cannot be written.
     """
     if not path.exists() or not path.stat().st_size:
-        with target(path, compression=None, overwrite=True) as new:
+        with target(path, compression=None, overwrite=True, is_last=False) as new:
             new.write(f"{encode({'receipt': header})}\n".encode())
     with path.open("r+b", buffering=_CHUNK) as file, lock_or_fail(file, path):
         stored = _read_header(file)
@@ -177,7 +177,7 @@ class ReceiptReader:
         try:
             members = decode(line.decode(), MAX_DEPTH + _DEEPER)
             [(name, value)] = members.items()
-            is_known = value.keys() == _MEMBERS[name]
+            is_known = value.keys() == _MEMBERS[name] and isinstance(value.get("before", {}), dict)
             has_digest = value["sha256"] is None or _SHA256.fullmatch(value["sha256"]) is not None
         except (NotJsonError, UnicodeError, AttributeError, ValueError, KeyError, TypeError):
             is_known = has_digest = False

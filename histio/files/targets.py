@@ -118,7 +118,11 @@ class Target(io.BufferedIOBase, BinaryIO):
 
 @contextmanager
 def target(
-    path: str | os.PathLike[str] | BinaryIO, *, compression: Compression | None, overwrite: bool = False
+    path: str | os.PathLike[str] | BinaryIO,
+    *,
+    compression: Compression | None,
+    overwrite: bool = False,
+    is_last: bool = True,
 ) -> Iterator[Target]:
     """Open a file to write, which appears when the block has ended without an error.
 
@@ -129,6 +133,7 @@ def target(
         path: A path, a URL, ``"-"`` for standard output, or an open binary file, which is not closed.
         compression: The compression; None: none.
         overwrite: Replace an existing file.
+        is_last: Whether nothing is left to do when the file is in place.
 
     Raises:
         FileExistsError: The file exists, or was created by another process in the meantime.
@@ -136,13 +141,16 @@ def target(
         TypeError: The file is open for text.
         ImportError: URLs need fsspec, which is not installed.
     """
-    with _open_file(path, overwrite=overwrite) as file, Target(file, compressor(compression)) as out:
+    with (
+        _open_file(path, overwrite=overwrite, is_last=is_last) as file,
+        Target(file, compressor(compression)) as out,
+    ):
         yield out
         out.finish()
 
 
 def _open_file(
-    path: str | os.PathLike[str] | BinaryIO, *, overwrite: bool
+    path: str | os.PathLike[str] | BinaryIO, *, overwrite: bool, is_last: bool
 ) -> AbstractContextManager[BinaryIO]:
     """Open the file that stores the bytes; it is in place when the block has ended without an error."""
     path = strip_file_scheme(path)
@@ -160,14 +168,14 @@ def _open_file(
         status = real.stat()
     except FileNotFoundError:
         real.parent.stat()
-        return _replace(real, None, overwrite=overwrite)
+        return _replace(real, None, overwrite=overwrite, is_last=is_last)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(status.st_mode):
         return real.open("wb")
     if not overwrite:
         raise _exists(os.fspath(path))
-    return _replace(real, stat.S_IMODE(status.st_mode), overwrite=overwrite)
+    return _replace(real, stat.S_IMODE(status.st_mode), overwrite=overwrite, is_last=is_last)
 
 
 def _exists(name: str) -> FileExistsError:
@@ -181,7 +189,7 @@ def _use_open_file(file: BinaryIO) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _replace(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[BinaryIO]:
+def _replace(path: Path, mode: int | None, *, overwrite: bool, is_last: bool) -> Iterator[BinaryIO]:
     """Open a new file that replaces *path* in the end, with the *mode* of the replaced file."""
     # Nobody may read it who may not read the replaced file.
     with open_temporary(path, 0o666 if mode is None else mode) as (file, temporary):
@@ -192,6 +200,8 @@ def _replace(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[Binar
             file.flush()
             os.fsync(file.fileno())
             file.close()
+            for announce in before_last_step if is_last else ():
+                announce()
             _place(temporary, path, overwrite=overwrite)
         except BaseException as error:
             with suppress(OSError):
@@ -206,8 +216,6 @@ def _replace(path: Path, mode: int | None, *, overwrite: bool) -> Iterator[Binar
 
 
 def _place(temporary: Path, path: Path, *, overwrite: bool) -> None:
-    for announce in before_last_step:
-        announce()
     if overwrite:
         temporary.replace(path)
         return

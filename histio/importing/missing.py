@@ -54,7 +54,11 @@ class MissingCatalog:
         if self.is_empty is None:
             self.is_empty = self._find_whether_empty(connection)
             self.advice = self._advise() if self.is_empty else None
-        return 'the file has it: import it with catalog="create"' if place and not self.is_empty else None
+        return (
+            'the file has it: import it with catalog="create" or --create-catalog'
+            if place and not self.is_empty
+            else None
+        )
 
     def _find_whether_empty(self, connection: Connection) -> bool:
         """Whether the database has no row of any catalog kind that runs refer to."""

@@ -79,19 +79,23 @@ class Receipt(ExitStack):
     def _scope(self, action: str, kind: Kind) -> str:
         return f"{action} {self._transaction} {kind.name}"
 
-    def write(self, connection: Connection, scopes: Mapping[Table, Mapping[sa.Column[Any], Any]]) -> None:
+    def write(
+        self, connection: Connection, scopes: Mapping[Table, Mapping[sa.Column[Any], Any]], *, latest: bool
+    ) -> None:
         """Write what was noted in this transaction, as it is stored now. It is on disk when this returns.
 
         Args:
             connection: In the transaction.
             scopes: By table, the columns that identify a row together with its identity, and their values.
 
+            latest: Whether runs refer to rows that others have committed since the transaction began.
+
         Raises:
             OSError: It cannot be written; then no line is.
         """
         assert self._writer is not None  # noqa: S101 - `begin` was called
         lines = itertools.chain.from_iterable(
-            self._lines(connection, kind, action, scopes[kind.table])
+            self._lines(connection, kind, action, scopes[kind.table], now=latest or action == "updated")
             for kind in self._kinds
             for action in ("created", "updated")
             if (action, kind) in self._noted
@@ -101,12 +105,18 @@ class Receipt(ExitStack):
             self._writer.add(itertools.chain([first], lines))
 
     def _lines(
-        self, connection: Connection, kind: Kind, action: str, within: Mapping[sa.Column[Any], Any]
+        self,
+        connection: Connection,
+        kind: Kind,
+        action: str,
+        within: Mapping[sa.Column[Any], Any],
+        *,
+        now: bool,
     ) -> Iterator[str]:
         noted = self._noted[action, kind].noted(self._scope(action, kind))
         while page := list(itertools.islice(noted, tuning().page)):
             identities = [kind.identity.from_json(json.loads(name)) for name, _ in page]
-            texts = read_known(connection, kind, identities, within=within, now=action == "updated")
+            texts = read_known(connection, kind, identities, within=within, now=now)
             for identity, (name, before) in with_pauses(zip(identities, page, strict=True)):
                 sha256 = digest(texts.get(kind.format_identity(identity)))
                 further = f',"before":{before}' if action == "updated" else ""

@@ -91,7 +91,9 @@ def import_items(
         if destination.receipt is not None and not withheld:
             with strict(connection, destination.kinds, destination.stored):
                 scopes = {} if catalog is None else catalog.destination.identities.scopes
-                destination.receipt.write(connection, {**scopes, **destination.identities.scopes})
+                scopes = {**scopes, **destination.identities.scopes}
+                latest = bool(destination.resolver.seen_late)
+                destination.receipt.write(connection, scopes, latest=latest)
         tally.add_entries(transaction.entries)
         if options.dry_run or withheld:
             nested.rollback()

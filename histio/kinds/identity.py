@@ -192,6 +192,14 @@ class Identity:
             raise ValidationError(f"Not a list of {len(self.parts)} values.")
         return self.join_parts([part.from_json(each) for part, each in zip(self.parts, values, strict=True)])
 
+    def from_record(self, record: Mapping[str, Any]) -> Any:
+        """The loaded identity of a *record* in wire form.
+
+        Raises:
+            ValidationError: It has none, or not the form.
+        """
+        return self.join_parts([part.from_json(part.read_wire(record)) for part in self.parts])
+
     def format(self, identity: Any) -> str:
         """An *identity* as unique text, in wire form if it has one, otherwise as it is stored."""
         wired = []

@@ -106,7 +106,10 @@ def test_rows_that_go_in_although_all_runs_are_rejected_are_written(run):
     wrong = ("production_run", production_run(1, recipe_slug="gone"))
     code, printed, _ = run("import history.jsonl --create-catalog --receipt r.jsonl", *ROWS, wrong)
     assert (code, "histio undo r.jsonl" in printed) == (ExitCode.REJECTS, True)
-    assert run("import history.jsonl --create-catalog --receipt r.jsonl", wrong)[0] == ExitCode.BAD
+    assert run("import history.jsonl --create-catalog --receipt none.jsonl", wrong)[0] == ExitCode.BAD
+    assert run("undo none.jsonl")[1].endswith(
+        "\n\nThere is nothing to take back: the receipt has no lines.\n"
+    )
 
 
 @pytest.mark.parametrize(

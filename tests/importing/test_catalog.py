@@ -155,7 +155,7 @@ def test_ignored_rows_are_named_by_the_hints_of_what_is_missing(engine, form):
         production_run(2, consumptions=[consumption(ingredient_slug="cacao")]),
     )
     report = History(engine).import_file(as_file(given, form))
-    hint = 'the file has it: import it with catalog="create"'
+    hint = 'the file has it: import it with catalog="create" or --create-catalog'
     [problem], [warning] = report.problems, report.warnings
     assert (problem.code, problem.hint) == (warning.code, warning.hint) == ("unknown-reference", hint)
     assert (outcomes(report), report.advice) == ((1, 0, 1), None)
@@ -189,7 +189,7 @@ def test_one_row_of_the_catalog_is_enough_for_hints_instead(new):
     report = History(new).import_document(BOTH)
     assert report.advice is None
     assert {problem.hint for problem in report.problems} == {
-        'the file has it: import it with catalog="create"'
+        'the file has it: import it with catalog="create" or --create-catalog'
     }
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from histio import DocumentError, History, ReceiptError
 from histio.files.receipts import reading_receipt
+from histio.progress import before_last_step
 from tests.support import shop
 from tests.support.bakery import consumption, document, number, production_run
 from tests.support.databases import stocked
@@ -185,6 +186,17 @@ def test_only_one_import_or_undo_at_a_time_uses_a_receipt(sqlite, path):
         with pytest.raises(BlockingIOError, match=path.name):
             history.undo(path)
     assert rows(sqlite) == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"commit_every": 7}], ids=str)
+def test_an_import_can_be_interrupted_after_its_receipt_was_created(sqlite, path, options):
+    announced = []
+    before_last_step.append(lambda: announced.append(len(lines_of(path))))
+    try:
+        History(sqlite).import_file(io.BytesIO(stream_of(NEW)), receipt=path, **options)
+    finally:
+        before_last_step.pop()
+    assert announced == [ALL + 1]
 
 
 @pytest.mark.parametrize("option", ["rejects", "path"])

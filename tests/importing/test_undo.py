@@ -533,6 +533,12 @@ def test_no_number_of_statements_grows_with_the_runs(create, path, count_stateme
     assert counts[1] <= counts[0] + 5
 
 
+def changed(before):
+    """The line of a receipt about an updated run."""
+    own = {"kind": "production_run", "identity": number(1), "sha256": None, "before": before}
+    return json.dumps({"updated": own})
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -541,6 +547,10 @@ def test_no_number_of_statements_grows_with_the_runs(create, path, count_stateme
         ('{"created": {"kind": "cake", "identity": "x", "sha256": null}}', "header does not name the kind"),
         ('{"created": {"kind": "production_run", "identity": "x"}}', "not one of a receipt"),
         ('{"created": {"kind": "production_run", "identity": "x", "sha256": "y"}}', "not one of a receipt"),
+        (changed(None), "not one of a receipt"),
+        (changed({}), "Not a record of the production_run 0"),
+        (changed({"uuid": number(9)}), "Not a record of the production_run 0"),
+        (changed({"uuid": number(1), "notes": "\ud800"}), "cannot be stored"),
         ('{"removed": {}}', "not one of a receipt"),
         ("[]", "not one of a receipt"),
         ("", "not one of a receipt"),

@@ -94,7 +94,7 @@ def test_a_catalog_that_was_changed_is_damaged():
 @pytest.mark.cells(1)
 def test_a_run_may_need_what_an_import_would_create(empty):
     data = write([*ROWS, RUNS[0]])[0]
-    hint = 'the file has it: import it with catalog="create"'
+    hint = 'the file has it: import it with catalog="create" or --create-catalog'
     needed = [(name, hint) for name in ("recipe_slug", "finished_unit_slug")]
     assert errors(data, empty) == [
         ("unknown-reference", 6, f"/production_run/{name}", hint) for name, hint in needed

@@ -47,6 +47,8 @@ def undo(
 
 
 def _conclude(report: histio.UndoReport) -> str:
+    if not report.by_kind:
+        return "There is nothing to take back: the receipt has no lines."
     if report.dry_run:
         return "This was a dry run: nothing was changed in the database."
     if report.left:

@@ -6,9 +6,10 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from marshmallow import ValidationError
 
@@ -86,13 +87,29 @@ def _lines(reader: ReceiptReader, bound: Bound) -> Iterator[tuple[int, str, str,
             text = f"There is no kind {quote(value['kind'])} in this history."
             raise ReceiptError((Problem("error", "schema", text, line=number),))
         try:
-            # Rewritten, so that each run has one text.
-            identity = kind.identity.to_json(kind.identity.from_json(value["identity"]))
+            identity = kind.identity.from_json(value["identity"])
+            text = encode(kind.identity.to_json(identity))  # so that each run has one text
         except (ValidationError, TypeError, ValueError) as error:
             text = f"Not the {kind.identity.title} of a {kind.name}: {quote(value['identity'])}"
             raise ReceiptError((Problem("error", "schema", text, kind=kind.name, line=number),)) from error
-        before = value.get("before")
-        yield number, kind.name, encode(identity), value["sha256"], None if before is None else encode(before)
+        before = None if "before" not in value else _encode_before(kind, identity, value["before"], number)
+        yield number, kind.name, text, value["sha256"], before
+
+
+def _encode_before(kind: Kind, identity: Any, before: Mapping[str, Any], number: int) -> str:
+    """The JSON of the record before an update, of the run with this *identity*.
+
+    Raises:
+        ReceiptError: It is that of another run, which would be overwritten, or cannot be stored.
+    """
+    text = f"Not a record of the {kind.name} {kind.format_identity(identity)}, or one that cannot be stored."
+    problem = Problem("error", "schema", text, "/updated/before", kind=kind.name, line=number)
+    try:
+        if kind.identity.from_record(before) == identity:
+            return encode(before)
+    except (ValidationError, TypeError, ValueError) as error:
+        raise ReceiptError((problem,)) from error
+    raise ReceiptError((problem,))
 
 
 class _Undo:
@@ -146,7 +163,10 @@ class _Undo:
             on_duplicate="update",
             compare=True,
         )
-        restoring.take(_raw_runs(self._notes.to_put_back()), last=True)
+        # In the opposite order of the import: records name rows by the keys that it has given them,
+        # and entries were moved to a run after they had been removed from another one.
+        for kind in reversed(self._kinds):
+            restoring.take(_raw_runs(kind, self._notes.to_put_back(kind.name)), last=True)
         advance_sequences(self._connection, restoring.written)
         return True
 
@@ -200,10 +220,10 @@ def _explain(obstacles: Sequence[tuple[Code, str]]) -> tuple[str, Code]:
     return text, code
 
 
-def _raw_runs(runs: Iterable[tuple[int, str, str]]) -> Iterator[RawRun]:
-    """The records to put back, each with the number of its line in the receipt."""
-    for index, (number, kind, text) in enumerate(runs):
-        yield RawRun(kind, json.loads(text), index, number, len(text), text)
+def _raw_runs(kind: Kind, runs: Iterable[tuple[int, str]]) -> Iterator[RawRun]:
+    """The records of *kind* to put back, each with the number of its line in the receipt."""
+    for index, (number, text) in enumerate(runs):
+        yield RawRun(kind.name, json.loads(text), index, number, len(text), text)
 
 
 def _in_receipt(problem: Problem) -> Problem:

@@ -120,11 +120,14 @@ class Notes(Scratch):
             "UPDATE run SET step = ?, name = ?, key = ?, before = ? WHERE number = ?", given
         )
 
-    def to_put_back(self) -> Iterator[tuple[int, str, str]]:
-        """The runs to put back: number, kind, and JSON of the record."""
-        last = 0
-        select = "SELECT number, kind, before FROM run WHERE step = 'restore' AND number > ? ORDER BY number"
-        while page := self._database.execute(f"{select} LIMIT ?", (last, _SIZE)).fetchall():
+    def to_put_back(self, kind: str) -> Iterator[tuple[int, str]]:
+        """The runs of *kind* to put back, the last of them first: number, and JSON of the record."""
+        last = 2**63 - 1
+        select = (
+            "SELECT number, before FROM run WHERE kind = ? AND step = 'restore' AND number < ? "
+            "ORDER BY number DESC LIMIT ?"
+        )
+        while page := self._database.execute(select, (kind, last, _SIZE)).fetchall():
             last = page[-1][0]
             yield from page
 

@@ -89,7 +89,8 @@ def warn_of_changed(destination: Destination, kind: Kind, runs: Collection[Run])
     if not written:
         return
     connection, within = destination.connection, destination.identities.scope(kind.table)
-    stored = read_stored(connection, kind, written, within=within)
+    now = bool(destination.resolver.seen_late)  # the runs may refer to rows that others have just written
+    stored = read_stored(connection, kind, written, within=within, now=now)
     given = resolve_given(kind.table, written, stored, destination.builder.as_stored)
     for run, values in zip(written, stored, strict=True):
         if isinstance(values, str):
