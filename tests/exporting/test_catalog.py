@@ -113,7 +113,7 @@ FILTERS = st.sampled_from(
 
 
 @pytest.mark.slow
-def test_the_used_rows_are_those_that_a_search_through_all_rows_finds(database, dialect):
+def test_the_used_rows_are_those_that_a_search_finds_and_fill_an_empty_database(database, dialect):
     @settings(
         max_examples=examples(20 if dialect == "sqlite" else 8), suppress_health_check=[HealthCheck.too_slow]
     )
@@ -133,8 +133,13 @@ def test_the_used_rows_are_those_that_a_search_through_all_rows_finds(database, 
             with tuned(page=1, full_path_only=full_path_only):  # lists of keys have five rows
                 used = export(catalog="used")
             connection.rollback()
+            report = HISTORY.import_document(used, catalog="create", session=connection)
+            returned = export(catalog="all")
+            connection.rollback()
         runs = {kind: whole[lists] for kind, lists in RUNS.items() if lists in whole}
         assert used == {**whole, **closure(runs, whole)}
+        assert report.problems == ()
+        assert returned == used
 
     check()
 
