@@ -45,13 +45,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Look for no garbage in modules and tests: they stay, and looking takes a third of the time here."""
+    """Look for no garbage while modules and tests are made: they stay, and looking takes a third of it."""
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.freeze()
-        gc.enable()
+        gc.enable()  # without gc.freeze(), which Hypothesis takes for objects that nobody refers to
 
 
 @pytest.fixture
