@@ -376,14 +376,15 @@ def test_the_number_of_statements_depends_on_batches_only(pair, count_statements
     source, target = pair
     statements = [count_statements(each.bound.database.find_engine()) for each in pair]
     found = []
-    for start, end in [(10, 30), (1000, 1100)]:
+    # The first copy also asks MariaDB for the size of its packets, unless another test has.
+    for start, end in [(6, 7), (10, 30), (1000, 1100)]:
         source.import_document(document(*(production_run(n, notes=f"{start}") for n in range(start, end))))
         for each in statements:
             each.clear()
         where = histio.models.ProductionRun.notes == f"{start}"
         assert histio.copy(source, target, kinds="production_run", where=where).imported == end - start
         found.append([len(each.all) for each in statements])
-    assert found[0] == found[1]
+    assert found[1] == found[2]
 
 
 @pytest.mark.thorough
