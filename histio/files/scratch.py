@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 import sqlite3
 import tempfile
-from typing import Self
+from collections.abc import Iterator
+from typing import Any, Self
+
+_PAGE = 500
+"""The number of rows that are read at once."""
 
 
 class Scratch:
@@ -27,6 +31,22 @@ class Scratch:
         database.executescript(f"PRAGMA journal_mode = OFF; {self._creation}")
         database.execute("BEGIN")
         return database
+
+    def _pages(
+        self, select: str, *parameters: Any, after: int = 0, size: int = _PAGE
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of *select*, some at a time; the tables may change between two pages.
+
+        Args:
+            select: A SELECT that is sorted by its first column, a number. Its last two parameters are the
+                number after which a page begins, and the number of rows in a page.
+            parameters: Its other parameters.
+            after: The number after which the first page begins.
+            size: The number of rows in a page.
+        """
+        while page := self._database.execute(select, (*parameters, after, size)).fetchall():
+            after = page[-1][0]
+            yield page
 
     def __enter__(self) -> Self:
         return self

@@ -16,8 +16,6 @@ CREATE TABLE noted (scope TEXT, name TEXT, place TEXT);
 CREATE TABLE waiting (number INTEGER PRIMARY KEY, raw BLOB);
 """
 
-_PAGE = 500
-
 _IN_MEMORY = 1_000
 """The number of names that are kept in memory before they go into the database."""
 
@@ -84,12 +82,8 @@ class Spool(Scratch):
     def noted(self, scope: str) -> Iterator[tuple[str, str]]:
         """The names that were noted in *scope*, with their places, in this order."""
         self._write_noted()
-        last, noted = (
-            0,
-            "SELECT rowid, name, place FROM noted WHERE scope = ? AND rowid > ? ORDER BY rowid LIMIT ?",
-        )
-        while page := self._database.execute(noted, (scope, last, _PAGE)).fetchall():
-            last = page[-1][0]
+        noted = "SELECT rowid, name, place FROM noted WHERE scope = ? AND rowid > ? ORDER BY rowid LIMIT ?"
+        for page in self._pages(noted, scope):
             yield from ((name, place) for _, name, place in page)
 
     def mark(self) -> int:
@@ -132,10 +126,8 @@ class Spool(Scratch):
     def pop_waiting(self) -> Iterator[tuple[RawRun, int]]:
         """Remove and yield the waiting runs with their numbers, apart from those that are added meanwhile."""
         self.graph.clear()
-        last, until = 0, self._number
-        taken = "SELECT number, raw FROM waiting WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
-        while page := self._database.execute(taken, (last, until, _PAGE)).fetchall():
+        taken = "SELECT number, raw FROM waiting WHERE number <= ? AND number > ? ORDER BY number LIMIT ?"
+        for page in self._pages(taken, self._number):
             found = [(self._raw_run(number, kept), number) for number, kept in page]
-            last = page[-1][0]
             self.end(number for number, _ in page)
             yield from found

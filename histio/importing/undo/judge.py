@@ -15,7 +15,7 @@ from histio.importing.receipt import digest
 from histio.importing.undo.notes import Line, Notes, Step
 from histio.importing.undo.references import Key, places_of, run_key
 from histio.kinds.table import Kind
-from histio.tuning import tuning, with_pauses
+from histio.tuning import with_pauses
 
 _CHANGED = "Has changed since the import."
 _REMOVED = "Was updated by the import, and has been removed since."
@@ -41,7 +41,7 @@ class Judge:
             kind: The kind.
             within: Columns that identify a run together with its identity, and their values.
         """
-        for page in self._notes.runs(kind.name, Step.UNREAD, size=tuning().page):
+        for page in self._notes.runs(kind.name, Step.UNREAD):
             identities = {number: kind.identity.from_json(json.loads(text)) for number, text in page}
             keys = self._lock(kind, list(identities.values()), within)
             stored = read_known(self._connection, kind, list(keys), within=within, now=True)

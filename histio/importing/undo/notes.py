@@ -10,6 +10,7 @@ from typing import Any
 
 from histio.files.scratch import Scratch
 from histio.report import Code
+from histio.tuning import tuning
 
 _TABLES = """
 CREATE TABLE line (number INTEGER PRIMARY KEY, kind TEXT, identity TEXT, sha256 TEXT, before TEXT);
@@ -36,8 +37,6 @@ WITH RECURSIVE kept (run) AS (
     SELECT target FROM reference JOIN kept ON reference.source = kept.run
 ) UPDATE run SET step = 'left' WHERE step = 'remove' AND number IN kept
 """
-
-_SIZE = 500
 
 
 class Step(enum.StrEnum):
@@ -87,13 +86,10 @@ class Notes(Scratch):
         for statement in _INDEXES.split(";\n"):
             self._database.execute(statement)
 
-    def runs(self, kind: str, step: Step, *, size: int = _SIZE) -> Iterator[list[tuple[int, str]]]:
-        """The runs of *kind* at *step*, some at a time: their numbers, and their identities as JSON."""
-        last = 0
+    def runs(self, kind: str, step: Step) -> Iterator[list[tuple[int, str]]]:
+        """The runs of *kind* at *step*, a page at a time: their numbers, and their identities as JSON."""
         select = "SELECT number, identity FROM run WHERE kind = ? AND step = ? AND number > ? ORDER BY number"
-        while page := self._database.execute(f"{select} LIMIT ?", (kind, step, last, size)).fetchall():
-            last = page[-1][0]
-            yield page
+        return self._pages(f"{select} LIMIT ?", kind, step, size=tuning().page)
 
     def lines(self, kind: str, identities: Collection[str]) -> dict[str, list[Line]]:
         """The lines of runs, in order, by their identities as JSON."""
@@ -122,13 +118,11 @@ class Notes(Scratch):
 
     def to_put_back(self, kind: str) -> Iterator[tuple[int, str]]:
         """The runs of *kind* to put back, the last of them first: number, and JSON of the record."""
-        last = 2**63 - 1
         select = (
             "SELECT number, before FROM run WHERE kind = ? AND step = 'restore' AND number < ? "
             "ORDER BY number DESC LIMIT ?"
         )
-        while page := self._database.execute(select, (kind, last, _SIZE)).fetchall():
-            last = page[-1][0]
+        for page in self._pages(select, kind, after=2**63 - 1):
             yield from page
 
     def keys(self, kind: str, *, level: int | None = None) -> Iterator[dict[int, tuple[Any, ...]]]:
@@ -136,14 +130,12 @@ class Notes(Scratch):
 
         *level*: only those of this level.
         """
-        last = 0
         of_level = "" if level is None else f"AND level = {level}"
         select = (
             "SELECT number, key FROM run WHERE kind = ? AND step = 'remove' AND number > ? "  # noqa: S608
             f"{of_level} ORDER BY number LIMIT ?"
         )
-        while page := self._database.execute(select, (kind, last, _SIZE)).fetchall():
-            last = page[-1][0]
+        for page in self._pages(select, kind):
             yield {number: pickle.loads(key) for number, key in page}  # noqa: S301 - written above
 
     def find(self, kind: str, keys: Collection[tuple[Any, ...]]) -> dict[tuple[Any, ...], int]:
@@ -180,14 +172,12 @@ class Notes(Scratch):
 
     def referring_rows(self, foreign_key: int) -> Iterator[list[tuple[Any, ...]]]:
         """The keys of the rows, of runs to remove, that refer by a foreign key, some at a time."""
-        last = 0
         select = (
             "SELECT reference.rowid, reference.key FROM reference JOIN run ON number = source "
             "WHERE foreign_key = ? AND step = 'remove' AND reference.rowid > ? "
             "ORDER BY reference.rowid LIMIT ?"
         )
-        while page := self._database.execute(select, (foreign_key, last, _SIZE)).fetchall():
-            last = page[-1][0]
+        for page in self._pages(select, foreign_key):
             yield [pickle.loads(key) for _, key in page]  # noqa: S301 - written above
 
     def set_levels(self, kinds: Sequence[str], hard: Collection[int]) -> int:
@@ -213,7 +203,7 @@ class Notes(Scratch):
         self._database.execute("UPDATE run SET step = 'removed' WHERE step = 'remove' AND kind = ?", (kind,))
 
     def take_up_again(self) -> bool:
-        """Try again to remove what was left because of obstacles; whether there is any."""
+        """Try again to remove what was left because of obstacles; return whether there is any."""
         tried = "UPDATE run SET step = 'remove' WHERE step = 'left' AND key IS NOT NULL"
         is_any = self._database.execute(tried).rowcount > 0
         self._database.execute(
