@@ -50,7 +50,7 @@ class Part:
 
 
 class OrderedFiles:
-    """The runs of several files, in the order of exports; rows of catalogs come first, as one more kind each.
+    """The catalog rows of several files, then their runs, in the order of exports.
 
     Attributes:
         parts: The files.

@@ -152,7 +152,7 @@ class Tally:
             self._rejects.add(line, [line.problem])
 
     def note(self, warning: Problem) -> None:
-        """Keep a *warning* that is about no single run."""
+        """Keep a *warning* that is not about a single run."""
         self._keep(self._warnings, "warnings", [warning], 1, self._limit)
 
     def _keep(self, kept: list[Any], name: str, found: Iterable[Any], count: int, limit: int | None) -> None:

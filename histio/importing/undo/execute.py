@@ -151,7 +151,7 @@ class _Undo:
         return self._report(dry_run=dry_run)
 
     def _put_back(self) -> bool:
-        """Put back the runs that were updated; whether there were any."""
+        """Put back the runs that were updated; return whether there were any."""
         destination = self._destination
         if not any(self._notes.count(kind.name, Step.RESTORE) for kind in self._kinds):
             return False
