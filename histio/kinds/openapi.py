@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
@@ -57,6 +58,31 @@ def to_openapi(schema: JsonSchema) -> JsonSchema:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """Where a schema is.
+
+    Attributes:
+        place: The pointer to its new place.
+        base: The URI to which its references are relative.
+        uris: What references to it can resolve to; a part of nested resources has a URI in each.
+    """
+
+    place: str
+    base: str = ""
+    uris: tuple[str, ...] = ("#",)
+
+    def resource(self, identifier: str) -> _Location:
+        """The same location, of a schema with this ``$id``."""
+        base = _resolve(self.base, identifier).rstrip("#")
+        return replace(self, base=base, uris=(*self.uris, f"{base}#"))
+
+    def inner(self, *steps: str | int) -> _Location:
+        """The location of a part of the schema."""
+        path = pointer(*steps)
+        return _Location(self.place + path, self.base, tuple(uri + path for uri in self.uris))
+
+
 class _Components:
     """Moves definitions out of a schema, and lets references lead to their new places.
 
@@ -66,61 +92,51 @@ class _Components:
 
     def __init__(self, schema: JsonSchema) -> None:
         self.schemas: dict[str, Any] = {}
-        self._places: dict[str, str] = {}  # by URI, where the schema is now
-        self._references: list[tuple[JsonSchema, str]] = []  # with the URI to which they lead
-        self._add(ROOT, schema, "", ())
+        self._places: dict[str, str] = {}  # by URI
+        self._references: list[tuple[JsonSchema, str]] = []  # schemas, and the URIs that they refer to
+        self._add(ROOT, schema, _Location(""))
         for rule, uri in self._references:
             rule["$ref"] = self._find(uri)
 
-    def _add(self, name: str, schema: Any, base: str, uris: tuple[str, ...]) -> None:
+    def _add(self, name: str, schema: Any, at: _Location) -> None:
+        """Add *schema* as a component, and all definitions in it."""
         allowed = re.sub(r"[^A-Za-z0-9._-]", "_", name)
         names = itertools.chain((allowed,), (f"{allowed}_{n}" for n in itertools.count(2)))
         free = next(each for each in names if each not in self.schemas)
         self.schemas[free] = {}  # reserve the name, and its place before those of inner definitions
-        self.schemas[free] = self._move(schema, f"{_COMPONENTS}/{free}", base, uris)
+        self.schemas[free] = self._move(schema, replace(at, place=f"{_COMPONENTS}/{free}"))
 
-    def _move(self, schema: Any, place: str, base: str, uris: tuple[str, ...]) -> Any:
-        """A copy of *schema* for a new *place*, without its definitions, which become components.
-
-        Args:
-            schema: An object, or a boolean.
-            place: The pointer to its new place.
-            base: The URI to which its references are relative.
-            uris: Its own URIs; a part of several nested resources has one in each.
-        """
-        is_object = isinstance(schema, dict)
-        if is_object and ("$id" in schema or not uris):
-            base = _resolve(base, schema.get("$id", "")).rstrip("#")
-            uris = (*uris, f"{base}#")
-        anchors = [f"{base}#{schema[name]}" for name in _ANCHORS & schema.keys()] if is_object else []
-        self._places |= dict.fromkeys((*uris, *anchors), place)
-        if not is_object:
+    def _move(self, schema: Any, at: _Location) -> Any:
+        """A copy of *schema*, an object or a boolean, without its definitions, which become components."""
+        if not isinstance(schema, dict):
+            self._places |= dict.fromkeys(at.uris, at.place)
             return schema
-
-        def move(inner: Any, *steps: str | int) -> Any:
-            path = pointer(*steps)
-            return self._move(inner, place + path, base, tuple(uri + path for uri in uris))
-
+        at = at.resource(schema["$id"]) if "$id" in schema else at
+        anchors = [f"{at.base}#{schema[name]}" for name in _ANCHORS & schema.keys()]
+        self._places |= dict.fromkeys((*at.uris, *anchors), at.place)
         moved: JsonSchema = {}
         for keyword, value in schema.items():
             if keyword in _REFERENCES:
                 moved["$ref"] = value
-                self._references.append((moved, _resolve(base, value)))
+                self._references.append((moved, _resolve(at.base, value)))
             elif keyword in _DEFINITIONS:
                 for name, inner in value.items():
-                    path = pointer(keyword, name)
-                    self._add(name, inner, base, tuple(uri + path for uri in uris))
-            elif keyword in _ONE:
-                moved[keyword] = move(value, keyword)
-            elif keyword in _SEVERAL:
-                moved[keyword] = [move(inner, keyword, index) for index, inner in enumerate(value)]
-            elif keyword in _BY_NAME:
-                moved[keyword] = {name: move(inner, keyword, name) for name, inner in value.items()}
+                    self._add(name, inner, at.inner(keyword, name))
             elif keyword not in _OF_RESOURCES | _ANCHORS:
-                moved[keyword] = value
-        if moved.get("type") == "array" and not {"items", "unevaluatedItems"} & moved.keys():
+                moved[keyword] = self._move_value(keyword, value, at)
+        if "array" in moved.get("type", ()) and not {"items", "unevaluatedItems"} & moved.keys():
             moved["items"] = {}  # the same to validators, and linters want it to be said
         return moved
+
+    def _move_value(self, keyword: str, value: Any, at: _Location) -> Any:
+        """A copy of the *value* of a *keyword* of a schema; *at*: where the schema is."""
+        if keyword in _ONE:
+            return self._move(value, at.inner(keyword))
+        if keyword in _SEVERAL:
+            return [self._move(inner, at.inner(keyword, index)) for index, inner in enumerate(value)]
+        if keyword in _BY_NAME:
+            return {name: self._move(inner, at.inner(keyword, name)) for name, inner in value.items()}
+        return value
 
     def _find(self, uri: str) -> str:
         """The reference to what *uri* names; to another document, *uri* itself."""
