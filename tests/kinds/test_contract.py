@@ -151,7 +151,7 @@ def test_every_pattern_means_the_same_in_every_language(pattern):
 def test_only_free_text_admits_a_trailing_newline():
     texts = [(name, rule) for name, rule in PROPERTIES if isinstance(rule["examples"][0], str)]
     admitting = {name for name, rule in texts if validator(rule).is_valid(rule["examples"][0] + "\n")}
-    assert admitting == {"notes", "unit", "name", "display_name", "product_name"}
+    assert admitting == {"$schema", "notes", "unit", "name", "display_name", "product_name", "unreadable"}
 
 
 # The shared documents, judged by jsonschema, by marshmallow and by histio.
@@ -226,6 +226,13 @@ VALID_LINES = {
     "catalog row with a reference": {"finished_unit": UNIT},
     "rejected catalog row with its problems": {"recipe": RECIPE, "problems": [PROBLEM]},
     "rejected run without problems": {"problems": [], "assembly_run": assembly_run()},
+    "unreadable line kept among rejects": {"unreadable": '{"production_run": ', "problems": [PROBLEM]},
+    "unreadable line without problems": {"unreadable": ""},
+    "header with a predecessor without runs": {
+        "header": HEADER | {"follows": SHA256, "follows_header": SHA256}
+    },
+    "trailer with the largest count": {"trailer": TRAILER | {"counts": {"assembly_run": 2**53 - 1}}},
+    "trailer with a count as double": {"trailer": TRAILER | {"counts": {"assembly_run": 1.0}}},
 }
 INVALID_LINES = {
     "nothing": {},
@@ -240,7 +247,8 @@ INVALID_LINES = {
     "problems as object": {"production_run": production_run(), "problems": PROBLEM},
     "unknown kind": {"sale": {"uuid": SHA256}},
     "unknown member beside a run": {"production_run": production_run(), "comment": ""},
-    "unreadable line kept among rejects": {"unreadable": '{"production_run": ', "problems": [PROBLEM]},
+    "unreadable line as null": {"unreadable": None},
+    "unreadable line beside a run": {"unreadable": "{", "production_run": production_run()},
     "run as null": {"production_run": None},
     "run as list": {"assembly_run": [assembly_run()]},
     "header as null": {"header": None},
@@ -276,12 +284,13 @@ INVALID_LINES = {
     **{
         f"{kind} counted as {count!r}": {"trailer": TRAILER | {"counts": {kind: count}}}
         for kind in MARSHMALLOW
-        for count in (-1, 0.5, True, "1", None)
+        for count in (-1, 0.5, 2**53, True, "1", None)
     },
     **{
         f"{name} with {fault}": {part: members | {name: digest}}
         for part, name, members in [
             ("header", "follows", HEADER),
+            ("header", "follows_header", HEADER),
             ("trailer", "sha256", TRAILER),
             ("trailer", "header_sha256", TRAILER),
             ("trailer", "catalog_sha256", TRAILER),
