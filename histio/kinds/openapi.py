@@ -141,7 +141,7 @@ class _Components:
     def _find(self, uri: str) -> str:
         """The reference to what *uri* names; to another document, *uri* itself."""
         known, rest = unquote(uri), ""
-        while known not in self._places and "/" in known:  # a part of a schema that is no schema itself
+        while known not in self._places and "/" in known:  # what is named is within a value
             known, _, step = known.rpartition("/")
             rest = f"/{step}{rest}"
         place = self._places.get(known)
