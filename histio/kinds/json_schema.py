@@ -7,7 +7,7 @@ import inspect
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from histio.kinds.assertions import assertions_of, or_null
 from histio.kinds.base import BaseSchema, locate_errors
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.identify import identity_fields
+from histio.kinds.json_schema_lines import define_receipt_line, define_stream
+from histio.kinds.json_schema_parts import closed_object, describe, to_title, version_rule
 from histio.wire import JsonSchema, WireField, is_list, nested_in, wire_name
 
 VERSION = "1.0"
@@ -27,6 +29,13 @@ PUBLISHED_ID = f"{URN}:{VERSION}"
 
 _FILE = f"history-{VERSION}.schema.json"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+_EDITORS: JsonSchema = describe(
+    {"type": "string"},
+    "JSON Schema",
+    "Where editors find this schema; not read.",
+    PUBLISHED_ID,
+)
 
 EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example="2025-12-09T12:00:00Z")
 
@@ -66,23 +75,26 @@ def derive(
         opts, schema = cls.opts, cls(load_instance=False)
         definitions[opts.kind] = _record(schema, definitions, opts.kind)
         examples[opts.kind] = example(schema)
-        lists[opts.collection] = _describe(
+        lists[opts.collection] = describe(
             {"type": "array", "items": {"$ref": f"#/$defs/{opts.kind}"}},
-            _title(opts.collection),
+            to_title(opts.collection),
             f"Ordered by {' and '.join(filter(None, (opts.timestamp, *_identity(schema))))} when exported; "
             "any order is read.",
             examples[opts.kind] and [examples[opts.kind]],
         )
     exported_at = _member("exported_at", EXPORTED_AT, definitions)
     identities = {cls.opts.kind: _identity(cls(load_instance=False)) for cls in every}
-    definitions["receipt_line"] = _receipt_line(identities, definitions, examples, version)
-    definitions |= _stream(examples, [cls.opts.kind for cls in catalog], exported_at, version)
+    definitions["receipt_line"] = define_receipt_line(identities, definitions, examples, version)
+    definitions |= define_stream(examples, [cls.opts.kind for cls in catalog], exported_at, version)
     return {
         "$schema": DRAFT,
         "$id": identifier,
         "title": "History",
         "description": "An application's history as one document, or line by line as a stream.",
-        **_object({"version": _version(version), "exported_at": exported_at, **lists}, required=["version"]),
+        **closed_object(
+            {"$schema": _EDITORS, "version": version_rule(version), "exported_at": exported_at, **lists},
+            required=["version"],
+        ),
         "anyOf": [_require(name) for name in lists],
         "$defs": dict(sorted(definitions.items())),
     }
@@ -95,28 +107,6 @@ def _require(name: str, field: Any = None) -> JsonSchema:
     """
     may_be_null = field is not None and field.allow_none
     return _not_null(name) if may_be_null else {"properties": {name: True}, "required": [name]}
-
-
-def _object(properties: JsonSchema, required: Iterable[str]) -> JsonSchema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-def _title(name: str) -> str:
-    return re.sub(r"\buuid\b", "UUID", name.replace("_", " ").capitalize(), flags=re.IGNORECASE)
-
-
-def _version(version: str) -> JsonSchema:
-    return {
-        "const": version,
-        "title": "Version",
-        "description": "The version of the format.",
-        "examples": [version],
-    }
 
 
 def _identity(schema: BaseSchema) -> list[str]:
@@ -142,15 +132,15 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
         description = field.metadata.get("description", "")
         value: Any = example(nested.schema)
         value = [value] if is_list(field) and value is not None else value
-        properties[member] = _describe(or_null(rule, field), _title(member), description, value)
+        properties[member] = describe(or_null(rule, field), to_title(member), description, value)
     required = [member for member, field in members.items() if field.required]
-    shape = _object(properties, required)
+    shape = closed_object(properties, required)
     groups = [
         {"anyOf": [_require(name, members[name]) for name in group]}
         for group in _groups(schema, "alternatives")
     ]
     groups += [{"oneOf": [_not_null(member) for member in group]} for group in _groups(schema, "choices")]
-    described = _describe({}, _title(_name(schema)), _first_line(schema), None)
+    described = describe({}, to_title(_name(schema)), _first_line(schema), None)
     return {**described, **shape, **({"allOf": groups} if groups else {})}
 
 
@@ -174,16 +164,16 @@ def _not_null(member: str) -> JsonSchema:
 def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
     metadata = {key: value for key, value in field.metadata.items() if key != "json_schema"}
     if field.dump_only:  # imports ignore it
-        return {"readOnly": True, "title": _title(name), **metadata}
+        return {"readOnly": True, "title": to_title(name), **metadata}
     own = field.rule if isinstance(field, WireField) else field
     rule = assertions_of(field)
     definition = getattr(own, "definition", None)
     if definition is not None:
-        shared = {"title": _title(definition), "description": _first_line(own), **rule}
+        shared = {"title": to_title(definition), "description": _first_line(own), **rule}
         # A column may narrow the rule; then it is not shared.
         if definitions.setdefault(definition, shared) == shared:
             rule = {"$ref": f"#/$defs/{definition}"}
-    return {**or_null(rule, field), "title": _title(name), **metadata}
+    return {**or_null(rule, field), "title": to_title(name), **metadata}
 
 
 _BASES = {"histio.kinds.base", "histio.records"}
@@ -201,12 +191,6 @@ def _name(schema: object) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(schema).__name__.removesuffix("Schema")).lower()
 
 
-def _describe(rule: JsonSchema, title: str, description: str, example: Any) -> JsonSchema:
-    described = {"description": description} if description else {}
-    examples = {} if example is None else {"examples": [example]}
-    return {**rule, "title": title, **described, **examples}
-
-
 def example(schema: Schema) -> dict[str, Any] | None:
     """A record with the examples of all fields of *schema*; None: a field lacks an example."""
     record: dict[str, Any] = {}
@@ -218,162 +202,6 @@ def example(schema: Schema) -> dict[str, Any] | None:
             return None
         record[wire_name(name, field)] = [value] if nested is not None and is_list(field) else value
     return record
-
-
-def _stream(
-    examples: dict[str, Any], catalog: Sequence[str], exported_at: JsonSchema, version: str
-) -> dict[str, JsonSchema]:
-    """The definitions of a sealed stream's lines.
-
-    Args:
-        examples: By kind, one catalog row or one run.
-        catalog: The names of the catalog kinds.
-        exported_at: The definition of the time of the export.
-        version: The version of the format.
-    """
-    kinds = [name for name in examples if name not in catalog]
-    sha256: JsonSchema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
-    digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
-    counts = {
-        name: _describe(
-            {"type": "integer", "minimum": 0},
-            _title(name),
-            f"How many {'rows' if name in catalog else 'runs'} of this kind.",
-            1,
-        )
-        for name in examples
-    }
-    header = {
-        "version": _version(version),
-        "exported_at": exported_at,
-        "kinds": _describe(_several(kinds), "Kinds", "The kinds of run in the stream.", kinds),
-        "sealed": _describe(
-            {"type": "boolean"},
-            "Sealed",
-            "False announces a stream without trailer; left out: true.",
-            example=False,
-        ),
-        "follows": _describe(sha256, "Follows", "The sha256 of the stream that this one continues.", digest),
-    }
-    trailer = {
-        "counts": _describe(
-            _object(counts, []),
-            "Counts",
-            "Runs by kind, and catalog rows by kind." if catalog else "Runs by kind.",
-            dict.fromkeys(examples, 1),
-        ),
-        "sha256": _describe(sha256, "SHA-256", "Of the bytes of all run lines, line ends included.", digest),
-        "header_sha256": _describe(sha256, "Header SHA-256", "Of the bytes of the header line.", digest),
-    }
-    required = list(trailer)
-    if catalog:
-        described = "The kinds of catalog rows in the stream, which come before the runs."
-        header["catalog"] = _describe(_several(catalog), "Catalog", described, list(catalog))
-        described = "Of the bytes of all catalog lines, line ends included; only where there are any."
-        trailer["catalog_sha256"] = _describe(sha256, "Catalog SHA-256", described, digest)
-    ends = {
-        "header": ("The first line of a stream.", _object(header, ["version"])),
-        "trailer": ("The last line of a sealed stream.", _object(trailer, required)),
-    }
-    definitions = {
-        name: {"title": _title(name), "description": description, **rule}
-        for name, (description, rule) in ends.items()
-    }
-    problems = _describe({"type": "array"}, "Problems", "Why the run was rejected; not read again.", [])
-
-    def line(name: str, description: str, value: Any, **beside: JsonSchema) -> JsonSchema:
-        member = _describe({"$ref": f"#/$defs/{name}"}, _title(name), description, value)
-        return _object({name: member, **beside}, [name])
-
-    lines = [
-        *(
-            line(
-                name,
-                description,
-                {member: part["examples"][0] for member, part in rule["properties"].items()},
-            )
-            for name, (description, rule) in ends.items()
-        ),
-        *(
-            line(name, "One row." if name in catalog else "One run.", value, problems=problems)
-            for name, value in examples.items()
-        ),
-    ]
-    definitions["stream_line"] = {
-        "title": "Stream line",
-        "description": "One line of a stream: its header, "
-        f"{'one catalog row, ' if catalog else ''}one run, or its trailer.",
-        "anyOf": lines,
-    }
-    return definitions
-
-
-def _receipt_line(
-    identities: Mapping[str, Sequence[str]],
-    definitions: JsonSchema,
-    examples: Mapping[str, Any],
-    version: str,
-) -> JsonSchema:
-    """The definition of a receipt's lines; *identities* has the members that identify a record, by kind."""
-    kinds = list(identities)
-    unique: list[JsonSchema] = []
-    for kind, (name, *others) in identities.items():
-        own = definitions[kind]["properties"][name]
-        rule = {key: value for key, value in own.items() if key not in ("title", "description", "examples")}
-        rule = {"type": "array"} if others or rule.get("type") == "object" else rule
-        unique += [] if rule in unique else [rule]
-    sha256: JsonSchema = {"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
-    digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
-    example = examples[kinds[-1]]
-    values = [example[name] for name in identities[kinds[-1]]] if example else [None]
-    identity = values[0] if len(values) == 1 else values
-    header = {
-        "version": _version(version),
-        "kinds": _describe(_several(kinds), "Kinds", "The kinds that may follow.", kinds),
-        "database": _describe(sha256, "Database", "Which database it is; null: any.", digest),
-    }
-    run = {
-        "kind": _describe({"enum": kinds}, "Kind", "The kind of the run or row.", kinds[-1]),
-        "identity": _describe(
-            {"anyOf": unique},
-            "Identity",
-            "What identifies it; a list if there are several members.",
-            identity,
-        ),
-        "sha256": _describe(
-            sha256, "SHA-256", "Of its JSON as an export writes it, after the import; null: none can.", digest
-        ),
-    }
-    records = {"anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in kinds]}
-    before = _describe(records, "Before", "The record as it was before the import.", example)
-    members = {
-        "receipt": ("The first line of a receipt.", header),
-        "created": ("A run or row that an import has created.", run),
-        "updated": ("A run or row that an import has updated.", {**run, "before": before}),
-    }
-    lines = [
-        _object(
-            {
-                name: _describe(
-                    _object(own, own),
-                    _title(name),
-                    description,
-                    {each: rule["examples"][0] for each, rule in own.items() if rule.get("examples")},
-                )
-            },
-            [name],
-        )
-        for name, (description, own) in members.items()
-    ]
-    return {
-        "title": "Receipt line",
-        "description": "One line of the receipt of imports: its header, or what was done to one run or row.",
-        "anyOf": lines,
-    }
-
-
-def _several(names: Sequence[str]) -> JsonSchema:
-    return {"type": "array", "items": {"enum": list(names)}, "uniqueItems": True}
 
 
 @functools.cache

@@ -1,8 +1,7 @@
 """The published schema, marshmallow, histio and ajv say the same of every document.
 
-The documents are files: ``documents/valid`` holds them as they are, ``documents/invalid`` wraps each in what
-is wrong with it. ``"portable": false`` marks the one stated exception to "the same verdict": no portable
-pattern can exclude a lone surrogate, so JSON Schema validators take it and histio does not.
+The documents are those of ``tests/documents``. No portable pattern can exclude a lone surrogate, so JSON
+Schema validators take it and histio does not.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,6 +38,7 @@ from tests.support.bakery import (
     stock,
     unit_consumption,
 )
+from tests.support.corpus import CASES, INVALID, VALID, Case, has_lone_surrogate
 from tests.support.effort import examples
 
 HERE = Path(__file__).parents[1]
@@ -57,50 +56,8 @@ def validator(rule: dict[str, Any]) -> Draft202012Validator:
 JSONSCHEMA = {name: validator({"$ref": f"#/$defs/{name}"}) for name in (*MARSHMALLOW, "stream_line")}
 
 
-@dataclass(frozen=True)
-class Case:
-    """A shared document.
-
-    Attributes:
-        text: Its JSON text as the file has it, member names that come twice included.
-        problems: Pointer and code of everything that is wrong with it.
-        portable: Whether every JSON Schema validator can see that.
-    """
-
-    name: str
-    text: str
-    problems: tuple[tuple[str, str], ...] = ()
-    portable: bool = True
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def runs(self) -> list[tuple[str, Any]]:
-        """Kind and record of each catalog row and run, as far as there are lists to find them in."""
-        lists = self.document if isinstance(self.document, dict) else {}
-        found = [(cls.Meta.kind, lists.get(cls.Meta.collection)) for cls in SCHEMAS]
-        return [(kind, record) for kind, runs in found if isinstance(runs, list) for record in runs]
-
-
-def read_valid(path: Path) -> Case:
-    return Case(path.stem, path.read_text("utf-8"))
-
-
-def read_invalid(path: Path) -> Case:
-    text = path.read_text("utf-8")
-    wrapper = json.loads(text)
-    assert list(wrapper)[-1] == "document", f"{path}: the document must stand last"
-    inner = text.partition('"document": ')[2].rstrip().removesuffix("}")
-    problems = tuple((problem["pointer"], problem["code"]) for problem in wrapper["problems"])
-    return Case(path.stem, inner, problems, wrapper.get("portable", True))
-
-
-VALID = [read_valid(path) for path in sorted((HERE / "documents/valid").iterdir())]
-INVALID = [read_invalid(path) for path in sorted((HERE / "documents/invalid").iterdir())]
-PORTABLE = [case for case in INVALID if case.portable]
-SURROGATES = [case for case in INVALID if not case.portable]
+SURROGATES = [case for case in INVALID if has_lone_surrogate(case.text)]
+OTHERS = [case for case in INVALID if case not in SURROGATES]
 
 
 Check = Callable[[object], list[Problem]]
@@ -194,7 +151,7 @@ def test_every_pattern_means_the_same_in_every_language(pattern):
 def test_only_free_text_admits_a_trailing_newline():
     texts = [(name, rule) for name, rule in PROPERTIES if isinstance(rule["examples"][0], str)]
     admitting = {name for name, rule in texts if validator(rule).is_valid(rule["examples"][0] + "\n")}
-    assert admitting == {"notes", "unit", "name", "display_name", "product_name"}
+    assert admitting == {"$schema", "notes", "unit", "name", "display_name", "product_name", "unreadable"}
 
 
 # The shared documents, judged by jsonschema, by marshmallow and by histio.
@@ -217,12 +174,12 @@ def test_histio_names_everything_that_is_wrong_and_nothing_else(case, check):
     assert sorted(named) == sorted(case.problems)
 
 
-@for_each(*PORTABLE)
+@for_each(*OTHERS)
 def test_an_invalid_document_is_invalid_to_jsonschema(case):
     assert not Draft202012Validator(SCHEMA).is_valid(case.document)
 
 
-@for_each(*VALID, *PORTABLE)
+@for_each(*VALID, *OTHERS)
 def test_marshmallow_and_jsonschema_agree_on_every_run(case):
     marshmallow = [MARSHMALLOW[kind].validate(record) == {} for kind, record in case.runs]
     assert marshmallow == [JSONSCHEMA[kind].is_valid(record) for kind, record in case.runs]
@@ -269,6 +226,13 @@ VALID_LINES = {
     "catalog row with a reference": {"finished_unit": UNIT},
     "rejected catalog row with its problems": {"recipe": RECIPE, "problems": [PROBLEM]},
     "rejected run without problems": {"problems": [], "assembly_run": assembly_run()},
+    "unreadable line kept among rejects": {"unreadable": '{"production_run": ', "problems": [PROBLEM]},
+    "unreadable line without problems": {"unreadable": ""},
+    "header with a predecessor without runs": {
+        "header": HEADER | {"follows": SHA256, "follows_header": SHA256}
+    },
+    "trailer with the largest count": {"trailer": TRAILER | {"counts": {"assembly_run": 2**53 - 1}}},
+    "trailer with a count as double": {"trailer": TRAILER | {"counts": {"assembly_run": 1.0}}},
 }
 INVALID_LINES = {
     "nothing": {},
@@ -283,7 +247,8 @@ INVALID_LINES = {
     "problems as object": {"production_run": production_run(), "problems": PROBLEM},
     "unknown kind": {"sale": {"uuid": SHA256}},
     "unknown member beside a run": {"production_run": production_run(), "comment": ""},
-    "unreadable line kept among rejects": {"unreadable": '{"production_run": ', "problems": [PROBLEM]},
+    "unreadable line as null": {"unreadable": None},
+    "unreadable line beside a run": {"unreadable": "{", "production_run": production_run()},
     "run as null": {"production_run": None},
     "run as list": {"assembly_run": [assembly_run()]},
     "header as null": {"header": None},
@@ -319,12 +284,13 @@ INVALID_LINES = {
     **{
         f"{kind} counted as {count!r}": {"trailer": TRAILER | {"counts": {kind: count}}}
         for kind in MARSHMALLOW
-        for count in (-1, 0.5, True, "1", None)
+        for count in (-1, 0.5, 2**53, True, "1", None)
     },
     **{
         f"{name} with {fault}": {part: members | {name: digest}}
         for part, name, members in [
             ("header", "follows", HEADER),
+            ("header", "follows_header", HEADER),
             ("trailer", "sha256", TRAILER),
             ("trailer", "header_sha256", TRAILER),
             ("trailer", "catalog_sha256", TRAILER),
@@ -380,8 +346,7 @@ def ajv() -> Ajv:
 @pytest.fixture(scope="module")
 def verdicts(ajv: Ajv) -> dict[str, dict[str, Any]]:
     """ajv's verdict on each shared document, by name."""
-    cases = [*VALID, *INVALID]
-    return dict(zip([case.name for case in cases], ajv([case.text for case in cases]), strict=True))
+    return dict(zip([case.name for case in CASES], ajv([case.text for case in CASES]), strict=True))
 
 
 @for_each(*VALID, *SURROGATES)
@@ -389,7 +354,7 @@ def test_ajv_accepts_a_valid_document_and_sees_no_lone_surrogate(case, verdicts)
     assert verdicts[case.name] == {"valid": True, "pointers": [], "alternatives": []}
 
 
-@for_each(*PORTABLE)
+@for_each(*OTHERS)
 def test_ajv_refuses_an_invalid_document_at_the_same_places(case, verdicts):
     """The very same, but for "at least one of these members".
 

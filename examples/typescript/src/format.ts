@@ -65,7 +65,7 @@ export type ReceiptLine =
         before: Ingredient | Recipe | FinishedUnit | FinishedGood | Product | ProductionRun | AssemblyRun;
       };
     };
-/** One line of a stream: its header, one catalog row, one run, or its trailer. */
+/** One line of a stream: its header, one catalog row, one run, its trailer, or the text of a line that is not JSON. */
 export type StreamLine =
   | {
       /** The first line of a stream. */
@@ -78,48 +78,56 @@ export type StreamLine =
   | {
       /** One row. */
       ingredient: Ingredient;
-      /** Why the run was rejected; not read again. */
+      /** Why the line was rejected; not read again. */
       problems?: unknown[];
     }
   | {
       /** One row. */
       recipe: Recipe;
-      /** Why the run was rejected; not read again. */
+      /** Why the line was rejected; not read again. */
       problems?: unknown[];
     }
   | {
       /** One row. */
       finished_unit: FinishedUnit;
-      /** Why the run was rejected; not read again. */
+      /** Why the line was rejected; not read again. */
       problems?: unknown[];
     }
   | {
       /** One row. */
       finished_good: FinishedGood;
-      /** Why the run was rejected; not read again. */
+      /** Why the line was rejected; not read again. */
       problems?: unknown[];
     }
   | {
       /** One row. */
       product: Product;
-      /** Why the run was rejected; not read again. */
+      /** Why the line was rejected; not read again. */
       problems?: unknown[];
     }
   | {
       /** One run. */
       production_run: ProductionRun;
-      /** Why the run was rejected; not read again. */
+      /** Why the line was rejected; not read again. */
       problems?: unknown[];
     }
   | {
       /** One run. */
       assembly_run: AssemblyRun;
-      /** Why the run was rejected; not read again. */
+      /** Why the line was rejected; not read again. */
+      problems?: unknown[];
+    }
+  | {
+      /** A line that was not JSON. */
+      unreadable: string;
+      /** Why the line was rejected; not read again. */
       problems?: unknown[];
     };
 
 /** An application's history as one document, or line by line as a stream. */
 export interface History {
+  /** Where editors find this schema; not read. */
+  $schema?: string;
   /** The version of the format. */
   version: "1.0";
   /** When the history was exported. */
@@ -327,6 +335,8 @@ export interface Header {
   sealed?: boolean;
   /** The sha256 of the stream that this one continues. */
   follows?: string;
+  /** The header_sha256 of that stream, which tells streams without runs apart. */
+  follows_header?: string;
   /** The kinds of catalog rows in the stream, which come before the runs. */
   catalog?: ("ingredient" | "recipe" | "finished_unit" | "finished_good" | "product")[];
 }
