@@ -2,7 +2,7 @@ r"""Patterns that mean the same in every regular expression engine.
 
 Engines differ in what ``^``, ``$`` and ``.`` do at line ends: ``$`` also matches before a final line feed in
 Python, Perl and PHP, before any final line terminator in Java, and before each line feed in Ruby. So a rule
-with ``$`` also refuses, with ``not``, every character that its texts do not have, line ends among them; if all
+with ``$`` also refuses, with ``not``, all characters that its texts do not have, line ends among them; if all
 its texts have the same length, a maximum length does that, too. Patterns use nothing that an engine may lack
 or read in another way:
 
