@@ -144,9 +144,14 @@ class AsyncHistory:
         """The names of the catalog kinds, in the order of their lists in a document."""
         return self._history.catalog
 
-    def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
-        return self._history.json_schema()
+    def json_schema(self, *, openapi: bool = False) -> dict[str, Any]:
+        """The JSON Schema of this history's documents; for the bundled kinds, the published one.
+
+        Args:
+            openapi: Whether to return it as an OpenAPI 3.1 document without paths. Its component ``History``
+                validates documents, ``stream_line`` lines of streams; each definition is a component.
+        """
+        return self._history.json_schema(openapi=openapi)
 
     async def export_document(
         self,

@@ -34,6 +34,7 @@ from histio.kinds.bind import kind_of
 from histio.kinds.catalog import check_catalog
 from histio.kinds.gate import Gate
 from histio.kinds.json_schema import VERSION, published_or_derived
+from histio.kinds.openapi import to_openapi
 from histio.kinds.table import Kind
 from histio.kinds.versions import Upgrades, Versions
 from histio.progress import Report
@@ -143,9 +144,15 @@ class History:
         """The version of the format that this history writes."""
         return self.bound.versions.current
 
-    def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of this history's documents; for the bundled kinds, the published one."""
-        return copy.deepcopy(self.bound.gate.schema)
+    def json_schema(self, *, openapi: bool = False) -> dict[str, Any]:
+        """The JSON Schema of this history's documents; for the bundled kinds, the published one.
+
+        Args:
+            openapi: Whether to return it as an OpenAPI 3.1 document without paths. Its component ``History``
+                validates documents, ``stream_line`` lines of streams; each definition is a component.
+        """
+        schema = copy.deepcopy(self.bound.gate.schema)
+        return to_openapi(schema) if openapi else schema
 
     def export_document(
         self,

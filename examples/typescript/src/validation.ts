@@ -47,10 +47,19 @@ function decoded(line: Uint8Array, number: number): string {
 
 function parsed(text: string, line?: number): unknown {
   try {
-    return JSON.parse(text);
+    const value = JSON.parse(text);
+    // Only an escape can be half of a surrogate pair: UTF-8 has none.
+    if (!text.includes("\\u") || isWellFormed(value)) return value;
+    throw new SyntaxError("a text must not hold a lone surrogate");
   } catch (error) {
-    throw new FormatError(`not JSON: ${(error as SyntaxError).message}`, line);
+    throw new FormatError(`not JSON: ${(error as Error).message}`, line);
   }
+}
+
+/** No portable pattern can exclude lone surrogates. No database takes them, so histio refuses them. */
+function isWellFormed(value: unknown): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  return !(value instanceof Object) || Object.values(value).every(isWellFormed);
 }
 
 /** One of the errors at or below a pointer; one that says what is expected, where there is one. */
