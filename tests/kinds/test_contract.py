@@ -146,7 +146,7 @@ def test_every_property_has_a_title_a_description_and_valid_examples(name, rule)
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_every_pattern_means_the_same_in_every_language(pattern):
     assert "(?" not in pattern
-    assert re.findall(r"\\(?!x[0-9a-f]{2}|[.n])", pattern) == []
+    assert re.findall(r"\\(?!x[0-7][0-9a-f]|[.\-/])", pattern) == []
 
 
 def test_only_free_text_admits_a_trailing_newline():
