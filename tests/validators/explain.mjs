@@ -1,6 +1,6 @@
 // Judges documents by a JSON Schema as ajv sees it, in strict mode.
 //
-//     node validate.mjs SCHEMA.json [#/$defs/NAME] < TEXTS.json > VERDICTS.json
+//     node explain.mjs SCHEMA.json < TEXTS.json > VERDICTS.json
 //
 // TEXTS.json is an array of documents, each as its raw JSON text. Each verdict says whether the document is
 // valid, and the pointers (RFC 6901) to what is wrong: `pointers` to what no choice would mend, `alternatives`
@@ -8,10 +8,10 @@
 import { readFileSync } from "node:fs";
 import Ajv2020 from "ajv/dist/2020.js";
 
-const [schemaPath, definition = ""] = process.argv.slice(2);
+const [schemaPath] = process.argv.slice(2);
 const schema = JSON.parse(readFileSync(schemaPath, "utf8"));
 const ajv = new Ajv2020({ strict: true, allErrors: true }).addSchema(schema);
-const validate = ajv.compile({ $ref: schema.$id + definition });
+const validate = ajv.compile({ $ref: schema.$id });
 
 const escaped = (name) => `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
 
