@@ -72,7 +72,7 @@ function explained({ errors }: ValidateFunction, line?: number, below = ""): For
 
 function reason({ keyword, message = "", params, schema: rule }: ErrorObject): string {
   if (keyword === "not") {
-    const lacking = Object.keys(rule.properties ?? {});
+    const lacking = Object.keys((rule as { properties?: object }).properties ?? {});
     return lacking.length > 0 ? `must have ${lacking.join(" or ")}` : "must be spelled as the schema says";
   }
   if ("additionalProperty" in params) return `unknown member ${JSON.stringify(params["additionalProperty"])}`;
