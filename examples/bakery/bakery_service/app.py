@@ -54,6 +54,7 @@ class Service(FastAPI):
 
 # So far in docs/service.md.
 
+
 def create_app(
     database_url: str | None = None, branch: str | None = None, limits: Limits | None = None
 ) -> FastAPI:
