@@ -84,7 +84,7 @@ def lines(file: Path) -> list[bytes]:
 
 
 def test_the_package_passes_its_own_tests(go):
-    ran = go("test", "-vet=all", "./...")
+    ran = go("test", "-vet=off", "./...")  # go vet takes three times as long as the tests
     assert ran.returncode == 0, ran.stdout + ran.stderr
     ran = run("gofmt", "-l", ".")
     assert (ran.returncode, ran.stdout) == (0, "")
