@@ -115,9 +115,7 @@ SPELLINGS = [
 
 def _respell_integer(chance: Chance, tree: Any) -> None:
     """Write an integer with a point, an exponent or a sign."""
-    leaves = [
-        (container, key) for container, key in places(tree) if type(container[key]) is int
-    ]
+    leaves = [(container, key) for container, key in places(tree) if type(container[key]) is int]
     container, key = chance.choice(leaves)
     container[key] = spelled(chance.choice(SPELLINGS).format(container[key]))
 
