@@ -37,6 +37,17 @@ NUMBERS = [
 
 _MARK = "a number, as it is spelled: "
 
+
+def spelled(number: str) -> str:
+    """What `write` writes as this *number*, as it is spelled here."""
+    return _MARK + number
+
+
+def write(tree: Any, **options: Any) -> str:
+    """*tree* as JSON, with numbers as they are `spelled`; *options* are those of `json.dumps`."""
+    return re.sub(rf'"{_MARK}([^"]*)"', r"\1", json.dumps(tree, **options))
+
+
 TEXTS = [
     *["", " ", "\0", "\n", "\x7f", "\x85", "\ud800", "\u0301", "\u200b", "\u2028", "\u202e"],
     *["\xe9", "\uff10", "\U0001f36a", "'", '"', "\\", "%s", ":x", "{x}", ";"],
@@ -91,7 +102,7 @@ def _retype(chance: Chance, tree: Any) -> None:
 
 def _respell(chance: Chance, tree: Any) -> None:
     container, key = chance.choice([*places(tree)])
-    container[key] = _MARK + chance.choice(NUMBERS)
+    container[key] = spelled(chance.choice(NUMBERS))
 
 
 def _rename(chance: Chance, tree: Any) -> None:
@@ -143,8 +154,7 @@ def mutated(chance: Chance, tree: Any) -> Any:
 
 def to_text(chance: Chance, tree: Any, *, indent: int | None = None) -> str:
     """*tree* as JSON, in some spelling; sometimes, a member comes twice."""
-    text = json.dumps(tree, ensure_ascii=chance.random() < 0.5, indent=indent)
-    text = re.sub(rf'"{_MARK}([^"]*)"', r"\1", text)
+    text = write(tree, ensure_ascii=chance.random() < 0.5, indent=indent)
     if chance.random() < 0.1:
         members = [*re.finditer(r'"[a-z_]+": ?', text)]
         found = chance.choice(members or [None])

@@ -6,7 +6,7 @@ import type { History, StreamLine } from "./format.js";
 const schema = JSON.parse(readFileSync(new URL("../history-1.0.schema.json", import.meta.url), "utf8"));
 
 // The schema's $id, a URN, is a name: ajv finds by it what was added, and nothing is fetched.
-const ajv = new Ajv2020({ strict: true, allErrors: true }).addSchema(schema);
+const ajv = new Ajv2020({ strict: true, allErrors: true, verbose: true }).addSchema(schema);
 const isDocument = ajv.compile<History>({ $ref: schema.$id });
 const isStreamLine = ajv.compile<StreamLine>({ $ref: `${schema.$id}#/$defs/stream_line` });
 
@@ -70,8 +70,11 @@ function explained({ errors }: ValidateFunction, line?: number, below = ""): For
   return new FormatError(reason(error), line, error.instancePath);
 }
 
-function reason({ keyword, message = "", params }: ErrorObject): string {
-  if (keyword === "not") return "must be spelled as the schema says";
+function reason({ keyword, message = "", params, schema: rule }: ErrorObject): string {
+  if (keyword === "not") {
+    const lacking = Object.keys((rule as { properties?: object }).properties ?? {});
+    return lacking.length > 0 ? `must have ${lacking.join(" or ")}` : "must be spelled as the schema says";
+  }
   if ("additionalProperty" in params) return `unknown member ${JSON.stringify(params["additionalProperty"])}`;
   if ("allowedValue" in params) return `must be ${JSON.stringify(params["allowedValue"])}`;
   return message;
