@@ -35,13 +35,17 @@ _EDITORS: JsonSchema = describe({"type": "string"}, "Where editors find this sch
 EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example="2025-12-09T12:00:00Z")
 
 
+def published_file() -> Path:
+    """The file of the published schema, in the installed package or in the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    places = (package / _FILE, package.parent / "schemas" / _FILE)
+    return next(path for path in places if path.exists())
+
+
 @functools.cache
 def published() -> JsonSchema:
-    """The published schema, from the installed package or the checkout."""
-    package = Path(__file__).parents[1]
-    places = (package / _FILE, package.parent / "schemas" / _FILE)
-    text = next(path.read_text("utf-8") for path in places if path.exists())
-    return json.loads(text)  # type: ignore[no-any-return]
+    """The published schema."""
+    return json.loads(published_file().read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 def derive(
