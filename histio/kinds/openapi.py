@@ -38,6 +38,9 @@ _REFERENCES = {"$dynamicRef", "$ref"}
 _ANCHORS = {"$anchor", "$dynamicAnchor"}
 _OF_RESOURCES = {"$id", "$schema"}
 
+_AS_OBJECT: dict[bool, JsonSchema] = {True: {}, False: {"not": {}}}
+"""Schemas that are booleans, as objects: linters take nothing else for a component."""
+
 
 def to_openapi(schema: JsonSchema) -> JsonSchema:
     """An OpenAPI 3.1 document without paths, which accepts and rejects what *schema* does.
@@ -104,7 +107,8 @@ class _Components:
         names = itertools.chain((allowed,), (f"{allowed}_{n}" for n in itertools.count(2)))
         free = next(each for each in names if each not in self.schemas)
         self.schemas[free] = {}  # reserve the name, and its place before those of inner definitions
-        self.schemas[free] = self._move(schema, replace(at, place=f"{_COMPONENTS}/{free}"))
+        moved = self._move(schema, replace(at, place=f"{_COMPONENTS}/{free}"))
+        self.schemas[free] = _AS_OBJECT[moved] if isinstance(moved, bool) else moved
 
     def _move(self, schema: Any, at: _Location) -> Any:
         """A copy of *schema*, an object or a boolean, without its definitions, which become components."""
