@@ -269,3 +269,9 @@ def test_quicktype_makes_types_that_compile(folder, tmp_path, schema, file):
     source = (folder / f"{schema}.json", "--src-lang", "schema", "--top-level", "History")
     run(tool, *source, *options, "--out", tmp_path / file, cwd=tmp_path)
     run(compiler, *arguments, *tmp_path.glob(f"*{Path(file).suffix}"), cwd=tmp_path)
+
+
+def test_the_page_of_the_format_has_these_options():
+    page = (CHECKOUT / "docs" / "format.md").read_text("utf-8")
+    options = [SENTINEL, *(options for _, options, _ in COMPILERS.values())]
+    assert [" ".join(each) for each in options if " ".join(each) not in page] == []
