@@ -8,6 +8,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import zstandard
@@ -15,7 +16,7 @@ import zstandard
 Chance = random.Random
 
 VALUES: list[Any] = [
-    *[None, True, False, 0, -1, 1, 2.0, 1.5, -0.0, 2**31 - 1, 2**31, 2**63, 10**30],
+    *[None, True, False, 0, -1, 1, 2.0, 1.5, -0.0, 2**31 - 1, 2**31, 2**53 - 1, 2**53, 2**63, 10**30],
     *["", " ", "0", "00.1", "-0.0000", "0.00001", "1.50000000", "1e3", "+1", "\u0661"],
     *["999999.9999", "1000000.0000", "9999999.999", "10000000.000"],
     *["\0", "\ud800", "\udc00\ud800", "a\u0301", "\u00e1", "\u202e", "\x7f", "\x85", "\ufeff"],
@@ -30,7 +31,8 @@ VALUES: list[Any] = [
 """What a value is replaced by; add what has once been taken for something else."""
 
 NUMBERS = [
-    *["1e400", "-1e400", "1E2", "2.0000000000000000000001", "-0", "0.1e1"],
+    *["1e400", "-1e400", "1e-400", "1E2", "2.0000000000000000000001", "-0", "0.1e1", "4.5e0"],
+    *["2147483647.0000000001", "2147483648.0", "9007199254740991.0", "9007199254740992.0", "9" * 400],
     *["NaN", "Infinity", "9" * 5000, "01", "+1", "1.", ".5", "0x10", "1_000"],
 ]
 """What Python does not write as a number, or writes otherwise."""
@@ -105,6 +107,19 @@ def _respell(chance: Chance, tree: Any) -> None:
     container[key] = spelled(chance.choice(NUMBERS))
 
 
+SPELLINGS = [
+    *["{}.0", "{}e0", "{}0E-1", "{}.00e+0", "{}.0000000000000000000001", "0.{}e1", "{}.5", "-{}", "-{}.0"],
+]
+"""What JSON may write for an integer, or for one near it."""
+
+
+def _respell_integer(chance: Chance, tree: Any) -> None:
+    """Write an integer with a point, an exponent or a sign."""
+    leaves = [(container, key) for container, key in places(tree) if type(container[key]) is int]
+    container, key = chance.choice(leaves)
+    container[key] = spelled(chance.choice(SPELLINGS).format(container[key]))
+
+
 def _rename(chance: Chance, tree: Any) -> None:
     members = [(container, key) for container, key in places(tree) if isinstance(container, dict)]
     container, key = chance.choice(members)
@@ -137,7 +152,7 @@ def _nest(chance: Chance, tree: Any) -> None:
 
 
 STRUCTURAL: list[Callable[[Chance, Any], None]] = [
-    *[_drop, _repeat, _swap, _move, _rename, _respell, _nest],
+    *[_drop, _repeat, _swap, _move, _rename, _respell, _respell_integer, _nest],
     *[_retype, _retype, _retype, _edit, _edit, _edit, _edit],
 ]
 """Each changes a tree."""
@@ -148,7 +163,8 @@ def mutated(chance: Chance, tree: Any) -> Any:
     changed = copy.deepcopy(tree)
     for _ in range(chance.choice([1, 1, 1, 2, 4])):
         if [*places(changed)]:
-            chance.choice(STRUCTURAL)(chance, changed)
+            with suppress(IndexError, ValueError):  # there may be nothing of what it changes
+                chance.choice(STRUCTURAL)(chance, changed)
     return changed
 
 
