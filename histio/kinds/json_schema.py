@@ -15,6 +15,7 @@ from marshmallow import Schema
 
 from histio.kinds.assertions import assertions_of, or_null
 from histio.kinds.base import BaseSchema, locate_errors
+from histio.kinds.definitions import lift_definitions
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.identify import identity_fields
 from histio.kinds.json_schema_lines import define_receipt_line, define_stream
@@ -111,7 +112,8 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
         nested = nested_in(field)
         if nested is None:
             with locate_errors(schema, member):
-                properties[member] = _member(field, definitions)
+                own = _member(field, definitions)
+                properties[member] = lift_definitions(own, name=f"{name}.{member}", definitions=definitions)
             continue
         inner = _record(nested.schema, definitions, _name(nested.schema))
         entry = _define(definitions, _name(nested.schema), f"{name}_{member}", inner)
