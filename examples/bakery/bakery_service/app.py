@@ -52,9 +52,6 @@ class Service(FastAPI):
         return document
 
 
-# So far in docs/service.md.
-
-
 def create_app(
     database_url: str | None = None, branch: str | None = None, limits: Limits | None = None
 ) -> FastAPI:
