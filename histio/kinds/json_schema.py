@@ -15,10 +15,11 @@ from marshmallow import Schema
 
 from histio.kinds.assertions import assertions_of, or_null
 from histio.kinds.base import BaseSchema, locate_errors
+from histio.kinds.definitions import lift_definitions
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.identify import identity_fields
 from histio.kinds.json_schema_lines import define_receipt_line, define_stream
-from histio.kinds.json_schema_parts import closed_object, describe, to_title, version_rule
+from histio.kinds.json_schema_parts import closed_object, describe, entitle, version_rule
 from histio.wire import JsonSchema, WireField, is_list, nested_in, wire_name
 
 VERSION = "1.0"
@@ -30,23 +31,22 @@ PUBLISHED_ID = f"{URN}:{VERSION}"
 _FILE = f"history-{VERSION}.schema.json"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
-_EDITORS: JsonSchema = describe(
-    {"type": "string"},
-    "JSON Schema",
-    "Where editors find this schema; not read.",
-    PUBLISHED_ID,
-)
+_EDITORS: JsonSchema = describe({"type": "string"}, "Where editors find this schema; not read.", PUBLISHED_ID)
 
 EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example="2025-12-09T12:00:00Z")
 
 
+def published_file() -> Path:
+    """The file of the published schema, in the installed package or in the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    places = (package / _FILE, package.parent / "schemas" / _FILE)
+    return next(path for path in places if path.exists())
+
+
 @functools.cache
 def published() -> JsonSchema:
-    """The published schema, from the installed package or the checkout."""
-    package = Path(__file__).parents[1]
-    places = (package / _FILE, package.parent / "schemas" / _FILE)
-    text = next(path.read_text("utf-8") for path in places if path.exists())
-    return json.loads(text)  # type: ignore[no-any-return]
+    """The published schema."""
+    return json.loads(published_file().read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 def derive(
@@ -70,22 +70,21 @@ def derive(
     every = (*catalog, *schema_classes)
     definitions: dict[str, JsonSchema] = {cls.opts.kind: {} for cls in every}  # reserve these names
     lists = {}
-    examples = {}
     for cls in every:
         opts, schema = cls.opts, cls(load_instance=False)
-        definitions[opts.kind] = _record(schema, definitions, opts.kind)
-        examples[opts.kind] = example(schema)
+        definitions[opts.kind] = entitle(opts.kind, _record(schema, definitions, opts.kind))
+        shown = example(schema)
         lists[opts.collection] = describe(
             {"type": "array", "items": {"$ref": f"#/$defs/{opts.kind}"}},
-            to_title(opts.collection),
             f"Ordered by {' and '.join(filter(None, (opts.timestamp, *_identity(schema))))} when exported; "
             "any order is read.",
-            examples[opts.kind] and [examples[opts.kind]],
+            shown and [shown],
         )
-    exported_at = _member("exported_at", EXPORTED_AT, definitions)
+    exported_at = _member(EXPORTED_AT, definitions)
     identities = {cls.opts.kind: _identity(cls(load_instance=False)) for cls in every}
-    definitions["receipt_line"] = define_receipt_line(identities, definitions, examples, version)
-    definitions |= define_stream(examples, [cls.opts.kind for cls in catalog], exported_at, version)
+    definitions["receipt_line"] = define_receipt_line(identities, definitions, version)
+    kinds, rows = ([cls.opts.kind for cls in classes] for classes in (schema_classes, catalog))
+    definitions |= define_stream(kinds, rows, exported_at, version)
     return {
         "$schema": DRAFT,
         "$id": identifier,
@@ -95,18 +94,9 @@ def derive(
             {"$schema": _EDITORS, "version": version_rule(version), "exported_at": exported_at, **lists},
             required=["version"],
         ),
-        "anyOf": [_require(name) for name in lists],
+        "not": {"properties": dict.fromkeys(lists, False)},
         "$defs": dict(sorted(definitions.items())),
     }
-
-
-def _require(name: str, field: Any = None) -> JsonSchema:
-    """A branch that requires *name*, and a value other than null if *field* may be null.
-
-    Strict validators require the name among the properties.
-    """
-    may_be_null = field is not None and field.allow_none
-    return _not_null(name) if may_be_null else {"properties": {name: True}, "required": [name]}
 
 
 def _identity(schema: BaseSchema) -> list[str]:
@@ -122,26 +112,48 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
         nested = nested_in(field)
         if nested is None:
             with locate_errors(schema, member):
-                properties[member] = _member(member, field, definitions)
+                own = _member(field, definitions)
+                properties[member] = lift_definitions(own, name=f"{name}.{member}", definitions=definitions)
             continue
         inner = _record(nested.schema, definitions, _name(nested.schema))
         entry = _define(definitions, _name(nested.schema), f"{name}_{member}", inner)
         rule: JsonSchema = {"$ref": f"#/$defs/{entry}"}
+        shown: Any = example(nested.schema)
         if is_list(field):
             rule = {"type": "array", "items": rule}
-        description = field.metadata.get("description", "")
-        value: Any = example(nested.schema)
-        value = [value] if is_list(field) and value is not None else value
-        properties[member] = describe(or_null(rule, field), to_title(member), description, value)
+            shown = shown and [shown]
+        elif not field.allow_none:  # the definition has the example
+            shown = None
+        properties[member] = describe(or_null(rule, field), field.metadata.get("description", ""), shown)
     required = [member for member, field in members.items() if field.required]
-    shape = closed_object(properties, required)
-    groups = [
-        {"anyOf": [_require(name, members[name]) for name in group]}
-        for group in _groups(schema, "alternatives")
+    rule = closed_object(properties, required) | _exclude(_incomplete(schema, members))
+    return describe(describe({}, _first_line(schema), None) | rule, "", example(schema))
+
+
+def _exclude(forms: list[JsonSchema]) -> JsonSchema:
+    """The keywords that no value with one of these *forms* matches.
+
+    Programs that generate types ignore ``not``; of choices of required members, they make choices of types.
+    """
+    if not forms:
+        return {}
+    return {"not": forms[0] if len(forms) == 1 else {"anyOf": forms}}
+
+
+def _incomplete(schema: Schema, members: dict[str, Any]) -> list[JsonSchema]:
+    """The forms of records that have none of a group of alternatives or choices, or two of a choice."""
+    choices = _groups(schema, "choices")
+    absent = {name: {"type": "null"} if field.allow_none else False for name, field in members.items()}
+    none = [
+        {"properties": {name: absent[name] for name in group}}
+        for group in (*_groups(schema, "alternatives"), *choices)
     ]
-    groups += [{"oneOf": [_not_null(member) for member in group]} for group in _groups(schema, "choices")]
-    described = describe({}, to_title(_name(schema)), _first_line(schema), None)
-    return {**described, **shape, **({"allOf": groups} if groups else {})}
+    two = [
+        {"properties": {name: {"not": {"type": "null"}} for name in pair}, "required": list(pair)}
+        for group in choices
+        for pair in itertools.combinations(group, 2)
+    ]
+    return none + two
 
 
 def _groups(schema: Schema, name: str) -> list[list[str]]:
@@ -152,28 +164,25 @@ def _groups(schema: Schema, name: str) -> list[list[str]]:
 def _define(definitions: dict[str, JsonSchema], name: str, other: str, rule: JsonSchema) -> str:
     """Add *rule* to *definitions* as *name*, or as *other* if the name is taken; return the name used."""
     names = itertools.chain((name, other), (f"{other}_{n}" for n in itertools.count(2)))
-    free = next(each for each in names if definitions.get(each, rule) == rule)
-    definitions[free] = rule
+    entitled = ((each, entitle(each, rule)) for each in names)
+    free, definition = next((each, new) for each, new in entitled if definitions.get(each, new) == new)
+    definitions[free] = definition
     return free
 
 
-def _not_null(member: str) -> JsonSchema:
-    return {"properties": {member: {"not": {"type": "null"}}}, "required": [member]}
-
-
-def _member(name: str, field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
+def _member(field: Any, definitions: dict[str, JsonSchema]) -> JsonSchema:
     metadata = {key: value for key, value in field.metadata.items() if key != "json_schema"}
     if field.dump_only:  # imports ignore it
-        return {"readOnly": True, "title": to_title(name), **metadata}
+        return {"readOnly": True, **metadata}
     own = field.rule if isinstance(field, WireField) else field
     rule = assertions_of(field)
     definition = getattr(own, "definition", None)
     if definition is not None:
-        shared = {"title": to_title(definition), "description": _first_line(own), **rule}
+        shared = {"description": _first_line(own), **rule}
         # A column may narrow the rule; then it is not shared.
         if definitions.setdefault(definition, shared) == shared:
             rule = {"$ref": f"#/$defs/{definition}"}
-    return {**or_null(rule, field), "title": to_title(name), **metadata}
+    return {**or_null(rule, field), **metadata}
 
 
 _BASES = {"histio.kinds.base", "histio.records"}

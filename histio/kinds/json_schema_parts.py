@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,18 +27,22 @@ def list_of(names: Sequence[str]) -> JsonSchema:
     return {"type": "array", "items": {"enum": list(names)}, "uniqueItems": True}
 
 
-def to_title(name: str) -> str:
-    """The title of the member *name*: produced_at gives "Produced at"."""
-    return re.sub(r"\buuid\b", "UUID", name.replace("_", " ").capitalize(), flags=re.IGNORECASE)
-
-
-def describe(rule: JsonSchema, title: str, description: str, example: Any) -> JsonSchema:
+def describe(rule: JsonSchema, description: str, example: Any) -> JsonSchema:
     """*rule* with what describes it; an empty *description* and an *example* of None are left out."""
     described = {"description": description} if description else {}
     examples = {} if example is None else {"examples": [example]}
-    return {**rule, "title": title, **described, **examples}
+    return {**rule, **described, **examples}
+
+
+def entitle(name: str, rule: JsonSchema) -> JsonSchema:
+    """The definition of an object or a choice of objects, as *name*.
+
+    Programs that generate types make one of all that has a title, and give it the title as its name. So
+    members have none: assembly_run gives "Assembly run".
+    """
+    return {"title": name.replace("_", " ").capitalize(), **rule}
 
 
 def version_rule(version: str) -> JsonSchema:
     """The member that has the *version* of the format."""
-    return describe({"const": version}, "Version", "The version of the format.", version)
+    return describe({"const": version}, "The version of the format.", version)

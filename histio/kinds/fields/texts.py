@@ -273,7 +273,8 @@ class Json(WireField):
         within = {"$ref": f"#/$defs/{self.definition}"}
         return {
             "anyOf": [
-                {"type": ["null", "boolean", "number"]},
+                {"type": ["boolean", "null"]},
+                {"type": "number"},
                 {"type": "string", **NO_NUL},
                 {"type": "array", "items": within},
                 {"type": "object", "propertyNames": NO_NUL, "additionalProperties": within},
