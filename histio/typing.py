@@ -135,7 +135,11 @@ class ProductRecord(TypedDict):
     updated_at: NotRequired[str]
 
 
-class HistoryDocument(TypedDict):
+# The name of the member is not an identifier.
+_ForEditors = TypedDict("_ForEditors", {"$schema": NotRequired[str]})
+
+
+class HistoryDocument(_ForEditors):
     """A document with runs of the bundled kinds, and with the catalog if it was exported with one."""
 
     version: str

@@ -125,6 +125,7 @@ async def test_what_comes_in_goes_out_again_as_it_was(url):
         exported = await history.export_document()
         assert exported | {"exported_at": given["exported_at"]} == given
         assert (history.kinds, history.json_schema()) == (History().kinds, History().json_schema())
+        assert history.json_schema(openapi=True) == History().json_schema(openapi=True)
         assert outcomes(await history.import_document(exported, on_duplicate="verify")) == (0, 3, 0)
 
 

@@ -60,7 +60,7 @@ def find(text: str) -> Iterator[tuple[int, str, str]]:
 
 def main(names: Sequence[str]) -> int:
     """Print what is found in the files *names*, or in all files; 1 if anything is."""
-    listed = {path for place in PLACES for path in ROOT.glob(place)}
+    listed = {path for place in PLACES for path in ROOT.glob(place) if "node_modules" not in path.parts}
     paths = {Path(name).resolve() for name in names} & listed if names else listed
     found = [
         f"{path.relative_to(ROOT)}:{line}: {phrase!r}: {instead}"

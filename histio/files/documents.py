@@ -67,7 +67,7 @@ class Document:
         self._limits = max_line_bytes, max_depth
         self._decoder = decoder_for(gate)
         self.damage: tuple[Problem, ...] = ()
-        self.repeated = ProblemList()
+        self.repeated, self.repeated_in_trailer = ProblemList(), ProblemList()
         self._lists: list[str] = []
         self.header = self._scan(gate)
         self.kinds, self.catalog = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 
-_FIRST_MEMBER = re.compile(rb'\s*\{\s*"([^"\\]*)"')
+_FIRST_MEMBER = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"((?:[^"\\]++|\\.)*+)"')
 _MEMBERS = {
     "header": "another stream",
     "trailer": "another trailer",
@@ -19,7 +20,15 @@ _MEMBERS = {
 def first_member(line: bytes) -> str | None:
     """The name of the first member of the object at the beginning of *line*; None: there is none."""
     found = _FIRST_MEMBER.match(line)
-    return None if found is None else found[1].decode("utf-8", "replace")
+    if found is None:
+        return None
+    name = found[1].decode("utf-8", "replace")
+    if "\\" not in name:
+        return name
+    try:
+        return str(json.loads(f'"{name}"'))
+    except ValueError:
+        return None
 
 
 def is_blank(line: bytes) -> bool:

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from histio.errors import DocumentError
+from histio.files.chain import NO_PREDECESSOR, Predecessor
 from histio.files.decoding import (
     NotJsonError,
     decode,
@@ -48,10 +49,12 @@ class Seal:
 
     Attributes:
         counts: Catalog rows and runs by kind.
+        header_sha256: The digest of the header, which its writer sets; None: there is no header.
     """
 
     def __init__(self, catalog: Collection[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
+        self.header_sha256: str | None = None
         self._catalog_kinds = catalog  # empty after the catalog
         self._catalog = hashlib.sha256()
         self._runs = self._current = hashlib.sha256()
@@ -87,28 +90,20 @@ def stream_header(
     kinds: list[str],
     *,
     catalog: Sequence[str] = (),
-    follows: str | None = None,
+    follows: Predecessor = NO_PREDECESSOR,
 ) -> dict[str, Any]:
-    """The header of a stream.
-
-    Raises:
-        ValueError: *follows* is not a SHA-256.
-    """
+    """The header of a stream."""
     header: dict[str, Any] = {"version": version, "exported_at": exported_at, "kinds": kinds}
-    if follows is not None:
-        if not re.fullmatch("[0-9a-f]{64}", str(follows)):
-            digits = "64 lower-case hexadecimal digits"
-            raise ValueError(f"follows: a sha256 has {digits}, unlike {quote(follows)}")
-        header["follows"] = follows
+    header |= follows.members()
     return {**header, "catalog": list(catalog)} if catalog else header
 
 
-def trailer(seal: Seal, header: bytes) -> dict[str, Any]:
-    """The trailer of a stream with this *seal* and *header* line."""
+def trailer(seal: Seal) -> dict[str, Any]:
+    """The trailer of a stream with this *seal*."""
     return {
         "counts": dict(seal.counts),
         "sha256": seal.sha256,
-        "header_sha256": hashlib.sha256(header).hexdigest(),
+        "header_sha256": seal.header_sha256,
         **({} if seal.catalog_sha256 is None else {"catalog_sha256": seal.catalog_sha256}),
     }
 
@@ -125,8 +120,10 @@ class Stream:
 
     Attributes:
         header: The header, from the first line.
+        header_sha256: The digest of that line.
         damage: After `items`: the problems of a stream that is truncated or corrupt; empty if it is complete.
-        repeated: A problem for each repeated name in the header.
+        repeated: A warning for each repeated name in the header.
+        repeated_in_trailer: After `items`: a warning for each repeated name in the trailer.
         kinds: The names of the kinds of run that the header names; of all kinds, if it names none.
         catalog: The names of the catalog kinds that the header names.
         sha256: After `items`: the digest of the run lines.
@@ -145,7 +142,7 @@ class Stream:
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
         self._decoder = decoder_for(gate)
-        self.repeated = ProblemList()
+        self.repeated_in_trailer = ProblemList()
         self.header = self._read_header()
         self.kinds: tuple[str, ...] = tuple(self.header.get("kinds", gate.kinds))
         self.catalog: tuple[str, ...] = tuple(self.header.get("catalog", ()))
@@ -185,9 +182,8 @@ class Stream:
         problems = self._gate.check_header(member["header"])
         if problems:
             raise DocumentError(tuple(problems))
-        for steps in find_repeated_names(_text(line)):
-            fault = describe_repeated_name(steps[-1])
-            self.repeated.add(Problem("warning", fault.code, str(fault), pointer(*steps), line=1))
+        self.repeated = _warn_of_repeated_names(_text(line), 1)
+        self.header_sha256 = hashlib.sha256(line).hexdigest()
         return member["header"]  # type: ignore[no-any-return]
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:
@@ -203,7 +199,7 @@ class Stream:
         return leave_out(items, self._left_out) if self._left_out else items
 
     def _items(self, *, again: bool) -> Iterator[RawItem]:
-        self.damage = ()
+        self.damage, self.repeated_in_trailer = (), ProblemList()
         self._blank = 0
         seal, found, number = Seal(self.catalog), _Found(), 0
         try:
@@ -247,7 +243,7 @@ class Stream:
             if first not in ("header", "trailer") and not is_blank(line):
                 yield from self._item(line, whole, number, seal)
         elif first == "trailer" and whole:
-            found.trailer, found.end = line, number
+            found.trailer, found.end, found.counts = line, number, +seal.counts
         elif first == "header":
             seal.add(line)
             found.second = found.second or number
@@ -298,10 +294,9 @@ class Stream:
                 pass  # left over from a stream that was sealed before it was edited
             elif kind is not None:
                 index, seal.counts[kind] = seal.counts[kind], seal.counts[kind] + 1
-                others = members.keys() - {kind, "problems"}
-                why = "Unknown field." if others else self._misplaced(kind, seal)
+                at, why = self._find_fault(kind, members, seal)
                 if why:
-                    yield unreadable(why, at=pointer(min(others, default=kind)))
+                    yield unreadable(why, at=at)
                 else:
                     own = _only_value(text) if len(members) == 1 else _value_in(text, kind)
                     yield RawRun(kind, members[kind], index, number, len(line), own)
@@ -311,6 +306,15 @@ class Stream:
             else:
                 kinds, names = " or ".join(self._gate.kinds), _first_names(members) or quote(decoded)
                 yield unreadable(f"The line is not a run, which has the member {kinds}, not {names}.")
+
+    def _find_fault(self, kind: str, members: Mapping[str, Any], seal: Seal) -> tuple[str, str]:
+        """What is wrong with a line of *kind*, besides its record: the pointer, and why; empty: nothing."""
+        others = members.keys() - {kind, "problems"}
+        if others:
+            return pointer(min(others)), "Unknown field."
+        if not isinstance(members.get("problems", []), list):
+            return pointer("problems"), "Not a valid list."
+        return pointer(kind), self._misplaced(kind, seal)
 
     def _misplaced(self, kind: str, seal: Seal) -> str:
         """Why a line of *kind* cannot be here; empty: it can."""
@@ -357,6 +361,7 @@ class Stream:
         except NotJsonError as error:
             yield _problem("corrupt", f"The trailer is not JSON: {error}.", found.end)
             return
+        self.repeated_in_trailer = _warn_of_repeated_names(_text(found.trailer), found.end)
         problems = self._gate.check_trailer(members, found.end)
         yield from problems
         if not problems:
@@ -365,8 +370,8 @@ class Stream:
     def _differences(self, seal: Seal, found: _Found, stated: Mapping[str, Any]) -> Iterator[Problem]:
         crlf = " Its lines end in CR LF: was it converted?" if found.header.endswith(b"\r\n") else ""
         counted = {kind: count for kind, count in stated["counts"].items() if count}
-        if counted != +seal.counts:
-            text = f"The trailer counts {_counts(counted)}, the stream has {_counts(seal.counts)}."
+        if counted != found.counts:
+            text = f"The trailer counts {_counts(counted)}, the stream has {_counts(found.counts)}."
             yield _problem("corrupt", text, found.end, "/trailer/counts")
         if stated["sha256"] != seal.sha256:
             text = f"The runs have been changed: their digest differs from the trailer.{crlf}"
@@ -374,7 +379,7 @@ class Stream:
         if stated.get("catalog_sha256") != seal.catalog_sha256:
             text = f"The catalog has been changed: its digest differs from the trailer.{crlf}"
             yield _problem("corrupt", text, found.end, "/trailer/catalog_sha256")
-        if stated["header_sha256"] != hashlib.sha256(found.header).hexdigest():
+        if stated["header_sha256"] != self.header_sha256:
             text = f"The header has been changed: its digest differs from the trailer.{crlf}"
             yield _problem("corrupt", text, found.end, "/trailer/header_sha256")
 
@@ -386,6 +391,7 @@ class _Found:
         header: The first line.
         trailer: The line of the trailer; None: none was found.
         end: The number of the trailer's line.
+        counts: The catalog rows and runs by kind, before the trailer.
         beyond: The number of the first line after the trailer, and what it is; None: there is none.
         second: The number of the line with a second header; None: there is none.
     """
@@ -394,6 +400,7 @@ class _Found:
         self.header = b""
         self.trailer: bytes | None = None
         self.end = 0
+        self.counts: Mapping[str, int] = {}
         self.beyond: tuple[int, str] | None = None
         self.second: int | None = None
 
@@ -421,6 +428,15 @@ def _value_in(line: str, name: str) -> str:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()) if count) or "no runs"
+
+
+def _warn_of_repeated_names(text: str, line: int) -> ProblemList:
+    """A warning for each name that is repeated in its object in the *text* of a *line*."""
+    return ProblemList(
+        Problem("warning", fault.code, str(fault), pointer(*steps), line=line)
+        for steps in find_repeated_names(text)
+        for fault in [describe_repeated_name(steps[-1])]
+    )
 
 
 def _problem(code: Code, text: str, line: int, at: str = "") -> Problem:

@@ -111,7 +111,7 @@ def _check(file: Reading, checkers: Sequence[RunChecker], seen: Spool) -> Iterat
                 yield item.problem
             else:
                 yield from _check_run(*checked[id(item)], seen)
-    yield from (*ends, *file.damage)
+    yield from (*ends, *file.repeated_in_trailer, *file.damage)
 
 
 def _check_run(run: Run, checker: RunChecker, seen: Spool) -> Iterator[Problem]:

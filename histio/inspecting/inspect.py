@@ -51,14 +51,16 @@ class Inspection:
         form: ``stream`` or ``document``.
         sealed: Whether a seal shows that all runs are there and unchanged.
         kinds: What it contains of each kind of run, by name.
-        sha256: The digest of its runs, as the report of the export states it; None: some runs or catalog rows
-            have text that is not Unicode.
+        sha256: The digest of its runs: if it is sealed, the one in its trailer, otherwise the one that an
+            export of them has; None: some runs or catalog rows have text that is not Unicode.
         follows: The digest of the file that it continues, as it states it; None: it does not.
         unreadable: The number of lines or runs that cannot be read.
         most_used: By member, at most ten slugs that most records have, with the number of records.
         problems: How it breaks off, or disagrees with its seal.
         catalog: The number of catalog rows of each kind, by name; empty: it has no catalog.
         catalog_sha256: The digest of its catalog rows; None: there are none, or as for ``sha256``.
+        header_sha256: The digest of its header, which tells files without runs apart; None: it is a document.
+        follows_header: The ``header_sha256`` of the file that it continues, if it states it.
     """
 
     version: str
@@ -73,6 +75,8 @@ class Inspection:
     problems: tuple[Problem, ...] = ()
     catalog: Mapping[str, int] = field(default_factory=dict)
     catalog_sha256: str | None = None
+    header_sha256: str | None = None
+    follows_header: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The inspection as plain dicts, lists, strings and numbers, ready for JSON."""
@@ -118,19 +122,23 @@ def inspect_file(
             else:
                 counts.add(*found)
                 slugs.add(*found)
+        sealed = isinstance(file, Stream) and file.is_sealed and not file.damage
+        digests = file if isinstance(file, Stream) and sealed else counts
         return Inspection(
             version=file.version,
             exported_at=file.header.get("exported_at"),
             form="stream" if isinstance(file, Stream) else "document",
-            sealed=isinstance(file, Stream) and file.is_sealed and not file.damage,
+            sealed=sealed,
             kinds={kind: counts.inspection(kind) for kind in counts.runs},
-            sha256=counts.sha256,
+            sha256=digests.sha256,
             follows=file.header.get("follows"),
             unreadable=counts.unreadable,
             most_used=slugs.most_used(),
             problems=file.damage,
             catalog={kind: counts.rows[kind] for kind in file.catalog},
-            catalog_sha256=counts.catalog_sha256,
+            catalog_sha256=digests.catalog_sha256,
+            header_sha256=file.header_sha256 if isinstance(file, Stream) else None,
+            follows_header=file.header.get("follows_header"),
         )
 
 

@@ -8,9 +8,8 @@ from marshmallow import fields, validate
 
 from histio.errors import BindingError
 from histio.kinds.fields import Date, Json, RunUUID, UtcTimestamp
+from histio.kinds.fields.patterns import NO_NUL, Pattern
 from histio.wire import JsonSchema, WireField
-
-_NEWLINE: JsonSchema = {"pattern": r"\n"}
 
 # marshmallow's own fields accept more than these rules; a record has to pass both.
 _RULES: tuple[tuple[type[Any], JsonSchema], ...] = (
@@ -22,13 +21,9 @@ _RULES: tuple[tuple[type[Any], JsonSchema], ...] = (
     (fields.Date, Date().assertions()),
     (
         fields.Time,
-        {
-            "type": "string",
-            "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{6})?$",
-            "not": _NEWLINE,
-        },
+        Pattern(r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{6})?$", "0-9:.").assertions(),
     ),
-    (fields.String, {"type": "string", "pattern": r"^[^\x00]*$"}),
+    (fields.String, {"type": "string", **NO_NUL}),
     (fields.Dict, {"type": "object"}),
 )
 
@@ -43,7 +38,8 @@ def assertions_of(field: Any) -> JsonSchema:
     """
     declared = field.metadata.get("json_schema")
     if declared is not None:
-        rule = dict(declared)
+        # Its references lead to its own definitions, wherever the rule is.
+        rule: JsonSchema = {"$id": "urn:histio:rule", **declared} if "$defs" in declared else {**declared}
     elif isinstance(field, WireField):
         rule = field.assertions()
     elif isinstance(field, fields.List):
@@ -66,10 +62,12 @@ def or_null(rule: JsonSchema, field: Any) -> JsonSchema:
     """*rule* with null added if the *field* may be null, and excluded otherwise."""
     if not field.allow_none:
         return {**rule, "not": {"type": "null"}} if isinstance(field, Json) else rule
-    # A pattern only applies to texts, so it does not exclude null.
-    if isinstance(rule.get("type"), str) and not {"enum", "not"} & rule.keys():
-        return {**rule, "type": [rule["type"], "null"]}
-    return {"anyOf": [rule, {"type": "null"}]} if rule else rule
+    refused = rule.get("not", {})
+    if not isinstance(rule.get("type"), str) or "enum" in rule or refused.keys() - {"pattern"}:
+        return {"anyOf": [rule, {"type": "null"}]} if rule else rule
+    # A pattern only applies to texts, so it does not exclude null, but the refusal of a pattern does.
+    nullable = {**rule, "type": [rule["type"], "null"]}
+    return {**nullable, "not": {"type": "string", **refused}} if refused else nullable
 
 
 def _merge(rule: JsonSchema, other: JsonSchema) -> JsonSchema:

@@ -116,12 +116,20 @@ def _faults(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str, ...]
     elif error.validator == "type":
         kinds = " or ".join([rule] if isinstance(rule, str) else rule)
         yield (), f"Must be {kinds}, not {quote(instance)}."
-    elif error.validator == "anyOf" and all("required" in branch for branch in rule):
-        yield (), f"Must have {' or '.join(name for branch in rule for name in branch['required'])}."
+    elif error.validator == "not" and (lacking := _lacking(rule)):
+        if isinstance(instance, dict):  # any other value has a fault of its type
+            yield (), f"Must have {' or '.join(lacking)}."
     elif error.validator == "enum":
         yield (), f"Must be {' or '.join(map(quote, rule))}, not {quote(instance)}."
     else:
         yield (), f"Breaks the rule {error.validator}: {quote(rule)}."
+
+
+def _lacking(rule: Any) -> list[str]:
+    """The members that an object must not lack all of, if that is what ``not`` with this *rule* says."""
+    absent = rule.get("properties", {}) if isinstance(rule, dict) else {}
+    says_so = all(each in (False, {"type": "null"}) for each in absent.values()) and len(rule) == 1
+    return list(absent) if absent and says_so else []
 
 
 def _version_message(version: object, newest: str) -> str:

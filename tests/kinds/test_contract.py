@@ -1,8 +1,7 @@
 """The published schema, marshmallow, histio and ajv say the same of every document.
 
-The documents are files: ``documents/valid`` holds them as they are, ``documents/invalid`` wraps each in what
-is wrong with it. ``"portable": false`` marks the one stated exception to "the same verdict": no portable
-pattern can exclude a lone surrogate, so JSON Schema validators take it and histio does not.
+The documents are those of ``tests/documents``. No portable pattern can exclude a lone surrogate, so JSON
+Schema validators take it and histio does not.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,9 @@ from tests.support.bakery import (
     stock,
     unit_consumption,
 )
+from tests.support.corpus import CASES, INVALID, VALID, Case, has_lone_surrogate
 from tests.support.effort import examples
+from tests.support.fragments import FRAGMENTS
 
 HERE = Path(__file__).parents[1]
 SCHEMA_FILE = HERE.parent / "schemas" / "history-1.0.schema.json"
@@ -54,53 +54,11 @@ def validator(rule: dict[str, Any]) -> Draft202012Validator:
     return Draft202012Validator({**rule, "$defs": SCHEMA["$defs"]})
 
 
-JSONSCHEMA = {name: validator({"$ref": f"#/$defs/{name}"}) for name in (*MARSHMALLOW, "stream_line")}
+JSONSCHEMA = {name: validator({"$ref": f"#/$defs/{name}"}) for name in SCHEMA["$defs"]}
 
 
-@dataclass(frozen=True)
-class Case:
-    """A shared document.
-
-    Attributes:
-        text: Its JSON text as the file has it, member names that come twice included.
-        problems: Pointer and code of everything that is wrong with it.
-        portable: Whether every JSON Schema validator can see that.
-    """
-
-    name: str
-    text: str
-    problems: tuple[tuple[str, str], ...] = ()
-    portable: bool = True
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def runs(self) -> list[tuple[str, Any]]:
-        """Kind and record of each catalog row and run, as far as there are lists to find them in."""
-        lists = self.document if isinstance(self.document, dict) else {}
-        found = [(cls.Meta.kind, lists.get(cls.Meta.collection)) for cls in SCHEMAS]
-        return [(kind, record) for kind, runs in found if isinstance(runs, list) for record in runs]
-
-
-def read_valid(path: Path) -> Case:
-    return Case(path.stem, path.read_text("utf-8"))
-
-
-def read_invalid(path: Path) -> Case:
-    text = path.read_text("utf-8")
-    wrapper = json.loads(text)
-    assert list(wrapper)[-1] == "document", f"{path}: the document must stand last"
-    inner = text.partition('"document": ')[2].rstrip().removesuffix("}")
-    problems = tuple((problem["pointer"], problem["code"]) for problem in wrapper["problems"])
-    return Case(path.stem, inner, problems, wrapper.get("portable", True))
-
-
-VALID = [read_valid(path) for path in sorted((HERE / "documents/valid").iterdir())]
-INVALID = [read_invalid(path) for path in sorted((HERE / "documents/invalid").iterdir())]
-PORTABLE = [case for case in INVALID if case.portable]
-SURROGATES = [case for case in INVALID if not case.portable]
+SURROGATES = [case for case in INVALID if has_lone_surrogate(case.text)]
+OTHERS = [case for case in INVALID if case not in SURROGATES]
 
 
 Check = Callable[[object], list[Problem]]
@@ -130,17 +88,16 @@ def rules(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield schema
     for keyword in ("properties", "$defs"):
         for inner in schema.get(keyword, {}).values():
-            yield from () if inner is True else rules(inner)
-    for keyword in ("anyOf", "allOf"):
-        for inner in schema.get(keyword, ()):
-            yield from rules(inner)
+            yield from () if inner is False else rules(inner)
+    for inner in schema.get("anyOf", ()):
+        yield from rules(inner)
     for keyword in {"items", "not"} & schema.keys():
         yield from rules(schema[keyword])
 
 
 RULES = list(rules(SCHEMA))
 PROPERTIES = [
-    (name, rule) for outer in RULES for name, rule in outer.get("properties", {}).items() if rule is not True
+    (name, rule) for outer in RULES for name, rule in outer.get("properties", {}).items() if rule is not False
 ]
 PATTERNS = sorted({rule["pattern"] for rule in RULES if "pattern" in rule})
 
@@ -167,7 +124,7 @@ def test_the_published_schema_asserts_with_plain_keywords_only():
         "const",
         "enum",
     }
-    bounds = {"minimum", "maximum", "minLength", "maxLength", "pattern", "not", "anyOf", "allOf"}
+    bounds = {"minimum", "maximum", "minLength", "maxLength", "pattern", "not", "anyOf"}
     words = {"$schema", "$id", "$defs", "$ref", "title", "description", "examples"}
     assert set().union(*RULES) <= shape | bounds | words
 
@@ -179,22 +136,31 @@ def test_every_object_is_closed():
 
 
 @pytest.mark.parametrize(("name", "rule"), PROPERTIES, ids=[name for name, _ in PROPERTIES])
-def test_every_property_has_a_title_a_description_and_valid_examples(name, rule):
-    assert rule["title"]
-    assert rule["description"].endswith(".")
-    assert [list(validator(rule).iter_errors(shown)) for shown in rule["examples"]] == [[]]
+def test_every_property_has_a_description_and_valid_examples_or_is_what_has_them(name, rule):
+    described = SCHEMA["$defs"][name] if rule == {"$ref": f"#/$defs/{name}"} else rule
+    assert described["description"].endswith(".")
+    assert [list(validator(rule).iter_errors(shown)) for shown in described["examples"]] == [[]]
+
+
+def test_a_title_is_the_name_of_a_type():
+    entitled = [SCHEMA, *(rule for rule in SCHEMA["$defs"].values() if {"properties", "anyOf"} & rule.keys())]
+    assert [rule for rule in RULES if "title" in rule] == entitled
+    assert {rule["title"] for rule in entitled} == {
+        "History",
+        *(name.replace("_", " ").capitalize() for name, rule in SCHEMA["$defs"].items() if rule in entitled),
+    }
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_every_pattern_means_the_same_in_every_language(pattern):
     assert "(?" not in pattern
-    assert re.findall(r"\\(?!x[0-9a-f]{2}|[.n])", pattern) == []
+    assert re.findall(r"\\(?!x[0-7][0-9a-f]|[.\-/])", pattern) == []
 
 
 def test_only_free_text_admits_a_trailing_newline():
-    texts = [(name, rule) for name, rule in PROPERTIES if isinstance(rule["examples"][0], str)]
+    texts = [(name, rule) for name, rule in PROPERTIES if isinstance(rule.get("examples", [None])[0], str)]
     admitting = {name for name, rule in texts if validator(rule).is_valid(rule["examples"][0] + "\n")}
-    assert admitting == {"notes", "unit", "name", "display_name", "product_name"}
+    assert admitting == {"$schema", "notes", "unit", "name", "display_name", "product_name", "unreadable"}
 
 
 # The shared documents, judged by jsonschema, by marshmallow and by histio.
@@ -217,12 +183,12 @@ def test_histio_names_everything_that_is_wrong_and_nothing_else(case, check):
     assert sorted(named) == sorted(case.problems)
 
 
-@for_each(*PORTABLE)
+@for_each(*OTHERS)
 def test_an_invalid_document_is_invalid_to_jsonschema(case):
     assert not Draft202012Validator(SCHEMA).is_valid(case.document)
 
 
-@for_each(*VALID, *PORTABLE)
+@for_each(*VALID, *OTHERS)
 def test_marshmallow_and_jsonschema_agree_on_every_run(case):
     marshmallow = [MARSHMALLOW[kind].validate(record) == {} for kind, record in case.runs]
     assert marshmallow == [JSONSCHEMA[kind].is_valid(record) for kind, record in case.runs]
@@ -235,139 +201,29 @@ def test_a_lone_surrogate_is_valid_to_jsonschema_and_invalid_to_marshmallow(case
     assert MARSHMALLOW[kind].validate(record)
 
 
-# The lines of a stream.
-
-SHA256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
-TIME = "2025-12-09T12:00:00Z"
-HEADER = {"version": "1.0", "exported_at": TIME, "kinds": ["production_run", "assembly_run"]}
-TRAILER = {"counts": {"production_run": 1, "assembly_run": 0}, "sha256": SHA256, "header_sha256": SHA256}
-CATALOG = [cls.Meta.kind for cls in BUNDLED_CATALOG]
-RECIPE = {"slug": "cookies", "name": "Cookies"}
-UNIT = {"slug": "cookie", "display_name": "Cookie", "recipe_slug": "cookies"}
-PROBLEM = {"code": "schema", "message": "Missing.", "pointer": "/production_run/uuid"}
-
-VALID_LINES = {
-    "header": {"header": HEADER},
-    "shortest header": {"header": {"version": "1.0"}},
-    "header of a stream without trailer": {"header": HEADER | {"sealed": False}},
-    "header with a predecessor": {"header": HEADER | {"follows": SHA256}},
-    "header of one kind": {"header": HEADER | {"kinds": ["assembly_run"]}},
-    "trailer": {"trailer": TRAILER},
-    "trailer of one kind": {"trailer": TRAILER | {"counts": {"assembly_run": 5_000_000_000}}},
-    "trailer of an empty stream": {"trailer": TRAILER | {"counts": {"production_run": 0}}},
-    "trailer of no kind": {"trailer": TRAILER | {"counts": {}}},
-    "production run": {"production_run": production_run()},
-    "assembly run": {"assembly_run": assembly_run()},
-    "rejected run with its problems": {"production_run": production_run(), "problems": [PROBLEM]},
-    "header of a stream with a catalog": {"header": HEADER | {"catalog": CATALOG}},
-    "header of a stream with a catalog of one kind": {"header": {"version": "1.0", "catalog": ["product"]}},
-    "header of an empty catalog": {"header": HEADER | {"catalog": []}},
-    "trailer of a stream with a catalog": {
-        "trailer": TRAILER | {"counts": dict.fromkeys(CATALOG, 3), "catalog_sha256": SHA256}
-    },
-    "catalog row": {"recipe": RECIPE},
-    "catalog row with a reference": {"finished_unit": UNIT},
-    "rejected catalog row with its problems": {"recipe": RECIPE, "problems": [PROBLEM]},
-    "rejected run without problems": {"problems": [], "assembly_run": assembly_run()},
-}
-INVALID_LINES = {
-    "nothing": {},
-    "no object": [production_run()],
-    "bare run": production_run(),
-    "document": document(production_run()),
-    "two kinds": {"production_run": production_run(), "assembly_run": assembly_run()},
-    "header and trailer": {"header": HEADER, "trailer": TRAILER},
-    "header with problems": {"header": HEADER, "problems": []},
-    "problems alone": {"problems": [PROBLEM]},
-    "problems as text": {"assembly_run": assembly_run(), "problems": "Missing."},
-    "problems as object": {"production_run": production_run(), "problems": PROBLEM},
-    "unknown kind": {"sale": {"uuid": SHA256}},
-    "unknown member beside a run": {"production_run": production_run(), "comment": ""},
-    "unreadable line kept among rejects": {"unreadable": '{"production_run": ', "problems": [PROBLEM]},
-    "run as null": {"production_run": None},
-    "run as list": {"assembly_run": [assembly_run()]},
-    "header as null": {"header": None},
-    "trailer as text": {"trailer": SHA256},
-    "run that is invalid": {"production_run": production_run(num_batches="2")},
-    "run of the other kind": {"assembly_run": production_run()},
-    "header without version": {"header": {"exported_at": TIME}},
-    "header of a newer version": {"header": HEADER | {"version": "1.1"}},
-    "header with an unknown member": {"header": HEADER | {"count": 2}},
-    "header with a malformed time": {"header": HEADER | {"exported_at": "2025-12-09"}},
-    "header with an unknown kind": {"header": HEADER | {"kinds": ["sale"]}},
-    "header with a kind twice": {"header": HEADER | {"kinds": ["assembly_run", "assembly_run"]}},
-    "header with kinds as text": {"header": HEADER | {"kinds": "assembly_run"}},
-    "header with sealed as text": {"header": HEADER | {"sealed": "false"}},
-    "header with sealed as number": {"header": HEADER | {"sealed": 0}},
-    "header with a run's kind in its catalog": {"header": HEADER | {"catalog": ["production_run"]}},
-    "header with a catalog kind among the runs": {"header": HEADER | {"kinds": ["recipe"]}},
-    "header with a catalog kind twice": {"header": HEADER | {"catalog": ["recipe", "recipe"]}},
-    "header with the catalog as text": {"header": HEADER | {"catalog": "recipe"}},
-    "header with the catalog as null": {"header": HEADER | {"catalog": None}},
-    "header with the names of lists": {"header": HEADER | {"catalog": ["recipes"]}},
-    "catalog row that is invalid": {"recipe": {"slug": "cookies"}},
-    "catalog row of another kind": {"recipe": UNIT},
-    "catalog row and run": {"recipe": RECIPE, "production_run": production_run()},
-    "two catalog rows": {"recipe": RECIPE, "finished_unit": UNIT},
-    "catalog rows as list": {"recipe": [RECIPE]},
-    "trailer without counts": {"trailer": {"sha256": SHA256, "header_sha256": SHA256}},
-    "trailer without digest": {"trailer": {"counts": {}, "header_sha256": SHA256}},
-    "trailer without the header's digest": {"trailer": {"counts": {}, "sha256": SHA256}},
-    "trailer with an unknown member": {"trailer": TRAILER | {"md5": ""}},
-    "trailer with counts as list": {"trailer": TRAILER | {"counts": [1, 1]}},
-    "trailer with the count of an unknown kind": {"trailer": TRAILER | {"counts": {"sale": 1}}},
-    **{
-        f"{kind} counted as {count!r}": {"trailer": TRAILER | {"counts": {kind: count}}}
-        for kind in MARSHMALLOW
-        for count in (-1, 0.5, True, "1", None)
-    },
-    **{
-        f"{name} with {fault}": {part: members | {name: digest}}
-        for part, name, members in [
-            ("header", "follows", HEADER),
-            ("trailer", "sha256", TRAILER),
-            ("trailer", "header_sha256", TRAILER),
-            ("trailer", "catalog_sha256", TRAILER),
-        ]
-        for fault, digest in [
-            ("capitals", SHA256.upper()),
-            ("63 digits", SHA256[1:]),
-            ("65 digits", SHA256 + "0"),
-            ("a trailing newline", SHA256 + "\n"),
-            ("a newline as its last digit", SHA256[1:] + "\n"),
-            ("unicode digits", SHA256.replace("2", "\u0662")),
-            ("null", None),
-            ("a number", 0),
-        ]
-    },
-}
+# Parts of the format, judged by jsonschema.
 
 
-@pytest.mark.parametrize("line", VALID_LINES.values(), ids=VALID_LINES)
-def test_a_line_of_a_stream_is_a_header_a_catalog_row_a_run_or_a_trailer(line):
-    assert list(JSONSCHEMA["stream_line"].iter_errors(line)) == []
+def test_a_definition_of_the_schema_accepts_what_it_describes_and_nothing_else():
+    accepted = [each for each in FRAGMENTS if JSONSCHEMA[each.root].is_valid(json.loads(each.text))]
+    assert [each for each in FRAGMENTS if each.valid] == accepted
 
 
-@pytest.mark.parametrize("line", INVALID_LINES.values(), ids=INVALID_LINES)
-def test_any_other_line_is_refused(line):
-    assert not JSONSCHEMA["stream_line"].is_valid(line)
+# The same documents, judged by ajv.
 
-
-# The same documents and lines, judged by ajv.
-
-Ajv = Callable[..., list[dict[str, Any]]]
+Ajv = Callable[[list[str]], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
 def ajv() -> Ajv:
-    """What ajv says of JSON texts, by the published schema or by one of its definitions."""
-    folder = HERE / "ajv"
+    """What ajv says of JSON texts."""
+    folder = HERE / "validators"
     if shutil.which("node") is None or not (folder / "node_modules").exists():
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up("ajv is not installed: get Node 20 or newer and run `npm ci --prefix tests/ajv`")
+        give_up("ajv is not installed: get Node 20 or newer and run `npm ci --prefix tests/validators`")
 
-    def judge(texts: list[str], definition: str = "") -> list[dict[str, Any]]:
-        command = ["node", str(folder / "validate.mjs"), str(SCHEMA_FILE), definition]
+    def judge(texts: list[str]) -> list[dict[str, Any]]:
+        command = ["node", str(folder / "explain.mjs"), str(SCHEMA_FILE)]
         ran = subprocess.run(
             command, input=json.dumps(texts), capture_output=True, encoding="utf-8", check=False
         )
@@ -380,8 +236,7 @@ def ajv() -> Ajv:
 @pytest.fixture(scope="module")
 def verdicts(ajv: Ajv) -> dict[str, dict[str, Any]]:
     """ajv's verdict on each shared document, by name."""
-    cases = [*VALID, *INVALID]
-    return dict(zip([case.name for case in cases], ajv([case.text for case in cases]), strict=True))
+    return dict(zip([case.name for case in CASES], ajv([case.text for case in CASES]), strict=True))
 
 
 @for_each(*VALID, *SURROGATES)
@@ -389,7 +244,7 @@ def test_ajv_accepts_a_valid_document_and_sees_no_lone_surrogate(case, verdicts)
     assert verdicts[case.name] == {"valid": True, "pointers": [], "alternatives": []}
 
 
-@for_each(*PORTABLE)
+@for_each(*OTHERS)
 def test_ajv_refuses_an_invalid_document_at_the_same_places(case, verdicts):
     """The very same, but for "at least one of these members".
 
@@ -399,22 +254,6 @@ def test_ajv_refuses_an_invalid_document_at_the_same_places(case, verdicts):
     places, certain = {pointer for pointer, _ in case.problems}, set(verdict["pointers"])
     assert not verdict["valid"]
     assert certain <= places <= certain.union(verdict["alternatives"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("definition", "valid", "invalid"),
-    [
-        ("stream_line", [*VALID_LINES.values()], [*INVALID_LINES.values()]),
-        ("production_run", [production_run()], [assembly_run(), production_run(oven=1), document()]),
-        ("assembly_run", [assembly_run()], [production_run(), assembly_run(oven=1), document()]),
-        ("recipe", [RECIPE], [UNIT, RECIPE | {"oven": 1}, {"slug": "cookies"}, {"recipes": [RECIPE]}]),
-        ("finished_unit", [UNIT], [RECIPE, UNIT | {"recipe_slug": None}]),
-    ],
-)
-def test_ajv_takes_a_definition_as_root(definition, valid, invalid, ajv):
-    verdicts = ajv([json.dumps(each) for each in (*valid, *invalid)], f"#/$defs/{definition}")
-    assert [verdict["valid"] for verdict in verdicts] == [True] * len(valid) + [False] * len(invalid)
 
 
 # What no JSON parser would give, or hardly any.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,10 +17,10 @@ from histio.kinds.json_schema import derive, published
 from histio.schemas import BUNDLED
 from histio.testing import documents, near_documents
 from tests.support.bakery import document, production_run
+from tests.support.corpus import CASES
 from tests.support.streams import stream_of
 
 KINDS = {"production_runs": "production_run", "assembly_runs": "assembly_run"}
-CORPUS = sorted((Path(__file__).parents[1] / "documents").rglob("*.json"))
 GATE = Gate(published())
 VALIDATORS = {
     kind: Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": published()["$defs"]})
@@ -49,9 +48,9 @@ def without_surrogates(run):
     return True
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
-def test_the_gate_judges_the_corpus_as_jsonschema_does(path):
-    runs = [each for each in runs_of(json.loads(path.read_text())) if without_surrogates(each[1])]
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_gate_judges_the_corpus_as_jsonschema_does(case):
+    runs = [each for each in runs_of(case.document) if without_surrogates(each[1])]
     assert [run for kind, run in runs if not judged_alike(kind, run)] == []
 
 

@@ -8,6 +8,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import zstandard
@@ -15,7 +16,7 @@ import zstandard
 Chance = random.Random
 
 VALUES: list[Any] = [
-    *[None, True, False, 0, -1, 1, 2.0, 1.5, -0.0, 2**31 - 1, 2**31, 2**63, 10**30],
+    *[None, True, False, 0, -1, 1, 2.0, 1.5, -0.0, 2**31 - 1, 2**31, 2**53 - 1, 2**53, 2**63, 10**30],
     *["", " ", "0", "00.1", "-0.0000", "0.00001", "1.50000000", "1e3", "+1", "\u0661"],
     *["999999.9999", "1000000.0000", "9999999.999", "10000000.000"],
     *["\0", "\ud800", "\udc00\ud800", "a\u0301", "\u00e1", "\u202e", "\x7f", "\x85", "\ufeff"],
@@ -30,12 +31,24 @@ VALUES: list[Any] = [
 """What a value is replaced by; add what has once been taken for something else."""
 
 NUMBERS = [
-    *["1e400", "-1e400", "1E2", "2.0000000000000000000001", "-0", "0.1e1"],
+    *["1e400", "-1e400", "1e-400", "1E2", "2.0000000000000000000001", "-0", "0.1e1", "4.5e0"],
+    *["2147483647.0000000001", "2147483648.0", "9007199254740991.0", "9007199254740992.0", "9" * 400],
     *["NaN", "Infinity", "9" * 5000, "01", "+1", "1.", ".5", "0x10", "1_000"],
 ]
 """What Python does not write as a number, or writes otherwise."""
 
 _MARK = "a number, as it is spelled: "
+
+
+def spelled(number: str) -> str:
+    """What `write` writes as this *number*, as it is spelled here."""
+    return _MARK + number
+
+
+def write(tree: Any, **options: Any) -> str:
+    """*tree* as JSON, with numbers as they are `spelled`; *options* are those of `json.dumps`."""
+    return re.sub(rf'"{_MARK}([^"]*)"', r"\1", json.dumps(tree, **options))
+
 
 TEXTS = [
     *["", " ", "\0", "\n", "\x7f", "\x85", "\ud800", "\u0301", "\u200b", "\u2028", "\u202e"],
@@ -91,7 +104,20 @@ def _retype(chance: Chance, tree: Any) -> None:
 
 def _respell(chance: Chance, tree: Any) -> None:
     container, key = chance.choice([*places(tree)])
-    container[key] = _MARK + chance.choice(NUMBERS)
+    container[key] = spelled(chance.choice(NUMBERS))
+
+
+SPELLINGS = [
+    *["{}.0", "{}e0", "{}0E-1", "{}.00e+0", "{}.0000000000000000000001", "0.{}e1", "{}.5", "-{}", "-{}.0"],
+]
+"""What JSON may write for an integer, or for one near it."""
+
+
+def _respell_integer(chance: Chance, tree: Any) -> None:
+    """Write an integer with a point, an exponent or a sign."""
+    leaves = [(container, key) for container, key in places(tree) if type(container[key]) is int]
+    container, key = chance.choice(leaves)
+    container[key] = spelled(chance.choice(SPELLINGS).format(container[key]))
 
 
 def _rename(chance: Chance, tree: Any) -> None:
@@ -126,7 +152,7 @@ def _nest(chance: Chance, tree: Any) -> None:
 
 
 STRUCTURAL: list[Callable[[Chance, Any], None]] = [
-    *[_drop, _repeat, _swap, _move, _rename, _respell, _nest],
+    *[_drop, _repeat, _swap, _move, _rename, _respell, _respell_integer, _nest],
     *[_retype, _retype, _retype, _edit, _edit, _edit, _edit],
 ]
 """Each changes a tree."""
@@ -137,14 +163,14 @@ def mutated(chance: Chance, tree: Any) -> Any:
     changed = copy.deepcopy(tree)
     for _ in range(chance.choice([1, 1, 1, 2, 4])):
         if [*places(changed)]:
-            chance.choice(STRUCTURAL)(chance, changed)
+            with suppress(IndexError, ValueError):  # there may be nothing of what it changes
+                chance.choice(STRUCTURAL)(chance, changed)
     return changed
 
 
 def to_text(chance: Chance, tree: Any, *, indent: int | None = None) -> str:
     """*tree* as JSON, in some spelling; sometimes, a member comes twice."""
-    text = json.dumps(tree, ensure_ascii=chance.random() < 0.5, indent=indent)
-    text = re.sub(rf'"{_MARK}([^"]*)"', r"\1", text)
+    text = write(tree, ensure_ascii=chance.random() < 0.5, indent=indent)
     if chance.random() < 0.1:
         members = [*re.finditer(r'"[a-z_]+": ?', text)]
         found = chance.choice(members or [None])

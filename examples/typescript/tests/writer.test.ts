@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { CATALOG_KINDS, CorruptError, FormatError, readStream, writeStream, type Item, type Run } from "../src/index.js";
-import { baked, ROWS, RUNS } from "./runs.js";
+import { assembled, baked, ROWS, RUNS } from "./runs.js";
 
 let directory: string;
 let path: string;
@@ -39,9 +40,9 @@ test("a stream without runs is whole", async () => {
 });
 
 test("the header tells when, which kinds, and what came before", async () => {
-  const follows = "0".repeat(64);
-  await writeStream(path, [], { exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], follows });
-  const header = { version: "1.0", exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], follows };
+  const names = { follows: "0".repeat(64), follows_header: "1".repeat(64) };
+  await writeStream(path, [], { exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], ...names });
+  const header = { version: "1.0", exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], ...names };
   assert.deepEqual(await headerOf(path), header);
 });
 
@@ -109,7 +110,12 @@ const invalid: [string, Run, RegExp][] = [
   ["a number", baked(1, { per_unit_cost: 0.9717 }), /^line 2: \/production_run\/per_unit_cost: must be string$/],
   ["no number", baked(1, { actual_yield: NaN }), /\/production_run\/actual_yield: must be integer$/],
   ["five decimal places", baked(1, { per_unit_cost: "0.97171" }), /per_unit_cost: must match pattern/],
-  ["a NUL", baked(1, { notes: "\0" }), /notes: must match pattern/],
+  ["a NUL", baked(1, { notes: "\0" }), /notes: must be spelled as the schema says/],
+  [
+    "packaging without a slug",
+    assembled(1, { packaging_consumptions: [{ uuid: randomUUID(), quantity_consumed: "5", unit: "each", total_cost: "3" }] }),
+    /packaging_consumptions\/0: must have product_slug or ingredient_slug$/,
+  ],
   ["a lone surrogate", baked(1, { notes: "\ud83c" }), /a text must not hold a lone surrogate/],
 ];
 

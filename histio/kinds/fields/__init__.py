@@ -1,7 +1,8 @@
 """marshmallow fields with the wire rules of the format.
 
-Patterns are portable across ECMA 262, Rust and Python. Python's ``$`` also matches before a final newline,
-so a ``not`` pattern excludes line ends where nothing else does.
+Their patterns mean the same in every regular expression engine: a rule whose texts have the same length says
+that length, and any other refuses all characters that its texts do not have. `histio.kinds.fields.patterns`
+says why, and what else patterns must not use.
 """
 
 from histio.kinds.fields.binary import Bytes

@@ -10,10 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from histio.kinds.column_types import is_decorated, python_form, underlying
+from histio.kinds.fields.patterns import Pattern
 from histio.wire import JsonSchema, WireField
 
+_DIGIT = r"A-Za-z0-9+\/"
 # The unused bits of the last character before the padding are zero.
-_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+_BASE64 = Pattern(
+    f"^([{_DIGIT}]{{4}})*([{_DIGIT}][AQgw]==|[{_DIGIT}]{{2}}[AEIMQUYcgkosw048]=)?$", f"{_DIGIT}="
+)
 _SAMPLE = b"\x00\xff"
 
 # Types whose name gives their length, in bytes.
@@ -51,12 +55,7 @@ class Bytes(WireField):
         self.max_length = min((length for length in lengths if length is not None), default=None)
 
     def assertions(self) -> JsonSchema:
-        rule: JsonSchema = {
-            "type": "string",
-            "contentEncoding": "base64",
-            "pattern": _BASE64,
-            "not": {"pattern": r"\n"},
-        }
+        rule: JsonSchema = {**_BASE64.assertions(), "contentEncoding": "base64"}
         if self.max_length is None:
             return rule
         groups, rest = divmod(self.max_length, 3)

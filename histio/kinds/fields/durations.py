@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.types import TypeEngine
 
 from histio.kinds.column_types import AnyInterval, is_decorated, python_form, underlying
+from histio.kinds.fields.patterns import Pattern
 from histio.kinds.fields.times import WORDS, digits_of, fraction_pattern, shorten
 from histio.wire import JsonSchema, WireField
 
@@ -19,10 +20,10 @@ _PARTS = re.compile(
 )
 
 
-def _pattern(digits: int) -> str:
-    """The pattern of durations; a `datetime.timedelta` holds every sum of numbers of this length."""
+def duration_form(digits: int) -> Pattern:
+    """The form of durations; a `datetime.timedelta` holds every sum of numbers of this length."""
     time = rf"T([0-9]{{1,9}}H)?([0-9]{{1,9}}M)?([0-9]{{1,9}}{fraction_pattern(digits)}S)?"
-    return f"^-?P([0-9]{{1,8}}D)?({time})?$"
+    return Pattern(f"^-?P([0-9]{{1,8}}D)?({time})?$", r"0-9DHMPST.\-", unless="[PT]$")
 
 
 class Duration(WireField):
@@ -44,8 +45,7 @@ class Duration(WireField):
     }
     digits = 6
 
-    _matched = _pattern(6)
-    _refused = r"\n|[PT]$"
+    _form = duration_form(6)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -58,10 +58,10 @@ class Duration(WireField):
         if fields is not None and not fields.upper().endswith("SECOND"):
             raise self.unfit(column_type, "its fields= drops part of each value: leave out fields=")
         self.digits = digits_of(stored)
-        self._matched = _pattern(self.digits)
+        self._form = duration_form(self.digits)
 
     def assertions(self) -> JsonSchema:
-        return {"type": "string", "pattern": self._matched, "not": {"pattern": self._refused}}
+        return self._form.assertions()
 
     def to_wire(self, value: Any) -> str:
         if not isinstance(value, dt.timedelta):
@@ -87,12 +87,10 @@ class Duration(WireField):
     def check(self, value: Any) -> None:
         if not isinstance(value, str):
             raise self.make_error("invalid")
-        if self._fits(value):
+        if self._form.allows(value):
             return
         short = shorten(value, self.digits)
-        if self._fits(short):
+        if self._form.allows(short):
             raise self.make_error("precision", digits=WORDS[self.digits])
-        raise self.make_error("out-of-range" if self._fits(re.sub("[0-9]{9,}", "9", short)) else "invalid")
-
-    def _fits(self, text: str) -> bool:
-        return bool(re.fullmatch(self._matched, text)) and not re.search(self._refused, text)
+        narrow = re.sub("[0-9]{9,}", "9", short)
+        raise self.make_error("out-of-range" if self._form.allows(narrow) else "invalid")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from sqlalchemy.types import TypeEngine
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
 from histio.kinds.fields.numbers import integer_range
-from histio.kinds.fields.times import UtcTimestamp, as_utc, instant_pattern, utc_text
+from histio.kinds.fields.times import UtcTimestamp, as_utc, instant_form, utc_text
 
 Unit: TypeAlias = Literal["s", "ms", "us"]
 
@@ -21,7 +22,7 @@ _MICRO = dt.timedelta(microseconds=1)
 _1970 = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _FIRST = dt.datetime(1000, 1, 1, tzinfo=dt.UTC)
 _LAST = dt.datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC)
-_OFFSET = "[+-][0-9]{2}:[0-9]{2}$"
+_OFFSET = r"[+\-][0-9]{2}:[0-9]{2}$"
 _DAY = dt.timedelta(days=1)
 
 
@@ -54,7 +55,7 @@ class Epoch(UtcTimestamp):
         self.unit = unit
         self.digits = _DIGITS[unit]
         self._micros: int = 10 ** (6 - self.digits)
-        self._pattern = instant_pattern(self.digits)
+        self._form = instant_form(self.digits)
         self.minimum, self.maximum = self._count(_FIRST), self._count(_LAST)
         self._bounds = {"first": utc_text(_FIRST), "last": utc_text(_LAST)}
 
@@ -78,7 +79,8 @@ class Epoch(UtcTimestamp):
         """Refuse timestamps before *first* or after *last*; with an offset, a day less on either side."""
         self._bounds = {"first": utc_text(first), "last": utc_text(last)}
         with_offset = f"({_before(utc_text(first + _DAY))}|{_after(utc_text(last - _DAY))}).*{_OFFSET}"
-        self._refused = rf"\n|^({_before(utc_text(first))}|{_after(utc_text(last))}|{with_offset})"
+        unless = f"^({_before(utc_text(first))}|{_after(utc_text(last))}|{with_offset})"
+        self._form = replace(self._form, unless=unless)
 
     def _count(self, moment: dt.datetime) -> int:
         micros: int = (moment - _1970) // _MICRO
@@ -120,7 +122,7 @@ def _before(first: str) -> str:
     fraction = fraction.rstrip("0")
     # In the same second: a fraction that is the beginning of the fraction of *first*.
     shorter = [whole, *(f"{whole}.{fraction[:place]}" for place in range(1, len(fraction)))]
-    ends = "|".join(f"{_literal(each)}(Z|[+-]|$)" for each in (shorter if fraction else ()))
+    ends = "|".join(f"{_literal(each)}(Z|[+\\-]|$)" for each in (shorter if fraction else ()))
     earlier = _beginnings(first, lambda digit: "012345678"[:digit])
     return f"{earlier}|{ends}" if ends else earlier
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from histio.kinds.column_types import is_decorated, python_form, underlying
+from histio.kinds.fields.patterns import Pattern
 from histio.wire import JsonSchema, WireField
 
 # Bits without the sign, by the type's name; a plain INTEGER has 32 bits on PostgreSQL and MariaDB.
@@ -190,8 +191,12 @@ class FixedDecimal(WireField):
         whole = "[0-9]*" if self.whole_digits is None else f"[0-9]{{0,{self.whole_digits - 1}}}"
         whole = "0" if self.whole_digits == 0 else f"(0|[1-9]{whole})"
         fraction = "[0-9]+" if self.scale is None else f"[0-9]{{1,{self.scale}}}0*" if self.scale else "0+"
-        refused = rf"\n|^{sign}[0.]*$" if self.positive else r"\n"
-        return {"type": "string", "pattern": rf"^{sign}{whole}(\.{fraction})?$", "not": {"pattern": refused}}
+        form = Pattern(
+            rf"^{sign}{whole}(\.{fraction})?$",
+            r"0-9.\-" if self.signed else "0-9.",
+            unless=f"^{sign}[0.]*$" if self.positive else "",
+        )
+        return form.assertions()
 
     def to_wire(self, value: Any) -> str:
         # SQLAlchemy converts a float to a Decimal with all digits of the binary form.

@@ -6,12 +6,14 @@ import re
 
 from marshmallow import ValidationError
 
+from histio.kinds.fields.patterns import lacks
 from histio.kinds.fields.texts import Text
 from histio.wire import JsonSchema, WireField
 
-_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_CONTROL = "|".join((r"[\x00-\x1f\x7f]", *map(chr, range(0x80, 0xA0))))
 # Unicode White_Space beyond the control characters (PropList.txt, Unicode 15).
-_SPACE = " \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = (" \xa0\u1680", *map(chr, range(0x2000, 0x200B)), "\u2028\u2029\u202f\u205f\u3000")
+_SPACE = "|".join("".join(_SPACES))
 LONGEST_SLUG = 200
 """The maximum length of a slug, in code points, unless the column holds more."""
 
@@ -26,14 +28,14 @@ class SlugText(Text):
     }
     min_length = 1
 
-    _malformed = f"^[{_SPACE}]|[{_SPACE}]$|[{_CONTROL}]"
+    _malformed = f"^({_SPACE})|({_SPACE})$|{_CONTROL}"
 
     def assertions(self) -> JsonSchema:
         return {
             "type": "string",
             "minLength": 1,
             "maxLength": self.max_length,
-            "not": {"pattern": self._malformed},
+            **lacks(self._malformed),
         }
 
     def well_formed(self, text: str) -> bool:

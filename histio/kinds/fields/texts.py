@@ -18,13 +18,14 @@ from sqlalchemy.types import TypeEngine
 from histio.doubles import RoundedNumber
 from histio.errors import BindingError
 from histio.kinds.column_types import is_decorated, python_form, underlying
+from histio.kinds.fields.patterns import NO_NUL
 from histio.wire import JsonSchema, WireField, can_be_written, quote
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NO_NUL = r"^[^\x00]*$"
 # JSON other than text: a type that keeps one of these is not only for text.
 _OBJECTS: tuple[Any, ...] = ({"a": [1]}, {"a": "b"}, ["a"], 1)
-_NO_SPACE_BEHIND = r"^([^\x00]*[^\x00 ])?$"
+# A pattern that refuses " $" would refuse "a \n", too, where "$" also matches before a final line end.
+_UNPADDED = "^$|[^ ]$"
 
 
 class Text(WireField):
@@ -63,7 +64,7 @@ class Text(WireField):
         self.padded = isinstance(stored, sa.CHAR)
 
     def assertions(self) -> JsonSchema:
-        schema: JsonSchema = {"type": "string", "pattern": _NO_SPACE_BEHIND if self.padded else _NO_NUL}
+        schema: JsonSchema = {"type": "string", **({"pattern": _UNPADDED} if self.padded else {}), **NO_NUL}
         return schema if self.max_length is None else {**schema, "maxLength": self.max_length}
 
     def to_wire(self, value: Any) -> Any:
@@ -272,10 +273,11 @@ class Json(WireField):
         within = {"$ref": f"#/$defs/{self.definition}"}
         return {
             "anyOf": [
-                {"type": ["null", "boolean", "number"]},
-                {"type": "string", "pattern": _NO_NUL},
+                {"type": ["boolean", "null"]},
+                {"type": "number"},
+                {"type": "string", **NO_NUL},
                 {"type": "array", "items": within},
-                {"type": "object", "propertyNames": {"pattern": _NO_NUL}, "additionalProperties": within},
+                {"type": "object", "propertyNames": NO_NUL, "additionalProperties": within},
             ]
         }
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from histio.kinds.column_types import is_decorated, python_form, underlying
+from histio.kinds.fields.patterns import Pattern
 from histio.wire import JsonSchema, WireField
 
 _DAY = (
@@ -19,7 +20,7 @@ _DAY = (
     "|([1-9][0-9](0[48]|[2468][048]|[13579][26])|([2468][048]|[13579][26])00)-02-29)"
 )
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-_ZONE = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
+_ZONE = r"(Z|[+\-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 _MICRO = 6
 WORDS = ("no", "one", "two", "three", "four", "five", "six")
 
@@ -56,9 +57,19 @@ def utc_text(value: dt.datetime) -> str:
     return value.replace(tzinfo=None).isoformat() + "Z"
 
 
-def instant_pattern(digits: int) -> str:
-    """The pattern of timestamps with at most *digits* digits of a second's fraction."""
-    return f"^{_DAY}T{_TIME}{fraction_pattern(digits)}{_ZONE}$"
+def instant_form(digits: int) -> Pattern:
+    """The form of timestamps with at most *digits* digits of a second's fraction."""
+    # With an offset, an instant in the first or last year may be out of range.
+    return Pattern(
+        f"^{_DAY}T{_TIME}{fraction_pattern(digits)}{_ZONE}$",
+        r"0-9TZ:.+\-",
+        unless=r"^9999|^(1000|9998).*T.*[+\-]",
+    )
+
+
+def time_form(digits: int) -> Pattern:
+    """The form of times of day with at most *digits* digits of a second's fraction."""
+    return Pattern(f"^{_TIME}{fraction_pattern(digits)}$", "0-9:.")
 
 
 class UtcTimestamp(WireField):
@@ -82,10 +93,7 @@ class UtcTimestamp(WireField):
     digits = 6
     _bounds: Mapping[str, str] = {}
 
-    # With an offset, an instant in the first or last year may be out of range.
-    _refused = r"\n|^9999|^(1000|9998).*T.*[+-]"
-
-    _pattern = instant_pattern(_MICRO)
+    _form = instant_form(_MICRO)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -101,10 +109,10 @@ class UtcTimestamp(WireField):
             )
         self.naive = form.tzinfo is None
         self.digits = digits_of(stored)
-        self._pattern = instant_pattern(self.digits)
+        self._form = instant_form(self.digits)
 
     def assertions(self) -> JsonSchema:
-        return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
+        return self._form.assertions()
 
     def to_wire(self, value: dt.datetime) -> str:
         if not isinstance(value, dt.datetime):
@@ -130,17 +138,16 @@ class UtcTimestamp(WireField):
     def check(self, value: Any) -> None:
         if not isinstance(value, str):
             raise self.make_error("invalid")
-        if re.fullmatch(self._pattern, value) and not re.search(self._refused, value):
+        if self._form.allows(value):
             return
         # Find the fault: it is gone if the fraction is cut, or if the year is moved into the range.
         short = shorten(value, self.digits)
-        if re.fullmatch(self._pattern, short) and not re.search(self._refused, short):
+        if self._form.allows(short):
             raise self.make_error("precision", digits=WORDS[self.digits])
         # The calendar repeats every 400 years.
         moved = re.sub("^[0-9]{4}", lambda year: str(int(year[0]) % 400 + 2000), short)
-        raise self.make_error(
-            "out-of-range" if re.fullmatch(self._pattern, moved) else "invalid", **self._bounds
-        )
+        has_form = re.fullmatch(self._form.whole, moved)
+        raise self.make_error("out-of-range" if has_form else "invalid", **self._bounds)
 
 
 class Date(WireField):
@@ -153,8 +160,7 @@ class Date(WireField):
     definition = "date"
     default_error_messages = {"invalid": 'Not a day such as "2025-12-08", in the years 1000 to 9998.'}
 
-    _pattern = rf"^{_DAY}$"
-    _refused = r"\n|^9999"
+    _form = Pattern(f"^{_DAY}$", r"0-9\-", unless="^9999")
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         day = _AWARE.date()
@@ -163,7 +169,7 @@ class Date(WireField):
             raise self.unfit(column_type, "it takes Date; for instants there is UtcTimestamp")
 
     def assertions(self) -> JsonSchema:
-        return {"type": "string", "pattern": self._pattern, "not": {"pattern": self._refused}}
+        return self._form.assertions()
 
     def to_wire(self, value: Any) -> str:
         if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
@@ -174,11 +180,7 @@ class Date(WireField):
         return dt.date.fromisoformat(value)
 
     def check(self, value: Any) -> None:
-        if (
-            not isinstance(value, str)
-            or not re.fullmatch(self._pattern, value)
-            or re.search(self._refused, value)
-        ):
+        if not isinstance(value, str) or not self._form.allows(value):
             raise self.make_error("invalid")
 
 
@@ -199,7 +201,7 @@ class Time(WireField):
     }
     digits = _MICRO
 
-    _pattern = f"^{_TIME}{fraction_pattern(_MICRO)}$"
+    _form = time_form(_MICRO)
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -212,10 +214,10 @@ class Time(WireField):
                 column_type, "it takes Time without a time zone; for lengths of time there is Duration"
             )
         self.digits = digits_of(stored)
-        self._pattern = f"^{_TIME}{fraction_pattern(self.digits)}$"
+        self._form = time_form(self.digits)
 
     def assertions(self) -> JsonSchema:
-        return {"type": "string", "pattern": self._pattern, "not": {"pattern": r"\n"}}
+        return self._form.assertions()
 
     def to_wire(self, value: Any) -> str:
         if not isinstance(value, dt.time) or value.tzinfo is not None:
@@ -228,6 +230,6 @@ class Time(WireField):
     def check(self, value: Any) -> None:
         if not isinstance(value, str):
             raise self.make_error("invalid")
-        if not re.fullmatch(self._pattern, value):
-            fits = re.fullmatch(self._pattern, shorten(value, self.digits))
+        if not self._form.allows(value):
+            fits = self._form.allows(shorten(value, self.digits))
             raise self.make_error("precision" if fits else "invalid", digits=WORDS[self.digits])

@@ -1,0 +1,277 @@
+"""Programs that generate types make plain ones of the JSON Schema, which take all valid documents.
+
+What these types cannot express is listed here by name: types that take more, or less, than these lists say
+are a failure.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from histio import History
+from histio.kinds.json_schema import published
+from tests.support.corpus import CASES, INVALID, VALID
+from tests.support.shop import OrderSchema, order, orders
+
+pytestmark = pytest.mark.thorough
+
+CHECKOUT = Path(__file__).parents[2]
+TYPESCRIPT = CHECKOUT / "examples" / "typescript"
+QUICKTYPE = CHECKOUT / "tests" / "generators"
+
+
+class WithoutJsonSchema(OrderSchema):
+    """Orders without their column of any JSON."""
+
+    class Meta(OrderSchema.Meta):
+        exclude = ("shop_id", "extra")
+
+    extra = None
+
+
+SCHEMAS = {
+    "published": published(),
+    "host": History(None, OrderSchema).json_schema(),
+    "host-without-json": History(None, WithoutJsonSchema).json_schema(),
+}
+
+
+def need(command: str | Path, advice: str) -> str:
+    """The path of a *command*. Where it is not installed, the test is skipped; in CI, it fails."""
+    found = shutil.which(command)
+    if found is None:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up(f"{Path(command).name} is not installed: {advice}")
+    return found
+
+
+def need_npm(folder: Path, command: str) -> str:
+    name = folder.relative_to(CHECKOUT)
+    return need(folder / "node_modules" / ".bin" / command, f"get Node 20 and run `npm ci --prefix {name}`")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    ran = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder with the schemas as files."""
+    folder = tmp_path_factory.mktemp("schemas")
+    for name, schema in SCHEMAS.items():
+        (folder / f"{name}.json").write_text(json.dumps(schema))
+    return folder
+
+
+def names_of(definitions: Iterable[str]) -> set[str]:
+    return {name.replace("_", " ").title().replace(" ", "") for name in definitions}
+
+
+# TypeScript, by json-schema-to-typescript.
+
+
+@pytest.fixture(scope="module")
+def typescript(folder) -> Path:
+    """A folder with the types of each schema."""
+    tool = need_npm(TYPESCRIPT, "json2ts")
+    run(tool, "--input", folder, "--output", folder / "types", cwd=folder)
+    return folder / "types"
+
+
+LINES = {"header", "trailer", "stream_line", "receipt_line"}
+TEXTS = {"slug", "timestamp", "uuid"}
+
+
+def declared_in(types: str) -> list[str]:
+    return re.findall(r"^export (?:interface|type) (\w+)", types, re.MULTILINE)
+
+
+def test_typescript_has_one_plain_interface_for_each_object_of_a_document(typescript):
+    types = (typescript / "published.d.ts").read_text("utf-8")
+    objects = names_of(SCHEMAS["published"]["$defs"].keys() - LINES - TEXTS)
+    assert "export interface History {" in types
+    assert sorted(declared_in(types)) == sorted(objects | {"History"})
+    assert re.findall(r"unknown|\bany\b[^ ]|export type|\[k: string\]", types) == []
+
+
+def test_typescript_has_every_definition_once_where_all_are_wanted():
+    types = (TYPESCRIPT / "src" / "format.ts").read_text("utf-8")
+    assert sorted(declared_in(types)) == sorted(names_of(SCHEMAS["published"]["$defs"]) | {"History"})
+
+
+def test_typescript_has_the_interfaces_of_a_host(typescript):
+    types = (typescript / "host.d.ts").read_text("utf-8")
+    declared = ["Date", "History", "Json", "Line", "Order", "Serial", "Shipment", "Slug", "Timestamp", "Uuid"]
+    assert sorted(declared_in(types)) == declared
+    assert "unknown" not in types
+
+
+REFUSED_BY_TYPESCRIPT = [
+    "catalog-member-unknown",
+    "catalog-members-missing",
+    "created-at-null",
+    "decimal-not-a-string",
+    "integer-string",
+    "ledger-as-object",
+    "list-as-object",
+    "notes-not-a-string",
+    "product-slug-null",
+    "run-of-another-kind",
+    "slugs-missing",
+    "unknown-member-of-an-entry",
+    "version-2.0",
+    "version-missing",
+]
+
+
+def test_typescript_takes_every_valid_document_and_refuses_wrong_shapes(typescript):
+    tsc = need_npm(TYPESCRIPT, "tsc")
+    documents = {case.name: json.dumps(case.document) for case in CASES}
+    lines = [
+        'import type { History } from "./published.js";',
+        'import type { History as Orders } from "./host.js";',
+        f"export const host: Orders = {json.dumps(orders(order()))};",
+        *(f"export const v{n}: History = {documents[case.name]};" for n, case in enumerate(VALID)),
+    ]
+    for n, name in enumerate(REFUSED_BY_TYPESCRIPT):
+        # An error where there is none is an error.
+        lines += [f"// @ts-expect-error: {name}", f"export const i{n}: History = {documents[name]};"]
+    (typescript / "documents.ts").write_text("\n".join(lines))
+    run(tsc, "--noEmit", "--strict", "--module", "nodenext", "documents.ts", cwd=typescript)
+
+
+# Python, by datamodel-code-generator.
+
+NOT = {
+    "catalog-name-with-nul",
+    "document-without-lists",
+    "exported-at-in-year-9999",
+    "neither-product-nor-ingredient-slug",
+    "notes-with-nul",
+    "notes-with-nul-on-another-line",
+    "schema-member-alone",
+    "slug-of-white-space-only",
+    "slug-with-control-characters",
+    "slug-with-leading-white-space",
+    "slug-with-nul",
+    "slug-with-trailing-newline",
+    "slug-with-trailing-white-space",
+    "timestamp-with-an-offset-in-the-first-or-last-year",
+    "unit-with-nul",
+}
+"""The tool ignores ``not``."""
+
+TRUE = {"integer-true"}
+"""Models that take 2.0 as an integer, as they should, take true, too."""
+
+NULL = {
+    "catalog-list-null",
+    "catalog-member-null",
+    "created-at-null",
+    "exported-at-null",
+    "ingredient-slug-null",
+    "ledger-null",
+    "list-null",
+    "product-slug-null",
+    "schema-member-null",
+}
+"""A member that may be absent is one that may be null, without a value for what is absent."""
+
+SENTINEL = ("--use-missing-sentinel", "--target-pydantic-version", "2.14")
+
+
+def python_models(folder: Path, name: str, *options: str) -> ModuleType:
+    """The module that the tool generates of a schema of the *folder*."""
+    path = folder / f"{name}_{len(options)}.py"
+    files = ("--input", folder / f"{name}.json", "--input-file-type", "jsonschema", "--output", path)
+    tool = ("-m", "datamodel_code_generator", "--formatters", "builtin")
+    run(sys.executable, *tool, *files, *options, cwd=folder)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # pydantic looks types up in it
+    spec.loader.exec_module(module)
+    return module
+
+
+def passed_through(module: ModuleType, text: str) -> Any:
+    """What a model writes of the JSON *text* that it has read; None: it refuses the text."""
+    try:
+        model = module.History.model_validate_json(text)
+    except ValueError:
+        return None
+    return json.loads(model.model_dump_json(by_alias=True, exclude_unset=True))
+
+
+@pytest.fixture
+def pydantic() -> None:
+    if importlib.util.find_spec("datamodel_code_generator") is None:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up("datamodel-code-generator is not installed: run `pip install --group generators`")
+
+
+@pytest.mark.usefixtures("pydantic")
+@pytest.mark.parametrize(
+    ("options", "accepted"), [((), NOT | TRUE | NULL), (SENTINEL, NOT | TRUE)], ids=["plain", "sentinel"]
+)
+def test_python_models_keep_valid_documents_and_accept_few_invalid_ones(folder, options, accepted):
+    module = python_models(folder, "published", *options)
+    assert [case.name for case in VALID if passed_through(module, case.text) != case.document] == []
+    assert {case.name for case in INVALID if passed_through(module, case.text) is not None} == accepted
+
+
+@pytest.mark.usefixtures("pydantic")
+def test_python_models_of_a_host_keep_its_documents(folder):
+    module = python_models(folder, "host", *SENTINEL)
+    assert passed_through(module, json.dumps(orders(order()))) == orders(order())
+    assert passed_through(module, json.dumps(orders(order(colour="GREY")))) is None
+
+
+# Go, Java and C#, by quicktype.
+
+JAVA = ("--lang", "java", "--just-types", "--package", "history")
+C_SHARP = ("--lang", "cs", "--just-types", "--csharp-version", "6")  # what Debian's compiler knows
+COMPILERS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "History.go": ("golang", ("--lang", "go", "--package", "history"), ("go", "build")),
+    "History.java": ("default-jdk-headless", JAVA, ("javac", "-d", "classes")),
+    "History.cs": ("mono-mcs", C_SHARP, ("mcs", "-target:library")),
+}
+"""By file, the package of Debian that has the compiler, the options of quicktype, and the command."""
+
+
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [
+        *(("published", file) for file in COMPILERS),
+        ("host", "History.go"),
+        ("host-without-json", "History.java"),  # the tool does not end with any JSON
+    ],
+)
+def test_quicktype_makes_types_that_compile(folder, tmp_path, schema, file):
+    package, options, (compiler, *arguments) = COMPILERS[file]
+    tool = need_npm(QUICKTYPE, "quicktype")
+    need(compiler, f"get the package {package}")
+    source = (folder / f"{schema}.json", "--src-lang", "schema", "--top-level", "History")
+    run(tool, *source, *options, "--out", tmp_path / file, cwd=tmp_path)
+    run(compiler, *arguments, *tmp_path.glob(f"*{Path(file).suffix}"), cwd=tmp_path)
+
+
+def test_the_page_of_the_format_has_these_options():
+    page = (CHECKOUT / "docs" / "format.md").read_text("utf-8")
+    options = [SENTINEL, *(options for _, options, _ in COMPILERS.values())]
+    assert [" ".join(each) for each in options if " ".join(each) not in page] == []
