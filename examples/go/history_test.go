@@ -204,7 +204,9 @@ func TestTheWriterRefuses(t *testing.T) {
 	if left, err := filepath.Glob(path + "*"); len(left) > 0 || err != nil {
 		t.Error(left, err)
 	}
-	if _, err := Create(path, Header{Follows: "0"}); err == nil {
-		t.Error("a header that a reader refuses")
+	for _, header := range []Header{{Follows: "0"}, {FollowsHeader: strings.Repeat("0", 64)}} {
+		if _, err := Create(path, header); err == nil {
+			t.Errorf("%+v", header)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"os"
@@ -34,6 +35,9 @@ func Create(path string, header Header) (*Writer, error) {
 		header.Kinds = runKinds
 	}
 	line, err := canonical("header", header)
+	if err == nil && header.FollowsHeader != "" && header.Follows == "" {
+		err = errors.New("/follows_header without follows")
+	}
 	if err != nil {
 		return nil, err
 	}
