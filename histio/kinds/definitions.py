@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
 from referencing.jsonschema import DRAFT202012
 
+from histio.errors import BindingError
 from histio.pointer import pointer
 from histio.wire import JsonSchema
 
@@ -72,10 +73,30 @@ def lift_definitions(rule: JsonSchema, *, name: str, definitions: dict[str, Json
     return {"$ref": f"#/$defs/{next(iter(moved.schemas))}"}
 
 
-def _has_resource(schema: Any) -> bool:
-    return isinstance(schema, dict) and (
-        "$id" in schema or any(map(_has_resource, DRAFT202012.subresources_of(schema)))
-    )
+def check_references(definitions: dict[str, JsonSchema]) -> None:
+    """Check that all references in *definitions* lead to one of them.
+
+    Raises:
+        BindingError: One does not.
+    """
+    for name, definition in definitions.items():
+        for reference in (str(each["$ref"]) for each in _objects_in(definition) if "$ref" in each):
+            folder, _, known = reference.rpartition("#/$defs/")
+            if folder or known.partition("/")[0] not in definitions:
+                text = f"the JSON Schema of {name} refers to {reference}, which is not in it"
+                raise BindingError(text, advice="give the field's JSON Schema $defs of its own")
+
+
+def _has_resource(rule: JsonSchema) -> bool:
+    return any("$id" in each for each in _objects_in(rule))
+
+
+def _objects_in(schema: Any) -> Iterator[JsonSchema]:
+    """*schema* and every schema in it, without booleans."""
+    if isinstance(schema, dict):
+        yield schema
+        for inner in DRAFT202012.subresources_of(schema):
+            yield from _objects_in(inner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from marshmallow import Schema
 
 from histio.kinds.assertions import assertions_of, or_null
 from histio.kinds.base import BaseSchema, locate_errors
-from histio.kinds.definitions import lift_definitions
+from histio.kinds.definitions import check_references, lift_definitions
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.identify import identity_fields
 from histio.kinds.json_schema_lines import define_receipt_line, define_stream
@@ -38,7 +38,7 @@ EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example
 
 def published_file() -> Path:
     """The file of the published schema, in the installed package or in the checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).absolute().parents[1]
     places = (package / _FILE, package.parent / "schemas" / _FILE)
     return next(path for path in places if path.exists())
 
@@ -65,7 +65,7 @@ def derive(
         version: The version of the format.
 
     Raises:
-        BindingError: The JSON form of a field is not known.
+        BindingError: The JSON form of a field is not known, or refers to what is not in the JSON Schema.
     """
     every = (*catalog, *schema_classes)
     definitions: dict[str, JsonSchema] = {cls.opts.kind: {} for cls in every}  # reserve these names
@@ -85,6 +85,7 @@ def derive(
     definitions["receipt_line"] = define_receipt_line(identities, definitions, version)
     kinds, rows = ([cls.opts.kind for cls in classes] for classes in (schema_classes, catalog))
     definitions |= define_stream(kinds, rows, exported_at, version)
+    check_references(definitions)
     return {
         "$schema": DRAFT,
         "$id": identifier,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from marshmallow import fields
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import histio
-from histio import History
+from histio import BindingError, History
 from histio.kinds.definitions import lift_definitions
 from tests.support.bakery import number
 
@@ -42,6 +43,10 @@ NODE = {
     "additionalProperties": False,
 }
 DEFINITIONS = {"header": NODE, "slug": {"type": "string", "maxLength": 3}}
+PARTS = {
+    "slug": DEFINITIONS["slug"],
+    "children": {"type": "array", "items": {"$ref": "#/$defs/header/anyOf/1"}},
+}
 RULES = {
     "as pydantic writes it": {"$defs": DEFINITIONS, "$ref": "#/$defs/header"},
     "with members beside the reference": {
@@ -51,6 +56,13 @@ RULES = {
     },
     "with a URI": {"$id": "https://example.com/tree", "$ref": "tree#/$defs/header", "$defs": DEFINITIONS},
     "with an anchor": {"$defs": DEFINITIONS | {"header": {"$anchor": "node"} | NODE}, "$ref": "#node"},
+    "with a path into a definition": {
+        "$ref": "#/$defs/header/anyOf/1",
+        "$defs": {
+            "header": {"anyOf": [False, NODE | {"properties": PARTS}]},
+            "slug": {"not": {"maxLength": 2}},
+        },
+    },
     "as its own root": {
         "$id": "urn:example:tree",
         **NODE,
@@ -112,6 +124,20 @@ def test_null_is_allowed_where_the_field_allows_it(rule):
     validator = Draft202012Validator(history_of(rule, allow_none=True).json_schema())
     assert validator.is_valid(plans(None, *VALID))
     assert {validator.is_valid(plans(None, each)) for each in INVALID} == {False}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["#/$defs/nothing", "#/nothing", "#", "#anchor", "other.json", "https://example.com/#/$defs/plan"],
+)
+def test_a_reference_to_what_is_not_there_is_an_error_of_the_binding(reference):
+    with pytest.raises(BindingError, match=rf"plan.* refers to .*{re.escape(reference)}, which is not in it"):
+        history_of({"type": "array", "items": {"$ref": reference}})
+
+
+def test_a_rule_may_refer_to_definitions_of_the_format():
+    schema = Draft202012Validator(history_of({"$ref": "#/$defs/uuid"}).json_schema())
+    assert [schema.is_valid(plans(tree)) for tree in (number(1), "1")] == [True, False]
 
 
 def test_runs_with_such_a_field_come_in_and_go_out_again(sqlite_of):

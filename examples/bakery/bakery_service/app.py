@@ -40,7 +40,7 @@ class Bakery:
     limits: Limits
 
 
-# The description, in docs/service.md:
+# Described in docs/service.md:
 class Service(FastAPI):
     """Describes itself by OpenAPI, with the schemas of the history's format as components."""
 
@@ -50,9 +50,6 @@ class Service(FastAPI):
         of_histio = self.state.bakery.history.json_schema(openapi=True)["components"]["schemas"]
         document["components"]["schemas"] |= of_histio
         return document
-
-
-# So far in docs/service.md.
 
 
 def create_app(

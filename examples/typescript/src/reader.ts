@@ -81,19 +81,23 @@ export class HistoryStream implements AsyncIterable<Item> {
       if (trailer !== undefined) throw new CorruptError("comes after the trailer, which is the last line", number);
       if (isSealed && line.at(-1) !== LINE_FEED) throw new TruncatedError("the stream ends within this line", number);
       const value = parseLine(line, number);
-      if (!isSealed && hasOnlyTrailer(value)) continue;
-      const members = asStreamLine(value, number);
+      const [start, ...others] = value instanceof Object ? Object.keys(value) : [];
+      if (isSealed && begun !== undefined && start === "header") {
+        throw new CorruptError("a second header: streams that were put one after the other are no stream", number);
+      }
+      // A trailer may be left over from a sealed stream that was edited.
+      if (!isSealed && begun !== undefined && start === "trailer" && others.length === 0) continue;
+      const members = asStreamLine(value, number, isSealed && begun !== undefined && start === "trailer");
       if (begun === undefined) {
         this.header = headerOf(members, isSealed);
         begun = { header: line, seal: new Seal(this.header) };
       } else if ("header" in members) {
-        const why = "a second header: streams that were put one after the other are no stream";
-        throw isSealed ? new CorruptError(why, number) : new FormatError(why, number);
+        throw new FormatError("a second header", number);
       } else if ("trailer" in members) {
         trailer = members.trailer;
       } else {
         const item = itemOf(members, number);
-        begun.seal.add(item, line, number, Object.keys(members)[0]);
+        begun.seal.add(item, line, number, start);
         yield item;
       }
     }
@@ -112,11 +116,6 @@ function saysUnsealed(line: Buffer): boolean {
   } catch {
     return false;
   }
-}
-
-/** A trailer that was left over when a sealed stream was edited. */
-function hasOnlyTrailer(value: unknown): boolean {
-  return value instanceof Object && Object.keys(value).join() === "trailer";
 }
 
 function headerOf(line: StreamLine, isSealed: boolean): Header {

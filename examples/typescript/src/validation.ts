@@ -38,15 +38,16 @@ export function parseStreamLine(line: Uint8Array, number: number): StreamLine {
 /**
  * A line of a stream, from its value.
  *
- * @throws {CorruptError} It is no trailer, but begins as one.
- * @throws {FormatError} It is no header and no run.
+ * @param isTrailer Whether it begins as the trailer of a sealed stream.
+ * @throws {CorruptError} It is not the trailer as which it begins.
+ * @throws {FormatError} It is no header, run or trailer.
  */
-export function asStreamLine(value: unknown, number: number): StreamLine {
+export function asStreamLine(value: unknown, number: number, isTrailer = false): StreamLine {
   if (isStreamLine(value)) return value;
   // ajv tells why the line is none of what it may be. Of interest is why it is not what it begins as.
   const [member] = value instanceof Object ? Object.keys(value) : [];
   const { pointer, text } = explained(isStreamLine, `/${member}`);
-  if (member === "trailer") throw new CorruptError(`${pointer}: ${text}`, number);
+  if (isTrailer) throw new CorruptError(`${pointer}: ${text}`, number);
   throw new FormatError(text, number, pointer);
 }
 
