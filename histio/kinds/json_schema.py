@@ -38,7 +38,7 @@ EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example
 
 def published_file() -> Path:
     """The file of the published schema, in the installed package or in the checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).absolute().parents[1]
     places = (package / _FILE, package.parent / "schemas" / _FILE)
     return next(path for path in places if path.exists())
 

@@ -27,13 +27,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from histio import AutoRunSchema, History
 from histio.kinds.json_schema import published
 from tests.support.corpus import CASES, INVALID, VALID
-from tests.support.shop import OrderSchema, order, orders
+from tests.support.shop import OrderSchema, line, order, orders
 
 pytestmark = pytest.mark.thorough
 
 CHECKOUT = Path(__file__).parents[2]
 TYPESCRIPT = CHECKOUT / "examples" / "typescript"
 QUICKTYPE = CHECKOUT / "tests" / "generators"
+VALIDATORS = CHECKOUT / "tests" / "validators"
 
 
 class WithoutJsonSchema(OrderSchema):
@@ -117,8 +118,8 @@ def need_npm(folder: Path, command: str) -> str:
     return need(folder / "node_modules" / ".bin" / command, f"get Node 20 and run `npm ci --prefix {name}`")
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    ran = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False)
+def run(*command: str | Path, cwd: Path, text: str = "") -> str:
+    ran = subprocess.run(command, cwd=cwd, input=text, capture_output=True, encoding="utf-8", check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
@@ -134,6 +135,33 @@ def folder(tmp_path_factory) -> Path:
 
 def names_of(definitions: Iterable[str]) -> set[str]:
     return {name.replace("_", " ").title().replace(" ", "") for name in definitions}
+
+
+# The shapes stay valid, and mean the same.
+
+
+@pytest.mark.parametrize(
+    ("schema", "valid", "invalid"),
+    [
+        ("things", [THINGS], [THINGS | {"oven": 1}]),
+        (
+            "host",
+            [orders(order(lines=[line(), line(2, product=None, tag="old")]))],
+            [
+                orders(order(lines=[line(product=None)])),  # none of a choice
+                orders(order(lines=[line(tag="old")])),  # two of it
+                {"version": "1.0"},  # no list
+            ],
+        ),
+    ],
+    ids=["things", "host"],
+)
+def test_a_strict_validator_takes_the_schemas_of_hosts(folder, schema, valid, invalid):
+    """ajv refuses schemas that are unclear, such as keywords without a type."""
+    need_npm(VALIDATORS, "jsonschema")
+    tool = (need("node", "get Node 20"), VALIDATORS / "explain.mjs", f"{schema}.json")
+    verdicts = json.loads(run(*tool, cwd=folder, text=json.dumps(list(map(json.dumps, valid + invalid)))))
+    assert [each["valid"] for each in verdicts] == [True] * len(valid) + [False] * len(invalid)
 
 
 # TypeScript, by json-schema-to-typescript.
