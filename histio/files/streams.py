@@ -289,7 +289,7 @@ class Stream:
                     yield unreadable(f"The line is not JSON: {error}.")
                 return
             members = decoded if isinstance(decoded, dict) else {}
-            kind = next((name for name in self._names if name in members), None)
+            kind = next((name for name in members if name in self._names), None)
             if members.keys() == {"trailer"}:
                 pass  # left over from a stream that was sealed before it was edited
             elif kind is not None:

@@ -24,10 +24,13 @@ VALID = [case for case in STREAMS if case["valid"]]
 INVALID = [case for case in STREAMS if not case["valid"]]
 DIGESTS = ("sha256", "header_sha256", "catalog_sha256")
 
-OF_A_RECORD = {"invalid/run-without-a-member.jsonl", "invalid/run-is-null.jsonl"}
+OF_A_RECORD = {f"invalid/run-{what}.jsonl" for what in ("without-a-member", "is-null", "with-a-version")}
 """Only what checks records finds these."""
 
-OF_A_ROW = {"invalid/row-after-a-run.jsonl", "invalid/not-sealed-row-after-a-run.jsonl"}
+OF_A_ROW = {
+    *["invalid/row-after-a-run.jsonl", "invalid/not-sealed-row-after-a-run.jsonl"],
+    *["invalid/catalog-row-not-json.jsonl", "invalid/run-beside-a-row.jsonl"],
+}
 """Only what reads catalogs finds these."""
 
 
