@@ -80,7 +80,8 @@ export class HistoryStream implements AsyncIterable<Item> {
       if (begun === undefined) isSealed = !(this.#unsealed && saysUnsealed(line));
       if (trailer !== undefined) throw new CorruptError("comes after the trailer, which is the last line", number);
       if (isSealed && line.at(-1) !== LINE_FEED) throw new TruncatedError("the stream ends within this line", number);
-      const value = parseLine(line, number);
+      const value = isSealed && begun !== undefined ? parseSealed(line, number) : parseLine(line, number);
+      if (begun === undefined) checkVersion(value);
       const [start, ...others] = value instanceof Object ? Object.keys(value) : [];
       if (isSealed && begun !== undefined && start === "header") {
         throw new CorruptError("a second header: streams that were put one after the other are no stream", number);
@@ -116,6 +117,24 @@ function saysUnsealed(line: Buffer): boolean {
   } catch {
     return false;
   }
+}
+
+/** The value of a line after the header. A trailer that is not JSON is a trailer, of which nothing is right. */
+function parseSealed(line: Buffer, number: number): unknown {
+  try {
+    return parseLine(line, number);
+  } catch (error) {
+    const [, name] = /^[ \t\r]*\{[ \t\r]*"(header|trailer)"/.exec(line.toString("latin1")) ?? [];
+    if (name === undefined) throw error;
+    throw new CorruptError(`a ${name}, but ${(error as Error).message}`, number);
+  }
+}
+
+/** Another version may have members that this one does not know: it is refused by its name. */
+function checkVersion(line: unknown): void {
+  const header = (line as { header?: { version?: unknown } } | null)?.header;
+  if (!(header instanceof Object) || Array.isArray(header) || header.version === "1.0") return;
+  throw new FormatError('must be "1.0"', 1, "/header/version");
 }
 
 function headerOf(line: StreamLine, isSealed: boolean): Header {
