@@ -166,6 +166,11 @@ func (s *Stream) value(line object) error {
 	}
 	into := reflect.New(types[s.Line.Kind])
 	if err := decode(value, into.Interface()); err != nil {
+		var faults Faults
+		errors.As(err, &faults)
+		for i := range faults { // from here on, pointers are into the line
+			faults[i].Pointer = "/" + s.Line.Kind + faults[i].Pointer
+		}
 		return err
 	}
 	s.Line.Value = into.Interface()
