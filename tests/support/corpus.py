@@ -61,8 +61,9 @@ INVALID = [case for case in CASES if not case.valid]
 
 def has_lone_surrogate(text: str) -> bool:
     """Whether JSON *text* has an escape for half of a surrogate pair."""
+    members = json.loads(text, object_pairs_hook=list)  # also those that come twice
     try:
-        json.dumps(json.loads(text), ensure_ascii=False).encode()
+        json.dumps(members, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True
     return False
