@@ -112,7 +112,10 @@ $(VENV)/extras: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 # Groups can be installed by pip 25.1 or newer; Python may bring an older one.
-$(VENV)/group-%: $(VENV)/extras
+$(VENV)/pip: | $(VENV)/bin/python
 	$(PIP) 'pip>=25.1'
+	touch $@
+
+$(VENV)/group-%: $(VENV)/extras | $(VENV)/pip
 	$(PIP) --group $*
 	touch $@

@@ -214,6 +214,7 @@ class AsyncHistory:
         catalog: ExportedCatalog | None = None,
         exported_at: dt.datetime | None = None,
         follows: str | None = None,
+        follows_header: str | None = None,
         differs_from: FilePath | None = None,
         format: str | None = None,  # noqa: A002 - the word for it
         overwrite: bool = False,
@@ -244,9 +245,12 @@ class AsyncHistory:
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the file states; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
+            follows_header: The ``header_sha256`` of that export, for the header too. It tells exports without
+                runs apart, which have the same ``sha256``.
             differs_from: The file of an earlier export. Runs that it has in the same form are left out, so
                 that the new file has whatever has come or changed since. The header of the new stream names
-                it, unless *follows* is given. Runs that were removed are not found.
+                it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs that were
+                removed are not found.
             format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
                 stream.
             overwrite: Whether to replace an existing file.
@@ -276,6 +280,7 @@ class AsyncHistory:
             catalog=catalog,
             exported_at=exported_at,
             follows=follows,
+            follows_header=follows_header,
             differs_from=differs_from,
             format=format,
             overwrite=overwrite,
@@ -409,6 +414,7 @@ class AsyncHistory:
         allow_truncated: bool = False,
         commit_every: int | None = None,
         follows: str | None = None,
+        follows_header: str | None = None,
         sealed: bool = False,
         max_bytes: int = MAX_BYTES,
         max_line_bytes: int = MAX_LINE_BYTES,
@@ -455,6 +461,8 @@ class AsyncHistory:
                 the same call continues the import. None: one transaction.
             follows: The predecessor that the stream's header must name; of several files, the header of the
                 one that is read first. None: any, or none.
+            follows_header: The ``header_sha256`` of the predecessor that the same header must name. None: any
+                or none.
             sealed: Whether to refuse what has no seal that shows that it is complete: documents, and streams
                 whose header has ``"sealed": false``. It excludes *allow_truncated*.
             max_bytes: The maximum size of each uncompressed file; larger files are not imported.
@@ -495,6 +503,7 @@ class AsyncHistory:
             allow_truncated=allow_truncated,
             commit_every=commit_every,
             follows=follows,
+            follows_header=follows_header,
             sealed=sealed,
             max_bytes=max_bytes,
             max_line_bytes=max_line_bytes,

@@ -388,6 +388,8 @@ class ExportReport:
         unchanged: The number of runs left out because the file of ``differs_from`` has them in the same form.
         catalog: The number of catalog rows of each kind; empty: the export has no catalog.
         catalog_sha256: The digest of the catalog rows, as in the trailer of a stream; None: there are none.
+        header_sha256: The digest of the header, as in the trailer of a stream. It tells exports without runs
+            apart. None: the file is a document.
     """
 
     exported: int
@@ -404,6 +406,7 @@ class ExportReport:
     unchanged: int = 0
     catalog: Mapping[str, int] = field(default_factory=dict)
     catalog_sha256: str | None = None
+    header_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists, strings and numbers, ready for JSON."""

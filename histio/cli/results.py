@@ -205,3 +205,5 @@ def print_export(report: histio.ExportReport, file: str, *, hint: str = "", as_j
     print_line(f"Digest of the runs (sha256): {report.sha256}", err=err)
     if report.catalog_sha256 is not None:
         print_line(f"Digest of the catalog (sha256): {report.catalog_sha256}", err=err)
+    if report.header_sha256 is not None and not report.exported:  # all exports without runs have one sha256
+        print_line(f"Digest of the header (sha256): {report.header_sha256}", err=err)

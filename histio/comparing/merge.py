@@ -17,6 +17,7 @@ from histio.files import (
     MAX_LINE_BYTES,
     FilePath,
     Limits,
+    Predecessor,
     build_export_report,
     choose_format,
     format_header_time,
@@ -24,6 +25,7 @@ from histio.files import (
     target,
     write_runs,
 )
+from histio.files.chain import find_predecessor
 from histio.history import History
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind
@@ -39,6 +41,7 @@ def merge(
     history: History | None = None,
     exported_at: dt.datetime | None = None,
     follows: str | None = None,
+    follows_header: str | None = None,
     format: str | None = None,  # noqa: A002 - the word for it
     overwrite: bool = False,
     sealed: bool = False,
@@ -64,6 +67,8 @@ def merge(
         exported_at: The time of the export in the new file; aware. None: the latest of the files, or now.
         follows: The ``sha256`` of the file that this one continues, for the stream's header. None: the file
             that the first of *paths* follows; if that is one of *paths*, the one that it follows, and so on.
+        follows_header: The ``header_sha256`` of that file, for the header too. It tells files without runs
+            apart, which have the same ``sha256``.
         format: The format, such as ``jsonl.zst``. None: the one that the ending of *out* names, or a stream.
         overwrite: Whether to replace an existing file.
         sealed: Whether to refuse documents, and streams whose header has ``"sealed": false``.
@@ -82,8 +87,8 @@ def merge(
     files = _list_files(paths)
     limits = Limits(max_bytes, max_line_bytes, max_depth)
     form = choose_format(out, format)
-    if follows is not None and form.name == "json":
-        raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
+    predecessor = Predecessor(follows, follows_header)
+    predecessor.check(form.name)
     export_time = None if exported_at is None else format_header_time(exported_at)
     history = history or History()
     bound, kinds = history.bound, history.bound.all_kinds
@@ -99,7 +104,7 @@ def merge(
             at,
             [kind.name for kind in written if not kind.is_catalog],
             catalog=[kind.name for kind in written if kind.is_catalog],
-            follows=follows or _find_predecessor(ordered),
+            follows=_find_first_predecessor(ordered) if follows is None else predecessor,
         )
         problems: list[Problem] = []
         placed = ((kinds[position.kind], record) for position, record in ordered.runs())
@@ -142,12 +147,11 @@ def _find_latest(files: OrderedFiles) -> str | None:
     return field.to_wire(max(map(field.from_wire, times))) if times else None
 
 
-def _find_predecessor(files: OrderedFiles) -> str | None:
-    """The digest that the first file follows, or that those before it among the *files* follow."""
-    followed: dict[str, str | None] = {}
-    for part in files.parts:
-        followed.setdefault(part.seal.sha256, part.file.header.get("follows"))
-    found: str | None = files.parts[0].file.header.get("follows")
-    while found in followed:
-        found = followed.pop(found)
+def _find_first_predecessor(files: OrderedFiles) -> Predecessor:
+    """What the first file follows, or what those before it among the *files* follow."""
+    found = find_predecessor(files.parts[0].file.header)
+    left = list(files.parts)
+    while part := next((part for part in left if found in part.names), None):
+        left.remove(part)
+        found = find_predecessor(part.file.header)
     return found

@@ -18,9 +18,10 @@ from histio.comparing.positions import Locator, Position
 from histio.comparing.sorter import BATCH, Positioned, RunSorter
 from histio.errors import DocumentError
 from histio.files import FilePath, Limits, Source, check_damage, reading
+from histio.files.chain import Predecessor, names_of
 from histio.files.raw_runs import RawRun, UnreadableLine
 from histio.files.reading import Reading
-from histio.files.streams import Seal
+from histio.files.streams import Seal, Stream
 from histio.files.writing import lines
 from histio.importing.run import Run
 from histio.kinds.table import Kind
@@ -47,6 +48,14 @@ class Part:
     seal: Seal
     first: int = 0
     in_order: bool = True
+
+    @property
+    def names(self) -> set[Predecessor]:
+        """How the headers of other files can name it, after it was read."""
+        names = names_of(self.seal.sha256, None)
+        if isinstance(self.file, Stream):  # its lines may be written in another way than those of an export
+            names |= names_of(self.file.sha256, self.file.header_sha256)
+        return names
 
 
 class OrderedFiles:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from histio.bound import Bound
-from histio.files import FilePath, Source, fail_if_damaged, reading
+from histio.files import FilePath, Predecessor, Source, fail_if_damaged, reading
+from histio.files.chain import NO_PREDECESSOR
 from histio.files.raw_runs import RawRun
 from histio.files.scratch import Scratch
-from histio.files.streams import Stream
+from histio.files.streams import Seal, Stream
 
 _TABLE = "CREATE TABLE run (digest BLOB PRIMARY KEY) WITHOUT ROWID;"
 
@@ -18,13 +19,13 @@ class EarlierRuns(Scratch):
     """The runs of an earlier export, known by the digests of their texts, on disk if there are many.
 
     Attributes:
-        sha256: The digest of the export; None: it is a document, which has none.
+        predecessor: The export, as a header names it; if it is a document, it cannot be named.
         found: The number of runs that `select_others` has found among them.
     """
 
     def __init__(self) -> None:
         super().__init__(_TABLE)
-        self.sha256: str | None = None
+        self.predecessor = NO_PREDECESSOR
         self.found = 0
 
     def read(self, path: FilePath, bound: Bound) -> None:
@@ -40,7 +41,9 @@ class EarlierRuns(Scratch):
                 if isinstance(item, RawRun) and item.text is not None
             )
             self._database.executemany("INSERT OR IGNORE INTO run VALUES (?)", digests)
-            self.sha256 = file.sha256 if isinstance(file, Stream) else None
+            if isinstance(file, Stream):
+                has_runs = file.sha256 != Seal().sha256
+                self.predecessor = Predecessor(file.sha256, None if has_runs else file.header_sha256)
 
     def select_others(self, kind: str, texts: Sequence[str]) -> list[str]:
         """Those of the *texts* of runs of *kind* that are not among the earlier ones."""

@@ -18,6 +18,7 @@ from histio.exporting.selection import Filters, Selection
 from histio.exporting.tally import ExportTally, OnUnreadable
 from histio.files import (
     FilePath,
+    Predecessor,
     build_export_report,
     choose_format,
     format_header_time,
@@ -67,7 +68,7 @@ def export_file(
     *,
     catalog: ExportedCatalog | None,
     exported_at: dt.datetime | None,
-    follows: str | None,
+    follows: Predecessor,
     differs_from: FilePath | None,
     format: str | None,  # noqa: A002 - the word for it
     overwrite: bool,
@@ -78,8 +79,7 @@ def export_file(
 ) -> ExportReport:
     """Write the selected runs to *path*; see `History.export_file`."""
     form = choose_format(path, format)
-    if follows is not None and form.name == "json":
-        raise ValueError("follows: only the header of a stream can name a predecessor, a document cannot")
+    follows.check(form.name)
     if catalog is not None:
         check_choice(bound, catalog)
     tally = ExportTally(exact=exact, on_unreadable=on_unreadable)
@@ -94,7 +94,7 @@ def export_file(
             format_header_time(exported_at),
             [kind.name for kind in selection],
             catalog=[kind.name for kind in rows],
-            follows=follows or earlier.sha256,
+            follows=earlier.predecessor if follows.sha256 is None else follows,
         )
         with (
             target(path, compression=form.compression, overwrite=overwrite) as file,

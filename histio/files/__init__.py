@@ -1,5 +1,6 @@
 """Read and write files of history: documents and streams, compressed or not."""
 
+from histio.files.chain import Predecessor
 from histio.files.limits import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, Limits, check_positive
 from histio.files.local import local_path
 from histio.files.reading import check_damage, check_follows, fail_if_damaged, reading
@@ -15,6 +16,7 @@ __all__ = [
     "MAX_LINE_BYTES",
     "FilePath",
     "Limits",
+    "Predecessor",
     "Source",
     "build_export_report",
     "check_damage",

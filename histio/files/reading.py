@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from histio.errors import DocumentError
+from histio.files.chain import Predecessor
 from histio.files.documents import Document
 from histio.files.leftovers import first_member
 from histio.files.limits import Limits
@@ -95,10 +96,8 @@ def fail_if_damaged(items: Iterable[RawItem], file: Reading) -> Iterator[RawItem
     check_damage(file)
 
 
-def check_follows(file: Reading, sha256: str | None) -> None:
-    """Raise DocumentError unless *file* follows the export with this *sha256*; None: do not check."""
-    named = file.header.get("follows")
-    if sha256 is not None and named != sha256:
-        states = "names no predecessor" if named is None else f"follows {named}"
-        problem = Problem("error", "schema", f"The file {states}, not {sha256}.", "/header/follows", line=1)
-        raise DocumentError((problem,))
+def check_follows(file: Reading, predecessor: Predecessor) -> None:
+    """Raise DocumentError unless *file* continues the *predecessor*, by all digests that it has."""
+    problems = predecessor.differences(file.header)
+    if problems:
+        raise DocumentError(tuple(problems))

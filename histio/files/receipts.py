@@ -29,6 +29,7 @@ _DEEPER = 3
 """How many levels deeper a record is nested in a receipt than in a stream's line."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_HEADER = {"version", "kinds", "database"}
 _MEMBERS = {
     "created": {"kind", "identity", "sha256"},
     "updated": {"kind", "identity", "sha256", "before"},
@@ -131,17 +132,20 @@ def _end_of_lines(file: BinaryIO) -> int:
 def _read_header(file: BinaryIO) -> dict[str, Any]:
     line = file.readline(_LONGEST_HEADER)
     try:
-        header: dict[str, Any] = json.loads(line)["receipt"] if line.endswith(b"\n") else {}
-        is_known = isinstance(header["version"], str) and all(map(_is_text, header["kinds"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        [(name, header)] = json.loads(line).items() if line.endswith(b"\n") else [("", {})]
+        is_known = name == "receipt" and header.keys() == _HEADER and _is_header(**header)
+    except (ValueError, TypeError, AttributeError, RecursionError):
         is_known = False
     if not is_known:
         raise _error("The file is not a receipt of imports.", 1)
-    return header
+    return header  # type: ignore[no-any-return]
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _is_header(version: object, kinds: object, database: object) -> bool:
+    """Whether the first line of a receipt may have these members."""
+    is_digest = database is None or (isinstance(database, str) and _SHA256.fullmatch(database) is not None)
+    is_list = isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)
+    return isinstance(version, str) and is_list and is_digest
 
 
 class ReceiptReader:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from histio.errors import DocumentError
+from histio.files.chain import NO_PREDECESSOR, Predecessor, find_predecessor, names_of
 from histio.files.decoding import NotJsonError, decode
 from histio.files.limits import Limits
 from histio.files.raw_runs import RawItem, RawRun
@@ -33,18 +34,18 @@ class Part:
         name: Its name, which no other one has; None: there are no others.
         source: Its bytes.
         file: Its content.
-        sha256: The digest that its trailer states; None: it is not known.
+        names: How the headers of others can name it; empty: its digests are not known.
     """
 
     name: str | None
     source: Source
     file: Reading
-    sha256: str | None = None
+    names: Collection[Predecessor] = ()
 
     @property
-    def follows(self) -> str | None:
-        """The digest of its predecessor; None: its header names none."""
-        return self.file.header.get("follows")
+    def follows(self) -> Predecessor:
+        """The predecessor that its header names."""
+        return find_predecessor(self.file.header)
 
 
 class Files:
@@ -144,7 +145,7 @@ def open_files(
     limits: Limits,
     *,
     sealed: bool = False,
-    follows: str | None = None,
+    follows: Predecessor = NO_PREDECESSOR,
     allow_truncated: bool = False,
 ) -> Iterator[Files]:
     """Open one file or several, and put those in order that follow each other.
@@ -155,7 +156,7 @@ def open_files(
         kinds: The kinds to read, in order.
         limits: The limits for each file and its runs.
         sealed: Whether to refuse documents, and streams without a seal.
-        follows: The predecessor that the header of the first file must name; None: any, or none.
+        follows: The predecessor that the header of the first file must name.
         allow_truncated: Whether to read on after a file that is truncated or corrupt.
 
     Raises:
@@ -235,36 +236,36 @@ def _put_in_order(parts: list[Part], gate: Gate) -> list[Part]:
     Raises:
         ValueError: They follow each other in a circle.
     """
-    if not any(part.follows for part in parts):
+    if not any(part.follows.sha256 for part in parts):
         return parts
     for part in parts:
-        part.sha256 = _stated_digest(part, gate)
+        part.names = _names(part, gate)
     if _is_in_order(parts):
         return parts
     ordered: list[Part] = []
-    left, digests = list(parts), Counter(part.sha256 for part in parts)
+    left, names = list(parts), Counter(name for part in parts for name in part.names)
     while left:
-        ready = (part for part in left if part.follows in (None, part.sha256) or not digests[part.follows])
+        ready = (part for part in left if part.follows in part.names or not names[part.follows])
         first = next(ready, None)
         if first is None:
             raise ValueError(
-                f"the files follow each other in a circle: {_find_circle(left)}; "
-                "files without runs look the same, so pass them in their order"
+                f"the files follow each other in a circle: {_find_circle(left)}; files without runs look "
+                "the same, so pass them in their order, or name them by follows_header too"
             )
         left.remove(first)
-        digests[first.sha256] -= 1
+        names.subtract(first.names)
         ordered.append(first)
     return ordered
 
 
 def _is_in_order(parts: Sequence[Part]) -> bool:
     """Whether each of *parts* comes after one that it follows, if there is one."""
-    known = {part.sha256 for part in parts}
-    seen: set[str | None] = {None}
+    known = {name for part in parts for name in part.names}
+    seen: set[Predecessor] = set()
     for part in parts:
-        if part.follows in known and part.follows not in seen and part.follows != part.sha256:
+        if part.follows in known - seen and part.follows not in part.names:
             return False
-        seen.add(part.sha256)
+        seen.update(part.names)
     return True
 
 
@@ -272,17 +273,17 @@ def _find_circle(parts: Sequence[Part]) -> str:
     """The names of *parts* that follow each other in a circle; each of them follows another one."""
     circle = [parts[0]]
     while circle.count(circle[-1]) == 1:
-        circle.append(next(other for other in parts if other.sha256 == circle[-1].follows))
+        circle.append(next(other for other in parts if circle[-1].follows in other.names))
     return ", ".join(str(part.name) for part in circle[circle.index(circle[-1]) + 1 :])
 
 
-def _stated_digest(part: Part, gate: Gate) -> str | None:
-    """The digest in the trailer of a stream, which is verified when its runs are read.
+def _names(part: Part, gate: Gate) -> Collection[Predecessor]:
+    """How headers can name a stream, by the digests in its trailer, which are verified later.
 
-    None: it is not a sealed stream, or has no valid trailer at its end.
+    Empty: it is not a sealed stream, or has no valid trailer at its end.
     """
     if not (isinstance(part.file, Stream) and part.file.is_sealed):
-        return None
+        return ()
     before = last = b""
     try:
         reader = part.source.open(again=True)
@@ -290,7 +291,9 @@ def _stated_digest(part: Part, gate: Gate) -> str | None:
             before, last = last, piece
         members = decode((before + last).splitlines()[-1].decode(), Limits().max_depth)
     except (DamageError, NotJsonError, UnicodeDecodeError):
-        return None
+        return ()
     finally:
         part.source.release()
-    return None if gate.check_trailer(members, 1) else members["trailer"]["sha256"]
+    if gate.check_trailer(members, 1):
+        return ()
+    return names_of(members["trailer"]["sha256"], members["trailer"]["header_sha256"])

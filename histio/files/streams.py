@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from histio.errors import DocumentError
+from histio.files.chain import NO_PREDECESSOR, Predecessor
 from histio.files.decoding import (
     NotJsonError,
     decode,
@@ -48,10 +49,12 @@ class Seal:
 
     Attributes:
         counts: Catalog rows and runs by kind.
+        header_sha256: The digest of the header, which its writer sets; None: there is no header.
     """
 
     def __init__(self, catalog: Collection[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
+        self.header_sha256: str | None = None
         self._catalog_kinds = catalog  # empty after the catalog
         self._catalog = hashlib.sha256()
         self._runs = self._current = hashlib.sha256()
@@ -87,28 +90,20 @@ def stream_header(
     kinds: list[str],
     *,
     catalog: Sequence[str] = (),
-    follows: str | None = None,
+    follows: Predecessor = NO_PREDECESSOR,
 ) -> dict[str, Any]:
-    """The header of a stream.
-
-    Raises:
-        ValueError: *follows* is not a SHA-256.
-    """
+    """The header of a stream."""
     header: dict[str, Any] = {"version": version, "exported_at": exported_at, "kinds": kinds}
-    if follows is not None:
-        if not re.fullmatch("[0-9a-f]{64}", str(follows)):
-            digits = "64 lower-case hexadecimal digits"
-            raise ValueError(f"follows: a sha256 has {digits}, unlike {quote(follows)}")
-        header["follows"] = follows
+    header |= follows.members()
     return {**header, "catalog": list(catalog)} if catalog else header
 
 
-def trailer(seal: Seal, header: bytes) -> dict[str, Any]:
-    """The trailer of a stream with this *seal* and *header* line."""
+def trailer(seal: Seal) -> dict[str, Any]:
+    """The trailer of a stream with this *seal*."""
     return {
         "counts": dict(seal.counts),
         "sha256": seal.sha256,
-        "header_sha256": hashlib.sha256(header).hexdigest(),
+        "header_sha256": seal.header_sha256,
         **({} if seal.catalog_sha256 is None else {"catalog_sha256": seal.catalog_sha256}),
     }
 

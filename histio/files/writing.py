@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Literal
 
@@ -48,14 +49,16 @@ class _StreamWriter:
 
     def __init__(self, file: BinaryIO, header: Mapping[str, Any], _collections: Mapping[str, str]) -> None:
         self._file = file
-        self._header = lines("header", [encode(header)])
-        file.write(self._header)
+        line = lines("header", [encode(header)])
+        self._header_sha256 = hashlib.sha256(line).hexdigest()
+        file.write(line)
 
     def add(self, _kind: str, _texts: Sequence[str], whole: bytes) -> None:
         self._file.write(whole)
 
     def finish(self, seal: Seal) -> None:
-        self._file.write(lines("trailer", [encode(trailer(seal, self._header))]))
+        seal.header_sha256 = self._header_sha256
+        self._file.write(lines("trailer", [encode(trailer(seal))]))
 
 
 class _DocumentWriter:
@@ -109,7 +112,7 @@ def write_runs(
         runs: In the order of *collections*.
 
     Returns:
-        The seal of the file; documents do not store it.
+        The seal of the file; documents do not store it, and have no header.
     """
     seal = Seal(header.get("catalog", ()))
     writer = _WRITERS[form](file, header, collections)
@@ -140,6 +143,7 @@ def build_export_report(header: Mapping[str, Any], seal: Seal, stored: int, **ot
         sha256=seal.sha256,
         catalog={name: seal.counts[name] for name in header.get("catalog", ())},
         catalog_sha256=seal.catalog_sha256,
+        header_sha256=seal.header_sha256,
         exported_at=header["exported_at"],
         version=header["version"],
         **others,

@@ -16,6 +16,7 @@ from histio.errors import DocumentError
 from histio.files import (
     FilePath,
     Limits,
+    Predecessor,
     is_same_file,
     list_files,
     open_rejects,
@@ -84,7 +85,7 @@ def import_file(
     rejects: FilePath | None,
     allow_truncated: bool,
     commit_every: int | None,
-    follows: str | None,
+    follows: Predecessor,
     sealed: bool,
     limits: Limits,
     progress: Report | None,

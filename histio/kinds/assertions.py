@@ -38,7 +38,8 @@ def assertions_of(field: Any) -> JsonSchema:
     """
     declared = field.metadata.get("json_schema")
     if declared is not None:
-        rule = dict(declared)
+        # Its references lead to its own definitions, wherever the rule is.
+        rule: JsonSchema = {"$id": "urn:histio:rule", **declared} if "$defs" in declared else {**declared}
     elif isinstance(field, WireField):
         rule = field.assertions()
     elif isinstance(field, fields.List):

@@ -190,7 +190,7 @@ def _find_used(rule: Any, definitions: JsonSchema) -> set[str]:
         part = left.pop()
         if isinstance(part, dict):
             left += part.values()
-            name = str(part.get("$ref", "")).removeprefix("#/$defs/")
+            name = str(part.get("$ref", "")).removeprefix("#/$defs/").partition("/")[0]
             if name in definitions and name not in used:
                 used.add(name)
                 left.append(definitions[name])
@@ -216,7 +216,8 @@ def _reads_alike(rule: Any, definitions: JsonSchema, *within: str) -> bool:
     """
     if "$ref" in rule:
         name = rule["$ref"].removeprefix("#/$defs/")
-        return name not in within and _reads_alike(definitions[name], definitions, *within, name)
+        is_whole = name in definitions  # a host may refer to a part of a definition
+        return is_whole and name not in within and _reads_alike(definitions[name], definitions, *within, name)
     if "properties" in rule:
         inner = list(rule["properties"].values())
     else:

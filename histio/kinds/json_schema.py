@@ -15,6 +15,7 @@ from marshmallow import Schema
 
 from histio.kinds.assertions import assertions_of, or_null
 from histio.kinds.base import BaseSchema, locate_errors
+from histio.kinds.definitions import check_references, lift_definitions
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.identify import identity_fields
 from histio.kinds.json_schema_lines import define_receipt_line, define_stream
@@ -35,13 +36,17 @@ _EDITORS: JsonSchema = describe({"type": "string"}, "Where editors find this sch
 EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example="2025-12-09T12:00:00Z")
 
 
+def published_file() -> Path:
+    """The file of the published schema, in the installed package or in the checkout."""
+    package = Path(__file__).absolute().parents[1]
+    places = (package / _FILE, package.parent / "schemas" / _FILE)
+    return next(path for path in places if path.exists())
+
+
 @functools.cache
 def published() -> JsonSchema:
-    """The published schema, from the installed package or the checkout."""
-    package = Path(__file__).parents[1]
-    places = (package / _FILE, package.parent / "schemas" / _FILE)
-    text = next(path.read_text("utf-8") for path in places if path.exists())
-    return json.loads(text)  # type: ignore[no-any-return]
+    """The published schema."""
+    return json.loads(published_file().read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 def derive(
@@ -60,7 +65,7 @@ def derive(
         version: The version of the format.
 
     Raises:
-        BindingError: The JSON form of a field is not known.
+        BindingError: The JSON form of a field is not known, or refers to what is not in the JSON Schema.
     """
     every = (*catalog, *schema_classes)
     definitions: dict[str, JsonSchema] = {cls.opts.kind: {} for cls in every}  # reserve these names
@@ -80,6 +85,7 @@ def derive(
     definitions["receipt_line"] = define_receipt_line(identities, definitions, version)
     kinds, rows = ([cls.opts.kind for cls in classes] for classes in (schema_classes, catalog))
     definitions |= define_stream(kinds, rows, exported_at, version)
+    check_references(definitions)
     return {
         "$schema": DRAFT,
         "$id": identifier,
@@ -107,7 +113,8 @@ def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> Js
         nested = nested_in(field)
         if nested is None:
             with locate_errors(schema, member):
-                properties[member] = _member(field, definitions)
+                own = _member(field, definitions)
+                properties[member] = lift_definitions(own, name=f"{name}.{member}", definitions=definitions)
             continue
         inner = _record(nested.schema, definitions, _name(nested.schema))
         entry = _define(definitions, _name(nested.schema), f"{name}_{member}", inner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from histio.kinds.json_schema_parts import (
     DIGEST,
@@ -88,12 +88,13 @@ def define_stream(
 
 def _define(name: str, description: str, members: JsonSchema, required: Sequence[str]) -> JsonSchema:
     rule = {"description": description, **closed_object(members, required)}
-    return entitle(name, describe(rule, "", _examples_of(members)))
+    return entitle(name, describe(rule, "", _example_of(members, required)))
 
 
-def _examples_of(members: JsonSchema) -> JsonSchema:
-    """An object with the examples of *members*; those without one are left out."""
-    return {name: rule["examples"][0] for name, rule in members.items() if rule.get("examples")}
+def _example_of(members: JsonSchema, required: Iterable[str]) -> JsonSchema | None:
+    """An object with the examples of *members*, as far as there are any; None: a *required* one has none."""
+    examples = {name: rule["examples"][0] for name, rule in members.items() if rule.get("examples")}
+    return examples if examples.keys() >= set(required) else None
 
 
 def _line(name: str, **beside: JsonSchema) -> JsonSchema:
@@ -141,7 +142,7 @@ def define_receipt_line(
         "updated": ("A run or row that an import has updated.", {**run, "before": before}),
     }
     lines = [
-        closed_object({name: describe(closed_object(own, own), description, _examples_of(own))}, [name])
+        closed_object({name: describe(closed_object(own, own), description, _example_of(own, own))}, [name])
         for name, (description, own) in members.items()
     ]
     described = "One line of the receipt of imports: its header, or what was done to one run or row."

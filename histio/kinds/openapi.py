@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import quote, unquote, urldefrag, urljoin
-
-from histio.pointer import pointer
+from histio.kinds.definitions import move_definitions
 from histio.wire import JsonSchema
 
 ROOT = "History"
 """The name of the component that validates documents."""
-
-_COMPONENTS = "#/components/schemas"
-
-# The keywords whose values are a schema, a list of schemas, or schemas by name. What other keywords hold are
-# values, such as examples, which may have members of the same names.
-_ONE = {
-    "additionalProperties",
-    "contains",
-    "contentSchema",
-    "else",
-    "if",
-    "items",
-    "not",
-    "propertyNames",
-    "then",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-}
-_SEVERAL = {"allOf", "anyOf", "oneOf", "prefixItems"}
-_BY_NAME = {"dependentSchemas", "patternProperties", "properties"}
-_DEFINITIONS = {"$defs", "definitions"}
-_REFERENCES = {"$dynamicRef", "$ref"}
-_ANCHORS = {"$anchor", "$dynamicAnchor"}
-_OF_RESOURCES = {"$id", "$schema"}
 
 
 def to_openapi(schema: JsonSchema) -> JsonSchema:
     """An OpenAPI 3.1 document without paths, which accepts and rejects what *schema* does.
 
     The component ``History`` is the root of *schema*. The other components have the names of its definitions;
-    a name that OpenAPI does not allow, or that is taken, gets another one.
+    a name that OpenAPI does not allow, or that is taken, becomes another one.
     """
     return {
         "openapi": "3.1.0",
@@ -54,102 +24,5 @@ def to_openapi(schema: JsonSchema) -> JsonSchema:
         },
         "servers": [{"url": "/"}],  # the default; linters want it to be said
         "paths": {},
-        "components": {"schemas": _Components(schema).schemas},
+        "components": {"schemas": move_definitions(schema, name=ROOT, folder="#/components/schemas")},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Location:
-    """Where a schema is.
-
-    Attributes:
-        place: The pointer to its new place.
-        base: The URI to which its references are relative.
-        uris: What references to it can resolve to; a part of nested resources has a URI in each.
-    """
-
-    place: str
-    base: str = ""
-    uris: tuple[str, ...] = ("#",)
-
-    def resource(self, identifier: str) -> _Location:
-        """The same location, of a schema with this ``$id``."""
-        base = _resolve(self.base, identifier).rstrip("#")
-        return replace(self, base=base, uris=(*self.uris, f"{base}#"))
-
-    def inner(self, *steps: str | int) -> _Location:
-        """The location of a part of the schema."""
-        path = pointer(*steps)
-        return _Location(self.place + path, self.base, tuple(uri + path for uri in self.uris))
-
-
-class _Components:
-    """Moves definitions out of a schema, and lets references lead to their new places.
-
-    Attributes:
-        schemas: The schemas, by name.
-    """
-
-    def __init__(self, schema: JsonSchema) -> None:
-        self.schemas: dict[str, Any] = {}
-        self._places: dict[str, str] = {}  # by URI
-        self._references: list[tuple[JsonSchema, str]] = []  # schemas, and the URIs that they refer to
-        self._add(ROOT, schema, _Location(""))
-        for rule, uri in self._references:
-            rule["$ref"] = self._find(uri)
-
-    def _add(self, name: str, schema: Any, at: _Location) -> None:
-        """Add *schema* as a component, and all definitions in it."""
-        allowed = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-        names = itertools.chain((allowed,), (f"{allowed}_{n}" for n in itertools.count(2)))
-        free = next(each for each in names if each not in self.schemas)
-        self.schemas[free] = {}  # reserve the name, and its place before those of inner definitions
-        self.schemas[free] = self._move(schema, replace(at, place=f"{_COMPONENTS}/{free}"))
-
-    def _move(self, schema: Any, at: _Location) -> Any:
-        """A copy of *schema*, an object or a boolean, without its definitions, which become components."""
-        if not isinstance(schema, dict):
-            self._places |= dict.fromkeys(at.uris, at.place)
-            return schema
-        at = at.resource(schema["$id"]) if "$id" in schema else at
-        anchors = [f"{at.base}#{schema[name]}" for name in _ANCHORS & schema.keys()]
-        self._places |= dict.fromkeys((*at.uris, *anchors), at.place)
-        moved: JsonSchema = {}
-        for keyword, value in schema.items():
-            if keyword in _REFERENCES:
-                moved["$ref"] = value
-                self._references.append((moved, _resolve(at.base, value)))
-            elif keyword in _DEFINITIONS:
-                for name, inner in value.items():
-                    self._add(name, inner, at.inner(keyword, name))
-            elif keyword not in _OF_RESOURCES | _ANCHORS:
-                moved[keyword] = self._move_value(keyword, value, at)
-        if "array" in moved.get("type", ()) and not {"items", "unevaluatedItems"} & moved.keys():
-            moved["items"] = {}  # the same to validators, and linters want it to be said
-        return moved
-
-    def _move_value(self, keyword: str, value: Any, at: _Location) -> Any:
-        """A copy of the *value* of a *keyword* of a schema; *at*: where the schema is."""
-        if keyword in _ONE:
-            return self._move(value, at.inner(keyword))
-        if keyword in _SEVERAL:
-            return [self._move(inner, at.inner(keyword, index)) for index, inner in enumerate(value)]
-        if keyword in _BY_NAME:
-            return {name: self._move(inner, at.inner(keyword, name)) for name, inner in value.items()}
-        return value
-
-    def _find(self, uri: str) -> str:
-        """The reference to what *uri* names; to another document, *uri* itself."""
-        known, rest = unquote(uri), ""
-        while known not in self._places and "/" in known:  # what is named is within a value
-            known, _, step = known.rpartition("/")
-            rest = f"/{step}{rest}"
-        place = self._places.get(known)
-        return uri if place is None else quote(place + rest, safe="#/~!$&'()*+,;=:@?")
-
-
-def _resolve(base: str, reference: str) -> str:
-    """The URI of a *reference* in a resource with the URI *base*; it always has a fragment."""
-    # urljoin does not join fragments to a URN.
-    uri, fragment = urldefrag(base + reference if reference.startswith("#") else urljoin(base, reference))
-    return f"{uri}#{fragment}"

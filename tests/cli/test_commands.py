@@ -699,6 +699,21 @@ def test_an_audit_tells_its_rules_and_what_breaks_them(home, run, given):
 
 
 @pytest.mark.slow
+def test_exports_without_runs_are_told_apart_by_their_headers(home, run):
+    printed = run(f"export first.jsonl --since 2999-01-01 {BAKERY}")[1]
+    empty, header = re.findall(r"^Digest of the (?:runs|header) \(sha256\): (\w+)$", printed, re.MULTILINE)
+    names = f"--follows {empty} --follows-header {header}"
+    assert run(f"export second.jsonl {names} {BAKERY}")[0] == 0
+    assert run(f"merge history.jsonl -o third.jsonl {names}")[0] == 0
+    for file in ("second.jsonl", "third.jsonl"):
+        inspected = run(f"inspect {file}")[1]
+        assert re.search(rf"^follows +{empty}\n  its header +{header}$", inspected, re.MULTILINE)
+        assert run(f"import {file} {names} --dry-run {BRANCH}")[0] == 0
+        code, _, errors = run(f"import {file} --follows-header {empty} {BRANCH}")
+        assert (code, f"follows the header {header}, not {empty}" in errors) == (ExitCode.BAD, True)
+
+
+@pytest.mark.slow
 def test_a_merge_makes_the_export_of_the_whole(home, run):
     for name, span in (("a", "--until 2025-12-02"), ("b", "--since 2025-12-03")):
         assert run(f"export {name}.jsonl {span} {BAKERY}")[0] == 0

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from histio import DocumentError, ExportError, History
+from histio import DocumentError, ExportError, History, inspect_file
 from histio.comparing.diff import diff
 from histio.comparing.merge import merge
 from tests.support import shop
@@ -23,7 +23,7 @@ from tests.support.databases import stocked
 from tests.support.differences import imported, production, stream, whole
 from tests.support.effort import examples
 from tests.support.jobs import TENANT, UPGRADES, JobSchema, jobs
-from tests.support.streams import piped
+from tests.support.streams import line, piped, sealed
 
 MOMENT = dt.datetime(2025, 12, 9, 12, tzinfo=dt.UTC)
 SOME = document(
@@ -274,6 +274,25 @@ def test_a_part_of_a_chain_follows_what_came_before_it(history, tmp_path):
     paths = increments(history, tmp_path)
     merge(paths[1:], tmp_path / "one.jsonl")
     assert header_of(tmp_path / "one.jsonl")["follows"] == lines_of(paths[0])[-1]["trailer"]["sha256"]
+
+
+def test_a_chain_of_files_without_runs_follows_what_its_first_one_follows(history, tmp_path):
+    paths = [tmp_path / f"{number}.jsonl" for number in range(4)]
+    follows = {}
+    for path in paths:
+        report = history.export_file(path, since=dt.date(2999, 1, 1), **follows)
+        follows = {"follows": report.sha256, "follows_header": report.header_sha256}
+    report = merge(paths[:0:-1], tmp_path / "one.jsonl")
+    first, found = (inspect_file(path) for path in (paths[0], tmp_path / "one.jsonl"))
+    assert (found.follows, found.follows_header) == (first.sha256, first.header_sha256)
+    assert report.header_sha256 == found.header_sha256
+
+
+def test_a_stream_that_is_written_in_another_way_is_followed_by_its_own_digest(tmp_path):
+    spaced = sealed(line("production_run", production_run(1)).replace(b'":', b'": '))
+    digest = json.loads(spaced.splitlines()[-1])["trailer"]["sha256"]
+    merge([stream(follows=digest), io.BytesIO(spaced)], tmp_path / "one.jsonl")
+    assert "follows" not in header_of(tmp_path / "one.jsonl")
 
 
 def test_an_increment_of_a_document_is_one_of_its_runs(history, tmp_path):

@@ -24,9 +24,11 @@ import pytest
 from histio.files import MAX_DEPTH
 from histio.files.decoding import decode
 from histio.kinds.json_schema import published
-from tests.support.corpus import CASES, VALID, has_lone_surrogate, has_repeated_name, read_exactly
+from tests.support.bakery import assembly_run, document, production_run, without
+from tests.support.catalogs import STOCK
+from tests.support.corpus import CASES, has_lone_surrogate, has_repeated_name, read_exactly
 from tests.support.effort import examples
-from tests.support.fragments import FRAGMENTS
+from tests.support.fragments import DEFINITIONS, FRAGMENTS, VALID_LINES
 from tests.support.mutants import mutated, to_text
 
 ROOT = Path(__file__).parents[2]
@@ -72,13 +74,26 @@ def in_draft_7(rule: Any, name: str = "") -> Any:
 DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": "https://example.org/schema"}
 
 
+BASES: list[tuple[str, Any]] = [
+    ("document", document(production_run(1), production_run(2, notes=None), assembly=[assembly_run(3)])),
+    ("document", document(without(production_run(), "created_at", "updated_at", "consumptions"))),
+    ("document", {"version": "1.0", **STOCK}),
+    ("document", {"version": "1.0", **STOCK, "assembly_runs": [assembly_run()]}),
+    ("production_run", production_run()),
+    ("assembly_run", assembly_run()),
+    *(("stream_line", VALID_LINES[name]) for name in ("production run", "rejected run with its problems")),
+    *(("stream_line", VALID_LINES[name]) for name in ("header", "trailer", "catalog row with a reference")),
+    *(("stream_line", VALID_LINES[name]) for name in ("trailer of a stream with a catalog", "header of one kind")),
+    *(("receipt_line", line) for line in DEFINITIONS["receipt_line"][0]),
+]
+"""What is changed. New cases of the corpus do not change it, and so no number in the documentation."""
+
+
 def mutants() -> Iterator[Text]:
-    """JSON texts near valid documents and fragments, always the same ones."""
+    """JSON texts near valid documents and lines, always the same ones."""
     chance = random.Random(2020)
-    bases = [("document", case.document) for case in VALID]
-    bases += [(each.root, json.loads(each.text)) for each in FRAGMENTS if each.valid and each.text[0] == "{"]
     while True:
-        root, tree = chance.choice(bases)
+        root, tree = chance.choice(BASES)
         text = to_text(chance, mutated(chance, tree))
         with suppress(ValueError):  # it is not JSON, not UTF-8, or nested too deeply
             decode(text, MAX_DEPTH)

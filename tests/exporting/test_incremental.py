@@ -1,6 +1,7 @@
 """Exports of what has changed, and what they bring up to date."""
 
 import datetime as dt
+import hashlib
 import json
 
 import pytest
@@ -92,32 +93,71 @@ def test_an_increment_brings_another_database_up_to_date(databases, engine, othe
     assert merged.sha256 == again.sha256
 
 
+ZEROS, ONES = "0" * 64, "1" * 64
+
+
 @pytest.mark.parametrize(
-    ("named", "wanted", "why"),
+    ("named", "wanted", "problems"),
     [
-        (None, "0" * 64, f"names no predecessor, not {'0' * 64}"),
-        ("1" * 64, "0" * 64, f"follows {'1' * 64}, not {'0' * 64}"),
+        ((None, None), (ZEROS, None), {"follows": f"names no predecessor, not {ZEROS}"}),
+        ((ONES, None), (ZEROS, None), {"follows": f"follows {ONES}, not {ZEROS}"}),
+        ((ONES, None), (ONES, ZEROS), {"follows_header": f"names no predecessor by its header, not {ZEROS}"}),
+        ((ONES, ONES), (ONES, ZEROS), {"follows_header": f"follows the header {ONES}, not {ZEROS}"}),
+        ((ONES, ONES), (None, ZEROS), {"follows_header": f"follows the header {ONES}, not {ZEROS}"}),
+        (
+            (ONES, ONES),
+            (ZEROS, ZEROS),
+            {"follows": f"follows {ONES}, not {ZEROS}", "follows_header": f"the header {ONES}, not {ZEROS}"},
+        ),
     ],
 )
-def test_an_import_may_insist_on_the_predecessor(sqlite, tmp_path, named, wanted, why):
+def test_an_import_may_insist_on_the_predecessor(sqlite, tmp_path, named, wanted, problems):
     history = History(sqlite)
-    history.export_file(tmp_path / "runs.jsonl", follows=named)
-    assert history.import_file(tmp_path / "runs.jsonl", follows=named).imported == 0
-    with pytest.raises(DocumentError, match=why) as caught:
-        history.import_file(tmp_path / "runs.jsonl", follows=wanted)
-    assert caught.value.problems[0].pointer == "/header/follows"
+    named, wanted = (
+        {"follows": sha256, "follows_header": header_sha256} for sha256, header_sha256 in (named, wanted)
+    )
+    history.export_file(tmp_path / "runs.jsonl", **named)
+    assert history.import_file(tmp_path / "runs.jsonl", **named).imported == 0
+    assert history.import_file(tmp_path / "runs.jsonl", follows=named["follows"]).imported == 0
+    with pytest.raises(DocumentError) as caught:
+        history.import_file(tmp_path / "runs.jsonl", **wanted)
+    assert [each.pointer for each in caught.value.problems] == [f"/header/{name}" for name in problems]
+    for problem, why in zip(caught.value.problems, problems.values(), strict=True):
+        assert why in problem.message
 
 
-def test_the_header_names_the_predecessor_and_documents_cannot(sqlite, tmp_path):
-    history = History(sqlite)
-    history.export_file(tmp_path / "runs.jsonl", follows="a" * 64)
-    header = json.loads((tmp_path / "runs.jsonl").read_text().splitlines()[0])["header"]
-    assert header["follows"] == "a" * 64
-    with pytest.raises(ValueError, match="only the header of a stream can name a predecessor"):
-        history.export_file(tmp_path / "runs.json", follows="a" * 64)
-    with pytest.raises(ValueError, match="64 lower-case hexadecimal digits"):
-        history.export_file(tmp_path / "other.jsonl", follows="A" * 64)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs.jsonl"]
+@pytest.mark.parametrize(
+    ("name", "options", "why"),
+    [
+        ("x.json", {"follows": ONES}, "^follows: only the header of a stream can name a predecessor"),
+        ("x.json", {"follows_header": ONES}, "^follows_header: only the header of a stream can name"),
+        ("x.jsonl", {"follows": "A" * 64}, "^follows: a sha256 has 64 lower-case hexadecimal digits"),
+        ("x.jsonl", {"follows": ONES, "follows_header": "1"}, "^follows_header: a sha256 has 64 lower-case"),
+        ("x.jsonl", {"follows_header": ONES}, "^follows_header: pass follows too"),
+    ],
+)
+def test_what_no_header_can_name_is_refused(sqlite, tmp_path, name, options, why):
+    with pytest.raises(ValueError, match=why):
+        History(sqlite).export_file(tmp_path / name, **options)
+    with pytest.raises(ValueError, match=why):
+        histio.merge(["-"], tmp_path / name, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_header_names_the_predecessor(sqlite, tmp_path):
+    named = {"follows": ONES, "follows_header": ZEROS}
+    report = History(sqlite).export_file(tmp_path / "runs.jsonl", exported_at=MOMENT, **named)
+    first = (tmp_path / "runs.jsonl").read_bytes().splitlines(keepends=True)[0]
+    header = json.loads(first)["header"]
+    assert header == {
+        "version": "1.0",
+        "exported_at": NEW,
+        "kinds": ["production_run", "assembly_run"],
+        **named,
+    }
+    found = histio.inspect_file(tmp_path / "runs.jsonl")
+    assert found.header_sha256 == report.header_sha256 == hashlib.sha256(first).hexdigest()
+    assert (found.follows, found.follows_header) == (ONES, ZEROS)
 
 
 class _Created(ProductionConsumptionSchema):
@@ -195,6 +235,31 @@ def test_an_increment_follows_the_export_that_it_differs_from(history, tmp_path)
     given = {"differs_from": tmp_path / "first.jsonl", "follows": "f" * 64}
     history.export_file(tmp_path / "other.jsonl", **given)
     assert json.loads((tmp_path / "other.jsonl").read_text().splitlines()[0])["header"]["follows"] == "f" * 64
+
+
+def test_an_increment_names_the_header_of_an_earlier_export_without_runs(sqlite, tmp_path):
+    history = History(sqlite)
+    paths = [tmp_path / f"{number}.jsonl" for number in range(3)]
+    first = history.export_file(paths[0])
+    second = history.export_file(paths[1], differs_from=paths[0])
+    history.export_file(paths[2], differs_from=paths[1])
+    assert (first.sha256, first.header_sha256 == second.header_sha256) == (second.sha256, False)
+    assert [histio.inspect_file(path).follows_header for path in paths] == [
+        None,
+        first.header_sha256,
+        second.header_sha256,
+    ]
+    history.import_file(paths[2], follows=second.sha256, follows_header=second.header_sha256)
+    with pytest.raises(DocumentError, match=f"the header {second.header_sha256}, not {first.header_sha256}"):
+        history.import_file(paths[2], follows=first.sha256, follows_header=first.header_sha256)
+
+
+def test_an_increment_of_an_earlier_export_with_runs_does_not_name_its_header(sqlite, tmp_path):
+    history = History(sqlite)
+    history.import_document(document(production_run(1)))
+    history.export_file(tmp_path / "first.jsonl")
+    history.export_file(tmp_path / "later.jsonl", differs_from=tmp_path / "first.jsonl")
+    assert histio.inspect_file(tmp_path / "later.jsonl").follows_header is None
 
 
 def test_runs_of_another_kind_or_filter_count_alone(history, tmp_path):

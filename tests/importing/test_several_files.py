@@ -15,6 +15,8 @@ import zstandard
 from sqlalchemy.orm import Session
 
 from histio import Counts, DocumentError, History
+from histio.files import Limits
+from histio.files.several import open_files
 from histio.models import AssemblyRun, Recipe
 from tests.support import shop
 from tests.support.bakery import assembly_run, document, number, production_run
@@ -48,9 +50,15 @@ def digest(data):
     return json.loads(data.splitlines()[-1])["trailer"]["sha256"]
 
 
-def following(data, *lines):
+def following(data, *lines, by_header=False):
     """A stream of *lines* that follows the one in *data*."""
-    return sealed(*lines, header=line("header", {"version": "1.0", "follows": digest(data)}))
+    names = {"follows": digest(data)} | ({"follows_header": header_digest(data)} if by_header else {})
+    return sealed(*lines, header=line("header", {"version": "1.0", **names}))
+
+
+def header_digest(data):
+    """The header_sha256 that the trailer of a stream states."""
+    return json.loads(data.splitlines()[-1])["trailer"]["header_sha256"]
 
 
 def order_of(report):
@@ -527,6 +535,22 @@ def test_files_without_runs_which_all_have_one_digest_are_sorted_if_that_is_clea
         ValueError, match=r"in a circle: .*; files without runs look the same, so pass them in"
     ):
         History(sqlite).import_file(names[::-1])
+
+
+def test_files_without_runs_whose_headers_are_named_are_sorted(sqlite, put):
+    [one], [two] = (runs(n, recipe_slug="gone") for n in (1, 2))
+    whole = sealed(one)
+    files = [whole, following(whole)]
+    for _ in range(2):
+        files.append(following(files[-1], by_header=True))
+    files.append(following(files[-1], two, by_header=True))
+    names = put(**dict(zip("abcde", files, strict=True)))
+    bound = History(sqlite).bound
+    for given in itertools.permutations(names):
+        report = History(sqlite).import_file(given, dry_run=True)
+        assert order_of(report) == ["a", "e"]
+        with open_files(given, bound.gate, bound.all_kinds, Limits()) as opened:
+            assert opened.names == names
 
 
 def test_a_good_order_is_kept_although_a_later_file_has_the_digest_too(sqlite, put):

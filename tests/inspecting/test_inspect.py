@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import tracemalloc
@@ -97,11 +98,15 @@ def test_a_file_in_any_form_tells_what_is_in_it(form):
 
 
 def test_a_file_tells_what_it_says_of_itself():
-    header = {"version": "1.0", "exported_at": "2025-12-09T12:00:00Z", "follows": "0" * 64}
+    names = {"follows": "0" * 64, "follows_header": "1" * 64}
+    header = {"version": "1.0", "exported_at": "2025-12-09T12:00:00Z", **names}
     runs = run_lines(WHOLE)
     stream, document_ = inspected(sealed(*runs, header=line("header", header))), inspected(text_of(WHOLE))
     assert (stream.form, stream.sealed, stream.follows) == ("stream", True, "0" * 64)
     assert (document_.form, document_.sealed, document_.follows) == ("document", False, None)
+    digest = hashlib.sha256(line("header", header)).hexdigest()
+    assert (stream.follows_header, stream.header_sha256) == ("1" * 64, digest)
+    assert (document_.follows_header, document_.header_sha256) == (None, None)
     assert stream.exported_at == document_.exported_at == "2025-12-09T12:00:00Z"
     bare = inspected(unsealed())
     assert (bare.form, bare.sealed, bare.exported_at, bare.kinds, bare.most_used) == (

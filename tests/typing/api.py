@@ -92,6 +92,8 @@ def records(history: histio.History) -> None:
     assert_type(history.import_document(document), histio.ImportReport)
     assert_type(history.check(document), list[histio.Problem])
     assert_type(histio.import_production_history(document), histio.ImportSummary)
+    document["$schema"] = "./history-1.0.schema.json"
+    assert_type(history.json_schema(openapi=True), dict[str, Any])
     runs[0]["recipe"] = "scones"  # type: ignore[typeddict-unknown-key]
 
 

@@ -1,4 +1,4 @@
-"""The service: a branch's history to download and upload, as a stream or a document, and its JSON Schema."""
+"""The service: a branch's history to download and upload, as a stream or a document, and its description."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import histio
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -21,10 +21,10 @@ from starlette.requests import ClientDisconnect
 
 from bakery_service.database import engine_of
 from bakery_service.history import history_of, of_branch
+from bakery_service.media import DOWNLOAD, MEDIA_TYPES, UPLOAD, Form
 from bakery_service.models import Base
 from bakery_service.transfer import Download, Limits, Spool, receive
 
-MEDIA_TYPES = {"json": "application/json", "jsonl": "application/jsonl"}
 SOON = {"Retry-After": "5"}
 
 log = logging.getLogger("bakery")
@@ -38,6 +38,18 @@ class Bakery:
     engine: AsyncEngine
     history: histio.AsyncHistory
     limits: Limits
+
+
+# Described in docs/service.md:
+class Service(FastAPI):
+    """Describes itself by OpenAPI, with the schemas of the history's format as components."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document["security"] = []  # anyone who can connect may do everything
+        of_histio = self.state.bakery.history.json_schema(openapi=True)["components"]["schemas"]
+        document["components"]["schemas"] |= of_histio
+        return document
 
 
 def create_app(
@@ -55,7 +67,7 @@ def create_app(
         yield
         await engine.dispose()
 
-    app = FastAPI(title="Bakery", lifespan=lifespan)
+    app = Service(title="Bakery", servers=[{"url": "/"}], lifespan=lifespan)
     app.state.bakery = Bakery(branch, engine, history_of(branch, engine), limits)
     app.include_router(router)
     app.add_exception_handler(histio.DocumentError, bad_document)
@@ -77,7 +89,6 @@ def _moment(text: str) -> dt.date:
 
 TheBakery = Annotated[Bakery, Depends(_bakery)]
 Moment = Annotated[dt.date | dt.datetime, BeforeValidator(_moment)]
-Form = Literal["json", "jsonl"]
 
 router = APIRouter()
 
@@ -95,7 +106,7 @@ async def schema(bakery: TheBakery) -> Response:
     return JSONResponse(bakery.history.json_schema(), media_type="application/schema+json")
 
 
-@router.get("/history.{form}", response_class=Download)
+@router.get("/history.{form}", status_code=200, response_class=Download, responses=DOWNLOAD)
 async def download(
     bakery: TheBakery,
     form: Form,
@@ -119,7 +130,7 @@ async def download(
 
 
 # In docs/service.md:
-@router.post("/history.{form}")
+@router.post("/history.{form}", openapi_extra=UPLOAD)
 async def upload(
     bakery: TheBakery,
     request: Request,
@@ -135,7 +146,7 @@ async def upload(
     With *create_catalog*, recipes and pastries that the branch lacks are created. With *dry_run*, only say
     what would happen. A stream has to be sealed, unless *sealed* is false.
     """
-    options = {"atomic": not partial, "dry_run": dry_run, "sealed": sealed and form == "jsonl"}
+    options = {"atomic": not partial, "dry_run": dry_run, "sealed": sealed and form != "json"}
     options["catalog"] = "create" if create_catalog else "ignore"
     with await receive(request, bakery.limits) as spool:
         try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import histio
@@ -30,6 +33,7 @@ Serve = Callable[..., Awaitable[httpx.AsyncClient]]
 BRANCH = "Oven Lane"
 COUNTED = "counted"
 FIRST = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
+LINTERS = Path(__file__).parents[3] / "tests" / "openapi"
 UNSEALED = "/history.jsonl?sealed=false"
 HEADER = json.dumps({"header": {"version": VERSION, "sealed": False}})
 
@@ -149,6 +153,18 @@ async def serve() -> AsyncIterator[Serve]:
         yield start
 
 
+@pytest.fixture
+def redocly(monkeypatch) -> Path:
+    """A linter, which asks nobody on the network."""
+    command = LINTERS / "node_modules" / ".bin" / "redocly"
+    if not command.exists():
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up("redocly is not installed: get Node 20 or newer and run `npm ci --prefix tests/openapi`")
+    monkeypatch.setenv("REDOCLY_TELEMETRY", "off")
+    monkeypatch.setenv("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
+    return command
+
+
 async def test_what_is_downloaded_here_and_uploaded_there_is_downloaded_there_alike(new_database, serve):
     here, there = baked(new_database()), new_database()
     downloaded = await (await serve(here)).get("/history.jsonl")
@@ -174,6 +190,52 @@ async def test_the_schema_that_is_served_validates_documents_and_lines(new_datab
     a_line = Draft202012Validator({"$ref": "#/$defs/stream_line", "$defs": schema["$defs"]})
     for line in (await client.get("/history.jsonl")).iter_lines():
         a_line.validate(json.loads(line))
+
+
+DOWNLOADS = {
+    "json": ("application/vnd.histio+json", b"{"),
+    "jsonl": ("application/vnd.histio.stream+jsonl", b'{"header"'),
+    "jsonl.gz": ("application/gzip", b"\x1f\x8b"),
+    "jsonl.zst": ("application/zstd", b"\x28\xb5\x2f\xfd"),
+}
+
+
+async def test_the_ending_says_what_is_downloaded_and_an_upload_may_have_any_media_type_for_it(
+    new_database, serve
+):
+    client, engine = await serve(baked(new_database())), new_database()
+    other = await serve(engine)
+    described = (await client.get("/openapi.json")).json()["paths"]["/history.{form}"]
+    accepted = described["post"]["requestBody"]["content"]
+    assert described["get"]["responses"]["200"]["content"].keys() == {each for each, _ in DOWNLOADS.values()}
+    for form, (media_type, beginning) in DOWNLOADS.items():
+        downloaded = await client.get(f"/history.{form}")
+        assert downloaded.headers["content-type"] == media_type
+        assert downloaded.content.startswith(beginning)
+        for each in accepted:
+            headers = {"Content-Type": each}
+            uploaded = await other.post(f"/history.{form}", content=downloaded.content, headers=headers)
+            assert uploaded.status_code == 200
+    assert count(engine) == 3
+
+
+async def test_the_components_of_openapi_describe_what_is_downloaded(new_database, serve):
+    client = await serve(baked(new_database()))
+    described = (await client.get("/openapi.json")).json()
+    schemas = Draft202012Validator(described | {"$ref": "#/components/schemas/History"})
+    schemas.validate((await client.get("/history.json?with_catalog=true")).json())
+    a_line = Draft202012Validator(described | {"$ref": "#/components/schemas/stream_line"})
+    for line in (await client.get("/history.jsonl?with_catalog=true")).iter_lines():
+        a_line.validate(json.loads(line))
+    assert not schemas.is_valid({"version": VERSION, "production_runs": [run(num_batches="two")]})
+
+
+def test_a_linter_of_openapi_finds_no_errors(tmp_path, redocly):
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(create_app(f"sqlite+aiosqlite:///{tmp_path}/bakery.db", BRANCH).openapi()))
+    command = [redocly, "lint", file, "--format=summary"]
+    ran = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize(

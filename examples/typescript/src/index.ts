@@ -2,6 +2,7 @@ export { CorruptError, FormatError, HistoryError, TruncatedError } from "./error
 export type * from "./format.js";
 export type { Source } from "./lines.js";
 export { HistoryStream, readStream, verifyStream, type ReadOptions } from "./reader.js";
+export { readReceipt } from "./receipt.js";
 export {
   CATALOG_KINDS,
   instant,
@@ -14,5 +15,5 @@ export {
   type Kind,
   type Run,
 } from "./runs.js";
-export { parseDocument, parseStreamLine } from "./validation.js";
+export { parseDocument, parseReceiptLine, parseStreamLine } from "./validation.js";
 export { writeStream, type WriteOptions } from "./writer.js";

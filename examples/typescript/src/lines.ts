@@ -38,7 +38,8 @@ export async function* readLines(source: Source, maxLineBytes: number): AsyncGen
   } catch (error) {
     throw damage(error, number) ?? error;
   }
-  if (length > 0) yield Buffer.concat(begun);
+  const last = number === 1 ? withoutMark(Buffer.concat(begun)) : Buffer.concat(begun);
+  if (last.length > 0) yield last;
 }
 
 function withoutMark(line: Buffer): Buffer {

@@ -3,13 +3,18 @@ import type { Header, StreamLine, Trailer } from "./format.js";
 import { readLines, type Source } from "./lines.js";
 import { CATALOG_KINDS, KINDS, type Item } from "./runs.js";
 import { Seal } from "./seal.js";
-import { parseStreamLine } from "./validation.js";
+import { asStreamLine, parseLine } from "./validation.js";
 
 const LINE_FEED = 0x0a;
 
 export interface ReadOptions {
   /** A longer line is refused. The default is 128 MiB, as in histio. */
   maxLineBytes?: number;
+  /**
+   * Read streams without a seal too, such as rejects. They have no trailer: nothing shows whether all items are there.
+   * The default is false.
+   */
+  unsealed?: boolean;
 }
 
 /**
@@ -45,14 +50,16 @@ export async function verifyStream(source: Source, options: ReadOptions = {}): P
 export class HistoryStream implements AsyncIterable<Item> {
   /** The first line; undefined until it has been read. */
   header: Header | undefined;
-  /** The last line; undefined until all was read and agrees with it. */
+  /** The last line; undefined until all was read and agrees with it, and if the stream is not sealed. */
   trailer: Trailer | undefined;
   readonly #source: Source;
   readonly #maxLineBytes: number;
+  readonly #unsealed: boolean;
 
-  constructor(source: Source, { maxLineBytes = 2 ** 27 }: ReadOptions) {
+  constructor(source: Source, { maxLineBytes = 2 ** 27, unsealed = false }: ReadOptions) {
     this.#source = source;
     this.#maxLineBytes = maxLineBytes;
+    this.#unsealed = unsealed;
   }
 
   /**
@@ -65,41 +72,65 @@ export class HistoryStream implements AsyncIterable<Item> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Item, void, undefined> {
     this.header = this.trailer = undefined;
     let begun: { header: Buffer; seal: Seal } | undefined;
+    let isSealed = true;
     let number = 0;
     let trailer: Trailer | undefined;
     for await (const line of readLines(this.#source, this.#maxLineBytes)) {
       number += 1;
+      if (begun === undefined) isSealed = !(this.#unsealed && saysUnsealed(line));
       if (trailer !== undefined) throw new CorruptError("comes after the trailer, which is the last line", number);
-      if (line.at(-1) !== LINE_FEED) throw new TruncatedError("the stream ends within this line", number);
-      const members = parseStreamLine(line, number);
+      if (isSealed && line.at(-1) !== LINE_FEED) throw new TruncatedError("the stream ends within this line", number);
+      const value = parseLine(line, number);
+      const [start, ...others] = value instanceof Object ? Object.keys(value) : [];
+      if (isSealed && begun !== undefined && start === "header") {
+        throw new CorruptError("a second header: streams that were put one after the other are no stream", number);
+      }
+      // A trailer may be left over from a sealed stream that was edited.
+      if (!isSealed && begun !== undefined && start === "trailer" && others.length === 0) continue;
+      const members = asStreamLine(value, number, isSealed && begun !== undefined && start === "trailer");
       if (begun === undefined) {
-        this.header = sealedHeader(members);
+        this.header = headerOf(members, isSealed);
         begun = { header: line, seal: new Seal(this.header) };
       } else if ("header" in members) {
-        throw new CorruptError("a second header: streams that were put one after the other are no stream", number);
+        throw new FormatError("a second header", number);
       } else if ("trailer" in members) {
         trailer = members.trailer;
       } else {
-        const item = itemOf(members);
-        begun.seal.add(item, line, number, Object.keys(members)[0]);
+        const item = itemOf(members, number);
+        begun.seal.add(item, line, number, start);
         yield item;
       }
     }
     if (begun === undefined) throw new TruncatedError("the file is empty", 1);
+    if (!isSealed) return;
     if (trailer === undefined) throw new TruncatedError("the stream ends here, without its trailer", number);
     compare(trailer, begun.seal.trailer(begun.header), number);
     this.trailer = trailer;
   }
 }
 
-function sealedHeader(line: StreamLine): Header {
+/** Whether the first line, which may be the last one too, says that there is no seal. */
+function saysUnsealed(line: Buffer): boolean {
+  try {
+    return JSON.parse(line.toString()).header.sealed === false;
+  } catch {
+    return false;
+  }
+}
+
+function headerOf(line: StreamLine, isSealed: boolean): Header {
   if (!("header" in line)) throw new FormatError("no header, which is the first line of a stream", 1);
-  if (line.header.sealed === false) throw new FormatError("the stream is not sealed", 1, "/header/sealed");
+  if (isSealed && line.header.sealed === false) throw new FormatError("the stream is not sealed", 1, "/header/sealed");
   return line.header;
 }
 
-/** The schema has seen to it that a line has one member besides its problems. */
-function itemOf(line: StreamLine): Item {
+/**
+ * The row or run of a line, which has one member besides its problems.
+ *
+ * @throws {FormatError} It is the text of a line that an import could not read.
+ */
+function itemOf(line: StreamLine, number: number): Item {
+  if ("unreadable" in line) throw new FormatError("a line that an import could not read, and nobody corrected", number);
   const [kind, record] = Object.entries(line).find(([name]) => name !== "problems")!;
   return { kind, record } as Item;
 }

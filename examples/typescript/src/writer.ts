@@ -12,7 +12,7 @@ import { parseStreamLine } from "./validation.js";
  * Members of the header: by default, the stream is exported now and has all kinds of run; and all kinds of the catalog
  * if it begins with a row of it.
  */
-export type WriteOptions = Pick<Header, "exported_at" | "kinds" | "follows" | "catalog">;
+export type WriteOptions = Pick<Header, "exported_at" | "kinds" | "follows" | "follows_header" | "catalog">;
 
 /**
  * Write the rows of a catalog and runs as a sealed stream, compressed where the path ends in `.gz`.

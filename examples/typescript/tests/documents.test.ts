@@ -28,7 +28,7 @@ for (const { name, file } of cases.filter(({ valid }) => !valid)) {
 
 test("what is wrong is told with its place", () => {
   const document = '{"version": "1.0", "production_runs": [], "assembly_runs": [{"uuid": 1}]}';
-  assert.throws(() => parseDocument(document), { pointer: "/assembly_runs/0", line: undefined });
+  assert.throws(() => parseDocument(document), { pointer: "/assembly_runs/0/finished_good_slug", line: undefined });
   assert.throws(() => parseDocument('{"version": "2.0", "production_runs": []}'), /\/version: must be "1.0"/);
   assert.throws(() => parseDocument('{"version": "1.0"}'), /must have ingredients or .* or assembly_runs$/);
   assert.throws(() => parseDocument("{"), /not JSON/);

@@ -40,9 +40,9 @@ test("a stream without runs is whole", async () => {
 });
 
 test("the header tells when, which kinds, and what came before", async () => {
-  const follows = "0".repeat(64);
-  await writeStream(path, [], { exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], follows });
-  const header = { version: "1.0", exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], follows };
+  const names = { follows: "0".repeat(64), follows_header: "1".repeat(64) };
+  await writeStream(path, [], { exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], ...names });
+  const header = { version: "1.0", exported_at: "2026-01-01T00:00:00Z", kinds: ["assembly_run"], ...names };
   assert.deepEqual(await headerOf(path), header);
 });
 

@@ -39,6 +39,7 @@ from histio.cli.results import print_export
 @click.option("--format", "file_format", metavar="FORMAT", help="Such as jsonl.zst, if FILE has no suffix.")
 @click.option("--force", is_flag=True, help="Replace an existing FILE.")
 @click.option("--follows", metavar="SHA256", help="The digest of the export that this one continues.")
+@click.option("--follows-header", metavar="SHA256", help="The digest of that export's header.")
 @quiet_option
 @json_option
 def export(

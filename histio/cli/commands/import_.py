@@ -42,6 +42,7 @@ from histio.cli.progress import progress_bar
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
+@click.option("--follows-header", metavar="SHA256", help="Fail unless that export's header has this digest.")
 @file_option("--report", "page", help="Write an HTML report about the import to FILE.")
 @click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
 @limit_options

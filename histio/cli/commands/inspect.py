@@ -44,7 +44,9 @@ def _print_inspection(found: histio.Inspection) -> None:
     for name, value in (
         ("exported at", found.exported_at),
         ("follows", found.follows),
+        ("  its header", found.follows_header),
         ("sha256", found.sha256),
+        ("header", found.header_sha256),
         ("catalog", found.catalog_sha256),
     ):
         if value is not None:

@@ -29,6 +29,7 @@ from histio.cli.results import print_export
 )
 @click.option("--force", is_flag=True, help="Replace an existing output file.")
 @click.option("--follows", metavar="SHA256", help="The digest of the export that the output continues.")
+@click.option("--follows-header", metavar="SHA256", help="The digest of that export's header.")
 @sealed_option
 @limit_options
 @json_option
@@ -40,6 +41,7 @@ def merge(
     file_format: str | None,
     force: bool,
     follows: str | None,
+    follows_header: str | None,
     sealed: bool,
     limits: LimitOptions,
     as_json: bool,
@@ -61,6 +63,7 @@ def merge(
             output,
             history=history,
             follows=follows,
+            follows_header=follows_header,
             format=file_format,
             overwrite=force,
             sealed=sealed,

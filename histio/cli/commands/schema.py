@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -10,19 +11,49 @@ from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
 from histio.cli.options import history_option
 
+FILE_MATCH = ["*.histio.json"]
+"""The names of documents that editors recognize; compressed files and streams are not for editors."""
+
 
 @click.command()
 @history_option
-def schema(history_name: str | None) -> int:
+@click.option("--openapi", is_flag=True, help="Print an OpenAPI 3.1 document with the schema as components.")
+@click.option("--editor", is_flag=True, help="Print settings for VS Code, and an entry for SchemaStore.")
+def schema(history_name: str | None, *, openapi: bool, editor: bool) -> int:
     """Print the JSON Schema of documents.
 
     Prints the published schema (draft 2020-12) or, with --history, the schema of your own format. Validators
     in any language accept what histio accepts. To validate a line of a stream, use #/$defs/stream_line.
 
+    With --openapi, each definition is a component of an OpenAPI document, and the schema of documents is the
+    component History.
+
+    With --editor, prints what editors need to complete and check documents named *.histio.json: the member
+    "json.schemas" is for the settings of VS Code, the member "schemastore" is an entry of a SchemaStore
+    catalog. Both name the file of the published schema.
+
     \b
     Examples:
       histio schema > history-1.0.schema.json
+      histio schema --openapi > openapi.json
+      histio schema --editor
     """
+    if openapi and editor:
+        raise click.UsageError("--openapi cannot be combined with --editor.")
+    if editor and history_name is not None:
+        raise click.UsageError(
+            "--editor names the file of the published schema. Write your own schema to a file: "
+            f"histio schema --history {history_name} > history.schema.json"
+        )
     with open_any_history(None, history_name) as history:
-        click.echo(json.dumps(history.json_schema(), indent=2))
+        printed = _for_editors() if editor else history.json_schema(openapi=openapi)
+        click.echo(json.dumps(printed, indent=2))
     return ExitCode.DONE
+
+
+def _for_editors() -> dict[str, Any]:
+    from histio.kinds.json_schema import published, published_file
+
+    match = {"fileMatch": FILE_MATCH, "url": published_file().as_uri()}
+    described = {"name": "histio history", "description": published()["description"]}
+    return {"json.schemas": [match], "schemastore": described | match}

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from histio.kinds.column_types import is_decorated, python_form, underlying
-from histio.kinds.fields.patterns import Pattern
+from histio.kinds.fields.patterns import Pattern, lacks
 from histio.wire import JsonSchema, WireField
 
 _DIGIT = r"A-Za-z0-9+\/"
@@ -62,8 +62,8 @@ class Bytes(WireField):
         if not rest:
             return {**rule, "maxLength": 4 * groups}
         # The longest text needs the padding that goes with the remaining bytes.
-        padded = {"pattern": "==$" if rest == 1 else "=$"}
-        return {**rule, "maxLength": 4 * groups + 4, "anyOf": [{"maxLength": 4 * groups}, padded]}
+        unpadded = {"minLength": 4 * groups + 1, **lacks("==$" if rest == 1 else "=$")}
+        return {**rule, "maxLength": 4 * groups + 4, "not": {"anyOf": [rule["not"], unpadded]}}
 
     def to_wire(self, value: Any) -> str:
         if not isinstance(value, bytes | bytearray | memoryview):
