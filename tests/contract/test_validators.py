@@ -83,7 +83,10 @@ BASES: list[tuple[str, Any]] = [
     ("assembly_run", assembly_run()),
     *(("stream_line", VALID_LINES[name]) for name in ("production run", "rejected run with its problems")),
     *(("stream_line", VALID_LINES[name]) for name in ("header", "trailer", "catalog row with a reference")),
-    *(("stream_line", VALID_LINES[name]) for name in ("trailer of a stream with a catalog", "header of one kind")),
+    *(
+        ("stream_line", VALID_LINES[name])
+        for name in ("trailer of a stream with a catalog", "header of one kind")
+    ),
     *(("receipt_line", line) for line in DEFINITIONS["receipt_line"][0]),
 ]
 """What is changed. New cases of the corpus do not change it, and so no number in the documentation."""
@@ -181,7 +184,7 @@ VALIDATORS = {
     "json_schemer": from_debian(
         "ruby",
         "rb",
-        SHARE / "rubygems-integration/all/specifications",
+        SHARE / "rubygems-integration/all/gems/json_schemer-0.2.18",
         "ruby-json-schemer",
         only_draft_7=True,
     ),
@@ -301,3 +304,15 @@ def test_the_page_says_how_many_texts_there_are():
     page = " ".join((ROOT / "docs" / "format.md").read_text("utf-8").split())
     documents, fragments = PARTS
     assert f"the {documents} documents of the corpus, {fragments} fragments and {MUTANTS:,} mutants" in page
+
+
+def test_the_table_has_the_installed_versions_of_the_packages_of_npm():
+    lock = json.loads((PROGRAMS / "package-lock.json").read_text("utf-8"))["packages"]
+    page = (ROOT / "docs" / "format.md").read_text("utf-8")
+    shown = dict(re.findall(r"^\| \[(.*?)\]\(.*?\) \| ([0-9.]+) \|", page, re.MULTILINE))
+    names = [
+        name.removeprefix("node_modules/") for name in lock if name.removeprefix("node_modules/") in TABLE
+    ]
+    assert [
+        name for name in names if not lock[f"node_modules/{name}"]["version"].startswith(shown[name] + ".")
+    ] == []
