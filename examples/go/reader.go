@@ -76,7 +76,7 @@ func (s *Stream) Next() bool {
 			if err != nil {
 				s.err = fmt.Errorf("%w: %v", ErrCorrupt, err)
 			}
-		case name != "trailer":
+		case name != "trailer" || len(line) != 1: // without a seal, a trailer alone is ignored
 			s.count(s.lines.Bytes(), name, line)
 			if s.Line.Err = err; err == nil {
 				s.Line.Err = s.value(line)

@@ -314,7 +314,6 @@ def test_a_rule_means_the_same_in_rust():
 
 
 @pytest.mark.slow
-@pytest.mark.cells(len(ENGINES))
 @pytest.mark.parametrize("language", ENGINES)
 def test_a_rule_means_the_same_in_another_language(language, tmp_path):
     found = list(find_differences(ENGINES[language].find(tmp_path)))

@@ -9,7 +9,7 @@ import random
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import orm
 from sqlalchemy.orm import Session
@@ -114,9 +114,7 @@ FILTERS = st.sampled_from(
 
 @pytest.mark.slow
 def test_the_used_rows_are_those_that_a_search_finds_and_fill_an_empty_database(database, dialect):
-    @settings(
-        max_examples=examples(20 if dialect == "sqlite" else 8), suppress_health_check=[HealthCheck.too_slow]
-    )
+    @settings(max_examples=examples(20 if dialect == "sqlite" else 8))
     @given(
         make=st.integers().map(random.Random),
         size=st.integers(1, 5),

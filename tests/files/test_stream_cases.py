@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -75,6 +76,15 @@ def test_the_index_names_every_file_and_nothing_else():
     ]
     assert Counter(stored) == Counter(case["file"] for case in INDEX["cases"])
     assert [file for file in CASES if file.startswith("valid/") != CASES[file]["valid"]] == []
+
+
+def test_the_index_says_of_which_format_and_release_it_is_and_how_it_may_be_used():
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {name: INDEX[name] for name in ("format", "version", "license")} == {
+        "format": WITHOUT_DATABASE.version,
+        "version": project["version"],
+        "license": project["license"],
+    }
 
 
 def test_the_verdict_is_the_code_of_the_first_problem():

@@ -66,10 +66,11 @@ def test_every_rejected_run_is_kept_once_as_it_came_with_all_its_problems(histor
     assert len(lines) == report.rejected
 
 
-def test_rejects_keep_to_the_published_schema_as_far_as_they_have_the_right_form(history, path):
+def test_rejects_keep_to_the_published_schema(history, path):
     history.import_file(io.BytesIO(unsealed(b"nonsense\n", STALE, CAKE)), rejects=path)
-    header, unreadable, *others = map(json.loads, path.read_bytes().splitlines())
-    assert list(map(OF_LINES.is_valid, (header, unreadable, *others))) == [True, False, True, True]
+    lines = list(map(json.loads, path.read_bytes().splitlines()))
+    assert "unreadable" in lines[1]
+    assert list(map(OF_LINES.is_valid, lines)) == [True] * 4
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from histio import History
@@ -56,7 +56,6 @@ def test_the_gate_judges_the_corpus_as_jsonschema_does(case):
 
 @pytest.mark.parametrize("drawn", [documents, near_documents], ids=["valid", "near"])
 def test_the_gate_judges_what_is_made_up_as_jsonschema_does(drawn):
-    @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(drawn(History(), slugs={}))
     def alike(made_up):
         runs = [each for each in runs_of(made_up) if without_surrogates(each[1])]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 
 class Effort(enum.StrEnum):
@@ -32,8 +32,10 @@ CELLS = {Effort.QUICK: 1, Effort.DEFAULT: 4}
 """The cells of a parametrized test on each database, unless its marker `cells` says another number."""
 
 for effort, count in EXAMPLES.items():
-    # How long an example takes decides no test.
-    settings.register_profile(effort.value, max_examples=count, deadline=None)
+    # How long an example takes, or to make one, decides no test.
+    settings.register_profile(
+        effort.value, max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
 
 
 def examples(count: int) -> int:

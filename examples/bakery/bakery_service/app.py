@@ -40,7 +40,7 @@ class Bakery:
     limits: Limits
 
 
-# Described in docs/service.md:
+# In service.md:
 class Service(FastAPI):
     """Describes itself by OpenAPI, with the schemas of the history's format as components."""
 
