@@ -28,10 +28,12 @@ HISTORIES = {"bundled": BUNDLED, "with JSON": (*BUNDLED, shop.OrderSchema)}
 """The kinds of histories. If one has members of JSON, numbers of files are decoded by another decoder."""
 
 
+BOUND = History().bound
+
+
 def stream_of(text):
     """The rows and runs of a document as a stream, each as its text has it; None: it is no document."""
-    bound = History(catalog=BUNDLED_CATALOG).bound
-    with suppress(DocumentError), reading(Source(io.BytesIO(text)), bound.gate, bound.all_kinds) as file:
+    with suppress(DocumentError), reading(Source(io.BytesIO(text)), BOUND.gate, BOUND.all_kinds) as file:
         lines = [
             b'{"%s":%s}\n' % (each.kind.encode(), each.text.replace("\n", " ").encode())
             for each in file.items()
