@@ -108,13 +108,13 @@ func TestStreamsAndReceiptsOfTheCorpus(t *testing.T) {
 func TestDocumentsOfTheCorpus(t *testing.T) {
 	var index struct {
 		Cases []struct {
-			Name, File, Why string
-			Problems        []struct{ Pointer string }
+			File, Why string
+			Problems  []struct{ Pointer string }
 		}
 	}
 	load(t, filepath.Join(corpus, "documents", "cases.json"), &index)
 	for _, expected := range index.Cases {
-		t.Run(expected.Name, func(t *testing.T) {
+		t.Run(expected.File, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(corpus, "documents", expected.File))
 			if err != nil {
 				t.Fatal(err)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib.util
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import uuid
@@ -28,13 +26,13 @@ from histio import AutoRunSchema, History
 from histio.kinds.json_schema import published
 from tests.support.corpus import CASES, INVALID, VALID
 from tests.support.shop import OrderSchema, line, order, orders
+from tests.support.tools import ROOT, give_up, need, need_npm
 
 pytestmark = pytest.mark.thorough
 
-CHECKOUT = Path(__file__).parents[2]
-TYPESCRIPT = CHECKOUT / "examples" / "typescript"
-QUICKTYPE = CHECKOUT / "tests" / "generators"
-VALIDATORS = CHECKOUT / "tests" / "validators"
+TYPESCRIPT = ROOT / "examples" / "typescript"
+QUICKTYPE = ROOT / "tests" / "generators"
+VALIDATORS = ROOT / "tests" / "validators"
 
 
 class WithoutJsonSchema(OrderSchema):
@@ -102,20 +100,6 @@ SCHEMAS = {
     "things": History(None, ThingSchema).json_schema(),
     "host-without-json": History(None, WithoutJsonSchema).json_schema(),
 }
-
-
-def need(command: str | Path, advice: str) -> str:
-    """The path of a *command*. Where it is not installed, the test is skipped; in CI, it fails."""
-    found = shutil.which(command)
-    if found is None:
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up(f"{Path(command).name} is not installed: {advice}")
-    return found
-
-
-def need_npm(folder: Path, command: str) -> str:
-    name = folder.relative_to(CHECKOUT)
-    return need(folder / "node_modules" / ".bin" / command, f"get Node 20 and run `npm ci --prefix {name}`")
 
 
 def run(*command: str | Path, cwd: Path, text: str = "") -> str:
@@ -313,7 +297,6 @@ def passed_through(module: ModuleType, text: str) -> Any:
 @pytest.fixture
 def pydantic() -> None:
     if importlib.util.find_spec("datamodel_code_generator") is None:
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up("datamodel-code-generator is not installed: run `pip install --group generators`")
 
 
@@ -367,6 +350,6 @@ def test_quicktype_makes_types_that_compile(folder, tmp_path, schema, file):
 
 
 def test_the_page_of_the_format_has_these_options():
-    page = (CHECKOUT / "docs" / "format.md").read_text("utf-8")
+    page = (ROOT / "docs" / "format.md").read_text("utf-8")
     options = [SENTINEL, *(options for _, options, _ in COMPILERS.values())]
     assert [" ".join(each) for each in options if " ".join(each) not in page] == []

@@ -9,7 +9,6 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,8 +24,9 @@ from tests.support import shop
 from tests.support.corpus import CASES, has_lone_surrogate
 from tests.support.effort import examples
 from tests.support.fragments import FRAGMENTS
+from tests.support.tools import ROOT, need_npm
 
-LINTERS = Path(__file__).parents[1] / "openapi"
+LINTERS = ROOT / "tests" / "openapi"
 
 # A format with whatever JSON Schema allows the field of a host: resources, anchors and definitions in
 # definitions, which refer to each other and to themselves, and names that are keywords or that OpenAPI lacks.
@@ -239,15 +239,9 @@ def lint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         folder.joinpath(f"{name}.json").write_text(json.dumps(DOCUMENTS[name]), "utf-8")
 
     def lint(linter: str, *options: str) -> str:
-        command = LINTERS / "node_modules" / ".bin" / linter
-        if not command.exists():
-            give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-            give_up(
-                f"{linter} is not installed: get Node 20 or newer and run `npm ci --prefix tests/openapi`"
-            )
         quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
         ran = subprocess.run(
-            [command, "lint", *options, *(f"{name}.json" for name in LINTED)],
+            [need_npm(LINTERS, linter), "lint", *options, *(f"{name}.json" for name in LINTED)],
             cwd=folder,
             env=os.environ | quiet,
             capture_output=True,

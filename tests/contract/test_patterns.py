@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +31,7 @@ from histio.kinds.fields import UtcTimestamp as Timestamp
 from histio.kinds.fields.slug_text import SlugText
 from histio.kinds.json_schema import published
 from histio.wire import WireField
+from tests.support.tools import need
 
 Rule = dict[str, Any]
 Search = Callable[[str, str], bool]
@@ -212,10 +211,7 @@ class Engine:
 
     def find(self, folder: Path) -> list[str]:
         """For each of PATTERNS, a digit for each of TEXTS; *folder* is for files that the engine makes."""
-        program = self.commands[0].split()[0]
-        if shutil.which(program) is None:
-            give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-            give_up(f"{program} is not installed: get Debian's {self.package}")
+        need(self.commands[0].split()[0], f"get Debian's package {self.package}")
         lines = [" ".join(f"{ord(each):x}" for each in text) for text in (*PATTERNS, *TEXTS)]
         given = "".join(f"{line}\n" for line in (len(PATTERNS), *lines))
         for command in self.commands:

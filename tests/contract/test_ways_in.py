@@ -28,10 +28,12 @@ HISTORIES = {"bundled": BUNDLED, "with JSON": (*BUNDLED, shop.OrderSchema)}
 """The kinds of histories. If one has members of JSON, numbers of files are decoded by another decoder."""
 
 
-def stream_of(text):
+BOUND = History().bound
+
+
+def as_stream(text):
     """The rows and runs of a document as a stream, each as its text has it; None: it is no document."""
-    bound = History(catalog=BUNDLED_CATALOG).bound
-    with suppress(DocumentError), reading(Source(io.BytesIO(text)), bound.gate, bound.all_kinds) as file:
+    with suppress(DocumentError), reading(Source(io.BytesIO(text)), BOUND.gate, BOUND.all_kinds) as file:
         lines = [
             b'{"%s":%s}\n' % (each.kind.encode(), each.text.replace("\n", " ").encode())
             for each in file.items()
@@ -82,7 +84,7 @@ def test_every_way_in_finds_the_same_faults_and_stores_the_same_runs(name, sqlit
     with Session(sqlite) as session:
         for case in DEPENDING:
             data, document = case.text.encode(), case.document
-            files = [data, *filter(None, [stream_of(data)])]
+            files = [data, *filter(None, [as_stream(data)])]
             checked = [
                 history.check(document),
                 *(histio.check_file(io.BytesIO(each), history=history) for each in files),

@@ -4,7 +4,7 @@ import runpy
 
 import pytest
 
-from tests.support.markdown import ROOT
+from tests.support.tools import ROOT
 
 find = runpy.run_path(str(ROOT / "tools" / "plain_words.py"))["find"]
 

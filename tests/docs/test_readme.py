@@ -8,7 +8,8 @@ import tomllib
 import pytest
 
 import histio
-from tests.support.markdown import ROOT, Page
+from tests.support.markdown import Page
+from tests.support.tools import ROOT
 
 PAGE = Page("README.md")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import tomllib
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -14,10 +10,10 @@ import histio
 from histio import History
 from histio.files.receipts import reading_receipt
 from histio.tuning import tuned
+from tests.support.corpus import FOLDERS, INDEXES
 
-FOLDER = Path(__file__).parents[1] / "streams"
-INDEX = json.loads((FOLDER / "cases.json").read_text("utf-8"))
-CASES = {case["file"]: case for case in INDEX["cases"]}
+FOLDER = FOLDERS["streams"]
+CASES = {case["file"]: case for case in INDEXES["streams"]["cases"]}
 RECEIPTS = [case for case in CASES.values() if case["type"] == "receipt"]
 STREAMS = [case for case in CASES.values() if case["type"] == "stream"]
 VALID = [case for case in STREAMS if case["valid"]]
@@ -69,25 +65,6 @@ WITHOUT_DATABASE = History()
 @pytest.fixture(scope="module")
 def bakery(shelf):
     return History(shelf)
-
-
-def test_the_index_names_every_file_and_nothing_else():
-    stored = [
-        path.relative_to(FOLDER).as_posix()
-        for folder in ("valid", "invalid")
-        for path in (FOLDER / folder).iterdir()
-    ]
-    assert Counter(stored) == Counter(case["file"] for case in INDEX["cases"])
-    assert [file for file in CASES if file.startswith("valid/") != CASES[file]["valid"]] == []
-
-
-def test_the_index_says_of_which_format_and_release_it_is_and_how_it_may_be_used():
-    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
-    assert {name: INDEX[name] for name in ("format", "version", "license")} == {
-        "format": WITHOUT_DATABASE.version,
-        "version": project["version"],
-        "license": project["license"],
-    }
 
 
 def test_the_verdict_is_the_code_of_the_first_problem():

@@ -12,8 +12,8 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from histio.scaffold import scaffold
-from tests.support.markdown import ROOT
 from tests.support.scaffolds import run
+from tests.support.tools import ROOT
 
 
 class Base(orm.DeclarativeBase):

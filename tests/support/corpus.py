@@ -1,4 +1,4 @@
-"""The documents of ``tests/documents``, whose index other implementations read too."""
+"""The documents and streams with which other implementations are tested too, and their indexes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 from histio.schemas import BUNDLED, BUNDLED_CATALOG
 
-FOLDER = Path(__file__).parents[1] / "documents"
-INDEX: dict[str, Any] = json.loads((FOLDER / "cases.json").read_bytes())
+FOLDERS = {name: Path(__file__).parents[1] / name for name in ("documents", "streams")}
+INDEXES: dict[str, dict[str, Any]] = {
+    name: json.loads((folder / "cases.json").read_bytes()) for name, folder in FOLDERS.items()
+}
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,21 @@ class Case:
         portable: Whether every parser of JSON leads to this verdict.
     """
 
-    name: str
     file: str
     valid: bool
     why: str
     problems: tuple[tuple[str, str], ...]
-    portable: bool
+    portable: bool = True
+
+    @property
+    def name(self) -> str:
+        """What is special about it."""
+        return Path(self.file).stem
 
     @property
     def text(self) -> str:
         """Its JSON text as the file has it, repeated names included."""
-        return (FOLDER / self.file).read_bytes().decode()
+        return (FOLDERS["documents"] / self.file).read_bytes().decode()
 
     @property
     def document(self) -> Any:
@@ -54,15 +60,16 @@ def _read(problems: list[dict[str, str]], **members: Any) -> Case:
     return Case(**members, problems=tuple((each["pointer"], each["code"]) for each in problems))
 
 
-CASES = [_read(**members) for members in INDEX["cases"]]
+CASES = [_read(**members) for members in INDEXES["documents"]["cases"]]
 VALID = [case for case in CASES if case.valid]
 INVALID = [case for case in CASES if not case.valid]
 
 
 def has_lone_surrogate(text: str) -> bool:
     """Whether JSON *text* has an escape for half of a surrogate pair."""
+    members = json.loads(text, object_pairs_hook=list)  # also those that come twice
     try:
-        json.dumps(json.loads(text), ensure_ascii=False).encode()
+        json.dumps(members, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True
     return False

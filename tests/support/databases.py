@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session
 import histio
 from histio.models import Base
 from tests.support.bakery import stock
+from tests.support.tools import give_up
 
 _HOSTS = 100
 """From this number on, databases are for models other than the bundled ones."""
@@ -100,10 +100,7 @@ class Databases:
                 elif os.environ.get("CI"):  # holds for the whole server, which may have other databases
                     connection.exec_driver_sql("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
         except sa.exc.OperationalError as error:
-            message = f"no {dialect} server at {sa.make_url(SERVERS[dialect])!r}: {error.orig}"
-            if os.environ.get("CI"):
-                pytest.fail(message)
-            pytest.skip(message)
+            give_up(f"no {dialect} server at {sa.make_url(SERVERS[dialect])!r}: {error.orig}")
         self._created.append((server, name))
         url = sa.make_url(SERVERS[dialect]).set(database=name)
         return histio.create_engine(url.update_query_dict(query or {}))

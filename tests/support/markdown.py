@@ -17,8 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 import histio
-
-ROOT = Path(__file__).parents[2]
+from tests.support.tools import ROOT
 
 _BLOCK = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
