@@ -20,7 +20,10 @@ VALID = [case for case in STREAMS if case["valid"]]
 INVALID = [case for case in STREAMS if not case["valid"]]
 DIGESTS = ("sha256", "header_sha256", "catalog_sha256")
 
-OF_A_RECORD = {f"invalid/run-{what}.jsonl" for what in ("without-a-member", "is-null", "with-a-version")}
+OF_A_RECORD = {
+    f"invalid/{name}.jsonl"
+    for name in ("run-without-a-member", "run-is-null", "run-with-a-version", "lone-surrogate")
+}
 """Only what checks records finds these."""
 
 OF_A_ROW = {
