@@ -50,8 +50,22 @@ def _key(value: Any) -> Any:
     return value
 
 
+def _check_not(
+    validator: Any, rule: Any, instance: Any, _schema: object
+) -> Iterator[jsonschema.ValidationError]:
+    """The keyword ``not``, without a text of members that must be there: jsonschema makes one of all runs."""
+    absent = rule["properties"] if _lacking(rule) else {}
+    if absent and isinstance(instance, dict):
+        told = {name: instance[name] for name in absent.keys() & instance}
+        holds = any(absent[name] is False or value is not None for name, value in told.items())
+    else:
+        holds = not validator.evolve(schema=rule).is_valid(instance)
+    if not holds:
+        yield jsonschema.ValidationError("is what it must not be")
+
+
 _extend: Any = jsonschema.validators.extend
-Explainer = _extend(jsonschema.Draft202012Validator, {"uniqueItems": _check_unique})
+Explainer = _extend(jsonschema.Draft202012Validator, {"uniqueItems": _check_unique, "not": _check_not})
 """Finds all errors of a value, as jsonschema does."""
 
 
