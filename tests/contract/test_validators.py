@@ -230,9 +230,9 @@ def numbers_of(text: str) -> list[float]:
 
 CAUSES: dict[str, Callable[[str, str], bool]] = {
     "surrogates": lambda _, text: has_lone_surrogate(text),
-    "repeated names": lambda _, text: has_repeated_name(text),
-    "exact numbers": has_other_digits,
-    "large numbers": lambda _, text: any(abs(number) >= 1e15 for number in numbers_of(text)),
+    "repeats": lambda _, text: has_repeated_name(text),
+    "digits": has_other_digits,
+    "size": lambda _, text: any(abs(number) >= 1e15 for number in numbers_of(text)),
 }
 """What the column "about" of the table in the documentation may have."""
 
@@ -257,7 +257,7 @@ def count_of(cell: str) -> int:
 def read_table() -> dict[str, Row]:
     page = (ROOT / "docs" / "format.md").read_text("utf-8")
     rows = re.findall(
-        r"^\| \[(.*?)\]\(.*\| (all.*?) \| (all.*?) \| (all.*?) \| (.*?) ?\|$", page, re.MULTILINE
+        r"^\| \[(.*?)\] \|.*\| (all.*?) \| (all.*?) \| (all.*?) \| (.*?) ?\|$", page, re.MULTILINE
     )
     return {
         name: Row(*map(count_of, counts), frozenset(filter(None, about.split(", "))))
@@ -308,7 +308,7 @@ def test_the_page_says_how_many_texts_there_are():
 def test_the_table_has_the_installed_versions_of_the_packages_of_npm():
     lock = json.loads((PROGRAMS / "package-lock.json").read_text("utf-8"))["packages"]
     page = (ROOT / "docs" / "format.md").read_text("utf-8")
-    shown = dict(re.findall(r"^\| \[(.*?)\]\(.*?\) \| ([0-9.]+) \|", page, re.MULTILINE))
+    shown = dict(re.findall(r"^\| \[(.*?)\] \| ([0-9.]+) \|", page, re.MULTILINE))
     names = [
         name.removeprefix("node_modules/") for name in lock if name.removeprefix("node_modules/") in TABLE
     ]

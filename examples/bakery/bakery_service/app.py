@@ -40,7 +40,7 @@ class Bakery:
     limits: Limits
 
 
-# The description in docs/service.md:
+# Included in docs/service.md:
 class Service(FastAPI):
     """Describes itself by OpenAPI, with the schemas of the history's format as components."""
 

@@ -183,7 +183,7 @@ DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "gzip cut": (lambda data: gzip.compress(data)[:-2], "truncated: "),
     "gzip changed": (lambda data: replaced(b"2026", b"2027")(gzip.compress(data, 0)), "corrupt: "),
     "a later version": (replaced(b'"1.0"', b'"1.1"'), "/version "),
-    "a wrong value": (replaced(b'"num_batches":', b'"num_batches":-'), "line 30: /num_batches "),
+    "a wrong value": (replaced(b'"num_batches":', b'"num_batches":-'), "line 30: /production_run/num_"),
     "zstd": (lambda data: b"\x28\xb5\x2f\xfd", "Zstandard "),
 }
 
