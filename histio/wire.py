@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -106,6 +107,11 @@ def can_be_written(number: int) -> bool:
 
 _WRITTEN_BITS = 14_284
 """The bits of a number of 4,300 digits, which is Python's limit unless it is raised."""
+
+
+def is_sha256(value: object) -> bool:
+    """Whether *value* is a SHA-256 as the format writes it: 64 lower-case hexadecimal digits."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def equal(a: Any, b: Any) -> bool:

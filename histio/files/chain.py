@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from histio.report import Problem
-from histio.wire import quote
+from histio.wire import is_sha256, quote
 
 
 class Predecessor(NamedTuple):
@@ -33,7 +32,7 @@ class Predecessor(NamedTuple):
             if form == "json":
                 text = "only the header of a stream can name a predecessor, a document cannot"
                 raise ValueError(f"{option}: {text}")
-            if not re.fullmatch("[0-9a-f]{64}", str(digest)):
+            if not is_sha256(digest):
                 digits = "64 lower-case hexadecimal digits"
                 raise ValueError(f"{option}: a sha256 has {digits}, unlike {quote(digest)}")
         if self.sha256 is None and self.header_sha256 is not None:

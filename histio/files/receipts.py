@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from histio.files.local import local_path
 from histio.files.targets import target
 from histio.files.temporaries import lock_or_fail
 from histio.report import Code, Problem
-from histio.wire import encode
+from histio.wire import encode, is_sha256
 
 Header: TypeAlias = Mapping[str, Any]
 """The version of the records, the names of the kinds, and the digest of the database or null."""
@@ -28,7 +27,6 @@ _CHUNK = 2**16
 _DEEPER = 3
 """How many levels deeper a record is nested in a receipt than in a stream's line."""
 
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _HEADER = {"version", "kinds", "database"}
 _MEMBERS = {
     "created": {"kind", "identity", "sha256"},
@@ -143,7 +141,7 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
 
 def _is_header(version: object, kinds: object, database: object) -> bool:
     """Whether the first line of a receipt may have these members."""
-    is_digest = database is None or (isinstance(database, str) and _SHA256.fullmatch(database) is not None)
+    is_digest = database is None or is_sha256(database)
     is_list = isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)
     return isinstance(version, str) and is_list and is_digest
 
@@ -182,7 +180,7 @@ class ReceiptReader:
             members = decode(line.decode(), MAX_DEPTH + _DEEPER)
             [(name, value)] = members.items()
             is_known = value.keys() == _MEMBERS[name] and isinstance(value.get("before", {}), dict)
-            has_digest = value["sha256"] is None or _SHA256.fullmatch(value["sha256"]) is not None
+            has_digest = value["sha256"] is None or is_sha256(value["sha256"])
         except (NotJsonError, UnicodeError, AttributeError, ValueError, KeyError, TypeError):
             is_known = has_digest = False
         if not (is_known and has_digest):
