@@ -51,7 +51,7 @@ class Part:
 
     @property
     def names(self) -> set[Predecessor]:
-        """How the headers of other files can name it, after it was read."""
+        """The ways in which other headers can name it, once it has been read."""
         names = names_of(self.seal.sha256, None)
         if isinstance(self.file, Stream):  # its lines may be written in another way than those of an export
             names |= names_of(self.file.sha256, self.file.header_sha256)

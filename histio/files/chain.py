@@ -21,10 +21,11 @@ class Predecessor(NamedTuple):
     header_sha256: str | None = None
 
     def check(self, form: str) -> None:
-        """Check that a file of this *form* can name it.
+        """Check that the header of a file can name it.
 
         Raises:
-            ValueError: It is a document; or a digest is not a SHA-256, or only that of the header is there.
+            ValueError: A digest is not a SHA-256, there is only that of the header, or *form* is ``"json"``:
+                documents have no header.
         """
         for option, digest in zip(("follows", "follows_header"), self, strict=True):
             if digest is None:
@@ -44,7 +45,7 @@ class Predecessor(NamedTuple):
         return {name: digest for name, digest in members.items() if digest is not None}
 
     def differences(self, header: Mapping[str, Any]) -> list[Problem]:
-        """The problems of a *header* that does not name it; what it leaves open is not compared."""
+        """A problem for each digest that differs in a *header*; a digest of None is not compared."""
         named = find_predecessor(header)
         pairs = zip(("follows", "follows_header"), ("", " the header"), self, named, strict=True)
         return [
@@ -68,5 +69,5 @@ def find_predecessor(header: Mapping[str, Any]) -> Predecessor:
 
 
 def names_of(sha256: str | None, header_sha256: str | None) -> set[Predecessor]:
-    """How headers can name a stream with these digests; empty: its *sha256* is not known."""
+    """The ways in which a header can name a stream with these digests; none if *sha256* is None."""
     return set() if sha256 is None else {Predecessor(sha256), Predecessor(sha256, header_sha256)}

@@ -34,7 +34,7 @@ class Part:
         name: Its name, which no other one has; None: there are no others.
         source: Its bytes.
         file: Its content.
-        names: How the headers of others can name it; empty: its digests are not known.
+        names: The ways in which other headers can name it; empty: its digests are not known.
     """
 
     name: str | None
@@ -278,9 +278,10 @@ def _find_circle(parts: Sequence[Part]) -> str:
 
 
 def _names(part: Part, gate: Gate) -> Collection[Predecessor]:
-    """How headers can name a stream, by the digests in its trailer, which are verified later.
+    """The ways in which a header can name a stream, by the digests in its trailer.
 
-    Empty: it is not a sealed stream, or has no valid trailer at its end.
+    The digests are verified later, when the runs are read. Empty: it is not a sealed stream, or does not end
+    with a valid trailer.
     """
     if not (isinstance(part.file, Stream) and part.file.is_sealed):
         return ()

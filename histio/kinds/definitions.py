@@ -1,4 +1,4 @@
-"""Definitions of a JSON Schema, moved to one place, with everything that refers to them."""
+"""Move the definitions of a JSON Schema to one place, and update the references to them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from histio.errors import BindingError
 from histio.pointer import pointer
 from histio.wire import JsonSchema
 
-# The keywords whose values are a schema, a list of schemas, or schemas by name. What other keywords hold are
-# values, such as examples, which may have members of the same names.
+# Keywords by their values: one schema, a list of schemas, or schemas by name. The values of other keywords,
+# such as examples, are not schemas, even if their members have these names.
 _ONE = {
     "additionalProperties",
     "contains",
@@ -42,10 +42,9 @@ _AS_OBJECT: dict[bool, JsonSchema] = {True: {}, False: {"not": {}}}
 
 
 def move_definitions(schema: JsonSchema, *, name: str, folder: str) -> dict[str, Any]:
-    """The schemas of which *schema* consists: itself as *name*, and its definitions, with their own names.
+    """Split *schema* into schemas without definitions: itself as *name*, and each of its definitions.
 
-    None of them has an ``$id`` or definitions. A name that OpenAPI does not allow, or that is taken, becomes
-    another one.
+    None of them has an ``$id``. A definition keeps its name, unless OpenAPI does not allow it or it is taken.
 
     Args:
         schema: A JSON Schema; not changed.
@@ -58,9 +57,9 @@ def move_definitions(schema: JsonSchema, *, name: str, folder: str) -> dict[str,
 
 
 def lift_definitions(rule: JsonSchema, *, name: str, definitions: dict[str, JsonSchema]) -> JsonSchema:
-    """*rule*, or if a part of it is a resource with an ``$id``, a reference to it in *definitions*.
+    """Move *rule* to *definitions* if a part of it has an ``$id``; return a reference to it, or *rule*.
 
-    The definitions of the resources are added to *definitions*, and have names that begin with *name*.
+    Its own definitions are moved, too. All new names begin with *name*.
     """
     if not _has_resource(rule):
         return rule
@@ -125,7 +124,7 @@ class _Location:
 
 
 class _Moved:
-    """Moves definitions out of a schema, and lets references lead to their new places.
+    """Moves the definitions of a schema, and updates the references to them.
 
     Args:
         folder: The pointer to where the schemas are to be.

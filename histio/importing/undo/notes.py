@@ -203,7 +203,7 @@ class Notes(Scratch):
         self._database.execute("UPDATE run SET step = 'removed' WHERE step = 'remove' AND kind = ?", (kind,))
 
     def take_up_again(self) -> bool:
-        """Try again to remove what was left because of obstacles; return whether there is any."""
+        """Mark the runs to be removed that were left because of obstacles; return whether there are any."""
         tried = "UPDATE run SET step = 'remove' WHERE step = 'left' AND key IS NOT NULL"
         is_any = self._database.execute(tried).rowcount > 0
         self._database.execute(

@@ -1,8 +1,6 @@
 """marshmallow fields with the wire rules of the format.
 
-Their patterns mean the same in every regular expression engine: a rule whose texts have the same length says
-that length, and any other refuses all characters that its texts do not have. `histio.kinds.fields.patterns`
-says why, and what else patterns must not use.
+Their patterns mean the same in every regular expression engine: `histio.kinds.fields.patterns` says how.
 """
 
 from histio.kinds.fields.binary import Bytes

@@ -21,7 +21,10 @@ _PARTS = re.compile(
 
 
 def duration_form(digits: int) -> Pattern:
-    """The form of durations; a `datetime.timedelta` holds every sum of numbers of this length."""
+    """The pattern of durations whose seconds have at most *digits* decimal places.
+
+    Its limits for other digits keep every duration in the range of `datetime.timedelta`.
+    """
     time = rf"T([0-9]{{1,9}}H)?([0-9]{{1,9}}M)?([0-9]{{1,9}}{fraction_pattern(digits)}S)?"
     return Pattern(f"^-?P([0-9]{{1,8}}D)?({time})?$", r"0-9DHMPST.\-", unless="[PT]$")
 

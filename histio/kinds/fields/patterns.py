@@ -22,7 +22,7 @@ from histio.wire import JsonSchema
 
 
 def lacks(pattern: str) -> JsonSchema:
-    """The rule that a text has no match of *pattern*."""
+    """The rule that *pattern* matches no part of a text."""
     return {"not": {"pattern": pattern}}
 
 
@@ -32,12 +32,12 @@ NO_NUL = lacks(r"\x00")
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """The rule of texts that match a pattern as a whole.
+    """A rule for text: all of it must match a pattern.
 
     Args:
         whole: The pattern, from ``^`` to ``$``.
-        characters: All characters of such texts, as the inside of a class.
-        unless: A pattern that these texts do not contain; empty: there is none.
+        characters: The characters that it may have, written as in a class, without brackets.
+        unless: A pattern that must not match any part of it; empty: there is none.
     """
 
     whole: str
@@ -46,7 +46,7 @@ class Pattern:
 
     @property
     def refused(self) -> str:
-        """A pattern of what is not in any text that the rule allows."""
+        """A pattern that matches other characters, and what *unless* matches."""
         return f"[^{self.characters}]" + (f"|{self.unless}" if self.unless else "")
 
     def allows(self, text: str) -> bool:

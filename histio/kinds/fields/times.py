@@ -58,7 +58,7 @@ def utc_text(value: dt.datetime) -> str:
 
 
 def instant_form(digits: int) -> Pattern:
-    """The form of timestamps with at most *digits* digits of a second's fraction."""
+    """The pattern of timestamps whose seconds have at most *digits* decimal places."""
     # With an offset, an instant in the first or last year may be out of range.
     return Pattern(
         f"^{_DAY}T{_TIME}{fraction_pattern(digits)}{_ZONE}$",
@@ -68,7 +68,7 @@ def instant_form(digits: int) -> Pattern:
 
 
 def time_form(digits: int) -> Pattern:
-    """The form of times of day with at most *digits* digits of a second's fraction."""
+    """The pattern of times of day whose seconds have at most *digits* decimal places."""
     return Pattern(f"^{_TIME}{fraction_pattern(digits)}$", "0-9:.")
 
 
