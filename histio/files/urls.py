@@ -41,6 +41,15 @@ def strip_file_scheme(path: _Path) -> _Path | str:
     return path if scheme is None or "::" in str(path) else str(path)[scheme.end() :]
 
 
+def join(folder: str | os.PathLike[str], name: str) -> str:
+    """The path or URL of the file called *name* in a *folder*, which is a path or a URL."""
+    if not is_url(folder):
+        return os.path.join(folder, name)  # noqa: PTH118 - any path-like object
+    first, *others = folder.split("::")
+    path, mark, query = first.partition("?") if first.startswith(("http://", "https://")) else (first, "", "")
+    return "::".join((f"{path.rstrip('/')}/{name}{mark}{query}", *others))
+
+
 def load_fsspec() -> Any:
     """Import fsspec, which opens URLs.
 
