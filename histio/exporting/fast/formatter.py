@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -26,7 +27,7 @@ from histio.database.dialects import (
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
 from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.exporting.fast.sources import Sources, spare_members, unmarked
-from histio.exporting.fast.template import PLACE, Template, filler, quoted
+from histio.exporting.fast.template import PLACE, Template, quoted
 from histio.kinds.entry_order import order_names
 from histio.kinds.fields import Slug
 from histio.kinds.joins import constants_of
@@ -94,7 +95,7 @@ class RowFormatter:
             self._ledgers.append(_LedgerFormatter(dialect, table, ledger))
             template.add(f"{quoted(table.names[ledger.member])}:[{PLACE}]")
         self._template = template.finish()
-        self._fill = filler(self._template)
+        self._fill = _filler(self._template)
         self._all_in_one = as_one(dialect, [(each.value, each.is_nullable) for each in self._selected])
         is_one = self._all_in_one is not None
         values = [self._all_in_one] if is_one else [each.value for each in self._selected]
@@ -180,6 +181,20 @@ class RowFormatter:
             [value[1:] if value else None for value in values] if selected.is_nullable else values
             for values, selected in zip(columns, self._selected, strict=True)
         ]
+
+
+def _filler(template: str) -> Callable[[Sequence[Iterable[str]]], list[str]]:
+    """A function that fills a *template* with columns of values: one text for each row.
+
+    Joining is three times as fast as the ``%`` operator. The columns must have the same length.
+    """
+    first, *others = map(repeat, template.split(PLACE))
+
+    def fill(columns: Sequence[Iterable[str]]) -> list[str]:
+        pairs = (each for pair in zip(columns, others, strict=True) for each in pair)
+        return list(map("".join, zip(first, *pairs, strict=False)))
+
+    return fill
 
 
 def _alternatives(table: Table, selected: Sequence[_Selected]) -> Iterator[list[int]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
 
 from histio.exporting.fast.obstacles import FullPathError
 
@@ -38,20 +36,6 @@ class Template:
         if not self._has_member:
             raise FullPathError("every member may be left out")
         return f"{{{self._text}}}"
-
-
-def filler(template: str) -> Callable[[Sequence[Iterable[str]]], list[str]]:
-    """A function that fills a *template* with columns of values: one text for each row.
-
-    Joining is three times as fast as the ``%`` operator. The columns must have the same length.
-    """
-    first, *others = map(repeat, template.split(PLACE))
-
-    def fill(columns: Sequence[Iterable[str]]) -> list[str]:
-        pairs = (each for pair in zip(columns, others, strict=True) for each in pair)
-        return list(map("".join, zip(first, *pairs, strict=False)))
-
-    return fill
 
 
 def quoted(name: str) -> str:
