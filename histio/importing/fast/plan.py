@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -74,7 +75,7 @@ class MemberPlan:
         """
         name = self.name
         if self.is_required:
-            return self.convert([record[name] for record in records])
+            return self.convert(list(map(itemgetter(name), records)))
         values = [record[name] for record in records if name in record]
         if len(values) == len(records):
             return self.convert(values)
@@ -213,10 +214,12 @@ def _check_table(table: Table, owned: Columns) -> None:
 
 def _plan_member(target: Target, table: Table, member: str, column: sa.Column[Any]) -> MemberPlan:
     field = table.fields[member]
-    convert = parameters(field, column, target.dialect, target.driver)
+    limit = target.limits[table].get(member)
+    # A limit checks times with a space.
+    driver = target.driver if limit is None else replace(target.driver, takes_wire_times=False)
+    convert = parameters(field, column, target.dialect, driver)
     if convert is None:
         raise FullPathError(f"{_name(table)}.{member}: its values have to be written by SQLAlchemy")
-    limit = target.limits[table].get(member)
     if limit is not None:
         convert = functools.partial(_convert_within, limit, convert, on_wire=isinstance(field, FixedDecimal))
     bind = binds(column, target.dialect)
