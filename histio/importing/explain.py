@@ -61,8 +61,8 @@ _COSTS = {
     Need.COLUMNS: _IN_BULK.format("a third"),
     Need.OBJECTS: _IN_BULK.format("a fifth"),
     Need.FLUSH: (
-        "imports flush objects through the unit of work, at about a tenth of the speed; a default or a trigger"
-        " of the database instead would cost nothing"
+        "imports flush objects through the unit of work, at about a tenth of the speed; a default or a"
+        " trigger of the database instead would cost nothing"
     ),
 }
 
