@@ -13,7 +13,7 @@ from sqlalchemy.orm.collections import collection_adapter
 
 from histio.database.sessions import Habits, own_session
 from histio.importing.bulk import insert_in_bulk
-from histio.importing.model_behavior import Creation, Need
+from histio.importing.model_behavior import Creation, Need, has_set_listener
 from histio.importing.orm import (
     Made,
     ObjectWriter,
@@ -80,7 +80,7 @@ def _insert_objects(
     If the host's code did more than set columns, the unit of work writes the objects.
     """
     with own_session(connection, habits) as session, blaming_rows(table):
-        writer = ObjectWriter(session)
+        writer = ObjectWriter(session, creation.silent)
         if creation.need is Need.OBJECTS:
             objects = writer.create(table, rows)
             changes = None if writer.has_apart or _has_other_work(session) else read_changes(writer.made)
@@ -153,7 +153,7 @@ def read_changes(made: Sequence[Made]) -> Changes | None:
                     return None
                 continue
             column = _columns(each.table.mapper).get(name)
-            if column is None or _is_set_by_flush(each, column):
+            if column is None or _is_set_by_flush(each, name, column):
                 continue
             if isinstance(value, sa.sql.elements.Null) and given.get(name, _ABSENT) is None:
                 continue
@@ -188,11 +188,13 @@ def _columns(mapper: Mapper[Any]) -> Mapping[str, sa.Column[Any]]:
     return {attribute: mapper.columns[attribute] for attribute in attributes(mapper).values()}
 
 
-def _is_set_by_flush(made: Made, column: sa.Column[Any]) -> bool:
-    """Whether a flush ignores the attribute of *column*: it counts versions, and follows relationships."""
+def _is_set_by_flush(made: Made, name: str, column: sa.Column[Any]) -> bool:
+    """Whether a flush overwrites the attribute *name* of *column*: with a version, or a related key."""
     mapper = made.table.mapper
     if column is mapper.version_id_col and mapper.version_id_generator is not False:
         return True
+    if has_set_listener(mapper.class_, name):  # it hears of the key that the flush sets
+        return False
     return any(
         column in reference.relation.local
         and reference.relation.writable is not None
