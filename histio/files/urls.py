@@ -66,6 +66,7 @@ def list_folder(url: str) -> dict[str, int | None] | None:
     with _explaining(url):
         system, path = _open_system(url)
         try:
+            system.invalidate_cache()
             found = system.ls(path, detail=True)
         except (FileNotFoundError, NotADirectoryError, NotImplementedError):
             return None
