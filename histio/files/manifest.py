@@ -183,6 +183,8 @@ class Manifest:
                 if min(map(places.__getitem__, kinds)) < latest:
                     yield _corrupt("Its runs or rows come after those of a later kind.", number, "counts")
                 latest = max(map(places.__getitem__, kinds))
+            if part.header_sha256 != self.parts[0].header_sha256:
+                yield _corrupt("It is a part of another export.", number, "header_sha256")
         if stated != self.sha256:
             yield _corrupt_digest(stated)
 
