@@ -16,7 +16,7 @@ from pathlib import Path
 
 from histio.files.manifest import MANIFEST
 from histio.files.targets import target
-from histio.files.urls import explaining, is_url, join, open_system, strip_file_scheme
+from histio.files.urls import explaining, is_url, join, list_folder, open_system, strip_file_scheme
 from histio.redact import strip_secrets
 from histio.wire import quote
 
@@ -78,11 +78,7 @@ class PartFiles:
     def _list(self) -> list[str]:
         if not is_url(self.folder):
             return sorted(path.name for path in Path(self.folder).iterdir())
-        with explaining(self.folder):
-            system, path = open_system(self.folder)
-            system.invalidate_cache()
-            found = system.ls(path, detail=False) if system.exists(path) else []
-        return [each.rstrip("/").rpartition("/")[2] for each in found]
+        return sorted(list_folder(self.folder) or ())
 
     def _rename(self, path: str, name: str) -> None:
         if not is_url(path):

@@ -63,8 +63,9 @@ def list_folder(url: str) -> dict[str, int | None] | None:
     """The names of the files in the folder at *url*, with their sizes if known; None: it cannot be listed."""
     if url.startswith(("http://", "https://")):
         return None
-    with _explaining(url):
-        system, path = _open_system(url)
+    with explaining(url):
+        system, path = open_system(url)
+        system.invalidate_cache()  # another process may have written there
         try:
             found = system.ls(path, detail=True)
         except (FileNotFoundError, NotADirectoryError, NotImplementedError):
