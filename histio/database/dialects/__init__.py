@@ -20,6 +20,14 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.moments import (
+    Host,
+    Moment,
+    MomentLostError,
+    TooLateError,
+    Visit,
+    hold_moment,
+)
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     BETWEEN,
@@ -83,12 +91,17 @@ __all__ = [
     "CharacterSets",
     "Driver",
     "Form",
+    "Host",
     "Kept",
     "Limit",
+    "Moment",
+    "MomentLostError",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TooLateError",
+    "Visit",
     "advance_sequence",
     "altered",
     "as_it_is",
@@ -118,6 +131,7 @@ __all__ = [
     "further_columns",
     "has_plain_type",
     "hides_rivals",
+    "hold_moment",
     "insert_rows",
     "is_conflict",
     "is_conversion_error",
