@@ -14,7 +14,7 @@ WITHOUT_OTHERS := tests --ignore tests/hosts --ignore tests/page/test_browser.py
 EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
 WORDS := *.md docs histio examples benchmarks tools
 
-.PHONY: demo quick test test-all trust hosts check format docs schema bench bench-memory profile coverage dist clean
+.PHONY: demo quick test test-all trust hosts check format docs schema bench bench-memory bench-cliffs profile coverage dist clean
 
 demo: $(VENV)/histio
 	$(VENV)/bin/histio demo
@@ -82,6 +82,10 @@ bench: $(VENV)/group-bench
 # Where imports and exports spend their time.
 profile: $(VENV)/group-bench
 	$(VENV)/bin/python benchmarks/stages.py
+
+# What the habits of hosts cost, compared with a plain host.
+bench-cliffs: $(VENV)/group-bench
+	$(VENV)/bin/python benchmarks/cliffs.py
 
 # Memory used for histories of different sizes, on SQLite; benchmarks/README.md has other databases and sizes.
 bench-memory: $(VENV)/group-bench

@@ -24,6 +24,7 @@ from histio.database.dialects import (
     reading_options,
     writing_options,
 )
+from histio.database.portable import find_url
 from histio.database.sessions import Habits, read_habits
 from histio.errors import BindingError, NotConfiguredError
 from histio.kinds.table import Kind
@@ -55,6 +56,11 @@ class Database:
         dialect = _dialect_of(self.bind)
         if dialect is not None:
             self._check_dialect(dialect)
+
+    @property
+    def own_url(self) -> sa.URL | None:
+        """The URL that the engine was created from, as other processes can open it; None: another bind."""
+        return None if self._engine is None else find_url(self.bind)
 
     def close(self) -> None:
         """Close the connections of an engine that was created from a URL."""

@@ -41,6 +41,38 @@ def strip_file_scheme(path: _Path) -> _Path | str:
     return path if scheme is None or "::" in str(path) else str(path)[scheme.end() :]
 
 
+def join(folder: str | os.PathLike[str], name: str) -> str:
+    """The path or URL of the file called *name* in a *folder*, which is a path or a URL."""
+    if not is_url(folder):
+        return os.path.join(folder, name)  # noqa: PTH118 - any path-like object
+    first, *others = folder.split("::")
+    path, mark, query = first.partition("?") if first.startswith(("http://", "https://")) else (first, "", "")
+    return "::".join((f"{path.rstrip('/')}/{name}{mark}{query}", *others))
+
+
+def parent_of(url: str, name: str) -> str | None:
+    """The URL of the folder, if that of the file called *name* in it is *url*; otherwise None."""
+    first, *others = url.split("::")
+    path = first.partition("?")[0]
+    if not path.endswith(f"/{name}"):
+        return None
+    return "::".join((path.removesuffix(f"/{name}") + first[len(path) :], *others))
+
+
+def list_folder(url: str) -> dict[str, int | None] | None:
+    """The names of the files in the folder at *url*, with their sizes if known; None: it cannot be listed."""
+    if url.startswith(("http://", "https://")):
+        return None
+    with _explaining(url):
+        system, path = _open_system(url)
+        try:
+            found = system.ls(path, detail=True)
+        except (FileNotFoundError, NotADirectoryError, NotImplementedError):
+            return None
+    files = (each for each in found if each.get("type") != "directory")
+    return {each["name"].rstrip("/").rpartition("/")[2]: each.get("size") for each in files}
+
+
 def load_fsspec() -> Any:
     """Import fsspec, which opens URLs.
 
@@ -73,7 +105,9 @@ class RemoteFile(io.RawIOBase, BinaryIO):
         with _explaining(url):
             self._system, path = _open_system(url)  # an archive is closed with its last reference
             self._file: Any = self._system.open(path, "rb")
-        self.size: int | None = getattr(self._file, "size", None)
+            self.size: int | None = getattr(self._file, "size", None)
+            if self.size == 0 and self._system.isdir(path):  # some protocols open folders as empty files
+                raise IsADirectoryError
 
     def readable(self) -> bool:
         return True

@@ -71,7 +71,7 @@ from histio.database.dialects.transactions import (
     strict,
     writing_options,
 )
-from histio.database.dialects.urls import is_database, missing_file, with_driver
+from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
 from histio.database.dialects.written import Kept, check_count, find_kept
 from histio.database.dialects.zones import keeps_instants
 
@@ -112,6 +112,7 @@ __all__ = [
     "driver_of",
     "ensure_transaction",
     "find_kept",
+    "for_other_processes",
     "foreign_keys_to",
     "further_columns",
     "has_plain_type",
