@@ -1,7 +1,7 @@
 """What ten runs cost beside many: exports, checks and imports of them, in a small and a large database.
 
-The databases are filled by SQL. Each action is done once to warm up and then several times, of which the fastest
-counts. The last column is the ratio of the largest database to the smallest.
+The databases are filled by SQL. Each action is done once to warm up and then several times, of which the
+fastest counts. The ratio is that of the largest database to the smallest.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _entry_values(database: str, n: Any, place: int) -> Mapping[str, Any]:
 
 
 def _uuid(n: Any, place: int) -> Any:
-    """UUIDs that differ for each *n* and *place*; those of consecutive *n* are far apart, as random ones are."""
+    """A UUID for each *n* and *place*; those of consecutive *n* are far apart, as random ones are."""
     scattered = 10_000_000 + (sa.cast(n, sa.BigInteger) * 37_139_213) % 90_000_000
     return sa.cast(scattered, sa.String(8)).concat(f"-0000-4000-8000-{place:012}")
 
@@ -145,17 +145,15 @@ class Asked:
 
     def actions(self) -> Mapping[str, Callable[[], object]]:
         """What is measured, in this order."""
-        history, out, receipt = self._history, self._folder / "out.jsonl", self._folder / "receipt.jsonl"
+        history, receipt = self._history, self._folder / "receipt.jsonl"
         since: Any = {"since": self._last}
+        first, last = self._middle
         return {
-            "export, since": lambda: history.export_file(out, overwrite=True, **since),
-            "export, since and until": lambda: history.export_file(
-                out, overwrite=True, since=self._middle[0], until=self._middle[1]
-            ),
-            "export, changed_since": lambda: history.export_file(out, overwrite=True, changed_since=self._last),
-            "export, since and differs_from": lambda: history.export_file(
-                out, overwrite=True, differs_from=self._known, **since
-            ),
+            "export, since": lambda: self._export(since=self._last),
+            "export, since and until": lambda: self._export(since=first, until=last),
+            "export, since, with catalog": lambda: self._export(since=self._last, catalog="used"),
+            "export, changed_since": lambda: self._export(changed_since=self._last),
+            "export, since and differs_from": lambda: self._export(differs_from=self._known, **since),
             "document, since": lambda: history.export_document(**since),
             "verify": lambda: list(getattr(histio, "verify", histio.diff)(self._known, history)),
             "check": lambda: list(histio.check_file(self._known, history=history)),
@@ -167,6 +165,9 @@ class Asked:
             "import, update": self._update,
             "copy, since": self._copy,
         }
+
+    def _export(self, **options: Any) -> None:
+        self._history.export_file(self._folder / "out.jsonl", overwrite=True, **options)
 
     def _update(self) -> None:
         self._versions.reverse()

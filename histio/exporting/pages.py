@@ -89,15 +89,16 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
     has_instants = functools.cache(functools.partial(keeps_instants, connection, [kind, *filters.others]))
     with neutral_savepoint(connection, kind, has_instants=has_instants):
         plan = plan_export(kind, connection.dialect)
-        time, criteria, bounds = criteria_of(connection, plan, filters)
+        found = criteria_of(connection, plan, filters)
+        criteria, bounds = found.others, found.bounds
         formatter = _find_formatter(connection, kind)
         criteria += plan.unplaced.refuse(connection, criteria, bounds, tally)
         if not plan.is_unique:
             criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], tally)
-        if bounds:
+        if found.time is not None and bounds:
             criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], tally)
-            criteria += refuse_unreadable_times(connection, kind, criteria, tally)
-    for conditions, sort_key in spans_of(kind, time, bounded=bool(bounds)):
+            criteria += refuse_unreadable_times(connection, kind, criteria, tally, found.time.ranges)
+    for conditions, sort_key in spans_of(kind, found.time):
         selected = [*criteria, *bounds, *conditions]
         every = OrderedRuns(connection, plan, selected, sort_key, has_instants=has_instants)
         for runs in every.in_lists() if filters.others else [every]:
@@ -163,8 +164,9 @@ def _warn_of_altered(runs: OrderedRuns, within: Iterable[Any], count: int, tally
 def count_runs(connection: Connection, kind: Kind, filters: Filters) -> int:
     """How many runs `export_runs` yields, unless rows cannot be exported."""
     with neutral_savepoint(connection, kind, *filters.others):
-        _, criteria, bounds = criteria_of(connection, plan_export(kind, connection.dialect), filters)
-        counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_).where(*criteria, *bounds)
+        criteria = criteria_of(connection, plan_export(kind, connection.dialect), filters)
+        counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_)
+        counted = counted.where(*criteria.others, *criteria.bounds)
         return connection.execute(counted).scalar_one()
 
 

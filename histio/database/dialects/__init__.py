@@ -41,11 +41,12 @@ from histio.database.dialects.readable import (
     stored_text,
     unreadable,
 )
-from histio.database.dialects.reading import as_sorted, order_key, sort_key
+from histio.database.dialects.reading import as_sorted, order_key
 from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.time_bounds import EVERY_ROW, Ranges, TimeBounds, bound_times, has_row
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -78,16 +79,19 @@ from histio.database.dialects.zones import keeps_instants
 __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
+    "EVERY_ROW",
     "LAST_DIGIT",
     "CharacterSets",
     "Driver",
     "Form",
     "Kept",
     "Limit",
+    "Ranges",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TimeBounds",
     "advance_sequence",
     "altered",
     "as_it_is",
@@ -95,6 +99,7 @@ __all__ = [
     "as_one_row",
     "as_sorted",
     "binds",
+    "bound_times",
     "can_defer",
     "check_count",
     "check_deferred",
@@ -116,6 +121,7 @@ __all__ = [
     "foreign_keys_to",
     "further_columns",
     "has_plain_type",
+    "has_row",
     "hides_rivals",
     "insert_rows",
     "is_conflict",
@@ -147,7 +153,6 @@ __all__ = [
     "set_up",
     "share_tables",
     "small_packets",
-    "sort_key",
     "stored_columns",
     "stored_keys",
     "stored_text",

@@ -142,7 +142,7 @@ def _unreadable_in_sqlite(connection: Connection, column: Any, stored: TypeEngin
         kind == "text",
         raw_text >= "0001",
         sa.func.date(date, "+0 days") == date,  # a day that the month lacks becomes another
-        sa.or_(time == "", sa.func.time(time).is_not(None)),
+        sa.or_(sa.func.length(raw_text) <= _DAY, sa.func.time(time).is_not(None)),
     ]
     if isinstance(stored, sa.Date):
         fine.append(sa.func.length(raw_text) <= _DAY)

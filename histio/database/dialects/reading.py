@@ -21,26 +21,19 @@ _WIDTH = len(TEMPLATE)
 STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
-def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
-    """An expression that sorts like the times in *column*, and can be compared in its stored form.
+def is_other_spelling(text: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether the *text* of a time in SQLite is spelled differently from SQLAlchemy's."""
+    return sa.or_(sa.func.length(text) != _WIDTH, sa.func.substr(text, 11, 1) != " ")
 
-    SQLite stores times as text, which other programs may spell differently from SQLAlchemy. Such spellings
-    are normalized; if there are none, the plain column is used, so that its index can be used.
-    """
-    if not is_text_time(connection, column.type):
-        return column.expression
-    text: sa.ColumnElement[Any] = sa.type_coerce(column, sa.String)
-    other = sa.select(sa.literal(1)).where(
-        sa.or_(sa.func.length(text) != _WIDTH, sa.func.substr(text, 11, 1) != " ")
-    )
-    if connection.execute(other.limit(1)).first() is None:
-        return text
+
+def normal_spelling(text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The *text* of a time in SQLite, spelled as SQLAlchemy does."""
     spaced = sa.func.replace(text, "T", " ", type_=sa.String)
     return spaced.concat(sa.func.substr(TEMPLATE, sa.func.length(spaced) + 1))
 
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
-    """Convert *value* to the form that `sort_key` compares."""
+    """Convert *value* to the form in which the database compares it."""
     if not is_text_time(connection, column.type):
         return value
     process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
