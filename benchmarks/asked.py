@@ -155,7 +155,7 @@ class Asked:
             "export, changed_since": lambda: self._export(changed_since=self._last),
             "export, since and differs_from": lambda: self._export(differs_from=self._known, **since),
             "document, since": lambda: history.export_document(**since),
-            "verify": lambda: list(getattr(histio, "verify", histio.diff)(self._known, history)),
+            "verify": lambda: list(histio.verify(self._known, history)),
             "check": lambda: list(histio.check_file(self._known, history=history)),
             "references": lambda: list(histio.references(self._known, history=history)),
             "import, new": lambda: history.import_file(self._new, receipt=receipt),

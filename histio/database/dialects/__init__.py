@@ -41,12 +41,19 @@ from histio.database.dialects.readable import (
     stored_text,
     unreadable,
 )
-from histio.database.dialects.reading import as_sorted, order_key
 from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
+from histio.database.dialects.sorting import order_key
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
-from histio.database.dialects.time_bounds import EVERY_ROW, Ranges, TimeBounds, bound_times, has_row
+from histio.database.dialects.time_bounds import (
+    EVERY_ROW,
+    Ranges,
+    TimeBounds,
+    as_sorted,
+    bound_times,
+    has_row,
+)
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,

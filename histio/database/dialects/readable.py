@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 from histio.database.dialects.limits import is_single
 from histio.database.dialects.names import MYSQL
 from histio.database.dialects.raw import as_it_is, json_text
-from histio.database.dialects.reading import is_text_time
+from histio.database.dialects.time_bounds import is_text_time
 from histio.kinds.column_types import AnyInterval, declared
 
 Condition: TypeAlias = sa.ColumnElement[bool] | None

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects.names import MYSQL
 from histio.database.dialects.raw import as_it_is
-from histio.database.dialects.reading import TEMPLATE, is_other_spelling, is_text_time, normal_spelling
 from histio.kinds.column_types import declared
 
 Ranges: TypeAlias = Sequence[sa.ColumnElement[bool]]
@@ -20,8 +21,28 @@ Ranges: TypeAlias = Sequence[sa.ColumnElement[bool]]
 
 EVERY_ROW: Ranges = (sa.true(),)
 
+TEMPLATE = "0000-00-00 00:00:00.000000"
+"""SQLAlchemy's spelling of a time in SQLite."""
+
+STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
+
 _DAY = len("0000-00-00")
 _HIGHEST = "\U0010ffff"
+
+
+def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
+    """Convert *value* to the form in which the database compares it."""
+    if not is_text_time(connection, column.type):
+        return value
+    process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    return value if process is None else process(value)
+
+
+def is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
+    """Whether SQLAlchemy stores times of this type as text, in its usual form: only in SQLite."""
+    stored = declared(column_type, connection.dialect)
+    usual = getattr(stored, "_storage_format", STORAGE) == STORAGE
+    return connection.dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
 
 
 class TimeBounds(NamedTuple):
@@ -71,12 +92,23 @@ def bound_times(
     if not is_text_time(connection, column.type):
         return TimeBounds(key, _between(key, since, until), ranges)
     text: Any = sa.type_coerce(column, sa.String)
-    if not has_row(connection, column.parent.entity, ranges, is_other_spelling(text), *criteria):
+    if not has_row(connection, column.parent.entity, ranges, _is_other_spelling(text), *criteria):
         return TimeBounds(text, _between(text, since, until), ranges)
     days = [] if since is None else [text >= since[:_DAY]]
     days += [] if until is None else [text < until[:_DAY] + _HIGHEST]
-    key = normal_spelling(text)
+    key = _normal_spelling(text)
     return TimeBounds(key, [*_between(key, since, until), *days], ranges)
+
+
+def _is_other_spelling(text: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether the *text* of a time in SQLite is spelled differently from SQLAlchemy's."""
+    return sa.or_(sa.func.length(text) != len(TEMPLATE), sa.func.substr(text, _DAY + 1, 1) != TEMPLATE[_DAY])
+
+
+def _normal_spelling(text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The *text* of a time in SQLite, spelled as SQLAlchemy does."""
+    spaced = sa.func.replace(text, "T", " ", type_=sa.String)
+    return spaced.concat(sa.func.substr(TEMPLATE, sa.func.length(spaced) + 1))
 
 
 def _between(key: Any, since: Any, until: Any) -> list[sa.ColumnElement[bool]]:
