@@ -20,6 +20,14 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.moments import (
+    Host,
+    Moment,
+    MomentLostError,
+    TooLateError,
+    Visit,
+    hold_moment,
+)
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     BETWEEN,
@@ -91,14 +99,19 @@ __all__ = [
     "CharacterSets",
     "Driver",
     "Form",
+    "Host",
     "Kept",
     "Limit",
+    "Moment",
+    "MomentLostError",
     "Ranges",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
     "TimeBounds",
+    "TooLateError",
+    "Visit",
     "advance_sequence",
     "altered",
     "as_it_is",
@@ -130,6 +143,7 @@ __all__ = [
     "has_plain_type",
     "has_row",
     "hides_rivals",
+    "hold_moment",
     "insert_rows",
     "is_conflict",
     "is_conversion_error",
