@@ -126,16 +126,13 @@ class Criteria(NamedTuple):
 
     Attributes:
         others: Those that are not about their time.
-        time: Those about their time, with what sorts by it; None: the runs have no time.
+        bounds: Those about their time; empty: there are none.
+        time: Where to look for such times, and what sorts by them; None: the runs have no time.
     """
 
     others: list[Any]
-    time: TimeBounds | None
-
-    @property
-    def bounds(self) -> Sequence[Any]:
-        """The conditions about their time; empty: there are none."""
-        return () if self.time is None else self.time.conditions
+    bounds: Sequence[Any] = ()
+    time: TimeBounds | None = None
 
 
 def criteria_of(connection: Connection, plan: ExportPlan, filters: Filters) -> Criteria:
@@ -155,13 +152,14 @@ def criteria_of(connection: Connection, plan: ExportPlan, filters: Filters) -> C
     if plan.time is None:
         if filters.since is not filters.until:
             raise ValueError(f"since and until: {kind.name} has no timestamp")
-        return Criteria(others, None)
+        return Criteria(others)
     since, until = (
         None if value is None else _bound(connection, kind.table, kind.timestamp, value, end=end)
         for value, end in ((filters.since, False), (filters.until, True))
     )
     slow = bool(filters.others)  # then all rows are looked at, instead of those that meet the criteria
-    return Criteria(others, bound_times(connection, plan.time, since, until, () if slow else others))
+    time = bound_times(connection, plan.time, since, until, () if slow else others)
+    return Criteria(others, time.conditions, time)
 
 
 def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date) -> Iterator[Any]:
