@@ -177,11 +177,6 @@ class Piece:
     has_catalog: bool = False
     waiting: list[RawRun] | None = None
 
-    def keep(self, runs: Iterable[RawRun]) -> None:
-        """Keep *runs* for a later import."""
-        if self.waiting is not None:
-            self.waiting.extend(runs)
-
 
 _WHOLE = Piece(is_whole=True)
 
@@ -221,6 +216,7 @@ def import_runs(
         parts = itertools.chain([iter(())], parts)
     is_copy = sides[0] == "source"
     missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog, is_copy=is_copy)
+    missing.has_catalog = piece.has_catalog
     catalog: CatalogImport | None = None
     receipt: Receipt | None = None
     with Spool() as spool, ExitStack() as stack:
@@ -246,8 +242,6 @@ def import_runs(
                 open_one=open_one,
             )
             missing.absent = stack.enter_context(catalog).absent
-        elif piece.has_catalog:
-            missing.absent = stack.enter_context(Spool())
         for part in parts:
             with bound.database.writing(options.session) as (connection, habits, commit):
                 destination = open_one(connection, bound, spool=spool, missing=missing)
@@ -269,7 +263,8 @@ def import_runs(
                     announce()
                 if tally.written > before and not (options.dry_run or withheld):
                     commit()
-        piece.keep(raw for raw, _ in spool.pop_waiting())
+        if piece.waiting is not None:
+            piece.waiting.extend(raw for raw, _ in spool.pop_waiting())
     if catalog is not None:
         creations = {**catalog.creations, **creations}
     report = tally.report(
@@ -278,22 +273,16 @@ def import_runs(
         unit_of_work={name: each.reasons for name, each in creations.items() if each.reasons},
         advice=missing.advice,
     )
-    _log_report(report)
-    return report
-
-
-def _log_report(report: ImportReport) -> None:
-    if report.advice is not None:
-        _log.info(report.advice)
     _log.info(
         "%s: %d imported, %d updated, %d skipped, %d rejected, %d withheld",
-        "dry run" if report.dry_run else "import",
+        ("import", "dry run")[options.dry_run],
         report.imported,
         report.updated,
         report.skipped,
         report.rejected,
         report.withheld,
     )
+    return report
 
 
 def check_document(

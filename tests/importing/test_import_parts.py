@@ -142,6 +142,13 @@ def without_hints(lines):
     ]
 
 
+def test_the_advice_about_an_empty_database_is_that_for_a_file(folder, databases, opened):
+    engine = opened(databases("sqlite"))
+    reports = [History(engine).import_file(folder, dry_run=True), History(engine).import_parts(folder)]
+    assert reports[0].advice == reports[1].advice
+    assert 'catalog="create"' in reports[1].advice
+
+
 def test_problems_are_those_of_the_first_parts_and_all_are_counted(folder, sqlite, monkeypatch):
     monkeypatch.setattr("histio.importing.parts.total.KEPT", 15)
     History(sqlite).import_parts(folder, catalog="create")
