@@ -54,7 +54,7 @@ class Creation:
     Attributes:
         need: What its models need.
         tables: The tables whose models have constructors, validators or listeners.
-        silent: The tables of whose objects nothing of the host's is to hear before they are written.
+        silent: The tables whose objects are created without calling code of the host.
         reasons: Why, in words; empty: the rows are written in bulk.
     """
 

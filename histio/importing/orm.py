@@ -75,7 +75,7 @@ class ObjectWriter:
 
     Args:
         session: The session.
-        silent: The tables of whose objects nothing of the host's is to hear before they are written.
+        silent: The tables whose objects are created without calling code of the host.
 
     Attributes:
         related: Related objects that were loaded, by relation and key.

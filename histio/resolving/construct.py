@@ -42,9 +42,9 @@ def construct(model: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def construct_silently(model: type[Any], values: Mapping[str, Any]) -> Any:
-    """Create an object of *model* with *values* by attribute, of which nothing of the host's is to hear.
+    """Create an object of *model* with *values* by attribute, without calling code of the host.
 
-    It is for models with SQLAlchemy's constructor and without listeners. Columns have no history.
+    For models with SQLAlchemy's constructor and without listeners. The columns get no history.
     """
     mapper = mapper_of(model)
     row = mapper.class_manager.new_instance()
