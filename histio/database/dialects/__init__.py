@@ -8,6 +8,7 @@ from histio.database.dialects.bulk import (
     further_columns,
     insert_rows,
     next_key,
+    update_rows,
 )
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.foreign_keys import StoredForeignKey, foreign_keys_to
@@ -153,6 +154,7 @@ __all__ = [
     "strict",
     "unlimited_recursion",
     "unreadable",
+    "update_rows",
     "with_driver",
     "writing_options",
 ]
