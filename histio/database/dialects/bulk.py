@@ -122,6 +122,29 @@ def update_rows(
     check_count(connection, table, _send(connection, statement, columns, rows), len(rows))
 
 
+def delete_rows(connection: Connection, table: sa.Table, column: sa.Column[Any], keys: Sequence[Any]) -> None:
+    """Delete rows of *table*: for each of *keys*, the one that has it in *column*, which is unique.
+
+    Args:
+        connection: In a transaction.
+        table: The table.
+        column: The column.
+        keys: Its values, already converted for the driver.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database refuses.
+        RowFaultError: There is not exactly one row for each of *keys*.
+    """
+    if not keys:
+        return
+    quote = connection.dialect.identifier_preparer
+    where = f"{quote.format_column(column)} = {_mark(connection.dialect)}"
+    statement = f"DELETE FROM {quote.format_table(table)} WHERE {where}"  # noqa: S608 - names are quoted
+    check_count(
+        connection, table, _send(connection, statement, (column,), [(key,) for key in keys]), len(keys)
+    )
+
+
 @functools.lru_cache(maxsize=256)
 def _update(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
     quote, mark = dialect.identifier_preparer, _mark(dialect)

@@ -1,4 +1,4 @@
-"""Find the columns that an update of stored rows changes, and write them in bulk."""
+"""Find what an update changes in stored rows, and write it in bulk."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from typing import Any, TypeAlias
 
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import update_rows
+from histio.database.dialects import delete_rows, update_rows
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.obstacles import FullPathError
-from histio.importing.fast.plan import MemberPlan
+from histio.importing.fast.changeable import (
+    check_table,
+    find_fixed_columns,
+    find_single_slugs,
+    may_gain_and_lose,
+)
 from histio.importing.fast.rows import LedgerWriter, RowWriter
-from histio.importing.owner_keys import owner_columns
+from histio.importing.owner_keys import find_keys, plan_keys
 from histio.kinds.column_types import is_renewed
 from histio.kinds.compare import START, Mismatch, Path
 from histio.kinds.fields import Json
-from histio.kinds.keys import unique_rules
-from histio.kinds.listeners import composite_listeners
-from histio.kinds.table import Ledger, Reference, Table
+from histio.kinds.mapping import Columns
+from histio.kinds.table import Ledger, Table
+from histio.report import EntryCounts
 from histio.wire import equal
 
 Record: TypeAlias = Mapping[str, Any]
@@ -28,32 +32,72 @@ Record: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowChange:
-    """What an update changes in one row.
+    """Members of a stored row that an update changes.
 
     Attributes:
         updater: Updates the rows of its table.
         record: The given record.
-        mismatches: The members that differ.
+        mismatches: The members.
     """
 
     updater: RowUpdater
     record: Record
     mismatches: Sequence[Mismatch]
 
+    @property
+    def counts(self) -> EntryCounts:
+        """What it does to ledger entries."""
+        return EntryCounts(changed=int(self.updater.is_entry))
+
     def is_kept(self) -> bool:
         """Whether the columns keep the new values, as far as that is known before they are written."""
         try:
-            self.updater.convert(self.updater.names_to_set(self), [self.record])
+            self.updater.convert(self.updater.find_names(self), [self.record])
         except DeclinedError:
             return False
         return True
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EntryChange:
+    """Ledger entries that an update adds to a stored row, and removes from it.
+
+    Attributes:
+        updater: Updates the ledger.
+        owner: The given record of the row.
+        added: The new entries.
+        removed: The stored entries that the row loses.
+        mismatches: All of these.
+    """
+
+    updater: LedgerUpdater
+    owner: Record
+    added: Sequence[Record]
+    removed: Sequence[Record]
+    mismatches: Sequence[Mismatch]
+
+    @property
+    def counts(self) -> EntryCounts:
+        """What it does to ledger entries."""
+        return EntryCounts(added=len(self.added), removed=len(self.removed))
+
+    @property
+    def uuids(self) -> list[str]:
+        """The UUIDs of these entries."""
+        return [self.updater.identify(entry) for entry in (*self.added, *self.removed)]
+
+    def is_kept(self) -> bool:
+        """Whether the columns keep the new entries, as far as that is known before they are written."""
+        return all(map(self.updater.writer.rows.admits, self.added))
+
+
+Change: TypeAlias = RowChange | EntryChange
+
+
 class RowUpdater:
     """Compares accepted records of one table with the stored ones, and updates their rows.
 
-    It changes plain columns only. Rows that are added, removed, or refer to other rows than before take the
-    full path, as do values that have to be unique.
+    Unique values, keys with alternatives and the order of entries need the full path.
 
     Args:
         writer: Writes new rows of the table.
@@ -67,59 +111,79 @@ class RowUpdater:
     """
 
     def __init__(self, writer: RowWriter, ledger: Ledger | None = None) -> None:
-        plan = writer.plan
-        table = plan.table
-        _check_table(table)
+        self._table = table = writer.plan.table
+        check_table(table)
         self.is_entry = ledger is not None
         self._writer = writer
-        self._table = table
-        self._plans = {each.name: each for each in plan.members}
-        self._fixed = set(_fixed_members(table, ledger))
-        self._renewed = [
-            table.names[member] for member, column in table.columns.items() if is_renewed(column)
-        ]
-        self._must_be_given = _names_with_update_default(table)
+        self._plans = {each.name: each for each in writer.plan.members}
         self._identity = self._plans[table.names[table.identity_members[0]]]
-        self._references = [_slugs_of(table, reference) for reference in table.references]
-        self._compared = _compared_members(table)
-        self._ledgers = list(map(_LedgerUpdater, writer.ledgers))
+        self._slugs = find_single_slugs(table)
+        fixed = find_fixed_columns(table, ledger)
+        self._changeable = {
+            name
+            for name, columns in self._columns_by_name().items()
+            if fixed.isdisjoint(columns) and (name in self._plans or name in self._slugs)
+        }
+        self._renewed = [name for name, [column] in self._plain_columns() if is_renewed(column)]
+        self._set_by_update = {
+            name for name, [column] in self._plain_columns() if column.onupdate is not None
+        }
+        self._compared = {
+            name: (member, table.fields[member], equal if isinstance(table.fields[member], Json) else None)
+            for member, name in table.names.items()
+            if name in self._columns_by_name() and member not in table.computed
+        }
+        self._ambiguous = [
+            [table.names[member] for member in reference.slugs]
+            for reference in table.references
+            if not self._slugs.keys() & {table.names[member] for member in reference.slugs}
+        ]
+        self.ledgers = [LedgerUpdater(below, table) for below in writer.ledgers]
 
-    def find_changes(self, given: Record, stored: Record, path: Path = START) -> Iterator[RowChange]:
+    def _plain_columns(self) -> Iterator[tuple[str, Columns]]:
+        table = self._table
+        return ((table.names[member], (column,)) for member, column in table.columns.items())
+
+    def _columns_by_name(self) -> dict[str, Columns]:
+        """By name, the columns that a member fills."""
+        return dict(self._plain_columns()) | self._slugs
+
+    def find_changes(self, given: Record, stored: Record, path: Path = START) -> Iterator[Change]:
         """What differs between a *given* record and the *stored* one, row by row.
 
         Raises:
             DeclinedError: The record needs the full path.
         """
         mismatches = list(self._find_mismatches(given, stored, path))
-        self._check_references(given, stored)
+        self._check_ambiguous(given, stored)
         if mismatches:
-            if not self._must_be_given <= given.keys():
+            if not self._set_by_update <= given.keys():
                 raise DeclinedError
             yield RowChange(self, given, mismatches)
-        for below in self._ledgers:
+        for below in self.ledgers:
             yield from below.find_changes(given, stored, path)
 
     def _find_mismatches(self, given: Record, stored: Record, path: Path) -> Iterator[Mismatch]:
-        for name, (member, field, compare) in self._compared.items():
+        for name, (member, field, is_same) in self._compared.items():
             if name not in given:
                 continue
             value, other = given[name], stored.get(name)
-            if value == other and (compare is None or compare(value, other)):
+            if value == other and (is_same is None or is_same(value, other)):
                 continue
             ours, theirs = field.deserialize(value), field.deserialize(other)
             if equal(ours, theirs):
                 continue
-            if member in self._fixed or name not in self._plans:
+            if name not in self._changeable:
                 raise DeclinedError
             yield Mismatch("value", self._table, path.to(name), ours, theirs, member)
 
-    def _check_references(self, given: Record, stored: Record) -> None:
-        """Check that the references of *given* name the rows that those of *stored* name.
+    def _check_ambiguous(self, given: Record, stored: Record) -> None:
+        """Check that references with several members name the rows that those of *stored* name.
 
         Raises:
             DeclinedError: They may name other rows.
         """
-        for names in self._references:
+        for names in self._ambiguous:
             deciding = next((name for name in names if given.get(name) is not None), None)
             compared = names if deciding is None else [deciding]
             if any(name in given and given[name] != stored.get(name) for name in compared):
@@ -131,9 +195,37 @@ class RowUpdater:
             self._writer.related.columns(records)
         except DeclinedError:
             return False
-        return all(below.admits(records) for below in self._ledgers)
+        return all(below.admits(records) for below in self.ledgers)
 
-    def write(self, connection: Connection, names: Sequence[str], records: Sequence[Record]) -> None:
+    def find_names(self, change: RowChange) -> tuple[str, ...]:
+        """The members whose columns are set: those that differ, and those that the database would renew."""
+        changed = [self._table.names[each.member] for each in change.mismatches]
+        renewed = [name for name in self._renewed if name in change.record and name in self._plans]
+        return tuple(dict.fromkeys((*changed, *renewed)))
+
+    def convert(self, names: Iterable[str], records: Sequence[Record]) -> dict[Any, Iterable[Any]]:
+        """By column, the parameters of the members with these *names*, for each of *records*.
+
+        Raises:
+            DeclinedError: A column does not keep one of the values.
+        """
+        filled: dict[Any, Iterable[Any]] = {}
+        columns = self._table.rows.columns
+        for name in names:
+            if name in self._slugs:
+                filled |= {column: self._resolve(column, records) for column in self._slugs[name]}
+            else:
+                plan = self._plans[name]
+                filled[columns[plan.key]] = plan.convert([record[name] for record in records])
+        return filled
+
+    def _resolve(self, column: Any, records: Sequence[Record]) -> Iterable[Any]:
+        """The parameters of a *column* that a reference fills."""
+        references = self._writer.plan.references
+        place = references.columns.index(column)
+        return [row[place] for row in zip(*self._writer.related.columns(records), strict=True)]
+
+    def write(self, connection: Connection, names: Iterable[str], records: Sequence[Record]) -> None:
         """Set the columns of the members with these *names* in the rows of *records*.
 
         Raises:
@@ -141,63 +233,134 @@ class RowUpdater:
             sqlalchemy.exc.DBAPIError: From the database.
             RowFaultError: The database did not change every row.
         """
-        columns = self._table.rows.columns
-        targets = tuple(columns[member.key] for member in self._to_set(names))
-        update_rows(connection, self._table.rows, targets, self.convert(names, records))
+        filled = self.convert(names, records)
+        own = self._table.rows.columns[self._identity.key]
+        keys = self.identify(records)
+        update_rows(
+            connection, self._table.rows, (*filled, own), list(zip(*filled.values(), keys, strict=True))
+        )
 
-    def convert(self, names: Sequence[str], records: Sequence[Record]) -> list[tuple[Any, ...]]:
-        """For each of *records*, the parameters of the members with these *names*, and of its identity.
+    def identify(self, records: Iterable[Record]) -> list[Any]:
+        """The parameters of the identities of *records*."""
+        return list(self._identity.convert([record[self._identity.name] for record in records]))
+
+    def delete(self, connection: Connection, records: Iterable[Record]) -> None:
+        """Delete the rows of stored *records*.
 
         Raises:
-            DeclinedError: A column does not keep one of the values.
+            sqlalchemy.exc.DBAPIError: From the database.
+            RowFaultError: The database did not delete every row.
         """
-        members = self._to_set(names)
-        filled = [member.convert([record[member.name] for record in records]) for member in members]
-        return list(zip(*filled, strict=True))
-
-    def _to_set(self, names: Sequence[str]) -> list[MemberPlan]:
-        return [*map(self._plans.__getitem__, names), self._identity]
-
-    def names_to_set(self, change: RowChange) -> tuple[str, ...]:
-        """The members whose columns are set: those that differ, and those that the database would renew."""
-        changed = {self._table.names[each.member] for each in change.mismatches}
-        renewed = (name for name in self._renewed if name in change.record and name in self._plans)
-        return tuple(dict.fromkeys((*sorted(changed), *renewed)))
+        own = self._table.rows.columns[self._identity.key]
+        delete_rows(connection, self._table.rows, own, self.identify(records))
 
 
-class _LedgerUpdater:
-    """Compares the entries of one ledger with the stored ones."""
+class LedgerUpdater:
+    """Compares the entries of one ledger with the stored ones, and updates them.
 
-    def __init__(self, writer: LedgerWriter) -> None:
-        self._ledger = ledger = writer.plan.ledger
+    Args:
+        writer: Writes new entries.
+        owner: The table of the rows that have the entries.
+
+    Attributes:
+        writer: Writes new entries.
+        rows: Updates stored entries.
+        table: The table of the entries.
+    """
+
+    def __init__(self, writer: LedgerWriter, owner: Table) -> None:
+        self.writer = writer
+        self._ledger = writer.plan.ledger
         self._name = writer.plan.name
-        self._rows = RowUpdater(writer.rows, ledger)
-        self._identity = ledger.table.names[ledger.table.identity_members[0]]
+        self._owner = owner
+        self.table = self._ledger.table
+        self.rows = RowUpdater(writer.rows, self._ledger)
+        self._identity = self.table.names[self.table.identity_members[0]]
+        self._may_gain_and_lose = may_gain_and_lose(self._ledger)
 
-    def find_changes(self, given: Record, stored: Record, path: Path) -> Iterator[RowChange]:
+    def find_changes(self, given: Record, stored: Record, path: Path) -> Iterator[Change]:
         """What differs in the entries; see `RowUpdater.find_changes`.
 
         Raises:
-            DeclinedError: Entries are added, removed, or in another order.
+            DeclinedError: They need the full path.
         """
         if self._name not in given:
             return
         ours, theirs = (self._ledger.to_list(record.get(self._name)) for record in (given, stored))
-        if self._identify(ours) != self._identify(theirs):
-            raise DeclinedError
+        places = {entry[self._identity]: place for place, entry in enumerate(theirs)}
         at = path.to(self._name)
-        for index, (entry, other) in enumerate(zip(ours, theirs, strict=True)):
-            yield from self._rows.find_changes(entry, other, at.entry(self._ledger, index, index))
+        names = list(map(self.identify, ours))
+        kept = [(index, places[name]) for index, name in enumerate(names) if name in places]
+        # The first entries are those that are stored, in the same order; new ones follow.
+        if [index for index, _ in kept] != [*range(len(kept))] or sorted(
+            kept, key=lambda pair: pair[1]
+        ) != kept:
+            raise DeclinedError
+        for index, place in kept:
+            yield from self.rows.find_changes(
+                ours[index], theirs[place], at.entry(self._ledger, index, place)
+            )
+        if len(kept) < len(ours) or len(kept) < len(theirs):
+            yield self._change_entries(given, ours, theirs, [place for _, place in kept], at)
 
-    def _identify(self, entries: Iterable[Record]) -> list[str]:
-        return [entry[self._identity].lower() for entry in entries]
+    def _change_entries(
+        self,
+        owner: Record,
+        given: Sequence[Record],
+        stored: Sequence[Record],
+        kept: Sequence[int],
+        at: Path,
+    ) -> EntryChange:
+        """The entries that are added and removed, where those at *kept* places stay."""
+        if not self._may_gain_and_lose:
+            raise DeclinedError
+        added = given[len(kept) :]
+        removed = {place: entry for place, entry in enumerate(stored) if place not in set(kept)}
+        mismatches = [
+            self._mismatch("only given", at.entry(self._ledger, index, None), given=entry)
+            for index, entry in enumerate(added, start=len(kept))
+        ]
+        mismatches += [
+            self._mismatch("only stored", at.entry(self._ledger, None, place), stored=entry)
+            for place, entry in removed.items()
+        ]
+        return EntryChange(self, owner, added, list(removed.values()), mismatches)
+
+    def _mismatch(self, what: Any, path: Path, **records: Record) -> Mismatch:
+        values = {side: self.table.schema.load(record, many=False) for side, record in records.items()}
+        return Mismatch(what, self.table, path, **values)
+
+    def identify(self, entry: Record) -> str:
+        """The UUID of an *entry*, in lower case."""
+        uuid: str = entry[self._identity]
+        return uuid.lower()
+
+    def identities(self, entries: Iterable[Record]) -> dict[Any, str]:
+        """The identities of *entries*, as their column takes them, with their UUIDs."""
+        field: Any = self.table.fields[self.table.identity_members[0]]
+        return {field.from_wire(uuid): uuid for uuid in map(self.identify, entries)}
 
     def admits(self, records: Iterable[Record]) -> bool:
+        """Whether the references of the entries of *records* have neither problems nor warnings."""
         entries = [entry for record in records for entry in self._ledger.to_list(record.get(self._name))]
-        return not entries or self._rows.admits(entries)
+        return not entries or self.rows.admits(entries)
+
+    def insert(self, connection: Connection, changes: Sequence[EntryChange]) -> None:
+        """Write the new entries of *changes*.
+
+        Raises:
+            DeclinedError: A column does not keep one of the values.
+            sqlalchemy.exc.DBAPIError: From the database.
+            RowFaultError: The database did not keep every row.
+        """
+        plan = plan_keys(connection.dialect, self._owner)
+        if plan is None:
+            raise DeclinedError
+        keys = find_keys(connection, plan, [change.owner for change in changes])
+        self.writer.write(connection, [{self._name: change.added} for change in changes], keys)
 
 
-def write_changes(connection: Connection, changes: Iterable[RowChange]) -> None:
+def write_changes(connection: Connection, changes: Iterable[Change]) -> None:
     """Write *changes*: one executemany for all rows of a table in which the same columns are set.
 
     Raises:
@@ -205,53 +368,18 @@ def write_changes(connection: Connection, changes: Iterable[RowChange]) -> None:
         sqlalchemy.exc.DBAPIError: From the database.
         RowFaultError: The database did not change every row.
     """
-    groups: dict[tuple[RowUpdater, tuple[str, ...]], list[Record]] = defaultdict(list)
+    set_rows: dict[tuple[RowUpdater, tuple[str, ...]], list[Record]] = defaultdict(list)
+    ledgers: dict[LedgerUpdater, list[EntryChange]] = defaultdict(list)
     for change in changes:
-        groups[change.updater, change.updater.names_to_set(change)].append(change.record)
-    for (updater, names), records in groups.items():
-        updater.write(connection, names, records)
-
-
-def _check_table(table: Table) -> None:
-    """Raise FullPathError if only the unit of work can update rows of *table*."""
-    mapper, model = table.mapper, table.mapper.class_.__name__
-    if not table.has_own_uuid:
-        raise FullPathError(f"{model}: no UUID, unique by itself, identifies its rows")
-    if mapper.version_id_col is not None:
-        raise FullPathError(f"{model} has a version counter")
-    for event in ("before_update", "after_update"):
-        if len(list(getattr(mapper.dispatch, event))) > composite_listeners(mapper, event):
-            raise FullPathError(f"{model} has a listener for {event}")
-    members = {column for member, column in table.columns.items() if member not in table.computed}
-    if any(column.onupdate is not None and column not in members for column in table.rows.columns):
-        raise FullPathError(f"{model} has a column that is not a member, and is set by each update")
-
-
-def _names_with_update_default(table: Table) -> set[str]:
-    """The names of members that each update would set to another value unless a record has them."""
-    return {table.names[member] for member, column in table.columns.items() if column.onupdate is not None}
-
-
-def _fixed_members(table: Table, ledger: Ledger | None) -> Iterator[str]:
-    """Members whose change needs more than an UPDATE of one row."""
-    fixed = {
-        column for rule in (table.rows.primary_key, *unique_rules(table.rows)) for column in rule.columns
-    }
-    fixed |= {*owner_columns(table), *(() if ledger is None else ledger.local)}
-    ordering = () if ledger is None else ledger.order
-    for member, column in table.columns.items():
-        if column in fixed or member in ordering or column.table is not table.rows:
-            yield member
-
-
-def _slugs_of(table: Table, reference: Reference) -> list[str]:
-    return [table.names[member] for member in reference.slugs]
-
-
-def _compared_members(table: Table) -> dict[str, tuple[str, Any, Any]]:
-    """By name, the plain members with their fields, and what compares values that Python takes for equal."""
-    return {
-        name: (member, table.fields[member], equal if isinstance(table.fields[member], Json) else None)
-        for member, name in table.names.items()
-        if member in table.columns and member not in table.computed
-    }
+        if isinstance(change, EntryChange):
+            ledgers[change.updater].append(change)
+        else:
+            set_rows[change.updater, change.updater.find_names(change)].append(change.record)
+    for updater, of_ledger in ledgers.items():
+        updater.rows.delete(connection, (entry for change in of_ledger for entry in change.removed))
+    for (rows, names), records in set_rows.items():
+        rows.write(connection, names, records)
+    for updater, of_ledger in ledgers.items():
+        gaining = [change for change in of_ledger if change.added]
+        if gaining:
+            updater.insert(connection, gaining)

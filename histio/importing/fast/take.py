@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from histio.importing.counts import Tally
 from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
+from histio.importing.fast.possible_uuids import possible_uuids
 from histio.importing.fast.rows import RowWriter, find_row_writer
 from histio.importing.fast.update import RunUpdater
 from histio.importing.row_counts import KeptRows, check_kept, core_tables, rows_of
@@ -32,10 +34,6 @@ from histio.tuning import tuning, with_pauses
 from histio.wire import encode
 
 _log = logging.getLogger("histio")
-
-_UUID = len("00000000-0000-0000-0000-000000000000")
-_DEPTH = 50
-"""How deeply ledgers are nested at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +75,7 @@ class FastPath:
 
     Attributes:
         written: The kinds of which runs have been written.
+        entries: What was done to the ledger entries of updated runs.
     """
 
     def __init__(
@@ -104,14 +103,9 @@ class FastPath:
         self._writers: dict[str, RowWriter | str] = {}
         self._updaters: dict[str, RunUpdater | None] = {}
         self._room = KEPT
-        self._changed = 0
+        self.entries = EntryCounts()
         self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
-
-    @property
-    def entries(self) -> EntryCounts:
-        """What was done to the ledger entries of updated runs."""
-        return EntryCounts(changed=self._changed)
 
     def find_writer(self, kind: Kind) -> RowWriter | str:
         """The writer for accepted runs of *kind*; a text: why they take the full path."""
@@ -209,7 +203,7 @@ class FastPath:
                 before[identity] = text
                 mismatches = itertools.chain.from_iterable(each.mismatches for each in changes)
                 self._room -= note_changes(run, mismatches, self._room)
-                self._changed += sum(each.updater.is_entry for each in changes)
+                self.entries += functools.reduce(EntryCounts.__add__, (each.counts for each in changes))
             self._tally.add(run)
         if before:
             self.written.add(kind)
@@ -277,8 +271,8 @@ class FastPath:
             return raw_runs
         if self._may_collide:
             return []
-        taken = {uuid for raw in others for uuid in _possible_uuids(raw.record)}
-        return [raw for raw in raw_runs if taken.isdisjoint(_possible_uuids(raw.record))]
+        taken = {uuid for raw in others for uuid in possible_uuids(raw.record)}
+        return [raw for raw in raw_runs if taken.isdisjoint(possible_uuids(raw.record))]
 
     def _insert(self, kind: Kind, writer: RowWriter, records: Records) -> None:
         """Write *records*, and count the written rows where the database may report another number.
@@ -341,15 +335,6 @@ def _without(raw_runs: Sequence[RawRun], others: Sequence[RawRun]) -> list[RawRu
     """*raw_runs* without the *others*."""
     excluded = set(map(id, others))
     return [raw for raw in raw_runs if id(raw) not in excluded]
-
-
-def _possible_uuids(value: Any, depth: int = _DEPTH) -> Iterator[str]:
-    """Every text of the length of a UUID in a record, in lower case, down to a *depth*."""
-    if isinstance(value, str) and len(value) == _UUID:
-        yield value.lower()
-    elif isinstance(value, dict | list | tuple) and depth:
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _possible_uuids(each, depth - 1)
 
 
 def _refer_to_each_other(tables: Sequence[Table]) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -13,7 +14,15 @@ from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.pages import known_texts
 from histio.importing.batches import try_to_write
 from histio.importing.destination import Destination
-from histio.importing.fast.changes import RowChange, RowUpdater, write_changes
+from histio.importing.fast.changes import (
+    Change,
+    EntryChange,
+    LedgerUpdater,
+    Record,
+    RowUpdater,
+    write_changes,
+)
+from histio.importing.fast.possible_uuids import possible_uuids
 from histio.importing.fast.rows import RowWriter
 from histio.importing.update.compare import lock_runs
 from histio.kinds.table import Kind
@@ -29,7 +38,7 @@ class Update(NamedTuple):
     """
 
     before: str
-    changes: Sequence[RowChange]
+    changes: Sequence[Change]
 
 
 class RunUpdater:
@@ -61,7 +70,7 @@ class RunUpdater:
         self._core_tables = core_tables
         self._deferred = deferred
 
-    def update(self, records: Mapping[Any, Mapping[str, Any]]) -> dict[Any, Update]:
+    def update(self, records: Mapping[Any, Record]) -> dict[Any, Update]:
         """Update runs to *records*, by identity, which are accepted and exist.
 
         Returns:
@@ -78,25 +87,58 @@ class RunUpdater:
                 changes = self._find_changes(record, texts[uuid])
                 if changes is not None:
                     found[identity] = Update(texts[uuid], changes)
-        differing = {identity: records[identity] for identity, update in found.items() if update.changes}
-        written = self._write({each: found[each].changes for each in self._admitted(differing)})
+        differing = [identity for identity, update in found.items() if update.changes]
+        alone = self._without_collisions(records, {each: found[each].changes for each in differing})
+        written = self._write({each: found[each].changes for each in self._admitted(alone, records)})
         return {each: update for each, update in found.items() if each in written or not update.changes}
 
-    def _find_changes(self, record: Mapping[str, Any], stored: str) -> list[RowChange] | None:
+    def _find_changes(self, record: Record, stored: str) -> list[Change] | None:
         """The changes of one run; None: it needs the full path."""
         try:
             return list(self._rows.find_changes(record, json.loads(stored)))
         except DeclinedError:
             return None
 
-    def _admitted(self, records: Mapping[Any, Mapping[str, Any]]) -> list[Any]:
-        """The identities of those of *records* whose references have neither problems nor warnings."""
-        if self._rows.admits(list(records.values())):
-            return list(records)
-        return [identity for identity, record in records.items() if self._rows.admits([record])]
+    def _without_collisions(
+        self, records: Mapping[Any, Record], changes: Mapping[Any, Sequence[Change]]
+    ) -> list[Any]:
+        """The identities of runs that add or remove no entry that another run has, or may have."""
+        moving = {
+            identity: {
+                (each.updater, uuid) for each in some if isinstance(each, EntryChange) for uuid in each.uuids
+            }
+            for identity, some in changes.items()
+        }
+        if not any(moving.values()):
+            return list(changes)
+        uses = Counter(uuid for record in records.values() for uuid in set(possible_uuids(record)))
+        known = self._find_known(changes.values())
+        return [
+            identity
+            for identity, own in moving.items()
+            if all(uses[uuid] <= 1 for _, uuid in own) and known.isdisjoint(own)
+        ]
 
-    def _write(self, changes: Mapping[Any, Sequence[RowChange]]) -> Mapping[Any, Sequence[RowChange]]:
-        """Write the *changes* of runs, by identity; return those that are written: all, or none."""
+    def _find_known(self, changes: Iterable[Sequence[Change]]) -> set[tuple[LedgerUpdater, str]]:
+        """The UUIDs of added entries that exist, under other runs."""
+        added: dict[LedgerUpdater, dict[Any, str]] = defaultdict(dict)
+        for each in itertools.chain.from_iterable(changes):
+            if isinstance(each, EntryChange):
+                added[each.updater] |= each.updater.identities(each.added)
+        return {
+            (updater, uuids[identity])
+            for updater, uuids in added.items()
+            for identity in self._destination.identities.find_known(updater.table, uuids, now=True)
+        }
+
+    def _admitted(self, identities: Sequence[Any], records: Mapping[Any, Record]) -> list[Any]:
+        """Those of *identities* whose *records* have references without problems and warnings."""
+        if self._rows.admits([records[each] for each in identities]):
+            return list(identities)
+        return [each for each in identities if self._rows.admits([records[each]])]
+
+    def _write(self, changes: Mapping[Any, Sequence[Change]]) -> Mapping[Any, Sequence[Change]]:
+        """Write the *changes* of runs, by identity; return those that are written."""
         if not changes:
             return {}
         connection = self._destination.connection
@@ -108,6 +150,14 @@ class RunUpdater:
                 deferred=self._deferred,
             )
         except DeclinedError:
-            kept = {each: some for each, some in changes.items() if all(map(RowChange.is_kept, some))}
+            kept = {run: some for run, some in changes.items() if all(each.is_kept() for each in some)}
             return self._write(kept) if len(kept) < len(changes) else {}
-        return changes if fault is None else {}
+        return changes if fault is None else self._write_halves(changes)
+
+    def _write_halves(self, changes: Mapping[Any, Sequence[Change]]) -> Mapping[Any, Sequence[Change]]:
+        """Write the *changes*, which cannot be written together, in halves."""
+        if len(changes) == 1:
+            return {}
+        runs, half = list(changes), len(changes) // 2
+        parts = ({run: changes[run] for run in some} for some in (runs[:half], runs[half:]))
+        return {run: some for part in parts for run, some in self._write(part).items()}
