@@ -161,7 +161,7 @@ class LedgerWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class _KindRules:
+class KindRules:
     """What decides about the fast path of a kind in any database.
 
     Attributes:
@@ -176,7 +176,7 @@ class _KindRules:
 def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     """The writer for accepted records of *kind*; a text: why they take the full path."""
     connection, builder, plan = destination.connection, destination.builder, destination.plan
-    rules = plan.recall(("fast path", kind.name), _find_rules, kind)
+    rules = plan.recall(("fast path", kind.name), find_rules, kind)
     if rules.reason is not None:
         return rules.reason
     driver = driver_of(connection)
@@ -189,12 +189,13 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     return found if isinstance(found, str) else RowWriter(found, builder)
 
 
-def _find_rules(kind: Kind) -> _KindRules:
+def find_rules(kind: Kind) -> KindRules:
+    """What decides about the fast path of *kind* in any database."""
     reason = next(find_obstacles(kind.table, "load"), None)
     if reason is None and not kind.table.has_own_uuid:
         reason = f"{kind.name}: no UUID, unique by itself, identifies its runs"
     keys = [(table.growing_key, owner_columns(table)) for table in kind.table.all()]
-    return _KindRules(reason, [key for key, columns in keys if key is not None and columns == (key,)])
+    return KindRules(reason, [key for key, columns in keys if key is not None and columns == (key,)])
 
 
 def _find_table_plan(table: Table, target: Target) -> TablePlan | str:
