@@ -127,7 +127,8 @@ class Tally:
 
     def add_entries(self, counts: EntryCounts) -> None:
         """Count what was done to the ledger entries of updated runs."""
-        self.entries += counts
+        if counts != EntryCounts():
+            self.entries += counts
 
     def reject(self, kind: str, number: int, problems: Iterable[Problem], count: int) -> None:
         """Count a *number* of runs that could not be read from another database, with their *problems*.

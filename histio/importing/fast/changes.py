@@ -81,11 +81,6 @@ class EntryChange:
         """What it does to ledger entries."""
         return EntryCounts(added=len(self.added), removed=len(self.removed))
 
-    @property
-    def uuids(self) -> list[str]:
-        """The UUIDs of these entries."""
-        return [self.updater.identify(entry) for entry in (*self.added, *self.removed)]
-
     def is_kept(self) -> bool:
         """Whether the columns keep the new entries, as far as that is known before they are written."""
         return all(map(self.updater.writer.rows.admits, self.added))
@@ -240,6 +235,11 @@ class RowUpdater:
             connection, self._table.rows, (*filled, own), list(zip(*filled.values(), keys, strict=True))
         )
 
+    def list_uuids(self, record: Record) -> list[str]:
+        """The UUIDs of a record and of all its entries, in lower case."""
+        own: str = record[self._identity.name]
+        return [own.lower(), *(uuid for below in self.ledgers for uuid in below.list_uuids(record))]
+
     def identify(self, records: Iterable[Record]) -> list[Any]:
         """The parameters of the identities of *records*."""
         return list(self._identity.convert([record[self._identity.name] for record in records]))
@@ -287,21 +287,27 @@ class LedgerUpdater:
         if self._name not in given:
             return
         ours, theirs = (self._ledger.to_list(record.get(self._name)) for record in (given, stored))
-        places = {entry[self._identity]: place for place, entry in enumerate(theirs)}
+        kept = self._find_kept(ours, theirs)
         at = path.to(self._name)
-        names = list(map(self.identify, ours))
-        kept = [(index, places[name]) for index, name in enumerate(names) if name in places]
-        # The first entries are those that are stored, in the same order; new ones follow.
-        if [index for index, _ in kept] != [*range(len(kept))] or sorted(
-            kept, key=lambda pair: pair[1]
-        ) != kept:
+        for index, place in enumerate(kept):
+            entry = at.entry(self._ledger, index, place)
+            yield from self.rows.find_changes(ours[index], theirs[place], entry)
+        if len(kept) < max(len(ours), len(theirs)):
+            yield self._change_entries(given, ours, theirs, kept, at)
+
+    def _find_kept(self, given: Sequence[Record], stored: Sequence[Record]) -> list[int]:
+        """The places among the *stored* entries of those that stay, which are the first ones in *given*.
+
+        Raises:
+            DeclinedError: New entries come before others, or the order has changed.
+        """
+        uuids = list(map(self.identify, given))
+        places = {self.identify(entry): place for place, entry in enumerate(stored)}
+        kept = [places[uuid] for uuid in uuids if uuid in places]
+        new = uuids[len(kept) :]
+        if kept != sorted(set(kept)) or len(set(new)) < len(new) or not places.keys().isdisjoint(new):
             raise DeclinedError
-        for index, place in kept:
-            yield from self.rows.find_changes(
-                ours[index], theirs[place], at.entry(self._ledger, index, place)
-            )
-        if len(kept) < len(ours) or len(kept) < len(theirs):
-            yield self._change_entries(given, ours, theirs, [place for _, place in kept], at)
+        return kept
 
     def _change_entries(
         self,
@@ -334,6 +340,11 @@ class LedgerUpdater:
         """The UUID of an *entry*, in lower case."""
         uuid: str = entry[self._identity]
         return uuid.lower()
+
+    def list_uuids(self, owner: Record) -> list[str]:
+        """The UUIDs of the entries of *owner*, and of all entries below them, in lower case."""
+        entries = self._ledger.to_list(owner.get(self._name))
+        return [uuid for entry in entries for uuid in self.rows.list_uuids(entry)]
 
     def identities(self, entries: Iterable[Record]) -> dict[Any, str]:
         """The identities of *entries*, as their column takes them, with their UUIDs."""

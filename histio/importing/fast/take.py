@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -21,7 +21,6 @@ from histio.importing.counts import Tally
 from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
-from histio.importing.fast.possible_uuids import possible_uuids
 from histio.importing.fast.rows import RowWriter, find_row_writer
 from histio.importing.fast.update import RunUpdater
 from histio.importing.fast.values import ValueWriter, find_value_writer
@@ -40,6 +39,10 @@ Writer: TypeAlias = RowWriter | ValueWriter
 """Writes accepted records."""
 
 _log = logging.getLogger("histio")
+
+_UUID = len("00000000-0000-0000-0000-000000000000")
+_DEPTH = 50
+"""How deeply ledgers are nested at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,6 +237,8 @@ class FastPath:
             self._tally.add(run)
         if before:
             self.written.add(kind)
+            updated = (stored[identity] for identity in before)
+            self._spool.note(kind.name, ((_uuid(kind, raw), raw.place(kind.collection)) for raw in updated))
             if self._destination.receipt is not None:
                 self._destination.receipt.note_updated(kind, before, self._spool)
             if self._kept_rows.must_be_compared(kind):
@@ -311,8 +316,8 @@ class FastPath:
             return raw_runs
         if self._may_collide:
             return []
-        taken = {uuid for raw in others for uuid in possible_uuids(raw.record)}
-        return [raw for raw in raw_runs if taken.isdisjoint(possible_uuids(raw.record))]
+        taken = {uuid for raw in others for uuid in _possible_uuids(raw.record)}
+        return [raw for raw in raw_runs if taken.isdisjoint(_possible_uuids(raw.record))]
 
     def _insert(self, kind: Kind, writer: Writer, records: Records) -> None:
         """Write *records*, and count the written rows where the database may report another number.
@@ -375,6 +380,15 @@ def _without(raw_runs: Sequence[RawRun], others: Sequence[RawRun]) -> list[RawRu
     """*raw_runs* without the *others*."""
     excluded = set(map(id, others))
     return [raw for raw in raw_runs if id(raw) not in excluded]
+
+
+def _possible_uuids(value: Any, depth: int = _DEPTH) -> Iterator[str]:
+    """Every text of the length of a UUID in a record, in lower case, down to a *depth*."""
+    if isinstance(value, str) and len(value) == _UUID:
+        yield value.lower()
+    elif isinstance(value, dict | list | tuple) and depth:
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _possible_uuids(each, depth - 1)
 
 
 def _refer_to_each_other(tables: Sequence[Table]) -> bool:

@@ -22,7 +22,6 @@ from histio.importing.fast.changes import (
     RowUpdater,
     write_changes,
 )
-from histio.importing.fast.possible_uuids import possible_uuids
 from histio.importing.fast.rows import RowWriter
 from histio.importing.update.compare import lock_runs
 from histio.kinds.table import Kind
@@ -87,9 +86,9 @@ class RunUpdater:
                 changes = self._find_changes(record, texts[uuid])
                 if changes is not None:
                     found[identity] = Update(texts[uuid], changes)
-        differing = [identity for identity, update in found.items() if update.changes]
-        alone = self._without_collisions(records, {each: found[each].changes for each in differing})
-        written = self._write({each: found[each].changes for each in self._admitted(alone, records)})
+        differing = {identity: update.changes for identity, update in found.items() if update.changes}
+        alone = self._without_collisions(records, differing, is_all=len(found) == len(records))
+        written = self._write({each: differing[each] for each in self._admitted(alone, records)})
         return {each: update for each, update in found.items() if each in written or not update.changes}
 
     def _find_changes(self, record: Record, stored: str) -> list[Change] | None:
@@ -100,33 +99,33 @@ class RunUpdater:
             return None
 
     def _without_collisions(
-        self, records: Mapping[Any, Record], changes: Mapping[Any, Sequence[Change]]
+        self, records: Mapping[Any, Record], changes: Mapping[Any, Sequence[Change]], *, is_all: bool
     ) -> list[Any]:
-        """The identities of runs that add or remove no entry that another run has, or may have."""
-        moving = {
-            identity: {
-                (each.updater, uuid) for each in some if isinstance(each, EntryChange) for uuid in each.uuids
-            }
-            for identity, some in changes.items()
-        }
-        if not any(moving.values()):
-            return list(changes)
-        uses = Counter(uuid for record in records.values() for uuid in set(possible_uuids(record)))
-        known = self._find_known(changes.values())
-        return [
-            identity
-            for identity, own in moving.items()
-            if all(uses[uuid] <= 1 for _, uuid in own) and known.isdisjoint(own)
-        ]
+        """The identities of those runs in *changes* whose order among *records* does not matter.
 
-    def _find_known(self, changes: Iterable[Sequence[Change]]) -> set[tuple[LedgerUpdater, str]]:
+        *is_all*: whether none of *records* takes the full path.
+        """
+        of_entries = [each for some in changes.values() for each in some if isinstance(each, EntryChange)]
+        if is_all and not of_entries:
+            return list(changes)
+        uses = Counter(itertools.chain.from_iterable(map(self._rows.list_uuids, records.values())))
+        taken = self._find_known(of_entries) | {uuid for uuid, count in uses.items() if count > 1}
+        alone = []
+        for identity, some in changes.items():
+            moving = [each for each in some if isinstance(each, EntryChange)]
+            lost = {uuid for each in moving for uuid in map(each.updater.identify, each.removed)}
+            own = self._rows.list_uuids(records[identity])
+            if taken.isdisjoint(own) and lost.isdisjoint(uses):
+                alone.append(identity)
+        return alone
+
+    def _find_known(self, changes: Iterable[EntryChange]) -> set[str]:
         """The UUIDs of added entries that exist, under other runs."""
         added: dict[LedgerUpdater, dict[Any, str]] = defaultdict(dict)
-        for each in itertools.chain.from_iterable(changes):
-            if isinstance(each, EntryChange):
-                added[each.updater] |= each.updater.identities(each.added)
+        for each in changes:
+            added[each.updater] |= each.updater.identities(each.added)
         return {
-            (updater, uuids[identity])
+            uuids[identity]
             for updater, uuids in added.items()
             for identity in self._destination.identities.find_known(updater.table, uuids, now=True)
         }
