@@ -27,6 +27,7 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.take import FastPath
 from histio.importing.full_path import Attempt, FullPath
+from histio.importing.model_behavior import Creation
 from histio.importing.open_runs import WaitingRuns
 from histio.importing.options import ImportOptions
 from histio.importing.row_counts import KeptRows
@@ -49,7 +50,7 @@ def import_items(
     *,
     tally: Tally,
     habits: Habits,
-    unit_of_work: Mapping[str, Sequence[str]],
+    creations: Mapping[str, Creation],
     last: bool,
     first: Callable[[], Import | None] | None = None,
 ) -> bool:
@@ -61,7 +62,7 @@ def import_items(
         options: The options of the import.
         tally: Counts the outcome of every run.
         habits: The habits of the session that is used.
-        unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
+        creations: By name of a kind, how its rows are created.
         last: Whether no other transaction of this import follows, so that runs need not wait any longer
             for those that they refer to.
         first: Imports the catalog in the same transaction; returns None if it writes no rows. None: there is
@@ -83,7 +84,7 @@ def import_items(
             destination,
             tally=tally,
             habits=habits,
-            unit_of_work=unit_of_work,
+            creations=creations,
             on_duplicate=options.on_duplicate,
             compare=options.compare,
         )
@@ -113,7 +114,7 @@ class Import:
         destination: The database.
         tally: Counts the outcome of every run.
         habits: The habits of the session that is used.
-        unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
+        creations: By name of a kind, how its rows are created.
         on_duplicate: What to do with runs that exist.
         compare: Whether to compare each written run with what the database stores of it.
 
@@ -127,7 +128,7 @@ class Import:
         *,
         tally: Tally,
         habits: Habits,
-        unit_of_work: Mapping[str, Sequence[str]],
+        creations: Mapping[str, Creation],
         on_duplicate: OnDuplicate,
         compare: bool,
     ) -> None:
@@ -143,7 +144,8 @@ class Import:
             destination,
             tally=tally,
             kept_rows=kept_rows,
-            unit_of_work=unit_of_work,
+            habits=habits,
+            creations=creations,
             on_duplicate=on_duplicate,
             deferred=deferred,
         )
@@ -151,7 +153,7 @@ class Import:
             FullPath,
             destination,
             habits=habits,
-            unit_of_work=unit_of_work,
+            creations=creations,
             kept_rows=kept_rows,
             on_duplicate=on_duplicate,
             deferred=deferred,
@@ -169,7 +171,8 @@ class Import:
     @property
     def entries(self) -> EntryCounts:
         """What was done to the ledger entries of updated runs."""
-        return self._full_path.entries if self._is_full_path_open else EntryCounts()
+        fast = self._fast_path.entries
+        return fast + self._full_path.entries if self._is_full_path_open else fast
 
     @property
     def written(self) -> set[Kind]:

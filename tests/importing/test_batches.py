@@ -53,9 +53,11 @@ def test_texts_with_characters_that_statements_escape_arrive_unchanged(history, 
 
 ODD_KEYS = {
     "a trigger changes them": (
-        "CREATE FUNCTION shift() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN NEW.id := NEW.id + 5000; RETURN NEW; END';"
-        "CREATE TRIGGER shift BEFORE INSERT ON production_runs FOR EACH ROW EXECUTE FUNCTION shift()",
+        """
+        CREATE FUNCTION shift() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN NEW.id := NEW.id + 5000; RETURN NEW; END';
+        CREATE TRIGGER shift BEFORE INSERT ON production_runs FOR EACH ROW EXECUTE FUNCTION shift()
+        """,
         "DROP TRIGGER shift ON production_runs; DROP FUNCTION shift",
     ),
     "their default is computed": (
@@ -64,8 +66,10 @@ ODD_KEYS = {
     ),
     "they are another sequence's": (
         "CREATE SEQUENCE other START 900;ALTER TABLE production_runs ALTER id SET DEFAULT nextval('other')",
-        "ALTER TABLE production_runs ALTER id SET DEFAULT nextval('production_runs_id_seq');"
-        "DROP SEQUENCE other",
+        """
+        ALTER TABLE production_runs ALTER id SET DEFAULT nextval('production_runs_id_seq');
+        DROP SEQUENCE other
+        """,
     ),
     "nothing is odd": ("SELECT 1", "SELECT 1"),
     "they grow by more than one": (

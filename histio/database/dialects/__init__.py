@@ -5,9 +5,11 @@ from histio.database.dialects.bulk import (
     Driver,
     binds,
     chooses_keys,
+    delete_rows,
     driver_of,
     further_columns,
     reserve_keys,
+    update_rows,
 )
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.foreign_keys import StoredForeignKey, foreign_keys_to
@@ -19,6 +21,14 @@ from histio.database.dialects.limits import (
     kept_seconds,
     limits,
     second_digits,
+)
+from histio.database.dialects.moments import (
+    Host,
+    Moment,
+    MomentLostError,
+    TooLateError,
+    Visit,
+    hold_moment,
 )
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
@@ -41,11 +51,19 @@ from histio.database.dialects.readable import (
     stored_text,
     unreadable,
 )
-from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
+from histio.database.dialects.sorting import order_key
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.time_bounds import (
+    EVERY_ROW,
+    Ranges,
+    TimeBounds,
+    as_sorted,
+    bound_times,
+    has_row,
+)
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -71,6 +89,7 @@ from histio.database.dialects.transactions import (
     set_up,
     small_packets,
     strict,
+    takes_several_writers,
     writing_options,
 )
 from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
@@ -80,17 +99,25 @@ from histio.database.dialects.zones import keeps_instants
 __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
+    "EVERY_ROW",
     "LAST_DIGIT",
     "BulkInsert",
     "CharacterSets",
     "Driver",
     "Form",
+    "Host",
     "Kept",
     "Limit",
+    "Moment",
+    "MomentLostError",
+    "Ranges",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TimeBounds",
+    "TooLateError",
+    "Visit",
     "advance_sequence",
     "altered",
     "as_it_is",
@@ -98,6 +125,7 @@ __all__ = [
     "as_one_row",
     "as_sorted",
     "binds",
+    "bound_times",
     "can_defer",
     "check_count",
     "check_deferred",
@@ -112,6 +140,7 @@ __all__ = [
     "database_digest",
     "decimal_digits",
     "deferring",
+    "delete_rows",
     "driver_of",
     "ensure_transaction",
     "find_kept",
@@ -120,7 +149,9 @@ __all__ = [
     "further_columns",
     "has_deferred",
     "has_plain_type",
+    "has_row",
     "hides_rivals",
+    "hold_moment",
     "is_among_values",
     "is_conflict",
     "is_conversion_error",
@@ -151,13 +182,14 @@ __all__ = [
     "set_up",
     "share_tables",
     "small_packets",
-    "sort_key",
     "stored_columns",
     "stored_keys",
     "stored_text",
     "strict",
+    "takes_several_writers",
     "unlimited_recursion",
     "unreadable",
+    "update_rows",
     "with_driver",
     "writing_options",
 ]

@@ -38,18 +38,23 @@ class RowWriter:
         connection: A connection in a transaction.
         plan: How the columns are filled.
         builder: Resolves references, and has the defaults.
+
+    Attributes:
+        plan: How the columns are filled.
+        related: What the slugs of records fill rows with.
+        ledgers: Writes the entries of each ledger.
     """
 
     def __init__(self, connection: Connection, plan: TablePlan, builder: RowBuilder) -> None:
         self._connection = connection
-        self._plan = plan
+        self.plan = plan
         self._defaults = builder.defaults[plan.table]
-        self._related = _Related(plan.table, plan.references, builder)
-        self._ledgers = [_LedgerWriter(connection, below, builder) for below in plan.ledgers]
+        self.related = Related(plan.table, plan.references, builder)
+        self.ledgers = [LedgerWriter(connection, below, builder) for below in plan.ledgers]
 
     @functools.cached_property
     def _insert(self) -> BulkInsert:
-        return BulkInsert(self._connection, self._plan.table.rows, self._plan.columns)
+        return BulkInsert(self._connection, self.plan.table.rows, self.plan.columns)
 
     def write(self, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
         """Write *records* with their ledgers; *owned* are the columns that the rows of their owners fill.
@@ -61,7 +66,7 @@ class RowWriter:
         """
         if not records:
             return
-        plan, connection, keys = self._plan, self._connection, list[Sequence[Any]]()
+        plan, connection, keys = self.plan, self._connection, list[Sequence[Any]]()
         if plan.counted is not None:
             keys = [reserve_keys(connection, plan.counted, len(records))]
         columns = [*keys, *self._columns(records), *owned]
@@ -69,16 +74,16 @@ class RowWriter:
         self._insert.write(columns, len(records))
         if plan.keys is not None:
             keys = list(zip(*find_keys(connection, plan.keys, records), strict=True))
-        for below in self._ledgers:
+        for below in self.ledgers:
             below.write(records, keys)
 
     def _columns(self, records: Records) -> list[Iterable[Any]]:
-        members = [member.fill(records, self._defaults) for member in self._plan.members]
-        return [*members, *self._related.columns(records)]
+        members = [member.fill(records, self._defaults) for member in self.plan.members]
+        return [*members, *self.related.columns(records)]
 
     def describe(self) -> Iterator[str]:
         """The columns that are written of the table, and of each of its ledgers."""
-        return self._plan.describe()
+        return self.plan.describe()
 
     def admits(self, record: Mapping[str, Any]) -> bool:
         """Whether `write` accepts *record*, as far as that is known before it is written."""
@@ -86,15 +91,15 @@ class RowWriter:
             self._columns([record])
         except DeclinedError:
             return False
-        return all(below.admits(record) for below in self._ledgers)
+        return all(below.admits(record) for below in self.ledgers)
 
 
-class _Related:
+class Related:
     """What the slugs of records fill rows with, remembered by those slugs."""
 
     def __init__(self, table: Table, plan: ReferencePlan, builder: RowBuilder) -> None:
         self._table = table
-        self._plan = plan
+        self.plan = plan
         self._builder = builder
         self._found: dict[Any, tuple[Any, ...]] = {}
         self._declined: set[Any] = set()
@@ -105,7 +110,7 @@ class _Related:
         Raises:
             DeclinedError: A slug has a problem or a warning.
         """
-        names = self._plan.names
+        names = self.plan.names
         if not names:
             return ()
         slugs = [[record.get(name) for record in records] for name in names]
@@ -116,14 +121,14 @@ class _Related:
         new = set(keys).difference(self._found)
         if new and (new & self._declined or not self._look_up(list(new))):
             raise DeclinedError
-        return zip(*map(self._found.__getitem__, keys), strict=True) if self._plan.columns else ()
+        return zip(*map(self._found.__getitem__, keys), strict=True) if self.plan.columns else ()
 
     def _look_up(self, keys: list[Any]) -> bool:
         """Resolve *keys*, and remember the result; return whether all of them are without a finding."""
-        several = keys if len(self._plan.names) > 1 else [(key,) for key in keys]
-        slugs = [dict(zip(self._plan.members, each, strict=True)) for each in several]
+        several = keys if len(self.plan.names) > 1 else [(key,) for key in keys]
+        slugs = [dict(zip(self.plan.members, each, strict=True)) for each in several]
         for key, values in zip(keys, self._builder.related(self._table, slugs), strict=True):
-            parameters = None if values is None else self._plan.parameters(values)
+            parameters = None if values is None else self.plan.parameters(values)
             if parameters is None:
                 self._declined.add(key)
             else:
@@ -131,29 +136,34 @@ class _Related:
         return self._declined.isdisjoint(keys)
 
 
-class _LedgerWriter:
-    """Writes the entries of one ledger."""
+class LedgerWriter:
+    """Writes the entries of one ledger.
+
+    Attributes:
+        plan: How they are filled.
+        rows: Writes their rows.
+    """
 
     def __init__(self, connection: Connection, plan: LedgerPlan, builder: RowBuilder) -> None:
-        self._plan = plan
-        self._rows = RowWriter(connection, plan.table, builder)
+        self.plan = plan
+        self.rows = RowWriter(connection, plan.table, builder)
 
     def write(self, records: Records, keys: Sequence[Sequence[Any]]) -> None:
         """Write the entries of *records*, whose rows have these *keys*, given by column."""
-        name, many = self._plan.name, self._plan.ledger.many
+        name, many = self.plan.name, self.plan.ledger.many
         ledgers = [record.get(name) or () for record in records]
         if not many:
             ledgers = [[entry] if entry else () for entry in ledgers]
         counts = list(map(len, ledgers))
-        owned = [list(chain.from_iterable(map(repeat, keys[place], counts))) for place in self._plan.places]
-        self._rows.write(list(chain.from_iterable(ledgers)), owned)
+        owned = [list(chain.from_iterable(map(repeat, keys[place], counts))) for place in self.plan.places]
+        self.rows.write(list(chain.from_iterable(ledgers)), owned)
 
     def admits(self, record: Mapping[str, Any]) -> bool:
-        return all(map(self._rows.admits, self._plan.ledger.to_list(record.get(self._plan.name))))
+        return all(map(self.rows.admits, self.plan.ledger.to_list(record.get(self.plan.name))))
 
 
 @dataclass(frozen=True, slots=True)
-class _KindRules:
+class KindRules:
     """What decides about the fast path of a kind in any database.
 
     Attributes:
@@ -168,7 +178,7 @@ class _KindRules:
 def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     """The writer for accepted records of *kind*; a text: why they take the full path."""
     connection, builder, plan = destination.connection, destination.builder, destination.plan
-    rules = plan.recall(("fast path", kind.name), _find_rules, kind)
+    rules = plan.recall(("fast path", kind.name), find_rules, kind)
     if rules.reason is not None:
         return rules.reason
     driver = driver_of(connection)
@@ -181,12 +191,13 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     return found if isinstance(found, str) else RowWriter(connection, found, builder)
 
 
-def _find_rules(kind: Kind) -> _KindRules:
+def find_rules(kind: Kind) -> KindRules:
+    """What decides about the fast path of *kind* in any database."""
     reason = next(find_obstacles(kind.table, "load"), None)
     if reason is None and not kind.table.has_own_uuid:
         reason = f"{kind.name}: no UUID, unique by itself, identifies its runs"
     keys = [(table.growing_key, owner_columns(table)) for table in kind.table.all()]
-    return _KindRules(reason, [key for key, columns in keys if key is not None and columns == (key,)])
+    return KindRules(reason, [key for key, columns in keys if key is not None and columns == (key,)])
 
 
 def _find_table_plan(table: Table, target: Target) -> TablePlan | str:
