@@ -59,10 +59,10 @@ class _Reader:
             )
         return self._runs.connection.execute(statement, {"at_most": size, **parameters}).all()
 
-    def format(self, rows: Sequence[Any]) -> Formatted | None:
+    def format(self, rows: Sequence[Any], *, is_counted: bool) -> Formatted | None:
         """The JSON of *rows*; None: the fast path declines one of them."""
         try:
-            return self._formatter.format(self._runs.connection, rows, MOST_ENTRIES)
+            return self._formatter.format(self._runs.connection, rows, MOST_ENTRIES, is_counted=is_counted)
         except DeclinedError:
             return None
 
@@ -87,7 +87,7 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
             with runs.neutral_savepoint(), paused():
                 size = reader.size(before) if counts else tuning().page
                 rows = reader.read(before, size)
-                formatted = reader.format(rows)
+                formatted = reader.format(rows, is_counted=counts)
                 last = tuple(rows[-1][-runs.width :]) if rows else None
         except TooManyError:
             counts = True

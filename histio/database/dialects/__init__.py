@@ -22,12 +22,12 @@ from histio.database.dialects.limits import (
 )
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
-    BETWEEN,
-    BETWEEN_ROWS,
+    END,
     Form,
+    as_group,
     as_it_is,
     as_one,
-    as_one_row,
+    between,
     compares_exactly,
     has_plain_type,
     is_one_of,
@@ -76,8 +76,7 @@ from histio.database.dialects.written import Kept, check_count, find_kept
 from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
-    "BETWEEN",
-    "BETWEEN_ROWS",
+    "END",
     "LAST_DIGIT",
     "CharacterSets",
     "Driver",
@@ -90,10 +89,11 @@ __all__ = [
     "StoredForeignKey",
     "advance_sequence",
     "altered",
+    "as_group",
     "as_it_is",
     "as_one",
-    "as_one_row",
     "as_sorted",
+    "between",
     "binds",
     "can_defer",
     "check_count",
