@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from histio.bound import Bound, Constants
 from histio.database.connect import Bind, BorrowedSession
 from histio.exporting.catalog import ExportedCatalog
 from histio.exporting.execute import export_document, export_file, iterate_runs
+from histio.exporting.parts.execute import export_parts
 from histio.exporting.selection import Where, select_kinds
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Predecessor
@@ -31,6 +33,7 @@ from histio.progress import Report
 from histio.records import CatalogSchema, RunSchema
 from histio.report import ExportReport, ImportReport, Problem, UndoReport
 from histio.typing import HistoryDocument
+from histio.workers import pickle_history
 
 _log = logging.getLogger("histio")
 
@@ -277,6 +280,112 @@ class History:
             on_unreadable=on_unreadable,
             progress=progress,
             session=session,
+        )
+
+    def export_parts(
+        self,
+        folder: str | os.PathLike[str],
+        /,
+        *,
+        parts: int | None = None,
+        jobs: int | None = None,
+        executor: Executor | None = None,
+        kinds: str | Sequence[str] | None = None,
+        since: dt.date | None = None,
+        until: dt.date | None = None,
+        changed_since: dt.date | None = None,
+        where: Where | None = None,
+        catalog: ExportedCatalog | None = None,
+        exported_at: dt.datetime | None = None,
+        follows: str | None = None,
+        follows_header: str | None = None,
+        overwrite: bool = False,
+        exact: bool = False,
+        on_unreadable: OnUnreadable = "error",
+        progress: Report | None = None,
+    ) -> ExportReport:
+        """Export runs to a folder, in parts that several processes write at the same time.
+
+        All parts are as of one moment. Each is a sealed stream with a span of the order of exports, so that
+        `merge` of the folder gives the bytes of `export_file`. ``manifest.json`` names the parts, and appears
+        when all of them are complete. An export that fails changes nothing.
+
+        The processes open the history by its ``location``, or by its schemas and its URL. By default they
+        run on this machine and import the module that has started the export: a script needs
+        ``if __name__ == "__main__":``.
+
+        PostgreSQL exports a snapshot to all processes. MariaDB locks the tables, and SQLite the database,
+        for the moment in which all processes begin their transactions; writers wait for that, and the user of
+        the database needs the right to LOCK TABLES. If a process is killed, PostgreSQL repeats its part. The
+        other databases start the export again, at another moment.
+
+        Args:
+            folder: The path of a folder, or its URL (with ``histio[urls]``), where all processes can write.
+                It is created if its parent folder exists.
+            parts: The number of parts, at least one for each kind. None: sixteen, but from 1,000 to 100,000
+                runs in each.
+            jobs: How many parts are written at the same time. None: one for each processor, or with
+                *executor* as many as it starts.
+            executor: Runs the processes: an Executor of `concurrent.futures`, such as that of a Dask client.
+                It is left open. None: processes of this machine.
+            kinds: Names of the kinds to export; None: all.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            changed_since: Export runs that were written at this time or later, or have a ledger entry that
+                was, according to ``updated_at``.
+            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            catalog: The catalog rows to export, in a part of their own, before the runs. ``used``: those that
+                the runs name, directly or through other rows. ``all``: all; *kinds* may be empty then. None:
+                none.
+            exported_at: The time that all parts state; aware. None: now.
+            follows: The ``sha256`` of the export that this one continues; the header of all parts names it.
+            follows_header: The ``header_sha256`` of that export, for the header too.
+            overwrite: Whether to replace an existing export in *folder*. Other files there are left alone.
+            exact: Whether to treat a value that SQLAlchemy reads differently from how it is stored as one
+                that the format cannot hold. False: export it as read, with a ``precision`` warning.
+            on_unreadable: What to do with runs that the format cannot hold: ``error``: fail. ``skip``: leave
+                them out, and list them in the report.
+            progress: Called with a `Progress` at most ten times a second, and after the last run. An
+                exception that it raises ends the export.
+
+        Returns:
+            The sum of the parts. Its ``sha256`` is that of the manifest.
+
+        Raises:
+            BindingError: Other processes cannot open this history; the user of the database may not lock the
+                tables.
+            ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; the error lists
+                them all.
+            FileExistsError: The folder has a manifest, and *overwrite* is False.
+            ValueError: *catalog* is something else, or the history has no catalog kinds; *where* cannot be
+                sent to other processes; *parts* or *jobs* is not a positive integer.
+            concurrent.futures.BrokenExecutor: *executor* has lost a process, and can run no more tasks.
+            TimeoutError: *executor* starts no task.
+        """
+        selection = select_kinds(
+            self.bound,
+            kinds,
+            where,
+            may_be_empty=catalog == "all",
+            since=since,
+            until=until,
+            changed_since=changed_since,
+        )
+        return export_parts(
+            self.bound,
+            pickle_history(self.bound),
+            selection,
+            folder,
+            catalog=catalog,
+            exported_at=exported_at,
+            follows=Predecessor(follows, follows_header),
+            overwrite=overwrite,
+            exact=exact,
+            on_unreadable=on_unreadable,
+            parts=parts,
+            jobs=jobs,
+            executor=executor,
+            progress=progress,
         )
 
     def iter_runs(

@@ -63,8 +63,9 @@ def list_folder(url: str) -> dict[str, int | None] | None:
     """The names of the files in the folder at *url*, with their sizes if known; None: it cannot be listed."""
     if url.startswith(("http://", "https://")):
         return None
-    with _explaining(url):
-        system, path = _open_system(url)
+    with explaining(url):
+        system, path = open_system(url)
+        system.invalidate_cache()  # another process may have written there
         try:
             found = system.ls(path, detail=True)
         except (FileNotFoundError, NotADirectoryError, NotImplementedError):
@@ -102,8 +103,8 @@ class RemoteFile(io.RawIOBase, BinaryIO):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        with _explaining(url):
-            self._system, path = _open_system(url)  # an archive is closed with its last reference
+        with explaining(url):
+            self._system, path = open_system(url)  # an archive is closed with its last reference
             self._file: Any = self._system.open(path, "rb")
             self.size: int | None = getattr(self._file, "size", None)
             if self.size == 0 and self._system.isdir(path):  # some protocols open folders as empty files
@@ -120,11 +121,11 @@ class RemoteFile(io.RawIOBase, BinaryIO):
         return int(self._file.tell())
 
     def seek(self, place: int, start: int = os.SEEK_SET, /) -> int:
-        with _explaining(self._url):
+        with explaining(self._url):
             return int(self._file.seek(place, start))
 
     def read(self, size: int = -1, /) -> bytes:
-        with _explaining(self._url):
+        with explaining(self._url):
             data: bytes = self._file.read(size)
         return data
 
@@ -147,17 +148,17 @@ def upload(url: str, *, overwrite: bool) -> Iterator[BinaryIO]:
         ValueError: fsspec cannot write to such a URL.
         ImportError: A package is not installed.
     """
-    with _explaining(url):
+    with explaining(url):
         if "http://" in url or "https://" in url:
             raise NotImplementedError("HTTP can only be read")
-        system, path = _open_system(url)
+        system, path = open_system(url)
         _check_absent(system, path, url, overwrite=overwrite)
     name = f"upload-{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
     with open_temporary(Path(tempfile.gettempdir(), name), 0o600) as (file, temporary):
         try:
             yield file
             file.close()
-            with _explaining(url):
+            with explaining(url):
                 _check_absent(system, path, url, overwrite=overwrite)
                 system.put_file(str(temporary), path)
         finally:
@@ -170,7 +171,7 @@ def _check_absent(system: Any, path: str, url: str, *, overwrite: bool) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), strip_secrets(url))
 
 
-def _open_system(url: str) -> tuple[Any, str]:
+def open_system(url: str) -> tuple[Any, str]:
     """The file system of *url*, and the path in it.
 
     Raises:
@@ -188,7 +189,7 @@ def _open_system(url: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def _explaining(url: str) -> Iterator[None]:
+def explaining(url: str) -> Iterator[None]:
     """Turn whatever fsspec raises in the block into an error that names *url*, without its secrets."""
     name = strip_secrets(url)
     try:

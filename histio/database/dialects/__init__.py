@@ -20,6 +20,14 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.moments import (
+    Host,
+    Moment,
+    MomentLostError,
+    TooLateError,
+    Visit,
+    hold_moment,
+)
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     END,
@@ -81,12 +89,17 @@ __all__ = [
     "CharacterSets",
     "Driver",
     "Form",
+    "Host",
     "Kept",
     "Limit",
+    "Moment",
+    "MomentLostError",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TooLateError",
+    "Visit",
     "advance_sequence",
     "altered",
     "as_group",
@@ -117,6 +130,7 @@ __all__ = [
     "further_columns",
     "has_plain_type",
     "hides_rivals",
+    "hold_moment",
     "insert_rows",
     "is_conflict",
     "is_conversion_error",
