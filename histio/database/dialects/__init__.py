@@ -31,6 +31,7 @@ from histio.database.dialects.moments import (
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     END,
+    RAW,
     Form,
     as_group,
     as_it_is,
@@ -71,6 +72,7 @@ from histio.database.dialects.transactions import (
     neutral,
     neutral_savepoint,
     quiet_pipelines,
+    reading_blocks,
     reading_options,
     refresh_statistics,
     savepoint,
@@ -86,6 +88,7 @@ from histio.database.dialects.zones import keeps_instants
 __all__ = [
     "END",
     "LAST_DIGIT",
+    "RAW",
     "CharacterSets",
     "Driver",
     "Form",
@@ -153,6 +156,7 @@ __all__ = [
     "other_spelling",
     "quiet_pipelines",
     "raw",
+    "reading_blocks",
     "reading_options",
     "refresh_statistics",
     "row_fault",

@@ -62,12 +62,13 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
 )
 
 
-_RAW = sa.types.NullType()
+RAW = sa.types.NullType()
+"""The type of values that SQLAlchemy converts neither when reading nor when binding."""
 
 
 def as_it_is(column: Any) -> Any:
-    """An expression for *column* whose values SQLAlchemy converts neither when reading nor when binding."""
-    return sa.type_coerce(column, _RAW)
+    """An expression for the values of *column* as the driver has them."""
+    return sa.type_coerce(column, RAW)
 
 
 def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:  # noqa: PLR0911
@@ -194,5 +195,5 @@ def as_group(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]], order: An
 def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
     """A condition: *column* is one of the values of the parameter *name*, which are in the driver's form."""
     if dialect.name == "postgresql":  # one parameter: psycopg reuses the prepared statement
-        return column == sa.func.any(sa.bindparam(name, type_=_RAW))
+        return column == sa.func.any(sa.bindparam(name, type_=RAW))
     return column.in_(sa.bindparam(name, expanding=True))

@@ -336,8 +336,8 @@ def _select_entries(
     """SELECTs of the entries of the parameter ``owners``, each with the owner at the end.
 
     The first is of rows, for the parameter ``at_most``. The second is of the entries of an owner as one text,
-    and their number, because drivers take time for each row; None: rows are as fast. The text is null if there
-    are more entries than the parameter ``most``.
+    and their number, because drivers take time for each row; None: rows are as fast. The text is null if
+    there are more entries than the parameter ``most``.
     """
     mapper = ledger.table.mapper
     tie = as_it_is(attribute(mapper, ledger.relation.remote[0]))
