@@ -4,10 +4,12 @@ from histio.database.dialects.bulk import (
     Driver,
     binds,
     counts_up,
+    delete_rows,
     driver_of,
     further_columns,
     insert_rows,
     next_key,
+    update_rows,
 )
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.foreign_keys import StoredForeignKey, foreign_keys_to
@@ -50,11 +52,19 @@ from histio.database.dialects.readable import (
     stored_text,
     unreadable,
 )
-from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
+from histio.database.dialects.sorting import order_key
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.time_bounds import (
+    EVERY_ROW,
+    Ranges,
+    TimeBounds,
+    as_sorted,
+    bound_times,
+    has_row,
+)
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -79,6 +89,7 @@ from histio.database.dialects.transactions import (
     set_up,
     small_packets,
     strict,
+    takes_several_writers,
     writing_options,
 )
 from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
@@ -87,6 +98,7 @@ from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
     "END",
+    "EVERY_ROW",
     "LAST_DIGIT",
     "RAW",
     "CharacterSets",
@@ -97,10 +109,12 @@ __all__ = [
     "Limit",
     "Moment",
     "MomentLostError",
+    "Ranges",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TimeBounds",
     "TooLateError",
     "Visit",
     "advance_sequence",
@@ -111,6 +125,7 @@ __all__ = [
     "as_sorted",
     "between",
     "binds",
+    "bound_times",
     "can_defer",
     "check_count",
     "check_deferred",
@@ -125,6 +140,7 @@ __all__ = [
     "database_digest",
     "decimal_digits",
     "deferring",
+    "delete_rows",
     "driver_of",
     "ensure_transaction",
     "find_kept",
@@ -132,6 +148,7 @@ __all__ = [
     "foreign_keys_to",
     "further_columns",
     "has_plain_type",
+    "has_row",
     "hides_rivals",
     "hold_moment",
     "insert_rows",
@@ -165,13 +182,14 @@ __all__ = [
     "set_up",
     "share_tables",
     "small_packets",
-    "sort_key",
     "stored_columns",
     "stored_keys",
     "stored_text",
     "strict",
+    "takes_several_writers",
     "unlimited_recursion",
     "unreadable",
+    "update_rows",
     "with_driver",
     "writing_options",
 ]

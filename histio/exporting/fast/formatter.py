@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from histio.database.dialects import (
     compares_exactly,
     decimal_digits,
     is_one_of,
+    latest,
     raw,
 )
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
@@ -56,6 +58,30 @@ class Formatted(NamedTuple):
 
     texts: list[str]
     altered: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How the entries of ledgers are read.
+
+    Attributes:
+        connection: Only read from.
+        limit: The most entries, unless all belong to the same row.
+        most: The most entries of a row that arrive as one text.
+        now: Whether to read what is committed now, even in an older snapshot.
+    """
+
+    connection: Connection
+    limit: int
+    most: int
+    now: bool
+
+    def fetch(self, statement: sa.Select[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """The rows of the driver's cursor, with its own values: no type of SQLAlchemy converts them."""
+        selected = latest(self.connection, statement) if self.now else statement
+        with self.connection.execute(selected, parameters) as result:
+            rows: Sequence[Any] = result.cursor.fetchall()
+            return rows
 
 
 class _Selected(NamedTuple):
@@ -151,11 +177,22 @@ class RowFormatter:
         return None if group is None else self._sources.select(group)
 
     def format(
-        self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int, *, is_counted: bool = False
+        self,
+        connection: Connection,
+        rows: Sequence[Sequence[Any]],
+        limit: int,
+        *,
+        is_counted: bool = False,
+        now: bool = False,
     ) -> Formatted:
         """The JSON of *rows* with their ledgers. The columns of `select` come first in each row.
 
-        *is_counted*: it is known that there are not more than *limit* entries.
+        Args:
+            connection: Only read from.
+            rows: The rows.
+            limit: The most entries that are read.
+            is_counted: Whether it is known that there are no more.
+            now: Whether to read the entries that are committed now, even in an older snapshot.
 
         Raises:
             DeclinedError: A row needs the full path.
@@ -164,24 +201,19 @@ class RowFormatter:
         if not rows:
             return Formatted([], [])
         try:
-            columns = self.arrange(rows)
-            return self.format_columns(connection, columns, limit, most=limit if is_counted else _SHORT)
+            reading = _Reading(connection, limit, limit if is_counted else _SHORT, now)
+            return self.format_columns(reading, self.arrange(rows))
         except (ValidationError, TypeError, ValueError, LookupError) as error:
             raise DeclinedError from error
 
-    def format_columns(
-        self, connection: Connection, columns: Sequence[Sequence[Any]], limit: int, *, most: int
-    ) -> Formatted:
-        """The JSON of rows whose *columns* are those of `arrange`; see `format`.
-
-        *most*: how many entries of a row may arrive as one text.
-        """
+    def format_columns(self, reading: _Reading, columns: Sequence[Sequence[Any]]) -> Formatted:
+        """The JSON of rows whose *columns* are those of `arrange`; see `format`."""
         self._check_alternatives(columns)
         pairs = list(zip((each.member for each in self._selected), columns, strict=False))
         filled = [member.fill(values) for member, values in pairs]
         altered = [row for member, values in pairs if member.altered for row in member.altered(values)]
         for below, owners in zip(self._ledgers, columns[len(self._selected) :], strict=True):
-            entries = below.format(connection, owners, limit, most=most)
+            entries = below.format(reading, owners)
             filled.append(entries.texts)
             altered += entries.altered
         return Formatted(self._fill(filled), altered)
@@ -257,12 +289,12 @@ class _LedgerFormatter:
         self._formatter = RowFormatter(dialect, ledger.table)
         self._rows, self._groups = _select_entries(dialect, self._formatter, ledger)
 
-    def format(self, connection: Connection, owners: Sequence[Any], limit: int, *, most: int) -> Formatted:
+    def format(self, reading: _Reading, owners: Sequence[Any]) -> Formatted:
         """For each of *owners*, the JSON of its entries, with commas between them."""
         texts = dict.fromkeys(owners, "")
         altered: list[Any] = []
-        for counts, columns in self._read(connection, list(owners), limit, most):
-            formatted = self._formatter.format_columns(connection, columns, limit, most=most)
+        for counts, columns in self._read(reading, list(owners)):
+            formatted = self._formatter.format_columns(reading, columns)
             start = 0
             for owner, count in counts.items():
                 texts[owner] = ",".join(formatted.texts[start : start + count])
@@ -274,17 +306,18 @@ class _LedgerFormatter:
         return Formatted(list(texts.values()), [places[owner] for owner in altered])
 
     def _read(
-        self, connection: Connection, owners: list[Any], limit: int, most: int
+        self, reading: _Reading, owners: list[Any]
     ) -> Iterator[tuple[Counter[Any], Sequence[Sequence[Any]]]]:
         """Counts of entries by owner, and the columns of these entries: neighbours have the same owner.
 
         Raises:
-            TooManyError: There are more than *limit* entries.
+            TooManyError: There are more entries than may be read.
         """
+        limit = reading.limit
         if len(owners) == 1:
             limit = _ALL
         elif self._groups is not None:
-            groups = _fetch(connection, self._groups, {"owners": owners, "most": most})
+            groups = reading.fetch(self._groups, {"owners": owners, "most": reading.most})
             whole: list[Any] = []
             others: list[Any] = []
             for group in groups:
@@ -294,7 +327,7 @@ class _LedgerFormatter:
                 texts, numbers, named = zip(*whole, strict=True)
                 counts = Counter(dict(zip(named, numbers, strict=True)))
                 yield counts, self._formatter.split(texts, counts.total())
-        rows = _fetch(connection, self._rows, {"owners": owners, "at_most": limit + 1}) if owners else ()
+        rows = reading.fetch(self._rows, {"owners": owners, "at_most": limit + 1}) if owners else ()
         if len(rows) > limit:
             raise TooManyError
         if rows:
@@ -350,13 +383,6 @@ def _select_entries(
         counted = (sa.func.count().label("entries"), tie.label("owner"))
         groups = groups.add_columns(*counted).where(*conditions).group_by(tie)
     return rows.limit(sa.bindparam("at_most", type_=sa.Integer)), groups
-
-
-def _fetch(connection: Connection, statement: sa.Select[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
-    """The rows of the driver's cursor, with its own values: no type of SQLAlchemy converts them."""
-    with connection.execute(statement, parameters) as result:
-        rows: Sequence[Any] = result.cursor.fetchall()
-        return rows
 
 
 def find_formatter(kind: Kind, dialect: sa.Dialect) -> RowFormatter | str:
