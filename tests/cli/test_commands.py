@@ -136,7 +136,7 @@ def test_an_export_in_parts_writes_a_folder(home, run, options):
     assert printed.endswith(f"Digest of the parts (sha256): {manifest['sha256']}\n")
     assert run("merge parts -o merged.jsonl")[0] == run(f"export whole.jsonl {BAKERY}")[0] == 0
     assert run("diff merged.jsonl whole.jsonl")[0] == 0
-    assert run(f"export parts {options} {BAKERY}")[0] == 1
+    assert run(f"export parts {options} {BAKERY}")[0] == ExitCode.USAGE
     assert run(f"export parts {options} --force {BAKERY}")[0] == 0
 
 

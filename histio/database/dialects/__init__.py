@@ -4,10 +4,12 @@ from histio.database.dialects.bulk import (
     Driver,
     binds,
     counts_up,
+    delete_rows,
     driver_of,
     further_columns,
     insert_rows,
     next_key,
+    update_rows,
 )
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.foreign_keys import StoredForeignKey, foreign_keys_to
@@ -49,11 +51,19 @@ from histio.database.dialects.readable import (
     stored_text,
     unreadable,
 )
-from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
+from histio.database.dialects.sorting import order_key
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.time_bounds import (
+    EVERY_ROW,
+    Ranges,
+    TimeBounds,
+    as_sorted,
+    bound_times,
+    has_row,
+)
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -77,6 +87,7 @@ from histio.database.dialects.transactions import (
     set_up,
     small_packets,
     strict,
+    takes_several_writers,
     writing_options,
 )
 from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
@@ -86,6 +97,7 @@ from histio.database.dialects.zones import keeps_instants
 __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
+    "EVERY_ROW",
     "LAST_DIGIT",
     "CharacterSets",
     "Driver",
@@ -95,10 +107,12 @@ __all__ = [
     "Limit",
     "Moment",
     "MomentLostError",
+    "Ranges",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TimeBounds",
     "TooLateError",
     "Visit",
     "advance_sequence",
@@ -108,6 +122,7 @@ __all__ = [
     "as_one_row",
     "as_sorted",
     "binds",
+    "bound_times",
     "can_defer",
     "check_count",
     "check_deferred",
@@ -122,6 +137,7 @@ __all__ = [
     "database_digest",
     "decimal_digits",
     "deferring",
+    "delete_rows",
     "driver_of",
     "ensure_transaction",
     "find_kept",
@@ -129,6 +145,7 @@ __all__ = [
     "foreign_keys_to",
     "further_columns",
     "has_plain_type",
+    "has_row",
     "hides_rivals",
     "hold_moment",
     "insert_rows",
@@ -161,13 +178,14 @@ __all__ = [
     "set_up",
     "share_tables",
     "small_packets",
-    "sort_key",
     "stored_columns",
     "stored_keys",
     "stored_text",
     "strict",
+    "takes_several_writers",
     "unlimited_recursion",
     "unreadable",
+    "update_rows",
     "with_driver",
     "writing_options",
 ]
