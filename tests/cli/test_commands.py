@@ -899,7 +899,7 @@ def test_an_interrupted_export_leaves_no_file(home, run):
 
 # --- help ----------------------------------------------------------------------------------------------
 
-COMMANDS = dict(app.commands)
+COMMANDS = app.all_commands
 EXAMPLES = [
     line.strip()
     for command in COMMANDS.values()
