@@ -39,8 +39,8 @@ _DRIVERS = {
     "psycopg": _POSTGRESQL,
 }
 
-_COPIED = 100
-"""The smallest number of rows for which COPY is faster than INSERT."""
+_MANY = 100
+"""The number of rows from which they are written past SQLAlchemy, by COPY or as literals."""
 
 
 def driver_of(connection: Connection) -> Driver | None:
@@ -149,12 +149,12 @@ class BulkInsert:
             check_count(self._connection, self._table, reported, count)
 
     def _choose_method(self, count: int) -> _Method:
-        driver = self._connection.dialect.driver
-        if self._connection.info.get(IN_ZONE):
-            return _execute_many  # a listener converts times
-        if driver == "pymysql":
+        connection = self._connection
+        if count < _MANY or connection.info.get(IN_ZONE):  # in a zone, a listener converts times
+            return _execute_many
+        if connection.dialect.driver == "pymysql":
             return _execute_literals
-        return _copy if count >= _COPIED and self._takes_copy else _execute_many
+        return _copy if self._takes_copy else _execute_many
 
     @functools.cached_property
     def _takes_copy(self) -> bool:
