@@ -132,6 +132,7 @@ class TablePlan:
 
     Attributes:
         table: The table.
+        rows: Its Core table.
         columns: All columns that are written: the counted key, members, references, those that the owner
             fills, then the others.
         members: How members are filled.
@@ -143,6 +144,7 @@ class TablePlan:
     """
 
     table: Table
+    rows: sa.Table
     columns: Columns
     members: Sequence[MemberPlan]
     references: ReferencePlan
@@ -186,6 +188,7 @@ def plan_table(
     others = _plan_others(target, table, constants or {}, columns)
     return TablePlan(
         table,
+        table.rows,
         (*columns, *others),
         [_plan_member(target, table, member, column) for member, column in members.items()],
         references,

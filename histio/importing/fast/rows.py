@@ -54,7 +54,7 @@ class RowWriter:
 
     @functools.cached_property
     def _insert(self) -> BulkInsert:
-        return BulkInsert(self._connection, self.plan.table.rows, self.plan.columns)
+        return BulkInsert(self._connection, self.plan.rows, self.plan.columns)
 
     def write(self, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
         """Write *records* with their ledgers; *owned* are the columns that the rows of their owners fill.
