@@ -124,7 +124,7 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
     if member is not None:
         own = getattr(entity, table.attribute(member).key)
         yield sort_key(connection, own) >= _bound(connection, table, member, moment, cut=True)
-        odd = unreadable(connection, own)
+        odd = unreadable(connection.dialect, own)
         if odd is not None:
             yield odd
         if not table.columns[member].nullable:

@@ -20,6 +20,7 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.loaded import Convert, Loaded, loaded
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     BETWEEN,
@@ -80,10 +81,12 @@ __all__ = [
     "BETWEEN_ROWS",
     "LAST_DIGIT",
     "CharacterSets",
+    "Convert",
     "Driver",
     "Form",
     "Kept",
     "Limit",
+    "Loaded",
     "Repeated",
     "RowFaultError",
     "Stored",
@@ -129,6 +132,7 @@ __all__ = [
     "kept_seconds",
     "latest",
     "limits",
+    "loaded",
     "locks_rows",
     "locks_to_read_latest",
     "missing_file",

@@ -27,7 +27,7 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
     SQLite stores times as text, which other programs may spell differently from SQLAlchemy. Such spellings
     are normalized; if there are none, the plain column is used, so that its index can be used.
     """
-    if not is_text_time(connection, column.type):
+    if not is_text_time(connection.dialect, column.type):
         return column.expression
     text: sa.ColumnElement[Any] = sa.type_coerce(column, sa.String)
     other = sa.select(sa.literal(1)).where(
@@ -41,17 +41,17 @@ def sort_key(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.C
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
     """Convert *value* to the form that `sort_key` compares."""
-    if not is_text_time(connection, column.type):
+    if not is_text_time(connection.dialect, column.type):
         return value
     process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
     return value if process is None else process(value)
 
 
-def is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
+def is_text_time(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
     """Whether SQLAlchemy stores times of this type as text, in its usual form: only in SQLite."""
-    stored = declared(column_type, connection.dialect)
+    stored = declared(column_type, dialect)
     usual = getattr(stored, "_storage_format", STORAGE) == STORAGE
-    return connection.dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
+    return dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
 
 
 def order_key(

@@ -22,18 +22,20 @@ from histio.database.dialects import (
     compares_exactly,
     decimal_digits,
     is_one_of,
+    loaded,
     raw,
 )
+from histio.exporting.fast.by_value import by_value
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
-from histio.exporting.fast.obstacles import FullPathError, find_obstacles
-from histio.exporting.fast.sources import Sources, spare_members, unmarked
+from histio.exporting.fast.obstacles import FullPathError, describe_calls, find_obstacles, is_plain
+from histio.exporting.fast.sources import Source, Sources, spare_members, unmarked
 from histio.exporting.fast.template import PLACE, Template, quoted
 from histio.kinds.entry_order import order_names
-from histio.kinds.fields import Slug
+from histio.kinds.fields import Json, Slug
 from histio.kinds.joins import constants_of
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Ledger, Table
-from histio.wire import nested_in, wire_name
+from histio.wire import wire_name
 
 _ALL = 2**31 - 2
 """No limit: one more is the largest number that every database takes for LIMIT."""
@@ -60,15 +62,19 @@ class _Selected(NamedTuple):
 
     Attributes:
         value: The expression that is selected.
-        is_nullable: Whether it may be null.
         member: How its values are formatted.
+        is_nullable: Whether it may be null.
         spares: The relationship of a key that may be left out; None: the member is always there.
+        is_text: Whether it can be joined with other columns as text.
+        odd: A condition for values that only the full path can report; None: there are none.
     """
 
     value: Any
-    is_nullable: bool
     member: Member
-    spares: str | None
+    is_nullable: bool = True
+    spares: str | None = None
+    is_text: bool = True
+    odd: Any = None
 
 
 class RowFormatter:
@@ -86,9 +92,15 @@ class RowFormatter:
         self._dialect = dialect
         self._table = table
         self._sources = Sources(table)
+        self._calls: list[str] = []
         template = Template()
+        ledgers = {ledger.member for ledger in table.ledgers}
         fields = table.schema.dump_fields.items()
-        self._selected = [self._select(*each, template) for each in fields if nested_in(each[1]) is None]
+        self._selected = [
+            self._select(name, field, template)
+            for name, field in fields
+            if (field.attribute or name) not in ledgers
+        ]
         self._alternatives = list(_alternatives(table, self._selected))
         self._ledgers = []
         for ledger in table.ledgers:
@@ -96,23 +108,22 @@ class RowFormatter:
             template.add(f"{quoted(table.names[ledger.member])}:[{PLACE}]")
         self._template = template.finish()
         self._fill = _filler(self._template)
-        self._all_in_one = as_one(dialect, [(each.value, each.is_nullable) for each in self._selected])
+        joined = [(each.value, each.is_nullable) for each in self._selected if each.is_text]
+        self._all_in_one = as_one(dialect, joined)
         is_one = self._all_in_one is not None
-        values = [self._all_in_one] if is_one else [each.value for each in self._selected]
+        values = [each.value for each in self._selected if not (is_one and each.is_text)]
+        values = [self._all_in_one, *values] if is_one else values
+        odd = [each.odd for each in self._selected if each.odd is not None]
+        self._has_odd = bool(odd)
+        values += [sa.case((sa.or_(*odd), 1), else_=0)] if odd else []
         self._width = len(values)
         self._statement = self._sources.select(*values, *(as_it_is(below.key) for below in self._ledgers))
 
     def _select(self, name: str, field: Field[Any], template: Template) -> _Selected:
         """Select the values of *field*, and add it to the *template*."""
         source = self._sources.find(name, field)
-        column_type = source.column.type
-        plain = field.is_plain_text if isinstance(field, Slug) else getattr(field, "rule", field) is field
-        arriving = raw(self._dialect, column_type, source.value) if plain else None
-        member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
-        if not arriving or not member:
-            schema = type(self._table.schema).__name__
-            raise FullPathError(f"{schema}.{name}: the values of its column have to be dumped by marshmallow")
-        own = self._table.columns.get(field.attribute or name)
+        selected = self._in_columns(field, source) or self._by_value(name, field, source)
+        member = selected.member
         text = f"{quoted(wire_name(name, field))}:{member.place}"
         fill: Column = member.fill
         if source.is_spare:
@@ -120,24 +131,46 @@ class RowFormatter:
         else:
             template.add(text)
             fill = fill if source.marked is None else functools.partial(unmarked, fill)
-        spares = field.relationship if isinstance(field, Slug) and source.is_spare else None
-        is_nullable = own is None or bool(own.nullable)
-        return _Selected(arriving[0], is_nullable, member._replace(fill=fill), spares)
+        own = self._table.columns.get(field.attribute or name)
+        return selected._replace(
+            is_nullable=own is None or bool(own.nullable),
+            member=member._replace(fill=fill),
+            spares=field.relationship if isinstance(field, Slug) and source.is_spare else None,
+        )
+
+    def _in_columns(self, field: Field[Any], source: Source) -> _Selected | None:
+        """Select values that whole columns are formatted of; None: no such way is known for them."""
+        if not is_plain(field) or (isinstance(field, Slug) and not field.is_plain_text):
+            return None
+        column_type = source.column.type
+        arriving = raw(self._dialect, column_type, source.value)
+        member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
+        return _Selected(arriving[0], member) if arriving and member else None
+
+    def _by_value(self, name: str, field: Field[Any], source: Source) -> _Selected:
+        """Select values that *field* dumps one by one."""
+        if source.marked is not None:
+            schema = type(self._table.schema).__name__
+            raise FullPathError(f"{schema}.{name}: may be null, and its key is not plain text")
+        found = loaded(self._dialect, source.column, may_be_json=isinstance(field, Json))
+        self._calls.append(describe_calls(self._table, field.attribute or name, source.column.type))
+        return _Selected(found.value, by_value(field, name, found), is_text=found.is_text, odd=found.odd)
 
     def select(self) -> sa.Select[Any]:
         """A SELECT of the columns that `format` takes."""
         return self._statement
 
-    def describe(self) -> Iterator[str]:
-        """The template and the SELECT of the table, and of each of its ledgers."""
+    def describe(self, statement: sa.Select[Any] | None = None) -> Iterator[str]:
+        """The template and the SELECT of the table, and of each of its ledgers; which fields are called."""
+        yield from self._calls
         yield self._template.replace(PLACE, "…")
-        yield str(self._statement.compile(dialect=self._dialect))
+        yield str((self._statement if statement is None else statement).compile(dialect=self._dialect))
         for below in self._ledgers:
             yield from below.describe()
 
     def select_groups(self, order: Any) -> sa.Select[Any] | None:
         """A SELECT of all rows of a group as one text, in this *order*; None: the database has none."""
-        is_one = self._all_in_one is not None and not self._ledgers
+        is_one = self._all_in_one is not None and self._width == 1 and not self._ledgers
         row = as_one_row(self._dialect, self._all_in_one, order) if is_one else None
         return None if row is None else self._sources.select(row)
 
@@ -152,7 +185,7 @@ class RowFormatter:
             return Formatted([], [])
         try:
             arrived = list(zip(*rows, strict=True))
-            columns = arrived[: self._width] if self._all_in_one is None else self._split(arrived[0])
+            columns = self._columns(arrived[: self._width])
             self._check_alternatives(columns)
             pairs = list(zip((each.member for each in self._selected), columns, strict=True))
             filled = [member.fill(values) for member, values in pairs]
@@ -172,14 +205,29 @@ class RowFormatter:
             if nameless in zip(*(columns[place] for place in places), strict=True):
                 raise DeclinedError
 
+    def _columns(self, arrived: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """The columns of the members, from those of the SELECT.
+
+        Raises:
+            DeclinedError: A value is odd; see `_Selected.odd`.
+        """
+        if self._has_odd and any(arrived[-1]):
+            raise DeclinedError
+        arrived = arrived[: self._width - self._has_odd]
+        if self._all_in_one is None:
+            return arrived
+        texts, others = iter(self._split(arrived[0])), iter(arrived[1:])
+        return [next(texts if each.is_text else others) for each in self._selected]
+
     def _split(self, rows: Sequence[str]) -> list[Sequence[Any]]:
         """The columns of rows that arrive as one text each; see `as_one`."""
         *columns, ends = zip(*(row.split(BETWEEN) for row in rows), strict=True)
         if any(ends):
             raise DeclinedError
+        joined = (each for each in self._selected if each.is_text)
         return [
             [value[1:] if value else None for value in values] if selected.is_nullable else values
-            for values, selected in zip(columns, self._selected, strict=True)
+            for values, selected in zip(columns, joined, strict=True)
         ]
 
 
@@ -237,8 +285,7 @@ class _LedgerFormatter:
 
     def describe(self) -> Iterator[str]:
         """Like `RowFormatter.describe`, with the SELECT that reads the entries."""
-        template, _, *below = self._formatter.describe()
-        return iter([template, str(self._reader.statement.compile(dialect=self._dialect)), *below])
+        yield from self._formatter.describe(self._reader.statement)
 
 
 def _check_ledger(dialect: sa.Dialect, owner: Table, ledger: Ledger) -> None:

@@ -14,9 +14,9 @@ from histio.database.dialects import counts_up, driver_of, insert_rows, next_key
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.importing.destination import Destination
+from histio.importing.fast.by_value import Records
 from histio.importing.fast.plan import (
     LedgerPlan,
-    Records,
     ReferencePlan,
     TablePlan,
     Target,

@@ -16,7 +16,7 @@ from histio.importing.batches import try_to_write
 from histio.importing.counts import Tally
 from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
-from histio.importing.fast.plan import Records
+from histio.importing.fast.by_value import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
 from histio.importing.row_counts import KeptRows, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
