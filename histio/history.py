@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -16,12 +17,14 @@ from histio.bound import Bound, Constants
 from histio.database.connect import Bind, BorrowedSession
 from histio.exporting.catalog import ExportedCatalog
 from histio.exporting.execute import export_document, export_file, iterate_runs
+from histio.exporting.parts.execute import export_parts
 from histio.exporting.selection import Where, select_kinds
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Predecessor
 from histio.importing.execute import check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.options import ImportOptions
+from histio.importing.parts.execute import import_parts
 from histio.importing.renames import Renames
 from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.undo.execute import undo
@@ -31,6 +34,7 @@ from histio.progress import Report
 from histio.records import CatalogSchema, RunSchema
 from histio.report import ExportReport, ImportReport, Problem, UndoReport
 from histio.typing import HistoryDocument
+from histio.workers import pickle_history
 
 _log = logging.getLogger("histio")
 
@@ -233,10 +237,10 @@ class History:
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
             follows_header: The ``header_sha256`` of that export, for the header too. It tells exports without
                 runs apart, which have the same ``sha256``.
-            differs_from: The file of an earlier export. Runs that it has in the same form are left out, so
-                that the new file has whatever has come or changed since. The header of the new stream names
-                it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs that were
-                removed are not found.
+            differs_from: The file or folder of an earlier export. Runs that it has in the same form are left
+                out, so that the new file has whatever has come or changed since. The header of the new stream
+                names it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs
+                that were removed are not found.
             format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
                 stream.
             overwrite: Whether to replace an existing file.
@@ -277,6 +281,112 @@ class History:
             on_unreadable=on_unreadable,
             progress=progress,
             session=session,
+        )
+
+    def export_parts(
+        self,
+        folder: str | os.PathLike[str],
+        /,
+        *,
+        parts: int | None = None,
+        jobs: int | None = None,
+        executor: Executor | None = None,
+        kinds: str | Sequence[str] | None = None,
+        since: dt.date | None = None,
+        until: dt.date | None = None,
+        changed_since: dt.date | None = None,
+        where: Where | None = None,
+        catalog: ExportedCatalog | None = None,
+        exported_at: dt.datetime | None = None,
+        follows: str | None = None,
+        follows_header: str | None = None,
+        overwrite: bool = False,
+        exact: bool = False,
+        on_unreadable: OnUnreadable = "error",
+        progress: Report | None = None,
+    ) -> ExportReport:
+        """Export runs to a folder, in parts that several processes write at the same time.
+
+        All parts are as of one moment. Each is a sealed stream with a span of the order of exports, so that
+        `merge` of the folder gives the bytes of `export_file`. ``manifest.json`` names the parts, and appears
+        when all of them are complete. An export that fails changes nothing.
+
+        The processes open the history by its ``location``, or by its schemas and its URL. By default they
+        run on this machine and import the module that has started the export: a script needs
+        ``if __name__ == "__main__":``.
+
+        PostgreSQL exports a snapshot to all processes. MariaDB locks the tables, and SQLite the database,
+        for the moment in which all processes begin their transactions; writers wait for that, and the user of
+        the database needs the right to LOCK TABLES. If a process is killed, PostgreSQL repeats its part. The
+        other databases start the export again, at another moment.
+
+        Args:
+            folder: The path of a folder, or its URL (with ``histio[urls]``), where all processes can write.
+                It is created if its parent folder exists.
+            parts: The number of parts, at least one for each kind. None: sixteen, but from 1,000 to 100,000
+                runs in each.
+            jobs: How many parts are written at the same time. None: one for each processor, or with
+                *executor* as many as it starts.
+            executor: Runs the processes: an Executor of `concurrent.futures`, such as that of a Dask client.
+                It is left open. None: processes of this machine.
+            kinds: Names of the kinds to export; None: all.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            changed_since: Export runs that were written at this time or later, or have a ledger entry that
+                was, according to ``updated_at``.
+            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            catalog: The catalog rows to export, in a part of their own, before the runs. ``used``: those that
+                the runs name, directly or through other rows. ``all``: all; *kinds* may be empty then. None:
+                none.
+            exported_at: The time that all parts state; aware. None: now.
+            follows: The ``sha256`` of the export that this one continues; the header of all parts names it.
+            follows_header: The ``header_sha256`` of that export, for the header too.
+            overwrite: Whether to replace an existing export in *folder*. Other files there are left alone.
+            exact: Whether to treat a value that SQLAlchemy reads differently from how it is stored as one
+                that the format cannot hold. False: export it as read, with a ``precision`` warning.
+            on_unreadable: What to do with runs that the format cannot hold: ``error``: fail. ``skip``: leave
+                them out, and list them in the report.
+            progress: Called with a `Progress` at most ten times a second, and after the last run. An
+                exception that it raises ends the export.
+
+        Returns:
+            The sum of the parts. Its ``sha256`` is that of the manifest.
+
+        Raises:
+            BindingError: Other processes cannot open this history; the user of the database may not lock the
+                tables.
+            ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; the error lists
+                them all.
+            FileExistsError: The folder has a manifest, and *overwrite* is False.
+            ValueError: *catalog* is something else, or the history has no catalog kinds; *where* cannot be
+                sent to other processes; *parts* or *jobs* is not a positive integer.
+            concurrent.futures.BrokenExecutor: *executor* has lost a process, and can run no more tasks.
+            TimeoutError: *executor* starts no task.
+        """
+        selection = select_kinds(
+            self.bound,
+            kinds,
+            where,
+            may_be_empty=catalog == "all",
+            since=since,
+            until=until,
+            changed_since=changed_since,
+        )
+        return export_parts(
+            self.bound,
+            pickle_history(self.bound),
+            selection,
+            folder,
+            catalog=catalog,
+            exported_at=exported_at,
+            follows=Predecessor(follows, follows_header),
+            overwrite=overwrite,
+            exact=exact,
+            on_unreadable=on_unreadable,
+            parts=parts,
+            jobs=jobs,
+            executor=executor,
+            progress=progress,
         )
 
     def iter_runs(
@@ -416,7 +526,8 @@ class History:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input; or
-                several of them. All are open at the same time.
+                several of them. All are open at the same time. A path or URL may lead to a folder with an
+                export in parts, which is read as one file.
             kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
                 checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
@@ -490,6 +601,112 @@ class History:
             follows=Predecessor(follows, follows_header),
             sealed=sealed,
             limits=Limits(max_bytes, max_line_bytes, max_depth),
+            progress=progress,
+        )
+
+    def import_parts(
+        self,
+        folder: str | os.PathLike[str],
+        /,
+        *,
+        kinds: str | Sequence[str] | None = None,
+        on_duplicate: OnDuplicate = "skip",
+        catalog: OnCatalog = "ignore",
+        rename: Renames | None = None,
+        truncate_times: bool = False,
+        rejects: FilePath | None = None,
+        allow_truncated: bool = False,
+        commit_every: int | None = None,
+        follows: str | None = None,
+        follows_header: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        max_depth: int = MAX_DEPTH,
+        jobs: int | None = None,
+        executor: Executor | None = None,
+        progress: Report | None = None,
+    ) -> ImportReport:
+        """Import the parts of an export, by several processes, on one machine or on many.
+
+        Each part is a transaction of its own, which is committed after the part has been verified. Whatever
+        happens, what was committed stays: repeat the call to import the rest. The catalog is imported first.
+        Kinds whose runs refer to those of other kinds come after these. Where runs of one kind refer to each
+        other, or kinds do so in a circle, their parts are imported one after the other; runs that refer to
+        one of a later part, or take a unique value that an update of another part gives up, are imported
+        together at the end, in one transaction.
+
+        A part is imported again if other transactions are in its way, a deadlock for example. If a worker is
+        lost with its part, another one imports the part, whose runs may count as skipped then.
+
+        With ``import_file``, the whole folder is one transaction, with a receipt if you want one.
+
+        Args:
+            folder: The path or URL of a folder with an export in parts, or of its ``manifest.json``. All
+                workers read it there.
+            kinds: Names of the kinds to import; None: all. Parts with runs of other kinds are not read.
+            on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
+                it; then a worker that is lost ends the import. ``update``: overwrite it with the run of the
+                part. ``verify``: leave it alone if it has the same content, otherwise reject it with a
+                ``conflict``.
+            catalog: What to do with the catalog rows. ``ignore``: check only their form. ``create``: write
+                those that are missing; existing ones stay as they are. ``update``: make existing ones what
+                the part says, too.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
+                ``precision`` warning for each. False: such a time rejects its run.
+            rejects: Where to write the rejected runs of all parts with their problems, as `import_file` does.
+            allow_truncated: Whether to import the readable runs of a part that is truncated or corrupt, and
+                the other parts if some are missing.
+            commit_every: Verify each part first, then commit after every so many of its runs. None: one
+                transaction for each part.
+            follows: The predecessor that the header of the parts must name. None: any, or none.
+            follows_header: The ``header_sha256`` of the predecessor that this header must name. None: any or
+                none.
+            max_bytes: The maximum size of each uncompressed part.
+            max_line_bytes: The maximum size of a run in bytes. A longer line is rejected.
+            max_depth: The maximum depth of nested objects and lists in a run. A deeper line is rejected.
+            jobs: How many parts are imported at the same time. None: as many as there are processors, or as
+                many as *executor* starts. In SQLite always one, as it has one writer.
+            executor: Where to import parts: any `concurrent.futures.Executor`. None: in processes of this
+                machine.
+            progress: Called with a `Progress`, now and then, when parts are done. An exception that it raises
+                ends the import after the parts that have begun.
+
+        Returns:
+            The sum of the reports of all parts. The problems have the names of their parts.
+
+        Raises:
+            BindingError: Other processes cannot open this history as it is bound; the error says what to do.
+            DocumentError: The folder has no manifest, parts are missing or of another export, or a part is
+                truncated or corrupt. Nothing of that part was written.
+            NotADirectoryError: It is a file.
+            ValueError: A limit, *jobs* or *commit_every* is not a positive integer; there is no kind with one
+                of the names in *kinds*; or *catalog* is not ``ignore`` although this history has no catalog
+                kinds.
+            OSError: A part cannot be read, or the rejects cannot be written.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
+                disk.
+            concurrent.futures.BrokenExecutor: Workers were lost again and again.
+        """
+        options = ImportOptions(
+            kinds=kinds,
+            on_duplicate=on_duplicate,
+            catalog=catalog,
+            rename=rename,
+            truncate_times=truncate_times,
+        )
+        return import_parts(
+            self.bound,
+            pickle_history(self.bound),
+            folder,
+            options,
+            rejects=rejects,
+            allow_truncated=allow_truncated,
+            commit_every=commit_every,
+            follows=Predecessor(follows, follows_header),
+            limits=Limits(max_bytes, max_line_bytes, max_depth),
+            jobs=jobs,
+            executor=executor,
             progress=progress,
         )
 

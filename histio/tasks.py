@@ -56,7 +56,8 @@ class Workers:
             raise TypeError(f"executor is an Executor of concurrent.futures, not {type(executor).__name__}")
         if jobs is not None:
             check_positive(jobs=jobs)
-        self.jobs = count_processors() if executor is None and jobs is None else jobs
+        usual = count_processors() if executor is None else getattr(executor, "_max_workers", None)
+        self.jobs = jobs or usual  # only the executors of the standard library say how many they run
         self._is_own = executor is None
         self._prepare = prepare
         self._executor = executor or self._start()
@@ -132,8 +133,8 @@ class Workers:
                     if not may_repeat or lost[place] > _REPEATS:
                         raise error
                     waiting.appendleft(place)
-                    if isinstance(error, BrokenExecutor) and executor is self._executor:
-                        self._replace(error)
+                    if executor is self._executor:
+                        self.recover(error)
         finally:
             for future in running:
                 future.cancel()
@@ -142,12 +143,17 @@ class Workers:
         # Some executors return the earlier result for a call with the same arguments.
         return self._executor.submit(_call, function, arguments, uuid4().hex)
 
-    def _replace(self, error: BrokenExecutor) -> None:
-        """Start other processes in place of those of which one has been killed."""
-        if not self._is_own:
-            raise error
-        self.stop(at_once=True)
-        self._executor = self._start()
+    def recover(self, error: Exception) -> None:
+        """Start other processes, if this *error* of a task says that those of this machine are gone.
+
+        Raises:
+            BrokenExecutor: The executor of the caller can run no more tasks.
+        """
+        if isinstance(error, BrokenExecutor):
+            if not self._is_own:
+                raise error
+            self.stop(at_once=True)
+            self._executor = self._start()
 
 
 @contextmanager

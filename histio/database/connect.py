@@ -86,15 +86,19 @@ class Database:
             return session.get_bind(self.mapper).engine
 
     @contextmanager
-    def reading(self, session: BorrowedSession | None) -> Iterator[Connection]:
+    def reading(
+        self, session: BorrowedSession | None, *, begin: Callable[[Connection], object] = lambda _: None
+    ) -> Iterator[Connection]:
         """Open a connection to read.
 
         Unless it belongs to the caller, all SELECTs see the same snapshot, and no setting changes values.
+        *begin* is called with it before the first of them.
         """
         bind = self.bind if session is None else _check_bind(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
                 connection = self._connection(own, reading_options)
+                begin(connection)
                 with neutral(connection, *self._kinds):
                     yield connection
         else:

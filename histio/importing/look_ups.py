@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,8 +15,7 @@ from histio.exporting.plan import plan_export
 from histio.files.raw_runs import RawRun
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination, find_noted, note_keys
-from histio.importing.fast.rows import RowWriter
-from histio.importing.fast.take import FastPath
+from histio.importing.fast.take import FastPath, Writer
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import KeptRows
 from histio.importing.run import OnCatalog, Run
@@ -97,6 +96,14 @@ class LookUps:
         self._resolver.trim()
         return faults
 
+    def find_known(self, kind: Kind, identities: Iterable[Any]) -> list[Any]:
+        """Those of the loaded *identities* of runs of *kind* that exist."""
+        return list(self._destination.identities.find_known(kind.table, identities))
+
+    def scope(self, kind: Kind) -> Mapping[sa.Column[Any], Any]:
+        """The columns that identify a run of *kind* together with its identity, and their values."""
+        return self._destination.identities.scope(kind.table)
+
     def as_stored(self, table: Table, record: dict[str, Any]) -> dict[str, Any]:
         """A loaded *record* of *table* with the slugs that an export would write."""
         [stored] = self._destination.builder.as_stored(table, [record], fill=True)
@@ -153,14 +160,15 @@ class LookUps:
         """What exports *kind* on the fast path; a text: why it takes the full path."""
         return plan_export(kind, self._destination.connection.dialect).path
 
-    def import_path(self, kind: Kind) -> RowWriter | str:
+    def import_path(self, kind: Kind) -> Writer | str:
         """What imports *kind* on the fast path; a text: why it takes the full path."""
         kinds = self._destination.kinds
         path = FastPath(
             self._destination,
             tally=Tally(kinds),
             kept_rows=KeptRows(self._destination.connection, self._destination.stored),
-            unit_of_work=self._destination.plan.unit_of_work(Habits()),
+            habits=Habits(),
+            creations=self._destination.plan.creations(Habits()),
             on_duplicate="skip",
             deferred=True,
         )

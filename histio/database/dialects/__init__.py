@@ -21,6 +21,14 @@ from histio.database.dialects.limits import (
     second_digits,
 )
 from histio.database.dialects.loaded import Convert, Loaded, loaded
+from histio.database.dialects.moments import (
+    Host,
+    Moment,
+    MomentLostError,
+    TooLateError,
+    Visit,
+    hold_moment,
+)
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     BETWEEN,
@@ -42,11 +50,19 @@ from histio.database.dialects.readable import (
     stored_text,
     unreadable,
 )
-from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
+from histio.database.dialects.sorting import order_key
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.time_bounds import (
+    EVERY_ROW,
+    Ranges,
+    TimeBounds,
+    as_sorted,
+    bound_times,
+    has_row,
+)
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -70,6 +86,7 @@ from histio.database.dialects.transactions import (
     set_up,
     small_packets,
     strict,
+    takes_several_writers,
     writing_options,
 )
 from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
@@ -79,18 +96,26 @@ from histio.database.dialects.zones import keeps_instants
 __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
+    "EVERY_ROW",
     "LAST_DIGIT",
     "CharacterSets",
     "Convert",
     "Driver",
     "Form",
+    "Host",
     "Kept",
     "Limit",
     "Loaded",
+    "Moment",
+    "MomentLostError",
+    "Ranges",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TimeBounds",
+    "TooLateError",
+    "Visit",
     "advance_sequence",
     "altered",
     "as_it_is",
@@ -98,6 +123,7 @@ __all__ = [
     "as_one_row",
     "as_sorted",
     "binds",
+    "bound_times",
     "can_defer",
     "check_count",
     "check_deferred",
@@ -119,7 +145,9 @@ __all__ = [
     "foreign_keys_to",
     "further_columns",
     "has_plain_type",
+    "has_row",
     "hides_rivals",
+    "hold_moment",
     "insert_rows",
     "is_conflict",
     "is_conversion_error",
@@ -151,11 +179,11 @@ __all__ = [
     "set_up",
     "share_tables",
     "small_packets",
-    "sort_key",
     "stored_columns",
     "stored_keys",
     "stored_text",
     "strict",
+    "takes_several_writers",
     "unlimited_recursion",
     "unreadable",
     "with_driver",

@@ -13,7 +13,7 @@ from marshmallow.fields import Field
 
 from histio.database.dialects import Limit
 from histio.exporting.fast.columns import DeclinedError
-from histio.importing.row_builder import column_value
+from histio.importing.row_builder import as_parameter
 from histio.log import log_handled
 
 Records: TypeAlias = Sequence[Mapping[str, Any]]
@@ -56,7 +56,7 @@ class FieldPlan:
                 self._check(self.limit, loaded)
             if marshmallow.missing in loaded:
                 loaded = [self._default(defaults) if each is marshmallow.missing else each for each in loaded]
-            values = [column_value(column, each) for each in loaded]
+            values = [as_parameter(column, each) for each in loaded]
             return values if bind is None else list(map(bind, values))
         except (DeclinedError, ValidationError):
             raise DeclinedError from None

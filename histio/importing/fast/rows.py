@@ -41,7 +41,7 @@ class RowWriter:
     def __init__(self, plan: TablePlan, builder: RowBuilder) -> None:
         self._plan = plan
         self._defaults = builder.defaults[plan.table]
-        self._related = _Related(plan.table, plan.references, builder)
+        self._related = Related(plan.table, plan.references, builder)
         self._ledgers = [_LedgerWriter(below, builder) for below in plan.ledgers]
 
     def write(self, connection: Connection, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
@@ -83,7 +83,7 @@ class RowWriter:
         return all(below.admits(record) for below in self._ledgers)
 
 
-class _Related:
+class Related:
     """What the slugs of records fill rows with, remembered by those slugs."""
 
     def __init__(self, table: Table, plan: ReferencePlan, builder: RowBuilder) -> None:
@@ -151,7 +151,7 @@ class _LedgerWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class _KindRules:
+class KindRules:
     """What decides about the fast path of a kind in any database.
 
     Attributes:
@@ -166,7 +166,7 @@ class _KindRules:
 def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     """The writer for accepted records of *kind*; a text: why they take the full path."""
     connection, builder, plan = destination.connection, destination.builder, destination.plan
-    rules = plan.recall(("fast path", kind.name), _find_rules, kind)
+    rules = plan.recall(("fast path", kind.name), find_rules, kind)
     if rules.reason is not None:
         return rules.reason
     driver = driver_of(connection)
@@ -179,12 +179,13 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     return found if isinstance(found, str) else RowWriter(found, builder)
 
 
-def _find_rules(kind: Kind) -> _KindRules:
+def find_rules(kind: Kind) -> KindRules:
+    """What decides about the fast path of *kind* in any database."""
     reason = next(find_obstacles(kind.table, "load"), None)
     if reason is None and not kind.table.has_own_uuid:
         reason = f"{kind.name}: no UUID, unique by itself, identifies its runs"
     keys = [(table.growing_key, owner_columns(table)) for table in kind.table.all()]
-    return _KindRules(reason, [key for key, columns in keys if key is not None and columns == (key,)])
+    return KindRules(reason, [key for key, columns in keys if key is not None and columns == (key,)])
 
 
 def _find_table_plan(table: Table, target: Target) -> TablePlan | str:

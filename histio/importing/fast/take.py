@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import sqlalchemy as sa
 
+from histio.database.sessions import Habits
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import related_mappers
 from histio.exporting.pages import known_texts
@@ -18,6 +19,8 @@ from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
 from histio.importing.fast.by_value import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
+from histio.importing.fast.values import ValueWriter, find_value_writer
+from histio.importing.model_behavior import Creation, Need
 from histio.importing.row_counts import KeptRows, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
 from histio.importing.update.compare import warn_of_altered, warn_of_changed
@@ -25,6 +28,9 @@ from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
 from histio.tuning import tuning, with_pauses
 from histio.wire import encode
+
+Writer: TypeAlias = RowWriter | ValueWriter
+"""Writes accepted records."""
 
 _UUID = len("00000000-0000-0000-0000-000000000000")
 _DEPTH = 50
@@ -64,7 +70,8 @@ class FastPath:
         destination: The database.
         tally: Counts the outcomes.
         kept_rows: Decides what has to be checked after rows are written.
-        unit_of_work: By kind, why its runs are written by the unit of work.
+        habits: The habits of the session that is used.
+        creations: By name of a kind, how its rows are created.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
 
@@ -78,7 +85,8 @@ class FastPath:
         *,
         tally: Tally,
         kept_rows: KeptRows,
-        unit_of_work: Mapping[str, Sequence[str]],
+        habits: Habits,
+        creations: Mapping[str, Creation],
         on_duplicate: OnDuplicate,
         deferred: bool,
     ) -> None:
@@ -90,30 +98,46 @@ class FastPath:
         self._on_duplicate = on_duplicate
         self._deferred = deferred
         rules = destination.plan.recall("fast path", _Rules.from_kinds, destination.kinds)
-        slow = {name: "; ".join(reasons) for name, reasons in unit_of_work.items()}
-        self._blocked = {**slow, **rules.blocked}
+        self._habits = habits
+        self._creations = creations
+        self._blocked = rules.blocked
         self._may_collide = rules.may_collide
         self._core_tables = rules.core_tables
-        self._writers: dict[str, RowWriter | str] = {}
+        self._writers: dict[str, Writer | str] = {}
+        self._value_writers: dict[str, ValueWriter | str] = {}
         self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
 
-    def find_writer(self, kind: Kind) -> RowWriter | str:
+    def find_writer(self, kind: Kind) -> Writer | str:
         """The writer for accepted runs of *kind*; a text: why they take the full path."""
         if kind.name not in self._writers:
-            reason = (
-                "the full path was requested" if tuning().full_path_only else self._blocked.get(kind.name)
-            )
-            if reason is None and self._destination.identities.scope(kind.table):
-                reason = f"{kind.name}: its {kind.identity.title} is unique only together with other columns"
-            self._writers[kind.name] = reason or find_row_writer(self._destination, kind)
+            self._writers[kind.name] = self._find_obstacle(kind) or self._find_writer(kind)
         return self._writers[kind.name]
+
+    def _find_obstacle(self, kind: Kind) -> str | None:
+        if tuning().full_path_only:
+            return "the full path was requested"
+        if self._destination.identities.scope(kind.table):
+            return f"{kind.name}: its {kind.identity.title} is unique only together with other columns"
+        return self._blocked.get(kind.name)
+
+    def _find_writer(self, kind: Kind) -> Writer | str:
+        creation = self._creations[kind.name]
+        by_driver: RowWriter | str = "; ".join(creation.reasons)
+        if creation.need is Need.ROWS:
+            by_driver = find_row_writer(self._destination, kind)
+        return self._find_value_writer(kind, by_driver) if isinstance(by_driver, str) else by_driver
+
+    def _find_value_writer(self, kind: Kind, reason: str) -> ValueWriter | str:
+        return find_value_writer(
+            self._destination, kind, self._creations[kind.name], self._habits, reason=reason
+        )
 
     def take(self, raw_runs: Sequence[RawRun]) -> list[RawRun]:
         """Import what the fast path accepts; return the rest."""
         self._cut.clear()
         rest: list[RawRun] = []
-        new: list[tuple[Kind, RowWriter, list[RawRun]]] = []
+        new: list[tuple[Kind, Writer, list[RawRun]]] = []
         for kind in self._destination.kinds:
             own = [raw for raw in raw_runs if raw.kind == kind.name]
             writer = self.find_writer(kind) if own else ""
@@ -171,7 +195,7 @@ class FastPath:
         return rest
 
     def _write(
-        self, kind: Kind, writer: RowWriter, raw_runs: list[RawRun], others: Sequence[RawRun]
+        self, kind: Kind, writer: Writer, raw_runs: list[RawRun], others: Sequence[RawRun]
     ) -> list[RawRun]:
         """Write new runs; return those that take the full path, and those that may collide with *others*.
 
@@ -194,7 +218,8 @@ class FastPath:
             declined = _without(written, admitted)
             if not declined:
                 raise
-            return rest + declined + self._write(kind, writer, admitted, [*others, *declined])
+            rest += self._write(kind, writer, admitted, [*others, *declined])
+            return rest + self._write_declined(kind, writer, declined, [*others, *rest])
         if fault is not None:
             return raw_runs  # the full path finds the run that is at fault
         self._spool.note(kind.name, ((_uuid(kind, raw), raw.place(kind.collection)) for raw in written))
@@ -209,6 +234,18 @@ class FastPath:
         self.written.add(kind)
         return rest
 
+    def _write_declined(
+        self, kind: Kind, writer: Writer, raw_runs: list[RawRun], others: Sequence[RawRun]
+    ) -> list[RawRun]:
+        """Write new runs that *writer* has declined, through SQLAlchemy; return those that cannot be."""
+        if isinstance(writer, ValueWriter):
+            return raw_runs
+        if kind.name not in self._value_writers:
+            reason = "records leave out what only SQLAlchemy fills"
+            self._value_writers[kind.name] = self._find_value_writer(kind, reason)
+        further = self._value_writers[kind.name]
+        return raw_runs if isinstance(further, str) else self._write(kind, further, raw_runs, others)
+
     def _without_collisions(self, others: Sequence[RawRun], raw_runs: list[RawRun]) -> list[RawRun]:
         """Those of *raw_runs* that cannot collide with *others*."""
         if not others:
@@ -218,7 +255,7 @@ class FastPath:
         taken = {uuid for raw in others for uuid in _possible_uuids(raw.record)}
         return [raw for raw in raw_runs if taken.isdisjoint(_possible_uuids(raw.record))]
 
-    def _insert(self, kind: Kind, writer: RowWriter, records: Records) -> None:
+    def _insert(self, kind: Kind, writer: Writer, records: Records) -> None:
         """Write *records*, and count the written rows where the database may report another number.
 
         Raises:
