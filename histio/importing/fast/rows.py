@@ -36,13 +36,18 @@ class RowWriter:
     Args:
         plan: How the columns are filled.
         builder: Resolves references, and has the defaults.
+
+    Attributes:
+        plan: How the columns are filled.
+        related: What the slugs of records fill rows with.
+        ledgers: Writes the entries of each ledger.
     """
 
     def __init__(self, plan: TablePlan, builder: RowBuilder) -> None:
-        self._plan = plan
+        self.plan = plan
         self._defaults = builder.defaults[plan.table]
-        self._related = Related(plan.table, plan.references, builder)
-        self._ledgers = [_LedgerWriter(below, builder) for below in plan.ledgers]
+        self.related = Related(plan.table, plan.references, builder)
+        self.ledgers = [LedgerWriter(below, builder) for below in plan.ledgers]
 
     def write(self, connection: Connection, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
         """Write *records* with their ledgers; *owned* are the columns that the rows of their owners fill.
@@ -54,7 +59,7 @@ class RowWriter:
         """
         if not records:
             return
-        plan, keys = self._plan, list[tuple[Any, ...]]()
+        plan, keys = self.plan, list[tuple[Any, ...]]()
         if plan.counted is not None:
             first = next_key(connection, plan.counted)
             keys = [(key,) for key in range(first, first + len(records))]
@@ -63,16 +68,16 @@ class RowWriter:
         insert_rows(connection, plan.table.rows, plan.columns, list(zip(*columns, strict=True)))
         if plan.keys is not None:
             keys = find_keys(connection, plan.keys, records)
-        for below in self._ledgers:
+        for below in self.ledgers:
             below.write(connection, records, keys)
 
     def _columns(self, records: Records) -> list[Iterable[Any]]:
-        members = [member.fill(records, self._defaults) for member in self._plan.members]
-        return [*members, *self._related.columns(records)]
+        members = [member.fill(records, self._defaults) for member in self.plan.members]
+        return [*members, *self.related.columns(records)]
 
     def describe(self) -> Iterator[str]:
         """The columns that are written of the table, and of each of its ledgers."""
-        return self._plan.describe()
+        return self.plan.describe()
 
     def admits(self, record: Mapping[str, Any]) -> bool:
         """Whether `write` accepts *record*, as far as that is known before it is written."""
@@ -80,7 +85,7 @@ class RowWriter:
             self._columns([record])
         except DeclinedError:
             return False
-        return all(below.admits(record) for below in self._ledgers)
+        return all(below.admits(record) for below in self.ledgers)
 
 
 class Related:
@@ -125,16 +130,21 @@ class Related:
         return self._declined.isdisjoint(keys)
 
 
-class _LedgerWriter:
-    """Writes the entries of one ledger."""
+class LedgerWriter:
+    """Writes the entries of one ledger.
+
+    Attributes:
+        plan: How they are filled.
+        rows: Writes their rows.
+    """
 
     def __init__(self, plan: LedgerPlan, builder: RowBuilder) -> None:
-        self._plan = plan
-        self._rows = RowWriter(plan.table, builder)
+        self.plan = plan
+        self.rows = RowWriter(plan.table, builder)
 
     def write(self, connection: Connection, records: Records, keys: Sequence[tuple[Any, ...]]) -> None:
         """Write the entries of *records*, whose rows have these *keys*."""
-        name, many = self._plan.name, self._plan.ledger.many
+        name, many = self.plan.name, self.plan.ledger.many
         entries: list[Mapping[str, Any]] = []
         owners: list[tuple[Any, ...]] = []
         for record, key in zip(records, keys, strict=True):
@@ -144,10 +154,10 @@ class _LedgerWriter:
                 owners += [key] * (len(some) if many else 1)
         if entries:
             filled = list(zip(*owners, strict=True))
-            self._rows.write(connection, entries, [filled[place] for place in self._plan.places])
+            self.rows.write(connection, entries, [filled[place] for place in self.plan.places])
 
     def admits(self, record: Mapping[str, Any]) -> bool:
-        return all(map(self._rows.admits, self._plan.ledger.to_list(record.get(self._plan.name))))
+        return all(map(self.rows.admits, self.plan.ledger.to_list(record.get(self.plan.name))))
 
 
 @dataclass(frozen=True, slots=True)

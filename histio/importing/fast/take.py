@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
@@ -10,7 +13,7 @@ import sqlalchemy as sa
 
 from histio.database.sessions import Habits
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.obstacles import related_mappers
+from histio.exporting.fast.obstacles import FullPathError, related_mappers
 from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
 from histio.importing.batches import try_to_write
@@ -19,18 +22,23 @@ from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
 from histio.importing.fast.by_value import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
+from histio.importing.fast.update import RunUpdater
 from histio.importing.fast.values import ValueWriter, find_value_writer
 from histio.importing.model_behavior import Creation, Need
 from histio.importing.row_counts import KeptRows, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
 from histio.importing.update.compare import warn_of_altered, warn_of_changed
+from histio.importing.update.revisions import note_changes
 from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
+from histio.report import KEPT, EntryCounts
 from histio.tuning import tuning, with_pauses
 from histio.wire import encode
 
 Writer: TypeAlias = RowWriter | ValueWriter
 """Writes accepted records."""
+
+_log = logging.getLogger("histio")
 
 _UUID = len("00000000-0000-0000-0000-000000000000")
 _DEPTH = 50
@@ -63,8 +71,9 @@ class _Rules:
 class FastPath:
     """The fast path of one transaction of an import.
 
-    It writes new runs without a problem or a warning, and skips existing ones. All other runs take the full
-    path, which is slower and gives the same result.
+    It writes new runs without a problem or a warning, skips existing ones, and updates those that differ from
+    what is stored in a common way. All other runs take the full path, which is slower and gives the same
+    result.
 
     Args:
         destination: The database.
@@ -77,6 +86,7 @@ class FastPath:
 
     Attributes:
         written: The kinds of which runs have been written.
+        entries: What was done to the ledger entries of updated runs.
     """
 
     def __init__(
@@ -105,6 +115,9 @@ class FastPath:
         self._core_tables = rules.core_tables
         self._writers: dict[str, Writer | str] = {}
         self._value_writers: dict[str, ValueWriter | str] = {}
+        self._updaters: dict[str, RunUpdater | None] = {}
+        self._room = KEPT
+        self.entries = EntryCounts()
         self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
         self.written: set[Kind] = set()
 
@@ -146,7 +159,7 @@ class FastPath:
                 continue
             accepted = [raw for raw in with_pauses(own) if self._accepts(kind, raw)]
             rest += _without(own, accepted) if len(accepted) < len(own) else ()
-            absent, existing = self._classify(kind, accepted)
+            absent, existing = self._classify(kind, writer, accepted)
             new.append((kind, writer, absent))
             rest += existing
         for kind, writer, absent in new:
@@ -160,8 +173,10 @@ class FastPath:
             self._cut[id(raw)] = record, cuts
         return self._destination.reader.accepts(raw, record)
 
-    def _classify(self, kind: Kind, raw_runs: list[RawRun]) -> tuple[list[RawRun], list[RawRun]]:
-        """The runs that do not exist, and existing ones that take the full path; others are skipped."""
+    def _classify(
+        self, kind: Kind, writer: Writer, raw_runs: list[RawRun]
+    ) -> tuple[list[RawRun], list[RawRun]]:
+        """The runs that do not exist, and existing ones that take the full path; others get an outcome."""
         field: Any = kind.identity.parts[0].field
         by_identity = {field.from_wire(_uuid(kind, raw)): raw for raw in raw_runs}
         if len(by_identity) < len(raw_runs):
@@ -171,19 +186,22 @@ class FastPath:
             return raw_runs, []
         stored = {identity: raw for identity, raw in by_identity.items() if identity in known}
         absent = [raw for identity, raw in by_identity.items() if identity not in known]
-        return absent, self._skip(kind, stored)
+        rest = self._skip(kind, stored)
+        if self._on_duplicate == "update" and rest and isinstance(writer, RowWriter):
+            rest = self._update(kind, writer, rest)
+        return absent, list(rest.values())
 
-    def _skip(self, kind: Kind, stored: Mapping[object, RawRun]) -> list[RawRun]:
+    def _skip(self, kind: Kind, stored: Mapping[object, RawRun]) -> dict[object, RawRun]:
         """Skip existing runs; return those that may not be skipped, or are not known to be the same."""
         compares = self._on_duplicate in ("verify", "update")
         texts, altered = known_texts(self._connection, kind, list(stored)) if compares else ({}, set())
-        rest: list[RawRun] = []
+        rest: dict[object, RawRun] = {}
         warned: list[Run] = []
         for identity, raw in stored.items():
             uuid = _uuid(kind, raw)
             is_same = not compares or _text(raw) == texts.get(uuid)
             if self._on_duplicate == "error" or not is_same or self._spool.place(kind.name, uuid) is not None:
-                rest.append(raw)
+                rest[identity] = raw
             elif self._on_duplicate == "update" and uuid in altered:
                 values = {member: raw.record.get(name) for member, name in kind.table.names.items()}
                 values[kind.identity.members[0]] = identity
@@ -193,6 +211,52 @@ class FastPath:
             self._tally.add(run)
         self._tally.count(kind.name, "skipped", len(stored) - len(rest) - len(warned))
         return rest
+
+    def _update(self, kind: Kind, writer: RowWriter, stored: Mapping[object, RawRun]) -> dict[object, RawRun]:
+        """Update *stored* runs; return those that take the full path."""
+        updater = self._find_updater(kind, writer)
+        if updater is None:
+            return dict(stored)
+        records = {
+            identity: self._record(raw)
+            for identity, raw in stored.items()
+            if self._spool.place(kind.name, _uuid(kind, raw)) is None
+        }
+        updates = updater.update(records)
+        before: dict[object, str] = {}
+        for identity, (text, changes) in updates.items():
+            raw = stored[identity]
+            run = Run(kind, raw, {kind.identity.members[0]: identity}, outcome="skipped")
+            run.note_cuts(self._cut.get(id(raw), (None, ()))[1])
+            if changes:
+                run.outcome = "updated"
+                before[identity] = text
+                mismatches = itertools.chain.from_iterable(each.mismatches for each in changes)
+                self._room -= note_changes(run, mismatches, self._room)
+                self.entries += functools.reduce(EntryCounts.__add__, (each.counts for each in changes))
+            self._tally.add(run)
+        if before:
+            self.written.add(kind)
+            updated = (stored[identity] for identity in before)
+            self._spool.note(kind.name, ((_uuid(kind, raw), raw.place(kind.collection)) for raw in updated))
+            if self._destination.receipt is not None:
+                self._destination.receipt.note_updated(kind, before, self._spool)
+            if self._kept_rows.must_be_compared(kind):
+                self._warn_of_changed(kind, [stored[identity] for identity in before])
+        return {identity: raw for identity, raw in stored.items() if identity not in updates}
+
+    def _find_updater(self, kind: Kind, writer: RowWriter) -> RunUpdater | None:
+        """What updates runs of *kind*; None: the unit of work does."""
+        if kind.name not in self._updaters:
+            self._updaters[kind.name] = None
+            try:
+                if not self._kept_rows.must_be_counted(kind):
+                    self._updaters[kind.name] = RunUpdater(
+                        self._destination, kind, writer, self._core_tables[kind], deferred=self._deferred
+                    )
+            except FullPathError as reason:
+                _log.debug("updates of %s take the full path: %s", kind.name, reason)
+        return self._updaters[kind.name]
 
     def _write(
         self, kind: Kind, writer: Writer, raw_runs: list[RawRun], others: Sequence[RawRun]
