@@ -325,3 +325,52 @@ def test_a_field_is_called_once_for_each_value(sqlite_of):
     assert history.import_document(things(*values)).imported == 300
     assert len(exported(history)["things"]) == 300
     assert (loaded, dumped) == (values, values)
+
+
+UPDATES = [
+    (fields.String(required=True), "x", "y"),
+    (Shouted(required=True), "X", "Y"),
+    (histio.Text(required=True, validate=validate.Length(max=4)), "x", "y"),
+    (fields.Dict(required=True), {"a": 1}, {"a": True}),
+    (histio.Json(required=True), {"a": 1}, {"a": 1.0}),
+]
+
+
+@pytest.mark.parametrize(("field", "stored", "given"), UPDATES)
+def test_an_update_of_a_field_of_the_host_is_the_same_by_either_path(sqlite_of, field, stored, given):
+    metadata, kind = host(
+        sa.JSON() if isinstance(stored, dict) else sa.String(9), field, {"unbound": "ignore"}
+    )
+    engine = sqlite_of(metadata)
+    reports, rows = [], []
+    for full_path_only in (False, True):
+        into(engine, kind, stored, stored)
+        with tuned(full_path_only=full_path_only):
+            report = History(engine, kind).import_document(things(given, stored), on_duplicate="update")
+        reports.append(report)
+        rows.append([row[1:] for row in rows_of(engine, kind)])
+    assert reports[0] == reports[1]
+    assert rows[0] == rows[1]
+
+
+def test_a_default_of_a_field_counts_in_an_update_too(sqlite_of):
+    metadata, kind = host(sa.String(9), histio.Text(load_default="bread"))
+    engine = sqlite_of(metadata)
+    into(engine, kind, "cake")
+    without = {"version": "1.0", "things": [{"uuid": number(0)}]}
+    assert History(engine, kind).import_document(without, on_duplicate="update").updated == 1
+    assert exported(History(engine, kind)) == things("bread")
+
+
+@pytest.mark.parametrize("rule", [refuse, fail])
+def test_a_field_of_a_host_is_called_where_models_have_validators_too(sqlite_of, rule):
+    seen = []
+
+    def note(_thing, _name, value):
+        seen.append(value)
+        return value
+
+    check = orm.validates("value")(note)
+    metadata, kind = host(sa.String(50), fields.String(required=True, validate=rule), check=check)
+    report = into(sqlite_of(metadata), kind, "good", "bad", "good")
+    assert (report.imported, report.rejected, set(seen)) == (2, 1, {"good"})

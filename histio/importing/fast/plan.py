@@ -6,24 +6,20 @@ import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-import marshmallow
 import sqlalchemy as sa
 
 from histio.database.dialects import Driver, Limit, binds, further_columns
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.obstacles import FullPathError, describe_calls, is_plain
-from histio.importing.fast.by_value import Defaults, FieldPlan, Records
+from histio.exporting.fast.obstacles import FullPathError, describe_calls
+from histio.importing.fast.by_value import Defaults, FieldPlan, Filler, Records, is_called
 from histio.importing.fast.parameters import Parameters, parameters
 from histio.importing.owner_keys import KeyPlan, owner_columns, plan_keys
 from histio.kinds.fields import FixedDecimal, Slug
 from histio.kinds.keys import is_unique
 from histio.kinds.mapping import Columns
 from histio.kinds.table import Ledger, Table
-
-Filler: TypeAlias = Callable[[Defaults, int], Iterable[Any]]
-"""Makes a number of parameters for a column that no member fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +231,12 @@ def check_table(table: Table, owned: Columns) -> None:
 
 def _plan_member(target: Target, table: Table, member: str, column: sa.Column[Any]) -> MemberPlan | FieldPlan:
     field, limit = table.fields[member], target.limits[table].get(member)
-    is_whole = is_plain(field) and field.load_default is marshmallow.missing
-    convert = parameters(field, column, target.dialect, target.driver) if is_whole else None
+    absent = _plan_absent(target, table, column)
+    convert = None if is_called(field) else parameters(field, column, target.dialect, target.driver)
     if convert is None:
-        return FieldPlan(table.names[member], field, column, limit, binds(column, target.dialect))
+        return FieldPlan(table.names[member], field, column, limit, binds(column, target.dialect), absent)
     if limit is not None:
         convert = functools.partial(_convert_within, limit, convert, on_wire=isinstance(field, FixedDecimal))
-    absent = _plan_absent(target, table, column)
     return MemberPlan(table.names[member], column.key, field.required, convert, absent)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import marshmallow
 import sqlalchemy as sa
-from marshmallow import ValidationError
 from marshmallow.fields import Field
 from sqlalchemy.engine import Connection
 
@@ -18,7 +18,8 @@ from histio.database.sessions import Habits
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError
 from histio.importing.destination import Destination
-from histio.importing.fast.plan import Records, check_columns, check_table, plan_references
+from histio.importing.fast.by_value import Records, is_called, load_values
+from histio.importing.fast.plan import check_columns, check_table, plan_references
 from histio.importing.fast.rows import Related, find_rules
 from histio.importing.model_behavior import Creation
 from histio.importing.objects import choose_insert
@@ -29,7 +30,7 @@ from histio.kinds.mapping import Columns
 from histio.kinds.table import Kind, Ledger, Table
 from histio.wire import WireField
 
-_ABSENT = object()
+_ABSENT = marshmallow.missing
 
 
 class ValueWriter:
@@ -84,12 +85,14 @@ class _Member:
     Attributes:
         name: The member's name on the wire.
         column: The column.
+        field: The field, if it has to be called for each record; None: *load* converts whole columns.
         load: Converts values in wire form, none of them null, to those that the column takes.
         limit: What the column does not keep; None: it keeps all values.
     """
 
     name: str
     column: sa.Column[Any]
+    field: Field[Any] | None
     load: Callable[[Sequence[Any]], Iterable[Any]]
     limit: Limit | None
 
@@ -99,20 +102,23 @@ class _Member:
         Raises:
             DeclinedError: A record needs the full path.
         """
-        name = self.name
-        found = [record.get(name, _ABSENT) for record in records]
-        odd = None in found or _ABSENT in found
-        try:
-            loaded = iter(self.load([each for each in found if not _is_odd(each)] if odd else found))
-            values = [each if _is_odd(each) else next(loaded) for each in found] if odd else list(loaded)
-        except ValidationError:
-            raise DeclinedError from None
+        values = self._load(records)
         if self.limit is not None and not all(map(functools.partial(_keeps, self.limit), values)):
             raise DeclinedError
-        if not odd:
+        if not any(map(_is_odd, values)):
             return values
         null = as_parameter(self.column, None)
         return [default if each is _ABSENT else null if each is None else each for each in values]
+
+    def _load(self, records: Records) -> list[Any]:
+        """The loaded value of each record, `marshmallow.missing` where it has none."""
+        name = self.name
+        if self.field is not None:
+            return load_values(self.field, name, records)
+        found = [record.get(name, _ABSENT) for record in records]
+        odd = None in found or _ABSENT in found
+        loaded = iter(self.load([each for each in found if not _is_odd(each)] if odd else found))
+        return [each if _is_odd(each) else next(loaded) for each in found] if odd else list(loaded)
 
 
 def _is_odd(value: Any) -> bool:
@@ -134,6 +140,7 @@ class _RowMaker:
             _Member(
                 table.names[member],
                 column,
+                table.fields[member] if is_called(table.fields[member]) else None,
                 _loading(table.fields[member]),
                 builder.limits[table].get(member),
             )
@@ -184,10 +191,9 @@ def _make_entries(records: Records, ledger: Ledger, name: str, maker: _RowMaker)
 
 def _loading(field: Field[Any]) -> Callable[[Sequence[Any]], Iterable[Any]]:
     """A function that loads accepted values of *field*."""
-    if isinstance(field, WireField):
-        load = field.from_wire
-        return functools.partial(map, load) if type(field).from_wire is not WireField.from_wire else _same
-    return functools.partial(map, field.deserialize)
+    if isinstance(field, WireField) and type(field).from_wire is not WireField.from_wire:
+        return functools.partial(map, field.from_wire)
+    return _same
 
 
 def _same(values: Sequence[Any]) -> Sequence[Any]:
