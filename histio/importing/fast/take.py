@@ -23,7 +23,7 @@ from histio.importing.destination import Destination
 from histio.importing.fast.by_value import Records
 from histio.importing.fast.rows import RowWriter, find_row_writer
 from histio.importing.fast.update import RunUpdater
-from histio.importing.fast.values import ValueWriter, find_value_writer
+from histio.importing.fast.values import RetryError, ValueWriter, find_value_writer
 from histio.importing.model_behavior import Creation, Need
 from histio.importing.row_counts import KeptRows, check_kept, core_tables, rows_of
 from histio.importing.run import OnDuplicate, Run
@@ -277,6 +277,8 @@ class FastPath:
                 lambda: self._insert(kind, writer, records),
                 deferred=self._deferred,
             )
+        except RetryError:
+            return rest + self._write(kind, writer, written, others)
         except DeclinedError:
             admitted = [raw for raw in written if writer.admits(self._record(raw))]
             declined = _without(written, admitted)
