@@ -8,6 +8,7 @@ from histio.bound import Bound
 from histio.database.connect import BorrowedSession
 from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter
+from histio.exporting.fast.obstacles import own_hooks
 from histio.importing.execute import open_look_ups
 from histio.importing.fast.rows import RowWriter
 from histio.importing.model_behavior import find_reasons
@@ -23,6 +24,7 @@ def explain(bound: Bound, session: BorrowedSession | None) -> str:
     lines = list(describe_accounts(accounts(kinds, values=bound.values)))
     lines += _explain_catalog(bound)
     lines += explain_slow_imports(kinds)
+    lines += [line for kind in kinds for line in _explain_hooks(kind)]
     if session is not None or bound.has_database:
         for some in filter(None, (bound.catalog, bound.kinds)):  # as an import writes them
             with open_look_ups(bound.only(some), session) as look_ups:
@@ -48,6 +50,23 @@ def explain_slow_imports(kinds: Iterable[Kind]) -> list[str]:
     slow = "imports go through the unit of work, row by row"
     found = {kind.name: find_reasons(kind, Habits()) for kind in kinds}
     return [f"{name}: {slow}: {'; '.join(why)}" for name, why in found.items() if why]
+
+
+_COSTS = {
+    "pre_load": "imports copy each record for it, and check what it returns; a conversion of old records is "
+    "cheaper as upgrades=",
+    "validates": "imports load each record for it; a rule of the field itself is cheaper",
+    "validates_schema": "imports write rows through SQLAlchemy; audits= warn of broken rules at less cost",
+    "post_load": "imports write rows through SQLAlchemy; a default or a computed column is cheaper",
+}
+
+
+def _explain_hooks(kind: Kind) -> Iterator[str]:
+    """A line for each hook of schemas that imports call: what it costs, and what would spare it."""
+    for table in kind.table.all():
+        for tag, (method, *_), _ in own_hooks(table.schema, _COSTS):
+            schema = type(table.schema).__name__
+            yield f"{kind.name}: {schema} has the hook {method} ({tag}): {_COSTS[tag]}"
 
 
 def _explain_path(name: str, path: RowFormatter | RowWriter | str) -> Iterator[str]:

@@ -58,6 +58,7 @@ class MemberPlan:
         is_required: Whether every record has the member.
         convert: Converts its values to parameters.
         bind: Converts the default to a parameter; None: it is one already.
+        is_limited: Whether the column may not keep some of the values.
     """
 
     name: str
@@ -65,6 +66,7 @@ class MemberPlan:
     is_required: bool
     convert: Parameters
     bind: Callable[[Any], Any] | None
+    is_limited: bool
 
     def fill(self, records: Records, defaults: Defaults) -> Iterable[Any]:
         """The parameters of the column.
@@ -220,7 +222,7 @@ def _plan_member(target: Target, table: Table, member: str, column: sa.Column[An
     if limit is not None:
         convert = functools.partial(_convert_within, limit, convert, on_wire=isinstance(field, FixedDecimal))
     bind = binds(column, target.dialect)
-    return MemberPlan(table.names[member], column.key, field.required, convert, bind)
+    return MemberPlan(table.names[member], column.key, field.required, convert, bind, limit is not None)
 
 
 def _convert_within(

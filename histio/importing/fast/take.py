@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,21 +15,21 @@ from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
 from histio.importing.batches import try_to_write
 from histio.importing.counts import Tally
-from histio.importing.cut_times import Cut
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
+from histio.importing.fast.repeated import UuidReader, find_repeated, identity_values, possible_uuids
 from histio.importing.fast.rows import RowWriter, find_row_writer
+from histio.importing.parse import Prepared
 from histio.importing.row_counts import KeptRows, check_kept, core_tables, rows_of
-from histio.importing.run import OnDuplicate, Run
+from histio.importing.run import OnDuplicate, Outcome, Run
 from histio.importing.update.compare import warn_of_altered, warn_of_changed
 from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
 from histio.tuning import tuning, with_pauses
 from histio.wire import encode
 
-_UUID = len("00000000-0000-0000-0000-000000000000")
-_DEPTH = 50
-"""How deeply ledgers are nested at most."""
+_SMALL = 16
+"""Of so many runs or fewer, one of which is refused by a constraint, all take the full path."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +58,8 @@ class _Rules:
 class FastPath:
     """The fast path of one transaction of an import.
 
-    It writes new runs without a problem or a warning, and skips existing ones. All other runs take the full
-    path, which is slower and gives the same result.
+    It writes new runs, skips existing ones, and rejects those that refer to rows which do not exist. All
+    other runs take the full path, which is slower and gives the same result.
 
     Args:
         destination: The database.
@@ -70,6 +71,8 @@ class FastPath:
 
     Attributes:
         written: The kinds of which runs have been written.
+        noted: By id of the raw run, the runs of the last call with an outcome and something to report.
+        read: By id of the raw run, those of the last call that take the full path and have been read.
     """
 
     def __init__(
@@ -95,7 +98,9 @@ class FastPath:
         self._may_collide = rules.may_collide
         self._core_tables = rules.core_tables
         self._writers: dict[str, RowWriter | str] = {}
-        self._cut: dict[int, tuple[Any, Sequence[Cut]]] = {}
+        self._prepared: dict[int, Prepared] = {}
+        self.noted: dict[int, Run] = {}
+        self.read: dict[int, Run] = {}
         self.written: set[Kind] = set()
 
     def find_writer(self, kind: Kind) -> RowWriter | str:
@@ -110,36 +115,44 @@ class FastPath:
         return self._writers[kind.name]
 
     def take(self, raw_runs: Sequence[RawRun]) -> list[RawRun]:
-        """Import what the fast path accepts; return the rest."""
-        self._cut.clear()
+        """Import, skip or reject what the fast path accepts; return the rest."""
+        self._prepared.clear()
+        self.noted.clear()
+        self.read.clear()
         rest: list[RawRun] = []
-        new: list[tuple[Kind, RowWriter, list[RawRun]]] = []
+        fresh: list[tuple[Kind, RowWriter, list[RawRun]]] = []
         for kind in self._destination.kinds:
             own = [raw for raw in raw_runs if raw.kind == kind.name]
             writer = self.find_writer(kind) if own else ""
             if isinstance(writer, str):
                 rest += own
                 continue
-            accepted = [raw for raw in with_pauses(own) if self._accepts(kind, raw)]
+            accepted = [raw for raw in with_pauses(own) if self._accepts(raw)]
             rest += _without(own, accepted) if len(accepted) < len(own) else ()
             absent, existing = self._classify(kind, accepted)
-            new.append((kind, writer, absent))
             rest += existing
-        for kind, writer, absent in new:
-            rest += self._write(kind, writer, absent, rest)
+            fresh.append((kind, writer, absent))
+            if writer.has_findings:
+                self._note_faults(kind, writer, absent)
+        for kind, writer, absent in fresh:
+            rest += self._import(kind, writer, absent, rest)
+        for raw in rest if self.noted else ():
+            self.noted.pop(id(raw), None)
         return rest
 
-    def _accepts(self, kind: Kind, raw: RawRun) -> bool:
-        """Whether a run has the form of *kind*; notes which of its times are cut."""
-        record, cuts = self._destination.reader.cut(kind, raw.record)
-        if cuts:
-            self._cut[id(raw)] = record, cuts
-        return self._destination.reader.accepts(raw, record)
+    def _accepts(self, raw: RawRun) -> bool:
+        """Whether a run has the form of its kind; notes its record if it is imported in another form."""
+        prepared = self._destination.reader.prepare(raw)
+        if prepared is None or not prepared.passes():
+            return False
+        if prepared.record is not raw.record:
+            self._prepared[id(raw)] = prepared
+        return True
 
     def _classify(self, kind: Kind, raw_runs: list[RawRun]) -> tuple[list[RawRun], list[RawRun]]:
         """The runs that do not exist, and existing ones that take the full path; others are skipped."""
         field: Any = kind.identity.parts[0].field
-        by_identity = {field.from_wire(_uuid(kind, raw)): raw for raw in raw_runs}
+        by_identity = {field.from_wire(self._uuid(kind, raw)): raw for raw in raw_runs}
         if len(by_identity) < len(raw_runs):
             return [], raw_runs  # a run comes twice: the order decides
         known = self._destination.identities.find_known(kind.table, by_identity)
@@ -156,67 +169,150 @@ class FastPath:
         rest: list[RawRun] = []
         warned: list[Run] = []
         for identity, raw in stored.items():
-            uuid = _uuid(kind, raw)
-            is_same = not compares or _text(raw) == texts.get(uuid)
+            uuid = self._uuid(kind, raw)
+            is_same = not compares or (not self._is_cut(raw) and self._text(raw) == texts.get(uuid))
             if self._on_duplicate == "error" or not is_same or self._spool.place(kind.name, uuid) is not None:
                 rest.append(raw)
             elif self._on_duplicate == "update" and uuid in altered:
-                values = {member: raw.record.get(name) for member, name in kind.table.names.items()}
-                values[kind.identity.members[0]] = identity
-                warned.append(Run(kind, raw, values, outcome="skipped"))
+                run, record = self._note(kind, raw), self._record(raw)
+                run.values = {member: record.get(name) for member, name in kind.table.names.items()}
+                run.values[kind.identity.members[0]] = identity
+                warned.append(run)
         warn_of_altered(self._connection, kind, warned, within=self._destination.identities.scope(kind.table))
-        for run in warned:
-            self._tally.add(run)
-        self._tally.count(kind.name, "skipped", len(stored) - len(rest) - len(warned))
+        self._end(kind, _without(list(stored.values()), rest), "skipped")
         return rest
 
-    def _write(
+    def _note(self, kind: Kind, raw: RawRun) -> Run:
+        """The run of *raw*, in which something is noted."""
+        run = self.noted.get(id(raw))
+        if run is None:
+            run = self.noted[id(raw)] = Run(kind, raw, identity_values(kind.table, self._record(raw)))
+            if id(raw) in self._prepared:
+                self._prepared[id(raw)].note(run)
+        return run
+
+    def _note_faults(self, kind: Kind, writer: RowWriter, raw_runs: Sequence[RawRun]) -> None:
+        """Note the faults of references."""
+        for index, found in writer.find_faults([self._record(raw) for raw in raw_runs]).items():
+            run = self._note(kind, raw_runs[index])
+            for steps, fault in found:
+                run.note(fault.fault, *steps, hint=fault.hint, warning=fault.warning)
+
+    def _end(self, kind: Kind, raw_runs: Sequence[RawRun], outcome: Outcome) -> None:
+        """Set the outcome of runs, and count those of which nothing is noted."""
+        for raw in raw_runs if self._prepared else ():
+            if id(raw) in self._prepared and self._prepared[id(raw)].is_noted:
+                self._note(kind, raw)
+        noted = [self.noted[id(raw)] for raw in raw_runs if id(raw) in self.noted] if self.noted else []
+        for run in noted:
+            run.outcome = outcome
+            if outcome == "skipped":
+                run.forget_cuts()
+        self._tally.count(kind.name, outcome, len(raw_runs) - len(noted))
+
+    def _import(
         self, kind: Kind, writer: RowWriter, raw_runs: list[RawRun], others: Sequence[RawRun]
     ) -> list[RawRun]:
-        """Write new runs; return those that take the full path, and those that may collide with *others*.
+        """Write new runs, and reject those with faults of references; return those that take the full path.
 
         *others* take the full path, and may come before them.
         """
-        written = self._without_collisions(others, raw_runs)
-        rest = _without(raw_runs, written)
-        if not written:
-            return rest
-        records = [self._record(raw) for raw in written]
+        noted = self.noted
+        faulty = [raw for raw in raw_runs if id(raw) in noted and noted[id(raw)].problems] if noted else []
+        alone = self._without_collisions(kind, others, raw_runs) if others or faulty else raw_runs
+        rest = _without(raw_runs, alone)
+        if faulty:
+            alone, faulty = _without(alone, faulty), _without(faulty, rest)
+            rest += self._reject(kind, writer, faulty)
+        had_findings = writer.has_findings
         try:
+            return rest + self._write(kind, writer, alone)
+        except DeclinedError:
+            if writer.has_findings > had_findings:  # the first ones
+                self._note_faults(kind, writer, alone)
+                return rest + self._import(kind, writer, alone, [*others, *rest])
+            by_record = {id(self._record(raw)): raw for raw in alone}
+            records = writer.select_admitted([self._record(raw) for raw in alone])
+            admitted = [by_record[id(record)] for record in records]
+            declined = _without(alone, admitted)
+            if not declined:
+                raise
+            rest += declined
+            return rest + self._import(kind, writer, admitted, [*others, *rest])
+
+    def _without_collisions(
+        self, kind: Kind, others: Sequence[RawRun], raw_runs: list[RawRun]
+    ) -> list[RawRun]:
+        """Those of *raw_runs* that cannot collide with each other or with *others*."""
+        if self._may_collide and any(map(self._may_be_written, others)):
+            return []
+        uuids = UuidReader(kind.table)
+        repeated = find_repeated(
+            [(raw, list(set(possible_uuids(raw.record)))) for raw in others]
+            + [(raw, uuids.read(self._record(raw))) for raw in raw_runs]
+        )
+        return [raw for raw in raw_runs if id(raw) not in repeated]
+
+    def _may_be_written(self, raw: RawRun) -> bool:
+        """Whether the full path may write a run: not if it is not well-formed."""
+        if id(raw) not in self.read:
+            self.read[id(raw)] = self._destination.reader.read(raw)
+        return self.read[id(raw)].well_formed
+
+    def _reject(self, kind: Kind, writer: RowWriter, raw_runs: list[RawRun]) -> list[RawRun]:
+        """Reject runs with faults of references; return those that may have other faults, too."""
+        if not raw_runs or not writer.keeps([self._record(raw) for raw in raw_runs]):
+            return raw_runs
+        sought: dict[Table, dict[Any, RawRun]] = {}
+        for raw in raw_runs:
+            for table, identity, _ in self.noted[id(raw)].entries():
+                if table.is_shared:
+                    sought.setdefault(table, {})[identity] = raw
+        find_known = self._destination.identities.find_known
+        rest = [own[identity] for table, own in sought.items() for identity in find_known(table, own)]
+        self._end(kind, _without(raw_runs, rest), "rejected")
+        return list({id(raw): raw for raw in rest}.values())
+
+    def _write(self, kind: Kind, writer: RowWriter, raw_runs: list[RawRun]) -> list[RawRun]:
+        """Write new runs; return a few among which some are refused, and what may collide with those.
+
+        Raises:
+            DeclinedError: A record needs the full path.
+        """
+        left, size = raw_runs, len(raw_runs)
+        rest: list[RawRun] = []
+        while left:
+            some = left[:size]
+            records = [self._record(raw) for raw in some]
             fault = try_to_write(
                 self._connection,
                 self._core_tables[kind],
-                lambda: self._insert(kind, writer, records),
+                functools.partial(self._insert, kind, writer, records),
                 deferred=self._deferred,
             )
-        except DeclinedError:
-            admitted = [raw for raw in written if writer.admits(self._record(raw))]
-            declined = _without(written, admitted)
-            if not declined:
-                raise
-            return rest + declined + self._write(kind, writer, admitted, [*others, *declined])
-        if fault is not None:
-            return raw_runs  # the full path finds the run that is at fault
-        self._spool.note(kind.name, ((_uuid(kind, raw), raw.place(kind.collection)) for raw in written))
-        if self._destination.receipt is not None:
-            own: Any = kind.identity.parts[0].field
-            identities = [own.from_wire(_uuid(kind, raw)) for raw in written]
-            self._destination.receipt.note_created(kind, identities, self._spool)
-        self._tally.count(kind.name, "imported", len(written))
-        self._warn_of_cuts(kind, written)
-        if self._kept_rows.must_be_compared(kind):
-            self._warn_of_changed(kind, written)
-        self.written.add(kind)
+            if fault is None:
+                self._note_written(kind, some)
+                size *= 2
+            elif size > _SMALL and len(some) > _SMALL:
+                size = max(len(some) // 4, _SMALL)
+                continue
+            elif self._may_collide:
+                return rest + left
+            else:
+                rest += some
+            left = left[len(some) :]
         return rest
 
-    def _without_collisions(self, others: Sequence[RawRun], raw_runs: list[RawRun]) -> list[RawRun]:
-        """Those of *raw_runs* that cannot collide with *others*."""
-        if not others:
-            return raw_runs
-        if self._may_collide:
-            return []
-        taken = {uuid for raw in others for uuid in _possible_uuids(raw.record)}
-        return [raw for raw in raw_runs if taken.isdisjoint(_possible_uuids(raw.record))]
+    def _note_written(self, kind: Kind, raw_runs: Sequence[RawRun]) -> None:
+        self._spool.note(kind.name, ((self._uuid(kind, raw), raw.place(kind.collection)) for raw in raw_runs))
+        if self._destination.receipt is not None:
+            own: Any = kind.identity.parts[0].field
+            identities = [own.from_wire(self._uuid(kind, raw)) for raw in raw_runs]
+            self._destination.receipt.note_created(kind, identities, self._spool)
+        if self._kept_rows.must_be_compared(kind):
+            self._warn_of_changed(kind, raw_runs)
+        self._end(kind, raw_runs, "imported")
+        self.written.add(kind)
 
     def _insert(self, kind: Kind, writer: RowWriter, records: Records) -> None:
         """Write *records*, and count the written rows where the database may report another number.
@@ -238,56 +334,36 @@ class FastPath:
     def _warn_of_changed(self, kind: Kind, raw_runs: Sequence[RawRun]) -> None:
         """Add warnings about values of written *raw_runs* that the database has changed."""
         field: Any = kind.identity.parts[0].field
-        identities = [field.from_wire(_uuid(kind, raw)) for raw in raw_runs]
+        identities = [field.from_wire(self._uuid(kind, raw)) for raw in raw_runs]
         texts, _ = known_texts(self._connection, kind, identities)
-        odd = [raw for raw in raw_runs if self._written_text(raw) != texts.get(_uuid(kind, raw))]
-        runs = [self._destination.reader.read(raw) for raw in odd]
-        warn_of_changed(self._destination, kind, runs)
+        odd = [raw for raw in raw_runs if self._text(raw) != texts.get(self._uuid(kind, raw))]
+        runs = [self._note(kind, raw) for raw in odd]
         for run in runs:
-            run.forget_cuts()  # these have been reported
-            self._tally.warn(run)
+            run.values = self._destination.reader.read(run.raw).values
+        warn_of_changed(self._destination, kind, runs)
 
     def _record(self, raw: RawRun) -> Any:
-        """The record of *raw* with its times cut."""
-        return self._cut[id(raw)][0] if id(raw) in self._cut else raw.record
+        """The record of *raw* as it is imported."""
+        return self._prepared[id(raw)].record if id(raw) in self._prepared else raw.record
 
-    def _written_text(self, raw: RawRun) -> str:
-        """The JSON text of a written run, with its times cut."""
-        return encode(self._cut[id(raw)][0]) if id(raw) in self._cut else _text(raw)
+    def _uuid(self, kind: Kind, raw: RawRun) -> str:
+        """The UUID of an accepted run, in lower case."""
+        uuid: str = self._record(raw)[kind.identity.parts[0].name]
+        return uuid.lower()
 
-    def _warn_of_cuts(self, kind: Kind, raw_runs: Sequence[RawRun]) -> None:
-        """Add the warnings about times of written *raw_runs* that were cut."""
-        for raw in raw_runs if self._cut else ():
-            if id(raw) in self._cut:
-                run = Run(kind, raw, {kind.identity.members[0]: _uuid(kind, raw)})
-                run.note_cuts(self._cut[id(raw)][1])
-                self._tally.warn(run)
+    def _is_cut(self, raw: RawRun) -> bool:
+        return id(raw) in self._prepared and bool(self._prepared[id(raw)].cuts)
 
-
-def _text(raw: RawRun) -> str:
-    """The JSON text of an accepted run."""
-    return encode(raw.record) if raw.text is None else raw.text
-
-
-def _uuid(kind: Kind, raw: RawRun) -> str:
-    """The UUID of an accepted run, in lower case."""
-    uuid: str = raw.record[kind.identity.parts[0].name]
-    return uuid.lower()
+    def _text(self, raw: RawRun) -> str:
+        """The JSON text of an accepted run as it is imported."""
+        record = self._record(raw)
+        return encode(record) if raw.text is None or record is not raw.record else raw.text
 
 
 def _without(raw_runs: Sequence[RawRun], others: Sequence[RawRun]) -> list[RawRun]:
     """*raw_runs* without the *others*."""
     excluded = set(map(id, others))
     return [raw for raw in raw_runs if id(raw) not in excluded]
-
-
-def _possible_uuids(value: Any, depth: int = _DEPTH) -> Iterator[str]:
-    """Every text of the length of a UUID in a record, in lower case, down to a *depth*."""
-    if isinstance(value, str) and len(value) == _UUID:
-        yield value.lower()
-    elif isinstance(value, dict | list | tuple) and depth:
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _possible_uuids(each, depth - 1)
 
 
 def _refer_to_each_other(tables: Sequence[Table]) -> bool:
