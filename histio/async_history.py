@@ -247,10 +247,10 @@ class AsyncHistory:
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
             follows_header: The ``header_sha256`` of that export, for the header too. It tells exports without
                 runs apart, which have the same ``sha256``.
-            differs_from: The file of an earlier export. Runs that it has in the same form are left out, so
-                that the new file has whatever has come or changed since. The header of the new stream names
-                it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs that were
-                removed are not found.
+            differs_from: The file or folder of an earlier export. Runs that it has in the same form are left
+                out, so that the new file has whatever has come or changed since. The header of the new stream
+                names it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs
+                that were removed are not found.
             format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
                 stream.
             overwrite: Whether to replace an existing file.
@@ -435,7 +435,8 @@ class AsyncHistory:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input; or
-                several of them. All are open at the same time.
+                several of them. All are open at the same time. A path or URL may lead to a folder with an
+                export in parts, which is read as one file.
             kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
                 checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject

@@ -29,6 +29,7 @@ class Bound:
         values: What an import writes to columns that the format leaves out.
         catalog: The kinds of the rows that runs refer to, in the order of their lists in a document.
         referring: Further kinds whose records name rows of the kinds.
+        location: Where other processes can import the history, as ``module:attribute``; None: not known.
         import_plans: By dialect, the plan of imports, which is made once.
         catalog_plans: The same for imports of the catalog.
     """
@@ -40,6 +41,7 @@ class Bound:
     values: Constants
     catalog: tuple[Kind, ...] = ()
     referring: tuple[Kind, ...] = ()
+    location: str | None = None
     import_plans: RememberedByDialect[Any] = field(
         default_factory=RememberedByDialect, repr=False, compare=False
     )

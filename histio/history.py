@@ -4,45 +4,36 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import inspect
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any, Self
 
 import sqlalchemy as sa
 
+from histio.binding import bind_kinds, names_of
 from histio.bound import Bound, Constants
-from histio.database.connect import Bind, BorrowedSession, Database
-from histio.errors import BindingError
+from histio.database.connect import Bind, BorrowedSession
 from histio.exporting.catalog import ExportedCatalog
 from histio.exporting.execute import export_document, export_file, iterate_runs
+from histio.exporting.parts.execute import export_parts
 from histio.exporting.selection import Where, select_kinds
 from histio.exporting.tally import OnUnreadable
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Predecessor
 from histio.importing.execute import check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
-from histio.importing.model_behavior import customized_tables
 from histio.importing.options import ImportOptions
 from histio.importing.renames import Renames
-from histio.importing.row_builder import check_values
 from histio.importing.run import OnCatalog, OnDuplicate
-from histio.importing.run_order import sort_kinds
 from histio.importing.undo.execute import undo
-from histio.kinds.accounting import check_accounts
-from histio.kinds.bind import kind_of
-from histio.kinds.catalog import check_catalog
-from histio.kinds.gate import Gate
-from histio.kinds.json_schema import VERSION, published_or_derived
 from histio.kinds.openapi import to_openapi
-from histio.kinds.table import Kind
-from histio.kinds.versions import Upgrades, Versions
+from histio.kinds.versions import Upgrades
 from histio.progress import Report
-from histio.records import CatalogSchema, RecordSchema, RunSchema
+from histio.records import CatalogSchema, RunSchema
 from histio.report import ExportReport, ImportReport, Problem, UndoReport
-from histio.schemas import BUNDLED, BUNDLED_CATALOG
 from histio.typing import HistoryDocument
-from histio.wire import quote
+from histio.workers import pickle_history
 
 _log = logging.getLogger("histio")
 
@@ -74,6 +65,10 @@ class History:
         values: By attribute, what an import writes to columns that the format leaves out, in every table that
             has the column: a value, or a function without arguments that returns one for each import.
             References are looked up among rows with the same values (``{"tenant_id": 7}``).
+        location: Where other processes can import this history, or a function that returns it, such as
+            ``"shop.history:history"``: exports and imports of parts need it, unless *bind* is a URL, or an
+            engine or sessionmaker that a URL describes, and the schemas can be imported. None: they build
+            the history from its schemas and its URL.
 
     Raises:
         BindingError: A schema does not fit its model, *bind* is not a database, or an option is wrong.
@@ -91,21 +86,12 @@ class History:
         version: str | None = None,
         upgrades: Upgrades | None = None,
         values: Constants | None = None,
+        location: str | None = None,
     ) -> None:
-        rows, runs, schemas = _sort_schemas(kinds or BUNDLED, catalog)
-        every = (*rows, *runs)
-        constants = dict(values or {})
-        versions = Versions(version or VERSION, upgrades or {}, kinds=_names(runs), catalog=_names(rows))
-        check_values(constants, every)
-        rules = published_or_derived(
-            tuple(schemas[kind] for kind in runs), tuple(schemas[kind] for kind in rows), versions.current
+        self.bound = bind_kinds(
+            bind, kinds, catalog=catalog, version=version, upgrades=upgrades, values=values, location=location
         )
-        gate = Gate(rules, older=versions.upgrades, has_json=any(kind.has_json for kind in every))
-        acting = customized_tables(every)
-        check_catalog(rows, runs, values=constants, acting=acting)
-        check_accounts(every, values=constants, acting=acting)
-        self.bound = Bound(runs, gate, versions, Database(bind, every), constants, rows)
-        for line in explain_slow_imports(every):
+        for line in explain_slow_imports(self.bound.all_kinds):
             _log.info(line)
 
     @classmethod
@@ -132,12 +118,12 @@ class History:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The names of the kinds of run, in the order of their lists in a document."""
-        return _names(self.bound.kinds)
+        return names_of(self.bound.kinds)
 
     @property
     def catalog(self) -> tuple[str, ...]:
         """The names of the catalog kinds, in the order of their lists in a document."""
-        return _names(self.bound.catalog)
+        return names_of(self.bound.catalog)
 
     @property
     def version(self) -> str:
@@ -250,10 +236,10 @@ class History:
             follows: The ``sha256`` of the export that this one continues; the stream's header names it.
             follows_header: The ``header_sha256`` of that export, for the header too. It tells exports without
                 runs apart, which have the same ``sha256``.
-            differs_from: The file of an earlier export. Runs that it has in the same form are left out, so
-                that the new file has whatever has come or changed since. The header of the new stream names
-                it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs that were
-                removed are not found.
+            differs_from: The file or folder of an earlier export. Runs that it has in the same form are left
+                out, so that the new file has whatever has come or changed since. The header of the new stream
+                names it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs
+                that were removed are not found.
             format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
                 stream.
             overwrite: Whether to replace an existing file.
@@ -294,6 +280,112 @@ class History:
             on_unreadable=on_unreadable,
             progress=progress,
             session=session,
+        )
+
+    def export_parts(
+        self,
+        folder: str | os.PathLike[str],
+        /,
+        *,
+        parts: int | None = None,
+        jobs: int | None = None,
+        executor: Executor | None = None,
+        kinds: str | Sequence[str] | None = None,
+        since: dt.date | None = None,
+        until: dt.date | None = None,
+        changed_since: dt.date | None = None,
+        where: Where | None = None,
+        catalog: ExportedCatalog | None = None,
+        exported_at: dt.datetime | None = None,
+        follows: str | None = None,
+        follows_header: str | None = None,
+        overwrite: bool = False,
+        exact: bool = False,
+        on_unreadable: OnUnreadable = "error",
+        progress: Report | None = None,
+    ) -> ExportReport:
+        """Export runs to a folder, in parts that several processes write at the same time.
+
+        All parts are as of one moment. Each is a sealed stream with a span of the order of exports, so that
+        `merge` of the folder gives the bytes of `export_file`. ``manifest.json`` names the parts, and appears
+        when all of them are complete. An export that fails changes nothing.
+
+        The processes open the history by its ``location``, or by its schemas and its URL. By default they
+        run on this machine and import the module that has started the export: a script needs
+        ``if __name__ == "__main__":``.
+
+        PostgreSQL exports a snapshot to all processes. MariaDB locks the tables, and SQLite the database,
+        for the moment in which all processes begin their transactions; writers wait for that, and the user of
+        the database needs the right to LOCK TABLES. If a process is killed, PostgreSQL repeats its part. The
+        other databases start the export again, at another moment.
+
+        Args:
+            folder: The path of a folder, or its URL (with ``histio[urls]``), where all processes can write.
+                It is created if its parent folder exists.
+            parts: The number of parts, at least one for each kind. None: sixteen, but from 1,000 to 100,000
+                runs in each.
+            jobs: How many parts are written at the same time. None: one for each processor, or with
+                *executor* as many as it starts.
+            executor: Runs the processes: an Executor of `concurrent.futures`, such as that of a Dask client.
+                It is left open. None: processes of this machine.
+            kinds: Names of the kinds to export; None: all.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            changed_since: Export runs that were written at this time or later, or have a ledger entry that
+                was, according to ``updated_at``.
+            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+            catalog: The catalog rows to export, in a part of their own, before the runs. ``used``: those that
+                the runs name, directly or through other rows. ``all``: all; *kinds* may be empty then. None:
+                none.
+            exported_at: The time that all parts state; aware. None: now.
+            follows: The ``sha256`` of the export that this one continues; the header of all parts names it.
+            follows_header: The ``header_sha256`` of that export, for the header too.
+            overwrite: Whether to replace an existing export in *folder*. Other files there are left alone.
+            exact: Whether to treat a value that SQLAlchemy reads differently from how it is stored as one
+                that the format cannot hold. False: export it as read, with a ``precision`` warning.
+            on_unreadable: What to do with runs that the format cannot hold: ``error``: fail. ``skip``: leave
+                them out, and list them in the report.
+            progress: Called with a `Progress` at most ten times a second, and after the last run. An
+                exception that it raises ends the export.
+
+        Returns:
+            The sum of the parts. Its ``sha256`` is that of the manifest.
+
+        Raises:
+            BindingError: Other processes cannot open this history; the user of the database may not lock the
+                tables.
+            ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; the error lists
+                them all.
+            FileExistsError: The folder has a manifest, and *overwrite* is False.
+            ValueError: *catalog* is something else, or the history has no catalog kinds; *where* cannot be
+                sent to other processes; *parts* or *jobs* is not a positive integer.
+            concurrent.futures.BrokenExecutor: *executor* has lost a process, and can run no more tasks.
+            TimeoutError: *executor* starts no task.
+        """
+        selection = select_kinds(
+            self.bound,
+            kinds,
+            where,
+            may_be_empty=catalog == "all",
+            since=since,
+            until=until,
+            changed_since=changed_since,
+        )
+        return export_parts(
+            self.bound,
+            pickle_history(self.bound),
+            selection,
+            folder,
+            catalog=catalog,
+            exported_at=exported_at,
+            follows=Predecessor(follows, follows_header),
+            overwrite=overwrite,
+            exact=exact,
+            on_unreadable=on_unreadable,
+            parts=parts,
+            jobs=jobs,
+            executor=executor,
+            progress=progress,
         )
 
     def iter_runs(
@@ -433,7 +525,8 @@ class History:
 
         Args:
             path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input; or
-                several of them. All are open at the same time.
+                several of them. All are open at the same time. A path or URL may lead to a folder with an
+                export in parts, which is read as one file.
             kinds: Names of the kinds to import; None: all. Runs of other kinds are ignored: they are neither
                 checked nor counted. References to them are looked up in the database.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
@@ -592,40 +685,3 @@ class History:
             session: To use instead of the bound database.
         """
         return explain(self.bound, session)
-
-
-def _names(kinds: Iterable[Kind]) -> tuple[str, ...]:
-    return tuple(kind.name for kind in kinds)
-
-
-def _sort_schemas(
-    runs: Sequence[Any], catalog: Sequence[Any] | None
-) -> tuple[tuple[Kind, ...], tuple[Kind, ...], Mapping[Kind, type[RecordSchema]]]:
-    """Sort the kinds of run and the catalog kinds into the order in which they can be imported.
-
-    Args:
-        runs: The schemas of the kinds of run.
-        catalog: The schemas of the catalog kinds; None: the bundled ones if *runs* are the bundled ones,
-            otherwise none.
-
-    Returns:
-        The catalog kinds, the kinds of run, and the schema of each of them.
-
-    Raises:
-        BindingError: A schema has another base class, or two have the same kind or collection.
-    """
-    for base, schemas in ((RunSchema, runs), (CatalogSchema, catalog or ())):
-        for schema in schemas:
-            if not (inspect.isclass(schema) and issubclass(schema, base)):
-                what = "a kind" if base is RunSchema else "catalog: a kind"
-                raise BindingError(f"{what} is a subclass of {base.__name__}, not {quote(schema)}")
-    if catalog is None:
-        catalog = BUNDLED_CATALOG if set(runs) == set(BUNDLED) else ()
-    by_kind = {kind_of(schema): schema for schema in (*catalog, *runs)}
-    sorted_kinds = sort_kinds(list(by_kind))
-    if min(len(set(_names(by_kind))), len({kind.collection for kind in by_kind})) < len(runs) + len(catalog):
-        names = ", ".join(f"{kind.name} in {kind.collection}" for kind in sorted_kinds)
-        raise BindingError(f"two schemas have the same kind or collection: {names}")
-    rows = tuple(kind for kind in sorted_kinds if kind.is_catalog)
-    others = tuple(kind for kind in sorted_kinds if not kind.is_catalog)
-    return rows, others, by_kind

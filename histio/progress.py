@@ -88,9 +88,19 @@ class Meter:
             return
         for run in runs:
             yield run
-            self._runs += size(run)
-            if self._pause() <= 0:
-                self._tell(self._report)
+            self.note(self._runs + size(run))
+        self.end()
+
+    def note(self, runs: int) -> None:
+        """Note that there are so many *runs* by now."""
+        self._runs = runs
+        if self._report is not None and self._pause() <= 0:
+            self._tell(self._report)
+
+    def end(self) -> None:
+        """End the phase."""
+        if self._report is None:
+            return
         # The last call is never left out, so wait if the previous one was less than the interval ago.
         if self._told is not None:
             time.sleep(max(0.0, self._pause()))

@@ -267,7 +267,7 @@ class ImportReport:
         revisions: What was changed in updated catalog rows and runs, one after the other; at most the first
             1,000 changes.
         revision_count: The number of all changes, including those that are not listed.
-        unit_of_work: By kind, why its runs were written one object at a time by the ORM's unit of work; kinds
+        unit_of_work: By kind, why its rows were created as objects of the host's models; kinds
             that are absent were written in bulk.
         truncated: The file was imported although it is incomplete, or its digest or counts are wrong.
         dry_run: Nothing was written; otherwise the report is the same as without ``dry_run``.

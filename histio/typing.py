@@ -151,3 +151,33 @@ class HistoryDocument(_ForEditors):
     products: NotRequired[list[ProductRecord]]
     production_runs: NotRequired[list[ProductionRunRecord]]
     assembly_runs: NotRequired[list[AssemblyRunRecord]]
+
+
+class ManifestPlace(TypedDict):
+    """The time and the identity of a run."""
+
+    at: NotRequired[str]
+    uuid: str
+
+
+class ManifestPartRecord(TypedDict):
+    """A part of an export: a sealed stream in the folder of the manifest."""
+
+    name: str
+    counts: dict[str, int]
+    sha256: str
+    header_sha256: str
+    catalog_sha256: NotRequired[str]
+    first: NotRequired[ManifestPlace]
+    last: NotRequired[ManifestPlace]
+
+
+class ManifestRecord(TypedDict):
+    """The manifest of an export in parts."""
+
+    version: str
+    exported_at: str
+    kinds: list[str]
+    catalog: NotRequired[list[str]]
+    parts: list[ManifestPartRecord]
+    sha256: str

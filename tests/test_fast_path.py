@@ -332,7 +332,7 @@ def ways(history, session=None):
 def test_the_bundled_kinds_go_straight(engine, dialect):
     sorted_texts = History(engine).explain()
     assert ways(History(engine)) == [True] * 4
-    assert '{"uuid":"%s","ingredient_slug":%s,' in sorted_texts
+    assert '{"uuid":"…","ingredient_slug":…,' in sorted_texts
     assert "production_consumptions: uuid, ingredient_slug," in sorted_texts
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -98,6 +97,8 @@ def _import_history(name: str) -> histio.History:
         raise click.UsageError(f"--history: {name}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(history, histio.History):
         raise click.UsageError(f"--history: {name} is a {type(history).__name__}, not a History.")
+    if history.bound.location is None:  # other processes find it as this one did
+        return type(history).from_bound(replace(history.bound, location=name))
     return history
 
 
@@ -112,13 +113,9 @@ def import_object(name: str, *, option: str) -> Any:
         raise click.UsageError(
             f"{option}: write MODULE:ATTRIBUTE, such as shop.history:history, not {name!r}."
         )
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as python -m does
+    from histio.workers import import_object as import_named
+
     try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        return import_named(name)
     except Exception as error:  # importing runs code of the host
         raise click.UsageError(f"{option}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
-    return found

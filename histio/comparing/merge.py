@@ -51,8 +51,8 @@ def merge(
 ) -> ExportReport:
     """Write the runs of several files to one sealed file, in the order of exports; memory is constant.
 
-    Merging the exports of parts of a history gives the same bytes as the export of the whole. Merging a
-    single file sorts and seals it.
+    Merging the exports of parts of a history gives the same bytes as the export of the whole, and so does
+    merging a folder with an export in parts. Merging a single file sorts and seals it.
 
     A run that comes several times is written once: as it comes last in the last file that has it. So an
     export merged with later ones made with ``changed_since`` gives the history at the time of the last,
@@ -60,8 +60,8 @@ def merge(
     are; those of an older version of the format are upgraded.
 
     Args:
-        paths: Streams and documents, as `History.import_file` takes them, from the oldest to the newest. Each
-            is read twice.
+        paths: Streams, documents and folders with an export in parts, as `History.import_file` takes them,
+            from the oldest to the newest. Each is read twice.
         out: A path, a URL, or an open binary file. With *overwrite*, it may be one of *paths*.
         history: The kinds of run that the files may hold. None: the bundled kinds.
         exported_at: The time of the export in the new file; aware. None: the latest of the files, or now.

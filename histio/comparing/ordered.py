@@ -17,8 +17,9 @@ from histio.bound import Bound
 from histio.comparing.positions import Locator, Position
 from histio.comparing.sorter import BATCH, Positioned, RunSorter
 from histio.errors import DocumentError
-from histio.files import FilePath, Limits, Source, check_damage, reading
+from histio.files import FilePath, Limits, check_damage, open_source, reading
 from histio.files.chain import Predecessor, names_of
+from histio.files.folders import Folder
 from histio.files.raw_runs import RawRun, UnreadableLine
 from histio.files.reading import Reading
 from histio.files.streams import Seal, Stream
@@ -53,7 +54,7 @@ class Part:
     def names(self) -> set[Predecessor]:
         """The ways in which other headers can name it, once it has been read."""
         names = names_of(self.seal.sha256, None)
-        if isinstance(self.file, Stream):  # its lines may be written in another way than those of an export
+        if isinstance(self.file, Stream | Folder):  # its lines may be written in another way than an export's
             names |= names_of(self.file.sha256, self.file.header_sha256)
         return names
 
@@ -198,7 +199,8 @@ def open_ordered(
     with ExitStack() as stack:
         parts = []
         for path in paths:
-            source = stack.enter_context(Source(path, max_bytes=limits.max_bytes))
+            source = open_source(path, max_bytes=limits.max_bytes)
+            stack.enter_context(source)
             with _name_file(source.name):
                 opened = stack.enter_context(reading(source, bound.gate, kinds, limits, sealed=sealed))
             parts.append(Part(source.name, opened, Seal(bound.gate.catalog)))

@@ -24,6 +24,7 @@ from histio.database.dialects import (
     reading_options,
     writing_options,
 )
+from histio.database.portable import find_url
 from histio.database.sessions import Habits, read_habits
 from histio.errors import BindingError, NotConfiguredError
 from histio.kinds.table import Kind
@@ -56,6 +57,11 @@ class Database:
         if dialect is not None:
             self._check_dialect(dialect)
 
+    @property
+    def own_url(self) -> sa.URL | None:
+        """The URL that the engine was created from, as other processes can open it; None: another bind."""
+        return None if self._engine is None else find_url(self.bind)
+
     def close(self) -> None:
         """Close the connections of an engine that was created from a URL."""
         if self._engine is not None:
@@ -80,15 +86,19 @@ class Database:
             return session.get_bind(self.mapper).engine
 
     @contextmanager
-    def reading(self, session: BorrowedSession | None) -> Iterator[Connection]:
+    def reading(
+        self, session: BorrowedSession | None, *, begin: Callable[[Connection], object] = lambda _: None
+    ) -> Iterator[Connection]:
         """Open a connection to read.
 
         Unless it belongs to the caller, all SELECTs see the same snapshot, and no setting changes values.
+        *begin* is called with it before the first of them.
         """
         bind = self.bind if session is None else _check_bind(session)
         if isinstance(bind, sessionmaker):
             with bind() as own:
                 connection = self._connection(own, reading_options)
+                begin(connection)
                 with neutral(connection, *self._kinds):
                     yield connection
         else:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from histio.bound import Bound
-from histio.files import FilePath, Predecessor, Source, fail_if_damaged, reading
+from histio.files import FilePath, Predecessor, fail_if_damaged, open_source, reading
 from histio.files.chain import NO_PREDECESSOR
+from histio.files.folders import Folder
 from histio.files.raw_runs import RawRun
 from histio.files.scratch import Scratch
 from histio.files.streams import Seal, Stream
@@ -34,14 +35,14 @@ class EarlierRuns(Scratch):
         Raises:
             DocumentError: The file is not a history, or is damaged.
         """
-        with reading(Source(path), bound.gate, bound.kinds) as file:
+        with reading(open_source(path), bound.gate, bound.kinds) as file:
             digests = (
                 (_digest(item.kind, item.text),)
                 for item in fail_if_damaged(file.items(), file)
                 if isinstance(item, RawRun) and item.text is not None
             )
             self._database.executemany("INSERT OR IGNORE INTO run VALUES (?)", digests)
-            if isinstance(file, Stream):
+            if isinstance(file, Stream | Folder):
                 has_runs = file.sha256 != Seal().sha256
                 self.predecessor = Predecessor(file.sha256, None if has_runs else file.header_sha256)
 

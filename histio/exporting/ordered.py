@@ -124,7 +124,7 @@ class OrderedRuns:
     def between(self, before: SortKeys | None, last: SortKeys | None) -> list[sa.ColumnElement[bool]]:
         """The conditions for the runs after *before*, up to and including *last*; None: no such bound."""
         conditions = [] if before is None else [self.after(before)]
-        return conditions if last is None else [*conditions, sa.not_(self.after(last))]
+        return conditions if last is None else [*conditions, _up_to(self._sorted_by, self.bindable(last))]
 
 
 def _as_compared(value: dt.datetime, *, aware: bool) -> dt.datetime:
@@ -138,3 +138,11 @@ def _after(sorted_by: Sequence[Any], last: Sequence[Any]) -> sa.ColumnElement[bo
     if not others:
         return first > value  # type: ignore[no-any-return]
     return sa.and_(first >= value, sa.or_(first > value, _after(others, further)))
+
+
+def _up_to(sorted_by: Sequence[Any], last: Sequence[Any]) -> sa.ColumnElement[bool]:
+    # Not the negation of `_after`, which no index serves: the last page would read all that follow.
+    (first, *others), (value, *further) = sorted_by, last
+    if not others:
+        return first <= value  # type: ignore[no-any-return]
+    return sa.and_(first <= value, sa.or_(first < value, _up_to(others, further)))

@@ -91,15 +91,22 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
         plan = plan_export(kind, connection.dialect)
         time, criteria, bounds = criteria_of(connection, plan, filters)
         formatter = _find_formatter(connection, kind)
-        criteria += plan.unplaced.refuse(connection, criteria, bounds, tally)
+        # These runs have no place in any part: only the first part reports them.
+        refused = tally if filters.part is None or filters.part.before is None else ExportTally()
+        criteria += plan.unplaced.refuse(connection, criteria, bounds, refused)
         if not plan.is_unique:
-            criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], tally)
+            criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], refused)
         if bounds:
-            criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], tally)
-            criteria += refuse_unreadable_times(connection, kind, criteria, tally)
-    for conditions, sort_key in spans_of(kind, time, bounded=bool(bounds)):
+            criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], refused)
+            criteria += refuse_unreadable_times(connection, kind, criteria, refused)
+    for number, (conditions, sort_key) in enumerate(spans_of(kind, time, bounded=bool(bounds))):
         selected = [*criteria, *bounds, *conditions]
         every = OrderedRuns(connection, plan, selected, sort_key, has_instants=has_instants)
+        if filters.part is not None:
+            within = filters.part.within(number)
+            if within is None:
+                continue
+            every = every.within(*every.between(*within))
         for runs in every.in_lists() if filters.others else [every]:
             if formatter is None:
                 _log.debug("all pages of %s take the full path", kind.name)

@@ -22,6 +22,37 @@ Where: TypeAlias = sa.ColumnElement[bool] | Mapping[str, sa.ColumnElement[bool]]
 """A criterion for the runs of one kind, or a mapping from the names of kinds to criteria."""
 
 
+Place: TypeAlias = tuple[int, tuple[Any, ...]]
+"""A place in the order of the runs of a kind: the number of one of `spans_of`, and the sort keys there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the runs of a kind, in their order. All parts of a kind together have all runs once.
+
+    Attributes:
+        before: The place after which the part begins; None: it has the first runs.
+        last: The place up to which it goes, included; None: it has the last runs.
+    """
+
+    before: Place | None = None
+    last: Place | None = None
+
+    def within(self, span: int) -> tuple[tuple[Any, ...] | None, tuple[Any, ...] | None] | None:
+        """The sort keys between which the part has runs of the *span* with this number; None: it has none.
+
+        None in their place: the part has all runs of that span, on this side.
+        """
+        if (self.before is not None and self.before[0] > span) or (
+            self.last is not None and self.last[0] < span
+        ):
+            return None
+        before, last = (
+            keys[1] if keys is not None and keys[0] == span else None for keys in (self.before, self.last)
+        )
+        return before, last
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which runs of a kind are exported.
@@ -32,6 +63,7 @@ class Filters:
         changed_since: The earliest time at which the run or an entry of its ledgers was last written.
         where: A further criterion.
         others: Kinds whose rows *where* reads too, so that it is too slow to be evaluated for each page.
+        part: The part of the runs that is exported; None: all of them.
     """
 
     since: dt.date | None = None
@@ -39,6 +71,7 @@ class Filters:
     changed_since: dt.date | None = None
     where: sa.ColumnElement[bool] | None = None
     others: tuple[Kind, ...] = ()
+    part: Part | None = None
 
 
 ALL_RUNS = Filters()

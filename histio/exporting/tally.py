@@ -100,6 +100,14 @@ class ExportTally:
         self._noted += found
         self.warnings += found
 
+    def add(self, other: ExportTally) -> None:
+        """Add what another tally has collected about other runs."""
+        self.skipped += other.skipped
+        self.problem_count += other.problem_count - len(other.problems)
+        self.refuse(other.problems)
+        self._altered.update(other._altered)
+        self.warnings += other.warnings[: max(0, KEPT - len(self.warnings))]
+
     @property
     def will_fail(self) -> bool:
         """Whether `check` raises."""

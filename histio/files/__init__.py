@@ -1,6 +1,7 @@
 """Read and write files of history: documents and streams, compressed or not."""
 
 from histio.files.chain import Predecessor
+from histio.files.folders import open_source
 from histio.files.limits import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, Limits, check_positive
 from histio.files.local import local_path
 from histio.files.reading import check_damage, check_follows, fail_if_damaged, reading
@@ -29,6 +30,7 @@ __all__ = [
     "list_files",
     "local_path",
     "open_rejects",
+    "open_source",
     "reading",
     "stream_header",
     "target",

@@ -1,4 +1,4 @@
-"""Open the file of a history; its first bytes decide whether it is a document or a stream."""
+"""Open a file, whose first bytes decide whether it is a document or a stream, or an export in parts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from histio.errors import DocumentError
 from histio.files.chain import Predecessor
 from histio.files.documents import Document
+from histio.files.folders import Folder, FolderSource
 from histio.files.leftovers import first_member
 from histio.files.limits import Limits
 from histio.files.raw_runs import RawItem
@@ -19,22 +20,22 @@ from histio.kinds.gate import Gate
 from histio.kinds.table import Kind
 from histio.report import Problem
 
-Reading: TypeAlias = Stream | Document
+Reading: TypeAlias = Stream | Document | Folder
 
 
 @contextmanager
 def reading(
-    source: Source,
+    source: Source | FolderSource,
     gate: Gate,
     kinds: Iterable[Kind],
     limits: Limits | None = None,
     *,
     sealed: bool = False,
 ) -> Iterator[Reading]:
-    """Open the document or stream in *source*, and validate its header or envelope.
+    """Open the document, the stream or the export in parts in *source*, and validate its header or envelope.
 
     Args:
-        source: The file.
+        source: The file or folder.
         gate: The JSON Schema of documents and lines.
         kinds: The kinds to read, in order; what the file has of other kinds is left out.
         limits: The limits for its lines and runs; None: the defaults.
@@ -44,9 +45,12 @@ def reading(
         DocumentError: It is not a history, has an unsupported version, or lacks a seal.
     """
     with source:
+        limits = limits or Limits()
+        if isinstance(source, FolderSource):
+            yield Folder(source, gate, kinds, limits)
+            return
         try:
             _check_not_empty(source)
-            limits = limits or Limits()
             collections = {kind.collection: kind.name for kind in kinds}
             options: dict[str, Any] = {
                 "max_line_bytes": limits.max_line_bytes,

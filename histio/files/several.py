@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from histio.errors import DocumentError
 from histio.files.chain import NO_PREDECESSOR, Predecessor, find_predecessor, names_of
 from histio.files.decoding import NotJsonError, decode
+from histio.files.folders import Folder, FolderSource, open_source
 from histio.files.limits import Limits
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.reading import Reading, check_damage, check_follows, reading
@@ -38,7 +39,7 @@ class Part:
     """
 
     name: str | None
-    source: Source
+    source: Source | FolderSource
     file: Reading
     names: Collection[Predecessor] = ()
 
@@ -46,6 +47,11 @@ class Part:
     def follows(self) -> Predecessor:
         """The predecessor that its header names."""
         return find_predecessor(self.file.header)
+
+    def file_names(self) -> Iterator[str]:
+        """The names of its files: of all parts, if it is a folder; empty: there is only one file."""
+        names = [part.name for part in self.file.manifest.parts] if isinstance(self.file, Folder) else [None]
+        return (each for name in names if (each := _full_name(self.name, name)) is not None)
 
 
 class Files:
@@ -70,8 +76,8 @@ class Files:
         self.parts = parts
         self._allow_truncated = allow_truncated
         self._read = 0
-        self._reading: Source | None = None
-        self.names = [part.name for part in parts if part.name is not None]
+        self._reading: Source | FolderSource | None = None
+        self.names = [name for part in parts for name in part.file_names()]
         self.catalog = tuple(dict.fromkeys(name for part in parts for name in part.file.catalog))
         versions = {part.file.version for part in parts}
         self.version = current if len(versions) > 1 else versions.pop()
@@ -86,7 +92,11 @@ class Files:
     @property
     def damage(self) -> tuple[Problem, ...]:
         """The problems of files that are known to be truncated or corrupt; after `items`, of all of them."""
-        return tuple(replace(problem, file=part.name) for part in self.parts for problem in part.file.damage)
+        return tuple(
+            replace(problem, file=_full_name(part.name, problem.file))
+            for part in self.parts
+            for problem in part.file.damage
+        )
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:
         """Read the catalog rows of all files, then their runs, file by file.
@@ -126,8 +136,8 @@ class Files:
 
     def _label(self, item: RawItem, part: Part) -> RawItem:
         if not isinstance(item, RawRun):
-            return replace(item, file=part.name)
-        item.file = part.name
+            return replace(item, file=_full_name(part.name, item.file))
+        item.file = _full_name(part.name, item.file)
         if part.file.version != self.version:
             item.version = part.file.version
         return item
@@ -167,7 +177,10 @@ def open_files(
     if not paths:
         raise ValueError("there are no files")
     with ExitStack() as stack:
-        sources = [stack.enter_context(Source(path, max_bytes=limits.max_bytes)) for path in paths]
+        sources = []
+        for path in paths:
+            sources.append(open_source(path, max_bytes=limits.max_bytes))
+            stack.enter_context(sources[-1])
         names: list[str] | list[None] = [None]
         if len(paths) > 1:
             _refuse_repeated(paths, sources)
@@ -194,10 +207,19 @@ def _naming(name: str | None) -> Iterator[None]:
     except DamageError as error:
         raise DocumentError((Problem("error", error.code, error.message, file=name),)) from None
     except DocumentError as error:
-        raise DocumentError(tuple(replace(problem, file=name) for problem in error.problems)) from None
+        problems = (replace(each, file=_full_name(name, each.file)) for each in error.problems)
+        raise DocumentError(tuple(problems)) from None
 
 
-def _unique_names(sources: Iterable[Source]) -> list[str]:
+def _full_name(name: str | None, part: str | None) -> str | None:
+    """The name for messages of a *part* of the folder called *name*; of the file itself if that is None.
+
+    *name* is None if there is only one file or folder.
+    """
+    return part if name is None else name if part is None else f"{name}/{part}"
+
+
+def _unique_names(sources: Iterable[Source | FolderSource]) -> list[str]:
     """The names of *sources*, each with a number if earlier ones have the same name."""
     counts: Counter[str] = Counter()
     names = []
@@ -207,7 +229,7 @@ def _unique_names(sources: Iterable[Source]) -> list[str]:
     return names
 
 
-def _refuse_repeated(paths: Sequence[FilePath], sources: Sequence[Source]) -> None:
+def _refuse_repeated(paths: Sequence[FilePath], sources: Sequence[Source | FolderSource]) -> None:
     """Raise ValueError if two *paths* are the same file."""
     names: dict[object, str] = {}
     for path, source in zip(map(_identify, paths), sources, strict=True):
@@ -278,12 +300,14 @@ def _find_circle(parts: Sequence[Part]) -> str:
 
 
 def _names(part: Part, gate: Gate) -> Collection[Predecessor]:
-    """The ways in which a header can name a stream, by the digests in its trailer.
+    """The ways in which a header can name a stream, by the digests in its trailer or manifest.
 
     The digests are verified later, when the runs are read. Empty: it is not a sealed stream, or does not end
     with a valid trailer.
     """
-    if not (isinstance(part.file, Stream) and part.file.is_sealed):
+    if isinstance(part.file, Folder):
+        return names_of(part.file.sha256, part.file.header_sha256)
+    if not (isinstance(part.source, Source) and isinstance(part.file, Stream) and part.file.is_sealed):
         return ()
     before = last = b""
     try:

@@ -128,6 +128,7 @@ class Stream:
         catalog: The names of the catalog kinds that the header names.
         sha256: After `items`: the digest of the run lines.
         catalog_sha256: After `items`: the digest of the catalog lines; None: there are none.
+        counts: After `items`: the numbers of catalog rows and runs by kind.
 
     Raises:
         DocumentError: The header is missing or invalid, or has an unsupported version.
@@ -154,6 +155,7 @@ class Stream:
         self.damage: tuple[Problem, ...] = ()
         self.sha256: str | None = None
         self.catalog_sha256: str | None = None
+        self.counts: Mapping[str, int] = {}
 
     @property
     def version(self) -> str:
@@ -182,7 +184,7 @@ class Stream:
         problems = self._gate.check_header(member["header"])
         if problems:
             raise DocumentError(tuple(problems))
-        self.repeated = _warn_of_repeated_names(_text(line), 1)
+        self.repeated = warn_of_repeated_names(_text(line), 1)
         self.header_sha256 = hashlib.sha256(line).hexdigest()
         return member["header"]  # type: ignore[no-any-return]
 
@@ -218,6 +220,7 @@ class Stream:
         else:
             self.damage = tuple(self._disagreements(seal, found, number)) if self.is_sealed else ()
             self.sha256, self.catalog_sha256 = seal.sha256, seal.catalog_sha256
+            self.counts = +seal.counts
 
     def _read_fast(self, line: bytes, number: int, seal: Seal) -> RawRun | None:
         """The row or run of a *line* that the gate accepts directly; None: the line takes the full path."""
@@ -361,7 +364,7 @@ class Stream:
         except NotJsonError as error:
             yield _problem("corrupt", f"The trailer is not JSON: {error}.", found.end)
             return
-        self.repeated_in_trailer = _warn_of_repeated_names(_text(found.trailer), found.end)
+        self.repeated_in_trailer = warn_of_repeated_names(_text(found.trailer), found.end)
         problems = self._gate.check_trailer(members, found.end)
         yield from problems
         if not problems:
@@ -430,7 +433,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()) if count) or "no runs"
 
 
-def _warn_of_repeated_names(text: str, line: int) -> ProblemList:
+def warn_of_repeated_names(text: str, line: int | None) -> ProblemList:
     """A warning for each name that is repeated in its object in the *text* of a *line*."""
     return ProblemList(
         Problem("warning", fault.code, str(fault), pointer(*steps), line=line)

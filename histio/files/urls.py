@@ -41,6 +41,39 @@ def strip_file_scheme(path: _Path) -> _Path | str:
     return path if scheme is None or "::" in str(path) else str(path)[scheme.end() :]
 
 
+def join(folder: str | os.PathLike[str], name: str) -> str:
+    """The path or URL of the file called *name* in a *folder*, which is a path or a URL."""
+    if not is_url(folder):
+        return os.path.join(folder, name)  # noqa: PTH118 - any path-like object
+    first, *others = folder.split("::")
+    path, mark, query = first.partition("?") if first.startswith(("http://", "https://")) else (first, "", "")
+    return "::".join((f"{path.rstrip('/')}/{name}{mark}{query}", *others))
+
+
+def parent_of(url: str, name: str) -> str | None:
+    """The URL of the folder, if that of the file called *name* in it is *url*; otherwise None."""
+    first, *others = url.split("::")
+    path = first.partition("?")[0]
+    if not path.endswith(f"/{name}"):
+        return None
+    return "::".join((path.removesuffix(f"/{name}") + first[len(path) :], *others))
+
+
+def list_folder(url: str) -> dict[str, int | None] | None:
+    """The names of the files in the folder at *url*, with their sizes if known; None: it cannot be listed."""
+    if url.startswith(("http://", "https://")):
+        return None
+    with explaining(url):
+        system, path = open_system(url)
+        system.invalidate_cache()  # another process may have written there
+        try:
+            found = system.ls(path, detail=True)
+        except (FileNotFoundError, NotADirectoryError, NotImplementedError):
+            return None
+    files = (each for each in found if each.get("type") != "directory")
+    return {each["name"].rstrip("/").rpartition("/")[2]: each.get("size") for each in files}
+
+
 def load_fsspec() -> Any:
     """Import fsspec, which opens URLs.
 
@@ -70,10 +103,12 @@ class RemoteFile(io.RawIOBase, BinaryIO):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        with _explaining(url):
-            self._system, path = _open_system(url)  # an archive is closed with its last reference
+        with explaining(url):
+            self._system, path = open_system(url)  # an archive is closed with its last reference
             self._file: Any = self._system.open(path, "rb")
-        self.size: int | None = getattr(self._file, "size", None)
+            self.size: int | None = getattr(self._file, "size", None)
+            if self.size == 0 and self._system.isdir(path):  # some protocols open folders as empty files
+                raise IsADirectoryError
 
     def readable(self) -> bool:
         return True
@@ -86,11 +121,11 @@ class RemoteFile(io.RawIOBase, BinaryIO):
         return int(self._file.tell())
 
     def seek(self, place: int, start: int = os.SEEK_SET, /) -> int:
-        with _explaining(self._url):
+        with explaining(self._url):
             return int(self._file.seek(place, start))
 
     def read(self, size: int = -1, /) -> bytes:
-        with _explaining(self._url):
+        with explaining(self._url):
             data: bytes = self._file.read(size)
         return data
 
@@ -113,17 +148,17 @@ def upload(url: str, *, overwrite: bool) -> Iterator[BinaryIO]:
         ValueError: fsspec cannot write to such a URL.
         ImportError: A package is not installed.
     """
-    with _explaining(url):
+    with explaining(url):
         if "http://" in url or "https://" in url:
             raise NotImplementedError("HTTP can only be read")
-        system, path = _open_system(url)
+        system, path = open_system(url)
         _check_absent(system, path, url, overwrite=overwrite)
     name = f"upload-{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
     with open_temporary(Path(tempfile.gettempdir(), name), 0o600) as (file, temporary):
         try:
             yield file
             file.close()
-            with _explaining(url):
+            with explaining(url):
                 _check_absent(system, path, url, overwrite=overwrite)
                 system.put_file(str(temporary), path)
         finally:
@@ -136,7 +171,7 @@ def _check_absent(system: Any, path: str, url: str, *, overwrite: bool) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), strip_secrets(url))
 
 
-def _open_system(url: str) -> tuple[Any, str]:
+def open_system(url: str) -> tuple[Any, str]:
     """The file system of *url*, and the path in it.
 
     Raises:
@@ -154,7 +189,7 @@ def _open_system(url: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def _explaining(url: str) -> Iterator[None]:
+def explaining(url: str) -> Iterator[None]:
     """Turn whatever fsspec raises in the block into an error that names *url*, without its secrets."""
     name = strip_secrets(url)
     try:

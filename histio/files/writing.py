@@ -35,9 +35,9 @@ def format_header_time(exported_at: dt.datetime | None) -> str:
 
 def lines(name: str, texts: Iterable[str]) -> bytes:
     """The lines of a stream for records of one kind, whose JSON *texts* are passed."""
-    opening = f'{{"{name}":'
-    end = "}\n"
-    return f"{opening}{(end + opening).join(texts)}{end}".encode()
+    opening, end = f'{{"{name}":'.encode(), b"}\n"
+    # One character beyond the Basic Multilingual Plane would make all of a joined text four times as large.
+    return b"%b%b%b" % (opening, (end + opening).join(map(str.encode, texts)), end)
 
 
 Runs = Iterable[tuple[str, Sequence[str]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
 from sqlalchemy.engine import Connection
@@ -15,6 +15,7 @@ from histio.database.sessions import Habits
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination, note_keys
+from histio.importing.model_behavior import Creation
 from histio.importing.parse import Reader
 from histio.importing.plan import plan_imports
 from histio.importing.run import OnCatalog
@@ -39,7 +40,6 @@ class CatalogImport(ExitStack):
 
     Attributes:
         absent: Remembers rows that are ignored or rejected, by the keys by which runs may refer to them.
-        unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CatalogImport(ExitStack):
         self._is_taken = False
         self._spool = self.enter_context(Spool())
         self.absent = self.enter_context(Spool())
-        self.unit_of_work: dict[str, tuple[str, ...]] = {}
+        self.creations: Mapping[str, Creation] = {}
 
     def take(self, connection: Connection, habits: Habits) -> Import | None:
         """Import the rows in the transaction of *connection*.
@@ -79,12 +79,12 @@ class CatalogImport(ExitStack):
             self._check(connection)
             return None
         destination = self._open_one(connection, self._bound, spool=self._spool)
-        self.unit_of_work = destination.plan.unit_of_work(habits)
+        self.creations = destination.plan.creations(habits)
         transaction = Import(
             destination,
             tally=self._tally,
             habits=habits,
-            unit_of_work=self.unit_of_work,
+            creations=self.creations,
             on_duplicate="update" if self._on_catalog == "update" else "skip",
             compare=self._compare,
         )

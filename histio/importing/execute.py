@@ -28,6 +28,7 @@ from histio.importing.counts import Tally
 from histio.importing.destination import open_destination
 from histio.importing.look_ups import CatalogLookUps, LookUps
 from histio.importing.missing import MissingCatalog
+from histio.importing.model_behavior import Creation
 from histio.importing.options import (
     ImportOptions,
     check_catalog_option,
@@ -185,7 +186,7 @@ def import_runs(
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
     withheld = False
-    unit_of_work: dict[str, tuple[str, ...]] = {}
+    creations: Mapping[str, Creation] = {}
     rows, items = split_catalog(iter(items), _names(bound.catalog)) if has_catalog else (None, items)
     parts = [items] if commit_every is None else split_items(items, commit_every)
     if rows is not None and commit_every is not None:  # the next part begins when the rows have been read
@@ -222,7 +223,7 @@ def import_runs(
                 destination = open_one(connection, bound, spool=spool, missing=missing)
                 if receipt is not None:
                     receipt.begin(connection)
-                before, unit_of_work = tally.written, destination.plan.unit_of_work(habits)
+                before, creations = tally.written, destination.plan.creations(habits)
                 is_last = commit_every is None or not part
                 withheld = import_items(
                     destination,
@@ -230,7 +231,7 @@ def import_runs(
                     options,
                     tally=tally,
                     habits=habits,
-                    unit_of_work=unit_of_work,
+                    creations=creations,
                     last=is_last,
                     first=None if catalog is None else functools.partial(catalog.take, connection, habits),
                 )
@@ -239,9 +240,12 @@ def import_runs(
                 if tally.written > before and not (options.dry_run or withheld):
                     commit()
     if catalog is not None:
-        unit_of_work = {**catalog.unit_of_work, **unit_of_work}
+        creations = {**catalog.creations, **creations}
     report = tally.report(
-        withheld=withheld, dry_run=options.dry_run, unit_of_work=unit_of_work, advice=missing.advice
+        withheld=withheld,
+        dry_run=options.dry_run,
+        unit_of_work={name: each.reasons for name, each in creations.items() if each.reasons},
+        advice=missing.advice,
     )
     if report.advice is not None:
         _log.info(report.advice)

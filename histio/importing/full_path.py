@@ -11,6 +11,7 @@ from histio.importing.classify import Classifier
 from histio.importing.destination import Destination
 from histio.importing.duplicates import Duplicates
 from histio.importing.graph import LEFT, Need, RunGraph
+from histio.importing.model_behavior import Creation
 from histio.importing.open_runs import RunsOfWindow, WaitingRuns, load_in_groups
 from histio.importing.repetitions import shared_identities
 from histio.importing.row_counts import KeptRows
@@ -46,7 +47,7 @@ class FullPath:
     Args:
         destination: The database.
         habits: The habits of the session that is used.
-        unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
+        creations: By name of a kind, how its rows are created.
         kept_rows: Decides what has to be checked after rows are written.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
@@ -57,7 +58,7 @@ class FullPath:
         destination: Destination,
         *,
         habits: Habits,
-        unit_of_work: Mapping[str, Sequence[str]],
+        creations: Mapping[str, Creation],
         kept_rows: KeptRows,
         on_duplicate: OnDuplicate,
         deferred: bool,
@@ -75,7 +76,7 @@ class FullPath:
         self._duplicates = Duplicates(destination, on_duplicate, self._updater)
         self._classifier = Classifier(destination, self._duplicates)
         self._writer = RunWriter(
-            destination, habits=habits, unit_of_work=unit_of_work, kept_rows=kept_rows, deferred=deferred
+            destination, habits=habits, creations=creations, kept_rows=kept_rows, deferred=deferred
         )
         self._two_steps = TwoSteps(
             destination,

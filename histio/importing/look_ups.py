@@ -15,8 +15,8 @@ from histio.exporting.plan import plan_export
 from histio.files.raw_runs import RawRun
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination, find_noted, note_keys
-from histio.importing.fast.rows import RowWriter
 from histio.importing.fast.take import FastPath
+from histio.importing.fast.writers import Writer
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import KeptRows
 from histio.importing.run import OnCatalog, Run
@@ -153,14 +153,15 @@ class LookUps:
         """What exports *kind* on the fast path; a text: why it takes the full path."""
         return plan_export(kind, self._destination.connection.dialect).path
 
-    def import_path(self, kind: Kind) -> RowWriter | str:
+    def import_path(self, kind: Kind) -> Writer | str:
         """What imports *kind* on the fast path; a text: why it takes the full path."""
         kinds = self._destination.kinds
         path = FastPath(
             self._destination,
             tally=Tally(kinds),
             kept_rows=KeptRows(self._destination.connection, self._destination.stored),
-            unit_of_work=self._destination.plan.unit_of_work(Habits()),
+            habits=Habits(),
+            creations=self._destination.plan.creations(Habits()),
             on_duplicate="skip",
             deferred=True,
         )

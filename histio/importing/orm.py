@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from histio.database.dialects import RowFaultError
 from histio.database.sessions import Habits, own_session
+from histio.importing.model_behavior import keeps_order
 from histio.importing.row import Insert, Row
 from histio.kinds.column_types import is_renewed
 from histio.kinds.mapping import Columns, attribute
@@ -32,16 +34,40 @@ def insert_by_unit_of_work(habits: Habits) -> Insert:
     """
 
     def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        with own_session(connection, habits) as session:
-            try:
-                ObjectWriter(session).write(table, rows)
-            except sa.exc.StatementError:  # raised by the database or its driver
-                raise
-            except Exception as error:  # the host's code may raise anything, and the row is to blame
-                log_handled(f"the host's code refuses rows of {table.rows}", error)
-                raise RowFaultError(f"{type(error).__name__}: {error}") from error
+        with own_session(connection, habits) as session, blaming_rows(table):
+            ObjectWriter(session).write(table, rows)
 
     return insert
+
+
+@contextmanager
+def blaming_rows(table: Table) -> Iterator[None]:
+    """A block in which the host's code is called: its exceptions become a RowFaultError."""
+    try:
+        yield
+    except (sa.exc.StatementError, RowFaultError):  # raised by the database or its driver
+        raise
+    except Exception as error:  # the host's code may raise anything, and the row is to blame
+        log_handled(f"the host's code refuses rows of {table.rows}", error)
+        raise RowFaultError(f"{type(error).__name__}: {error}") from error
+
+
+class Made(NamedTuple):
+    """An object that was created for a row.
+
+    Attributes:
+        table: The table of the row.
+        row: The row.
+        new: The object.
+        given: The values that it was created with, by attribute.
+        fixed: Those of them that tie it to its owner.
+    """
+
+    table: Table
+    row: Row
+    new: Any
+    given: Mapping[str, Any]
+    fixed: Collection[str]
 
 
 class ObjectWriter:
@@ -53,12 +79,14 @@ class ObjectWriter:
     Attributes:
         related: Related objects that were loaded, by relation and key.
         counters: For new objects, the version counters that the records have.
+        made: The objects that were created, owners after their entries.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
         self.counters: list[tuple[Mapper[Any], Any, Any]] = []
+        self.made: list[Made] = []
         # Entries that are written after their owners, because no relationship ties them.
         self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
         # Entries that no cascade adds to the session along with their owners.
@@ -66,8 +94,21 @@ class ObjectWriter:
 
     def write(self, table: Table, rows: Sequence[Row]) -> None:
         """Write *rows* with their ledgers."""
+        self.flush(self.create(table, rows))
+
+    def create(self, table: Table, rows: Sequence[Row]) -> list[Any]:
+        """Objects for *rows*, with all entries that need not be written after their owners."""
         self.load_related(table, rows)
-        self._flush([self.build(table, row, {}) for row in rows])
+        return [self.build(table, row, {}) for row in rows]
+
+    @property
+    def has_apart(self) -> bool:
+        """Whether there are entries for which no object was created yet."""
+        return bool(self._apart)
+
+    def flush(self, objects: Sequence[Any]) -> None:
+        """Write *objects* with their entries, and then the entries that are written after their owners."""
+        self._flush(objects)
         while self._apart:
             apart, self._apart = self._apart, []
             for owners, ledger, owner, entries in apart:
@@ -89,12 +130,12 @@ class ObjectWriter:
 
     def build(self, table: Table, row: Row, extra: Mapping[str, Any]) -> Any:
         """A new object for *row*, with its ledger entries, and with *extra* values by attribute."""
-        values = {**_by_attribute(table.mapper, row.parameters), **extra}
+        values = {**by_attribute(table.mapper, row.parameters), **extra}
         self._add_related(values, table, row)
         apart = self._add_entries(values, table, row)
         new = construct(table.mapper.class_, values)
-        # For an attribute that is None, the unit of work would call the default.
-        vars(new).update(dict.fromkeys(_nulls(table.mapper, row.parameters), sa.null()))
+        set_nulls(table.mapper, new, row.parameters)
+        self.made.append(Made(table, row, new, values, extra))
         counter = table.mapper.version_id_col
         if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
             self.counters.append((table.mapper, new, row.parameters[counter.key]))
@@ -122,8 +163,8 @@ class ObjectWriter:
         """Add the ledger entries of *row* to *values*; return those that are written after their owner."""
         apart = []
         for place, ledger in enumerate(table.ledgers):
-            keys = _values_from_owner(table, ledger, values)
-            if keys is None or not _keeps_order(ledger):
+            keys = values_from_owner(table, ledger, values)
+            if keys is None or not keeps_order(ledger):
                 apart.append((ledger, row.ledgers[place]))
                 continue
             entries = [self.build(ledger.table, entry, keys) for entry in row.ledgers[place]]
@@ -161,7 +202,7 @@ def _owner_values(owners: Table, ledger: Ledger, owner: Any) -> dict[str, Any]:
     }
 
 
-def _values_from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict[str, Any] | None:
+def values_from_owner(table: Table, ledger: Ledger, values: Mapping[str, Any]) -> dict[str, Any] | None:
     """Values from the owner besides the relationship's columns; None: not known until it is written."""
     filled = constant_values(ledger)
     for local, own in list(zip(ledger.local, ledger.owner, strict=True))[len(ledger.relation.local) :]:
@@ -177,13 +218,6 @@ def constant_values(ledger: Ledger) -> dict[str, Any]:
     return {attribute(ledger.table.mapper, column).key: value for column, value in ledger.constants.items()}
 
 
-def _keeps_order(ledger: Ledger) -> bool:
-    """Whether entries are written in the order in which the relationship gets them; a set has no order."""
-    way = ledger.relation.writable
-    collection: Any = None if way is None or way.collection_class is None else way.collection_class()
-    return way is not None and not isinstance(collection, set)
-
-
 def cascades(ledger: Ledger) -> bool:
     """Whether adding an owner to a session also adds its entries."""
     way = ledger.relation.writable
@@ -191,7 +225,7 @@ def cascades(ledger: Ledger) -> bool:
 
 
 @functools.cache
-def _attributes(mapper: Mapper[Any]) -> Mapping[str, str]:
+def attributes(mapper: Mapper[Any]) -> Mapping[str, str]:
     """By column key, the attribute that the column is mapped to."""
     return {
         column.key: prop.key
@@ -201,17 +235,31 @@ def _attributes(mapper: Mapper[Any]) -> Mapping[str, str]:
     }
 
 
-def _nulls(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the attributes that are NULL in *parameters* although their columns have a default."""
-    for name, key in _attributes(mapper).items():
-        column = mapper.columns[key]
-        has_default = column.default is not None or column.server_default is not None
-        if has_default and name in parameters and isinstance(parameters[name], _NULLS):
-            yield key
+def set_nulls(mapper: Mapper[Any], new: Any, parameters: Mapping[str, Any]) -> None:
+    """Set the attributes of a *new* object that are NULL in *parameters*, although they have a default.
+
+    For an attribute that is None, the unit of work would call the default.
+    """
+    for name, key in _with_default(mapper):
+        if name in parameters and isinstance(parameters[name], _NULLS):
+            vars(new)[key] = sa.null()
 
 
-def _by_attribute(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    keys = _attributes(mapper)
+@functools.cache
+def _with_default(mapper: Mapper[Any]) -> Sequence[tuple[str, str]]:
+    """The keys of columns that have a default, each with its attribute."""
+    columns = mapper.columns
+    return [(name, key) for name, key in attributes(mapper).items() if has_default(columns[key])]
+
+
+def has_default(column: sa.Column[Any]) -> bool:
+    """Whether something fills *column* where an INSERT leaves it out."""
+    return column.default is not None or column.server_default is not None
+
+
+def by_attribute(mapper: Mapper[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """*parameters* by attribute, without NULL of SQL."""
+    keys = attributes(mapper)
     # An attribute of a new object that is not set becomes SQL's NULL.
     return {
         keys[name]: value

@@ -13,7 +13,7 @@ from histio.bound import Bound
 from histio.database.dialects import Limit, Stored, limits
 from histio.database.sessions import Habits
 from histio.importing.dependencies import Dependencies
-from histio.importing.model_behavior import unit_of_work_reasons
+from histio.importing.model_behavior import Creation, find_creation
 from histio.importing.row_builder import plan_defaults
 from histio.kinds.keys import is_unique, unique_rules
 from histio.kinds.listeners import Listeners, construction
@@ -90,16 +90,16 @@ class ImportPlan:
         found = {table: limits(self._dialect, table, stored) for table in self.tables}
         return ColumnRules(found, {table: plan_defaults(table, found[table]) for table in self.tables})
 
-    def unit_of_work(self, habits: Habits) -> dict[str, tuple[str, ...]]:
-        """By name, the kinds whose runs the unit of work has to write, with the reasons."""
+    def creations(self, habits: Habits) -> Mapping[str, Creation]:
+        """By name of a kind, how its rows are created in a session with these *habits*."""
         if habits.listeners:  # the plan must not keep the listeners of a session alive
-            return unit_of_work_reasons(self.kinds, habits)
+            return {kind.name: find_creation(kind, habits) for kind in self.kinds}
         # A host may replace a constructor, as well as register a listener.
         constructors = [(table.mapper.class_.__init__, table.mapper.class_.__new__) for table in self.tables]
-        return dict(self.recall("unit of work", self._find_reasons, self._listeners.current(), constructors))
+        return self.recall("creations", self._find_creations, self._listeners.current(), constructors)
 
-    def _find_reasons(self, *_: Any) -> dict[str, tuple[str, ...]]:
-        return unit_of_work_reasons(self.kinds, Habits())
+    def _find_creations(self, *_: Any) -> Mapping[str, Creation]:
+        return {kind.name: find_creation(kind, Habits()) for kind in self.kinds}
 
 
 def plan_imports(bound: Bound, dialect: sa.Dialect) -> ImportPlan:

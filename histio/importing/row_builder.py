@@ -82,7 +82,7 @@ class RowBuilder:
     def _row(self, run: Run, table: Table, values: Values, steps: Steps) -> Row:
         """Build the row of a record with its ledgers, and note its problems."""
         parameters = {key: make() for key, make in self.defaults[table].items()} | {
-            column.key: _parameter(column, values[member])
+            column.key: as_parameter(column, values[member])
             for member, column in table.columns.items()
             if member in values and member not in table.computed
         }
@@ -183,7 +183,7 @@ def plan_defaults(table: Table, limits: Mapping[str, Limit]) -> dict[str, Callab
         elif default is not None:
             continue
         elif column.nullable and member not in table.computed:
-            defaults[column.key] = functools.partial(_constant, _parameter(column, None))
+            defaults[column.key] = functools.partial(_constant, as_parameter(column, None))
     return defaults
 
 
@@ -212,7 +212,7 @@ def _filled(table: Table, values: Constants) -> dict[str, Callable[[], Any]]:
     return filled
 
 
-def _parameter(column: sa.Column[Any], value: Any) -> Any:
+def as_parameter(column: sa.Column[Any], value: Any) -> Any:
     """*value*, but SQL's NULL for None in a column of JSON, where None would be JSON's null."""
     as_json = value is None and isinstance(column.type, sa.JSON) and not column.type.none_as_null
     return sa.null() if as_json and column.nullable else value

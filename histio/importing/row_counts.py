@@ -60,22 +60,18 @@ def core_tables(kind: Kind) -> list[sa.Table]:
     return [core for table in kind.table.all() for core in table.core_tables]
 
 
-def check_counts(
-    insert: Insert, *, identities: Mapping[Row, Any], within: Mapping[sa.Column[Any], Any]
-) -> Insert:
-    """A function that calls *insert*, and checks that the database has exactly the rows of the runs.
+def count_rows(identities: Mapping[Row, Any], within: Mapping[sa.Column[Any], Any]) -> Insert:
+    """A function that checks that the database has exactly the rows of runs that were written.
 
     Args:
-        insert: Writes the rows.
         identities: The identity of each row.
         within: Columns that identify a run together with its identity, and their values.
     """
 
-    def insert_and_count(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        insert(connection, table, rows)
+    def count(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         check_kept(connection, table, {identities[row]: row for row in rows}, within=within)
 
-    return insert_and_count
+    return count
 
 
 def check_kept(

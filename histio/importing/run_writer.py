@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from histio.database.dialects import Repeated, hides_rivals
 from histio.database.sessions import Habits
 from histio.importing.batches import write
-from histio.importing.bulk import insert_in_bulk
 from histio.importing.collisions import explain_refusal, explain_taken_uuid
 from histio.importing.destination import Destination
 from histio.importing.identities import Rivals
-from histio.importing.orm import insert_by_unit_of_work
+from histio.importing.model_behavior import Creation
+from histio.importing.objects import choose_insert
 from histio.importing.row import Insert, Row
-from histio.importing.row_counts import KeptRows, check_counts
+from histio.importing.row_counts import KeptRows, count_rows
 from histio.importing.run import Run
 from histio.kinds.keys import unique_on
-from histio.kinds.mapping import Columns
 from histio.kinds.table import Kind
 
 _RENAMED = "if it was renamed, read the old slug as the new one with rename="
@@ -29,7 +28,7 @@ class RunWriter:
     Args:
         destination: The database.
         habits: The habits of the session that is used.
-        unit_of_work: The names of the kinds that the unit of work writes; the others are written in bulk.
+        creations: By name of a kind, how its rows are created.
         kept_rows: Decides whether rows have to be counted after they are written.
         deferred: Whether deferred constraints are checked now.
 
@@ -43,13 +42,13 @@ class RunWriter:
         destination: Destination,
         *,
         habits: Habits,
-        unit_of_work: Mapping[str, object],
+        creations: Mapping[str, Creation],
         kept_rows: KeptRows,
         deferred: bool,
     ) -> None:
         self._destination = destination
-        self._unit_of_work = unit_of_work
-        self._by_unit_of_work = insert_by_unit_of_work(habits)
+        self._habits = habits
+        self._creations = creations
         self._kept_rows = kept_rows
         self._deferred = deferred
         self.written: set[Kind] = set()
@@ -76,15 +75,17 @@ class RunWriter:
         identities = {row: run.identity for run, row in rows.items()}
         rivals = Rivals(destination.identities, kind.table, identities)
         within = destination.identities.scope(kind.table)
-        insert = self._insert(kind, tuple(within))
-        is_counted = kind.name in self._unit_of_work or self._kept_rows.must_be_counted(kind)
+        counts_all = self._kept_rows.must_be_counted(kind)
+        choose = functools.partial(
+            choose_insert, self._creations[kind.name], self._habits, within=tuple(within)
+        )
         failures = write(
             destination.connection,
             kind.table,
             list(rows.values()),
             deferred=deferred,
             rivals=rivals,
-            insert=check_counts(insert, identities=identities, within=within) if is_counted else insert,
+            insert=choose(count=count_rows(identities, within), counts_all=counts_all),
         )
         written_by_others = []
         for place, constraint in failures:
@@ -92,17 +93,12 @@ class RunWriter:
             if self._is_rival(kind, rivals, rows[run], constraint):
                 written_by_others.append(run)
             else:
-                self._reject(run, rows[run], constraint, insert)
+                self._reject(run, rows[run], constraint, choose(count=None))
         imported = [run for run in runs if run.outcome is None and run not in written_by_others]
         self._note_imported(kind, imported)
         if written_by_others:
             destination.resolver.see_latest([kind.table.mapper.class_])
         return written_by_others
-
-    def _insert(self, kind: Kind, within: Columns) -> Insert:
-        if kind.name in self._unit_of_work:
-            return self._by_unit_of_work
-        return functools.partial(insert_in_bulk, within=within)
 
     def _is_rival(self, kind: Kind, rivals: Rivals, row: Row, constraint: str) -> bool:
         """Whether *row* was refused because another client has written the run meanwhile."""

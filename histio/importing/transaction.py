@@ -26,6 +26,7 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.take import FastPath
 from histio.importing.full_path import Attempt, FullPath
+from histio.importing.model_behavior import Creation
 from histio.importing.open_runs import WaitingRuns
 from histio.importing.options import ImportOptions
 from histio.importing.row_counts import KeptRows
@@ -48,7 +49,7 @@ def import_items(
     *,
     tally: Tally,
     habits: Habits,
-    unit_of_work: Mapping[str, Sequence[str]],
+    creations: Mapping[str, Creation],
     last: bool,
     first: Callable[[], Import | None] | None = None,
 ) -> bool:
@@ -60,7 +61,7 @@ def import_items(
         options: The options of the import.
         tally: Counts the outcome of every run.
         habits: The habits of the session that is used.
-        unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
+        creations: By name of a kind, how its rows are created.
         last: Whether no other transaction of this import follows, so that runs need not wait any longer
             for those that they refer to.
         first: Imports the catalog in the same transaction; returns None if it writes no rows. None: there is
@@ -82,7 +83,7 @@ def import_items(
             destination,
             tally=tally,
             habits=habits,
-            unit_of_work=unit_of_work,
+            creations=creations,
             on_duplicate=options.on_duplicate,
             compare=options.compare,
         )
@@ -112,7 +113,7 @@ class Import:
         destination: The database.
         tally: Counts the outcome of every run.
         habits: The habits of the session that is used.
-        unit_of_work: By name, the kinds that the unit of work writes, with the reasons.
+        creations: By name of a kind, how its rows are created.
         on_duplicate: What to do with runs that exist.
         compare: Whether to compare each written run with what the database stores of it.
 
@@ -126,7 +127,7 @@ class Import:
         *,
         tally: Tally,
         habits: Habits,
-        unit_of_work: Mapping[str, Sequence[str]],
+        creations: Mapping[str, Creation],
         on_duplicate: OnDuplicate,
         compare: bool,
     ) -> None:
@@ -142,7 +143,8 @@ class Import:
             destination,
             tally=tally,
             kept_rows=kept_rows,
-            unit_of_work=unit_of_work,
+            habits=habits,
+            creations=creations,
             on_duplicate=on_duplicate,
             deferred=deferred,
         )
@@ -150,7 +152,7 @@ class Import:
             FullPath,
             destination,
             habits=habits,
-            unit_of_work=unit_of_work,
+            creations=creations,
             kept_rows=kept_rows,
             on_duplicate=on_duplicate,
             deferred=deferred,

@@ -15,8 +15,8 @@ from histio.files import (
     MAX_LINE_BYTES,
     FilePath,
     Limits,
-    Source,
     check_damage,
+    open_source,
     reading,
 )
 from histio.files.raw_runs import RawRun
@@ -44,7 +44,8 @@ def audit(
 
     Args:
         source: A file: a path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard
-            input; its runs of wrong form are ignored. Or a history, whose database is audited.
+            input, or a folder with an export in parts; its runs of wrong form are ignored. Or a history,
+            whose database is audited.
         history: Defines what a file may contain; None: the bundled kinds.
         max_bytes: The maximum size of the uncompressed file.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is ignored.
@@ -92,7 +93,7 @@ def _without_place(problem: Problem, run: Run) -> Problem:
 
 
 def _audit_file(path: FilePath, bound: Bound, limits: Limits) -> Iterator[Problem]:
-    with reading(Source(path, max_bytes=limits.max_bytes), bound.gate, bound.kinds, limits) as file:
+    with reading(open_source(path, max_bytes=limits.max_bytes), bound.gate, bound.kinds, limits) as file:
         checker = RunChecker(bound, file.version, None)
         for item in file.items():
             for run in checker.check([item]) if isinstance(item, RawRun) else ():

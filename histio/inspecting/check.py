@@ -13,7 +13,7 @@ from histio.files import (
     MAX_LINE_BYTES,
     FilePath,
     Limits,
-    Source,
+    open_source,
     reading,
 )
 from histio.files.decoding import describe_repeated_name, find_line_numbers, find_repeated_names
@@ -52,7 +52,8 @@ def check_file(
     held until the iterator is exhausted.
 
     Args:
-        path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+        path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input. It may
+            lead to a folder with an export in parts.
         history: Defines what the file may contain. None: the bundled kinds, without a database.
         catalog: What an import would do with the catalog rows of the file. ``ignore``: runs need rows of the
             database. ``create``, ``update``: they may also need rows of the file. It has no effect without a
@@ -77,7 +78,7 @@ def check_file(
     limits = Limits(max_bytes, max_line_bytes, max_depth)
     try:
         with ExitStack() as stack:
-            source = Source(path, max_bytes=max_bytes)
+            source = open_source(path, max_bytes=max_bytes)
             file = stack.enter_context(reading(source, bound.gate, bound.all_kinds, limits, sealed=sealed))
             look_ups = None
             if bound.has_database:

@@ -10,7 +10,9 @@ from typing import Any
 
 from histio.bound import Bound
 from histio.comparing.positions import Locator
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Source, reading
+from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, open_source, reading
+from histio.files.documents import Document
+from histio.files.folders import Folder
 from histio.files.raw_runs import RawRun
 from histio.files.streams import Seal, Stream
 from histio.files.writing import lines
@@ -48,11 +50,12 @@ class Inspection:
     Attributes:
         version: The version of its format.
         exported_at: The time of the export, as the file states it; None: it does not.
-        form: ``stream`` or ``document``.
+        form: ``stream`` or ``document``; ``folder``: it is an export in parts.
         sealed: Whether a seal shows that all runs are there and unchanged.
         kinds: What it contains of each kind of run, by name.
-        sha256: The digest of its runs: if it is sealed, the one in its trailer, otherwise the one that an
-            export of them has; None: some runs or catalog rows have text that is not Unicode.
+        sha256: The digest of its runs: if it is sealed, the one in its trailer, or in the manifest of a
+            folder; otherwise the one that an export of them has. None: some runs or catalog rows have text
+            that is not Unicode.
         follows: The digest of the file that it continues, as it states it; None: it does not.
         unreadable: The number of lines or runs that cannot be read.
         most_used: By member, at most ten slugs that most records have, with the number of records.
@@ -98,7 +101,8 @@ def inspect_file(
     `check_file` finds their problems.
 
     Args:
-        path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+        path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input. It may
+            lead to a folder with an export in parts.
         history: Defines what the file may contain; None: the bundled kinds.
         max_bytes: The maximum size of the uncompressed file; a larger file is refused.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is unreadable.
@@ -111,7 +115,7 @@ def inspect_file(
     """
     bound = (history or History()).bound
     limits = Limits(max_bytes, max_line_bytes, max_depth)
-    source = Source(path, max_bytes=max_bytes)
+    source = open_source(path, max_bytes=max_bytes)
     with reading(source, bound.gate, bound.all_kinds, limits) as file, SlugCounts(bound) as slugs:
         counts = _RunCounts(bound)
         for found in read_records(file, bound):
@@ -122,12 +126,12 @@ def inspect_file(
             else:
                 counts.add(*found)
                 slugs.add(*found)
-        sealed = isinstance(file, Stream) and file.is_sealed and not file.damage
-        digests = file if isinstance(file, Stream) and sealed else counts
+        sealed = isinstance(file, Stream | Folder) and file.is_sealed and not file.damage
+        digests = file if isinstance(file, Stream | Folder) and sealed else counts
         return Inspection(
             version=file.version,
             exported_at=file.header.get("exported_at"),
-            form="stream" if isinstance(file, Stream) else "document",
+            form=_FORMS[type(file)],
             sealed=sealed,
             kinds={kind: counts.inspection(kind) for kind in counts.runs},
             sha256=digests.sha256,
@@ -137,9 +141,12 @@ def inspect_file(
             problems=file.damage,
             catalog={kind: counts.rows[kind] for kind in file.catalog},
             catalog_sha256=digests.catalog_sha256,
-            header_sha256=file.header_sha256 if isinstance(file, Stream) else None,
+            header_sha256=file.header_sha256 if isinstance(file, Stream | Folder) else None,
             follows_header=file.header.get("follows_header"),
         )
+
+
+_FORMS: dict[type, str] = {Stream: "stream", Document: "document", Folder: "folder"}
 
 
 class _RunCounts:

@@ -11,7 +11,16 @@ from marshmallow import ValidationError
 from sqlalchemy.engine.default import DefaultDialect
 
 from histio.bound import Bound
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Source, check_damage, reading
+from histio.files import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINE_BYTES,
+    FilePath,
+    Limits,
+    check_damage,
+    open_source,
+    reading,
+)
 from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.dependencies import Dependencies
@@ -78,7 +87,8 @@ def references(
     row already.
 
     Args:
-        path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input.
+        path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input. It may
+            lead to a folder with an export in parts.
         history: Defines what the file may contain; its database, if it has one, is searched for the rows.
             None: the bundled kinds, without a database.
         max_bytes: The maximum size of the uncompressed file.
@@ -92,7 +102,7 @@ def references(
     """
     bound = (history or History()).bound
     limits = Limits(max_bytes, max_line_bytes, max_depth)
-    source = Source(path, max_bytes=max_bytes)
+    source = open_source(path, max_bytes=max_bytes)
     with (
         reading(source, bound.gate, bound.all_kinds, limits) as file,
         SlugCounts(bound) as slugs,

@@ -42,6 +42,8 @@ RESERVED_KINDS = {
     "unreadable",
     "problems",
     "stream_line",
+    "receipt_line",
+    "manifest",
     "slug",
     "uuid",
     "timestamp",

@@ -70,7 +70,7 @@ class Gate:
         self._envelope = Explainer(_without_items(schema))
         self._explaining = {
             name: Explainer({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
-            for name in ("header", "trailer", *names)
+            for name in ("header", "trailer", "manifest", *names)
         }
         self._accepting = _FastValidators(schema)
         self.text_kinds = frozenset(
@@ -135,6 +135,13 @@ class Gate:
                 if name != "trailer"
             ]
         return [replace(problem, code="corrupt", line=number) for problem in problems]
+
+    def check_manifest(self, members: object) -> list[Problem]:
+        """The problems of the manifest of an export in parts."""
+        if self.accepts("manifest", members):
+            return []
+        problems = self._check_versioned(self._explaining["manifest"], members, ())
+        return [replace(each, code="corrupt") if each.code == "schema" else each for each in problems]
 
     def _check_versioned(self, validator: Any, members: object, at: tuple[str, ...]) -> list[Problem]:
         """The problems of *members* that have a version and the time of an export."""

@@ -18,7 +18,7 @@ from histio.kinds.base import BaseSchema, locate_errors
 from histio.kinds.definitions import check_references, lift_definitions
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.identify import identity_fields
-from histio.kinds.json_schema_lines import define_receipt_line, define_stream
+from histio.kinds.json_schema_lines import define_manifest, define_receipt_line, define_stream
 from histio.kinds.json_schema_parts import closed_object, describe, entitle, version_rule
 from histio.wire import JsonSchema, WireField, is_list, nested_in, wire_name
 
@@ -85,6 +85,8 @@ def derive(
     definitions["receipt_line"] = define_receipt_line(identities, definitions, version)
     kinds, rows = ([cls.opts.kind for cls in classes] for classes in (schema_classes, catalog))
     definitions |= define_stream(kinds, rows, exported_at, version)
+    places = {cls.opts.kind: (_timestamp(cls), identities[cls.opts.kind]) for cls in schema_classes}
+    definitions["manifest"] = define_manifest(kinds, rows, places, definitions, exported_at, version)
     check_references(definitions)
     return {
         "$schema": DRAFT,
@@ -103,6 +105,13 @@ def derive(
 def _identity(schema: BaseSchema) -> list[str]:
     """The names of the members that identify a run."""
     return [wire_name(name, schema.load_fields[name]) for name in identity_fields(schema)]
+
+
+def _timestamp(schema_class: type[BaseSchema]) -> str | None:
+    """The name of the member that orders the runs; None: there is none."""
+    name, schema = schema_class.opts.timestamp, schema_class(load_instance=False)
+    member = None if name is None else schema.member(name)
+    return wire_name(member, schema.fields[member]) if member in schema.fields else None
 
 
 def _record(schema: Schema, definitions: dict[str, JsonSchema], name: str) -> JsonSchema:

@@ -1,4 +1,4 @@
-"""The JSON Schema of what is written line by line: streams, and the receipts of imports."""
+"""The JSON Schema of streams, of the manifest of streams in parts, and of the receipts of imports."""
 
 from __future__ import annotations
 
@@ -33,14 +33,6 @@ def define_stream(
         version: The version of the format.
     """
     every = (*catalog, *kinds)
-    counts = {
-        name: describe(
-            {"type": "integer", "minimum": 0, "maximum": _MOST},
-            f"How many {'rows' if name in catalog else 'runs'} of this kind.",
-            1,
-        )
-        for name in every
-    }
     header = {
         "version": version_rule(version),
         "exported_at": exported_at,
@@ -54,11 +46,7 @@ def define_stream(
         ),
     }
     trailer = {
-        "counts": describe(
-            closed_object(counts, []),
-            "Runs by kind, and catalog rows by kind." if catalog else "Runs by kind.",
-            dict.fromkeys(every, 1),
-        ),
+        "counts": _define_counts(kinds, catalog),
         "sha256": describe(SHA256, "Of the bytes of all run lines, line ends included.", DIGEST),
         "header_sha256": describe(SHA256, "Of the bytes of the header line.", DIGEST),
     }
@@ -86,6 +74,84 @@ def define_stream(
     }
 
 
+def _define_counts(kinds: Sequence[str], catalog: Sequence[str]) -> JsonSchema:
+    """The member with the number of runs, and of catalog rows, by kind."""
+    every = (*catalog, *kinds)
+    counts = {
+        name: describe(
+            {"type": "integer", "minimum": 0, "maximum": _MOST},
+            f"How many {'rows' if name in catalog else 'runs'} of this kind.",
+            1,
+        )
+        for name in every
+    }
+    described = "Runs by kind, and catalog rows by kind." if catalog else "Runs by kind."
+    return describe(closed_object(counts, []), described, dict.fromkeys(every, 1))
+
+
+_PART_NAME = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+"""The names that a part may have: they lead to no other folder, and to no hidden file."""
+
+_LONGEST_NAME = 200
+
+
+def define_manifest(
+    kinds: Sequence[str],
+    catalog: Sequence[str],
+    places: Mapping[str, tuple[str | None, Sequence[str]]],
+    definitions: JsonSchema,
+    exported_at: JsonSchema,
+    version: str,
+) -> JsonSchema:
+    """The definition of the manifest of a folder with the parts of an export.
+
+    Args:
+        kinds: The names of the kinds of run.
+        catalog: The names of the catalog kinds.
+        places: By kind of run, the members with the time of a run, if it has one, and with its identity.
+        definitions: Those of the kinds.
+        exported_at: The definition of the time of the export.
+        version: The version of the format.
+    """
+    times = [_rule_of(definitions[kind], [name]) for kind, (name, _) in places.items() if name is not None]
+    identities = [_rule_of(definitions[kind], names) for kind, (_, names) in places.items()]
+    [example] = definitions[kinds[0]].get("examples", [None])
+    time, names = places[kinds[0]]
+    shown = None if example is None or time is None else example[time]
+    place = {"at": describe(_any_of(times), "The time of the run.", shown)} if times else {}
+    shown = example and _identity_of(example, names)
+    place["uuid"] = describe(_any_of(identities), "What identifies it, as in a receipt.", shown)
+    shown = _example_of(place, place)
+    run = closed_object(place, ["uuid"])
+    plain = {"pattern": _PART_NAME, "maxLength": _LONGEST_NAME, "not": {"pattern": "[^A-Za-z0-9_.-]"}}
+    described = "The name of its file, in the folder of the manifest."
+    part = {
+        "name": describe({"type": "string", **plain}, described, "part-00000.jsonl.zst"),
+        "counts": _define_counts(kinds, catalog) | {"examples": [{kinds[0]: 1}]},
+        "sha256": describe(SHA256, "The sha256 in its trailer.", DIGEST),
+        "header_sha256": describe(SHA256, "The header_sha256 in its trailer.", DIGEST),
+    }
+    required = ["name", "counts", "sha256", "header_sha256"]
+    members = {
+        "version": version_rule(version),
+        "exported_at": exported_at,
+        "kinds": describe(list_of(kinds), "The kinds of run in the parts.", list(kinds)),
+    }
+    if catalog:
+        described = "The catalog_sha256 in its trailer; only where it has catalog rows."
+        part["catalog_sha256"] = describe(SHA256, described, DIGEST)
+        described = "The kinds of catalog rows, which are in the first parts."
+        members["catalog"] = describe(list_of(catalog), described, list(catalog))
+    part["first"] = describe(run, "Its first run; left out if it has none.", shown)
+    part["last"] = describe(run, "Its last run; left out if it has none.", shown)
+    parts = {"type": "array", "items": closed_object(part, required)}
+    example = _example_of(part, required)
+    members["parts"] = describe(parts, "The parts, in the order of the export.", example and [example])
+    members["sha256"] = describe(SHA256, "Of the digests and names of all parts, in their order.", DIGEST)
+    needed = [name for name in members if name != "catalog"]
+    return _define("manifest", "The parts of an export, which are in the same folder.", members, needed)
+
+
 def _define(name: str, description: str, members: JsonSchema, required: Sequence[str]) -> JsonSchema:
     rule = {"description": description, **closed_object(members, required)}
     return entitle(name, describe(rule, "", _example_of(members, required)))
@@ -110,16 +176,10 @@ def define_receipt_line(
 ) -> JsonSchema:
     """The definition of a receipt's lines; *identities* has the members that identify a record, by kind."""
     kinds = list(identities)
-    unique: list[JsonSchema] = []
-    for kind, (name, *others) in identities.items():
-        own = definitions[kind]["properties"][name]
-        rule = {key: value for key, value in own.items() if key not in ("description", "examples")}
-        rule = _ANY_LIST if others or rule.get("type") == "object" else rule
-        unique += [] if rule in unique else [rule]
+    unique = _any_of([_rule_of(definitions[kind], names) for kind, names in identities.items()])
     sha256_or_null = SHA256 | {"type": ["string", "null"]}
     [example] = definitions[kinds[-1]].get("examples", [None])
-    values = [example[name] for name in identities[kinds[-1]]] if example else [None]
-    identity = values[0] if len(values) == 1 else values
+    identity = example and _identity_of(example, identities[kinds[-1]])
     header = {
         "version": version_rule(version),
         "kinds": describe(list_of(kinds), "The kinds that may follow.", kinds),
@@ -127,9 +187,7 @@ def define_receipt_line(
     }
     run = {
         "kind": describe({"enum": kinds}, "The kind of the run or row.", kinds[-1]),
-        "identity": describe(
-            {"anyOf": unique}, "What identifies it; a list if there are several members.", identity
-        ),
+        "identity": describe(unique, "What identifies it; a list if there are several members.", identity),
         "sha256": describe(
             sha256_or_null, "Of its JSON as an export writes it, after the import; null: none can.", DIGEST
         ),
@@ -147,3 +205,24 @@ def define_receipt_line(
     ]
     described = "One line of the receipt of imports: its header, or what was done to one run or row."
     return entitle("receipt_line", {"description": described, "anyOf": lines})
+
+
+def _rule_of(record: JsonSchema, names: Sequence[str]) -> JsonSchema:
+    """The rule of the members of a *record* with these *names*; if there are several, they are a list."""
+    own = record["properties"][names[0]]
+    rule = {key: value for key, value in own.items() if key not in ("description", "examples")}
+    return _ANY_LIST if len(names) > 1 or rule.get("type") == "object" else rule
+
+
+def _any_of(rules: Sequence[JsonSchema]) -> JsonSchema:
+    """What one of the *rules* accepts."""
+    unique: list[JsonSchema] = []
+    for rule in rules:
+        unique += [] if rule in unique else [rule]
+    return {"anyOf": unique}
+
+
+def _identity_of(record: JsonSchema, names: Sequence[str]) -> object:
+    """What identifies an example *record*: a list if there are several members."""
+    values = [record[name] for name in names]
+    return values[0] if len(values) == 1 else values

@@ -153,6 +153,11 @@ def has_dataclass_init(model: type[Any]) -> bool:
     return dataclasses.is_dataclass(model) and code is not None and code.co_filename.startswith("<")
 
 
+def has_own_init(model: type[Any]) -> bool:
+    """Whether ``__init__`` of *model* is not SQLAlchemy's, which sets the attributes in their order."""
+    return _is_of_host(_init_of(model))
+
+
 def _is_of_host(init: Any) -> bool:
     return init is not object.__init__ and not str(init.__module__).startswith("sqlalchemy.")
 

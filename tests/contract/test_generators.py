@@ -159,7 +159,7 @@ def typescript(folder) -> Path:
     return folder / "types"
 
 
-LINES = {"header", "trailer", "stream_line", "receipt_line"}
+LINES = {"header", "trailer", "stream_line", "receipt_line", "manifest"}
 TEXTS = {"slug", "timestamp", "uuid"}
 
 

@@ -254,7 +254,7 @@ def lint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     return lint
 
 
-UNUSED = ["History", "receipt_line", "stream_line"]
+UNUSED = ["History", "manifest", "receipt_line", "stream_line"]
 """To these components, nothing in the document refers: they are for the paths of a service."""
 
 

@@ -10,6 +10,7 @@ from tests.support.bakery import (
     assembly_run,
     consumption,
     document,
+    number,
     packaging,
     production_run,
     unit_consumption,
@@ -158,6 +159,22 @@ INVALID_LINES = {
 NOTE = {"kind": "production_run", "identity": SHA256[:8], "sha256": SHA256}
 RECEIPT = {"version": "1.0", "kinds": ["production_run"], "database": SHA256}
 
+PLACE = {"at": TIME, "uuid": number(1)}
+PART = {
+    "name": "part-00000.jsonl.zst",
+    "counts": {"production_run": 1},
+    "sha256": SHA256,
+    "header_sha256": SHA256,
+}
+MANIFEST = {
+    "version": "1.0",
+    "exported_at": TIME,
+    "kinds": ["production_run"],
+    "parts": [PART | {"counts": {"production_run": 1}, "first": PLACE, "last": PLACE}],
+    "sha256": SHA256,
+}
+BAD_NAMES = ["", ".", "..", ".a", "../a", "a/b", "/a", "a\\b", "C:a", "a b", "a\n", "\u00e9", "x" * 201, None]
+
 DEFINITIONS: dict[str, tuple[list[Any], list[Any]]] = {
     "production_run": ([production_run()], [assembly_run(), production_run(oven=1), document(), None]),
     "assembly_run": ([assembly_run()], [production_run(), assembly_run(oven=1), document(), []]),
@@ -198,6 +215,22 @@ DEFINITIONS: dict[str, tuple[list[Any], list[Any]]] = {
         [
             *[RECEIPT, {"receipt": {}}, {"created": {}}, {"created": NOTE, "updated": NOTE}],
             *[{"updated": NOTE}, {"created": NOTE | {"sha256": SHA256.upper()}}, {"removed": NOTE}],
+        ],
+    ),
+    "manifest": (
+        [
+            *[MANIFEST, MANIFEST | {"catalog": ["recipe"]}, MANIFEST | {"kinds": [], "parts": [PART]}],
+            MANIFEST | {"parts": [PART | {"catalog_sha256": SHA256, "first": {"uuid": number(2)}}]},
+        ],
+        [
+            *[{}, MANIFEST | {"parts": None}, without(MANIFEST, "sha256"), without(MANIFEST, "exported_at")],
+            *[MANIFEST | {"version": "1.1"}, MANIFEST | {"kinds": ["recipe"]}, MANIFEST | {"sealed": True}],
+            *(MANIFEST | {"parts": [PART | {"name": name}]} for name in BAD_NAMES),
+            *(
+                MANIFEST | {"parts": [PART | {"first": place}]}
+                for place in ({}, PLACE | {"at": 1}, {"uuid": "1"}, None)
+            ),
+            *(MANIFEST | {"parts": [PART | {"counts": counts}]} for counts in ({"oven": 1}, {"recipe": -1})),
         ],
     ),
     "slug": (

@@ -20,6 +20,14 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.moments import (
+    Host,
+    Moment,
+    MomentLostError,
+    TooLateError,
+    Visit,
+    hold_moment,
+)
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
     BETWEEN,
@@ -71,7 +79,7 @@ from histio.database.dialects.transactions import (
     strict,
     writing_options,
 )
-from histio.database.dialects.urls import is_database, missing_file, with_driver
+from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
 from histio.database.dialects.written import Kept, check_count, find_kept
 from histio.database.dialects.zones import keeps_instants
 
@@ -82,12 +90,17 @@ __all__ = [
     "CharacterSets",
     "Driver",
     "Form",
+    "Host",
     "Kept",
     "Limit",
+    "Moment",
+    "MomentLostError",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TooLateError",
+    "Visit",
     "advance_sequence",
     "altered",
     "as_it_is",
@@ -112,10 +125,12 @@ __all__ = [
     "driver_of",
     "ensure_transaction",
     "find_kept",
+    "for_other_processes",
     "foreign_keys_to",
     "further_columns",
     "has_plain_type",
     "hides_rivals",
+    "hold_moment",
     "insert_rows",
     "is_conflict",
     "is_conversion_error",

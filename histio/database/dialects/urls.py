@@ -43,3 +43,16 @@ def missing_file(url: sa.URL) -> Path | None:
     if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
         return None
     return None if Path(name).exists() else Path(name)
+
+
+def for_other_processes(url: sa.URL) -> sa.URL | None:
+    """*url* as another process of this machine can open it: with an absolute path, if it names a file.
+
+    None: the database is in the memory of this process.
+    """
+    name = url.database or ""
+    if url.get_backend_name() != "sqlite":
+        return url
+    if name in ("", ":memory:") or ":memory:" in name or url.query.get("mode") == "memory":
+        return None
+    return url if name.startswith("file:") else url.set(database=str(Path(name).absolute()))

@@ -14,12 +14,13 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from marshmallow.fields import Field
 
 from histio.database.dialects import LAST_DIGIT, Form
 from histio.doubles import find_rounded_in
+from histio.exporting.fast.template import PLACE
 from histio.kinds.fields import (
     Boolean,
     Bytes,
@@ -44,6 +45,9 @@ Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 Altered: TypeAlias = Callable[[Sequence[Any]], Sequence[int]]
 """Returns the indices of the stored values that SQLAlchemy reads as other values."""
 
+_Value = TypeVar("_Value")
+
+_QUOTED = f'"{PLACE}"'
 _REMEMBERED = 10_000
 _DIGITS = b"0123456789"
 
@@ -56,7 +60,7 @@ class Member(NamedTuple):
     """How the values of a field are written into the JSON of records.
 
     Attributes:
-        place: The field's place in a ``%`` template.
+        place: The JSON of a value, with `PLACE` for what *fill* returns.
         fill: Formats stored values for that place.
         altered: Finds values that SQLAlchemy reads as others; None: there are none.
     """
@@ -83,7 +87,7 @@ def column(field: Field[Any], form: Form, digits: int | None) -> Member | None:
     if not field.allow_none or isinstance(found[1], _Known):
         return Member(*found, altered)
     some_altered = altered and functools.partial(_some_altered, altered)
-    return Member("%s", functools.partial(_some_null, *found), some_altered)
+    return Member(PLACE, functools.partial(_some_null, *found), some_altered)
 
 
 def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:
@@ -94,47 +98,47 @@ def _column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Colum
 def _number_column(field: Field[Any], form: Form, read: int | None) -> tuple[str, Column] | None:
     match field, form:
         case Boolean(), "boolean" | "truth":
-            return "%s", functools.partial(map, _TRUTHS[form].__getitem__)
+            return PLACE, functools.partial(map, _TRUTHS[form].__getitem__)
         case Integer(minimum=int(low), maximum=int(high)), "integer":
-            return "%d", functools.partial(_integers, low, high)
+            return PLACE, functools.partial(_numbers, low, high)
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "float":
             as_read = digits == read and digits + whole <= FLOAT_DIGITS
-            return (f'"%.{digits}f"', functools.partial(_floats, field, 10.0**whole)) if as_read else None
+            return (_QUOTED, functools.partial(_floats, field, 10.0**whole)) if as_read else None
         case FixedDecimal(minor_units=None, scale=int(digits), whole_digits=int(whole)), "double":
-            return f'"%.{digits}f"', functools.partial(_doubles, field, 10.0**whole)
+            return _QUOTED, functools.partial(_doubles, field, 10.0**whole)
         case FixedDecimal(minor_units=None, scale=int(), whole_digits=int()), "digits":
-            return '"%s"', functools.partial(_digits, field)
+            return _QUOTED, functools.partial(_digits, field)
     return None
 
 
 def _time_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
     match field, form:
         case Epoch(), "integer":
-            return '"%s"', functools.partial(_counts, field)
+            return _QUOTED, functools.partial(_counts, field)
         case UtcTimestamp(digits=6), "moment":
-            return '"%sZ"', _Moments()
+            return f'"{PLACE}Z"', _Moments()
         case Duration(), "moment" | "microseconds":
             length = _since_1970 if form == "moment" else _microseconds
-            return "%s", _Known(field, lambda value: field.to_wire(length(value)))
+            return PLACE, _Known(field, lambda value: field.to_wire(length(value)))
         case Date(), "day":
-            return "%s", _Known(field)
+            return PLACE, _Known(field)
         case Time(), "clock":
-            return "%s", _Known(field, _clock)
+            return PLACE, _Known(field, _clock)
     return None
 
 
 def _text_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
     match field, form:
         case (RunUUID(), "hex") | (RunUUID(is_hex=True), "text"):
-            return '"%s"', _hyphenated
+            return _QUOTED, _hyphenated
         case RunUUID(), "uuid" | "text":
-            return '"%s"', _uuids
+            return _QUOTED, _uuids
         case Bytes(), "bytes" | "base64":
-            return '"%s"', functools.partial(_bytes if form == "bytes" else _base64, field)
+            return _QUOTED, functools.partial(_bytes if form == "bytes" else _base64, field)
         case Json(), "json":
-            return "%s", functools.partial(_jsons, field)
+            return PLACE, functools.partial(_jsons, field)
         case Choice() | Text(padded=False), "text":
-            return "%s", _Known(field)
+            return PLACE, _Known(field)
     return None
 
 
@@ -148,7 +152,8 @@ def _some_null(place: str, fill: Column, values: Sequence[Any]) -> Iterable[str]
     """JSON of *values* of which some are null."""
     present = [value for value in values if value is not None]
     texts = iter(fill(present) if present else ())
-    return ["null" if value is None else place % next(texts) for value in values]
+    before, after = place.split(PLACE)
+    return ["null" if value is None else f"{before}{next(texts)}{after}" for value in values]
 
 
 class _Known:
@@ -186,14 +191,35 @@ def _integers(low: int, high: int, values: Sequence[Any]) -> Sequence[int]:
     return values
 
 
+def _numbers(low: int, high: int, values: Sequence[Any]) -> Iterable[str]:
+    return map(str, _integers(low, high, values))
+
+
 def _counts(field: Epoch, values: Sequence[Any]) -> Iterable[str]:
     return map(field.to_wire, _integers(field.minimum, field.maximum, values))
 
 
-def _floats(field: FixedDecimal, bound: float, values: Sequence[Any]) -> Sequence[float]:
-    """Decimals that are stored as floats; the template rounds them as SQLAlchemy does."""
+def _few(values: Sequence[_Value]) -> list[_Value] | None:
+    """The distinct ones of *values*, if most values are repeated."""
+    distinct = set(values)
+    return list(distinct) if 2 * len(distinct) <= len(values) else None
+
+
+def _once(spell: Callable[[Sequence[_Value]], Iterable[str]], values: Sequence[_Value]) -> Iterable[str]:
+    """Spell each of *values*, if most of them are repeated, once."""
+    few = _few(values)
+    return spell(values) if few is None else map(dict(zip(few, spell(few), strict=True)).__getitem__, values)
+
+
+def _floats(field: FixedDecimal, bound: float, values: Sequence[Any]) -> Iterable[str]:
+    """Decimals that are stored as floats, rounded as SQLAlchemy does."""
     if not set(map(type, values)) <= {float, int}:
         raise DeclinedError
+    return _once(lambda some: map(f"%.{field.scale}f".__mod__, _within(field, bound, some)), values)
+
+
+def _within(field: FixedDecimal, bound: float, values: Sequence[float]) -> Sequence[float]:
+    """*values*, if *field* holds all of them, without negative zeros."""
     read = f"%.{field.scale}f".__mod__
     lowest, highest = float(read(min(values))), float(read(max(values)))
     if not -bound < lowest <= highest < bound or (lowest < 0 and not field.signed):
@@ -209,6 +235,11 @@ def _floats(field: FixedDecimal, bound: float, values: Sequence[Any]) -> Sequenc
 
 def _altered(digits: int, values: Sequence[float]) -> Sequence[int]:
     """The indices of decimals that are stored with more *digits* than they are read with."""
+    few = _few(values)
+    return () if few is not None and not _altered_ones(digits, few) else _altered_ones(digits, values)
+
+
+def _altered_ones(digits: int, values: Sequence[float]) -> Sequence[int]:
     unit = 10.0**digits
     # The count of units is below 10**15, so dividing it by a power of ten rounds only once.
     read = [round(value * unit) / unit for value in values]
@@ -227,18 +258,23 @@ def _some_altered(altered: Altered, values: Sequence[Any]) -> Sequence[int]:
     return [places[found] for found in altered([values[place] for place in places])]
 
 
-def _doubles(field: FixedDecimal, bound: float, values: Sequence[Any]) -> Sequence[float]:
+def _doubles(field: FixedDecimal, bound: float, values: Sequence[Any]) -> Iterable[str]:
     """Floats of a column that keeps floats; each has to be the float of a decimal with the field's digits."""
-    floats = _floats(field, bound, list(map(float, values)))
+    floats = _within(field, bound, list(map(float, values)))
     unit = 10.0 ** (field.scale or 0)
     # The count of units is below 10**15, so dividing it by a power of ten rounds only once.
     if [round(value * unit) / unit for value in floats] != list(floats):
         raise DeclinedError
-    return floats
+    return map(f"%.{field.scale}f".__mod__, floats)
 
 
 def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:
     """Decimals as text, from a database that keeps them exactly."""
+    _check_digits(field, _few(values) or values)
+    return values
+
+
+def _check_digits(field: FixedDecimal, values: Sequence[str]) -> None:
     scale = field.scale or 0
     signs = "".join(values).encode("ascii").translate(None, _DIGITS + b"-" * field.signed)
     points = len(values) if scale else 0
@@ -250,7 +286,6 @@ def _digits(field: FixedDecimal, values: Sequence[str]) -> Sequence[str]:
     if field.signed or (field.positive and f"{0:.{scale}f}" in values):
         for value in values:
             field.check(value)
-    return values
 
 
 _UUID = 36

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -26,7 +27,7 @@ from histio.database.dialects import (
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
 from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.exporting.fast.sources import Sources, spare_members, unmarked
-from histio.exporting.fast.template import Template, quoted
+from histio.exporting.fast.template import PLACE, Template, quoted
 from histio.kinds.entry_order import order_names
 from histio.kinds.fields import Slug
 from histio.kinds.joins import constants_of
@@ -92,8 +93,9 @@ class RowFormatter:
         self._ledgers = []
         for ledger in table.ledgers:
             self._ledgers.append(_LedgerFormatter(dialect, table, ledger))
-            template.add(f"{quoted(table.names[ledger.member])}:[%s]")
+            template.add(f"{quoted(table.names[ledger.member])}:[{PLACE}]")
         self._template = template.finish()
+        self._fill = _filler(self._template)
         self._all_in_one = as_one(dialect, [(each.value, each.is_nullable) for each in self._selected])
         is_one = self._all_in_one is not None
         values = [self._all_in_one] if is_one else [each.value for each in self._selected]
@@ -128,7 +130,7 @@ class RowFormatter:
 
     def describe(self) -> Iterator[str]:
         """The template and the SELECT of the table, and of each of its ledgers."""
-        yield self._template
+        yield self._template.replace(PLACE, "…")
         yield str(self._statement.compile(dialect=self._dialect))
         for below in self._ledgers:
             yield from below.describe()
@@ -159,7 +161,7 @@ class RowFormatter:
                 entries = below.format(connection, owners, limit)
                 filled.append(entries.texts)
                 altered += entries.altered
-            return Formatted(list(map(self._template.__mod__, zip(*filled, strict=True))), altered)
+            return Formatted(self._fill(filled), altered)
         except (ValidationError, TypeError, ValueError, LookupError) as error:
             raise DeclinedError from error
 
@@ -179,6 +181,20 @@ class RowFormatter:
             [value[1:] if value else None for value in values] if selected.is_nullable else values
             for values, selected in zip(columns, self._selected, strict=True)
         ]
+
+
+def _filler(template: str) -> Callable[[Sequence[Iterable[str]]], list[str]]:
+    """A function that fills a *template* with columns of values: one text for each row.
+
+    Joining is three times as fast as the ``%`` operator. The columns must have the same length.
+    """
+    first, *others = map(repeat, template.split(PLACE))
+
+    def fill(columns: Sequence[Iterable[str]]) -> list[str]:
+        pairs = (each for pair in zip(columns, others, strict=True) for each in pair)
+        return list(map("".join, zip(first, *pairs, strict=False)))
+
+    return fill
 
 
 def _alternatives(table: Table, selected: Sequence[_Selected]) -> Iterator[list[int]]:
@@ -209,12 +225,15 @@ class _LedgerFormatter:
         limit = limit if len(owners) > 1 else _ALL
         rows = self._reader.read(connection, list(owners), limit)
         formatted = self._formatter.format(connection, rows, limit)
-        texts: dict[Any, list[str]] = {owner: [] for owner in owners}
-        for row, text in zip(rows, formatted.texts, strict=True):
-            texts[row[-1]].append(text)
+        texts, start = dict.fromkeys(owners, ""), 0
+        for owner, count in Counter(
+            row[-1] for row in rows
+        ).items():  # the entries of an owner are neighbours
+            texts[owner] = ",".join(formatted.texts[start : start + count])
+            start += count
         places = {owner: place for place, owner in enumerate(owners)} if formatted.altered else {}
         altered = [places[rows[place][-1]] for place in formatted.altered]
-        return Formatted(list(map(",".join, texts.values())), altered)
+        return Formatted(list(texts.values()), altered)
 
     def describe(self) -> Iterator[str]:
         """Like `RowFormatter.describe`, with the SELECT that reads the entries."""

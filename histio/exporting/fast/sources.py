@@ -12,6 +12,7 @@ from sqlalchemy.orm import RelationshipDirection, aliased
 
 from histio.exporting.fast.columns import Column, DeclinedError
 from histio.exporting.fast.obstacles import FullPathError
+from histio.exporting.fast.template import PLACE
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute, column_of
 from histio.kinds.table import Table
@@ -123,5 +124,6 @@ def spare_members(member: str, fill: Column, values: Sequence[Any]) -> list[str]
 
     *member* is the JSON of the member, with a place for the key.
     """
+    before, after = member.split(PLACE)
     keys = iter(fill([None if value is None else value[1:] for value in values if value != ""]))
-    return ["" if value == "" else member % next(keys) for value in values]
+    return ["" if value == "" else f"{before}{next(keys)}{after}" for value in values]

@@ -1,4 +1,4 @@
-"""``%`` templates for the JSON of records."""
+"""Templates for the JSON of records."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 
 from histio.exporting.fast.obstacles import FullPathError
 
+PLACE = "\0"
+"""The place of a value in a template; JSON has no such character."""
+
 
 class Template:
-    """A ``%`` template for the JSON of an object, built member by member."""
+    """A template for the JSON of an object, built member by member."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -21,7 +24,7 @@ class Template:
 
     def add_spare(self, member: str) -> str:
         """Add a place for a *member* that may be left out, and return the member with its comma."""
-        self._text += "%s"
+        self._text += PLACE
         return f",{member}" if self._has_member else f"{member},"
 
     def finish(self) -> str:
@@ -36,5 +39,5 @@ class Template:
 
 
 def quoted(name: str) -> str:
-    """*name* as JSON, escaped for a ``%`` template."""
-    return json.dumps(name, ensure_ascii=False).replace("%", "%%")
+    """*name* as JSON."""
+    return json.dumps(name, ensure_ascii=False)

@@ -57,16 +57,14 @@ class MemberPlan:
         key: The column's.
         is_required: Whether every record has the member.
         convert: Converts its values to parameters.
-        bind: Converts the default to a parameter; None: it is one already.
-        is_limited: Whether the column may not keep some of the values.
+        absent: Makes parameters for records without the member; None: these need the full path.
     """
 
     name: str
     key: str
     is_required: bool
     convert: Parameters
-    bind: Callable[[Any], Any] | None
-    is_limited: bool
+    absent: Filler | None
 
     def fill(self, records: Records, defaults: Defaults) -> Iterable[Any]:
         """The parameters of the column.
@@ -80,10 +78,11 @@ class MemberPlan:
         values = [record[name] for record in records if name in record]
         if len(values) == len(records):
             return self.convert(values)
-        if self.key not in defaults:
+        if self.absent is None:
             raise DeclinedError
-        converted, absent = iter(self.convert(values)), _bound(self.bind, defaults[self.key]())
-        return [next(converted) if name in record else absent for record in records]
+        converted = iter(self.convert(values))
+        absent = iter(self.absent(defaults, len(records) - len(values)))
+        return [next(converted if name in record else absent) for record in records]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,16 +175,13 @@ def plan_table(
         FullPathError: Only marshmallow and SQLAlchemy can write the rows.
     """
     dialect = target.dialect
-    _check_table(table, owned)
+    check_table(table, owned)
     members = {member: each for member, each in table.columns.items() if member not in table.computed}
-    references = _plan_references(dialect, table)
-    if not {column.key for column in references.columns}.isdisjoint(target.defaults[table]):
-        raise FullPathError(f"{_name(table)}: a column of a reference is also filled by a default")
+    references = plan_references(dialect, table)
+    check_columns(table, members.values(), references, owned, target.defaults[table])
     counted = table.growing_key if table.growing_key in target.counted else None
     keys = () if counted is None else (counted,)
     columns = (*keys, *members.values(), *references.columns, *owned)
-    if len(set(columns)) < len(columns):
-        raise FullPathError(f"{_name(table)} has a column with two meanings")
     others = _plan_others(target, table, constants or {}, columns)
     return TablePlan(
         table,
@@ -203,7 +199,30 @@ def _name(table: Table) -> str:
     return table.mapper.class_.__name__
 
 
-def _check_table(table: Table, owned: Columns) -> None:
+def check_columns(
+    table: Table,
+    members: Iterable[sa.Column[Any]],
+    references: ReferencePlan,
+    owned: Columns,
+    defaults: Collection[str],
+) -> None:
+    """Raise FullPathError if a column is filled in two ways.
+
+    Args:
+        table: The table.
+        members: The columns of members.
+        references: The references.
+        owned: Columns that the row of an owner fills.
+        defaults: The keys of columns that have defaults.
+    """
+    if not {column.key for column in references.columns}.isdisjoint(defaults):
+        raise FullPathError(f"{_name(table)}: a column of a reference is also filled by a default")
+    columns = (*members, *references.columns, *owned)
+    if len(set(columns)) < len(columns):
+        raise FullPathError(f"{_name(table)} has a column with two meanings")
+
+
+def check_table(table: Table, owned: Columns) -> None:
     """Raise FullPathError if records have lists of slugs, or the database does not keep identities apart."""
     if table.links:
         raise FullPathError(f"{_name(table)} has a list of slugs")
@@ -221,8 +240,15 @@ def _plan_member(target: Target, table: Table, member: str, column: sa.Column[An
     limit = target.limits[table].get(member)
     if limit is not None:
         convert = functools.partial(_convert_within, limit, convert, on_wire=isinstance(field, FixedDecimal))
-    bind = binds(column, target.dialect)
-    return MemberPlan(table.names[member], column.key, field.required, convert, bind, limit is not None)
+    absent = _plan_absent(target, table, column)
+    return MemberPlan(table.names[member], column.key, field.required, convert, absent)
+
+
+def _plan_absent(target: Target, table: Table, column: sa.Column[Any]) -> Filler | None:
+    """Fills *column* where records leave its member out; None: only SQLAlchemy or the database does."""
+    if column.key in target.defaults[table]:
+        return _fill_by_default(target.dialect, table, column.key)
+    return _find_default(target.dialect, column)
 
 
 def _convert_within(
@@ -242,7 +268,13 @@ def _convert_within(
     return converted
 
 
-def _plan_references(dialect: sa.Dialect, table: Table) -> ReferencePlan:
+def plan_references(dialect: sa.Dialect | None, table: Table) -> ReferencePlan:
+    """How the columns of the references of *table* are filled.
+
+    Args:
+        dialect: The dialect whose driver gets the values; None: SQLAlchemy gets them.
+        table: The table.
+    """
     columns = tuple(dict.fromkeys(each for one in table.references for each in one.relation.local))
     slugs = [member for reference in table.references for member in reference.slugs]
     members = [*slugs, *(snapshot.member for snapshot in table.snapshots)]
@@ -250,7 +282,7 @@ def _plan_references(dialect: sa.Dialect, table: Table) -> ReferencePlan:
         field = table.fields[member]
         if not isinstance(field, Slug) or not field.is_plain_text:
             raise FullPathError(f"{_name(table)}.{member}: is not a key of plain text")
-    found = {column.key: binds(column, dialect) for column in columns}
+    found = {column.key: None if dialect is None else binds(column, dialect) for column in columns}
     return ReferencePlan(members, [table.names[member] for member in members], columns, found)
 
 
@@ -301,13 +333,23 @@ def _fill_anew(dialect: sa.Dialect, column: sa.Column[Any]) -> Filler:
     Raises:
         FullPathError: The function looks at the row.
     """
+    found = _find_default(dialect, column)
+    if found is None:
+        raise FullPathError(f"{column} has a default that looks at the row")
+    return found
+
+
+def _find_default(dialect: sa.Dialect, column: sa.Column[Any]) -> Filler | None:
+    """Fills *column* with its default in Python; None: it has none, or one that looks at the row."""
     default: Any = column.default
+    if not isinstance(default, sa.ColumnDefault):
+        return None
     if default.is_scalar:
         return _fill_with(dialect, column, default.arg)
     # SQLAlchemy wraps what takes no context into a function of its own that does.
     function = getattr(default.arg, "__wrapped__", None) if default.is_callable else None
     if function is None or default.arg.__code__.co_filename != sa.sql.schema.__file__:
-        raise FullPathError(f"{column} has a default that looks at the row")
+        return None
     bind = binds(column, dialect)
     return lambda _, count: [_bound(bind, function()) for _ in range(count)]
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import sqlalchemy as sa
-
+from histio.database.sessions import Habits
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.obstacles import related_mappers
 from histio.exporting.pages import known_texts
 from histio.files.raw_runs import RawRun
 from histio.importing.batches import try_to_write
@@ -18,41 +15,18 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination
 from histio.importing.fast.plan import Records
 from histio.importing.fast.repeated import UuidReader, find_repeated, identity_values, possible_uuids
-from histio.importing.fast.rows import RowWriter, find_row_writer
+from histio.importing.fast.writers import Writer, Writers
+from histio.importing.model_behavior import Creation
 from histio.importing.parse import Prepared
-from histio.importing.row_counts import KeptRows, check_kept, core_tables, rows_of
+from histio.importing.row_counts import KeptRows, check_kept, rows_of
 from histio.importing.run import OnDuplicate, Outcome, Run
 from histio.importing.update.compare import warn_of_altered, warn_of_changed
-from histio.kinds.keys import unique_rules
 from histio.kinds.table import Kind, Table
-from histio.tuning import tuning, with_pauses
+from histio.tuning import with_pauses
 from histio.wire import encode
 
 _SMALL = 16
 """Of so many runs or fewer, one of which is refused by a constraint, all take the full path."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rules:
-    """What follows from the kinds of an import alone.
-
-    Attributes:
-        blocked: By name, kinds whose runs take the full path, and why.
-        may_collide: Whether constraints forbid more than rows of the same identity or key.
-        core_tables: By kind, the Core tables that its runs have rows in.
-    """
-
-    blocked: Mapping[str, str]
-    may_collide: bool
-    core_tables: Mapping[Kind, Sequence[sa.Table]]
-
-    @classmethod
-    def from_kinds(cls, kinds: Sequence[Kind]) -> Self:
-        """Derive the rules from *kinds*."""
-        tables = [table for kind in kinds for table in kind.table.all()]
-        reason = "there are slugs of rows that an import writes"
-        blocked = {kind.name: reason for kind in kinds} if _refer_to_each_other(tables) else {}
-        return cls(blocked, _may_collide(tables), {kind: core_tables(kind) for kind in kinds})
 
 
 class FastPath:
@@ -65,7 +39,8 @@ class FastPath:
         destination: The database.
         tally: Counts the outcomes.
         kept_rows: Decides what has to be checked after rows are written.
-        unit_of_work: By kind, why its runs are written by the unit of work.
+        habits: The habits of the session that is used.
+        creations: By name of a kind, how its rows are created.
         on_duplicate: What to do with runs that exist.
         deferred: Whether deferred constraints are checked now.
 
@@ -81,7 +56,8 @@ class FastPath:
         *,
         tally: Tally,
         kept_rows: KeptRows,
-        unit_of_work: Mapping[str, Sequence[str]],
+        habits: Habits,
+        creations: Mapping[str, Creation],
         on_duplicate: OnDuplicate,
         deferred: bool,
     ) -> None:
@@ -92,27 +68,15 @@ class FastPath:
         self._kept_rows = kept_rows
         self._on_duplicate = on_duplicate
         self._deferred = deferred
-        rules = destination.plan.recall("fast path", _Rules.from_kinds, destination.kinds)
-        slow = {name: "; ".join(reasons) for name, reasons in unit_of_work.items()}
-        self._blocked = {**slow, **rules.blocked}
-        self._may_collide = rules.may_collide
-        self._core_tables = rules.core_tables
-        self._writers: dict[str, RowWriter | str] = {}
+        self._writers = Writers(destination, habits=habits, creations=creations)
         self._prepared: dict[int, Prepared] = {}
         self.noted: dict[int, Run] = {}
         self.read: dict[int, Run] = {}
         self.written: set[Kind] = set()
 
-    def find_writer(self, kind: Kind) -> RowWriter | str:
+    def find_writer(self, kind: Kind) -> Writer | str:
         """The writer for accepted runs of *kind*; a text: why they take the full path."""
-        if kind.name not in self._writers:
-            reason = (
-                "the full path was requested" if tuning().full_path_only else self._blocked.get(kind.name)
-            )
-            if reason is None and self._destination.identities.scope(kind.table):
-                reason = f"{kind.name}: its {kind.identity.title} is unique only together with other columns"
-            self._writers[kind.name] = reason or find_row_writer(self._destination, kind)
-        return self._writers[kind.name]
+        return self._writers.find(kind)
 
     def take(self, raw_runs: Sequence[RawRun]) -> list[RawRun]:
         """Import, skip or reject what the fast path accepts; return the rest."""
@@ -120,7 +84,7 @@ class FastPath:
         self.noted.clear()
         self.read.clear()
         rest: list[RawRun] = []
-        fresh: list[tuple[Kind, RowWriter, list[RawRun]]] = []
+        fresh: list[tuple[Kind, Writer, list[RawRun]]] = []
         for kind in self._destination.kinds:
             own = [raw for raw in raw_runs if raw.kind == kind.name]
             writer = self.find_writer(kind) if own else ""
@@ -132,8 +96,6 @@ class FastPath:
             absent, existing = self._classify(kind, accepted)
             rest += existing
             fresh.append((kind, writer, absent))
-            if writer.has_findings:
-                self._note_faults(kind, writer, absent)
         for kind, writer, absent in fresh:
             rest += self._import(kind, writer, absent, rest)
         for raw in rest if self.noted else ():
@@ -191,9 +153,10 @@ class FastPath:
                 self._prepared[id(raw)].note(run)
         return run
 
-    def _note_faults(self, kind: Kind, writer: RowWriter, raw_runs: Sequence[RawRun]) -> None:
-        """Note the faults of references."""
-        for index, found in writer.find_faults([self._record(raw) for raw in raw_runs]).items():
+    def _note_faults(self, kind: Kind, writer: Writer, raw_runs: Sequence[RawRun]) -> None:
+        """Note the faults of references, and forget what was noted of these runs before."""
+        for index, found in writer.related.find_faults([self._record(raw) for raw in raw_runs]).items():
+            self.noted.pop(id(raw_runs[index]), None)
             run = self._note(kind, raw_runs[index])
             for steps, fault in found:
                 run.note(fault.fault, *steps, hint=fault.hint, warning=fault.warning)
@@ -211,12 +174,14 @@ class FastPath:
         self._tally.count(kind.name, outcome, len(raw_runs) - len(noted))
 
     def _import(
-        self, kind: Kind, writer: RowWriter, raw_runs: list[RawRun], others: Sequence[RawRun]
+        self, kind: Kind, writer: Writer, raw_runs: list[RawRun], others: Sequence[RawRun]
     ) -> list[RawRun]:
         """Write new runs, and reject those with faults of references; return those that take the full path.
 
         *others* take the full path, and may come before them.
         """
+        if writer.related.has_faults:
+            self._note_faults(kind, writer, raw_runs)
         noted = self.noted
         faulty = [raw for raw in raw_runs if id(raw) in noted and noted[id(raw)].problems] if noted else []
         alone = self._without_collisions(kind, others, raw_runs) if others or faulty else raw_runs
@@ -224,27 +189,35 @@ class FastPath:
         if faulty:
             alone, faulty = _without(alone, faulty), _without(faulty, rest)
             rest += self._reject(kind, writer, faulty)
-        had_findings = writer.has_findings
+        had_faults = writer.related.has_faults
         try:
             return rest + self._write(kind, writer, alone)
         except DeclinedError:
-            if writer.has_findings > had_findings:  # the first ones
-                self._note_faults(kind, writer, alone)
+            if writer.related.has_faults > had_faults:  # the first ones
                 return rest + self._import(kind, writer, alone, [*others, *rest])
-            by_record = {id(self._record(raw)): raw for raw in alone}
-            records = writer.select_admitted([self._record(raw) for raw in alone])
-            admitted = [by_record[id(record)] for record in records]
+            admitted = self._select_admitted(writer, alone)
             declined = _without(alone, admitted)
-            if not declined:
+            if not declined and writer.related.has_faults == had_faults:
                 raise
-            rest += declined
-            return rest + self._import(kind, writer, admitted, [*others, *rest])
+            rest += self._import(kind, writer, admitted, [*others, *rest, *declined])
+            further = self._writers.find_further(kind, writer)
+            if further is None:
+                return rest + declined
+            return rest + self._import(kind, further, declined, [*others, *rest])
+
+    def _select_admitted(self, writer: Writer, raw_runs: list[RawRun]) -> list[RawRun]:
+        """Those of *raw_runs* that *writer* accepts."""
+        if writer.admits([self._record(raw) for raw in raw_runs]):
+            return raw_runs
+        half = len(raw_runs) // 2
+        parts = (raw_runs[:half], raw_runs[half:]) if half else ()
+        return [raw for part in parts for raw in self._select_admitted(writer, part)]
 
     def _without_collisions(
         self, kind: Kind, others: Sequence[RawRun], raw_runs: list[RawRun]
     ) -> list[RawRun]:
         """Those of *raw_runs* that cannot collide with each other or with *others*."""
-        if self._may_collide and any(map(self._may_be_written, others)):
+        if self._writers.may_collide and any(map(self._may_be_written, others)):
             return []
         uuids = UuidReader(kind.table)
         repeated = find_repeated(
@@ -259,7 +232,7 @@ class FastPath:
             self.read[id(raw)] = self._destination.reader.read(raw)
         return self.read[id(raw)].well_formed
 
-    def _reject(self, kind: Kind, writer: RowWriter, raw_runs: list[RawRun]) -> list[RawRun]:
+    def _reject(self, kind: Kind, writer: Writer, raw_runs: list[RawRun]) -> list[RawRun]:
         """Reject runs with faults of references; return those that may have other faults, too."""
         if not raw_runs or not writer.keeps([self._record(raw) for raw in raw_runs]):
             return raw_runs
@@ -273,7 +246,7 @@ class FastPath:
         self._end(kind, _without(raw_runs, rest), "rejected")
         return list({id(raw): raw for raw in rest}.values())
 
-    def _write(self, kind: Kind, writer: RowWriter, raw_runs: list[RawRun]) -> list[RawRun]:
+    def _write(self, kind: Kind, writer: Writer, raw_runs: list[RawRun]) -> list[RawRun]:
         """Write new runs; return a few among which some are refused, and what may collide with those.
 
         Raises:
@@ -286,7 +259,7 @@ class FastPath:
             records = [self._record(raw) for raw in some]
             fault = try_to_write(
                 self._connection,
-                self._core_tables[kind],
+                self._writers.core_tables[kind],
                 functools.partial(self._insert, kind, writer, records),
                 deferred=self._deferred,
             )
@@ -296,7 +269,7 @@ class FastPath:
             elif size > _SMALL and len(some) > _SMALL:
                 size = max(len(some) // 4, _SMALL)
                 continue
-            elif self._may_collide:
+            elif self._writers.may_collide:
                 return rest + left
             else:
                 rest += some
@@ -314,7 +287,7 @@ class FastPath:
         self._end(kind, raw_runs, "imported")
         self.written.add(kind)
 
-    def _insert(self, kind: Kind, writer: RowWriter, records: Records) -> None:
+    def _insert(self, kind: Kind, writer: Writer, records: Records) -> None:
         """Write *records*, and count the written rows where the database may report another number.
 
         Raises:
@@ -364,20 +337,3 @@ def _without(raw_runs: Sequence[RawRun], others: Sequence[RawRun]) -> list[RawRu
     """*raw_runs* without the *others*."""
     excluded = set(map(id, others))
     return [raw for raw in raw_runs if id(raw) not in excluded]
-
-
-def _refer_to_each_other(tables: Sequence[Table]) -> bool:
-    """Whether records of *tables* refer to rows of *tables*, so that the order of writing matters."""
-    related = [mapper for table in tables for mapper in related_mappers(table)]
-    return any(mapper.common_parent(table.mapper) for mapper in related for table in tables)
-
-
-def _may_collide(tables: Iterable[Table]) -> bool:
-    """Whether constraints of *tables* forbid more than rows of the same identity or key."""
-    for table in tables:
-        own = [set(table.identity_columns), set(table.rows.primary_key)]
-        if any(set(rule.columns) not in own for rule in unique_rules(table.rows)):
-            return True
-        if any(type(rule).__name__ == "ExcludeConstraint" for rule in table.rows.constraints):
-            return True
-    return False

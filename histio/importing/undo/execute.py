@@ -159,7 +159,7 @@ class _Undo:
             destination,
             tally=self._tally,
             habits=self._habits,
-            unit_of_work=destination.plan.unit_of_work(self._habits),
+            creations=destination.plan.creations(self._habits),
             on_duplicate="update",
             compare=True,
         )

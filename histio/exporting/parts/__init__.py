@@ -1,0 +1,1 @@
+"""Export the runs of a history in parts, by several processes."""

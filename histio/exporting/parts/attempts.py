@@ -1,0 +1,130 @@
+"""Let workers write all parts of an export at one moment; if that is lost, at another one."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Collection, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
+
+from histio.database.dialects import Host, MomentLostError, hold_moment
+from histio.exporting.parts.write import PartsTask, Written, write_parts
+from histio.progress import Meter
+from histio.tasks import Workers
+
+_log = logging.getLogger("histio")
+
+_MOMENTS = 5
+"""At how many moments an export begins before it gives up."""
+
+_LOOK = 0.5
+"""The time between two looks at what workers have finished, in seconds."""
+
+
+class Attempts:
+    """Writes the parts of an export.
+
+    Args:
+        engine: The database.
+        tables: All tables that are read.
+        workers: They write the parts.
+        task: What to write.
+        meter: Gets the number of runs that are written.
+        total: The number of all runs, as far as it is known.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tables: Collection[sa.Table],
+        workers: Workers,
+        task: PartsTask,
+        meter: Meter,
+        total: int,
+    ) -> None:
+        self._engine = engine
+        self._tables = tables
+        self._workers = workers
+        self._task = task
+        self._meter = meter
+        self._usual_size = total / len(task.parts)
+        self._looked = time.monotonic()
+
+    @contextmanager
+    def written(self) -> Iterator[tuple[PartsTask, list[Written]]]:
+        """In this block: the task that has succeeded, and all parts in order, under temporary names.
+
+        What was written is removed after the block, and after each attempt that has failed.
+
+        Raises:
+            MomentLostError: One moment after the other was lost.
+            BrokenExecutor: The executor of the caller can run no more tasks.
+        """
+        for number in itertools.count(1):
+            task = replace(self._task, files=replace(self._task.files, key=uuid4().hex[:16]))
+            try:
+                found = self._write(task)
+                yield task, [found[number] for number in task.parts]
+            except (MomentLostError, BrokenExecutor, CancelledError) as error:
+                if number == _MOMENTS:
+                    raise
+                self._workers.recover(error)
+                _log.warning("the export starts again, at another moment: %s", error)
+            else:
+                return
+            finally:
+                task.files.sweep()
+
+    def _write(self, task: PartsTask) -> dict[int, Written]:
+        """Write all parts at one moment."""
+        jobs, count = self._workers.jobs, len(task.parts)
+        written: dict[int, Written] = {}
+        with hold_moment(self._engine, self._tables, jobs, count) as host:
+            task = replace(task, moment=host.moment)
+            tasks = (
+                [(task, worker) for worker in range(min(jobs or count, count))]
+                if host.is_shared
+                else [(task.only(number), number) for number in task.parts]
+            )
+            results = self._workers.run(
+                write_parts,
+                tasks,
+                may_repeat=not host.is_shared,
+                is_lost=lambda error: not host.is_shared and _is_disconnect(error),
+                watch=lambda: self._watch(host, written),
+            )
+            try:
+                with closing(results):
+                    for worker, result in results:
+                        if result is None:
+                            host.note_late(worker)
+                        written |= {one.number: one for one in result or ()}
+            except DBAPIError as error:
+                host.check()
+                if _is_disconnect(error):
+                    raise MomentLostError(str(error.orig)) from error
+                raise
+        if len(written) < count:
+            raise MomentLostError("a process was lost with what it has done")
+        self._meter.note(sum(sum(one.entry.counts.values()) for one in written.values()))
+        return written
+
+    def _watch(self, host: Host, written: dict[int, Written]) -> None:
+        host.watch()
+        if time.monotonic() > self._looked + _LOOK:
+            self._looked = time.monotonic()
+            others = host.finished(set(self._task.parts) - set(written))
+            runs = sum(sum(one.entry.counts.values()) for one in written.values())
+            self._meter.note(round(runs + len(others) * self._usual_size))
+
+
+def _is_disconnect(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated

@@ -1,0 +1,101 @@
+"""The files of an export in parts, in a folder or at a URL.
+
+Each part is written under a temporary name with the key of the export, and gets its name when all are there.
+So what a process that was thought lost writes later is in nobody's way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from histio.files.manifest import MANIFEST
+from histio.files.targets import target
+from histio.files.urls import explaining, is_url, join, list_folder, open_system, strip_file_scheme
+from histio.redact import strip_secrets
+from histio.wire import quote
+
+_LEFT = re.compile(
+    r"(part-[0-9]{5,}|catalog)\.(jsonl\.zst|[0-9a-f]{16}\.tmp)|\.histio-(part-[0-9]{5,}|catalog)-[0-9a-f-]{29}"
+)
+"""What an earlier export has left: its parts, and temporary files if it was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """The files of an export in parts; it can be pickled.
+
+    Attributes:
+        folder: The absolute path of the folder, or its URL.
+        key: What temporary names have that no other export has.
+    """
+
+    folder: str
+    key: str
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str], key: str, *, overwrite: bool) -> PartFiles:
+        """The files in a *folder*, which is created.
+
+        Raises:
+            FileExistsError: It has the manifest of an export, and *overwrite* is False.
+            NotADirectoryError: It is a file.
+        """
+        if folder == "-" or hasattr(folder, "write"):
+            raise TypeError(f"parts are written to a folder, not to {quote(folder)}")
+        place = strip_file_scheme(folder)
+        files = cls(str(place) if is_url(place) else str(Path(place).absolute()), key)
+        if not is_url(files.folder):
+            Path(files.folder).mkdir(exist_ok=True)
+        if not overwrite and MANIFEST in files._list():
+            name = strip_secrets(join(files.folder, MANIFEST))
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        return files
+
+    def temporary(self, name: str) -> str:
+        """The path or URL under which the part called *name* is written."""
+        return join(self.folder, f"{name.partition('.')[0]}.{self.key}.tmp")
+
+    def publish(self, names: Collection[str], manifest: bytes) -> None:
+        """Give the parts their *names*, in place of an earlier export, and write the *manifest*."""
+        existing = self._list()
+        self._remove([MANIFEST] if MANIFEST in existing else [])
+        for name in names:
+            self._rename(self.temporary(name), join(self.folder, name))
+        self._remove(name for name in existing if _LEFT.fullmatch(name) and name not in names)
+        with target(join(self.folder, MANIFEST), compression=None, overwrite=True) as file:
+            file.write(manifest)
+
+    def sweep(self) -> None:
+        """Remove the temporary files of this export."""
+        self._remove(name for name in self._list() if name.endswith(f".{self.key}.tmp"))
+
+    def _list(self) -> list[str]:
+        if not is_url(self.folder):
+            return sorted(path.name for path in Path(self.folder).iterdir())
+        return sorted(list_folder(self.folder) or ())
+
+    def _rename(self, path: str, name: str) -> None:
+        if not is_url(path):
+            Path(path).replace(name)
+            return
+        with explaining(name):
+            system, source = open_system(path)
+            _, place = open_system(name)
+            system.mv(source, place)
+
+    def _remove(self, names: Collection[str] | Iterator[str]) -> None:
+        for name in names:
+            path = join(self.folder, name)
+            with suppress(FileNotFoundError):
+                if not is_url(path):
+                    Path(path).unlink()
+                    continue
+                with explaining(path):
+                    system, place = open_system(path)
+                    system.rm_file(place)
