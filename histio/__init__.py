@@ -3,8 +3,9 @@
 `History` and `AsyncHistory` export and import the runs of a database. For applications with one database and
 the models of `histio.models`, there are four functions, such as `export_production_history`, and `configure`.
 
-`check_file`, `inspect_file`, `references` and `audit` examine files before you import them. `diff` compares
-histories, `merge` joins files, and `report_page` writes an HTML report.
+`check_file`, `inspect_file`, `references` and `audit` examine files before you import them. `verify`
+checks that a database has what a file has, `diff` compares histories, `merge` joins files, and `report_page`
+writes an HTML report.
 
 Subclass `RunSchema`, `RecordSchema` and `CatalogSchema` to describe your own kinds of run, their ledgers, and
 the rows that they refer to. `histio.audits` has rules for their numbers, `histio.charts` has charts for the
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from histio.comparing.changes import Change
     from histio.comparing.diff import Difference, diff
     from histio.comparing.merge import merge
+    from histio.comparing.verify import verify
     from histio.copying import copy
     from histio.database.dialects import create_engine, is_conflict
     from histio.errors import (
@@ -193,6 +195,7 @@ __all__ = [
     "merge",
     "references",
     "report_page",
+    "verify",
 ]
 
 # Where each name is defined. A module is imported when one of its names is used, so `import histio` is fast.
@@ -246,6 +249,7 @@ _PLACES = {
     "histio.inspecting.inspect": ("Inspection", "KindInspection", "inspect_file"),
     "histio.inspecting.references": ("ReferencedRow", "references"),
     "histio.comparing.merge": ("merge",),
+    "histio.comparing.verify": ("verify",),
     "histio.page": ("report_page",),
     "histio.progress": ("Progress",),
     "histio.records": ("CatalogSchema", "RecordSchema", "RunSchema"),

@@ -69,6 +69,10 @@ class Locator:
         usual = self._locate_usual(record) if self._is_usual and isinstance(record, dict) else None
         return self._locate_loaded(record) if usual is None else usual
 
+    def identify(self, record: Any) -> Any:
+        """The loaded identity of a *record* that has a position."""
+        return self.kind.identity.read(self._load(record))
+
     def _locate_usual(self, record: dict[str, Any]) -> Position | None:
         """The position of a *record* as exports write it, read without loading; None: it has another form."""
         uuid, *times = (record.get(name) for _, name, _ in self._members)

@@ -42,8 +42,8 @@ def selecting_catalog(
     with neutral_savepoint(connection, *runs):
         conditions = {}
         for kind, filters in runs.items():
-            _, criteria, bounds = criteria_of(connection, plan_export(kind, connection.dialect), filters)
-            conditions[kind] = [*criteria, *bounds]
+            criteria = criteria_of(connection, plan_export(kind, connection.dialect), filters)
+            conditions[kind] = [*criteria.others, *criteria.bounds]
         used = UsedRows(connection, conditions, bound.catalog)
         rows = {kind: Filters(where=used.criterion(kind), others=tuple(runs)) for kind in bound.catalog}
     with unlimited_recursion(connection, needed=used.is_recursive):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -136,19 +137,18 @@ class Unplaced:
             getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key
         ]
         self._names = [part.name for part in kind.identity.parts]
-        self._lacking: list[sa.ColumnElement[bool]] = [own.is_(None) for own in identity.parts]
-        self._is_unidentified = sa.or_(*self._lacking)
-        self._is_untimed: sa.ColumnElement[bool] = sa.false()
+        self._unidentified: list[sa.ColumnElement[bool]] = [own.is_(None) for own in identity.parts]
+        self._untimed: list[sa.ColumnElement[bool]] = []
         if kind.timestamp is not None and not kind.table.columns[kind.timestamp].nullable:
             time: Any = kind.table.attribute(kind.timestamp)
             # In MariaDB, "IS NULL" is true of a zero date where a column takes no null.
-            self._is_untimed = sa.and_(time.is_(None), time.is_not_distinct_from(None))
-            self._lacking.append(self._is_untimed)
+            self._untimed.append(sa.and_(time.is_(None), time.is_not_distinct_from(None)))
             self._names.append(kind.table.names[kind.timestamp])
+        self._lacking = [*self._unidentified, *self._untimed]
         self._select = sa.select(*self._keys, *identity.parts, *self._lacking).select_from(model)
 
     def refuse(
-        self, connection: Connection, criteria: list[Any], bounds: list[Any], tally: ExportTally
+        self, connection: Connection, criteria: list[Any], bounds: Sequence[Any], tally: ExportTally
     ) -> list[sa.ColumnElement[bool]]:
         """Refuse these runs.
 
@@ -162,9 +162,11 @@ class Unplaced:
             Conditions that exclude the refused runs.
         """
         kind, width = self._kind, len(self._keys)
-        unplaced = sa.or_(sa.and_(self._is_unidentified, *bounds), self._is_untimed)
+        # An index finds the NULLs of one column, so that each has its own SELECT.
+        selects = [self._select.where(each, *bounds, *criteria) for each in self._unidentified]
+        selects += [self._select.where(each, *criteria) for each in self._untimed]
         problems = []
-        for row in connection.execute(self._select.where(unplaced, *criteria)):
+        for row in connection.execute(sa.union(*selects)):
             uuid = kind.format_identity(kind.identity.join_parts(row[width : -len(self._lacking)]))
             at = ", ".join(f"{key.key} {value}" for key, value in zip(self._keys, row, strict=False))
             # In a WHERE, MariaDB also takes the time 0000-00-00 for NULL: it is read later, and refused then.

@@ -89,17 +89,18 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
     has_instants = functools.cache(functools.partial(keeps_instants, connection, [kind, *filters.others]))
     with neutral_savepoint(connection, kind, has_instants=has_instants):
         plan = plan_export(kind, connection.dialect)
-        time, criteria, bounds = criteria_of(connection, plan, filters)
+        found = criteria_of(connection, plan, filters)
+        criteria, bounds = found.others, found.bounds
         formatter = _find_formatter(connection, kind)
         # These runs have no place in any part: only the first part reports them.
         refused = tally if filters.part is None or filters.part.before is None else ExportTally()
         criteria += plan.unplaced.refuse(connection, criteria, bounds, refused)
         if not plan.is_unique:
             criteria += refuse_ambiguous(connection, kind, [*criteria, *bounds], refused)
-        if bounds:
+        if found.time is not None and bounds:
             criteria += refuse_misspelled(connection, kind, [*criteria, *bounds], refused)
-            criteria += refuse_unreadable_times(connection, kind, criteria, refused)
-    for number, (conditions, sort_key) in enumerate(spans_of(kind, time, bounded=bool(bounds))):
+            criteria += refuse_unreadable_times(connection, kind, criteria, refused, found.time.ranges)
+    for number, (conditions, sort_key) in enumerate(spans_of(kind, found.time)):
         selected = [*criteria, *bounds, *conditions]
         every = OrderedRuns(connection, plan, selected, sort_key, has_instants=has_instants)
         if filters.part is not None:
@@ -170,8 +171,9 @@ def _warn_of_altered(runs: OrderedRuns, within: Iterable[Any], count: int, tally
 def count_runs(connection: Connection, kind: Kind, filters: Filters) -> int:
     """How many runs `export_runs` yields, unless rows cannot be exported."""
     with neutral_savepoint(connection, kind, *filters.others):
-        _, criteria, bounds = criteria_of(connection, plan_export(kind, connection.dialect), filters)
-        counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_).where(*criteria, *bounds)
+        criteria = criteria_of(connection, plan_export(kind, connection.dialect), filters)
+        counted = sa.select(sa.func.count()).select_from(kind.table.mapper.class_)
+        counted = counted.where(*criteria.others, *criteria.bounds)
         return connection.execute(counted).scalar_one()
 
 

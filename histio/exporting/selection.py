@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
 from histio.bound import Bound
-from histio.database.dialects import as_sorted, sort_key, unreadable
+from histio.database.dialects import TimeBounds, as_sorted, bound_times, unreadable
 from histio.exporting.plan import ExportPlan
 from histio.kinds.fields import UtcTimestamp
 from histio.kinds.table import Kind, Table
@@ -121,31 +121,45 @@ def _criteria_by_kind(where: Where | None, names: Sequence[str]) -> Mapping[str,
     return where
 
 
-def criteria_of(
-    connection: Connection, plan: ExportPlan, filters: Filters
-) -> tuple[Any, list[Any], list[Any]]:
-    """The sort key of the runs' time, the conditions of *filters* but for the time, and those for the time.
+class Criteria(NamedTuple):
+    """The conditions for the runs of an export.
+
+    Attributes:
+        others: Those that are not about their time.
+        bounds: Those about their time; empty: there are none.
+        time: Where to look for such times, and what sorts by them; None: the runs have no time.
+    """
+
+    others: list[Any]
+    bounds: Sequence[Any] = ()
+    time: TimeBounds | None = None
+
+
+def criteria_of(connection: Connection, plan: ExportPlan, filters: Filters) -> Criteria:
+    """The conditions of *filters*.
 
     Raises:
         TypeError: A time is not a date or datetime.
         ValueError: The runs have no time to compare, or the time is beyond what UTC has.
     """
     kind = plan.kind
-    time = None if plan.time is None else sort_key(connection, plan.time)
-    bounds = []
-    if filters.since is not None:
-        bounds.append(_timed(kind, time) >= _bound(connection, kind.table, kind.timestamp, filters.since))
-    if filters.until is not None:
-        bounds.append(
-            _timed(kind, time) <= _bound(connection, kind.table, kind.timestamp, filters.until, end=True)
-        )
-    criteria = [] if filters.where is None else [filters.where]
+    others = [] if filters.where is None else [filters.where]
     if filters.changed_since is not None:
         changed = list(_changed(connection, kind.table, kind.table.mapper.class_, filters.changed_since))
         if not changed:
             raise ValueError(f"changed_since: no member of {kind.name} has the time when it was last written")
-        criteria.append(sa.or_(*changed))
-    return time, criteria, bounds
+        others.append(sa.or_(*changed))
+    if plan.time is None:
+        if filters.since is not filters.until:
+            raise ValueError(f"since and until: {kind.name} has no timestamp")
+        return Criteria(others)
+    since, until = (
+        None if value is None else _bound(connection, kind.table, kind.timestamp, value, end=end)
+        for value, end in ((filters.since, False), (filters.until, True))
+    )
+    slow = bool(filters.others)  # then all rows are looked at, instead of those that meet the criteria
+    time = bound_times(connection, plan.time, since, until, () if slow else others)
+    return Criteria(others, time.conditions, time)
 
 
 def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date) -> Iterator[Any]:
@@ -156,7 +170,8 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
     member = table.changed
     if member is not None:
         own = getattr(entity, table.attribute(member).key)
-        yield sort_key(connection, own) >= _bound(connection, table, member, moment, cut=True)
+        since = _bound(connection, table, member, moment, cut=True)
+        yield sa.and_(*bound_times(connection, own, since, None).conditions)
         odd = unreadable(connection, own)
         if odd is not None:
             yield odd
@@ -169,12 +184,6 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
             yield sa.exists().where(*ledger.join_conditions(entity, below), sa.or_(*found))
 
 
-def _timed(kind: Kind, time: Any) -> Any:
-    if time is None:
-        raise ValueError(f"since and until: {kind.name} has no timestamp")
-    return time
-
-
 def _bound(
     connection: Connection,
     table: Table,
@@ -184,7 +193,7 @@ def _bound(
     end: bool = False,
     cut: bool = False,
 ) -> Any:
-    """Convert *value* to the form that `sort_key` compares.
+    """Convert *value* to the form in which the database compares it.
 
     Args:
         connection: To the database.
@@ -211,7 +220,7 @@ def _bound(
     return as_sorted(connection, column, utc.date())
 
 
-def spans_of(kind: Kind, time: Any, *, bounded: bool) -> Iterator[tuple[list[Any], Any]]:
+def spans_of(kind: Kind, time: TimeBounds | None) -> Iterator[tuple[list[Any], Any]]:
     """The conditions and the sort key of each span of runs, in order.
 
     Runs without a time come first, sorted by identity alone: their sort key is None.
@@ -220,6 +229,6 @@ def spans_of(kind: Kind, time: Any, *, bounded: bool) -> Iterator[tuple[list[Any
         yield [], None
         return
     nullable = kind.table.columns[kind.timestamp or ""].nullable
-    if nullable and not bounded:
-        yield [time.is_(None)], None
-    yield [time.is_not(None)] if nullable else [], time
+    if nullable and not time.conditions:
+        yield [time.key.is_(None)], None
+    yield [time.key.is_not(None)] if nullable else [], time.key

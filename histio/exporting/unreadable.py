@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from histio.database.dialects import altered, stored_text, unreadable
+from histio.database.dialects import EVERY_ROW, Ranges, altered, has_row, stored_text, unreadable
 from histio.doubles import find_rounded_in
 from histio.exporting.tally import ExportTally, StoredValue
 from histio.kinds.column_types import underlying
@@ -121,20 +121,21 @@ def refuse_unreadable(
 
 
 def refuse_unreadable_times(
-    connection: Connection, kind: Kind, criteria: list[Any], tally: ExportTally
+    connection: Connection,
+    kind: Kind,
+    criteria: list[Any],
+    tally: ExportTally,
+    ranges: Ranges = EVERY_ROW,
 ) -> list[Any]:
     """Refuse runs whose time cannot be read: whether it is within bounds is not known.
 
-    The arguments and the result are those of `refuse_unreadable`.
+    The arguments and the result are those of `refuse_unreadable`; *ranges* are where to look.
     """
     time = None if kind.timestamp is None else kind.table.attribute(kind.timestamp)
     timeless = None if time is None else unreadable(connection, time)
-    if timeless is None:
+    if timeless is None or not has_row(connection, kind.table.mapper.class_, ranges, timeless, *criteria):
         return []
-    found = sa.select(sa.literal(1)).select_from(kind.table.mapper.class_).where(timeless, *criteria)
-    if connection.execute(found.limit(1)).first() is None:
-        return []
-    return refuse_unreadable(connection, kind, [*criteria, timeless], tally)
+    return refuse_unreadable(connection, kind, [*criteria, timeless, sa.or_(*ranges)], tally)
 
 
 def altered_values(connection: Connection, kind: Kind, criteria: list[Any]) -> _StoredValues:

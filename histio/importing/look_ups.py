@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -96,6 +96,14 @@ class LookUps:
         ]
         self._resolver.trim()
         return faults
+
+    def find_known(self, kind: Kind, identities: Iterable[Any]) -> list[Any]:
+        """Those of the loaded *identities* of runs of *kind* that exist."""
+        return list(self._destination.identities.find_known(kind.table, identities))
+
+    def scope(self, kind: Kind) -> Mapping[sa.Column[Any], Any]:
+        """The columns that identify a run of *kind* together with its identity, and their values."""
+        return self._destination.identities.scope(kind.table)
 
     def as_stored(self, table: Table, record: dict[str, Any]) -> dict[str, Any]:
         """A loaded *record* of *table* with the slugs that an export would write."""

@@ -318,7 +318,9 @@ def test_verify_update_and_diff_see_the_same(full, tmp_path, members, conflict):
     path.write_text(json.dumps(given))
     differing = [each for each in histio.diff(full, path) if each.only_in is None]
     assert [(each.kind, each.uuid) for each in differing] == [("study", "acme 2")]
+    assert [(each.kind, each.uuid) for each in histio.verify(path, full)] == [("study", "acme 2")]
     assert outcomes(full.import_document(given, on_duplicate="update")) == (0, 1, 0, 0)
+    assert list(histio.verify(path, full)) == []
     assert outcomes(full.import_document(given, on_duplicate="verify")) == (0, 0, 1, 0)
     assert [run for run in full.iter_runs("study") if run["number"] == 2] == given["studies"]
 

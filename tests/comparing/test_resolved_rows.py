@@ -60,6 +60,7 @@ def test_a_run_whose_file_names_the_row_otherwise_is_the_same_run(history, tmp_p
         assert outcomes(history.import_document(given, on_duplicate=on_duplicate)) == (0, 1, 0)
         assert outcomes(history.import_file(file, on_duplicate=on_duplicate)) == (0, 1, 0)
     assert list(histio.diff(file, history)) == list(histio.diff(history, file)) == []
+    assert list(histio.verify(file, history)) == []
 
 
 @pytest.mark.turns

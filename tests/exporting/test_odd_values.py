@@ -158,21 +158,25 @@ BOUNDS = [
     {},
     {"since": dt.date(2020, 1, 1)},
     {"until": dt.date(2030, 1, 1)},
-    {"since": dt.date(2025, 12, 8), "until": dt.date(2025, 12, 8)},
     {"where": {"production_run": ProductionRun.num_batches > 0}},
 ]
+ONE_DAY = {"since": dt.date(2025, 12, 8), "until": dt.date(2025, 12, 8)}
+
+
+def store_moment(engine, uuid, moment, *, table="production_runs", column="produced_at"):
+    with engine.connect() as connection:
+        if connection.dialect.name == MARIADB:
+            connection.exec_driver_sql("SET SESSION sql_mode = ''")
+        update = sa.text(f"UPDATE {table} SET {column} = :moment WHERE uuid = :uuid")
+        connection.execute(update, {"moment": moment, "uuid": uuid})
+        connection.commit()
+    engine.dispose()  # with the mode of its session
 
 
 def make_odd(engine, table, column, first):
     """Store odd moments in rows of *table*: that with the UUID of the number *first*, and the next two."""
-    with engine.connect() as connection:
-        if connection.dialect.name == MARIADB:
-            connection.exec_driver_sql("SET SESSION sql_mode = ''")
-        for n, moment in enumerate(MOMENTS[connection.dialect.name], first):
-            update = sa.text(f"UPDATE {table} SET {column} = :moment WHERE uuid = :uuid")
-            connection.execute(update, {"moment": moment, "uuid": number(n)})
-        connection.commit()
-    engine.dispose()  # with the mode of its session
+    for n, moment in enumerate(MOMENTS[engine.dialect.name], first):
+        store_moment(engine, number(n), moment, table=table, column=column)
 
 
 def refused(history, **options):
@@ -194,6 +198,70 @@ def test_a_run_whose_time_cannot_be_read_is_named_whatever_times_are_asked_for(e
     assert found == [(named, 4, 3)] * len(BOUNDS)
     with pytest.raises(ExportError, match=r"cannot be exported \(3\)"):
         list(histio.diff(history, history))
+
+
+# By database: texts of times that cannot be read, and whether an export of the eighth of December names them.
+PLACED = [
+    (SQLITE, "", True),
+    (SQLITE, "0000-12-08 10:00:00.000000", True),
+    (SQLITE, "yesterday", True),
+    (SQLITE, "2025-12-08", False),  # can be read
+    (SQLITE, "2025-12-08 -1:00", True),
+    (SQLITE, "2025-12-08 25:00", True),
+    (SQLITE, "2025-12-08x", True),
+    (SQLITE, "2025-12-07 25:00", False),
+    (SQLITE, "2025-12-09 25:00", False),
+    (SQLITE, "2025-02-30 10:00", False),
+    (SQLITE, 1733652000, True),
+    (SQLITE, b"2025-12-08 10:00", True),
+    (POSTGRESQL, "-infinity", True),
+    (POSTGRESQL, "infinity", True),
+    (POSTGRESQL, "0044-12-08 BC", True),
+    (MARIADB, "0000-00-00", True),
+    (MARIADB, "0000-12-08", True),
+    (MARIADB, "2025-00-08", True),
+    (MARIADB, "2025-12-00", True),
+    (MARIADB, "2025-00-00", True),
+    (MARIADB, "2025-11-00", False),
+    (MARIADB, "2024-00-08", False),
+]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])
+@pytest.mark.parametrize(("dialect", "moment", "is_named"), PLACED)
+def test_an_export_of_one_day_names_a_time_that_cannot_be_read_unless_it_sorts_among_other_days(
+    engine, history, full, moment, is_named
+):
+    history.import_document(document(*(production_run(n) for n in range(1, 4))))
+    store_moment(engine, number(2), moment)
+    with tuned(full_path_only=full, page=2):
+        report = history.export_file(io.BytesIO(), on_unreadable="skip", **ONE_DAY)
+    assert [problem.uuid for problem in report.problems] == [number(2)] * is_named
+
+
+TEN = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
+TICK = dt.timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize("spelling", ["2025-12-08 10:00:00", "2025-12-08T10:00", "2025-12-08 10:00:00.0"])
+@pytest.mark.parametrize(
+    ("bounds", "count"),
+    [
+        ({"since": TEN}, 3),
+        ({"until": TEN}, 3),
+        ({"since": TEN, "until": TEN}, 3),
+        ({"since": TEN + TICK}, 0),
+        ({"until": TEN - TICK}, 0),
+        ({"since": TEN.date(), "until": TEN.date()}, 3),
+        ({"changed_since": dt.date(2025, 12, 1), "since": TEN}, 3),
+    ],
+)
+def test_bounds_compare_instants_in_every_spelling_of_sqlite(sqlite, spelling, bounds, count):
+    history = History(sqlite)
+    history.import_document(document(*(production_run(n, consumptions=[]) for n in range(1, 4))))
+    store_moment(sqlite, number(2), spelling)
+    found = history.export_document(kinds="production_run", **bounds)["production_runs"]
+    assert [run["uuid"] for run in found] == [number(n) for n in range(1, count + 1)]
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["fast", "full"])

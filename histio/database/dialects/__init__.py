@@ -49,11 +49,19 @@ from histio.database.dialects.readable import (
     stored_text,
     unreadable,
 )
-from histio.database.dialects.reading import as_sorted, order_key, sort_key
 from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
+from histio.database.dialects.sorting import order_key
 from histio.database.dialects.spelling import other_spelling
 from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.time_bounds import (
+    EVERY_ROW,
+    Ranges,
+    TimeBounds,
+    as_sorted,
+    bound_times,
+    has_row,
+)
 from histio.database.dialects.transactions import (
     advance_sequence,
     can_defer,
@@ -86,6 +94,7 @@ from histio.database.dialects.zones import keeps_instants
 __all__ = [
     "BETWEEN",
     "BETWEEN_ROWS",
+    "EVERY_ROW",
     "LAST_DIGIT",
     "CharacterSets",
     "Driver",
@@ -95,10 +104,12 @@ __all__ = [
     "Limit",
     "Moment",
     "MomentLostError",
+    "Ranges",
     "Repeated",
     "RowFaultError",
     "Stored",
     "StoredForeignKey",
+    "TimeBounds",
     "TooLateError",
     "Visit",
     "advance_sequence",
@@ -108,6 +119,7 @@ __all__ = [
     "as_one_row",
     "as_sorted",
     "binds",
+    "bound_times",
     "can_defer",
     "check_count",
     "check_deferred",
@@ -129,6 +141,7 @@ __all__ = [
     "foreign_keys_to",
     "further_columns",
     "has_plain_type",
+    "has_row",
     "hides_rivals",
     "hold_moment",
     "insert_rows",
@@ -161,7 +174,6 @@ __all__ = [
     "set_up",
     "share_tables",
     "small_packets",
-    "sort_key",
     "stored_columns",
     "stored_keys",
     "stored_text",

@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 from histio.database.dialects.limits import is_single
 from histio.database.dialects.names import MYSQL
 from histio.database.dialects.raw import as_it_is, json_text
-from histio.database.dialects.reading import is_text_time
+from histio.database.dialects.time_bounds import is_text_time
 from histio.kinds.column_types import AnyInterval, declared
 
 Condition: TypeAlias = sa.ColumnElement[bool] | None
@@ -142,7 +142,7 @@ def _unreadable_in_sqlite(connection: Connection, column: Any, stored: TypeEngin
         kind == "text",
         raw_text >= "0001",
         sa.func.date(date, "+0 days") == date,  # a day that the month lacks becomes another
-        sa.or_(time == "", sa.func.time(time).is_not(None)),
+        sa.or_(sa.func.length(raw_text) <= _DAY, sa.func.time(time).is_not(None)),
     ]
     if isinstance(stored, sa.Date):
         fine.append(sa.func.length(raw_text) <= _DAY)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects.readable import altered
-from histio.database.dialects.reading import STORAGE, TEMPLATE
+from histio.database.dialects.time_bounds import STORAGE, TEMPLATE
 from histio.kinds.column_types import AnyInterval, declared
 
 _DAY = len("0000-00-00")

@@ -68,9 +68,9 @@ def _find_places(
         return
     with neutral_savepoint(connection, kind):
         plan = plan_export(kind, connection.dialect)
-        time, criteria, bounds = criteria_of(connection, plan, filters)
-        for number, (conditions, sort_key) in enumerate(spans_of(kind, time, bounded=bool(bounds))):
-            selected = [*criteria, *bounds, *conditions]
+        criteria = criteria_of(connection, plan, filters)
+        for number, (conditions, sort_key) in enumerate(spans_of(kind, criteria.time)):
+            selected = [*criteria.others, *criteria.bounds, *conditions]
             runs = OrderedRuns(connection, plan, selected, sort_key, has_instants=lambda: False)
             for keys in _keys_after_each(runs, size):
                 if not left:
