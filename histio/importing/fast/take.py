@@ -162,7 +162,7 @@ class FastPath:
                 run.note(fault.fault, *steps, hint=fault.hint, warning=fault.warning)
 
     def _end(self, kind: Kind, raw_runs: Sequence[RawRun], outcome: Outcome) -> None:
-        """Set the outcome of runs, and count those of which nothing is noted."""
+        """Set the outcome of runs, and count those about which nothing is noted."""
         for raw in raw_runs if self._prepared else ():
             if id(raw) in self._prepared and self._prepared[id(raw)].is_noted:
                 self._note(kind, raw)
