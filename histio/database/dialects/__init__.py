@@ -85,6 +85,7 @@ from histio.database.dialects.transactions import (
     set_up,
     small_packets,
     strict,
+    takes_several_writers,
     writing_options,
 )
 from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
@@ -178,6 +179,7 @@ __all__ = [
     "stored_keys",
     "stored_text",
     "strict",
+    "takes_several_writers",
     "unlimited_recursion",
     "unreadable",
     "with_driver",

@@ -81,6 +81,11 @@ def writing_options(bind: Engine | Connection) -> dict[str, Any]:
     return {"histio_begin": "BEGIN IMMEDIATE"} if bind.dialect.name == "sqlite" else {}
 
 
+def takes_several_writers(bind: Engine | Connection) -> bool:
+    """Whether several transactions can write to the database of *bind* at the same time."""
+    return bind.dialect.name != "sqlite"
+
+
 def locks_rows(connection: Connection) -> bool:
     """Whether a transaction that writes has to lock the rows that others may not change meanwhile."""
     return connection.dialect.name != "sqlite"
