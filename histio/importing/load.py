@@ -28,7 +28,7 @@ class RecordLoader:
     """Loads accepted records of one schema, with their ledgers.
 
     Args:
-        schema: A schema for which `can_load` is true.
+        schema: A schema that `find_loader` accepts.
 
     Attributes:
         prepares: Whether hooks change records before they are loaded.
@@ -105,7 +105,13 @@ class RecordLoader:
         return values
 
 
-def can_load(schema: Any) -> bool:
+@functools.lru_cache(maxsize=512)
+def find_loader(schema: Any) -> RecordLoader | None:
+    """What loads accepted records as *schema* does; None: only marshmallow does."""
+    return RecordLoader(schema) if _can_load(schema) else None
+
+
+def _can_load(schema: Any) -> bool:
     """Whether a `RecordLoader` loads accepted records as *schema* does."""
     hooks = list(own_hooks(schema, (*_FIRST, *_SECOND)))
     prepared = any(tag in _FIRST for tag, _, _ in hooks)
@@ -128,7 +134,7 @@ def _is_ledger(field: Field[Any], nested: Nested) -> bool:
         and _is_simple(field)
         and (field is nested or _is_simple(nested))
         and not (field is not nested and nested.schema.many)
-        and can_load(nested.schema)
+        and _can_load(nested.schema)
     )
 
 

@@ -15,7 +15,7 @@ from histio.doubles import find_rounded
 from histio.files.raw_runs import RawRun
 from histio.importing.cut_times import Cut, Truncation
 from histio.importing.fault_counts import MOST_EXPLAINED, FaultCounter
-from histio.importing.load import RecordLoader, can_load
+from histio.importing.load import RecordLoader, find_loader
 from histio.importing.renames import Renamed, Renamer, Renames
 from histio.importing.run import Run
 from histio.kinds.canonical import canonicalize
@@ -97,7 +97,6 @@ class Reader:
         self._gate = bound.gate
         self._versions = bound.versions
         self._truncation: Truncation | None = None
-        self._loaders: dict[str, RecordLoader | None] = {}
 
     @functools.cached_property
     def _fault_counter(self) -> FaultCounter:
@@ -108,10 +107,6 @@ class Reader:
         other = copy.copy(self)
         other._truncation = truncation  # noqa: SLF001 - an object of this class
         return other
-
-    def cut(self, kind: Kind, record: Any) -> tuple[Any, Sequence[Cut]]:
-        """A *record* with its times cut, if this reader cuts times, and the cuts."""
-        return (record, ()) if self._truncation is None else self._truncation.cut(kind.table, record)
 
     def accepts(self, raw: RawRun) -> bool:
         """Whether *raw* is well-formed as it was read, as far as the gate alone can tell."""
@@ -127,15 +122,19 @@ class Reader:
 
     def _upgrade(self, raw: RawRun) -> tuple[Any, Sequence[Cut], Fault | None]:
         """The record of *raw* in the current version, with its times cut; or the fault of the upgrade."""
-        kind = self._kinds[raw.kind]
-        record, fault = self._versions.upgrade(kind.name, raw.record, raw.version or self.version)
-        return (record, (), fault) if fault is not None else (*self.cut(kind, record), None)
+        record, fault = raw.record, None
+        version = raw.version or self.version
+        if version != self._versions.current:
+            record, fault = self._versions.upgrade(raw.kind, record, version)
+        if fault is not None or self._truncation is None:
+            return record, (), fault
+        return *self._truncation.cut(self._kinds[raw.kind].table, record), None
 
     def _prepare(self, raw: RawRun, record: Any, cuts: Sequence[Cut]) -> Prepared | None:
         is_current = (raw.version or self.version) == self._versions.current
         decoded = raw.is_plain and is_current  # upgrades may return anything
         raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=decoded)
-        loader = self._find_loader(raw.kind) if raw.accepted else None
+        loader = find_loader(self._kinds[raw.kind].table.schema) if raw.accepted else None
         if loader is not None and loader.prepares:
             try:
                 record = loader.prepare(copy.deepcopy(record))
@@ -150,13 +149,6 @@ class Reader:
         if self._renamer is not None:
             record, renamed = self._renamer.rename(self._kinds[raw.kind].table, record)
         return None if record is None else Prepared(record, cuts, renamed, loader)
-
-    def _find_loader(self, kind: str) -> RecordLoader | None:
-        """Loads accepted records of *kind*; None: only marshmallow does."""
-        if kind not in self._loaders:
-            schema = self._kinds[kind].table.schema
-            self._loaders[kind] = RecordLoader(schema) if can_load(schema) else None
-        return self._loaders[kind]
 
     def read(self, raw: RawRun) -> Run:
         """The run of *raw*, with the problems of its form."""
