@@ -170,7 +170,8 @@ class Import:
     @property
     def entries(self) -> EntryCounts:
         """What was done to the ledger entries of updated runs."""
-        return self._full_path.entries if self._is_full_path_open else EntryCounts()
+        fast = self._fast_path.entries
+        return fast + self._full_path.entries if self._is_full_path_open else fast
 
     @property
     def written(self) -> set[Kind]:

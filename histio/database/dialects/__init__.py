@@ -4,10 +4,12 @@ from histio.database.dialects.bulk import (
     Driver,
     binds,
     counts_up,
+    delete_rows,
     driver_of,
     further_columns,
     insert_rows,
     next_key,
+    update_rows,
 )
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.foreign_keys import StoredForeignKey, foreign_keys_to
@@ -135,6 +137,7 @@ __all__ = [
     "database_digest",
     "decimal_digits",
     "deferring",
+    "delete_rows",
     "driver_of",
     "ensure_transaction",
     "find_kept",
@@ -182,6 +185,7 @@ __all__ = [
     "takes_several_writers",
     "unlimited_recursion",
     "unreadable",
+    "update_rows",
     "with_driver",
     "writing_options",
 ]

@@ -22,6 +22,7 @@ from histio.database.dialects import (
     compares_exactly,
     decimal_digits,
     is_one_of,
+    latest,
     raw,
 )
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
@@ -141,8 +142,12 @@ class RowFormatter:
         row = as_one_row(self._dialect, self._all_in_one, order) if is_one else None
         return None if row is None else self._sources.select(row)
 
-    def format(self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int) -> Formatted:
+    def format(
+        self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int, *, now: bool = False
+    ) -> Formatted:
         """The JSON of *rows* with their ledgers. The columns of `select` come first in each row.
+
+        *now*: whether to read the entries that are committed now, even in an older snapshot.
 
         Raises:
             DeclinedError: A row needs the full path.
@@ -158,7 +163,7 @@ class RowFormatter:
             filled = [member.fill(values) for member, values in pairs]
             altered = [row for member, values in pairs if member.altered for row in member.altered(values)]
             for below, owners in zip(self._ledgers, arrived[self._width :], strict=False):
-                entries = below.format(connection, owners, limit)
+                entries = below.format(connection, owners, limit, now=now)
                 filled.append(entries.texts)
                 altered += entries.altered
             return Formatted(self._fill(filled), altered)
@@ -220,11 +225,11 @@ class _LedgerFormatter:
         self._formatter = RowFormatter(dialect, ledger.table)
         self._reader = _find_reader(dialect, self._formatter, ledger)
 
-    def format(self, connection: Connection, owners: Sequence[Any], limit: int) -> Formatted:
+    def format(self, connection: Connection, owners: Sequence[Any], limit: int, *, now: bool) -> Formatted:
         """For each of *owners*, the JSON of its entries, with commas between them."""
         limit = limit if len(owners) > 1 else _ALL
-        rows = self._reader.read(connection, list(owners), limit)
-        formatted = self._formatter.format(connection, rows, limit)
+        rows = self._reader.read(connection, list(owners), limit, now=now)
+        formatted = self._formatter.format(connection, rows, limit, now=now)
         texts, start = dict.fromkeys(owners, ""), 0
         for owner, count in Counter(
             row[-1] for row in rows
@@ -285,13 +290,14 @@ class _EntryReader:
     def __init__(self, entries: sa.Select[Any]) -> None:
         self.statement = entries.limit(sa.bindparam("at_most", type_=sa.Integer))
 
-    def read(self, connection: Connection, owners: list[Any], limit: int) -> Sequence[Any]:
+    def read(self, connection: Connection, owners: list[Any], limit: int, *, now: bool) -> Sequence[Any]:
         """The rows of entries, each with its owner at the end.
 
         Raises:
             TooManyError: There are more than *limit* entries.
         """
-        with connection.execute(self.statement, {"owners": owners, "at_most": limit + 1}) as result:
+        statement = latest(connection, self.statement) if now else self.statement
+        with connection.execute(statement, {"owners": owners, "at_most": limit + 1}) as result:
             # The rows of the driver's cursor have its own values: no type of SQLAlchemy converts them.
             rows: Sequence[Any] = result.cursor.fetchall()
         if len(rows) > limit:
@@ -311,17 +317,20 @@ class _GroupReader:
         self.statement = groups
         self._counting = counting
 
-    def read(self, connection: Connection, owners: list[Any], limit: int) -> Sequence[Any]:
+    def read(self, connection: Connection, owners: list[Any], limit: int, *, now: bool) -> Sequence[Any]:
         """The rows of entries, each with its owner at the end.
 
         Raises:
             DeclinedError: The database has cut off a text, or an entry has the separator in it.
             TooManyError: There are more than *limit* entries.
         """
-        if connection.execute(self._counting, {"owners": owners}).scalar_one() > limit:
+        counting, statement = (
+            latest(connection, each) if now else each for each in (self._counting, self.statement)
+        )
+        if connection.execute(counting, {"owners": owners}).scalar_one() > limit:
             raise TooManyError
         rows = []
-        with connection.execute(self.statement, {"owners": owners}) as result:
+        with connection.execute(statement, {"owners": owners}) as result:
             for text, count, owner in result.cursor.fetchall():
                 entries = text.split(BETWEEN_ROWS)
                 if len(entries) != count:

@@ -55,6 +55,11 @@ class Related:
             raise DeclinedError
         return zip(*map(self._found.__getitem__, keys), strict=True) if self._plan.columns else ()
 
+    def resolves(self, records: Records) -> bool:
+        """Whether the slugs of *records* fill columns, and have neither problems nor warnings."""
+        keys = self._keys(records)
+        return keys is None or (self._look_up(keys) and self.faults.keys().isdisjoint(keys))
+
     def find_faults(self, records: Records) -> Iterator[tuple[int, list[MemberFault]]]:
         """The faults of *records*, with the index of each."""
         keys = self._keys(records) or ()

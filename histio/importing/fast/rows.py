@@ -35,16 +35,19 @@ class RowWriter:
         builder: Resolves references, and has the defaults.
 
     Attributes:
-        related: What slugs fill rows with.
+        plan: How the columns are filled.
+        related: What the slugs of records fill rows with.
+        references: The same, with the entries of their ledgers.
+        ledgers: Writes the entries of each ledger.
     """
 
     def __init__(self, plan: TablePlan, builder: RowBuilder) -> None:
-        self._plan = plan
+        self.plan = plan
         self._defaults = builder.defaults[plan.table]
-        self._related = Related(plan.table, plan.references, builder)
-        self._ledgers = [_LedgerWriter(below, builder) for below in plan.ledgers]
-        self.related: RelatedTree = RelatedTree(
-            self._related, ((each.plan.ledger, each.plan.name, each.rows.related) for each in self._ledgers)
+        self.related = Related(plan.table, plan.references, builder)
+        self.ledgers = [LedgerWriter(below, builder) for below in plan.ledgers]
+        self.references: RelatedTree = RelatedTree(
+            self.related, ((each.plan.ledger, each.plan.name, each.rows.references) for each in self.ledgers)
         )
 
     def write(self, connection: Connection, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
@@ -57,7 +60,7 @@ class RowWriter:
         """
         if not records:
             return
-        plan, keys = self._plan, list[tuple[Any, ...]]()
+        plan, keys = self.plan, list[tuple[Any, ...]]()
         if plan.counted is not None:
             first = next_key(connection, plan.counted)
             keys = [(key,) for key in range(first, first + len(records))]
@@ -66,18 +69,18 @@ class RowWriter:
         insert_rows(connection, plan.table.rows, plan.columns, list(zip(*columns, strict=True)))
         if plan.keys is not None:
             keys = find_keys(connection, plan.keys, records)
-        for below in self._ledgers:
+        for below in self.ledgers:
             below.write(connection, records, keys)
 
     def _columns(self, records: Records) -> list[Iterable[Any]]:
-        return [*self._members(records), *self._related.columns(records)]
+        return [*self._members(records), *self.related.columns(records)]
 
     def _members(self, records: Records) -> list[Iterable[Any]]:
-        return [member.fill(records, self._defaults) for member in self._plan.members]
+        return [member.fill(records, self._defaults) for member in self.plan.members]
 
     def describe(self) -> Iterator[str]:
         """The columns that are written of the table, and of each of its ledgers."""
-        return self._plan.describe()
+        return self.plan.describe()
 
     def admits(self, records: Records) -> bool:
         """Whether `write` accepts *records*, as far as that is known before they are written."""
@@ -93,11 +96,16 @@ class RowWriter:
             convert(self, records)
         except DeclinedError:
             return False
-        return all(each.rows._can(convert, each.entries(records)) for each in self._ledgers)  # noqa: SLF001
+        return all(each.rows._can(convert, each.entries(records)) for each in self.ledgers)  # noqa: SLF001
 
 
-class _LedgerWriter:
-    """Writes the entries of one ledger."""
+class LedgerWriter:
+    """Writes the entries of one ledger.
+
+    Attributes:
+        plan: How they are filled.
+        rows: Writes their rows.
+    """
 
     def __init__(self, plan: LedgerPlan, builder: RowBuilder) -> None:
         self.plan = plan

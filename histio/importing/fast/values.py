@@ -44,7 +44,7 @@ class ValueWriter:
 
     Attributes:
         reason: Why the driver's own values are not written.
-        related: What slugs fill rows with.
+        references: What slugs fill rows with.
 
     Raises:
         FullPathError: Only marshmallow and SQLAlchemy can write the rows.
@@ -55,7 +55,7 @@ class ValueWriter:
         self._insert = insert
         self._maker = _RowMaker(table, builder, ())
         self.reason = reason
-        self.related = self._maker.related
+        self.references = self._maker.references
 
     def write(self, connection: Connection, records: Records) -> None:
         """Write *records* with their ledgers.
@@ -155,8 +155,8 @@ class _RowMaker:
             (ledger, table.names[ledger.member], _RowMaker(ledger.table, builder, ledger.local))
             for ledger in table.ledgers
         ]
-        self.related: RelatedTree = RelatedTree(
-            self._related, ((ledger, name, maker.related) for ledger, name, maker in self._ledgers)
+        self.references: RelatedTree = RelatedTree(
+            self._related, ((ledger, name, maker.references) for ledger, name, maker in self._ledgers)
         )
 
     def keeps(self, records: Records) -> bool:
