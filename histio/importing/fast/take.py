@@ -15,6 +15,7 @@ from histio.importing.destination import Destination
 from histio.importing.fast.existing import ExistingRuns
 from histio.importing.fast.plan import Records
 from histio.importing.fast.repeated import UuidReader, find_repeated, possible_uuids
+from histio.importing.fast.values import RetryError
 from histio.importing.fast.window import Window, without
 from histio.importing.fast.writers import Writer, Writers
 from histio.importing.model_behavior import Creation
@@ -231,12 +232,15 @@ class FastPath:
         while left:
             some = left[:size]
             records = [self._window.record(raw) for raw in some]
-            fault = try_to_write(
-                self._connection,
-                self._writers.core_tables[kind],
-                functools.partial(self._insert, kind, writer, records),
-                deferred=self._deferred,
-            )
+            try:
+                fault = try_to_write(
+                    self._connection,
+                    self._writers.core_tables[kind],
+                    functools.partial(self._insert, kind, writer, records),
+                    deferred=self._deferred,
+                )
+            except RetryError:
+                continue
             if fault is None:
                 self._note_written(kind, some)
                 size *= 2
