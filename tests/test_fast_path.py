@@ -444,6 +444,23 @@ def test_entries_that_mariadb_cuts_off_or_mixes_up_are_exported_all_the_same(eng
         assert list(history.iter_runs("production_run", session=connection)) == runs
 
 
+def test_ledgers_of_any_length_and_with_any_text_are_exported_in_order(engine, dialect, caplog):
+    caplog.set_level("DEBUG", "histio")
+    history = History(engine)
+    lengths = [0, 1, 99, 100, 101, 2, 250]
+    units = ["cups", "a\x01b", "a\x1f\x1eb", "\x1f\x1e\x01", "\x1e\x1f", "é 🍪"]
+    runs = [
+        production_run(
+            n,
+            consumptions=[consumption(1000 * n + m, unit=units[m % len(units)]) for m in range(length)],
+        )
+        for n, length in enumerate(lengths, start=1)
+    ]
+    assert history.import_document(document(*runs)).imported == len(runs)
+    assert history.export_document(kinds="production_run")["production_runs"] == runs
+    assert "full path" not in caplog.text
+
+
 @pytest.mark.parametrize("dialect", ["postgresql"])
 def test_a_table_that_takes_no_copy_takes_rows_one_by_one(engine, dialect):
     with engine.begin() as connection:

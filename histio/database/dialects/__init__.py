@@ -32,12 +32,13 @@ from histio.database.dialects.moments import (
 )
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
-    BETWEEN,
-    BETWEEN_ROWS,
+    END,
+    RAW,
     Form,
+    as_group,
     as_it_is,
     as_one,
-    as_one_row,
+    between,
     compares_exactly,
     has_plain_type,
     is_one_of,
@@ -81,6 +82,7 @@ from histio.database.dialects.transactions import (
     neutral,
     neutral_savepoint,
     quiet_pipelines,
+    reading_blocks,
     reading_options,
     refresh_statistics,
     savepoint,
@@ -95,10 +97,10 @@ from histio.database.dialects.written import Kept, check_count, find_kept
 from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
-    "BETWEEN",
-    "BETWEEN_ROWS",
+    "END",
     "EVERY_ROW",
     "LAST_DIGIT",
+    "RAW",
     "CharacterSets",
     "Driver",
     "Form",
@@ -117,10 +119,11 @@ __all__ = [
     "Visit",
     "advance_sequence",
     "altered",
+    "as_group",
     "as_it_is",
     "as_one",
-    "as_one_row",
     "as_sorted",
+    "between",
     "binds",
     "bound_times",
     "can_defer",
@@ -170,6 +173,7 @@ __all__ = [
     "other_spelling",
     "quiet_pipelines",
     "raw",
+    "reading_blocks",
     "reading_options",
     "refresh_statistics",
     "row_fault",

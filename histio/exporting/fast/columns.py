@@ -143,7 +143,7 @@ def _text_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
 
 
 _TRUTHS: dict[Form, dict[Any, str]] = {
-    "boolean": {False: "false", True: "true", "0": "false", "1": "true"},
+    "boolean": {False: "false", True: "true", "0": "false", "1": "true", "f": "false", "t": "true"},
     "truth": {False: "false", True: "true"},  # the application reads the text "0" as true
 }
 
