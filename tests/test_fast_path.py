@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import io
 import json
 import re
@@ -22,6 +21,7 @@ from histio.models import Base, ProductionConsumption, ProductionRun
 from histio.testing import documents, near_documents
 from histio.tuning import tuned
 from tests.support.bakery import consumption, document, number, production_run, stock
+from tests.support.both_paths import MOMENT, imported
 from tests.support.columns import host
 from tests.support.effort import examples
 from tests.support.streams import stream_of
@@ -33,43 +33,10 @@ SLUGS = {
     "product_slug": ["bag-100"],
     "ingredient_slug": ["bag", "flour"],
 }
-MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=dt.UTC)
 QUIETLY = settings(
     max_examples=examples(30),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-
-
-def _is_key(column):
-    return column.name == "id" or column.name.endswith("_run_id")
-
-
-def stored(connection):
-    """All rows of runs and entries, without their keys, which the order of writing gives."""
-    tables = [
-        table for table in Base.metadata.sorted_tables if "runs" in table.name or "consumptions" in table.name
-    ]
-    found = {}
-    for table in tables:
-        columns = [sa.type_coerce(column, sa.types.NullType()) for column in table.c if not _is_key(column)]
-        found[table.name] = sorted(map(repr, connection.execute(sa.select(*columns))))
-    return found
-
-
-def imported(engine, action):
-    """What *action* reports and stores, with one time of import; it is rolled back."""
-    with engine.connect() as connection, connection.begin() as transaction:
-        report = action(connection)
-        rows = stored(connection), History(connection).export_document(exported_at=MOMENT)
-        transaction.rollback()
-    return report.to_dict(), without_import_time(repr(rows))
-
-
-def without_import_time(text):
-    """*text* without timestamps of today: absent times become the time of the import."""
-    now = dt.datetime.now(dt.UTC)
-    days = "|".join(f"{day:%Y-%m-%d}" for day in (now, now - dt.timedelta(days=1)))
-    return re.sub(rf"({days})[ T][0-9:.]+", "now", text)
 
 
 # --- the ways are alike ----------------------------------------------------------------------------------
@@ -388,7 +355,7 @@ class Grams(FixedDecimal):
 @pytest.mark.parametrize(
     ("members", "straight", "why"),
     [
-        ({"hook": as_it_is_in}, [True, False], "HostSchema has the hook hook (pre_load)"),
+        ({"hook": as_it_is_in}, [True, True], "HostSchema has the hook hook (pre_load)"),
         ({"hook": as_it_is_out}, [False, True], "HostSchema has the hook hook (post_dump)"),
         (
             {"recipe_slug": histio.Slug("recipe", validate=validate.Length(max=99))},

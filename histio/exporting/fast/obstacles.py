@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Generic, Literal
 
 import marshmallow
@@ -33,11 +33,17 @@ class FullPathError(Exception):
     """Records of a table take the full path; the message says why."""
 
 
-def find_obstacles(table: Table, way: Way) -> Iterator[str]:
-    """Yield what only marshmallow and SQLAlchemy do for records of *table* and its ledgers, in words."""
+def find_obstacles(table: Table, way: Way, *, hooks: Collection[str] | None = None) -> Iterator[str]:
+    """Yield what only marshmallow and SQLAlchemy do for records of *table* and its ledgers, in words.
+
+    Args:
+        table: The table.
+        way: The direction.
+        hooks: The tags of hooks that are obstacles; None: all.
+    """
     schema = table.schema
     name = type(schema).__name__
-    yield from (f"{name} {what}" for what in class_obstacles(schema, way))
+    yield from (f"{name} {what}" for what in class_obstacles(schema, way, hooks=hooks))
     fields = schema.dump_fields if way == "dump" else schema.load_fields
     for own, field in fields.items():
         found = _member_obstacles(table, field.attribute or own, field, way)
@@ -48,7 +54,7 @@ def find_obstacles(table: Table, way: Way) -> Iterator[str]:
     if table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1:
         yield f"{table.mapper.class_.__name__} is part of an inheritance"
     for ledger in table.ledgers:
-        yield from find_obstacles(ledger.table, way)
+        yield from find_obstacles(ledger.table, way, hooks=hooks)
 
 
 def loading_listeners(table: Table) -> Listeners:
@@ -57,15 +63,31 @@ def loading_listeners(table: Table) -> Listeners:
     return Listeners(place for mapper in mappers for place in loading(mapper))
 
 
-def class_obstacles(schema: marshmallow.Schema, way: Way) -> Iterator[str]:
-    """Yield what the class of a *schema* does by itself, in words."""
+def class_obstacles(
+    schema: marshmallow.Schema, way: Way, *, hooks: Collection[str] | None = None
+) -> Iterator[str]:
+    """Yield what the class of a *schema* does by itself, in words; *hooks*: the tags of those that count."""
+    yield from (f"has its own {method}" for method in own_methods(schema, way))
+    for tag, (method, *_), _ in own_hooks(schema, _HOOKS[way] if hooks is None else hooks):
+        yield f"has the hook {method} ({tag})"
+
+
+def own_methods(schema: marshmallow.Schema, way: Way) -> Iterator[str]:
+    """Yield the methods of marshmallow that the host's classes of *schema* override."""
     for cls in type(schema).__mro__:
         if not cls.__module__.startswith(("histio.", "marshmallow")):
-            yield from (f"has its own {method}" for method in _METHODS[way] if method in vars(cls))
-    for hook in _HOOKS[way]:
-        for method, *_ in schema._hooks.get(hook, ()):  # noqa: SLF001 - marshmallow has no public name for it
+            yield from (method for method in _METHODS[way] if method in vars(cls))
+
+
+def own_hooks(
+    schema: marshmallow.Schema, tags: Collection[str]
+) -> Iterator[tuple[str, tuple[Any, ...], Mapping[str, Any]]]:
+    """Yield the hooks of the host with one of *tags*: the tag, what marshmallow keeps, and the options."""
+    for tag in tags:
+        for hook in schema._hooks.get(tag, ()):  # noqa: SLF001 - marshmallow has no public name for it
+            method, *_, options = hook
             if getattr(type(schema), method) is not getattr(RecordSchema, method, None):
-                yield f"has the hook {method} ({hook})"
+                yield tag, hook, options
 
 
 def is_plain(field: Field[Any]) -> bool:

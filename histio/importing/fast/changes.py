@@ -85,7 +85,7 @@ class EntryChange:
 
     def is_kept(self) -> bool:
         """Whether the columns keep the new entries, as far as that is known before they are written."""
-        return all(map(self.updater.writer.rows.admits, self.added))
+        return self.updater.writer.rows.admits(self.added)
 
 
 Change: TypeAlias = RowChange | EntryChange
@@ -193,11 +193,7 @@ class RowUpdater:
 
     def admits(self, records: Sequence[Record]) -> bool:
         """Whether the references of *records* and of their entries have neither problems nor warnings."""
-        try:
-            self._writer.related.columns(records)
-        except DeclinedError:
-            return False
-        return all(below.admits(records) for below in self.ledgers)
+        return self._writer.related.resolves(records) and all(below.admits(records) for below in self.ledgers)
 
     def find_names(self, change: RowChange) -> tuple[str, ...]:
         """The members whose columns are set: those that differ, and those that the database would renew."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from histio.exporting.fast.obstacles import FullPathError
 from histio.importing.destination import Destination
 from histio.importing.fast.by_value import Records, is_called, load_values
 from histio.importing.fast.plan import check_columns, check_table, plan_references
-from histio.importing.fast.rows import Related, RowWriter, find_row_writer, find_rules
+from histio.importing.fast.related import Related, RelatedTree
+from histio.importing.fast.rows import RowWriter, find_row_writer, find_rules
 from histio.importing.model_behavior import Creation, Need
 from histio.importing.objects import InsertObjects, Shortcut, choose_insert
 from histio.importing.row import Insert, Row
@@ -49,6 +50,7 @@ class ValueWriter:
 
     Attributes:
         reason: Why the driver's own values are not written.
+        references: What slugs fill rows with.
 
     Raises:
         FullPathError: Only marshmallow and SQLAlchemy can write the rows.
@@ -67,6 +69,7 @@ class ValueWriter:
         self._maker = _RowMaker(table, builder, ())
         self._by_driver = by_driver
         self.reason = reason
+        self.references = self._maker.references
 
     def write(self, connection: Connection, records: Records) -> None:
         """Write *records* with their ledgers.
@@ -91,20 +94,29 @@ class ValueWriter:
         try:
             by_driver.write(connection, records)
         except DeclinedError:
-            self._by_driver = None
+            known = self.references.has_faults
+            if self.references.find_faults(records) and not known:
+                raise  # the caller has to note them
+            by_driver.references.find_faults(records)
+            if not by_driver.admits(records):
+                self._by_driver = None
             raise RetryError from None
 
     def describe(self) -> Iterator[str]:
         """Why the driver's own values are not written."""
         yield f"values go through SQLAlchemy: {self.reason}"
 
-    def admits(self, record: Mapping[str, Any]) -> bool:
-        """Whether `write` accepts *record*, as far as that is known before it is written."""
+    def admits(self, records: Records) -> bool:
+        """Whether `write` accepts *records*, as far as that is known before they are written."""
         try:
-            self._maker.make([record])
+            self._maker.make(records)
         except DeclinedError:
             return False
         return True
+
+    def keeps(self, records: Records) -> bool:
+        """Whether the columns of members, but not those of references, keep the values of *records*."""
+        return self._maker.keeps(records)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,6 +196,21 @@ class _RowMaker:
             (ledger, table.names[ledger.member], _RowMaker(ledger.table, builder, ledger.local))
             for ledger in table.ledgers
         ]
+        self.references: RelatedTree = RelatedTree(
+            self._related, ((ledger, name, maker.references) for ledger, name, maker in self._ledgers)
+        )
+
+    def keeps(self, records: Records) -> bool:
+        """Whether the columns of members keep the values of *records*, and those of ledgers."""
+        try:
+            for member in self._members:
+                member.values(records, _ABSENT)
+        except DeclinedError:
+            return False
+        return all(
+            maker.keeps([entry for record in records for entry in ledger.to_list(record.get(name))])
+            for ledger, name, maker in self._ledgers
+        )
 
     def make(self, records: Records, tables: frozenset[Table] | None = None) -> list[Row]:
         """The rows of *records*.
