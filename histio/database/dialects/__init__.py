@@ -22,6 +22,7 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.loaded import Convert, Loaded, loaded
 from histio.database.dialects.moments import (
     Host,
     Moment,
@@ -105,11 +106,13 @@ __all__ = [
     "RAW",
     "BulkInsert",
     "CharacterSets",
+    "Convert",
     "Driver",
     "Form",
     "Host",
     "Kept",
     "Limit",
+    "Loaded",
     "Moment",
     "MomentLostError",
     "Ranges",
@@ -167,6 +170,7 @@ __all__ = [
     "kept_seconds",
     "latest",
     "limits",
+    "loaded",
     "locks_rows",
     "locks_to_read_latest",
     "missing_file",
