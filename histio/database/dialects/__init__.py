@@ -60,7 +60,10 @@ from histio.database.dialects.time_bounds import (
     TimeBounds,
     as_sorted,
     bound_times,
+    comparable,
     has_row,
+    time_ranges,
+    with_null,
 )
 from histio.database.dialects.transactions import (
     advance_sequence,
@@ -126,6 +129,7 @@ __all__ = [
     "check_engines",
     "check_kind",
     "commit",
+    "comparable",
     "compares_exactly",
     "connecting",
     "counts_up",
@@ -178,8 +182,10 @@ __all__ = [
     "stored_keys",
     "stored_text",
     "strict",
+    "time_ranges",
     "unlimited_recursion",
     "unreadable",
     "with_driver",
+    "with_null",
     "writing_options",
 ]
