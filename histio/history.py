@@ -24,6 +24,7 @@ from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits,
 from histio.importing.execute import check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.options import ImportOptions
+from histio.importing.parts.execute import import_parts
 from histio.importing.renames import Renames
 from histio.importing.run import OnCatalog, OnDuplicate
 from histio.importing.undo.execute import undo
@@ -600,6 +601,112 @@ class History:
             follows=Predecessor(follows, follows_header),
             sealed=sealed,
             limits=Limits(max_bytes, max_line_bytes, max_depth),
+            progress=progress,
+        )
+
+    def import_parts(
+        self,
+        folder: str | os.PathLike[str],
+        /,
+        *,
+        kinds: str | Sequence[str] | None = None,
+        on_duplicate: OnDuplicate = "skip",
+        catalog: OnCatalog = "ignore",
+        rename: Renames | None = None,
+        truncate_times: bool = False,
+        rejects: FilePath | None = None,
+        allow_truncated: bool = False,
+        commit_every: int | None = None,
+        follows: str | None = None,
+        follows_header: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        max_depth: int = MAX_DEPTH,
+        jobs: int | None = None,
+        executor: Executor | None = None,
+        progress: Report | None = None,
+    ) -> ImportReport:
+        """Import the parts of an export, by several processes, on one machine or on many.
+
+        Each part is a transaction of its own, which is committed after the part has been verified. Whatever
+        happens, what was committed stays: repeat the call to import the rest. The catalog is imported first.
+        Kinds whose runs refer to those of other kinds come after these. Where runs of one kind refer to each
+        other, or kinds do so in a circle, their parts are imported one after the other; runs that refer to
+        one of a later part, or take a unique value that an update of another part gives up, are imported
+        together at the end, in one transaction.
+
+        A part is imported again if other transactions are in its way, a deadlock for example. If a worker is
+        lost with its part, another one imports the part, whose runs may count as skipped then.
+
+        With ``import_file``, the whole folder is one transaction, with a receipt if you want one.
+
+        Args:
+            folder: The path or URL of a folder with an export in parts, or of its ``manifest.json``. All
+                workers read it there.
+            kinds: Names of the kinds to import; None: all. Parts with runs of other kinds are not read.
+            on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
+                it; then a worker that is lost ends the import. ``update``: overwrite it with the run of the
+                part. ``verify``: leave it alone if it has the same content, otherwise reject it with a
+                ``conflict``.
+            catalog: What to do with the catalog rows. ``ignore``: check only their form. ``create``: write
+                those that are missing; existing ones stay as they are. ``update``: make existing ones what
+                the part says, too.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
+                ``precision`` warning for each. False: such a time rejects its run.
+            rejects: Where to write the rejected runs of all parts with their problems, as `import_file` does.
+            allow_truncated: Whether to import the readable runs of a part that is truncated or corrupt, and
+                the other parts if some are missing.
+            commit_every: Verify each part first, then commit after every so many of its runs. None: one
+                transaction for each part.
+            follows: The predecessor that the header of the parts must name. None: any, or none.
+            follows_header: The ``header_sha256`` of the predecessor that this header must name. None: any or
+                none.
+            max_bytes: The maximum size of each uncompressed part.
+            max_line_bytes: The maximum size of a run in bytes. A longer line is rejected.
+            max_depth: The maximum depth of nested objects and lists in a run. A deeper line is rejected.
+            jobs: How many parts are imported at the same time. None: as many as there are processors, or as
+                many as *executor* starts. In SQLite always one, as it has one writer.
+            executor: Where to import parts: any `concurrent.futures.Executor`. None: in processes of this
+                machine.
+            progress: Called with a `Progress`, now and then, when parts are done. An exception that it raises
+                ends the import after the parts that have begun.
+
+        Returns:
+            The sum of the reports of all parts. The problems have the names of their parts.
+
+        Raises:
+            BindingError: Other processes cannot open this history as it is bound; the error says what to do.
+            DocumentError: The folder has no manifest, parts are missing or of another export, or a part is
+                truncated or corrupt. Nothing of that part was written.
+            NotADirectoryError: It is a file.
+            ValueError: A limit, *jobs* or *commit_every* is not a positive integer; there is no kind with one
+                of the names in *kinds*; or *catalog* is not ``ignore`` although this history has no catalog
+                kinds.
+            OSError: A part cannot be read, or the rejects cannot be written.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
+                disk.
+            concurrent.futures.BrokenExecutor: Workers were lost again and again.
+        """
+        options = ImportOptions(
+            kinds=kinds,
+            on_duplicate=on_duplicate,
+            catalog=catalog,
+            rename=rename,
+            truncate_times=truncate_times,
+        )
+        return import_parts(
+            self.bound,
+            pickle_history(self.bound),
+            folder,
+            options,
+            rejects=rejects,
+            allow_truncated=allow_truncated,
+            commit_every=commit_every,
+            follows=Predecessor(follows, follows_header),
+            limits=Limits(max_bytes, max_line_bytes, max_depth),
+            jobs=jobs,
+            executor=executor,
             progress=progress,
         )
 

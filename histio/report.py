@@ -192,6 +192,11 @@ class EntryCounts:
     changed: int = 0
     removed: int = 0
 
+    def __add__(self, other: EntryCounts) -> EntryCounts:
+        return EntryCounts(
+            self.added + other.added, self.changed + other.changed, self.removed + other.removed
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Renaming:

@@ -20,6 +20,8 @@ from histio.cli.printing import (
     print_table,
     show_file,
 )
+from histio.files.manifest import MANIFEST
+from histio.files.urls import join
 
 _EXAMPLES = 5
 
@@ -99,8 +101,7 @@ def print_problem_lines(
         if as_json:
             print_json(asdict(problem), indent=None)
         else:
-            line = "" if problem.line is None else f":{problem.line}"
-            place = f"{problem.kind} {problem.uuid}" if file is None else f"{show_file(file)}{line}"
+            place = f"{problem.kind} {problem.uuid}" if file is None else _show_place(file, problem)
             pointer = f"{problem.pointer}: " if problem.pointer else ""
             hint = f" ({problem.hint})" if problem.hint else ""
             text = f"{place}: {pointer}{problem.message}{hint} [{problem.severity}: {problem.code}]"
@@ -182,7 +183,15 @@ def _print_revision(revision: histio.Revision) -> None:
     )
 
 
-def print_export(report: histio.ExportReport, file: str, *, hint: str = "", as_json: bool) -> None:
+def _show_place(file: str, problem: histio.Problem) -> str:
+    """The path of *file*, or of a part if it is a folder with an export in parts; and the line."""
+    path = file if problem.file is None else join(file.removesuffix(MANIFEST) or ".", problem.file)
+    return show_file(path) + ("" if problem.line is None else f":{problem.line}")
+
+
+def print_export(
+    report: histio.ExportReport, file: str, *, hint: str = "", digest_of: str = "runs", as_json: bool
+) -> None:
     """Print counts, problems, a *hint*, size, digest; on standard error if standard output has the runs."""
     err = file == "-"
     if as_json:
@@ -202,7 +211,7 @@ def print_export(report: histio.ExportReport, file: str, *, hint: str = "", as_j
         print_line(f"\n{hint}", err=err)
     target = "standard output" if err else show_file(file)
     print_line(f"\nWrote {target}: {format_size(report.bytes)}", err=err)
-    print_line(f"Digest of the runs (sha256): {report.sha256}", err=err)
+    print_line(f"Digest of the {digest_of} (sha256): {report.sha256}", err=err)
     if report.catalog_sha256 is not None:
         print_line(f"Digest of the catalog (sha256): {report.catalog_sha256}", err=err)
     if report.header_sha256 is not None and not report.exported:  # all exports without runs have one sha256

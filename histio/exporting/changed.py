@@ -95,7 +95,7 @@ def _written_since(
     """Where to look for rows of *entity* that were written since *moment*, and the condition for them."""
     own = getattr(entity, table.attribute(member).key)
     since = stored_bound(connection, table, member, moment, cut=True)
-    odd = unreadable(connection, own)
+    odd = unreadable(connection.dialect, own)
     fits = comparable(connection, own) >= since
     ranges: Ranges = [fits] if odd is None else time_ranges(connection, own, since)
     fits = fits if odd is None else sa.or_(fits, odd)

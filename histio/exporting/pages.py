@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import keeps_instants, locks_to_read_latest, neutral_savepoint, raw, savepoint
+from histio.database.dialects import keeps_instants, latest, neutral_savepoint, raw, savepoint
 from histio.exporting.dump import Page, dump_page, select_runs
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import RowFormatter, TooManyError
@@ -136,12 +136,12 @@ def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: Expor
                 yield from full_pages(runs, tally, *runs.between(page.before, None))
                 return
             is_spelled = True
-        within = runs.between(page.before, page.last)
         if page.formatted is None or (page.formatted.altered and tally.exact):
             _log.debug("a page of %s takes the full path", runs.kind.name)
-            yield from full_pages(runs, tally, *within)
+            yield from full_pages(runs, tally, *runs.between(page.before, page.last))
             continue
         if page.formatted.altered:
+            within = runs.between(page.before, page.last)
             _warn_of_altered(runs, within, len(page.formatted.altered), tally)
         yield Page([], [], page.last, texts=page.formatted.texts)
 
@@ -201,11 +201,13 @@ def export_known(
 
 
 def known_texts(
-    connection: Connection, kind: Kind, identities: Sequence[Any]
+    connection: Connection, kind: Kind, identities: Sequence[Any], *, now: bool = False
 ) -> tuple[dict[str, str], set[str]]:
     """The JSON of runs with these *identities*, by UUID; runs that the fast path declines are absent.
 
     The second value has the UUIDs of runs with values that are read differently from how they are stored.
+
+    *now*: whether to read what is committed now, even where the transaction reads an older moment.
     """
     identity = kind.table.attribute(kind.identity.members[0])
     formatter, arriving = _find_formatter(connection, kind), raw(connection.dialect, identity.type, identity)
@@ -216,10 +218,11 @@ def known_texts(
     statement = formatter.select().add_columns(arriving[0].label("identity"))
     for start in range(0, len(identities), tuning().page):
         some = statement.where(identity.in_(identities[start : start + tuning().page]))
+        some = latest(connection, some) if now else some
         with savepoint(connection), contextlib.suppress(DeclinedError, TooManyError):
             with connection.execute(some) as result:
                 rows = result.cursor.fetchall()
-            formatted = formatter.format(connection, rows, MOST_ENTRIES)
+            formatted = formatter.format(connection, rows, MOST_ENTRIES, now=now)
             uuids = [str(UUID(row[-1])) for row in rows]
             found.update(zip(uuids, formatted.texts, strict=True))
             altered.update(uuids[place] for place in formatted.altered)
@@ -245,9 +248,8 @@ def read_known(
         within: Only rows with these values.
         now: Whether to read what is committed now, even where the transaction reads an older moment.
     """
-    must_lock = now and locks_to_read_latest(connection)
-    takes_fast_path = kind.identity.is_uuid and not (within or must_lock)
-    found, _ = known_texts(connection, kind, identities) if takes_fast_path else ({}, set())
+    takes_fast_path = kind.identity.is_uuid and not within
+    found, _ = known_texts(connection, kind, identities, now=now) if takes_fast_path else ({}, set())
     rest = [identity for identity in identities if kind.format_identity(identity) not in found]
     if rest:
         page = export_known(connection, kind, rest, within=within, now=now)

@@ -31,19 +31,23 @@ class FolderSource:
     Args:
         path: The path or URL of the folder.
         max_bytes: The limit for each uncompressed part.
+        is_listed: Whether to list its files.
 
     Attributes:
+        path: The path or URL; the path is absolute.
         name: The name for messages; a URL without user, password and query.
         files: The names of its files, with their sizes in bytes as far as they are known; None: the folder
             cannot be listed.
         size: The size of all parts in bytes, as stored; None: not known.
     """
 
-    def __init__(self, path: str, *, max_bytes: int = MAX_BYTES) -> None:
-        self._path = path
+    def __init__(self, path: str, *, max_bytes: int = MAX_BYTES, is_listed: bool = True) -> None:
+        self.path = path if is_url(path) else os.path.abspath(path)  # noqa: PTH100 - links stay
         self._max_bytes = max_bytes
         self.name = strip_secrets(path) if is_url(path) else path
-        self.files = list_folder(path) if is_url(path) else _list_local(path)
+        self.files: dict[str, int | None] | None = None
+        if is_listed:
+            self.files = list_folder(path) if is_url(path) else _list_local(path)
         sizes = [size for name, size in (self.files or {"": None}).items() if name != MANIFEST]
         self.size: int | None = None if None in sizes else sum(filter(None, sizes))
         self._read = 0
@@ -75,7 +79,7 @@ class FolderSource:
     def open(self, name: str) -> Source:
         """Open the file called *name*; the one that was open before is closed."""
         self.release()
-        self._reading = Source(join(self._path, name), max_bytes=self._max_bytes)
+        self._reading = Source(join(self.path, name), max_bytes=self._max_bytes)
         return self._reading
 
     def read_manifest(self, gate: Gate) -> tuple[Manifest, str]:
@@ -148,9 +152,11 @@ class Folder:
         gate: The JSON Schema of manifests and lines.
         kinds: The kinds to read; lines of other kinds are only counted and digested.
         limits: The limits for each part and its lines.
+        manifest: The manifest, perhaps with some of the parts only; None: it is read.
 
     Attributes:
         manifest: The manifest.
+        missing: By name, a problem for each part that is not in the folder.
         header: The header of the parts.
         header_sha256: The digest of its line.
         damage: What is known to be missing or wrong; after `items`: all of it.
@@ -167,12 +173,22 @@ class Folder:
 
     is_sealed = True
 
-    def __init__(self, source: FolderSource, gate: Gate, kinds: Iterable[Kind], limits: Limits) -> None:
+    def __init__(
+        self,
+        source: FolderSource,
+        gate: Gate,
+        kinds: Iterable[Kind],
+        limits: Limits,
+        manifest: Manifest | None = None,
+    ) -> None:
         self._source = source
         self._gate = gate
         self._kinds = {kind.name: kind for kind in kinds}
         self._limits = limits
-        self.manifest, text = source.read_manifest(gate)
+        text = "{}"
+        if manifest is None:
+            manifest, text = source.read_manifest(gate)
+        self.manifest = manifest
         self.repeated = warn_of_repeated_names(text, None)
         self.repeated_in_trailer = ProblemList()
         self.kinds = tuple(self.manifest.kinds)
@@ -181,8 +197,8 @@ class Folder:
         self.header_sha256 = self.manifest.parts[0].header_sha256
         digests = [part.catalog_sha256 for part in self.manifest.parts if part.catalog_sha256 is not None]
         self.catalog_sha256 = digests[0] if len(digests) == 1 else None
-        self._missing = self._find_missing()
-        self._known: tuple[Problem, ...] = (*self._missing.values(), *self._find_others())
+        self.missing = self._find_missing()
+        self._known: tuple[Problem, ...] = (*self.missing.values(), *self._find_others())
         self.damage = self._known
         self.header = self._read_header()
 
@@ -203,7 +219,7 @@ class Folder:
         damage, self.repeated_in_trailer = list(self._known), ProblemList()
         self._source.begin()
         for part in self.manifest.parts:
-            if part.name not in self._missing:
+            if part.name not in self.missing:
                 try:
                     yield from self._items_of(part, damage)
                 except FileNotFoundError:
@@ -301,7 +317,7 @@ class Folder:
             stated["catalog"] = list(self.catalog)
         damage: list[Problem] = []
         for part in manifest.parts:
-            if part.name in self._missing:
+            if part.name in self.missing:
                 continue
             stream = self._open(part, damage)
             if stream is not None and _is_part_of(stream.header, stated):

@@ -56,6 +56,11 @@ class ManifestPart:
     last: ManifestPlace | None = None
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of the kinds that it has runs or rows of."""
+        return tuple(kind for kind, count in self.counts.items() if count)
+
+    @property
     def line(self) -> str:
         """The line that the digest of the manifest has for the part."""
         return f"{self.sha256} {self.header_sha256} {self.catalog_sha256 or '-'} {self.name}\n"
@@ -98,6 +103,10 @@ class Manifest:
     def __post_init__(self) -> None:
         digest = hashlib.sha256("".join(part.line for part in self.parts).encode("ascii"))
         object.__setattr__(self, "sha256", digest.hexdigest())
+
+    def only(self, *parts: ManifestPart) -> Manifest:
+        """The manifest with these *parts* only."""
+        return replace(self, parts=parts)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -173,8 +182,8 @@ class Manifest:
             yield Problem("error", "corrupt", "The manifest names no parts.", pointer("parts"))
         for number, part in enumerate(self.parts):
             names[part.name.lower()] += 1  # some file systems ignore case
-            kinds = [kind for kind, count in part.counts.items() if count]
-            why = self._find_fault(part, kinds)
+            kinds = part.kinds
+            why = self._find_fault(part)
             if names[part.name.lower()] > 1:
                 yield _corrupt(f"Two parts have the name {part.name}.", number, "name")
             elif why:
@@ -188,8 +197,9 @@ class Manifest:
         if stated != self.sha256:
             yield _corrupt_digest(stated)
 
-    def _find_fault(self, part: ManifestPart, kinds: Sequence[str]) -> str:
-        """What is wrong with a *part* that has runs or rows of these *kinds*; empty: nothing."""
+    def _find_fault(self, part: ManifestPart) -> str:
+        """What is wrong with a *part*; empty: nothing."""
+        kinds = part.kinds
         unknown = [kind for kind in kinds if kind not in (*self.kinds, *self.catalog)]
         if unknown:
             return f"The manifest does not name the kind {unknown[0]}."

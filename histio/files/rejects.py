@@ -82,6 +82,11 @@ class Rejects(Scratch):
             self._write_carried()
         self._file.write(f'{{{self._member(item)},"problems":{json.dumps(listed)}}}\n'.encode())
 
+    def add_lines(self, data: bytes) -> None:
+        """Write lines of runs, which another file of rejects has after its header."""
+        self._write_carried()
+        self._file.write(data)
+
     def _write_carried(self) -> None:
         """Write the catalog rows that are kept, and forget them."""
         last, rows = 0, "SELECT number, line FROM carried WHERE number > ? ORDER BY number LIMIT ?"

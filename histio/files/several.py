@@ -13,6 +13,7 @@ from histio.files.chain import NO_PREDECESSOR, Predecessor, find_predecessor, na
 from histio.files.decoding import NotJsonError, decode
 from histio.files.folders import Folder, FolderSource, open_source
 from histio.files.limits import Limits
+from histio.files.manifest import Manifest
 from histio.files.raw_runs import RawItem, RawRun
 from histio.files.reading import Reading, check_damage, check_follows, reading
 from histio.files.sources import DamageError, FilePath, Source
@@ -197,6 +198,33 @@ def open_files(
         with _naming(parts[0].name):
             check_follows(parts[0].file, follows)
         yield Files(parts, current=gate.version, allow_truncated=allow_truncated)
+
+
+@contextmanager
+def open_part(
+    folder: str,
+    manifest: Manifest,
+    gate: Gate,
+    kinds: Iterable[Kind],
+    limits: Limits,
+    *,
+    allow_truncated: bool,
+) -> Iterator[Files]:
+    """Open some parts of the export in a *folder*.
+
+    Args:
+        folder: Its path or URL.
+        manifest: The manifest with these parts only.
+        gate: The JSON Schema of lines.
+        kinds: The kinds to read.
+        limits: The limits for each part and its lines.
+        allow_truncated: Whether to read on after a part that is truncated or corrupt.
+    """
+    with FolderSource(folder, max_bytes=limits.max_bytes, is_listed=False) as source:
+        file = Folder(source, gate, kinds, limits, manifest)
+        if not allow_truncated:
+            check_damage(file)
+        yield Files([Part(None, source, file)], current=gate.version, allow_truncated=allow_truncated)
 
 
 @contextmanager

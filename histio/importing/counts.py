@@ -127,10 +127,8 @@ class Tally:
 
     def add_entries(self, counts: EntryCounts) -> None:
         """Count what was done to the ledger entries of updated runs."""
-        so_far = self.entries
-        self.entries = EntryCounts(
-            so_far.added + counts.added, so_far.changed + counts.changed, so_far.removed + counts.removed
-        )
+        if counts != EntryCounts():
+            self.entries += counts
 
     def reject(self, kind: str, number: int, problems: Iterable[Problem], count: int) -> None:
         """Count a *number* of runs that could not be read from another database, with their *problems*.

@@ -7,7 +7,7 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from histio.bound import Bound
@@ -21,7 +21,7 @@ from histio.files import (
     list_files,
     open_rejects,
 )
-from histio.files.raw_runs import RawItem, iter_raw_runs, split_items
+from histio.files.raw_runs import RawItem, RawRun, iter_raw_runs, split_items
 from histio.files.several import Files, open_files
 from histio.importing.catalog import CatalogImport, split_catalog
 from histio.importing.counts import Tally
@@ -56,7 +56,7 @@ def import_document(
     bound: Bound, document: dict[str, Any] | HistoryDocument, options: ImportOptions
 ) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
-    kinds = _choose_kinds(bound, options)
+    kinds = choose_kinds(bound, options)
     check_receipt(bound, options)
     problems = bound.gate.check_envelope(document)
     if problems:
@@ -94,7 +94,7 @@ def import_file(
     """Import the runs of the file at *path*, or of several files; see `History.import_file`."""
     if sealed and allow_truncated:
         raise ValueError("sealed excludes allow_truncated: a truncated file has no seal")
-    kinds = _choose_kinds(bound, options)
+    kinds = choose_kinds(bound, options)
     paths = list_files(path)
     check_commits(bound, options, commit_every)
     if may_roll_back(bound, options) and any(is_same_file(each, rejects) for each in paths):
@@ -115,7 +115,7 @@ def import_file(
             rejects, files.version, _names(kinds), files.catalog, versions=bound.versions
         ) as rejected,
     ):
-        total = None if commit_every is None else _verify(files, meter)
+        total = None if commit_every is None else verify(files, meter)
         meter.begin("import", lambda: files.position, total=total, total_bytes=files.size)
         report = import_runs(
             bound,
@@ -126,14 +126,14 @@ def import_file(
             commit_every=commit_every,
             has_catalog=bool(files.catalog),
         )
-    return _with_damage(report, files.damage) if files.damage else report
+    return add_damage(report, files.damage)
 
 
 def _names(kinds: Iterable[Kind]) -> list[str]:
     return [kind.name for kind in kinds]
 
 
-def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
+def choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     """The kinds of run to import, in order.
 
     Raises:
@@ -143,21 +143,42 @@ def _choose_kinds(bound: Bound, options: ImportOptions) -> Sequence[Kind]:
     return bound.kinds if options.kinds is None else bound.choose(options.kinds)
 
 
-def _verify(files: Files, meter: Meter) -> int:
+def verify(files: Files, meter: Meter) -> int:
     """Read *files* through, to know their damage before the first commit; return how many items they have."""
     meter.begin("verify", lambda: files.position, total_bytes=files.size)
     return sum(1 for _ in with_pauses(meter.count(files.items(again=True))))
 
 
-def _with_damage(report: ImportReport, problems: Iterable[Problem]) -> ImportReport:
+def add_damage(report: ImportReport, problems: Iterable[Problem]) -> ImportReport:
     """*report* with the *problems* of damaged files as the first warnings."""
     damage = tuple(replace(problem, severity="warning") for problem in problems)
+    if not damage:
+        return report
     return replace(
         report,
         truncated=True,
         warnings=(*damage, *report.warnings),
         warning_count=report.warning_count + len(damage),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What an import has to know about other imports of the same file.
+
+    Attributes:
+        is_whole: Whether there are no others.
+        has_catalog: Whether an earlier one has taken the catalog of the file.
+        waiting: Receives the runs that refer to runs which are not stored, or take unique values that others
+            have, for a later one; None: they are imported or rejected.
+    """
+
+    is_whole: bool = False
+    has_catalog: bool = False
+    waiting: list[RawRun] | None = None
+
+
+_WHOLE = Piece(is_whole=True)
 
 
 def import_runs(
@@ -170,6 +191,7 @@ def import_runs(
     commit_every: int | None = None,
     sides: Sides = ("file", "database"),
     has_catalog: bool = False,
+    piece: Piece = _WHOLE,
 ) -> ImportReport:
     """Import *items* in one transaction, or in one for every *commit_every* of them.
 
@@ -182,6 +204,7 @@ def import_runs(
         sides: What messages call the side that the items come from, and the database.
         commit_every: The number of runs in a transaction; None: all.
         has_catalog: Whether catalog rows may come before the runs. They go into the first transaction.
+        piece: What to know about other imports of the same file.
     """
     reader = Reader(bound, version, options.rename or {})
     values = bound.constants()  # once for each import, however many transactions it takes
@@ -193,6 +216,7 @@ def import_runs(
         parts = itertools.chain([iter(())], parts)
     is_copy = sides[0] == "source"
     missing = MissingCatalog(bound.kinds, bound.catalog, values, options.catalog, is_copy=is_copy)
+    missing.has_catalog = piece.has_catalog
     catalog: CatalogImport | None = None
     receipt: Receipt | None = None
     with Spool() as spool, ExitStack() as stack:
@@ -224,7 +248,7 @@ def import_runs(
                 if receipt is not None:
                     receipt.begin(connection)
                 before, creations = tally.written, destination.plan.creations(habits)
-                is_last = commit_every is None or not part
+                is_last = (commit_every is None or not part) and piece.waiting is None
                 withheld = import_items(
                     destination,
                     part,
@@ -235,10 +259,12 @@ def import_runs(
                     last=is_last,
                     first=None if catalog is None else functools.partial(catalog.take, connection, habits),
                 )
-                for announce in before_last_step if is_last else ():
+                for announce in before_last_step if is_last and piece.is_whole else ():
                     announce()
                 if tally.written > before and not (options.dry_run or withheld):
                     commit()
+        if piece.waiting is not None:
+            piece.waiting.extend(raw for raw, _ in spool.pop_waiting())
     if catalog is not None:
         creations = {**catalog.creations, **creations}
     report = tally.report(
@@ -247,11 +273,9 @@ def import_runs(
         unit_of_work={name: each.reasons for name, each in creations.items() if each.reasons},
         advice=missing.advice,
     )
-    if report.advice is not None:
-        _log.info(report.advice)
     _log.info(
         "%s: %d imported, %d updated, %d skipped, %d rejected, %d withheld",
-        "dry run" if options.dry_run else "import",
+        ("import", "dry run")[options.dry_run],
         report.imported,
         report.updated,
         report.skipped,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from histio.kinds.table import Kind
 from histio.log import log_handled
 from histio.resolving.lookup import KeyValue
 
+_log = logging.getLogger("histio")
+
 
 @dataclass(slots=True, eq=False)
 class MissingCatalog:
@@ -35,6 +38,7 @@ class MissingCatalog:
         advice: What to do if the database has no catalog row at all that the runs may refer to; None: it has
             some, or nobody has looked.
         is_copy: Whether the runs come from another database, not from a file.
+        has_catalog: Whether the file has catalog rows that another import takes, so that *absent* has none.
     """
 
     kinds: Sequence[Kind]
@@ -45,6 +49,7 @@ class MissingCatalog:
     is_empty: bool | None = None
     advice: str | None = None
     is_copy: bool = False
+    has_catalog: bool = False
 
     def describe(self, connection: Connection, model: type[Any], sought: KeyValue) -> str | None:
         """What to do about the row of *model* with the key *sought*; None: nothing is known."""
@@ -54,6 +59,8 @@ class MissingCatalog:
         if self.is_empty is None:
             self.is_empty = self._find_whether_empty(connection)
             self.advice = self._advise() if self.is_empty else None
+            if self.advice is not None:
+                _log.info(self.advice)
         return (
             'the file has it: import it with catalog="create" or --create-catalog'
             if place and not self.is_empty
@@ -83,7 +90,7 @@ class MissingCatalog:
                 "The database has none of the rows that runs refer to: copy them too, with "
                 'catalog="create" (--create-catalog), or create them first.'
             )
-        if self.absent is None:
+        if self.absent is None and not self.has_catalog:
             return (
                 "The database has none of the rows that runs refer to, and the file has no catalog: export "
                 'it again with catalog="used" (--with-catalog), and import that with catalog="create" '

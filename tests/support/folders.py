@@ -12,7 +12,7 @@ import zstandard
 
 from histio.files.manifest import CATALOG_PART, MANIFEST, Manifest, ManifestPart, part_name
 
-_TIMES = ("produced_at", "assembled_at")
+_TIMES = ("produced_at", "assembled_at", "opened_at")
 
 
 def place(line: bytes) -> Any:

@@ -39,6 +39,12 @@ from histio.cli.progress import progress_bar
 @click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated.")
 @catalog_options
 @import_options
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="J",
+    help="Import the parts of the folder FILE by J processes, each part in a transaction of its own.",
+)
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
@@ -55,6 +61,7 @@ def import_(
     *,
     kinds: tuple[str, ...],
     rename: tuple[str, ...],
+    jobs: int | None,
     page: str | None,
     force: bool,
     limits: LimitOptions,
@@ -68,7 +75,10 @@ def import_(
     skipped, so an import can be repeated.
 
     Several files are one import: nothing is committed unless all of them are complete. A file that continues
-    another one is read after it.
+    another one is read after it. So is a folder that histio export --parts has written.
+
+    With --jobs, FILE is such a folder, and each of its parts is committed alone. What was committed stays,
+    whatever happens: repeat the command to import the rest. SQLite has one writer, so it gains nothing.
 
     \b
     Examples:
@@ -78,19 +88,25 @@ def import_(
       histio import later.jsonl --on-duplicate update --dry-run
       histio import history.jsonl later.jsonl --on-duplicate update
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
+      histio import history --jobs 8 --create-catalog
       histio import history.jsonl --receipt receipt.jsonl
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
     renames = parse_renames(rename)
     _check_options(files, page, force=force, **options)
+    if jobs is not None:
+        _check_parts(files, **options)
     with open_history(url, history_name) as history:
         with (
-            report_commits(options["commit_every"]),
+            report_commits(options["commit_every"] or jobs),
             progress_bar(enabled=not (quiet or as_json)) as progress,
         ):
-            report = history.import_file(
-                files, kinds=kinds or None, rename=renames, progress=progress, **limits, **options
-            )
+            given = {"kinds": kinds or None, "rename": renames, "progress": progress, **limits, **options}
+            if jobs is None:
+                report = history.import_file(files, **given)
+            else:
+                given = {name: value for name, value in given.items() if name not in _OF_ONE_TRANSACTION}
+                report = history.import_parts(files[0], jobs=jobs, **given)
         if page is not None:
             _write_page(files, page, history, report, force=force, limits=limits)
     shown = show_file(files[0]) if len(files) == 1 else "FILE"
@@ -126,6 +142,20 @@ def _check_options(files: Sequence[str], page: str | None, *, force: bool, **opt
 
         load_jinja()  # raises before the import if it is not installed
     check_new_files({"--rejects": options["rejects"], "--report": page}, force=force)
+
+
+_OF_ONE_TRANSACTION = {"atomic", "dry_run", "receipt", "sealed"}
+"""The options that imports of parts do not have; parts are always sealed."""
+
+
+def _check_parts(files: Sequence[str], **options: Any) -> None:
+    """Raise UsageError for what cannot be combined with ``--jobs``."""
+    if len(files) > 1 or files == ("-",):
+        raise click.UsageError("--jobs needs one FILE, a folder with an export in parts.")
+    for option in ("atomic", "dry_run", "receipt"):
+        if options[option]:
+            name = f"--{option.replace('_', '-')}"
+            raise click.UsageError(f"{name} cannot be combined with --jobs, as each part is committed alone.")
 
 
 def _write_page(

@@ -39,7 +39,7 @@ def inspect(file: str, history_name: str | None, *, limits: LimitOptions, as_jso
 
 def _print_inspection(found: histio.Inspection) -> None:
     stream = f"A stream, {'sealed' if found.sealed else 'not sealed'}"
-    form = stream if found.form == "stream" else "A document"
+    form = {"stream": stream, "folder": "An export in parts"}.get(found.form, "A document")
     print_line(f"{form}, format {escape(found.version)}")
     for name, value in (
         ("exported at", found.exported_at),

@@ -4,10 +4,12 @@ from histio.database.dialects.bulk import (
     Driver,
     binds,
     counts_up,
+    delete_rows,
     driver_of,
     further_columns,
     insert_rows,
     next_key,
+    update_rows,
 )
 from histio.database.dialects.faults import Repeated, RowFaultError, is_conflict, is_interruption, row_fault
 from histio.database.dialects.foreign_keys import StoredForeignKey, foreign_keys_to
@@ -20,6 +22,7 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.loaded import Convert, Loaded, loaded
 from histio.database.dialects.moments import (
     Host,
     Moment,
@@ -30,12 +33,13 @@ from histio.database.dialects.moments import (
 )
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
-    BETWEEN,
-    BETWEEN_ROWS,
+    END,
+    RAW,
     Form,
+    as_group,
     as_it_is,
     as_one,
-    as_one_row,
+    between,
     compares_exactly,
     has_plain_type,
     is_one_of,
@@ -82,12 +86,14 @@ from histio.database.dialects.transactions import (
     neutral,
     neutral_savepoint,
     quiet_pipelines,
+    reading_blocks,
     reading_options,
     refresh_statistics,
     savepoint,
     set_up,
     small_packets,
     strict,
+    takes_several_writers,
     writing_options,
 )
 from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
@@ -95,16 +101,18 @@ from histio.database.dialects.written import Kept, check_count, find_kept
 from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
-    "BETWEEN",
-    "BETWEEN_ROWS",
+    "END",
     "EVERY_ROW",
     "LAST_DIGIT",
+    "RAW",
     "CharacterSets",
+    "Convert",
     "Driver",
     "Form",
     "Host",
     "Kept",
     "Limit",
+    "Loaded",
     "Moment",
     "MomentLostError",
     "Ranges",
@@ -117,10 +125,11 @@ __all__ = [
     "Visit",
     "advance_sequence",
     "altered",
+    "as_group",
     "as_it_is",
     "as_one",
-    "as_one_row",
     "as_sorted",
+    "between",
     "binds",
     "bound_times",
     "can_defer",
@@ -138,6 +147,7 @@ __all__ = [
     "database_digest",
     "decimal_digits",
     "deferring",
+    "delete_rows",
     "driver_of",
     "ensure_transaction",
     "find_kept",
@@ -160,6 +170,7 @@ __all__ = [
     "kept_seconds",
     "latest",
     "limits",
+    "loaded",
     "locks_rows",
     "locks_to_read_latest",
     "missing_file",
@@ -170,6 +181,7 @@ __all__ = [
     "other_spelling",
     "quiet_pipelines",
     "raw",
+    "reading_blocks",
     "reading_options",
     "refresh_statistics",
     "row_fault",
@@ -182,9 +194,11 @@ __all__ = [
     "stored_keys",
     "stored_text",
     "strict",
+    "takes_several_writers",
     "time_ranges",
     "unlimited_recursion",
     "unreadable",
+    "update_rows",
     "with_driver",
     "with_null",
     "writing_options",

@@ -103,6 +103,55 @@ def insert_rows(
     check_count(connection, table, write(connection, table, columns, rows), len(rows))
 
 
+def update_rows(
+    connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Set *columns* in rows of *table*; the last of *columns* tells which row.
+
+    Args:
+        connection: In a transaction.
+        table: The table.
+        columns: The columns to set, and at the end one that is unique.
+        rows: For each row, the values of *columns*, already converted for the driver.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database rejects a row.
+        RowFaultError: There is not exactly one row for each value of the last column.
+    """
+    statement = _update(connection.dialect, table, columns)
+    check_count(connection, table, _send(connection, statement, columns, rows), len(rows))
+
+
+def delete_rows(connection: Connection, table: sa.Table, column: sa.Column[Any], keys: Sequence[Any]) -> None:
+    """Delete rows of *table*: for each of *keys*, the one that has it in *column*, which is unique.
+
+    Args:
+        connection: In a transaction.
+        table: The table.
+        column: The column.
+        keys: Its values, already converted for the driver.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database refuses.
+        RowFaultError: There is not exactly one row for each of *keys*.
+    """
+    if not keys:
+        return
+    quote = connection.dialect.identifier_preparer
+    where = f"{quote.format_column(column)} = {_mark(connection.dialect)}"
+    statement = f"DELETE FROM {quote.format_table(table)} WHERE {where}"  # noqa: S608 - names are quoted
+    check_count(
+        connection, table, _send(connection, statement, (column,), [(key,) for key in keys]), len(keys)
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _update(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
+    quote, mark = dialect.identifier_preparer, _mark(dialect)
+    *assigned, own = (f"{quote.format_column(column)} = {mark}" for column in columns)
+    return f"UPDATE {quote.format_table(table)} SET {', '.join(assigned)} WHERE {own}"  # noqa: S608 - names are quoted
+
+
 _PLAIN = sa.text(
     "SELECT relkind IN ('r', 'p') AND NOT relhasrules AND NOT relrowsecurity "
     "FROM pg_class WHERE oid = to_regclass(:name)"
@@ -121,15 +170,24 @@ def _takes_copy(connection: Connection, table: sa.Table) -> bool:
 def _execute_many(
     connection: Connection, table: sa.Table, columns: Columns, rows: Sequence[tuple[Any, ...]]
 ) -> int:
-    statement = _insert(connection.dialect, table, columns)
+    return _send(connection, _insert(connection.dialect, table, columns), columns, rows)
+
+
+def _send(connection: Connection, statement: str, columns: Columns, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Execute *statement* for each of *rows*, and return the number of rows that were written."""
     options = {"preserve_rowcount": True, "histio_columns": columns}  # for conversion to a time zone
     return connection.exec_driver_sql(statement, list(rows), execution_options=options).rowcount
 
 
 @functools.lru_cache(maxsize=256)
 def _insert(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:
-    values = ", ".join(["?" if dialect.paramstyle == "qmark" else "%s"] * len(columns))
+    values = ", ".join([_mark(dialect)] * len(columns))
     return f"INSERT INTO {_format_target(dialect, table, columns)} VALUES ({values})"  # noqa: S608 - names are quoted
+
+
+def _mark(dialect: sa.Dialect) -> str:
+    """Where a parameter stands in a statement."""
+    return "?" if dialect.paramstyle == "qmark" else "%s"
 
 
 def _format_target(dialect: sa.Dialect, table: sa.Table, columns: Columns) -> str:

@@ -35,17 +35,17 @@ _HIGHEST = "\U0010ffff"
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
     """Convert *value* to the form in which the database compares it."""
-    if not is_text_time(connection, column.type):
+    if not is_text_time(connection.dialect, column.type):
         return value
     process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
     return value if process is None else process(value)
 
 
-def is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
+def is_text_time(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
     """Whether SQLAlchemy stores times of this type as text, in its usual form: only in SQLite."""
-    stored = declared(column_type, connection.dialect)
+    stored = declared(column_type, dialect)
     usual = getattr(stored, "_storage_format", STORAGE) == STORAGE
-    return connection.dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
+    return dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
 
 
 class TimeBounds(NamedTuple):
@@ -88,7 +88,7 @@ def comparable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa
 
     No index has it: it is for rows that are within `time_ranges`.
     """
-    if not is_text_time(connection, column.type):
+    if not is_text_time(connection.dialect, column.type):
         return column.expression
     return _normal_spelling(sa.type_coerce(column, sa.String))
 
@@ -114,7 +114,7 @@ def bound_times(
     """
     ranges = time_ranges(connection, column, since, until)
     key: Any = column.expression
-    if not is_text_time(connection, column.type):
+    if not is_text_time(connection.dialect, column.type):
         return TimeBounds(key, _between(key, since, until), ranges)
     text: Any = sa.type_coerce(column, sa.String)
     if not has_row(connection, column.parent.entity, ranges, _is_other_spelling(text), *criteria):
@@ -147,7 +147,7 @@ def _in_sqlite(connection: Connection, column: Any, since: Any, until: Any) -> I
     """
     if isinstance(declared(column.type, connection.dialect), sa.Date):
         since, until = (None if day is None else day.isoformat() for day in (since, until))
-    elif not is_text_time(connection, column.type):
+    elif not is_text_time(connection.dialect, column.type):
         return
     text: Any = sa.type_coerce(column, sa.String)
     if since is not None:

@@ -23,6 +23,21 @@ BY_CONTENT = Comparison()
 """Members that a document leaves out are not compared, and slugs of the same row are equal."""
 
 
+def lock_runs(
+    connection: Connection, kind: Kind, identities: Collection[Any], within: Mapping[sa.Column[Any], Any]
+) -> None:
+    """Lock the rows of the runs with these *identities* until the transaction ends.
+
+    *within*: columns that identify a run together with its identity, and their values.
+    """
+    own = kind.identity.sql()
+    scope = [other == value for other, value in within.items()]
+    known = own.select().where(own.among(identities), *scope)
+    # Related rows that hold a part of the identity are not locked, if the database can leave them out.
+    locked = kind.identity.columns[0].table if own.is_joined else None
+    connection.execute(known.order_by(*own.parts).with_for_update(of=locked))
+
+
 def read_stored(
     connection: Connection,
     kind: Kind,

@@ -22,7 +22,15 @@ def note_revisions(run: Run, update: RowUpdate, room: int) -> int:
     Returns:
         How many of them are listed.
     """
-    changes = _find_changes(update)
+    return note_changes(run, _find_changes(update), room)
+
+
+def note_changes(run: Run, changes: Iterator[Mismatch], room: int) -> int:
+    """Note *changes* in *run*: their number, and at most *room* of them.
+
+    Returns:
+        How many of them are listed.
+    """
     run.revisions = [_revision(run, each) for each in islice(changes, room)]
     run.revision_count = len(run.revisions) + sum(1 for _ in changes)
     return len(run.revisions)

@@ -19,6 +19,7 @@ from histio.importing.run import Run, Values
 from histio.importing.update.apply import Results, Scope, update_by_unit_of_work
 from histio.importing.update.compare import (
     BY_CONTENT,
+    lock_runs,
     read_stored,
     resolve_given,
     warn_of_altered,
@@ -79,7 +80,7 @@ class Updater:
         """Set the outcomes of *runs*; return those that share a run or an entry with one before them."""
         self.blocked.clear()
         within = self._identities.scope(kind.table)
-        self._lock(kind, runs, within)
+        lock_runs(self._connection, kind, [run.identity for run in runs], within)
         stored = read_stored(self._connection, kind, runs, within=within, now=True)
         given = resolve_given(kind.table, runs, stored, self._builder.as_stored)
         differing, left = _compare(kind.table, runs, stored, given)
@@ -92,15 +93,6 @@ class Updater:
         accepted = {run: rows[run] for run in differing if run.outcome is None}
         self._write(kind, accepted, given, within)
         return left
-
-    def _lock(self, kind: Kind, runs: Sequence[Run], within: Scope) -> None:
-        """Lock the rows of *runs* until the transaction ends."""
-        own = kind.identity.sql()
-        scope = [other == value for other, value in within.items()]
-        known = own.select().where(own.among([run.identity for run in runs]), *scope)
-        # Related rows that hold a part of the identity are not locked, if the database can leave them out.
-        locked = kind.identity.columns[0].table if own.is_joined else None
-        self._connection.execute(known.order_by(*own.parts).with_for_update(of=locked))
 
     def _check_entries(self, runs: Mapping[Run, set[Any]]) -> None:
         """Note entries that exist under other runs.
