@@ -76,6 +76,8 @@ class AsyncHistory:
     Every method takes ``session=``: an AsyncSession, async_scoped_session or AsyncConnection to use instead
     of the bound database. histio never commits, rolls back or closes such a session.
 
+    Copies and exports in parts are synchronous: call `histio.copy` and `History.export_parts` in a thread.
+
     Args:
         bind: The database: a URL that names an asyncio driver, AsyncEngine, AsyncConnection,
             async_sessionmaker, AsyncSession or async_scoped_session; None: pass ``session=`` to each call.
