@@ -125,6 +125,15 @@ class Tally:
         for warnings in (run.cuts, run.warnings):
             self._keep(self._warnings, "warnings", warnings, warnings.count, self._limit)
 
+    @property
+    def lists_warnings(self) -> bool:
+        """Whether further warnings are kept; they are only counted otherwise."""
+        return self._limit is None or len(self._warnings) < self._limit
+
+    def count_warnings(self, number: int) -> None:
+        """Count a *number* of warnings that are not kept."""
+        self._counts["warnings"] += number
+
     def add_entries(self, counts: EntryCounts) -> None:
         """Count what was done to the ledger entries of updated runs."""
         if counts != EntryCounts():

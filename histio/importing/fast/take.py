@@ -140,13 +140,22 @@ class FastPath:
 
     def _note_faults(self, kind: Kind, writer: Writer, raw_runs: Sequence[RawRun]) -> None:
         """Note the faults of references, and forget what was noted of these runs before."""
-        for index, found in writer.references.find_faults(
-            [self._window.record(raw) for raw in raw_runs]
-        ).items():
-            self._window.forget([raw_runs[index]])
+        self._window.forget(raw_runs)
+        if not self._tally.lists_warnings:
+            raw_runs = self._count_warnings(writer, raw_runs)
+        records = list(map(self._window.record, raw_runs))
+        for index, found in writer.references.find_faults(records).items():
             run = self._window.note(kind, raw_runs[index])
             for steps, fault in found:
                 run.note(fault.fault, *steps, hint=fault.hint, warning=fault.warning)
+
+    def _count_warnings(self, writer: Writer, raw_runs: Sequence[RawRun]) -> list[RawRun]:
+        """Count the warnings of runs without problems; return the runs with problems."""
+        faults = writer.references.count_faults(list(map(self._window.record, raw_runs)))
+        for index, count in faults.warnings.items():
+            if index not in faults.problems:
+                self._window.count_warnings(raw_runs[index], count)
+        return [raw_runs[index] for index in sorted(faults.problems)]
 
     def _import(
         self, kind: Kind, writer: Writer, raw_runs: list[RawRun], others: Sequence[RawRun]
