@@ -126,9 +126,9 @@ class Tally:
             self._keep(self._warnings, "warnings", warnings, warnings.count, self._limit)
 
     @property
-    def lists_warnings(self) -> bool:
-        """Whether further warnings are kept; they are only counted otherwise."""
-        return self._limit is None or len(self._warnings) < self._limit
+    def room(self) -> int | None:
+        """How many more warnings are kept, before they are only counted; None: all."""
+        return None if self._limit is None else max(0, self._limit - len(self._warnings))
 
     def count_warnings(self, number: int) -> None:
         """Count a *number* of warnings that are not kept."""

@@ -84,13 +84,9 @@ class Related:
         return ((index, faults[key]) for index, key in enumerate(keys if faults else ()) if key in faults)
 
     def count_faults(self, records: Records) -> FaultCounts:
-        """The numbers of faults of *records*. Hints are looked for as if the faults were listed."""
+        """The numbers of faults of *records*."""
         counts, keys = FaultCounts(), self._keys(records) or ()
         self._look_up(keys)
-        for key in self.faults.keys() - self._hinted if self.faults else ():
-            self._hinted.add(key)
-            for fault in self.faults[key]:
-                _ = fault.hint
         numbers = {key: sum(fault.warning for fault in faults) for key, faults in self.faults.items()}
         for index, key in enumerate(keys if numbers else ()):
             number = numbers.get(key)
@@ -99,6 +95,15 @@ class Related:
                 if number < len(self.faults[key]):
                     counts.problems.add(index)
         return counts
+
+    def find_hints(self, records: Records) -> None:
+        """Look for the hints of *records* as if their faults were listed: only the first ones are found."""
+        if len(self._hinted) < len(self.faults):
+            for key in (key for key in self._keys(records) or () if key in self.faults):
+                if key not in self._hinted:
+                    self._hinted.add(key)
+                    for fault in self.faults[key]:
+                        fault.find_hint()
 
     def _keys(self, records: Records) -> Sequence[Any] | None:
         """The slugs of each of *records*; None: they have none."""
@@ -175,3 +180,9 @@ class RelatedTree:
                 counts.warnings[owners[place]] += number
             counts.problems.update(owners[place] for place in found.problems)
         return counts
+
+    def find_hints(self, records: Records) -> None:
+        """Look for the hints of *records* and their entries as if their faults were listed."""
+        self._related.find_hints(records)
+        for ledger, name, below in self._ledgers:
+            below.find_hints([entry for record in records for entry in ledger.to_list(record.get(name))])
