@@ -172,7 +172,7 @@ def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date)
         own = getattr(entity, table.attribute(member).key)
         since = _bound(connection, table, member, moment, cut=True)
         yield sa.and_(*bound_times(connection, own, since, None).conditions)
-        odd = unreadable(connection, own)
+        odd = unreadable(connection.dialect, own)
         if odd is not None:
             yield odd
         if not table.columns[member].nullable:

@@ -54,11 +54,13 @@ class Creation:
     Attributes:
         need: What its models need.
         tables: The tables whose models have constructors, validators or listeners.
+        silent: The tables whose objects are created without calling code of the host.
         reasons: Why, in words; empty: the rows are written in bulk.
     """
 
     need: Need
     tables: frozenset[Table]
+    silent: frozenset[Table]
     reasons: tuple[str, ...]
 
 
@@ -74,7 +76,16 @@ def find_creation(kind: Kind, habits: Habits) -> Creation:
     need = max((reason.need for reason in found), default=Need.ROWS)
     if need is not Need.ROWS and _has_loose_entries(kind.table, tables, need):
         need = Need.FLUSH
-    return Creation(need, frozenset(tables), tuple(dict.fromkeys(reason.text for reason in found)))
+    others = (table for table in kind.table.all() if table not in tables)
+    silent = (table for table in others if not has_own_init(table.mapper.class_))
+    # Listeners for a flush may ask for the history of attributes.
+    none = need in (Need.ROWS, Need.FLUSH)
+    return Creation(
+        need,
+        frozenset(tables),
+        frozenset(() if none else silent),
+        tuple(dict.fromkeys(reason.text for reason in found)),
+    )
 
 
 def customized_tables(kinds: Iterable[Kind]) -> list[Table]:
@@ -140,14 +151,15 @@ def _attribute_listeners(mapper: Mapper[Any]) -> Iterator[Reason]:
     for name in mapper.validators:
         yield Reason(f"validates {name}", Need.COLUMNS if name in columns else Need.OBJECTS)
     for prop in mapper.column_attrs:
-        if prop.key not in mapper.validators and _has_set_listener(mapper.class_, prop.key):
+        if prop.key not in mapper.validators and has_set_listener(mapper.class_, prop.key):
             yield Reason(f"has a set listener on {prop.key}", Need.COLUMNS)
     for name in mapper.relationships.keys():  # noqa: SIM118 - not a dict
         if name not in mapper.validators and _has_collection_listener(mapper.class_, name):
             yield Reason(f"has a listener on {name}", Need.OBJECTS)
 
 
-def _has_set_listener(model: type[Any], key: str) -> bool:
+def has_set_listener(model: type[Any], key: str) -> bool:
+    """Whether the host listens to the attribute *key* of a column, or validates it."""
     attribute = getattr(model, key, None)  # a column that inheritance uses may have none
     return attribute is not None and bool(list(attribute.dispatch.set))
 

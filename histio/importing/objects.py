@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from sqlalchemy.orm.collections import collection_adapter
 
 from histio.database.sessions import Habits, own_session
 from histio.importing.bulk import insert_in_bulk
-from histio.importing.model_behavior import Creation, Need
+from histio.importing.model_behavior import Creation, Need, has_set_listener
 from histio.importing.orm import (
     Made,
     ObjectWriter,
@@ -53,7 +54,7 @@ def choose_insert(
     elif creation.need is Need.FLUSH:
         insert = insert_by_unit_of_work(habits)
     else:
-        insert = functools.partial(_insert_objects, creation, habits, within, None if counts_all else count)
+        insert = InsertObjects(creation, habits, within, None if counts_all else count)
     if count is None or not (counts_all or creation.need is Need.FLUSH):
         return insert
     return functools.partial(_insert_and_count, insert, count)
@@ -66,34 +67,73 @@ def _insert_and_count(
     count(connection, table, rows)
 
 
-def _insert_objects(
-    creation: Creation,
-    habits: Habits,
-    within: Columns,
-    count: Insert | None,
-    connection: Connection,
-    table: Table,
-    rows: Sequence[Row],
-) -> None:
-    """Create objects for *rows*, and write their values in bulk.
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """What is known of rows besides their values.
+
+    Attributes:
+        complete: Adds the ledger entries that were left out of the rows, as no objects are created of them.
+        write: Writes the rows, if the host's code leaves them as they are.
+    """
+
+    complete: Callable[[], object]
+    write: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class InsertObjects:
+    """Creates objects for rows, and writes their values in bulk.
 
     If the host's code did more than set columns, the unit of work writes the objects.
+
+    Attributes:
+        creation: How the rows are created.
+        habits: The habits of the session that is used.
+        within: As in `insert_in_bulk`.
+        count: Checks that the database has exactly the rows that were flushed; None: nobody does.
     """
-    with own_session(connection, habits) as session, blaming_rows(table):
-        writer = ObjectWriter(session)
-        if creation.need is Need.OBJECTS:
-            objects = writer.create(table, rows)
-            changes = None if writer.has_apart or _has_other_work(session) else read_changes(writer.made)
+
+    creation: Creation
+    habits: Habits
+    within: Columns
+    count: Insert | None
+
+    def __call__(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Row],
+        shortcut: Shortcut | None = None,
+    ) -> None:
+        """Write *rows* of *table* with their ledgers."""
+        with own_session(connection, self.habits) as session:
+            writer = ObjectWriter(session, self.creation.silent)
+            with blaming_rows(table):
+                objects, changes = self._create(writer, session, table, rows)
+            if shortcut is not None and changes != {}:
+                shortcut.complete()
+            if changes is None:
+                with blaming_rows(table):
+                    writer.flush(objects) if objects else writer.write(table, rows)
+                if self.count is not None:
+                    self.count(connection, table, rows)
+                return
+        if changes or shortcut is None:
+            changed = apply_changes(rows, changes) if changes else rows
+            insert_in_bulk(connection, table, changed, within=self.within)
         else:
-            objects = []
-            made = _create_columns(creation.tables, table, rows)
-            changes = None if made is None else read_changes(made)
-        if changes is None:
-            writer.flush(objects) if objects else writer.write(table, rows)
-            if count is not None:
-                count(connection, table, rows)
-            return
-    insert_in_bulk(connection, table, apply_changes(rows, changes) if changes else rows, within=within)
+            shortcut.write()
+
+    def _create(
+        self, writer: ObjectWriter, session: Session, table: Table, rows: Sequence[Row]
+    ) -> tuple[Sequence[Any], Changes | None]:
+        """Create objects for *rows*; return those that can be flushed, and the changes of the host's code."""
+        if self.creation.need is Need.OBJECTS:
+            objects = writer.create(table, rows)
+            other = writer.has_apart or _has_other_work(session)
+            return objects, None if other else read_changes(writer.made)
+        made = _create_columns(self.creation.tables, table, rows)
+        return (), None if made is None else read_changes(made)
 
 
 def _has_other_work(session: Session) -> bool:
@@ -153,7 +193,7 @@ def read_changes(made: Sequence[Made]) -> Changes | None:
                     return None
                 continue
             column = _columns(each.table.mapper).get(name)
-            if column is None or _is_set_by_flush(each, column):
+            if column is None or _is_set_by_flush(each, name, column):
                 continue
             if isinstance(value, sa.sql.elements.Null) and given.get(name, _ABSENT) is None:
                 continue
@@ -188,11 +228,13 @@ def _columns(mapper: Mapper[Any]) -> Mapping[str, sa.Column[Any]]:
     return {attribute: mapper.columns[attribute] for attribute in attributes(mapper).values()}
 
 
-def _is_set_by_flush(made: Made, column: sa.Column[Any]) -> bool:
-    """Whether a flush ignores the attribute of *column*: it counts versions, and follows relationships."""
+def _is_set_by_flush(made: Made, name: str, column: sa.Column[Any]) -> bool:
+    """Whether a flush overwrites the attribute *name* of *column*: with a version, or a related key."""
     mapper = made.table.mapper
     if column is mapper.version_id_col and mapper.version_id_generator is not False:
         return True
+    if has_set_listener(mapper.class_, name):  # it hears of the key that the flush sets
+        return False
     return any(
         column in reference.relation.local
         and reference.relation.writable is not None

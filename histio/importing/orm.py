@@ -21,7 +21,7 @@ from histio.kinds.relations import Relation
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among, select_rows
 from histio.kinds.table import Ledger, Table
 from histio.log import log_handled
-from histio.resolving.construct import construct
+from histio.resolving.construct import construct, construct_silently
 
 _NULLS = (type(None), sa.sql.elements.Null)
 
@@ -75,6 +75,7 @@ class ObjectWriter:
 
     Args:
         session: The session.
+        silent: The tables whose objects are created without calling code of the host.
 
     Attributes:
         related: Related objects that were loaded, by relation and key.
@@ -82,8 +83,9 @@ class ObjectWriter:
         made: The objects that were created, owners after their entries.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, silent: Collection[Table] = ()) -> None:
         self._session = session
+        self._silent = silent
         self.related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
         self.counters: list[tuple[Mapper[Any], Any, Any]] = []
         self.made: list[Made] = []
@@ -133,9 +135,12 @@ class ObjectWriter:
         values = {**by_attribute(table.mapper, row.parameters), **extra}
         self._add_related(values, table, row)
         apart = self._add_entries(values, table, row)
-        new = construct(table.mapper.class_, values)
+        # The host's code may change the lists that it gets.
+        given = values if not table.ledgers and not table.links else _copy_lists(values)
+        make = construct_silently if table in self._silent else construct
+        new = make(table.mapper.class_, values)
         set_nulls(table.mapper, new, row.parameters)
-        self.made.append(Made(table, row, new, values, extra))
+        self.made.append(Made(table, row, new, given, extra))
         counter = table.mapper.version_id_col
         if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
             self.counters.append((table.mapper, new, row.parameters[counter.key]))
@@ -188,6 +193,10 @@ class ObjectWriter:
             kept = {column: column for column in counter.table.columns if is_renewed(column)}
             self._session.connection().execute(stored.values(kept | {counter: value}))
         self.counters.clear()
+
+
+def _copy_lists(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: [*value] if type(value) is list else value for name, value in values.items()}
 
 
 def _local_key(relation: Relation, row: Row) -> tuple[Any, ...]:

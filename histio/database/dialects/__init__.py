@@ -22,6 +22,7 @@ from histio.database.dialects.limits import (
     limits,
     second_digits,
 )
+from histio.database.dialects.loaded import Convert, Loaded, loaded
 from histio.database.dialects.moments import (
     Host,
     Moment,
@@ -32,12 +33,13 @@ from histio.database.dialects.moments import (
 )
 from histio.database.dialects.places import database_digest
 from histio.database.dialects.raw import (
-    BETWEEN,
-    BETWEEN_ROWS,
+    END,
+    RAW,
     Form,
+    as_group,
     as_it_is,
     as_one,
-    as_one_row,
+    between,
     compares_exactly,
     has_plain_type,
     is_one_of,
@@ -81,6 +83,7 @@ from histio.database.dialects.transactions import (
     neutral,
     neutral_savepoint,
     quiet_pipelines,
+    reading_blocks,
     reading_options,
     refresh_statistics,
     savepoint,
@@ -95,16 +98,18 @@ from histio.database.dialects.written import Kept, check_count, find_kept
 from histio.database.dialects.zones import keeps_instants
 
 __all__ = [
-    "BETWEEN",
-    "BETWEEN_ROWS",
+    "END",
     "EVERY_ROW",
     "LAST_DIGIT",
+    "RAW",
     "CharacterSets",
+    "Convert",
     "Driver",
     "Form",
     "Host",
     "Kept",
     "Limit",
+    "Loaded",
     "Moment",
     "MomentLostError",
     "Ranges",
@@ -117,10 +122,11 @@ __all__ = [
     "Visit",
     "advance_sequence",
     "altered",
+    "as_group",
     "as_it_is",
     "as_one",
-    "as_one_row",
     "as_sorted",
+    "between",
     "binds",
     "bound_times",
     "can_defer",
@@ -160,6 +166,7 @@ __all__ = [
     "kept_seconds",
     "latest",
     "limits",
+    "loaded",
     "locks_rows",
     "locks_to_read_latest",
     "missing_file",
@@ -170,6 +177,7 @@ __all__ = [
     "other_spelling",
     "quiet_pipelines",
     "raw",
+    "reading_blocks",
     "reading_options",
     "refresh_statistics",
     "row_fault",

@@ -32,17 +32,17 @@ _HIGHEST = "\U0010ffff"
 
 def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any:
     """Convert *value* to the form in which the database compares it."""
-    if not is_text_time(connection, column.type):
+    if not is_text_time(connection.dialect, column.type):
         return value
     process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
     return value if process is None else process(value)
 
 
-def is_text_time(connection: Connection, column_type: TypeEngine[Any]) -> bool:
+def is_text_time(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
     """Whether SQLAlchemy stores times of this type as text, in its usual form: only in SQLite."""
-    stored = declared(column_type, connection.dialect)
+    stored = declared(column_type, dialect)
     usual = getattr(stored, "_storage_format", STORAGE) == STORAGE
-    return connection.dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
+    return dialect.name == "sqlite" and isinstance(stored, sa.DateTime) and usual
 
 
 class TimeBounds(NamedTuple):
@@ -89,7 +89,7 @@ def bound_times(
     find = None if since is until is None else _FINDERS.get(connection.dialect.name)
     ranges = EVERY_ROW if find is None else tuple(find(connection, column, since, until)) or EVERY_ROW
     key: Any = column.expression
-    if not is_text_time(connection, column.type):
+    if not is_text_time(connection.dialect, column.type):
         return TimeBounds(key, _between(key, since, until), ranges)
     text: Any = sa.type_coerce(column, sa.String)
     if not has_row(connection, column.parent.entity, ranges, _is_other_spelling(text), *criteria):
@@ -122,7 +122,7 @@ def _in_sqlite(connection: Connection, column: Any, since: Any, until: Any) -> I
     """
     if isinstance(declared(column.type, connection.dialect), sa.Date):
         since, until = (None if day is None else day.isoformat() for day in (since, until))
-    elif not is_text_time(connection, column.type):
+    elif not is_text_time(connection.dialect, column.type):
         return
     text: Any = sa.type_coerce(column, sa.String)
     if since is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -19,6 +19,11 @@ from histio.database.dialects.settings import neutral_settings, strict_settings
 from histio.database.dialects.stored import Stored, group_by_schema, quote_name
 from histio.errors import BindingError
 from histio.kinds.table import Kind
+
+_Block: TypeAlias = Callable[[], AbstractContextManager[None]]
+
+_ONLY_READS = "histio_only_reads"
+"""The execution option of connections that histio has opened to read from."""
 
 # By database, the query for the character sets of a connection, and what all of them have to be.
 _OF_MYSQL = "SELECT @@character_set_client, @@character_set_connection, @@character_set_results"
@@ -67,10 +72,12 @@ def _begin_sqlite(connection: Connection) -> None:
 def reading_options(bind: Engine | Connection) -> dict[str, Any]:
     """Execution options with which all SELECTs of a transaction on *bind* see the same snapshot.
 
-    Empty for a Connection, which may already be in a transaction, and for SQLite, which needs none.
+    Empty for a Connection, which may already be in a transaction. SQLite needs no isolation level.
     """
+    if not isinstance(bind, Engine):
+        return {}
     needs_level = bind.dialect.name == "postgresql" or bind.dialect.name in MYSQL
-    return {"isolation_level": "REPEATABLE READ"} if needs_level and isinstance(bind, Engine) else {}
+    return {_ONLY_READS: True, **({"isolation_level": "REPEATABLE READ"} if needs_level else {})}
 
 
 def writing_options(bind: Engine | Connection) -> dict[str, Any]:
@@ -329,6 +336,32 @@ def deferring(connection: Connection, tables: Collection[sa.Table]) -> Iterator[
             connection.exec_driver_sql(f"PRAGMA defer_foreign_keys = {before or 0}")
     else:
         yield
+
+
+@contextmanager
+def reading_blocks(connection: Connection, block: _Block) -> Iterator[_Block]:
+    """A function that opens a savepoint to read in, again and again: the one that *block* opens.
+
+    On connections that histio has opened to read, all blocks share one savepoint, until one of them raises.
+    """
+    if not connection.get_execution_options().get(_ONLY_READS):
+        yield block
+        return
+    shared: list[sa.NestedTransaction] = []
+
+    @contextmanager
+    def share() -> Iterator[None]:
+        if not shared:
+            shared.append(connection.begin_nested())
+        try:
+            yield
+        except BaseException:
+            shared.pop().close()
+            raise
+
+    yield share
+    if shared:
+        shared.pop().commit()
 
 
 _SETTING = {"postgresql", *MYSQL}

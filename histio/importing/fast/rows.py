@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,20 +14,17 @@ from histio.database.dialects import counts_up, driver_of, insert_rows, next_key
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.importing.destination import Destination
+from histio.importing.fast.by_value import Records
 from histio.importing.fast.plan import (
     LedgerPlan,
-    Records,
-    ReferencePlan,
     TablePlan,
     Target,
     plan_table,
 )
+from histio.importing.fast.related import Related, RelatedTree
 from histio.importing.owner_keys import find_keys, owner_columns
 from histio.importing.row_builder import RowBuilder
 from histio.kinds.table import Kind, Table
-
-_REMEMBERED = 50_000
-"""How many slugs, or combinations of slugs, are remembered with the values that they fill in."""
 
 
 class RowWriter:
@@ -40,6 +37,7 @@ class RowWriter:
     Attributes:
         plan: How the columns are filled.
         related: What the slugs of records fill rows with.
+        references: The same, with the entries of their ledgers.
         ledgers: Writes the entries of each ledger.
     """
 
@@ -48,6 +46,9 @@ class RowWriter:
         self._defaults = builder.defaults[plan.table]
         self.related = Related(plan.table, plan.references, builder)
         self.ledgers = [LedgerWriter(below, builder) for below in plan.ledgers]
+        self.references: RelatedTree = RelatedTree(
+            self.related, ((each.plan.ledger, each.plan.name, each.rows.references) for each in self.ledgers)
+        )
 
     def write(self, connection: Connection, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
         """Write *records* with their ledgers; *owned* are the columns that the rows of their owners fill.
@@ -72,62 +73,30 @@ class RowWriter:
             below.write(connection, records, keys)
 
     def _columns(self, records: Records) -> list[Iterable[Any]]:
-        members = [member.fill(records, self._defaults) for member in self.plan.members]
-        return [*members, *self.related.columns(records)]
+        return [*self._members(records), *self.related.columns(records)]
+
+    def _members(self, records: Records) -> list[Iterable[Any]]:
+        return [member.fill(records, self._defaults) for member in self.plan.members]
 
     def describe(self) -> Iterator[str]:
         """The columns that are written of the table, and of each of its ledgers."""
         return self.plan.describe()
 
-    def admits(self, record: Mapping[str, Any]) -> bool:
-        """Whether `write` accepts *record*, as far as that is known before it is written."""
+    def admits(self, records: Records) -> bool:
+        """Whether `write` accepts *records*, as far as that is known before they are written."""
+        return self._can(lambda writer, some: writer._columns(some), records)  # noqa: SLF001 - of this class
+
+    def keeps(self, records: Records) -> bool:
+        """Whether the columns of members, but not those of references, keep the values of *records*."""
+        return self._can(lambda writer, some: writer._members(some), records)  # noqa: SLF001 - of this class
+
+    def _can(self, convert: Callable[[RowWriter, Records], object], records: Records) -> bool:
+        """Whether *convert* declines no record, nor an entry."""
         try:
-            self._columns([record])
+            convert(self, records)
         except DeclinedError:
             return False
-        return all(below.admits(record) for below in self.ledgers)
-
-
-class Related:
-    """What the slugs of records fill rows with, remembered by those slugs."""
-
-    def __init__(self, table: Table, plan: ReferencePlan, builder: RowBuilder) -> None:
-        self._table = table
-        self._plan = plan
-        self._builder = builder
-        self._found: dict[Any, tuple[Any, ...]] = {}
-        self._declined: set[Any] = set()
-
-    def columns(self, records: Records) -> Iterable[Iterable[Any]]:
-        """The parameters of the columns of all references.
-
-        Raises:
-            DeclinedError: A slug has a problem or a warning.
-        """
-        names = self._plan.names
-        if not names:
-            return ()
-        slugs = [[record.get(name) for record in records] for name in names]
-        keys = slugs[0] if len(slugs) == 1 else list(zip(*slugs, strict=True))
-        if len(self._found) + len(self._declined) > _REMEMBERED:
-            self._found.clear()
-            self._declined.clear()
-        new = set(keys).difference(self._found)
-        if new and (new & self._declined or not self._look_up(list(new))):
-            raise DeclinedError
-        return zip(*map(self._found.__getitem__, keys), strict=True) if self._plan.columns else ()
-
-    def _look_up(self, keys: list[Any]) -> bool:
-        """Resolve *keys*, and remember the result; return whether all of them are without a finding."""
-        several = keys if len(self._plan.names) > 1 else [(key,) for key in keys]
-        slugs = [dict(zip(self._plan.members, each, strict=True)) for each in several]
-        for key, values in zip(keys, self._builder.related(self._table, slugs), strict=True):
-            parameters = None if values is None else self._plan.parameters(values)
-            if parameters is None:
-                self._declined.add(key)
-            else:
-                self._found[key] = parameters
-        return self._declined.isdisjoint(keys)
+        return all(each.rows._can(convert, each.entries(records)) for each in self.ledgers)  # noqa: SLF001
 
 
 class LedgerWriter:
@@ -156,8 +125,10 @@ class LedgerWriter:
             filled = list(zip(*owners, strict=True))
             self.rows.write(connection, entries, [filled[place] for place in self.plan.places])
 
-    def admits(self, record: Mapping[str, Any]) -> bool:
-        return all(map(self.rows.admits, self.plan.ledger.to_list(record.get(self.plan.name))))
+    def entries(self, records: Records) -> Records:
+        """The entries of all *records*."""
+        name, to_list = self.plan.name, self.plan.ledger.to_list
+        return [entry for record in records for entry in to_list(record.get(name))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +162,7 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
 
 def find_rules(kind: Kind) -> KindRules:
     """What decides about the fast path of *kind* in any database."""
-    reason = next(find_obstacles(kind.table, "load"), None)
+    reason = next(find_obstacles(kind.table, "load", hooks=("post_load", "validates_schema")), None)
     if reason is None and not kind.table.has_own_uuid:
         reason = f"{kind.name}: no UUID, unique by itself, identifies its runs"
     keys = [(table.growing_key, owner_columns(table)) for table in kind.table.all()]
