@@ -273,7 +273,7 @@ class FastPath:
             DeclinedError: A record needs the full path.
             RowFaultError: The database did not keep every row.
         """
-        writer.write(self._connection, records)
+        writer.write(records)
         if self._kept_rows.must_be_counted(kind):
             [part] = kind.identity.parts
             field: Any = part.field
