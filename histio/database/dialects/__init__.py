@@ -64,7 +64,10 @@ from histio.database.dialects.time_bounds import (
     TimeBounds,
     as_sorted,
     bound_times,
+    comparable,
     has_row,
+    time_ranges,
+    with_null,
 )
 from histio.database.dialects.transactions import (
     advance_sequence,
@@ -139,6 +142,7 @@ __all__ = [
     "check_kind",
     "chooses_keys",
     "commit",
+    "comparable",
     "compares_exactly",
     "connecting",
     "create_engine",
@@ -195,9 +199,11 @@ __all__ = [
     "stored_text",
     "strict",
     "takes_several_writers",
+    "time_ranges",
     "unlimited_recursion",
     "unreadable",
     "update_rows",
     "with_driver",
+    "with_null",
     "writing_options",
 ]
