@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from histio.exporting.fast.columns import DeclinedError
-from histio.importing.fast.plan import Records, ReferencePlan
+from histio.importing.fast.by_value import Records
+from histio.importing.fast.plan import ReferencePlan
 from histio.importing.row_builder import RowBuilder
 from histio.kinds.table import Ledger, Table
 from histio.kinds.walk import Steps

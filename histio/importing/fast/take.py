@@ -12,8 +12,8 @@ from histio.files.raw_runs import RawRun
 from histio.importing.batches import try_to_write
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination
+from histio.importing.fast.by_value import Records
 from histio.importing.fast.existing import ExistingRuns
-from histio.importing.fast.plan import Records
 from histio.importing.fast.repeated import UuidReader, find_repeated, possible_uuids
 from histio.importing.fast.values import RetryError
 from histio.importing.fast.window import Window, without
@@ -287,7 +287,7 @@ class FastPath:
             DeclinedError: A record needs the full path.
             RowFaultError: The database did not keep every row.
         """
-        writer.write(self._connection, records)
+        writer.write(records)
         if self._kept_rows.must_be_counted(kind):
             [part] = kind.identity.parts
             field: Any = part.field
