@@ -184,12 +184,13 @@ class FastPath:
         known = self._destination.identities.find_known(kind.table, by_identity)
         if not known:
             return raw_runs, []
-        stored = {identity: raw for identity, raw in by_identity.items() if identity in known}
+        foreign = self._destination.identities.find_foreign(kind, known)
+        stored = {identity: raw for identity, raw in by_identity.items() if identity in known - foreign}
         absent = [raw for identity, raw in by_identity.items() if identity not in known]
         rest = self._skip(kind, stored)
         if self._on_duplicate == "update" and rest and isinstance(writer, RowWriter):
             rest = self._update(kind, writer, rest)
-        return absent, list(rest.values())
+        return absent, [*rest.values(), *(by_identity[identity] for identity in foreign)]
 
     def _skip(self, kind: Kind, stored: Mapping[object, RawRun]) -> dict[object, RawRun]:
         """Skip existing runs; return those that may not be skipped, or are not known to be the same."""
@@ -402,9 +403,10 @@ def _refer_to_each_other(tables: Sequence[Table]) -> bool:
 def _may_collide(tables: Iterable[Table]) -> bool:
     """Whether constraints of *tables* forbid more than rows of the same identity or key."""
     for table in tables:
-        own = [set(table.identity_columns), set(table.rows.primary_key)]
-        if any(set(rule.columns) not in own for rule in unique_rules(table.rows)):
-            return True
-        if any(type(rule).__name__ == "ExcludeConstraint" for rule in table.rows.constraints):
-            return True
+        for core in table.core_tables:
+            own = [set(table.identity_columns), set(core.primary_key)]
+            if any(set(rule.columns) not in own for rule in unique_rules(core)):
+                return True
+            if any(type(rule).__name__ == "ExcludeConstraint" for rule in core.constraints):
+                return True
     return False
