@@ -41,6 +41,9 @@ _LIBRARIES = (
     "Django",
     "django-import-export",
     "pandas",
+    "polars",
+    "duckdb",
+    "adbc-driver-manager",
 )
 
 

@@ -41,7 +41,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def _commands() -> str:
     """Return the help of each command, as a terminal shows it."""
     sections = []
-    for name, command in app.commands.items():
+    for name, command in app.all_commands.items():
         context = click.Context(command, info_name=f"histio {name}", terminal_width=80, max_content_width=80)
         sections.append(f"### {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(sections)

@@ -65,10 +65,8 @@ class Workers:
     def _start(self) -> Executor:
         if self.jobs == 1:
             return ThreadPoolExecutor(1)
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         pool = ProcessPoolExecutor(
-            self.jobs, mp_context=context, initializer=_begin_process, initargs=(self._prepare,)
+            self.jobs, mp_context=_choose_context(), initializer=_begin_process, initargs=(self._prepare,)
         )
         pool.submit(os.getpid)  # the processes start now, while the caller plans its tasks
         return pool
@@ -188,6 +186,18 @@ def _find_loss(future: Future[Any], is_lost: Callable[[Exception], bool]) -> Exc
             return error
         raise
     return None
+
+
+def _choose_context() -> Any:
+    """How to start processes: never as copies of this one, which may have threads and connections."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver  # noqa: PLC0415 - not on Windows
+
+    context = multiprocessing.get_context("forkserver")
+    if forkserver._forkserver._preload_modules == ["__main__"]:  # type: ignore[attr-defined]  # noqa: SLF001
+        context.set_forkserver_preload(["histio.workers"])  # imported once; the processes are copies of that
+    return context
 
 
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], _nonce: str) -> Any:

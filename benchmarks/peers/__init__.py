@@ -20,13 +20,14 @@ from typing import Any
 PEERS = {
     "histio": "histio",
     "limit": "limit",
-    "limit_copy": "limit, with COPY TO",
     "textbook": "marshmallow-sqlalchemy",
     "textbook_eager": "marshmallow-sqlalchemy, selectinload",
     "original": "original loop",
     "dumpdata": "Django dumpdata, loaddata",
     "import_export": "django-import-export, bulk",
     "pandas": "pandas",
+    "polars": "polars and ADBC",
+    "duckdb": "DuckDB and ADBC",
     "sqlite_json": "JSON functions of SQLite",
 }
 

@@ -1,10 +1,14 @@
-"""The physical limit: a loop by hand for exactly these tables, which checks nothing."""
+"""The limit: loops by hand for exactly these tables, which check nothing.
+
+The export merges runs and ledger entries, which the database returns in the same order. In PostgreSQL,
+cursors of the server are as fast with text as with binary values, and take half the time of COPY on two
+connections. In MariaDB, a text for each ledger takes half the time of a row for each entry.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,101 +18,86 @@ from data import batches, run_lines, seal
 
 from peers.drivers import Driver, Rows, connect
 
-_PAGE, _BATCH = 200, 500
+_BATCH = 500
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-_RUN = {
-    "id": "int",
-    "uuid": "text",
-    "recipe_id": "int",
-    "finished_unit_id": "int",
-    "num_batches": "int",
-    "expected_yield": "int",
-    "actual_yield": "int",
-    "produced_at": "time",
-    "notes": "text",
-    "total_ingredient_cost": "money",
-    "per_unit_cost": "money",
-    "created_at": "time",
-    "updated_at": "time",
-}
-_ENTRY = {
-    "production_run_id": "int",
-    "uuid": "text",
-    "ingredient_slug": "text",
-    "quantity_consumed": "quantity",
-    "unit": "text",
-    "total_cost": "money",
-    "created_at": "time",
-    "updated_at": "time",
-}
+_RUN = (
+    "id",
+    "uuid",
+    "recipe_id",
+    "finished_unit_id",
+    "num_batches",
+    "expected_yield",
+    "actual_yield",
+    "produced_at",
+    "notes",
+    "total_ingredient_cost",
+    "per_unit_cost",
+    "created_at",
+    "updated_at",
+)
+_ENTRY = (
+    "production_run_id",
+    "uuid",
+    "ingredient_slug",
+    "quantity_consumed",
+    "unit",
+    "total_cost",
+    "created_at",
+    "updated_at",
+)
 
 
 def warm(url: str) -> None:
     connect(url).close()
 
 
-def export(url: str, path: Path, connecting: Callable[[str], Driver] = connect) -> None:
-    with closing(connecting(url)) as driver:
+def export(url: str, path: Path) -> None:
+    with closing(connect(url)) as driver:
         seal(path, _lines(driver))
 
 
 def _lines(driver: Driver) -> Iterator[bytes]:
     recipes, units = (_catalog(driver, table) for table in ("recipes", "finished_units"))
-    for page in _pages(driver):
-        ledgers = _ledgers(driver, [row[0] for row in page])
-        for row in page:
-            key, uuid, recipe, unit, count, expected, actual, at, notes, total, each, made, changed, _ = row
-            run = {
-                "uuid": uuid,
-                "recipe_slug": recipes[recipe],
-                "finished_unit_slug": units[unit],
-                "num_batches": count,
-                "expected_yield": expected,
-                "actual_yield": actual,
-                "produced_at": at,
-                "notes": notes,
-                "total_ingredient_cost": total,
-                "per_unit_cost": each,
-                "created_at": made,
-                "updated_at": changed,
-                "consumptions": ledgers[key],
-            }
-            yield orjson.dumps({"production_run": run}, option=_OPTIONS)
+    ledgers = driver.ledgers()
+    owner, ledger = next(ledgers, (None, []))
+    for (
+        key,
+        uuid,
+        recipe,
+        unit,
+        count,
+        expected,
+        actual,
+        at,
+        notes,
+        total,
+        each,
+        made,
+        changed,
+    ) in driver.runs():
+        run = {
+            "uuid": uuid,
+            "recipe_slug": recipes[recipe],
+            "finished_unit_slug": units[unit],
+            "num_batches": count,
+            "expected_yield": expected,
+            "actual_yield": actual,
+            "produced_at": at,
+            "notes": notes,
+            "total_ingredient_cost": total,
+            "per_unit_cost": each,
+            "created_at": made,
+            "updated_at": changed,
+            "consumptions": ledger if owner == key else [],
+        }
+        yield orjson.dumps({"production_run": run}, option=_OPTIONS)
+        if owner == key:
+            owner, ledger = next(ledgers, (None, []))
 
 
 def _catalog(driver: Driver, table: str) -> dict[int, str]:
     """Slugs by key."""
-    return dict(driver.select({"id": "int", "slug": "text"}, f"FROM {table}"))
-
-
-def _pages(driver: Driver) -> Iterator[Rows]:
-    """Rows of runs in their order, each with the time by which the database sorts it."""
-    columns = {**_RUN, "production_runs.produced_at": "text"}
-    following = "produced_at >= ? AND (produced_at > ? OR uuid > ?)"
-    rest = f"FROM production_runs WHERE {following} ORDER BY produced_at, uuid LIMIT {_PAGE}"
-    moment, uuid = "1000-01-01", ""
-    while rows := driver.select(columns, rest, (moment, moment, uuid)):
-        yield rows
-        moment, uuid = rows[-1][-1], rows[-1][1]
-
-
-def _ledgers(driver: Driver, keys: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
-    """The entries of the runs with these *keys*."""
-    among = ", ".join(map(str, keys))
-    rest = f"FROM production_consumptions WHERE production_run_id IN ({among}) ORDER BY production_run_id, id"
-    ledgers = defaultdict(list)
-    for key, uuid, ingredient, quantity, unit, cost, made, changed in driver.select(_ENTRY, rest):
-        entry = {
-            "uuid": uuid,
-            "ingredient_slug": ingredient,
-            "quantity_consumed": quantity,
-            "unit": unit,
-            "total_cost": cost,
-            "created_at": made,
-            "updated_at": changed,
-        }
-        ledgers[key].append(entry)
-    return ledgers
+    return dict(driver.select(f"SELECT id, slug FROM {table}"))  # noqa: S608
 
 
 def load(url: str, path: Path) -> None:
@@ -117,7 +106,7 @@ def load(url: str, path: Path) -> None:
             {slug: key for key, slug in _catalog(driver, table).items()}
             for table in ("recipes", "finished_units")
         )
-        [(last,)] = driver.select({"max(id)": "int"}, "FROM production_runs")
+        [(last,)] = driver.select("SELECT max(id) FROM production_runs")
         keys = itertools.count((last or 0) + 1)
         for batch in batches(run_lines(path), _BATCH):
             runs = [(next(keys), orjson.loads(line)["production_run"]) for line in batch]

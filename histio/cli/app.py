@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+from importlib import import_module
 from typing import Any
 
 import click
 
-from histio.cli.commands.audit import audit
-from histio.cli.commands.check import check
-from histio.cli.commands.completion import completion
-from histio.cli.commands.copy import copy
-from histio.cli.commands.demo import demo
-from histio.cli.commands.diff import diff
-from histio.cli.commands.explain import explain
-from histio.cli.commands.export import export
-from histio.cli.commands.import_ import import_
-from histio.cli.commands.init import init
-from histio.cli.commands.inspect import inspect
-from histio.cli.commands.merge import merge
-from histio.cli.commands.references import references
-from histio.cli.commands.report import report
-from histio.cli.commands.scaffold import scaffold
-from histio.cli.commands.schema import schema
-from histio.cli.commands.undo import undo
-from histio.cli.commands.verify import verify
 from histio.cli.exit_codes import ExitCode
 
 
 def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
     if not wanted:
         return
+    from importlib import metadata  # takes longer to import than the rest to run
+
     try:
-        version = importlib.metadata.version("histio")
-    except importlib.metadata.PackageNotFoundError:
+        version = metadata.version("histio")
+    except metadata.PackageNotFoundError:
         version = "(not installed)"
     click.echo(f"histio {version}")
     context.exit()
@@ -45,8 +29,31 @@ class _PipeError(click.ClickException):
     exit_code = ExitCode.FAILED
 
 
-class _OrderedGroup(click.Group):
-    """Lists the commands in the order of their registration, and reports pipes that nobody reads."""
+_COMMANDS = (
+    "demo",
+    "init",
+    "export",
+    "import",
+    "undo",
+    "copy",
+    "verify",
+    "check",
+    "inspect",
+    "references",
+    "diff",
+    "merge",
+    "audit",
+    "report",
+    "explain",
+    "scaffold",
+    "schema",
+    "completion",
+)
+"""The names of all commands, in the order of the help. Each has a module and a function of its name."""
+
+
+class _Group(click.Group):
+    """Imports a command when it is used, and reports pipes that nobody reads."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -54,12 +61,26 @@ class _OrderedGroup(click.Group):
         except BrokenPipeError as error:  # click would exit with the code of invalid input, without a word
             raise _PipeError(f"{error.filename or 'The output'}: {error.strerror}") from error
 
+    @property
+    def all_commands(self) -> dict[str, click.Command]:
+        """All commands by name, in the order of the help."""
+        context = click.Context(self)
+        found = {name: self.get_command(context, name) for name in _COMMANDS}
+        return {name: command for name, command in found.items() if command is not None}
+
     def list_commands(self, _context: click.Context) -> list[str]:
-        return list(self.commands)
+        return list(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        own = f"{name}_" if name == "import" else name  # a keyword of Python
+        command: click.Command = getattr(import_module(f"histio.cli.commands.{own}"), own)
+        return command
 
 
 @click.group(
-    cls=_OrderedGroup,
+    cls=_Group,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -96,26 +117,3 @@ def app(context: click.Context, /, *, within: str | None) -> None:  # noqa: ARG0
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-for _command in (
-    demo,
-    init,
-    export,
-    import_,
-    undo,
-    copy,
-    verify,
-    check,
-    inspect,
-    references,
-    diff,
-    merge,
-    audit,
-    report,
-    explain,
-    scaffold,
-    schema,
-    completion,
-):
-    app.add_command(_command)

@@ -189,7 +189,9 @@ def _show_place(file: str, problem: histio.Problem) -> str:
     return show_file(path) + ("" if problem.line is None else f":{problem.line}")
 
 
-def print_export(report: histio.ExportReport, file: str, *, hint: str = "", as_json: bool) -> None:
+def print_export(
+    report: histio.ExportReport, file: str, *, hint: str = "", digest_of: str = "runs", as_json: bool
+) -> None:
     """Print counts, problems, a *hint*, size, digest; on standard error if standard output has the runs."""
     err = file == "-"
     if as_json:
@@ -209,7 +211,7 @@ def print_export(report: histio.ExportReport, file: str, *, hint: str = "", as_j
         print_line(f"\n{hint}", err=err)
     target = "standard output" if err else show_file(file)
     print_line(f"\nWrote {target}: {format_size(report.bytes)}", err=err)
-    print_line(f"Digest of the runs (sha256): {report.sha256}", err=err)
+    print_line(f"Digest of the {digest_of} (sha256): {report.sha256}", err=err)
     if report.catalog_sha256 is not None:
         print_line(f"Digest of the catalog (sha256): {report.catalog_sha256}", err=err)
     if report.header_sha256 is not None and not report.exported:  # all exports without runs have one sha256

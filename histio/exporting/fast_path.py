@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from histio.database.dialects import is_interruption
+from histio.database.dialects import is_interruption, reading_blocks
 from histio.exporting.fast.collector import paused
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import Formatted, RowFormatter, TooManyError
@@ -46,23 +46,20 @@ class _Reader:
         # Both statements are the same for all pages, so SQLAlchemy compiles each of them once.
         self._first = runs.select(formatter.select()).limit(sa.bindparam("at_most", type_=sa.Integer))
         self._names = [f"last_{place}" for place in range(runs.width)]
-        self._next = self._first.where(runs.after(list(map(sa.bindparam, self._names))))
+        self._next = self._first.where(runs.after_parameters(self._names))
 
     def read(self, before: SortKeys | None, size: int) -> Sequence[Any]:
         """The rows of at most *size* runs after *before*."""
-        if before is None:
-            statement, parameters = self._first, {}
-        else:
-            statement, parameters = (
-                self._next,
-                dict(zip(self._names, self._runs.bindable(before), strict=True)),
-            )
-        return self._runs.connection.execute(statement, {"at_most": size, **parameters}).all()
+        statement = self._first if before is None else self._next
+        parameters = zip(self._names, before or (), strict=False)
+        with self._runs.connection.execute(statement, {"at_most": size, **dict(parameters)}) as result:
+            rows: Sequence[Any] = result.cursor.fetchall()  # as the driver has them
+            return rows
 
-    def format(self, rows: Sequence[Any]) -> Formatted | None:
+    def format(self, rows: Sequence[Any], *, is_counted: bool) -> Formatted | None:
         """The JSON of *rows*; None: the fast path declines one of them."""
         try:
-            return self._formatter.format(self._runs.connection, rows, MOST_ENTRIES)
+            return self._formatter.format(self._runs.connection, rows, MOST_ENTRIES, is_counted=is_counted)
         except DeclinedError:
             return None
 
@@ -82,24 +79,25 @@ def fast_pages(runs: OrderedRuns, formatter: RowFormatter) -> Iterator[FastPage]
     reader = _Reader(runs, formatter)
     before: SortKeys | None = None
     counts = False
-    while True:
-        try:
-            with runs.neutral_savepoint(), paused():
-                size = reader.size(before) if counts else tuning().page
-                rows = reader.read(before, size)
-                formatted = reader.format(rows)
-                last = tuple(rows[-1][-runs.width :]) if rows else None
-        except TooManyError:
-            counts = True
-            continue
-        except Exception as error:  # the full path finds the row and the reason
-            if is_interruption(error):
-                raise
-            log_handled("the fast path of an export fails: the full path goes on", error)
-            yield FastPage(before, None, None)
-            return
-        if last is not None:
-            yield FastPage(before, last, formatted)
-        if len(rows) < size or last is None:
-            return
-        before = last
+    with reading_blocks(runs.connection, runs.neutral_savepoint) as block:
+        while True:
+            try:
+                with block(), paused():
+                    size = reader.size(before) if counts else tuning().page
+                    rows = reader.read(before, size)
+                    formatted = reader.format(rows, is_counted=counts)
+            except TooManyError:
+                counts = True
+                continue
+            except Exception as error:  # the full path finds the row and the reason
+                if is_interruption(error):
+                    raise
+                log_handled("the fast path of an export fails: the full path goes on", error)
+                yield FastPage(before, None, None)
+                return
+            last = tuple(rows[-1][-runs.width :]) if rows else None
+            if last is not None:
+                yield FastPage(before, last, formatted)
+            if len(rows) < size or last is None:
+                return
+            before = last

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeAlias
@@ -10,15 +9,14 @@ from typing import Any, Self, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import neutral_savepoint
+from histio.database.dialects import RAW, neutral_savepoint
 from histio.exporting.plan import ExportPlan
-from histio.kinds.fields.times import as_utc
 from histio.kinds.mapping import attribute
 from histio.kinds.selects import is_among
 from histio.tuning import tuning
 
 SortKeys: TypeAlias = tuple[Any, ...]
-"""The values by which a run is sorted: its time, if runs have one, and its identity."""
+"""The driver's values by which a run is sorted: its time, if runs have one, and its identity."""
 
 
 _PAGES_OF_LIST = 5
@@ -59,7 +57,10 @@ class OrderedRuns:
         self._plan = plan
         self._time = time
         self._conditions = conditions
-        self._sorted_by = [*([] if time is None else [time]), *plan.sort_keys]
+        # Read and bound as the driver has them: no conversion can change where a page begins.
+        self._sorted_by = [
+            sa.type_coerce(key, RAW) for key in (*([] if time is None else [time]), *plan.sort_keys)
+        ]
         self.width = len(self._sorted_by)
 
     def neutral_savepoint(self) -> AbstractContextManager[None]:
@@ -105,31 +106,22 @@ class OrderedRuns:
         ordered = statement.add_columns(*labelled).order_by(*self._sorted_by)
         return ordered.where(*self.conditions(*further))
 
-    def after(self, last: Sequence[Any]) -> sa.ColumnElement[bool]:
+    def after_parameters(self, names: Sequence[str]) -> sa.ColumnElement[bool]:
+        """The condition of `after` for parameters with these *names*."""
+        return _after(self._sorted_by, [sa.bindparam(name, type_=RAW) for name in names])
+
+    def after(self, last: SortKeys) -> sa.ColumnElement[bool]:
         """The condition for the runs that come after the one with the sort keys *last*."""
-        return _after(self._sorted_by, self.bindable(last))
-
-    def bindable(self, keys: Sequence[Any]) -> list[Any]:
-        """Sort *keys* that were read, in the form in which they are compared.
-
-        Times have no time zone, or have one, as their model says: the column in the database may differ.
-        """
-        return [
-            _as_compared(value, aware=key.type.timezone)
-            if isinstance(value, dt.datetime) and isinstance(key.type, sa.DateTime)
-            else value
-            for key, value in zip(self._sorted_by, keys, strict=True)
-        ]
+        return _after(self._sorted_by, [sa.literal(key, RAW) for key in last])
 
     def between(self, before: SortKeys | None, last: SortKeys | None) -> list[sa.ColumnElement[bool]]:
         """The conditions for the runs after *before*, up to and including *last*; None: no such bound."""
         conditions = [] if before is None else [self.after(before)]
-        return conditions if last is None else [*conditions, _up_to(self._sorted_by, self.bindable(last))]
-
-
-def _as_compared(value: dt.datetime, *, aware: bool) -> dt.datetime:
-    utc = as_utc(value)
-    return utc if aware else utc.replace(tzinfo=None)
+        return (
+            conditions
+            if last is None
+            else [*conditions, _up_to(self._sorted_by, [sa.literal(key, RAW) for key in last])]
+        )
 
 
 def _after(sorted_by: Sequence[Any], last: Sequence[Any]) -> sa.ColumnElement[bool]:

@@ -108,7 +108,7 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
             if within is None:
                 continue
             every = every.within(*every.between(*within))
-        for runs in every.in_lists() if filters.others else [every]:
+        for runs in every.in_lists() if filters.others or found.is_listed else [every]:
             if formatter is None:
                 _log.debug("all pages of %s take the full path", kind.name)
                 yield from full_pages(runs, tally)
@@ -136,12 +136,12 @@ def _fast_or_full_pages(runs: OrderedRuns, formatter: RowFormatter, tally: Expor
                 yield from full_pages(runs, tally, *runs.between(page.before, None))
                 return
             is_spelled = True
-        within = runs.between(page.before, page.last)
         if page.formatted is None or (page.formatted.altered and tally.exact):
             _log.debug("a page of %s takes the full path", runs.kind.name)
-            yield from full_pages(runs, tally, *within)
+            yield from full_pages(runs, tally, *runs.between(page.before, page.last))
             continue
         if page.formatted.altered:
+            within = runs.between(page.before, page.last)
             _warn_of_altered(runs, within, len(page.formatted.altered), tally)
         yield Page([], [], page.last, texts=page.formatted.texts)
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import RowFaultError, as_it_is, raw
+from histio.database.dialects import RowFaultError, as_it_is, is_one_of, raw
 from histio.kinds.mapping import Columns
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Table
@@ -126,7 +126,7 @@ def plan_keys(dialect: sa.Dialect, table: Table) -> KeyPlan | None:
     if part is None or arriving is None:
         return None
     field: Any = part.field
-    among = part.column.in_(sa.bindparam("identities", expanding=True))
+    among = is_one_of(dialect, part.column, "identities")
     select = sa.select(arriving[0], *map(as_it_is, owner_columns(table))).where(among)
     return KeyPlan(part.name, field.from_wire, arriving[1] != "hex" and not field.is_hex, select)
 

@@ -128,6 +128,34 @@ def test_an_export_has_the_catalog_that_is_asked_for(home, run, option, recipes)
     assert (code, json.loads(printed)["catalog"]["recipe"]) == (0, recipes)
 
 
+@pytest.mark.parametrize("options", ["--parts 3 --jobs 1", "--jobs 1"])
+def test_an_export_in_parts_writes_a_folder(home, run, options):
+    code, printed, errors = run(f"export parts {options} {BAKERY}")
+    assert (code, errors) == (0, "")
+    manifest = json.loads(Path("parts/manifest.json").read_bytes())
+    assert printed.endswith(f"Digest of the parts (sha256): {manifest['sha256']}\n")
+    assert run("merge parts -o merged.jsonl")[0] == run(f"export whole.jsonl {BAKERY}")[0] == 0
+    assert run("diff merged.jsonl whole.jsonl")[0] == 0
+    assert run(f"export parts {options} {BAKERY}")[0] == ExitCode.USAGE
+    assert run(f"export parts {options} --force {BAKERY}")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("export out.jsonl --parts 2", "name a folder, not out.jsonl"),
+        ("export - --jobs 2", "name a folder"),
+        ("export out --parts 2 --format jsonl", "--format cannot be combined"),
+        ("export out --jobs 2 --differs-from history.jsonl", "--differs-from cannot be combined"),
+        ("export out --parts 0", "--parts"),
+    ],
+)
+def test_parts_need_a_folder(home, run, command, why):
+    code, _, errors = run(f"{command} {BAKERY}")
+    assert code == 2
+    assert why in errors
+
+
 def test_an_import_takes_the_kinds_that_are_asked_for(home, run):
     code, printed, _ = run(f"import history.jsonl --kind assembly_run {BRANCH}")
     assert (code, "production_run" in printed) == (0, False)
@@ -871,7 +899,7 @@ def test_an_interrupted_export_leaves_no_file(home, run):
 
 # --- help ----------------------------------------------------------------------------------------------
 
-COMMANDS = dict(app.commands)
+COMMANDS = app.all_commands
 EXAMPLES = [
     line.strip()
     for command in COMMANDS.values()

@@ -302,3 +302,11 @@ def test_without_a_command_the_help_is_printed(capsys):
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     assert cli.main(arguments) == 2
     assert "Usage: histio" in capsys.readouterr().err
+
+
+def test_the_version_needs_no_database_library_and_no_command():
+    listing = "import sys; from histio.cli import main; main(['--version']); print(*sys.modules)"
+    *_, modules = run_python("-c", listing, cwd=ROOT).stdout.splitlines()
+    heavy = ("sqlalchemy", "marshmallow", "jsonschema", "rich", "histio.cli.commands", "histio.history")
+    assert "histio.cli.app" in modules.split()
+    assert [name for name in modules.split() if name.startswith(heavy)] == []

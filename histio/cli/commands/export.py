@@ -20,7 +20,7 @@ from histio.cli.options import (
     json_option,
     quiet_option,
 )
-from histio.cli.printing import report_unprintable
+from histio.cli.printing import report_unprintable, show_file
 from histio.cli.progress import progress_bar
 from histio.cli.results import print_export
 
@@ -37,6 +37,18 @@ from histio.cli.results import print_export
 @click.option("--with-catalog", is_flag=True, help="Also export the catalog rows that the runs name.")
 @click.option("--whole-catalog", is_flag=True, help="Also export all catalog rows.")
 @click.option("--format", "file_format", metavar="FORMAT", help="Such as jsonl.zst, if FILE has no suffix.")
+@click.option(
+    "--parts",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Write N files and a manifest to the folder FILE.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="J",
+    help="Write a folder as with --parts, by J processes at the same time.  [default: one per processor]",
+)
 @click.option("--force", is_flag=True, help="Replace an existing FILE.")
 @click.option("--follows", metavar="SHA256", help="The digest of the export that this one continues.")
 @click.option("--follows-header", metavar="SHA256", help="The digest of that export's header.")
@@ -52,9 +64,12 @@ def export(
     with_catalog: bool,
     whole_catalog: bool,
     file_format: str | None,
+    parts: int | None,
+    jobs: int | None,
     force: bool,
     exact: bool,
     skip_unreadable: bool,
+    differs_from: str | None,
     quiet: bool,
     as_json: bool,
     **bounds: Any,
@@ -65,6 +80,9 @@ def export(
     compress it. All runs are read at the same moment. FILE appears once it is complete. If the format cannot
     hold a run, the export fails; with --skip-unreadable, it leaves such runs out and exits with code 3.
 
+    With --parts or --jobs, FILE is a folder, and several processes write it at the same time: streams that
+    are compressed, and manifest.json, which appears once all are complete.
+
     \b
     Examples:
       histio export history.jsonl --url sqlite:///bakery.db
@@ -73,6 +91,7 @@ def export(
       histio export today.jsonl --differs-from history.jsonl
       histio export bread.json --where recipe_slug=pain-de-mie
       histio export history.jsonl --skip-unreadable
+      histio export history --parts 32 --jobs 8
       histio export - --kind assembly_run > assembly.jsonl
     """
     if with_catalog and whole_catalog:
@@ -86,22 +105,37 @@ def export(
         and sys.stdout.isatty()
     ):
         raise click.UsageError("Compressed output cannot be shown on a terminal; redirect it to a file.")
+    is_folder = bool(parts or jobs)
+    if is_folder:
+        _check_folder(file, file_format, differs_from)
     with open_history(url, history_name) as history, progress_bar(enabled=not (quiet or as_json)) as progress:
-        report = history.export_file(
-            file,
+        options: dict[str, Any] = {
             **select_kinds(history, where, kinds),
-            catalog="all" if whole_catalog else "used" if with_catalog else None,
-            format=file_format,
-            overwrite=force,
-            exact=exact,
-            on_unreadable="skip" if skip_unreadable else "error",
-            progress=progress,
+            "catalog": "all" if whole_catalog else "used" if with_catalog else None,
+            "overwrite": force,
+            "exact": exact,
+            "on_unreadable": "skip" if skip_unreadable else "error",
+            "progress": progress,
             **bounds,
-        )
+        }
+        if is_folder:
+            report = history.export_parts(file, parts=parts, jobs=jobs, **options)
+        else:
+            report = history.export_file(file, format=file_format, differs_from=differs_from, **options)
     if not quiet or report.skipped:
         with report_unprintable("The export is done"):
-            print_export(report, file, hint=_hint(history, report), as_json=as_json)
+            digest_of = "parts" if is_folder else "runs"
+            print_export(report, file, hint=_hint(history, report), digest_of=digest_of, as_json=as_json)
     return ExitCode.REJECTS if report.skipped else ExitCode.DONE
+
+
+def _check_folder(file: str, file_format: str | None, differs_from: str | None) -> None:
+    """Raise UsageError if parts cannot be written as the other options say."""
+    for option, value in (("--format", file_format), ("--differs-from", differs_from)):
+        if value is not None:
+            raise click.UsageError(f"{option} cannot be combined with --parts or --jobs.")
+    if re.search(r"\.(jsonl?)(\.(gz|zst))?$", file) or file == "-":
+        raise click.UsageError(f"With --parts or --jobs, name a folder, not {show_file(file)}.")
 
 
 def _hint(history: histio.History, report: histio.ExportReport) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects.names import MYSQL
@@ -40,11 +41,8 @@ Form: TypeAlias = Literal[
 - ``json``, ``text``: text.
 """
 
-BETWEEN = "\x00"
-"""Separates values that are joined; no text of the format contains it."""
-
-BETWEEN_ROWS = "\x01"
-"""Separates rows that are joined; as a text may contain it, the rows have to be counted."""
+END = "\x01"
+"""Ends a row whose values are joined."""
 
 _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Boolean, "boolean"),
@@ -64,12 +62,13 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
 )
 
 
-_RAW = sa.types.NullType()
+RAW = sa.types.NullType()
+"""The type of values that SQLAlchemy converts neither when reading nor when binding."""
 
 
 def as_it_is(column: Any) -> Any:
-    """An expression for *column* whose values SQLAlchemy converts neither when reading nor when binding."""
-    return sa.type_coerce(column, _RAW)
+    """An expression for the values of *column* as the driver has them."""
+    return sa.type_coerce(column, RAW)
 
 
 def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple[Any, Form] | None:  # noqa: PLR0911
@@ -150,35 +149,51 @@ def compares_exactly(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
     return dialect.name not in MYSQL or not isinstance(declared(column_type, dialect), sa.String)
 
 
+def between(dialect: sa.Dialect) -> str:
+    """What separates values that are joined.
+
+    No text of the format contains the character for MariaDB and MySQL; PostgreSQL cannot store it.
+    """
+    return "\x1f\x1e" if dialect.name == "postgresql" else "\x00"
+
+
 def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
-    """An expression that joins all *columns*, each with whether it may be null; None: not supported.
+    """An expression that joins all *columns*, each with whether it may be null; None: rows are as fast.
 
     The drivers for MariaDB and MySQL are written in Python and take time for each value. A null is an empty
-    text, other values of columns that may be null begin with an equals sign, and an empty text at the end
-    shows that nothing was cut off.
+    text, other values of columns that may be null begin with an equals sign, and `END` shows that nothing was
+    cut off.
     """
-    if dialect.name not in MYSQL:
-        return None
+    return _joined(dialect, columns) if dialect.name in MYSQL else None
+
+
+def _joined(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
     values = (
-        sa.func.ifnull(sa.func.concat("=", column), "") if nullable else column
+        sa.case((column.is_(None), ""), else_=sa.func.concat("=", column)) if nullable else column
         for column, nullable in columns
     )
-    return sa.func.concat_ws(BETWEEN, *values, "")
+    return sa.func.concat_ws(between(dialect), *values, END)
 
 
-def as_one_row(dialect: sa.Dialect, values: Any, order: Any) -> Any:
-    """Join the texts of `as_one` of all rows in a group, in their *order*; None: not supported.
+def as_group(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]], order: Any, most: Any) -> Any:
+    """Join the rows of a group, in their *order*, as `as_one` joins values; None: not supported.
 
-    MariaDB truncates it to a million bytes, MySQL to 1,024.
+    It is null if there are more rows than *most*. MariaDB truncates it to a million bytes, MySQL to 1,024.
     """
-    if not getattr(dialect, "is_mariadb", False):
+    if dialect.name == "postgresql":
+        ordered = postgresql.aggregate_order_by(sa.literal(between(dialect)), order)
+        rows = sa.func.string_agg(_joined(dialect, columns), ordered)
+    elif getattr(dialect, "is_mariadb", False):
+        row = _joined(dialect, columns).op("ORDER BY", precedence=2)(order)
+        separator: Any = sa.literal_column("'\\0'")
+        rows = sa.func.group_concat(row.op("SEPARATOR", precedence=1)(separator))
+    else:
         return None
-    ordered = values.op("ORDER BY", precedence=2)(order)
-    return sa.func.group_concat(ordered.op("SEPARATOR", precedence=1)(sa.literal_column(f"'{BETWEEN_ROWS}'")))
+    return sa.case((sa.func.count() <= most, rows))
 
 
 def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
     """A condition: *column* is one of the values of the parameter *name*, which are in the driver's form."""
     if dialect.name == "postgresql":  # one parameter: psycopg reuses the prepared statement
-        return column == sa.func.any(sa.bindparam(name, type_=_RAW))
+        return column == sa.func.any(sa.bindparam(name, type_=RAW))
     return column.in_(sa.bindparam(name, expanding=True))

@@ -143,7 +143,7 @@ def _text_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
 
 
 _TRUTHS: dict[Form, dict[Any, str]] = {
-    "boolean": {False: "false", True: "true", "0": "false", "1": "true"},
+    "boolean": {False: "false", True: "true", "0": "false", "1": "true", "f": "false", "t": "true"},
     "truth": {False: "false", True: "true"},  # the application reads the text "0" as true
 }
 
@@ -339,6 +339,9 @@ def _rounded(values: Sequence[Any]) -> Sequence[int]:
     """The indices of JSON texts with numbers that a double cannot hold."""
     return [place for place, value in enumerate(values) if find_rounded_in(value) is not None]
 
+
+rounded_in_some: Altered = functools.partial(_some_altered, _rounded)
+"""The indices of JSON texts with numbers that a double cannot hold; some of the values are null."""
 
 _MOMENT = "0000-00-00 00:00:00.000000"
 _WIDTH = len(_MOMENT)

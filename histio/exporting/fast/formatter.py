@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -14,27 +15,32 @@ from marshmallow.fields import Field
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import (
-    BETWEEN,
-    BETWEEN_ROWS,
+    END,
+    as_group,
     as_it_is,
     as_one,
-    as_one_row,
+    between,
     compares_exactly,
     decimal_digits,
     is_one_of,
     latest,
+    loaded,
     raw,
 )
+from histio.exporting.fast.by_value import by_value
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
-from histio.exporting.fast.obstacles import FullPathError, find_obstacles
-from histio.exporting.fast.sources import Sources, spare_members, unmarked
+from histio.exporting.fast.obstacles import FullPathError, describe_calls, find_obstacles, is_plain
+from histio.exporting.fast.sources import Source, Sources, spare_members, unmarked
 from histio.exporting.fast.template import PLACE, Template, quoted
 from histio.kinds.entry_order import order_names
-from histio.kinds.fields import Slug
+from histio.kinds.fields import Json, Slug
 from histio.kinds.joins import constants_of
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Ledger, Table
-from histio.wire import nested_in, wire_name
+from histio.wire import wire_name
+
+_SHORT = 100
+"""The most entries of a run that arrive as one text, unless they are counted: it bounds the memory."""
 
 _ALL = 2**31 - 2
 """No limit: one more is the largest number that every database takes for LIMIT."""
@@ -56,20 +62,48 @@ class Formatted(NamedTuple):
     altered: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How the entries of ledgers are read.
+
+    Attributes:
+        connection: Only read from.
+        limit: The most entries, unless all belong to the same row.
+        most: The most entries of a row that arrive as one text.
+        now: Whether to read what is committed now, even in an older snapshot.
+    """
+
+    connection: Connection
+    limit: int
+    most: int
+    now: bool
+
+    def fetch(self, statement: sa.Select[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """The rows of the driver's cursor, with its own values: no type of SQLAlchemy converts them."""
+        selected = latest(self.connection, statement) if self.now else statement
+        with self.connection.execute(selected, parameters) as result:
+            rows: Sequence[Any] = result.cursor.fetchall()
+            return rows
+
+
 class _Selected(NamedTuple):
     """A column of the SELECT.
 
     Attributes:
         value: The expression that is selected.
-        is_nullable: Whether it may be null.
         member: How its values are formatted.
+        is_nullable: Whether it may be null.
         spares: The relationship of a key that may be left out; None: the member is always there.
+        is_text: Whether it can be joined with other columns as text.
+        odd: A condition for values that only the full path can report; None: there are none.
     """
 
     value: Any
-    is_nullable: bool
     member: Member
-    spares: str | None
+    is_nullable: bool = True
+    spares: str | None = None
+    is_text: bool = True
+    odd: Any = None
 
 
 class RowFormatter:
@@ -88,8 +122,14 @@ class RowFormatter:
         self._table = table
         self._sources = Sources(table)
         template = Template()
-        fields = table.schema.dump_fields.items()
-        self._selected = [self._select(*each, template) for each in fields if nested_in(each[1]) is None]
+        self._calls: list[str] = []
+        ledgers = {ledger.member for ledger in table.ledgers}
+        self._selected = [
+            self._select(name, field, template)
+            for name, field in table.schema.dump_fields.items()
+            if (field.attribute or name) not in ledgers
+        ]
+        self._joined = [each for each in self._selected if each.is_text]
         self._alternatives = list(_alternatives(table, self._selected))
         self._ledgers = []
         for ledger in table.ledgers:
@@ -97,23 +137,21 @@ class RowFormatter:
             template.add(f"{quoted(table.names[ledger.member])}:[{PLACE}]")
         self._template = template.finish()
         self._fill = _filler(self._template)
-        self._all_in_one = as_one(dialect, [(each.value, each.is_nullable) for each in self._selected])
-        is_one = self._all_in_one is not None
-        values = [self._all_in_one] if is_one else [each.value for each in self._selected]
+        all_in_one = as_one(dialect, self._values())
+        self._is_one = all_in_one is not None
+        values = [each.value for each in self._selected if not (self._is_one and each.is_text)]
+        values = [all_in_one, *values] if self._is_one else values
+        odd = [each.odd for each in self._selected if each.odd is not None]
+        self._has_odd = bool(odd)
+        values += [sa.case((sa.or_(*odd), 1), else_=0)] if odd else []
         self._width = len(values)
         self._statement = self._sources.select(*values, *(as_it_is(below.key) for below in self._ledgers))
 
     def _select(self, name: str, field: Field[Any], template: Template) -> _Selected:
         """Select the values of *field*, and add it to the *template*."""
         source = self._sources.find(name, field)
-        column_type = source.column.type
-        plain = field.is_plain_text if isinstance(field, Slug) else getattr(field, "rule", field) is field
-        arriving = raw(self._dialect, column_type, source.value) if plain else None
-        member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
-        if not arriving or not member:
-            schema = type(self._table.schema).__name__
-            raise FullPathError(f"{schema}.{name}: the values of its column have to be dumped by marshmallow")
-        own = self._table.columns.get(field.attribute or name)
+        selected = self._in_columns(field, source) or self._by_value(name, field, source)
+        member = selected.member
         text = f"{quoted(wire_name(name, field))}:{member.place}"
         fill: Column = member.fill
         if source.is_spare:
@@ -121,33 +159,70 @@ class RowFormatter:
         else:
             template.add(text)
             fill = fill if source.marked is None else functools.partial(unmarked, fill)
-        spares = field.relationship if isinstance(field, Slug) and source.is_spare else None
-        is_nullable = own is None or bool(own.nullable)
-        return _Selected(arriving[0], is_nullable, member._replace(fill=fill), spares)
+        own = self._table.columns.get(field.attribute or name)
+        return selected._replace(
+            is_nullable=own is None or bool(own.nullable),
+            member=member._replace(fill=fill),
+            spares=field.relationship if isinstance(field, Slug) and source.is_spare else None,
+        )
+
+    def _in_columns(self, field: Field[Any], source: Source) -> _Selected | None:
+        """Select values that whole columns are formatted of; None: no such way is known for them."""
+        if not is_plain(field) or (isinstance(field, Slug) and not field.is_plain_text):
+            return None
+        column_type = source.column.type
+        arriving = raw(self._dialect, column_type, source.value)
+        member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
+        return _Selected(arriving[0], member) if arriving and member else None
+
+    def _by_value(self, name: str, field: Field[Any], source: Source) -> _Selected:
+        """Select values that *field* dumps one by one."""
+        if source.marked is not None:
+            schema = type(self._table.schema).__name__
+            raise FullPathError(f"{schema}.{name}: may be null, and its key is not plain text")
+        found = loaded(self._dialect, source.column, may_be_json=isinstance(field, Json))
+        self._calls.append(describe_calls(self._table, field.attribute or name, source.column.type))
+        return _Selected(found.value, by_value(field, name, found), is_text=found.is_text, odd=found.odd)
 
     def select(self) -> sa.Select[Any]:
         """A SELECT of the columns that `format` takes."""
         return self._statement
 
-    def describe(self) -> Iterator[str]:
-        """The template and the SELECT of the table, and of each of its ledgers."""
+    def describe(self, statement: sa.Select[Any] | None = None) -> Iterator[str]:
+        """The template and the SELECT of the table, and of each of its ledgers; which fields are called."""
+        yield from self._calls
         yield self._template.replace(PLACE, "…")
-        yield str(self._statement.compile(dialect=self._dialect))
+        yield str((self._statement if statement is None else statement).compile(dialect=self._dialect))
         for below in self._ledgers:
             yield from below.describe()
 
     def select_groups(self, order: Any) -> sa.Select[Any] | None:
-        """A SELECT of all rows of a group as one text, in this *order*; None: the database has none."""
-        is_one = self._all_in_one is not None and not self._ledgers
-        row = as_one_row(self._dialect, self._all_in_one, order) if is_one else None
-        return None if row is None else self._sources.select(row)
+        """A SELECT of all rows of a group as one text, in this *order*; None: rows have to be read.
+
+        The text is null if there are more rows than the parameter ``most``.
+        """
+        if self._ledgers or self._has_odd or len(self._joined) < len(self._selected):
+            return None
+        group = as_group(self._dialect, self._values(), order, sa.bindparam("most", type_=sa.Integer))
+        return None if group is None else self._sources.select(group)
 
     def format(
-        self, connection: Connection, rows: Sequence[Sequence[Any]], limit: int, *, now: bool = False
+        self,
+        connection: Connection,
+        rows: Sequence[Sequence[Any]],
+        limit: int,
+        *,
+        is_counted: bool = False,
+        now: bool = False,
     ) -> Formatted:
         """The JSON of *rows* with their ledgers. The columns of `select` come first in each row.
 
-        *now*: whether to read the entries that are committed now, even in an older snapshot.
+        Args:
+            connection: Only read from.
+            rows: The rows.
+            limit: The most entries that are read.
+            is_counted: Whether it is known that there are no more.
+            now: Whether to read the entries that are committed now, even in an older snapshot.
 
         Raises:
             DeclinedError: A row needs the full path.
@@ -156,19 +231,28 @@ class RowFormatter:
         if not rows:
             return Formatted([], [])
         try:
-            arrived = list(zip(*rows, strict=True))
-            columns = arrived[: self._width] if self._all_in_one is None else self._split(arrived[0])
-            self._check_alternatives(columns)
-            pairs = list(zip((each.member for each in self._selected), columns, strict=True))
-            filled = [member.fill(values) for member, values in pairs]
-            altered = [row for member, values in pairs if member.altered for row in member.altered(values)]
-            for below, owners in zip(self._ledgers, arrived[self._width :], strict=False):
-                entries = below.format(connection, owners, limit, now=now)
-                filled.append(entries.texts)
-                altered += entries.altered
-            return Formatted(self._fill(filled), altered)
+            reading = _Reading(connection, limit, limit if is_counted else _SHORT, now)
+            return self.format_columns(reading, self.arrange(rows))
         except (ValidationError, TypeError, ValueError, LookupError) as error:
             raise DeclinedError from error
+
+    def format_columns(self, reading: _Reading, columns: Sequence[Sequence[Any]]) -> Formatted:
+        """The JSON of rows whose *columns* are those of `arrange`; see `format`."""
+        self._check_alternatives(columns)
+        pairs = list(zip((each.member for each in self._selected), columns, strict=False))
+        filled = [member.fill(values) for member, values in pairs]
+        altered = [row for member, values in pairs if member.altered for row in member.altered(values)]
+        for below, owners in zip(self._ledgers, columns[len(self._selected) :], strict=True):
+            entries = below.format(reading, owners)
+            filled.append(entries.texts)
+            altered += entries.altered
+        return Formatted(self._fill(filled), altered)
+
+    def arrange(self, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """The values of *rows* by column, then the keys to which the entries of each ledger refer."""
+        arrived: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        values = self._columns(arrived[: self._width], len(rows))
+        return [*values, *arrived[self._width : self._width + len(self._ledgers)]]
 
     def _check_alternatives(self, columns: Sequence[Sequence[Any]]) -> None:
         """Raise DeclinedError if all alternative keys of a related row are null."""
@@ -177,15 +261,39 @@ class RowFormatter:
             if nameless in zip(*(columns[place] for place in places), strict=True):
                 raise DeclinedError
 
-    def _split(self, rows: Sequence[str]) -> list[Sequence[Any]]:
-        """The columns of rows that arrive as one text each; see `as_one`."""
-        *columns, ends = zip(*(row.split(BETWEEN) for row in rows), strict=True)
-        if any(ends):
+    def _columns(self, arrived: Sequence[Sequence[Any]], count: int) -> Sequence[Sequence[Any]]:
+        """The columns of the members in *count* rows, from those of the SELECT.
+
+        Raises:
+            DeclinedError: A value is odd; see `_Selected.odd`.
+        """
+        if self._has_odd and any(arrived[-1]):
+            raise DeclinedError
+        arrived = arrived[: self._width - self._has_odd]
+        if not self._is_one:
+            return arrived
+        texts, others = iter(self.split(arrived[0], count)), iter(arrived[1:])
+        return [next(texts if each.is_text else others) for each in self._selected]
+
+    def split(self, texts: Sequence[str], count: int) -> list[Sequence[Any]]:
+        """The columns of *count* rows that arrive joined in *texts*; see `as_one` and `as_group`."""
+        separator, width = between(self._dialect), self.joined_width
+        values = separator.join(texts).split(separator)
+        *columns, ends = (values[place::width] for place in range(width))
+        if len(values) != count * width or set(ends) != {END}:
             raise DeclinedError
         return [
             [value[1:] if value else None for value in values] if selected.is_nullable else values
-            for values, selected in zip(columns, self._selected, strict=True)
+            for values, selected in zip(columns, self._joined, strict=True)
         ]
+
+    @property
+    def joined_width(self) -> int:
+        """How many values a row has where they are joined."""
+        return len(self._joined) + 1
+
+    def _values(self) -> list[tuple[Any, bool]]:
+        return [(each.value, each.is_nullable) for each in self._joined]
 
 
 def _filler(template: str) -> Callable[[Sequence[Iterable[str]]], list[str]]:
@@ -223,27 +331,62 @@ class _LedgerFormatter:
         self.key = attribute(owner.mapper, ledger.relation.local[0])
         self._dialect = dialect
         self._formatter = RowFormatter(dialect, ledger.table)
-        self._reader = _find_reader(dialect, self._formatter, ledger)
+        self._rows, self._groups = _select_entries(dialect, self._formatter, ledger)
 
-    def format(self, connection: Connection, owners: Sequence[Any], limit: int, *, now: bool) -> Formatted:
+    def format(self, reading: _Reading, owners: Sequence[Any]) -> Formatted:
         """For each of *owners*, the JSON of its entries, with commas between them."""
-        limit = limit if len(owners) > 1 else _ALL
-        rows = self._reader.read(connection, list(owners), limit, now=now)
-        formatted = self._formatter.format(connection, rows, limit, now=now)
-        texts, start = dict.fromkeys(owners, ""), 0
-        for owner, count in Counter(
-            row[-1] for row in rows
-        ).items():  # the entries of an owner are neighbours
-            texts[owner] = ",".join(formatted.texts[start : start + count])
-            start += count
-        places = {owner: place for place, owner in enumerate(owners)} if formatted.altered else {}
-        altered = [places[rows[place][-1]] for place in formatted.altered]
-        return Formatted(list(texts.values()), altered)
+        texts = dict.fromkeys(owners, "")
+        altered: list[Any] = []
+        for counts, columns in self._read(reading, list(owners)):
+            formatted = self._formatter.format_columns(reading, columns)
+            start = 0
+            for owner, count in counts.items():
+                texts[owner] = ",".join(formatted.texts[start : start + count])
+                start += count
+            if formatted.altered:
+                named = list(counts.elements())
+                altered += [named[place] for place in formatted.altered]
+        places = {owner: place for place, owner in enumerate(owners)} if altered else {}
+        return Formatted(list(texts.values()), [places[owner] for owner in altered])
+
+    def _read(
+        self, reading: _Reading, owners: list[Any]
+    ) -> Iterator[tuple[Counter[Any], Sequence[Sequence[Any]]]]:
+        """Counts of entries by owner, and the columns of these entries: neighbours have the same owner.
+
+        Raises:
+            TooManyError: There are more entries than may be read.
+        """
+        limit = reading.limit
+        if len(owners) == 1:
+            limit = _ALL
+        elif self._groups is not None:
+            groups = reading.fetch(self._groups, {"owners": owners, "most": reading.most})
+            whole: list[Any] = []
+            others: list[Any] = []
+            for group in groups:
+                (whole if self._is_whole(*group) else others).append(group)
+            owners = [group[-1] for group in others]
+            if whole:
+                texts, numbers, named = zip(*whole, strict=True)
+                counts = Counter(dict(zip(named, numbers, strict=True)))
+                yield counts, self._formatter.split(texts, counts.total())
+        rows = reading.fetch(self._rows, {"owners": owners, "at_most": limit + 1}) if owners else ()
+        if len(rows) > limit:
+            raise TooManyError
+        if rows:
+            yield Counter(row[-1] for row in rows), self._formatter.arrange(rows)
+
+    def _is_whole(self, text: str | None, count: int, _owner: Any) -> bool:
+        """Whether the entries of a group can be told apart: no part is lacking, or contains the separator."""
+        if text is None:
+            return False
+        width = self._formatter.joined_width
+        return text.count(between(self._dialect)) == count * width - 1 and text.endswith(END)
 
     def describe(self) -> Iterator[str]:
         """Like `RowFormatter.describe`, with the SELECT that reads the entries."""
-        template, _, *below = self._formatter.describe()
-        return iter([template, str(self._reader.statement.compile(dialect=self._dialect)), *below])
+        yield from self._formatter.describe(self._rows if self._groups is None else self._groups)
 
 
 def _check_ledger(dialect: sa.Dialect, owner: Table, ledger: Ledger) -> None:
@@ -262,81 +405,26 @@ def _check_ledger(dialect: sa.Dialect, owner: Table, ledger: Ledger) -> None:
         raise FullPathError(f"{name}: keys of text are not compared exactly")
 
 
-def _find_reader(dialect: sa.Dialect, formatter: RowFormatter, ledger: Ledger) -> _EntryReader | _GroupReader:
-    """The fastest way to read the entries of *ledger* from a database of *dialect*."""
+def _select_entries(
+    dialect: sa.Dialect, formatter: RowFormatter, ledger: Ledger
+) -> tuple[sa.Select[Any], sa.Select[Any] | None]:
+    """SELECTs of the entries of the parameter ``owners``, each with the owner at the end.
+
+    The first is of rows, for the parameter ``at_most``. The second is of the entries of an owner as one text,
+    and their number, because drivers take time for each row; None: rows are as fast. The text is null if
+    there are more entries than the parameter ``most``.
+    """
     mapper = ledger.table.mapper
     tie = as_it_is(attribute(mapper, ledger.relation.remote[0]))
     constants = (attribute(mapper, each) == value for each, value in ledger.constants.items())
     conditions = (is_one_of(dialect, tie, "owners"), *constants)
     order = getattr(mapper.class_, mapper.get_property_by_column(mapper.primary_key[0]).key)
+    rows = formatter.select().add_columns(tie.label("owner")).where(*conditions).order_by(tie, order)
     groups = formatter.select_groups(order)
-    if groups is None:
-        entries = formatter.select().add_columns(tie.label("owner")).where(*conditions)
-        return _EntryReader(entries.order_by(tie, order))
-    count = sa.func.count().label("entries")
-    counting = sa.select(count).select_from(mapper.class_).where(*conditions)
-    return _GroupReader(
-        groups.add_columns(count, tie.label("owner")).where(*conditions).group_by(tie), counting
-    )
-
-
-class _EntryReader:
-    """Reads ledger entries row by row.
-
-    Attributes:
-        statement: A SELECT of the entries with their owner, for the parameters ``owners`` and ``at_most``.
-    """
-
-    def __init__(self, entries: sa.Select[Any]) -> None:
-        self.statement = entries.limit(sa.bindparam("at_most", type_=sa.Integer))
-
-    def read(self, connection: Connection, owners: list[Any], limit: int, *, now: bool) -> Sequence[Any]:
-        """The rows of entries, each with its owner at the end.
-
-        Raises:
-            TooManyError: There are more than *limit* entries.
-        """
-        statement = latest(connection, self.statement) if now else self.statement
-        with connection.execute(statement, {"owners": owners, "at_most": limit + 1}) as result:
-            # The rows of the driver's cursor have its own values: no type of SQLAlchemy converts them.
-            rows: Sequence[Any] = result.cursor.fetchall()
-        if len(rows) > limit:
-            raise TooManyError
-        return rows
-
-
-class _GroupReader:
-    """Reads ledger entries as one text for each owner, where the driver is slow at reading rows.
-
-    Attributes:
-        statement: A SELECT of the entries of an owner as one text, their number, and the owner, for the
-            parameter ``owners``.
-    """
-
-    def __init__(self, groups: sa.Select[Any], counting: sa.Select[Any]) -> None:
-        self.statement = groups
-        self._counting = counting
-
-    def read(self, connection: Connection, owners: list[Any], limit: int, *, now: bool) -> Sequence[Any]:
-        """The rows of entries, each with its owner at the end.
-
-        Raises:
-            DeclinedError: The database has cut off a text, or an entry has the separator in it.
-            TooManyError: There are more than *limit* entries.
-        """
-        counting, statement = (
-            latest(connection, each) if now else each for each in (self._counting, self.statement)
-        )
-        if connection.execute(counting, {"owners": owners}).scalar_one() > limit:
-            raise TooManyError
-        rows = []
-        with connection.execute(statement, {"owners": owners}) as result:
-            for text, count, owner in result.cursor.fetchall():
-                entries = text.split(BETWEEN_ROWS)
-                if len(entries) != count:
-                    raise DeclinedError
-                rows += [(entry, owner) for entry in entries]
-        return rows
+    if groups is not None:
+        counted = (sa.func.count().label("entries"), tie.label("owner"))
+        groups = groups.add_columns(*counted).where(*conditions).group_by(tie)
+    return rows.limit(sa.bindparam("at_most", type_=sa.Integer)), groups
 
 
 def find_formatter(kind: Kind, dialect: sa.Dialect) -> RowFormatter | str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -71,8 +72,8 @@ class Attempts:
         for number in itertools.count(1):
             task = replace(self._task, files=replace(self._task.files, key=uuid4().hex[:16]))
             try:
-                found = self._write(task)
-                yield task, [found[number] for number in task.parts]
+                written = self._write(task)
+                yield task, [written[place] for place in task.parts]
             except (MomentLostError, BrokenExecutor, CancelledError) as error:
                 if number == _MOMENTS:
                     raise
@@ -85,45 +86,62 @@ class Attempts:
 
     def _write(self, task: PartsTask) -> dict[int, Written]:
         """Write all parts at one moment."""
-        jobs, count = self._workers.jobs, len(task.parts)
         written: dict[int, Written] = {}
-        with hold_moment(self._engine, self._tables, jobs, count) as host:
-            task = replace(task, moment=host.moment)
-            tasks = (
-                [(task, worker) for worker in range(min(jobs or count, count))]
-                if host.is_shared
-                else [(task.only(number), number) for number in task.parts]
-            )
-            results = self._workers.run(
-                write_parts,
-                tasks,
-                may_repeat=not host.is_shared,
-                is_lost=lambda error: not host.is_shared and _is_disconnect(error),
-                watch=lambda: self._watch(host, written),
-            )
-            try:
-                with closing(results):
-                    for worker, result in results:
-                        if result is None:
-                            host.note_late(worker)
-                        written |= {one.number: one for one in result or ()}
-            except DBAPIError as error:
-                host.check()
-                if _is_disconnect(error):
-                    raise MomentLostError(str(error.orig)) from error
-                raise
-        if len(written) < count:
+        try:
+            with (
+                hold_moment(self._engine, self._tables, self._workers.jobs, len(task.parts)) as host,
+                _checking(host),
+                closing(self._run(task, host, written)) as results,
+            ):
+                for worker, result in results:
+                    if result is None:
+                        host.note_late(worker)
+                    written |= {one.number: one for one in result or ()}
+        except DBAPIError as error:
+            if _is_disconnect(error):
+                raise MomentLostError(str(error.orig)) from error
+            raise
+        if len(written) < len(task.parts):
             raise MomentLostError("a process was lost with what it has done")
-        self._meter.note(sum(sum(one.entry.counts.values()) for one in written.values()))
+        self._meter.note(_count(written))
         return written
 
-    def _watch(self, host: Host, written: dict[int, Written]) -> None:
+    def _run(self, task: PartsTask, host: Host, written: Mapping[int, Written]) -> Generator[tuple[int, Any]]:
+        task = replace(task, moment=host.moment)
+        if host.is_shared:
+            count = len(task.parts)
+            tasks = [(task, worker) for worker in range(min(self._workers.jobs or count, count))]
+        else:
+            tasks = [(task.only(number), number) for number in task.parts]
+        return self._workers.run(
+            write_parts,
+            tasks,
+            may_repeat=not host.is_shared,
+            is_lost=lambda error: not host.is_shared and _is_disconnect(error),
+            watch=lambda: self._watch(host, written),
+        )
+
+    def _watch(self, host: Host, written: Mapping[int, Written]) -> None:
         host.watch()
         if time.monotonic() > self._looked + _LOOK:
             self._looked = time.monotonic()
             others = host.finished(set(self._task.parts) - set(written))
-            runs = sum(sum(one.entry.counts.values()) for one in written.values())
-            self._meter.note(round(runs + len(others) * self._usual_size))
+            self._meter.note(round(_count(written) + len(others) * self._usual_size))
+
+
+@contextmanager
+def _checking(host: Host) -> Iterator[None]:
+    """Look whether the moment is lost, if the database raises an error in this block."""
+    try:
+        yield
+    except DBAPIError:
+        host.check()
+        raise
+
+
+def _count(written: Mapping[int, Written]) -> int:
+    """The number of all runs and catalog rows in the parts."""
+    return sum(sum(one.entry.counts.values()) for one in written.values())
 
 
 def _is_disconnect(error: Exception) -> bool:
