@@ -133,10 +133,12 @@ class FastPath:
         known = self._destination.identities.find_known(kind.table, by_identity)
         if not known:
             return raw_runs, []
-        stored = {identity: raw for identity, raw in by_identity.items() if identity in known}
+        foreign = self._destination.identities.find_foreign(kind, known)
+        stored = {identity: raw for identity, raw in by_identity.items() if identity in known - foreign}
         absent = [raw for identity, raw in by_identity.items() if identity not in known]
         self._existing = self._existing or self._open_existing()
-        return absent, self._existing.settle(kind, writer, stored)
+        rest = self._existing.settle(kind, writer, stored)
+        return absent, [*rest, *(by_identity[identity] for identity in foreign)]
 
     def _note_faults(self, kind: Kind, writer: Writer, raw_runs: Sequence[RawRun]) -> None:
         """Note the faults of references, and forget what was noted of these runs before."""
