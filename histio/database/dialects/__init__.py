@@ -64,6 +64,7 @@ from histio.database.dialects.time_bounds import (
     as_sorted,
     bound_times,
     has_row,
+    time_text,
 )
 from histio.database.dialects.transactions import (
     advance_sequence,
@@ -187,6 +188,7 @@ __all__ = [
     "stored_text",
     "strict",
     "takes_several_writers",
+    "time_text",
     "unlimited_recursion",
     "unreadable",
     "update_rows",
