@@ -8,6 +8,7 @@ round.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import sys
 import tempfile
@@ -28,6 +29,7 @@ import histio
 Record = dict[str, Any]
 
 PLAIN = "plain host"
+FLUSHED = "objects of the plain host, created and flushed in batches, without histio"
 
 
 class Case(NamedTuple):
@@ -97,6 +99,7 @@ CASES: dict[str, Case] = {
     "@validates on the UUID": Case("validator", goal=0.25),
     "a constructor": Case("constructor", goal=0.25),
     "a default in Python": Case("python_default"),
+    FLUSHED: Case(),
     "a before_insert listener": Case("listener", goal=0.05),
     "a pre_load hook": Case("pre_load_hook", goal=0.5),
     "keys in String(255)": Case("string_keys", goal=0.9),
@@ -179,22 +182,38 @@ def fill(engine: sa.Engine, host: Host) -> None:
 
 
 def flush_in_batches(host: Host, count: int, folder: Path) -> Times:
-    """Make the runs as objects, and flush them in batches, as the unit of work can at best."""
+    """Create the runs as objects, and flush them in batches: what the unit of work takes by itself."""
     engine = sa.create_engine(f"sqlite:///{folder / 'own.db'}")
     host.base.metadata.create_all(engine)
     fill(engine, host)
-    records = list(data.runs(count))
+    entry = host.run.consumptions.property.mapper.class_
     with Session(engine) as session:
-        loaded = host.schema().load(records, many=True, session=session)
+        loaded = host.schema().load(list(data.runs(count)), many=True, session=session)
+        values = [(_values(run), [_values(each) for each in run.consumptions]) for run in loaded]
         session.expunge_all()
         with timed() as imports:
-            for batch in data.batches(loaded, 500):
-                session.add_all(batch)
+            for batch in data.batches(values, 500):
+                session.add_all(
+                    host.run(**run, consumptions=[entry(**each) for each in entries])
+                    for run, entries in batch
+                )
                 session.flush()
                 session.expunge_all()
             session.commit()
     engine.dispose()
     return Times(imports[0], None)
+
+
+def _values(row: Any) -> dict[str, Any]:
+    """The columns of a new object, with the keys of the rows that it refers to."""
+    mapper = sa.inspect(row).mapper
+    keys = {
+        local.key: getattr(getattr(row, way.key), remote.key)
+        for way in mapper.relationships
+        if not way.uselist
+        for local, remote in way.local_remote_pairs
+    }
+    return {each.key: getattr(row, each.key) for each in mapper.column_attrs if each.key != "id"} | keys
 
 
 @contextmanager
@@ -224,7 +243,8 @@ def main() -> None:
         for name in names:
             case = CASES[name]
             with tempfile.TemporaryDirectory(prefix="histio-") as folder:
-                found[name].append(measure(case, HOSTS[case.host](), options.runs, Path(folder)))
+                work = flush_in_batches if name == FLUSHED else functools.partial(measure, case)
+                found[name].append(work(HOSTS[case.host](), options.runs, Path(folder)))
             print(f"{name}: {found[name][-1]}", file=sys.stderr)
     print("\n".join(table(found, options.runs)))
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from data import LEDGER, RECIPE, UNIT
 from marshmallow.fields import Nested
 from sqlalchemy import event
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import declarative_base, relationship, validates
 
 import histio
@@ -24,6 +25,8 @@ _KIND = {
     "changed": "updated_at",
 }
 
+
+_TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 _ROWS = {
     "recipes": [{"slug": RECIPE}],
@@ -171,7 +174,7 @@ def _uuid_column(kind: Any = None) -> sa.Column[Any]:
 
 
 def _stamps() -> dict[str, sa.Column[Any]]:
-    return {name: sa.Column(sa.DateTime, nullable=False) for name in ("created_at", "updated_at")}
+    return {name: sa.Column(_TIME, nullable=False) for name in ("created_at", "updated_at")}
 
 
 # --- the habits -----------------------------------------------------------------------------------------

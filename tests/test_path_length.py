@@ -47,8 +47,8 @@ def test_an_import_of_one_run_passes_through_few_modules(history):
     run = document(production_run(2, consumptions=[consumption(2)]))
     calls = modules_of(lambda: history.import_document(run))
     assert history.export_document()["production_runs"][1:] == run["production_runs"]
-    assert len(set(calls)) <= 47
-    assert changes(calls) <= 250
+    assert len(set(calls)) <= 50
+    assert changes(calls) <= 285
 
 
 def test_an_export_of_one_run_passes_through_few_modules(history):

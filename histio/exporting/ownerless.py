@@ -54,7 +54,7 @@ def _ownerless_rows(connection: Connection, mapper: Mapper[Any], sharing: list[_
     keys: list[Any] = [attribute(mapper, column) for column in key_columns]
     ties = list({tie.key: tie for each in ledgers for _, tie in _ties(mapper, each)}.values())
     meant = (sa.and_(sa.true(), *each.constant_conditions(mapper.class_)) for each in ledgers)
-    rows = sa.select(*(stored_text(connection, each) for each in (*keys, *ties)))
+    rows = sa.select(*(stored_text(connection.dialect, each) for each in (*keys, *ties)))
     rows = rows.where(sa.or_(*meant), *(sa.not_(_has_owner(mapper, each)) for each in ledgers))
     kind, _, names = sharing[0]
     for row in connection.execute(rows):

@@ -70,13 +70,13 @@ class _Rule:
 
     def _place(self, connection: Connection, name: str, column: Any, *, is_json: bool) -> Iterator[_Place]:
         is_json = is_json or isinstance(underlying(column.type), sa.JSON)
-        condition = self.find(connection, column, is_json=is_json)
+        condition = self.find(connection.dialect, column, is_json=is_json)
         if condition is not None:
             yield _Place(name, column, is_json, condition)
 
 
-def _find_unreadable(connection: Connection, column: Any, **_: bool) -> sa.ColumnElement[bool] | None:
-    return unreadable(connection, column)
+def _find_unreadable(dialect: sa.Dialect, column: Any, **_: bool) -> sa.ColumnElement[bool] | None:
+    return unreadable(dialect, column)
 
 
 def _describe_unreadable(_place: _Place, stored: Any, _read: None) -> str:
@@ -132,7 +132,7 @@ def refuse_unreadable_times(
     The arguments and the result are those of `refuse_unreadable`; *ranges* are where to look.
     """
     time = None if kind.timestamp is None else kind.table.attribute(kind.timestamp)
-    timeless = None if time is None else unreadable(connection, time)
+    timeless = None if time is None else unreadable(connection.dialect, time)
     if timeless is None or not has_row(connection, kind.table.mapper.class_, ranges, timeless, *criteria):
         return []
     return refuse_unreadable(connection, kind, [*criteria, timeless, sa.or_(*ranges)], tally)
@@ -179,7 +179,7 @@ def _values_of_table(
         value
         for place in places
         for value in (
-            sa.case((place.condition, sa.func.coalesce(stored_text(connection, place.column), ""))),
+            sa.case((place.condition, sa.func.coalesce(stored_text(connection.dialect, place.column), ""))),
             sa.case((place.condition, place.column)) if rule.is_readable else sa.null(),
         )
     ]
@@ -215,7 +215,7 @@ def _selected_parts(connection: Connection, identity: IdentitySql) -> list[Any]:
     return [
         each
         for part in identity.parts
-        for each in (stored_text(connection, part), _readable(connection, part))
+        for each in (stored_text(connection.dialect, part), _readable(connection, part))
     ]
 
 
@@ -227,7 +227,7 @@ def _words(identity: Identity, values: Sequence[Any]) -> str:
 
 def _readable(connection: Connection, column: InstrumentedAttribute[Any]) -> Any:
     """*column*, but null where its value cannot be read."""
-    bad = unreadable(connection, column)
+    bad = unreadable(connection.dialect, column)
     return column if bad is None else sa.case((sa.not_(bad), column))
 
 

@@ -8,8 +8,9 @@ from histio.bound import Bound
 from histio.database.connect import BorrowedSession
 from histio.database.sessions import Habits
 from histio.exporting.fast.formatter import RowFormatter
+from histio.exporting.fast.obstacles import own_hooks
 from histio.importing.execute import open_look_ups
-from histio.importing.fast.take import Writer
+from histio.importing.fast.writers import Writer
 from histio.importing.model_behavior import Need, find_creation
 from histio.kinds.account import describe_accounts
 from histio.kinds.accounting import accounts
@@ -23,6 +24,7 @@ def explain(bound: Bound, session: BorrowedSession | None) -> str:
     lines = list(describe_accounts(accounts(kinds, values=bound.values)))
     lines += _explain_catalog(bound)
     lines += explain_slow_imports(kinds)
+    lines += [line for kind in kinds for line in _explain_hooks(kind)]
     if session is not None or bound.has_database:
         for some in filter(None, (bound.catalog, bound.kinds)):  # as an import writes them
             with open_look_ups(bound.only(some), session) as look_ups:
@@ -65,6 +67,23 @@ _COSTS = {
         " trigger of the database instead would cost nothing"
     ),
 }
+
+
+_HOOKS = {
+    "pre_load": "imports copy each record for it, and check what it returns; a conversion of old records is "
+    "cheaper as upgrades=",
+    "validates": "imports load each record for it; a rule of the field itself is cheaper",
+    "validates_schema": "imports write rows through SQLAlchemy; audits= warn of broken rules at less cost",
+    "post_load": "imports write rows through SQLAlchemy; a default or a computed column is cheaper",
+}
+
+
+def _explain_hooks(kind: Kind) -> Iterator[str]:
+    """A line for each hook of schemas that imports call: what it costs, and what would spare it."""
+    for table in kind.table.all():
+        for tag, (method, *_), _ in own_hooks(table.schema, _HOOKS):
+            schema = type(table.schema).__name__
+            yield f"{kind.name}: {schema} has the hook {method} ({tag}): {_HOOKS[tag]}"
 
 
 def _explain_path(name: str, path: RowFormatter | Writer | str) -> Iterator[str]:

@@ -15,7 +15,8 @@ from histio.exporting.plan import plan_export
 from histio.files.raw_runs import RawRun
 from histio.importing.counts import Tally
 from histio.importing.destination import Destination, find_noted, note_keys
-from histio.importing.fast.take import FastPath, Writer
+from histio.importing.fast.take import FastPath
+from histio.importing.fast.writers import Writer
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import KeptRows
 from histio.importing.run import OnCatalog, Run

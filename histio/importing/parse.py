@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from marshmallow import ValidationError
@@ -15,7 +15,8 @@ from histio.doubles import find_rounded
 from histio.files.raw_runs import RawRun
 from histio.importing.cut_times import Cut, Truncation
 from histio.importing.fault_counts import MOST_EXPLAINED, FaultCounter
-from histio.importing.renames import Renames, apply_renames, check_renames, find_renamed_keys
+from histio.importing.load import RecordLoader, find_loader
+from histio.importing.renames import Renamed, Renamer, Renames
 from histio.importing.run import Run
 from histio.kinds.canonical import canonicalize
 from histio.kinds.fields import Json
@@ -35,6 +36,44 @@ def current_record(bound: Bound, kind: Kind, record: Any, version: str) -> Any:
     return canonicalize(kind.table, upgraded) if kind.is_hooked else upgraded
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A record that the gate has accepted, in the form in which it is imported.
+
+    Attributes:
+        record: The record in the current version, as ``pre_load`` hooks return it, with slugs renamed.
+        cuts: Its times that were cut.
+        renamed: The slugs that were renamed.
+        loader: Loads it.
+    """
+
+    record: Any
+    cuts: Sequence[Cut]
+    renamed: Sequence[Renamed]
+    loader: RecordLoader
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether the report tells how the record was changed."""
+        return bool(self.cuts or self.renamed)
+
+    def note(self, run: Run) -> None:
+        """Note in *run* how the record was changed."""
+        run.note_cuts(self.cuts)
+        for each in self.renamed:
+            run.note_renaming(*each)
+
+    def passes(self) -> bool:
+        """Whether hooks that are called with loaded values, if there are any, raise nothing."""
+        try:
+            if self.loader.calls_hooks:
+                self.loader.load(self.record)
+        except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
+            log_handled("a hook refuses a record", error)
+            return False
+        return True
+
+
 class Reader:
     """Reads raw runs: upgrades, validates and loads their records.
 
@@ -52,14 +91,11 @@ class Reader:
     """
 
     def __init__(self, bound: Bound, version: str, renames: Renames) -> None:
-        if renames:
-            check_renames(renames, bound.kinds)
+        self._renamer = Renamer(renames, bound.kinds, bound.catalog) if renames else None
         self._kinds = {kind.name: kind for kind in (*bound.catalog, *bound.kinds)}
         self.version = version
         self._gate = bound.gate
         self._versions = bound.versions
-        self._renames = renames
-        self._renamed_keys = find_renamed_keys(renames, bound.kinds, bound.catalog) if renames else {}
         self._truncation: Truncation | None = None
 
     @functools.cached_property
@@ -72,47 +108,88 @@ class Reader:
         other._truncation = truncation  # noqa: SLF001 - an object of this class
         return other
 
-    def cut(self, kind: Kind, record: Any) -> tuple[Any, Sequence[Cut]]:
-        """A *record* with its times cut, if this reader cuts times, and the cuts."""
-        return (record, ()) if self._truncation is None else self._truncation.cut(kind.table, record)
-
-    def accepts(self, raw: RawRun, record: Any = None) -> bool:
-        """Whether *raw* is well-formed, as far as the gate alone can tell.
-
-        Args:
-            raw: The run.
-            record: Its record with its times cut; None: the record as read.
-        """
-        record = raw.record if record is None else record
-        if self._renames or (raw.version or self.version) != self._versions.current:
+    def accepts(self, raw: RawRun) -> bool:
+        """Whether *raw* is well-formed as it was read, as far as the gate alone can tell."""
+        if self._renamer is not None or (raw.version or self.version) != self._versions.current:
             return False
-        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=raw.is_plain)
+        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, raw.record, decoded=raw.is_plain)
         return raw.accepted
+
+    def prepare(self, raw: RawRun) -> Prepared | None:
+        """The record of *raw* as it is imported, if the gate accepts it; None: `read` knows more."""
+        record, cuts, fault = self._upgrade(raw)
+        return None if fault is not None else self._prepare(raw, record, cuts)
+
+    def _upgrade(self, raw: RawRun) -> tuple[Any, Sequence[Cut], Fault | None]:
+        """The record of *raw* in the current version, with its times cut; or the fault of the upgrade."""
+        record, fault = raw.record, None
+        version = raw.version or self.version
+        if version != self._versions.current:
+            record, fault = self._versions.upgrade(raw.kind, record, version)
+        if fault is not None or self._truncation is None:
+            return record, (), fault
+        return *self._truncation.cut(self._kinds[raw.kind].table, record), None
+
+    def _prepare(self, raw: RawRun, record: Any, cuts: Sequence[Cut]) -> Prepared | None:
+        is_current = (raw.version or self.version) == self._versions.current
+        decoded = raw.is_plain and is_current  # upgrades may return anything
+        raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=decoded)
+        loader = find_loader(self._kinds[raw.kind].table.schema) if raw.accepted else None
+        if loader is not None and loader.prepares:
+            try:
+                record = loader.prepare(copy.deepcopy(record))
+            except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
+                log_handled("a pre_load hook refuses a record", error)
+                return None
+            if not self._gate.accepts(raw.kind, record):
+                return None
+        if loader is None:
+            return None
+        renamed: Sequence[Renamed] = ()
+        if self._renamer is not None:
+            record, renamed = self._renamer.rename(self._kinds[raw.kind].table, record)
+        return None if record is None else Prepared(record, cuts, renamed, loader)
 
     def read(self, raw: RawRun) -> Run:
         """The run of *raw*, with the problems of its form."""
-        kind = self._kinds[raw.kind]
-        run = Run(kind, raw)
-        version = raw.version or self.version
-        record, fault = self._versions.upgrade(kind.name, raw.record, version)
+        run = Run(self._kinds[raw.kind], raw)
+        record, cuts, fault = self._upgrade(raw)
         if fault is not None:
             run.note(fault)
             return run
-        if not (isinstance(record, Mapping) or kind.is_hooked):  # cheaper than what follows
-            run.note(Fault(kind.table.schema.error_messages["type"]))
+        prepared = self._prepare(raw, record, cuts)
+        if prepared is not None and self._load_accepted(run, prepared):
             return run
-        record, cuts = self.cut(kind, record)
-        decoded = raw.is_plain and version == self._versions.current  # upgrades may return anything
-        raw.accepted = raw.accepted or self._gate.accepts(kind.name, record, decoded=decoded)
-        if raw.accepted or not self._explain_part(run, record):
-            self._load(run, record)
-        if not run.problems:
-            self._check_against_schema(run, record)
+        self._check_and_load(run, record)
         run.note_cuts(cuts)
         run.well_formed = not run.problems
         raw.accepted = run.well_formed  # a run that waits is read again
-        apply_renames(run, self._renames, self._renamed_keys)
+        if self._renamer is not None:
+            self._renamer.apply(run)
         return run
+
+    def _load_accepted(self, run: Run, prepared: Prepared) -> bool:
+        """Load a record that the gate has accepted into *run*; return whether hooks do so, too."""
+        try:
+            run.values = prepared.loader.load(prepared.record)
+        except Exception as error:  # noqa: BLE001 - hooks and fields of the host may raise anything
+            log_handled(f"{run.place} cannot be loaded", error)
+            return False
+        self._note_rounded(run)
+        prepared.note(run)
+        run.well_formed = not run.problems
+        run.raw.accepted = run.well_formed  # a run that waits is read again
+        return True
+
+    def _check_and_load(self, run: Run, record: Any) -> None:
+        """Load the *record* of *run* with marshmallow, and note all problems of its form."""
+        if not (isinstance(record, Mapping) or run.kind.is_hooked):  # cheaper than what follows
+            run.note(Fault(run.kind.table.schema.error_messages["type"]))
+            return
+        if run.raw.accepted or not self._explain_part(run, record):
+            self._load(run, record)
+        if not run.problems:
+            self._check_against_schema(run, record)
 
     def _load(self, run: Run, record: Any) -> None:
         """Load *record* into the values of *run*, and note what marshmallow refuses."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from marshmallow import ValidationError
@@ -13,16 +13,118 @@ from histio.kinds.fields import Slug
 from histio.kinds.mapping import column_of, mapper_of
 from histio.kinds.table import Kind, Table
 from histio.kinds.walk import Steps, walk_values
+from histio.report import Fault
 from histio.wire import WireField, faults_in, quote
 
 Renames = Mapping[str, Mapping[str, str]]
 """By member name, new slugs by old slugs."""
 
-RenamedKeys = Mapping[tuple[Table, str], Mapping[str, str]]
-"""By table and member of catalog rows, new keys by old keys."""
+_Slugs: TypeAlias = Mapping[str, str]
+_Keys: TypeAlias = Mapping[tuple[Table, str], _Slugs]
+
+Renamed: TypeAlias = tuple[Steps, str, str]
+"""The steps from a record to a slug that was renamed, the old slug, and the new one."""
 
 
-def check_renames(renames: Renames, kinds: Sequence[Kind]) -> None:
+class Renamer:
+    """Reads slugs as other slugs.
+
+    Args:
+        renames: By member, new slugs by old slugs.
+        kinds: The kinds of run.
+        catalog: The kinds of catalog row. Those whose keys are renamed too are the rows that runs name.
+
+    Raises:
+        TypeError: *renames*, or a value of it, is not a mapping.
+        ValueError: *renames* has a member that is not a slug, or a new slug that is not valid.
+    """
+
+    def __init__(self, renames: Renames, kinds: Sequence[Kind], catalog: Sequence[Kind]) -> None:
+        _check_renames(renames, kinds)
+        keys = _find_renamed_keys(renames, kinds, catalog)
+        tables = [table for kind in (*catalog, *kinds) for table in kind.table.all()]
+        self._members = {table: list(_members_of(table, renames, keys)) for table in tables}
+
+    def rename(self, table: Table, record: Any) -> tuple[Any, list[Renamed]]:
+        """A copy of an accepted *record* with its slugs renamed, and what was renamed.
+
+        Returns:
+            The record itself, if it has none of the slugs; None, if what it has then is not valid.
+        """
+        changed: dict[str, Any] = {}
+        found: list[Renamed] = []
+        for _, name, field, slugs in self._members[table]:
+            if record.get(name) is not None:
+                old, new = _rename(field, field.from_wire(record[name]), slugs)
+                if new != old:
+                    changed[name] = new
+                    found += _changes((name,), old, new)
+                    if _find_faults(field, new):
+                        return None, []
+        for ledger in table.ledgers:
+            name = table.names[ledger.member]
+            entries = ledger.to_list(record.get(name))
+            renamed = [self.rename(ledger.table, entry) for entry in entries]
+            if any(entry is None for entry, _ in renamed):
+                return None, []
+            if any(changes for _, changes in renamed):
+                changed[name] = ledger.collect([entry for entry, _ in renamed])
+                for index, (_, changes) in enumerate(renamed):
+                    at = (name, index) if ledger.many else (name,)
+                    found += [((*at, *steps), old, new) for steps, old, new in changes]
+        return ({**record, **changed} if changed else record), found
+
+    def apply(self, run: Run) -> None:
+        """Rename the slugs in the values of *run*, and note each."""
+        for table, values, steps in walk_values(run.kind.table, run.values):
+            for member, name, field, slugs in self._members[table]:
+                if values.get(member) is not None:
+                    old, new = _rename(field, values[member], slugs)
+                    if new != old:
+                        for change in _changes((*steps, name), old, new):
+                            run.note_renaming(*change)
+                        faults = _find_faults(field, new)
+                        for fault in faults:
+                            run.note(fault, *steps, name)
+                        run.well_formed = run.well_formed and not faults
+                        values[member] = field.from_wire(old if faults else new)
+
+
+def _members_of(table: Table, renames: Renames, keys: _Keys) -> Iterator[tuple[str, str, Any, _Slugs]]:
+    """The members of *table* with slugs to rename: member, name, field, and new slugs by old ones."""
+    for member, name in table.names.items():
+        field = table.fields[member]
+        slugs = {
+            **keys.get((table, member), {}),
+            **(renames.get(name, {}) if isinstance(field, Slug) else {}),
+        }
+        if slugs:
+            yield member, name, field, slugs
+
+
+def _rename(field: Any, value: Any, slugs: _Slugs) -> tuple[Any, Any]:
+    """The loaded *value* of *field* in wire form, and with its slugs renamed."""
+    old = field.to_wire(value)
+    if isinstance(field, Slug) and field.many:
+        return old, [slugs.get(each, each) for each in old]
+    return old, slugs.get(old, old)
+
+
+def _changes(steps: Steps, old: Any, new: Any) -> Iterator[Renamed]:
+    pairs = zip(old, new, strict=True) if isinstance(old, list) else [(old, new)]
+    yield from ((steps, before, after) for before, after in pairs if before != after)
+
+
+def _find_faults(field: Any, new: Any) -> list[Fault]:
+    """The faults of a *new* value in wire form: two slugs of a list may have become one."""
+    try:
+        field.check(new)
+    except ValidationError as error:
+        return [fault for _, fault in faults_in(error.messages)]
+    return []
+
+
+def _check_renames(renames: Renames, kinds: Sequence[Kind]) -> None:
     """Check that *renames* name slugs of *kinds*, and that the new slugs are valid.
 
     Raises:
@@ -58,7 +160,7 @@ def _check_slugs(member: str, field: Slug, slugs: Mapping[str, str]) -> None:
             raise ValueError(f"rename: {member}: {quote(new)}: {error.messages[0]}") from None
 
 
-def find_renamed_keys(renames: Renames, kinds: Sequence[Kind], catalog: Sequence[Kind]) -> RenamedKeys:
+def _find_renamed_keys(renames: Renames, kinds: Sequence[Kind], catalog: Sequence[Kind]) -> _Keys:
     """The members of *catalog* rows that have the slugs which *renames* change in records of *kinds*.
 
     These are the keys themselves, and references to the same rows by other names. The row that runs name by
@@ -86,41 +188,3 @@ def _columns_of_slugs(table: Table) -> Iterator[tuple[str, sa.Column[Any]]]:
                 yield member, column_of(way.relation.mapper, key[0])
     for snapshot in table.snapshots:
         yield snapshot.member, column_of(mapper_of(snapshot.model), snapshot.key[0])
-
-
-def apply_renames(run: Run, renames: Renames, keys: RenamedKeys) -> None:
-    """Replace the slugs of *run* that are to be read as others, and note each in ``run.renamed``.
-
-    Args:
-        run: The run, or the catalog row.
-        renames: By member, new slugs by old slugs.
-        keys: The same for members of catalog rows, by table and member.
-    """
-    if renames:
-        for table, values, steps in walk_values(run.kind.table, run.values):
-            for member, name in table.names.items():
-                field = table.fields[member]
-                slugs = {**keys.get((table, member), {})}
-                slugs |= renames.get(name, {}) if isinstance(field, Slug) else {}
-                if slugs and values.get(member) is not None:
-                    values[member] = _rename(run, field, values[member], slugs, (*steps, name))
-
-
-def _rename(run: Run, field: Any, value: Any, slugs: Mapping[Any, Any], steps: Steps) -> Any:
-    """The *value* of *field* with its slugs renamed, or the same value if the new one is not valid."""
-    old = field.to_wire(value)
-    is_list = isinstance(field, Slug) and field.many
-    new: Any = [slugs.get(each, each) for each in old] if is_list else slugs.get(old, old)
-    if new == old:
-        return value
-    for before, after in zip(old, new, strict=True) if is_list else [(old, new)]:
-        if before != after:
-            run.note_renaming(steps, before, after)
-    try:
-        field.check(new)  # two slugs of a list may have become one
-    except ValidationError as error:
-        for _, fault in faults_in(error.messages):
-            run.note(fault, *steps)
-        run.well_formed = False
-        return field.from_wire(old)
-    return field.from_wire(new)

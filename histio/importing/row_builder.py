@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -26,6 +26,9 @@ from histio.resolving.lookup import Found
 from histio.resolving.resolve import MemberFault, Resolver
 from histio.resolving.stored_slugs import replace_slugs
 from histio.tuning import with_pauses
+
+Related: TypeAlias = tuple[dict[str, Any], list[MemberFault]]
+"""By column key, what the references of a record fill, and their faults."""
 
 
 class RowBuilder:
@@ -109,14 +112,12 @@ class RowBuilder:
         self._resolver.fetch()
         return [replace_slugs(self._resolver, table, record, fill=fill) for record in records]
 
-    def related(self, table: Table, records: Sequence[Values]) -> list[dict[str, Any] | None]:
-        """For each of *records*, what its references fill; None: one has a problem or warning."""
+    def related(self, table: Table, records: Sequence[Values]) -> list[Related]:
+        """For each of *records*, by column key what its references fill, and their faults."""
         self._resolver.collect(table, records)
         self._resolver.fetch()
         all_resolved = [self._resolve(table, values) for values in records]
-        return [
-            None if resolved.findings else {**resolved.empty, **resolved.filled} for resolved in all_resolved
-        ]
+        return [({**each.empty, **each.filled}, each.findings) for each in all_resolved]
 
     def _resolve(self, table: Table, values: Values) -> _Resolved:
         """Resolve the references of one record, without its ledgers."""
@@ -249,7 +250,7 @@ def _excesses(values: Values, limits: Mapping[str, Limit]) -> Iterator[MemberFau
         null = limit.null if member in values else None
         fault = null if value is None else limit.check(value)
         if fault is not None:
-            yield MemberFault(member, fault, limit.hint)
+            yield MemberFault(member, fault, functools.partial(_same, limit.hint))
 
 
 def _disagreements(table: Table, values: Values, related: Mapping[str, Found]) -> Iterator[MemberFault]:

@@ -14,6 +14,7 @@ from histio.database.dialects import (
     advance_sequence,
     check_deferred,
     check_engines,
+    has_deferred,
     refresh_statistics,
     row_fault,
     savepoint,
@@ -30,7 +31,7 @@ from histio.importing.model_behavior import Creation
 from histio.importing.open_runs import WaitingRuns
 from histio.importing.options import ImportOptions
 from histio.importing.row_counts import KeptRows
-from histio.importing.run import OnDuplicate
+from histio.importing.run import OnDuplicate, Run
 from histio.importing.windows import windows
 from histio.kinds.table import Kind
 from histio.report import EntryCounts
@@ -216,9 +217,17 @@ class Import:
         """
         for window in windows(items):
             raw_runs = self._take_fast(window)
-            if raw_runs:
-                self._take_full(raw_runs, attempt)
+            runs = self._take_full(raw_runs, attempt) if raw_runs else {}
+            self._count(window, runs)
             self.destination.resolver.trim()
+
+    def _count(self, window: Sequence[tuple[RawItem, int | None]], runs: Mapping[int, Run]) -> None:
+        """Count the runs of a *window* with an outcome and something to report, in their order."""
+        noted = {**self._fast_path.noted, **runs}
+        for item, _ in window if noted else ():
+            run = noted.get(id(item))
+            if run is not None:
+                self._tally.add(run)
 
     def _take_fast(self, window: Sequence[tuple[RawItem, int | None]]) -> list[tuple[RawRun, int | None]]:
         """Count unreadable lines and import what the fast path accepts; return the rest."""
@@ -235,9 +244,11 @@ class Import:
             _log.debug("%d of %d new runs take the full path", len(rest), len(new))
         return [(raw, number) for raw, number in raw_runs if number is not None or id(raw) in rest]
 
-    def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], attempt: Attempt) -> None:
-        """Import *raw_runs* on the full path; count those with an outcome, and let the others wait."""
-        numbers = {self.destination.reader.read(raw): number for raw, number in with_pauses(raw_runs)}
+    def _take_full(self, raw_runs: Sequence[tuple[RawRun, int | None]], attempt: Attempt) -> dict[int, Run]:
+        """Import *raw_runs* on the full path; return those with an outcome by id, and let the others wait."""
+        known = self._fast_path.read
+        read = self.destination.reader.read
+        numbers = {known.get(id(raw)) or read(raw): number for raw, number in with_pauses(raw_runs)}
         for run in numbers:
             if run.problems and not run.values:  # there is nothing to look up
                 run.outcome = "rejected"
@@ -245,14 +256,15 @@ class Import:
         for run, number in numbers.items():
             if run.outcome is None:
                 self._full_path.wait(run, number)
-            else:
-                self._tally.add(run)
         if self._spool.waiting:
             self._full_path.provide(self._spool.graph, list(numbers))
+        return {id(run.raw): run for run in numbers if run.outcome is not None}
 
 
 def may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> bool:
-    """Whether deferred constraints can be checked: not if the caller's own work violates them for now."""
+    """Whether to check deferred constraints: not if there are none, or the caller's work violates them."""
+    if not has_deferred(connection, tables):
+        return False
     try:
         with savepoint(connection):
             check_deferred(connection, tables)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from histio.bound import Bound
-from histio.exporting.fast.obstacles import find_obstacles
+from histio.exporting.fast.obstacles import is_gated
 from histio.files.raw_runs import RawRun
 from histio.importing.look_ups import LookUps
 from histio.importing.parse import Reader, current_record
@@ -109,7 +109,7 @@ class RunChecker:
 def _is_gated(kind: Kind) -> bool:
     """Whether the gate alone decides on the form of runs, and UUIDs or slugs identify everything."""
     identities = [table.identity for table in kind.table.all() if table.identity is not None]
-    return all(map(_is_plain, identities)) and not any(find_obstacles(kind.table, "load"))
+    return all(map(_is_plain, identities)) and is_gated(kind.table)
 
 
 def _is_plain(identity: Identity) -> bool:

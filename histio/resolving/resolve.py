@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +22,30 @@ from histio.resolving.lookup import Execute, Found, KeyValue, Lookup
 Values = Mapping[str, Any]
 
 
+def _no_hint() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class MemberFault:
-    """A fault of a reference: the member, the fault, a hint (None: there is none), and its severity."""
+    """A fault of a reference.
+
+    Attributes:
+        member: The member.
+        fault: The fault.
+        find_hint: Finds the hint; only the first few faults of an import have one.
+        warning: Whether it is a warning.
+    """
 
     member: str
     fault: Fault
-    hint: str | None = None
+    find_hint: Callable[[], str | None] = _no_hint
     warning: bool = False
+
+    @property
+    def hint(self) -> str | None:
+        """What may be meant instead; None: there is nothing to say."""
+        return self.find_hint()
 
 
 class Resolver:
@@ -208,7 +225,8 @@ class Resolver:
             return None, []
         if not rows:
             fault = Fault(f"{name} not found: {format_key(value)}", "unknown-reference")
-            return None, [MemberFault(member, fault, self._hint(mapper.class_, chain[0], value))]
+            find_hint = functools.partial(self._hint, mapper.class_, chain[0], value)
+            return None, [MemberFault(member, fault, find_hint)]
         if len(rows) > 1:
             text = f"{name} is ambiguous: {len(rows)} rows have {format_key(value)}"
             return None, [MemberFault(member, Fault(text, "ambiguous-reference"))]
@@ -228,8 +246,8 @@ class Resolver:
         if slug is None or lookup.found[snapshot.key, slug] or lookup.is_expected((snapshot.key,), slug):
             return []
         fault = Fault(f"{snapshot.model.__name__} not found: {format_key(slug)}", "unknown-reference")
-        hint = self._hint(snapshot.model, snapshot.key, slug)
-        return [MemberFault(snapshot.member, fault, hint, warning=True)]
+        find_hint = functools.partial(self._hint, snapshot.model, snapshot.key, slug)
+        return [MemberFault(snapshot.member, fault, find_hint, warning=True)]
 
     def _hint(self, model: type[Any], key: Key, value: Any) -> str | None:
         in_document = self._describe_in_document(model, (key, value))

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
@@ -44,21 +43,18 @@ def decimal_digits(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> int | N
     return None if read is None else -int(read(1 / 3).as_tuple().exponent)
 
 
-def altered(
-    connection: Connection, column: InstrumentedAttribute[Any], *, is_json: bool = False
-) -> Condition:
+def altered(dialect: sa.Dialect, column: InstrumentedAttribute[Any], *, is_json: bool = False) -> Condition:
     """A condition for values in *column* that SQLAlchemy reads as other values; None: there can be none.
 
     Args:
-        connection: For its dialect.
+        dialect: The database's.
         column: The column.
         is_json: Whether its values are any JSON, perhaps as text. Those that meet the condition may still be
             read as they are stored: `find_rounded_in` decides.
     """
-    dialect = connection.dialect
     stored = declared(column.type, dialect)
     if isinstance(stored, sa.JSON) or (is_json and isinstance(stored, sa.String)):
-        return _may_be_rounded(connection, column)
+        return _may_be_rounded(dialect, column)
     if dialect.name == "sqlite":
         return _altered_by_sqlite(dialect, column, stored)
     if dialect.name in MYSQL:
@@ -66,18 +62,17 @@ def altered(
     return _altered_by_postgresql(column, stored) if dialect.name == "postgresql" else None
 
 
-def unreadable(connection: Connection, column: InstrumentedAttribute[Any]) -> Condition:
+def unreadable(dialect: sa.Dialect, column: InstrumentedAttribute[Any]) -> Condition:
     """A condition for values in *column* that SQLAlchemy cannot read; None: there can be none."""
-    find = _UNREADABLE.get(connection.dialect.name)
-    return find and find(connection, column, declared(column.type, connection.dialect))
+    find = _UNREADABLE.get(dialect.name)
+    return find and find(dialect, column, declared(column.type, dialect))
 
 
-def stored_text(connection: Connection, column: Any) -> Any:
+def stored_text(dialect: sa.Dialect, column: Any) -> Any:
     """An expression for the values of *column* as the database spells them.
 
     The driver can return all of them. SQLite's are of any type.
     """
-    dialect = connection.dialect
     if isinstance(declared(column.type, dialect), sa.JSON):
         return json_text(dialect, column)
     if dialect.name == "sqlite":
@@ -85,12 +80,12 @@ def stored_text(connection: Connection, column: Any) -> Any:
     return sa.cast(sa.type_coerce(column, sa.String), sa.CHAR if dialect.name in MYSQL else sa.Text)
 
 
-def _may_be_rounded(connection: Any, column: Any) -> Condition:
+def _may_be_rounded(dialect: Any, column: Any) -> Condition:
     """A condition for JSON with a number of many digits, or with an exponent."""
-    if connection.dialect._json_deserializer is not None:  # noqa: SLF001 - SQLAlchemy reads it too
+    if dialect._json_deserializer is not None:  # noqa: SLF001 - SQLAlchemy reads it too
         return None  # the host reads numbers by itself
-    text = stored_text(connection, column)
-    if connection.dialect.name == "sqlite":
+    text = stored_text(dialect, column)
+    if dialect.name == "sqlite":
         patterns = (f"*{'[0-9.]' * 17}*", "*[0-9][eE]*")
         return sa.or_(*(text.op("GLOB")(pattern) for pattern in patterns))
     return text.regexp_match("[0-9.]{17}|[0-9][eE]")  # type: ignore[no-any-return]
@@ -124,7 +119,7 @@ def _altered_by_sqlite(dialect: sa.Dialect, column: Any, stored: TypeEngine[Any]
     )
 
 
-def _unreadable_in_sqlite(connection: Connection, column: Any, stored: TypeEngine[Any]) -> Condition:
+def _unreadable_in_sqlite(dialect: sa.Dialect, column: Any, stored: TypeEngine[Any]) -> Condition:
     kind = sa.func.typeof(column)
     if isinstance(stored, sa.Numeric) and stored.scale is not None:
         return kind.in_(["text", "blob"])
@@ -134,7 +129,7 @@ def _unreadable_in_sqlite(connection: Connection, column: Any, stored: TypeEngin
         digits: Any = sa.func.replace(sa.type_coerce(column, sa.String), "-", "")
         hexadecimal = sa.and_(sa.func.length(digits) == _HEX, digits.op("NOT GLOB")("*[^0-9a-fA-F]*"))
         return sa.and_(column.is_not(None), sa.not_(sa.and_(kind == "text", hexadecimal)))
-    if not isinstance(stored, sa.Date) and not is_text_time(connection, column.type):
+    if not isinstance(stored, sa.Date) and not is_text_time(dialect, column.type):
         return None
     raw_text: Any = sa.type_coerce(column, sa.String)
     date, time = sa.func.substr(raw_text, 1, _DAY), sa.func.substr(raw_text, _DAY + 2)
@@ -170,7 +165,7 @@ def _altered_by_mysql(dialect: Any, column: Any, stored: TypeEngine[Any]) -> Con
     return None if stored.asdecimal else raw != as_read
 
 
-def _unreadable_in_mysql(_connection: Connection, column: Any, stored: TypeEngine[Any]) -> Condition:
+def _unreadable_in_mysql(_dialect: sa.Dialect, column: Any, stored: TypeEngine[Any]) -> Condition:
     """Zero dates: 0000-00-00, and days without a month or year."""
     if not isinstance(stored, sa.DateTime | sa.Date | sa.Interval):
         return None
@@ -197,7 +192,7 @@ def _altered_by_postgresql(column: Any, stored: TypeEngine[Any]) -> Condition:
     return sa.case((sa.and_(size > _SMALL, size < _LARGE), raw != as_read), else_=size > 0)
 
 
-def _unreadable_in_postgresql(_connection: Connection, column: Any, stored: TypeEngine[Any]) -> Condition:
+def _unreadable_in_postgresql(_dialect: sa.Dialect, column: Any, stored: TypeEngine[Any]) -> Condition:
     raw = as_it_is(column)
     if isinstance(stored, sa.DateTime | sa.Date):
         return sa.or_(raw < sa.literal_column("'0002-01-01'"), raw >= sa.literal_column("'9999-12-31'"))
@@ -208,7 +203,7 @@ def _unreadable_in_postgresql(_connection: Connection, column: Any, stored: Type
     return None
 
 
-_Find: TypeAlias = Callable[[Connection, Any, TypeEngine[Any]], Condition]
+_Find: TypeAlias = Callable[[sa.Dialect, Any, TypeEngine[Any]], Condition]
 _UNREADABLE: dict[str, _Find] = {
     "sqlite": _unreadable_in_sqlite,
     "postgresql": _unreadable_in_postgresql,

@@ -38,7 +38,7 @@ def other_spelling(
     text: sa.ColumnElement[Any] = sa.type_coerce(column, sa.String)
     rules = list(_of_sqlite(stored, column, text)) if dialect.name == "sqlite" else []
     if isinstance(stored, sa.Boolean | sa.Time | AnyInterval):
-        misread = altered(connection, column)
+        misread = altered(dialect, column)
         rules += [] if misread is None else [misread]
     native = isinstance(stored, sa.Uuid) and dialect.supports_native_uuid and stored.native_uuid
     if isinstance(stored, sa.String | sa.Uuid) and not native:

@@ -340,6 +340,9 @@ def _rounded(values: Sequence[Any]) -> Sequence[int]:
     return [place for place, value in enumerate(values) if find_rounded_in(value) is not None]
 
 
+rounded_in_some: Altered = functools.partial(_some_altered, _rounded)
+"""The indices of JSON texts with numbers that a double cannot hold; some of the values are null."""
+
 _MOMENT = "0000-00-00 00:00:00.000000"
 _WIDTH = len(_MOMENT)
 _SECOND = len("0000-00-00 00:00:00")

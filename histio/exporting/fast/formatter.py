@@ -24,18 +24,20 @@ from histio.database.dialects import (
     decimal_digits,
     is_one_of,
     latest,
+    loaded,
     raw,
 )
+from histio.exporting.fast.by_value import by_value
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
-from histio.exporting.fast.obstacles import FullPathError, find_obstacles
-from histio.exporting.fast.sources import Sources, spare_members, unmarked
+from histio.exporting.fast.obstacles import FullPathError, describe_calls, find_obstacles, is_plain
+from histio.exporting.fast.sources import Source, Sources, spare_members, unmarked
 from histio.exporting.fast.template import PLACE, Template, quoted
 from histio.kinds.entry_order import order_names
-from histio.kinds.fields import Slug
+from histio.kinds.fields import Json, Slug
 from histio.kinds.joins import constants_of
 from histio.kinds.mapping import attribute
 from histio.kinds.table import Kind, Ledger, Table
-from histio.wire import nested_in, wire_name
+from histio.wire import wire_name
 
 _SHORT = 100
 """The most entries of a run that arrive as one text, unless they are counted: it bounds the memory."""
@@ -89,15 +91,19 @@ class _Selected(NamedTuple):
 
     Attributes:
         value: The expression that is selected.
-        is_nullable: Whether it may be null.
         member: How its values are formatted.
+        is_nullable: Whether it may be null.
         spares: The relationship of a key that may be left out; None: the member is always there.
+        is_text: Whether it can be joined with other columns as text.
+        odd: A condition for values that only the full path can report; None: there are none.
     """
 
     value: Any
-    is_nullable: bool
     member: Member
-    spares: str | None
+    is_nullable: bool = True
+    spares: str | None = None
+    is_text: bool = True
+    odd: Any = None
 
 
 class RowFormatter:
@@ -116,8 +122,14 @@ class RowFormatter:
         self._table = table
         self._sources = Sources(table)
         template = Template()
-        fields = table.schema.dump_fields.items()
-        self._selected = [self._select(*each, template) for each in fields if nested_in(each[1]) is None]
+        self._calls: list[str] = []
+        ledgers = {ledger.member for ledger in table.ledgers}
+        self._selected = [
+            self._select(name, field, template)
+            for name, field in table.schema.dump_fields.items()
+            if (field.attribute or name) not in ledgers
+        ]
+        self._joined = [each for each in self._selected if each.is_text]
         self._alternatives = list(_alternatives(table, self._selected))
         self._ledgers = []
         for ledger in table.ledgers:
@@ -127,21 +139,19 @@ class RowFormatter:
         self._fill = _filler(self._template)
         all_in_one = as_one(dialect, self._values())
         self._is_one = all_in_one is not None
-        values = [all_in_one] if self._is_one else [each.value for each in self._selected]
+        values = [each.value for each in self._selected if not (self._is_one and each.is_text)]
+        values = [all_in_one, *values] if self._is_one else values
+        odd = [each.odd for each in self._selected if each.odd is not None]
+        self._has_odd = bool(odd)
+        values += [sa.case((sa.or_(*odd), 1), else_=0)] if odd else []
         self._width = len(values)
         self._statement = self._sources.select(*values, *(as_it_is(below.key) for below in self._ledgers))
 
     def _select(self, name: str, field: Field[Any], template: Template) -> _Selected:
         """Select the values of *field*, and add it to the *template*."""
         source = self._sources.find(name, field)
-        column_type = source.column.type
-        plain = field.is_plain_text if isinstance(field, Slug) else getattr(field, "rule", field) is field
-        arriving = raw(self._dialect, column_type, source.value) if plain else None
-        member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
-        if not arriving or not member:
-            schema = type(self._table.schema).__name__
-            raise FullPathError(f"{schema}.{name}: the values of its column have to be dumped by marshmallow")
-        own = self._table.columns.get(field.attribute or name)
+        selected = self._in_columns(field, source) or self._by_value(name, field, source)
+        member = selected.member
         text = f"{quoted(wire_name(name, field))}:{member.place}"
         fill: Column = member.fill
         if source.is_spare:
@@ -149,18 +159,40 @@ class RowFormatter:
         else:
             template.add(text)
             fill = fill if source.marked is None else functools.partial(unmarked, fill)
-        spares = field.relationship if isinstance(field, Slug) and source.is_spare else None
-        is_nullable = own is None or bool(own.nullable)
-        return _Selected(arriving[0], is_nullable, member._replace(fill=fill), spares)
+        own = self._table.columns.get(field.attribute or name)
+        return selected._replace(
+            is_nullable=own is None or bool(own.nullable),
+            member=member._replace(fill=fill),
+            spares=field.relationship if isinstance(field, Slug) and source.is_spare else None,
+        )
+
+    def _in_columns(self, field: Field[Any], source: Source) -> _Selected | None:
+        """Select values that whole columns are formatted of; None: no such way is known for them."""
+        if not is_plain(field) or (isinstance(field, Slug) and not field.is_plain_text):
+            return None
+        column_type = source.column.type
+        arriving = raw(self._dialect, column_type, source.value)
+        member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
+        return _Selected(arriving[0], member) if arriving and member else None
+
+    def _by_value(self, name: str, field: Field[Any], source: Source) -> _Selected:
+        """Select values that *field* dumps one by one."""
+        if source.marked is not None:
+            schema = type(self._table.schema).__name__
+            raise FullPathError(f"{schema}.{name}: may be null, and its key is not plain text")
+        found = loaded(self._dialect, source.column, may_be_json=isinstance(field, Json))
+        self._calls.append(describe_calls(self._table, field.attribute or name, source.column.type))
+        return _Selected(found.value, by_value(field, name, found), is_text=found.is_text, odd=found.odd)
 
     def select(self) -> sa.Select[Any]:
         """A SELECT of the columns that `format` takes."""
         return self._statement
 
-    def describe(self) -> Iterator[str]:
-        """The template and the SELECT of the table, and of each of its ledgers."""
+    def describe(self, statement: sa.Select[Any] | None = None) -> Iterator[str]:
+        """The template and the SELECT of the table, and of each of its ledgers; which fields are called."""
+        yield from self._calls
         yield self._template.replace(PLACE, "…")
-        yield str(self._statement.compile(dialect=self._dialect))
+        yield str((self._statement if statement is None else statement).compile(dialect=self._dialect))
         for below in self._ledgers:
             yield from below.describe()
 
@@ -169,11 +201,9 @@ class RowFormatter:
 
         The text is null if there are more rows than the parameter ``most``.
         """
-        group = (
-            None
-            if self._ledgers
-            else as_group(self._dialect, self._values(), order, sa.bindparam("most", type_=sa.Integer))
-        )
+        if self._ledgers or self._has_odd or len(self._joined) < len(self._selected):
+            return None
+        group = as_group(self._dialect, self._values(), order, sa.bindparam("most", type_=sa.Integer))
         return None if group is None else self._sources.select(group)
 
     def format(
@@ -221,7 +251,7 @@ class RowFormatter:
     def arrange(self, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """The values of *rows* by column, then the keys to which the entries of each ledger refer."""
         arrived: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        values = self.split(arrived[0], len(rows)) if self._is_one else arrived[: self._width]
+        values = self._columns(arrived[: self._width], len(rows))
         return [*values, *arrived[self._width : self._width + len(self._ledgers)]]
 
     def _check_alternatives(self, columns: Sequence[Sequence[Any]]) -> None:
@@ -230,6 +260,20 @@ class RowFormatter:
             nameless = ("",) * len(places)
             if nameless in zip(*(columns[place] for place in places), strict=True):
                 raise DeclinedError
+
+    def _columns(self, arrived: Sequence[Sequence[Any]], count: int) -> Sequence[Sequence[Any]]:
+        """The columns of the members in *count* rows, from those of the SELECT.
+
+        Raises:
+            DeclinedError: A value is odd; see `_Selected.odd`.
+        """
+        if self._has_odd and any(arrived[-1]):
+            raise DeclinedError
+        arrived = arrived[: self._width - self._has_odd]
+        if not self._is_one:
+            return arrived
+        texts, others = iter(self.split(arrived[0], count)), iter(arrived[1:])
+        return [next(texts if each.is_text else others) for each in self._selected]
 
     def split(self, texts: Sequence[str], count: int) -> list[Sequence[Any]]:
         """The columns of *count* rows that arrive joined in *texts*; see `as_one` and `as_group`."""
@@ -240,16 +284,16 @@ class RowFormatter:
             raise DeclinedError
         return [
             [value[1:] if value else None for value in values] if selected.is_nullable else values
-            for values, selected in zip(columns, self._selected, strict=True)
+            for values, selected in zip(columns, self._joined, strict=True)
         ]
 
     @property
     def joined_width(self) -> int:
         """How many values a row has where they are joined."""
-        return len(self._selected) + 1
+        return len(self._joined) + 1
 
     def _values(self) -> list[tuple[Any, bool]]:
-        return [(each.value, each.is_nullable) for each in self._selected]
+        return [(each.value, each.is_nullable) for each in self._joined]
 
 
 def _filler(template: str) -> Callable[[Sequence[Iterable[str]]], list[str]]:
@@ -346,9 +390,7 @@ class _LedgerFormatter:
 
     def describe(self) -> Iterator[str]:
         """Like `RowFormatter.describe`, with the SELECT that reads the entries."""
-        template, _, *below = self._formatter.describe()
-        statement = self._rows if self._groups is None else self._groups
-        return iter([template, str(statement.compile(dialect=self._dialect)), *below])
+        yield from self._formatter.describe(self._rows if self._groups is None else self._groups)
 
 
 def _check_ledger(dialect: sa.Dialect, owner: Table, ledger: Ledger) -> None:

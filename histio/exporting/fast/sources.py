@@ -14,7 +14,7 @@ from histio.exporting.fast.columns import Column, DeclinedError
 from histio.exporting.fast.obstacles import FullPathError
 from histio.exporting.fast.template import PLACE
 from histio.kinds.fields import Slug
-from histio.kinds.mapping import attribute, column_of
+from histio.kinds.mapping import attribute, column_of, find_column
 from histio.kinds.table import Table
 
 
@@ -55,7 +55,11 @@ class Sources:
         """
         if isinstance(field, Slug) and field.relationship is not None:
             return self._key(field)
-        return Source(self._table.attribute(field.attribute or name))
+        mapper = self._table.mapper
+        column = find_column(mapper, field.attribute or name)
+        if column is None:
+            raise FullPathError(f"{type(self._table.schema).__name__}.{name} is not a column")
+        return Source(attribute(mapper, column))
 
     def select(self, *columns: Any) -> sa.Select[Any]:
         """A SELECT of *columns* of the table and of the related rows."""

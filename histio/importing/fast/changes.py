@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from marshmallow import missing
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import delete_rows, update_rows
 from histio.exporting.fast.columns import DeclinedError
+from histio.importing.fast.by_value import is_called
 from histio.importing.fast.changeable import (
     check_table,
     find_fixed_columns,
@@ -83,7 +85,7 @@ class EntryChange:
 
     def is_kept(self) -> bool:
         """Whether the columns keep the new entries, as far as that is known before they are written."""
-        return all(map(self.updater.writer.rows.admits, self.added))
+        return self.updater.writer.rows.admits(self.added)
 
 
 Change: TypeAlias = RowChange | EntryChange
@@ -124,8 +126,9 @@ class RowUpdater:
             name for name, [column] in self._plain_columns() if column.onupdate is not None
         }
         self._compared = {
-            name: (member, table.fields[member], equal if isinstance(table.fields[member], Json) else None)
+            name: (member, field, equal if isinstance(field, Json) or is_called(field) else None)
             for member, name in table.names.items()
+            for field in [table.fields[member]]
             if name in self._columns_by_name() and member not in table.computed
         }
         self._ambiguous = [
@@ -161,10 +164,14 @@ class RowUpdater:
     def _find_mismatches(self, given: Record, stored: Record, path: Path) -> Iterator[Mismatch]:
         for name, (member, field, is_same) in self._compared.items():
             if name not in given:
+                if field.load_default is not missing:
+                    raise DeclinedError
                 continue
             value, other = given[name], stored.get(name)
             if value == other and (is_same is None or is_same(value, other)):
                 continue
+            if is_called(field):
+                raise DeclinedError
             ours, theirs = field.deserialize(value), field.deserialize(other)
             if equal(ours, theirs):
                 continue
@@ -186,11 +193,7 @@ class RowUpdater:
 
     def admits(self, records: Sequence[Record]) -> bool:
         """Whether the references of *records* and of their entries have neither problems nor warnings."""
-        try:
-            self._writer.related.columns(records)
-        except DeclinedError:
-            return False
-        return all(below.admits(records) for below in self.ledgers)
+        return self._writer.related.resolves(records) and all(below.admits(records) for below in self.ledgers)
 
     def find_names(self, change: RowChange) -> tuple[str, ...]:
         """The members whose columns are set: those that differ, and those that the database would renew."""
@@ -211,7 +214,7 @@ class RowUpdater:
                 filled |= {column: self._resolve(column, records) for column in self._slugs[name]}
             else:
                 plan = self._plans[name]
-                filled[columns[plan.key]] = plan.convert([record[name] for record in records])
+                filled[columns[plan.key]] = plan.fill(records, {})
         return filled
 
     def _resolve(self, column: Any, records: Sequence[Record]) -> Iterable[Any]:
@@ -242,7 +245,7 @@ class RowUpdater:
 
     def identify(self, records: Iterable[Record]) -> list[Any]:
         """The parameters of the identities of *records*."""
-        return list(self._identity.convert([record[self._identity.name] for record in records]))
+        return list(self._identity.fill(list(records), {}))
 
     def delete(self, connection: Connection, records: Iterable[Record]) -> None:
         """Delete the rows of stored *records*.
@@ -368,7 +371,8 @@ class LedgerUpdater:
         if plan is None:
             raise DeclinedError
         keys = find_keys(connection, plan, [change.owner for change in changes])
-        self.writer.write(connection, [{self._name: change.added} for change in changes], keys)
+        by_column = list(zip(*keys, strict=True))
+        self.writer.write([{self._name: change.added} for change in changes], by_column)
 
 
 def write_changes(connection: Connection, changes: Iterable[Change]) -> None:

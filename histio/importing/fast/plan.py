@@ -5,28 +5,22 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any
 
 import sqlalchemy as sa
 
 from histio.database.dialects import Driver, Limit, binds, further_columns
 from histio.exporting.fast.columns import DeclinedError
-from histio.exporting.fast.obstacles import FullPathError
+from histio.exporting.fast.obstacles import FullPathError, describe_calls
+from histio.importing.fast.by_value import Defaults, FieldPlan, Filler, Records, is_called
 from histio.importing.fast.parameters import Parameters, parameters
 from histio.importing.owner_keys import KeyPlan, owner_columns, plan_keys
 from histio.kinds.fields import FixedDecimal, Slug
 from histio.kinds.keys import is_unique
 from histio.kinds.mapping import Columns
 from histio.kinds.table import Ledger, Table
-
-Records: TypeAlias = Sequence[Mapping[str, Any]]
-
-Defaults: TypeAlias = Mapping[str, Callable[[], Any]]
-"""By column key, functions that make values for what records leave out; see `RowBuilder.defaults`."""
-
-Filler: TypeAlias = Callable[[Defaults, int], Iterable[Any]]
-"""Makes a number of parameters for a column that no member fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +68,7 @@ class MemberPlan:
         """
         name = self.name
         if self.is_required:
-            return self.convert([record[name] for record in records])
+            return self.convert(list(map(itemgetter(name), records)))
         values = [record[name] for record in records if name in record]
         if len(values) == len(records):
             return self.convert(values)
@@ -131,6 +125,7 @@ class TablePlan:
 
     Attributes:
         table: The table.
+        rows: Its Core table.
         columns: All columns that are written: the counted key, members, references, those that the owner
             fills, then the others.
         members: How members are filled.
@@ -142,8 +137,9 @@ class TablePlan:
     """
 
     table: Table
+    rows: sa.Table
     columns: Columns
-    members: Sequence[MemberPlan]
+    members: Sequence[MemberPlan | FieldPlan]
     references: ReferencePlan
     fillers: Sequence[Filler]
     counted: sa.Column[Any] | None
@@ -151,7 +147,11 @@ class TablePlan:
     ledgers: Sequence[LedgerPlan]
 
     def describe(self) -> Iterator[str]:
-        """The columns that are written of the table, and of each of its ledgers."""
+        """The columns that are written of the table and of each of its ledgers; which fields are called."""
+        called = {each.column: each for each in self.members if isinstance(each, FieldPlan)}
+        for member, column in self.table.columns.items():
+            if column in called:
+                yield describe_calls(self.table, member, column.type)
         yield f"{self.table.rows}: {', '.join(column.name for column in self.columns)}"
         for below in self.ledgers:
             yield from below.table.describe()
@@ -176,6 +176,8 @@ def plan_table(
     """
     dialect = target.dialect
     check_table(table, owned)
+    if len(table.mapper.tables) > 1:
+        raise FullPathError(f"{_name(table)} is mapped to several tables")
     members = {member: each for member, each in table.columns.items() if member not in table.computed}
     references = plan_references(dialect, table)
     check_columns(table, members.values(), references, owned, target.defaults[table])
@@ -185,6 +187,7 @@ def plan_table(
     others = _plan_others(target, table, constants or {}, columns)
     return TablePlan(
         table,
+        table.rows,
         (*columns, *others),
         [_plan_member(target, table, member, column) for member, column in members.items()],
         references,
@@ -232,15 +235,16 @@ def check_table(table: Table, owned: Columns) -> None:
         raise FullPathError(f"{_name(table)}: the database takes entries of the same identity")
 
 
-def _plan_member(target: Target, table: Table, member: str, column: sa.Column[Any]) -> MemberPlan:
-    field = table.fields[member]
-    convert = parameters(field, column, target.dialect, target.driver)
+def _plan_member(target: Target, table: Table, member: str, column: sa.Column[Any]) -> MemberPlan | FieldPlan:
+    field, limit = table.fields[member], target.limits[table].get(member)
+    absent = _plan_absent(target, table, column)
+    # A limit checks times with a space.
+    driver = target.driver if limit is None else replace(target.driver, takes_wire_times=False)
+    convert = None if is_called(field) else parameters(field, column, target.dialect, driver)
     if convert is None:
-        raise FullPathError(f"{_name(table)}.{member}: its values have to be written by SQLAlchemy")
-    limit = target.limits[table].get(member)
+        return FieldPlan(table.names[member], field, column, limit, binds(column, target.dialect), absent)
     if limit is not None:
         convert = functools.partial(_convert_within, limit, convert, on_wire=isinstance(field, FixedDecimal))
-    absent = _plan_absent(target, table, column)
     return MemberPlan(table.names[member], column.key, field.required, convert, absent)
 
 

@@ -3,53 +3,61 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import counts_up, driver_of, insert_rows, next_key
+from histio.database.dialects import BulkInsert, chooses_keys, driver_of, reserve_keys
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.importing.destination import Destination
+from histio.importing.fast.by_value import Records
 from histio.importing.fast.plan import (
     LedgerPlan,
-    Records,
-    ReferencePlan,
     TablePlan,
     Target,
     plan_table,
 )
+from histio.importing.fast.related import Related, RelatedTree
 from histio.importing.owner_keys import find_keys, owner_columns
 from histio.importing.row_builder import RowBuilder
 from histio.kinds.table import Kind, Table
 
-_REMEMBERED = 50_000
-"""How many slugs, or combinations of slugs, are remembered with the values that they fill in."""
-
 
 class RowWriter:
-    """Writes the records of one table, with their ledgers.
+    """Writes the records of one table, with their ledgers, in one transaction.
 
     Args:
+        connection: A connection in a transaction.
         plan: How the columns are filled.
         builder: Resolves references, and has the defaults.
 
     Attributes:
         plan: How the columns are filled.
         related: What the slugs of records fill rows with.
+        references: The same, with the entries of their ledgers.
         ledgers: Writes the entries of each ledger.
     """
 
-    def __init__(self, plan: TablePlan, builder: RowBuilder) -> None:
+    def __init__(self, connection: Connection, plan: TablePlan, builder: RowBuilder) -> None:
+        self._connection = connection
         self.plan = plan
         self._defaults = builder.defaults[plan.table]
         self.related = Related(plan.table, plan.references, builder)
-        self.ledgers = [LedgerWriter(below, builder) for below in plan.ledgers]
+        self.ledgers = [LedgerWriter(connection, below, builder) for below in plan.ledgers]
+        self.references: RelatedTree = RelatedTree(
+            self.related, ((each.plan.ledger, each.plan.name, each.rows.references) for each in self.ledgers)
+        )
 
-    def write(self, connection: Connection, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
+    @functools.cached_property
+    def _insert(self) -> BulkInsert:
+        return BulkInsert(self._connection, self.plan.rows, self.plan.columns)
+
+    def write(self, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
         """Write *records* with their ledgers; *owned* are the columns that the rows of their owners fill.
 
         Raises:
@@ -59,75 +67,42 @@ class RowWriter:
         """
         if not records:
             return
-        plan, keys = self.plan, list[tuple[Any, ...]]()
+        plan, connection, keys = self.plan, self._connection, list[Sequence[Any]]()
         if plan.counted is not None:
-            first = next_key(connection, plan.counted)
-            keys = [(key,) for key in range(first, first + len(records))]
-        columns = [*zip(*keys, strict=True), *self._columns(records), *owned]
+            keys = [reserve_keys(connection, plan.counted, len(records))]
+        columns = [*keys, *self._columns(records), *owned]
         columns += [fill(self._defaults, len(records)) for fill in plan.fillers]
-        insert_rows(connection, plan.table.rows, plan.columns, list(zip(*columns, strict=True)))
+        self._insert.write(columns, len(records))
         if plan.keys is not None:
-            keys = find_keys(connection, plan.keys, records)
+            keys = list(zip(*find_keys(connection, plan.keys, records), strict=True))
         for below in self.ledgers:
-            below.write(connection, records, keys)
+            below.write(records, keys)
 
     def _columns(self, records: Records) -> list[Iterable[Any]]:
-        members = [member.fill(records, self._defaults) for member in self.plan.members]
-        return [*members, *self.related.columns(records)]
+        return [*self._members(records), *self.related.columns(records)]
+
+    def _members(self, records: Records) -> list[Iterable[Any]]:
+        return [member.fill(records, self._defaults) for member in self.plan.members]
 
     def describe(self) -> Iterator[str]:
         """The columns that are written of the table, and of each of its ledgers."""
         return self.plan.describe()
 
-    def admits(self, record: Mapping[str, Any]) -> bool:
-        """Whether `write` accepts *record*, as far as that is known before it is written."""
+    def admits(self, records: Records) -> bool:
+        """Whether `write` accepts *records*, as far as that is known before they are written."""
+        return self._can(lambda writer, some: writer._columns(some), records)  # noqa: SLF001 - of this class
+
+    def keeps(self, records: Records) -> bool:
+        """Whether the columns of members, but not those of references, keep the values of *records*."""
+        return self._can(lambda writer, some: writer._members(some), records)  # noqa: SLF001 - of this class
+
+    def _can(self, convert: Callable[[RowWriter, Records], object], records: Records) -> bool:
+        """Whether *convert* declines no record, nor an entry."""
         try:
-            self._columns([record])
+            convert(self, records)
         except DeclinedError:
             return False
-        return all(below.admits(record) for below in self.ledgers)
-
-
-class Related:
-    """What the slugs of records fill rows with, remembered by those slugs."""
-
-    def __init__(self, table: Table, plan: ReferencePlan, builder: RowBuilder) -> None:
-        self._table = table
-        self._plan = plan
-        self._builder = builder
-        self._found: dict[Any, tuple[Any, ...]] = {}
-        self._declined: set[Any] = set()
-
-    def columns(self, records: Records) -> Iterable[Iterable[Any]]:
-        """The parameters of the columns of all references.
-
-        Raises:
-            DeclinedError: A slug has a problem or a warning.
-        """
-        names = self._plan.names
-        if not names:
-            return ()
-        slugs = [[record.get(name) for record in records] for name in names]
-        keys = slugs[0] if len(slugs) == 1 else list(zip(*slugs, strict=True))
-        if len(self._found) + len(self._declined) > _REMEMBERED:
-            self._found.clear()
-            self._declined.clear()
-        new = set(keys).difference(self._found)
-        if new and (new & self._declined or not self._look_up(list(new))):
-            raise DeclinedError
-        return zip(*map(self._found.__getitem__, keys), strict=True) if self._plan.columns else ()
-
-    def _look_up(self, keys: list[Any]) -> bool:
-        """Resolve *keys*, and remember the result; return whether all of them are without a finding."""
-        several = keys if len(self._plan.names) > 1 else [(key,) for key in keys]
-        slugs = [dict(zip(self._plan.members, each, strict=True)) for each in several]
-        for key, values in zip(keys, self._builder.related(self._table, slugs), strict=True):
-            parameters = None if values is None else self._plan.parameters(values)
-            if parameters is None:
-                self._declined.add(key)
-            else:
-                self._found[key] = parameters
-        return self._declined.isdisjoint(keys)
+        return all(each.rows._can(convert, each.entries(records)) for each in self.ledgers)  # noqa: SLF001
 
 
 class LedgerWriter:
@@ -138,26 +113,24 @@ class LedgerWriter:
         rows: Writes their rows.
     """
 
-    def __init__(self, plan: LedgerPlan, builder: RowBuilder) -> None:
+    def __init__(self, connection: Connection, plan: LedgerPlan, builder: RowBuilder) -> None:
         self.plan = plan
-        self.rows = RowWriter(plan.table, builder)
+        self.rows = RowWriter(connection, plan.table, builder)
 
-    def write(self, connection: Connection, records: Records, keys: Sequence[tuple[Any, ...]]) -> None:
-        """Write the entries of *records*, whose rows have these *keys*."""
+    def write(self, records: Records, keys: Sequence[Sequence[Any]]) -> None:
+        """Write the entries of *records*, whose rows have these *keys*, given by column."""
         name, many = self.plan.name, self.plan.ledger.many
-        entries: list[Mapping[str, Any]] = []
-        owners: list[tuple[Any, ...]] = []
-        for record, key in zip(records, keys, strict=True):
-            some = record.get(name)
-            if some:
-                entries += some if many else [some]
-                owners += [key] * (len(some) if many else 1)
-        if entries:
-            filled = list(zip(*owners, strict=True))
-            self.rows.write(connection, entries, [filled[place] for place in self.plan.places])
+        ledgers = [record.get(name) or () for record in records]
+        if not many:
+            ledgers = [[entry] if entry else () for entry in ledgers]
+        counts = list(map(len, ledgers))
+        owned = [list(chain.from_iterable(map(repeat, keys[place], counts))) for place in self.plan.places]
+        self.rows.write(list(chain.from_iterable(ledgers)), owned)
 
-    def admits(self, record: Mapping[str, Any]) -> bool:
-        return all(map(self.rows.admits, self.plan.ledger.to_list(record.get(self.plan.name))))
+    def entries(self, records: Records) -> Records:
+        """The entries of all *records*."""
+        name, to_list = self.plan.name, self.plan.ledger.to_list
+        return [entry for record in records for entry in to_list(record.get(name))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +155,16 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     driver = driver_of(connection)
     if driver is None:
         return f"{kind.name}: the driver is not known: {connection.dialect.driver}"
-    counted = frozenset(key for key in rules.growing_keys if counts_up(connection, key))
+    counted = frozenset(key for key in rules.growing_keys if chooses_keys(connection, key))
     defaults = {table: tuple(own) for table, own in builder.defaults.items()}
     target = Target(connection.dialect, driver, builder.limits, defaults, counted)
     found = plan.recall(("rows", kind.name), functools.partial(_find_table_plan, kind.table), target)
-    return found if isinstance(found, str) else RowWriter(found, builder)
+    return found if isinstance(found, str) else RowWriter(connection, found, builder)
 
 
 def find_rules(kind: Kind) -> KindRules:
     """What decides about the fast path of *kind* in any database."""
-    reason = next(find_obstacles(kind.table, "load"), None)
+    reason = next(find_obstacles(kind.table, "load", hooks=("post_load", "validates_schema")), None)
     if reason is None and not kind.table.has_own_uuid:
         reason = f"{kind.name}: no UUID, unique by itself, identifies its runs"
     keys = [(table.growing_key, owner_columns(table)) for table in kind.table.all()]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import marshmallow
 import sqlalchemy as sa
-from marshmallow import ValidationError
 from marshmallow.fields import Field
 from sqlalchemy.engine import Connection
 
@@ -18,8 +18,10 @@ from histio.database.sessions import Habits
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError
 from histio.importing.destination import Destination
-from histio.importing.fast.plan import Records, check_columns, check_table, plan_references
-from histio.importing.fast.rows import Related, RowWriter, find_row_writer, find_rules
+from histio.importing.fast.by_value import Records, is_called, load_values
+from histio.importing.fast.plan import check_columns, check_table, plan_references
+from histio.importing.fast.related import Related, RelatedTree
+from histio.importing.fast.rows import RowWriter, find_row_writer, find_rules
 from histio.importing.model_behavior import Creation, Need
 from histio.importing.objects import InsertObjects, Shortcut, choose_insert
 from histio.importing.row import Insert, Row
@@ -29,7 +31,7 @@ from histio.kinds.mapping import Columns
 from histio.kinds.table import Kind, Table
 from histio.wire import WireField
 
-_ABSENT = object()
+_ABSENT = marshmallow.missing
 
 
 class RetryError(Exception):
@@ -40,6 +42,7 @@ class ValueWriter:
     """Writes the records of one table, with their ledgers, as rows for SQLAlchemy.
 
     Args:
+        connection: A connection in a transaction.
         table: The table.
         builder: Resolves references, and has the defaults.
         insert: Writes the rows.
@@ -48,6 +51,7 @@ class ValueWriter:
 
     Attributes:
         reason: Why the driver's own values are not written.
+        references: What slugs fill rows with.
 
     Raises:
         FullPathError: Only marshmallow and SQLAlchemy can write the rows.
@@ -55,19 +59,22 @@ class ValueWriter:
 
     def __init__(
         self,
+        connection: Connection,
         table: Table,
         builder: RowBuilder,
         insert: Insert,
         reason: str,
         by_driver: RowWriter | None = None,
     ) -> None:
+        self._connection = connection
         self._table = table
         self._insert = insert
         self._maker = _RowMaker(table, builder, ())
         self._by_driver = by_driver
         self.reason = reason
+        self.references = self._maker.references
 
-    def write(self, connection: Connection, records: Records) -> None:
+    def write(self, records: Records) -> None:
         """Write *records* with their ledgers.
 
         Raises:
@@ -78,32 +85,41 @@ class ValueWriter:
         """
         by_driver, table, maker = self._by_driver, self._table, self._maker
         if by_driver is None or not isinstance(self._insert, InsertObjects):
-            self._insert(connection, table, maker.make(records))
+            self._insert(self._connection, table, maker.make(records))
             return
         creation = self._insert.creation
         rows = maker.make(records, creation.tables if creation.need is Need.COLUMNS else None)
         complete = functools.partial(maker.complete, rows, records)
-        write = functools.partial(self._write_by_driver, by_driver, connection, records)
-        self._insert(connection, table, rows, Shortcut(complete, write))
+        write = functools.partial(self._write_by_driver, by_driver, records)
+        self._insert(self._connection, table, rows, Shortcut(complete, write))
 
-    def _write_by_driver(self, by_driver: RowWriter, connection: Connection, records: Records) -> None:
+    def _write_by_driver(self, by_driver: RowWriter, records: Records) -> None:
         try:
-            by_driver.write(connection, records)
+            by_driver.write(records)
         except DeclinedError:
-            self._by_driver = None
+            known = self.references.has_faults
+            if self.references.find_faults(records) and not known:
+                raise  # the caller has to note them
+            by_driver.references.find_faults(records)
+            if not by_driver.admits(records):
+                self._by_driver = None
             raise RetryError from None
 
     def describe(self) -> Iterator[str]:
         """Why the driver's own values are not written."""
         yield f"values go through SQLAlchemy: {self.reason}"
 
-    def admits(self, record: Mapping[str, Any]) -> bool:
-        """Whether `write` accepts *record*, as far as that is known before it is written."""
+    def admits(self, records: Records) -> bool:
+        """Whether `write` accepts *records*, as far as that is known before they are written."""
         try:
-            self._maker.make([record])
+            self._maker.make(records)
         except DeclinedError:
             return False
         return True
+
+    def keeps(self, records: Records) -> bool:
+        """Whether the columns of members, but not those of references, keep the values of *records*."""
+        return self._maker.keeps(records)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,12 +129,14 @@ class _Member:
     Attributes:
         name: The member's name on the wire.
         column: The column.
+        field: The field, if it has to be called for each record; None: *load* converts whole columns.
         load: Converts values in wire form, none of them null, to those that the column takes.
         limit: What the column does not keep; None: it keeps all values.
     """
 
     name: str
     column: sa.Column[Any]
+    field: Field[Any] | None
     load: Callable[[Sequence[Any]], Iterable[Any]]
     limit: Limit | None
 
@@ -128,20 +146,23 @@ class _Member:
         Raises:
             DeclinedError: A record needs the full path.
         """
-        name = self.name
-        found = [record.get(name, _ABSENT) for record in records]
-        odd = None in found or _ABSENT in found
-        try:
-            loaded = iter(self.load([each for each in found if not _is_odd(each)] if odd else found))
-            values = [each if _is_odd(each) else next(loaded) for each in found] if odd else list(loaded)
-        except ValidationError:
-            raise DeclinedError from None
+        values = self._load(records)
         if self.limit is not None and not all(map(functools.partial(_keeps, self.limit), values)):
             raise DeclinedError
-        if not odd:
+        if not any(map(_is_odd, values)):
             return values
         null = as_parameter(self.column, None)
         return [default if each is _ABSENT else null if each is None else each for each in values]
+
+    def _load(self, records: Records) -> list[Any]:
+        """The loaded value of each record, `marshmallow.missing` where it has none."""
+        name = self.name
+        if self.field is not None:
+            return load_values(self.field, name, records)
+        found = [record.get(name, _ABSENT) for record in records]
+        odd = None in found or _ABSENT in found
+        loaded = iter(self.load([each for each in found if not _is_odd(each)] if odd else found))
+        return [each if _is_odd(each) else next(loaded) for each in found] if odd else list(loaded)
 
 
 def _is_odd(value: Any) -> bool:
@@ -163,6 +184,7 @@ class _RowMaker:
             _Member(
                 table.names[member],
                 column,
+                table.fields[member] if is_called(table.fields[member]) else None,
                 _loading(table.fields[member]),
                 builder.limits[table].get(member),
             )
@@ -177,6 +199,21 @@ class _RowMaker:
             (ledger, table.names[ledger.member], _RowMaker(ledger.table, builder, ledger.local))
             for ledger in table.ledgers
         ]
+        self.references: RelatedTree = RelatedTree(
+            self._related, ((ledger, name, maker.references) for ledger, name, maker in self._ledgers)
+        )
+
+    def keeps(self, records: Records) -> bool:
+        """Whether the columns of members keep the values of *records*, and those of ledgers."""
+        try:
+            for member in self._members:
+                member.values(records, _ABSENT)
+        except DeclinedError:
+            return False
+        return all(
+            maker.keeps([entry for record in records for entry in ledger.to_list(record.get(name))])
+            for ledger, name, maker in self._ledgers
+        )
 
     def make(self, records: Records, tables: frozenset[Table] | None = None) -> list[Row]:
         """The rows of *records*.
@@ -236,10 +273,9 @@ def _add_entries(
 
 def _loading(field: Field[Any]) -> Callable[[Sequence[Any]], Iterable[Any]]:
     """A function that loads accepted values of *field*."""
-    if isinstance(field, WireField):
-        load = field.from_wire
-        return functools.partial(map, load) if type(field).from_wire is not WireField.from_wire else _same
-    return functools.partial(map, field.deserialize)
+    if isinstance(field, WireField) and type(field).from_wire is not WireField.from_wire:
+        return functools.partial(map, field.from_wire)
+    return _same
 
 
 def _same(values: Sequence[Any]) -> Sequence[Any]:
@@ -263,7 +299,7 @@ def find_value_writer(
         by_driver = find_row_writer(destination, kind)
     by_driver = None if isinstance(by_driver, str) else by_driver
     try:
-        return ValueWriter(kind.table, destination.builder, insert, reason, by_driver)
+        return ValueWriter(destination.connection, kind.table, destination.builder, insert, reason, by_driver)
     except FullPathError as error:
         return str(error)
 
