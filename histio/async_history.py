@@ -66,6 +66,8 @@ _T = TypeVar("_T")
 class AsyncHistory:
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
+    Exports and imports of parts run in other processes: for them, call a `History` in a thread.
+
     The database is awaited. Other work uses the processor; between two runs, it lets other tasks run at least
     every 20 milliseconds. Files are read and written without awaiting. An import that is cancelled writes
     nothing, unless it is already committing.

@@ -108,7 +108,7 @@ def _pages(connection: Connection, kind: Kind, filters: Filters, tally: ExportTa
             if within is None:
                 continue
             every = every.within(*every.between(*within))
-        for runs in every.in_lists() if filters.others else [every]:
+        for runs in every.in_lists() if filters.others or found.is_listed else [every]:
             if formatter is None:
                 _log.debug("all pages of %s take the full path", kind.name)
                 yield from full_pages(runs, tally)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import aliased
 
-from histio.database.dialects import CharacterSets, latest
+from histio.database.dialects import CharacterSets, is_among_values, latest
 from histio.importing.row import Row
 from histio.kinds.identity import Identity
 from histio.kinds.selects import KEYS_PER_STATEMENT
@@ -90,8 +90,11 @@ class Identities:
         found: set[Any] = set()
         possible = self.character_sets.select_possible(identities, lambda: identity.part_columns)
         remaining, own = iter(possible), identity.sql()
+        dialect, alone = self.connection.dialect, own.parts[0] if len(own.parts) == 1 else None
         while chunk := list(itertools.islice(remaining, KEYS_PER_STATEMENT // len(own.parts))):
-            statement = own.select().where(own.among(chunk), *criteria)
+            statement = own.select().where(
+                own.among(chunk) if alone is None else is_among_values(dialect, alone, chunk), *criteria
+            )
             statement = latest(self.connection, statement) if now else statement
             found.update(identity.join_parts(row) for row in self.connection.execute(statement))
         return found

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import RowFaultError, as_it_is, raw
+from histio.database.dialects import RowFaultError, as_it_is, is_one_of, raw
 from histio.kinds.mapping import Columns
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Table
@@ -47,7 +47,28 @@ def find_owner_keys(
     Raises:
         RowFaultError: The database did not keep every row as it was.
     """
-    columns = owner_columns(table)
+    return find_keys_of(connection, table, parameters, owner_columns(table), within)
+
+
+def find_keys_of(
+    connection: Connection,
+    table: Table,
+    parameters: Sequence[Mapping[str, Any]],
+    columns: Columns,
+    within: Columns,
+) -> list[OwnerKeys]:
+    """For each row that was written, the values of *columns*.
+
+    Args:
+        connection: In the transaction that has written the rows.
+        table: The table of the rows.
+        parameters: What was written, by column key.
+        columns: Columns of a table that has the identity of the rows.
+        within: Columns that identify a row together with its identity, if the identity alone is not unique.
+
+    Raises:
+        RowFaultError: The database did not keep every row as it was.
+    """
     if all(column.key in each for column in columns for each in parameters):
         return [{column: each[column.key] for column in columns} for each in parameters]
     # Without an identity, only the owner's key is known. The owner is new, so it has no other rows, and
@@ -105,7 +126,7 @@ def plan_keys(dialect: sa.Dialect, table: Table) -> KeyPlan | None:
     if part is None or arriving is None:
         return None
     field: Any = part.field
-    among = part.column.in_(sa.bindparam("identities", expanding=True))
+    among = is_one_of(dialect, part.column, "identities")
     select = sa.select(arriving[0], *map(as_it_is, owner_columns(table))).where(among)
     return KeyPlan(part.name, field.from_wire, arriving[1] != "hex" and not field.is_hex, select)
 

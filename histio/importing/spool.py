@@ -13,6 +13,7 @@ from histio.importing.graph import RunGraph
 
 _TABLES = """
 CREATE TABLE noted (scope TEXT, name TEXT, place TEXT);
+CREATE TABLE packed (noted BLOB);
 CREATE TABLE waiting (number INTEGER PRIMARY KEY, raw BLOB);
 """
 
@@ -34,6 +35,7 @@ class Spool(Scratch):
         self._indexed = False
         self._held: dict[int, RawRun] = {}
         self._unwritten: list[tuple[str, str, str]] = []
+        self._has_packed = False
         self._of_window: sqlite3.Connection | None = None
         self.waiting = 0
 
@@ -60,12 +62,23 @@ class Spool(Scratch):
             self._scopes.add(scope)
             self._unwritten += noted
         if len(self._unwritten) > _IN_MEMORY:
-            self._write_noted()
+            self._database.execute("INSERT INTO packed VALUES (?)", (pickle.dumps(self._unwritten),))
+            self._unwritten.clear()
+            self._has_packed = True
 
     def _write_noted(self) -> None:
+        """Make rows of what was noted: most imports never need them."""
+        if self._has_packed:
+            for (packed,) in self._database.execute("SELECT noted FROM packed ORDER BY rowid"):
+                self._insert_noted(pickle.loads(packed))  # noqa: S301 - written above, in a file without name
+            self._database.execute("DELETE FROM packed")
+            self._has_packed = False
         if self._unwritten:
-            self._database.executemany("INSERT INTO noted VALUES (?, ?, ?)", self._unwritten)
+            self._insert_noted(self._unwritten)
             self._unwritten.clear()
+
+    def _insert_noted(self, noted: Iterable[tuple[str, str, str]]) -> None:
+        self._database.executemany("INSERT INTO noted VALUES (?, ?, ?)", noted)
 
     def place(self, scope: str, name: str) -> str | None:
         """The place at which *name* of *scope* was first noted; None: it was not noted."""

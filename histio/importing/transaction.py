@@ -14,6 +14,7 @@ from histio.database.dialects import (
     advance_sequence,
     check_deferred,
     check_engines,
+    has_deferred,
     refresh_statistics,
     row_fault,
     savepoint,
@@ -261,7 +262,9 @@ class Import:
 
 
 def may_check_deferred(connection: Connection, tables: Sequence[sa.Table]) -> bool:
-    """Whether deferred constraints can be checked: not if the caller's own work violates them for now."""
+    """Whether to check deferred constraints: not if there are none, or the caller's work violates them."""
+    if not has_deferred(connection, tables):
+        return False
     try:
         with savepoint(connection):
             check_deferred(connection, tables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
@@ -101,6 +101,13 @@ def locks_rows(connection: Connection) -> bool:
 def locks_to_read_latest(connection: Connection) -> bool:
     """Whether a transaction with an older snapshot reads what is committed now if it locks what it reads."""
     return connection.dialect.name in MYSQL
+
+
+def is_among_values(dialect: sa.Dialect, column: Any, values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """A condition: *column* has one of *values*, which are as SQLAlchemy takes them."""
+    if dialect.name == "postgresql":  # one parameter: psycopg reuses the prepared statement
+        return column == sa.any_(sa.literal(values, sa.ARRAY(column.type)))  # type: ignore[no-any-return]
+    return column.in_(values)  # type: ignore[no-any-return]
 
 
 def latest(connection: Connection, statement: sa.Select[Any]) -> sa.Select[Any]:
@@ -223,6 +230,35 @@ def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
         raise
 
 
+_MEGABYTE = 2**20
+"""Drivers for MariaDB and MySQL combine rows in statements of up to this size, in bytes."""
+
+
+def packet_size(connection: Connection) -> int:
+    """The size of the largest statement of many rows in MariaDB and MySQL, in bytes."""
+    if (largest := connection.info.get("histio_packet")) is None:
+        largest = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+        connection.info["histio_packet"] = largest
+    return min(int(largest) - 1, _MEGABYTE)  # one byte for the command
+
+
+@contextmanager
+def small_packets(connection: Connection) -> Iterator[None]:
+    """Keep statements of many rows within the server's `max_allowed_packet`."""
+    if connection.dialect.name not in MYSQL or (largest := packet_size(connection)) == _MEGABYTE:
+        yield
+        return
+
+    def fit(_connection: Connection, cursor: Any, *_: object) -> None:
+        getattr(cursor, "_cursor", cursor).max_stmt_length = largest
+
+    sa.event.listen(connection, "before_cursor_execute", fit)
+    try:
+        yield
+    finally:
+        sa.event.remove(connection, "before_cursor_execute", fit)
+
+
 @contextmanager
 def quiet_pipelines() -> Iterator[None]:
     """Keep psycopg from logging the error of a failed executemany, which it also raises."""
@@ -238,37 +274,24 @@ def quiet_pipelines() -> Iterator[None]:
         logger.removeFilter(is_new)
 
 
-_MEGABYTE = 2**20
-"""Drivers for MariaDB and MySQL combine rows in statements of up to this size, in bytes."""
-
-
-@contextmanager
-def small_packets(connection: Connection) -> Iterator[None]:
-    """Keep statements of many rows within the server's `max_allowed_packet`."""
-    if connection.dialect.name not in MYSQL:
-        yield
-        return
-    if (largest := connection.info.get("histio_packet")) is None:
-        largest = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
-        connection.info["histio_packet"] = largest
-    if largest >= _MEGABYTE:
-        yield
-        return
-
-    def fit(_connection: Connection, cursor: Any, *_: object) -> None:
-        getattr(cursor, "_cursor", cursor).max_stmt_length = largest - 1  # one byte for the command
-
-    sa.event.listen(connection, "before_cursor_execute", fit)
-    try:
-        yield
-    finally:
-        sa.event.remove(connection, "before_cursor_execute", fit)
-
-
 _MADE = sa.table("sqlite_master", sa.column("name"), sa.column("sql"))
 _DEFERRING = sa.select(_MADE.c.name).where(
     _MADE.c.name.in_(sa.bindparam("names", expanding=True)), _MADE.c.sql.ilike("%DEFERRED%")
 )
+
+
+_DEFERRABLE = sa.text(
+    "SELECT EXISTS (SELECT 1 FROM pg_trigger WHERE tgdeferrable) "
+    "OR EXISTS (SELECT 1 FROM pg_constraint WHERE condeferrable)"
+)
+
+
+def has_deferred(connection: Connection, tables: Collection[sa.Table]) -> bool:
+    """Whether `check_deferred` may find anything: in PostgreSQL, triggers may write to any other table."""
+    if connection.dialect.name == "postgresql":
+        return bool(connection.scalar(_DEFERRABLE))
+    names = [table.name for table in tables]
+    return connection.dialect.name == "sqlite" and bool(connection.scalar(_DEFERRING, {"names": names}))
 
 
 def check_deferred(connection: Connection, tables: Collection[sa.Table]) -> None:

@@ -371,7 +371,8 @@ class LedgerUpdater:
         if plan is None:
             raise DeclinedError
         keys = find_keys(connection, plan, [change.owner for change in changes])
-        self.writer.write(connection, [{self._name: change.added} for change in changes], keys)
+        by_column = list(zip(*keys, strict=True))
+        self.writer.write([{self._name: change.added} for change in changes], by_column)
 
 
 def write_changes(connection: Connection, changes: Iterable[Change]) -> None:

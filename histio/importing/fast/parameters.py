@@ -78,7 +78,7 @@ def _number_parameters(field: Field[Any], stored: Any, driver: Driver) -> Parame
 def _time_parameters(field: Field[Any], stored: Any, driver: Driver) -> Parameters | None:
     match field, stored:
         case UtcTimestamp(digits=6), sa.DateTime():
-            return functools.partial(_moments, field, driver.zone)
+            return functools.partial(_moments, field, driver)
         case Date(), sa.Date():
             return _same
         case Duration(), sa.Interval():
@@ -130,13 +130,18 @@ _SECOND = len("0000-00-00 00:00:00")
 _MICROSECOND = len("0000-00-00 00:00:00.000000")
 
 
-def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]:
-    """Times as ISO 8601 text in UTC, with a space and six digits."""
+def _moments(field: UtcTimestamp, driver: Driver, values: Sequence[str]) -> Sequence[str]:
+    """Times in UTC: as on the wire if the driver takes that, else with a space and six digits."""
     if not values:
         return []
-    if {value[-1] for value in values} != {"Z"}:
+    joined = "".join(values)
+    if joined.count("Z") < len(values):  # each has one, at its end
         values = [value if value.endswith("Z") else utc_text(field.from_wire(value)) for value in values]
-    spaced = "\n".join(values).replace("T", " ").replace("Z", "").split("\n")
+        joined = "".join(values)
+    if driver.takes_wire_times:
+        return values
+    spaced = joined.replace("T", " ").split("Z")
+    del spaced[-1]
     if set(map(len, spaced)) != {_MICROSECOND}:
         spaced = [
             value
@@ -146,7 +151,7 @@ def _moments(field: UtcTimestamp, zone: str, values: Sequence[str]) -> list[str]
             else value[:_MICROSECOND].ljust(_MICROSECOND, "0")  # only zeros can follow the sixth digit
             for value in spaced
         ]
-    return [value + zone for value in spaced] if zone else spaced
+    return [value + driver.zone for value in spaced] if driver.zone else spaced
 
 
 def _since_1970(field: Duration, values: Sequence[str]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,7 +68,7 @@ class MemberPlan:
         """
         name = self.name
         if self.is_required:
-            return self.convert([record[name] for record in records])
+            return self.convert(list(map(itemgetter(name), records)))
         values = [record[name] for record in records if name in record]
         if len(values) == len(records):
             return self.convert(values)
@@ -124,6 +125,7 @@ class TablePlan:
 
     Attributes:
         table: The table.
+        rows: Its Core table.
         columns: All columns that are written: the counted key, members, references, those that the owner
             fills, then the others.
         members: How members are filled.
@@ -135,6 +137,7 @@ class TablePlan:
     """
 
     table: Table
+    rows: sa.Table
     columns: Columns
     members: Sequence[MemberPlan | FieldPlan]
     references: ReferencePlan
@@ -173,6 +176,8 @@ def plan_table(
     """
     dialect = target.dialect
     check_table(table, owned)
+    if len(table.mapper.tables) > 1:
+        raise FullPathError(f"{_name(table)} is mapped to several tables")
     members = {member: each for member, each in table.columns.items() if member not in table.computed}
     references = plan_references(dialect, table)
     check_columns(table, members.values(), references, owned, target.defaults[table])
@@ -182,6 +187,7 @@ def plan_table(
     others = _plan_others(target, table, constants or {}, columns)
     return TablePlan(
         table,
+        table.rows,
         (*columns, *others),
         [_plan_member(target, table, member, column) for member, column in members.items()],
         references,
@@ -232,7 +238,9 @@ def check_table(table: Table, owned: Columns) -> None:
 def _plan_member(target: Target, table: Table, member: str, column: sa.Column[Any]) -> MemberPlan | FieldPlan:
     field, limit = table.fields[member], target.limits[table].get(member)
     absent = _plan_absent(target, table, column)
-    convert = None if is_called(field) else parameters(field, column, target.dialect, target.driver)
+    # A limit checks times with a space.
+    driver = target.driver if limit is None else replace(target.driver, takes_wire_times=False)
+    convert = None if is_called(field) else parameters(field, column, target.dialect, driver)
     if convert is None:
         return FieldPlan(table.names[member], field, column, limit, binds(column, target.dialect), absent)
     if limit is not None:

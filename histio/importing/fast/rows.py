@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import counts_up, driver_of, insert_rows, next_key
+from histio.database.dialects import BulkInsert, chooses_keys, driver_of, reserve_keys
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.importing.destination import Destination
@@ -28,9 +29,10 @@ from histio.kinds.table import Kind, Table
 
 
 class RowWriter:
-    """Writes the records of one table, with their ledgers.
+    """Writes the records of one table, with their ledgers, in one transaction.
 
     Args:
+        connection: A connection in a transaction.
         plan: How the columns are filled.
         builder: Resolves references, and has the defaults.
 
@@ -41,16 +43,21 @@ class RowWriter:
         ledgers: Writes the entries of each ledger.
     """
 
-    def __init__(self, plan: TablePlan, builder: RowBuilder) -> None:
+    def __init__(self, connection: Connection, plan: TablePlan, builder: RowBuilder) -> None:
+        self._connection = connection
         self.plan = plan
         self._defaults = builder.defaults[plan.table]
         self.related = Related(plan.table, plan.references, builder)
-        self.ledgers = [LedgerWriter(below, builder) for below in plan.ledgers]
+        self.ledgers = [LedgerWriter(connection, below, builder) for below in plan.ledgers]
         self.references: RelatedTree = RelatedTree(
             self.related, ((each.plan.ledger, each.plan.name, each.rows.references) for each in self.ledgers)
         )
 
-    def write(self, connection: Connection, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
+    @functools.cached_property
+    def _insert(self) -> BulkInsert:
+        return BulkInsert(self._connection, self.plan.rows, self.plan.columns)
+
+    def write(self, records: Records, owned: Sequence[Sequence[Any]] = ()) -> None:
         """Write *records* with their ledgers; *owned* are the columns that the rows of their owners fill.
 
         Raises:
@@ -60,17 +67,16 @@ class RowWriter:
         """
         if not records:
             return
-        plan, keys = self.plan, list[tuple[Any, ...]]()
+        plan, connection, keys = self.plan, self._connection, list[Sequence[Any]]()
         if plan.counted is not None:
-            first = next_key(connection, plan.counted)
-            keys = [(key,) for key in range(first, first + len(records))]
-        columns = [*zip(*keys, strict=True), *self._columns(records), *owned]
+            keys = [reserve_keys(connection, plan.counted, len(records))]
+        columns = [*keys, *self._columns(records), *owned]
         columns += [fill(self._defaults, len(records)) for fill in plan.fillers]
-        insert_rows(connection, plan.table.rows, plan.columns, list(zip(*columns, strict=True)))
+        self._insert.write(columns, len(records))
         if plan.keys is not None:
-            keys = find_keys(connection, plan.keys, records)
+            keys = list(zip(*find_keys(connection, plan.keys, records), strict=True))
         for below in self.ledgers:
-            below.write(connection, records, keys)
+            below.write(records, keys)
 
     def _columns(self, records: Records) -> list[Iterable[Any]]:
         return [*self._members(records), *self.related.columns(records)]
@@ -107,23 +113,19 @@ class LedgerWriter:
         rows: Writes their rows.
     """
 
-    def __init__(self, plan: LedgerPlan, builder: RowBuilder) -> None:
+    def __init__(self, connection: Connection, plan: LedgerPlan, builder: RowBuilder) -> None:
         self.plan = plan
-        self.rows = RowWriter(plan.table, builder)
+        self.rows = RowWriter(connection, plan.table, builder)
 
-    def write(self, connection: Connection, records: Records, keys: Sequence[tuple[Any, ...]]) -> None:
-        """Write the entries of *records*, whose rows have these *keys*."""
+    def write(self, records: Records, keys: Sequence[Sequence[Any]]) -> None:
+        """Write the entries of *records*, whose rows have these *keys*, given by column."""
         name, many = self.plan.name, self.plan.ledger.many
-        entries: list[Mapping[str, Any]] = []
-        owners: list[tuple[Any, ...]] = []
-        for record, key in zip(records, keys, strict=True):
-            some = record.get(name)
-            if some:
-                entries += some if many else [some]
-                owners += [key] * (len(some) if many else 1)
-        if entries:
-            filled = list(zip(*owners, strict=True))
-            self.rows.write(connection, entries, [filled[place] for place in self.plan.places])
+        ledgers = [record.get(name) or () for record in records]
+        if not many:
+            ledgers = [[entry] if entry else () for entry in ledgers]
+        counts = list(map(len, ledgers))
+        owned = [list(chain.from_iterable(map(repeat, keys[place], counts))) for place in self.plan.places]
+        self.rows.write(list(chain.from_iterable(ledgers)), owned)
 
     def entries(self, records: Records) -> Records:
         """The entries of all *records*."""
@@ -153,11 +155,11 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
     driver = driver_of(connection)
     if driver is None:
         return f"{kind.name}: the driver is not known: {connection.dialect.driver}"
-    counted = frozenset(key for key in rules.growing_keys if counts_up(connection, key))
+    counted = frozenset(key for key in rules.growing_keys if chooses_keys(connection, key))
     defaults = {table: tuple(own) for table, own in builder.defaults.items()}
     target = Target(connection.dialect, driver, builder.limits, defaults, counted)
     found = plan.recall(("rows", kind.name), functools.partial(_find_table_plan, kind.table), target)
-    return found if isinstance(found, str) else RowWriter(found, builder)
+    return found if isinstance(found, str) else RowWriter(connection, found, builder)
 
 
 def find_rules(kind: Kind) -> KindRules:

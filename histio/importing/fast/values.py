@@ -42,6 +42,7 @@ class ValueWriter:
     """Writes the records of one table, with their ledgers, as rows for SQLAlchemy.
 
     Args:
+        connection: A connection in a transaction.
         table: The table.
         builder: Resolves references, and has the defaults.
         insert: Writes the rows.
@@ -58,12 +59,14 @@ class ValueWriter:
 
     def __init__(
         self,
+        connection: Connection,
         table: Table,
         builder: RowBuilder,
         insert: Insert,
         reason: str,
         by_driver: RowWriter | None = None,
     ) -> None:
+        self._connection = connection
         self._table = table
         self._insert = insert
         self._maker = _RowMaker(table, builder, ())
@@ -71,7 +74,7 @@ class ValueWriter:
         self.reason = reason
         self.references = self._maker.references
 
-    def write(self, connection: Connection, records: Records) -> None:
+    def write(self, records: Records) -> None:
         """Write *records* with their ledgers.
 
         Raises:
@@ -82,17 +85,17 @@ class ValueWriter:
         """
         by_driver, table, maker = self._by_driver, self._table, self._maker
         if by_driver is None or not isinstance(self._insert, InsertObjects):
-            self._insert(connection, table, maker.make(records))
+            self._insert(self._connection, table, maker.make(records))
             return
         creation = self._insert.creation
         rows = maker.make(records, creation.tables if creation.need is Need.COLUMNS else None)
         complete = functools.partial(maker.complete, rows, records)
-        write = functools.partial(self._write_by_driver, by_driver, connection, records)
-        self._insert(connection, table, rows, Shortcut(complete, write))
+        write = functools.partial(self._write_by_driver, by_driver, records)
+        self._insert(self._connection, table, rows, Shortcut(complete, write))
 
-    def _write_by_driver(self, by_driver: RowWriter, connection: Connection, records: Records) -> None:
+    def _write_by_driver(self, by_driver: RowWriter, records: Records) -> None:
         try:
-            by_driver.write(connection, records)
+            by_driver.write(records)
         except DeclinedError:
             known = self.references.has_faults
             if self.references.find_faults(records) and not known:
@@ -296,7 +299,7 @@ def find_value_writer(
         by_driver = find_row_writer(destination, kind)
     by_driver = None if isinstance(by_driver, str) else by_driver
     try:
-        return ValueWriter(kind.table, destination.builder, insert, reason, by_driver)
+        return ValueWriter(destination.connection, kind.table, destination.builder, insert, reason, by_driver)
     except FullPathError as error:
         return str(error)
 
