@@ -74,6 +74,7 @@ from histio.database.dialects.time_bounds import (
     comparable,
     has_row,
     time_ranges,
+    time_text,
     with_null,
 )
 from histio.database.dialects.transactions import (
@@ -209,6 +210,7 @@ __all__ = [
     "strict",
     "takes_several_writers",
     "time_ranges",
+    "time_text",
     "unlimited_recursion",
     "unreadable",
     "update_rows",
