@@ -277,7 +277,7 @@ def stored_keys(connection: Connection, table: sa.Table) -> list[tuple[str | Non
 
 
 def stored_indexes(connection: Connection, table: sa.Table) -> list[list[str]] | None:
-    """The names of the columns of each index that *table* has in the database; None: it is no table.
+    """The names of the columns of each index that *table* has in the database; None: it is a view.
 
     An index ends before an expression. Partial indexes are left out.
     """
