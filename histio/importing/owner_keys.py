@@ -47,7 +47,28 @@ def find_owner_keys(
     Raises:
         RowFaultError: The database did not keep every row as it was.
     """
-    columns = owner_columns(table)
+    return find_keys_of(connection, table, parameters, owner_columns(table), within)
+
+
+def find_keys_of(
+    connection: Connection,
+    table: Table,
+    parameters: Sequence[Mapping[str, Any]],
+    columns: Columns,
+    within: Columns,
+) -> list[OwnerKeys]:
+    """For each row that was written, the values of *columns*.
+
+    Args:
+        connection: In the transaction that has written the rows.
+        table: The table of the rows.
+        parameters: What was written, by column key.
+        columns: Columns of a table that has the identity of the rows.
+        within: Columns that identify a row together with its identity, if the identity alone is not unique.
+
+    Raises:
+        RowFaultError: The database did not keep every row as it was.
+    """
     if all(column.key in each for column in columns for each in parameters):
         return [{column: each[column.key] for column in columns} for each in parameters]
     # Without an identity, only the owner's key is known. The owner is new, so it has no other rows, and

@@ -362,11 +362,7 @@ class _LedgerFormatter:
             limit = _ALL
         elif self._groups is not None:
             groups = reading.fetch(self._groups, {"owners": owners, "most": reading.most})
-            whole: list[Any] = []
-            others: list[Any] = []
-            for group in groups:
-                (whole if self._is_whole(*group) else others).append(group)
-            owners = [group[-1] for group in others]
+            whole, owners = self._find_whole(groups)
             if whole:
                 texts, numbers, named = zip(*whole, strict=True)
                 counts = Counter(dict(zip(named, numbers, strict=True)))
@@ -377,12 +373,20 @@ class _LedgerFormatter:
         if rows:
             yield Counter(row[-1] for row in rows), self._formatter.arrange(rows)
 
-    def _is_whole(self, text: str | None, count: int, _owner: Any) -> bool:
-        """Whether the entries of a group can be told apart: no part is lacking, or contains the separator."""
-        if text is None:
-            return False
-        width = self._formatter.joined_width
-        return text.count(between(self._dialect)) == count * width - 1 and text.endswith(END)
+    def _find_whole(self, groups: Sequence[tuple[str | None, int, Any]]) -> tuple[list[Any], list[Any]]:
+        """The groups whose entries can be told apart, and the owners of the others.
+
+        In others, a part is lacking, or contains the separator.
+        """
+        separator, width = between(self._dialect), self._formatter.joined_width
+        whole, others = [], []
+        for group in groups:
+            text, count, owner = group
+            if text and text.count(separator) == count * width - 1 and text.endswith(END):
+                whole.append(group)
+            else:
+                others.append(owner)
+        return whole, others
 
     def describe(self) -> Iterator[str]:
         """Like `RowFormatter.describe`, with the SELECT that reads the entries."""

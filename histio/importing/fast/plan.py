@@ -176,6 +176,8 @@ def plan_table(
     """
     dialect = target.dialect
     check_table(table, owned)
+    if len(table.mapper.tables) > 1:
+        raise FullPathError(f"{_name(table)} is mapped to several tables")
     members = {member: each for member, each in table.columns.items() if member not in table.computed}
     references = plan_references(dialect, table)
     check_columns(table, members.values(), references, owned, target.defaults[table])
