@@ -8,6 +8,8 @@ round.
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import statistics
 import sys
 import tempfile
@@ -28,6 +30,7 @@ import histio
 Record = dict[str, Any]
 
 PLAIN = "plain host"
+FLUSHED = "objects of the plain host, created and flushed in batches, without histio"
 
 
 class Case(NamedTuple):
@@ -78,6 +81,12 @@ def _chained(record: Record) -> Record:
 _chained.before = None  # type: ignore[attr-defined]
 
 
+def _one_in_500(change: Callable[[Record], Record]) -> Callable[[Record], Record]:
+    """Change the run in the middle of each 500 runs."""
+    count = itertools.count(250)
+    return lambda run: run if next(count) % 500 else change(run)
+
+
 def _to_1_1(record: Record) -> Record:
     return {**record, "notes": record["notes"]}
 
@@ -89,6 +98,13 @@ CASES: dict[str, Case] = {
     ),
     "all rejected: a fault of form": Case(change=lambda run: {**run, "num_batches": "two"}),
     "all rejected: a constraint": Case("checked", change=lambda run: {**run, "num_batches": 99}),
+    "one of 500 rejected: an unknown reference": Case(change=_one_in_500(_unknown), goal=0.9),
+    "one of 500 rejected: a fault of form": Case(
+        change=_one_in_500(lambda run: {**run, "num_batches": "two"}), goal=0.9
+    ),
+    "one of 500 rejected: a constraint": Case(
+        "checked", change=_one_in_500(lambda run: {**run, "num_batches": 99})
+    ),
     "all skipped": Case(on_duplicate="skip"),
     "all verified": Case(on_duplicate="verify"),
     "all updated": Case(goal=0.25, change=_updated, on_duplicate="update"),
@@ -97,8 +113,12 @@ CASES: dict[str, Case] = {
     "@validates on the UUID": Case("validator", goal=0.25),
     "a constructor": Case("constructor", goal=0.25),
     "a default in Python": Case("python_default"),
+    FLUSHED: Case(),
     "a before_insert listener": Case("listener", goal=0.05),
     "a pre_load hook": Case("pre_load_hook", goal=0.5),
+    "a validates hook": Case("validates_hook"),
+    "a validates_schema hook": Case("validates_schema_hook"),
+    "a post_load hook": Case("post_load_hook"),
     "keys in String(255)": Case("string_keys", goal=0.9),
     "Nested of marshmallow-sqlalchemy": Case("nested_of_marshmallow_sqlalchemy", goal=0.9),
     "a published schema on other models": Case("bundled_schema", goal=0.9, export_goal=0.9),
@@ -157,8 +177,8 @@ def measure(case: Case, host: Host, count: int, folder: Path) -> Times:
     with timed() as imports:
         report = history.import_file(path, **options)
     outcomes = {report.imported, report.updated, report.skipped, report.rejected}
-    if outcomes != {0, count}:
-        raise AssertionError(f"not all {count} runs have the same outcome: {report}")
+    if max(outcomes) < count * 0.99:
+        raise AssertionError(f"most of {count} runs do not have the same outcome: {report}")
     if report.rejected:
         engine.dispose()
         return Times(imports[0], None)
@@ -179,22 +199,38 @@ def fill(engine: sa.Engine, host: Host) -> None:
 
 
 def flush_in_batches(host: Host, count: int, folder: Path) -> Times:
-    """Make the runs as objects, and flush them in batches, as the unit of work can at best."""
+    """Create the runs as objects, and flush them in batches: what the unit of work takes by itself."""
     engine = sa.create_engine(f"sqlite:///{folder / 'own.db'}")
     host.base.metadata.create_all(engine)
     fill(engine, host)
-    records = list(data.runs(count))
+    entry = host.run.consumptions.property.mapper.class_
     with Session(engine) as session:
-        loaded = host.schema().load(records, many=True, session=session)
+        loaded = host.schema().load(list(data.runs(count)), many=True, session=session)
+        values = [(_values(run), [_values(each) for each in run.consumptions]) for run in loaded]
         session.expunge_all()
         with timed() as imports:
-            for batch in data.batches(loaded, 500):
-                session.add_all(batch)
+            for batch in data.batches(values, 500):
+                session.add_all(
+                    host.run(**run, consumptions=[entry(**each) for each in entries])
+                    for run, entries in batch
+                )
                 session.flush()
                 session.expunge_all()
             session.commit()
     engine.dispose()
     return Times(imports[0], None)
+
+
+def _values(row: Any) -> dict[str, Any]:
+    """The columns of a new object, with the keys of the rows that it refers to."""
+    mapper = sa.inspect(row).mapper
+    keys = {
+        local.key: getattr(getattr(row, way.key), remote.key)
+        for way in mapper.relationships
+        if not way.uselist
+        for local, remote in way.local_remote_pairs
+    }
+    return {each.key: getattr(row, each.key) for each in mapper.column_attrs if each.key != "id"} | keys
 
 
 @contextmanager
@@ -224,7 +260,8 @@ def main() -> None:
         for name in names:
             case = CASES[name]
             with tempfile.TemporaryDirectory(prefix="histio-") as folder:
-                found[name].append(measure(case, HOSTS[case.host](), options.runs, Path(folder)))
+                work = flush_in_batches if name == FLUSHED else functools.partial(measure, case)
+                found[name].append(work(HOSTS[case.host](), options.runs, Path(folder)))
             print(f"{name}: {found[name][-1]}", file=sys.stderr)
     print("\n".join(table(found, options.runs)))
 

@@ -66,6 +66,8 @@ _T = TypeVar("_T")
 class AsyncHistory:
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
+    Exports and imports of parts run in other processes: for them, call a `History` in a thread.
+
     The database is awaited. Other work uses the processor; between two runs, it lets other tasks run at least
     every 20 milliseconds. Files are read and written without awaiting. An import that is cancelled writes
     nothing, unless it is already committing.
@@ -75,6 +77,8 @@ class AsyncHistory:
 
     Every method takes ``session=``: an AsyncSession, async_scoped_session or AsyncConnection to use instead
     of the bound database. histio never commits, rolls back or closes such a session.
+
+    Copies and exports in parts are synchronous: call `histio.copy` and `History.export_parts` in a thread.
 
     Args:
         bind: The database: a URL that names an asyncio driver, AsyncEngine, AsyncConnection,
@@ -588,7 +592,8 @@ class AsyncHistory:
 
         With a database, the text also says for each kind whether exports and imports take the fast path,
         which converts between the driver's values and JSON directly, or the full path, through marshmallow,
-        and why; both have the same result. At the end it names the kinds that no import can write, because
+        and why; both have the same result. It names the indexes that the database lacks, what that costs, and
+        the statement that creates each. At the end it names the kinds that no import can write, because
         their runs refer to each other in a circle.
 
         Args:

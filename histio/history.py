@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import functools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -666,7 +667,8 @@ class History:
             max_line_bytes: The maximum size of a run in bytes. A longer line is rejected.
             max_depth: The maximum depth of nested objects and lists in a run. A deeper line is rejected.
             jobs: How many parts are imported at the same time. None: as many as there are processors, or as
-                many as *executor* starts. In SQLite always one, as it has one writer.
+                many as *executor* starts. 1 without *executor*: this process imports them. In SQLite it is
+                always one, as SQLite has one writer.
             executor: Where to import parts: any `concurrent.futures.Executor`. None: in processes of this
                 machine.
             progress: Called with a `Progress`, now and then, when parts are done. An exception that it raises
@@ -697,7 +699,7 @@ class History:
         )
         return import_parts(
             self.bound,
-            pickle_history(self.bound),
+            functools.partial(pickle_history, self.bound),
             folder,
             options,
             rejects=rejects,
@@ -785,7 +787,8 @@ class History:
 
         With a database, the text also says for each kind whether exports and imports take the fast path,
         which converts between the driver's values and JSON directly, or the full path, through marshmallow,
-        and why; both have the same result. At the end it names the kinds that no import can write, because
+        and why; both have the same result. It names the indexes that the database lacks, what that costs, and
+        the statement that creates each. At the end it names the kinds that no import can write, because
         their runs refer to each other in a circle.
 
         Args:

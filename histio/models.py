@@ -70,7 +70,7 @@ class Base(DeclarativeBase):
     id: Mapped[int] = mapped_column(primary_key=True, sort_order=-2)
     uuid: Mapped[str] = mapped_column(ExactString(36), unique=True, default=_new_uuid, sort_order=-1)
     created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=_now)
-    updated_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=_now, onupdate=_now)
+    updated_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=_now, onupdate=_now, index=True)
 
     constraints: ClassVar[tuple[sa.schema.SchemaItem, ...]] = ()
 

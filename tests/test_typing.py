@@ -64,3 +64,21 @@ def test_a_record_requires_what_the_published_schema_requires(record, rule):
 def test_every_record_type_is_public():
     names = {record.__name__ for record, _ in CASES}
     assert names <= set(histio.__all__)
+
+
+MANIFESTS = [
+    (records.ManifestRecord, SCHEMA["$defs"]["manifest"]),
+    (records.ManifestPartRecord, SCHEMA["$defs"]["manifest"]["properties"]["parts"]["items"]),
+    (
+        records.ManifestPlace,
+        SCHEMA["$defs"]["manifest"]["properties"]["parts"]["items"]["properties"]["first"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "rule"), MANIFESTS, ids=[record.__name__ for record, _ in MANIFESTS])
+def test_the_types_of_a_manifest_have_its_members(record, rule):
+    members = typing.get_type_hints(record, include_extras=True)
+    required = [name for name, hint in members.items() if typing.get_origin(hint) is not typing.NotRequired]
+    assert members.keys() == rule["properties"].keys()
+    assert sorted(required) == sorted(rule["required"])

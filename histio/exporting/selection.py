@@ -9,14 +9,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import aliased
 
 from histio.bound import Bound
-from histio.database.dialects import TimeBounds, as_sorted, bound_times, unreadable
+from histio.database.dialects import TimeBounds, bound_times
+from histio.exporting.changed import find_changed, stored_bound
 from histio.exporting.plan import ExportPlan
-from histio.kinds.fields import UtcTimestamp
-from histio.kinds.table import Kind, Table
-from histio.wire import quote
+from histio.kinds.table import Kind
 
 Where: TypeAlias = sa.ColumnElement[bool] | Mapping[str, sa.ColumnElement[bool]]
 """A criterion for the runs of one kind, or a mapping from the names of kinds to criteria."""
@@ -128,11 +126,13 @@ class Criteria(NamedTuple):
         others: Those that are not about their time.
         bounds: Those about their time; empty: there are none.
         time: Where to look for such times, and what sorts by them; None: the runs have no time.
+        is_listed: Whether *others* have a list of primary keys, which is too long for the SELECTs of pages.
     """
 
     others: list[Any]
     bounds: Sequence[Any] = ()
     time: TimeBounds | None = None
+    is_listed: bool = False
 
 
 def criteria_of(connection: Connection, plan: ExportPlan, filters: Filters) -> Criteria:
@@ -144,80 +144,21 @@ def criteria_of(connection: Connection, plan: ExportPlan, filters: Filters) -> C
     """
     kind = plan.kind
     others = [] if filters.where is None else [filters.where]
+    is_listed = False
     if filters.changed_since is not None:
-        changed = list(_changed(connection, kind.table, kind.table.mapper.class_, filters.changed_since))
-        if not changed:
-            raise ValueError(f"changed_since: no member of {kind.name} has the time when it was last written")
-        others.append(sa.or_(*changed))
+        changed, is_listed = find_changed(connection, kind, filters.changed_since)
+        others.append(changed)
     if plan.time is None:
         if filters.since is not filters.until:
             raise ValueError(f"since and until: {kind.name} has no timestamp")
-        return Criteria(others)
+        return Criteria(others, is_listed=is_listed)
     since, until = (
-        None if value is None else _bound(connection, kind.table, kind.timestamp, value, end=end)
+        None if value is None else stored_bound(connection, kind.table, kind.timestamp, value, end=end)
         for value, end in ((filters.since, False), (filters.until, True))
     )
     slow = bool(filters.others)  # then all rows are looked at, instead of those that meet the criteria
     time = bound_times(connection, plan.time, since, until, () if slow else others)
-    return Criteria(others, time.conditions, time)
-
-
-def _changed(connection: Connection, table: Table, entity: Any, moment: dt.date) -> Iterator[Any]:
-    """Conditions for rows of *entity* that were written since *moment*, or one of whose entries was.
-
-    So may have been those whose time cannot be read, or is missing although the model says NOT NULL.
-    """
-    member = table.changed
-    if member is not None:
-        own = getattr(entity, table.attribute(member).key)
-        since = _bound(connection, table, member, moment, cut=True)
-        yield sa.and_(*bound_times(connection, own, since, None).conditions)
-        odd = unreadable(connection.dialect, own)
-        if odd is not None:
-            yield odd
-        if not table.columns[member].nullable:
-            yield own.is_(None)
-    for ledger in table.ledgers:
-        below = aliased(ledger.relation.model)
-        found = list(_changed(connection, ledger.table, below, moment))
-        if found:
-            yield sa.exists().where(*ledger.join_conditions(entity, below), sa.or_(*found))
-
-
-def _bound(
-    connection: Connection,
-    table: Table,
-    member: str | None,
-    value: dt.date,
-    *,
-    end: bool = False,
-    cut: bool = False,
-) -> Any:
-    """Convert *value* to the form in which the database compares it.
-
-    Args:
-        connection: To the database.
-        table: The table of the rows.
-        member: The member whose values are compared.
-        value: A date, or a time.
-        end: Whether a bare date means its last moment. False: its first.
-        cut: Whether to round the time down to the units that the column counts, as was done when it was
-            written.
-    """
-    if not isinstance(value, dt.date):
-        raise TypeError(f"since, until and changed_since are dates or datetimes, not {quote(value)}")
-    if not isinstance(value, dt.datetime):
-        value = dt.datetime.combine(value, dt.time.max if end else dt.time.min)
-    field, column = table.fields[member or ""], table.columns[member or ""]
-    try:
-        if isinstance(field, UtcTimestamp):
-            return as_sorted(connection, column, field.bound(value, end=end or cut))
-        utc = value if value.tzinfo is None else value.astimezone(dt.UTC)
-        if not end and utc.time() > dt.time.min:
-            utc += dt.timedelta(days=1)  # the first day that begins no earlier
-    except OverflowError:
-        raise ValueError(f"{value} is beyond the times that UTC has") from None
-    return as_sorted(connection, column, utc.date())
+    return Criteria(others, time.conditions, time, is_listed)
 
 
 def spans_of(kind: Kind, time: TimeBounds | None) -> Iterator[tuple[list[Any], Any]]:

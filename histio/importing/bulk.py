@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histio.database.dialects import check_count
-from histio.importing.owner_keys import find_owner_keys
+from histio.importing.layers import layers
+from histio.importing.owner_keys import find_keys_of, find_owner_keys
 from histio.importing.row import Row
 from histio.kinds.mapping import Columns
 from histio.kinds.table import Ledger, Links, Table
@@ -37,7 +38,10 @@ def insert_in_bulk(
         RowFaultError: The database did not keep every row.
     """
     parameters = [row.parameters for row in rows]
-    _execute(connection, table.rows, parameters, ordered=ordered)
+    if len(table.mapper.tables) > 1:
+        parameters = _insert_layers(connection, table, parameters, within, ordered=ordered)
+    else:
+        _execute(connection, table.rows, parameters, ordered=ordered)
     if not any(below for row in rows for below in (*row.ledgers, *row.links)):
         return
     owners = find_owner_keys(connection, table, parameters, within)
@@ -57,6 +61,34 @@ def insert_in_bulk(
         if entries:
             owner_columns = () if ledger.table.is_shared else ledger.relation.remote
             insert_in_bulk(connection, ledger.table, entries, within=owner_columns, ordered=True)
+
+
+def _insert_layers(
+    connection: Connection,
+    table: Table,
+    parameters: Sequence[dict[str, Any]],
+    within: Columns,
+    *,
+    ordered: bool,
+) -> list[dict[str, Any]]:
+    """Insert rows into all tables of a model; return their values with the keys that the database counted."""
+    base, *others = layers(table.mapper) or ()
+    _execute(connection, base.table, [base.parameters(row) for row in parameters], ordered=ordered)
+    columns = tuple(dict.fromkeys(column for layer in others for column in layer.inherited.values()))
+    own = tuple(column for column in columns if column.table is base.table)
+    keys = find_keys_of(connection, table, parameters, own, within)
+    rows = [
+        row | {column.key: value for column, value in key.items()}
+        for row, key in zip(parameters, keys, strict=True)
+    ]
+    for layer in others:
+        values = [layer.parameters(row) for row in rows]
+        _execute(connection, layer.table, values, ordered=ordered)
+        rows = [
+            row | {key: value[key] for key in layer.inherited}
+            for row, value in zip(rows, values, strict=True)
+        ]
+    return rows
 
 
 def _linking_rows(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Mapper
 
 from histio.database.sessions import Habits
+from histio.importing.layers import can_be_split
 from histio.importing.owner_keys import owner_columns
 from histio.kinds.listeners import composite_listeners
 from histio.kinds.table import Kind, Ledger, Table
@@ -128,7 +129,7 @@ def _table_reasons(table: Table) -> Iterator[Reason]:
         # A constructor may set relationships before columns.
         yield reason._replace(need=Need.OBJECTS) if has_own_init(mapper.class_) else reason
     yield from (Reason(text, Need.OBJECTS) for text in _construction_reasons(table))
-    if len(mapper.tables) > 1:
+    if len(mapper.tables) > 1 and not can_be_split(table):
         yield Reason("is mapped to several tables", Need.FLUSH)
     for ledger in table.ledgers:
         if ledger.owner_has_key:

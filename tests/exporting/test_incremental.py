@@ -7,6 +7,7 @@ import json
 import pytest
 import sqlalchemy as sa
 from marshmallow.fields import Nested
+from sqlalchemy import orm
 from sqlalchemy.orm import Session
 
 import histio
@@ -16,6 +17,7 @@ from histio.schemas import ProductionConsumptionSchema
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
 from tests.support.databases import stocked
 
+TICK = dt.timedelta(microseconds=1)
 OLD, NEW = "2025-12-08T10:00:00Z", "2025-12-20T08:30:00Z"
 MOMENT = dt.datetime(2025, 12, 20, 8, 30, tzinfo=dt.UTC)
 
@@ -39,6 +41,7 @@ def changed(history):
 
 
 @pytest.mark.turns
+@pytest.mark.parametrize("most", [20_000, 1], ids=["listed", "too many for a list"])
 @pytest.mark.parametrize(
     ("moment", "found"),
     [
@@ -50,9 +53,89 @@ def changed(history):
         (dt.date(2025, 12, 8), [1, 2, 3]),
     ],
 )
-def test_a_run_has_changed_when_it_or_an_entry_of_its_ledger_has(changed, moment, found):
+def test_a_run_has_changed_when_it_or_an_entry_of_its_ledger_has(changed, moment, found, most, monkeypatch):
+    monkeypatch.setattr("histio.exporting.changed._MOST_PARAMETERS", most)
     assert uuids(changed.export_document(changed_since=moment)) == [number(n) for n in found]
     assert len(list(changed.iter_runs("production_run", changed_since=moment))) == len(found)
+
+
+Base = orm.declarative_base()
+
+
+class Batch(Base):
+    """A run whose key has two columns, with a ledger whose entries have another one."""
+
+    __tablename__ = "batches"
+    number = sa.Column(sa.Integer, primary_key=True, autoincrement=False)
+    site = sa.Column(sa.String(20), primary_key=True)
+    written = sa.Column(sa.Integer, nullable=False)
+    steps = orm.relationship("Step", order_by="Step.id")
+
+
+class Step(Base):
+    __tablename__ = "steps"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["its_number", "its_site"], ["batches.number", "batches.site"]),
+    )
+    id = sa.Column(sa.Integer, primary_key=True)
+    its_site = sa.Column(sa.String(20), nullable=False)
+    its_number = sa.Column(sa.Integer, nullable=False)
+    written = sa.Column(sa.Integer, nullable=False)
+    readings = orm.relationship("Reading", order_by="Reading.id")
+
+
+class Reading(Base):
+    __tablename__ = "readings"
+    id = sa.Column(sa.Integer, primary_key=True)
+    step_id = sa.Column(sa.ForeignKey("steps.id"), nullable=False)
+    written = sa.Column(sa.Integer, nullable=False)
+
+
+class ReadingSchema(histio.RecordSchema):
+    class Meta:
+        model, changed = Reading, "written"
+
+    written = histio.Epoch(required=True)
+
+
+class StepSchema(histio.RecordSchema):
+    class Meta:
+        model, changed = Step, "written"
+
+    written = histio.Epoch(required=True)
+    readings = Nested(ReadingSchema, many=True)
+
+
+class BatchSchema(histio.RunSchema):
+    class Meta:
+        model, kind, collection, timestamp = Batch, "batch", "batches", None
+        identity, changed = ("site", "number"), "written"
+
+    site = histio.Text(required=True)
+    number = histio.Integer(required=True)
+    written = histio.Epoch(required=True)
+    steps = Nested(StepSchema, many=True)
+
+
+@pytest.mark.parametrize("most", [20_000, 2], ids=["listed", "too many for a list"])
+def test_a_run_with_a_key_of_two_columns_changes_with_entries_of_any_depth(create, most, monkeypatch):
+    monkeypatch.setattr("histio.exporting.changed._MOST_PARAMETERS", most)
+    old, new = 1_700_000_000, 1_800_000_000
+    rows = [
+        Batch(site=site, number=1, written=a, steps=[Step(written=b, readings=[Reading(written=c)])])
+        for site, a, b, c in [
+            ("a", old, old, old),
+            ("b", new, old, old),
+            ("c", old, new, old),
+            ("d", old, old, new),
+        ]
+    ]
+    history = History(create(Base.metadata, *rows), BatchSchema)
+    moment = dt.datetime.fromtimestamp(new, dt.UTC)
+    # A count of seconds does not tell these moments apart.
+    found = [list(history.iter_runs("batch", changed_since=each)) for each in (moment, moment + TICK)]
+    assert [(run["site"], run["number"]) for run in found[0]] == [("b", 1), ("c", 1), ("d", 1)]
+    assert found[1] == found[0]
 
 
 def test_what_has_changed_is_counted_for_progress(changed, tmp_path):

@@ -16,7 +16,7 @@ import histio
 from histio import ExportError, History
 from histio.models import ProductionRun
 from histio.tuning import tuned
-from tests.support.bakery import document, number, production_run
+from tests.support.bakery import consumption, document, number, production_run
 from tests.support.columns import AwareDateTime, host
 from tests.support.databases import stocked
 
@@ -274,13 +274,26 @@ def test_an_entry_that_cannot_be_read_is_named_with_its_run(engine, history, ful
     assert found == [(named, 4, 3)] * len(BOUNDS)
 
 
+POSSIBLY_CHANGED = [
+    (SQLITE, dt.date(2030, 1, 1), [3]),
+    (SQLITE, dt.date(2025, 12, 8), [3, 4]),
+    (POSTGRESQL, dt.date(2030, 1, 1), [2, 3, 4]),
+    (POSTGRESQL, dt.date(2025, 12, 8), [2, 3, 4]),
+    (MARIADB, dt.date(2030, 1, 1), [2]),
+    (MARIADB, dt.date(2025, 12, 8), [2, 3]),
+]
+
+
 @pytest.mark.parametrize("place", ["production_runs", "production_consumptions"])
-def test_a_run_that_may_have_changed_is_named_by_an_increment(engine, history, place):
-    history.import_document(document(*(production_run(n) for n in range(1, 8))))
+@pytest.mark.parametrize(("dialect", "moment", "numbers"), POSSIBLY_CHANGED)
+def test_a_run_that_may_have_changed_is_named_by_an_increment(engine, history, place, moment, numbers):
+    old = {"updated_at": "2025-11-07T10:00:00Z"}
+    runs = (production_run(n, consumptions=[consumption(10**6 + n, **old)], **old) for n in range(1, 8))
+    history.import_document(document(*runs))
     make_odd(engine, place, "updated_at", {"production_runs": 2}.get(place, 10**6 + 2))
-    named, exported, skipped = refused(history, changed_since=dt.date(2030, 1, 1))
-    assert [uuid for uuid, _ in named] == [number(n) for n in (2, 3, 4)]
-    assert (exported, skipped) == (0, 3)
+    named, exported, skipped = refused(history, changed_since=moment)
+    assert [uuid for uuid, _ in named] == [number(n) for n in numbers]
+    assert (exported, skipped) == (0, len(numbers))
 
 
 IDENTITIES = [

@@ -57,14 +57,25 @@ from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
 from histio.database.dialects.sorting import order_key
 from histio.database.dialects.spelling import other_spelling
-from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.stored import (
+    CharacterSets,
+    Stored,
+    create_index,
+    stored_columns,
+    stored_indexes,
+    stored_keys,
+)
 from histio.database.dialects.time_bounds import (
     EVERY_ROW,
     Ranges,
     TimeBounds,
     as_sorted,
     bound_times,
+    comparable,
     has_row,
+    time_ranges,
+    time_text,
+    with_null,
 )
 from histio.database.dialects.transactions import (
     advance_sequence,
@@ -139,9 +150,11 @@ __all__ = [
     "check_kind",
     "chooses_keys",
     "commit",
+    "comparable",
     "compares_exactly",
     "connecting",
     "create_engine",
+    "create_index",
     "cut_time",
     "database_digest",
     "decimal_digits",
@@ -191,13 +204,17 @@ __all__ = [
     "share_tables",
     "small_packets",
     "stored_columns",
+    "stored_indexes",
     "stored_keys",
     "stored_text",
     "strict",
     "takes_several_writers",
+    "time_ranges",
+    "time_text",
     "unlimited_recursion",
     "unreadable",
     "update_rows",
     "with_driver",
+    "with_null",
     "writing_options",
 ]

@@ -17,7 +17,10 @@ from histio.database.dialects.raw import as_it_is
 from histio.kinds.column_types import declared
 
 Ranges: TypeAlias = Sequence[sa.ColumnElement[bool]]
-"""Conditions for rows, of which a row meets any; an index on their column finds the rows of each."""
+"""Conditions for rows, of which a row meets any; an index on their column finds the rows of each.
+
+SQLite may not use the index if they are one condition.
+"""
 
 EVERY_ROW: Ranges = (sa.true(),)
 
@@ -36,6 +39,15 @@ def as_sorted(connection: Connection, column: sa.Column[Any], value: Any) -> Any
         return value
     process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
     return value if process is None else process(value)
+
+
+def time_text(dialect: sa.Dialect, column: InstrumentedAttribute[Any]) -> Any:
+    """The times in *column* as text that can be compared with them; None: the driver's values are as fast.
+
+    The drivers for MariaDB and MySQL are slow at reading times.
+    """
+    is_slow = dialect.name in MYSQL and isinstance(declared(column.type, dialect), sa.DateTime)
+    return sa.cast(column, sa.CHAR) if is_slow else None
 
 
 def is_text_time(dialect: sa.Dialect, column_type: TypeEngine[Any]) -> bool:
@@ -67,6 +79,29 @@ def has_row(connection: Connection, entity: Any, ranges: Ranges, *conditions: An
     return connection.execute(found).first() is not None
 
 
+def time_ranges(
+    connection: Connection, column: InstrumentedAttribute[Any], since: Any, until: Any = None
+) -> Ranges:
+    """The rows whose time in *column* may be within bounds, or cannot be read; see `TimeBounds.ranges`."""
+    find = None if since is until is None else _FINDERS.get(connection.dialect.name)
+    return EVERY_ROW if find is None else tuple(find(connection, column, since, until)) or EVERY_ROW
+
+
+def with_null(ranges: Ranges, column: InstrumentedAttribute[Any]) -> Ranges:
+    """*ranges* of rows, and the rows where *column* is NULL."""
+    return [sa.or_(*ranges, column.is_(None))] if len(ranges) == 1 else [*ranges, column.is_(None)]
+
+
+def comparable(connection: Connection, column: InstrumentedAttribute[Any]) -> sa.ColumnElement[Any]:
+    """An expression for the times in *column*, in whatever spelling, that can be compared.
+
+    No index has it: it is for rows that are within `time_ranges`.
+    """
+    if not is_text_time(connection.dialect, column.type):
+        return column.expression
+    return _normal_spelling(sa.type_coerce(column, sa.String))
+
+
 def bound_times(
     connection: Connection,
     column: InstrumentedAttribute[Any],
@@ -86,8 +121,7 @@ def bound_times(
         until: The last time.
         criteria: Further conditions for the rows.
     """
-    find = None if since is until is None else _FINDERS.get(connection.dialect.name)
-    ranges = EVERY_ROW if find is None else tuple(find(connection, column, since, until)) or EVERY_ROW
+    ranges = time_ranges(connection, column, since, until)
     key: Any = column.expression
     if not is_text_time(connection.dialect, column.type):
         return TimeBounds(key, _between(key, since, until), ranges)
@@ -116,9 +150,9 @@ def _between(key: Any, since: Any, until: Any) -> list[sa.ColumnElement[bool]]:
 
 
 def _in_sqlite(connection: Connection, column: Any, since: Any, until: Any) -> Iterator[Any]:
-    """Ranges of texts. Numbers come before all texts, and bytes after them.
+    """Texts: a day has one spelling, and what follows it has several.
 
-    A day has one spelling, and what follows it has several.
+    Numbers sort before all texts, and bytes after them.
     """
     if isinstance(declared(column.type, connection.dialect), sa.Date):
         since, until = (None if day is None else day.isoformat() for day in (since, until))
@@ -137,28 +171,26 @@ def _in_sqlite(connection: Connection, column: Any, since: Any, until: Any) -> I
 
 
 def _in_mysql(connection: Connection, column: Any, since: Any, until: Any) -> Iterator[Any]:
-    """Ranges of times. A month or day that is zero sorts before the others of its year or month."""
+    """Times. A month or day that is zero sorts before the others of its year or month."""
     stored = declared(column.type, connection.dialect)
     if not isinstance(stored, sa.DateTime | sa.Date):
         return
     raw = as_it_is(column)
-    yield sa.and_(*_between(column, since, until))
-    yield raw < _literal("0001-01-01")
+    odd = [raw < _literal("0001-01-01")]
     end_of_day = "" if isinstance(stored, sa.Date) else " 23:59:59.999999"
-    for first in () if since is None else (since.replace(month=1, day=1), since.replace(day=1)):
-        if first.year > 1:
-            day = dt.date(first.year, first.month, 1)
-            yield sa.and_(
-                raw > _literal(f"{day - dt.timedelta(days=1)}{end_of_day}"), raw < _literal(str(day))
-            )
+    for month in () if since is None or since.year == 1 else (1, since.month):
+        first = dt.date(since.year, month, 1)
+        before = f"{first - dt.timedelta(days=1)}{end_of_day}"
+        odd.append(sa.and_(raw > _literal(before), raw < _literal(first.isoformat())))
+    yield sa.or_(sa.and_(*_between(column, since, until)), *odd)
 
 
 def _in_postgresql(connection: Connection, column: Any, since: Any, until: Any) -> Iterator[Any]:
-    """Ranges of times, with those beyond the years of Python."""
+    """Times, with those beyond the years of Python."""
+    raw = as_it_is(column)
     if isinstance(declared(column.type, connection.dialect), sa.DateTime | sa.Date):
-        yield sa.and_(*_between(column, since, until))
-        yield as_it_is(column) < _literal("0002-01-01")
-        yield as_it_is(column) >= _literal("9999-12-31")
+        odd = raw < _literal("0002-01-01"), raw >= _literal("9999-12-31")
+        yield sa.or_(sa.and_(*_between(column, since, until)), *odd)
 
 
 def _literal(time: str) -> sa.ColumnElement[Any]:

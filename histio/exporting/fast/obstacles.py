@@ -51,7 +51,7 @@ def find_obstacles(table: Table, way: Way, *, hooks: Collection[str] | None = No
     if way == "dump":
         yield from (f"{name} has a choice of {' and '.join(group)}" for group in schema.choices())
         yield from _loading_obstacles(table)
-    if table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1:
+    if way == "dump" and (table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1):
         yield f"{table.mapper.class_.__name__} is part of an inheritance"
     for ledger in table.ledgers:
         yield from find_obstacles(ledger.table, way, hooks=hooks)

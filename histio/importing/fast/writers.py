@@ -116,10 +116,10 @@ def _refer_to_each_other(tables: Sequence[Table]) -> bool:
 
 def _may_collide(tables: Iterable[Table]) -> bool:
     """Whether constraints of *tables* forbid more than rows of the same identity or key."""
-    for table in tables:
-        own = [set(table.identity_columns), set(table.rows.primary_key)]
-        if any(set(rule.columns) not in own for rule in unique_rules(table.rows)):
+    for each, core in ((table, core) for table in tables for core in table.core_tables):
+        own = [set(each.identity_columns), set(core.primary_key)]
+        if any(set(rule.columns) not in own for rule in unique_rules(core)):
             return True
-        if any(type(rule).__name__ == "ExcludeConstraint" for rule in table.rows.constraints):
+        if any(type(rule).__name__ == "ExcludeConstraint" for rule in core.constraints):
             return True
     return False

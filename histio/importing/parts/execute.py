@@ -9,7 +9,7 @@ import os
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from histio.bound import Bound
 from histio.database.dialects import refresh_statistics, takes_several_writers
@@ -44,13 +44,13 @@ from histio.importing.plan import plan_imports
 from histio.kinds.table import Kind
 from histio.progress import Meter, Report
 from histio.report import KEPT, ImportReport
-from histio.tasks import Workers, open_workers
+from histio.tasks import Workers, count_processors, open_workers
 from histio.tuning import tuning
 
 
 def import_parts(
     bound: Bound,
-    history: Opening,
+    describe: Callable[[], Opening],
     folder: str | os.PathLike[str],
     options: ImportOptions,
     *,
@@ -63,8 +63,12 @@ def import_parts(
     executor: Executor | None,
     progress: Report | None,
 ) -> ImportReport:
-    """Import the parts in *folder*; see `History.import_parts`."""
-    bound = bound if bound.has_database else history.open()
+    """Import the parts in *folder*; see `History.import_parts`.
+
+    *describe* describes the history for other processes.
+    """
+    if bound.database.is_borrowed(None):  # a transaction of the caller is for one process, and not committed
+        bound = describe().open()
     kinds = choose_kinds(bound, options)
     check_commits(bound, options, commit_every)
     if jobs is not None:
@@ -75,10 +79,12 @@ def import_parts(
         check_damage(file)
     check_follows(file, follows)
     at_once = None if takes_several_writers(bound.database.find_engine()) else 1
+    is_alone = executor is None and 1 in (at_once, jobs or count_processors())
+    history = _Here(bound) if is_alone else describe()
     names = [kind.name for kind in kinds]
     with (
         open_rejects(rejects, file.version, names, file.catalog, versions=bound.versions) as rejected,
-        open_workers(executor, at_once or jobs, prepare=history.open) as workers,
+        nullcontext() if is_alone else open_workers(executor, jobs, prepare=history.open) as workers,
     ):
         begin = functools.partial(
             PartTask,
@@ -108,6 +114,17 @@ def _open_folder(
         if not isinstance(source, FolderSource):
             raise NotADirectoryError(errno.ENOTDIR, "not a folder with an export in parts", source.name)
         return Folder(source, bound.gate, (*bound.catalog, *kinds), limits), source.path
+
+
+class _Here:
+    """A history in the process that has it."""
+
+    def __init__(self, bound: Bound) -> None:
+        self._bound = bound
+
+    def open(self) -> Bound:
+        """The history."""
+        return self._bound
 
 
 class _PartsImport:
@@ -154,11 +171,11 @@ class _PartsImport:
         """The number of runs in a *part* that are imported."""
         return sum(count for kind, count in part.counts.items() if kind in self._names)
 
-    def run(self, workers: Workers, at_once: int | None) -> Generator[ManifestPart]:
+    def run(self, workers: Workers | None, at_once: int | None) -> Generator[ManifestPart]:
         """Import all parts, and yield each one that is done.
 
         Args:
-            workers: Run the tasks.
+            workers: Run the tasks; None: this process does.
             at_once: How many parts may be imported at the same time; None: as many as *workers* can.
         """
         self._import_catalog()
@@ -187,16 +204,25 @@ class _PartsImport:
             self._import(files.items(), has_catalog=True)
 
     def _run_stage(
-        self, stage: Stage, workers: Workers, at_once: int | None, results: _Results
+        self, stage: Stage, workers: Workers | None, at_once: int | None, results: _Results
     ) -> Generator[ManifestPart]:
         parts = [part for part in stage.parts if part.name not in self._file.missing]
         tasks = [(self._begin(manifest=self._file.manifest.only(part)),) for part in parts]
-        repeats = self._options.on_duplicate != "error"  # its runs may be stored, although the task was lost
-        with closing(workers.run(import_part, tasks, at_once=at_once, may_repeat=repeats)) as done:
+        with closing(self._run_tasks(tasks, workers, at_once)) as done:
             for number, result in done:
                 self.total.add(result.report)
                 results.add(number, result)
                 yield parts[number]
+
+    def _run_tasks(
+        self, tasks: Sequence[tuple[PartTask]], workers: Workers | None, at_once: int | None
+    ) -> Generator[tuple[int, ImportedPart]]:
+        """Yield the number and the result of each of the *tasks*."""
+        if workers is None:
+            yield from ((number, import_part(*task)) for number, task in enumerate(tasks))
+            return
+        repeats = self._options.on_duplicate != "error"  # its runs may be stored, although the task was lost
+        yield from workers.run(import_part, tasks, at_once=at_once, may_repeat=repeats)
 
     def _finish(self, results: _Results) -> None:
         """Write the rejects of a stage, and import what has waited in its parts."""
