@@ -787,7 +787,8 @@ class History:
 
         With a database, the text also says for each kind whether exports and imports take the fast path,
         which converts between the driver's values and JSON directly, or the full path, through marshmallow,
-        and why; both have the same result. At the end it names the kinds that no import can write, because
+        and why; both have the same result. It names the indexes that the database lacks, what that costs, and
+        the statement that creates each. At the end it names the kinds that no import can write, because
         their runs refer to each other in a circle.
 
         Args:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -283,6 +283,29 @@ def test_a_lost_task_is_repeated(after, on_duplicate, folder, sqlite):
 def test_a_lost_task_is_not_repeated_where_its_runs_would_be_errors(folder, sqlite):
     with pytest.raises(CancelledError):
         History(sqlite).import_parts(folder, on_duplicate="error", executor=Losing(after=True))
+
+
+class Doubling(Executor):
+    """An executor that runs each task twice at the same time, as one does that has lost sight of a worker."""
+
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(2)
+
+    def submit(self, function, /, *arguments, **options):
+        return [self.pool.submit(function, *arguments, **options) for _ in range(2)][1]
+
+
+@pytest.mark.parametrize("on_duplicate", ["skip", "update"])
+@pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
+def test_two_workers_may_import_the_same_part(databases, dialect, opened, on_duplicate, folder):
+    engine = opened(databases(dialect))
+    doubling = Doubling()
+    report = History(engine).import_parts(
+        folder, catalog="create", on_duplicate=on_duplicate, executor=doubling, jobs=1
+    )
+    doubling.pool.shutdown()
+    assert (report.imported + report.skipped, report.rejected) == (60, 0)
+    assert stored(engine) == runs_by_uuid(RUNS)
 
 
 @pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
