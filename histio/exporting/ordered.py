@@ -57,10 +57,15 @@ class OrderedRuns:
         self._plan = plan
         self._time = time
         self._conditions = conditions
+        keys = [*([] if time is None else [time]), *plan.sort_keys]
         # Read and bound as the driver has them: no conversion can change where a page begins.
-        self._sorted_by = [
-            sa.type_coerce(key, RAW) for key in (*([] if time is None else [time]), *plan.sort_keys)
-        ]
+        self._sorted_by = [sa.type_coerce(key, RAW) for key in keys]
+        as_read = (
+            self._sorted_by
+            if time is None or plan.time_text is None
+            else [plan.time_text, *self._sorted_by[1:]]
+        )
+        self._selected = [key.label(f"sorted_by_{place}") for place, key in enumerate(as_read)]
         self.width = len(self._sorted_by)
 
     def neutral_savepoint(self) -> AbstractContextManager[None]:
@@ -102,8 +107,7 @@ class OrderedRuns:
 
     def select(self, statement: sa.Select[Any], *further: Any) -> sa.Select[Any]:
         """*statement* with the conditions and *further* ones, sorted; the sort keys are its last columns."""
-        labelled = [key.label(f"sorted_by_{place}") for place, key in enumerate(self._sorted_by)]
-        ordered = statement.add_columns(*labelled).order_by(*self._sorted_by)
+        ordered = statement.add_columns(*self._selected).order_by(*self._sorted_by)
         return ordered.where(*self.conditions(*further))
 
     def after_parameters(self, names: Sequence[str]) -> sa.ColumnElement[bool]:

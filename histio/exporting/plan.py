@@ -6,6 +6,7 @@ import functools
 
 import sqlalchemy as sa
 
+from histio.database.dialects import time_text
 from histio.exporting.fast.formatter import RowFormatter, find_formatter
 from histio.exporting.fast.obstacles import loading_listeners
 from histio.exporting.identities import Unplaced, sort_keys
@@ -26,6 +27,7 @@ class ExportPlan:
         identity: The identity of the runs in SELECTs of their model.
         is_unique: Whether the database makes sure that no two runs have the same identity.
         time: The model's attribute of their time; None: their identity alone sorts them.
+        time_text: Their time as text, where the driver is slow at reading times.
         sort_keys: What sorts them by their identity.
         unplaced: Those that have no place in the order.
     """
@@ -35,6 +37,7 @@ class ExportPlan:
         self.identity = kind.identity.sql(kind.table.mapper.class_, apart=True)
         self.is_unique = kind.identity.is_unique
         self.time = None if kind.timestamp is None else kind.table.attribute(kind.timestamp)
+        self.time_text = None if self.time is None else time_text(dialect, self.time)
         self.sort_keys = sort_keys(dialect, self.identity)
         self.unplaced = Unplaced(kind, self.identity)
         self._listeners = loading_listeners(kind.table)

@@ -168,11 +168,17 @@ def as_one(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
 
 
 def _joined(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]]) -> Any:
+    columns = [(_without_cast(column), nullable) for column, nullable in columns]
     values = (
         sa.case((column.is_(None), ""), else_=sa.func.concat("=", column)) if nullable else column
         for column, nullable in columns
     )
     return sa.func.concat_ws(between(dialect), *values, END)
+
+
+def _without_cast(column: Any) -> Any:
+    """*column* without a cast to text, as joining makes text of all values."""
+    return column.clause if isinstance(column, sa.Cast) else column
 
 
 def as_group(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]], order: Any, most: Any) -> Any:

@@ -362,14 +362,9 @@ class _Moments:
         if widths != {_WIDTH}:
             if not widths <= {_SECOND, *range(_SECOND + 2, _WIDTH + 1)}:
                 raise DeclinedError
-            values = [
-                value
-                if len(value) == _WIDTH
-                else value + _MOMENT[_SECOND:]
-                if len(value) == _SECOND
-                else value.ljust(_WIDTH, "0")
-                for value in values
-            ]
+            if _SECOND in widths:
+                values = [f"{value}." if len(value) == _SECOND else value for value in values]
+            values = [value.ljust(_WIDTH, "0") for value in values]
         letters, count = "".join(values).encode("ascii"), len(values)
         if letters.translate(None, _DIGITS) != _SIGNS * count:
             raise DeclinedError

@@ -25,6 +25,7 @@ from histio.database.dialects import (
     is_one_of,
     latest,
     loaded,
+    other_spelling,
     raw,
 )
 from histio.exporting.fast.by_value import by_value
@@ -165,7 +166,6 @@ class RowFormatter:
             fill = functools.partial(spare_members, template.add_spare(text), fill)
         else:
             template.add(text)
-            fill = fill if source.marked is None else functools.partial(unmarked, fill)
         own = self._table.columns.get(field.attribute or name)
         return selected._replace(
             is_nullable=own is None or bool(own.nullable),
@@ -180,16 +180,25 @@ class RowFormatter:
         column_type = source.column.type
         arriving = raw(self._dialect, column_type, source.value)
         member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
-        return _Selected(arriving[0], member) if arriving and member else None
+        if not arriving or not member or (source.marked is None and source.dangling is not None):
+            return None
+        is_marked = source.marked is not None and not source.is_spare
+        fill = functools.partial(unmarked, member.fill) if is_marked else member.fill
+        return _Selected(arriving[0], member._replace(fill=fill))
 
     def _by_value(self, name: str, field: Field[Any], source: Source) -> _Selected:
         """Select values that *field* dumps one by one."""
-        if source.marked is not None:
+        if source.is_spare:
             schema = type(self._table.schema).__name__
-            raise FullPathError(f"{schema}.{name}: may be null, and its key is not plain text")
+            raise FullPathError(f"{schema}.{name}: may be left out, and its key is not plain text")
         found = loaded(self._dialect, source.column, may_be_json=isinstance(field, Json))
-        self._calls.append(describe_calls(self._table, field.attribute or name, source.column.type))
-        return _Selected(found.value, by_value(field, name, found), is_text=found.is_text, odd=found.odd)
+        member = field.attribute or name
+        self._calls.append(describe_calls(self._table, member, source.column.type))
+        is_identity = member in self._table.identity_members and member in self._table.columns
+        spelled = other_spelling(self._dialect, source.column, field) if is_identity else None
+        odd = [each for each in (found.odd, source.dangling, spelled) if each is not None]
+        dumped = by_value(field, name, found)
+        return _Selected(found.value, dumped, is_text=found.is_text, odd=sa.or_(*odd) if odd else None)
 
     def select(self) -> sa.Select[Any]:
         """A SELECT of the columns that `format` takes."""
@@ -369,11 +378,7 @@ class _LedgerFormatter:
             limit = _ALL
         elif self._groups is not None:
             groups = reading.fetch(self._groups, {"owners": owners, "most": reading.most})
-            whole: list[Any] = []
-            others: list[Any] = []
-            for group in groups:
-                (whole if self._is_whole(*group) else others).append(group)
-            owners = [group[-1] for group in others]
+            whole, owners = self._find_whole(groups)
             if whole:
                 texts, numbers, named = zip(*whole, strict=True)
                 counts = Counter(dict(zip(named, numbers, strict=True)))
@@ -384,12 +389,20 @@ class _LedgerFormatter:
         if rows:
             yield Counter(row[-1] for row in rows), self._formatter.arrange(rows)
 
-    def _is_whole(self, text: str | None, count: int, _owner: Any) -> bool:
-        """Whether the entries of a group can be told apart: no part is lacking, or contains the separator."""
-        if text is None:
-            return False
-        width = self._formatter.joined_width
-        return text.count(between(self._dialect)) == count * width - 1 and text.endswith(END)
+    def _find_whole(self, groups: Sequence[tuple[str | None, int, Any]]) -> tuple[list[Any], list[Any]]:
+        """The groups whose entries can be told apart, and the owners of the others.
+
+        In others, a part is lacking, or contains the separator.
+        """
+        separator, width = between(self._dialect), self._formatter.joined_width
+        whole, others = [], []
+        for group in groups:
+            text, count, owner = group
+            if text and text.count(separator) == count * width - 1 and text.endswith(END):
+                whole.append(group)
+            else:
+                others.append(owner)
+        return whole, others
 
     def describe(self) -> Iterator[str]:
         """Like `RowFormatter.describe`, with the SELECT that reads the entries."""
