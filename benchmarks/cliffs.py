@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import statistics
 import sys
 import tempfile
@@ -80,6 +81,12 @@ def _chained(record: Record) -> Record:
 _chained.before = None  # type: ignore[attr-defined]
 
 
+def _one_in_500(change: Callable[[Record], Record]) -> Callable[[Record], Record]:
+    """Change the run in the middle of each 500 runs."""
+    count = itertools.count(250)
+    return lambda run: run if next(count) % 500 else change(run)
+
+
 def _to_1_1(record: Record) -> Record:
     return {**record, "notes": record["notes"]}
 
@@ -91,6 +98,13 @@ CASES: dict[str, Case] = {
     ),
     "all rejected: a fault of form": Case(change=lambda run: {**run, "num_batches": "two"}),
     "all rejected: a constraint": Case("checked", change=lambda run: {**run, "num_batches": 99}),
+    "one of 500 rejected: an unknown reference": Case(change=_one_in_500(_unknown), goal=0.9),
+    "one of 500 rejected: a fault of form": Case(
+        change=_one_in_500(lambda run: {**run, "num_batches": "two"}), goal=0.9
+    ),
+    "one of 500 rejected: a constraint": Case(
+        "checked", change=_one_in_500(lambda run: {**run, "num_batches": 99})
+    ),
     "all skipped": Case(on_duplicate="skip"),
     "all verified": Case(on_duplicate="verify"),
     "all updated": Case(goal=0.25, change=_updated, on_duplicate="update"),
@@ -102,6 +116,9 @@ CASES: dict[str, Case] = {
     FLUSHED: Case(),
     "a before_insert listener": Case("listener", goal=0.05),
     "a pre_load hook": Case("pre_load_hook", goal=0.5),
+    "a validates hook": Case("validates_hook"),
+    "a validates_schema hook": Case("validates_schema_hook"),
+    "a post_load hook": Case("post_load_hook"),
     "keys in String(255)": Case("string_keys", goal=0.9),
     "Nested of marshmallow-sqlalchemy": Case("nested_of_marshmallow_sqlalchemy", goal=0.9),
     "a published schema on other models": Case("bundled_schema", goal=0.9, export_goal=0.9),
@@ -160,8 +177,8 @@ def measure(case: Case, host: Host, count: int, folder: Path) -> Times:
     with timed() as imports:
         report = history.import_file(path, **options)
     outcomes = {report.imported, report.updated, report.skipped, report.rejected}
-    if outcomes != {0, count}:
-        raise AssertionError(f"not all {count} runs have the same outcome: {report}")
+    if max(outcomes) < count * 0.99:
+        raise AssertionError(f"most of {count} runs do not have the same outcome: {report}")
     if report.rejected:
         engine.dispose()
         return Times(imports[0], None)

@@ -255,12 +255,23 @@ def python_default() -> Host:
 
 
 def pre_load_hook() -> Host:
-    class Hook(marshmallow.Schema):
-        @marshmallow.pre_load
-        def keep(self, record: Any, **_options: Any) -> Any:
-            return record
+    return _with_hook(marshmallow.pre_load(lambda _schema, record, **_options: record))
 
-    return make_host(mixin=Hook)
+
+def validates_hook() -> Host:
+    return _with_hook(marshmallow.validates("num_batches")(lambda _schema, _value, **_options: None))
+
+
+def validates_schema_hook() -> Host:
+    return _with_hook(marshmallow.validates_schema(lambda _schema, _values, **_options: None))
+
+
+def post_load_hook() -> Host:
+    return _with_hook(marshmallow.post_load(lambda _schema, values, **_options: values))
+
+
+def _with_hook(hook: Any) -> Host:
+    return make_host(mixin=type("Hook", (marshmallow.Schema,), {"hook": hook}))
 
 
 def custom_field() -> Host:
@@ -330,6 +341,9 @@ HOSTS: dict[str, Callable[[], Host]] = {
         constructor,
         python_default,
         pre_load_hook,
+        validates_hook,
+        validates_schema_hook,
+        post_load_hook,
         custom_field,
         tenant,
         reference_to_itself,

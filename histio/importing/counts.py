@@ -125,6 +125,15 @@ class Tally:
         for warnings in (run.cuts, run.warnings):
             self._keep(self._warnings, "warnings", warnings, warnings.count, self._limit)
 
+    @property
+    def room(self) -> int | None:
+        """How many more warnings are kept, before they are only counted; None: all."""
+        return None if self._limit is None else max(0, self._limit - len(self._warnings))
+
+    def count_warnings(self, number: int) -> None:
+        """Count a *number* of warnings that are not kept."""
+        self._counts["warnings"] += number
+
     def add_entries(self, counts: EntryCounts) -> None:
         """Count what was done to the ledger entries of updated runs."""
         if counts != EntryCounts():

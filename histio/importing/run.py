@@ -52,6 +52,7 @@ class Run:
     renamed_count: int = 0
     revisions: Sequence[Revision] = ()
     revision_count: int = 0
+    _formatted: tuple[Any, str] | None = None
 
     @property
     def identity(self) -> Any:
@@ -62,7 +63,11 @@ class Run:
     def uuid(self) -> str | None:
         """The identity of the run as text; None if it is not valid."""
         identity = self.identity
-        return None if identity is None else self.kind.format_identity(identity)
+        if identity is None:
+            return None
+        if self._formatted is None or self._formatted[0] is not identity:
+            self._formatted = identity, self.kind.format_identity(identity)
+        return self._formatted[1]
 
     @property
     def steps(self) -> Steps:

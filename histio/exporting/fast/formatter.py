@@ -26,6 +26,7 @@ from histio.database.dialects import (
     is_one_of,
     latest,
     loaded,
+    other_spelling,
     raw,
 )
 from histio.exporting.fast.by_value import by_value
@@ -159,7 +160,6 @@ class RowFormatter:
             fill = functools.partial(spare_members, template.add_spare(text), fill)
         else:
             template.add(text)
-            fill = fill if source.marked is None else functools.partial(unmarked, fill)
         own = self._table.columns.get(field.attribute or name)
         return selected._replace(
             is_nullable=own is None or bool(own.nullable),
@@ -174,16 +174,25 @@ class RowFormatter:
         column_type = source.column.type
         arriving = raw(self._dialect, column_type, source.value)
         member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
-        return _Selected(arriving[0], member) if arriving and member else None
+        if not arriving or not member or (source.marked is None and source.dangling is not None):
+            return None
+        is_marked = source.marked is not None and not source.is_spare
+        fill = functools.partial(unmarked, member.fill) if is_marked else member.fill
+        return _Selected(arriving[0], member._replace(fill=fill))
 
     def _by_value(self, name: str, field: Field[Any], source: Source) -> _Selected:
         """Select values that *field* dumps one by one."""
-        if source.marked is not None:
+        if source.is_spare:
             schema = type(self._table.schema).__name__
-            raise FullPathError(f"{schema}.{name}: may be null, and its key is not plain text")
+            raise FullPathError(f"{schema}.{name}: may be left out, and its key is not plain text")
         found = loaded(self._dialect, source.column, may_be_json=isinstance(field, Json))
-        self._calls.append(describe_calls(self._table, field.attribute or name, source.column.type))
-        return _Selected(found.value, by_value(field, name, found), is_text=found.is_text, odd=found.odd)
+        member = field.attribute or name
+        self._calls.append(describe_calls(self._table, member, source.column.type))
+        is_identity = member in self._table.identity_members and member in self._table.columns
+        spelled = other_spelling(self._dialect, source.column, field) if is_identity else None
+        odd = [each for each in (found.odd, source.dangling, spelled) if each is not None]
+        dumped = by_value(field, name, found)
+        return _Selected(found.value, dumped, is_text=found.is_text, odd=sa.or_(*odd) if odd else None)
 
     def select(self) -> sa.Select[Any]:
         """A SELECT of the columns that `format` takes."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from histio.exporting.fast.obstacles import FullPathError
 from histio.exporting.pages import known_texts
@@ -97,8 +98,9 @@ class ExistingRuns:
         updater, window = self._find_updater(kind, writer), self._window
         if updater is None:
             return dict(stored)
+        of_new_rows = {kind.table.names[member] for member in kind.members_of_new_rows}
         records = {
-            identity: window.record(raw)
+            identity: _without_members(window.record(raw), of_new_rows)
             for identity, raw in stored.items()
             if self._spool.place(kind.name, window.uuid(kind, raw)) is None
         }
@@ -142,3 +144,8 @@ class ExistingRuns:
             except FullPathError as reason:
                 _log.debug("updates of %s take the full path: %s", kind.name, reason)
         return self._updaters[kind.name]
+
+
+def _without_members(record: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+    """*record* without the members with these *names*."""
+    return {name: value for name, value in record.items() if name not in names} if names else record

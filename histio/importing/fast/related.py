@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from histio.exporting.fast.columns import DeclinedError
@@ -20,6 +22,19 @@ _REMEMBERED = 50_000
 
 Finding: TypeAlias = tuple[Steps, MemberFault]
 """The steps from a record to a member, and its fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCounts:
+    """How many faults records have, by their index.
+
+    Attributes:
+        warnings: The number of warnings; records without one are absent.
+        problems: The records with problems.
+    """
+
+    warnings: Counter[int] = field(default_factory=Counter)
+    problems: set[int] = field(default_factory=set)
 
 
 class Related:
@@ -41,6 +56,7 @@ class Related:
         self._builder = builder
         self._found: dict[Any, tuple[Any, ...]] = {}
         self._declined: set[Any] = set()
+        self._hinted: set[Any] = set()
         self.faults: dict[Any, list[MemberFault]] = {}
 
     def columns(self, records: Records) -> Iterable[Iterable[Any]]:
@@ -68,9 +84,34 @@ class Related:
         faults = self.faults
         return ((index, faults[key]) for index, key in enumerate(keys if faults else ()) if key in faults)
 
+    def count_faults(self, records: Records) -> FaultCounts:
+        """The numbers of faults of *records*."""
+        counts, keys = FaultCounts(), self._keys(records) or ()
+        self._look_up(keys)
+        numbers = {key: sum(fault.warning for fault in faults) for key, faults in self.faults.items()}
+        for index, key in enumerate(keys if numbers else ()):
+            number = numbers.get(key)
+            if number is not None:
+                counts.warnings[index] += number
+                if number < len(self.faults[key]):
+                    counts.problems.add(index)
+        return counts
+
+    def find_hints(self, records: Records) -> None:
+        """Look for the hints of *records* as if their faults were listed: only the first ones are found."""
+        if len(self._hinted) < len(self.faults):
+            for key in (key for key in self._keys(records) or () if key in self.faults):
+                if key not in self._hinted:
+                    self._hinted.add(key)
+                    for fault in self.faults[key]:
+                        fault.find_hint()
+
     def _keys(self, records: Records) -> Sequence[Any] | None:
         """The slugs of each of *records*; None: they have none."""
-        slugs = [[record.get(name) for record in records] for name in self._plan.names]
+        slugs = [
+            _read(reader, [record.get(name) for record in records])
+            for name, reader in zip(self._plan.names, self._plan.readers, strict=True)
+        ]
         return slugs[0] if len(slugs) == 1 else list(zip(*slugs, strict=True)) if slugs else None
 
     def _look_up(self, keys: Iterable[Any]) -> bool:
@@ -81,6 +122,7 @@ class Related:
         if len(self._found) + len(self._declined) > _REMEMBERED:
             self._found.clear()
             self._declined.clear()
+            self._hinted.clear()
             self.faults.clear()
             new = set(keys)
         unknown = list(new - self._declined)
@@ -96,6 +138,11 @@ class Related:
             if faults:
                 self.faults[key] = faults
         return self._declined.isdisjoint(new) and self.faults.keys().isdisjoint(unknown)
+
+
+def _read(reader: Callable[[Any], Any] | None, slugs: list[Any]) -> list[Any]:
+    """The loaded keys of *slugs*, of which some are null."""
+    return slugs if reader is None else [None if slug is None else reader(slug) for slug in slugs]
 
 
 class RelatedTree:
@@ -130,3 +177,21 @@ class RelatedTree:
                 at = (name, place - starts[index]) if ledger.many else (name,)
                 found.setdefault(index, []).extend(((*at, *steps), fault) for steps, fault in faults)
         return found
+
+    def count_faults(self, records: Records) -> FaultCounts:
+        """The numbers of faults of *records*, those of their entries included."""
+        counts = self._related.count_faults(records)
+        for ledger, name, below in self._ledgers:
+            entries = [ledger.to_list(record.get(name)) for record in records]
+            owners = [index for index, some in enumerate(entries) for _ in some]
+            found = below.count_faults(list(itertools.chain(*entries)))
+            for place, number in found.warnings.items():
+                counts.warnings[owners[place]] += number
+            counts.problems.update(owners[place] for place in found.problems)
+        return counts
+
+    def find_hints(self, records: Records) -> None:
+        """Look for the hints of *records* and their entries as if their faults were listed."""
+        self._related.find_hints(records)
+        for ledger, name, below in self._ledgers:
+            below.find_hints([entry for record in records for entry in ledger.to_list(record.get(name))])

@@ -142,13 +142,27 @@ class FastPath:
 
     def _note_faults(self, kind: Kind, writer: Writer, raw_runs: Sequence[RawRun]) -> None:
         """Note the faults of references, and forget what was noted of these runs before."""
-        for index, found in writer.references.find_faults(
-            [self._window.record(raw) for raw in raw_runs]
-        ).items():
-            self._window.forget([raw_runs[index]])
-            run = self._window.note(kind, raw_runs[index])
+        self._window.forget(raw_runs)
+        listed = raw_runs if self._tally.room is None else self._choose_listed(writer, raw_runs)
+        records = list(map(self._window.record, listed))
+        for index, found in writer.references.find_faults(records).items():
+            run = self._window.note(kind, listed[index])
             for steps, fault in found:
                 run.note(fault.fault, *steps, hint=fault.hint, warning=fault.warning)
+        if len(listed) < len(raw_runs):
+            writer.references.find_hints(list(map(self._window.record, without(raw_runs, listed))))
+
+    def _choose_listed(self, writer: Writer, raw_runs: Sequence[RawRun]) -> Sequence[RawRun]:
+        """The runs whose faults are listed; the warnings of the others are counted."""
+        faults = writer.references.count_faults(list(map(self._window.record, raw_runs)))
+        listed, room = set(faults.problems), self._tally.room or 0
+        for index, count in sorted(faults.warnings.items()):
+            if room > 0:
+                listed.add(index)
+                room -= count
+            elif index not in listed:
+                self._window.count_warnings(raw_runs[index], count)
+        return [raw_runs[index] for index in sorted(listed)]
 
     def _import(
         self, kind: Kind, writer: Writer, raw_runs: list[RawRun], others: Sequence[RawRun]

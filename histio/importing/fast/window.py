@@ -32,11 +32,13 @@ class Window:
         self._destination = destination
         self._tally = tally
         self._prepared: dict[int, Prepared] = {}
+        self._unlisted: dict[int, int] = {}
         self.noted: dict[int, Run] = {}
 
     def clear(self) -> None:
         """Forget all runs."""
         self._prepared.clear()
+        self._unlisted.clear()
         self.noted.clear()
 
     def accepts(self, raw: RawRun) -> bool:
@@ -80,10 +82,15 @@ class Window:
                 self._prepared[id(raw)].note(run)
         return run
 
+    def count_warnings(self, raw: RawRun, number: int) -> None:
+        """Count a *number* of warnings about *raw*, which are not listed."""
+        self._unlisted[id(raw)] = number
+
     def forget(self, raw_runs: Sequence[RawRun]) -> None:
         """Forget what is noted about *raw_runs*."""
-        for raw in raw_runs if self.noted else ():
+        for raw in raw_runs if self.noted or self._unlisted else ():
             self.noted.pop(id(raw), None)
+            self._unlisted.pop(id(raw), None)
 
     def end(self, kind: Kind, raw_runs: Sequence[RawRun], outcome: Outcome) -> list[Run]:
         """Set the outcome of runs; count those about which nothing is noted, and return the others."""
@@ -94,6 +101,8 @@ class Window:
         for run in noted:
             run.outcome = outcome
         self._tally.count(kind.name, outcome, len(raw_runs) - len(noted))
+        if self._unlisted:
+            self._tally.count_warnings(sum(self._unlisted.pop(id(raw), 0) for raw in raw_runs))
         return noted
 
     def warn_of_changed(self, kind: Kind, raw_runs: Sequence[RawRun]) -> None:
