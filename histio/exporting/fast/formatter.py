@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -387,7 +388,7 @@ class _LedgerFormatter:
         if len(rows) > limit:
             raise TooManyError
         if rows:
-            yield Counter(row[-1] for row in rows), self._formatter.arrange(rows)
+            yield Counter(map(itemgetter(-1), rows)), self._formatter.arrange(rows)
 
     def _find_whole(self, groups: Sequence[tuple[str | None, int, Any]]) -> tuple[list[Any], list[Any]]:
         """The groups whose entries can be told apart, and the owners of the others.
@@ -437,7 +438,10 @@ def _select_entries(
     mapper = ledger.table.mapper
     tie = as_it_is(attribute(mapper, ledger.relation.remote[0]))
     constants = (attribute(mapper, each) == value for each, value in ledger.constants.items())
-    conditions = (is_one_of(dialect, tie, "owners"), *constants)
+    conditions = (
+        is_one_of(dialect, tie, "owners"),
+        *constants,
+    )
     order = getattr(mapper.class_, mapper.get_property_by_column(mapper.primary_key[0]).key)
     rows = formatter.select().add_columns(tie.label("owner")).where(*conditions).order_by(tie, order)
     groups = formatter.select_groups(order)
