@@ -78,6 +78,8 @@ class AsyncHistory:
     Every method takes ``session=``: an AsyncSession, async_scoped_session or AsyncConnection to use instead
     of the bound database. histio never commits, rolls back or closes such a session.
 
+    Copies and exports in parts are synchronous: call `histio.copy` and `History.export_parts` in a thread.
+
     Args:
         bind: The database: a URL that names an asyncio driver, AsyncEngine, AsyncConnection,
             async_sessionmaker, AsyncSession or async_scoped_session; None: pass ``session=`` to each call.
@@ -590,7 +592,8 @@ class AsyncHistory:
 
         With a database, the text also says for each kind whether exports and imports take the fast path,
         which converts between the driver's values and JSON directly, or the full path, through marshmallow,
-        and why; both have the same result. At the end it names the kinds that no import can write, because
+        and why; both have the same result. It names the indexes that the database lacks, what that costs, and
+        the statement that creates each. At the end it names the kinds that no import can write, because
         their runs refer to each other in a circle.
 
         Args:

@@ -139,7 +139,12 @@ class Workers:
 
     def _submit(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Future[Any]:
         # Some executors return the earlier result for a call with the same arguments.
-        return self._executor.submit(_call, function, arguments, uuid4().hex)
+        nonce = uuid4().hex
+        try:
+            return self._executor.submit(_call, function, arguments, nonce)
+        except BrokenExecutor as error:  # a process was killed when no task ran
+            self.recover(error)
+            return self._executor.submit(_call, function, arguments, nonce)
 
     def recover(self, error: Exception) -> None:
         """Start other processes, if this *error* of a task says that those of this machine are gone.

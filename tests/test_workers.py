@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
 import pytest
@@ -155,6 +156,15 @@ def test_a_task_that_is_lost_with_its_process_is_repeated(tmp_path):
         done = dict(workers.run(die_once, [(str(tmp_path / name),) for name in "abc"]))
     assert sorted(done) == [0, 1, 2]
     assert os.getpid() not in done.values()
+
+
+def test_a_process_that_is_killed_between_two_tasks_is_replaced():
+    with open_workers(None, 2) as workers:
+        [(_, process)] = workers.run(os.getpid, [()])
+        os.kill(process, signal.SIGKILL)
+        time.sleep(0.3)  # until the others know it
+        [(_, other)] = workers.run(os.getpid, [()], may_repeat=False)
+        assert other != process
 
 
 def test_a_task_that_may_not_be_repeated_is_an_error_when_it_is_lost(tmp_path):

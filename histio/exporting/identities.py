@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,8 +17,6 @@ from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.report import Problem
 from histio.wire import quote
-
-_EXAMPLE = UUID("7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11")
 
 
 def sort_keys(dialect: sa.Dialect, identity: IdentitySql) -> list[sa.ColumnElement[Any]]:
@@ -75,8 +72,7 @@ def _misspelled_part(
 ) -> tuple[list[Problem], list[sa.ColumnElement[bool]]]:
     """The result of `misspelled` for one part of the identity."""
     identity, field, name = kind.table.attribute(part.member), part.field, part.name
-    example = field.from_wire(str(_EXAMPLE)) if isinstance(field, RunUUID) else None
-    other = other_spelling(connection, identity, example)
+    other = other_spelling(connection.dialect, identity, field)
     if other is None:
         return [], []
     found = connection.execute(sa.select(as_it_is(identity)).where(other, *criteria)).scalars().all()

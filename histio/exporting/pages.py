@@ -6,14 +6,14 @@ import contextlib
 import functools
 import json
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import keeps_instants, latest, neutral_savepoint, raw, savepoint
+from histio.database.dialects import keeps_instants, latest, loaded, neutral_savepoint, raw, savepoint
 from histio.exporting.dump import Page, dump_page, select_runs
 from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.formatter import RowFormatter, TooManyError
@@ -210,12 +210,12 @@ def known_texts(
     *now*: whether to read what is committed now, even where the transaction reads an older moment.
     """
     identity = kind.table.attribute(kind.identity.members[0])
-    formatter, arriving = _find_formatter(connection, kind), raw(connection.dialect, identity.type, identity)
+    formatter, own = _find_formatter(connection, kind), _identifying(connection.dialect, kind, identity)
     found: dict[str, str] = {}
     altered: set[str] = set()
-    if formatter is None or arriving is None:
+    if formatter is None:
         return found, altered
-    statement = formatter.select().add_columns(arriving[0].label("identity"))
+    statement = formatter.select().add_columns(own.value.label("identity"))
     for start in range(0, len(identities), tuning().page):
         some = statement.where(identity.in_(identities[start : start + tuning().page]))
         some = latest(connection, some) if now else some
@@ -223,10 +223,26 @@ def known_texts(
             with connection.execute(some) as result:
                 rows = result.cursor.fetchall()
             formatted = formatter.format(connection, rows, MOST_ENTRIES, now=now)
-            uuids = [str(UUID(row[-1])) for row in rows]
+            uuids = list(own.convert([row[-1] for row in rows]))
             found.update(zip(uuids, formatted.texts, strict=True))
             altered.update(uuids[place] for place in formatted.altered)
     return found, altered
+
+
+class _Identifying(NamedTuple):
+    """How identities are read: the expression to select, and what converts its values to UUIDs as text."""
+
+    value: Any
+    convert: Callable[[Sequence[Any]], Iterable[str]]
+
+
+def _identifying(dialect: sa.Dialect, kind: Kind, identity: Any) -> _Identifying:
+    arriving = raw(dialect, identity.type, identity)
+    if arriving is not None and arriving[1] in ("uuid", "hex", "text"):
+        return _Identifying(arriving[0], lambda values: [str(UUID(value)) for value in values])
+    field: Any = kind.identity.parts[0].field
+    source = loaded(dialect, identity, may_be_json=False)
+    return _Identifying(source.value, lambda values: map(field.to_wire, source.convert(values)))
 
 
 def read_known(

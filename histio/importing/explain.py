@@ -31,6 +31,7 @@ def explain(bound: Bound, session: BorrowedSession | None) -> str:
                 for kind in some:
                     lines += _explain_path(f"{kind.name}, export", look_ups.export_path(kind))
                     lines += _explain_path(f"{kind.name}, import", look_ups.import_path(kind))
+                    lines += look_ups.missing_indexes(kind)
                 lines += [f"{problem.kind}: {problem.message}" for problem in look_ups.circle_warnings()]
     return "\n".join(lines)
 

@@ -17,6 +17,7 @@ from histio.importing.counts import Tally
 from histio.importing.destination import Destination, find_noted, note_keys
 from histio.importing.fast.take import FastPath
 from histio.importing.fast.writers import Writer
+from histio.importing.missing_indexes import explain_missing_indexes
 from histio.importing.repetitions import note_entries, note_repeated
 from histio.importing.row_counts import KeptRows
 from histio.importing.run import OnCatalog, Run
@@ -174,6 +175,10 @@ class LookUps:
             deferred=True,
         )
         return path.find_writer(kind)
+
+    def missing_indexes(self, kind: Kind) -> list[str]:
+        """A line for each index that *kind* needs and the database lacks."""
+        return explain_missing_indexes(self._destination.connection, kind, self.scope(kind))
 
     def circle_warnings(self) -> list[Problem]:
         """A warning for each kind whose runs no import can write."""

@@ -7,15 +7,18 @@ identifies them, by their order. `find_owner_keys` does this for rows of any tab
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histio.database.dialects import RowFaultError, as_it_is, is_one_of, raw
+from histio.database.dialects import Convert, RowFaultError, as_it_is, is_one_of, loaded, raw
+from histio.kinds.fields import RunUUID
+from histio.kinds.fields.texts import UUID_LENGTHS
 from histio.kinds.mapping import Columns
 from histio.kinds.selects import KEYS_PER_STATEMENT, is_among
 from histio.kinds.table import Table
@@ -109,12 +112,14 @@ class KeyPlan:
     Attributes:
         name: The name of the identity, a UUID, on the wire.
         from_wire: Converts it to the value of the column.
-        has_hyphens: Whether the database returns it with hyphens.
+        read: Converts identities as the database returns them to text …
+        has_hyphens: … with hyphens or without.
         select: A SELECT of identity and columns, for the parameter ``identities``.
     """
 
     name: str
     from_wire: Callable[[Any], Any]
+    read: Callable[[Sequence[Any]], Iterable[str]]
     has_hyphens: bool
     select: sa.Select[Any]
 
@@ -122,13 +127,33 @@ class KeyPlan:
 def plan_keys(dialect: sa.Dialect, table: Table) -> KeyPlan | None:
     """How to find written rows of *table*; None: no UUID, unique by itself, identifies them."""
     [part] = table.identity.parts if table.identity is not None and table.has_own_uuid else [None]
-    arriving = None if part is None else raw(dialect, part.column.type, part.column)
-    if part is None or arriving is None:
+    if part is None or _is_padded(part.column.type):
         return None
     field: Any = part.field
-    among = is_one_of(dialect, part.column, "identities")
-    select = sa.select(arriving[0], *map(as_it_is, owner_columns(table))).where(among)
-    return KeyPlan(part.name, field.from_wire, arriving[1] != "hex" and not field.is_hex, select)
+    arriving = raw(dialect, part.column.type, part.column)
+    read: Callable[[Sequence[Any]], Iterable[str]]
+    if arriving is not None and arriving[1] in ("uuid", "hex", "text"):
+        value, read, has_hyphens = arriving[0], _same, arriving[1] != "hex" and not field.is_hex
+        among = is_one_of(dialect, part.column, "identities")
+    else:
+        source = loaded(dialect, part.column, may_be_json=False)
+        value, read, has_hyphens = source.value, functools.partial(_read_uuids, field, source.convert), True
+        among = part.column.in_(sa.bindparam("identities", expanding=True))
+    select = sa.select(value, *map(as_it_is, owner_columns(table))).where(among)
+    return KeyPlan(part.name, field.from_wire, read, has_hyphens, select)
+
+
+def _is_padded(column_type: Any) -> bool:
+    """Whether the database pads UUIDs in a column of this type with spaces."""
+    return isinstance(column_type, sa.CHAR) and column_type.length not in UUID_LENGTHS
+
+
+def _same(values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+def _read_uuids(field: RunUUID, convert: Convert, values: Sequence[Any]) -> Iterable[str]:
+    return map(field.to_wire, convert(values))
 
 
 def find_keys(
@@ -144,7 +169,9 @@ def find_keys(
     for start in range(0, len(identities), KEYS_PER_STATEMENT):
         chunk = list(map(plan.from_wire, identities[start : start + KEYS_PER_STATEMENT]))
         with connection.execute(plan.select, {"identities": chunk}) as result:
-            found.update((row[0], tuple(row[1:])) for row in result.cursor.fetchall())
+            rows = result.cursor.fetchall()
+        own = plan.read([row[0] for row in rows])
+        found.update((uuid, tuple(row[1:])) for uuid, row in zip(own, rows, strict=True))
     if not plan.has_hyphens:
         identities = [identity.replace("-", "") for identity in identities]
     if not found.keys() >= set(identities):

@@ -153,7 +153,7 @@ def test_an_export_of_nothing_has_a_part_for_each_kind(shelf_history, tmp_path):
 
 def test_all_parts_see_one_moment_though_others_commit_meanwhile(engine, history, tmp_path, processes):
     states, found, stop = [], [], threading.Event()
-    rival = histio.create_engine(engine.url)
+    rival = histio.create_engine(engine.url).execution_options(histio_begin="BEGIN IMMEDIATE")
 
     def change_all():
         for _ in changes(rival, states):

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
-import random
-import signal
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -25,6 +21,7 @@ from tests.support import tickets
 from tests.support.bakery import assembly_run, consumption, document, production_run
 from tests.support.databases import stocked
 from tests.support.folders import split
+from tests.support.part_victims import make_victim
 from tests.support.reports import outcomes, runs_by_uuid, stored
 from tests.support.streams import MOMENT
 from tests.support.tickets import remark, ticket
@@ -285,28 +282,40 @@ def test_a_lost_task_is_not_repeated_where_its_runs_would_be_errors(folder, sqli
         History(sqlite).import_parts(folder, on_duplicate="error", executor=Losing(after=True))
 
 
+class Doubling(Executor):
+    """An executor that runs each task twice at the same time, as one does that has lost sight of a worker."""
+
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(2)
+
+    def submit(self, function, /, *arguments, **options):
+        return [self.pool.submit(function, *arguments, **options) for _ in range(2)][1]
+
+
+@pytest.mark.parametrize("on_duplicate", ["skip", "update"])
 @pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
-def test_workers_may_be_killed_at_any_time(databases, dialect, opened, folder):
+def test_two_workers_may_import_the_same_part(databases, dialect, opened, on_duplicate, folder):
     engine = opened(databases(dialect))
-    done = threading.Event()
-    killed = []
+    doubling = Doubling()
+    report = History(engine).import_parts(
+        folder, catalog="create", on_duplicate=on_duplicate, executor=doubling, jobs=1
+    )
+    doubling.pool.shutdown()
+    assert (report.imported + report.skipped, report.rejected) == (60, 0)
+    assert stored(engine) == runs_by_uuid(RUNS)
 
-    def kill():
-        chance = random.Random(7)
-        while len(killed) < 2 and not done.is_set():
-            time.sleep(chance.uniform(0.5, 1.5))
-            for child in multiprocessing.active_children()[:1]:
-                os.kill(child.pid, signal.SIGKILL)
-                killed.append(child.pid)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        report = History(engine).import_parts(folder, catalog="create", jobs=2)
-    finally:
-        done.set()
-        killer.join()
-    assert report.imported + report.skipped == 60
+@pytest.mark.parametrize("action", ["kill_process", "kill_connections"])
+@pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
+def test_a_worker_or_the_connections_may_be_killed(
+    databases, dialect, opened, action, folder, tmp_path, monkeypatch
+):
+    engine = opened(databases(dialect))
+    url = engine.url.render_as_string(hide_password=False)
+    victim = make_victim(tmp_path, url, monkeypatch, after=45, mark=tmp_path / "killed", action=action)
+    report = victim.import_parts(folder, catalog="create", jobs=2)
+    assert (tmp_path / "killed").exists()
+    assert (report.imported + report.skipped, report.rejected) == (60, 0)
     assert stored(engine) == runs_by_uuid(RUNS)
 
 

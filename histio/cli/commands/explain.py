@@ -15,8 +15,8 @@ def explain(url: str | None, history_name: str | None) -> int:
     """Show which columns of the models are in the format.
 
     Lists, for each table, the columns and relationships that are in the format, excluded, filled by the
-    import, or not moved, such as row ids. With a database, also shows which kinds take the fast path, and
-    why others do not.
+    import, or not moved, such as row ids. With a database, also shows which kinds take the fast path,
+    why others do not, and which indexes are missing.
 
     \b
     Examples:

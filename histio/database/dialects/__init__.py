@@ -57,7 +57,14 @@ from histio.database.dialects.settings import unlimited_recursion
 from histio.database.dialects.sharing import is_one_file, share_tables
 from histio.database.dialects.sorting import order_key
 from histio.database.dialects.spelling import other_spelling
-from histio.database.dialects.stored import CharacterSets, Stored, stored_columns, stored_keys
+from histio.database.dialects.stored import (
+    CharacterSets,
+    Stored,
+    create_index,
+    stored_columns,
+    stored_indexes,
+    stored_keys,
+)
 from histio.database.dialects.time_bounds import (
     EVERY_ROW,
     Ranges,
@@ -147,6 +154,7 @@ __all__ = [
     "compares_exactly",
     "connecting",
     "create_engine",
+    "create_index",
     "cut_time",
     "database_digest",
     "decimal_digits",
@@ -196,6 +204,7 @@ __all__ = [
     "share_tables",
     "small_packets",
     "stored_columns",
+    "stored_indexes",
     "stored_keys",
     "stored_text",
     "strict",

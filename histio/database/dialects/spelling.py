@@ -9,31 +9,35 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from marshmallow.fields import Field
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
 from histio.database.dialects.readable import altered
 from histio.database.dialects.time_bounds import STORAGE, TEMPLATE
 from histio.kinds.column_types import AnyInterval, declared
+from histio.kinds.fields import RunUUID
 
 _DAY = len("0000-00-00")
 
+_EXAMPLE = "7d0f5f3e-6a0b-4c39-9d5c-0d6a4b1f2c11"
+"""A UUID with letters."""
+
 
 def other_spelling(
-    connection: Connection, column: InstrumentedAttribute[Any], example: Any
+    dialect: sa.Dialect, column: InstrumentedAttribute[Any], field: Field[Any]
 ) -> sa.ColumnElement[bool] | None:
     """A condition for values in *column* that can be read, but that no look-up finds.
 
     Args:
-        connection: A connection, for its dialect.
+        dialect: The database's.
         column: The column of an identity.
-        example: For UUIDs, a UUID with letters in the application's form. Otherwise None.
+        field: Its field.
 
     Returns:
         The condition; None: there can be no such values.
     """
-    dialect = connection.dialect
+    example = field.from_wire(_EXAMPLE) if isinstance(field, RunUUID) else None
     stored = declared(column.type, dialect)
     text: sa.ColumnElement[Any] = sa.type_coerce(column, sa.String)
     rules = list(_of_sqlite(stored, column, text)) if dialect.name == "sqlite" else []

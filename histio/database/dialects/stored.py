@@ -276,6 +276,35 @@ def stored_keys(connection: Connection, table: sa.Table) -> list[tuple[str | Non
     return [(each["name"], [columns[name] for name in each["column_names"]]) for each in known]
 
 
+def stored_indexes(connection: Connection, table: sa.Table) -> list[list[str]] | None:
+    """The names of the columns of each index that *table* has in the database; None: it is a view.
+
+    An index ends before an expression. Partial indexes are left out.
+    """
+    inspector, schema = sa.inspect(connection), connection.schema_for_object(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sa.exc.SAWarning)  # about what SQLAlchemy cannot reflect
+        try:
+            found: list[Any] = [inspector.get_pk_constraint(table.name, schema)["constrained_columns"]]
+            found += [each["column_names"] for each in inspector.get_unique_constraints(table.name, schema)]
+            for each in inspector.get_indexes(table.name, schema):
+                is_partial = any(name.endswith("_where") for name in each.get("dialect_options", {}))
+                begun = itertools.takewhile(lambda name: name is not None, each["column_names"])
+                found += [] if is_partial else [list(begun)]
+            is_view = not any(found) and table.name in inspector.get_view_names(schema)
+        except sa.exc.InvalidRequestError:  # a table that cannot be reflected
+            return None
+    return None if is_view else found
+
+
+def create_index(connection: Connection, columns: Sequence[sa.Column[Any]]) -> str:
+    """The statement that creates an index over *columns* of one table."""
+    quote, table = connection.dialect.identifier_preparer.quote, columns[0].table
+    names = [column.name for column in columns]
+    name = "_".join(["ix", table.name, *names])
+    return f"CREATE INDEX {quote(name)} ON {quote_name(connection, table)} ({', '.join(map(quote, names))})"
+
+
 def quote_name(connection: Connection, table: sa.Table) -> str:
     """The name of *table* with its schema, as a statement spells it."""
     quote = connection.dialect.identifier_preparer.quote

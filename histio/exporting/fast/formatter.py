@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -25,11 +26,18 @@ from histio.database.dialects import (
     is_one_of,
     latest,
     loaded,
+    other_spelling,
     raw,
 )
 from histio.exporting.fast.by_value import by_value
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
-from histio.exporting.fast.obstacles import FullPathError, describe_calls, find_obstacles, is_plain
+from histio.exporting.fast.obstacles import (
+    FullPathError,
+    describe_calls,
+    find_obstacles,
+    is_plain,
+    other_classes,
+)
 from histio.exporting.fast.sources import Source, Sources, spare_members, unmarked
 from histio.exporting.fast.template import PLACE, Template, quoted
 from histio.kinds.entry_order import order_names
@@ -95,7 +103,7 @@ class _Selected(NamedTuple):
         is_nullable: Whether it may be null.
         spares: The relationship of a key that may be left out; None: the member is always there.
         is_text: Whether it can be joined with other columns as text.
-        odd: A condition for values that only the full path can report; None: there are none.
+        odd: A condition for rows that only the full path can report; None: there are none.
     """
 
     value: Any
@@ -141,7 +149,8 @@ class RowFormatter:
         self._is_one = all_in_one is not None
         values = [each.value for each in self._selected if not (self._is_one and each.is_text)]
         values = [all_in_one, *values] if self._is_one else values
-        odd = [each.odd for each in self._selected if each.odd is not None]
+        found = [*(each.odd for each in self._selected), other_classes(table.mapper)]
+        odd = [each for each in found if each is not None]
         self._has_odd = bool(odd)
         values += [sa.case((sa.or_(*odd), 1), else_=0)] if odd else []
         self._width = len(values)
@@ -158,7 +167,6 @@ class RowFormatter:
             fill = functools.partial(spare_members, template.add_spare(text), fill)
         else:
             template.add(text)
-            fill = fill if source.marked is None else functools.partial(unmarked, fill)
         own = self._table.columns.get(field.attribute or name)
         return selected._replace(
             is_nullable=own is None or bool(own.nullable),
@@ -173,16 +181,25 @@ class RowFormatter:
         column_type = source.column.type
         arriving = raw(self._dialect, column_type, source.value)
         member = arriving and column(field, arriving[1], decimal_digits(self._dialect, column_type))
-        return _Selected(arriving[0], member) if arriving and member else None
+        if not arriving or not member or (source.marked is None and source.dangling is not None):
+            return None
+        is_marked = source.marked is not None and not source.is_spare
+        fill = functools.partial(unmarked, member.fill) if is_marked else member.fill
+        return _Selected(arriving[0], member._replace(fill=fill))
 
     def _by_value(self, name: str, field: Field[Any], source: Source) -> _Selected:
         """Select values that *field* dumps one by one."""
-        if source.marked is not None:
+        if source.is_spare:
             schema = type(self._table.schema).__name__
-            raise FullPathError(f"{schema}.{name}: may be null, and its key is not plain text")
+            raise FullPathError(f"{schema}.{name}: may be left out, and its key is not plain text")
         found = loaded(self._dialect, source.column, may_be_json=isinstance(field, Json))
-        self._calls.append(describe_calls(self._table, field.attribute or name, source.column.type))
-        return _Selected(found.value, by_value(field, name, found), is_text=found.is_text, odd=found.odd)
+        member = field.attribute or name
+        self._calls.append(describe_calls(self._table, member, source.column.type))
+        is_identity = member in self._table.identity_members and member in self._table.columns
+        spelled = other_spelling(self._dialect, source.column, field) if is_identity else None
+        odd = [each for each in (found.odd, source.dangling, spelled) if each is not None]
+        dumped = by_value(field, name, found)
+        return _Selected(found.value, dumped, is_text=found.is_text, odd=sa.or_(*odd) if odd else None)
 
     def select(self) -> sa.Select[Any]:
         """A SELECT of the columns that `format` takes."""
@@ -265,7 +282,7 @@ class RowFormatter:
         """The columns of the members in *count* rows, from those of the SELECT.
 
         Raises:
-            DeclinedError: A value is odd; see `_Selected.odd`.
+            DeclinedError: A row is odd; see `_Selected.odd`.
         """
         if self._has_odd and any(arrived[-1]):
             raise DeclinedError
@@ -371,7 +388,7 @@ class _LedgerFormatter:
         if len(rows) > limit:
             raise TooManyError
         if rows:
-            yield Counter(row[-1] for row in rows), self._formatter.arrange(rows)
+            yield Counter(map(itemgetter(-1), rows)), self._formatter.arrange(rows)
 
     def _find_whole(self, groups: Sequence[tuple[str | None, int, Any]]) -> tuple[list[Any], list[Any]]:
         """The groups whose entries can be told apart, and the owners of the others.
@@ -421,7 +438,10 @@ def _select_entries(
     mapper = ledger.table.mapper
     tie = as_it_is(attribute(mapper, ledger.relation.remote[0]))
     constants = (attribute(mapper, each) == value for each, value in ledger.constants.items())
-    conditions = (is_one_of(dialect, tie, "owners"), *constants)
+    conditions = (
+        is_one_of(dialect, tie, "owners"),
+        *constants,
+    )
     order = getattr(mapper.class_, mapper.get_property_by_column(mapper.primary_key[0]).key)
     rows = formatter.select().add_columns(tie.label("owner")).where(*conditions).order_by(tie, order)
     groups = formatter.select_groups(order)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import RelationshipDirection, aliased
 from histio.exporting.fast.columns import Column, DeclinedError
 from histio.exporting.fast.obstacles import FullPathError
 from histio.exporting.fast.template import PLACE
+from histio.kinds.column_types import underlying
 from histio.kinds.fields import Slug
 from histio.kinds.mapping import attribute, column_of, find_column
 from histio.kinds.table import Table
@@ -27,11 +28,14 @@ class Source:
         marked: For the key of a related row, an expression that is null if there is no foreign key, empty if
             the related row is missing or its key is null, otherwise an equals sign and the key. None: the
             column itself is selected.
+        dangling: A condition for rows whose foreign key is not null, but whose related row is missing or has
+            no key; None: null is not allowed anyway.
         is_spare: Whether the field is left out if the related row has no such key.
     """
 
     column: Any
     marked: Any = None
+    dangling: Any = None
     is_spare: bool = False
 
     @property
@@ -83,11 +87,12 @@ class Sources:
         is_spare = bool(slug.alternatives) and may_lack and not slug.required
         if not (slug.allow_none or is_spare):
             return Source(key)
-        if isinstance(key.type, sa.Enum):
-            raise FullPathError(f"{slug.relationship}: may be null, and its key is an enum")
         nothing = sa.or_(*(attribute(self._table.mapper, each).is_(None) for each in way.local))
         marked = sa.func.coalesce(sa.literal_column("'='", sa.String).concat(key), "")
-        return Source(key, sa.case((nothing, key), else_=marked), is_spare=is_spare)
+        dangling = sa.and_(sa.not_(nothing), key.is_(None))
+        if not isinstance(underlying(key.type), sa.String) or isinstance(key.type, sa.Enum):
+            return Source(key, dangling=dangling, is_spare=is_spare)
+        return Source(key, sa.case((nothing, key), else_=marked), dangling, is_spare=is_spare)
 
     def _join(self, steps: Sequence[str]) -> tuple[Any, bool]:
         """The entity at the end of a path of relationships, and whether it may lack a row.

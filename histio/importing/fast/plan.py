@@ -86,12 +86,14 @@ class ReferencePlan:
     Attributes:
         members: The slugs of a record, those kept as snapshots included.
         names: Their names on the wire.
+        readers: For each of them, what loads a slug; None: the text itself is the key.
         columns: The columns that they fill.
         binds: By key of those columns, what converts a value to a parameter; None: it is one already.
     """
 
     members: Sequence[str]
     names: Sequence[str]
+    readers: Sequence[Callable[[Any], Any] | None]
     columns: Columns
     binds: Mapping[str, Callable[[Any], Any] | None]
 
@@ -282,12 +284,14 @@ def plan_references(dialect: sa.Dialect | None, table: Table) -> ReferencePlan:
     columns = tuple(dict.fromkeys(each for one in table.references for each in one.relation.local))
     slugs = [member for reference in table.references for member in reference.slugs]
     members = [*slugs, *(snapshot.member for snapshot in table.snapshots)]
+    readers: list[Callable[[Any], Any] | None] = []
     for member in members:
         field = table.fields[member]
-        if not isinstance(field, Slug) or not field.is_plain_text:
-            raise FullPathError(f"{_name(table)}.{member}: is not a key of plain text")
+        if not isinstance(field, Slug):
+            raise FullPathError(f"{_name(table)}.{member}: is not a slug")
+        readers.append(None if field.is_plain_text else field.from_wire)
     found = {column.key: None if dialect is None else binds(column, dialect) for column in columns}
-    return ReferencePlan(members, [table.names[member] for member in members], columns, found)
+    return ReferencePlan(members, [table.names[member] for member in members], readers, columns, found)
 
 
 def _plan_keys(dialect: sa.Dialect, table: Table) -> KeyPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -108,7 +108,10 @@ class Related:
 
     def _keys(self, records: Records) -> Sequence[Any] | None:
         """The slugs of each of *records*; None: they have none."""
-        slugs = [[record.get(name) for record in records] for name in self._plan.names]
+        slugs = [
+            _read(reader, [record.get(name) for record in records])
+            for name, reader in zip(self._plan.names, self._plan.readers, strict=True)
+        ]
         return slugs[0] if len(slugs) == 1 else list(zip(*slugs, strict=True)) if slugs else None
 
     def _look_up(self, keys: Iterable[Any]) -> bool:
@@ -135,6 +138,11 @@ class Related:
             if faults:
                 self.faults[key] = faults
         return self._declined.isdisjoint(new) and self.faults.keys().isdisjoint(unknown)
+
+
+def _read(reader: Callable[[Any], Any] | None, slugs: list[Any]) -> list[Any]:
+    """The loaded keys of *slugs*, of which some are null."""
+    return slugs if reader is None else [None if slug is None else reader(slug) for slug in slugs]
 
 
 class RelatedTree:
