@@ -636,8 +636,9 @@ class History:
         one of a later part, or take a unique value that an update of another part gives up, are imported
         together at the end, in one transaction.
 
-        A part is imported again if other transactions are in its way, a deadlock for example. If a worker is
-        lost with its part, another one imports the part, whose runs may count as skipped then.
+        A part is imported again if other transactions are in its way, a deadlock for example, or if the
+        connection is lost. If a worker is lost with its part, another one imports the part. Its runs may have
+        been committed before, and count as skipped then.
 
         With ``import_file``, the whole folder is one transaction, with a receipt if you want one.
 
@@ -646,9 +647,9 @@ class History:
                 workers read it there.
             kinds: Names of the kinds to import; None: all. Parts with runs of other kinds are not read.
             on_duplicate: What to do with a run whose UUID exists: ``skip``: leave it alone. ``error``: reject
-                it; then a worker that is lost ends the import. ``update``: overwrite it with the run of the
-                part. ``verify``: leave it alone if it has the same content, otherwise reject it with a
-                ``conflict``.
+                it; then a worker or a connection that is lost ends the import. ``update``: overwrite it with
+                the run of the part. ``verify``: leave it alone if it has the same content, otherwise reject
+                it with a ``conflict``.
             catalog: What to do with the catalog rows. ``ignore``: check only their form. ``create``: write
                 those that are missing; existing ones stay as they are. ``update``: make existing ones what
                 the part says, too.
@@ -686,8 +687,8 @@ class History:
                 of the names in *kinds*; or *catalog* is not ``ignore`` although this history has no catalog
                 kinds.
             OSError: A part cannot be read, or the rejects cannot be written.
-            sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
-                disk.
+            sqlalchemy.exc.DBAPIError: No run is at fault, such as a full disk, or a deadlock or a lost
+                connection that came again and again.
             concurrent.futures.BrokenExecutor: Workers were lost again and again.
         """
         options = ImportOptions(

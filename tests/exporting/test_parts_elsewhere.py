@@ -1,4 +1,4 @@
-"""Exports in parts by a Dask cluster, and into an object store."""
+"""Exports and imports in parts by a Dask cluster, and in an object store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from histio import History, merge
+from histio import History, inspect_file, merge
 from histio.files.manifest import MANIFEST
 from tests.support.bakery import document, production_run
 from tests.support.part_victims import make_victim
@@ -67,6 +67,21 @@ def test_a_worker_of_a_cluster_may_be_killed(url, tmp_path, monkeypatch, executo
     assert (tmp_path / "merged.jsonl").read_bytes() == whole(url, tmp_path / "whole.jsonl")
 
 
+@pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
+def test_the_workers_of_a_cluster_import_the_parts_even_if_one_is_killed(
+    url, other_engine, tmp_path, monkeypatch, executor, victims
+):
+    with History(url) as history:
+        history.export_parts(tmp_path / "out", parts=4, jobs=1)
+        expected = history.export_document()
+    other = other_engine.url.render_as_string(hide_password=False)
+    victim = make_victim(victims, other, monkeypatch, after=20, mark=tmp_path / "killed")
+    report = victim.import_parts(tmp_path / "out", executor=executor)
+    assert (tmp_path / "killed").exists()
+    assert (report.imported + report.skipped, report.rejected) == (RUNS, 0)
+    assert victim.export_document()["production_runs"] == expected["production_runs"]
+
+
 @pytest.fixture
 def bucket(monkeypatch):
     """The URL of a bucket in an object store."""
@@ -104,3 +119,8 @@ def test_parts_are_written_to_an_object_store(url, tmp_path, bucket):
     assert json.loads(store.cat(f"history/exports/today/{MANIFEST}"))["sha256"] == report.sha256
     merge([folder], tmp_path / "merged.jsonl")
     assert (tmp_path / "merged.jsonl").read_bytes() == whole(url, tmp_path / "whole.jsonl")
+    with History(url) as history:
+        assert history.import_parts(folder, on_duplicate="verify").skipped == RUNS
+    store.rm_file("history/exports/today/part-00001.jsonl.zst")
+    [problem] = inspect_file(folder).problems
+    assert (problem.code, problem.file) == ("truncated", "part-00001.jsonl.zst")

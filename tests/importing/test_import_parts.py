@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
-import random
-import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 
@@ -25,6 +21,7 @@ from tests.support import tickets
 from tests.support.bakery import assembly_run, consumption, document, production_run
 from tests.support.databases import stocked
 from tests.support.folders import split
+from tests.support.part_victims import make_victim
 from tests.support.reports import outcomes, runs_by_uuid, stored
 from tests.support.streams import MOMENT
 from tests.support.tickets import remark, ticket
@@ -308,28 +305,17 @@ def test_two_workers_may_import_the_same_part(databases, dialect, opened, on_dup
     assert stored(engine) == runs_by_uuid(RUNS)
 
 
+@pytest.mark.parametrize("action", ["kill_process", "kill_connections"])
 @pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
-def test_workers_may_be_killed_at_any_time(databases, dialect, opened, folder):
+def test_a_worker_or_the_connections_may_be_killed(
+    databases, dialect, opened, action, folder, tmp_path, monkeypatch
+):
     engine = opened(databases(dialect))
-    done = threading.Event()
-    killed = []
-
-    def kill():
-        chance = random.Random(7)
-        while len(killed) < 2 and not done.is_set():
-            time.sleep(chance.uniform(0.5, 1.5))
-            for child in multiprocessing.active_children()[:1]:
-                os.kill(child.pid, signal.SIGKILL)
-                killed.append(child.pid)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        report = History(engine).import_parts(folder, catalog="create", jobs=2)
-    finally:
-        done.set()
-        killer.join()
-    assert report.imported + report.skipped == 60
+    url = engine.url.render_as_string(hide_password=False)
+    victim = make_victim(tmp_path, url, monkeypatch, after=45, mark=tmp_path / "killed", action=action)
+    report = victim.import_parts(folder, catalog="create", jobs=2)
+    assert (tmp_path / "killed").exists()
+    assert (report.imported + report.skipped, report.rejected) == (60, 0)
     assert stored(engine) == runs_by_uuid(RUNS)
 
 

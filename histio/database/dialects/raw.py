@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
@@ -198,8 +198,20 @@ def as_group(dialect: sa.Dialect, columns: Sequence[tuple[Any, bool]], order: An
     return sa.case((sa.func.count() <= most, rows))
 
 
+class _TextOfArray(sa.types.UserDefinedType[Any]):
+    """An array of integers as text, for which psycopg needs a tenth of the time of a list."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any]:  # noqa: ARG002 - SQLAlchemy's signature
+        return lambda values: (
+            f"{{{','.join(map(str, values))}}}" if set(map(type, values)) == {int} else values
+        )
+
+
 def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
     """A condition: *column* is one of the values of the parameter *name*, which are in the driver's form."""
     if dialect.name == "postgresql":  # one parameter: psycopg reuses the prepared statement
-        return column == sa.func.any(sa.bindparam(name, type_=RAW))
+        array = _TextOfArray() if dialect.driver == "psycopg" else RAW
+        return column == sa.func.any(sa.bindparam(name, type_=array))
     return column.in_(sa.bindparam(name, expanding=True))

@@ -37,6 +37,7 @@ from histio.kinds.fields import (
     UtcTimestamp,
 )
 from histio.kinds.fields.numbers import FLOAT_DIGITS
+from histio.kinds.json_text import json_text
 from histio.wire import WireField, encode
 
 Column: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
@@ -325,14 +326,17 @@ def _base64(field: Bytes, values: Sequence[str]) -> Sequence[str]:
 
 def _jsons(field: Json, values: Sequence[Any]) -> Sequence[str]:
     """JSON in the form of the format. SQLite returns a single number as a number, all else as text."""
-    texts = []
-    for value in values:
-        wire = field.to_wire(json.loads(value) if isinstance(value, str) else value)
-        if wire is None and not field.allow_none:
-            raise DeclinedError
-        field.check(wire)
-        texts.append(encode(wire))
+    texts = [json_text(value) or _checked_json(field, value) for value in values]
+    "".join(texts).encode("utf-8")  # raises UnicodeError, a ValueError, for a lone surrogate
     return texts
+
+
+def _checked_json(field: Json, value: Any) -> str:
+    wire = field.to_wire(json.loads(value) if isinstance(value, str) else value)
+    if wire is None and not field.allow_none:
+        raise DeclinedError
+    field.check(wire)
+    return encode(wire)
 
 
 def _rounded(values: Sequence[Any]) -> Sequence[int]:

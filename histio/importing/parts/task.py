@@ -29,7 +29,7 @@ from histio.report import KEPT, ImportReport
 from histio.tuning import tuned
 
 _ATTEMPTS = 8
-"""How often the import of a part begins, if other transactions are in its way."""
+"""How often the import of a part begins, if other transactions are in its way, or connections are lost."""
 
 _PAUSE = 0.05
 """The longest pause before the second attempt, in seconds; it doubles with each further one."""
@@ -87,27 +87,29 @@ class ImportedPart:
 
 
 def import_part(task: PartTask) -> ImportedPart:
-    """Import a part; again, if another transaction is in its way, such as that of another part.
+    """Import a part; again, if another transaction is in its way, or the connection is lost.
 
     Raises:
         DocumentError: The part is damaged; nothing of it was written.
-        sqlalchemy.exc.DBAPIError: No run is at fault, as after a lost connection.
+        sqlalchemy.exc.DBAPIError: No run is at fault, as with a full disk.
     """
     bound = task.history.open()
     for attempt in range(1, _ATTEMPTS):
         try:
             return _import_once(bound, task)
         except DBAPIError as error:
-            if not (is_conflict(error) and may_repeat(task.options, task.commit_every)):
+            if not _may_repeat(task, error):
                 raise
-            log_handled("a part is imported again, because of another transaction", error)
+            log_handled("a part is imported again", error)
             time.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311 - so that parts do not meet again
     return _import_once(bound, task)
 
 
-def may_repeat(options: ImportOptions, commit_every: int | None) -> bool:
-    """Whether to import a part again: not if runs of its first attempt may be rejected as duplicates."""
-    return commit_every is None or options.on_duplicate != "error"
+def _may_repeat(task: PartTask, error: DBAPIError) -> bool:
+    """Whether to import a part again after an *error*: not if its own runs may then be duplicates."""
+    if error.connection_invalidated:  # perhaps after the commit
+        return task.options.on_duplicate != "error"
+    return is_conflict(error) and (task.commit_every is None or task.options.on_duplicate != "error")
 
 
 def _import_once(bound: Bound, task: PartTask) -> ImportedPart:
