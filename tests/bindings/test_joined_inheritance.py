@@ -121,3 +121,38 @@ def test_a_run_of_another_class_is_rejected_and_not_skipped(create):
     report = toasted.import_document(document(record(1, crisp=True), record(2, crisp=True)))
     assert outcomes(report) == (1, 0, 1)
     assert codes_of(report.problems) == [("/runs/0/uuid", "duplicate")]
+
+
+def exported(history):
+    """The runs, or why they cannot be exported."""
+    try:
+        return history.export_document()["runs"]
+    except histio.ExportError as error:
+        return [str(problem) for problem in error.problems]
+
+
+@pytest.mark.turns
+@pytest.mark.parametrize("level", ["any", "baked", "toasted"])
+@pytest.mark.parametrize("types", [["Baked"], ["Baked", "Toasted"], ["any", "Baked"], ["none"]])
+def test_rows_of_other_classes_are_exported_as_marshmallow_does(create, level, types):
+    host = Bakery()
+    engine = create(host.base.metadata)
+    given = [record(n, crisp=True) for n in range(1, 6)]
+    History(engine, host.kind(host.toasted)).import_document(document(*given))
+    for place, name in enumerate(types):
+        change = sa.update(host.any.__table__).where(host.any.uuid == number(place + 2)).values(type=name)
+        with engine.begin() as connection:
+            connection.execute(change)
+    unread = {name: each for name, each in host.members.items() if name not in ("heat", "oven", "trays")}
+    members = unread if level == "any" else host.members
+    of = getattr(host, level)
+    history = History(engine, run(of, {"identity": "uuid"}, **members))
+    expected = exported(history)
+    with tuned(full_path_only=True):
+        assert exported(history) == expected
+
+
+def test_joined_inheritance_takes_the_fast_path_both_ways(create):
+    host = Bakery()
+    told = History(create(host.base.metadata), host.kind(host.toasted)).explain().splitlines()
+    assert {"run, export: fast path", "run, import: fast path"} <= set(told)

@@ -31,7 +31,13 @@ from histio.database.dialects import (
 )
 from histio.exporting.fast.by_value import by_value
 from histio.exporting.fast.columns import Column, DeclinedError, Member, column
-from histio.exporting.fast.obstacles import FullPathError, describe_calls, find_obstacles, is_plain
+from histio.exporting.fast.obstacles import (
+    FullPathError,
+    describe_calls,
+    find_obstacles,
+    is_plain,
+    other_classes,
+)
 from histio.exporting.fast.sources import Source, Sources, spare_members, unmarked
 from histio.exporting.fast.template import PLACE, Template, quoted
 from histio.kinds.entry_order import order_names
@@ -97,7 +103,7 @@ class _Selected(NamedTuple):
         is_nullable: Whether it may be null.
         spares: The relationship of a key that may be left out; None: the member is always there.
         is_text: Whether it can be joined with other columns as text.
-        odd: A condition for values that only the full path can report; None: there are none.
+        odd: A condition for rows that only the full path can report; None: there are none.
     """
 
     value: Any
@@ -143,7 +149,8 @@ class RowFormatter:
         self._is_one = all_in_one is not None
         values = [each.value for each in self._selected if not (self._is_one and each.is_text)]
         values = [all_in_one, *values] if self._is_one else values
-        odd = [each.odd for each in self._selected if each.odd is not None]
+        found = [*(each.odd for each in self._selected), other_classes(table.mapper)]
+        odd = [each for each in found if each is not None]
         self._has_odd = bool(odd)
         values += [sa.case((sa.or_(*odd), 1), else_=0)] if odd else []
         self._width = len(values)
@@ -275,7 +282,7 @@ class RowFormatter:
         """The columns of the members in *count* rows, from those of the SELECT.
 
         Raises:
-            DeclinedError: A value is odd; see `_Selected.odd`.
+            DeclinedError: A row is odd; see `_Selected.odd`.
         """
         if self._has_odd and any(arrived[-1]):
             raise DeclinedError

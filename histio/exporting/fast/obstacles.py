@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Generic, Literal
 
 import marshmallow
+import sqlalchemy as sa
 from marshmallow.fields import Field
 from marshmallow_sqlalchemy.fields import Nested as SQLAlchemyNested
 from sqlalchemy.orm import Mapper
@@ -51,10 +52,27 @@ def find_obstacles(table: Table, way: Way, *, hooks: Collection[str] | None = No
     if way == "dump":
         yield from (f"{name} has a choice of {' and '.join(group)}" for group in schema.choices())
         yield from _loading_obstacles(table)
-    if way == "dump" and (table.mapper.polymorphic_on is not None or len(table.mapper.tables) > 1):
-        yield f"{table.mapper.class_.__name__} is part of an inheritance"
+    if way == "dump" and not _knows_classes(table.mapper):
+        yield f"{table.mapper.class_.__name__} is part of an inheritance without a plain discriminator"
     for ledger in table.ledgers:
         yield from find_obstacles(ledger.table, way, hooks=hooks)
+
+
+def _knows_classes(mapper: Mapper[Any]) -> bool:
+    """Whether the class of a row can be told from its columns, and all of these are in its own tables."""
+    is_plain = isinstance(mapper.local_table, sa.Table) and mapper.with_polymorphic is None
+    told = mapper.polymorphic_on is None or (
+        isinstance(mapper.polymorphic_on, sa.Column) and mapper.polymorphic_identity is not None
+    )
+    return is_plain and told and not mapper.concrete
+
+
+def other_classes(mapper: Mapper[Any]) -> Any:
+    """A condition for rows that are loaded as another class than that of *mapper*; None: there are none."""
+    is_filtered = mapper.single and len(list(mapper.self_and_descendants)) == 1  # by SQLAlchemy itself
+    if mapper.polymorphic_on is None or is_filtered:
+        return None
+    return mapper.polymorphic_on.is_distinct_from(mapper.polymorphic_identity)
 
 
 def loading_listeners(table: Table) -> Listeners:
