@@ -82,7 +82,30 @@ class Export(Case):
         return seconds
 
 
-ACTIONS: dict[str, type[Case]] = {"export": Export}
+class Import(Case):
+    """Import the folder of an export into an empty database that has the catalog."""
+
+    goal = 0.75
+
+    def __init__(self, scratch: Scratch, count: int, folder: Path) -> None:
+        super().__init__(scratch, count, folder)
+        self._parts = folder / "parts"
+        with histio.History(self._url) as history:
+            history.export_parts(self._parts, jobs=1)
+
+    def run(self, jobs: int) -> float:
+        url = self._scratch.fresh("empty")
+        create(url)
+        fill(url)
+        with histio.History(url) as history:
+            seconds, report = _timed(lambda: history.import_parts(self._parts, jobs=jobs))
+        assert report.imported == self.count
+        return seconds
+
+
+ACTIONS: dict[str, type[Case]] = {"export": Export, "import": Import}
+ONE_WRITER = {("sqlite", "import")}
+"""What a second job cannot help."""
 
 
 def _use_wal(url: str) -> None:
@@ -132,6 +155,8 @@ def main() -> int:
             continue
         with closing(scratch), tempfile.TemporaryDirectory() as folder:
             for action in options.actions:
+                if (database, action) in ONE_WRITER:
+                    continue
                 case = ACTIONS[action](scratch, options.runs, Path(folder))
                 print(_measure(case, f"{database}, {action}", options.repeat), flush=True)
     return 0

@@ -74,8 +74,8 @@ _HOOKS = {
     "pre_load": "imports copy each record for it, and check what it returns; a conversion of old records is "
     "cheaper as upgrades=",
     "validates": "imports load each record for it; a rule of the field itself is cheaper",
-    "validates_schema": "imports write rows through SQLAlchemy; audits= warn of broken rules at less cost",
-    "post_load": "imports write rows through SQLAlchemy; a default or a computed column is cheaper",
+    "validates_schema": "imports load each record for it; audits= warn of broken rules at less cost",
+    "post_load": "imports load each record for it; a default or a computed column is cheaper",
 }
 
 

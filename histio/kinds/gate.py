@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -76,8 +77,9 @@ class Gate:
         self.text_kinds = frozenset(
             name for name in names if _reads_alike({"$ref": f"#/$defs/{name}"}, schema["$defs"])
         )
+        self._decodes = True
         if orjson is None:
-            self.text_kinds = frozenset()
+            self._decodes, self.text_kinds = False, frozenset()
 
     def accepts(self, kind: str, record: object, *, decoded: bool = False) -> bool:
         """Whether *record* has the form of a run of *kind*; an accepted record need not be checked again.
@@ -100,13 +102,14 @@ class Gate:
 
     def read(self, kind: str, text: bytes) -> Any:
         """The run of *kind* in JSON *text*, if the gate accepts it; None otherwise."""
-        if kind not in self.text_kinds:
+        validator = self._accepting[kind] if self._decodes else None
+        if validator is None or not (kind in self.text_kinds or _reads_alike_in(text)):
             return None
         try:
             record = orjson.loads(text)
+            return record if validator.is_valid(record) else None
         except TOO_LARGE:
             return None
-        return record if self.accepts(kind, record, decoded=True) else None
 
     def explain(self, kind: str, record: object, at: tuple[str | int, ...]) -> list[Problem]:
         """The problems of the form of *record*; empty: it is valid. *at*: the steps to it."""
@@ -237,6 +240,19 @@ def _reads_alike(rule: Any, definitions: JsonSchema, *within: str) -> bool:
     return "enum" in rule or bool(
         kinds and not {"object", "array"}.intersection([kinds] if isinstance(kinds, str) else kinds)
     )
+
+
+_UNLIKE = re.compile(rb"[:,[][ \t\n\r]*-?(?:[0-9.]{16}|[0-9]+(?:\.[0-9]+)?[eE])")
+"""A number that parsers may read differently, or what looks like one in a string."""
+
+_MOST_VALUES = 200
+"""Objects and lists are not nested too deeply for any parser if there are fewer."""
+
+
+def _reads_alike_in(text: bytes) -> bool:
+    """Whether all parsers read *text*, a JSON object, alike: no long numbers, and no deep nesting."""
+    values = text.count(b"{") + text.count(b"[")
+    return values < _MOST_VALUES and _UNLIKE.search(text) is None
 
 
 def _without_items(schema: JsonSchema) -> JsonSchema:

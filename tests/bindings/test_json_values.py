@@ -7,15 +7,16 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from marshmallow import fields
 from sqlalchemy.dialects import postgresql
 
 import histio
 from histio import History, Json, cli
+from histio.kinds.json_text import json_text, stored_text
 from histio.tuning import tuned
-from histio.wire import equal
+from histio.wire import encode, equal
 from tests.support.bakery import number
 from tests.support.columns import exported, host, things
 from tests.support.effort import examples
@@ -350,3 +351,21 @@ def test_a_number_beyond_its_field_is_a_problem_at_its_place(
     [problem] = report.problems
     assert (problem.pointer.rpartition("/")[2], report.imported) == ("value", 1)
     assert problem.message.startswith(message)
+
+
+# --- the fast encoder -------------------------------------------------------------------------------------
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(ANY_JSON)
+@example({"b": -0.0, "a": [1e16, 1e-7, 123456789012345678901234567890]})
+@example({"\x00": "\\u0000"})
+@example("e+ and -0.0")
+def test_the_fast_encoder_writes_json_as_the_field_does_or_not_at_all(value):
+    wire = Json().to_wire(value)
+    assert json_text(json.dumps(value)) in (None, encode(wire))
+    assert stored_text(value) in (None, json.dumps(wire))

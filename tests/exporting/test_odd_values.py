@@ -239,6 +239,45 @@ def test_an_export_of_one_day_names_a_time_that_cannot_be_read_unless_it_sorts_a
     assert [problem.uuid for problem in report.problems] == [number(2)] * is_named
 
 
+DayBase = orm.declarative_base()
+
+
+class DayOff(DayBase):
+    __tablename__ = "days_off"
+    id = sa.Column(sa.Integer, primary_key=True)
+    uuid = sa.Column(sa.String(36), unique=True, nullable=False)
+    day = sa.Column(sa.Date, nullable=False, index=True)
+
+
+class DayOffSchema(histio.RunSchema):
+    class Meta:
+        model, kind, collection, timestamp = DayOff, "day_off", "days_off", "day"
+
+    uuid = histio.RunUUID(required=True)
+    day = histio.Date(required=True)
+
+
+PLACED_DAYS = [
+    (SQLITE, "2025-12-08 10:00", True),
+    (SQLITE, "2025-12-07 10:00", False),
+    (SQLITE, "yesterday", True),
+    (SQLITE, "0000-12-08", True),
+    (POSTGRESQL, "infinity", True),
+    (MARIADB, "2025-12-00", True),
+    (MARIADB, "2025-11-00", False),
+]
+
+
+@pytest.mark.parametrize(("dialect", "day", "is_named"), PLACED_DAYS)
+def test_an_export_of_one_day_of_days_names_what_is_none(create, day, is_named):
+    days = [dt.date(2025, 12, n) for n in (7, 8, 8, 9)]
+    engine = create(DayBase.metadata, *(DayOff(uuid=number(n), day=each) for n, each in enumerate(days)))
+    store_moment(engine, number(2), day, table="days_off", column="day")
+    report = History(engine, DayOffSchema).export_file(io.BytesIO(), on_unreadable="skip", **ONE_DAY)
+    assert [problem.uuid for problem in report.problems] == [number(2)] * is_named
+    assert (report.exported, report.skipped) == (1, is_named)
+
+
 TEN = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
 TICK = dt.timedelta(microseconds=1)
 

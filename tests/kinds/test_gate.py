@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from histio import History
@@ -80,7 +81,12 @@ def test_the_gate_judges_what_is_made_up_as_jsonschema_does(drawn):
     ],
     ids=str,
 )
-def test_only_what_all_readers_read_alike_is_read_by_the_fast_one(rule, alike):
+def test_a_kind_that_all_readers_read_alike_needs_no_look_at_its_texts(rule, alike):
+    assert ("production_run" in gate_of(rule).text_kinds) is alike
+
+
+def gate_of(rule):
+    """A gate for runs with a single value."""
     schema = derive(BUNDLED)
     schema["$defs"]["again"] = {"type": "array", "items": {"$ref": "#/$defs/again"}}
     schema["$defs"]["production_run"] = {
@@ -89,9 +95,34 @@ def test_only_what_all_readers_read_alike_is_read_by_the_fast_one(rule, alike):
         "required": ["value"],
         "additionalProperties": False,
     }
-    read = Gate(schema).read("production_run", b'{"value":1}')
-    assert ("production_run" in Gate(schema).text_kinds) is alike
-    assert read is None or alike
+    return Gate(schema)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("1234567890123456", "-0.1234567890123456", "[1e400]", '{"a": 1E2}', "[ 1.5e-7]"),
+        *("NaN", "1.", '"\\ud800"', "[" * 300 + "]" * 300, '"a,1e5"'),
+    ],
+)
+def test_any_json_that_readers_may_read_differently_is_left_to_pythons(value):
+    assert gate_of({}).read("production_run", f'{{"value":{value}}}'.encode()) is None
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.text() | st.integers() | st.floats(allow_nan=False),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+@example(-0.0)
+@example(-0)
+@example(0.1)
+@example({"a": ["\u0000", 123456789012345]})
+def test_any_json_is_read_as_pythons_reader_does_or_not_at_all(value):
+    text = json.dumps({"value": value}, ensure_ascii=False).encode("utf-8", "replace")
+    read = gate_of({}).read("production_run", text)
+    assert read is None or repr(read) == repr(json.loads(text))
 
 
 WITHOUT_WHEELS = """

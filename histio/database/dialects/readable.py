@@ -135,7 +135,7 @@ def _unreadable_in_sqlite(dialect: sa.Dialect, column: Any, stored: TypeEngine[A
     date, time = sa.func.substr(raw_text, 1, _DAY), sa.func.substr(raw_text, _DAY + 2)
     fine = [
         kind == "text",
-        raw_text >= "0001",
+        raw_text >= "0001-",  # "0001" would be compared as a number
         sa.func.date(date, "+0 days") == date,  # a day that the month lacks becomes another
         sa.or_(sa.func.length(raw_text) <= _DAY, sa.func.time(time).is_not(None)),
     ]

@@ -17,7 +17,7 @@ from histio.database.dialects.raw import as_it_is
 from histio.kinds.column_types import declared
 
 Ranges: TypeAlias = Sequence[sa.ColumnElement[bool]]
-"""Conditions for rows, of which a row meets any; an index on their column finds the rows of each.
+"""Conditions for rows, of which a row meets only one; an index on their column finds the rows of each.
 
 SQLite may not use the index if they are one condition.
 """
@@ -161,12 +161,15 @@ def _in_sqlite(connection: Connection, column: Any, since: Any, until: Any) -> I
     text: Any = sa.type_coerce(column, sa.String)
     if since is not None:
         yield text < "0001-"  # "0001" would be compared as a number
-        yield sa.and_(text >= since[:_DAY], text < f"{since[:_DAY]} 0")
+        day = since[:_DAY]
         while len(since) > _DAY and since[-1] == TEMPLATE[len(since) - 1]:
             since = since[:-1]  # a time may lack zeros at its end
+        if since > day:
+            yield sa.and_(text >= day, text < f"{day} 0")
     yield sa.and_(*_between(text, since, until))
     if until is not None:
-        yield sa.and_(text >= f"{until[:_DAY]} 24", text < until[:_DAY] + _HIGHEST)
+        day, after = until[:_DAY], " 24" if len(until) > _DAY else " "
+        yield sa.and_(text >= day + after, text < day + _HIGHEST)
         yield text >= ":"  # after all digits
 
 

@@ -33,6 +33,7 @@ from histio.kinds.fields import (
     UtcTimestamp,
 )
 from histio.kinds.fields.times import utc_text
+from histio.kinds.json_text import stored_text
 
 Parameters: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 """Converts values in wire form to parameters, one for each."""
@@ -48,7 +49,9 @@ def parameters(
         bind = binds(column, dialect)
         if bind is None or not isinstance(declared(column.type, dialect), sa.JSON):
             return None
-        return functools.partial(_jsons, field, bind, None if column.nullable else bind(None))
+        is_text = bind(_PROBE) == stored_text(_PROBE)
+        null = None if column.nullable else bind(None)
+        return functools.partial(_json_texts if is_text else _jsons, field, bind, null)
     stored = declared(column.type, dialect)
     convert = (
         _number_parameters(field, stored, driver)
@@ -94,8 +97,6 @@ def _text_parameters(field: Field[Any], stored: Any, *, native_uuids: bool) -> P
     match field, stored:
         case RunUUID(), sa.Uuid():
             return functools.partial(map, str.lower if native_uuids and stored.native_uuid else _hex)
-        case RunUUID(), sa.CHAR():
-            return None
         case RunUUID(), sa.String():
             return functools.partial(map, _hex if field.is_hex else str.lower)
         case Bytes(), sa.types._Binary():  # noqa: SLF001 - what BINARY and LargeBinary share
@@ -107,6 +108,15 @@ def _text_parameters(field: Field[Any], stored: Any, *, native_uuids: bool) -> P
 
 def _same(values: Sequence[Any]) -> Sequence[Any]:
     return values
+
+
+_PROBE = {"a": ["é", 1.5, None, True], "b": {}}
+"""JSON in the form in which `Json` loads it."""
+
+
+def _json_texts(field: Json, bind: Callable[[Any], Any], null: Any, values: Sequence[Any]) -> list[Any]:
+    """Like `_jsons`, where the driver takes JSON as text."""
+    return [null if value is None else stored_text(value) or bind(field.from_wire(value)) for value in values]
 
 
 def _jsons(field: Json, bind: Callable[[Any], Any], null: Any, values: Sequence[Any]) -> list[Any]:

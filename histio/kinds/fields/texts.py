@@ -285,7 +285,7 @@ class Json(WireField):
         if isinstance(value, Mapping):
             return {name: self.to_wire(value[name]) for name in sorted(value)}
         if isinstance(value, float):
-            return _normalize_float(value)
+            return normalize_float(value)
         return [self.to_wire(each) for each in value] if isinstance(value, list | tuple) else value
 
     def check(self, value: Any) -> None:
@@ -311,7 +311,7 @@ _EXPONENT = 1e16
 """From this number on, Python writes floats with an exponent, and databases that parse JSON do not."""
 
 
-def _normalize_float(value: float) -> int | float:
+def normalize_float(value: float) -> int | float:
     """*value* in the form in which every database returns it."""
     if abs(value) >= _EXPONENT and math.isfinite(value):
         return int(Decimal(repr(value)))
