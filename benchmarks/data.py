@@ -18,11 +18,11 @@ NOTES = 'Grandmother\'s "crème brûlée" 🍪\nC:\\recipes, then a\ttab; 生地
 _EPOCH = dt.datetime(2023, 11, 14, 22, 13, 20)  # noqa: DTZ001 - naive UTC, as it is stored
 
 
-def runs(count: int, *, recipe: str = RECIPE) -> Iterator[dict[str, Any]]:
-    """Production runs in the order of an export, each with eight ledger entries; every tenth has notes."""
+def runs(count: int, *, recipe: str = RECIPE, entries: int = len(LEDGER)) -> Iterator[dict[str, Any]]:
+    """Production runs in the order of an export, with so many ledger *entries*; every tenth has notes."""
     for n in range(count):
         produced = _EPOCH + dt.timedelta(minutes=n)
-        place = n * (len(LEDGER) + 1)
+        place = n * (entries + 1)
         yield {
             "uuid": str(uuid.uuid5(uuid.NAMESPACE_OID, str(n))),
             "recipe_slug": recipe,
@@ -44,7 +44,7 @@ def runs(count: int, *, recipe: str = RECIPE) -> Iterator[dict[str, Any]]:
                     "total_cost": "0.6250",
                     **_stamps(produced, place + m),
                 }
-                for m, slug in enumerate(LEDGER, start=1)
+                for m, slug in enumerate(itertools.islice(itertools.cycle(LEDGER), entries), start=1)
             ],
         }
 

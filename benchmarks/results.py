@@ -83,15 +83,23 @@ class Results:
         measured: Measurements of each case, at least one.
         left_out: Why there are none.
         servers: The version of each database.
+        entries: The ledger entries of each run, if they are counted; None: runs are.
     """
 
     servers: dict[str, str] = field(default_factory=dict)
     measured: dict[Case, list[Measurement]] = field(default_factory=dict)
     left_out: dict[Case, str] = field(default_factory=dict)
+    entries: int | None = None
 
     def rates(self, case: Case) -> list[float]:
-        """Runs in a second, the slowest first."""
-        return sorted(case.runs / each.seconds for each in self.measured[case])
+        """Runs in a second, or ledger entries if their number was asked for, the slowest first."""
+        each_run = self.entries or 1
+        return sorted(case.runs * each_run / each.seconds for each in self.measured[case])
+
+    @property
+    def unit(self) -> str:
+        """What `rates` counts."""
+        return "entries/s" if self.entries else "runs/s"
 
     def rate(self, cases: Iterable[Case]) -> float | None:
         """The median of the fastest of *cases*, if any was measured."""
@@ -116,7 +124,7 @@ class Results:
             yield from self._table(f"histio, {place}", "of its export", rows, export)
 
     def _table(self, title: str, share: str, rows: Mapping[Case, str], whole: float | None) -> Iterator[str]:
-        head = [title, "runs/s", share, "slowest to fastest", "peak MiB", "statements"]
+        head = [title, self.unit, share, "slowest to fastest", "peak MiB", "statements"]
         cells = [head, ["---", *["---:"] * (len(head) - 1)]]
         cells += [[name, *self._cells(case, whole)] for case, name in rows.items()]
         if rows:
@@ -174,7 +182,7 @@ class Results:
                 rates = [self.rate([case]) for case in cases]
                 panel.plot([case.runs for case in cases], rates, marker="o", color=f"C{place}", label=name)
         panel.set(xscale="log", yscale="log", title=f"{NAMES[database]}: {ACTIONS[action]}")
-        panel.set(xlabel="runs", ylabel="runs/s")
+        panel.set(xlabel="runs", ylabel=self.unit)
         panel.grid(visible=True, which="both", alpha=0.3)
 
 

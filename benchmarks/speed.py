@@ -7,6 +7,7 @@ machine affects all of them. What comes out is compared with what went in.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import math
@@ -49,6 +50,7 @@ class Bench:
 
     def __init__(self, scratch: Scratch, peers: Iterable[str], results: Results, *, limit: int) -> None:
         self._scratch, self._results, self._limit = scratch, results, limit
+        self._runs = functools.partial(data.runs, entries=results.entries or len(data.LEDGER))
         self._peers = [
             each for each in peers if scratch.database in getattr(peer(each), "DATABASES", DATABASES)
         ]
@@ -56,12 +58,12 @@ class Bench:
 
     def measure(self, count: int, repeat: int, folder: Path) -> None:
         """Measure everything with *count* runs, so many times; *folder* is empty."""
-        data.write(folder / "runs.jsonl", data.runs(count))
-        data.write(folder / "unknown.jsonl", data.runs(count, recipe="unknown"))
+        data.write(folder / "runs.jsonl", self._runs(count))
+        data.write(folder / "unknown.jsonl", self._runs(count, recipe="unknown"))
         full: dict[bool, str] = {}
         for name in self._peers:
             if _has_tables(name) not in full:
-                full[_has_tables(name)] = url = self._filled(name, "full", data.runs(count))
+                full[_has_tables(name)] = url = self._filled(name, "full", self._runs(count))
                 settle(url)
         for _, name, action in itertools.product(range(repeat), self._peers, ACTIONS):
             case = Case(self._scratch.database, count, name, action)
@@ -85,7 +87,7 @@ class Bench:
         self._pace[pace] = math.inf  # until it has ended in time
         found = _run(case.peer, case.action, url, path, limit=self._limit)
         self._pace[pace] = found.seconds / case.runs
-        _check(case, url, path)
+        _check(case, url, path, self._runs(case.runs))
         return found
 
     def _filled(self, name: str, what: str, runs: Iterable[dict[str, Any]] = ()) -> str:
@@ -121,10 +123,10 @@ def _run(name: str, action: str, url: str, path: Path, *, limit: int) -> Measure
     return Measurement(**json.loads(done.stdout))
 
 
-def _check(case: Case, url: str, path: Path) -> None:
+def _check(case: Case, url: str, path: Path, runs: Iterable[Any]) -> None:
     """Raise WrongResultError unless the file at *path*, or else the database, has what it should."""
     module = peer(case.peer)
-    wanted: Iterable[Any] = map(getattr(module, "keeps", dict), data.runs(case.runs))
+    wanted: Iterable[Any] = map(getattr(module, "keeps", dict), runs)
     found: Iterable[Any] = stored(url)
     if case.action == "reject":
         wanted = ()
@@ -143,12 +145,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="+", default=[1_000, 10_000], help="the smallest first")
     parser.add_argument("--database", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument(
+        "--entries", type=int, help="ledger entries of each run, to be counted; otherwise eight"
+    )
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--limit", type=int, default=120, help="seconds; what needs more is left out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets all numbers")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="gets a plot")
     options = parser.parse_args()
-    results = Results()
+    results = Results(entries=options.entries)
     for database in options.database:
         try:
             scratch = Scratch(database)

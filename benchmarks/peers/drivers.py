@@ -234,6 +234,20 @@ class MariaDB(Driver):
             while rows := cursor.fetchmany(_AT_ONCE):
                 yield from rows
 
+    def insert(self, table: str, columns: Iterable[str], rows: Rows) -> None:
+        """One statement with all values in it, as executemany converts each of them in Python."""
+        places, values = zip(*map(self._literals, zip(*rows, strict=True)), strict=True)
+        template = f"({','.join(places)})"
+        literals = ",".join([template % row for row in zip(*values, strict=True)])
+        self.connection.query(f"INSERT INTO {table} ({', '.join(columns)}) VALUES {literals}")  # noqa: S608
+
+    def _literals(self, column: Sequence[Any]) -> tuple[str, Iterable[Any]]:
+        types = set(map(type, column))
+        joined = "".join(column) if types == {str} else "'"
+        if not any(special in joined for special in "\0\n\r\x1a\"'\\"):
+            return "'%s'", column
+        return "%s", column if types == {int} else map(self.connection.escape, column)
+
 
 _DRIVERS = {"sqlite": SQLite, "postgresql": PostgreSQL, "mariadb": MariaDB}
 

@@ -9,6 +9,7 @@ import histio
 from histio import History
 from histio.importing.spool import Spool
 from tests.support.bakery import assembly_run, consumption, document, number, production_run
+from tests.support.databases import stocked
 from tests.support.reports import outcomes, rows
 
 # By database: both of the savepoint, the look-ups of identities and keys, and INSERTs of SQLAlchemy.
@@ -118,3 +119,45 @@ def test_names_that_were_noted_in_bulk_keep_their_first_place():
         spool.forget(mark)
         assert spool.place("kind", "new") is None
         assert list(spool.noted("kind")) == noted
+
+
+ACTIONS = {
+    "import": lambda history, runs: history.import_document(runs),
+    "verify": lambda history, runs: history.import_document(runs, on_duplicate="verify"),
+    "update": lambda history, runs: history.import_document(changed(runs), on_duplicate="update"),
+    "check": lambda history, runs: history.check(runs),
+    "export": lambda history, _: history.export_document(),
+}
+
+
+def changed(given):
+    """A document with another unit in every entry."""
+    runs = [
+        run | {"consumptions": [entry | {"unit": "bags"} for entry in run["consumptions"]]}
+        for run in given["production_runs"]
+    ]
+    return document(*runs)
+
+
+@pytest.mark.slow
+def test_entries_in_one_run_cost_no_more_statements_than_in_many_runs(databases, count_statements):
+    counts = []
+    for each, count in ((30, 40), (1_200, 1)):
+        engine = stocked(databases("sqlite"))
+        history, statements = History(engine), count_statements(engine)
+        history.import_document(document())
+        runs = document(
+            *[
+                production_run(n, consumptions=[consumption(each * n + m) for m in range(each)])
+                for n in range(1, count + 1)
+            ]
+        )
+        found = {}
+        for name, act in ACTIONS.items():
+            statements.clear()
+            act(history, runs)
+            found[name] = len(statements.all)
+        counts.append(found)
+    many, one = counts
+    assert {name: one[name] <= many[name] for name in ACTIONS} == dict.fromkeys(ACTIONS, True)
+    assert history.export_document()["production_runs"] == changed(runs)["production_runs"]

@@ -98,7 +98,7 @@ _IS_SERIAL = sa.text(
     SELECT c.relkind = 'r' AND NOT c.relhasrules
         AND (a.attidentity = 'd'
             OR pg_get_expr(d.adbin, d.adrelid) = format('nextval(%L::regclass)', {_SEQUENCE}::regclass::text))
-        AND has_column_privilege(c.oid, a.attnum, 'INSERT') AND has_sequence_privilege({_SEQUENCE}, 'USAGE')
+        AND has_column_privilege(c.oid, a.attnum, 'insert') AND has_sequence_privilege({_SEQUENCE}, 'USAGE')
         AND NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal)
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = :column
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum

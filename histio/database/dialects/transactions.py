@@ -425,10 +425,27 @@ def strict(
     rolled back if it raises.
     """
     if connection.dialect.name == "sqlite":
-        resolved = set(connection.exec_driver_sql(_RESOLVED).scalars())
-        return refusing_conflicts(connection, kinds, resolved) if resolved else nullcontext()
+        return _strict_in_sqlite(connection, kinds)
     is_setting = connection.dialect.name in _SETTING
     return strict_settings(connection, kinds, stored) if is_setting else nullcontext()
+
+
+@contextmanager
+def _strict_in_sqlite(connection: Connection, kinds: Collection[Kind]) -> Iterator[None]:
+    """Replace no row by another one, and cache more of the indexes than SQLite does by default."""
+    resolved = set(connection.exec_driver_sql(_RESOLVED).scalars())
+    size = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA cache_size = {_CACHE if size == _DEFAULT_CACHE else size}")
+    try:
+        with refusing_conflicts(connection, kinds, resolved) if resolved else nullcontext():
+            yield
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql(f"PRAGMA cache_size = {size}")
+
+
+_DEFAULT_CACHE, _CACHE = -2_000, -16_000
+"""Sizes of SQLite's cache; negative ones are in KiB."""
 
 
 def refresh_statistics(connection: Connection, tables: Collection[sa.Table]) -> None:
