@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.schema import sort_tables
 
 from histio.database.dialects.names import MYSQL
 from histio.database.dialects.stored import quote_name
@@ -300,23 +301,34 @@ class _TableLock:
 
     def __init__(self, connection: Connection, tables: Collection[sa.Table]) -> None:
         self._connection = connection
-        self._names = sorted({quote_name(connection, table) for table in tables})
+        names = dict.fromkeys(quote_name(connection, table) for table in sort_tables(tables))
+        self._statement = f"LOCK TABLES {', '.join(f'{name} READ' for name in names)}"
         self._id = self._ask_id()
 
     def take(self) -> None:
+        # If it waited for one table and had others, it could be in a deadlock with transactions of others.
+        latest = time.monotonic() + _BEGIN
+        while getattr(self._connection.dialect, "is_mariadb", False) and time.monotonic() < latest:
+            if self._lock("NOWAIT"):
+                return
+            time.sleep(_POLL)
         self._connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {_BEGIN:.0f}")
+        self._lock()
+
+    def _lock(self, option: str = "") -> bool:
+        """Lock the tables; False: with this *option*, that is not possible now."""
         try:
-            self._connection.exec_driver_sql(
-                f"LOCK TABLES {', '.join(f'{each} READ' for each in self._names)}"
-            )
+            self._connection.exec_driver_sql(f"{self._statement} {option}")
         except sa.exc.DBAPIError as error:
-            if getattr(error.orig, "args", (0,))[0] in _DENIED:
-                text = (
-                    "the user of the database must not LOCK TABLES, so several processes see no common moment"
-                )
-                advice = "grant that right, or export a file instead"
+            number = getattr(error.orig, "args", (0,))[0]
+            if number in _DENIED:
+                text = "the user of the database must not LOCK TABLES, for processes to see one moment"
+                advice = "grant that right, or export a file"
                 raise BindingError(text, advice=advice) from error
+            if option and number == _TIMEOUT:
+                return False
             raise
+        return True
 
     def release(self) -> None:
         try:
@@ -331,7 +343,8 @@ class _TableLock:
 
 
 _DENIED = {1044, 1045, 1142}
-"""The numbers of errors of MariaDB and MySQL for rights that are missing."""
+_TIMEOUT = 1205
+"""The numbers of errors of MariaDB and MySQL for rights that are missing, and for locks that others have."""
 
 
 class _WriteLock:
