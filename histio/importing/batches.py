@@ -30,6 +30,10 @@ Placed = Sequence[tuple[int, Row]]
 """Rows, each with its index among those to write."""
 
 
+_LESS = 4
+"""How many times as small the next part is after a fault."""
+
+
 class Places(Protocol):
     """The unique values that stored rows take from each other."""
 
@@ -56,7 +60,8 @@ def write(
     """Write *rows* with their ledgers; yield the index and the violated constraint of each that is refused.
 
     Rows are written in batches. From a batch that fails, the rows that other clients have written meanwhile
-    are taken out. If there are none, the batch is halved until the row that fails is alone.
+    are taken out. The rest is written in smaller parts, until a row that fails is alone; the parts grow again
+    while they succeed.
 
     Args:
         connection: A connection in a transaction.
@@ -107,8 +112,26 @@ class _Batches:
             refused |= self.places.postpone(rows)
         yield from ((place, fault) for place, row in batch if row in refused)
         rest = [(place, row) for place, row in batch if row not in refused]
+        if self.places is None:
+            yield from self._write_in_parts(rest, len(rest) if refused else len(rest) // _LESS)
+            return
         for part in filter(None, [rest] if refused else self._halve(rest)):
             yield from self.write(part)
+
+    def _write_in_parts(self, left: Placed, size: int) -> Iterator[tuple[int, str]]:
+        """Write *left* in parts of about *size*, smaller ones after a fault and larger ones after success."""
+        while left:
+            size = max(size, 1)
+            part = left[:size]
+            fault = self._try([row for _, row in part])
+            if fault is not None and len(part) > 1:
+                size = len(part) // _LESS
+                continue
+            if fault is None:
+                size *= 2
+            else:
+                yield part[0][0], fault
+            left = left[len(part) :]
 
     def _try(self, rows: Sequence[Row]) -> str | None:
         return try_to_write(
@@ -121,7 +144,8 @@ class _Batches:
     def _halve(self, batch: Placed) -> list[list[tuple[int, Row]]]:
         """The halves of *batch*, with rows that need each other in the same half, if there are others."""
         place_of = {row: place for place, row in batch}
-        groups = [[row] for row in place_of] if self.places is None else self.places.group(list(place_of))
+        assert self.places is not None  # noqa: S101 - others are not halved
+        groups = self.places.group(list(place_of))
         if len(groups) == 1:
             groups = [[row] for row in place_of]
         half = len(groups) // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,6 +140,7 @@ def explain_taken_uuid(
     return None
 
 
+@functools.lru_cache(maxsize=256)
 def _entry_identities(kind: Kind) -> dict[str, str]:
     """By unique constraint, the title of the identity of ledger entries that it keeps unique."""
     return {

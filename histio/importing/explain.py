@@ -62,7 +62,7 @@ _IN_BULK = (
 )
 _COSTS = {
     Need.COLUMNS: _IN_BULK.format("a third"),
-    Need.OBJECTS: _IN_BULK.format("a fifth"),
+    Need.OBJECTS: _IN_BULK.format("a quarter"),
     Need.FLUSH: (
         "imports flush objects through the unit of work, at about a tenth of the speed; a default or a"
         " trigger of the database instead would cost nothing"
@@ -74,8 +74,8 @@ _HOOKS = {
     "pre_load": "imports copy each record for it, and check what it returns; a conversion of old records is "
     "cheaper as upgrades=",
     "validates": "imports load each record for it; a rule of the field itself is cheaper",
-    "validates_schema": "imports write rows through SQLAlchemy; audits= warn of broken rules at less cost",
-    "post_load": "imports write rows through SQLAlchemy; a default or a computed column is cheaper",
+    "validates_schema": "imports load each record for it; audits= warn of broken rules at less cost",
+    "post_load": "imports load each record for it; a default or a computed column is cheaper",
 }
 
 

@@ -17,6 +17,8 @@ from marshmallow.fields import Field, List, Nested
 from marshmallow_sqlalchemy.fields import Nested as SQLAlchemyNested
 
 from histio.exporting.fast.obstacles import own_hooks, own_methods
+from histio.kinds.canonical import dump
+from histio.kinds.table import Table
 from histio.records import RecordSchema
 from histio.wire import WireField, nested_in, wire_name
 
@@ -24,25 +26,33 @@ _FIRST = ("pre_load",)
 _SECOND = ("validates", "validates_schema", "post_load")
 
 
+class NoRecordError(Exception):
+    """No record has the values that hooks return."""
+
+
 class RecordLoader:
     """Loads accepted records of one schema, with their ledgers.
 
     Args:
         schema: A schema that `find_loader` accepts.
+        hooked: Whether to call hooks with loaded values.
 
     Attributes:
         prepares: Whether hooks change records before they are loaded.
         calls_hooks: Whether hooks are called with loaded values.
+        unhooked: A loader of the same records that does not call these.
     """
 
-    def __init__(self, schema: Any) -> None:
+    def __init__(self, schema: Any, *, hooked: bool = True) -> None:
         self._plain: list[tuple[str, str, Callable[[Any], Any] | None]] = []
         self._others: list[tuple[str, str, Field[Any]]] = []
         self._ledgers: list[tuple[str, str, bool, RecordLoader]] = []
         for name, field in schema.load_fields.items():
             key, on_wire, nested = field.attribute or name, wire_name(name, field), nested_in(field)
             if nested is not None and _is_ledger(field, nested):
-                self._ledgers.append((key, on_wire, isinstance(field, List), RecordLoader(nested.schema)))
+                self._ledgers.append(
+                    (key, on_wire, isinstance(field, List), RecordLoader(nested.schema, hooked=hooked))
+                )
             elif isinstance(field, WireField) and _is_histios(field):
                 same = type(field).from_wire is WireField.from_wire
                 self._plain.append((key, on_wire, None if same else field.from_wire))
@@ -50,13 +60,16 @@ class RecordLoader:
                 self._others.append((key, on_wire, field))
         below = [loader for *_, loader in self._ledgers]
         self.prepares: bool = any(own_hooks(schema, _FIRST)) or any(loader.prepares for loader in below)
-        self.calls_hooks: bool = any(own_hooks(schema, _SECOND)) or any(
-            loader.calls_hooks for loader in below
-        )
-        self._many = bool(schema.many)
+        own = _SECOND if hooked else ()
+        self.calls_hooks: bool = any(own_hooks(schema, own)) or any(loader.calls_hooks for loader in below)
         self._without_dump_only = schema._without_dump_only  # noqa: SLF001 - histio's own
         self._first = _calling(schema, _FIRST, self._prepare)
-        self._second = _calling(schema, _SECOND, self._load)
+        self._second = _calling(schema, own, self._load)
+        alone = not any(each.calls_hooks for each in below) and not any(
+            options.get("pass_original") for *_, options in own_hooks(schema, own)
+        )
+        self._over_values = _calling(schema, own, lambda values, **_: values) if alone else None
+        self.unhooked: RecordLoader = RecordLoader(schema, hooked=False) if self.calls_hooks else self
 
     def prepare(self, record: Any) -> Any:
         """*record* as ``pre_load`` hooks return it, and its ledgers; the hooks may change *record* itself.
@@ -73,6 +86,29 @@ class RecordLoader:
             Exception: What a hook of the host raises, or a field.
         """
         return self._second(record)
+
+    def call_hooks(self, table: Table, record: Any) -> Any:
+        """*record* as hooks that are called with its loaded values change it.
+
+        Raises:
+            Exception: What a hook of the host raises, or a field.
+            NoRecordError: No record has the values that the hooks return.
+        """
+        if not self.calls_hooks:
+            return record
+        before = self.unhooked.load(record)
+        if self._over_values is None:
+            values = self.load(record)
+            is_same = _are_alike(before, values)
+        else:
+            copied = _copy(before)
+            values = self._over_values(before)
+            is_same = _are_same(copied, values)
+        if not is_same:
+            record = dump(table, values)
+            if not _are_alike(self.unhooked.load(record), values):
+                raise NoRecordError
+        return record
 
     def _prepare(self, record: Any, *, many: bool = False, **_: Any) -> Any:
         if many:
@@ -146,6 +182,35 @@ def _is_simple(field: Field[Any]) -> bool:
     """Whether *field* has neither validators, a default nor functions of the host."""
     own = field.validators or getattr(field, "pre_load", None) or getattr(field, "post_load", None)
     return not own and field.load_default is missing
+
+
+def _copy(value: Any) -> Any:
+    """A copy of loaded records: of their dicts and of the lists of these."""
+    if isinstance(value, dict):
+        return {key: _copy(each) if isinstance(each, dict | list) else each for key, each in value.items()}
+    return [_copy(each) for each in value] if isinstance(value, list) else value
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether two loaded records have the same objects as values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(
+            value is other[key] or _are_same(value, other[key]) for key, value in one.items()
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_are_same, one, other))
+    return one is other
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    """Whether two loaded values are equal, and of the same types."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_are_alike(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_are_alike, one, other))
+    return bool(one == other)
 
 
 def _calling(schema: Any, tags: Collection[str], deserialize: Callable[..., Any]) -> Callable[[Any], Any]:

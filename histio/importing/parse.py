@@ -15,7 +15,7 @@ from histio.doubles import find_rounded
 from histio.files.raw_runs import RawRun
 from histio.importing.cut_times import Cut, Truncation
 from histio.importing.fault_counts import MOST_EXPLAINED, FaultCounter
-from histio.importing.load import RecordLoader, find_loader
+from histio.importing.load import NoRecordError, RecordLoader, find_loader
 from histio.importing.renames import Renamed, Renamer, Renames
 from histio.importing.run import Run
 from histio.kinds.canonical import canonicalize
@@ -41,7 +41,7 @@ class Prepared:
     """A record that the gate has accepted, in the form in which it is imported.
 
     Attributes:
-        record: The record in the current version, as ``pre_load`` hooks return it, with slugs renamed.
+        record: The record in the current version, as hooks change it, with slugs renamed.
         cuts: Its times that were cut.
         renamed: The slugs that were renamed.
         loader: Loads it.
@@ -62,16 +62,6 @@ class Prepared:
         run.note_cuts(self.cuts)
         for each in self.renamed:
             run.note_renaming(*each)
-
-    def passes(self) -> bool:
-        """Whether hooks that are called with loaded values, if there are any, raise nothing."""
-        try:
-            if self.loader.calls_hooks:
-                self.loader.load(self.record)
-        except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
-            log_handled("a hook refuses a record", error)
-            return False
-        return True
 
 
 class Reader:
@@ -134,21 +124,34 @@ class Reader:
         is_current = (raw.version or self.version) == self._versions.current
         decoded = raw.is_plain and is_current  # upgrades may return anything
         raw.accepted = raw.accepted or self._gate.accepts(raw.kind, record, decoded=decoded)
-        loader = find_loader(self._kinds[raw.kind].table.schema) if raw.accepted else None
-        if loader is not None and loader.prepares:
-            try:
-                record = loader.prepare(copy.deepcopy(record))
-            except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
-                log_handled("a pre_load hook refuses a record", error)
-                return None
-            if not self._gate.accepts(raw.kind, record):
-                return None
+        table = self._kinds[raw.kind].table
+        loader = find_loader(table.schema) if raw.accepted else None
         if loader is None:
             return None
+        if loader.prepares or loader.calls_hooks:
+            try:
+                record = self._call_hooks(raw.kind, loader, record)
+            except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
+                log_handled("a hook refuses a record", error)
+                return None
         renamed: Sequence[Renamed] = ()
         if self._renamer is not None:
-            record, renamed = self._renamer.rename(self._kinds[raw.kind].table, record)
+            record, renamed = self._renamer.rename(table, record)
         return None if record is None else Prepared(record, cuts, renamed, loader)
+
+    def _call_hooks(self, kind: str, loader: RecordLoader, record: Any) -> Any:
+        """*record* as hooks of the host change it; the gate accepts it before and after that."""
+        if loader.prepares:
+            record = loader.prepare(copy.deepcopy(record))
+            self._check_result(kind, record)
+        changed = loader.call_hooks(self._kinds[kind].table, record)
+        if changed is not record:
+            self._check_result(kind, changed)
+        return changed
+
+    def _check_result(self, kind: str, record: Any) -> None:
+        if not self._gate.accepts(kind, record):
+            raise NoRecordError
 
     def read(self, raw: RawRun) -> Run:
         """The run of *raw*, with the problems of its form."""
@@ -169,10 +172,10 @@ class Reader:
         return run
 
     def _load_accepted(self, run: Run, prepared: Prepared) -> bool:
-        """Load a record that the gate has accepted into *run*; return whether hooks do so, too."""
+        """Load a record that the gate has accepted into *run*; return whether its fields do so, too."""
         try:
-            run.values = prepared.loader.load(prepared.record)
-        except Exception as error:  # noqa: BLE001 - hooks and fields of the host may raise anything
+            run.values = prepared.loader.unhooked.load(prepared.record)
+        except Exception as error:  # noqa: BLE001 - fields of the host may raise anything
             log_handled(f"{run.place} cannot be loaded", error)
             return False
         self._note_rounded(run)

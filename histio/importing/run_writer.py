@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from histio.database.dialects import Repeated, hides_rivals
 from histio.database.sessions import Habits
@@ -87,17 +87,41 @@ class RunWriter:
             rivals=rivals,
             insert=choose(count=count_rows(identities, within), counts_all=counts_all),
         )
-        written_by_others = []
-        for place, constraint in failures:
-            run = runs[place]
-            if self._is_rival(kind, rivals, rows[run], constraint):
-                written_by_others.append(run)
-            else:
-                self._reject(run, rows[run], constraint, choose(count=None))
+        by_run = ((runs[place], constraint) for place, constraint in failures)
+        written_by_others = self._reject_refused(kind, rivals, rows, by_run, choose(count=None))
         imported = [run for run in runs if run.outcome is None and run not in written_by_others]
         self._note_imported(kind, imported)
         if written_by_others:
             destination.resolver.see_latest([kind.table.mapper.class_])
+        return written_by_others
+
+    def _reject_refused(
+        self,
+        kind: Kind,
+        rivals: Rivals,
+        rows: Mapping[Run, Row],
+        failures: Iterable[tuple[Run, str]],
+        insert: Insert,
+    ) -> list[Run]:
+        """Reject the runs of which the rows are refused; return those that another client has written.
+
+        *failures*: these runs, each with the constraint, while further rows are written.
+        """
+        written_by_others: list[Run] = []
+        others: dict[Run, str] = {}
+        for run, constraint in failures:
+            if not isinstance(constraint, Repeated):
+                others[run] = constraint
+            elif self._is_rival(kind, rivals, rows[run], constraint):
+                written_by_others.append(run)
+            else:  # now, because further rows may have the value, too
+                self._reject(run, rows[run], constraint, insert)
+        found = rivals.find([rows[run] for run in others]) if others else ()
+        for run, constraint in others.items():
+            if rows[run] in found:
+                written_by_others.append(run)
+            else:
+                self._reject(run, rows[run], constraint, insert)
         return written_by_others
 
     def _is_rival(self, kind: Kind, rivals: Rivals, row: Row, constraint: str) -> bool:

@@ -81,8 +81,8 @@ def refuse_nine_of(_schema, data, **_):
 
 
 @post_load
-def double(_schema, data, **_):
-    return {**data, "actual_yield": 2 * data["actual_yield"]}
+def limit_yield(_schema, data, **_):
+    return {**data, "actual_yield": min(data["actual_yield"], 50)}
 
 
 HOOKS = {
@@ -90,7 +90,7 @@ HOOKS = {
     "pre_load": {"hook": strip},
     "validates": {"hook": refuse_nine},
     "validates_schema": {"hook": refuse_nine_of},
-    "post_load": {"hook": double},
+    "post_load": {"hook": limit_yield},
     "pre_load and validates": {"first": strip, "second": refuse_nine},
 }
 

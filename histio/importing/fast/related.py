@@ -57,6 +57,7 @@ class Related:
         self._found: dict[Any, tuple[Any, ...]] = {}
         self._declined: set[Any] = set()
         self._hinted: set[Any] = set()
+        self._warnings: dict[Any, int] = {}
         self.faults: dict[Any, list[MemberFault]] = {}
 
     def columns(self, records: Records) -> Iterable[Iterable[Any]]:
@@ -88,9 +89,8 @@ class Related:
         """The numbers of faults of *records*."""
         counts, keys = FaultCounts(), self._keys(records) or ()
         self._look_up(keys)
-        numbers = {key: sum(fault.warning for fault in faults) for key, faults in self.faults.items()}
-        for index, key in enumerate(keys if numbers else ()):
-            number = numbers.get(key)
+        for index, key in enumerate(keys if self._warnings else ()):
+            number = self._warnings.get(key)
             if number is not None:
                 counts.warnings[index] += number
                 if number < len(self.faults[key]):
@@ -123,6 +123,7 @@ class Related:
             self._found.clear()
             self._declined.clear()
             self._hinted.clear()
+            self._warnings.clear()
             self.faults.clear()
             new = set(keys)
         unknown = list(new - self._declined)
@@ -137,6 +138,7 @@ class Related:
                 self._found[key] = parameters
             if faults:
                 self.faults[key] = faults
+                self._warnings[key] = sum(fault.warning for fault in faults)
         return self._declined.isdisjoint(new) and self.faults.keys().isdisjoint(unknown)
 
 

@@ -164,7 +164,7 @@ def find_row_writer(destination: Destination, kind: Kind) -> RowWriter | str:
 
 def find_rules(kind: Kind) -> KindRules:
     """What decides about the fast path of *kind* in any database."""
-    reason = next(find_obstacles(kind.table, "load", hooks=("post_load", "validates_schema")), None)
+    reason = next(find_obstacles(kind.table, "load", hooks=()), None)
     if reason is None and not kind.table.has_own_uuid:
         reason = f"{kind.name}: no UUID, unique by itself, identifies its runs"
     keys = [(table.growing_key, owner_columns(table)) for table in kind.table.all()]

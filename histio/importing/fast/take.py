@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from histio.database.dialects import Repeated
 from histio.database.sessions import Habits
 from histio.exporting.fast.columns import DeclinedError
 from histio.files.raw_runs import RawRun
@@ -260,6 +261,8 @@ class FastPath:
             if fault is None:
                 self._note_written(kind, some)
                 size *= 2
+            elif isinstance(fault, Repeated) and self._has_rivals(kind, some):
+                return rest + left
             elif size > _SMALL and len(some) > _SMALL:
                 size = max(len(some) // 4, _SMALL)
                 continue
@@ -269,6 +272,11 @@ class FastPath:
                 rest += some
             left = left[len(some) :]
         return rest
+
+    def _has_rivals(self, kind: Kind, raw_runs: Sequence[RawRun]) -> bool:
+        """Whether another client has written some of the runs since they were looked up."""
+        identities = self._window.identities(kind, raw_runs)
+        return bool(self._destination.identities.find_known(kind.table, identities, now=True))
 
     def _note_written(self, kind: Kind, raw_runs: Sequence[RawRun]) -> None:
         self._spool.note(

@@ -44,7 +44,7 @@ class Window:
     def accepts(self, raw: RawRun) -> bool:
         """Whether a run has the form of its kind; remembers its record if it is imported in another form."""
         prepared = self._destination.reader.prepare(raw)
-        if prepared is None or not prepared.passes():
+        if prepared is None:
             return False
         if prepared.record is not raw.record:
             self._prepared[id(raw)] = prepared
