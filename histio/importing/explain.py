@@ -63,7 +63,7 @@ _IN_BULK = (
 )
 _COSTS = {
     Need.COLUMNS: _IN_BULK.format("a third"),
-    Need.OBJECTS: _IN_BULK.format("a fifth"),
+    Need.OBJECTS: _IN_BULK.format("a quarter"),
     Need.FLUSH: (
         "imports flush objects through the unit of work, at about a tenth of the speed; a default or a"
         " trigger of the database instead would cost nothing"

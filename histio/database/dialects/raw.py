@@ -29,6 +29,7 @@ Form: TypeAlias = Literal[
     "base64",
     "json",
     "text",
+    "padded",
 ]
 """How the driver returns a stored value.
 
@@ -38,7 +39,7 @@ Form: TypeAlias = Literal[
 - ``microseconds``: an interval, as the text of their number.
 - ``uuid``, ``hex``: the text of a UUID, with or without hyphens.
 - ``bytes``, ``base64``: bytes, and bytes as base64.
-- ``json``, ``text``: text.
+- ``json``, ``text``: text. ``padded``: text that the database may pad with spaces.
 """
 
 END = "\x01"
@@ -57,7 +58,7 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], Form | None], ...] = (
     (sa.Uuid, "uuid"),
     (sa.types._Binary, "base64"),  # noqa: SLF001 - what BINARY and LargeBinary share
     (sa.JSON, "json"),
-    (sa.CHAR, None),
+    (sa.CHAR, "padded"),
     (sa.String, "text"),
 )
 
@@ -88,7 +89,7 @@ def raw(dialect: sa.Dialect, column_type: TypeEngine[Any], column: Any) -> tuple
         return sa.func.replace(base64, "\n", ""), form  # both insert line ends
     if form == "microseconds":
         return _microseconds(column), form
-    is_text = form == "text" and not isinstance(stored, sa.Enum)
+    is_text = form in ("text", "padded") and not isinstance(stored, sa.Enum)
     if is_text or (form in ("boolean", "integer", "double") and family == "postgresql"):
         return as_it_is(column), form
     if form == "json" and family == "postgresql":

@@ -130,16 +130,15 @@ def _time_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
 
 def _text_column(field: Field[Any], form: Form) -> tuple[str, Column] | None:
     match field, form:
-        case (RunUUID(), "hex") | (RunUUID(is_hex=True), "text"):
-            return _QUOTED, _hyphenated
-        case RunUUID(), "uuid" | "text":
-            return _QUOTED, _uuids
+        case RunUUID(), _:
+            fill = _UUIDS.get(_hex_form(form) if field.is_hex else form)
+            return None if fill is None else (_QUOTED, fill)
         case Bytes(), "bytes" | "base64":
             return _QUOTED, functools.partial(_bytes if form == "bytes" else _base64, field)
         case Json(), "json":
             return PLACE, functools.partial(_jsons, field)
-        case Choice() | Text(padded=False), "text":
-            return PLACE, _Known(field)
+        case (Choice() as known, "text" | "padded") | (Text(padded=False) as known, "text"):
+            return PLACE, _Known(known)
     return None
 
 
@@ -307,6 +306,29 @@ def _uuids(values: Sequence[str]) -> Sequence[str]:
 
 def _hyphenated(values: Sequence[str]) -> Sequence[str]:
     return _uuids([f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}" for each in values])
+
+
+def _uuids_of_bytes(values: Sequence[Any]) -> Sequence[str]:
+    if set(map(type, values)) != {bytes}:
+        raise DeclinedError
+    return _hyphenated([value.hex() for value in values])
+
+
+def _uuids_of_base64(values: Sequence[str]) -> Sequence[str]:
+    return _uuids_of_bytes(list(map(base64.b64decode, values)))
+
+
+_UUIDS: dict[Form, Column] = {
+    **dict.fromkeys(("uuid", "text", "padded"), _uuids),
+    "hex": _hyphenated,
+    "bytes": _uuids_of_bytes,
+    "base64": _uuids_of_base64,
+}
+
+
+def _hex_form(form: Form) -> Form:
+    """The form of UUIDs that are text without hyphens."""
+    return "hex" if form in ("text", "padded") else form
 
 
 def _bytes(field: Bytes, values: Sequence[Any]) -> Sequence[str]:

@@ -97,8 +97,6 @@ def _text_parameters(field: Field[Any], stored: Any, *, native_uuids: bool) -> P
     match field, stored:
         case RunUUID(), sa.Uuid():
             return functools.partial(map, str.lower if native_uuids and stored.native_uuid else _hex)
-        case RunUUID(), sa.CHAR():
-            return None
         case RunUUID(), sa.String():
             return functools.partial(map, _hex if field.is_hex else str.lower)
         case Bytes(), sa.types._Binary():  # noqa: SLF001 - what BINARY and LargeBinary share
