@@ -236,6 +236,36 @@ def validator() -> Host:
     return make_host(run={"check": validates("uuid")(check)})
 
 
+def changing_validator() -> Host:
+    def upper(_self: object, _name: str, value: Any) -> Any:
+        return value and value.upper()
+
+    return make_host(run={"check": validates("notes")(upper)})
+
+
+def entry_validator() -> Host:
+    def check(_self: object, _name: str, value: Any) -> Any:
+        return value
+
+    return make_host(entry={"check": validates("unit")(check)})
+
+
+def filling_constructor() -> Host:
+    def construct(self: Any, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.search = self.uuid.upper()
+
+    return make_host(run={"__init__": construct, "search": sa.Column(sa.String(36))}, exclude=("search",))
+
+
+def default_of_the_row() -> Host:
+    def describe(context: Any) -> str:
+        return f"of {context.get_current_parameters()['uuid']}"
+
+    return make_host(run={"lot": sa.Column(sa.String(60), default=describe)}, exclude=("lot",))
+
+
 def listener() -> Host:
     host = make_host()
     event.listen(host.run, "before_insert", lambda _mapper, _connection, _run: None)
@@ -337,6 +367,10 @@ HOSTS: dict[str, Callable[[], Host]] = {
         json_column,
         checked,
         validator,
+        changing_validator,
+        entry_validator,
+        filling_constructor,
+        default_of_the_row,
         listener,
         constructor,
         python_default,

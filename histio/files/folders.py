@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -44,7 +45,7 @@ class FolderSource:
     def __init__(self, path: str, *, max_bytes: int = MAX_BYTES, is_listed: bool = True) -> None:
         self.path = path if is_url(path) else os.path.abspath(path)  # noqa: PTH100 - links stay
         self._max_bytes = max_bytes
-        self.name = strip_secrets(path) if is_url(path) else path
+        self.name = strip_secrets(path).rstrip("/") if is_url(path) else path.rstrip("/")
         self.files: dict[str, int | None] | None = None
         if is_listed:
             self.files = list_folder(path) if is_url(path) else _list_local(path)
@@ -152,7 +153,8 @@ class Folder:
         gate: The JSON Schema of manifests and lines.
         kinds: The kinds to read; lines of other kinds are only counted and digested.
         limits: The limits for each part and its lines.
-        manifest: The manifest, perhaps with some of the parts only; None: it is read.
+        manifest: The manifest, perhaps with some of the parts only, of a folder that was opened before; None:
+            it is read.
 
     Attributes:
         manifest: The manifest.
@@ -185,7 +187,7 @@ class Folder:
         self._gate = gate
         self._kinds = {kind.name: kind for kind in kinds}
         self._limits = limits
-        text = "{}"
+        is_new, text = manifest is None, "{}"
         if manifest is None:
             manifest, text = source.read_manifest(gate)
         self.manifest = manifest
@@ -200,7 +202,7 @@ class Folder:
         self.missing = self._find_missing()
         self._known: tuple[Problem, ...] = (*self.missing.values(), *self._find_others())
         self.damage = self._known
-        self.header = self._read_header()
+        self.header = self._read_header() if is_new else self._stated_header
 
     @property
     def version(self) -> str:
@@ -309,25 +311,26 @@ class Folder:
                 text = f"{MANIFEST} does not name it: it may be a part of another export."
                 yield _problem("corrupt", text, name)
 
+    @property
+    def _stated_header(self) -> dict[str, Any]:
+        """What the manifest says about the header of the parts."""
+        members = self.manifest.to_dict()
+        return {name: value for name, value in members.items() if name not in ("parts", "sha256")}
+
     def _read_header(self) -> dict[str, Any]:
-        """The header of the first part that can be read; else what the manifest says."""
-        manifest = self.manifest
-        stated = {"version": manifest.version, "exported_at": manifest.exported_at, "kinds": list(self.kinds)}
-        if self.catalog:
-            stated["catalog"] = list(self.catalog)
-        damage: list[Problem] = []
-        for part in manifest.parts:
-            if part.name in self.missing:
-                continue
-            stream = self._open(part, damage)
-            if stream is not None and _is_part_of(stream.header, stated):
-                return stream.header
-            if stream is not None:
-                text = f"The part is of another export: its header differs from {MANIFEST}."
-                self._known += (_problem("corrupt", text, part.name, "/header", 1),)
-                self.damage = self._known
-            break
-        return stated
+        """The header of the first part; if that cannot be read, what the manifest says."""
+        stated, first = self._stated_header, self.manifest.parts[0]
+        stream = None
+        if first.name not in self.missing:
+            with suppress(FileNotFoundError):
+                stream = self._open(first, [])
+        if stream is None:
+            return stated
+        if not _is_part_of(stream.header, stated):
+            text = f"The part is of another export: its header differs from {MANIFEST}."
+            self._known += (_problem("corrupt", text, first.name, "/header", 1),)
+            self.damage = self._known
+        return stream.header
 
 
 def _is_part_of(header: Mapping[str, Any], stated: Mapping[str, Any]) -> bool:

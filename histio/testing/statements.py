@@ -82,7 +82,7 @@ def statements_of_imports(history: History, make_runs: MakeRuns) -> None:
             reasons[kind.name] = "its runs refer to each other, and are written level by level"
         elif kind.name in report.unit_of_work:
             why = "; ".join(report.unit_of_work[kind.name])
-            reasons[kind.name] = f"the unit of work writes its rows one by one, because {why}"
+            reasons[kind.name] = f"its rows are created as objects, because {why}"
         return Counter() if kind.name in reasons else seen
 
     documents: dict[int, Document] = {}

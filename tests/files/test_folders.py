@@ -227,6 +227,14 @@ def test_problems_name_the_part_and_its_line(folder, history):
     assert report.problems[0].file == f"{folder}/part-00000.jsonl.zst"
 
 
+def test_a_folder_is_verified_before_the_first_commit(folder, history, empty_sqlite):
+    assert history.import_file(f"{folder}/", commit_every=2, on_duplicate="verify").skipped == 11
+    cut(folder)
+    with pytest.raises(DocumentError, match="part-00001"):
+        History(empty_sqlite).import_file(folder, catalog="create", commit_every=2)
+    assert History(empty_sqlite).export_document()["production_runs"] == []
+
+
 def remove(folder):
     (folder / "part-00001.jsonl.zst").unlink()
 
