@@ -10,12 +10,13 @@ import errno
 import os
 import re
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from histio.files.manifest import MANIFEST
 from histio.files.targets import target
+from histio.files.temporaries import lock_folder
 from histio.files.urls import explaining, is_url, join, list_folder, open_system, strip_file_scheme
 from histio.redact import strip_secrets
 from histio.wire import quote
@@ -33,10 +34,12 @@ class PartFiles:
     Attributes:
         folder: The absolute path of the folder, or its URL.
         key: What temporary names have that no other export has.
+        overwrite: Whether an earlier export is replaced.
     """
 
     folder: str
     key: str
+    overwrite: bool
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], key: str, *, overwrite: bool) -> PartFiles:
@@ -49,27 +52,46 @@ class PartFiles:
         if folder == "-" or hasattr(folder, "write"):
             raise TypeError(f"parts are written to a folder, not to {quote(folder)}")
         place = strip_file_scheme(folder)
-        files = cls(str(place) if is_url(place) else str(Path(place).absolute()), key)
+        files = cls(str(place) if is_url(place) else str(Path(place).absolute()), key, overwrite)
         if not is_url(files.folder):
             Path(files.folder).mkdir(exist_ok=True)
-        if not overwrite and MANIFEST in files._list():
-            name = strip_secrets(join(files.folder, MANIFEST))
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        files._check_new(files._list())
         return files
 
     def temporary(self, name: str) -> str:
         """The path or URL under which the part called *name* is written."""
-        return join(self.folder, f"{name.partition('.')[0]}.{self.key}.tmp")
+        return join(self.folder, self._temporary_name(name))
+
+    def _temporary_name(self, name: str) -> str:
+        return f"{name.partition('.')[0]}.{self.key}.tmp"
 
     def publish(self, names: Collection[str], manifest: bytes) -> None:
-        """Give the parts their *names*, in place of an earlier export, and write the *manifest*."""
-        existing = self._list()
-        self._remove([MANIFEST] if MANIFEST in existing else [])
-        for name in names:
-            self._rename(self.temporary(name), join(self.folder, name))
-        self._remove(name for name in existing if _LEFT.fullmatch(name) and name not in names)
-        with target(join(self.folder, MANIFEST), compression=None, overwrite=True) as file:
-            file.write(manifest)
+        """Give the parts their *names*, in place of an earlier export, and write the *manifest*.
+
+        Raises:
+            FileExistsError: Another export has ended in the folder meanwhile, and *overwrite* is False.
+            FileNotFoundError: Another export to the folder has removed parts; nothing is changed.
+        """
+        with nullcontext() if is_url(self.folder) else lock_folder(Path(self.folder)):
+            existing = self._list()
+            self._check_new(existing)
+            self._check_written(names, existing)
+            self._remove([MANIFEST] if MANIFEST in existing else [])
+            for name in names:
+                self._rename(self.temporary(name), join(self.folder, name))
+            self._remove(name for name in existing if _LEFT.fullmatch(name) and name not in names)
+            with target(join(self.folder, MANIFEST), compression=None, overwrite=self.overwrite) as file:
+                file.write(manifest)
+
+    def _check_new(self, existing: Collection[str]) -> None:
+        if not self.overwrite and MANIFEST in existing:
+            name = strip_secrets(join(self.folder, MANIFEST))
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+
+    def _check_written(self, names: Collection[str], existing: Collection[str]) -> None:
+        for name in sorted(set(map(self._temporary_name, names)).difference(existing)):
+            text = "another export to the same folder has removed it"
+            raise FileNotFoundError(errno.ENOENT, text, strip_secrets(join(self.folder, name)))
 
     def sweep(self) -> None:
         """Remove the temporary files of this export."""

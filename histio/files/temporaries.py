@@ -75,6 +75,21 @@ def _locked(file: BinaryIO) -> Iterator[None]:
 
 
 @contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Wait until no other process has locked *folder*, and lock it in the block, where that is possible."""
+    if fcntl is None:
+        yield
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
 def lock_or_fail(file: BinaryIO, path: Path) -> Iterator[None]:
     """Lock *file* in the block; where files cannot be locked, do nothing.
 

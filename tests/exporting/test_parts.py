@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import histio
 from histio import BindingError, ExportError, History
 from histio.files.manifest import MANIFEST
+from histio.files.part_files import PartFiles
 from histio.models import AssemblyRun, ProductionRun, Recipe
 from tests.exporting.test_snapshot import COUNT, balanced, changes, seen
 from tests.support.bakery import assembly_run, document
@@ -237,6 +238,19 @@ def test_an_existing_export_is_replaced_only_if_that_is_said(shelf_history, tmp_
         "part-of-the-story.txt",
     ]
     assert merged(folder) == whole(shelf_history, tmp_path / "whole.jsonl")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_two_exports_to_one_folder_that_end_together_the_folder_has_one(tmp_path, overwrite):
+    one, other = (PartFiles.create(tmp_path, key * 16, overwrite=overwrite) for key in "ab")
+    for files in (one, other):
+        (tmp_path / files.temporary("part-00000.jsonl.zst")).write_bytes(files.key.encode())
+    one.publish(["part-00000.jsonl.zst"], b"of one")
+    with pytest.raises(FileNotFoundError if overwrite else FileExistsError):
+        other.publish(["part-00000.jsonl.zst"], b"of the other")
+    other.sweep()
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {MANIFEST: b"of one", "part-00000.jsonl.zst": b"a" * 16}
 
 
 def test_an_export_that_fails_changes_nothing(history, engine, tmp_path, processes):

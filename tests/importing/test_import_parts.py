@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 import histio
 from histio import BindingError, DocumentError, History
+from histio.files.manifest import MANIFEST, Manifest
 from histio.importing.parts import task as part_task
 from tests.support import tickets
 from tests.support.bakery import assembly_run, consumption, document, production_run
@@ -235,6 +236,16 @@ def test_a_damaged_part_is_named_and_the_import_can_be_repeated(folder, sqlite):
     part.write_bytes(kept)
     assert History(sqlite).import_parts(folder).rejected == 0
     assert stored(sqlite) == runs_by_uuid(RUNS)
+
+
+def test_a_part_with_runs_is_damaged_if_the_manifest_says_that_it_has_none(folder, sqlite):
+    path = folder / MANIFEST
+    manifest = Manifest.decode(path.read_bytes(), History(sqlite).bound.gate, str(path))
+    part = dataclasses.replace(manifest.parts[1], counts={}, first=None, last=None)
+    parts = [manifest.parts[0], part, *manifest.parts[2:]]
+    path.write_bytes(dataclasses.replace(manifest, parts=parts).encode())
+    with pytest.raises(DocumentError, match=r"part-00000\.jsonl\.zst: The part is not that of the manifest"):
+        History(sqlite).import_parts(folder, jobs=1)
 
 
 def test_readable_runs_of_damaged_parts_are_imported_on_demand(folder, sqlite):

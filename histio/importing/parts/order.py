@@ -28,8 +28,11 @@ def plan_stages(manifest: Manifest, kinds: Sequence[Kind]) -> Iterator[Stage]:
     """The parts with runs of *kinds*, so that each run comes after those that it refers to.
 
     Where runs of one kind refer to each other, or kinds do so in a circle, a run may still refer to one of a
-    later part.
+    later part. Parts that have nothing, as the manifest says, come first: they are read to verify that.
     """
+    empty = [part for part in manifest.parts if not part.kinds]
+    if empty:
+        yield Stage(empty, in_order=False)
     reachable = find_reachable(kinds, lambda kind, other: any(kind.refers_to(other)))
 
     @functools.cache
